@@ -1,0 +1,91 @@
+# Needs Python 3.11 or newer (with venv) and make; everything else comes from the package registries.
+
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+
+VENV ?= .venv
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --require-virtualenv
+PROJECTS := pyproject.toml $(wildcard plugins/*/pyproject.toml)
+# The core and every first-party plugin in one pip command, so that they resolve together.
+EDITABLE := -e . -e 'plugins/text[gemma]' \
+	$(foreach plugin,$(filter-out plugins/text,$(patsubst %/pyproject.toml,%,$(wildcard plugins/*/pyproject.toml))),-e $(plugin))
+# Extra arguments for pytest, as in: make test ARGS="tests/core -k seed"
+ARGS ?=
+
+.PHONY: help
+help: ## say what there is
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+# ---- environments: a stamp each, made again when its inputs change -----------------------------
+
+$(VENV)/.made: constraints.txt
+	@[ -n "$(PYTHON)" ] || { echo "make: no python3 found; install Python 3.11 or newer" >&2; exit 1; }
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "make: $(PYTHON) is older than Python 3.11; name another with make PYTHON=..." >&2; exit 1; }
+	[ -x $(BIN)/python ] || "$(PYTHON)" -m venv $(VENV)
+	$(PIP) install --quiet --upgrade --constraint constraints.txt pip
+	@touch $@
+
+$(VENV)/.installed: $(VENV)/.made $(PROJECTS)
+	$(PIP) install --constraint constraints.txt $(EDITABLE)
+	@touch $@
+
+$(VENV)/.installed-%: $(VENV)/.installed
+	$(PIP) install --quiet --constraint constraints.txt --group $*
+	@touch $@
+
+.PHONY: install
+install: $(VENV)/.installed ## make .venv and install Muniment and its plugins, editable
+
+# ---- everyday ---------------------------------------------------------------------------------
+
+.PHONY: demo
+demo: install ## run the main job on a real model, printing each command
+	PATH="$(CURDIR)/$(BIN):$$PATH" bash examples/demo.sh
+
+.PHONY: test
+test: install $(VENV)/.installed-test ## install what the tests need and run them (ARGS= goes to pytest)
+	$(BIN)/python -m pytest $(ARGS)
+
+.PHONY: lint
+lint: install $(VENV)/.installed-lint ## ruff, mypy (strict, on the core) and the import contract
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+.PHONY: fmt
+fmt: install $(VENV)/.installed-lint ## format the tree and mend what ruff can mend
+	$(BIN)/ruff check --fix-only --quiet .
+	$(BIN)/ruff format .
+
+.PHONY: bench
+bench: install ## run every benchmark; each prints one JSON line
+	@set -e; for program in benchmarks/*.py; do \
+		echo "# $$program" >&2; PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python $$program; done
+
+# ---- now and then -----------------------------------------------------------------------------
+
+.PHONY: constraints
+constraints: ## resolve every dependency afresh (torch stays) and rewrite constraints.txt
+	rm -rf .cache/constraints && "$(PYTHON)" -m venv .cache/constraints
+	grep '^torch==' constraints.txt > .cache/constraints/torch.txt
+	.cache/constraints/bin/python -m pip install --quiet --upgrade pip
+	.cache/constraints/bin/python -m pip install --quiet --constraint .cache/constraints/torch.txt \
+		$(EDITABLE) --group test --group lint
+	{ grep '^#' constraints.txt; .cache/constraints/bin/python -m pip freeze --all --exclude-editable \
+		| sed -e '/^nvidia-/d' -e '/^triton==/d' -e 's/^torch==\([0-9.]*\).*/torch==\1/' \
+		| LC_ALL=C sort -f; } > .cache/constraints/new.txt
+	mv .cache/constraints/new.txt constraints.txt
+	rm -rf .cache/constraints
+
+.PHONY: clean
+clean: ## remove caches and builds
+	rm -rf build dist .bench .cache .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .grimp_cache
+	find core migrations plugins tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
+
+.PHONY: distclean
+distclean: clean ## remove .venv too
+	rm -rf $(VENV)
