@@ -1,0 +1,69 @@
+"""Muniment generates text, images and recommendations, and keeps the evidence.
+
+What is exported here is the public API: plugins and programs import nothing below it. Names
+resolve on first use, so that `import muniment` costs next to nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from muniment.errors import ModelError as ModelError
+    from muniment.errors import MunimentError as MunimentError
+    from muniment.errors import ParameterError as ParameterError
+    from muniment.errors import UsageError as UsageError
+    from muniment.hookspecs import Evaluator as Evaluator
+    from muniment.hookspecs import Filter as Filter
+    from muniment.hookspecs import Generator as Generator
+    from muniment.hookspecs import Register as Register
+    from muniment.hookspecs import hookimpl as hookimpl
+    from muniment.parameters import Parameters as Parameters
+    from muniment.parameters import param as param
+    from muniment.resolving import Draft as Draft
+    from muniment.session import Session as Session
+    from muniment.session import open as open
+    from muniment.types import Content as Content
+    from muniment.types import Generation as Generation
+    from muniment.types import Measure as Measure
+    from muniment.types import Model as Model
+    from muniment.types import Output as Output
+    from muniment.types import Piece as Piece
+    from muniment.types import Reason as Reason
+    from muniment.types import Reply as Reply
+    from muniment.types import Request as Request
+    from muniment.types import Score as Score
+    from muniment.types import Text as Text
+    from muniment.types import Trace as Trace
+    from muniment.types import Usage as Usage
+    from muniment.types import Verdict as Verdict
+
+_HOME_OF = {
+    name: module
+    for module, names in {
+        "errors": "ModelError MunimentError ParameterError UsageError",
+        "hookspecs": "Evaluator Filter Generator Register hookimpl",
+        "parameters": "Parameters param",
+        "resolving": "Draft",
+        "session": "Session open",
+        "types": "Content Generation Measure Model Output Piece Reason Reply Request Score Text "
+        "Trace Usage Verdict",
+    }.items()
+    for name in names.split()
+}
+
+__all__ = sorted(_HOME_OF)
+__version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOME_OF:
+        raise AttributeError(f"module 'muniment' has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"muniment.{_HOME_OF[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOME_OF])

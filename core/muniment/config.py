@@ -1,0 +1,131 @@
+"""Where Muniment keeps things, and the settings a user made: one folder, one TOML file."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+
+from muniment.errors import ConfigError, UsageError
+
+HOME_VARIABLE = "MUNIMENT_HOME"
+STORE_VARIABLE = "MUNIMENT_STORE"
+ACTOR_VARIABLE = "MUNIMENT_ACTOR"
+
+SETTINGS: Mapping[str, str] = {
+    "generator.KIND": "the generator that `generate KIND` uses, e.g. generator.text",
+    "model": "the model used when a request names none",
+    "policy": "the policy file, or the name of an installed policy, used when none is named",
+    "evaluators": "the evaluators that run when none are named, separated by commas",
+    "actor": "who is recorded as having asked",
+}
+
+
+class Config:
+    """The settings of one home folder; reading never creates anything."""
+
+    def __init__(self, home: Path) -> None:
+        """Read `home`/config.toml if there is one; raises ConfigError when it is malformed."""
+        self.home = home
+        self.path = home / "config.toml"
+        self._values: dict[str, str] = {}
+        try:
+            document = tomllib.loads(self.path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return
+        except (OSError, ValueError) as error:
+            raise ConfigError(self.path, f"cannot be read: {error}") from None
+        for key, value in _flat(document):
+            if not isinstance(value, str):
+                raise ConfigError(self.path, f"{key} must be text, not {value!r}")
+            self._values[self._checked(key)] = value
+
+    def get(self, key: str) -> str | None:
+        """Return the value of a setting, or None where the user set nothing."""
+        return self._values.get(self._checked(key))
+
+    def items(self) -> Mapping[str, str]:
+        """Return everything that was set, by key."""
+        return dict(sorted(self._values.items()))
+
+    def set(self, key: str, value: str | None) -> None:
+        """Write one setting to the file, keeping the file's comments; None removes it."""
+        import tomlkit
+
+        self._checked(key)
+        text = self.path.read_text(encoding="utf-8") if self.path.exists() else ""
+        document = tomlkit.parse(text)
+        *tables, last = key.split(".")
+        table: tomlkit.TOMLDocument | tomlkit.items.Table = document
+        for name in tables:
+            if name not in table:
+                table[name] = tomlkit.table()
+            table = table[name]
+        if value is None:
+            table.pop(last, None)
+            self._values.pop(key, None)
+        else:
+            table[last] = value
+            self._values[key] = value
+        temporary = self.path.with_suffix(".toml.new")
+        try:
+            self.home.mkdir(parents=True, exist_ok=True)
+            temporary.write_text(tomlkit.dumps(document), encoding="utf-8")
+            temporary.replace(self.path)
+        except OSError as error:
+            raise ConfigError(self.path, f"cannot be written: {error.strerror}") from None
+
+    def _checked(self, key: str) -> str:
+        kind = key.removeprefix("generator.")
+        if key in SETTINGS and key != "generator.KIND":
+            return key
+        if key.startswith("generator.") and kind and "." not in kind:
+            return key
+        known = ", ".join(SETTINGS)
+        raise ConfigError(self.path, f"no setting is named {key!r}; there are: {known}")
+
+
+def home_folder() -> Path:
+    """Return MUNIMENT_HOME, else the platform's folder for user data; it may not exist yet."""
+    if given := os.environ.get(HOME_VARIABLE):
+        return Path(given).expanduser()
+    import platformdirs
+
+    return Path(platformdirs.user_data_dir("muniment", appauthor=False))
+
+
+def store_url(home: Path, given: str | None = None) -> str:
+    """Return the store's address: what was given, else MUNIMENT_STORE, else SQLite in `home`.
+
+    A plain path is read as a SQLite file.
+    """
+    url = given or os.environ.get(STORE_VARIABLE) or str(home / "muniment.db")
+    if "://" in url:
+        return url
+    if "\0" in url:
+        raise UsageError("the store's address contains a NUL character")
+    return f"sqlite:///{Path(url).expanduser().absolute()}"
+
+
+def actor_name(config: Config, given: str | None = None) -> str:
+    """Return who asks: the name given, else MUNIMENT_ACTOR, the setting, the system's user."""
+    name = given or os.environ.get(ACTOR_VARIABLE) or config.get("actor")
+    if name:
+        return name
+    import getpass
+
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return str(os.getuid()) if hasattr(os, "getuid") else "unknown"
+
+
+def _flat(table: Mapping[str, object], prefix: str = "") -> list[tuple[str, object]]:
+    rows: list[tuple[str, object]] = []
+    for key, value in table.items():
+        if isinstance(value, dict):
+            rows += _flat(value, f"{prefix}{key}.")
+        else:
+            rows.append((prefix + key, value))
+    return rows

@@ -1,0 +1,128 @@
+"""Digests of files and folders: how a model and a plugin's code are identified.
+
+A single file is `file-sha256:<hex>`. A folder is `tree1-sha256:<hex>`: the SHA-256 of the RFC 8785
+JSON {"resources": [{"algorithm", "digest", "name"}, …], "scheme": "muniment-model-tree/1"}, names
+relative with `/` and sorted by code points. Both bind names and bytes: nobody can rename or
+swap a file without changing the digest.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import stat
+import unicodedata
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from muniment.errors import ModelError
+
+SCHEME = "muniment-model-tree/1"
+
+_IGNORED_AT_ROOT = ("model.sig",)
+_CHUNK = 1 << 20
+
+
+class FileHashes:
+    """SHA-256 of files, remembered by (device, inode, size, mtime, ctime).
+
+    Evidence that must not trust what it remembers (`verify`, `replay`) makes one without a cache
+    file. `cache` is a JSON file that may be deleted at any time.
+    """
+
+    def __init__(self, cache: Path | None = None) -> None:
+        self._cache = cache
+        self._known: dict[str, str] = {}
+        if cache is not None:
+            try:
+                self._known = json.loads(cache.read_bytes())
+            except (OSError, ValueError):
+                self._known = {}  # a lost cache costs time, nothing else
+        self._fresh = False
+
+    def sha256(self, path: Path) -> str:
+        """Return the SHA-256 of a regular file in hexadecimal."""
+        with path.open("rb") as file:
+            info = os.fstat(file.fileno())
+            key = (
+                f"{info.st_dev}:{info.st_ino}:{info.st_size}:{info.st_mtime_ns}:{info.st_ctime_ns}"
+            )
+            if self._cache is None or key not in self._known:
+                self._known[key] = hashlib.file_digest(file, "sha256").hexdigest()
+                self._fresh = True
+            return self._known[key]
+
+    def save(self) -> None:
+        """Write what was learnt back to the cache file, if there is one and it can be written."""
+        if self._cache is None or not self._fresh:
+            return
+        temporary = self._cache.with_suffix(f".{os.getpid()}")
+        try:
+            self._cache.parent.mkdir(parents=True, exist_ok=True)
+            temporary.write_text(json.dumps(self._known))
+            temporary.replace(self._cache)
+        except OSError:
+            temporary.unlink(missing_ok=True)  # a read-only home still generates
+
+
+def digest(path: Path, hashes: FileHashes, *, keep: Callable[[str], bool] | None = None) -> str:
+    """Return the digest of a file or folder.
+
+    `keep` says, by relative name, which files of a folder count (all, when absent). Raises
+    ModelError for a name that collides with another under NFC and case folding, a link that
+    leads out of the folder, or anything that is not a regular file.
+    """
+    if path.is_file():
+        return f"file-sha256:{hashes.sha256(path)}"
+    resources = [
+        {"algorithm": "sha256", "digest": hashes.sha256(file), "name": name}
+        for name, file in sorted(files(path, keep=keep).items())
+    ]
+    import rfc8785
+
+    manifest = rfc8785.dumps({"resources": resources, "scheme": SCHEME})
+    return f"tree1-sha256:{hashlib.sha256(manifest).hexdigest()}"
+
+
+def files(root: Path, *, keep: Callable[[str], bool] | None = None) -> dict[str, Path]:
+    """Return the files below `root` that count, by relative name with `/`; raises like digest."""
+    found: dict[str, Path] = {}
+    folded: dict[str, str] = {}
+    home = root.resolve()
+    blobs = home.parent.parent / "blobs"  # where a hub cache keeps what its snapshots link to
+    for name, path in _walk(root):
+        if keep is not None and not keep(name):
+            continue
+        target = path.resolve()
+        if path.is_symlink() and not (target.is_relative_to(home) or target.parent == blobs):
+            raise ModelError(str(root), f"{root}: the link {name} leads out of the folder")
+        if not stat.S_ISREG(target.stat().st_mode):
+            raise ModelError(str(root), f"{root}: {name} is not a regular file")
+        key = unicodedata.normalize("NFC", name).casefold()
+        if key in folded:
+            raise ModelError(
+                str(root), f"{root}: {folded[key]} and {name} are one file on some systems"
+            )
+        folded[key] = name
+        found[name] = target
+    return found
+
+
+def _walk(root: Path) -> Iterator[tuple[str, Path]]:
+    for folder, directories, names in os.walk(root):
+        at_root = Path(folder) == root
+        relative = Path(folder).relative_to(root)
+        directories[:] = [
+            name
+            for name in directories
+            if not (at_root and name.startswith(".git"))
+            and not (relative.as_posix() == ".cache" and name == "huggingface")
+        ]
+        linked = [name for name in directories if (Path(folder) / name).is_symlink()]
+        if linked:
+            raise ModelError(str(root), f"{root}: {linked[0]} is a link to a folder; copy it in")
+        for name in names:
+            if at_root and (name.startswith(".git") or name in _IGNORED_AT_ROOT):
+                continue
+            yield (relative / name).as_posix(), Path(folder) / name

@@ -1,0 +1,71 @@
+"""Running evaluators so that a broken one fails its own scores and nothing else."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from muniment.hookspecs import Evaluator
+from muniment.plugins import Offer, Plugins, describe, quiet_stdout
+from muniment.resolving import make
+from muniment.types import Generation, Measure, PluginRef, Score
+
+
+class Evaluators:
+    """The evaluators of a session, made once, asked about every completed generation."""
+
+    def __init__(self, plugins: Plugins, names: Sequence[str] | None) -> None:
+        """Take those named, else every one that calls itself a default.
+
+        Raises UnknownNameError or PluginError for one that is named and cannot be had; a default
+        one that cannot be had is left out, as its plugin is reported when plugins are loaded.
+        """
+        self._evaluators: list[tuple[Offer, Evaluator]] = []
+        if names is not None:
+            self._evaluators = [
+                (offer, make(offer)) for offer in (plugins.find("evaluator", n) for n in names)
+            ]
+            return
+        broken = {broken.plugin for broken in plugins.broken}
+        for offer in plugins.offers("evaluator"):
+            if offer.plugin not in broken and offer.load_class().default:
+                self._evaluators.append((offer, make(offer)))
+
+    @property
+    def plugins(self) -> list[PluginRef]:
+        """The distributions whose evaluators are asked."""
+        return [offer.plugin.ref() for offer, _ in self._evaluators]
+
+    def scores(self, generation: Generation) -> tuple[Score, ...]:
+        """Return every evaluator's scores of a generation whose output it can read."""
+        media_types = {output.media_type for output in generation.outputs}
+        return tuple(
+            score
+            for offer, evaluator in self._evaluators
+            if media_types & set(evaluator.media_types)
+            for score in _scores(offer, evaluator, generation)
+        )
+
+
+def _scores(offer: Offer, evaluator: Evaluator, generation: Generation) -> list[Score]:
+    version = evaluator.version or offer.plugin.version
+    measures = {measure.name: measure for measure in evaluator.measures}
+
+    def score(measure: Measure, value: float | None, failure: str | None = None) -> Score:
+        better = measure.higher_is_better
+        return Score(offer.name, version, measure.name, value, measure.unit, better, failure)
+
+    try:
+        with quiet_stdout():
+            values = dict(evaluator.evaluate(generation))
+        for name, value in values.items():
+            if name not in measures:
+                raise ValueError(f"{name!r} is not among its measures")
+            if isinstance(value, bool) or not isinstance(value, int | float):
+                raise TypeError(f"{name} is {type(value).__name__}, not a number")
+            if not math.isfinite(value):
+                raise ValueError(f"{name} is {value}")
+    except (Exception, SystemExit) as error:
+        failure = f"evaluator {offer.name} failed: {describe(error)}"
+        return [score(measure, None, failure) for measure in evaluator.measures]
+    return [score(measures[name], float(value)) for name, value in values.items()]

@@ -1,0 +1,210 @@
+"""The models of one home: folders that were added once, each with what is known about it.
+
+`models/NAME/` holds the files as the generator that added them wants them; `models/NAME.json`
+holds the digest they had then. A folder without its file is half-written and never used.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from muniment.digests import FileHashes, digest, files
+from muniment.errors import ModelError, UnknownNameError
+from muniment.hookspecs import TakesModels
+from muniment.types import Model
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+
+
+@dataclass(frozen=True, slots=True)
+class AddedModel:
+    """A model that was added: its digest then, where it came from and what its files are for."""
+
+    name: str
+    digest: str
+    generator: str
+    source: str
+    added_at: str
+    roles: Mapping[str, str] = field(default_factory=dict)
+    terms: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the model in the shape that `models list --json` prints."""
+        return asdict(self)
+
+
+class Models:
+    """The models in one home folder."""
+
+    def __init__(self, home: Path) -> None:
+        self._folder = home / "models"
+        self._hashes = home / "file-hashes.json"
+
+    def added(self) -> list[AddedModel]:
+        """Return the models that were added, by name."""
+        return [self._read(path) for path in sorted(self._folder.glob("*.json"))]
+
+    def get(self, name: str) -> AddedModel:
+        """Return the added model of that name; raises UnknownNameError."""
+        record = self._folder / f"{name}.json"
+        if not _NAME.fullmatch(name) or not record.is_file():
+            if _NAME.fullmatch(name) and (self._folder / name).is_dir():
+                raise ModelError(name, _half_written(name))
+            raise UnknownNameError("model", name, [model.name for model in self.added()])
+        return self._read(record)
+
+    def path(self, name: str) -> Path:
+        """Return the folder of an added model."""
+        return self._folder / name
+
+    def files(self, name: str) -> dict[str, int]:
+        """Return the files of an added model and their sizes in bytes."""
+        return {key: path.stat().st_size for key, path in files(self.path(name)).items()}
+
+    def add(
+        self,
+        source: str,
+        generator_name: str,
+        generator: TakesModels,
+        *,
+        name: str | None = None,
+        progress: Callable[[str, float], None] = lambda what, fraction: None,
+    ) -> AddedModel:
+        """Have `generator` put the model of `source` into the home, and return it.
+
+        The work happens beside the final place and is moved there at the end, so a kill leaves no
+        model that looks whole. Raises ModelError, also when the name is taken.
+        """
+        if name is not None:
+            self._check_free(name)
+        working = self._folder / ".adding" / datetime.now(UTC).strftime("%Y%m%dT%H%M%S%f")
+        try:
+            working.mkdir(parents=True)
+            facts = generator.add_model(source, working, progress)
+            final = name or str(facts.get("name") or Path(source).name)
+            self._check_free(final)
+            known = FileHashes(self._hashes)
+            added = AddedModel(
+                name=final,
+                digest=digest(working, known),
+                generator=generator_name,
+                source=source,
+                added_at=datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
+                roles=dict(facts.get("roles", {})),
+                terms=str(facts.get("terms", "")),
+            )
+            shutil.rmtree(self.path(final), ignore_errors=True)  # a half-written predecessor
+            working.rename(self.path(final))
+            record = self._folder / f"{final}.json"
+            record.with_suffix(".new").write_text(
+                json.dumps(added.to_json(), indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
+            )
+            record.with_suffix(".new").replace(record)
+            known.save()
+            return added
+        except OSError as error:
+            raise ModelError(source, f"model {source} cannot be added: {error}") from error
+        finally:
+            shutil.rmtree(working, ignore_errors=True)
+
+    def remove(self, name: str) -> None:
+        """Delete an added model; what was generated with it stays on record."""
+        self.get(name)
+        (self._folder / f"{name}.json").unlink()
+        shutil.rmtree(self.path(name))
+
+    def resolve(self, wanted: str | None, generator: object, *, remembered: bool = True) -> Model:
+        """Return the model that a request means, with the digest of its files as they are now.
+
+        `wanted` is the name of an added model, the path of a folder or file, or whatever the
+        generator can find (a hub id); None means the only one added. `remembered` allows hashes
+        remembered by file identity. Raises ModelError or UnknownNameError.
+        """
+        hashes = FileHashes(self._hashes if remembered else None)
+        name, path = self._locate(wanted, generator)
+        try:
+            found = digest(path, hashes)
+        except OSError as error:
+            raise ModelError(name, f"model {name} cannot be read: {error}") from error
+        hashes.save()
+        if path == self.path(name) and found != self.get(name).digest:
+            raise ModelError(
+                name,
+                f"model {name} is not what was added: its files changed "
+                f"(`muniment models remove {name}`, then add it again)",
+            )
+        return Model(name, found, str(path))
+
+    def with_digest(self, wanted: str, hint: Model, generator: object) -> Model | None:
+        """Return a model of exactly that digest, hashed afresh: by its name, or any that fits."""
+        names = [model.name for model in self.added() if model.digest == wanted]
+        for name in dict.fromkeys([*names, hint.name, hint.path]):
+            try:
+                model = self.resolve(name, generator, remembered=False)
+            except (ModelError, UnknownNameError):
+                continue
+            if model.digest == wanted:
+                return model
+        return None
+
+    def _locate(self, wanted: str | None, generator: object) -> tuple[str, Path]:
+        if wanted is None:
+            wanted = self._only(generator)
+        if _NAME.fullmatch(wanted):
+            if (self._folder / f"{wanted}.json").is_file():
+                return wanted, self.path(wanted)
+            if self.path(wanted).is_dir():
+                raise ModelError(wanted, _half_written(wanted))
+        path = Path(wanted).expanduser()
+        try:
+            if path.exists():
+                return wanted, path.absolute()
+        except (OSError, ValueError):
+            pass  # too long, or with a NUL: not a path, so perhaps a name
+        if "/" in wanted and isinstance(generator, TakesModels) and not path.is_absolute():
+            return wanted, generator.find_model(wanted)
+        known = [model.name for model in self.added()]
+        raise UnknownNameError("model", wanted, known, "or give the path of a model's folder")
+
+    def _only(self, generator: object) -> str:
+        names = [model.name for model in self.added()]
+        if len(names) == 1:
+            return names[0]
+        if names:
+            raise ModelError(
+                "",
+                f"name a model with -m, or set one with `muniment config set model NAME`; "
+                f"there are: {', '.join(names)}",
+            )
+        proposal = getattr(generator, "suggested_model", None) or "PATH_OR_ID"
+        raise ModelError(
+            proposal, f"no model was added yet; add one with `muniment models add {proposal}`"
+        )
+
+    def _check_free(self, name: str) -> None:
+        if not _NAME.fullmatch(name):
+            raise ModelError(name, f"{name!r} is no name for a model; use letters, digits and .-_")
+        if (self._folder / f"{name}.json").exists():
+            raise ModelError(
+                name, f"a model named {name} is there already; remove it first, or use --name"
+            )
+
+    def _read(self, record: Path) -> AddedModel:
+        try:
+            return AddedModel(**json.loads(record.read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError) as error:
+            raise ModelError(record.stem, f"{record} cannot be read: {error}") from error
+
+
+def _half_written(name: str) -> str:
+    return (
+        f"model {name} is half-written: adding it was cut short; "
+        f"add it again with `muniment models add`"
+    )

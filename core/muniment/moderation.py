@@ -1,0 +1,124 @@
+"""Running a policy's filters so that nothing passes unjudged.
+
+A filter that cannot load, raises, or answers anything but a sound verdict fails closed: its
+verdict is `block`, and says that the filter failed.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+
+from muniment.errors import MunimentError
+from muniment.hookspecs import Filter
+from muniment.plugins import Offer, Plugins, describe, quiet_stdout
+from muniment.policy import FilterRule, Policy
+from muniment.resolving import make
+from muniment.types import DECISIONS, Content, PluginRef, Reason, Verdict
+
+
+class Moderator:
+    """A policy in force: its filters, made once, asked about every content."""
+
+    def __init__(self, policy: Policy, plugins: Plugins) -> None:
+        self.policy = policy
+        self._rules = [_Rule(rule, policy.label, plugins) for rule in policy.filters]
+
+    def check(self, content: Content) -> list[Verdict]:
+        """Return a verdict of every filter that applies to the content, in the policy's order."""
+        return [rule.check(content) for rule in self._rules if rule.applies(content)]
+
+    def judges_output(self, media_type: str) -> bool:
+        """Say whether any filter would be asked about an output of that media type."""
+        empty = Content("output", media_type, b"")
+        return any(rule.applies(empty) for rule in self._rules)
+
+    @property
+    def plugins(self) -> list[PluginRef]:
+        """The distributions whose filters are in force."""
+        return [rule.offer.plugin.ref() for rule in self._rules if rule.offer is not None]
+
+    @property
+    def categories(self) -> Mapping[str, frozenset[str]]:
+        """The categories that each filter's class declares."""
+        return {
+            rule.rule.filter: frozenset(rule.filter.categories)
+            for rule in self._rules
+            if rule.filter is not None
+        }
+
+
+class _Rule:
+    """One entry of a policy with its filter, or with the reason why there is none."""
+
+    def __init__(self, rule: FilterRule, policy_version: str, plugins: Plugins) -> None:
+        self.rule = rule
+        self.offer: Offer | None = None
+        self.filter: Filter | None = None
+        self._policy_version = policy_version
+        self._failure = ""
+        try:
+            self.offer = plugins.find("filter", rule.filter)
+            self.filter = make(self.offer, self.offer.load_class().Parameters(**rule.parameters))
+        except MunimentError as error:
+            self._failure = f"filter {rule.filter} cannot be used: {error}"
+
+    def applies(self, content: Content) -> bool:
+        if not self.rule.applies(content.stage):
+            return False
+        return self.filter is None or content.media_type in self.filter.media_types
+
+    def check(self, content: Content) -> Verdict:
+        start = time.perf_counter()
+        if self.filter is None:
+            verdict = Verdict("block", failure=self._failure)
+        else:
+            try:
+                with quiet_stdout():
+                    verdict = _sound(self.filter.check(content), content)
+            except (Exception, SystemExit) as error:
+                verdict = Verdict(
+                    "block", failure=f"filter {self.rule.filter} failed: {describe(error)}"
+                )
+        return replace(
+            verdict,
+            filter=self.rule.filter,
+            version=self._version(),
+            stage=content.stage,
+            action=self.rule.action(verdict),
+            policy_version=self._policy_version,
+            latency_ms=(time.perf_counter() - start) * 1000,
+        )
+
+    def _version(self) -> str:
+        if self.filter is not None and self.filter.version:
+            return self.filter.version
+        return self.offer.plugin.version if self.offer is not None else ""
+
+
+def _sound(verdict: object, content: Content) -> Verdict:
+    """Return the verdict if it is one; raises TypeError or ValueError saying what is wrong."""
+    if not isinstance(verdict, Verdict):
+        raise TypeError(f"check() returned {type(verdict).__name__}, not a Verdict")
+    if verdict.decision not in DECISIONS:
+        raise ValueError(f"the decision {verdict.decision!r} is none of {', '.join(DECISIONS)}")
+    scores: list[tuple[object, object]] = list(verdict.categories.items())
+    for category, score in scores:
+        if not isinstance(category, str) or not isinstance(score, int | float):
+            raise TypeError("categories must be scores by name")
+        if not (math.isfinite(score) and 0 <= score <= 1):
+            raise ValueError(f"the score {score} of {category} is not between 0 and 1")
+    length = len(content.text) if content.media_type.startswith("text/") else None
+    for reason in verdict.reasons:
+        if not isinstance(reason, Reason):
+            raise TypeError("reasons must be muniment.Reason")
+        if (
+            reason.start is not None
+            and reason.end is not None
+            and length is not None
+            and not 0 <= reason.start <= reason.end <= length
+        ):
+            raise ValueError(f"the span {reason.start}-{reason.end} lies outside the text")
+    return replace(verdict, failure=None)

@@ -1,0 +1,174 @@
+"""Replay: make a recorded generation again from its record, and say how it compares.
+
+exact: the same bytes in the same environment. certified: the same bytes in a different one, every
+recorded margin above the measured difference of logits. uncertified: the same bytes, but some
+margin was too small to promise it. diverged: other bytes. impossible: something is missing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, TypeAlias
+
+from muniment.errors import MunimentError
+from muniment.plugins import describe, quiet_stdout
+from muniment.resolving import Resolved, Resolver
+from muniment.types import Generation, Output, Reply, Trace
+
+Result: TypeAlias = Literal["exact", "certified", "uncertified", "diverged", "impossible"]
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One fact of the environment that is not as it was recorded."""
+
+    name: str
+    recorded: str
+    now: str
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """What came of replaying one generation; `detail` is a sentence, or part of one."""
+
+    id: str
+    result: Result
+    detail: str
+    differences: tuple[Difference, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the replay in the shape that `audit replay --json` prints."""
+        return asdict(self)
+
+
+def replay(
+    generations: Sequence[Generation], resolver: Resolver, facts: Mapping[str, str | int]
+) -> Iterator[Replay]:
+    """Replay generations, those of one generator and model together, and yield each result.
+
+    `facts` are those of the core's own environment. The order of results is that of the groups.
+    """
+    groups: dict[tuple[str, str], list[Resolved]] = {}
+    for generation in generations:
+        if reason := _not_replayable(generation):
+            yield Replay(generation.id, "impossible", reason)
+            continue
+        try:
+            resolved = resolver.again(generation)
+        except MunimentError as error:
+            yield Replay(generation.id, "impossible", str(error))
+            continue
+        if resolved.generator.determinism != "exact":
+            reason = f"generator {resolved.offer.name} promises no determinism"
+            yield Replay(generation.id, "impossible", reason)
+            continue
+        model = generation.model.digest if generation.model else ""
+        groups.setdefault((resolved.offer.name, model), []).append(resolved)
+    for group in groups.values():
+        yield from _replay_group(group, resolver, facts)
+
+
+def _not_replayable(generation: Generation) -> str | None:
+    if generation.status not in ("completed", "blocked"):
+        return f"it was {generation.status}: there is no output to compare with"
+    if not generation.outputs:
+        return "it was blocked before anything was generated"
+    return None
+
+
+def _replay_group(
+    group: Sequence[Resolved], resolver: Resolver, facts: Mapping[str, str | int]
+) -> Iterator[Replay]:
+    recorded = {item.request.id: item for item in group}
+    try:
+        generator = resolver.ready(group[0])
+        now = {**facts, **generator.environment()}
+        requests = [item.request for item in group]
+        with quiet_stdout():
+            answers: Iterator[object] = iter(generator.generate(requests))
+        while True:
+            with quiet_stdout():
+                answer = next(answers, None)
+            if answer is None:
+                break
+            if isinstance(answer, Output) and len(requests) == 1:
+                answer = requests[0].reply(answer)
+            if isinstance(answer, Reply) and answer.request_id in recorded:
+                yield _compare(recorded.pop(answer.request_id), answer, now)
+        reason = "the generator did not answer"
+    except (Exception, SystemExit) as error:
+        reason = str(error) if isinstance(error, MunimentError) else describe(error)
+    for identifier in recorded:
+        yield Replay(identifier, "impossible", reason)
+
+
+def _compare(item: Resolved, reply: Reply, now: Mapping[str, str | int]) -> Replay:
+    generation = item.generation
+    differences = _differences(item, now)
+    if reply.failure is not None:
+        return Replay(generation.id, "diverged", f"it failed: {reply.failure}", differences)
+    before = [(output.media_type, output.data) for output in generation.outputs]
+    after = [(output.media_type, output.data) for output in reply.outputs]
+    if before != after:
+        return Replay(generation.id, "diverged", _first_difference(generation, reply), differences)
+    unit = (
+        f"{len(generation.trace.token_ids)} of {len(generation.trace.token_ids)} tokens"
+        if (generation.trace is not None)
+        else f"{sum(len(data) for _, data in before)} bytes"
+    )
+    if not differences:
+        return Replay(generation.id, "exact", unit)
+    result, why = _certify(generation.trace, reply.trace)
+    return Replay(generation.id, result, f"{unit}; {why}", differences)
+
+
+def _certify(before: Trace | None, after: Trace | None) -> tuple[Result, str]:
+    """Compare the recorded margins with how far the log-probabilities moved."""
+    if before is None or after is None:
+        return "uncertified", "no margins were recorded"
+    moved = max(
+        (abs(a - b) for a, b in zip(before.logprobs, after.logprobs, strict=True)), default=0.0
+    )
+    margin = min(before.margins, default=float("inf"))
+    words = f"smallest margin {margin:.2g}, log-probabilities moved by up to {moved:.2g}"
+    return ("certified" if margin > moved else "uncertified"), words
+
+
+def _first_difference(generation: Generation, reply: Reply) -> str:
+    before, after = generation.trace, reply.trace
+    if before is not None and after is not None:
+        for index, (was, is_) in enumerate(zip(before.token_ids, after.token_ids, strict=False)):
+            if was != is_:
+                margin = before.margins[index]
+                return (
+                    f"token {index + 1} differs ({was} → {is_}); the margin there was {margin:.2g}"
+                )
+        return f"{len(before.token_ids)} tokens became {len(after.token_ids)}"
+    pairs = zip(generation.outputs, reply.outputs, strict=False)
+    for number, (first, second) in enumerate(pairs, 1):
+        if first.data != second.data:
+            unequal = zip(first.data, second.data, strict=False)
+            place = next(
+                (index for index, (a, b) in enumerate(unequal, 1) if a != b),
+                min(len(first.data), len(second.data)) + 1,
+            )
+            return f"output {number} differs from byte {place} on"
+    return f"{len(generation.outputs)} outputs became {len(reply.outputs)}"
+
+
+def _differences(item: Resolved, now: Mapping[str, str | int]) -> tuple[Difference, ...]:
+    was = dict(item.generation.environment)
+    rows = [
+        Difference(name, str(was.get(name, "")), str(now.get(name, "")))
+        for name in sorted(was.keys() | now.keys())
+        if was.get(name) != now.get(name)
+    ]
+    current = item.offer.plugin.ref()
+    for plugin in item.generation.plugins:
+        if plugin.distribution == current.distribution and plugin != current:
+            before = f"{plugin.version} {plugin.digest}"
+            rows.append(
+                Difference(plugin.distribution, before, f"{current.version} {current.digest}")
+            )
+    return tuple(rows)

@@ -1,0 +1,242 @@
+"""From what a caller asks to what a generator gets: names become objects, gaps become values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Any
+
+from muniment import seeds
+from muniment.config import Config
+from muniment.errors import PluginError, PromptError, UsageError
+from muniment.hookspecs import Generator
+from muniment.ids import new_id
+from muniment.models import Models
+from muniment.plugins import Offer, Plugins, describe, quiet_stdout
+from muniment.types import Failure, Generation, Model, Request
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A request as a caller writes it: names, and gaps where defaults go.
+
+    `generator` is a generator's name or a media kind (`text`); `seed` is drawn when None; `line`
+    is the line of a batch file that the draft was read from, `invalid` why it could not be read.
+    """
+
+    prompt: str
+    generator: str = "text"
+    model: str | None = None
+    system: str | None = None
+    seed: int | str | None = None
+    parameters: Mapping[str, object] = field(default_factory=dict)
+    tags: tuple[str, ...] = ()
+    parents: tuple[str, ...] = ()
+    line: int | None = None
+    invalid: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """A draft with everything decided: the request, who answers it, and its record so far."""
+
+    request: Request
+    generation: Generation
+    offer: Offer
+    generator: Generator
+
+
+class Resolver:
+    """Resolves drafts; keeps one generator object for each generator and model."""
+
+    def __init__(self, config: Config, plugins: Plugins, models: Models) -> None:
+        self._config = config
+        self._plugins = plugins
+        self._models = models
+        self._generators: dict[tuple[str, str], Generator] = {}
+        self._loaded: set[tuple[str, str]] = set()
+        self._resolved_models: dict[tuple[str, str | None], Model] = {}
+
+    def resolve(self, draft: Draft, run_id: str, actor: str, policy: str) -> Resolved:
+        """Return the draft with everything decided.
+
+        Raises UsageError, ModelError or PluginError with a sentence for whoever asked.
+        """
+        if draft.invalid is not None:
+            raise UsageError(draft.invalid)
+        check_text("prompt", draft.prompt)
+        if draft.system is not None:
+            check_text("system prompt", draft.system)
+        for tag in draft.tags:
+            check_text("tag", tag)
+        seed = seeds.draw() if draft.seed is None else seeds.parse(draft.seed)
+        offer = self._plugins.generator(draft.generator, self._defaults())
+        parameters = offer.parameters(**draft.parameters)
+        model, generator = self._with_model(offer, draft.model)
+        request = Request(
+            id=new_id(),
+            prompt=draft.prompt,
+            seed=seed,
+            parameters=parameters,
+            system=draft.system,
+            model=model,
+        )
+        generation = Generation(
+            id=request.id,
+            run_id=run_id,
+            actor=actor,
+            status="started",
+            generator=offer.name,
+            prompt=draft.prompt,
+            seed=seed,
+            started_at=now(),
+            system=draft.system,
+            model=model,
+            parameters=dict(parameters),
+            policy=policy,
+            tags=draft.tags,
+            parents=draft.parents,
+            line=draft.line,
+            plugins=(offer.plugin.ref(),),
+        )
+        return Resolved(request, generation, offer, generator)
+
+    def again(self, generation: Generation) -> Resolved:
+        """Return the request of a recorded generation, to be answered once more.
+
+        The model is looked for by digest and hashed afresh. Raises as `resolve` does.
+        """
+        offer = self._plugins.find("generator", generation.generator)
+        parameters = offer.parameters(**generation.parameters)
+        model, generator = None, self._object(offer, None)
+        if generation.model is not None:
+            model = self._models.with_digest(generation.model.digest, generation.model, generator)
+            if model is None:
+                raise UsageError(f"no model here has the digest {generation.model.digest}")
+            generator = self._object(offer, model)
+        request = Request(
+            id=generation.id,
+            prompt=generation.prompt,
+            seed=generation.seed,
+            parameters=parameters,
+            system=generation.system,
+            model=model,
+        )
+        return Resolved(request, generation, offer, generator)
+
+    def ready(self, resolved: Resolved) -> Generator:
+        """Return the generator with its model loaded; raises what `Generator.load` raises."""
+        model = resolved.request.model
+        key = (resolved.offer.name, model.digest if model else "")
+        if model is not None and key not in self._loaded:
+            with quiet_stdout():
+                resolved.generator.load(model)
+            self._loaded.add(key)
+        return resolved.generator
+
+    def close(self) -> None:
+        """Close the generators that were made."""
+        for generator in self._generators.values():
+            generator.close()
+        self._generators.clear()
+        self._loaded.clear()
+
+    def _with_model(self, offer: Offer, wanted: str | None) -> tuple[Model | None, Generator]:
+        generator = self._object(offer, None)
+        if not generator.uses_model:
+            if wanted is not None:
+                raise UsageError(f"generator {offer.name} runs no model; leave -m away")
+            return None, generator
+        wanted = wanted or self._config.get("model")
+        key = (offer.name, wanted)
+        if key not in self._resolved_models:
+            self._resolved_models[key] = self._models.resolve(wanted, generator)
+        model = self._resolved_models[key]
+        return model, self._object(offer, model)
+
+    def _object(self, offer: Offer, model: Model | None) -> Generator:
+        key = (offer.name, model.digest if model else "")
+        if key not in self._generators:
+            self._generators[key] = make(offer)
+        return self._generators[key]
+
+    def _defaults(self) -> dict[str, str]:
+        prefix = "generator."
+        return {
+            key.removeprefix(prefix): value
+            for key, value in self._config.items().items()
+            if key.startswith(prefix)
+        }
+
+
+def unresolved(draft: Draft, reason: str, run_id: str, actor: str, policy: str) -> Generation:
+    """Return the record of a draft that could not be resolved, before its failure is recorded."""
+    try:
+        seed = 0 if draft.seed is None else seeds.parse(draft.seed)
+    except UsageError:
+        seed = 0
+    return Generation(
+        id=new_id(),
+        run_id=run_id,
+        actor=actor,
+        status="started",
+        generator=draft.generator,
+        prompt=storable(draft.prompt),
+        seed=seed,
+        started_at=now(),
+        system=draft.system and storable(draft.system),
+        policy=policy,
+        tags=tuple(storable(tag) for tag in draft.tags),
+        line=draft.line,
+        failure=Failure("invalid", storable(reason)),
+    )
+
+
+def make(offer: Offer, *arguments: Any) -> Any:
+    """Return a new object of a registered class; raises PluginError when it cannot be made."""
+    made = offer.load_class()
+    try:
+        with quiet_stdout():
+            return made(*arguments)
+    except (Exception, SystemExit) as error:
+        raise PluginError(
+            offer.plugin.distribution,
+            f"{offer.kind} {offer.name!r} of {offer.plugin.distribution} cannot be made: "
+            f"{describe(error)}",
+        ) from error
+
+
+def samples(draft: Draft, count: int) -> list[Draft]:
+    """Return `count` drafts that differ in their seeds only; the first keeps the draft's own."""
+    if count == 1:
+        return [draft]
+    first = seeds.draw() if draft.seed is None else seeds.parse(draft.seed)
+    return [replace(draft, seed=seeds.sample_seed(first, index)) for index in range(count)]
+
+
+def check_text(what: str, text: str) -> None:
+    """Raise PromptError unless `text` can be kept as UTF-8 and contains no NUL character."""
+    if "\0" in text:
+        raise PromptError(
+            f"the {what} contains a NUL character (at character {text.index(chr(0)) + 1}); "
+            "remove it"
+        )
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise PromptError(
+            f"the {what} is not valid UTF-8 (at character {error.start + 1}); "
+            "save or pass it as UTF-8"
+        ) from None
+
+
+def storable(text: str) -> str:
+    """Return `text` with what cannot be encoded written out, so that a failure can be recorded."""
+    return text.encode(errors="backslashreplace").decode()
+
+
+def now() -> datetime:
+    """Return the current time in UTC, cut to the milliseconds that are recorded."""
+    moment = datetime.now(UTC)
+    return moment.replace(microsecond=moment.microsecond // 1000 * 1000)

@@ -1,0 +1,280 @@
+"""The front door for Python: one object that generates, reads what was recorded, and replays it.
+
+import muniment
+
+with muniment.open() as session:
+    generation = session.generate("Once upon a time", seed=7)
+    print(generation.text)
+"""
+
+from __future__ import annotations
+
+import itertools
+import platform
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import muniment
+from muniment import batch, config, policy
+from muniment.errors import ModelError, PluginError, UsageError
+from muniment.evaluation import Evaluators
+from muniment.ids import new_id
+from muniment.models import Models
+from muniment.moderation import Moderator
+from muniment.pipeline import Pipeline
+from muniment.plugins import Plugin, Plugins
+from muniment.replay import Replay, replay
+from muniment.resolving import Draft, Resolved, Resolver, check_text, samples, unresolved
+from muniment.store import Query, Store
+from muniment.types import Generation, Piece
+
+BATCH_SIZE = 32  # requests a generator gets at once; how many it runs side by side is its own
+
+
+class Session:
+    """One actor's way into the house: configuration, plugins, models and the store.
+
+    Objects are made when first needed; a session that only reads loads no plugin. Use it as a
+    context manager, or call `close`.
+    """
+
+    def __init__(
+        self,
+        home: str | Path | None = None,
+        *,
+        store: str | None = None,
+        actor: str | None = None,
+        plugins: Plugins | None = None,
+    ) -> None:
+        """Take the home folder, the store's URL or path, and who asks; see muniment.config."""
+        self.home = Path(home) if home is not None else config.home_folder()
+        self.config = config.Config(self.home)
+        self.store_url = config.store_url(self.home, store)
+        self.actor = config.actor_name(self.config, actor)
+        check_text("actor's name", self.actor)
+        self.plugins = plugins if plugins is not None else Plugins()
+        self.models = Models(self.home)
+
+    def generate(
+        self,
+        prompt: str,
+        *,
+        generator: str = "text",
+        model: str | None = None,
+        system: str | None = None,
+        seed: int | None = None,
+        parameters: Mapping[str, object] | None = None,
+        policy: str | Path | None = None,
+        tags: Sequence[str] = (),
+        parents: Sequence[str] = (),
+    ) -> Generation:
+        """Generate once, record it, and return it.
+
+        `generator` is a generator's name or a media kind; `policy` is a file or the name of an
+        installed policy. A blocked or failed generation is returned, too: look at its `status`.
+        Raises UsageError, ModelError, PluginError or StoreError before anything is generated.
+        """
+        draft = Draft(
+            prompt,
+            generator=generator,
+            model=model,
+            system=system,
+            seed=seed,
+            parameters=dict(parameters or {}),
+            tags=tuple(tags),
+            parents=tuple(parents),
+        )
+        for generation in self.run([draft], policy=policy):
+            if isinstance(generation, Generation):
+                return generation
+        raise AssertionError("the pipeline returned nothing")
+
+    def run(
+        self,
+        drafts: Iterable[Draft],
+        *,
+        samples_each: int = 1,
+        policy: str | Path | None = None,
+        stream: bool = False,
+        batch_size: int = BATCH_SIZE,
+        run_id: str | None = None,
+    ) -> Iterator[Generation | Piece]:
+        """Generate for every draft and yield the generations in the drafts' order.
+
+        All of them form one run. `samples_each` makes several generations of a draft with
+        derived seeds. With `stream`, pieces come first, where no filter has a say on the output.
+        A draft that was read from a line and cannot be resolved becomes a failed generation; any
+        other raises, and nothing of its chunk is generated.
+        """
+        if batch_size < 1 or samples_each < 1:
+            raise UsageError("the batch size and the number of samples must be at least 1")
+        moderator = Moderator(self._policy(policy), self.plugins)
+        pipeline = Pipeline(
+            self._written,
+            self._resolver,
+            moderator,
+            self._evaluators,
+            core_environment(),
+            core_plugin().ref(),
+        )
+        run_id = run_id or new_id()
+        wanted = (sample for draft in drafts for sample in samples(draft, samples_each))
+        while chunk := list(itertools.islice(wanted, batch_size)):
+            yield from self._run_chunk(chunk, pipeline, run_id, moderator.policy.label, stream)
+
+    def batch(
+        self,
+        lines: Iterable[bytes],
+        *,
+        defaults: Draft | None = None,
+        policy: str | Path | None = None,
+        batch_size: int = BATCH_SIZE,
+        resume: str | None = None,
+        run_id: str | None = None,
+    ) -> Iterator[Generation]:
+        """Generate for every line of a batch file (JSON), and yield the generations in order.
+
+        With `resume`, a run's id: what the run has answered (completed, blocked or failed) is not
+        asked again, and what was interrupted is, with the seed it had. Raises UsageError when the
+        file is not the run's or the run is still under way.
+        """
+        drafts = batch.read(lines, defaults)
+        if resume is not None:
+            run_id = self._written.find_run(resume)
+            drafts = self._unanswered(drafts, run_id)
+        for item in self.run(drafts, policy=policy, batch_size=batch_size, run_id=run_id):
+            if isinstance(item, Generation):
+                yield item
+
+    def generation(self, reference: str) -> Generation:
+        """Return one recorded generation by its id, a unique beginning or end of it, or `last`."""
+        return self.store.generation(self.store.find(reference))
+
+    def generations(self, query: Query | None = None) -> Iterator[Generation]:
+        """Yield recorded generations, newest first."""
+        return self.store.generations(query or Query())
+
+    def replay(self, generations: Iterable[Generation]) -> Iterator[Replay]:
+        """Make recorded generations again and say how each compares; nothing is recorded."""
+        wanted = iter(generations)
+        while chunk := list(itertools.islice(wanted, BATCH_SIZE)):
+            yield from replay(chunk, self._resolver, core_environment())
+
+    @cached_property
+    def store(self) -> Store:
+        """The store, for reading; raises StoreError when there is none yet."""
+        if "_written" in self.__dict__:
+            return self._written
+        return Store.open(self.store_url, create=False)
+
+    def close(self) -> None:
+        """Let go of generators and the store."""
+        for name in ("_written", "store"):
+            if name in self.__dict__:
+                self.__dict__.pop(name).close()
+        if "_resolver" in self.__dict__:
+            self._resolver.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _run_chunk(
+        self, chunk: Sequence[Draft], pipeline: Pipeline, run_id: str, label: str, stream: bool
+    ) -> Iterator[Generation | Piece]:
+        order: list[str] = []
+        groups: dict[tuple[str, str], list[Resolved]] = {}
+        rejected: list[Generation] = []
+        for draft in chunk:
+            try:
+                resolved = self._resolver.resolve(draft, run_id, self.actor, label)
+            except (UsageError, ModelError, PluginError) as error:
+                if draft.line is None:
+                    raise
+                rejected.append(unresolved(draft, str(error), run_id, self.actor, label))
+                order.append(rejected[-1].id)
+                continue
+            order.append(resolved.request.id)
+            model = resolved.request.model
+            key = (resolved.offer.name, model.digest if model else "")
+            groups.setdefault(key, []).append(resolved)
+        done = {item.id: item for item in pipeline.reject(rejected)} if rejected else {}
+        for group in groups.values():
+            for item in pipeline.run(group, stream=stream):
+                if isinstance(item, Piece):
+                    yield item
+                else:
+                    done[item.id] = item
+        for identifier in order:
+            yield done[identifier]
+
+    def _unanswered(self, drafts: Iterable[Draft], run_id: str) -> Iterator[Draft]:
+        known = self._written.lines(run_id)
+        for draft in drafts:
+            line = known.get(draft.line or 0)
+            if line is None:
+                yield draft
+                continue
+            if line.prompt != draft.prompt:
+                raise UsageError(
+                    f"line {draft.line} is not the line that run {run_id} recorded; "
+                    "give the file that the run was started with"
+                )
+            if line.status == "started":
+                raise UsageError(f"run {run_id} is still under way; wait for it to end")
+            if line.status == "interrupted":
+                yield replace(draft, seed=draft.seed if draft.seed is not None else line.seed)
+
+    def _policy(self, wanted: str | Path | None) -> policy.Policy:
+        return policy.choose(str(wanted) if wanted is not None else self.config.get("policy"))
+
+    @cached_property
+    def _written(self) -> Store:
+        """The store, for writing; made on first use."""
+        if "store" in self.__dict__:
+            self.__dict__.pop("store").close()
+        return Store.open(self.store_url, create=True)
+
+    @cached_property
+    def _resolver(self) -> Resolver:
+        return Resolver(self.config, self.plugins, self.models)
+
+    @cached_property
+    def _evaluators(self) -> Evaluators:
+        named = self.config.get("evaluators")
+        names = (
+            None if named is None else [item.strip() for item in named.split(",") if item.strip()]
+        )
+        return Evaluators(self.plugins, names)
+
+
+def open(
+    home: str | Path | None = None, *, store: str | None = None, actor: str | None = None
+) -> Session:
+    """Return a session on a home folder and store; the defaults are those of the command line."""
+    return Session(home, store=store, actor=actor)
+
+
+def core_plugin() -> Plugin:
+    """Return the core itself, described like a plugin, for the evidence."""
+    return Plugin("muniment", muniment.__version__, "muniment", "muniment")
+
+
+def core_environment() -> dict[str, str | int]:
+    """Return what the core knows of where it runs."""
+    return {
+        "python": platform.python_version(),
+        "system": platform.system(),
+        "machine": platform.machine(),
+    }
