@@ -8,6 +8,7 @@ it. What a caller gets back has been recorded, and what was blocked is not shown
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -27,6 +28,7 @@ from muniment.types import (
     Piece,
     PluginRef,
     Reply,
+    Trace,
     Verdict,
 )
 
@@ -258,7 +260,14 @@ def _checked(item: _Open, reply: Reply, media_type: str) -> Reply:
                 output.data.decode()
             except UnicodeDecodeError:
                 return item.fail(f"generator {name} answered with text that is not UTF-8")
+    if reply.trace is not None and not _is_sound(reply.trace):
+        return item.fail(f"generator {name} gave a trace of unequal lengths or no finite numbers")
     return reply
+
+
+def _is_sound(trace: Trace) -> bool:
+    lengths = {len(trace.token_ids), len(trace.logprobs), len(trace.margins)}
+    return len(lengths) == 1 and all(map(math.isfinite, (*trace.logprobs, *trace.margins)))
 
 
 def _environment(generator: Generator) -> dict[str, str | int]:

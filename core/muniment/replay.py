@@ -127,9 +127,10 @@ def _certify(before: Trace | None, after: Trace | None) -> tuple[Result, str]:
     """Compare the recorded margins with how far the log-probabilities moved."""
     if before is None or after is None:
         return "uncertified", "no margins were recorded"
-    moved = max(
-        (abs(a - b) for a, b in zip(before.logprobs, after.logprobs, strict=True)), default=0.0
-    )
+    if list(before.token_ids) != list(after.token_ids):
+        return "uncertified", "other tokens spell the same bytes"
+    pairs = zip(before.logprobs, after.logprobs, strict=True)
+    moved = max((abs(was - now) for was, now in pairs), default=0.0)
     margin = min(before.margins, default=float("inf"))
     words = f"smallest margin {margin:.2g}, log-probabilities moved by up to {moved:.2g}"
     return ("certified" if margin > moved else "uncertified"), words

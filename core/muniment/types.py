@@ -64,7 +64,7 @@ class Usage:
 class Trace:
     """Token by token, what a text generator chose and how close the choice was.
 
-    Three sequences of equal length. `logprobs` are natural logarithms of the chosen tokens'
+    Three sequences of equal length and of finite numbers. `logprobs` are natural logarithms of the chosen tokens'
     probabilities under the model itself (temperature 1, nothing truncated). A `margin` is a
     lower bound of the change of logits, in the sup norm, that could change the choice.
     """
