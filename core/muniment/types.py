@@ -64,9 +64,10 @@ class Usage:
 class Trace:
     """Token by token, what a text generator chose and how close the choice was.
 
-    Three sequences of equal length and of finite numbers. `logprobs` are natural logarithms of the chosen tokens'
-    probabilities under the model itself (temperature 1, nothing truncated). A `margin` is a
-    lower bound of the change of logits, in the sup norm, that could change the choice.
+    Three sequences of equal length and of finite numbers. `logprobs` are natural logarithms of
+    the chosen tokens' probabilities under the model itself (temperature 1, nothing truncated). A
+    `margin` is a lower bound of the change of logits, in the sup norm, that could change the
+    choice.
     """
 
     token_ids: Sequence[int]
