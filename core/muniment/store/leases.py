@@ -1,0 +1,164 @@
+"""Leases: who is at work right now, so that interrupted can be told from running.
+
+A process that writes holds one lease. On one machine the lease is dead when its process is gone,
+which `/proc` tells exactly. From another machine, or without `/proc`, it is dead when its
+heartbeat has stopped. Leases are no evidence: readers only derive from them, and the next writer
+records what they tell.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import os
+import socket
+import threading
+import time
+from collections.abc import Collection
+from pathlib import Path
+
+from sqlalchemy import Connection, Row, delete, select, update
+
+from muniment.errors import StoreError
+from muniment.ids import new_id
+from muniment.store.database import Database
+from muniment.store.tables import generation, lease, pending
+
+HEARTBEAT_SECONDS = 15
+DEAD_AFTER_SECONDS = 60
+
+
+class Lease:
+    """This process's lease; taken with the first writing transaction, renewed by a thread."""
+
+    def __init__(self, database: Database) -> None:
+        self.id = new_id()
+        self._database = database
+        self._process = os.getpid()
+        self._held = False
+        self._stop = threading.Event()
+
+    @property
+    def inherited(self) -> bool:
+        """Whether a parent process took this lease; a child needs its own."""
+        return self._process != os.getpid()
+
+    def take(self, connection: Connection) -> None:
+        """Write the lease in the caller's transaction, where it is not held already."""
+        if not self._held:
+            connection.execute(
+                lease.insert(),
+                {
+                    "id": self.id,
+                    "host": _host(),
+                    "boot_id": _boot_id(),
+                    "pid": os.getpid(),
+                    "process_start": _process_start(os.getpid()) or "",
+                    "heartbeat_at": _now(),
+                },
+            )
+
+    def keep(self) -> None:
+        """Renew the lease from now on; called once the transaction that took it is committed."""
+        if not self._held:
+            self._held = True
+            threading.Thread(target=self._renew, name="muniment-lease", daemon=True).start()
+
+    def give_back(self) -> None:
+        """Drop the lease; what was started under it and has no outcome counts as interrupted."""
+        self._stop.set()
+        if self._held and not self.inherited:
+            with self._database.writing() as connection:
+                connection.execute(delete(lease).where(lease.c.id == self.id))
+        self._held = False
+
+    def _renew(self) -> None:
+        while not self._stop.wait(HEARTBEAT_SECONDS):
+            try:
+                with self._database.writing() as connection:
+                    connection.execute(
+                        update(lease).where(lease.c.id == self.id).values(heartbeat_at=_now())
+                    )
+            except StoreError:  # the next beat comes before anyone gives us up
+                continue
+
+
+def running(connection: Connection) -> set[int]:
+    """Return the generations, by number, that a live process is working on."""
+    held = connection.execute(select(pending.c.generation, pending.c.lease)).all()
+    live = live_leases(connection, {row.lease for row in held})
+    return {row.generation for row in held if row.lease in live}
+
+
+def interrupted(connection: Connection) -> list[Row[int, str]]:
+    """Return (seq, id) of generations that were started, have no outcome and will get none."""
+    rows = connection.execute(
+        select(generation.c.seq, generation.c.id, pending.c.lease)
+        .outerjoin(pending, pending.c.generation == generation.c.seq)
+        .where(generation.c.status == "started")
+        .order_by(generation.c.seq)
+    ).all()
+    live = live_leases(connection, {row.lease for row in rows})
+    return [row for row in rows if row.lease not in live]
+
+
+def live_leases(connection: Connection, wanted: Collection[str | None]) -> set[str]:
+    """Return those of the wanted leases whose process is at work."""
+    if not wanted:
+        return set()
+    rows = connection.execute(select(lease)).all()
+    return {row.id for row in rows if row.id in wanted and alive(row)}
+
+
+def forget_dead(connection: Connection) -> None:
+    """Remove the leases of dead processes; called when what they left is recorded."""
+    rows = connection.execute(select(lease)).all()
+    if dead := [row.id for row in rows if not alive(row)]:
+        connection.execute(delete(lease).where(lease.c.id.in_(dead)))
+
+
+def alive(row: Row[str, str, str, int, str, int]) -> bool:
+    """Whether the process of a lease is at work."""
+    if row.host == _host() and row.boot_id and _boot_id():
+        boot, namespace = row.boot_id.split("/")
+        own_boot, own_namespace = _boot_id().split("/")
+        if boot != own_boot:
+            return False
+        if namespace == own_namespace and row.process_start:
+            return _process_start(row.pid) == row.process_start
+    return _now() - row.heartbeat_at < DEAD_AFTER_SECONDS * 1000
+
+
+@functools.cache
+def _host() -> str:
+    """The machine's name, told apart from others of that name by a digest of its identity."""
+    try:
+        machine = Path("/etc/machine-id").read_bytes()
+    except OSError:
+        machine = b""
+    return f"{socket.gethostname()}/{hashlib.sha256(machine).hexdigest()[:12]}"
+
+
+@functools.cache
+def _boot_id() -> str:
+    """Which start of the kernel this is, and which process ids mean the same; empty if unknown."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        namespace = os.readlink("/proc/self/ns/pid")
+    except OSError:
+        return ""
+    return f"{boot}/{namespace}"
+
+
+def _process_start(pid: int) -> str | None:
+    """Return when a process started, in the kernel's ticks; None when it is gone or unknown."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_bytes()
+    except OSError:
+        return None
+    fields = stat[stat.rindex(b")") + 2 :].split()
+    return None if fields[0] in (b"Z", b"X") else fields[19].decode()
+
+
+def _now() -> int:
+    return time.time_ns() // 1_000_000

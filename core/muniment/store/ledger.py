@@ -1,0 +1,73 @@
+"""Appending to the ledger: what is costly is prepared outside the lock, numbers are given under it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from sqlalchemy import Connection, select, update
+
+from muniment.ledger.canonical import canonical
+from muniment.ledger.entries import Body
+from muniment.ledger.payloads import Payload
+from muniment.ledger.schema import check
+from muniment.ledger.tree import Frontier, leaf_hash
+from muniment.store.tables import entry, ledger_head, payload
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """An entry with all but its number, and the payloads it refers to."""
+
+    body: Body
+    data: bytes
+    leaf: bytes
+    payloads: list[Payload] = field(default_factory=list)
+
+    def content(self, kind: str) -> bytes | None:
+        """Return the content of the entry's only payload of that kind, or None."""
+        return next((p.content for p in self.payloads if p.kind == kind), None)
+
+
+def prepare(body: Body, payloads: Sequence[Payload] = ()) -> Prepared:
+    """Check an entry against the schema, make it canonical and hash it."""
+    check(body)
+    data = canonical(dict(body))
+    return Prepared(body, data, leaf_hash(data), list(payloads))
+
+
+def append(connection: Connection, prepared: Sequence[Prepared]) -> int:
+    """Write entries and payloads; return the number of the first, the others follow it."""
+    head = connection.execute(select(ledger_head.c.size, ledger_head.c.frontier)).one()
+    frontier = Frontier.from_bytes(head.size, head.frontier)
+    frontier.extend(item.leaf for item in prepared)
+    connection.execute(
+        entry.insert(),
+        [
+            {
+                "seq": seq,
+                "kind": item.body["kind"],
+                "version": item.body["version"],
+                "canonical_bytes": item.data,
+                "leaf_hash": item.leaf,
+            }
+            for seq, item in enumerate(prepared, head.size)
+        ],
+    )
+    payloads = [
+        {
+            "owner": held.owner,
+            "kind": held.kind,
+            "position": held.position,
+            "id": held.id,
+            "salt": held.salt,
+            "content": held.content,
+        }
+        for item in prepared
+        for held in item.payloads
+    ]
+    if payloads:
+        connection.execute(payload.insert(), payloads)
+    connection.execute(update(ledger_head).values(size=frontier.size, frontier=bytes(frontier)))
+    first: int = head.size
+    return first

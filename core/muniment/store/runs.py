@@ -1,0 +1,159 @@
+"""Runs: generations that belong together, and the lines of a batch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection, distinct, func, select
+
+from muniment.errors import UnknownNameError
+from muniment.ledger.entries import moment
+from muniment.store import leases
+from muniment.store.database import Database
+from muniment.store.queries import COLUMNS
+from muniment.store.reading import PAGE, load, match
+from muniment.store.tables import actor, generation, run
+from muniment.types import Generation, Status
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Generations that belong together: one command, a batch and its resumptions.
+
+    `finished_at` is None while a generation is at work; `lines` counts the lines of a batch.
+    """
+
+    id: str
+    started_at: datetime
+    finished_at: datetime | None
+    counts: Mapping[Status, int]
+    actor: str
+    generators: tuple[str, ...]
+    lines: int
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of a batch: its completed attempt, or else the latest."""
+
+    number: int
+    generation: Generation
+    attempts: int
+
+
+def runs(database: Database, limit: int | None) -> Iterator[Run]:
+    """Yield runs, the newest first."""
+    before: int | None = None
+    left = limit
+    while left is None or left > 0:
+        size = PAGE if left is None else min(PAGE, left)
+        with database.reading() as connection:
+            statement = select(run.c.id, run.c.seq).order_by(run.c.seq.desc()).limit(size)
+            if before is not None:
+                statement = statement.where(run.c.seq < before)
+            rows = connection.execute(statement).all()
+            running = leases.running(connection)
+            found = [_run(connection, row.id, running) for row in rows]
+        yield from found
+        if len(rows) < size:
+            return
+        before = rows[-1].seq
+        left = None if left is None else left - size
+
+
+def find_run(database: Database, ref: str) -> str:
+    """Return the id of the run that a prefix or suffix of it, or `last`, means."""
+    with database.reading() as connection:
+        if ref.lower() == "last":
+            newest = connection.scalar(select(run.c.id).order_by(run.c.seq.desc()).limit(1))
+            if newest is None:
+                raise UnknownNameError("run", ref, hint="nothing is recorded yet")
+            return newest
+        return match(connection, "run", ref, select(run.c.id))
+
+
+def run_of(database: Database, id: str) -> Run:
+    """Return one run by its whole id."""
+    with database.reading() as connection:
+        if connection.scalar(select(run.c.seq).where(run.c.id == id)) is None:
+            raise UnknownNameError("run", id)
+        return _run(connection, id, leases.running(connection))
+
+
+def lines(database: Database, run_id: str) -> Iterator[Line]:
+    """Yield each line of a batch in order, with the attempt that counts."""
+    g = generation.c
+    chosen: dict[int, tuple[int, bool]] = {}
+    attempts: dict[int, int] = {}
+    with database.reading() as connection:
+        rows = connection.execute(
+            select(g.line, g.seq, g.status)
+            .where(g.run == run_id, g.line.is_not(None))
+            .order_by(g.line, g.seq)
+        )
+        for row in rows:
+            attempts[row.line] = attempts.get(row.line, 0) + 1
+            if not chosen.get(row.line, (0, False))[1]:
+                chosen[row.line] = (row.seq, row.status == "completed")
+    numbers = list(chosen)
+    for start in range(0, len(numbers), PAGE):
+        part = numbers[start : start + PAGE]
+        with database.reading() as connection:
+            found = connection.execute(
+                select(*COLUMNS).where(g.seq.in_([chosen[number][0] for number in part]))
+            ).all()
+            loaded = {item.line: item for item in load(connection, found, trace=False)}
+        for number in part:
+            yield Line(number, loaded[number], attempts[number])
+
+
+def _run(connection: Connection, id: str, running: set[int]) -> Run:
+    g = generation.c
+    whole = connection.execute(
+        select(
+            func.min(g.started_at).label("started_at"),
+            func.max(g.finished_at).label("finished_at"),
+            func.count(distinct(g.line)).label("lines"),
+            func.min(g.actor).label("actor"),
+        ).where(g.run == id)
+    ).one()
+    stored: dict[str, int] = {
+        row.status: row.number
+        for row in connection.execute(
+            select(g.status, func.count().label("number")).where(g.run == id).group_by(g.status)
+        )
+    }
+    started = stored.pop("started", 0)
+    at_work = 0
+    if started:
+        at_work = len(
+            running.intersection(
+                connection.scalars(select(g.seq).where(g.run == id, g.status == "started"))
+            )
+        )
+    counts: dict[Status, int] = {}
+    for status in _ORDER:
+        number = stored.get(status, 0)
+        number += at_work if status == "started" else 0
+        number += started - at_work if status == "interrupted" else 0
+        if number:
+            counts[status] = number
+    generators = connection.scalars(
+        select(g.generator).where(g.run == id).distinct().order_by(g.generator)
+    ).all()
+    name = connection.scalar(select(actor.c.name).where(actor.c.id == whole.actor))
+    ended = whole.finished_at is not None and not at_work
+    return Run(
+        id=id,
+        started_at=moment(whole.started_at),
+        finished_at=moment(whole.finished_at) if ended else None,
+        counts=counts,
+        actor=name or "",
+        generators=tuple(generators),
+        lines=whole.lines,
+    )
+
+
+_ORDER: tuple[Status, ...] = ("completed", "blocked", "failed", "interrupted", "started")

@@ -1,0 +1,103 @@
+"""The schema's version: making a store, telling its version, upgrading it.
+
+Only making and upgrading import alembic; every other command reads its one-row table.
+"""
+
+from __future__ import annotations
+
+import secrets
+from pathlib import Path
+
+from sqlalchemy import Connection, inspect, select
+from sqlalchemy.exc import OperationalError
+
+import muniment
+from muniment.errors import StoreError, StoreVersionError
+from muniment.ledger import entries
+from muniment.store.database import Database
+from muniment.store.errors import NoStoreError
+from muniment.store.ledger import append, prepare
+from muniment.store.tables import alembic_version, ledger_head
+
+HEAD = "0001"  # the newest revision in migrations/versions; revisions are numbered in order
+
+
+def migrations() -> Path:
+    """Return the folder of the migrations: in the installed package, or in the checkout."""
+    package = Path(muniment.__file__).parent
+    packaged = package / "migrations"
+    return packaged if packaged.is_dir() else package.parents[1] / "migrations"
+
+
+def revision(database: Database) -> str | None:
+    """Return the revision a store is at; None when there is no store yet.
+
+    Raises StoreVersionError for a database of someone else's, StoreError for no database.
+    """
+    if not database.exists():
+        return None
+    with database.reading() as connection:
+        return _revision(database, connection)
+
+
+def _revision(database: Database, connection: Connection) -> str | None:
+    try:
+        found: str | None = connection.scalar(select(alembic_version.c.version_num))
+    except OperationalError as error:
+        if "no such table" not in str(error.orig):
+            raise
+        found = None
+    if found is None and inspect(connection).get_table_names():
+        raise StoreVersionError(
+            database.url, f"{database.path} is a database, but not a Muniment store"
+        )
+    return found
+
+
+def require(database: Database, *, create: bool, older: bool = False) -> None:
+    """Make sure that the store is there and of this version; make it where `create` says so."""
+    found = revision(database)
+    if found is None:
+        if not create:
+            raise NoStoreError(database.url, str(database.path))
+        upgrade(database)
+    elif found > HEAD:
+        raise StoreVersionError(
+            database.url,
+            f"the store {database.path} was written by a newer Muniment (schema {found}, this one "
+            f"knows {HEAD}); install that version to use it",
+        )
+    elif found < HEAD and not older:
+        raise StoreVersionError(
+            database.url,
+            f"the store {database.path} is of an older version (schema {found}, this one needs "
+            f"{HEAD}); run `muniment db upgrade`",
+        )
+
+
+def upgrade(database: Database) -> None:
+    """Bring the store to this version in one transaction, making it where there is none."""
+    _make_folder(database)
+    database.use_wal()
+    with database.writing() as connection:
+        if _revision(database, connection) == HEAD:  # another process was faster
+            return
+        from muniment.store.migrating import migrate
+
+        migrate(connection, migrations())
+        if connection.scalar(select(ledger_head.c.size)) is None:
+            log = secrets.token_hex(16)
+            connection.execute(
+                ledger_head.insert(), {"id": 1, "log_id": log, "size": 0, "frontier": b""}
+            )
+            append(connection, [prepare(entries.genesis(log))])
+
+
+def _make_folder(database: Database) -> None:
+    try:
+        database.path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreError(
+            database.url,
+            f"the store's folder {database.path.parent} cannot be made: {error.strerror}",
+        ) from error

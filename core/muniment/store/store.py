@@ -1,0 +1,191 @@
+"""The store's face: everything the rest of Muniment asks of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from sqlalchemy import select
+
+from muniment.errors import StoreVersionError
+from muniment.store import reading, runs, schema, writing
+from muniment.store.database import Database
+from muniment.store.leases import Lease
+from muniment.store.queries import Query
+from muniment.store.runs import Line, Run
+from muniment.store.tables import ledger_head
+from muniment.types import Generation
+
+if TYPE_CHECKING:
+    from muniment.store.verifying import Verification
+
+Progress = Callable[[str, int, int], None]
+"""Told what is being checked, how much of it is done, and how much there is."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoreStatus:
+    """Where a store stands: `size` is that of its files in bytes."""
+
+    url: str
+    path: Path
+    revision: str
+    head: str
+    entries: int
+    size: int
+
+    @property
+    def current(self) -> bool:
+        """Whether the schema is the one this Muniment writes."""
+        return self.revision == self.head
+
+
+class Store:
+    """The evidence of everything generated: entries, payloads, and what finds them.
+
+    One object serves one process; threads may share it. What is recorded is on disk when a
+    method returns.
+    """
+
+    def __init__(self, database: Database) -> None:
+        """Take an opened database; use `Store.open`."""
+        self._database = database
+        self._lease: Lease | None = None
+        self.url = database.url
+        self.path = database.path
+
+    @classmethod
+    def open(cls, url: str, *, create: bool, outdated: bool = False) -> Store:
+        """Open the store at a URL; `create` makes it where there is none.
+
+        Raises NoStoreError where there is none and none is to be made, StoreVersionError for one
+        of another version (`outdated` lets an older one pass, to be upgraded) and StoreError for
+        what cannot be opened.
+        """
+        database = Database(url)
+        try:
+            schema.require(database, create=create, older=outdated)
+        except BaseException:
+            database.close()
+            raise
+        return cls(database)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give back the lease and close the database; closing twice is allowed."""
+        if self._lease is not None and not self._lease.inherited:
+            self._lease.give_back()
+        self._lease = None
+        self._database.close()
+
+    # ---- recording ---------------------------------------------------------------------------
+
+    def record_started(self, generations: Sequence[Generation], *, policy_document: str) -> None:
+        """Record that generations of status `started` were asked for, all of them or none.
+
+        The generator's name and the numeric parameters enter the ledger for ever where `plugins`
+        says whose words they are; a request that could not be resolved comes without plugins.
+        `policy_document` is the text of the policy that `Generation.policy` names.
+        Raises AlreadyRecordedError for an id that is recorded, and for another attempt at a line
+        of a run that is completed or being worked on.
+        """
+        if not generations:
+            return
+        if self._lease is None or self._lease.inherited:
+            self._lease = Lease(self._database)
+            self.record_interruptions()
+        writing.record_started(self._database, self._lease, generations, policy_document)
+
+    def record_outcomes(
+        self,
+        generations: Sequence[Generation],
+        *,
+        declared_categories: Mapping[str, frozenset[str]] | None = None,
+    ) -> None:
+        """Record how started generations ended, all of them or none.
+
+        `declared_categories` has, by filter, the categories its plugin declares; others are kept
+        as payloads. Raises AlreadyRecordedError for a generation that has an outcome and
+        UnknownNameError for one that was never started.
+        """
+        if generations:
+            writing.record_outcomes(self._database, generations, declared_categories or {})
+
+    def record_interruptions(self) -> int:
+        """Record that generations whose process is gone were interrupted; return how many."""
+        return writing.record_interruptions(self._database)
+
+    # ---- finding -----------------------------------------------------------------------------
+
+    def generation(self, id: str) -> Generation:
+        """Return everything kept of the generation of that whole id; UnknownNameError if none."""
+        return reading.generation_of(self._database, id)
+
+    def find(self, ref: str) -> str:
+        """Return the id that a unique beginning or end (four characters at least) or `last` means.
+
+        Raises UnknownNameError and AmbiguousNameError.
+        """
+        return reading.find(self._database, ref)
+
+    def generations(self, query: Query | None = None) -> Iterator[Generation]:
+        """Yield the generations that a query wants, the newest first, without their traces."""
+        return reading.generations(self._database, query or Query())
+
+    def runs(self, limit: int | None = None) -> Iterator[Run]:
+        """Yield runs, the newest first."""
+        return runs.runs(self._database, limit)
+
+    def run(self, id: str) -> Run:
+        """Return the run of that whole id; UnknownNameError if there is none."""
+        return runs.run_of(self._database, id)
+
+    def find_run(self, ref: str) -> str:
+        """Return the run's id that a unique beginning or end of it, or `last`, means."""
+        return runs.find_run(self._database, ref)
+
+    def lines(self, run_id: str) -> Iterator[Line]:
+        """Yield each line of a batch in order, with its completed attempt or else the latest."""
+        return runs.lines(self._database, run_id)
+
+    # ---- the store itself --------------------------------------------------------------------
+
+    def verify(
+        self,
+        *,
+        projections: bool = False,
+        payloads: bool = False,
+        progress: Progress | None = None,
+    ) -> Verification:
+        """Check the ledger, and where asked the projections and payloads against it."""
+        from muniment.store.verifying import verify
+
+        return verify(self._database, projections=projections, payloads=payloads, progress=progress)
+
+    def status(self) -> StoreStatus:
+        """Return where the store stands."""
+        revision = schema.revision(self._database)
+        if revision is None:
+            raise StoreVersionError(self.url, f"{self.path} is no store any more")
+        with self._database.reading() as connection:
+            entries = connection.scalar(select(ledger_head.c.size)) or 0
+        return StoreStatus(
+            self.url, self.path, revision, schema.HEAD, entries, self._database.size()
+        )
+
+    def upgrade(self) -> None:
+        """Bring the schema to this version, whole or not at all."""
+        schema.upgrade(self._database)
