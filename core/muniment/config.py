@@ -64,17 +64,21 @@ class Config:
             table = table[name]
         if value is None:
             table.pop(last, None)
-            self._values.pop(key, None)
         else:
             table[last] = value
-            self._values[key] = value
         temporary = self.path.with_suffix(".toml.new")
         try:
             self.home.mkdir(parents=True, exist_ok=True)
             temporary.write_text(tomlkit.dumps(document), encoding="utf-8")
             temporary.replace(self.path)
+        except UnicodeEncodeError:
+            raise ConfigError(self.path, f"the value of {key} is not valid UTF-8") from None
         except OSError as error:
             raise ConfigError(self.path, f"cannot be written: {error.strerror}") from None
+        if value is None:
+            self._values.pop(key, None)
+        else:
+            self._values[key] = value
 
     def _checked(self, key: str) -> str:
         kind = key.removeprefix("generator.")
@@ -89,7 +93,7 @@ class Config:
 def home_folder() -> Path:
     """Return MUNIMENT_HOME, else the platform's folder for user data; it may not exist yet."""
     if given := os.environ.get(HOME_VARIABLE):
-        return Path(given).expanduser()
+        return Path(os.path.expanduser(given))
     import platformdirs
 
     return Path(platformdirs.user_data_dir("muniment", appauthor=False))
@@ -105,7 +109,7 @@ def store_url(home: Path, given: str | None = None) -> str:
         return url
     if "\0" in url:
         raise UsageError("the store's address contains a NUL character")
-    return f"sqlite:///{Path(url).expanduser().absolute()}"
+    return f"sqlite:///{Path(os.path.expanduser(url)).absolute()}"
 
 
 def actor_name(config: Config, given: str | None = None) -> str:

@@ -8,10 +8,12 @@ swap a file without changing the digest.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
 import stat
+import time
 import unicodedata
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -21,7 +23,7 @@ from muniment.errors import ModelError
 SCHEME = "muniment-model-tree/1"
 
 _IGNORED_AT_ROOT = ("model.sig",)
-_CHUNK = 1 << 20
+_YOUNG_NS = 100_000_000  # a file changed again within its clock's tick looks the same
 
 
 class FileHashes:
@@ -36,9 +38,10 @@ class FileHashes:
         self._known: dict[str, str] = {}
         if cache is not None:
             try:
-                self._known = json.loads(cache.read_bytes())
+                known = json.loads(cache.read_bytes())
             except (OSError, ValueError):
-                self._known = {}  # a lost cache costs time, nothing else
+                known = None  # a lost cache costs time, nothing else
+            self._known = known if isinstance(known, dict) else {}
         self._fresh = False
 
     def sha256(self, path: Path) -> str:
@@ -48,10 +51,13 @@ class FileHashes:
             key = (
                 f"{info.st_dev}:{info.st_ino}:{info.st_size}:{info.st_mtime_ns}:{info.st_ctime_ns}"
             )
-            if self._cache is None or key not in self._known:
-                self._known[key] = hashlib.file_digest(file, "sha256").hexdigest()
-                self._fresh = True
-            return self._known[key]
+            if self._cache is not None and key in self._known:
+                return self._known[key]
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+        if time.time_ns() - max(info.st_mtime_ns, info.st_ctime_ns) > _YOUNG_NS:
+            self._known[key] = found
+            self._fresh = True
+        return found
 
     def save(self) -> None:
         """Write what was learnt back to the cache file, if there is one and it can be written."""
@@ -63,15 +69,17 @@ class FileHashes:
             temporary.write_text(json.dumps(self._known))
             temporary.replace(self._cache)
         except OSError:
-            temporary.unlink(missing_ok=True)  # a read-only home still generates
+            with contextlib.suppress(OSError):  # a read-only home still generates
+                temporary.unlink()
 
 
 def digest(path: Path, hashes: FileHashes, *, keep: Callable[[str], bool] | None = None) -> str:
     """Return the digest of a file or folder.
 
     `keep` says, by relative name, which files of a folder count (all, when absent). Raises
-    ModelError for a name that collides with another under NFC and case folding, a link that
-    leads out of the folder, or anything that is not a regular file.
+    ModelError for a name that collides with another under NFC and case folding or is not UTF-8,
+    a link that leads out of the folder, or anything that is not a regular file; OSError for what
+    cannot be read.
     """
     if path.is_file():
         return f"file-sha256:{hashes.sha256(path)}"
@@ -94,11 +102,15 @@ def files(root: Path, *, keep: Callable[[str], bool] | None = None) -> dict[str,
     for name, path in _walk(root):
         if keep is not None and not keep(name):
             continue
-        target = path.resolve()
+        target = Path(os.path.realpath(path))
         if path.is_symlink() and not (target.is_relative_to(home) or target.parent == blobs):
             raise ModelError(str(root), f"{root}: the link {name} leads out of the folder")
         if not stat.S_ISREG(target.stat().st_mode):
             raise ModelError(str(root), f"{root}: {name} is not a regular file")
+        try:
+            name.encode()
+        except UnicodeEncodeError:
+            raise ModelError(str(root), f"{root}: the name {name!r} is not UTF-8") from None
         key = unicodedata.normalize("NFC", name).casefold()
         if key in folded:
             raise ModelError(
@@ -110,7 +122,10 @@ def files(root: Path, *, keep: Callable[[str], bool] | None = None) -> dict[str,
 
 
 def _walk(root: Path) -> Iterator[tuple[str, Path]]:
-    for folder, directories, names in os.walk(root):
+    def refuse(error: OSError) -> None:
+        raise error  # what cannot be listed must not be left out in silence
+
+    for folder, directories, names in os.walk(root, onerror=refuse):
         at_root = Path(folder) == root
         relative = Path(folder).relative_to(root)
         directories[:] = [

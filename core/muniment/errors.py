@@ -29,8 +29,10 @@ class SeedError(UsageError):
     """A seed is not an unsigned 64-bit integer."""
 
     def __init__(self, value: object) -> None:
+        long = isinstance(value, int) and abs(value) >> 999  # Python may refuse to write it
+        shown = "of hundreds of digits" if long else str(value)
         super().__init__(
-            f"seed {value!s} is not a whole number from 0 to 18446744073709551615 (2^64 - 1)"
+            f"seed {shown[:40]} is not a whole number from 0 to 18446744073709551615 (2^64 - 1)"
         )
         self.value = value
 

@@ -21,13 +21,13 @@ def new_id() -> str:
     """Return a new ULID, greater than every one this process made before.
 
     48 bits of Unix milliseconds, then 80 random bits; within one millisecond the last
-    value is incremented, as the ULID specification allows.
+    value grows by a random step, so that processes forked from one still differ.
     """
     global _last
     with _lock:
         value = (time.time_ns() // 1_000_000) << 80 | int.from_bytes(os.urandom(10))
         if value >> 80 <= _last >> 80:
-            value = _last + 1
+            value = _last + 1 + int.from_bytes(os.urandom(6))
         _last = value
     return encode(value)
 

@@ -22,8 +22,10 @@ Value: typing.TypeAlias = bool | int | float | str | tuple[str, ...] | None
 
 RESERVED = frozenset(
     "actor batch_size generator json model n output parents policy prompt run seed stream "
-    "store system tag tags help version".split()
+    "store system tag tags help version fields keys schema".split()
 )
+
+_DIGITS = 20  # a whole number has at most, as many as a seed
 
 _TYPES: dict[object, str] = {
     bool: "boolean",
@@ -142,6 +144,9 @@ class Parameters:
         super().__init_subclass__()
         hints = typing.get_type_hints(cls)
         fields = dict(cls._fields)
+        for name, hint in vars(cls).get("__annotations__", {}).items():
+            if not isinstance(vars(cls).get(name), _Declared) and "ClassVar" not in str(hint):
+                raise TypeError(f"{cls.__qualname__}.{name}: declare it with muniment.param(...)")
         for name, declared in list(vars(cls).items()):
             if not isinstance(declared, _Declared):
                 continue
@@ -149,7 +154,7 @@ class Parameters:
             delattr(cls, name)
         cls._fields = fields
 
-    def __init__(self, **values: object) -> None:
+    def __init__(self, /, **values: object) -> None:
         """Take the values given and the defaults of the others.
 
         Raises ParameterError for a name that is not declared or a value that does not fit.
@@ -164,6 +169,9 @@ class Parameters:
 
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError(f"parameters are immutable; {name} cannot be set")
+
+    def __delattr__(self, name: str) -> None:
+        raise AttributeError(f"parameters are immutable; {name} cannot be deleted")
 
     def __iter__(self) -> Iterator[tuple[str, Value]]:
         return ((name, getattr(self, name)) for name in self._fields)
@@ -197,13 +205,15 @@ def _field(cls: type, name: str, hint: object, declared: _Declared) -> Field:
     where = f"{cls.__qualname__}.{name}"
     if name in RESERVED or name.startswith("_"):
         raise TypeError(f"{where}: the name {name!r} is reserved")
-    arms = typing.get_args(hint) if isinstance(hint, types.UnionType) else ()
-    optional = type(None) in arms
-    if optional:
-        hint = next(arm for arm in arms if arm is not type(None))
+    union = typing.get_origin(hint) in (types.UnionType, typing.Union)
+    arms = [arm for arm in typing.get_args(hint) if arm is not type(None)] if union else [hint]
+    optional = union and type(None) in typing.get_args(hint)
+    hint = arms[0] if len(arms) == 1 else None
     choices: tuple[str, ...] = ()
     if typing.get_origin(hint) is Literal:
         choices, kind = typing.get_args(hint), "choice"
+        if not all(isinstance(choice, str) for choice in choices):
+            raise TypeError(f"{where}: the choices of a Literal must be texts")
     elif hint in _TYPES:
         kind = _TYPES[hint]
     else:
@@ -227,15 +237,24 @@ def _boolean(value: object) -> bool:
 def _integer(value: object) -> int:
     if isinstance(value, bool) or not isinstance(value, int | str):
         raise TypeError
-    if isinstance(value, str) and len(value) > 20:
+    if isinstance(value, str):
+        if not (value.isascii() and value.removeprefix("-").isdigit()):
+            raise ValueError
+        if len(value) > _DIGITS + 1:
+            raise ValueError
+    number = int(value)
+    if abs(number) >= 10**_DIGITS:
         raise ValueError
-    return int(value)
+    return number
 
 
 def _number(value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         raise TypeError
-    number = float(value)
+    try:
+        number = float(value)
+    except OverflowError:
+        raise ValueError from None
     if not math.isfinite(number):
         raise ValueError
     return number
@@ -257,7 +276,10 @@ def _strings(value: object) -> tuple[str, ...]:
 
 
 def _shown(value: object) -> str:
-    text = repr(value)
+    try:
+        text = repr(value)
+    except ValueError:  # a whole number of more digits than Python writes
+        return "a number of thousands of digits"
     return text if len(text) <= 60 else text[:57] + "…"
 
 

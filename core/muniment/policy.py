@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -54,6 +55,7 @@ class FilterRule:
             return "allow"
         judged: Decision = verdict.decision
         found = {name for name, score in verdict.categories.items() if score > 0}
+        found |= {reason.category for reason in verdict.reasons}
         if found and found <= self.thresholds.keys():
             judged = "allow"
         by_score = [
@@ -93,11 +95,15 @@ def parse(document: str, source: str) -> Policy:
     import yaml
 
     try:
-        body = yaml.safe_load(document)
+        body = _read_yaml(document)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f" in line {mark.line + 1}" if mark else ""
         raise PolicyError(source, f"is not valid YAML{where}") from None
+    except _RepeatedKeyError as error:
+        raise PolicyError(source, f"says {error.args[0]!r} twice in one place") from None
+    except (ValueError, RecursionError) as error:  # a date that is none, a thousand brackets
+        raise PolicyError(source, f"is not valid YAML: {error}") from None
     top = _mapping(source, body, "the policy", {"policy", "version", "filters"})
     name, version = top.get("policy"), top.get("version")
     if not isinstance(name, str) or not name:
@@ -119,25 +125,33 @@ def load(path: Path) -> Policy:
         raise PolicyError(str(path), f"cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
         raise PolicyError(str(path), "is not UTF-8 text") from None
+    except ValueError as error:  # a NUL character in the path
+        raise PolicyError(repr(str(path)), f"cannot be read: {error}") from None
 
 
 def installed() -> dict[str, list[tuple[str, Path]]]:
-    """Return the policies that installed distributions ship: name → (distribution, file)."""
+    """Return the policies that installed distributions ship: name → (distribution, file).
+
+    An entry point `name = "package:folder/file.yaml"` names a file below the package's folder. A
+    file that is not there is listed too: to choose it is an error, not to go without filters.
+    """
     found: dict[str, list[tuple[str, Path]]] = {}
     for entry in importlib.metadata.entry_points(group=ENTRY_POINT_GROUP):
         package, _, file = entry.value.partition(":")
-        spec = importlib.util.find_spec(package)
-        if spec is None or spec.origin is None or entry.dist is None:
-            continue
+        top, *below = package.split(".")  # to find a deeper package would import the ones above
+        spec = importlib.util.find_spec(top)
+        folder = Path(spec.origin).parent if spec and spec.origin else Path(top)
+        row = (entry.dist.name if entry.dist else package, folder.joinpath(*below, file))
         rows = found.setdefault(entry.name, [])
-        if (row := (entry.dist.name, Path(spec.origin).parent / file)) not in rows:
+        if row not in rows:
             rows.append(row)
     return found
 
 
 def choose(wanted: str | None) -> Policy:
-    """Return the policy of a file or an installed name; the shipped default when None.
+    """Return the policy of an installed name or a file; the shipped default when None.
 
+    A name that is installed means what is installed, whatever files lie in the current folder.
     Where nothing is wanted and nothing installed, it is the policy without filters. Raises
     UnknownNameError, or PolicyError when two distributions ship the wanted name.
     """
@@ -145,17 +159,35 @@ def choose(wanted: str | None) -> Policy:
     if wanted == NO_POLICY.name or (wanted is None and DEFAULT not in offers):
         return NO_POLICY
     name = wanted or DEFAULT
-    if name in offers and not Path(name).is_file():
+    if name in offers:
         rows = offers[name]
         if len(rows) > 1:
             both = " and ".join(distribution for distribution, _ in rows)
             raise PolicyError(name, f"is shipped by {both}; name one file with --policy")
         return load(rows[0][1])
-    if not Path(name).exists() and Path(name).suffix not in (".yaml", ".yml"):
+    if not os.path.exists(name) and Path(name).suffix not in (".yaml", ".yml"):
         raise UnknownNameError(
             "policy", name, [*offers, NO_POLICY.name], "or give the path of a YAML file"
         )
     return load(Path(name))
+
+
+class _RepeatedKeyError(Exception):
+    """A mapping has a key twice; YAML readers keep the last, and a filter would be lost."""
+
+
+def _read_yaml(document: str) -> object:
+    """Return what a YAML text holds; raises what the safe loader does, and _RepeatedKeyError."""
+    import yaml
+
+    class Loader(yaml.SafeLoader):
+        def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+            keys = [(key.tag, key.value) for key, _ in node.value if key.id == "scalar"]
+            for _, key in (pair for pair in keys if keys.count(pair) > 1):
+                raise _RepeatedKeyError(key)
+            return super().construct_mapping(node, deep)
+
+    return yaml.load(document, Loader)
 
 
 def _rule(source: str, index: int, body: object) -> FilterRule:

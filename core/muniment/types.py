@@ -184,15 +184,15 @@ class Content:
         """The content as text; only a filter that declares a `text/*` media type may ask."""
         return self.data.decode()
 
-    def allow(self, **categories: float) -> Verdict:
+    def allow(self, /, **categories: float) -> Verdict:
         """Return the verdict that nothing is wrong."""
         return Verdict("allow", categories)
 
-    def flag(self, *reasons: Reason | str, **categories: float) -> Verdict:
+    def flag(self, /, *reasons: Reason | str, **categories: float) -> Verdict:
         """Return the verdict that someone should look, with reasons or names of categories."""
         return self._verdict("flag", reasons, categories)
 
-    def block(self, *reasons: Reason | str, **categories: float) -> Verdict:
+    def block(self, /, *reasons: Reason | str, **categories: float) -> Verdict:
         """Return the verdict that this must not pass, with reasons or names of categories."""
         return self._verdict("block", reasons, categories)
 
