@@ -6,8 +6,9 @@ The store begins the transaction and commits it, so that a migration happens who
 from __future__ import annotations
 
 from alembic import context
-from muniment.store.tables import metadata
 from sqlalchemy import Connection, create_engine
+
+from muniment.store.tables import metadata
 
 
 def run(connection: Connection) -> None:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, TypeAlias
 
-Json: TypeAlias = "None | bool | int | float | str | list[Any] | tuple[Any, ...] | dict[str, Any]"
+Json: TypeAlias = bool | int | float | str | list[Any] | tuple[Any, ...] | dict[str, Any] | None
 
 SAFE = 2**53 - 1  # the largest integer that every reader of JSON holds exactly
 
@@ -31,7 +31,7 @@ def canonical(value: Json) -> bytes:
     except _NotPlainError:
         import rfc8785
 
-        return rfc8785.dumps(value)  # type: ignore[arg-type]
+        return rfc8785.dumps(value)
 
 
 def wide(number: int) -> int | str:
@@ -65,7 +65,7 @@ def _plain(value: Any) -> Any:
 
 def parse(data: bytes) -> Mapping[str, Any]:
     """Return the JSON object that `data` holds; ValueError when it is not canonical."""
-    value = json.loads(data)
+    value: Any = json.loads(data)
     if not isinstance(value, dict):
         raise ValueError("not a JSON object")
     try:

@@ -1,7 +1,8 @@
 """The closed schema of entries: every field of every kind, and nothing else, is allowed.
 
 What is written passes through here as well as what is verified, so an entry that a reader would
-refuse is never made. Enumerations are spelled out: a new value is a new version of the kind. The description for people is docs/reference/entries.md.
+refuse is never made. Enumerations are spelled out: a new value is a new version of the kind. The
+description for people is docs/reference/entries.md.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Appending to the ledger: what is costly is prepared outside the lock, numbers are given under it."""
+"""Appending to the ledger: what is costly is done before the lock is taken, numbering under it."""
 
 from __future__ import annotations
 

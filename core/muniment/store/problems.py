@@ -1,0 +1,34 @@
+"""What verifying finds wrong."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+MOST = 1000  # a store with more problems than this needs no longer list
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is not as the ledger says.
+
+    `kind` is `tree`, `head`, `entry`, `projection` or `payload`; `where` names the entry, the
+    table and column, or the payload.
+    """
+
+    kind: str
+    where: str
+    message: str
+
+
+class Report:
+    """Collects problems, up to a number that people still read."""
+
+    def __init__(self) -> None:
+        self.problems: list[Problem] = []
+
+    def add(self, kind: str, where: str, message: str) -> None:
+        """Note a problem."""
+        if len(self.problems) == MOST:
+            self.problems.append(Problem(kind, where, "… and more problems, which are not listed"))
+        elif len(self.problems) < MOST:
+            self.problems.append(Problem(kind, where, message))
