@@ -1,0 +1,44 @@
+"""What a generation's bits may depend on besides the record itself."""
+
+from __future__ import annotations
+
+import platform
+from pathlib import Path
+from typing import Any
+
+
+def facts(engine: Any) -> dict[str, str | int]:
+    """The facts to record with each generation of this engine, by name.
+
+    Threads are torch's; `kernel` is "rows" (all rows in one pass) or "row-by-row".
+    """
+    import torch
+    import transformers
+
+    decoder = engine.model.decoder
+    return {
+        "dtype": "int8 weights, bfloat16 activations, float32 attention and logits",
+        "kernel": decoder.name,
+        "kernel_reason": engine.model.why,
+        "attention": str(decoder.model.config._attn_implementation),
+        "rows": engine.max_rows,
+        "padding": "none",
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+        "transformers": transformers.__version__,
+        "cpu": cpu_model(),
+        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
+        "os": platform.platform(terse=True),
+        "python": platform.python_version(),
+    }
+
+
+def cpu_model() -> str:
+    """The processor's name, as the system gives it."""
+    try:
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()

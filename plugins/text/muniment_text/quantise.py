@@ -1,0 +1,186 @@
+"""Weight-only int8: one scale an output row, bf16 activations, rows that do not see each other.
+
+Up to 32 rows go through `_weight_int8pack_mm`, whose result for a row does not depend on the other
+rows (a self-test at load proves it on the machine at hand). More rows only occur in the prefill of
+one prompt alone; there the weights are dequantised and multiplied in fp32, which is faster.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+MAX_KERNEL_ROWS = 32
+_REFINED = 256
+_SLICE = 16384
+
+
+def quantise_rows(weight: Tensor) -> tuple[Tensor, Tensor]:
+    """Floats [out, in] to int8 [out, in] and bf16 scales [out]; weight ~ int8 * scale.
+
+    The scale is rounded to bf16 first, because the kernel wants it so, and the integers are made
+    for the rounded scale: otherwise a whole row would be off by up to 0.4 %.
+    """
+    quantised = torch.empty(weight.shape, dtype=torch.int8)
+    scales = torch.empty(weight.shape[0], dtype=torch.bfloat16)
+    for start in range(0, weight.shape[0], _SLICE):
+        part = weight[start : start + _SLICE].float()
+        scale = (part.abs().amax(dim=1) / 127.0).clamp(min=1e-30).bfloat16()
+        integers = (part / scale.float()[:, None]).round().clamp(-127, 127)
+        quantised[start : start + _SLICE] = integers.to(torch.int8)
+        scales[start : start + _SLICE] = scale
+    return quantised, scales
+
+
+class QuantisedLinear(nn.Module):
+    """Replaces `nn.Linear` and GPT-2's `Conv1D`: bf16 [..., in] to bf16 [..., out]."""
+
+    bias: Tensor | None
+
+    def __init__(self, qweight: Tensor, scale: Tensor, bias: Tensor | None) -> None:
+        super().__init__()
+        self.register_buffer("qweight", qweight)
+        self.register_buffer("scale", scale)
+        self.register_buffer("bias", bias)
+        self.out_features, self.in_features = qweight.shape
+
+    @property
+    def weight(self) -> Tensor:
+        """The int8 weights, for code that only asks a layer for its weight's device."""
+        return self.qweight
+
+    def forward(self, x: Tensor) -> Tensor:
+        rows = x.reshape(-1, self.in_features)
+        if rows.shape[0] <= MAX_KERNEL_ROWS:
+            result = torch._weight_int8pack_mm(rows.bfloat16(), self.qweight, self.scale)
+        else:
+            result = functional.linear(rows.float(), self.dequantised()).bfloat16()
+        if self.bias is not None:
+            result = result + self.bias
+        return result.view(*x.shape[:-1], self.out_features)
+
+    def dequantised(self, start: int = 0, stop: int | None = None) -> Tensor:
+        """Output rows `start` to `stop` of the weight as fp32 [rows, in]."""
+        return self.qweight[start:stop].float() * self.scale[start:stop].float()[:, None]
+
+
+class QuantisedHead(QuantisedLinear):
+    """The output layer: bf16 [..., hidden] to fp32 logits [..., vocabulary].
+
+    The kernel rounds to bf16, which puts a logit of 20 on a grid of 0.125 and makes false ties; so
+    the 256 largest of each row are computed again in fp32 from the same int8 weights.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        rows = x.reshape(-1, self.in_features)
+        if rows.shape[0] <= MAX_KERNEL_ROWS:
+            rows = rows.bfloat16()
+            logits = torch._weight_int8pack_mm(rows, self.qweight, self.scale).float()
+            values = rows.float()
+            for index in range(rows.shape[0]):
+                self._refine(logits[index], values[index])
+        else:
+            values = rows.float()
+            logits = torch.empty(rows.shape[0], self.out_features)
+            for start in range(0, self.out_features, _SLICE):
+                weight = self.dequantised(start, start + _SLICE)
+                logits[:, start : start + _SLICE] = functional.linear(values, weight)
+        if self.bias is not None:
+            logits = logits + self.bias.float()
+        return logits.view(*x.shape[:-1], self.out_features)
+
+    def _refine(self, logits: Tensor, values: Tensor) -> None:
+        ids = torch.from_numpy(largest(logits.numpy(), _REFINED))
+        logits[ids] = torch.mv(self.qweight[ids].float(), values) * self.scale[ids].float()
+
+
+def largest(values: np.ndarray[Any, Any], count: int) -> np.ndarray[Any, Any]:
+    """At least `count` ids that include the `count` largest of `values` [n], ids ascending."""
+    block = values.size // (4 * count)
+    if block < 8:
+        return np.arange(values.size)
+    blocks = values.size // block
+    maxima = values[: blocks * block].reshape(blocks, block).max(axis=1)
+    return np.flatnonzero(values >= np.partition(maxima, blocks - count)[blocks - count])
+
+
+class QuantisedEmbedding(nn.Module):
+    """Replaces the input embedding: ids [...] to bf16 [..., hidden].
+
+    The original module still runs, on a table of just the rows asked for, so that whatever a model
+    adds to its embedding (Gemma multiplies it) stays the model's own business.
+    """
+
+    def __init__(self, original: nn.Module, qweight: Tensor, scale: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("qweight", qweight)
+        self.register_buffer("scale", scale)
+        width = qweight.shape[1]
+        original.weight = nn.Parameter(
+            torch.empty(0, width, dtype=torch.bfloat16), requires_grad=False
+        )
+        original.padding_idx = None
+        self.original = original
+
+    @property
+    def weight(self) -> Tensor:
+        """The int8 table, for code that only asks for its device."""
+        return self.qweight
+
+    def forward(self, ids: Tensor) -> Tensor:
+        flat = ids.reshape(-1)
+        table = self.qweight[flat].float() * self.scale[flat].float()[:, None]
+        positions = torch.arange(flat.numel()).view(ids.shape)
+        result: Tensor = torch.func.functional_call(
+            self.original, {"weight": table.bfloat16()}, (positions,)
+        )
+        return result
+
+
+def quantise_model(model: Any) -> None:
+    """Replace, in place, the layers of a transformers causal LM by quantised ones.
+
+    With parameters on the meta device this only prepares the places to load prepared weights into.
+    Every `nn.Linear`, GPT-2 `Conv1D`, the input embedding and the output layer are replaced; a head
+    tied to the embedding shares its table. The rest becomes bf16.
+    """
+    from transformers.pytorch_utils import Conv1D
+
+    embedding, head = model.get_input_embeddings(), model.get_output_embeddings()
+    tied = head is not None and head.weight is embedding.weight
+    table = _quantised(embedding.weight)
+    for name, module in list(model.named_modules()):
+        new: nn.Module
+        if module is embedding:
+            new = QuantisedEmbedding(module, *table)
+        elif module is head and isinstance(module, nn.Linear):
+            pair = table if tied else _quantised(module.weight)
+            new = QuantisedHead(*pair, module.bias)
+        elif type(module) is nn.Linear:
+            new = QuantisedLinear(*_quantised(module.weight), module.bias)
+        elif type(module) is Conv1D:
+            new = QuantisedLinear(*_quantised(module.weight.t()), module.bias)
+        else:
+            continue
+        model.set_submodule(name, new)
+    for name, parameter in list(model.named_parameters()):
+        if parameter.is_floating_point() and parameter.dtype != torch.bfloat16:
+            parameter.data = parameter.data.bfloat16()
+        parameter.requires_grad_(False)
+    for module in model.modules():
+        bias = getattr(module, "bias", None)
+        if isinstance(module, QuantisedLinear) and bias is not None:
+            module.bias = bias.detach().bfloat16()
+
+
+def _quantised(weight: Tensor) -> tuple[Tensor, Tensor]:
+    if weight.is_meta:
+        return (
+            torch.empty(weight.shape, dtype=torch.int8, device="meta"),
+            torch.empty(weight.shape[0], dtype=torch.bfloat16, device="meta"),
+        )
+    return quantise_rows(weight.detach())
