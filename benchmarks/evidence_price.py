@@ -1,0 +1,121 @@
+"""The price of evidence: a batch through the whole pipeline beside the bare engine.
+
+The same prompts, seeds and parameters go through `Session.run` (default policy, default evaluators,
+everything recorded) and through the text engine called directly, in turn, in one process. Prints one
+JSON line; `ratio` is the median over the rounds of pipeline throughput ÷ bare throughput.
+
+    python benchmarks/evidence_price.py [--rounds 5] [--requests 32] [--max-tokens 32] [--model NAME]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from muniment_text.engine import Engine, Finish
+from muniment_text.generator import TextGenerator
+from muniment_text.loading import load
+from muniment_text.sampling import Sampling
+
+import muniment
+
+PROMPTS = (
+    "The old lighthouse keeper climbed the stairs and",
+    "最近我国成功发射了新的卫星",
+    "In the beginning there was nothing but",
+    "春天来了，公园里的花",
+    "A good recipe for bread begins with",
+    "他站在窗前，看着外面的雨，",
+    "The committee decided after a long debate that",
+    "科学家们发现，在深海里生活着",
+)
+
+
+def main() -> None:
+    arguments = argparse.ArgumentParser(description=__doc__)
+    arguments.add_argument("--rounds", type=int, default=5)
+    arguments.add_argument("--requests", type=int, default=32)
+    arguments.add_argument("--max-tokens", type=int, default=32)
+    arguments.add_argument("--model", default=None)
+    options = arguments.parse_args()
+
+    with tempfile.TemporaryDirectory() as folder:
+        session = muniment.Session(store=str(Path(folder) / "muniment.db"))
+        model = session.models.resolve(options.model, TextGenerator())
+        engine = Engine(load(model.path))
+        parameters = {"max_tokens": options.max_tokens}
+        drafts = [
+            muniment.Draft(
+                PROMPTS[index % len(PROMPTS)],
+                model=model.name,
+                seed=index,
+                parameters=parameters,
+            )
+            for index in range(options.requests)
+        ]
+        recorded = list(session.run(drafts[:8]))  # loads the model, makes the store
+        sampling = Sampling(
+            **{
+                name: value
+                for name, value in recorded[0].parameters.items()
+                if name in Sampling.__dataclass_fields__
+            }
+        )
+        rows = [
+            engine.row(
+                index,
+                draft.prompt,
+                seed=index,
+                max_tokens=options.max_tokens,
+                sampling=sampling,
+            )
+            for index, draft in enumerate(drafts)
+        ]
+        bare_tokens(engine, rows[:8])
+        bare, whole = [], []
+        for round_ in range(options.rounds):
+            start = time.perf_counter()
+            tokens = bare_tokens(engine, rows)
+            bare.append(tokens / (time.perf_counter() - start))
+            start = time.perf_counter()
+            generations = list(session.run(drafts))
+            whole.append(
+                sum(item.usage.output_tokens for item in generations)
+                / (time.perf_counter() - start)
+            )
+            statuses = {item.status for item in generations}
+            assert statuses == {"completed"}, statuses
+            print(f"round {round_ + 1}: {bare[-1]:.1f} {whole[-1]:.1f}", file=sys.stderr)
+        ratios = [mine / theirs for mine, theirs in zip(whole, bare, strict=True)]
+        print(
+            json.dumps(
+                {
+                    "benchmark": "evidence_price",
+                    "compared_to": "the text engine called bare, same prompts, seeds, parameters",
+                    "requests": options.requests,
+                    "max_tokens": options.max_tokens,
+                    "rounds": options.rounds,
+                    "verdicts_each": len(generations[0].verdicts),
+                    "scores_each": len(generations[0].scores),
+                    "pipeline_tokens_per_second": round(statistics.median(whole), 1),
+                    "bare_tokens_per_second": round(statistics.median(bare), 1),
+                    "ratio": round(statistics.median(ratios), 3),
+                    "ratio_range": [round(min(ratios), 3), round(max(ratios), 3)],
+                }
+            )
+        )
+        session.close()
+
+
+def bare_tokens(engine: Engine, rows: list[object]) -> int:
+    """Decode the rows and return how many tokens came out."""
+    return sum(len(event.token_ids) for event in engine.decode(rows) if isinstance(event, Finish))
+
+
+if __name__ == "__main__":
+    main()
