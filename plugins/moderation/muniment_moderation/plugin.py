@@ -1,0 +1,16 @@
+"""What the core loads: RE2 and the automata are imported only with the first filter used."""
+
+from __future__ import annotations
+
+import muniment
+from muniment_moderation.parameters import BlocklistParameters
+
+
+@muniment.hookimpl
+def muniment_filters(register: muniment.Register) -> None:
+    """Register the filters of this distribution."""
+    register(
+        "muniment_moderation.blocklist:Blocklist",
+        name="blocklist",
+        parameters=BlocklistParameters,
+    )
