@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from muniment.errors import PluginError
 from muniment.hookspecs import Evaluator
 from muniment.plugins import Offer, Plugins, describe, quiet_stdout
-from muniment.resolving import make
+from muniment.resolving import make, storable
 from muniment.types import Generation, Measure, PluginRef, Score
 
 
@@ -18,7 +19,7 @@ class Evaluators:
         """Take those named, else every one that calls itself a default.
 
         Raises UnknownNameError or PluginError for one that is named and cannot be had; a default
-        one that cannot be had is left out, as its plugin is reported when plugins are loaded.
+        one that cannot be had is left out, and its plugin is among the broken ones.
         """
         self._evaluators: list[tuple[Offer, Evaluator]] = []
         if names is not None:
@@ -26,10 +27,12 @@ class Evaluators:
                 (offer, make(offer)) for offer in (plugins.find("evaluator", n) for n in names)
             ]
             return
-        broken = {broken.plugin for broken in plugins.broken}
         for offer in plugins.offers("evaluator"):
-            if offer.plugin not in broken and offer.load_class().default:
-                self._evaluators.append((offer, make(offer)))
+            try:
+                if offer.load_class().default:
+                    self._evaluators.append((offer, make(offer)))
+            except PluginError as error:
+                plugins.broke(offer.plugin, str(error))
 
     @property
     def plugins(self) -> list[PluginRef]:
@@ -66,6 +69,6 @@ def _scores(offer: Offer, evaluator: Evaluator, generation: Generation) -> list[
             if not math.isfinite(value):
                 raise ValueError(f"{name} is {value}")
     except (Exception, SystemExit) as error:
-        failure = f"evaluator {offer.name} failed: {describe(error)}"
+        failure = storable(f"evaluator {offer.name} failed: {describe(error)}")
         return [score(measure, None, failure) for measure in evaluator.measures]
     return [score(measures[name], float(value)) for name, value in values.items()]

@@ -7,6 +7,7 @@ holds the digest they had then. A folder without its file is half-written and ne
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 from collections.abc import Callable, Mapping
@@ -16,11 +17,11 @@ from pathlib import Path
 from typing import Any
 
 from muniment.digests import FileHashes, digest, files
-from muniment.errors import ModelError, UnknownNameError
+from muniment.errors import ModelError, MunimentError, UnknownNameError
 from muniment.hookspecs import TakesModels
 from muniment.types import Model
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +49,11 @@ class Models:
         self._hashes = home / "file-hashes.json"
 
     def added(self) -> list[AddedModel]:
-        """Return the models that were added, by name."""
+        """Return the models that were added, by name; raises ModelError."""
         return [self._read(path) for path in sorted(self._folder.glob("*.json"))]
 
     def get(self, name: str) -> AddedModel:
-        """Return the added model of that name; raises UnknownNameError."""
+        """Return the added model of that name; raises UnknownNameError or ModelError."""
         record = self._folder / f"{name}.json"
         if not _NAME.fullmatch(name) or not record.is_file():
             if _NAME.fullmatch(name) and (self._folder / name).is_dir():
@@ -87,7 +88,7 @@ class Models:
         working = self._folder / ".adding" / datetime.now(UTC).strftime("%Y%m%dT%H%M%S%f")
         try:
             working.mkdir(parents=True)
-            facts = generator.add_model(source, working, progress)
+            facts = dict(generator.add_model(source, working, progress))
             final = name or str(facts.get("name") or Path(source).name)
             self._check_free(final)
             known = FileHashes(self._hashes)
@@ -109,16 +110,27 @@ class Models:
             record.with_suffix(".new").replace(record)
             known.save()
             return added
-        except OSError as error:
-            raise ModelError(source, f"model {source} cannot be added: {error}") from error
+        except MunimentError:
+            raise
+        except (Exception, SystemExit) as error:
+            raise ModelError(source, f"model {source} cannot be added: {_said(error)}") from error
         finally:
             shutil.rmtree(working, ignore_errors=True)
 
     def remove(self, name: str) -> None:
-        """Delete an added model; what was generated with it stays on record."""
-        self.get(name)
-        (self._folder / f"{name}.json").unlink()
-        shutil.rmtree(self.path(name))
+        """Delete an added model, or what is left of one that was half-written.
+
+        What was generated with it stays on record. Raises UnknownNameError or ModelError.
+        """
+        record = self._folder / f"{name}.json"
+        if not _NAME.fullmatch(name) or not (record.is_file() or self.path(name).is_dir()):
+            raise UnknownNameError("model", name, [model.name for model in self.added()])
+        try:
+            record.unlink(missing_ok=True)
+            if self.path(name).exists():
+                shutil.rmtree(self.path(name))
+        except OSError as error:
+            raise ModelError(name, f"model {name} cannot be removed: {error}") from error
 
     def resolve(self, wanted: str | None, generator: object, *, remembered: bool = True) -> Model:
         """Return the model that a request means, with the digest of its files as they are now.
@@ -128,13 +140,13 @@ class Models:
         remembered by file identity. Raises ModelError or UnknownNameError.
         """
         hashes = FileHashes(self._hashes if remembered else None)
-        name, path = self._locate(wanted, generator)
+        name, path, added = self._locate(wanted, generator)
         try:
             found = digest(path, hashes)
         except OSError as error:
             raise ModelError(name, f"model {name} cannot be read: {error}") from error
         hashes.save()
-        if path == self.path(name) and found != self.get(name).digest:
+        if added is not None and found != added.digest:
             raise ModelError(
                 name,
                 f"model {name} is not what was added: its files changed "
@@ -145,7 +157,7 @@ class Models:
     def with_digest(self, wanted: str, hint: Model, generator: object) -> Model | None:
         """Return a model of exactly that digest, hashed afresh: by its name, or any that fits."""
         names = [model.name for model in self.added() if model.digest == wanted]
-        for name in dict.fromkeys([*names, hint.name, hint.path]):
+        for name in filter(None, dict.fromkeys([*names, hint.name, hint.path])):
             try:
                 model = self.resolve(name, generator, remembered=False)
             except (ModelError, UnknownNameError):
@@ -154,22 +166,26 @@ class Models:
                 return model
         return None
 
-    def _locate(self, wanted: str | None, generator: object) -> tuple[str, Path]:
+    def _locate(self, wanted: str | None, generator: object) -> tuple[str, Path, AddedModel | None]:
         if wanted is None:
             wanted = self._only(generator)
         if _NAME.fullmatch(wanted):
-            if (self._folder / f"{wanted}.json").is_file():
-                return wanted, self.path(wanted)
+            if (record := self._folder / f"{wanted}.json").is_file():
+                return wanted, self.path(wanted), self._read(record)
             if self.path(wanted).is_dir():
                 raise ModelError(wanted, _half_written(wanted))
-        path = Path(wanted).expanduser()
-        try:
-            if path.exists():
-                return wanted, path.absolute()
-        except (OSError, ValueError):
-            pass  # too long, or with a NUL: not a path, so perhaps a name
+        path = Path(os.path.expanduser(wanted))
+        if os.path.exists(path):
+            return wanted, path.absolute(), None
         if "/" in wanted and isinstance(generator, TakesModels) and not path.is_absolute():
-            return wanted, generator.find_model(wanted)
+            try:
+                return wanted, Path(generator.find_model(wanted)), None
+            except MunimentError:
+                raise
+            except (Exception, SystemExit) as error:
+                raise ModelError(
+                    wanted, f"model {wanted} cannot be found: {_said(error)}"
+                ) from error
         known = [model.name for model in self.added()]
         raise UnknownNameError("model", wanted, known, "or give the path of a model's folder")
 
@@ -189,8 +205,11 @@ class Models:
         )
 
     def _check_free(self, name: str) -> None:
-        if not _NAME.fullmatch(name):
-            raise ModelError(name, f"{name!r} is no name for a model; use letters, digits and .-_")
+        if not _NAME.fullmatch(name) or name.endswith(".json"):
+            raise ModelError(
+                name,
+                f"{name!r} is no name for a model; give one of letters, digits and .-_ with --name",
+            )
         if (self._folder / f"{name}.json").exists():
             raise ModelError(
                 name, f"a model named {name} is there already; remove it first, or use --name"
@@ -201,6 +220,10 @@ class Models:
             return AddedModel(**json.loads(record.read_text(encoding="utf-8")))
         except (OSError, ValueError, TypeError) as error:
             raise ModelError(record.stem, f"{record} cannot be read: {error}") from error
+
+
+def _said(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}"
 
 
 def _half_written(name: str) -> str:

@@ -15,7 +15,7 @@ from muniment.errors import MunimentError
 from muniment.hookspecs import Filter
 from muniment.plugins import Offer, Plugins, describe, quiet_stdout
 from muniment.policy import FilterRule, Policy
-from muniment.resolving import make
+from muniment.resolving import make, storable
 from muniment.types import DECISIONS, Content, PluginRef, Reason, Verdict
 
 
@@ -63,7 +63,7 @@ class _Rule:
             self.offer = plugins.find("filter", rule.filter)
             self.filter = make(self.offer, self.offer.load_class().Parameters(**rule.parameters))
         except MunimentError as error:
-            self._failure = f"filter {rule.filter} cannot be used: {error}"
+            self._failure = storable(f"filter {rule.filter} cannot be used: {error}")
 
     def applies(self, content: Content) -> bool:
         if not self.rule.applies(content.stage):
@@ -80,7 +80,8 @@ class _Rule:
                     verdict = _sound(self.filter.check(content), content)
             except (Exception, SystemExit) as error:
                 verdict = Verdict(
-                    "block", failure=f"filter {self.rule.filter} failed: {describe(error)}"
+                    "block",
+                    failure=storable(f"filter {self.rule.filter} failed: {describe(error)}"),
                 )
         return replace(
             verdict,
@@ -106,19 +107,23 @@ def _sound(verdict: object, content: Content) -> Verdict:
         raise ValueError(f"the decision {verdict.decision!r} is none of {', '.join(DECISIONS)}")
     scores: list[tuple[object, object]] = list(verdict.categories.items())
     for category, score in scores:
-        if not isinstance(category, str) or not isinstance(score, int | float):
+        if not _is_text(category) or not isinstance(score, int | float):
             raise TypeError("categories must be scores by name")
         if not (math.isfinite(score) and 0 <= score <= 1):
             raise ValueError(f"the score {score} of {category} is not between 0 and 1")
-    length = len(content.text) if content.media_type.startswith("text/") else None
-    for reason in verdict.reasons:
+    length = len(content.text) if content.media_type.startswith("text/") else len(content.data)
+    reasons: tuple[object, ...] = tuple(verdict.reasons)
+    for reason in reasons:
         if not isinstance(reason, Reason):
             raise TypeError("reasons must be muniment.Reason")
-        if (
-            reason.start is not None
-            and reason.end is not None
-            and length is not None
-            and not 0 <= reason.start <= reason.end <= length
-        ):
-            raise ValueError(f"the span {reason.start}-{reason.end} lies outside the text")
-    return replace(verdict, failure=None)
+        if not (_is_text(reason.category) and _is_text(reason.message)):
+            raise TypeError("the category and message of a reason must be text")
+        start = 0 if reason.start is None else reason.start
+        end = length if reason.end is None else reason.end
+        if type(start) is not int or type(end) is not int or not 0 <= start <= end <= length:
+            raise ValueError(f"the span {reason.start}-{reason.end} lies outside the content")
+    return Verdict(verdict.decision, dict(verdict.categories), tuple(verdict.reasons))
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and value == storable(value)

@@ -8,27 +8,21 @@ it. What a caller gets back has been recorded, and what was blocked is not shown
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
-from muniment.errors import MunimentError
+from muniment.answering import Answer, Unanswered, answers, facts, sentence
 from muniment.evaluation import Evaluators
-from muniment.hookspecs import Generator
 from muniment.moderation import Moderator
-from muniment.plugins import describe, quiet_stdout
-from muniment.resolving import Resolved, Resolver, now, storable
+from muniment.resolving import Resolved, Resolver, now
 from muniment.store import Store
 from muniment.types import (
-    FINISH_REASONS,
     Content,
     Failure,
     Generation,
-    Output,
     Piece,
     PluginRef,
     Reply,
-    Trace,
     Verdict,
 )
 
@@ -42,15 +36,15 @@ class Pipeline:
         resolver: Resolver,
         moderator: Moderator,
         evaluators: Evaluators,
-        facts: dict[str, str | int],
+        environment: dict[str, str | int],
         core: PluginRef,
     ) -> None:
-        """Take the parts; `facts` and `core` say where, and by which core, all of it runs."""
+        """Take the parts; `environment` and `core` say where, and by which core, all of it runs."""
         self._store = store
         self._resolver = resolver
         self._moderator = moderator
         self._evaluators = evaluators
-        self._facts = facts
+        self._environment = environment
         self._core = core
 
     def reject(self, generations: Sequence[Generation]) -> list[Generation]:
@@ -107,9 +101,12 @@ class Pipeline:
         if any(verdict.action == "block" for verdict in item.verdicts):
             item.done = self._outcome(item, status="blocked")
 
-    def _judge_output(self, item: _Open, reply: Reply) -> Generation:
+    def _judge_output(self, item: _Open, reply: Reply | Unanswered) -> Generation:
+        if isinstance(reply, Unanswered):
+            failure = Failure("generator", reply.reason)
+            return self._outcome(item, status="failed", failure=failure)
         if reply.failure is not None:
-            failure = item.failure or Failure("refused", storable(reply.failure))
+            failure = Failure("refused", reply.failure)
             return self._outcome(item, status="failed", failure=failure)
         for output in reply.outputs:
             item.verdicts += self._moderator.check(
@@ -139,32 +136,26 @@ class Pipeline:
             finished_at=now(),
             verdicts=tuple(item.verdicts),
             plugins=tuple(dict.fromkeys(used)),
-            environment={**self._facts, **item.environment},
+            environment={**self._environment, **item.environment},
             **changes,  # type: ignore[arg-type]
         )
 
-    def _answers(self, items: Sequence[_Open], stream: bool) -> Iterator[Piece | Reply]:
-        """Yield pieces, and one reply for each item: the generator's, or that it failed."""
+    def _answers(self, items: Sequence[_Open], stream: bool) -> Iterator[Answer]:
+        """Yield pieces, and for each item one reply or why there is none."""
         if not items:
             return
+        first = items[0].resolved
         try:
-            generator = self._resolver.ready(items[0].resolved)
+            generator = self._resolver.ready(first)
         except (Exception, SystemExit) as error:
-            for item in items:
-                yield item.fail(_sentence(error, item.resolved))
+            reason = sentence(error, first.offer)
+            yield from (Unanswered(item.resolved.request.id, reason) for item in items)
             return
-        environment = _environment(generator)
+        environment = facts(generator)
         for item in items:
             item.environment = environment
-        unanswered = {item.resolved.request.id: item for item in items}
-        yield from _ask(generator, unanswered, stream)
-        for alone in list(unanswered.values()):
-            if len(items) > 1 and alone.error is not None:
-                alone.error = None
-                yield from _ask(generator, {alone.resolved.request.id: alone}, stream, unanswered)
-        for item in unanswered.values():
-            reason = item.error or f"generator {item.resolved.offer.name} did not answer"
-            yield item.fail(reason)
+        requests = [replace(item.resolved.request, stream=stream) for item in items]
+        yield from answers(generator, first.offer, requests)
 
 
 @dataclass(slots=True)
@@ -174,8 +165,6 @@ class _Open:
     resolved: Resolved
     verdicts: list[Verdict] = field(default_factory=list)
     environment: dict[str, str | int] = field(default_factory=dict)
-    error: str | None = None
-    failure: Failure | None = None
     done: Generation | None = None
 
     def interrupted(self) -> Generation:
@@ -186,101 +175,6 @@ class _Open:
             verdicts=tuple(self.verdicts),
             environment=self.environment,
         )
-
-    def fail(self, reason: str) -> Reply:
-        self.failure = Failure("generator", storable(reason))
-        return self.resolved.request.fail(reason)
-
-
-def _ask(
-    generator: Generator,
-    items: dict[str, _Open],
-    stream: bool,
-    also: dict[str, _Open] | None = None,
-) -> Iterator[Piece | Reply]:
-    """Yield the generator's sound answers and take what was answered out of `items` and `also`.
-
-    What the generator gets wrong becomes the error of the items concerned, or of all that are
-    still unanswered when it raises.
-    """
-    requests = [replace(item.resolved.request, stream=stream) for item in items.values()]
-    media_type = next(iter(items.values())).resolved.offer.media_type
-    alone = requests[0] if len(requests) == 1 else None
-    answers: Iterator[object] = iter(())
-    try:
-        with quiet_stdout():
-            answers = iter(generator.generate(requests))
-        while True:
-            with quiet_stdout():
-                answer = next(answers, None)
-            if answer is None:
-                break
-            if isinstance(answer, Output) and alone is not None:
-                answer = alone.reply(answer)
-            if not isinstance(answer, Piece | Reply):
-                raise TypeError(f"it gave {type(answer).__name__}; answer with request.reply(...)")
-            if answer.request_id not in items:
-                raise ValueError("it answered a request twice, or one that was not asked")
-            if isinstance(answer, Piece):
-                if stream:
-                    yield answer
-                continue
-            item = items.pop(answer.request_id)
-            if also is not None:
-                also.pop(answer.request_id, None)
-            yield _checked(item, answer, media_type)
-    except (Exception, SystemExit) as error:
-        for item in items.values():
-            item.error = _sentence(error, item.resolved)
-    finally:
-        close = getattr(answers, "close", None)
-        if close is not None:
-            close()
-
-
-def _checked(item: _Open, reply: Reply, media_type: str) -> Reply:
-    """Return the reply if it keeps the contract, else the failure that it does not."""
-    name = item.resolved.offer.name
-    if reply.failure is not None:
-        return reply
-    if not reply.outputs:
-        return item.fail(f"generator {name} answered without an output")
-    outputs: tuple[object, ...] = reply.outputs
-    for output in outputs:
-        if not isinstance(output, Output) or not isinstance(output.data, bytes):
-            return item.fail(f"generator {name} answered with something that is no Output")
-        if output.media_type != media_type:
-            return item.fail(
-                f"generator {name} answered with {output.media_type}, not {media_type}"
-            )
-        if output.finish_reason not in FINISH_REASONS:
-            return item.fail(f"generator {name} gave an unknown finish reason")
-        if media_type.startswith("text/"):
-            try:
-                output.data.decode()
-            except UnicodeDecodeError:
-                return item.fail(f"generator {name} answered with text that is not UTF-8")
-    if reply.trace is not None and not _is_sound(reply.trace):
-        return item.fail(f"generator {name} gave a trace of unequal lengths or no finite numbers")
-    return reply
-
-
-def _is_sound(trace: Trace) -> bool:
-    lengths = {len(trace.token_ids), len(trace.logprobs), len(trace.margins)}
-    return len(lengths) == 1 and all(map(math.isfinite, (*trace.logprobs, *trace.margins)))
-
-
-def _environment(generator: Generator) -> dict[str, str | int]:
-    try:
-        return dict(generator.environment())
-    except Exception as error:
-        return {"environment_failed": type(error).__name__}
-
-
-def _sentence(error: BaseException, resolved: Resolved) -> str:
-    if isinstance(error, MunimentError):
-        return str(error)
-    return f"generator {resolved.offer.name} failed: {describe(error)}"
 
 
 def _shown(generation: Generation) -> Generation:

@@ -13,6 +13,7 @@ import importlib.util
 import os
 import re
 import sys
+import threading
 import traceback
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -24,12 +25,13 @@ from muniment.digests import FileHashes, digest
 from muniment.errors import AmbiguousNameError, PluginError, UnknownNameError
 from muniment.hookspecs import ENTRY_POINT_GROUP, Evaluator, Filter, Generator
 from muniment.parameters import Parameters
-from muniment.types import PluginRef
+from muniment.types import Measure, PluginRef
 
 Kind: TypeAlias = Literal["generator", "filter", "evaluator"]
 
 _BASES: Mapping[Kind, type] = {"generator": Generator, "filter": Filter, "evaluator": Evaluator}
-_NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
+_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,99}")
+_MEDIA_TYPE = re.compile(r"[a-z]+/[A-Za-z0-9.+-]+(; ?[a-z]+=[A-Za-z0-9.-]+)*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +81,13 @@ class Offer:
                 self.plugin.distribution,
                 f"{self.target} of {self.plugin.distribution} is not a {self.kind}",
             )
+        try:
+            _check_class(self.kind, found)
+        except TypeError as error:
+            raise PluginError(
+                self.plugin.distribution,
+                f"{self.kind} {self.name!r} of {self.plugin.distribution} cannot be used: {error}",
+            ) from None
         return found
 
 
@@ -148,16 +157,23 @@ class Plugins:
             )
         return of_kind[0]
 
+    def broke(self, plugin: Plugin, message: str) -> None:
+        """Note that a plugin broke after it was loaded; call it while the exception is handled."""
+        self._broken.append(Broken(plugin, message, traceback.format_exc()))
+
     def _load(self) -> list[Offer]:
         if self._offers is None:
-            self._offers = []
+            offers: list[Offer] = []
             for plugin in self.installed:
                 try:
                     with quiet_stdout():
-                        self._offers += _registered(plugin)
+                        offers += _registered(plugin)
                 except (Exception, SystemExit) as error:
-                    message = f"plugin {plugin.distribution} cannot be loaded: {describe(error)}"
-                    self._broken.append(Broken(plugin, message, traceback.format_exc()))
+                    self.broke(
+                        plugin,
+                        f"plugin {plugin.distribution} cannot be loaded: {describe(error)}",
+                    )
+            self._offers = offers
         return self._offers
 
     def _broken_hint(self) -> str:
@@ -182,25 +198,49 @@ def describe(error: BaseException) -> str:
     return f"{type(error).__name__}: {first}" if first else type(error).__name__
 
 
+_quiet_lock = threading.Lock()
+_quiet_depth = 0  # of plugin calls under way, in every thread
+_quiet_exit = contextlib.ExitStack()  # restores standard output when the last one ends
+
+
 @contextlib.contextmanager
 def quiet_stdout() -> Iterator[None]:
     """Send what is written to standard output, by C code too, to standard error.
 
-    Standard output is for data: a plugin that prints at import would spoil it.
+    Standard output is for data: a plugin that prints at import would spoil it. Standard output
+    is the process's: while one thread is inside, every thread's output goes to standard error.
     """
-    sys.stdout.flush()
+    global _quiet_depth
+    with _quiet_lock:
+        if _quiet_depth == 0:
+            _redirect_stdout()
+        _quiet_depth += 1
     try:
-        saved = os.dup(1)
-    except OSError:  # standard output is closed
-        yield
-        return
-    try:
-        os.dup2(2, 1)
         yield
     finally:
+        with _quiet_lock:
+            _quiet_depth -= 1
+            if _quiet_depth == 0:
+                _quiet_exit.close()
+
+
+def _redirect_stdout() -> None:
+    _flush_stdout()
+    try:
+        saved = os.dup(1)
+        os.dup2(2, 1)
+    except OSError:
+        pass  # one of the two is closed: there is nothing to spoil, or nowhere else to go
+    else:
+        _quiet_exit.callback(os.close, saved)
+        _quiet_exit.callback(os.dup2, saved, 1)
+    _quiet_exit.callback(_flush_stdout)
+    _quiet_exit.enter_context(contextlib.redirect_stdout(sys.stderr))
+
+
+def _flush_stdout() -> None:
+    with contextlib.suppress(AttributeError, OSError, ValueError):  # none, or closed
         sys.stdout.flush()
-        os.dup2(saved, 1)
-        os.close(saved)
 
 
 def _registered(plugin: Plugin) -> list[Offer]:
@@ -242,6 +282,7 @@ def _offer(
     if isinstance(target, type):
         if not issubclass(target, _BASES[kind]):
             raise TypeError(f"{target.__qualname__} is not a muniment.{_BASES[kind].__name__}")
+        _check_class(kind, target)
         name = name or getattr(target, "name", None)
         media_type = media_type or getattr(target, "media_type", None)
         parameters = parameters or getattr(target, "Parameters", None)
@@ -249,7 +290,9 @@ def _offer(
         raise TypeError(f"register a class or 'module:Class', not {target!r}")
     if not (isinstance(name, str) and _NAME.fullmatch(name)):
         raise TypeError(f"{target!r} needs a name of a-z, 0-9, '.', '_' and '-', not {name!r}")
-    if kind == "generator" and not (isinstance(media_type, str) and "/" in media_type):
+    if kind == "generator" and not (
+        isinstance(media_type, str) and _MEDIA_TYPE.fullmatch(media_type)
+    ):
         raise TypeError(f"generator {name!r} needs a media type such as 'text/plain'")
     parameters = Parameters if parameters is None else parameters
     if not (isinstance(parameters, type) and issubclass(parameters, Parameters)):
@@ -257,12 +300,54 @@ def _offer(
     return Offer(kind, name, plugin, target, str(media_type or ""), parameters)
 
 
+def _check_class(kind: Kind, found: type) -> None:
+    """Raise TypeError where what a class declares about itself would spoil the evidence."""
+    where = found.__qualname__
+    declared = getattr(found, "Parameters", Parameters)
+    if not (isinstance(declared, type) and issubclass(declared, Parameters)):
+        raise TypeError(f"{where}.Parameters must subclass muniment.Parameters")
+    for name in ("media_types", "categories"):
+        if not _is_texts(getattr(found, name, ())):
+            raise TypeError(f"{where}.{name} must be a tuple of texts")
+    if kind == "generator":
+        if found.determinism not in ("exact", "best-effort"):  # type: ignore[attr-defined]
+            raise TypeError(f"{where}.determinism must be 'exact' or 'best-effort'")
+    elif not _is_label(found.version):  # type: ignore[attr-defined]
+        raise TypeError(f"{where}.version must be a short text")
+    if kind == "evaluator":
+        measures = getattr(found, "measures", None)
+        if not isinstance(measures, tuple) or not all(map(_is_measure, measures)):
+            raise TypeError(f"{where}.measures must be a tuple of muniment.Measure, each named")
+
+
+def _is_label(value: object) -> bool:
+    return isinstance(value, str) and len(value) <= 255 and value.isprintable()
+
+
+def _is_texts(value: object) -> bool:
+    return isinstance(value, tuple | list) and all(item and _is_label(item) for item in value)
+
+
+def _is_measure(value: object) -> bool:
+    return (
+        isinstance(value, Measure)
+        and _is_texts([value.name])
+        and _is_label(value.unit)
+        and (value.higher_is_better is None or isinstance(value.higher_is_better, bool))
+    )
+
+
 @cache
 def _code_digest(module: str) -> str:
-    package = module.partition(".")[0].partition(":")[0]
-    spec = importlib.util.find_spec(package)
-    if spec is None or spec.origin is None:
-        return "unknown"
-    origin = Path(spec.origin)
-    root = origin.parent if spec.submodule_search_locations else origin
-    return digest(root, FileHashes(), keep=lambda name: "__pycache__" not in name.split("/"))
+    parts = module.partition(":")[0].split(".")
+    for depth in range(1, len(parts) + 1):  # a namespace shared by distributions has no origin
+        spec = importlib.util.find_spec(".".join(parts[:depth]))
+        if spec is not None and spec.origin is not None:
+            origin = Path(spec.origin)
+            root = origin.parent if spec.submodule_search_locations else origin
+            return digest(root, FileHashes(), keep=_is_code)
+    return "unknown"
+
+
+def _is_code(name: str) -> bool:
+    return "__pycache__" not in name.split("/")

@@ -11,10 +11,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, TypeAlias
 
+from muniment.answering import Unanswered, answers, facts, sentence
 from muniment.errors import MunimentError
-from muniment.plugins import describe, quiet_stdout
 from muniment.resolving import Resolved, Resolver
-from muniment.types import Generation, Output, Reply, Trace
+from muniment.types import Generation, Reply, Trace
 
 Result: TypeAlias = Literal["exact", "certified", "uncertified", "diverged", "impossible"]
 
@@ -43,11 +43,12 @@ class Replay:
 
 
 def replay(
-    generations: Sequence[Generation], resolver: Resolver, facts: Mapping[str, str | int]
+    generations: Sequence[Generation], resolver: Resolver, environment: Mapping[str, str | int]
 ) -> Iterator[Replay]:
     """Replay generations, those of one generator and model together, and yield each result.
 
-    `facts` are those of the core's own environment. The order of results is that of the groups.
+    `environment` is what the core knows of where it runs. The order of results is that of the
+    groups.
     """
     groups: dict[tuple[str, str], list[Resolved]] = {}
     for generation in generations:
@@ -66,41 +67,36 @@ def replay(
         model = generation.model.digest if generation.model else ""
         groups.setdefault((resolved.offer.name, model), []).append(resolved)
     for group in groups.values():
-        yield from _replay_group(group, resolver, facts)
+        yield from _replay_group(group, resolver, environment)
 
 
 def _not_replayable(generation: Generation) -> str | None:
     if generation.status not in ("completed", "blocked"):
-        return f"it was {generation.status}: there is no output to compare with"
+        did = {"failed": "it failed", "interrupted": "it was interrupted"}
+        return (
+            f"{did.get(generation.status, 'it is under way')}: there is no output to compare with"
+        )
     if not generation.outputs:
         return "it was blocked before anything was generated"
     return None
 
 
 def _replay_group(
-    group: Sequence[Resolved], resolver: Resolver, facts: Mapping[str, str | int]
+    group: Sequence[Resolved], resolver: Resolver, environment: Mapping[str, str | int]
 ) -> Iterator[Replay]:
     recorded = {item.request.id: item for item in group}
+    offer = group[0].offer
     try:
         generator = resolver.ready(group[0])
-        now = {**facts, **generator.environment()}
-        requests = [item.request for item in group]
-        with quiet_stdout():
-            answers: Iterator[object] = iter(generator.generate(requests))
-        while True:
-            with quiet_stdout():
-                answer = next(answers, None)
-            if answer is None:
-                break
-            if isinstance(answer, Output) and len(requests) == 1:
-                answer = requests[0].reply(answer)
-            if isinstance(answer, Reply) and answer.request_id in recorded:
-                yield _compare(recorded.pop(answer.request_id), answer, now)
-        reason = "the generator did not answer"
     except (Exception, SystemExit) as error:
-        reason = str(error) if isinstance(error, MunimentError) else describe(error)
-    for identifier in recorded:
-        yield Replay(identifier, "impossible", reason)
+        yield from (Replay(name, "impossible", sentence(error, offer)) for name in recorded)
+        return
+    now = {**environment, **facts(generator)}
+    for answer in answers(generator, offer, [item.request for item in group]):
+        if isinstance(answer, Unanswered):
+            yield Replay(answer.request_id, "impossible", answer.reason)
+        elif isinstance(answer, Reply):
+            yield _compare(recorded[answer.request_id], answer, now)
 
 
 def _compare(item: Resolved, reply: Reply, now: Mapping[str, str | int]) -> Replay:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -11,7 +12,7 @@ from muniment import seeds
 from muniment.config import Config
 from muniment.errors import PluginError, PromptError, UsageError
 from muniment.hookspecs import Generator
-from muniment.ids import new_id
+from muniment.ids import ALPHABET, LENGTH, new_id
 from muniment.models import Models
 from muniment.plugins import Offer, Plugins, describe, quiet_stdout
 from muniment.types import Failure, Generation, Model, Request
@@ -57,6 +58,7 @@ class Resolver:
         self._generators: dict[tuple[str, str], Generator] = {}
         self._loaded: set[tuple[str, str]] = set()
         self._resolved_models: dict[tuple[str, str | None], Model] = {}
+        self._found_again: dict[str, Model] = {}
 
     def resolve(self, draft: Draft, run_id: str, actor: str, policy: str) -> Resolved:
         """Return the draft with everything decided.
@@ -68,10 +70,14 @@ class Resolver:
         check_text("prompt", draft.prompt)
         if draft.system is not None:
             check_text("system prompt", draft.system)
+        if draft.model is not None:
+            check_text("model's name", draft.model)
         for tag in draft.tags:
             check_text("tag", tag)
+        for parent in draft.parents:
+            check_id(parent)
         seed = seeds.draw() if draft.seed is None else seeds.parse(draft.seed)
-        offer = self._plugins.generator(draft.generator, self._defaults())
+        offer = self._plugins.generator(draft.generator, self._config.generators())
         parameters = offer.parameters(**draft.parameters)
         model, generator = self._with_model(offer, draft.model)
         request = Request(
@@ -105,15 +111,13 @@ class Resolver:
     def again(self, generation: Generation) -> Resolved:
         """Return the request of a recorded generation, to be answered once more.
 
-        The model is looked for by digest and hashed afresh. Raises as `resolve` does.
+        The model is looked for by digest and hashed afresh, once. Raises as `resolve` does.
         """
         offer = self._plugins.find("generator", generation.generator)
         parameters = offer.parameters(**generation.parameters)
         model, generator = None, self._object(offer, None)
         if generation.model is not None:
-            model = self._models.with_digest(generation.model.digest, generation.model, generator)
-            if model is None:
-                raise UsageError(f"no model here has the digest {generation.model.digest}")
+            model = self._hashed_afresh(generation.model, generator)
             generator = self._object(offer, model)
         request = Request(
             id=generation.id,
@@ -136,9 +140,10 @@ class Resolver:
         return resolved.generator
 
     def close(self) -> None:
-        """Close the generators that were made."""
+        """Close the generators that were made; what one says at its end spoils nothing."""
         for generator in self._generators.values():
-            generator.close()
+            with quiet_stdout(), contextlib.suppress(Exception, SystemExit):
+                generator.close()
         self._generators.clear()
         self._loaded.clear()
 
@@ -155,19 +160,19 @@ class Resolver:
         model = self._resolved_models[key]
         return model, self._object(offer, model)
 
+    def _hashed_afresh(self, recorded: Model, generator: Generator) -> Model:
+        if recorded.digest not in self._found_again:
+            model = self._models.with_digest(recorded.digest, recorded, generator)
+            if model is None:
+                raise UsageError(f"no model here has the digest {recorded.digest}")
+            self._found_again[recorded.digest] = model
+        return self._found_again[recorded.digest]
+
     def _object(self, offer: Offer, model: Model | None) -> Generator:
         key = (offer.name, model.digest if model else "")
         if key not in self._generators:
             self._generators[key] = make(offer)
         return self._generators[key]
-
-    def _defaults(self) -> dict[str, str]:
-        prefix = "generator."
-        return {
-            key.removeprefix(prefix): value
-            for key, value in self._config.items().items()
-            if key.startswith(prefix)
-        }
 
 
 def unresolved(draft: Draft, reason: str, run_id: str, actor: str, policy: str) -> Generation:
@@ -181,7 +186,7 @@ def unresolved(draft: Draft, reason: str, run_id: str, actor: str, policy: str) 
         run_id=run_id,
         actor=actor,
         status="started",
-        generator=draft.generator,
+        generator=storable(draft.generator),
         prompt=storable(draft.prompt),
         seed=seed,
         started_at=now(),
@@ -229,6 +234,12 @@ def check_text(what: str, text: str) -> None:
             f"the {what} is not valid UTF-8 (at character {error.start + 1}); "
             "save or pass it as UTF-8"
         ) from None
+
+
+def check_id(reference: str) -> None:
+    """Raise UsageError unless `reference` has the shape of a generation's id."""
+    if len(reference) != LENGTH or not set(reference) <= set(ALPHABET) or reference[0] > "7":
+        raise UsageError(f"{reference!r} is not the whole id of a generation")
 
 
 def storable(text: str) -> str:

@@ -28,7 +28,7 @@ from muniment.moderation import Moderator
 from muniment.pipeline import Pipeline
 from muniment.plugins import Plugin, Plugins
 from muniment.replay import Replay, replay
-from muniment.resolving import Draft, Resolved, Resolver, check_text, samples, unresolved
+from muniment.resolving import Draft, Resolved, Resolver, check_text, samples, storable, unresolved
 from muniment.store import Query, Store
 from muniment.types import Generation, Piece
 
@@ -159,10 +159,14 @@ class Session:
         return self.store.generations(query or Query())
 
     def replay(self, generations: Iterable[Generation]) -> Iterator[Replay]:
-        """Make recorded generations again and say how each compares; nothing is recorded."""
+        """Make recorded generations again and say how each compares; nothing is recorded.
+
+        What is compared with is read from the store again, whole.
+        """
         wanted = iter(generations)
         while chunk := list(itertools.islice(wanted, BATCH_SIZE)):
-            yield from replay(chunk, self._resolver, core_environment())
+            whole = [self.store.generation(generation.id) for generation in chunk]
+            yield from replay(whole, self._resolver, core_environment())
 
     @cached_property
     def store(self) -> Store:
@@ -220,21 +224,24 @@ class Session:
             yield done[identifier]
 
     def _unanswered(self, drafts: Iterable[Draft], run_id: str) -> Iterator[Draft]:
-        known = self._written.lines(run_id)
+        known = {
+            line.number: (line.generation.status, line.generation.prompt, line.generation.seed)
+            for line in self._written.lines(run_id)
+        }
         for draft in drafts:
-            line = known.get(draft.line or 0)
-            if line is None:
+            if draft.line not in known:
                 yield draft
                 continue
-            if line.prompt != draft.prompt:
+            status, prompt, seed = known[draft.line]
+            if prompt != storable(draft.prompt):
                 raise UsageError(
                     f"line {draft.line} is not the line that run {run_id} recorded; "
                     "give the file that the run was started with"
                 )
-            if line.status == "started":
+            if status == "started":
                 raise UsageError(f"run {run_id} is still under way; wait for it to end")
-            if line.status == "interrupted":
-                yield replace(draft, seed=draft.seed if draft.seed is not None else line.seed)
+            if status == "interrupted":
+                yield replace(draft, seed=draft.seed if draft.seed is not None else seed)
 
     def _policy(self, wanted: str | Path | None) -> policy.Policy:
         return policy.choose(str(wanted) if wanted is not None else self.config.get("policy"))

@@ -1,0 +1,165 @@
+"""Asking a generator and holding it to its contract; pipeline and replay both ask this way."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import operator
+from collections.abc import Generator as Coroutine
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import TypeAlias
+
+from muniment.errors import MunimentError
+from muniment.hookspecs import Generator
+from muniment.plugins import Offer, describe, quiet_stdout
+from muniment.resolving import storable
+from muniment.types import FINISH_REASONS, Output, Piece, Reply, Request, Trace, Usage
+
+_END = object()
+
+
+@dataclass(frozen=True, slots=True)
+class Unanswered:
+    """Why the request of that id has no reply: the generator raised or broke its contract."""
+
+    request_id: str
+    reason: str
+
+
+Answer: TypeAlias = Piece | Reply | Unanswered
+
+
+def answers(generator: Generator, offer: Offer, requests: Sequence[Request]) -> Iterator[Answer]:
+    """Yield pieces (of requests that want them), and for each request a reply or why there is none.
+
+    When the generator raises, what was answered stands and the rest is asked for one by one.
+    """
+    left = {request.id: request for request in requests}
+    broke = yield from _ask(generator, offer, left)
+    silent = f"generator {offer.name} did not answer"
+    for request in list(left.values()):
+        alone = {request.id: request}
+        reason = broke
+        if broke is not None and len(requests) > 1:
+            reason = yield from _ask(generator, offer, alone)
+        if alone:
+            yield Unanswered(request.id, reason or silent)
+
+
+def facts(generator: Generator) -> dict[str, str | int]:
+    """Return what the generator says its bytes depend on, or that it failed to say."""
+    try:
+        with quiet_stdout():
+            found = dict(generator.environment())
+        return {_fact_name(name): _fact(value) for name, value in found.items()}
+    except (Exception, SystemExit) as error:
+        return {"environment_failed": type(error).__name__}
+
+
+def sentence(error: BaseException, offer: Offer) -> str:
+    """Return what a generator raised as a sentence for whoever asked."""
+    if isinstance(error, MunimentError):
+        return storable(str(error))
+    return storable(f"generator {offer.name} failed: {describe(error)}")
+
+
+def _ask(
+    generator: Generator, offer: Offer, left: dict[str, Request]
+) -> Coroutine[Answer, None, str | None]:
+    """Yield the answers to the requests in `left` and take those out; return why it broke off."""
+    requests = list(left.values())
+    given: Iterator[object] = iter(())
+    try:
+        with quiet_stdout():
+            given = iter(generator.generate(requests))
+        while True:
+            with quiet_stdout():
+                answer = next(given, _END)
+            if answer is _END:
+                return None
+            if isinstance(answer, Output) and len(requests) == 1:
+                answer = requests[0].reply(answer)
+            if not isinstance(answer, Piece | Reply):
+                raise TypeError(f"it gave {type(answer).__name__}; answer with request.reply(...)")
+            if answer.request_id not in left:
+                raise ValueError("it answered a request twice, or one that was not asked")
+            if isinstance(answer, Reply):
+                del left[answer.request_id]
+                yield _checked(answer, offer)
+            elif left[answer.request_id].stream:
+                answer.text.encode()
+                yield answer
+    except (Exception, SystemExit) as error:
+        return sentence(error, offer)
+    finally:
+        close = getattr(given, "close", None)
+        if close is not None:  # what a plugin says at its end spoils no answer
+            with quiet_stdout(), contextlib.suppress(Exception, SystemExit):
+                close()
+
+
+def _checked(reply: Reply, offer: Offer) -> Reply | Unanswered:
+    """Return the reply, with its parts in plain types, if it keeps the contract."""
+    try:
+        if reply.failure is not None:
+            return Reply(reply.request_id, failure=storable(str(reply.failure)))
+        outputs = tuple(reply.outputs)
+        if not outputs:
+            raise ValueError("an answer needs an output")
+        for output in outputs:
+            _check_output(output, offer.media_type)
+        return replace(
+            reply,
+            outputs=outputs,
+            usage=None if reply.usage is None else _usage(reply.usage),
+            trace=None if reply.trace is None else _trace(reply.trace),
+        )
+    except Exception as error:
+        reason = f"generator {offer.name} broke the contract: {error}"
+        return Unanswered(reply.request_id, storable(reason))
+
+
+def _check_output(output: object, media_type: str) -> None:
+    if not isinstance(output, Output) or not isinstance(output.data, bytes):
+        raise TypeError(f"{type(output).__name__} is no Output of bytes")
+    if output.media_type != media_type:
+        raise ValueError(f"it answered with {output.media_type}, not {media_type}")
+    if output.finish_reason not in FINISH_REASONS:
+        raise ValueError(f"{output.finish_reason!r} is no finish reason")
+    if media_type.startswith("text/"):
+        try:
+            output.data.decode()
+        except UnicodeDecodeError:
+            raise ValueError("its text is not UTF-8") from None
+
+
+def _usage(usage: Usage) -> Usage:
+    counts = operator.index(usage.prompt_tokens), operator.index(usage.output_tokens)
+    if min(counts) < 0:
+        raise ValueError("usage cannot be negative")
+    return Usage(*counts)
+
+
+def _trace(trace: Trace) -> Trace:
+    token_ids = tuple(map(operator.index, trace.token_ids))
+    logprobs = tuple(map(float, trace.logprobs))
+    margins = tuple(map(float, trace.margins))
+    if not len(token_ids) == len(logprobs) == len(margins):
+        raise ValueError("the sequences of a trace must be equally long")
+    if not all(map(math.isfinite, (*logprobs, *margins))):
+        raise ValueError("the numbers of a trace must be finite")
+    return Trace(token_ids, logprobs, margins)
+
+
+def _fact_name(name: object) -> str:
+    if not (isinstance(name, str) and name and name.isprintable()):
+        raise TypeError
+    return name
+
+
+def _fact(value: object) -> str | int:
+    if isinstance(value, str):
+        value.encode()
+        return value.replace("\0", "")
+    return operator.index(value)  # type: ignore[arg-type]
