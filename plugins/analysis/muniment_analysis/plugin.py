@@ -1,0 +1,12 @@
+"""What the core loads: names only; an evaluator is imported when it is first used."""
+
+from __future__ import annotations
+
+import muniment
+
+
+@muniment.hookimpl
+def muniment_evaluators(register: muniment.Register) -> None:
+    """Register the evaluators of this distribution."""
+    register("muniment_analysis.statistics:TextStatistics", name="text-statistics")
+    register("muniment_analysis.perplexity:Perplexity", name="perplexity")
