@@ -1,0 +1,54 @@
+"""The command line: data on standard output, messages on standard error, exit codes that mean it.
+
+One module a command group, imported when one of its commands is called; see docs/reference/cli.md.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from muniment.cli import exits
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code (docs/reference/exit-codes.md).
+
+    Takes the process's own arguments when None. Whatever goes wrong becomes one line on standard
+    error; `MUNIMENT_TRACEBACK=1` lets the exception itself be seen.
+    """
+    try:
+        try:
+            code = _run(sys.argv[1:] if arguments is None else list(arguments))
+        except BaseException as error:
+            from muniment.cli.failures import report
+
+            code = report(error)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        from muniment.cli.failures import let_go_of_stdout
+
+        let_go_of_stdout()
+        code = exits.FAILED
+    return code
+
+
+def _run(arguments: list[str]) -> int:
+    from muniment.cli.root import root
+
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")  # a locale without Chinese is no crash
+    for number, argument in enumerate(arguments, 1):
+        if any("\ud800" <= character <= "\udfff" for character in argument):
+            from muniment.errors import PromptError
+
+            raise PromptError(
+                f"argument {number} is not valid UTF-8; pass it as UTF-8, or the prompt by "
+                "standard input (-)"
+            )
+    # Windows expands no wildcards before a program starts, and click would: not in a prompt.
+    code = root.main(
+        arguments, prog_name="muniment", standalone_mode=False, windows_expand_args=False
+    )
+    return int(code or exits.DONE)

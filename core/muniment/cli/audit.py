@@ -1,0 +1,21 @@
+"""`muniment audit`: what was recorded, shown and checked; nothing here writes to the store."""
+
+from __future__ import annotations
+
+import click
+
+from muniment.cli.lazy import LazyGroup
+
+COMMANDS = {
+    "list": ("muniment.cli.audit_read:list_", "List generations, the newest first."),
+    "show": ("muniment.cli.audit_read:show", "Show everything recorded of a generation."),
+    "get": ("muniment.cli.audit_read:get", "Get the output of a generation as it was."),
+    "runs": ("muniment.cli.audit_read:runs", "List runs, the newest first."),
+    "replay": ("muniment.cli.audit_check:replay", "Generate again and compare with the record."),
+    "verify": ("muniment.cli.audit_check:verify", "Check that the record was not altered."),
+}
+
+
+@click.group(cls=LazyGroup, lazy=COMMANDS)
+def audit() -> None:
+    """Search, show, replay and verify what was recorded."""

@@ -1,0 +1,264 @@
+"""`muniment audit list`, `show`, `get` and `runs`: reading what was recorded."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import click
+
+from muniment.cli.files import Destination, to_stdout
+from muniment.cli.options import (
+    Moment,
+    json_option,
+    limit_option,
+    output_option,
+    overwrite_option,
+)
+from muniment.cli.output import (
+    card,
+    count,
+    data,
+    data_json,
+    excerpt,
+    ident,
+    moment,
+    table,
+    utc,
+)
+from muniment.cli.settings import Settings
+from muniment.errors import MunimentError
+from muniment.types import DECISIONS, Generation, Verdict
+
+STATUSES = ("started", "completed", "blocked", "failed", "interrupted")
+
+
+@click.command("list")
+@click.option("--since", type=Moment(), help="From then on: a date, a time, or 7d, 2h, 30m ago.")
+@click.option("--until", type=Moment(end=True), help="Before then; a date counts as a whole day.")
+@click.option("--status", type=click.Choice(STATUSES), help="What became of it.")
+@click.option("--generator", metavar="NAME", help="Made by this generator.")
+@click.option("--model", metavar="MODEL", help="The model's name, or its digest's beginning.")
+@click.option(
+    "--decision",
+    type=click.Choice(DECISIONS),
+    help="The most severe action taken; with --filter, that filter's.",
+)
+@click.option("--filter", "filter_", metavar="NAME", help="Judged by this filter.")
+@click.option("--actor", "by", metavar="NAME", help="Asked for by this actor.")
+@click.option("--tag", metavar="TAG", help="Marked with this tag.")
+@click.option("--run", metavar="RUN", help="Part of this run.")
+@click.option("--seed", metavar="N", help="Generated with this seed.")
+@limit_option(20)
+@json_option
+@click.pass_obj
+def list_(
+    settings: Settings,
+    /,
+    since: datetime | None,
+    until: datetime | None,
+    seed: str | None,
+    run: str | None,
+    filter_: str | None,
+    by: str | None,
+    limit: int,
+    as_json: bool,
+    **filters: Any,
+) -> None:
+    """List generations, the newest first.
+
+    All filters given must hold. Off a terminal the columns are, separated by tabs: id, start,
+    status, decision, generator, model, seed, actor, tags, prompt.
+    """
+    from muniment import seeds
+    from muniment.store import Query
+
+    query = Query(
+        since=since,
+        until=until,
+        filter=filter_,
+        actor=by,
+        seed=None if seed is None else seeds.parse(seed),
+        run=None if run is None else settings.store.find_run(run),
+        limit=limit or None,
+        **filters,
+    )
+    found = settings.store.generations(query)
+    if as_json:
+        for generation in found:
+            data_json(generation.to_json())
+        return
+    headers = (
+        *("id", "started", "status", "decision", "generator", "model"),
+        *("seed", "actor", "tags", "prompt"),
+    )
+    table(headers, (_row(generation) for generation in found), cut="prompt")
+
+
+@click.command
+@click.argument("reference", metavar="ID")
+@json_option
+@click.pass_obj
+def show(settings: Settings, reference: str, as_json: bool) -> None:
+    """Show everything recorded of a generation.
+
+    ID is a unique beginning or end of an id, or `last`. What a policy blocked is shown, too: it
+    is evidence.
+    """
+    store = settings.store
+    generation = store.generation(store.find(reference))
+    if as_json:
+        data_json(generation.to_json())
+        return
+    card(_card(generation))
+    for number, output in enumerate(generation.outputs, 1):
+        which = f" {number} of {len(generation.outputs)}" if len(generation.outputs) > 1 else ""
+        held = ", blocked" if generation.status == "blocked" else ""
+        data(f"\noutput{which} ({output.media_type}, {len(output.data):,} bytes{held})")
+        to_stdout(output, generation.id)
+
+
+@click.command
+@click.argument("reference", metavar="ID")
+@output_option
+@overwrite_option
+@click.pass_obj
+def get(settings: Settings, reference: str, output: str | None, overwrite: bool) -> None:
+    """Get the output of a generation as it was.
+
+    The bytes are those recorded, none added. Without -o they go to standard output. Where there
+    are several outputs, -o numbers the files.
+    """
+    store = settings.store
+    generation = store.generation(store.find(reference))
+    outputs = generation.outputs
+    if not outputs:
+        raise MunimentError(f"generation {generation.id} has no output: it is {generation.status}")
+    if len(outputs) > 1 and output in (None, "-"):
+        raise click.UsageError(f"there are {len(outputs)} outputs; -o FILE writes each to a file.")
+    if output is None:
+        if outputs[0].text is None:
+            to_stdout(outputs[0], ident(generation.id))
+            return
+        output = "-"
+    destination = Destination(output, overwrite=overwrite, count=len(outputs))
+    for number, item in enumerate(outputs, 1):
+        destination.write(item, (number,) if len(outputs) > 1 else ())
+
+
+@click.command
+@limit_option(20)
+@json_option
+@click.pass_obj
+def runs(settings: Settings, limit: int, as_json: bool) -> None:
+    """List runs, the newest first.
+
+    A run is what one command generated; a batch and its resumptions are one. Off a terminal the
+    columns are: id, start, end, how many came to what, lines, generators, actor.
+    """
+    found = settings.store.runs(limit or None)
+    if as_json:
+        for run in found:
+            data_json(
+                {
+                    "id": run.id,
+                    "started_at": utc(run.started_at),
+                    "finished_at": run.finished_at and utc(run.finished_at),
+                    "counts": dict(run.counts),
+                    "lines": run.lines,
+                    "generators": list(run.generators),
+                    "actor": run.actor,
+                }
+            )
+        return
+    rows = (
+        (
+            ident(run.id),
+            moment(run.started_at),
+            moment(run.finished_at),
+            " · ".join(f"{number:,} {status}" for status, number in run.counts.items()),
+            str(run.lines or ""),
+            ", ".join(run.generators),
+            run.actor,
+        )
+        for run in found
+    )
+    table(("run", "started", "finished", "generations", "lines", "generators", "actor"), rows)
+
+
+def _row(generation: Generation) -> tuple[str, ...]:
+    return (
+        ident(generation.id),
+        moment(generation.started_at),
+        generation.status,
+        generation.decision,
+        generation.generator,
+        generation.model.name if generation.model else "",
+        str(generation.seed),
+        generation.actor,
+        ", ".join(generation.tags),
+        excerpt(generation.prompt),
+    )
+
+
+def _card(generation: Generation) -> list[tuple[str, str]]:
+    model, usage, failure = generation.model, generation.usage, generation.failure
+    lines = [
+        ("id", generation.id),
+        ("run", generation.run_id + (f", line {generation.line}" if generation.line else "")),
+        ("status", generation.status),
+        ("failure", f"{failure.message} ({failure.code})" if failure else ""),
+        ("actor", generation.actor),
+        ("started", moment(generation.started_at)),
+        ("finished", moment(generation.finished_at)),
+        ("generator", generation.generator),
+        ("model", f"{model.name}  {model.digest}" if model else ""),
+        ("seed", str(generation.seed)),
+        ("parameters", _pairs(generation.parameters)),
+        ("policy", generation.policy),
+        ("tags", ", ".join(generation.tags)),
+        ("parents", ", ".join(generation.parents)),
+        (
+            "usage",
+            f"{count(usage.prompt_tokens, 'prompt token')}, "
+            f"{count(usage.output_tokens, 'output token')}"
+            if usage
+            else "",
+        ),
+        ("system", generation.system or ""),
+        ("prompt", generation.prompt),
+    ]
+    lines += [("verdict", _verdict(verdict)) for verdict in generation.verdicts]
+    lines += [
+        (
+            "score",
+            f"{score.evaluator} {score.name}: "
+            + (score.failure or f"{score.value:.4g} {score.unit}".strip()),
+        )
+        for score in generation.scores
+    ]
+    lines += [
+        ("plugin", f"{plugin.distribution} {plugin.version}  {plugin.digest}")
+        for plugin in generation.plugins
+    ]
+    return [*lines, ("environment", _pairs(generation.environment))]
+
+
+def _verdict(verdict: Verdict) -> str:
+    parts = [f"{verdict.stage}: {verdict.filter} {verdict.version} {verdict.decision}"]
+    if verdict.action != verdict.decision:
+        parts.append(f"taken: {verdict.action}")
+    if verdict.failure:
+        parts.append(verdict.failure)
+    parts += [f"{name} {score:.2f}" for name, score in verdict.categories.items() if score]
+    parts += [reason.message for reason in verdict.reasons if reason.message]
+    return " · ".join(parts)
+
+
+def _pairs(values: Any) -> str:
+    def shown(value: object) -> str:
+        if isinstance(value, tuple):
+            return "[" + ", ".join(map(repr, value)) + "]"
+        return repr(value) if isinstance(value, str) and not value.isalnum() else str(value)
+
+    return "\n".join(f"{name} = {shown(value)}" for name, value in sorted(values.items()))

@@ -1,0 +1,186 @@
+"""`muniment batch FILE`: a request a line, answered in order, resumable after a kill."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+import click
+
+from muniment.cli import exits
+from muniment.cli.files import Destination, described, without_end
+from muniment.cli.options import (
+    KeyValue,
+    json_option,
+    output_option,
+    overwrite_option,
+    parameters_given,
+    policy_option,
+    tag_option,
+)
+from muniment.cli.output import (
+    data_json,
+    json_text,
+    message,
+    on_terminal,
+    outcome_sentence,
+    warn_broken,
+)
+from muniment.cli.progress import Progress, counting
+from muniment.cli.settings import Interrupted, Settings, closing
+from muniment.errors import UsageError
+from muniment.types import Generation
+
+
+@click.command
+@click.argument("file")
+@click.option(
+    "--batch-size",
+    type=click.IntRange(1, 4096),
+    default=32,
+    show_default=True,
+    help="How many requests a generator gets at once, and are recorded at once.",
+)
+@click.option("--resume", metavar="RUN", help="Go on with a run: answer what it has not answered.")
+@click.option(
+    "--generator",
+    metavar="NAME",
+    default="text",
+    show_default=True,
+    help="The generator of lines that name none.",
+)
+@click.option("-m", "--model", metavar="MODEL", help="The model of lines that name none.")
+@click.option(
+    "-p",
+    "pairs",
+    type=KeyValue(),
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="A parameter for lines that do not set it; may be repeated.",
+)
+@policy_option
+@tag_option
+@output_option
+@overwrite_option
+@json_option
+@click.pass_obj
+def batch(
+    settings: Settings,
+    file: str,
+    batch_size: int,
+    resume: str | None,
+    generator: str,
+    model: str | None,
+    pairs: tuple[tuple[str, str], ...],
+    policy: str | None,
+    tags: tuple[str, ...],
+    output: str | None,
+    overwrite: bool,
+    as_json: bool,
+) -> int:
+    """Generate for every line of a file.
+
+    Each line of FILE (- for standard input) is a JSON object with the field `prompt` and, as
+    wanted, `system`, `generator`, `model`, `seed`, `parameters` and `tags`. A line that cannot be
+    used becomes a failed generation, and the rest goes on. Results come in the order of the
+    lines: the text under a heading, or JSON; -o writes JSON lines to a file.
+    """
+    from muniment.ids import new_id
+    from muniment.resolving import Draft
+
+    defaults = Draft(
+        "", generator=generator, model=model, parameters=parameters_given(pairs), tags=tags
+    )
+    session = settings.session
+    with _opened(file) as (lines, total), _results(output, overwrite) as results:
+        warn_broken(session.plugins.broken)
+        run = session.store.find_run(resume) if resume is not None else new_id()
+        how = f"muniment batch {file} --resume {run}"
+        message(f"run {run} · to go on after an interruption: {how}")
+        report = _Report(as_json, results)
+        try:
+            answers = session.batch(
+                lines,
+                defaults=defaults,
+                policy=policy,
+                batch_size=batch_size,
+                resume=run if resume is not None else None,
+                run_id=run,
+            )
+            with closing(answers) as items, counting("generating", total) as bar:
+                for item in items:
+                    report.add(item, bar)
+        except KeyboardInterrupt:
+            raise Interrupted(f"{report.summary} so far; go on with: {how}") from None
+    message(f"run {run}  {report.summary}")
+    return report.code
+
+
+class _Report:
+    """Prints results as they come and counts them."""
+
+    def __init__(self, as_json: bool, results: BinaryIO | None) -> None:
+        self.code = exits.DONE
+        self._as_json = as_json
+        self._results = results
+        self._counts: Counter[str] = Counter()
+
+    @property
+    def summary(self) -> str:
+        """How many came to what."""
+        order = ("completed", "blocked", "failed", "interrupted")
+        found = [f"{self._counts[status]:,} {status}" for status in order if self._counts[status]]
+        return " · ".join(found) or "nothing to answer"
+
+    def add(self, item: Generation, bar: Progress) -> None:
+        """Print one result, with the reason when there is no output."""
+        self._counts[item.status] += 1
+        self.code = exits.worst((self.code, exits.of_status(item.status)))
+        if self._results is not None:
+            self._results.write(json_text(item.to_json()).encode() + b"\n")
+            self._results.flush()
+        elif self._as_json and not on_terminal():
+            data_json(item.to_json())
+        elif self._as_json:
+            bar.write(json_text(item.to_json()))
+        else:
+            bar.write(f"--- line {item.line} · {item.status} ---")
+            for output in item.outputs:
+                bar.write(described(output) if output.text is None else without_end(output.text))
+        if item.status != "completed":
+            bar.note(f"line {item.line}: {outcome_sentence(item)}")
+        bar.advance(1)
+
+
+@contextlib.contextmanager
+def _opened(file: str) -> Iterator[tuple[Iterable[bytes], int | None]]:
+    """Open the file, and say how many lines are requests where it can be read twice."""
+    if file == "-":
+        yield sys.stdin.buffer, None
+        return
+    try:
+        with Path(file).open("rb") as lines:
+            total = None
+            if lines.seekable():
+                total = sum(1 for line in lines if line.strip())
+                lines.seek(0)
+            yield lines, total
+    except OSError as error:
+        if error.filename != file:
+            raise
+        raise UsageError(f"cannot read {file}: {error.strerror}") from None
+
+
+@contextlib.contextmanager
+def _results(path: str | None, overwrite: bool) -> Iterator[BinaryIO | None]:
+    """Open the file of results, which grows as they come."""
+    if path is None or path == "-":
+        yield None
+        return
+    Destination(path, overwrite=overwrite)  # says what is wrong with it, if anything is
+    with Path(path).open("wb") as results:
+        yield results

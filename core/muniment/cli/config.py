@@ -1,0 +1,59 @@
+"""`muniment config`: the settings of this home."""
+
+from __future__ import annotations
+
+import click
+
+from muniment.cli import exits
+from muniment.cli.options import json_option
+from muniment.cli.output import data, data_json, message, table
+from muniment.cli.settings import Settings
+
+
+@click.group
+def config() -> None:
+    """Read and change settings.
+
+    `muniment config list --known` says what can be set.
+    """
+
+
+@config.command
+@click.argument("key")
+@json_option
+@click.pass_obj
+def get(settings: Settings, key: str, as_json: bool) -> int:
+    """Print the value of a setting; exit code 1 when it is not set."""
+    value = settings.config.get(key)
+    if as_json:
+        data_json({"key": key, "value": value})
+    elif value is None:
+        message(f"{key} is not set")
+    else:
+        data(value)
+    return exits.FAILED if value is None else exits.DONE
+
+
+@config.command("set")
+@click.argument("key")
+@click.argument("value")
+@click.pass_obj
+def set_(settings: Settings, key: str, value: str) -> None:
+    """Change a setting; an empty VALUE removes it."""
+    settings.config.set(key, value or None)
+
+
+@config.command("list")
+@click.option("--known", is_flag=True, help="List what can be set, and what it means.")
+@json_option
+@click.pass_obj
+def list_(settings: Settings, known: bool, as_json: bool) -> None:
+    """List the settings that were made, or with --known all that can be."""
+    from muniment.config import SETTINGS
+
+    values = SETTINGS if known else settings.config.items()
+    if as_json:
+        for key, value in values.items():
+            data_json({"key": key, "meaning" if known else "value": value})
+        return
+    table(("key", "meaning" if known else "value"), list(values.items()))

@@ -1,0 +1,75 @@
+"""`muniment db`: the database that holds the evidence."""
+
+from __future__ import annotations
+
+import click
+
+from muniment.cli.options import json_option
+from muniment.cli.output import card, data, data_json
+from muniment.cli.settings import Settings
+
+
+@click.group
+def db() -> None:
+    """Look after the store."""
+
+
+@db.command
+@json_option
+@click.pass_obj
+def path(settings: Settings, as_json: bool) -> None:
+    """Print where the store is, or would be: the file of an SQLite store, else the URL."""
+    url = settings.store_url
+    if as_json:
+        data_json({"url": url, "path": _file(url)})
+    else:
+        data(_file(url) or url)
+
+
+@db.command
+@json_option
+@click.pass_obj
+def status(settings: Settings, as_json: bool) -> None:
+    """Show the store's size and whether its schema is current."""
+    from muniment.store import Store
+
+    with Store.open(settings.store_url, create=False, outdated=True) as store:
+        found = store.status()
+    if as_json:
+        data_json(
+            {
+                "url": found.url,
+                "path": str(found.path),
+                "revision": found.revision,
+                "head": found.head,
+                "current": found.current,
+                "entries": found.entries,
+                "bytes": found.size,
+            }
+        )
+        return
+    schema = "current" if found.current else "older; `muniment db upgrade` brings it up to date"
+    card(
+        [
+            ("store", str(found.path)),
+            ("schema", f"{found.revision} ({schema})"),
+            ("entries", f"{found.entries:,}"),
+            ("size", f"{found.size:,} bytes"),
+        ]
+    )
+
+
+@db.command
+@click.pass_obj
+def upgrade(settings: Settings) -> None:
+    """Make the store, or bring its schema up to date; entries stay as they are."""
+    from muniment.store import Store
+
+    with Store.open(settings.store_url, create=True, outdated=True) as store:
+        store.upgrade()
+        found = store.status()
+    data(f"{found.path}  schema {found.revision}")
+
+
+def _file(url: str) -> str | None:
+    return url.removeprefix("sqlite:///") if url.startswith("sqlite:///") else None

@@ -1,0 +1,79 @@
+"""Errors as a user sees them: one line saying what was wrong and what to do, and an exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import click
+
+from muniment.cli import exits
+from muniment.cli.output import message, one_line
+from muniment.cli.settings import Interrupted
+from muniment.errors import MunimentError, UsageError
+
+TRACEBACK_VARIABLE = "MUNIMENT_TRACEBACK"
+
+
+def report(error: BaseException) -> int:
+    """Say what went wrong on standard error and return the exit code that it means.
+
+    A broken pipe says nothing. Raises the error itself when MUNIMENT_TRACEBACK is set and it was
+    not raised on purpose.
+    """
+    match error:
+        case click.exceptions.Exit():
+            return error.exit_code
+        case SystemExit():  # how click leaves after a broken pipe
+            return error.code if isinstance(error.code, int) else exits.FAILED
+        case BrokenPipeError():
+            raise error
+        case Interrupted():
+            message(f"Interrupted: {error}" if str(error) != "interrupted" else "Interrupted")
+            return exits.INTERRUPTED
+        case KeyboardInterrupt() | click.Abort():
+            message("Interrupted")
+            return exits.INTERRUPTED
+        case click.exceptions.NoArgsIsHelpError():
+            message(error.format_message())
+            return exits.USAGE
+        case click.ClickException():
+            message(f"Error: {_sentence(error)}")
+            return error.exit_code
+        case UsageError():
+            message(f"Error: {one_line(str(error))}")
+            return exits.USAGE
+        case MunimentError():
+            message(f"Error: {one_line(str(error))}")
+            return exits.FAILED
+    if os.environ.get(TRACEBACK_VARIABLE):
+        raise error
+    if isinstance(error, OSError) and error.strerror:
+        where = f"{error.filename}: " if error.filename else ""
+        message(f"Error: {where}{error.strerror}")
+    else:
+        what = one_line(f"{type(error).__name__}: {error}")
+        message(
+            f"Error: something unexpected happened ({what}); this is a bug, "
+            f"and {TRACEBACK_VARIABLE}=1 shows where"
+        )
+    return exits.FAILED
+
+
+def let_go_of_stdout() -> None:
+    """Send what is still to be written nowhere: whoever read standard output has gone."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, sys.stdout.fileno())
+    except (OSError, ValueError):
+        return  # standard output is no file
+    finally:
+        os.close(nowhere)
+
+
+def _sentence(error: click.ClickException) -> str:
+    sentence = one_line(error.format_message()).rstrip(".")
+    if isinstance(error, click.UsageError) and error.ctx is not None:
+        stop = "" if sentence.endswith("?") else "."
+        sentence += f"{stop} Try '{error.ctx.command_path} --help'."
+    return sentence

@@ -1,0 +1,126 @@
+"""`muniment models`: the models of this home."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import click
+
+from muniment.cli.options import json_option, yes_option
+from muniment.cli.output import card, count, data, data_json, message, shortened, table, warn_broken
+from muniment.cli.progress import fraction
+from muniment.cli.settings import Settings
+from muniment.errors import UsageError
+
+
+@click.group
+def models() -> None:
+    """Add, list, show and remove models."""
+
+
+@models.command("list")
+@json_option
+@click.pass_obj
+def list_(settings: Settings, as_json: bool) -> None:
+    """List the models that were added.
+
+    Off a terminal the columns are: name, generator, digest, source, when it was added.
+    """
+    found = settings.models.added()
+    if as_json:
+        for model in found:
+            data_json(model.to_json())
+        return
+    rows = [
+        (model.name, model.generator, _digest(model.digest), model.source, model.added_at)
+        for model in found
+    ]
+    table(("name", "generator", "digest", "source", "added"), rows)
+    if not found:
+        message("no model was added yet; `muniment models add SOURCE` adds one")
+
+
+@models.command
+@click.argument("source")
+@click.option("--name", metavar="NAME", help="What to call it; the source proposes a name.")
+@click.option(
+    "--generator",
+    metavar="NAME",
+    default="text",
+    show_default=True,
+    help="The generator, or kind of media, that is to run it.",
+)
+@json_option
+@click.pass_obj
+def add(settings: Settings, source: str, name: str | None, generator: str, as_json: bool) -> None:
+    """Add a model.
+
+    SOURCE is a folder or file, a hub id, or a name that the generator knows. The model is made
+    ready once, which may take minutes, and its digest is kept.
+    """
+    from muniment.hookspecs import TakesModels
+    from muniment.resolving import make
+
+    session = settings.session
+    warn_broken(session.plugins.broken)
+    offer = session.plugins.generator(generator, session.config.generators())
+    made = make(offer)
+    if not isinstance(made, TakesModels):
+        raise UsageError(f"no model can be added to generator {offer.name}")
+    with fraction(f"adding {source}") as progress:
+        added = session.models.add(source, offer.name, made, name=name, progress=progress)
+    if added.terms:
+        message(added.terms)
+    if as_json:
+        data_json(added.to_json())
+    else:
+        data(f"added {added.name}  {_digest(added.digest)}")
+
+
+@models.command
+@click.argument("name")
+@json_option
+@click.pass_obj
+def show(settings: Settings, name: str, as_json: bool) -> None:
+    """Show what is known of a model."""
+    model = settings.models.get(name)
+    files = settings.models.files(name)
+    if as_json:
+        data_json({**model.to_json(), "files": files})
+        return
+    lines = [
+        ("name", model.name),
+        ("digest", model.digest),
+        ("generator", model.generator),
+        ("source", model.source),
+        ("added", model.added_at),
+        ("terms", model.terms),
+        ("folder", str(settings.models.path(name))),
+        *((role, file) for role, file in model.roles.items()),
+        ("files", "\n".join(f"{file}  {size:,} bytes" for file, size in sorted(files.items()))),
+    ]
+    card(lines)
+
+
+@models.command
+@click.argument("name")
+@yes_option
+@click.pass_obj
+def remove(settings: Settings, name: str, yes: bool) -> None:
+    """Remove a model; what was generated with it stays on record, but cannot be replayed."""
+    settings.models.get(name)
+    files = settings.models.files(name)
+    if not yes:
+        if not sys.stdin.isatty():
+            raise click.UsageError(f"removing {name} cannot be undone; say --yes.")
+        size = f"{count(len(files), 'file')}, {sum(files.values()):,} bytes"
+        click.confirm(f"Remove model {name} ({size})?", abort=True, err=True)
+    settings.models.remove(name)
+    data(f"removed {name}")
+
+
+def _digest(digest: Any) -> str:
+    from muniment.cli.output import on_terminal
+
+    return shortened(digest) if on_terminal() else digest

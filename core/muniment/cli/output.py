@@ -1,0 +1,214 @@
+"""What commands print: data on standard output, messages on standard error.
+
+Tables and shortened ids are for terminals; anything else gets tab-separated text, whole ids and
+times in UTC. JSON is UTF-8 whatever the locale, one object a line.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Literal
+
+import click
+
+if TYPE_CHECKING:
+    from muniment.types import Generation
+
+_SHORT = 4  # characters of an id: enough to tell a few hundred apart
+
+
+def on_terminal(stream: Literal["stdout", "stderr"] = "stdout") -> bool:
+    """Say whether someone is looking at that stream."""
+    return bool(getattr(sys, stream).isatty())
+
+
+def data(text: str = "") -> None:
+    """Write a line to standard output; on a terminal, control characters are made visible."""
+    click.echo(printable(text) if on_terminal() else text)
+
+
+def data_bytes(content: bytes) -> None:
+    """Write bytes to standard output as they are."""
+    sys.stdout.flush()
+    sys.stdout.buffer.write(content)
+    sys.stdout.buffer.flush()
+
+
+def data_json(value: Any) -> None:
+    """Write one JSON object as a line of UTF-8 to standard output."""
+    data_bytes(json_text(value).encode() + b"\n")
+
+
+def json_text(value: Any) -> str:
+    """Return a value as one line of JSON, Chinese as it is."""
+    return json.dumps(value, ensure_ascii=False, allow_nan=False)
+
+
+def message(text: str) -> None:
+    """Write a line to standard error; control characters are made visible."""
+    click.echo(printable(text), err=True)
+
+
+def printable(text: str) -> str:
+    """Return text with control characters but newline and tab written out.
+
+    What a model says must not be able to move the cursor or set a terminal's title.
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        f"\\x{ord(character):02x}"
+        if (character < " " and character not in "\n\t") or "\x7f" <= character < "\xa0"
+        else character
+        for character in text
+    )
+
+
+def one_line(text: str) -> str:
+    """Return text as one line, for a table's cell or a sentence."""
+    if text.isprintable():
+        return text
+    escapes = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
+    return printable("".join(escapes.get(character, character) for character in text))
+
+
+def excerpt(text: str, length: int = 200) -> str:
+    """Return the beginning of a text in one line."""
+    line = one_line(text[: length + 1])
+    return line if len(text) <= length else line[:length] + "…"
+
+
+def ident(identifier: str, stream: Literal["stdout", "stderr"] = "stdout") -> str:
+    """Return an id as its end on a terminal (beginnings only tell time), else whole."""
+    return f"…{identifier[-_SHORT:]}" if on_terminal(stream) else identifier
+
+
+def moment(when: datetime | None) -> str:
+    """Return a time: local and without zone on a terminal, else in UTC with milliseconds."""
+    if when is None:
+        return ""
+    if on_terminal():
+        return f"{when.astimezone():%Y-%m-%d %H:%M:%S}"
+    return utc(when)
+
+
+def utc(when: datetime) -> str:
+    """Return a time in UTC as JSON has it."""
+    return when.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def count(number: int, noun: str) -> str:
+    """Return a number with its noun: `1 filter`, `1,204 entries`."""
+    plural = f"{noun[:-1]}ies" if noun.endswith("ry") else f"{noun}s"
+    return f"{number:,} {noun if number == 1 else plural}"
+
+
+def shortened(digest: str) -> str:
+    """Return a digest cut to its ends, for people to compare at a glance."""
+    kind, colon, value = digest.rpartition(":")
+    return f"{kind}{colon}{value[:4]}…{value[-2:]}" if len(value) > 12 else digest
+
+
+def table(headers: Sequence[str], rows: Iterable[Sequence[str]], *, cut: str = "") -> None:
+    """Print rows: a table on a terminal, else tab-separated lines without a heading.
+
+    The column `cut` gives way when the terminal is narrow; the others wrap.
+    """
+    if not on_terminal():
+        for row in rows:
+            click.echo("\t".join(one_line(cell) for cell in row))
+        return
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    shown = Table(box=None, pad_edge=False, header_style="bold")
+    for header in headers:
+        shown.add_column(
+            header, no_wrap=header == cut, overflow="ellipsis" if header == cut else "fold"
+        )
+    for row in rows:
+        shown.add_row(*(Text(one_line(cell)) for cell in row))
+    if shown.row_count:
+        Console().print(shown)
+
+
+def card(lines: Iterable[tuple[str, str]]) -> None:
+    """Print names and values, the values aligned; what is empty is left away."""
+    kept = [(name, value) for name, value in lines if value]
+    width = max((len(name) for name, _ in kept), default=0)
+    for name, value in kept:
+        first, *more = value.splitlines() or [""]
+        data(f"{name:<{width}}  {first}")
+        for line in more:
+            data(f"{'':<{width}}  {line}")
+
+
+def warn_broken(broken: Iterable[Any]) -> None:
+    """Say of each plugin that could not be loaded why, in one line."""
+    for plugin in broken:
+        message(f"Warning: {one_line(plugin.message)}")
+
+
+def status_line(generation: Generation) -> str:
+    """Return what became of a generation in one line, as `generate` and `batch` say it."""
+    parts: list[str] = [generation.status]
+    if generation.model is not None:
+        parts.append(generation.model.name)
+    parts.append(f"seed {generation.seed}")
+    if filters := _filters(generation):
+        parts.append(filters)
+    if generation.finished_at is not None:
+        took = f"{(generation.finished_at - generation.started_at).total_seconds():.1f} s"
+        usage = generation.usage
+        parts.append(f"{count(usage.output_tokens, 'token')} in {took}" if usage else took)
+    return f"{ident(generation.id, 'stderr')}  {one_line(' · '.join(parts))}"
+
+
+def outcome_sentence(generation: Generation) -> str:
+    """Return why a generation was blocked or failed; nothing of a blocked output is in it."""
+    if generation.status == "failed":
+        reason = generation.failure.message if generation.failure else "no reason was recorded"
+        return f"Error: {one_line(reason)}"
+    if generation.status != "blocked":
+        return f"{generation.status.capitalize()}: there is no output"
+    findings = dict.fromkeys(
+        _finding(verdict) for verdict in generation.verdicts if verdict.action == "block"
+    )
+    return f"Blocked: {'; '.join(findings)} (policy {generation.policy})"
+
+
+def _finding(verdict: Any) -> str:
+    stage = {"system": "system prompt"}.get(verdict.stage, verdict.stage)
+    if verdict.failure is not None:
+        return f"the {stage} could not be judged: {one_line(verdict.failure)}"
+    # A reason may quote what it is about: of an output only the categories are named.
+    named = dict.fromkeys(
+        f"{reason.category} ({reason.message})"
+        if reason.message and verdict.stage != "output"
+        else reason.category
+        for reason in verdict.reasons
+    ) or dict.fromkeys(name for name, score in verdict.categories.items() if score > 0)
+    why = f" for {', '.join(named)}" if named else ""
+    return f"filter {verdict.filter} blocked the {stage}{one_line(why)}"
+
+
+def _filters(generation: Generation) -> str:
+    by_action: dict[str, set[str]] = {"allow": set(), "flag": set(), "block": set()}
+    for verdict in generation.verdicts:
+        by_action[verdict.action].add(verdict.filter)
+    flagged = by_action["flag"] - by_action["block"]
+    passed = by_action["allow"] - by_action["flag"] - by_action["block"]
+    words = [
+        f"{count(len(names), 'filter')} {verb}"
+        for names, verb in (
+            (passed, "passed"),
+            (flagged, "flagged"),
+            (by_action["block"], "blocked"),
+        )
+        if names
+    ]
+    return " · ".join(words)

@@ -1,0 +1,95 @@
+"""Bars and spinners on standard error, for whoever is looking; nothing where nobody is."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+
+from muniment.cli.output import data, message, on_terminal, printable
+
+
+class Progress:
+    """A bar under way, or nothing at all where standard error is no terminal."""
+
+    def __init__(
+        self,
+        advance: Callable[[int], None] = lambda step: None,
+        write: Callable[[str], None] = data,
+        note: Callable[[str], None] = message,
+    ) -> None:
+        self.advance = advance
+        self.write = write  # prints a line of data without tearing the bar
+        self.note = note  # prints a message without tearing the bar
+
+
+@contextlib.contextmanager
+def counting(what: str, total: int | None) -> Iterator[Progress]:
+    """Show how many of `total` are done, how fast it goes and how long it will take."""
+    if not on_terminal("stderr"):
+        yield Progress()
+        return
+    from rich import progress
+    from rich.console import Console
+    from rich.text import Text
+
+    class Rate(progress.ProgressColumn):
+        def render(self, task: progress.Task) -> Text:
+            speed = task.finished_speed or task.speed
+            return Text("" if speed is None else f"{speed:.2f}/s", style="progress.data.speed")
+
+    bar = progress.Progress(
+        progress.TextColumn("{task.description}"),
+        progress.BarColumn(),
+        progress.MofNCompleteColumn(),
+        Rate(),
+        progress.TimeRemainingColumn(),
+        console=Console(stderr=True),
+        redirect_stdout=False,
+        redirect_stderr=False,
+        transient=True,
+    )
+    with bar:
+        task = bar.add_task(what, total=total)
+
+        def above(text: str) -> None:
+            bar.console.print(Text(printable(text)), soft_wrap=True)
+
+        write = above if on_terminal() else data
+        yield Progress(lambda step: bar.advance(task, step), write, above)
+
+
+@contextlib.contextmanager
+def fraction(what: str) -> Iterator[Callable[[str, float], None]]:
+    """Show how far a long piece of work has come; the function takes a step and its fraction."""
+    if not on_terminal("stderr"):
+        yield lambda step, done: None
+        return
+    from rich import progress
+    from rich.console import Console
+
+    bar = progress.Progress(
+        progress.TextColumn("{task.description}"),
+        progress.BarColumn(),
+        progress.TaskProgressColumn(),
+        progress.TimeRemainingColumn(),
+        console=Console(stderr=True),
+        redirect_stdout=False,
+        redirect_stderr=False,
+        transient=True,
+    )
+    with bar:
+        task = bar.add_task(what, total=1.0)
+        yield lambda step, done: bar.update(task, description=step, completed=done)
+
+
+@contextlib.contextmanager
+def waiting(what: str) -> Iterator[Callable[[], None]]:
+    """Show a spinner until the function given is called, or the block ends."""
+    if not on_terminal("stderr"):
+        yield lambda: None
+        return
+    from rich.console import Console
+    from rich.text import Text
+
+    with Console(stderr=True).status(Text(what)) as spinner:
+        yield spinner.stop

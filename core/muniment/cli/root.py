@@ -1,0 +1,66 @@
+"""The root command: global options and the table of command groups."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+import muniment
+from muniment.cli.lazy import LazyGroup
+from muniment.cli.settings import Interrupted, Settings
+
+COMMANDS = {
+    "generate": ("muniment.cli.generate:generate", "Generate text or another kind of output."),
+    "batch": ("muniment.cli.batch:batch", "Generate for every line of a file."),
+    "audit": ("muniment.cli.audit:audit", "Search, show, replay and verify what was recorded."),
+    "models": ("muniment.cli.models:models", "Add, list, show and remove models."),
+    "plugins": ("muniment.cli.plugins:plugins", "List the installed plugins."),
+    "policy": ("muniment.cli.policy:policy", "Show which filters run, and what follows."),
+    "config": ("muniment.cli.config:config", "Read and change settings."),
+    "db": ("muniment.cli.db:db", "Look after the store."),
+}
+
+_ANYWHERE = ("--home", "--store", "--actor")
+
+
+class _Root(LazyGroup):
+    """The root group; its options may stand anywhere on the line, up to a `--`."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Bring the global options to the front, then parse."""
+        return super().parse_args(ctx, _global_options_first(args))
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; Ctrl-C becomes an exception that says what to do next, in one line."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            raise Interrupted("interrupted") from None
+
+
+@click.group(cls=_Root, lazy=COMMANDS, epilog="Global options may stand anywhere on the line.")
+@click.option("--home", metavar="FOLDER", help="Where models, settings and the store are kept.")
+@click.option("--store", metavar="URL", help="The store: a database URL, or a SQLite file.")
+@click.option("--actor", metavar="NAME", help="Who is recorded as having asked.")
+@click.version_option(muniment.__version__, prog_name="muniment", message="%(prog)s %(version)s")
+@click.pass_context
+def root(ctx: click.Context, home: str | None, store: str | None, actor: str | None) -> None:
+    """Generate text and more with plugins, and keep the evidence of every generation."""
+    ctx.obj = Settings(home, store, actor)
+    ctx.call_on_close(ctx.obj.close)
+
+
+def _global_options_first(args: list[str]) -> list[str]:
+    end = args.index("--") if "--" in args else len(args)
+    front: list[str] = []
+    rest: list[str] = []
+    waiting = iter(args[:end])
+    for arg in waiting:
+        if arg in _ANYWHERE:
+            front += [arg, *[value for value in [next(waiting, None)] if value is not None]]
+        elif arg.startswith(tuple(f"{name}=" for name in _ANYWHERE)):
+            front.append(arg)
+        else:
+            rest.append(arg)
+    return [*front, *rest, *args[end:]]

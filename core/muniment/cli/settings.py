@@ -1,0 +1,93 @@
+"""What the global options said, and the session or store that they lead to."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from muniment.config import Config
+    from muniment.models import Models
+    from muniment.session import Session
+    from muniment.store import Store
+
+
+_T = TypeVar("_T")
+
+
+class Interrupted(Exception):
+    """Ctrl-C, after everything that has to be recorded was; the message is shown."""
+
+
+class Settings:
+    """The global options; everything is made when first asked for, and closed at the end.
+
+    Reading commands take `store`, which needs neither plugins nor the pipeline.
+    """
+
+    def __init__(
+        self, home: str | None = None, store: str | None = None, actor: str | None = None
+    ) -> None:
+        self._home, self._store, self._actor = home, store, actor
+
+    @cached_property
+    def home(self) -> Path:
+        """The home folder; it may not exist yet."""
+        from muniment import config
+
+        return Path(self._home).expanduser() if self._home else config.home_folder()
+
+    @cached_property
+    def store_url(self) -> str:
+        """The store's address."""
+        from muniment import config
+
+        return config.store_url(self.home, self._store)
+
+    @cached_property
+    def config(self) -> Config:
+        """The settings file; raises ConfigError when it is malformed."""
+        from muniment.config import Config
+
+        return Config(self.home)
+
+    @cached_property
+    def models(self) -> Models:
+        """The models of the home folder."""
+        from muniment.models import Models
+
+        return Models(self.home)
+
+    @cached_property
+    def store(self) -> Store:
+        """The store, for reading; raises StoreError when there is none yet."""
+        from muniment.store import Store
+
+        return Store.open(self.store_url, create=False)
+
+    @cached_property
+    def session(self) -> Session:
+        """The session, for what generates; plugins are loaded when it first needs one."""
+        from muniment.session import Session
+
+        return Session(self.home, store=self._store, actor=self._actor)
+
+    def close(self) -> None:
+        """Close what was opened."""
+        for name in ("session", "store"):
+            if name in self.__dict__:
+                self.__dict__.pop(name).close()
+
+
+@contextlib.contextmanager
+def closing(items: Iterator[_T]) -> Iterator[Iterator[_T]]:
+    """Close what yields the items when the block is left, so that it records how it ended."""
+    try:
+        yield items
+    finally:
+        close = getattr(items, "close", None)
+        if close is not None:
+            close()
