@@ -87,7 +87,8 @@ def batch(
     Each line of FILE (- for standard input) is a JSON object with the field `prompt` and, as
     wanted, `system`, `generator`, `model`, `seed`, `parameters` and `tags`. A line that cannot be
     used becomes a failed generation, and the rest goes on. Results come in the order of the
-    lines: the text under a heading, or JSON; -o writes JSON lines to a file.
+    lines: the text under a heading, or JSON; -o writes JSON lines to a file, and goes on with
+    that file when a batch is resumed.
     """
     from muniment.ids import new_id
     from muniment.resolving import Draft
@@ -96,11 +97,16 @@ def batch(
         "", generator=generator, model=model, parameters=parameters_given(pairs), tags=tags
     )
     session = settings.session
-    with _opened(file) as (lines, total), _results(output, overwrite) as results:
+    run = session.store.find_run(resume) if resume is not None else new_id()
+    with (
+        _opened(file) as (lines, total),
+        _results(output, overwrite, append=resume is not None) as results,
+    ):
         warn_broken(session.plugins.broken)
-        run = session.store.find_run(resume) if resume is not None else new_id()
-        how = f"muniment batch {file} --resume {run}"
-        message(f"run {run} · to go on after an interruption: {how}")
+        if resume is not None and total is not None:
+            counts = session.store.run(run).counts
+            total -= sum(number for status, number in counts.items() if status in _ANSWERED)
+        message(f"run {run}  if this is cut short, add --resume {run} to the same command")
         report = _Report(as_json, results)
         try:
             answers = session.batch(
@@ -115,9 +121,12 @@ def batch(
                 for item in items:
                     report.add(item, bar)
         except KeyboardInterrupt:
-            raise Interrupted(f"{report.summary} so far; go on with: {how}") from None
+            raise Interrupted(f"{report.summary} so far; add --resume {run} to go on") from None
     message(f"run {run}  {report.summary}")
     return report.code
+
+
+_ANSWERED = ("completed", "blocked", "failed")
 
 
 class _Report:
@@ -152,8 +161,13 @@ class _Report:
             for output in item.outputs:
                 bar.write(described(output) if output.text is None else without_end(output.text))
         if item.status != "completed":
-            bar.note(f"line {item.line}: {outcome_sentence(item)}")
+            bar.note(_sentence(item))
         bar.advance(1)
+
+
+def _sentence(item: Generation) -> str:
+    sentence, place = outcome_sentence(item), f"line {item.line}: "
+    return place + sentence.replace(f"Error: {place}", "Error: ", 1)
 
 
 @contextlib.contextmanager
@@ -176,11 +190,19 @@ def _opened(file: str) -> Iterator[tuple[Iterable[bytes], int | None]]:
 
 
 @contextlib.contextmanager
-def _results(path: str | None, overwrite: bool) -> Iterator[BinaryIO | None]:
-    """Open the file of results, which grows as they come."""
+def _results(path: str | None, overwrite: bool, *, append: bool) -> Iterator[BinaryIO | None]:
+    """Open the file of results, which grows as they come; a resumed batch goes on with it."""
     if path is None or path == "-":
         yield None
         return
-    Destination(path, overwrite=overwrite)  # says what is wrong with it, if anything is
-    with Path(path).open("wb") as results:
-        yield results
+    Destination(path, overwrite=overwrite or append)  # says what is wrong with it, if anything is
+    empty = False
+    try:
+        with Path(path).open("ab" if append else "wb") as results:
+            try:
+                yield results
+            finally:
+                empty = results.tell() == 0
+    finally:
+        if empty:
+            Path(path).unlink()
