@@ -49,6 +49,15 @@ class Config:
         """Return everything that was set, by key."""
         return dict(sorted(self._values.items()))
 
+    def generators(self) -> Mapping[str, str]:
+        """Return the default generators that were set, by media kind."""
+        prefix = "generator."
+        return {
+            key.removeprefix(prefix): value
+            for key, value in self._values.items()
+            if key.startswith(prefix)
+        }
+
     def set(self, key: str, value: str | None) -> None:
         """Write one setting to the file, keeping the file's comments; None removes it."""
         import tomlkit

@@ -22,7 +22,7 @@ Value: typing.TypeAlias = bool | int | float | str | tuple[str, ...] | None
 
 RESERVED = frozenset(
     "actor batch_size generator json model n output parents policy prompt run seed stream "
-    "store system tag tags help version fields keys schema".split()
+    "store system tag tags help version fields keys schema home overwrite".split()
 )
 
 _DIGITS = 20  # a whole number has at most, as many as a seed
