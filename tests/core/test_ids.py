@@ -8,6 +8,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+
 from muniment.ids import ALPHABET, LENGTH, encode, new_id
 
 

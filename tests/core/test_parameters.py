@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import sys
 import types
-from typing import Any, ClassVar, Literal, Optional, Union
+from typing import Any, ClassVar, Literal, Optional
 
 import jsonschema
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from muniment import ParameterError, Parameters, param
 from muniment.parameters import RESERVED
 
@@ -267,7 +268,7 @@ def test_reserved_names_cannot_be_declared(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "hint", [dict, list, list[int], bytes, int | str, Union[int, str, None], Literal[1, 2], None]
+    "hint", [dict, list, list[int], bytes, int | str, int | str | None, Literal[1, 2], None]
 )
 def test_other_types_cannot_be_declared(hint: object) -> None:
     with pytest.raises(TypeError, match=r"Wrong\.it: "):

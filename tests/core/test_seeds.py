@@ -7,6 +7,7 @@ from hashlib import sha256
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from muniment import seeds
 from muniment.errors import SeedError, UsageError
 

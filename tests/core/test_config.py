@@ -1,0 +1,175 @@
+"""Configuration: where settings come from, what wins, and what is wrong in a file."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from muniment import UsageError, config
+from muniment.config import Config
+from muniment.errors import ConfigError
+
+
+def written(home: Path, text: str | bytes) -> Path:
+    home.mkdir(exist_ok=True)
+    (home / "config.toml").write_bytes(text.encode() if isinstance(text, str) else text)
+    return home
+
+
+def test_reading_creates_nothing(home: Path) -> None:
+    settings = Config(home)
+    assert settings.get("model") is None
+    assert settings.items() == {}
+    assert not home.exists()
+
+
+def test_settings_are_read_from_tables_and_dotted_keys(home: Path) -> None:
+    written(home, 'model = "小模型"\ngenerator.image = "brush"\n[generator.more]\n'.split("[")[0])
+    settings = Config(home)
+    assert settings.items() == {"generator.image": "brush", "model": "小模型"}
+    assert settings.get("generator.text") is None
+
+
+def test_what_was_set_is_read_again(home: Path) -> None:
+    Config(home).set("generator.text", "markov")
+    Config(home).set("actor", 'Zoë "Q" 王\n')
+    assert Config(home).items() == {"actor": 'Zoë "Q" 王\n', "generator.text": "markov"}
+
+
+def test_comments_and_order_survive_setting_and_removing(home: Path) -> None:
+    text = '# mine\npolicy = "house" # strict\n\n[generator]\n# small\ntext = "markov"\n'
+    settings = Config(written(home, text))
+    settings.set("policy", "none")
+    settings.set("generator.image", "brush")
+    settings.set("generator.image", None)
+    settings.set("model", None)
+    changed = settings.path.read_text(encoding="utf-8")
+    assert changed == text.replace('"house"', '"none"')
+    assert settings.items() == Config(home).items()
+
+
+def test_a_removed_setting_is_gone(home: Path) -> None:
+    settings = Config(written(home, 'actor = "a"\n'))
+    settings.set("actor", None)
+    assert settings.get("actor") is None
+    assert Config(home).items() == {}
+
+
+@pytest.mark.parametrize(
+    "key", ["modell", "generator", "generator.", "generator.a.b", "", "actor.name", "Model"]
+)
+def test_an_unknown_key_is_refused_and_the_known_ones_are_told(home: Path, key: str) -> None:
+    settings = Config(home)
+    for use in (lambda: settings.get(key), lambda: settings.set(key, "x")):
+        with pytest.raises(ConfigError, match=r"there are: generator\.KIND, model, policy"):
+            use()
+    assert not home.exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("model = ", "cannot be read"),
+        ("model", "cannot be read"),
+        (b'actor = "\xff"', "cannot be read"),
+        ('model = "a"\nmodel = "b"', "cannot be read"),
+        ("model = 5", "model must be text, not 5"),
+        ("generator.text = true", r"generator\.text must be text"),
+        ('evaluators = ["a"]', "evaluators must be text"),
+        ('modell = "a"', "no setting is named 'modell'"),
+        ('[generator.text]\nname = "a"', r"no setting is named 'generator\.text\.name'"),
+    ],
+)
+def test_a_malformed_file_is_one_sentence_with_its_path(
+    home: Path, text: str | bytes, complaint: str
+) -> None:
+    written(home, text)
+    with pytest.raises(ConfigError, match=complaint) as caught:
+        Config(home)
+    assert str(home / "config.toml") in str(caught.value)
+    assert isinstance(caught.value, UsageError)
+
+
+def test_a_home_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
+    blocked = tmp_path / "file"
+    settings = Config(blocked)
+    blocked.write_text("")
+    with pytest.raises(ConfigError, match="cannot be written: ") as caught:
+        settings.set("model", "m")
+    assert str(blocked) in str(caught.value)
+    assert settings.get("model") is None
+
+
+def test_a_home_that_is_a_file_cannot_be_read(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConfigError, match="cannot be read"):
+        Config(tmp_path / "file")
+
+
+def test_a_value_that_is_no_text_is_refused(home: Path) -> None:
+    with pytest.raises(ConfigError, match="the value of actor is not valid UTF-8"):
+        Config(home).set("actor", "\udcff")
+    assert Config(home).items() == {}
+
+
+# ---- what wins -------------------------------------------------------------------------------
+
+
+def test_the_actor_is_the_one_given_then_the_variable_then_the_setting_then_the_user(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LOGNAME", "login")
+    assert config.actor_name(Config(home)) == "login"
+    settings = Config(written(home, 'actor = "set"\n'))
+    assert config.actor_name(settings) == "set"
+    monkeypatch.setenv("MUNIMENT_ACTOR", "variable")
+    assert config.actor_name(settings) == "variable"
+    assert config.actor_name(settings, "given") == "given"
+    monkeypatch.setenv("MUNIMENT_ACTOR", "")
+    assert config.actor_name(settings) == "set"
+
+
+def test_a_user_without_a_name_is_recorded_by_number(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("pwd.getpwuid", lambda uid: {}[uid])
+    assert config.actor_name(Config(home)) == str(os.getuid())
+
+
+def test_the_home_is_the_variable_then_the_platforms_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MUNIMENT_HOME", str(tmp_path / "h"))
+    assert config.home_folder() == tmp_path / "h"
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("MUNIMENT_HOME", "~/there")
+    assert config.home_folder() == tmp_path / "there"
+    monkeypatch.delenv("MUNIMENT_HOME")
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    assert config.home_folder().name == "muniment"
+
+
+def test_the_store_is_the_one_given_then_the_variable_then_in_the_home(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert config.store_url(home) == f"sqlite:///{home}/muniment.db"
+    monkeypatch.setenv("MUNIMENT_STORE", "postgresql://db/x")
+    assert config.store_url(home) == "postgresql://db/x"
+    monkeypatch.chdir(tmp_path)
+    assert config.store_url(home, "a.db") == f"sqlite:///{tmp_path}/a.db"
+    monkeypatch.setenv("HOME", "/home/me")
+    assert config.store_url(home, "~/a.db") == "sqlite:////home/me/a.db"
+
+
+@pytest.mark.parametrize("odd", ["~nobody-of-that-name/a.db", "数据 库.db"])
+def test_an_odd_path_is_still_a_path(home: Path, odd: str) -> None:
+    assert config.store_url(home, odd).endswith(odd)
+
+
+def test_a_nul_character_in_the_stores_address_is_refused(home: Path) -> None:
+    with pytest.raises(UsageError, match="NUL"):
+        config.store_url(home, "a\0b")

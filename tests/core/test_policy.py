@@ -1,0 +1,250 @@
+"""Policies: what a file may say, what follows from it, and which file is meant."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from muniment import Reason, Verdict
+from muniment.errors import PolicyError, UnknownNameError
+from muniment.policy import NO_POLICY, FilterRule, choose, installed, load, parse
+from support.plugins import Shelf
+
+WHOLE = """
+policy: house
+version: "3"
+filters:
+  - filter: blocklist
+    stages: [output]
+    mode: observe
+    thresholds: {insult: {flag: 0.5, block: 0.9}}
+    parameters: {category: weapons, terms: [pipe bomb, 炸弹]}
+  - filter: other
+"""
+
+
+def test_a_policy_says_all_it_can_say() -> None:
+    policy = parse(WHOLE, "house.yaml")
+    first, second = policy.filters
+    assert policy.label == "house@3"
+    assert policy.document == WHOLE
+    assert first == FilterRule(
+        "blocklist",
+        ("output",),
+        "observe",
+        {"insult": {"flag": 0.5, "block": 0.9}},
+        {"category": "weapons", "terms": ["pipe bomb", "炸弹"]},
+    )
+    assert second == FilterRule("other", ("prompt", "output"), "enforce", {}, {})
+
+
+def test_a_version_may_be_a_whole_number() -> None:
+    assert parse("{policy: a, version: 3}", "x").label == "a@3"
+    assert parse("{policy: a, version: 3, filters: []}", "x").filters == ()
+
+
+def one(rule: str) -> str:
+    return f"policy: a\nversion: 1\nfilters:\n- {rule}\n"
+
+
+@pytest.mark.parametrize(
+    ("document", "complaint"),
+    [
+        ("", "the policy must be a mapping"),
+        ("- a", "the policy must be a mapping"),
+        ("policy", "the policy must be a mapping"),
+        ("{1: a}", "the policy must be a mapping of names"),
+        ("policy: [", "is not valid YAML in line"),
+        ("a: b: c", "is not valid YAML in line 1"),
+        ("policy: a\nversion: 2024-13-45", "is not valid YAML"),
+        ("\x07", "is not valid YAML"),
+        ("!!python/object/apply:os.system [true]", "is not valid YAML"),
+        ("[" * 5000, "is not valid YAML"),
+        ("a: &a [*a]", "unknown key 'a'"),
+        ("version: 1", "needs a name"),
+        ("policy: 5\nversion: 1", "needs a name"),
+        ("policy: ''\nversion: 1", "needs a name"),
+        ("policy: a", "needs a version"),
+        ("policy: a\nversion: true", "needs a version"),
+        ("policy: a\nversion: 1.0", "needs a version"),
+        ("policy: a\nversion: 1\nfilter: []", "unknown key 'filter'; known: filters, policy"),
+        ("policy: a\nversion: 1\nfilters:", "`filters` must be a list"),
+        ("policy: a\nversion: 1\nfilters: {a: b}", "`filters` must be a list"),
+        ("policy: a\nversion: 1\nfilters: []\nfilters: []", "says 'filters' twice"),
+        (one("blocklist"), "filter 1 must be a mapping"),
+        (one("{}"), "filter 1 needs the name of a filter"),
+        (one("{filter: 5}"), "filter 1 needs the name of a filter"),
+        (one("{filter: a}\n- {filter: b, stage: output}"), "filter 2 has the unknown key 'stage'"),
+        (one("{filter: a, mode: enforce, mode: observe}"), "says 'mode' twice"),
+        (one("{filter: a, stages: output}"), "filter 1: `stages` must list"),
+        (one("{filter: a, stages: []}"), "filter 1: `stages` must list"),
+        (one("{filter: a, stages: [system]}"), "filter 1: `stages` must list"),
+        (one("{filter: a, stages: [[prompt]]}"), "filter 1: `stages` must list"),
+        (one("{filter: a, stages:}"), "filter 1: `stages` must list"),
+        (one("{filter: a, mode: watch}"), "filter 1: `mode` must be enforce or observe, not"),
+        (one("{filter: a, mode: [enforce]}"), "filter 1: `mode` must be enforce or observe"),
+        (one("{filter: a, thresholds: 0.5}"), "filter 1: `thresholds` must be a mapping"),
+        (one("{filter: a, thresholds: {x: 0.5}}"), "filter 1: thresholds of x must be a mapping"),
+        (one("{filter: a, thresholds: {x: {deny: 1}}}"), "thresholds of x has the unknown key"),
+        (one("{filter: a, thresholds: {x: {block: 2}}}"), "of x must be numbers from 0 to 1"),
+        (one("{filter: a, thresholds: {x: {block: .nan}}}"), "of x must be numbers from 0 to 1"),
+        (one("{filter: a, thresholds: {x: {block: yes}}}"), "of x must be numbers from 0 to 1"),
+        (one("{filter: a, thresholds: {x: {block: '1'}}}"), "of x must be numbers from 0 to 1"),
+        (one("{filter: a, thresholds: {x: {flag: 1}, x: {}}}"), "says 'x' twice"),
+        (one("{filter: a, parameters: [x]}"), "filter 1: `parameters` must be a mapping"),
+        (one("{filter: a, parameters: {1: x}}"), "filter 1: `parameters` must be a mapping"),
+    ],
+)
+def test_a_malformed_policy_is_refused_in_a_sentence_that_names_what_is_wrong(
+    document: str, complaint: str
+) -> None:
+    with pytest.raises(PolicyError) as caught:
+        parse(document, "strict.yaml")
+    assert str(caught.value).startswith("policy strict.yaml: ")
+    assert complaint in str(caught.value)
+    assert caught.value.source == "strict.yaml"
+
+
+# ---- what follows from a verdict ---------------------------------------------------------------
+
+
+def action(verdict: Verdict, **rule: object) -> str:
+    return FilterRule("f", **rule).action(verdict)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("decision", ["allow", "flag", "block"])
+def test_without_thresholds_the_decision_is_what_is_done(decision: str) -> None:
+    assert action(Verdict(decision, {"insult": 1.0})) == decision  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("score", "done"),
+    [(0.0, "allow"), (0.49, "allow"), (0.5, "flag"), (0.89, "flag"), (0.9, "block"), (1, "block")],
+)
+@pytest.mark.parametrize("decision", ["allow", "flag", "block"])
+def test_a_category_with_thresholds_is_judged_by_its_score_alone(
+    decision: str, score: float, done: str
+) -> None:
+    limits = {"insult": {"flag": 0.5, "block": 0.9}}
+    verdict = Verdict(decision, {"insult": score}, (Reason("insult"),))  # type: ignore[arg-type]
+    assert action(verdict, thresholds=limits) == done
+
+
+def test_a_category_without_a_limit_to_block_never_blocks() -> None:
+    verdict = Verdict("block", {"insult": 1.0}, (Reason("insult"),))
+    assert action(verdict, thresholds={"insult": {"flag": 0.5}}) == "flag"
+    assert action(verdict, thresholds={"insult": {}}) == "allow"
+
+
+@pytest.mark.parametrize(
+    "verdict",
+    [
+        Verdict("block", {"insult": 0.1, "weapons": 0.2}),
+        Verdict("block", {"insult": 0.1}, (Reason("weapons"),)),
+        Verdict("block", {}),
+        Verdict("block", {"insult": 0.0}),
+    ],
+)
+def test_a_decision_that_no_threshold_accounts_for_stands(verdict: Verdict) -> None:
+    assert action(verdict, thresholds={"insult": {"block": 0.9}}) == "block"
+
+
+def test_observing_lets_everything_pass_but_a_failed_filter() -> None:
+    limits = {"insult": {"block": 0.1}}
+    found = Verdict("block", {"insult": 1.0})
+    assert action(found, mode="observe", thresholds=limits) == "allow"
+    assert action(Verdict("allow", failure="it raised"), mode="observe") == "block"
+
+
+def test_what_applies_to_prompts_applies_to_system_prompts() -> None:
+    rule = FilterRule("f", ("prompt",))
+    assert [rule.applies(stage) for stage in ("system", "prompt", "output")] == [True, True, False]
+    rule = FilterRule("f", ("output",))
+    assert [rule.applies(stage) for stage in ("system", "prompt", "output")] == [False, False, True]
+
+
+# ---- which file is meant -----------------------------------------------------------------------
+
+
+def test_a_file_that_cannot_be_read_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "latin.yaml").write_bytes(b"policy: \xe9")
+    with pytest.raises(PolicyError, match=r"latin\.yaml: is not UTF-8 text"):
+        load(tmp_path / "latin.yaml")
+    with pytest.raises(PolicyError, match="cannot be read: No such file"):
+        load(tmp_path / "gone.yaml")
+    with pytest.raises(PolicyError, match="cannot be read: Is a directory"):
+        load(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["a\0b.yaml", "x" * 5000 + ".yaml", "gone.yml"])
+def test_a_path_that_names_no_file_is_one_sentence(name: str) -> None:
+    with pytest.raises(PolicyError, match="cannot be read"):
+        choose(name)
+
+
+@pytest.mark.parametrize("name", ["hose", "a\0b", "x" * 5000, "/nowhere/at/all"])
+def test_an_unknown_name_tells_the_known_ones(shelf: Shelf, name: str) -> None:
+    shelf.add("", policies={"house-rules": "p.yaml"}, files={"p.yaml": WHOLE})
+    with pytest.raises(UnknownNameError, match=r"house-rules.*none.*or give the path of a YAML"):
+        choose(name)
+
+
+def test_a_policy_is_found_by_its_installed_name_without_importing_the_package(
+    shelf: Shelf,
+) -> None:
+    shelf.add(
+        "raise RuntimeError('imported')",
+        policies={"house-rules": "p/house.yaml"},
+        files={"p/house.yaml": WHOLE},
+    )
+    policy = choose("house-rules")
+    assert policy.label == "house@3"
+    assert policy.source.endswith("p/house.yaml")
+
+
+def test_a_policy_in_a_deeper_package_is_found_without_importing_those_above(shelf: Shelf) -> None:
+    plugin = shelf.add("raise RuntimeError", files={"deep/__init__.py": "", "deep/p.yaml": WHOLE})
+    info = next(shelf.folder.glob("*.dist-info"))
+    (info / "entry_points.txt").write_text(
+        f"[muniment.policies]\nhouse-rules = {plugin.module}.deep:p.yaml\n"
+    )
+    assert choose("house-rules").label == "house@3"
+
+
+def test_an_installed_policy_whose_file_is_gone_is_an_error_and_not_no_policy(
+    shelf: Shelf,
+) -> None:
+    shelf.add("", policies={"house-rules": "gone.yaml"})
+    with pytest.raises(PolicyError, match="cannot be read"):
+        choose("house-rules")
+
+
+def test_two_distributions_shipping_one_name_are_both_named(shelf: Shelf) -> None:
+    for name in ("dist-one", "dist-two"):
+        shelf.add("", distribution=name, policies={"rules": "p.yaml"}, files={"p.yaml": WHOLE})
+    with pytest.raises(PolicyError, match="shipped by dist-.* and dist-.*; name one file"):
+        choose("rules")
+    assert {name for name, _ in installed()["rules"]} == {"dist-one", "dist-two"}
+
+
+def test_a_file_in_the_current_folder_does_not_stand_in_for_an_installed_policy(
+    shelf: Shelf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shelf.add("", policies={"house-rules": "p.yaml"}, files={"p.yaml": WHOLE})
+    monkeypatch.chdir(tmp_path)
+    for name in ("house-rules", "default", "none"):
+        Path(name).write_text("{policy: stray, version: 1}")
+    assert choose("house-rules").name == "house"
+    assert choose("./house-rules").name == "stray"
+    assert choose("none") is NO_POLICY
+    assert choose(None).name != "stray"
+
+
+def test_the_installed_default_is_in_force_when_none_is_named(
+    shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.path", [str(shelf.folder)])
+    assert choose(None) is NO_POLICY
+    shelf.add("", policies={"default": "p.yaml"}, files={"p.yaml": WHOLE})
+    assert choose(None).name == "house"
+    assert choose("none") is NO_POLICY
