@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from array import array
+from collections import Counter
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -130,8 +131,8 @@ def literal(text: str) -> View:
 def spelled(text: str) -> View:
     """Read words, single letters in a row joined: `a p.i.p.e  b.o.m.b` is `|a||pipe||bomb|`.
 
-    A gap wider than the narrowest of its row parts two words, and so does the one after a first
-    `a` or `i`, in English words themselves; such a row is read once more without that parting.
+    A gap unlike the commonest of its row parts two words, and so does the one after a first `a`
+    or `i`, in English words themselves. Every row is then read once more, in one piece.
     The view is empty where nothing is spelled out: `words` says the same.
     """
     view, shape = View.empty(), kinds(text)
@@ -145,27 +146,31 @@ def spelled(text: str) -> View:
     for run in _SPELLED_RUNS.finditer(shape):
         first, last = run.span()
         if run["spelled"] is not None:
-            _spell(view, text, next(at), part_article=True)
+            letters = next(at)
+            _spell(view, text, letters, _partings(text, letters))
         elif run[0][0] == "w":
             view.add_word(text[first:last], first)
         else:
             view.mark(EDGE, first)
     for letters in rows:
-        if text[letters[0]] in _ARTICLES:
-            view.mark(" ", letters[0])  # no term reaches over it
-            _spell(view, text, letters, part_article=False)
+        view.mark(" ", letters[0])  # no term reaches over it
+        _spell(view, text, letters, set())
     return view
 
 
-def _spell(view: View, text: str, letters: list[int], *, part_article: bool) -> None:
-    gaps = [after - before for before, after in pairwise(letters)]
-    narrow = min(gaps)
+def _partings(text: str, letters: list[int]) -> set[int]:
+    """Return the letters of a row that a new word begins with, the first one left out."""
+    gaps = {after: text[before + 1 : after] for before, after in pairwise(letters)}
+    ((commonest, _),) = Counter(gaps.values()).most_common(1)
+    partings = {after for after, gap in gaps.items() if gap != commonest}
+    return partings | {letters[1]} if text[letters[0]] in _ARTICLES else partings
+
+
+def _spell(view: View, text: str, letters: list[int], partings: set[int]) -> None:
     view.mark(EDGE, letters[0])
-    for (before, after), gap in zip(pairwise(letters), gaps, strict=True):
-        view.add(text[before], before)
-        article = part_article and before == letters[0] and text[before] in _ARTICLES
-        if article or gap > narrow:
+    for before, at in pairwise([letters[0], *letters]):
+        if at in partings:
             view.mark(EDGE, before)
-            view.mark(EDGE, after)
-    view.add(text[letters[-1]], letters[-1])
+            view.mark(EDGE, at)
+        view.add(text[at], at)
     view.mark(EDGE, letters[-1])
