@@ -251,8 +251,11 @@ def _registered(plugin: Plugin) -> list[Offer]:
     module = importlib.import_module(plugin.module)
     manager = pluggy.PluginManager("muniment")
     manager.add_hookspecs(hookspecs)
-    manager.register(module)
-    manager.check_pending()
+    try:
+        manager.register(module)
+        manager.check_pending()
+    except pluggy.PluginValidationError as error:  # says what is wrong in its later lines
+        raise TypeError(" ".join(str(error).split())) from error
     offers: list[Offer] = []
     for kind in _BASES:
 

@@ -1,0 +1,402 @@
+"""Plugins: found by metadata, isolated from one another, described when they break."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+
+from muniment import digests
+from muniment.errors import AmbiguousNameError, PluginError, UnknownNameError
+from muniment.plugins import Plugin, Plugins, describe, installed_plugins, quiet_stdout
+from support.plugins import Shelf
+
+ECHO = "for request in requests: yield request.reply(Text(request.prompt))"
+REGISTER = """
+    import muniment
+    @muniment.hookimpl
+    def muniment_generators(register):
+        {}
+"""
+
+
+def broken(shelf: Shelf) -> str:
+    """Return the message of the one plugin that is broken."""
+    (only,) = shelf.plugins().broken
+    assert "\n" not in only.message
+    return only.message
+
+
+def test_plugins_are_found_by_their_metadata_and_nothing_is_imported(shelf: Shelf) -> None:
+    plugin = shelf.generator("echo", ECHO, distribution="echo-dist", version="2.1")
+    found = [item for item in installed_plugins() if item.module == plugin.module]
+    assert found == [Plugin("echo-dist", "2.1", "plugin", plugin.module)]
+    assert plugin in Plugins().installed
+    assert plugin.module not in sys.modules
+
+
+def test_a_distribution_found_twice_on_the_path_counts_once(
+    shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plugin = shelf.generator("echo", ECHO)
+    monkeypatch.syspath_prepend(f"{shelf.folder}/../{shelf.folder.name}")
+    assert [item.name for item in installed_plugins() if item.module == plugin.module] == ["plugin"]
+
+
+def test_what_a_plugin_registers_is_listed_by_kind_and_name(shelf: Shelf) -> None:
+    shelf.generator("second", ECHO, media_type="image/png", parameters="times: int = param(1)")
+    shelf.generator("first", ECHO)
+    shelf.filter("polite", "return content.allow()")
+    shelf.evaluator("length", "return {}")
+    plugins = shelf.plugins()
+    assert [(o.name, o.media_type) for o in plugins.offers("generator")] == [
+        ("first", "text/plain"),
+        ("second", "image/png"),
+    ]
+    assert list(plugins.find("generator", "second").parameters.fields()) == ["times"]
+    assert [offer.name for offer in plugins.offers("filter")] == ["polite"]
+    assert [offer.name for offer in plugins.offers("evaluator")] == ["length"]
+    assert plugins.broken == ()
+
+
+# ---- plugins that break ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("source", "complaint"),
+    [
+        (
+            "import no_such_module_here",
+            "ModuleNotFoundError: No module named 'no_such_module_here'",
+        ),
+        ("def f(:", "SyntaxError"),
+        ("raise RuntimeError('first line\\nsecond line')", "RuntimeError: first line"),
+        ("import sys; sys.exit(3)", "SystemExit: 3"),
+        ("raise ValueError", "ValueError"),
+        (REGISTER.format("raise RuntimeError('in the hook')"), "RuntimeError: in the hook"),
+        (REGISTER.format("raise SystemExit"), "SystemExit"),
+        (REGISTER.format("register(5)"), "register a class or 'module:Class', not 5"),
+        (REGISTER.format("register(dict)"), "dict is not a muniment.Generator"),
+        (REGISTER.format("register(muniment.Filter)"), "Filter is not a muniment.Generator"),
+        (REGISTER.format("register('no colon')"), "register a class or 'module:Class'"),
+        (
+            REGISTER.format("register('m:C')"),
+            "needs a name of a-z, 0-9, '.', '_' and '-', not None",
+        ),
+        (REGISTER.format("register('m:C', name='Big Name')"), "needs a name of a-z"),
+        (REGISTER.format("register('m:C', name='m')"), "needs a media type such as"),
+        (REGISTER.format("register('m:C', name='m', media_type='text')"), "needs a media type"),
+        (REGISTER.format("register('m:C', name='m', media_type='Text/\\n')"), "needs a media type"),
+        (
+            REGISTER.format("register('m:C', name='m', media_type='a/b', parameters=dict)"),
+            "the Parameters of 'm' must subclass muniment.Parameters",
+        ),
+        (REGISTER.format("pass").replace("generators", "generator"), "unknown hook"),
+        (REGISTER.format("pass").replace("register)", "registry)"), "{'registry'}"),
+        (
+            "import muniment\nclass P(muniment.Parameters):\n  seed: int = muniment.param(1)",
+            "TypeError: P.seed: the name 'seed' is reserved",
+        ),
+    ],
+)
+def test_a_broken_plugin_is_one_line_that_names_it_and_says_why(
+    shelf: Shelf, source: str, complaint: str
+) -> None:
+    shelf.add(source, distribution="unlucky-dist")
+    message = broken(shelf)
+    assert message.startswith("plugin unlucky-dist cannot be loaded: ")
+    assert complaint in message
+
+
+@pytest.mark.parametrize(
+    ("kind", "attributes", "complaint"),
+    [
+        ("generator", "determinism = 'sure'", "determinism must be 'exact' or 'best-effort'"),
+        ("generator", "Parameters = dict", "Parameters must subclass"),
+        ("generator", "media_type = None", "needs a media type"),
+        ("filter", "media_types = 'text/plain'", "media_types must be a tuple of texts"),
+        ("filter", "categories = (5,)", "categories must be a tuple of texts"),
+        ("filter", "version = 1.0", "version must be a short text"),
+        ("evaluator", "measures = None", "measures must be a tuple of muniment.Measure"),
+        ("evaluator", "measures = ('length',)", "measures must be a tuple of muniment.Measure"),
+        ("evaluator", "measures = (muniment.Measure('a', unit='\\n'),)", "measures must be"),
+    ],
+)
+def test_a_class_that_would_spoil_the_evidence_is_not_taken(
+    shelf: Shelf, kind: str, attributes: str, complaint: str
+) -> None:
+    base = kind.capitalize()
+    shelf.add(
+        f"""
+        import muniment
+        class Made(muniment.{base}):
+            name, media_type = "made", "text/plain"
+            measures = ()
+            {attributes}
+        @muniment.hookimpl
+        def muniment_{kind}s(register):
+            register(Made)
+        """
+    )
+    assert complaint in broken(shelf)
+
+
+def test_the_traceback_of_a_broken_plugin_is_kept(shelf: Shelf) -> None:
+    plugin = shelf.add("def helper():\n    raise RuntimeError('deep')\nhelper()\n")
+    (only,) = shelf.plugins().broken
+    assert only.plugin == plugin
+    assert "in helper" in only.traceback
+    assert "RuntimeError: deep" in only.traceback
+
+
+def test_one_broken_plugin_does_not_keep_the_others_from_working(shelf: Shelf) -> None:
+    shelf.add("import sys; sys.exit('early')")
+    shelf.generator("echo", ECHO)
+    shelf.add(REGISTER.format("raise RuntimeError"))
+    shelf.generator("other", ECHO)
+    plugins = shelf.plugins()
+    assert [offer.name for offer in plugins.offers("generator")] == ["echo", "other"]
+    assert len(plugins.broken) == 2
+
+
+def test_what_a_hook_registered_before_it_raised_does_not_count(shelf: Shelf) -> None:
+    shelf.add(
+        """
+        import muniment
+        class Fine(muniment.Filter):
+            name = "fine"
+        @muniment.hookimpl
+        def muniment_filters(register):
+            register(Fine)
+            raise RuntimeError("after it")
+        """
+    )
+    plugins = shelf.plugins()
+    assert plugins.offers("filter") == []
+    with pytest.raises(UnknownNameError, match="cannot be loaded: RuntimeError: after it"):
+        plugins.find("filter", "fine")
+
+
+def test_plugins_are_loaded_once(shelf: Shelf, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    shelf.add(
+        REGISTER.format(
+            f"with open({str(log)!r}, 'a') as file: file.write('x')\n        raise RuntimeError"
+        )
+    )
+    plugins = shelf.plugins()
+    for _ in range(3):
+        plugins.offers("generator")
+        plugins.offers("filter")
+    assert log.read_text() == "x"
+    assert len(plugins.broken) == 1
+
+
+# ---- what plugins print --------------------------------------------------------------------------
+
+NOISY = """
+    import os, subprocess, sys
+    print("by print")
+    sys.stdout.write("by write, no newline")
+    sys.__stdout__.write("by the first stdout")
+    os.write(1, b"by file descriptor")
+    subprocess.run(["echo", "by a child"])
+"""
+
+
+def test_standard_output_stays_clean_at_the_level_of_file_descriptors(
+    shelf: Shelf, tmp_path: Path
+) -> None:
+    shelf.add(NOISY + REGISTER.format("print('in the hook')"))
+    program = "from muniment.plugins import Plugins; print(len(Plugins().broken) >= 0, flush=True)"
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**os.environ, "PYTHONPATH": str(shelf.folder)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == "True\n"
+    for said in ("by print", "by write", "by the first", "by file", "by a child", "in the hook"):
+        assert said in done.stderr
+
+
+def test_a_stdout_that_is_no_file_stays_clean_too(
+    shelf: Shelf, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shelf.add("    print('by print')" + REGISTER.format("print('in the hook')"))
+    assert shelf.plugins().offers("generator") == []
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert "by print\nin the hook\n" in said.err
+
+
+def test_standard_output_comes_back_after_an_exception(capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(RuntimeError), quiet_stdout():
+        raise RuntimeError
+    os.write(1, b"here again")
+    assert capfd.readouterr().out == "here again"
+
+
+def test_standard_output_comes_back_when_threads_overlap(capfd: pytest.CaptureFixture[str]) -> None:
+    inside, leave = threading.Event(), threading.Event()
+
+    def long() -> None:
+        with quiet_stdout():
+            inside.set()
+            leave.wait(10)
+
+    thread = threading.Thread(target=long)
+    with quiet_stdout():
+        thread.start()
+        inside.wait(10)
+    with quiet_stdout():
+        os.write(1, b"hidden")
+    leave.set()
+    thread.join()
+    os.write(1, b"shown")
+    assert capfd.readouterr().out == "shown"
+
+
+def test_plugins_load_where_standard_output_is_closed(shelf: Shelf) -> None:
+    shelf.add(REGISTER.format("print('x')"), distribution="talks")
+    program = (
+        "import sys; from muniment.plugins import Plugins;"
+        "print([b.message for b in Plugins().broken if b.plugin.distribution == 'talks'],"
+        "file=sys.stderr)"
+    )
+    done = subprocess.run(
+        ["bash", "-c", '"$0" -c "$1" >&-', sys.executable, program],
+        env={**os.environ, "PYTHONPATH": str(shelf.folder)},
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stderr.splitlines()[-1]) == (0, "[]"), done.stderr
+
+
+# ---- lazily registered classes -------------------------------------------------------------------
+
+LAZY = REGISTER.format(
+    "register('{package}.heavy:Heavy', name='lazy', media_type='text/plain', parameters=None)"
+)
+HEAVY = """
+    import muniment
+    class Heavy(muniment.Generator):
+        name, media_type = "lazy", "text/plain"
+        def generate(self, requests): return []
+"""
+
+
+def test_a_class_registered_by_name_is_imported_when_it_is_needed(shelf: Shelf) -> None:
+    plugin = shelf.add(LAZY, files={"heavy.py": HEAVY})
+    offer = shelf.plugins().find("generator", "lazy")
+    assert (offer.media_type, dict(offer.parameters())) == ("text/plain", {})
+    assert f"{plugin.module}.heavy" not in sys.modules
+    assert offer.load_class().__name__ == "Heavy"
+
+
+@pytest.mark.parametrize(
+    ("heavy", "complaint"),
+    [
+        ("raise RuntimeError('no GPU')", "cannot be loaded: RuntimeError: no GPU"),
+        ("import sys; sys.exit(1)", "cannot be loaded: SystemExit: 1"),
+        ("x = 1", "cannot be loaded: AttributeError"),
+        ("Heavy = 5", "is not a generator"),
+        ("import muniment\nclass Heavy(muniment.Evaluator): pass", "is not a generator"),
+        (HEAVY + "        determinism = 5\n", "cannot be used: Heavy.determinism must be"),
+    ],
+)
+def test_a_class_that_cannot_be_had_is_an_error_that_names_it(
+    shelf: Shelf, heavy: str, complaint: str
+) -> None:
+    shelf.add(LAZY, files={"heavy.py": heavy}, distribution="lazy-dist")
+    offer = shelf.plugins().find("generator", "lazy")
+    with pytest.raises(PluginError) as caught:
+        offer.load_class()
+    assert "lazy-dist" in str(caught.value)
+    assert complaint in str(caught.value)
+    assert caught.value.distribution == "lazy-dist"
+
+
+# ---- names ----------------------------------------------------------------------------------
+
+
+def test_two_plugins_with_one_name_are_both_named(shelf: Shelf) -> None:
+    for name in ("dist-a", "dist-b"):
+        shelf.generator("echo", ECHO, distribution=name)
+        shelf.filter("polite", "return content.allow()", distribution=f"{name}-filter")
+    plugins = shelf.plugins()
+    with pytest.raises(AmbiguousNameError, match="'echo' could be dist-a or dist-b; uninstall one"):
+        plugins.generator("echo", {})
+    with pytest.raises(AmbiguousNameError, match="dist-a-filter or dist-b-filter"):
+        plugins.find("filter", "polite")
+
+
+def test_a_kind_means_its_default_else_the_only_one(shelf: Shelf) -> None:
+    shelf.generator("echo", ECHO)
+    shelf.generator("brush", ECHO, media_type="image/png")
+    plugins = shelf.plugins()
+    assert plugins.generator("text", {}).name == "echo"
+    assert plugins.generator("image", {}).name == "brush"
+    shelf.generator("other", ECHO)
+    plugins = shelf.plugins()
+    with pytest.raises(AmbiguousNameError, match=r"echo or other.*config set generator\.text NAME"):
+        plugins.generator("text", {})
+    assert plugins.generator("text", {"text": "other"}).name == "other"
+    assert plugins.generator("echo", {"text": "other"}).name == "echo"
+
+
+def test_a_generators_own_name_wins_over_the_kind(shelf: Shelf) -> None:
+    shelf.generator("text", ECHO)
+    shelf.generator("other", ECHO)
+    assert shelf.plugins().generator("text", {"text": "other"}).name == "text"
+
+
+def test_an_unknown_generator_tells_the_known_ones_and_what_is_broken(shelf: Shelf) -> None:
+    shelf.generator("echo", ECHO)
+    shelf.add("raise RuntimeError('no luck')", distribution="unlucky")
+    plugins = shelf.plugins()
+    for name, defaults in (("video", {}), ("text", {"text": "gone"})):
+        with pytest.raises(UnknownNameError, match="there are: echo; plugin unlucky cannot be"):
+            plugins.generator(name, defaults)
+
+
+# ---- what evidence keeps ----------------------------------------------------------------------------------
+
+
+def test_a_plugin_is_known_by_the_digest_of_its_packages_files(shelf: Shelf) -> None:
+    plugin = shelf.generator("echo", ECHO, distribution="echo-dist", version="2.1")
+    shelf.plugins().offers("generator")  # imported: bytecode lies beside it now
+    folder = shelf.folder / plugin.module
+    assert (folder / "__pycache__").exists() or sys.dont_write_bytecode
+    ref = plugin.ref()
+    assert (ref.distribution, ref.version) == ("echo-dist", "2.1")
+    (folder / "__pycache__").mkdir(exist_ok=True)
+    for path in (folder / "__pycache__").iterdir():
+        path.unlink()
+    assert ref.digest == digests.digest(folder, digests.FileHashes())
+
+
+def test_a_plugin_that_is_one_module_is_known_by_that_file(shelf: Shelf) -> None:
+    (shelf.folder / "shelved_module.py").write_text("x = 1\n")
+    ref = Plugin("one", "1", "p", "shelved_module").ref()
+    assert ref.digest == f"file-sha256:{sha256(b'x = 1' + os.linesep.encode()).hexdigest()}"
+
+
+def test_a_plugin_in_a_shared_namespace_is_known_by_its_own_package(shelf: Shelf) -> None:
+    for name in ("one", "two"):
+        (shelf.folder / "shelved_space" / name).mkdir(parents=True)
+        (shelf.folder / "shelved_space" / name / "__init__.py").write_text(f"# {name}\n")
+    refs = [Plugin("d", "1", "p", f"shelved_space.{name}").ref() for name in ("one", "two")]
+    assert refs[0].digest.startswith("tree1-sha256:")
+    assert refs[0].digest != refs[1].digest
+
+
+def test_an_exception_is_described_by_its_type_and_first_line() -> None:
+    assert describe(ValueError("  a\nb")) == "ValueError: a"
+    assert describe(KeyError()) == "KeyError"
