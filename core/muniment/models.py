@@ -50,7 +50,8 @@ class Models:
 
     def added(self) -> list[AddedModel]:
         """Return the models that were added, by name; raises ModelError."""
-        return [self._read(path) for path in sorted(self._folder.glob("*.json"))]
+        found = [self._read(path) for path in self._folder.glob("*.json")]
+        return sorted(found, key=lambda model: model.name)
 
     def get(self, name: str) -> AddedModel:
         """Return the added model of that name; raises UnknownNameError or ModelError."""

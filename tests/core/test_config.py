@@ -114,7 +114,7 @@ def test_a_value_that_is_no_text_is_refused(home: Path) -> None:
     assert Config(home).items() == {}
 
 
-# ---- what wins -------------------------------------------------------------------------------
+# ---- what wins ---------------------------------------------------------------------------------
 
 
 def test_the_actor_is_the_one_given_then_the_variable_then_the_setting_then_the_user(

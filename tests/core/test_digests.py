@@ -186,7 +186,7 @@ def test_what_is_not_there_has_no_digest(tmp_path: Path) -> None:
         of(tmp_path / "gone")
 
 
-# ---- remembering ---------------------------------------------------------------------------
+# ---- remembering -------------------------------------------------------------------------------
 
 
 def aged(folder: Path) -> Path:

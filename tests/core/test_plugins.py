@@ -197,7 +197,7 @@ def test_plugins_are_loaded_once(shelf: Shelf, tmp_path: Path) -> None:
     assert len(plugins.broken) == 1
 
 
-# ---- what plugins print --------------------------------------------------------------------------
+# ---- what plugins print ------------------------------------------------------------------------
 
 NOISY = """
     import os, subprocess, sys
@@ -279,7 +279,7 @@ def test_plugins_load_where_standard_output_is_closed(shelf: Shelf) -> None:
     assert (done.returncode, done.stderr.splitlines()[-1]) == (0, "[]"), done.stderr
 
 
-# ---- lazily registered classes -------------------------------------------------------------------
+# ---- lazily registered classes -----------------------------------------------------------------
 
 LAZY = REGISTER.format(
     "register('{package}.heavy:Heavy', name='lazy', media_type='text/plain', parameters=None)"
@@ -323,7 +323,7 @@ def test_a_class_that_cannot_be_had_is_an_error_that_names_it(
     assert caught.value.distribution == "lazy-dist"
 
 
-# ---- names ----------------------------------------------------------------------------------
+# ---- names -------------------------------------------------------------------------------------
 
 
 def test_two_plugins_with_one_name_are_both_named(shelf: Shelf) -> None:
@@ -366,7 +366,7 @@ def test_an_unknown_generator_tells_the_known_ones_and_what_is_broken(shelf: She
             plugins.generator(name, defaults)
 
 
-# ---- what evidence keeps ----------------------------------------------------------------------------------
+# ---- what evidence keeps -----------------------------------------------------------------------
 
 
 def test_a_plugin_is_known_by_the_digest_of_its_packages_files(shelf: Shelf) -> None:
