@@ -39,6 +39,18 @@ def wide(number: int) -> int | str:
     return number if -SAFE <= number <= SAFE else str(number)
 
 
+def narrow(held: Any) -> Any:
+    """Return a number that an entry holds as it was: the inverse of `wide`.
+
+    A float from 2^53 to 10^21 is written like an integer; a string of digits is the integer.
+    """
+    if isinstance(held, str):
+        return int(held)
+    if type(held) is int and not -SAFE <= held <= SAFE:
+        return float(held)
+    return held
+
+
 def _plain(value: Any) -> Any:
     """Return `value` with whole floats as integers, as RFC 8785 writes them."""
     kind = type(value)
@@ -71,13 +83,8 @@ def parse(data: bytes) -> Mapping[str, Any]:
     try:
         again = canonical(value)
     except ValueError:  # a float from 2^53 to 10^21 is written without an exponent
-        value = json.loads(data, parse_int=_number)
+        value = json.loads(data, parse_int=lambda digits: narrow(int(digits)))
         again = canonical(value)
     if again != data:
         raise ValueError("not in canonical form")
     return value
-
-
-def _number(digits: str) -> int | float:
-    number = int(digits)
-    return number if -SAFE <= number <= SAFE else float(number)

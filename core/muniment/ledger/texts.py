@@ -12,6 +12,7 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from muniment.ledger.canonical import narrow
 from muniment.ledger.entries import MODEL_DIGEST, Body, moment, numeric, resolved
 from muniment.parameters import Value
 from muniment.types import (
@@ -186,10 +187,7 @@ def _model(started: Body, request: Mapping[str, Any]) -> Model | None:
 
 
 def _parameters(started: Body, request: Mapping[str, Any]) -> dict[str, Value]:
-    numbers = {
-        name: int(value) if isinstance(value, str) else value
-        for name, value in started["parameters"].items()
-    }
+    numbers = {name: narrow(value) for name, value in started["parameters"].items()}
     texts = {
         name: tuple(value) if isinstance(value, list) else value
         for name, value in request.get("parameters", {}).items()
@@ -247,6 +245,7 @@ def _number(value: float) -> float | str:
     return value if math.isfinite(value) else str(value)
 
 
+# Not `canonical`: a payload's bytes are kept as they are, and its own order of keys with them.
 _encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 
 

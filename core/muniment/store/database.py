@@ -124,7 +124,7 @@ _SENTENCES = {
     "SQLITE_READONLY": "the store {path} cannot be written: the file or its folder is read-only",
     "SQLITE_PERM": "the store {path} may not be opened; look at its permissions",
     "SQLITE_AUTH": "the store {path} may not be opened; look at its permissions",
-    "SQLITE_CANTOPEN": "the store {path} cannot be opened; look at its permissions, and its folder's",
+    "SQLITE_CANTOPEN": "the store {path} cannot be opened; look at the permissions",
     "SQLITE_NOTADB": "{path} is not a Muniment store: it is no database",
     "SQLITE_CORRUPT": "the store {path} is damaged; restore it from a backup",
     "SQLITE_IOERR": "the disk failed under the store {path}; nothing of this was written",

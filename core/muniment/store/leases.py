@@ -15,6 +15,7 @@ import socket
 import threading
 import time
 from collections.abc import Collection
+from contextlib import suppress
 from pathlib import Path
 
 from sqlalchemy import Connection, Row, delete, select, update
@@ -65,22 +66,23 @@ class Lease:
             threading.Thread(target=self._renew, name="muniment-lease", daemon=True).start()
 
     def give_back(self) -> None:
-        """Drop the lease; what was started under it and has no outcome counts as interrupted."""
+        """Drop the lease; what was started under it and has no outcome counts as interrupted.
+
+        Where the store cannot be written any more, the lease ends with the process.
+        """
         self._stop.set()
         if self._held and not self.inherited:
-            with self._database.writing() as connection:
+            with suppress(StoreError), self._database.writing() as connection:
                 connection.execute(delete(lease).where(lease.c.id == self.id))
         self._held = False
 
     def _renew(self) -> None:
         while not self._stop.wait(HEARTBEAT_SECONDS):
-            try:
-                with self._database.writing() as connection:
-                    connection.execute(
-                        update(lease).where(lease.c.id == self.id).values(heartbeat_at=_now())
-                    )
-            except StoreError:  # the next beat comes before anyone gives us up
-                continue
+            # A beat may fail: the next comes before anyone gives this process up.
+            with suppress(StoreError), self._database.writing() as connection:
+                connection.execute(
+                    update(lease).where(lease.c.id == self.id).values(heartbeat_at=_now())
+                )
 
 
 def running(connection: Connection) -> set[int]:

@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 from sqlalchemy import Connection, Table, bindparam, delete, select, update
-from sqlalchemy.exc import IntegrityError
 
 from muniment.errors import PromptError, UnknownNameError
 from muniment.ledger import entries
@@ -49,6 +48,7 @@ def record_started(
     ]
     with database.writing() as connection:
         lease.take(connection)
+        _refuse_started(database, connection, [g.id for g in generations])
         _refuse_settled_lines(database, connection, generations)
         first = append(connection, prepared)
         rows: list[Row] = []
@@ -58,12 +58,7 @@ def record_started(
             rows.append(row)
             _collect(children, of_row)
         _insert_runs(connection, rows)
-        try:
-            connection.execute(generation.insert(), rows)
-        except IntegrityError as error:
-            raise AlreadyRecordedError(
-                database.url, generations[0].id, "a generation of this id is already recorded"
-            ) from error
+        connection.execute(generation.insert(), rows)
         _insert_children(connection, children)
         connection.execute(
             pending.insert(), [{"generation": row["seq"], "lease": lease.id} for row in rows]
@@ -79,13 +74,15 @@ def record_outcomes(
     prepared = [_outcome(g, declared) for g in generations]
     with database.writing() as connection:
         started = _started_numbers(connection, [g.id for g in generations])
+        given: set[str] = set()
         for g in generations:
             if g.id not in started:
                 raise UnknownNameError("generation", g.id, hint="it was never started")
-            if started[g.id] is None:
+            if started[g.id] is None or g.id in given:
                 raise AlreadyRecordedError(
                     database.url, g.id, f"generation {g.id} has an outcome already"
                 )
+            given.add(g.id)
         _insert_outcomes(connection, prepared, started)
 
 
@@ -155,6 +152,15 @@ def _outcome(g: Generation, declared: Declared) -> Prepared:
 
 def _payload(owner: str, kind: Kind, content: bytes | None) -> Payload | None:
     return None if content is None else Payload.new(owner, kind, content)
+
+
+def _refuse_started(database: Database, connection: Connection, ids: Sequence[str]) -> None:
+    """Refuse ids that are recorded already, or given twice."""
+    twice = [id for id, count in Counter(ids).items() if count > 1]
+    if taken := [*_started_numbers(connection, ids), *twice]:
+        raise AlreadyRecordedError(
+            database.url, taken[0], f"generation {taken[0]} is recorded already"
+        )
 
 
 def _refuse_settled_lines(

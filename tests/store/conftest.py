@@ -1,0 +1,138 @@
+"""Stores to test with, and generations to put into them."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from muniment.ids import new_id
+from muniment.store import Store
+from muniment.types import (
+    Generation,
+    Model,
+    Output,
+    PluginRef,
+    Reason,
+    Score,
+    Text,
+    Trace,
+    Usage,
+    Verdict,
+)
+
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+PLUGINS = (PluginRef("muniment-words", "0.1", "tree1-sha256:" + "1" * 64),)
+Make = Callable[..., Generation]
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path}/store/muniment.db"
+
+
+@pytest.fixture(scope="session")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty store; copying it is faster than making another."""
+    path = tmp_path_factory.mktemp("template") / "muniment.db"
+    Store.open(f"sqlite:///{path}", create=True).close()
+    return path
+
+
+@pytest.fixture
+def store(url: str, template: Path) -> Iterator[Store]:
+    """An empty store of the test's own."""
+    path = Path(url.removeprefix("sqlite:///"))
+    path.parent.mkdir()
+    shutil.copy(template, path)
+    with Store.open(url, create=False) as opened:
+        yield opened
+
+
+@pytest.fixture
+def start() -> Make:
+    """Make a started generation; any field can be given."""
+
+    def make(prompt: str = "a prompt", **fields: Any) -> Generation:
+        defaults: dict[str, Any] = {
+            "id": new_id(),
+            "run_id": new_id(),
+            "actor": "anna",
+            "status": "started",
+            "generator": "words",
+            "prompt": prompt,
+            "seed": 7,
+            "started_at": NOON,
+            "parameters": {"times": 2, "joiner": "-"},
+            "policy": "default",
+            "plugins": PLUGINS,
+        }
+        return Generation(**defaults | fields)
+
+    return make
+
+
+@pytest.fixture
+def finish() -> Make:
+    """Make the outcome of a started generation; any field can be given."""
+
+    def make(started: Generation, text: str = "an output", **fields: Any) -> Generation:
+        defaults: dict[str, Any] = {
+            "status": "completed",
+            "finished_at": started.started_at + timedelta(seconds=2),
+            "outputs": (Text(text, "stop"),),
+            "verdicts": (
+                Verdict("allow", {}, (), "words", "1", "prompt", "allow", started.policy, 0.5),
+            ),
+            "scores": (Score("statistics", "1", "length", float(len(text)), "characters"),),
+            "usage": Usage(3, 5),
+            "environment": {"python": "3.11", "threads": 2},
+        }
+        return dataclasses.replace(started, **defaults | fields)
+
+    return make
+
+
+@pytest.fixture
+def rich(start: Make, finish: Make) -> tuple[Generation, Generation]:
+    """A generation that has something in every field: as it started and as it ended."""
+    started = start(
+        "最近我国成功发射了新的卫星",
+        system="be brief",
+        model=Model("tiny", "tree1-sha256:" + "ab" * 32, "/models/tiny"),
+        parameters={"times": 2, "ratio": 0.25, "joiner": "-", "stop": ("a", "b"), "top": None},
+        tags=("news", "卫星"),
+        parents=(new_id(),),
+        line=3,
+        seed=2**64 - 1,
+    )
+    ended = finish(
+        started,
+        outputs=(Text("好的", "length"), Output("image/png", b"\x89PNG\x00\xff")),
+        verdicts=(
+            Verdict(
+                "flag",
+                {"violence": 0.5, "my own": 1.0},
+                (Reason("my own", "it says so", 0, 2),),
+                "words",
+                "1",
+                "output",
+                "flag",
+                "default",
+                1.25,
+            ),
+            Verdict("block", {}, (), "slow", "2", "output", "block", "other", 10.0, "timed out"),
+        ),
+        scores=(
+            Score("statistics", "1", "length", 2.0, "characters", None),
+            Score("perplexity", "1", "perplexity", None, "", False, "no trace"),
+        ),
+        trace=Trace((5, 6), (-0.5, -1.25), (0.125, float("inf"))),
+        status="blocked",
+    )
+    return started, ended

@@ -1,0 +1,73 @@
+"""The migrations make the tables that the code describes, and can be undone."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import pytest
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, create_engine, inspect
+
+from muniment.store import Store, tables
+from muniment.store.migrating import configuration, migrate
+from muniment.store.schema import HEAD, migrations
+
+
+@pytest.fixture
+def connection(tmp_path: Path) -> Connection:
+    return create_engine(f"sqlite:///{tmp_path}/empty.db").connect()
+
+
+def names(connection: Connection) -> set[str]:
+    return set(inspect(connection).get_table_names()) - {"alembic_version"}
+
+
+def test_the_newest_migration_is_the_version_that_the_code_names() -> None:
+    scripts = ScriptDirectory.from_config(configuration(migrations()))
+    assert scripts.get_heads() == [HEAD]
+
+
+def test_revisions_are_numbered_in_order() -> None:
+    scripts = ScriptDirectory.from_config(configuration(migrations()))
+    revisions = [script.revision for script in scripts.walk_revisions()][::-1]
+    assert revisions == [f"{number:04}" for number in range(1, len(revisions) + 1)]
+
+
+def test_a_migrated_store_has_the_tables_that_the_code_describes(store: Store) -> None:
+    with store._database.engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        assert compare_metadata(context, tables.metadata) == []
+
+
+def test_every_migration_can_be_undone_and_done_again(connection: Connection) -> None:
+    with connection.begin():
+        migrate(connection, migrations())
+        assert names(connection) == set(tables.metadata.tables)
+    config = configuration(migrations())
+    config.attributes["connection"] = connection
+    with connection.begin():
+        command.downgrade(config, "base")
+        assert names(connection) == set()
+    with connection.begin():
+        migrate(connection, migrations())
+        assert names(connection) == set(tables.metadata.tables)
+    connection.close()
+
+
+def test_migrating_says_nothing(
+    connection: Connection, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO, logger="root"), connection.begin():
+        migrate(connection, migrations())
+    connection.close()
+    assert capfd.readouterr() == ("", "")
+    assert caplog.records == []
+
+
+def test_the_migrations_are_found(tmp_path: Path) -> None:
+    assert (migrations() / "env.py").is_file()
+    assert list((migrations() / "versions").glob("0001_*.py"))

@@ -1,0 +1,199 @@
+"""Opening a store: made when asked for, refused with one clear sentence otherwise."""
+
+from __future__ import annotations
+
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from muniment.errors import StoreError, StoreVersionError
+from muniment.store import NoStoreError, Store
+from muniment.store.schema import HEAD
+
+
+def test_a_store_is_made_on_first_use_with_its_folders(url: str, tmp_path: Path) -> None:
+    with Store.open(url, create=True) as store:
+        status = store.status()
+    assert status.path == tmp_path / "store" / "muniment.db"
+    assert status.url == url
+    assert (status.revision, status.head, status.current) == (HEAD, HEAD, True)
+    assert status.entries == 1
+    assert status.size > 0
+
+
+def test_reading_makes_nothing(url: str, tmp_path: Path) -> None:
+    with pytest.raises(NoStoreError, match="nothing is recorded yet"):
+        Store.open(url, create=False)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_empty_file_is_a_store_that_nothing_is_recorded_in(tmp_path: Path) -> None:
+    (tmp_path / "muniment.db").touch()
+    url = f"sqlite:///{tmp_path}/muniment.db"
+    with pytest.raises(NoStoreError):
+        Store.open(url, create=False)
+    Store.open(url, create=True).close()
+    Store.open(url, create=False).close()
+
+
+def test_every_store_is_a_ledger_of_its_own(tmp_path: Path) -> None:
+    roots = set()
+    for name in ("a", "b"):
+        with Store.open(f"sqlite:///{tmp_path}/{name}.db", create=True) as store:
+            roots.add(store.verify().root)
+    assert len(roots) == 2
+
+
+@pytest.mark.parametrize("create", [True, False])
+def test_a_folder_is_no_store(tmp_path: Path, create: bool) -> None:
+    with pytest.raises(StoreError, match="is a folder"):
+        Store.open(f"sqlite:///{tmp_path}", create=create)
+
+
+@pytest.mark.parametrize("create", [True, False])
+def test_a_file_that_is_no_database_is_no_store(tmp_path: Path, create: bool) -> None:
+    file = tmp_path / "notes.txt"
+    file.write_text("my notes, " * 500)
+    with pytest.raises(StoreError, match="not a Muniment store"):
+        Store.open(f"sqlite:///{file}", create=create)
+    assert file.read_text() == "my notes, " * 500
+
+
+@pytest.mark.parametrize("create", [True, False])
+def test_a_database_of_someone_elses_is_no_store(tmp_path: Path, create: bool) -> None:
+    file = tmp_path / "other.db"
+    with sqlite3.connect(file) as database:
+        database.execute("CREATE TABLE songs (name TEXT)")
+    database.close()
+    with pytest.raises(StoreVersionError, match="not a Muniment store"):
+        Store.open(f"sqlite:///{file}", create=create)
+
+
+@pytest.mark.parametrize("create", [True, False])
+def test_a_place_below_a_file_cannot_be_opened(tmp_path: Path, create: bool) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(StoreError, match="nothing is recorded yet|cannot be made"):
+        Store.open(f"sqlite:///{tmp_path}/file/muniment.db", create=create)
+
+
+def test_a_place_that_cannot_be_written_is_named() -> None:
+    with pytest.raises(StoreError, match="/proc"):
+        Store.open("sqlite:////proc/muniment/muniment.db", create=True)
+    with pytest.raises(StoreError, match="/proc/muniment.db cannot be opened"):
+        Store.open("sqlite:////proc/muniment.db", create=True)
+
+
+def test_a_read_only_store_says_so_and_can_be_read(store: Store, start: object) -> None:
+    store.record_started([start()], policy_document="")  # type: ignore[operator]
+    with store._database.engine.connect() as connection:
+        connection.exec_driver_sql("PRAGMA query_only = ON")  # stays with the pooled connection
+    with pytest.raises(StoreError, match="read-only"):
+        store.record_started([start()], policy_document="")  # type: ignore[operator]
+    assert len(list(store.generations())) == 1
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "no url",
+        "sqlite://",
+        "sqlite:///:memory:",
+        "postgresql://localhost/x",
+        "mysql://u:p@h/x",
+        "",
+        "unheardof:///x",
+    ],
+)
+def test_a_url_that_is_no_store_is_refused(url: str) -> None:
+    with pytest.raises(StoreError) as caught:
+        Store.open(url, create=True)
+    assert ":p@" not in str(caught.value)
+    assert "Traceback" not in str(caught.value)
+
+
+# ---- versions ----------------------------------------------------------------------------------
+
+
+def stamp(path: Path, revision: str) -> None:
+    with sqlite3.connect(path) as database:
+        database.execute("UPDATE alembic_version SET version_num = ?", (revision,))
+    database.close()
+
+
+@pytest.mark.parametrize("create", [True, False])
+def test_a_store_of_a_newer_version_is_left_alone(store: Store, url: str, create: bool) -> None:
+    stamp(store.path, "9999")
+    with pytest.raises(StoreVersionError, match="newer Muniment"):
+        Store.open(url, create=create)
+    with pytest.raises(StoreVersionError, match="newer Muniment"):
+        Store.open(url, create=False, outdated=True)
+
+
+def test_a_store_of_an_older_version_asks_to_be_upgraded(store: Store, url: str) -> None:
+    stamp(store.path, "0000")
+    with pytest.raises(StoreVersionError, match="run `muniment db upgrade`"):
+        Store.open(url, create=True)
+    with Store.open(url, create=False, outdated=True) as old:
+        assert not old.status().current
+
+
+def test_upgrading_what_is_up_to_date_changes_nothing(store: Store) -> None:
+    before = store.verify().root
+    store.upgrade()
+    assert store.verify().root == before
+
+
+# ---- accidents ---------------------------------------------------------------------------------
+
+
+def test_a_full_disk_is_named_and_nothing_is_half_written(
+    store: Store, start: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from sqlalchemy import event
+
+    @event.listens_for(store._database.engine, "begin")
+    def _small(connection: object) -> None:
+        connection.exec_driver_sql("PRAGMA max_page_count = 150")  # type: ignore[attr-defined]
+
+    recorded = 0
+    with pytest.raises(StoreError, match="the disk is full: nothing was written"):  # noqa: PT012
+        while True:
+            store.record_started(
+                [start("x" * 5000) for _ in range(10)],  # type: ignore[operator]
+                policy_document="",
+            )
+            recorded += 10
+    assert recorded
+    assert len(list(store.generations())) == recorded
+    assert store.verify(projections=True, payloads=True).ok
+
+
+def test_a_damaged_file_is_said_to_be_damaged(url: str, start: object) -> None:
+    with Store.open(url, create=True) as store:
+        store.record_started([start("x" * 90_000)], policy_document="")  # type: ignore[operator]
+    data = bytearray(store.path.read_bytes())
+    for page in range(1, len(data) // 4096):
+        data[page * 4096 : page * 4096 + 100] = b"\xff" * 100
+    store.path.write_bytes(data)
+    with pytest.raises(StoreError, match="damaged|not a Muniment store"):
+        Store.open(url, create=False).verify()
+
+
+# ---- lightness ---------------------------------------------------------------------------------
+
+
+def test_reading_imports_neither_alembic_nor_anything_heavy(store: Store, url: str) -> None:
+    program = (
+        "import sys; from muniment.store import Store, Query\n"
+        f"store = Store.open({url!r}, create=False)\n"
+        "list(store.generations(Query(limit=5))); list(store.runs(5)); store.status()\n"
+        "heavy = {'alembic', 'mako', 'numpy', 'torch', 'rfc8785', 'sqlalchemy.orm', 'rich'}\n"
+        "print(sorted(heavy & sys.modules.keys()))"
+    )
+    answer = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert answer.stdout.strip() == "[]"

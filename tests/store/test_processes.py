@@ -1,0 +1,367 @@
+"""Several processes at one store, processes that are killed, and what readers make of them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from muniment.ids import new_id
+from muniment.store import AlreadyRecordedError, Query, Store, leases
+
+Run = Callable[..., "subprocess.Popen[str]"]
+
+PRELUDE = """
+import dataclasses, os, sys, time
+from datetime import datetime, UTC
+from muniment.ids import new_id
+from muniment.store import AlreadyRecordedError, Query, Store
+from muniment.types import Generation, PluginRef, Text
+
+url, *arguments = sys.argv[1:]
+RUN = new_id()
+PLUGINS = (PluginRef("words", "1", "x"),)
+
+def start(line=None, run=RUN, actor="anna"):
+    return Generation(new_id(), run, actor, "started", "words", "最近", 7, datetime.now(UTC),
+                      line=line, policy="default", plugins=PLUGINS)
+
+def finish(g):
+    return dataclasses.replace(g, status="completed", finished_at=datetime.now(UTC),
+                               outputs=(Text("好"),), environment={"threads": 2})
+"""
+
+
+@pytest.fixture
+def run(url: str, tmp_path: Path) -> Iterator[Run]:
+    """Start a Python program with the prelude above, given the store's URL."""
+    started: list[subprocess.Popen[str]] = []
+
+    def begin(program: str, *arguments: object) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            [sys.executable, "-c", PRELUDE + textwrap.dedent(program), url, *map(str, arguments)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            stdin=subprocess.PIPE,
+            text=True,
+        )
+        started.append(process)
+        return process
+
+    yield begin
+    for process in started:
+        if process.poll() is None:
+            process.kill()
+        process.communicate()
+
+
+def says(process: subprocess.Popen[str], word: str) -> None:
+    """Wait until the process prints a line of that word."""
+    assert process.stdout is not None
+    line = process.stdout.readline().strip()
+    if line != word:
+        process.kill()
+        raise AssertionError(f"{line!r}: {process.communicate()[1]}")
+
+
+def ended(process: subprocess.Popen[str]) -> str:
+    out, errors = process.communicate(timeout=300)
+    assert process.returncode == 0, errors
+    return out.strip()
+
+
+WORKER = """
+with Store.open(url, create=False) as store:
+    store.record_started([start() for _ in range(5)], policy_document="")
+    print("started", flush=True)
+    sys.stdin.readline()
+    store.record_outcomes([finish(g) for g in store.generations(Query(run=RUN))])
+"""
+
+
+def statuses(store: Store) -> list[str]:
+    return [g.status for g in store.generations()]
+
+
+def test_a_generation_at_work_in_another_process_is_started(store: Store, run: Run) -> None:
+    worker = run(WORKER)
+    says(worker, "started")
+    assert statuses(store) == ["started"] * 5
+    assert store.record_interruptions() == 0
+    worker.communicate("go\n", timeout=60)
+    assert statuses(store) == ["completed"] * 5
+
+
+def test_after_a_kill_readers_say_interrupted_and_the_next_writer_records_it(
+    store: Store, run: Run, start: Any
+) -> None:
+    worker = run(WORKER)
+    says(worker, "started")
+    entries = store.status().entries
+    worker.kill()  # not waited for: a process that is gone but not yet reaped is gone
+    deadline = time.monotonic() + 20
+    while statuses(store) != ["interrupted"] * 5 and time.monotonic() < deadline:
+        time.sleep(0.05)
+
+    # Reading derives it and writes nothing.
+    assert statuses(store) == ["interrupted"] * 5
+    assert len(list(store.generations(Query(status="interrupted")))) == 5
+    assert not list(store.generations(Query(status="started")))
+    assert next(store.runs()).counts == {"interrupted": 5}
+    assert store.generation(store.find("last")).finished_at is None
+    assert store.status().entries == entries
+    assert store.verify(projections=True, payloads=True).ok
+
+    # The next writer records it, once.
+    store.record_started([start()], policy_document="")
+    assert statuses(store) == ["started"] + ["interrupted"] * 5
+    assert len(list(store.generations(Query(status="interrupted")))) == 5
+    assert all(g.finished_at for g in store.generations(Query(status="interrupted")))
+    assert store.record_interruptions() == 0
+    assert store.verify(projections=True, payloads=True).ok
+
+
+def test_an_outcome_that_comes_after_the_interruption_was_recorded_is_refused(
+    store: Store, start: Any, finish: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started = start()
+    store.record_started([started], policy_document="")
+    monkeypatch.setattr(leases, "alive", lambda row: False)
+    assert store.record_interruptions() == 1
+    monkeypatch.undo()
+    with pytest.raises(AlreadyRecordedError, match="has an outcome already"):
+        store.record_outcomes([finish(started)])
+    assert store.generation(started.id).status == "interrupted"
+
+
+def test_what_was_started_and_left_when_the_store_was_closed_is_interrupted(
+    url: str, store: Store, start: Any
+) -> None:
+    store.record_started([start()], policy_document="")
+    store.close()
+    with Store.open(url, create=False) as again:
+        assert statuses(again) == ["interrupted"]
+
+
+def test_killing_writers_at_any_moment_leaves_a_store_that_verifies(store: Store, run: Run) -> None:
+    program = """
+        with Store.open(url, create=False) as store:
+            print("open", flush=True)
+            while True:
+                batch = [start() for _ in range(20)]
+                store.record_started(batch, policy_document="")
+                store.record_outcomes([finish(g) for g in batch])
+                print(20, flush=True)
+    """
+    acknowledged = 0
+    for moment in range(8):
+        worker = run(program)
+        says(worker, "open")
+        time.sleep(0.05 + 0.037 * moment)
+        worker.send_signal(signal.SIGKILL)
+        acknowledged += sum(int(line) for line in worker.communicate()[0].split())
+    assert acknowledged
+    assert len(list(store.generations(Query(status="completed")))) >= acknowledged
+    assert store.verify(projections=True, payloads=True).ok
+    assert set(statuses(store)) <= {"completed", "interrupted"}
+    store.record_interruptions()
+    assert store.verify(projections=True, payloads=True).ok
+
+
+def test_eight_processes_write_at_once_and_everything_counts(store: Store, run: Run) -> None:
+    program = """
+        with Store.open(url, create=False) as store:
+            for turn in range(15):
+                batch = [start(actor=f"actor {(turn + n) % 3}") for n in range(3)]
+                store.record_started(batch, policy_document="shared")
+                store.record_outcomes([finish(g) for g in batch])
+    """
+    for worker in [run(program) for _ in range(8)]:
+        ended(worker)
+    assert statuses(store) == ["completed"] * (8 * 15 * 3)
+    verification = store.verify(projections=True, payloads=True)
+    assert verification.problems == []
+    # genesis, three actors, a policy, an environment: once each, whoever came first
+    assert verification.entries == 1 + 3 + 1 + 1 + 2 * 8 * 15 * 3
+
+
+def test_processes_that_make_the_store_at_once_make_one(url: str, run: Run) -> None:
+    program = """
+        with Store.open(url, create=True) as store:
+            store.record_started([start()], policy_document="")
+    """
+    for worker in [run(program) for _ in range(4)]:
+        ended(worker)
+    with Store.open(url, create=False) as store:
+        assert len(list(store.generations())) == 4
+        assert store.verify(projections=True, payloads=True).ok
+
+
+def test_a_child_process_does_not_use_its_parents_connections_or_lease(
+    store: Store, run: Run
+) -> None:
+    program = """
+        store = Store.open(url, create=False)
+        store.record_started([start()], policy_document="")
+        child = os.fork()
+        if child == 0:
+            store.record_started([start()], policy_document="")
+            os._exit(0)
+        assert os.waitpid(child, 0)[1] == 0
+        print([g.status for g in store.generations()])
+        store.close()
+    """
+    # The child is gone without an outcome, the parent is still at work.
+    assert ended(run(program)) == "['interrupted', 'started']"
+
+
+# ---- lines of a batch --------------------------------------------------------------------------
+
+
+def test_a_line_is_not_attempted_again_once_completed_or_while_worked_on(
+    store: Store, start: Any, finish: Any
+) -> None:
+    batch = new_id()
+    first = start(run_id=batch, line=1)
+    store.record_started([first], policy_document="")
+    with pytest.raises(AlreadyRecordedError, match=f"line 1 of run {batch}"):
+        store.record_started([start(run_id=batch, line=1)], policy_document="")
+    store.record_outcomes([finish(first)])
+    with pytest.raises(AlreadyRecordedError, match="line 1"):
+        store.record_started([start(), start(run_id=batch, line=1)], policy_document="")
+    with pytest.raises(AlreadyRecordedError, match="line 2"):
+        two = [start(run_id=batch, line=2), start(run_id=batch, line=2)]
+        store.record_started(two, policy_document="")
+    store.record_started([start(run_id=new_id(), line=1)], policy_document="")
+    assert len(list(store.generations())) == 2
+
+
+@pytest.mark.parametrize("status", ["failed", "interrupted", "blocked"])
+def test_a_line_that_was_not_completed_can_be_attempted_again(
+    store: Store, start: Any, finish: Any, status: str
+) -> None:
+    batch = new_id()
+    first, second = start(run_id=batch, line=1), start(run_id=batch, line=1)
+    store.record_started([first], policy_document="")
+    store.record_outcomes([finish(first, status=status)])
+    store.record_started([second], policy_document="")
+    store.record_outcomes([finish(second)])
+    [line] = store.lines(batch)
+    assert (line.generation.id, line.attempts) == (second.id, 2)
+
+
+def test_two_that_resume_one_batch_at_once_complete_each_line_once(store: Store, run: Run) -> None:
+    batch = new_id()
+    program = """
+        done = 0
+        with Store.open(url, create=False) as store:
+            for line in range(1, 21):
+                attempt = start(line=line, run=arguments[0])
+                try:
+                    store.record_started([attempt], policy_document="")
+                except AlreadyRecordedError:
+                    continue
+                store.record_outcomes([finish(attempt)])
+                done += 1
+        print(done)
+    """
+    workers = [run(program, batch) for _ in range(3)]
+    assert sum(int(ended(worker)) for worker in workers) == 20
+    assert [line.attempts for line in store.lines(batch)] == [1] * 20
+
+
+# ---- leases ------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def lease(store: Store, start: Any) -> Callable[..., str]:
+    """Alter this process's lease, and say what a reader then makes of its generation."""
+    store.record_started([start()], policy_document="")
+
+    def alter(**columns: Any) -> str:
+        database = sqlite3.connect(store.path)
+        for name, value in columns.items():
+            database.execute(f"UPDATE lease SET {name} = ?", (value,))
+        database.commit()
+        database.close()
+        return statuses(store)[0]
+
+    return alter
+
+
+def now() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def test_on_the_same_machine_the_process_counts_and_not_its_heartbeat(
+    lease: Callable[..., str],
+) -> None:
+    assert lease(heartbeat_at=0) == "started"
+    assert lease(process_start="1") == "interrupted"  # another process has the number now
+
+
+def test_on_the_same_machine_an_unused_process_number_is_dead(lease: Callable[..., str]) -> None:
+    assert lease(pid=2**22 + 1) == "interrupted"
+
+
+def test_after_the_machine_was_started_again_a_lease_is_dead(lease: Callable[..., str]) -> None:
+    assert lease(boot_id=f"another/{os.readlink('/proc/self/ns/pid')}") == "interrupted"
+
+
+def test_on_another_machine_the_heartbeat_counts(lease: Callable[..., str]) -> None:
+    assert lease(host="elsewhere", pid=1, heartbeat_at=now()) == "started"
+    assert lease(heartbeat_at=now() - 50_000) == "started"
+    assert lease(heartbeat_at=now() - 61_000) == "interrupted"
+
+
+def test_in_another_container_of_the_machine_the_heartbeat_counts(
+    lease: Callable[..., str],
+) -> None:
+    boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    assert lease(boot_id=f"{boot}/pid:[1]", pid=2**22 + 1) == "started"
+    assert lease(heartbeat_at=now() - 61_000) == "interrupted"
+
+
+def test_without_proc_the_heartbeat_counts(
+    store: Store, start: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(leases, "_boot_id", lambda: "")
+    monkeypatch.setattr(leases, "_process_start", lambda pid: None)
+    store.record_started([start()], policy_document="")
+    assert statuses(store) == ["started"]
+    monkeypatch.setattr(leases, "_now", lambda: now() + 61_000)
+    assert statuses(store) == ["interrupted"]
+
+
+def test_a_lease_is_renewed(store: Store, start: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(leases, "HEARTBEAT_SECONDS", 0.02)
+    store.record_started([start()], policy_document="")
+
+    def beat() -> int:
+        database = sqlite3.connect(store.path)
+        [(at,)] = database.execute("SELECT heartbeat_at FROM lease").fetchall()
+        database.close()
+        return int(at)
+
+    first, deadline = beat(), time.monotonic() + 20
+    while beat() == first and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert beat() > first
+
+
+def test_closing_gives_the_lease_back(url: str, store: Store, start: Any) -> None:
+    store.record_started([start()], policy_document="")
+    store.close()
+    store.close()
+    database = sqlite3.connect(store.path)
+    assert database.execute("SELECT count(*) FROM lease").fetchone() == (0,)
+    database.close()

@@ -1,0 +1,373 @@
+"""What is recorded is what is read back, and no text of a user's is in an entry."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import sqlite3
+import tempfile
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from muniment.errors import PromptError, UnknownNameError
+from muniment.ids import new_id
+from muniment.ledger.schema import EntryError
+from muniment.store import AlreadyRecordedError, Query, Store
+from muniment.types import (
+    Failure,
+    Generation,
+    Model,
+    Output,
+    PluginRef,
+    Reason,
+    Score,
+    Text,
+    Trace,
+    Usage,
+    Verdict,
+)
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+DECLARED = {"words": frozenset({"violence", "hate"})}
+
+# ---- any generation ----------------------------------------------------------------------------
+
+
+def generations(text: st.SearchStrategy[str]) -> st.SearchStrategy[tuple[Generation, Generation]]:
+    """A generation as it started and as it ended; whatever a user gives is drawn from `text`."""
+    finite = st.floats(allow_nan=False, allow_infinity=False)
+    fraction = st.floats(0, 1)
+    names = st.sampled_from(["alpha", "beta_2", "gamma"])
+    times = st.integers(0, 10**13).map(lambda ms: EPOCH + timedelta(milliseconds=ms))
+    plugins = st.lists(
+        st.builds(PluginRef, names, st.just("0.1"), st.just("tree1-sha256:" + "0" * 64)), max_size=2
+    ).map(tuple)
+    models = st.builds(
+        Model, text, st.sampled_from(["file-sha256:" + "ab" * 32, "remote model"]), text
+    )
+    numeric = st.none() | st.booleans() | st.integers(-(2**70), 2**70) | finite
+    textual = text | st.lists(text, max_size=3).map(tuple)
+    outputs = st.builds(
+        Output, st.sampled_from(["text/plain", "image/png"]), text.map(str.encode), st.none()
+    ) | st.builds(Text, text, st.sampled_from([None, "stop", "length"]))
+    reasons = st.builds(Reason, text, text, st.none() | st.integers(0, 99), st.none())
+    decisions = st.sampled_from(["allow", "flag", "block"])
+    categories = st.dictionaries(st.sampled_from(["violence", "hate"]), fraction) | (
+        st.dictionaries(text, fraction, max_size=2)
+    )
+    verdicts = st.builds(
+        Verdict,
+        decisions,
+        categories,
+        st.lists(reasons, max_size=2).map(tuple),
+        st.sampled_from(["words", "other"]),
+        st.just("1"),
+        st.sampled_from(["system", "prompt", "output"]),
+        decisions,
+        text,
+        st.integers(0, 10**9).map(lambda us: us / 1000),
+        st.none() | text,
+    )
+    scores = st.builds(
+        Score,
+        names,
+        st.just("1"),
+        names,
+        st.none() | finite,
+        st.sampled_from(["", "tokens"]),
+        st.sampled_from([None, True, False]),
+        st.none() | text,
+    )
+    traces = st.integers(0, 4).flatmap(
+        lambda n: st.builds(
+            Trace,
+            st.tuples(*[st.integers(0, 2**20)] * n),
+            st.tuples(*[finite] * n),
+            st.tuples(*[finite | st.just(float("inf"))] * n),
+        )
+    )
+
+    @st.composite
+    def both(draw: st.DrawFn) -> tuple[Generation, Generation]:
+        resolved = draw(st.booleans())
+        keys = names if resolved else text
+        parameters = draw(st.dictionaries(keys, numeric | textual, max_size=3))
+        started = Generation(
+            id=new_id(),
+            run_id=new_id(),
+            actor=draw(text),
+            status="started",
+            generator="words" if resolved else draw(text),
+            prompt=draw(text),
+            seed=draw(st.integers(0, 2**64 - 1)),
+            started_at=draw(times),
+            system=draw(st.none() | text),
+            model=draw(st.none() | models),
+            parameters=dict(sorted(parameters.items())),
+            policy=draw(text),
+            tags=tuple(draw(st.lists(text, max_size=3))),
+            parents=tuple(new_id() for _ in range(draw(st.integers(0, 2)))),
+            line=draw(st.none() | st.integers(0, 10**6)),
+            plugins=(PluginRef("words", "1", "x"), *draw(plugins)) if resolved else (),
+        )
+        ended = dataclasses.replace(
+            started,
+            status=draw(st.sampled_from(["completed", "blocked", "failed", "interrupted"])),
+            finished_at=draw(times),
+            outputs=tuple(draw(st.lists(outputs, max_size=2))),
+            verdicts=tuple(draw(st.lists(verdicts, max_size=3))),
+            scores=tuple(draw(st.lists(scores, max_size=3))),
+            usage=draw(st.none() | st.builds(Usage, st.integers(0, 99), st.integers(0, 99))),
+            trace=draw(st.none() | traces),
+            environment=draw(
+                st.dictionaries(names, st.just("3.11") | st.integers(-(2**40), 2**40), max_size=2)
+            ),
+            failure=draw(
+                st.none()
+                | st.builds(Failure, st.sampled_from(["invalid", "refused", "generator"]), text)
+            ),
+        )
+        return started, ended
+
+    return both()
+
+
+@pytest.fixture(scope="module")
+def shared() -> Any:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        Store.open(f"sqlite:///{folder}/muniment.db", create=True) as store,
+    ):
+        yield store
+
+
+some = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+texts = st.text(st.characters(codec="utf-8"), max_size=12)
+
+
+@some
+@given(both=generations(texts), document=texts)
+def test_a_generation_is_read_back_as_it_was_recorded(
+    shared: Store, both: tuple[Generation, Generation], document: str
+) -> None:
+    started, ended = both
+    shared.record_started([started], policy_document=document)
+    assert shared.generation(started.id) == started
+    shared.record_outcomes([ended], declared_categories=DECLARED)
+    assert shared.generation(ended.id) == ended
+    [listed] = shared.generations(Query(ids=[ended.id]))
+    assert listed == dataclasses.replace(ended, trace=None)
+
+
+def test_everything_recorded_above_verifies(shared: Store) -> None:
+    verification = shared.verify(projections=True, payloads=True)
+    assert verification.problems == []
+    assert verification.ok
+    assert verification.checked == ["tree", "entries", "projections", "payloads"]
+
+
+# No entry has any of these characters, so whatever is found of them came from a user.
+CANARY = "ЖЩЪЫЭЮЯжщъыэюя卫星发射成功最近我国ŁØÞßæđŋħ"
+_serial = itertools.count()
+canaries = st.text(CANARY, min_size=4, max_size=20)
+
+
+@some
+@given(both=generations(canaries), document=canaries)
+def test_no_text_that_a_user_gave_reaches_an_entry(
+    shared: Store, both: tuple[Generation, Generation], document: str
+) -> None:
+    started, ended = both
+    shared.record_started([started], policy_document=document)
+    shared.record_outcomes([ended], declared_categories=DECLARED)
+    with sqlite3.connect(shared.path) as database:
+        entries = [
+            data.decode()
+            for (data,) in database.execute(
+                "SELECT canonical_bytes FROM entry ORDER BY seq DESC LIMIT 6"
+            )
+        ]
+    database.close()
+    for entry in entries:
+        assert not set(CANARY) & set(entry), entry
+        assert "\\u" not in entry  # nor in an escaped form
+
+
+def test_a_generator_that_was_never_found_is_not_named_in_an_entry(
+    store: Store, start: Any
+) -> None:
+    wrong = start(generator="my-secret-words", plugins=(), parameters={"my_secret": 3})
+    store.record_started([wrong], policy_document="")
+    assert store.generation(wrong.id).generator == "my-secret-words"
+    assert store.generation(wrong.id).parameters == {"my_secret": 3}
+    assert b"secret" not in entries(store)
+    assert next(store.generations(Query(generator="my-secret-words"))).id == wrong.id
+
+
+def test_a_category_that_its_filter_does_not_declare_is_not_named_in_an_entry(
+    store: Store, start: Any, finish: Any
+) -> None:
+    started = start()
+    verdict = Verdict("flag", {"violence": 0.5, "aunt-mary": 0.5}, (), "words", "1")
+    store.record_started([started], policy_document="")
+    store.record_outcomes([finish(started, verdicts=(verdict,))], declared_categories=DECLARED)
+    assert b"violence" in entries(store)
+    assert b"aunt-mary" not in entries(store)
+    [read] = store.generation(started.id).verdicts
+    assert read.categories == {"violence": 0.5, "aunt-mary": 0.5}
+
+
+def entries(store: Store) -> bytes:
+    with sqlite3.connect(store.path) as database:
+        rows = database.execute("SELECT canonical_bytes FROM entry ORDER BY seq").fetchall()
+    database.close()
+    return b"\n".join(data for (data,) in rows)
+
+
+# ---- once each ---------------------------------------------------------------------------------
+
+
+def test_actors_policies_and_environments_are_written_once(
+    store: Store, start: Any, finish: Any
+) -> None:
+    for _ in range(3):
+        started = [start(), start(actor="bert"), start(policy="strict")]
+        store.record_started(started, policy_document="rules: []")
+        store.record_outcomes([finish(item) for item in started])
+    kinds = [line.split(b'"kind":"')[1].split(b'"')[0] for line in entries(store).splitlines()]
+    counts = {kind: kinds.count(kind) for kind in set(kinds)}
+    assert counts == {
+        b"genesis": 1,
+        b"actor": 2,
+        b"policy": 2,
+        b"environment": 1,
+        b"started": 9,
+        b"outcome": 9,
+    }
+
+
+def test_a_policy_whose_document_changed_is_another_policy(store: Store, start: Any) -> None:
+    for document in ("rules: [a]", "rules: [b]", "rules: [a]"):
+        store.record_started([start()], policy_document=document)
+    assert entries(store).count(b'"kind":"policy"') == 2
+
+
+def test_an_outcome_is_recorded_once(store: Store, start: Any, finish: Any) -> None:
+    started, other = start(), start()
+    store.record_started([started, other], policy_document="")
+    store.record_outcomes([finish(started)])
+    with pytest.raises(AlreadyRecordedError, match="has an outcome already") as caught:
+        store.record_outcomes([finish(other), finish(started, "something else")])
+    assert caught.value.generation == started.id
+    assert store.generation(started.id).text == "an output"
+    assert store.generation(other.id).status == "started"  # the transaction was all or nothing
+    assert store.verify(projections=True, payloads=True).ok
+
+
+def test_the_same_outcome_twice_in_one_call_is_refused(
+    store: Store, start: Any, finish: Any
+) -> None:
+    started = start()
+    store.record_started([started], policy_document="")
+    with pytest.raises(AlreadyRecordedError):
+        store.record_outcomes([finish(started), finish(started)])
+    assert store.generation(started.id).status == "started"
+    assert store.verify(projections=True, payloads=True).ok
+
+
+def test_a_generation_is_started_once(store: Store, start: Any) -> None:
+    started = start()
+    store.record_started([started], policy_document="")
+    with pytest.raises(AlreadyRecordedError, match=started.id):
+        store.record_started([start(), started], policy_document="")
+    assert len(list(store.generations())) == 1
+    assert store.verify(projections=True, payloads=True).ok
+
+
+def test_an_outcome_of_something_never_started_is_refused(
+    store: Store, start: Any, finish: Any
+) -> None:
+    with pytest.raises(UnknownNameError, match="never started"):
+        store.record_outcomes([finish(start())])
+
+
+# ---- odd input ---------------------------------------------------------------------------------
+
+
+def test_nul_characters_survive(store: Store, start: Any, finish: Any) -> None:
+    started = start("a\0b", actor="an\0na", tags=("t\0ag",), system="s\0")
+    store.record_started([started], policy_document="d\0oc")
+    store.record_outcomes([ended := finish(started, "out\0put")])
+    assert store.generation(started.id) == ended
+    assert [g.id for g in store.generations(Query(tag="t\0ag"))] == [started.id]
+    assert [g.id for g in store.generations(Query(actor="an\0na"))] == [started.id]
+    assert not list(store.generations(Query(tag="t")))
+    assert store.verify(projections=True, payloads=True).ok
+
+
+@pytest.mark.parametrize(
+    "field", [{"prompt": "\ud800"}, {"system": "\udfff"}, {"tags": ("\ud800",)}]
+)
+def test_lone_surrogates_are_refused_and_nothing_is_recorded(
+    store: Store, start: Any, field: dict[str, Any]
+) -> None:
+    with pytest.raises(PromptError, match="not valid Unicode"):
+        store.record_started([start(), start(**field)], policy_document="")
+    assert not list(store.generations())
+    assert store.verify(projections=True, payloads=True).ok
+
+
+@pytest.mark.parametrize(
+    "field",
+    [{"id": "not a ulid"}, {"parents": ("my aunt",)}, {"seed": 2**64}, {"seed": -1}, {"line": -1}],
+)
+def test_what_the_schema_does_not_allow_is_refused_and_nothing_is_recorded(
+    store: Store, start: Any, field: dict[str, Any]
+) -> None:
+    with pytest.raises(EntryError):
+        store.record_started([start(), start(**field)], policy_document="")
+    assert not list(store.generations())
+
+
+def test_a_score_that_is_not_finite_is_refused(store: Store, start: Any, finish: Any) -> None:
+    started = start()
+    store.record_started([started], policy_document="")
+    with pytest.raises(EntryError, match="scores"):
+        store.record_outcomes([finish(started, scores=(Score("a", "1", "b", float("nan")),))])
+
+
+def test_times_are_kept_to_the_millisecond(store: Store, start: Any) -> None:
+    moment = datetime(2026, 2, 3, 4, 5, 6, 987_654, tzinfo=UTC)
+    store.record_started([started := start(started_at=moment)], policy_document="")
+    assert store.generation(started.id).started_at == moment - timedelta(microseconds=654)
+
+
+def test_large_outputs_are_kept_whole(store: Store, start: Any, finish: Any) -> None:
+    data = bytes(range(256)) * 20_000
+    store.record_started([started := start("x" * 300_000)], policy_document="")
+    store.record_outcomes([finish(started, outputs=(Output("image/png", data),))])
+    assert store.generation(started.id).outputs[0].data == data
+    assert len(store.generation(started.id).prompt) == 300_000
+
+
+def test_nothing_to_record_is_nothing_recorded(store: Store) -> None:
+    store.record_started([], policy_document="")
+    store.record_outcomes([])
+    assert store.status().entries == 1
+
+
+def test_what_is_recorded_is_there_for_the_next_process(
+    url: str, rich: tuple[Generation, Generation]
+) -> None:
+    started, ended = rich
+    with Store.open(url, create=True) as store:
+        store.record_started([started], policy_document="")
+        store.record_outcomes([ended], declared_categories=DECLARED)
+    with Store.open(url, create=False) as store:
+        assert store.generation(ended.id) == ended
+    assert Path(store.path).exists()
