@@ -86,15 +86,19 @@ class RowsCache(Cache):
         return key_states, value_states
 
     def get_seq_length(self, layer_idx: int = 0) -> int:
+        """Return the tokens stored for the first row."""
         return self.rows[0].length
 
     def get_query_offset(self, layer_idx: int = 0) -> int:
+        """Return the position of the first row's first new token."""
         return self.rows[0].length
 
     def get_mask_sizes(self, query_length: int, layer_idx: int) -> tuple[int, int]:
+        """Return how many keys a mask must cover, the longest row's, and their first position."""
         return max(row.length for row in self.rows) + query_length, 0
 
     def get_max_length(self, layer_idx: int | None = None) -> int:
+        """Return -1: rows grow without bound."""
         return -1
 
     def advance(self) -> None:
@@ -135,18 +139,18 @@ def _mask(
     assert mask_function is not None
     if cache.tokens > 1:
         kwargs["allow_is_causal_skip"] = False
-        mask: Tensor | None = sdpa_mask(
+        full: Tensor | None = sdpa_mask(
             batch_size, q_length, kv_length, q_offset, kv_offset, mask_function, **kwargs
         )
-        return mask
+        return full
     position = torch.tensor([row.length for row in cache.rows]).view(-1, 1, 1, 1)
     index = torch.arange(kv_length).view(1, 1, 1, -1)
     zero = torch.zeros(1, dtype=torch.long)
-    visible = (mask_function(zero, zero, position, index) & (index <= position)).expand(
+    visible: Tensor = (mask_function(zero, zero, position, index) & (index <= position)).expand(
         len(cache.rows), 1, 1, kv_length
     )
-    first = visible.to(torch.uint8).argmax(dim=-1).flatten().tolist()
-    count = visible.sum(dim=-1).flatten().tolist()
+    first: list[int] = visible.to(torch.uint8).argmax(dim=-1).flatten().tolist()
+    count: list[int] = visible.sum(dim=-1).flatten().tolist()
     spans = [(start, row.length + 1) for start, row in zip(first, cache.rows, strict=True)]
     if all(stop - start == seen for (start, stop), seen in zip(spans, count, strict=True)):
         cache.spans[id(visible)] = (visible, spans)
@@ -163,7 +167,7 @@ def _attend(
     scaling: float | None = None,
     **kwargs: Any,
 ) -> tuple[Tensor, None]:
-    """One layer's attention: query [rows, heads, new tokens, width] to [rows, new, heads, width]."""
+    """One layer's attention: [rows, heads, new tokens, width] to [rows, new, heads, width]."""
     cache = _active.cache
     if cache is None or attention_mask is None:
         raise NotImplementedError("attention outside of a pass over rows")
@@ -193,7 +197,7 @@ def _attend(
             )
         else:
             result = _capped(mine, keys[None], values[None], mask, scaling, softcap)
-        results.append(result.view(1, heads, tokens, -1))
+        results.append(result.reshape(1, heads, tokens, -1))
     joined = results[0] if len(results) == 1 else torch.cat(results)
     return joined.transpose(1, 2).to(query.dtype).contiguous(), None
 

@@ -19,7 +19,6 @@ def facts(engine: Any) -> dict[str, str | int]:
     return {
         "dtype": "int8 weights, bfloat16 activations, float32 attention and logits",
         "kernel": decoder.name,
-        "kernel_reason": engine.model.why,
         "attention": str(decoder.model.config._attn_implementation),
         "rows": engine.max_rows,
         "padding": "none",

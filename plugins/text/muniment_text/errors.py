@@ -42,5 +42,6 @@ class SystemPromptRefused(RowError):
 
     def __init__(self, reason: str = "has no chat template") -> None:
         super().__init__(
-            f"this model {reason}, so it takes no system prompt; put the instructions into the prompt"
+            f"this model {reason}, so it takes no system prompt; "
+            "put the instructions into the prompt"
         )

@@ -22,11 +22,15 @@ _PLAIN = frozenset({"llama", "qwen2", "qwen3", "gemma2", "gemma3", "gpt2", "phi3
 def read_tokenizer(path: Path) -> tuple[Any, dict[str, Any]]:
     """The `tokenizers.Tokenizer` a GGUF file describes, and its tokenizer_config."""
     from transformers import PreTrainedTokenizerFast
-    from transformers.integrations.gguf import convert_gguf_tokenizer, get_gguf_tokenizer
+    from transformers.integrations.gguf.gguf_tokenizer_mapping import (
+        convert_gguf_tokenizer,
+        get_gguf_tokenizer,
+    )
 
     architecture, tables, config = get_gguf_tokenizer(str(path))
     backend, extra = convert_gguf_tokenizer(architecture, tables)
-    wrapped = PreTrainedTokenizerFast(tokenizer_object=backend, **config, **extra)
+    make: Any = PreTrainedTokenizerFast
+    wrapped = make(tokenizer_object=backend, **config, **extra)
     return wrapped, config
 
 
@@ -36,7 +40,7 @@ def read_model(path: Path, progress: Callable[[str, float], None]) -> Any:
     `progress` is told a label and the fraction done. Raises ModelUnusable.
     """
     from transformers import AutoConfig, AutoModelForCausalLM
-    from transformers.integrations.gguf import read_gguf_metadata
+    from transformers.integrations.gguf.reader import read_gguf_metadata
 
     try:
         metadata, names = read_gguf_metadata(str(path))
@@ -53,14 +57,15 @@ def read_model(path: Path, progress: Callable[[str, float], None]) -> Any:
 
 def configuration(metadata: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
     """A transformers configuration from GGUF metadata, as transformers' own reader makes it."""
-    from transformers.integrations import GGUF_CONFIG_DEFAULTS_MAPPING, GGUF_CONFIG_MAPPING
+    from transformers.integrations import ggml
 
     architecture = metadata["general.architecture"]
     result: dict[str, Any] = {"tie_word_embeddings": "output.weight" not in names}
-    result.update(GGUF_CONFIG_DEFAULTS_MAPPING.get(architecture, {}))
+    names_of: Any = ggml.GGUF_CONFIG_MAPPING
+    result.update(ggml.GGUF_CONFIG_DEFAULTS_MAPPING.get(architecture, {}))
     for key, value in metadata.items():
         prefix, _, rest = key.partition(".")
-        wanted = GGUF_CONFIG_MAPPING.get(prefix, {}).get(rest)
+        wanted = names_of.get(prefix, {}).get(rest)
         if wanted not in (None, -1):
             result[wanted] = value
     for key, name in (("bos", "bos"), ("eos", "eos"), ("unknown", "unk"), ("padding", "pad")):
@@ -146,10 +151,12 @@ def _filled(path: Path, config: Any, progress: Callable[[str, float], None]) -> 
     from .loading import build_empty
 
     model = build_empty(AutoModelForCausalLM, config)
-    processor = TENSOR_PROCESSORS.get(config.model_type.removesuffix("_text"), TensorProcessor)(
-        config=config.to_dict()
-    )
-    mapping = get_gguf_hf_weights_map(model, processor)
+    kinds: Any = TENSOR_PROCESSORS
+    family = config.model_type.removesuffix("_text")
+    processor = kinds.get(family, TensorProcessor)(config=config.to_dict())
+    map_names: Any = get_gguf_hf_weights_map
+    mapping = map_names(model, processor)
+    unpack: Any = dequantize
     blob = np.memmap(path, mode="r", dtype=np.uint8)
     state: dict[str, torch.Tensor] = {}
     table = tensor_table(blob)
@@ -167,7 +174,7 @@ def _filled(path: Path, config: Any, progress: Callable[[str, float], None]) -> 
         if raw.nbytes < size:
             raise ModelUnusable(str(path), f"{path} is cut off; fetch it again")
         done = processor.process(
-            weights=dequantize(raw, kind),
+            weights=unpack(raw, kind),
             name=entry.name,
             tensor_key_mapping=mapping,
             parsed_parameters={"tensors": state},

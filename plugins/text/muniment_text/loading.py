@@ -154,7 +154,8 @@ def load(
     folder = resolve(source, progress)
     if folder.is_file():
         raise ModelUnusable(
-            str(source), f"{source} is a file; add it as a model first, which converts it to a folder"
+            str(source),
+            f"{source} is a file; add it as a model first, which converts it to a folder",
         )
     check_folder(folder)
     prepared = is_prepared(folder)
@@ -165,9 +166,7 @@ def load(
         return assemble(str(source), folder, model, codec.result(), decoder)
 
 
-def assemble(
-    source: str, folder: Path, model: Any, codec: Codec, force: str | None
-) -> TextModel:
+def assemble(source: str, folder: Path, model: Any, codec: Codec, force: str | None) -> TextModel:
     """Put a quantised model and a tokenizer together, choosing the decoder by self-test."""
     from .model import make_decoder
 
@@ -195,10 +194,12 @@ def read_transformers(folder: Path, progress: Progress = silent) -> Any:
     """A transformers folder's model, quantised in memory; raises ModelUnusable."""
     import torch
     from transformers import AutoModelForCausalLM
+    from transformers.utils import logging
 
     from .quantise import quantise_model
 
     progress("reading weights", 0.0)
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
         model = AutoModelForCausalLM.from_pretrained(
             folder,
@@ -214,7 +215,8 @@ def read_transformers(folder: Path, progress: Progress = silent) -> Any:
         ) from error
     progress("quantising", 0.5)
     quantise_model(model)
-    return model.eval()
+    model.eval()  # type: ignore[no-untyped-call]
+    return model
 
 
 def build_empty(auto: Any, config: Any, **options: Any) -> Any:
@@ -263,7 +265,7 @@ def read_prepared(folder: Path) -> Any:
     quantise_model(model)
     with safe_open(folder / WEIGHTS, framework="pt") as file:
         state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    missing, unexpected = model.load_state_dict(state, strict=False, assign=True)
+    _, unexpected = model.load_state_dict(state, strict=False, assign=True)
     head, embedding = model.get_output_embeddings(), model.get_input_embeddings()
     if head is not None and head.qweight.is_meta:
         head.qweight, head.scale = embedding.qweight, embedding.scale

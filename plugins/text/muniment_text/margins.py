@@ -1,10 +1,11 @@
 """How much the logits may change before filtered sampling chooses another token.
 
-Changing every logit by at most d moves every *rank's* value by at most d, whatever ids swap places.
-So the number of ranks kept depends on ranks alone: top_p's cumulative mass moves by at most 2d/T in
-log-odds, min_p's distance from the first rank by 2d, top_k not at all. With the count between bounds
-that widen with d, an id leaves once too many others can pass it, and one from outside enters once it
-can reach the last rank kept; an entry matters only when its score could also win.
+Changing every logit by at most d moves every *rank's* value by at most d, whatever ids swap
+places. So the number of ranks kept depends on ranks alone: top_p's cumulative mass moves by at most
+2d/T in log-odds, min_p's distance from the first rank by 2d, top_k not at all. With the count
+between bounds that widen with d, an id leaves once too many others can pass it, and one from
+outside enters once it can reach the last rank kept; an entry matters only when its score could
+also win.
 """
 
 from __future__ import annotations
@@ -34,9 +35,9 @@ def filtered_margin(
     """A lower bound on the sup-norm change of logits that changes the token chosen.
 
     values, scores: [n] the first n ranks' logits and perturbed scores, outsiders after the first
-    `kept`; best: the winner's position; lead: its score over the next kept one; limit: top_k or the
-    vocabulary's size; total: ln of the mass at this temperature (used with top_p); complete: whether
-    n is the whole vocabulary.
+    `kept`; best: the winner's position; lead: its score over the next kept one; limit: top_k or
+    the vocabulary's size; total: ln of the mass at this temperature (used with top_p); complete:
+    whether n is the whole vocabulary.
     """
     depth = values.size
     ranks = np.arange(depth)
@@ -92,7 +93,7 @@ def _combine(change: Floats, distance: Floats, inside: NDArray[np.bool_]) -> Flo
 
 
 def _grown(grow: Floats, values: Floats, kept: int) -> Floats:
-    """For each rank outside, the least over n of max(count reaches n, it reaches rank n's value)."""
+    """For each rank outside, the least over n of max(count reaches n, it reaches rank n)."""
     outside = values[kept:]
     needed = (outside[np.newaxis, :] - outside[:, np.newaxis]) / 2.0
     entered: Floats = np.maximum(grow[np.newaxis, :], needed).min(axis=1)

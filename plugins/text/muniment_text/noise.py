@@ -6,8 +6,8 @@ operations and of IEEE-754 double `+ - * /`, which are exactly specified; the lo
 because the C library's differs between platforms in the last bit. Golden values stand in the tests:
 changing any constant below breaks every recorded generation.
 
-All arrays are one-dimensional, one element a vocabulary id. Gumbel noise has no unit: it is added to
-logits divided by the temperature (natural logarithm).
+All arrays are one-dimensional, one element a vocabulary id. Gumbel noise has no unit: it is added
+to logits divided by the temperature (natural logarithm).
 """
 
 from __future__ import annotations

@@ -38,14 +38,16 @@ _SAMPLES = ("Hello, world!  Two spaces\n", "最近我国成功发射了新的卫
 
 
 def prepare(source: str | Path, into: Path, progress: Progress = silent) -> Path:
-    """Convert `source` into the new folder `into`, and return it.
+    """Convert `source` into the folder `into`, new or empty, and return it.
 
     `source` is a transformers folder, a `.gguf` file, a hub id, or "package:NAME" for weights that
     come as a Python package. `progress` is told a label and the fraction done of it. Raises
-    ModelUnusable when the source cannot be used, FileExistsError when `into` is there already.
+    ModelUnusable when the source cannot be used, FileExistsError when `into` holds something.
     """
     if into.exists():
-        raise FileExistsError(f"{into} exists already")
+        if not into.is_dir() or any(into.iterdir()):
+            raise FileExistsError(f"{into} exists already and is not an empty folder")
+        into.rmdir()
     into.parent.mkdir(parents=True, exist_ok=True)
     building = Path(tempfile.mkdtemp(prefix=f".{into.name}.", dir=into.parent))
     try:
@@ -59,7 +61,9 @@ def prepare(source: str | Path, into: Path, progress: Progress = silent) -> Path
                 _convert_gguf(path, path.name, building, progress)
                 _copy_notices(path.parent, building)
             elif path.is_file():
-                raise ModelUnusable(str(source), f"{path} is neither a model folder nor a .gguf file")
+                raise ModelUnusable(
+                    str(source), f"{path} is neither a model folder nor a .gguf file"
+                )
             else:
                 _convert_folder(path, building, progress)
         building.chmod(0o755)
@@ -226,7 +230,8 @@ def _check_sum(whole: Path, files: list[Path]) -> None:
         actual = hashlib.file_digest(file, "sha256").hexdigest()
     if actual != expected:
         raise ModelUnusable(
-            str(whole), "the parts of the model's package do not add up to its SHA-256; reinstall it"
+            str(whole),
+            "the parts of the model's package do not add up to its SHA-256; reinstall it",
         )
 
 

@@ -39,6 +39,8 @@ def quantise_rows(weight: Tensor) -> tuple[Tensor, Tensor]:
 class QuantisedLinear(nn.Module):
     """Replaces `nn.Linear` and GPT-2's `Conv1D`: bf16 [..., in] to bf16 [..., out]."""
 
+    qweight: Tensor
+    scale: Tensor
     bias: Tensor | None
 
     def __init__(self, qweight: Tensor, scale: Tensor, bias: Tensor | None) -> None:
@@ -54,6 +56,7 @@ class QuantisedLinear(nn.Module):
         return self.qweight
 
     def forward(self, x: Tensor) -> Tensor:
+        """Multiply; every row of the result depends on its own row of `x` alone."""
         rows = x.reshape(-1, self.in_features)
         if rows.shape[0] <= MAX_KERNEL_ROWS:
             result = torch._weight_int8pack_mm(rows.bfloat16(), self.qweight, self.scale)
@@ -76,6 +79,7 @@ class QuantisedHead(QuantisedLinear):
     """
 
     def forward(self, x: Tensor) -> Tensor:
+        """Compute logits; every row of them depends on its own row of `x` alone."""
         rows = x.reshape(-1, self.in_features)
         if rows.shape[0] <= MAX_KERNEL_ROWS:
             rows = rows.bfloat16()
@@ -115,7 +119,10 @@ class QuantisedEmbedding(nn.Module):
     adds to its embedding (Gemma multiplies it) stays the model's own business.
     """
 
-    def __init__(self, original: nn.Module, qweight: Tensor, scale: Tensor) -> None:
+    qweight: Tensor
+    scale: Tensor
+
+    def __init__(self, original: Any, qweight: Tensor, scale: Tensor) -> None:
         super().__init__()
         self.register_buffer("qweight", qweight)
         self.register_buffer("scale", scale)
@@ -132,6 +139,7 @@ class QuantisedEmbedding(nn.Module):
         return self.qweight
 
     def forward(self, ids: Tensor) -> Tensor:
+        """Look up rows and hand them to the original module."""
         flat = ids.reshape(-1)
         table = self.qweight[flat].float() * self.scale[flat].float()[:, None]
         positions = torch.arange(flat.numel()).view(ids.shape)
@@ -167,7 +175,7 @@ def quantise_model(model: Any) -> None:
         else:
             continue
         model.set_submodule(name, new)
-    for name, parameter in list(model.named_parameters()):
+    for parameter in model.parameters():
         if parameter.is_floating_point() and parameter.dtype != torch.bfloat16:
             parameter.data = parameter.data.bfloat16()
         parameter.requires_grad_(False)

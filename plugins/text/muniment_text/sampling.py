@@ -2,8 +2,9 @@
 
 The law: logits y (after the repetition penalty) are ranked by (-y, id). Temperature 0 takes the
 first. Otherwise the ids kept are the top k of the ranks; of those, rank i stays while the ranks
-above it hold less than `top_p` of the mass; of those, while y_i >= y_1 + T ln(min_p); the first rank
-always stays. The token is the id kept with the largest y / T + Gumbel noise, ties to the lowest id.
+above it hold less than `top_p` of the mass; of those, while y_i >= y_1 + T ln(min_p); the first
+rank always stays. The token is the id kept with the largest y / T + Gumbel noise, ties to the
+lowest id.
 
 Everything is computed for one row alone, in numpy on one thread, so neighbours cannot matter.
 """
@@ -27,6 +28,8 @@ Ints = NDArray[np.int64]
 _SEARCHED = 1024
 _OUTSIDERS = 64
 _SLACK = 1e-9
+# No change of logits matters where only one token is possible; the record wants finite numbers.
+_LARGEST = 1e6
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +147,7 @@ def choose(
     if values is not logits:
         margin /= max(sampling.repetition_penalty, 1.0 / sampling.repetition_penalty)
     # Margins are floating-point themselves: what rounding could have added is taken off.
-    margin = max(margin * (1.0 - 1e-6) - _SLACK, 0.0)
+    margin = min(max(margin * (1.0 - 1e-6) - _SLACK, 0.0), _LARGEST)
     return Choice(token, float(logits[token]) - log_normaliser(logits), margin)
 
 
@@ -167,13 +170,12 @@ def _scores(ranking: Ranking, ids: Ints, temperature: float, seed: int, step: in
     return scaled + noise.gumbel(seed, step, ids)
 
 
-def _unfiltered(
-    ranking: Ranking, temperature: float, seed: int, step: int
-) -> tuple[int, float]:
+def _unfiltered(ranking: Ranking, temperature: float, seed: int, step: int) -> tuple[int, float]:
     """Gumbel-max over the whole vocabulary.
 
-    The first ranks are scored; any other id can only reach their runner-up with noise above a level
-    that follows from the largest logit among the others, and its hash alone tells whether it has it.
+    The first ranks are scored; any other id can only reach their runner-up with noise above a
+    level that follows from the largest logit among the others, and its hash alone tells whether it
+    has it.
     """
     ids = ranking.top(_SEARCHED)
     scores = _scores(ranking, ids, temperature, seed, step)

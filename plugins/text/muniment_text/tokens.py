@@ -108,17 +108,15 @@ class Codec:
             if name.endswith("_token")
         }
         try:
-            rendered, _ = render_jinja_template(
-                conversations=[messages],
-                chat_template=self.template,
-                add_generation_prompt=True,
-                **special,
+            options: dict[str, Any] = {"add_generation_prompt": True, **special}
+            rendered: Any = render_jinja_template(
+                conversations=[messages], chat_template=self.template, **options
             )
         except TemplateError as error:
             if system:
                 raise SystemPromptRefused(f"takes none in its chat template ({error})") from error
             raise
-        return str(rendered[0])
+        return str(rendered[0][0])
 
     def decode(self, ids: Sequence[int]) -> str:
         """The text of token ids, special tokens left out."""

@@ -1,0 +1,139 @@
+"""The text generator as Muniment's core sees it: models in, requests in, replies out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import muniment
+
+from .engine import Engine, Failure, Finish, Piece, Row
+from .environment import facts
+from .errors import ModelUnusable, RowError
+from .loading import check_folder, load, resolve
+from .parameters import TextParameters
+from .preparing import DEFAULT_NAME, DEFAULT_SOURCE, prepare
+from .sampling import Sampling
+
+TERMS = (
+    "Gemma is provided under and subject to the Gemma Terms of Use found at "
+    "ai.google.dev/gemma/terms; a copy lies in the model's folder (GEMMA_TERMS.html)."
+)
+
+
+class TextGenerator(muniment.Generator):
+    """Continues or answers prompts with a causal language model, exactly on replay."""
+
+    name = "text"
+    media_type = "text/plain"
+    determinism = "exact"
+    uses_model = True
+    Parameters = TextParameters
+    suggested_model: ClassVar[str | None] = DEFAULT_NAME
+
+    def __init__(self) -> None:
+        self._engine: Engine | None = None
+
+    def load(self, model: muniment.Model) -> None:
+        """Read the model's folder; raises ModelError."""
+        try:
+            self._engine = Engine(load(model.path))
+        except ModelUnusable as error:
+            raise muniment.ModelError(model.name, str(error)) from error
+
+    def generate(
+        self, requests: Sequence[muniment.Request]
+    ) -> Iterable[muniment.Reply | muniment.Piece | muniment.Output]:
+        """Decode all requests together; a row that cannot be decoded fails alone."""
+        engine = self.engine
+        by_id = {request.id: request for request in requests}
+        rows: list[Row] = []
+        for request in requests:
+            try:
+                rows.append(_row(engine, request))
+            except RowError as error:
+                yield request.fail(str(error))
+        for event in engine.decode(rows):
+            request = by_id[str(event.key)]
+            if isinstance(event, Piece):
+                if request.stream:
+                    yield request.piece(event.text)
+            elif isinstance(event, Failure):
+                yield request.fail(str(event.error))
+            else:
+                yield _reply(request, event)
+
+    @property
+    def engine(self) -> Engine:
+        """The engine of the model loaded; raises RuntimeError before `load`."""
+        if self._engine is None:
+            raise RuntimeError("the text generator was asked before its model was loaded")
+        return self._engine
+
+    def environment(self) -> Mapping[str, str | int]:
+        """What the bytes depend on besides the record: kernels, threads, versions, processor."""
+        return facts(self.engine) if self._engine is not None else {}
+
+    def add_model(
+        self, source: str, into: Path, progress: Callable[[str, float], None]
+    ) -> Mapping[str, Any]:
+        """Convert a folder, hub id, .gguf file or the default model into `into`."""
+        default = source in (DEFAULT_NAME, DEFAULT_SOURCE)
+        if default and Path(source).exists():
+            default = False
+        try:
+            prepare(DEFAULT_SOURCE if default else source, into, progress)
+        except ModelUnusable as error:
+            raise muniment.ModelError(source, str(error)) from error
+        roles = {
+            "weights": "model.safetensors",
+            "configuration": "config.json",
+            "tokenizer": "tokenizer.json",
+            "chat template": "chat_template.jinja",
+        }
+        return {
+            "name": DEFAULT_NAME if default else Path(source).stem,
+            "roles": {role: file for role, file in roles.items() if (into / file).is_file()},
+            "terms": TERMS if "gemma" in source.lower() else "",
+        }
+
+    def find_model(self, source: str) -> Path:
+        """The folder of a hub id, from the local cache or the hub; raises ModelError."""
+        try:
+            folder = resolve(source)
+            check_folder(folder)
+        except ModelUnusable as error:
+            raise muniment.ModelError(source, str(error)) from error
+        return folder
+
+    def close(self) -> None:
+        """Let the model go."""
+        self._engine = None
+
+
+def _row(engine: Engine, request: muniment.Request) -> Row:
+    wanted = request.parameters
+    return engine.row(
+        request.id,
+        request.prompt,
+        system=request.system,
+        seed=request.seed,
+        max_tokens=wanted.max_tokens,
+        stop=wanted.stop,
+        sampling=Sampling(
+            temperature=wanted.temperature,
+            top_k=wanted.top_k,
+            top_p=wanted.top_p,
+            min_p=wanted.min_p,
+            repetition_penalty=wanted.repetition_penalty,
+        ),
+    )
+
+
+def _reply(request: muniment.Request, finish: Finish) -> muniment.Reply:
+    return request.reply(
+        muniment.Text(finish.text, "stop" if finish.finish_reason == "stop" else "length"),
+        usage=muniment.Usage(finish.prompt_tokens, len(finish.token_ids)),
+        trace=muniment.Trace(finish.token_ids, finish.logprobs, finish.margins),
+    )
