@@ -75,14 +75,14 @@ def test_a_database_of_someone_elses_is_no_store(tmp_path: Path, create: bool) -
 @pytest.mark.parametrize("create", [True, False])
 def test_a_place_below_a_file_cannot_be_opened(tmp_path: Path, create: bool) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(StoreError, match="nothing is recorded yet|cannot be made"):
+    with pytest.raises(StoreError, match=r"nothing is recorded yet|cannot be made"):
         Store.open(f"sqlite:///{tmp_path}/file/muniment.db", create=create)
 
 
 def test_a_place_that_cannot_be_written_is_named() -> None:
     with pytest.raises(StoreError, match="/proc"):
         Store.open("sqlite:////proc/muniment/muniment.db", create=True)
-    with pytest.raises(StoreError, match="/proc/muniment.db cannot be opened"):
+    with pytest.raises(StoreError, match=r"/proc/muniment\.db cannot be opened"):
         Store.open("sqlite:////proc/muniment.db", create=True)
 
 
@@ -178,7 +178,7 @@ def test_a_damaged_file_is_said_to_be_damaged(url: str, start: object) -> None:
     for page in range(1, len(data) // 4096):
         data[page * 4096 : page * 4096 + 100] = b"\xff" * 100
     store.path.write_bytes(data)
-    with pytest.raises(StoreError, match="damaged|not a Muniment store"):
+    with pytest.raises(StoreError, match=r"damaged|not a Muniment store"):
         Store.open(url, create=False).verify()
 
 

@@ -238,8 +238,8 @@ def test_a_line_is_not_attempted_again_once_completed_or_while_worked_on(
     store.record_outcomes([finish(first)])
     with pytest.raises(AlreadyRecordedError, match="line 1"):
         store.record_started([start(), start(run_id=batch, line=1)], policy_document="")
+    two = [start(run_id=batch, line=2), start(run_id=batch, line=2)]
     with pytest.raises(AlreadyRecordedError, match="line 2"):
-        two = [start(run_id=batch, line=2), start(run_id=batch, line=2)]
         store.record_started(two, policy_document="")
     store.record_started([start(run_id=new_id(), line=1)], policy_document="")
     assert len(list(store.generations())) == 2

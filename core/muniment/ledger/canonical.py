@@ -87,4 +87,5 @@ def parse(data: bytes) -> Mapping[str, Any]:
         again = canonical(value)
     if again != data:
         raise ValueError("not in canonical form")
-    return value
+    body: Mapping[str, Any] = value
+    return body

@@ -10,7 +10,7 @@ import hmac
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
-from sqlalchemy import ColumnElement, Connection, Table, func, select, type_coerce
+from sqlalchemy import ColumnElement, Connection, RowMapping, Table, func, select, type_coerce
 from sqlalchemy.types import NullType
 
 from muniment.ledger.entries import Body
@@ -30,7 +30,7 @@ from muniment.store.projections import (
 from muniment.store.tables import generation, metadata, payload, pending, run
 
 Page: TypeAlias = Sequence[tuple[int, Body]]
-Held: TypeAlias = Mapping[str, Any]
+Held: TypeAlias = RowMapping | Mapping[str, Any]
 
 _NAMED = ("actor", "policy", "environment")
 _PROJECTIONS = (*_NAMED, "run", "generation", *STARTED_CHILDREN, *OUTCOME_CHILDREN)
@@ -226,7 +226,7 @@ class ProjectionComparison:
                 seq = actual.get("generation", actual.get("seq"))
                 self._add(f"{name}.{column}", "differs from what the entry says", seq)
 
-    def _rows(self, table: Table, *conditions: ColumnElement[bool]) -> Sequence[Held]:
+    def _rows(self, table: Table, *conditions: ColumnElement[bool]) -> Sequence[RowMapping]:
         return self._connection.execute(select(*raw(table)).where(*conditions)).mappings().all()
 
     def _add(self, where: str, message: str, seq: Any = None, id: str = "") -> None:

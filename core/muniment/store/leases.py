@@ -17,8 +17,9 @@ import time
 from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
-from sqlalchemy import Connection, Row, delete, select, update
+from sqlalchemy import Connection, delete, select, update
 
 from muniment.errors import StoreError
 from muniment.ids import new_id
@@ -92,8 +93,8 @@ def running(connection: Connection) -> set[int]:
     return {row.generation for row in held if row.lease in live}
 
 
-def interrupted(connection: Connection) -> list[Row[int, str]]:
-    """Return (seq, id) of generations that were started, have no outcome and will get none."""
+def interrupted(connection: Connection) -> list[tuple[int, str]]:
+    """Return number and id of generations that were started, have no outcome and will get none."""
     rows = connection.execute(
         select(generation.c.seq, generation.c.id, pending.c.lease)
         .outerjoin(pending, pending.c.generation == generation.c.seq)
@@ -101,7 +102,7 @@ def interrupted(connection: Connection) -> list[Row[int, str]]:
         .order_by(generation.c.seq)
     ).all()
     live = live_leases(connection, {row.lease for row in rows})
-    return [row for row in rows if row.lease not in live]
+    return [(row.seq, row.id) for row in rows if row.lease not in live]
 
 
 def live_leases(connection: Connection, wanted: Collection[str | None]) -> set[str]:
@@ -119,16 +120,16 @@ def forget_dead(connection: Connection) -> None:
         connection.execute(delete(lease).where(lease.c.id.in_(dead)))
 
 
-def alive(row: Row[str, str, str, int, str, int]) -> bool:
-    """Whether the process of a lease is at work."""
+def alive(row: Any) -> bool:
+    """Whether the process of a lease, a row of the table, is at work."""
     if row.host == _host() and row.boot_id and _boot_id():
         boot, namespace = row.boot_id.split("/")
         own_boot, own_namespace = _boot_id().split("/")
         if boot != own_boot:
             return False
         if namespace == own_namespace and row.process_start:
-            return _process_start(row.pid) == row.process_start
-    return _now() - row.heartbeat_at < DEAD_AFTER_SECONDS * 1000
+            return bool(_process_start(row.pid) == row.process_start)
+    return bool(_now() - row.heartbeat_at < DEAD_AFTER_SECONDS * 1000)
 
 
 @functools.cache

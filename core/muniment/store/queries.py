@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -105,7 +105,7 @@ def _status(connection: Connection, status: Status) -> ColumnElement[bool]:
     if status == "started":
         return and_(stored == "started", generation.c.seq.in_(leases.running(connection)))
     if status == "interrupted":
-        dead: Collection[int] = [row.seq for row in leases.interrupted(connection)]
+        dead = [seq for seq, _ in leases.interrupted(connection)]
         return (
             or_(stored == "interrupted", generation.c.seq.in_(dead)) if dead else stored == status
         )

@@ -57,7 +57,7 @@ def find(database: Database, ref: str) -> str:
     """Return the id of the generation that a prefix or suffix of it, or `last`, means."""
     with database.reading() as connection:
         if ref.lower() == "last":
-            newest = connection.scalar(
+            newest: str | None = connection.scalar(
                 select(generation.c.id).order_by(generation.c.seq.desc()).limit(1)
             )
             if newest is None:

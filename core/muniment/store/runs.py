@@ -67,7 +67,9 @@ def find_run(database: Database, ref: str) -> str:
     """Return the id of the run that a prefix or suffix of it, or `last`, means."""
     with database.reading() as connection:
         if ref.lower() == "last":
-            newest = connection.scalar(select(run.c.id).order_by(run.c.seq.desc()).limit(1))
+            newest: str | None = connection.scalar(
+                select(run.c.id).order_by(run.c.seq.desc()).limit(1)
+            )
             if newest is None:
                 raise UnknownNameError("run", ref, hint="nothing is recorded yet")
             return newest

@@ -8,7 +8,7 @@ reading transaction, page by page, so that memory stays level and writers are no
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -122,9 +122,7 @@ def _checked(row: Row[*tuple[Any, ...]], frontier: Frontier, report: Report) -> 
 def _check_head(
     connection: Connection, frontier: Frontier, log: str | None, report: Report
 ) -> None:
-    rows: Sequence[Mapping[str, Any]] = (
-        connection.execute(select(*raw(ledger_head))).mappings().all()
-    )
+    rows = connection.execute(select(*raw(ledger_head))).mappings().all()
     if len(rows) != 1 or rows[0]["id"] != 1:
         report.add(
             "head", "ledger_head", f"there must be one head, number 1; there are {len(rows)}"

@@ -94,10 +94,10 @@ def record_interruptions(database: Database) -> int:
     if not found and not dead:
         return 0
     now = datetime.now(UTC)
-    prepared = {row.id: _outcome(_interrupted(row.id, now), {}) for row in found}
+    prepared = {id: _outcome(_interrupted(id, now), {}) for _, id in found}
     with database.writing() as connection:
         # Another writer may have recorded some of them by now.
-        still = [row.id for row in leases.interrupted(connection) if row.id in prepared]
+        still = [id for _, id in leases.interrupted(connection) if id in prepared]
         if still:
             started = _started_numbers(connection, still)
             _insert_outcomes(connection, [prepared[id] for id in still], started)
