@@ -90,7 +90,7 @@ class _Rule:
             stage=content.stage,
             action=self.rule.action(verdict),
             policy_version=self._policy_version,
-            latency_ms=(time.perf_counter() - start) * 1000,
+            latency_ms=round((time.perf_counter() - start) * 1000, 3),
         )
 
     def _version(self) -> str:

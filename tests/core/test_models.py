@@ -100,13 +100,13 @@ def test_the_name_given_wins_over_the_one_proposed_and_that_over_the_sources(hom
 
 @pytest.mark.parametrize("name", ["", "a b", "../x", ".hidden", "模型", "a/b", "a.json", "x" * 500])
 def test_an_odd_name_is_refused_before_any_work(home: Path, name: str) -> None:
-    with pytest.raises(ModelError, match="is no name for a model; .* --name"):
+    with pytest.raises(ModelError, match=r"is no name for a model; .* --name"):
         add(home, name=name)
     assert not home.exists()
 
 
 def test_an_odd_name_that_was_proposed_is_refused_and_nothing_is_left(home: Path) -> None:
-    with pytest.raises(ModelError, match="'my model' is no name for a model; .* --name"):
+    with pytest.raises(ModelError, match=r"'my model' is no name for a model; .* --name"):
         models(home).add("x", "keeper", Keeper({"name": "my model"}))
     assert left(home) == []
 
@@ -179,7 +179,7 @@ def test_a_half_written_model_is_never_used(home: Path) -> None:
         lambda: models(home).get("tiny"),
         lambda: models(home).resolve("tiny", Keeper()),
     ):
-        with pytest.raises(ModelError, match="tiny is half-written: .*add it again"):
+        with pytest.raises(ModelError, match=r"tiny is half-written: .*add it again"):
             use()
 
 
@@ -290,7 +290,7 @@ def test_an_unknown_model_tells_the_known_ones(home: Path, name: str) -> None:
 
 
 def test_what_looks_like_a_hub_id_is_asked_of_the_generator(home: Path) -> None:
-    with pytest.raises(ModelError, match="^org/model is not in the cache$"):
+    with pytest.raises(ModelError, match=r"^org/model is not in the cache$"):
         models(home).resolve("org/model", Keeper())
     with pytest.raises(ModelError, match="hub/raises cannot be found: KeyError: 'offline'"):
         models(home).resolve("hub/raises", Keeper())
@@ -299,12 +299,12 @@ def test_what_looks_like_a_hub_id_is_asked_of_the_generator(home: Path) -> None:
 
 
 def test_without_a_name_the_only_model_is_meant(home: Path) -> None:
-    with pytest.raises(ModelError, match="no model was added yet; .*models add tiny`"):
+    with pytest.raises(ModelError, match=r"no model was added yet; .*models add tiny`"):
         models(home).resolve(None, Keeper())
     add(home)
     assert models(home).resolve(None, Keeper()).name == "tiny"
     add(home, name="other")
-    with pytest.raises(ModelError, match="name a model with -m.*there are: other, tiny"):
+    with pytest.raises(ModelError, match=r"name a model with -m.*there are: other, tiny"):
         models(home).resolve(None, Keeper())
 
 

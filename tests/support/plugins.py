@@ -21,6 +21,7 @@ _number = itertools.count(1)
 
 _HEAD = """
 from __future__ import annotations
+from typing import Literal
 import muniment
 from muniment import Measure, Output, Reason, Reply, Text, Trace, Usage, Verdict, param
 """

@@ -1,0 +1,399 @@
+"""The one path: every status, what is recorded on the way, and what the caller gets to see."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import muniment
+from muniment import Draft, Generation, Output, Usage
+from support.house import House
+
+ECHO = "for request in requests: yield request.reply(Text(request.prompt, 'stop'))"
+BOMB = """
+    text = content.text
+    if "bomb" not in text:
+        return content.allow()
+    start = text.index("bomb")
+    return content.block(Reason("weapons", "names a weapon", start, start + 4))
+"""
+
+
+def test_a_generation_is_completed_and_recorded_as_it_is_returned(house: House) -> None:
+    house.shelf.generator(
+        "echo",
+        """
+        for request in requests:
+            trace = Trace((5, 6), (-0.25, -1.5), (0.5, 2.0))
+            yield request.reply(Text(request.prompt * 2, "stop"), usage=Usage(1, 2), trace=trace)
+        """,
+        parameters="times: int = param(2)\nwords: list[str] = param(['a'])\nnote: str = param('x')",
+        distribution="echo-dist",
+    )
+    done = house.session.generate(
+        "最近",
+        system="",
+        seed=2**64 - 1,
+        parameters={"times": "3", "words": ["b", "词"]},
+        tags=["第一", "b"],
+    )
+    assert done.status == "completed"
+    assert done.text == "最近最近"
+    assert done.outputs == (Output("text/plain", "最近最近".encode(), "stop"),)
+    assert done.usage == Usage(1, 2)
+    assert dict(done.parameters) == {"times": 3, "words": ("b", "词"), "note": "x"}
+    assert (done.seed, done.system, done.tags) == (2**64 - 1, "", ("第一", "b"))
+    assert (done.generator, done.policy, done.actor) == ("echo", "none@1", "tester")
+    assert [plugin.distribution for plugin in done.plugins] == ["muniment", "echo-dist"]
+    assert done.environment["python"]
+    assert done.finished_at is not None
+    assert done.started_at <= done.finished_at
+    assert house.recorded() == [done]
+    house.check()
+
+
+def test_the_entry_that_it_started_is_committed_before_anything_is_generated(house: House) -> None:
+    house.shelf.generator(
+        "spy",
+        f"""
+        from muniment.store import Store
+        with Store.open({("sqlite:///" + str(house.home / "muniment.db"))!r}, create=False) as store:
+            seen = [item.status + " " + item.prompt for item in store.generations()]
+        for request in requests:
+            yield request.reply(Text(",".join(seen)))
+        """,
+    )
+    first, second = house.run("one", "two")
+    assert first.text == second.text == "started two,started one"
+
+
+def test_generations_come_back_in_the_order_they_were_asked_for(house: House) -> None:
+    house.shelf.generator("back", ECHO.replace("in requests", "in reversed(requests)"))
+    assert [item.text for item in house.run("a", "b", "c")] == ["a", "b", "c"]
+    assert [item.prompt for item in house.recorded()] == ["a", "b", "c"]
+
+
+def test_a_seed_is_drawn_for_each_where_none_is_given(house: House) -> None:
+    house.shelf.generator(
+        "dice", "for r in requests: yield r.reply(Text(str(r.random().random())))"
+    )
+    done = house.run("a", "a", "a")
+    assert len({item.seed for item in done}) == len({item.text for item in done}) == 3
+
+
+def test_several_samples_have_derived_seeds_and_the_first_keeps_its_own(house: House) -> None:
+    house.shelf.generator("dice", "for r in requests: yield r.reply(Text(str(r.seed)))")
+    run = list(house.session.run([Draft("x", seed=7)], samples_each=3))
+    assert [item.text for item in run] == ["7", "7018794234372262579", "3635539074952931342"]
+    assert len({item.run_id for item in run}) == 1
+
+
+def test_generators_and_batches_of_one_run_do_not_mix(house: House) -> None:
+    body = "for r in requests: yield r.reply(Text(f'{self.name} {len(requests)} {r.prompt}'))"
+    house.shelf.generator("one", body)
+    house.shelf.generator("two", body)
+    drafts = [Draft(str(number), generator="one" if number % 3 else "two") for number in range(7)]
+    run = [item for item in house.session.run(drafts, batch_size=4)]
+    assert [item.text for item in run] == [
+        "two 2 0",
+        "one 2 1",
+        "one 2 2",
+        "two 2 3",
+        "one 2 4",
+        "one 2 5",
+        "two 1 6",
+    ]
+
+
+# ---- blocked ------------------------------------------------------------------------------------
+
+
+def test_a_blocked_prompt_never_reaches_the_generator(house: House, tmp_path: Path) -> None:
+    seen = tmp_path / "seen"
+    house.shelf.generator(
+        "echo",
+        f"""
+        with open({str(seen)!r}, "a") as file: file.writelines(r.prompt for r in requests)
+        {ECHO}
+        """,
+    )
+    house.shelf.filter("peace", BOMB, attributes="categories = ('weapons',)")
+    blocked, fine = house.run("a bomb", "a flower", policy=house.policy("{filter: peace}"))
+    assert (blocked.status, fine.status) == ("blocked", "completed")
+    assert seen.read_text() == "a flower"
+    (verdict,) = blocked.verdicts
+    assert (verdict.stage, verdict.decision, verdict.action) == ("prompt", "block", "block")
+    assert verdict.categories == {"weapons": 1.0}
+    assert verdict.reasons == (muniment.Reason("weapons", "names a weapon", 2, 6),)
+    assert (verdict.policy_version, verdict.version, verdict.failure) == ("house@1", "1.0", None)
+    assert blocked.decision == "block"
+    assert blocked.outputs == ()
+    assert house.recorded()[0].verdicts == blocked.verdicts
+
+
+def test_a_blocked_output_is_kept_as_evidence_and_not_returned(house: House) -> None:
+    house.shelf.generator(
+        "echo",
+        "for r in requests: yield r.reply(Text('a b' + 'omb'), trace=Trace((1,), (-1.0,), (1.0,)))",
+    )
+    house.shelf.filter("peace", BOMB)
+    (blocked,) = house.run("x", policy=house.policy("{filter: peace}"))
+    assert blocked.status == "blocked"
+    assert [verdict.action for verdict in blocked.verdicts] == ["allow", "block"]
+    assert "bomb" not in repr(blocked)
+    assert blocked.scores == ()
+    (kept,) = house.recorded()
+    assert kept.text == "a bomb"
+    assert kept.trace is not None
+
+
+def test_a_system_prompt_is_filtered_before_the_prompt(house: House) -> None:
+    house.shelf.generator("echo", ECHO)
+    house.shelf.filter("peace", BOMB)
+    policy = house.policy("{filter: peace, stages: [prompt]}")
+    done = house.session.generate("fine", system="think of a bomb", policy=policy)
+    assert done.status == "blocked"
+    assert [(v.stage, v.action) for v in done.verdicts] == [
+        ("system", "block"),
+        ("prompt", "allow"),
+    ]
+    done = house.session.generate("fine", system="think of peace", policy=policy)
+    assert (done.status, len(done.verdicts)) == ("completed", 2)
+
+
+def test_filters_run_in_the_policys_order_at_the_stages_it_says(house: House) -> None:
+    house.shelf.generator("echo", ECHO)
+    for name in ("b", "a", "c"):
+        house.shelf.filter(name, "return content.allow()")
+    policy = house.policy("{filter: c}", "{filter: b, stages: [output]}", "{filter: a}")
+    (done,) = house.run("x", policy=policy)
+    assert [(v.stage, v.filter) for v in done.verdicts] == [
+        ("prompt", "c"),
+        ("prompt", "a"),
+        ("output", "c"),
+        ("output", "b"),
+        ("output", "a"),
+    ]
+    assert all(verdict.latency_ms >= 0 for verdict in done.verdicts)
+
+
+def test_observing_records_what_was_found_and_lets_it_pass(house: House) -> None:
+    house.shelf.generator("echo", ECHO)
+    house.shelf.filter("peace", BOMB)
+    (done,) = house.run("a bomb", policy=house.policy("{filter: peace, mode: observe}"))
+    assert (done.status, done.text) == ("completed", "a bomb")
+    assert [(v.decision, v.action) for v in done.verdicts] == [("block", "allow")] * 2
+    assert done.decision == "allow"
+
+
+def test_a_flag_lets_pass_and_says_so(house: House) -> None:
+    house.shelf.generator("echo", ECHO)
+    house.shelf.filter("careful", "return content.flag('odd', **{'very odd': 0.5, 'self': 0.1})")
+    (done,) = house.run("x", policy=house.policy("{filter: careful}"))
+    assert (done.status, done.decision) == ("completed", "flag")
+    assert done.verdicts[0].categories == {"odd": 1.0, "very odd": 0.5, "self": 0.1}
+    assert house.recorded()[0].verdicts == done.verdicts
+
+
+def test_a_filter_is_asked_only_about_the_media_types_it_declares(house: House) -> None:
+    house.shelf.generator(
+        "brush",
+        "for r in requests: yield r.reply(Output('image/png', b'x'))",
+        media_type="image/png",
+    )
+    house.shelf.filter("words", BOMB)
+    house.shelf.filter(
+        "pictures",
+        "return content.block('ugly') if content.data == b'x' else content.allow()",
+        attributes="media_types = ('image/png',)",
+    )
+    policy = house.policy("{filter: words}", "{filter: pictures}")
+    (done,) = house.run("x", policy=policy, generator="image")
+    assert [(v.filter, v.stage) for v in done.verdicts] == [
+        ("words", "prompt"),
+        ("pictures", "output"),
+    ]
+    assert done.status == "blocked"
+
+
+def test_a_filter_gets_the_parameters_of_its_entry_in_the_policy(house: House) -> None:
+    house.shelf.generator("echo", ECHO)
+    house.shelf.filter(
+        "shorter",
+        """
+        long = len(content.text) > self.parameters.than
+        return content.block("long") if long else content.allow()
+        """,
+        parameters="than: int = param(3, ge=1)",
+    )
+    policy = house.policy("{filter: shorter}", "{filter: shorter, parameters: {than: 9}}")
+    (done,) = house.run("12345", policy=policy)
+    assert [verdict.action for verdict in done.verdicts] == ["block", "allow"]
+
+
+# ---- failed -------------------------------------------------------------------------------------
+
+
+def test_a_generator_may_refuse_a_request_with_a_reason(house: House) -> None:
+    house.shelf.generator(
+        "choosy",
+        """
+        for request in requests:
+            if request.system is not None:
+                yield request.fail("a base model takes no system prompt")
+            else:
+                yield request.reply(Text("yes"))
+        """,
+    )
+    done = house.session.generate("x", system="be kind")
+    assert done.status == "failed"
+    assert done.failure == muniment.types.Failure("refused", "a base model takes no system prompt")
+    assert house.recorded() == [done]
+
+
+def test_a_model_that_cannot_be_loaded_fails_what_was_asked_of_it(
+    house: House, tmp_path: Path
+) -> None:
+    (tmp_path / "w.bin").write_bytes(b"1")
+    house.shelf.generator(
+        "heavy",
+        ECHO,
+        attributes="""
+        uses_model = True
+        def load(self, model):
+            raise muniment.ModelError(model.name, "the weights are pickled; convert them")
+        """,
+    )
+    drafts = [Draft("a", model=str(tmp_path / "w.bin"))] * 2
+    for done in house.session.run(drafts):
+        assert done.status == "failed"
+        assert done.failure == muniment.types.Failure(
+            "generator", "the weights are pickled; convert them"
+        )
+    house.check()
+
+
+def test_a_model_is_loaded_once_for_all_batches(house: House, tmp_path: Path) -> None:
+    (tmp_path / "w.bin").write_bytes(b"1")
+    house.shelf.generator(
+        "heavy",
+        "for r in requests: yield r.reply(Text(f'{self.loads} {r.model.name}'))",
+        attributes="""
+        uses_model = True
+        loads = 0
+        def load(self, model):
+            print("loading")
+            self.loads += 1
+        """,
+    )
+    path = str(tmp_path / "w.bin")
+    done = list(house.session.run([Draft(str(n), model=path) for n in range(5)], batch_size=2))
+    assert {item.text for item in done} == {f"1 {path}"}
+    assert done[0].model == muniment.Model(path, done[0].model.digest, path)
+    assert house.recorded() == done
+
+
+@pytest.mark.parametrize(
+    ("draft", "complaint"),
+    [
+        (Draft("a\0b"), r"the prompt contains a NUL character \(at character 2\)"),
+        (Draft("ab\ud800"), r"the prompt is not valid UTF-8 \(at character 3\)"),
+        (Draft("x", system="\0"), "the system prompt contains a NUL"),
+        (Draft("x", tags=("\udcff",)), "the tag is not valid UTF-8"),
+        (Draft("x", seed=-1), "seed -1 is not a whole number"),
+        (Draft("x", seed="1e3"), "seed 1e3 is not a whole number"),
+        (Draft("x", generator="video"), "no generator named 'video'; there are: echo"),
+        (Draft("x", model="m"), "generator echo runs no model"),
+        (Draft("x", model="\udcff"), "the model's name is not valid UTF-8"),
+        (Draft("x", parameters={"volume": 1}), "no parameter is named 'volume'"),
+        (Draft("x", parents=("me",)), "'me' is not the whole id of a generation"),
+        (Draft("x", invalid="line 3: not JSON"), "line 3: not JSON"),
+    ],
+)
+def test_what_cannot_be_resolved_is_raised_and_nothing_of_its_batch_is_generated(
+    house: House, draft: Draft, complaint: str
+) -> None:
+    house.shelf.generator("echo", ECHO)
+    with pytest.raises(muniment.UsageError, match=complaint):
+        list(house.session.run([Draft("fine"), draft]))
+    assert house.recorded() == []
+
+
+def test_parents_are_kept(house: House) -> None:
+    house.shelf.generator("echo", ECHO)
+    parent = house.session.generate("one")
+    child = house.session.generate("two", parents=[parent.id])
+    assert house.session.generation(child.id).parents == (parent.id,)
+
+
+def test_a_generator_whose_plugin_is_broken_is_an_error(house: House) -> None:
+    house.shelf.add("raise RuntimeError('no luck')", distribution="unlucky")
+    with pytest.raises(muniment.UsageError, match="plugin unlucky cannot be loaded: RuntimeError"):
+        house.session.generate("x", generator="unlucky")
+
+
+def test_a_generator_that_cannot_be_made_is_an_error_that_names_it(house: House) -> None:
+    house.shelf.generator(
+        "stillborn",
+        ECHO,
+        attributes="def __init__(self): raise RuntimeError('no')",
+        distribution="unlucky",
+    )
+    with pytest.raises(muniment.MunimentError, match="'stillborn' of unlucky cannot be made"):
+        house.session.generate("x")
+
+
+# ---- the store fails ------------------------------------------------------------------------------
+
+
+def test_an_outcome_that_cannot_be_recorded_is_an_error_and_not_returned(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house.shelf.generator("echo", ECHO)
+    house.session.generate("before")
+
+    def full(*_: object, **__: object) -> None:
+        raise muniment.errors.StoreError("sqlite://", "the disk is full")
+
+    monkeypatch.setattr("muniment.store.writing.record_outcomes", full)
+    returned: list[object] = []
+    with pytest.raises(muniment.errors.StoreError, match="the disk is full"):
+        returned.extend(house.session.run([Draft("a"), Draft("b")]))
+    assert returned == []
+    monkeypatch.undo()
+    house.check()
+
+
+def test_a_start_that_cannot_be_recorded_generates_nothing(
+    house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house.shelf.generator("echo", f"open({str(tmp_path / 'ran')!r}, 'w').close()\n{ECHO}")
+
+    def full(*_: object, **__: object) -> None:
+        raise muniment.errors.StoreError("sqlite://", "the disk is full")
+
+    monkeypatch.setattr("muniment.store.writing.record_started", full)
+    with pytest.raises(muniment.errors.StoreError, match="the disk is full"):
+        house.session.generate("a")
+    assert not (tmp_path / "ran").exists()
+
+
+def test_the_environment_a_generator_tells_is_recorded(house: House) -> None:
+    house.shelf.generator(
+        "echo", ECHO, attributes="def environment(self): return {'threads': 2, 'dtype': 'bf16'}"
+    )
+    (done,) = house.run("x")
+    assert {"threads": 2, "dtype": "bf16"}.items() <= dict(done.environment).items()
+    assert house.recorded() == [done]
+
+
+@pytest.mark.parametrize(
+    "body", ["raise RuntimeError", "return None", "return {'a': 1.5}", "return {5: 'a'}"]
+)
+def test_an_environment_that_cannot_be_had_spoils_no_generation(house: House, body: str) -> None:
+    house.shelf.generator("echo", ECHO, attributes=f"def environment(self): {body}")
+    (done,) = house.run("x")
+    assert done.status == "completed"
+    assert "environment_failed" in done.environment
+    assert isinstance(done, Generation)

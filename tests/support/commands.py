@@ -1,0 +1,144 @@
+"""Calling the command line: in this process, which is fast, or in one of its own, which is real."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import io
+import json
+import os
+import pty
+import struct
+import subprocess
+import sys
+import termios
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+from muniment.cli import main
+
+ROOT = Path(__file__).parents[2]
+SCHEMA = ROOT / "docs" / "reference" / "schema.json"
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a command did: its exit code, and what it wrote where."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def lines(self) -> list[str]:
+        return self.out.splitlines()
+
+    @property
+    def rows(self) -> list[list[str]]:
+        """The cells of tab-separated lines."""
+        return [line.split("\t") for line in self.lines]
+
+    def json(self, shape: str) -> list[Any]:
+        """The objects on standard output; each must be of the documented shape."""
+        values = [json.loads(line) for line in self.lines]
+        for value in values:
+            check_shape(value, shape)
+        return values
+
+
+@cache
+def _validator(shape: str) -> jsonschema.Draft202012Validator:
+    schema = json.loads(SCHEMA.read_text(encoding="utf-8"))
+    jsonschema.Draft202012Validator.check_schema(schema)
+    return jsonschema.Draft202012Validator({"$ref": f"#/$defs/{shape}", "$defs": schema["$defs"]})
+
+
+def check_shape(value: object, shape: str) -> None:
+    """Raise unless the value is what docs/reference/schema.json says of that shape."""
+    _validator(shape).validate(value)
+
+
+class Here:
+    """The command line called in this process."""
+
+    def __init__(self, capture: pytest.CaptureFixture[str], patch: pytest.MonkeyPatch) -> None:
+        self._capture = capture
+        self._patch = patch
+
+    def __call__(self, *arguments: str | Path, stdin: bytes = b"") -> Result:
+        self._patch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
+        self._capture.readouterr()
+        code = main([str(argument) for argument in arguments])
+        return Result(code, *self._capture.readouterr())
+
+
+class Processes:
+    """The command line called as a program; plugins are found in the folder given."""
+
+    def __init__(self, plugins: Path, home: Path) -> None:
+        self.environment = {
+            **{name: value for name, value in os.environ.items() if name != "COLUMNS"},
+            "PYTHONPATH": str(plugins),
+            "MUNIMENT_HOME": str(home),
+        }
+        self.program = str(Path(sys.executable).with_name("muniment"))
+
+    def __call__(
+        self, *arguments: str | Path | bytes, stdin: bytes = b"", **environment: str
+    ) -> Result:
+        done = subprocess.run(
+            [self.program, *arguments],
+            input=stdin,
+            capture_output=True,
+            env={**self.environment, **environment},
+            timeout=120,
+        )
+        return Result(done.returncode, done.stdout.decode(), done.stderr.decode())
+
+    @contextlib.contextmanager
+    def started(self, *arguments: str | Path) -> Iterator[subprocess.Popen[str]]:
+        """A command under way; it is killed if the block leaves it running."""
+        process = subprocess.Popen(
+            [self.program, *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=self.environment,
+            encoding="utf-8",
+        )
+        try:
+            yield process
+        finally:
+            if process.poll() is None:
+                process.kill()
+            process.communicate()
+
+    def on_terminal(self, *arguments: str | Path, width: int = 100) -> Result:
+        """Run a command on a terminal, which takes standard output and error alike."""
+        ours, theirs = pty.openpty()
+        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, width, 0, 0))
+        process = subprocess.Popen(
+            [self.program, *arguments],
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+            env={**self.environment, "TERM": "xterm", "NO_COLOR": "1"},
+        )
+        os.close(theirs)
+        said = b""
+        while True:
+            try:
+                part = os.read(ours, 65536)
+            except OSError:  # how Linux says that the other end was closed
+                break
+            if not part:
+                break
+            said += part
+        os.close(ours)
+        return Result(process.wait(timeout=120), said.decode().replace("\r\n", "\n"), "")
