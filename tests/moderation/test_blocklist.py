@@ -81,6 +81,22 @@ def test_without_a_match_the_text_is_allowed_and_nothing_is_scored() -> None:
     assert (verdict.decision, verdict.categories, verdict.reasons) == ("allow", {}, ())
 
 
+def test_a_term_says_more_than_a_pattern_that_holds_it() -> None:
+    subject = blocklist(terms=["bomb"], patterns=["how.*bomb", r"\w+ed\b"])
+    verdict = subject.check(content("how it bombed, or how a bomb failed"))
+    assert [reason.message for reason in verdict.reasons] == [
+        r"matches the pattern '\w+ed\b'",
+        "matches the term 'bomb'",
+        r"matches the pattern '\w+ed\b'",
+    ]
+
+
+def test_long_patterns_are_quoted_in_part() -> None:
+    (reason,) = blocklist(patterns=["x{3}" + "y?" * 100]).check(content("xxx")).reasons
+    assert len(reason.message) < 90
+    assert "…" in reason.message
+
+
 def test_patterns_see_folded_text() -> None:
     verdict = blocklist(patterns=[r"\bakia[0-9a-z]{4}\b"]).check(
         content("key ＡＫＩＡ\u200b12Ｆ4!")
@@ -114,7 +130,7 @@ def test_reasons_are_capped_and_the_rest_is_counted() -> None:
 def test_a_pattern_that_cannot_be_used_is_refused_by_name(pattern: str, why: str) -> None:
     with pytest.raises(muniment.ParameterError, match=why) as caught:
         blocklist(patterns=["fine", pattern])
-    assert repr(pattern) in str(caught.value)
+    assert f"the pattern '{pattern}'" in str(caught.value)
     assert caught.value.name == "patterns"
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import muniment
-from muniment_moderation.hits import outermost
+from muniment_moderation.hits import outermost, without_holders
 from muniment_moderation.normalise import fold
 from muniment_moderation.parameters import BlocklistParameters
 from muniment_moderation.patterns import Patterns
@@ -48,7 +48,9 @@ class Blocklist(muniment.Filter):
     def check(self, content: muniment.Content) -> muniment.Verdict:
         """Return the verdict on a text, with at most 20 reasons in the order of the text."""
         folded = fold(content.text)
-        hits = outermost([*self._terms.find(folded), *self._patterns.find(folded)])
+        terms = outermost(self._terms.find(folded))
+        patterns = outermost(without_holders(self._patterns.find(folded), terms))
+        hits = sorted([*terms, *patterns])
         if not hits:
             return content.allow()
         category = self.parameters.category

@@ -9,7 +9,7 @@ from typing import Any
 
 import re2
 
-from muniment_moderation.hits import Hit
+from muniment_moderation.hits import Hit, quoted
 from muniment_moderation.normalise import Folded
 
 MOST_A_PATTERN = 25  # each further match may read the rest of the text again
@@ -30,7 +30,7 @@ class Patterns:
         """Yield where patterns match, at most `MOST_A_PATTERN` times each."""
         for pattern, compiled in self._compiled:
             for match in islice(compiled.finditer(folded.text), MOST_A_PATTERN):
-                yield Hit(*folded.span(*match.span()), f"the pattern {pattern!r}")
+                yield Hit(*folded.span(*match.span()), f"the pattern {quoted(pattern)}")
 
 
 def _compiled(pattern: str) -> Any:
@@ -40,15 +40,17 @@ def _compiled(pattern: str) -> Any:
     try:
         compiled = re2.compile(pattern, options)
     except re2.error as error:
-        raise ValueError(f"the pattern {pattern!r} is not valid: {_explained(error)}") from None
+        raise ValueError(
+            f"the pattern {quoted(pattern)} is not valid: {_explained(error)}"
+        ) from None
     for char in pattern:
         if (plain := unicodedata.normalize("NFKC", char)) != char:
             raise ValueError(
-                f"the pattern {pattern!r} can never match its {char!r}: texts are normalised "
+                f"the pattern {quoted(pattern)} can never match its {char!r}: texts are normalised "
                 f"before they are searched; write {plain!r}"
             )
     if compiled.search("") is not None:
-        raise ValueError(f"the pattern {pattern!r} matches the empty text, and so every text")
+        raise ValueError(f"the pattern {quoted(pattern)} matches the empty text, and so every text")
     return compiled
 
 

@@ -8,7 +8,7 @@ from itertools import islice
 import ahocorasick
 
 from muniment_moderation import views
-from muniment_moderation.hits import MOST, Hit
+from muniment_moderation.hits import MOST, Hit, quoted
 from muniment_moderation.normalise import Folded, fold
 
 _SPELLED_ANYWHERE = 6  # letters from which a spelled-out term is sought inside a longer run
@@ -42,7 +42,7 @@ class Terms:
             seen = view(folded.text)
             for last, (length, term) in islice(automaton.iter(seen.text), MOST):
                 first = seen.positions[last - length + 1]
-                yield Hit(*folded.span(first, seen.positions[last] + 1), f"the term {term!r}")
+                yield Hit(*folded.span(first, seen.positions[last] + 1), f"the term {quoted(term)}")
 
     def _keys(self, term: str) -> Iterator[tuple[Callable[[str], views.View], str]]:
         text = fold(term).text.strip()
