@@ -27,7 +27,8 @@ class Destination:
             raise UsageError(f"cannot write {path}: it is a folder")
         if not os.access(folder, os.W_OK):
             raise UsageError(f"cannot write {path}: the folder {folder} is not writable")
-        self._check(self._path)
+        for number in range(1, count + 1):
+            self._check(self._numbered((number,) if count > 1 else ()))
 
     def write(self, output: Output, number: tuple[int, ...] = ()) -> None:
         """Write an output's bytes; the numbers, if any, go before the file's suffix."""

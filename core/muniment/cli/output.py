@@ -44,7 +44,7 @@ def data_json(value: Any) -> None:
 
 def json_text(value: Any) -> str:
     """Return a value as one line of JSON, Chinese as it is."""
-    return json.dumps(value, ensure_ascii=False, allow_nan=False)
+    return json.dumps(value, ensure_ascii=False, allow_nan=False, default=str)
 
 
 def message(text: str) -> None:

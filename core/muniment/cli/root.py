@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import click
@@ -57,10 +58,11 @@ def _global_options_first(args: list[str]) -> list[str]:
     rest: list[str] = []
     waiting = iter(args[:end])
     for arg in waiting:
-        if arg in _ANYWHERE:
-            front += [arg, *[value for value in [next(waiting, None)] if value is not None]]
-        elif arg.startswith(tuple(f"{name}=" for name in _ANYWHERE)):
+        name, equals, _ = arg.partition("=")
+        if name not in _ANYWHERE or (name == "--actor" and rest[:1] == ["audit"]):
+            rest.append(arg)  # `audit list --actor` is a filter; auditing records nobody
+        elif equals:
             front.append(arg)
         else:
-            rest.append(arg)
+            front += [arg, *itertools.islice(waiting, 1)]
     return [*front, *rest, *args[end:]]

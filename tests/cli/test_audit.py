@@ -1,0 +1,326 @@
+"""`muniment audit`: finding, showing, getting, replaying and verifying what was recorded."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from support.commands import Here
+from support.plugins import Shelf
+
+
+@pytest.fixture
+def recorded(muniment: Here, policy_file: Path) -> Here:
+    """Four generations: completed with tag, flagged, blocked, failed; the last is newest."""
+    policy = ("--policy", policy_file)
+    muniment("generate", "echo", "one two", "--seed", "7", "--tag", "nice", *policy)
+    muniment("generate", "echo", "darn", "--actor", "Ada", *policy)
+    muniment("generate", "echo", "a bomb", *policy)
+    muniment("generate", "echo", "fail")
+    return muniment
+
+
+def prompts(muniment: Here, *filters: str) -> list[str]:
+    return [
+        value["prompt"]
+        for value in muniment("audit", "list", "--json", *filters).json("generation")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("filters", "expected"),
+    [
+        ([], ["fail", "a bomb", "darn", "one two"]),
+        (["-n", "2"], ["fail", "a bomb"]),
+        (["--limit", "0"], ["fail", "a bomb", "darn", "one two"]),
+        (["--status", "completed"], ["darn", "one two"]),
+        (["--status", "blocked"], ["a bomb"]),
+        (["--decision", "flag"], ["darn"]),
+        (["--decision", "block"], ["a bomb"]),
+        (["--filter", "words"], ["a bomb", "darn", "one two"]),
+        (["--filter", "words", "--decision", "allow"], ["one two"]),
+        (["--actor", "Ada"], ["darn"]),
+        (["--actor", "小明"], ["fail", "a bomb", "one two"]),
+        (["--tag", "nice"], ["one two"]),
+        (["--seed", "7"], ["one two"]),
+        (["--generator", "echo", "--status", "failed"], ["fail"]),
+        (["--generator", "dots"], []),
+        (["--model", "gemma"], []),
+        (["--since", "1h"], ["fail", "a bomb", "darn", "one two"]),
+        (["--until", "1h"], []),
+        (["--since", "2001-01-01", "--until", "2001-01-02"], []),
+        (["--since", "2001-01-01T00:00:00+08:00"], ["fail", "a bomb", "darn", "one two"]),
+        (["--run", "last"], ["fail"]),
+    ],
+)
+def test_list_filters(recorded: Here, filters: list[str], expected: list[str]) -> None:
+    assert prompts(recorded, *filters) == expected
+
+
+def test_until_a_date_counts_the_whole_day(recorded: Here) -> None:
+    started = recorded("audit", "list", "--json", "-n", "1").json("generation")[0]["started_at"]
+    from datetime import datetime
+
+    day = datetime.fromisoformat(started).astimezone().date().isoformat()
+    assert len(prompts(recorded, "--until", day)) == 4
+    assert prompts(recorded, "--until", f"{day}T00:00:00") == []
+
+
+def test_list_off_a_terminal_is_tab_separated(muniment: Here) -> None:
+    muniment("generate", "echo", "tab\there\nline", "--seed", "7", "--tag", "a", "--tag", "b")
+    (row,) = muniment("audit", "list").rows
+    assert len(row[0]) == 26
+    assert row[1].endswith("Z")
+    assert row[2:] == [
+        *("completed", "allow", "echo", "", "7", "小明", "a, b", "tab\\there\\nline"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--since", "yesterday"], "'yesterday' is no moment; write a date"),
+        (["--since", "99999999w"], "is no moment"),
+        (["--status", "done"], "'done' is not one of"),
+        (["--seed", "-1"], "seed -1 is not a whole number"),
+        (["--run", "ZZZZZ"], "no run named 'ZZZZZ'"),
+        (["-n", "-1"], "-1 is not in the range"),
+    ],
+)
+def test_filters_that_cannot_be_meant(recorded: Here, arguments: list[str], sentence: str) -> None:
+    result = recorded("audit", "list", *arguments)
+    assert result.code == 2
+    assert sentence in result.err
+    assert result.err.count("\n") == 1
+
+
+def test_show_says_everything(recorded: Here) -> None:
+    result = recorded("audit", "show", prompts_id(recorded, "one two"))
+    assert result.code == 0
+    for line in (
+        *("status       completed", "seed         7", "tags         nice", "policy       house@3"),
+        "verdict      prompt: words 1.0 allow",
+        "verdict      output: words 1.0 allow",
+    ):
+        assert line in result.lines
+    assert result.out.endswith("\noutput (text/plain, 7 bytes)\none two\n")
+
+
+def test_show_of_a_blocked_output_shows_it_as_blocked(muniment: Here, policy_file: Path) -> None:
+    muniment("generate", "echo", "a leak", "--policy", policy_file)
+    result = muniment("audit", "show", "last")
+    assert result.out.endswith("output (text/plain, 13 bytes, blocked)\na leak secret\n")
+    (value,) = muniment("audit", "show", "last", "--json").json("generation")
+    assert value["outputs"][0]["text"] == "a leak secret"
+    assert value["verdicts"][1]["reasons"][0]["message"] == "says secret"
+
+
+def test_show_of_a_failed_one_says_why(recorded: Here) -> None:
+    assert "failure      it cannot be met (refused)" in recorded("audit", "show", "last").lines
+
+
+def prompts_id(muniment: Here, prompt: str) -> str:
+    values = muniment("audit", "list", "--json").json("generation")
+    return next(value["id"] for value in values if value["prompt"] == prompt)
+
+
+def test_ids_can_be_cut_at_either_end(recorded: Here) -> None:
+    whole = prompts_id(recorded, "one two")
+    for reference in (whole, whole[-8:], whole[-8:].lower(), whole[:22]):
+        result = recorded("audit", "show", reference, "--json")
+        assert result.json("generation")[0]["id"] == whole
+    unknown = recorded("audit", "show", "ZZZZZZ")
+    assert (unknown.code, unknown.err) == (2, "Error: no generation named 'ZZZZZZ'\n")
+    ambiguous = recorded("audit", "show", whole[:4])
+    assert ambiguous.code == 2
+    assert " could be " in ambiguous.err
+
+
+def test_get_writes_the_bytes_that_were_recorded(muniment: Here, tmp_path: Path) -> None:
+    muniment("generate", "dots", "x", "--seed", "65")
+    target = tmp_path / "dot.png"
+    assert muniment("audit", "get", "last", "-o", target).code == 0
+    assert target.read_bytes() == b"\x89PNGA"
+    assert muniment("audit", "get", "last", "-o", target).code == 2
+    muniment("generate", "echo", "no line end")
+    assert muniment("audit", "get", "last").out == "no line end"
+
+
+def test_get_of_several_outputs_numbers_the_files(
+    muniment: Here, shelf: Shelf, tmp_path: Path
+) -> None:
+    shelf.generator("twice", "for r in requests: yield r.reply(Text('a'), Text('b'))")
+    muniment("generate", "twice", "x")
+    refused = muniment("audit", "get", "last")
+    assert refused.code == 2
+    assert "there are 2 outputs" in refused.err
+    assert muniment("audit", "get", "last", "-o", tmp_path / "o.txt").code == 0
+    assert (tmp_path / "o-1.txt").read_text() + (tmp_path / "o-2.txt").read_text() == "ab"
+
+
+def test_get_without_an_output_says_why(recorded: Here) -> None:
+    result = recorded("audit", "get", "last")
+    assert result.code == 1
+    assert "has no output: it is failed" in result.err
+
+
+def test_runs_count_what_became_of_their_generations(
+    muniment: Here, tmp_path: Path, policy_file: Path
+) -> None:
+    file = tmp_path / "lines.jsonl"
+    file.write_text('{"prompt": "a"}\n{"prompt": "bomb"}\n{"prompt": "fail"}\n')
+    muniment("batch", file, "--policy", policy_file)
+    muniment("generate", "echo", "x", "-n", "2")
+    second, first = muniment("audit", "runs", "--json").json("run")
+    assert (second["counts"], second["lines"]) == ({"completed": 2}, 0)
+    assert first["counts"] == {"completed": 1, "blocked": 1, "failed": 1}
+    assert (first["lines"], first["generators"], first["actor"]) == (3, ["echo"], "小明")
+    assert muniment("audit", "runs").rows[1][3] == "1 completed · 1 blocked · 1 failed"
+    assert len(muniment("audit", "runs", "-n", "1").lines) == 1
+
+
+def test_replay_of_the_same_is_exact(recorded: Here) -> None:
+    whole = prompts_id(recorded, "one two")
+    result = recorded("audit", "replay", whole)
+    assert (result.code, result.err) == (0, "")
+    assert result.rows == [["exact", whole, "2 of 2 tokens", ""]]
+    (value,) = recorded("audit", "replay", whole, whole[-8:], "--json").json("replay")
+    assert value["result"] == "exact"
+
+
+def test_replay_that_diverges_exits_with_4_and_names_the_place(muniment: Here) -> None:
+    muniment("generate", "echo", "drift")
+    result = muniment("audit", "replay", "last", "--json")
+    assert result.code == 4
+    (value,) = result.json("replay")
+    assert value["result"] == "diverged"
+    assert value["detail"]
+
+
+def test_replay_lists_what_is_different_now(muniment: Here, shelf: Shelf) -> None:
+    changed = shelf.generator(
+        "changing",
+        "for r in requests: yield r.reply(Text('same'))",
+        attributes="def environment(self): return {'wind': 1}",
+    )
+    muniment("generate", "changing", "x")
+    module = shelf.folder / changed.module / "__init__.py"
+    module.write_text(module.read_text().replace("'wind': 1", "'wind': 2"))
+    from muniment.plugins import _code_digest
+
+    _code_digest.cache_clear()
+    shelf.forget()
+    result = muniment("audit", "replay", "last", "--json")
+    (value,) = result.json("replay")
+    assert value["result"] == "uncertified"
+    assert {"name": "wind", "recorded": "1", "now": "2"} in value["differences"]
+    assert result.code == 4
+    assert "wind: 1 → 2" in muniment("audit", "replay", "last").rows[0][3]
+
+
+def test_replay_of_what_has_no_output_is_impossible(recorded: Here) -> None:
+    result = recorded("audit", "replay", "last", "--json")
+    assert result.code == 1
+    assert result.json("replay")[0]["result"] == "impossible"
+    both = recorded("audit", "replay", "last", prompts_id(recorded, "one two"))
+    assert both.code == 1
+    assert len(both.lines) == 2
+
+
+def test_replay_without_the_plugin_is_impossible(muniment: Here, shelf: Shelf) -> None:
+    muniment("generate", "dots", "x")
+    shelf.all[:] = [plugin for plugin in shelf.all if plugin.distribution != "test-dots"]
+    result = muniment("audit", "replay", "last", "--json")
+    assert result.code == 1
+    assert "no generator named 'dots'" in result.json("replay")[0]["detail"]
+
+
+def test_replay_of_a_run_leaves_out_what_has_no_output(
+    muniment: Here, tmp_path: Path, policy_file: Path
+) -> None:
+    file = tmp_path / "lines.jsonl"
+    file.write_text("".join(f'{{"prompt": "{p}"}}\n' for p in ("a", "bomb", "fail", "b", "a leak")))
+    muniment("batch", file, "--policy", policy_file)
+    result = muniment("audit", "replay", "--run", "last", "--json")
+    assert result.code == 0
+    assert [value["result"] for value in result.json("replay")] == ["exact"] * 3
+    assert "nothing to compare with: " in result.err
+    assert "1 blocked" in result.err
+    assert "1 failed" in result.err
+
+
+@pytest.mark.parametrize("arguments", [[], ["last", "--run", "last"]])
+def test_replay_wants_ids_or_a_run(recorded: Here, arguments: list[str]) -> None:
+    result = recorded("audit", "replay", *arguments)
+    assert result.code == 2
+    assert "name the generations to replay, or a run with --run" in result.err
+
+
+def test_replay_records_nothing(recorded: Here) -> None:
+    before = recorded("audit", "verify").out
+    recorded("audit", "replay", "last", prompts_id(recorded, "one two"))
+    assert recorded("audit", "verify").out == before
+
+
+@pytest.mark.parametrize(
+    ("options", "checked"),
+    [
+        ([], ["tree", "entries"]),
+        (["--projections"], ["tree", "entries", "projections"]),
+        (["--payloads"], ["tree", "entries", "payloads"]),
+        (["--all"], ["tree", "entries", "projections", "payloads"]),
+    ],
+)
+def test_verify_says_what_it_checked(
+    recorded: Here, options: list[str], checked: list[str]
+) -> None:
+    result = recorded("audit", "verify", *options)
+    assert result.code == 0
+    assert result.out.startswith("ok  ")
+    assert " entries · root " in result.out
+    assert result.err == f"checked: {', '.join(checked)}\n"
+    (value,) = recorded("audit", "verify", *options, "--json").json("verification")
+    assert value["ok"] is True
+    assert value["checked"] == checked
+
+
+def test_verify_of_an_altered_store_exits_with_4_and_names_each_problem(
+    recorded: Here, home: Path
+) -> None:
+    with sqlite3.connect(home / "muniment.db") as database:
+        database.execute("UPDATE payload SET content = 'other' WHERE kind = 'prompt'")
+    database.close()
+    assert recorded("audit", "verify").code == 0  # payloads were not asked about
+    result = recorded("audit", "verify", "--payloads")
+    assert result.code == 4
+    assert result.lines[0].startswith("payload  ")
+    assert result.lines[-1].startswith("failed  4 problems · ")
+    (value,) = recorded("audit", "verify", "--all", "--json").json("verification")
+    assert value["ok"] is False
+    assert len(value["problems"]) >= 4
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["list"], ["show", "last"], ["get", "last"], ["runs"], ["replay", "last"], ["verify"]],
+)
+def test_where_nothing_is_recorded_each_command_says_so_and_makes_no_store(
+    muniment: Here, home: Path, arguments: list[str]
+) -> None:
+    result = muniment("audit", *arguments)
+    assert result.code == 1
+    assert result.out == ""
+    assert "nothing is recorded yet: there is no store at" in result.err
+    assert not (home / "muniment.db").exists()
+
+
+def test_control_characters_of_a_model_cannot_reach_a_sentence(
+    muniment: Here, shelf: Shelf
+) -> None:
+    shelf.generator("evil", "for r in requests: yield r.fail('\\x1b[2J gone\\nsecond line')")
+    result = muniment("generate", "evil", "x")
+    assert result.err.splitlines()[0] == "Error: \\x1b[2J gone\\nsecond line"
+    assert json.loads(muniment("generate", "evil", "x", "--json").out)

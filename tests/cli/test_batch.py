@@ -1,0 +1,201 @@
+"""`muniment batch`: order, bad lines, resuming, the file of results, exit codes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from support.commands import Here
+
+
+def written(path: Path, *lines: object) -> Path:
+    """Write lines, objects as JSON and texts as they are."""
+    text = "".join(
+        (line if isinstance(line, str) else json.dumps(line, ensure_ascii=False)) + "\n"
+        for line in lines
+    )
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def lines(tmp_path: Path) -> Path:
+    return written(
+        tmp_path / "lines.jsonl",
+        {"prompt": "one two", "seed": 3, "tags": ["first"]},
+        "",
+        {"prompt": "卫星", "parameters": {"times": 2}},
+        {"prompt": "a picture", "generator": "dots"},
+    )
+
+
+def test_results_come_in_the_order_of_the_lines(muniment: Here, lines: Path) -> None:
+    for size in ("1", "2", "32"):
+        result = muniment("batch", lines, "--json", "--batch-size", size)
+        values = result.json("generation")
+        assert result.code == 0
+        assert [value["line"] for value in values] == [1, 3, 4]
+        assert [value["generator"] for value in values] == ["echo", "echo", "dots"]
+        assert len({value["run_id"] for value in values}) == 1
+    assert values[0]["seed"] == "3"
+    assert values[0]["tags"] == ["first"]
+    assert values[1]["parameters"]["times"] == 2
+
+
+def test_without_json_texts_stand_under_headings(muniment: Here, lines: Path) -> None:
+    result = muniment("batch", lines)
+    assert result.out == (
+        "--- line 1 · completed ---\none two\n"
+        "--- line 3 · completed ---\n卫星 卫星\n"
+        "--- line 4 · completed ---\nimage/png, 5 bytes\n"
+    )
+
+
+def test_the_run_is_named_at_the_start_and_at_the_end(muniment: Here, lines: Path) -> None:
+    result = muniment("batch", lines)
+    first, last = result.err.splitlines()
+    run = first.split()[1]
+    assert f"--resume {run}" in first
+    assert last == f"run {run}  3 completed"
+    assert muniment("audit", "runs").rows[0][0] == run
+
+
+def test_defaults_hold_for_lines_that_say_nothing_else(muniment: Here, tmp_path: Path) -> None:
+    file = written(
+        tmp_path / "lines.jsonl",
+        {"prompt": "x"},
+        {"prompt": "y", "generator": "echo", "parameters": {"times": 2}, "tags": ["own"]},
+    )
+    result = muniment(
+        "batch", file, "--generator", "text", "-p", "times=3", "--tag", "all", "--json"
+    )
+    first, second = result.json("generation")
+    assert (first["parameters"]["times"], second["parameters"]["times"]) == (3, 2)
+    assert (first["tags"], second["tags"]) == (["all"], ["all", "own"])
+
+
+def test_a_bad_line_is_a_failed_record_and_the_rest_goes_on(muniment: Here, tmp_path: Path) -> None:
+    good = {"prompt": "fine"}
+    bad = {
+        "not json": "not valid JSON",
+        '["a list"]': "not a JSON object",
+        '{"prompt": 7}': "the field 'prompt' is missing or no text",
+        '{"prompt": "x", "promt": ""}': "unknown field 'promt'",
+        '{"prompt": "x", "seed": -1}': "seed -1 is not a whole number",
+        '{"prompt": "x", "seed": 18446744073709551616}': "seed 18446744073709551616 is not",
+        '{"prompt": "x", "parameters": {"times": 11}}': "times must be a whole number from 1 to 10",
+        '{"prompt": "x", "generator": "nobody"}': "no generator named 'nobody'",
+        '{"prompt": "x", "model": "none"}': "generator echo runs no model",
+        '{"prompt": "x\\u0000"}': "the prompt contains a NUL character",
+        '{"prompt": "x\\ud800"}': "the prompt is not valid UTF-8",
+    }
+    file = written(tmp_path / "lines.jsonl", good, *bad, good)
+    result = muniment("batch", file, "--json")
+    values = result.json("generation")
+    assert result.code == 1
+    assert [value["line"] for value in values] == list(range(1, len(bad) + 3))
+    assert [value["status"] for value in values] == (
+        ["completed", *["failed"] * len(bad), "completed"]
+    )
+    for value, sentence in zip(values[1:-1], bad.values(), strict=True):
+        assert value["failure"]["code"] == "invalid"
+        assert sentence in value["failure"]["message"]
+        assert f"line {value['line']}: Error: " in result.err
+    assert muniment("audit", "verify", "--all").code == 0
+
+
+def test_a_line_that_is_not_utf8_fails_alone(muniment: Here, tmp_path: Path) -> None:
+    file = tmp_path / "lines.jsonl"
+    file.write_bytes(b'\xef\xbb\xbf{"prompt": "a"}\n{"prompt": "\xff"}\n')
+    result = muniment("batch", file, "--json")
+    assert [value["status"] for value in result.json("generation")] == ["completed", "failed"]
+    assert "line 2: Error: not valid UTF-8 (at byte 13)" in result.err
+
+
+@pytest.mark.parametrize(
+    ("prompts", "code", "summary"),
+    [
+        (["a", "b"], 0, "2 completed"),
+        (["a", "bomb"], 3, "1 completed · 1 blocked"),
+        (["fail", "bomb", "a"], 1, "1 completed · 1 blocked · 1 failed"),
+        ([], 0, "nothing to answer"),
+    ],
+)
+def test_the_exit_code_is_the_worst(
+    muniment: Here,
+    tmp_path: Path,
+    policy_file: Path,
+    prompts: list[str],
+    code: int,
+    summary: str,
+) -> None:
+    file = written(tmp_path / "lines.jsonl", *({"prompt": prompt} for prompt in prompts))
+    result = muniment("batch", file, "--policy", policy_file)
+    assert result.code == code
+    assert result.err.splitlines()[-1].endswith(f"  {summary}")
+
+
+def test_lines_can_come_from_standard_input(muniment: Here) -> None:
+    result = muniment("batch", "-", "--json", stdin=b'{"prompt": "a"}\n{"prompt": "b"}')
+    assert [value["prompt"] for value in result.json("generation")] == ["a", "b"]
+
+
+def test_o_writes_json_lines_to_a_new_file(muniment: Here, lines: Path, tmp_path: Path) -> None:
+    target = tmp_path / "results.jsonl"
+    result = muniment("batch", lines, "-o", target)
+    assert (result.code, result.out) == (0, "")
+    assert [json.loads(line)["line"] for line in target.read_text().splitlines()] == [1, 3, 4]
+    assert muniment("batch", lines, "-o", target).code == 2
+    assert muniment("batch", lines, "-o", target, "--overwrite").code == 0
+    assert len(target.read_text().splitlines()) == 3
+
+
+def test_o_leaves_no_empty_file_behind(muniment: Here, lines: Path, tmp_path: Path) -> None:
+    target = tmp_path / "results.jsonl"
+    assert muniment("batch", lines, "-o", target, "--policy", "nowhere").code == 2
+    assert not target.exists()
+
+
+def test_a_run_that_is_done_has_nothing_left(muniment: Here, lines: Path) -> None:
+    assert muniment("batch", lines).code == 0
+    before = muniment("audit", "list", "--json").out
+    result = muniment("batch", lines, "--resume", "last")
+    assert (result.code, result.out) == (0, "")
+    assert "nothing to answer" in result.err
+    assert muniment("audit", "list", "--json").out == before
+
+
+def test_resuming_with_another_file_is_refused(muniment: Here, lines: Path, tmp_path: Path) -> None:
+    assert muniment("batch", lines).code == 0
+    other = written(tmp_path / "other.jsonl", {"prompt": "something else"})
+    result = muniment("batch", other, "--resume", "last")
+    assert result.code == 2
+    assert "line 1 is not the line that run" in result.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "sentence"),
+    [
+        (["nowhere.jsonl"], 2, "cannot read nowhere.jsonl: "),
+        (["{file}", "--resume", "ZZZZZ"], 2, "no run named 'ZZZZZ'"),
+        (["{file}", "--batch-size", "0"], 2, "0 is not in the range"),
+        (["{file}", "--policy", "nowhere"], 2, "no policy named 'nowhere'"),
+        (["{folder}"], 2, "cannot read "),
+    ],
+)
+def test_what_cannot_be_meant_is_a_sentence(
+    muniment: Here, lines: Path, arguments: list[str], code: int, sentence: str
+) -> None:
+    assert muniment("generate", "echo", "x").code == 0
+    filled = [part.format(file=lines, folder=lines.parent) for part in arguments]
+    result = muniment("batch", *filled)
+    assert result.code == code
+    assert sentence in result.err.splitlines()[-1]
+
+
+def test_resuming_where_nothing_is_recorded_is_a_sentence(muniment: Here, lines: Path) -> None:
+    result = muniment("batch", lines, "--resume", "last")
+    assert result.code == 1
+    assert "nothing is recorded yet" in result.err

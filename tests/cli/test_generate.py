@@ -1,0 +1,365 @@
+"""`muniment generate`: what it prints where, its options, files, samples and exit codes."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from support.commands import Here
+from support.plugins import Shelf
+
+
+def test_text_goes_to_stdout_and_what_became_of_it_to_stderr(muniment: Here) -> None:
+    result = muniment("generate", "echo", "最近我国 成功发射了", "--seed", "7")
+    assert result.code == 0
+    assert result.out == "最近我国 成功发射了\n"
+    assert re.fullmatch(r"[0-9A-Z]{26}  completed · seed 7 · 2 tokens in \d\.\d s\n", result.err)
+
+
+def test_json_is_the_documented_object(muniment: Here) -> None:
+    result = muniment(
+        *("generate", "echo", "hi there", "--seed", "18446744073709551615", "--times", "2"),
+        *("--tag", "a", "--tag", "b", "--system", "be kind", "--json"),
+    )
+    (value,) = result.json("generation")
+    assert result.code == 0
+    assert result.err == ""
+    assert value["seed"] == "18446744073709551615"
+    assert value["parameters"]["times"] == 2
+    assert value["tags"] == ["a", "b"]
+    assert value["system"] == "be kind"
+    assert value["actor"] == "小明"
+    assert value["outputs"][0]["text"] == "hi there hi there"
+    assert value["outputs"][0]["finish_reason"] == "stop"
+    assert [plugin["distribution"] for plugin in value["plugins"]] == ["muniment", "test-echo"]
+
+
+def test_json_shows_chinese_as_it_is(muniment: Here) -> None:
+    assert "最近我国" in muniment("generate", "echo", "最近我国", "--json").out
+
+
+def test_options_come_from_the_generators_parameters(muniment: Here) -> None:
+    help_ = " ".join(muniment("generate", "echo", "--help").out.split())
+    assert "--times N How often to say it [1 to 10; default: 1]" in help_
+    assert "--warmth X How warm [at least 0; default: 0.5]" in help_
+    assert "--loud / --no-loud Whether to shout [default: false]" in help_
+    assert "--mood [happy|sad] The mood [default: happy]" in help_
+    assert "--stop-words TEXT Words to stop at [may be repeated]" in help_
+
+
+def test_parameters_of_every_type_arrive(muniment: Here) -> None:
+    result = muniment(
+        *("generate", "echo", "x", "--times", "3", "--warmth", "0.25", "--loud", "--mood", "sad"),
+        *("--stop-words", "a", "--stop-words", "b", "--json"),
+    )
+    assert result.json("generation")[0]["parameters"] == {
+        "times": 3,
+        "warmth": 0.25,
+        "loud": True,
+        "mood": "sad",
+        "stop_words": ["a", "b"],
+    }
+
+
+def test_p_sets_parameters_as_the_options_do(muniment: Here) -> None:
+    result = muniment(
+        *("generate", "echo", "x", "-p", "times=3", "-p", "stop-words=a", "-p", "stop-words=b=c"),
+        *("-p", "loud=true", "--json"),
+    )
+    given = result.json("generation")[0]["parameters"]
+    assert (given["times"], given["loud"], given["stop_words"]) == (3, True, ["a", "b=c"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--times", "11"], "times must be a whole number from 1 to 10, not '11'"),
+        (["-p", "times=0"], "times must be a whole number from 1 to 10, not '0'"),
+        (["-p", "warmth=nan"], "warmth must be a number of at least 0, not 'nan'"),
+        (["-p", "tims=1"], "no parameter is named 'tims'; there are: times"),
+        (["-p", "times"], "'times' is not of the form key=value"),
+        (["-p", "times=2", "--times", "2"], "times is given twice, by --times and by -p"),
+        (["-p", "times=2", "-p", "times=3"], "times must be a whole number"),
+        (["--mood", "angry"], "'angry' is not one of 'happy', 'sad'"),
+        (["--seed", "-1"], "seed -1 is not a whole number from 0 to 18446744073709551615"),
+        (["--seed", "18446744073709551616"], "seed 18446744073709551616 is not a whole number"),
+        (["--seed", "1.5"], "seed 1.5 is not a whole number"),
+        (["-n", "0"], "0 is not in the range"),
+        (["-m", "gemma"], "generator echo runs no model; leave -m away"),
+        (["--tims", "2"], "Did you mean '--times'?"),
+        (["--policy", "nowhere.yaml"], "policy nowhere.yaml: cannot be read"),
+        (["--policy", "nowhere"], "no policy named 'nowhere'"),
+        (["--tag", "a\0"], "the tag contains a NUL character"),
+        (["--system", "a\0"], "the system prompt contains a NUL character"),
+        (["--actor", "a\0"], "the actor's name contains a NUL character"),
+    ],
+)
+def test_what_cannot_be_meant_is_a_sentence_and_exit_code_2(
+    muniment: Here, arguments: list[str], sentence: str
+) -> None:
+    result = muniment("generate", "echo", "x", *arguments)
+    assert result.code == 2
+    assert result.out == ""
+    assert result.err.startswith("Error: ")
+    assert sentence in result.err
+    assert result.err.count("\n") == 1
+
+
+def test_nothing_is_recorded_of_what_cannot_be_meant(muniment: Here, home: Path) -> None:
+    assert muniment("generate", "echo", "x", "--times", "11").code == 2
+    assert not muniment("audit", "list").out
+
+
+def test_an_unknown_generator_is_answered_with_those_there_are(muniment: Here) -> None:
+    result = muniment("generate", "ecko", "x")
+    assert result.code == 2
+    assert "there is no generator 'ecko'. Did you mean echo? There are: image, text" in result.err
+
+
+def test_without_any_generator_the_sentence_says_so(
+    muniment: Here, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("muniment.plugins.installed_plugins", lambda: iter(()))
+    result = muniment("generate", "text", "x")
+    assert result.code == 2
+    assert "no plugin with a generator is installed" in result.err
+    assert "No plugin with a generator is installed." in muniment("generate", "--help").out
+
+
+def test_help_lists_what_can_be_generated(muniment: Here) -> None:
+    result = muniment("generate", "--help")
+    assert result.code == 0
+    assert "image  what dots makes" in result.out
+    assert "echo   text/plain, by test-echo" in result.out
+
+
+def test_a_kind_of_media_stands_for_its_only_generator(muniment: Here) -> None:
+    assert muniment("generate", "text", "hi", "--json").json("generation")[0]["generator"] == "echo"
+
+
+def test_of_two_generators_the_settings_choose(muniment: Here, shelf: Shelf) -> None:
+    shelf.generator("other", "for r in requests: yield r.reply(Text('other'))")
+    result = muniment("generate", "text", "hi")
+    assert result.code == 2
+    assert "could be echo or other" in result.err
+    assert "2 generators; `muniment config set" in " ".join(
+        muniment("generate", "--help").out.split()
+    )
+    assert muniment("config", "set", "generator.text", "other").code == 0
+    assert muniment("generate", "text", "hi").out == "other\n"
+
+
+def test_a_broken_plugin_is_one_line_and_the_rest_works(muniment: Here, shelf: Shelf) -> None:
+    shelf.add("raise RuntimeError('first line\\nsecond line')", distribution="test-broken")
+    result = muniment("generate", "echo", "hi")
+    assert result.code == 0
+    warning, status = result.err.splitlines()
+    assert warning == "Warning: plugin test-broken cannot be loaded: RuntimeError: first line"
+    assert "completed" in status
+    assert "test-broken" not in muniment("audit", "list").err
+    assert "test-broken" not in muniment("--help").err
+
+
+def test_a_generator_whose_plugin_is_broken_is_an_error_that_says_so(
+    muniment: Here, shelf: Shelf
+) -> None:
+    shelf.add("raise RuntimeError('no luck')", distribution="test-broken")
+    result = muniment("generate", "lucky", "hi")
+    assert result.code == 2
+    assert "no luck" in result.err.splitlines()[-1]
+
+
+def test_the_prompt_can_come_from_standard_input(muniment: Here) -> None:
+    result = muniment(
+        "generate",
+        "echo",
+        "-",
+        stdin="\ufeff卫星 发射\r\n".encode(),
+    )
+    assert result.out == "卫星 发射\n"
+
+
+@pytest.mark.parametrize(
+    ("stdin", "sentence"),
+    [
+        (b"", "standard input was empty; there is no prompt"),
+        (b"abc\xff", "standard input is not valid UTF-8 (at byte 4)"),
+        (b"abc\0", "the prompt contains a NUL character (at character 4)"),
+    ],
+)
+def test_a_prompt_that_is_no_text_is_refused(muniment: Here, stdin: bytes, sentence: str) -> None:
+    result = muniment("generate", "echo", "-", stdin=stdin)
+    assert result.code == 2
+    assert sentence in result.err
+    assert result.err.count("\n") == 1
+
+
+def test_an_argument_that_is_not_utf8_is_refused(muniment: Here) -> None:
+    result = muniment("generate", "echo", "caf\udce9")
+    assert result.code == 2
+    assert "argument 3 is not valid UTF-8" in result.err
+
+
+def test_an_empty_prompt_is_the_generators_to_judge(muniment: Here) -> None:
+    result = muniment("generate", "echo", "", "--json")
+    assert result.code == 0
+    assert result.json("generation")[0]["prompt"] == ""
+
+
+def test_a_prompt_may_begin_with_a_hyphen_after_two(muniment: Here) -> None:
+    assert muniment("generate", "echo", "--", "--home").out == "--home\n"
+
+
+def test_a_blocked_prompt_exits_with_3_and_says_why(muniment: Here, policy_file: Path) -> None:
+    result = muniment("generate", "echo", "a bomb", "--policy", policy_file)
+    assert result.code == 3
+    assert result.out == ""
+    sentence, status = result.err.splitlines()
+    assert sentence == (
+        "Blocked: filter words blocked the prompt for weapons (says bomb) (policy house@3)"
+    )
+    assert "  blocked · seed " in status
+    assert " · 1 filter blocked · " in status
+
+
+def test_nothing_of_a_blocked_output_is_shown(muniment: Here, policy_file: Path) -> None:
+    for extra in ([], ["--json"], ["--stream"]):
+        result = muniment("generate", "echo", "a leak", "--policy", policy_file, *extra)
+        assert result.code == 3
+        assert "secret" not in result.out + result.err
+        assert "blocked the output for weapons (policy house@3)" in result.err
+    (value,) = muniment("generate", "echo", "a leak", "--policy", policy_file, "--json").json(
+        "generation"
+    )
+    assert value["outputs"] == []
+
+
+def test_what_was_flagged_passes_and_the_status_says_so(muniment: Here, policy_file: Path) -> None:
+    result = muniment("generate", "echo", "darn it", "--policy", policy_file)
+    assert result.code == 0
+    assert "1 filter flagged" in result.err
+    assert "1 filter passed" in muniment("generate", "echo", "hi", "--policy", policy_file).err
+
+
+def test_a_filter_that_fails_blocks_and_says_so(
+    muniment: Here, shelf: Shelf, tmp_path: Path
+) -> None:
+    shelf.filter("shaky", "raise ValueError('ouch')")
+    (tmp_path / "p.yaml").write_text('policy: p\nversion: "1"\nfilters: [{filter: shaky}]\n')
+    result = muniment("generate", "echo", "hi", "--policy", tmp_path / "p.yaml")
+    assert result.code == 3
+    assert "the prompt could not be judged: filter shaky failed: ValueError: ouch" in result.err
+
+
+@pytest.mark.parametrize(
+    ("prompt", "sentence"),
+    [
+        ("fail", "Error: it cannot be met"),
+        ("raise", "Error: generator echo failed: RuntimeError: the echo broke"),
+    ],
+)
+def test_a_failed_generation_exits_with_1_and_is_on_record(
+    muniment: Here, prompt: str, sentence: str
+) -> None:
+    result = muniment("generate", "echo", prompt)
+    assert result.code == 1
+    assert result.err.splitlines()[0] == sentence
+    assert muniment("audit", "list", "--status", "failed").rows[0][-1] == prompt
+
+
+def test_samples_are_told_apart_and_have_seeds_of_their_own(muniment: Here) -> None:
+    result = muniment("generate", "echo", "hi", "-n", "3", "--seed", "5")
+    assert result.out == "--- 1 of 3 ---\nhi\n--- 2 of 3 ---\nhi\n--- 3 of 3 ---\nhi\n"
+    values = muniment("generate", "echo", "hi", "-n", "3", "--seed", "5", "--json").json(
+        "generation"
+    )
+    assert values[0]["seed"] == "5"
+    assert len({value["seed"] for value in values}) == 3
+    assert len({value["run_id"] for value in values}) == 1
+
+
+def test_o_writes_the_bytes_and_never_over_a_file(muniment: Here, tmp_path: Path) -> None:
+    target = tmp_path / "out.png"
+    result = muniment("generate", "dots", "x", "--seed", "65", "-o", target)
+    assert (result.code, result.out) == (0, "")
+    assert target.read_bytes() == b"\x89PNGA"
+    assert f"wrote {target} (image/png, 5 bytes)" in result.err
+    refused = muniment("generate", "dots", "x", "-o", target)
+    assert refused.code == 2
+    assert "is there already; name another file, or use --overwrite" in refused.err
+    assert muniment("generate", "dots", "x", "--seed", "66", "-o", target, "--overwrite").code == 0
+    assert target.read_bytes() == b"\x89PNGB"
+    assert len(muniment("audit", "list").lines) == 2
+
+
+def test_o_numbers_the_files_of_several_samples(muniment: Here, tmp_path: Path) -> None:
+    (tmp_path / "out-2.txt").touch()
+    target = tmp_path / "out.txt"
+    assert muniment("generate", "echo", "hi", "-n", "2", "-o", target).code == 2
+    (tmp_path / "out-2.txt").unlink()
+    assert muniment("generate", "echo", "hi", "-n", "2", "-o", target).code == 0
+    assert (tmp_path / "out-1.txt").read_bytes() == b"hi"
+    assert (tmp_path / "out-2.txt").read_bytes() == b"hi"
+    assert not target.exists()
+
+
+def test_o_with_a_hyphen_is_standard_output_to_the_byte(muniment: Here) -> None:
+    assert muniment("generate", "echo", "hi", "-o", "-").out == "hi"
+
+
+def test_o_where_no_file_can_be_is_said_before_anything_is_generated(
+    muniment: Here, tmp_path: Path
+) -> None:
+    for target, sentence in {
+        tmp_path / "no" / "out.txt": "there is no folder",
+        tmp_path: "it is a folder",
+    }.items():
+        result = muniment("generate", "echo", "hi", "-o", target)
+        assert result.code == 2
+        assert sentence in result.err
+    assert not muniment("audit", "list").out
+
+
+def test_an_option_of_the_generator_that_is_taken_is_reached_by_p_alone(
+    muniment: Here, shelf: Shelf
+) -> None:
+    shelf.generator(
+        "clash",
+        "for r in requests: yield r.reply(Text(str(r.parameters.no_stream)))",
+        parameters="no_stream: int = param(1)",
+    )
+    assert muniment("generate", "clash", "x", "-p", "no_stream=2").out == "2\n"
+
+
+def test_pieces_are_shown_as_they_come(muniment: Here, shelf: Shelf) -> None:
+    shelf.generator(
+        "slow",
+        """
+        for r in requests:
+            yield r.piece("o")
+            assert r.stream
+            yield r.piece("ne")
+            yield r.reply(Text("one more"))
+        """,
+    )
+    assert muniment("generate", "slow", "x", "--stream").out == "one more\n"
+    assert muniment("generate", "slow", "x").code == 1  # not streamed off a terminal
+
+
+def test_pieces_that_are_not_what_the_answer_became_are_followed_by_the_answer(
+    muniment: Here, shelf: Shelf
+) -> None:
+    body = "for r in requests: yield r.piece('wro'); yield r.reply(Text('right'))"
+    shelf.generator("fickle", body)
+    assert muniment("generate", "fickle", "x", "--stream").out == "wro\nright\n"
+    assert muniment("generate", "fickle", "x").out == "right\n"
+
+
+def test_a_failure_after_pieces_starts_a_line_of_its_own(muniment: Here, shelf: Shelf) -> None:
+    body = "for r in requests: yield r.piece('wro'); yield r.fail('stuck')"
+    shelf.generator("stuck", body)
+    result = muniment("generate", "stuck", "x", "--stream")
+    assert (result.code, result.out) == (1, "wro\n")
+    assert result.err.startswith("Error: stuck")
