@@ -178,7 +178,17 @@ class _Open:
 
 
 def _shown(generation: Generation) -> Generation:
-    """Return the generation as its caller may see it: nothing blocked leaves the store this way."""
+    """Return the generation as its caller may see it: nothing blocked leaves the store this way.
+
+    A reason may quote what it is about, so what filters said of an output keeps its categories
+    and places only.
+    """
     if generation.status != "blocked":
         return generation
-    return replace(generation, outputs=(), trace=None)
+    verdicts = (
+        replace(verdict, reasons=tuple(replace(reason, message="") for reason in verdict.reasons))
+        if verdict.stage == "output"
+        else verdict
+        for verdict in generation.verdicts
+    )
+    return replace(generation, outputs=(), trace=None, verdicts=tuple(verdicts))
