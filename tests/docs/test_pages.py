@@ -56,7 +56,7 @@ def desk(tmp_path: Path, gemma_home: Path, monkeypatch: pytest.MonkeyPatch) -> P
         "\n".join(f"import site; site.addsitedir({path!r})" for path in packages)
     )
     for name, call in {
-        "muniment": "from muniment.cli import main; main()",
+        "muniment": "import sys; from muniment.cli import main; sys.exit(main())",
         "pip": "from pip._internal.cli.main import main; import sys; sys.exit(main())",
     }.items():
         script = environment / "bin" / name
