@@ -58,7 +58,7 @@ def test_the_entry_that_it_started_is_committed_before_anything_is_generated(hou
         "spy",
         f"""
         from muniment.store import Store
-        with Store.open({("sqlite:///" + str(house.home / "muniment.db"))!r}, create=False) as store:
+        with Store.open("sqlite:///{house.home}/muniment.db", create=False) as store:
             seen = [item.status + " " + item.prompt for item in store.generations()]
         for request in requests:
             yield request.reply(Text(",".join(seen)))
@@ -94,7 +94,7 @@ def test_generators_and_batches_of_one_run_do_not_mix(house: House) -> None:
     house.shelf.generator("one", body)
     house.shelf.generator("two", body)
     drafts = [Draft(str(number), generator="one" if number % 3 else "two") for number in range(7)]
-    run = [item for item in house.session.run(drafts, batch_size=4)]
+    run = list(house.session.run(drafts, batch_size=4))
     assert [item.text for item in run] == [
         "two 2 0",
         "one 2 1",
@@ -344,7 +344,7 @@ def test_a_generator_that_cannot_be_made_is_an_error_that_names_it(house: House)
         house.session.generate("x")
 
 
-# ---- the store fails ------------------------------------------------------------------------------
+# ---- the store fails ----------------------------------------------------------------------------
 
 
 def test_an_outcome_that_cannot_be_recorded_is_an_error_and_not_returned(

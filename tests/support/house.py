@@ -30,7 +30,7 @@ class House:
     ) -> list[Generation]:
         """Generate for all prompts in one model batch, and see that the evidence holds."""
         drafts = [Draft(prompt, generator=generator) for prompt in prompts]
-        done = [item for item in self.session.run(drafts, policy=policy)]
+        done = list(self.session.run(drafts, policy=policy))
         assert not any(isinstance(item, Piece) for item in done)
         self.check()
         return done  # type: ignore[return-value]

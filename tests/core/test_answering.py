@@ -1,0 +1,223 @@
+"""Generators that keep the contract badly: what was answered stands, the rest fails alone."""
+
+from __future__ import annotations
+
+import pytest
+
+from muniment import Generation
+from support.house import House
+
+
+def texts(done: list[Generation]) -> list[str]:
+    """What came of each: its text, or the code of its failure."""
+    return [item.text if item.status == "completed" else str(item.failure.code) for item in done]
+
+
+def failure(done: Generation) -> str:
+    assert done.status == "failed"
+    assert done.outputs == ()
+    assert done.failure is not None
+    assert "\n" not in done.failure.message
+    return done.failure.message
+
+
+SAY = "yield request.reply(Text(request.prompt))"
+
+
+def test_answers_are_matched_by_name_and_not_by_position(house: House) -> None:
+    house.shelf.generator(
+        "shuffled", f"for request in sorted(requests, key=lambda r: r.seed): {SAY}"
+    )
+    names = [str(number) for number in range(20)]
+    assert texts(house.run(*names)) == names
+
+
+def test_when_one_of_three_makes_it_raise_the_others_stand_and_the_rest_is_asked_alone(
+    house: House,
+) -> None:
+    house.shelf.generator(
+        "picky",
+        """
+        for request in requests:
+            if request.prompt == "b":
+                raise ValueError("not b")
+            yield request.reply(Text(f"{request.prompt} of {len(requests)}"))
+        """,
+    )
+    done = house.run("a", "b", "c", "d")
+    assert texts(done) == ["a of 4", "generator", "c of 1", "d of 1"]
+    assert failure(done[1]) == "generator picky failed: ValueError: not b"
+    assert house.recorded() == done
+
+
+def test_what_raises_only_in_company_is_answered_alone(house: House) -> None:
+    house.shelf.generator(
+        "shy",
+        f"""
+        if len(requests) > 1:
+            raise MemoryError("too many at once")
+        for request in requests: {SAY}
+        """,
+    )
+    assert texts(house.run("a", "b", "c")) == ["a", "b", "c"]
+
+
+def test_what_always_raises_is_asked_once_in_company_and_once_alone(house: House, tmp_path) -> None:
+    log = tmp_path / "log"
+    house.shelf.generator(
+        "never",
+        f"""
+        with open({str(log)!r}, "a") as file: file.write(f"{{len(requests)}} ")
+        raise RuntimeError("no")
+        """,
+    )
+    assert texts(house.run("a", "b", "c")) == ["generator"] * 3
+    assert log.read_text() == "3 1 1 1 "
+    log.unlink()
+    assert texts(house.run("a")) == ["generator"]
+    assert log.read_text() == "1 "
+
+
+def test_one_that_is_left_out_fails_and_is_not_given_its_neighbours_answer(house: House) -> None:
+    house.shelf.generator("drops", f"for request in requests[::2]: {SAY}")
+    done = house.run("a", "b", "c")
+    assert texts(done) == ["a", "generator", "c"]
+    assert failure(done[1]) == "generator drops did not answer"
+
+
+@pytest.mark.parametrize(
+    ("body", "complaint"),
+    [
+        ("raise SystemExit(1)", "SystemExit: 1"),
+        ("return None", "TypeError: 'NoneType' object is not iterable"),
+        ("return 5", "TypeError: 'int' object is not iterable"),
+        ("return iter([None])", "TypeError: it gave NoneType; answer with request.reply(...)"),
+        ("return ['text']", "TypeError: it gave str; answer with request.reply(...)"),
+        ("return [Reply('unknown', (Text('x'),))]", "ValueError: it answered a request twice, or"),
+        ("return [Reply([], (Text('x'),))]", "TypeError: unhashable"),
+        ("return [muniment.Piece('unknown', 'x')]", "ValueError: it answered a request twice, or"),
+        ("return []", "generator odd did not answer"),
+        ("raise RuntimeError('\\ud800')", "RuntimeError: \\ud800"),
+        ("raise muniment.ModelError('m', 'the weights are gone')", "the weights are gone"),
+    ],
+)
+@pytest.mark.parametrize("prompts", [["a"], ["a", "b"]], ids=["alone", "in a batch"])
+def test_an_answer_that_is_none_fails_what_was_asked(
+    house: House, body: str, complaint: str, prompts: list[str]
+) -> None:
+    house.shelf.generator("odd", body)
+    for done in house.run(*prompts):
+        assert complaint in failure(done)
+        assert done.failure is not None
+        assert done.failure.code == "generator"
+
+
+@pytest.mark.parametrize(
+    ("reply", "complaint"),
+    [
+        ("request.reply()", "an answer needs an output"),
+        ("Reply(request.id, None)", "'NoneType' object is not iterable"),
+        ("Reply(request.id, Text('x'))", "'Output' object is not iterable"),
+        ("request.reply('text')", "str is no Output of bytes"),
+        ("request.reply(Output('text/plain', 'text'))", "Output is no Output of bytes"),
+        ("request.reply(Output('image/png', b''))", "it answered with image/png, not text/plain"),
+        ("request.reply(Text('a'), Output('text/html', b''))", "it answered with text/html, not"),
+        ("request.reply(Output('text/plain', b'\\xff'))", "its text is not UTF-8"),
+        ("request.reply(Text('a', 'tired'))", "'tired' is no finish reason"),
+        ("request.reply(Text('a'), usage=Usage(-1, 2))", "usage cannot be negative"),
+        ("request.reply(Text('a'), usage=Usage(1.5, 2))", "float"),
+        ("request.reply(Text('a'), usage=5)", "prompt_tokens"),
+        ("request.reply(Text('a'), trace=Trace((1,), (), ()))", "must be equally long"),
+        ("request.reply(Text('a'), trace=Trace((1,), (float('nan'),), (0,)))", "must be finite"),
+        ("request.reply(Text('a'), trace=Trace((1,), (0,), (float('inf'),)))", "must be finite"),
+        ("request.reply(Text('a'), trace=Trace((1.5,), (0,), (0,)))", "float"),
+        ("request.reply(Text('a'), trace=Trace((1,), ('x',), (0,)))", "could not convert"),
+    ],
+)
+def test_a_reply_that_breaks_the_contract_fails_alone_and_its_neighbours_stand(
+    house: House, reply: str, complaint: str
+) -> None:
+    house.shelf.generator(
+        "odd",
+        f"""
+        for request in requests:
+            yield request.reply(Text("fine")) if request.prompt == "a" else {reply}
+        """,
+    )
+    done = house.run("a", "b", "a")
+    assert texts(done) == ["fine", "generator", "fine"]
+    assert failure(done[1]).startswith("generator odd broke the contract: ")
+    assert complaint in failure(done[1])
+
+
+def test_the_first_of_two_answers_stands(house: House) -> None:
+    house.shelf.generator(
+        "twice",
+        """
+        for request in requests:
+            yield request.reply(Text(f"first {request.prompt}"))
+            yield request.reply(Text("second"))
+        """,
+    )
+    assert texts(house.run("a", "b", "c")) == ["first a", "first b", "first c"]
+    assert texts(house.run("a")) == ["first a"]
+
+
+def test_what_is_raised_after_the_last_answer_spoils_nothing(house: House) -> None:
+    house.shelf.generator("late", f"for request in requests: {SAY}\nraise RuntimeError('late')")
+    assert texts(house.run("a", "b")) == ["a", "b"]
+
+
+def test_what_is_raised_while_it_is_closed_spoils_nothing(house: House) -> None:
+    house.shelf.generator(
+        "messy",
+        f"""
+        try:
+            for request in requests:
+                {SAY}
+                yield "nonsense"
+        finally:
+            raise RuntimeError("in the end")
+        """,
+    )
+    assert texts(house.run("a", "b")) == ["a", "b"]
+
+
+def test_a_bare_output_is_understood_for_a_single_request(house: House) -> None:
+    house.shelf.generator("bare", "for request in requests: yield Text(request.prompt)")
+    assert texts(house.run("a")) == ["a"]
+
+
+def test_bare_outputs_of_a_batch_are_never_matched_by_position(house: House) -> None:
+    house.shelf.generator(
+        "bare", "for r in reversed(requests): yield Text(f'{r.prompt} of {len(requests)}')"
+    )
+    assert texts(house.run("a", "b", "c")) == ["a of 1", "b of 1", "c of 1"]
+
+
+def test_a_list_and_several_outputs_are_answers_too(house: House) -> None:
+    house.shelf.generator("lists", "return [r.reply(Text('a'), Text('b')) for r in requests]")
+    assert texts(house.run("x", "y")) == ["a\n\nb"] * 2
+
+
+def test_numbers_of_other_kinds_in_a_trace_are_kept_as_plain_ones(house: House) -> None:
+    house.shelf.generator(
+        "exotic",
+        """
+        from fractions import Fraction
+        class Wide(int): pass
+        for r in requests:
+            trace = Trace([Wide(7)], [Fraction(-1, 4)], [True])
+            yield r.reply(Text("a"), usage=Usage(Wide(1), True), trace=trace)
+        """,
+    )
+    (done,) = house.run("x")
+    assert done.trace is not None
+    assert (done.trace.token_ids, done.trace.logprobs) == ((7,), (-0.25,))
+    assert house.recorded() == [done]
+
+
+def test_a_refusal_that_is_no_text_is_still_one(house: House) -> None:
+    house.shelf.generator("odd", "for request in requests: yield request.fail(5)")
+    (done,) = house.run("x")
+    assert (done.status, failure(done)) == ("failed", "5")

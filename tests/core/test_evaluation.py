@@ -1,0 +1,163 @@
+"""Evaluators: a broken one fails its own scores and nothing else."""
+
+from __future__ import annotations
+
+import pytest
+
+import muniment
+from muniment import Generation, Score
+from support.house import House
+
+ECHO = "for request in requests: yield request.reply(Text(request.prompt))"
+
+
+def scored(house: House, prompt: str = "four") -> Generation:
+    house.shelf.generator("echo", ECHO)
+    (done,) = house.run(prompt)
+    assert done.status == "completed"
+    assert house.recorded() == [done]
+    return done
+
+
+def test_scores_have_unit_direction_and_version(house: House) -> None:
+    house.shelf.evaluator(
+        "size",
+        "return {'length': len(generation.text), 'spread': 0.5}",
+        measures="Measure('length', 'characters'), Measure('spread', '', True), Measure('other')",
+        attributes="version = '4'; default = True",
+    )
+    assert scored(house).scores == (
+        Score("size", "4", "length", 4.0, "characters", None),
+        Score("size", "4", "spread", 0.5, "", True),
+    )
+
+
+def test_an_evaluator_sees_the_generation_with_its_verdicts_and_trace(house: House) -> None:
+    house.shelf.generator(
+        "echo",
+        "for r in requests: yield r.reply(Text('a'), trace=Trace((1, 2), (-1., -3.), (1., 1.)))",
+    )
+    house.shelf.filter("fine", "return content.allow()")
+    house.shelf.evaluator(
+        "seen", "return {'value': len(generation.verdicts) - sum(generation.trace.logprobs)}"
+    )
+    (done,) = house.run("x", policy=house.policy("{filter: fine}"))
+    assert [score.value for score in done.scores] == [6.0]
+
+
+@pytest.mark.parametrize(
+    ("body", "complaint"),
+    [
+        ("raise RuntimeError('broken')", "RuntimeError: broken"),
+        ("raise SystemExit(1)", "SystemExit: 1"),
+        ("return {'value': float('nan')}", "value is nan"),
+        ("return {'value': float('inf')}", "value is inf"),
+        ("return {'value': '1'}", "value is str, not a number"),
+        ("return {'value': None}", "value is NoneType, not a number"),
+        ("return {'value': True}", "value is bool, not a number"),
+        ("return {'value': 10**400}", "OverflowError"),
+        ("return {'values': 1}", "'values' is not among its measures"),
+        ("return None", "TypeError"),
+        ("return 5", "TypeError"),
+    ],
+)
+def test_an_evaluator_that_fails_fails_only_its_own_scores(
+    house: House, body: str, complaint: str
+) -> None:
+    house.shelf.evaluator("broken", body, measures="Measure('value', 'u', False), Measure('more')")
+    house.shelf.evaluator("fine", "return {'value': 1}")
+    done = scored(house)
+    value, more, fine = done.scores
+    assert (value.name, value.value, value.unit) == ("value", None, "u")
+    assert (more.name, more.value) == ("more", None)
+    assert value.failure == more.failure
+    assert str(value.failure).startswith("evaluator broken failed: ")
+    assert complaint in str(value.failure)
+    assert (fine.value, fine.failure) == (1.0, None)
+
+
+def test_a_measure_that_does_not_apply_is_left_out(house: House) -> None:
+    house.shelf.evaluator("none", "return {}")
+    assert scored(house).scores == ()
+
+
+def test_evaluators_that_are_no_defaults_run_when_they_are_named(house: House) -> None:
+    house.shelf.generator("echo", ECHO)
+    house.shelf.evaluator("usual", "return {'value': 1}")
+    house.shelf.evaluator("extra", "return {'value': 2}", attributes="default = False")
+    (done,) = house.run("x")
+    assert [score.evaluator for score in done.scores] == ["usual"]
+    house.close()
+    (house.home / "config.toml").write_text('policy = "none"\nevaluators = " extra , usual "\n')
+    (done,) = house.run("x")
+    assert [score.evaluator for score in done.scores] == ["extra", "usual"]
+    house.close()
+    (house.home / "config.toml").write_text('policy = "none"\nevaluators = ""\n')
+    (done,) = house.run("x")
+    assert done.scores == ()
+
+
+def test_an_evaluator_that_is_named_and_cannot_be_had_is_an_error(house: House) -> None:
+    house.shelf.generator("echo", ECHO)
+    house.shelf.evaluator("usual", "return {}")
+    (house.home / "config.toml").write_text('policy = "none"\nevaluators = "gone"\n')
+    with pytest.raises(muniment.UsageError, match="no evaluator named 'gone'; there are: usual"):
+        house.session.generate("x")
+
+
+@pytest.mark.parametrize(
+    ("heavy", "complaint"),
+    [
+        ("import no_such_module_here", "ModuleNotFoundError"),
+        (
+            (
+                "import muniment\n"
+                "class Heavy(muniment.Evaluator):\n"
+                "    name, default, measures = 'lazy', True, ()\n"
+                "    def __init__(self): raise OSError('no table')\n"
+                "    def evaluate(self, generation): return {}\n"
+            ),
+            "cannot be made: OSError: no table",
+        ),
+    ],
+)
+def test_a_default_evaluator_that_cannot_be_had_is_left_out_and_reported(
+    house: House, heavy: str, complaint: str
+) -> None:
+    house.shelf.add(
+        """
+        import muniment
+        @muniment.hookimpl
+        def muniment_evaluators(register):
+            register("{package}.heavy:Heavy", name="lazy")
+        """,
+        files={"heavy.py": heavy},
+    )
+    house.shelf.evaluator("fine", "return {'value': 1}")
+    assert [score.evaluator for score in scored(house).scores] == ["fine"]
+    (broken,) = house.session.plugins.broken
+    assert complaint in broken.message
+    assert "Error" in broken.traceback
+
+
+def test_an_evaluator_is_asked_only_about_the_media_types_it_declares(house: House) -> None:
+    house.shelf.generator(
+        "brush",
+        "for request in requests: yield request.reply(Output('image/png', b'x'))",
+        media_type="image/png",
+    )
+    house.shelf.evaluator("words", "return {'value': 1}")
+    house.shelf.evaluator(
+        "pixels",
+        "return {'value': 2}",
+        attributes="default = True; media_types = ('image/png', 'image/jpeg')",
+    )
+    (done,) = house.run("x", generator="image")
+    assert [score.evaluator for score in done.scores] == ["pixels"]
+
+
+def test_blocked_and_failed_generations_are_not_measured(house: House) -> None:
+    house.shelf.generator("choosy", "for request in requests: yield request.fail('no')")
+    house.shelf.evaluator("size", "return {'value': 1}")
+    (done,) = house.run("x")
+    assert (done.status, done.scores) == ("failed", ())

@@ -1,0 +1,195 @@
+"""Filters fail closed: whatever goes wrong with one, nothing passes unjudged."""
+
+from __future__ import annotations
+
+import pytest
+
+from muniment.types import Content, Generation
+from support.house import House
+
+ECHO = "for request in requests: yield request.reply(Text(request.prompt))"
+
+
+def blocked_by(house: House, rule: str = "{filter: odd}") -> Generation:
+    """Generate once under a policy of one rule; see that the filter's failure blocked."""
+    house.shelf.generator("echo", ECHO)
+    (done,) = house.run("four", policy=house.policy(rule))
+    assert done.status == "blocked"
+    assert done.outputs == ()
+    verdict = done.verdicts[-1]
+    assert (verdict.decision, verdict.action) == ("block", "block")
+    assert verdict.failure
+    assert "\n" not in verdict.failure
+    assert house.recorded()[0].verdicts == done.verdicts
+    return done
+
+
+@pytest.mark.parametrize("mode", ["enforce", "observe"])
+def test_a_filter_that_is_not_installed_blocks(house: House, mode: str) -> None:
+    done = blocked_by(house, f"{{filter: gone, mode: {mode}}}")
+    assert done.verdicts[0].failure == "filter gone cannot be used: no filter named 'gone'"
+    assert done.verdicts[0].filter == "gone"
+
+
+def test_a_filter_whose_plugin_is_broken_blocks_and_says_why(house: House) -> None:
+    house.shelf.add("raise RuntimeError('no luck')", distribution="unlucky")
+    assert "plugin unlucky cannot be loaded: RuntimeError: no luck" in str(
+        blocked_by(house).verdicts[0].failure
+    )
+
+
+def test_a_filter_of_two_distributions_blocks(house: House) -> None:
+    for name in ("dist-a", "dist-b"):
+        house.shelf.filter("odd", "return content.allow()", distribution=name)
+    assert "dist-a or dist-b" in str(blocked_by(house).verdicts[0].failure)
+
+
+@pytest.mark.parametrize(
+    ("rule", "complaint"),
+    [
+        (
+            "{filter: odd, parameters: {than: 0}}",
+            "than must be a whole number of at least 1, not 0",
+        ),
+        ("{filter: odd, parameters: {then: 1}}", "no parameter is named 'then'; there are: than"),
+        ("{filter: odd, parameters: {self: 1}}", "no parameter is named 'self'"),
+        ("{filter: odd, parameters: {than: 2024-01-01}}", "than must be a whole number"),
+    ],
+)
+def test_wrong_parameters_in_a_policy_block(house: House, rule: str, complaint: str) -> None:
+    house.shelf.filter("odd", "return content.allow()", parameters="than: int = param(3, ge=1)")
+    assert complaint in str(blocked_by(house, rule).verdicts[0].failure)
+
+
+def test_a_filter_that_cannot_be_made_blocks(house: House) -> None:
+    house.shelf.filter(
+        "odd",
+        "return content.allow()",
+        attributes="def __init__(self, parameters): raise OSError('no list of words')",
+        distribution="odd-dist",
+    )
+    assert "'odd' of odd-dist cannot be made: OSError: no list of words" in str(
+        blocked_by(house).verdicts[0].failure
+    )
+
+
+def test_a_filter_registered_by_name_that_cannot_be_imported_blocks(house: House) -> None:
+    house.shelf.add(
+        """
+        import muniment
+        @muniment.hookimpl
+        def muniment_filters(register):
+            register("{package}.heavy:Heavy", name="odd")
+        """,
+        files={"heavy.py": "import no_such_module_here"},
+    )
+    assert "ModuleNotFoundError" in str(blocked_by(house).verdicts[0].failure)
+
+
+@pytest.mark.parametrize(
+    ("body", "complaint"),
+    [
+        ("raise RuntimeError('first\\nsecond')", "RuntimeError: first"),
+        ("raise SystemExit(0)", "SystemExit: 0"),
+        ("raise RuntimeError('\\ud800')", "RuntimeError: \\ud800"),
+        ("return None", "check() returned NoneType, not a Verdict"),
+        ("return True", "check() returned bool, not a Verdict"),
+        ("return 'allow'", "check() returned str, not a Verdict"),
+        ("return content", "check() returned Content, not a Verdict"),
+        ("return Verdict('permit')", "'permit' is none of allow, flag, block"),
+        ("return Verdict(None)", "None is none of allow, flag, block"),
+        ("return content.allow(odd=float('nan'))", "the score nan of odd is not between 0 and 1"),
+        ("return content.allow(odd=float('inf'))", "the score inf of odd"),
+        ("return content.allow(odd=1.5)", "the score 1.5 of odd"),
+        ("return content.allow(odd=-0.1)", "the score -0.1 of odd"),
+        ("return content.allow(odd='1')", "categories must be scores by name"),
+        ("return Verdict('allow', {5: 0.5})", "categories must be scores by name"),
+        ("return Verdict('allow', {'\\ud800': 0.5})", "categories must be scores by name"),
+        ("return Verdict('allow', None)", "AttributeError"),
+        ("return Verdict('allow', [('odd', 1)])", "AttributeError"),
+        ("return Verdict('allow', {}, None)", "TypeError"),
+        ("return Verdict('allow', {}, ('odd',))", "reasons must be muniment.Reason"),
+        ("return content.flag(5)", "AttributeError"),
+        ("return content.allow(Reason('odd'))", "TypeError"),
+        (
+            "return Verdict('flag', {}, (Reason(5),))",
+            "category and message of a reason must be text",
+        ),
+        ("return content.flag(Reason('a', None))", "category and message of a reason must be text"),
+        ("return content.flag(Reason('a', '\\ud800'))", "of a reason must be text"),
+        ("return content.flag(Reason('a', 'b', 0, 5))", "the span 0-5 lies outside the content"),
+        ("return content.flag(Reason('a', 'b', 3, 2))", "the span 3-2 lies outside the content"),
+        ("return content.flag(Reason('a', 'b', -1, 2))", "the span -1-2 lies outside the content"),
+        ("return content.flag(Reason('a', 'b', 5))", "the span 5-None lies outside the content"),
+        ("return content.flag(Reason('a', 'b', None, -1))", "the span None--1 lies outside"),
+        ("return content.flag(Reason('a', 'b', 0.0, 1))", "the span 0.0-1 lies outside"),
+        ("return content.flag(Reason('a', 'b', '0', 1))", "lies outside"),
+    ],
+)
+def test_a_filter_that_raises_or_answers_nonsense_blocks(
+    house: House, body: str, complaint: str
+) -> None:
+    house.shelf.filter("odd", body)
+    verdict = blocked_by(house).verdicts[0]
+    assert str(verdict.failure).startswith("filter odd failed: ")
+    assert complaint in str(verdict.failure)
+    assert (verdict.categories, verdict.reasons) == ({}, ())
+
+
+def test_a_filter_that_fails_blocks_in_observe_mode_and_whatever_the_thresholds(
+    house: House,
+) -> None:
+    house.shelf.filter("odd", "raise RuntimeError")
+    blocked_by(house, "{filter: odd, mode: observe, thresholds: {odd: {flag: 1}}}")
+
+
+def test_a_filter_that_fails_on_the_output_keeps_the_output_from_the_caller(house: House) -> None:
+    house.shelf.filter("odd", "raise RuntimeError")
+    done = blocked_by(house, "{filter: odd, stages: [output]}")
+    assert [verdict.stage for verdict in done.verdicts] == ["output"]
+    assert house.recorded()[0].text == "four"
+
+
+def test_a_filter_that_fails_keeps_the_others_from_nothing(house: House) -> None:
+    house.shelf.generator("echo", ECHO)
+    house.shelf.filter("odd", "raise RuntimeError")
+    house.shelf.filter("fine", "return content.allow(sound=0.25)")
+    (done,) = house.run("x", policy=house.policy("{filter: odd}", "{filter: fine}"))
+    assert [(v.filter, v.action) for v in done.verdicts] == [("odd", "block"), ("fine", "allow")]
+    assert done.verdicts[1].categories == {"sound": 0.25}
+
+
+def test_a_filter_cannot_pass_off_a_failure_or_another_name_as_its_own(house: House) -> None:
+    house.shelf.generator("echo", ECHO)
+    house.shelf.filter(
+        "sly",
+        "return Verdict('allow', filter='other', version='9', stage='system', action='block',"
+        " policy_version='x', failure='none')",
+        attributes="version = '3.1'",
+    )
+    (done,) = house.run("x", policy=house.policy("{filter: sly, stages: [prompt]}"))
+    (verdict,) = done.verdicts
+    assert (verdict.filter, verdict.version, verdict.stage) == ("sly", "3.1", "prompt")
+    assert (verdict.action, verdict.policy_version, verdict.failure) == ("allow", "house@1", None)
+
+
+def test_what_a_filter_prints_stays_off_standard_output(
+    house: House, capfd: pytest.CaptureFixture[str]
+) -> None:
+    house.shelf.generator("echo", "print('generating')\n" + ECHO)
+    house.shelf.filter("talks", "print('checking')\nreturn content.allow()")
+    house.shelf.evaluator("loud", "print('measuring')\nreturn {}")
+    house.run("x", policy=house.policy("{filter: talks}"))
+    said = capfd.readouterr()
+    assert said.out == ""
+    assert {"checking", "generating", "measuring"} <= set(said.err.split())
+
+
+def test_spans_are_offsets_in_characters(house: House) -> None:
+    content = Content("prompt", "text/plain", "最近的卫星".encode())
+    assert len(content.text) == 5
+    house.shelf.generator("echo", ECHO)
+    house.shelf.filter("all", "return content.flag(Reason('all', '', 0, len(content.text)))")
+    (done,) = house.run("最近的卫星", policy=house.policy("{filter: all}"))
+    assert done.status == "completed"
+    assert done.verdicts[0].reasons[0].end == 5
