@@ -54,17 +54,19 @@ def narrow(held: Any) -> Any:
 def _plain(value: Any) -> Any:
     """Return `value` with whole floats as integers, as RFC 8785 writes them."""
     kind = type(value)
+    if kind is dict:
+        try:
+            if not all(map(str.isascii, value)):
+                raise _NotPlainError
+        except TypeError:
+            raise ValueError("keys are strings") from None
+        return {k: v if type(v) is str else _plain(v) for k, v in value.items()}
     if kind is str or value is None or kind is bool:
         return value
     if kind is int:
         if -SAFE <= value <= SAFE:
             return value
         raise ValueError(f"{value} is beyond 2^53: an entry holds it as a string")
-    if kind is dict:
-        for key in value:
-            if type(key) is not str or not key.isascii():
-                raise _NotPlainError
-        return {key: _plain(item) for key, item in value.items()}
     if kind is list or kind is tuple:
         return [_plain(item) for item in value]
     if kind is float:

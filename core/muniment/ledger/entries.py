@@ -90,8 +90,11 @@ def outcome(
     outputs: Sequence[Ref],
     trace: Ref | None,
     detail: Ref | None,
+    environment: str | None,
 ) -> Body:
-    """How a generation ended. `declared` has, by filter, the categories that may be named."""
+    """How a generation ended. `declared` has, by filter, the categories that may be named;
+    `environment` is an id, the rest references.
+    """
     if generation.finished_at is None:
         raise ValueError(f"generation {generation.id} has an outcome but no time of it")
     return _entry(
@@ -140,7 +143,7 @@ def outcome(
         usage=dataclasses.asdict(generation.usage) if generation.usage else None,
         trace=trace,
         detail=detail,
-        environment=environment_id(generation.environment) if generation.environment else None,
+        environment=environment,
         failure=generation.failure.code if generation.failure else None,
         plugins=_plugins(generation.plugins),
     )

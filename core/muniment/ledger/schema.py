@@ -55,7 +55,8 @@ def known(kind: str, version: int) -> bool:
 
 
 def _matches(pattern: re.Pattern[str]) -> Check:
-    return lambda value: isinstance(value, str) and pattern.fullmatch(value) is not None
+    fullmatch = pattern.fullmatch
+    return lambda value: isinstance(value, str) and fullmatch(value) is not None
 
 
 def _one_of(*values: Any) -> Check:
@@ -67,21 +68,25 @@ def _optional(fits: Check) -> Check:
 
 
 def _list_of(fits: Check) -> Check:
-    return lambda value: isinstance(value, list) and all(fits(item) for item in value)
+    return lambda value: isinstance(value, list) and all(map(fits, value))
 
 
 def _map_of(key: Check, fits: Check) -> Check:
     return lambda value: (
-        isinstance(value, dict) and all(key(k) and fits(v) for k, v in value.items())
+        isinstance(value, dict) and all(map(key, value)) and all(map(fits, value.values()))
     )
 
 
 def _record(**fields: Check) -> Check:
-    return lambda value: (
-        isinstance(value, dict)
-        and value.keys() == fields.keys()
-        and all(fits(value[name]) for name, fits in fields.items())
-    )
+    def check(value: Any) -> bool:
+        if not isinstance(value, dict) or value.keys() != fields.keys():
+            return False
+        for name, fits in fields.items():  # noqa: SIM110  twice as fast as a generator
+            if not fits(value[name]):
+                return False
+        return True
+
+    return check
 
 
 def _name(value: Any) -> bool:

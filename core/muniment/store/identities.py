@@ -64,9 +64,20 @@ def policies(database: Database, wanted: Iterable[tuple[str, str]]) -> dict[tupl
     return _ensure(database, policy, set(wanted), find, make, row)
 
 
-def environments(database: Database, wanted: Iterable[Facts]) -> None:
-    """Make those environments that are new; their ids are digests of their facts."""
-    facts = {entries.environment_id(item): item for item in wanted}
+def environments(database: Database, wanted: Iterable[Facts]) -> list[str | None]:
+    """Return the id of each environment, the digest of its facts, making those that are new.
+
+    Where there are no facts there is no environment.
+    """
+    ids: list[str | None] = []
+    facts: dict[str, Facts] = {}
+    digests: dict[tuple[tuple[str, str | int], ...], str] = {}
+    for item in wanted:
+        key = tuple(item.items())
+        if key and key not in digests:
+            digests[key] = entries.environment_id(item)
+            facts[digests[key]] = item
+        ids.append(digests.get(key))
 
     def find(connection: Connection, key: str) -> str | None:
         found: str | None = connection.scalar(
@@ -81,6 +92,7 @@ def environments(database: Database, wanted: Iterable[Facts]) -> None:
         return projections.environment_row(seq, made.body)
 
     _ensure(database, environment, set(facts), find, make, row)
+    return ids
 
 
 def _ensure(

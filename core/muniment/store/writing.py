@@ -70,8 +70,11 @@ def record_outcomes(
     database: Database, generations: Sequence[Generation], declared: Declared
 ) -> None:
     """Record how generations ended; each must have been started and have no outcome yet."""
-    identities.environments(database, (g.environment for g in generations if g.environment))
-    prepared = [_outcome(g, declared) for g in generations]
+    environments = identities.environments(database, (g.environment for g in generations))
+    prepared = [
+        _outcome(g, declared, environment)
+        for g, environment in zip(generations, environments, strict=True)
+    ]
     with database.writing() as connection:
         started = _started_numbers(connection, [g.id for g in generations])
         given: set[str] = set()
@@ -94,7 +97,7 @@ def record_interruptions(database: Database) -> int:
     if not found and not dead:
         return 0
     now = datetime.now(UTC)
-    prepared = {id: _outcome(_interrupted(id, now), {}) for _, id in found}
+    prepared = {id: _outcome(_interrupted(id, now), {}, None) for _, id in found}
     with database.writing() as connection:
         # Another writer may have recorded some of them by now.
         still = [id for _, id in leases.interrupted(connection) if id in prepared]
@@ -128,7 +131,7 @@ def _started(g: Generation, actor: str, policy: str | None) -> Prepared:
     return prepare(body, [prompt, *([request] if request else [])])
 
 
-def _outcome(g: Generation, declared: Declared) -> Prepared:
+def _outcome(g: Generation, declared: Declared, environment: str | None) -> Prepared:
     if g.status == "started":
         raise ValueError(f"generation {g.id} has no outcome")
     outputs = [
@@ -146,6 +149,7 @@ def _outcome(g: Generation, declared: Declared) -> Prepared:
         outputs=[held.ref for held in outputs],
         trace=trace.ref if trace else None,
         detail=detail.ref if detail else None,
+        environment=environment,
     )
     return prepare(body, [*outputs, *(held for held in (trace, detail) if held)])
 
