@@ -1,0 +1,145 @@
+"""Interruptions: what was answered stays, the rest says that it was interrupted."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from muniment import Draft, Generation, Piece
+from support.house import House
+
+STOPS_AT_B = """
+    for request in requests:
+        if request.prompt == "b":
+            raise KeyboardInterrupt
+        yield request.reply(Text(request.prompt))
+"""
+
+
+def statuses(house: House) -> list[tuple[str, str]]:
+    house.check()
+    return [(item.prompt, item.status) for item in house.recorded()]
+
+
+def test_ctrl_c_while_generating_keeps_what_was_answered(house: House) -> None:
+    house.shelf.generator("slow", STOPS_AT_B)
+    house.shelf.evaluator("size", "return {'value': len(generation.text)}")
+    returned: list[object] = []
+    with pytest.raises(KeyboardInterrupt):
+        returned.extend(house.session.run([Draft("a"), Draft("b"), Draft("c")]))
+    assert returned == []
+    assert statuses(house) == [("a", "completed"), ("b", "interrupted"), ("c", "interrupted")]
+    first, second, _ = house.recorded()
+    assert first.text == "a"
+    assert [score.value for score in first.scores] == [1.0]
+    assert second.finished_at is not None
+
+
+def test_batches_before_an_interruption_are_returned_and_those_after_never_start(
+    house: House,
+) -> None:
+    house.shelf.generator("slow", STOPS_AT_B)
+    returned: list[object] = []
+    with pytest.raises(KeyboardInterrupt):
+        returned.extend(house.session.run([Draft("a"), Draft("b"), Draft("c")], batch_size=1))
+    assert [item.text for item in returned if isinstance(item, Generation)] == ["a"]
+    assert statuses(house) == [("a", "completed"), ("b", "interrupted")]
+
+
+@pytest.mark.parametrize("where", ["filter", "evaluator", "load"])
+def test_ctrl_c_anywhere_on_the_path_is_an_interruption(
+    house: House, tmp_path: Path, where: str
+) -> None:
+    (tmp_path / "w.bin").write_bytes(b"1")
+    stop = "raise KeyboardInterrupt"
+    house.shelf.generator(
+        "heavy",
+        "for request in requests: yield request.reply(Text('x'))",
+        attributes=f"""
+        uses_model = True
+        def load(self, model):
+            {stop if where == "load" else "pass"}
+        """,
+    )
+    house.shelf.filter("f", stop if where == "filter" else "return content.allow()")
+    house.shelf.evaluator("e", stop if where == "evaluator" else "return {}")
+    drafts = [Draft("a", model=str(tmp_path / "w.bin"))]
+    with pytest.raises(KeyboardInterrupt):
+        list(house.session.run(drafts, policy=house.policy("{filter: f, stages: [output]}")))
+    expected = "interrupted"
+    assert statuses(house) == [("a", expected)]
+
+
+def test_what_was_blocked_before_the_interruption_stays_blocked(house: House) -> None:
+    house.shelf.generator("slow", STOPS_AT_B)
+    house.shelf.filter(
+        "no", "return content.block('no') if content.text == 'x' else content.allow()"
+    )
+    with pytest.raises(KeyboardInterrupt):
+        list(house.session.run([Draft("x"), Draft("b")], policy=house.policy("{filter: never}")))
+    assert statuses(house) == [("x", "blocked"), ("b", "interrupted")]
+    assert [v.action for v in house.recorded()[1].verdicts] == ["allow"]
+
+
+def test_a_consumer_that_stops_while_pieces_come_interrupts(house: House) -> None:
+    house.shelf.generator(
+        "words",
+        """
+        for request in requests:
+            yield request.reply(Text("whole")) if request.prompt == "a" else request.piece("part")
+        """,
+    )
+    items = house.session.run([Draft("a"), Draft("b")], stream=True)
+    with contextlib.closing(items):  # type: ignore[type-var]
+        assert isinstance(next(items), Piece)
+    assert statuses(house) == [("a", "completed"), ("b", "interrupted")]
+
+
+def test_a_consumer_that_stops_after_the_first_generation_loses_none(house: House) -> None:
+    house.shelf.generator("echo", "for r in requests: yield r.reply(Text(r.prompt))")
+    items = house.session.run([Draft("a"), Draft("b"), Draft("c")], batch_size=2)
+    with contextlib.closing(items):  # type: ignore[type-var]
+        next(items)
+    assert statuses(house) == [("a", "completed"), ("b", "completed")]
+
+
+def test_a_killed_process_leaves_its_generations_interrupted_and_the_store_whole(
+    house: House,
+) -> None:
+    house.shelf.generator(
+        "hangs",
+        """
+        import time
+        for request in requests:
+            if request.prompt == "b":
+                print("now", flush=True)
+                time.sleep(60)
+            yield request.reply(Text(request.prompt))
+        """,
+    )
+    program = (
+        "import sys\n"
+        "from muniment import Draft, Session\n"
+        "session = Session(sys.argv[1])\n"
+        "drafts = [Draft(p, generator='hangs') for p in 'abc']\n"
+        "for item in session.run(drafts, batch_size=2): print('done', item.text, flush=True)\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(house.shelf.folder)}
+    with subprocess.Popen(
+        [sys.executable, "-c", program, str(house.home)],
+        stderr=subprocess.PIPE,
+        env=environment,
+    ) as process:
+        assert process.stderr is not None
+        assert process.stderr.readline() == b"now\n"
+        assert statuses(house) == [("a", "started"), ("b", "started")]
+        process.send_signal(signal.SIGKILL)
+    assert statuses(house) == [("a", "interrupted"), ("b", "interrupted")]
+    house.session.generate("d", generator="hangs")
+    assert statuses(house)[-1] == ("d", "completed")

@@ -1,0 +1,104 @@
+"""Pieces: shown at once only where no filter has a say on the output."""
+
+from __future__ import annotations
+
+import pytest
+
+from muniment import Draft, Generation, Piece
+from support.house import House
+
+WORDS = """
+    for request in requests:
+        if request.stream:
+            for word in request.prompt.split():
+                yield request.piece(word + " ")
+        yield request.reply(Text(request.prompt))
+"""
+
+
+def streamed(house: House, *prompts: str, **options: object) -> tuple[list[str], list[Generation]]:
+    """Return the pieces and the generations, after checking that pieces came first."""
+    drafts = [Draft(prompt) for prompt in prompts]
+    items = list(house.session.run(drafts, **{"stream": True, **options}))  # type: ignore[arg-type]
+    pieces = [item for item in items if isinstance(item, Piece)]
+    done = [item for item in items if isinstance(item, Generation)]
+    assert items == [*pieces, *done]
+    house.check()
+    return [piece.text for piece in pieces], done
+
+
+def test_pieces_come_before_the_generation_where_no_policy_filters(house: House) -> None:
+    house.shelf.generator("words", WORDS)
+    pieces, done = streamed(house, "最近 我国")
+    assert pieces == ["最近 ", "我国 "]
+    assert [item.text for item in done] == ["最近 我国"]
+
+
+def test_pieces_are_told_apart_by_their_request(house: House) -> None:
+    house.shelf.generator("words", WORDS)
+    items = list(house.session.run([Draft("a b"), Draft("c")], stream=True))
+    first, second = items[-2:]
+    assert isinstance(first, Generation)
+    assert isinstance(second, Generation)
+    assert items[:3] == [Piece(first.id, "a "), Piece(first.id, "b "), Piece(second.id, "c ")]
+
+
+def test_nobody_gets_pieces_who_did_not_ask(house: House) -> None:
+    house.shelf.generator("words", WORDS.replace("if request.stream", "if True"))
+    pieces, done = streamed(house, "a b", stream=False)
+    assert pieces == []
+    assert done[0].text == "a b"
+
+
+@pytest.mark.parametrize("mode", ["enforce", "observe"])
+def test_pieces_are_held_back_where_a_filter_judges_outputs(house: House, mode: str) -> None:
+    house.shelf.generator("words", WORDS.replace("if request.stream", "if True"))
+    house.shelf.filter("fine", "return content.allow()")
+    policy = house.policy(f"{{filter: fine, mode: {mode}}}")
+    pieces, done = streamed(house, "a b", policy=policy)
+    assert pieces == []
+    assert done[0].text == "a b"
+
+
+def test_pieces_are_held_back_where_a_filter_of_outputs_is_missing(house: House) -> None:
+    house.shelf.generator("words", WORDS.replace("if request.stream", "if True"))
+    policy = house.policy("{filter: gone, stages: [output]}")
+    pieces, done = streamed(house, "a b", policy=policy)
+    assert pieces == []
+    assert (done[0].status, done[0].outputs) == ("blocked", ())
+
+
+def test_pieces_come_where_filters_judge_prompts_only(house: House) -> None:
+    house.shelf.generator("words", WORDS)
+    house.shelf.filter("fine", "return content.allow()")
+    policy = house.policy("{filter: fine, stages: [prompt]}")
+    assert streamed(house, "a b", policy=policy)[0] == ["a ", "b "]
+
+
+def test_pieces_come_where_filters_do_not_know_the_media_type(house: House) -> None:
+    house.shelf.generator(
+        "words",
+        WORDS.replace("Text(request.prompt)", "Output('text/markdown', request.prompt.encode())"),
+        media_type="text/markdown",
+    )
+    house.shelf.filter("plain", "return content.allow()")
+    pieces, done = streamed(house, "a b", policy=house.policy("{filter: plain}"))
+    assert pieces == ["a ", "b "]
+    assert done[0].status == "completed"
+
+
+def test_a_blocked_prompt_streams_nothing(house: House) -> None:
+    house.shelf.generator("words", WORDS)
+    house.shelf.filter("never", "return content.block('no')")
+    policy = house.policy("{filter: never, stages: [prompt]}")
+    pieces, done = streamed(house, "a b", policy=policy)
+    assert pieces == []
+    assert done[0].status == "blocked"
+
+
+@pytest.mark.parametrize("text", ["5", "None", "'\\ud800'"])
+def test_a_piece_that_is_no_text_fails_its_request(house: House, text: str) -> None:
+    house.shelf.generator("odd", f"for request in requests: yield request.piece({text})")
+    pieces, done = streamed(house, "a")
+    assert pieces == []
+    assert done[0].status == "failed"
