@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -33,3 +34,30 @@ def shelf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shelf]:
     shelf = Shelf(folder)
     yield shelf
     shelf.forget()
+
+
+@pytest.fixture(scope="session")
+def gemma_home(request: pytest.FixtureRequest) -> Path:
+    """Give a home folder to which the default model was added; look, copy, but do not change.
+
+    Adding takes most of a minute, so the home is kept in pytest's cache until the code that makes
+    it changes.
+    """
+    import muniment_text
+    from muniment_text.generator import TextGenerator
+
+    from muniment.digests import FileHashes, digest
+    from muniment.models import Models
+
+    code = digest(
+        Path(muniment_text.__file__).parent,
+        FileHashes(),
+        keep=lambda name: name.endswith(".py"),
+    )
+    cache = Path(request.config.cache.mkdir("muniment-homes"))
+    home = cache / code.rpartition(":")[2][:16]
+    if not Models(home).added():
+        for old in cache.iterdir():
+            shutil.rmtree(old)
+        Models(home).add("gemma-3-270m", "text", TextGenerator())
+    return home

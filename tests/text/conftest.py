@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -113,19 +112,9 @@ def llama(tiny: Callable[[str], Path]) -> Any:
 
 
 @pytest.fixture(scope="session")
-def gemma_folder(request: pytest.FixtureRequest) -> Path:
-    """Give the prepared default model, converted once into a cache that outlives the session.
-
-    The cache is the folder named by MUNIMENT_TEST_MODELS, else pytest's own.
-    """
-    from muniment_text.preparing import DEFAULT_NAME, DEFAULT_SOURCE, prepare
-
-    named = os.environ.get("MUNIMENT_TEST_MODELS")
-    root = Path(named) if named else Path(request.config.cache.mkdir("muniment-models"))
-    folder = root / DEFAULT_NAME
-    if not folder.exists():
-        prepare(DEFAULT_SOURCE, folder)
-    return folder
+def gemma_folder(gemma_home: Path) -> Path:
+    """Give the prepared default model."""
+    return gemma_home / "models" / "gemma-3-270m"
 
 
 @pytest.fixture(scope="session")
