@@ -20,7 +20,7 @@ values = st.recursive(
 )
 
 
-@settings(max_examples=1000)
+@settings(max_examples=300)
 @given(values)
 @example(1e15)
 @example(1e16)

@@ -38,7 +38,8 @@ class EntryError(ValueError):
 def check(body: Body) -> None:
     """Raise EntryError unless `body` is an entry of a known kind and version, field by field."""
     kind, version = body.get("kind"), body.get("version")
-    fields = _KINDS.get((kind, version)) if isinstance(kind, str) else None
+    named = isinstance(kind, str) and type(version) is int
+    fields = _KINDS.get((str(kind), version)) if named else None
     if fields is None:
         raise EntryError(str(kind), "kind and version", (kind, version))
     if body.keys() != fields.keys():
@@ -157,7 +158,7 @@ _score = _record(
 )
 
 _KINDS: Mapping[tuple[str, Any], Mapping[str, Check]] = {
-    (kind, 1): {"kind": lambda value: True, "version": lambda value: type(value) is int, **fields}
+    (kind, 1): {"kind": lambda value: True, "version": _integer, **fields}
     for kind, fields in {
         "genesis": {"log": _matches(_HEX128)},
         "actor": {"actor": _ulid, "name": _ref},
