@@ -1,0 +1,308 @@
+"""Batch files: a bad line spoils nothing but itself, and a batch that was cut short goes on."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import muniment
+from muniment import Draft, Generation, batch
+from support.house import House
+
+
+def read(*lines: bytes | str, defaults: Draft | None = None) -> list[Draft]:
+    return list(
+        batch.read([line.encode() if isinstance(line, str) else line for line in lines], defaults)
+    )
+
+
+# ---- reading ------------------------------------------------------------------------------------
+
+
+def test_a_line_says_all_that_a_request_can_say() -> None:
+    line = {
+        "prompt": "最近我国",
+        "system": "",
+        "generator": "echo",
+        "model": "tiny",
+        "seed": "18446744073709551615",
+        "parameters": {"times": 3},
+        "tags": ["a", "乙"],
+    }
+    assert read(json.dumps(line, ensure_ascii=False)) == [
+        Draft(
+            "最近我国",
+            generator="echo",
+            model="tiny",
+            system="",
+            seed="18446744073709551615",
+            parameters={"times": 3},
+            tags=("a", "乙"),
+            line=1,
+        )
+    ]
+
+
+def test_lines_are_counted_with_the_blank_ones_from_one() -> None:
+    drafts = read(
+        b'\xef\xbb\xbf{"prompt": "bom"}\r\n',
+        b"\n",
+        b'  {"prompt": "spaces"}  \n',
+        b"\t\r\n",
+        '{"prompt": "中文"}'.encode(),
+    )
+    assert [(draft.line, draft.prompt, draft.invalid) for draft in drafts] == [
+        (1, "bom", None),
+        (3, "spaces", None),
+        (5, "中文", None),
+    ]
+
+
+def test_an_empty_file_has_no_lines() -> None:
+    assert read() == read(b"") == read(b"\xef\xbb\xbf\n") == []
+
+
+def test_what_a_line_leaves_away_comes_from_the_defaults() -> None:
+    defaults = Draft(
+        "", generator="g", model="m", parameters={"a": 1, "b": 2}, tags=("all",), system="not taken"
+    )
+    full, bare = read(
+        '{"prompt": "x", "generator": "h", "model": "n", "parameters": {"b": 3}, "tags": ["own"]}',
+        '{"prompt": "y", "generator": null, "model": null, "system": null, "seed": null}',
+        defaults=defaults,
+    )
+    assert (full.generator, full.model, full.tags) == ("h", "n", ("all", "own"))
+    assert full.parameters == {"a": 1, "b": 3}
+    assert (bare.generator, bare.model, bare.tags) == ("g", "m", ("all",))
+    assert (bare.system, bare.seed) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("line", "complaint"),
+    [
+        ("{", "not valid JSON (Expecting property name"),
+        ("nonsense", "not valid JSON (Expecting value"),
+        ('{"prompt": "a"} {"prompt": "b"}', "not valid JSON (Extra data"),
+        ("[" * 100_000, "not valid JSON ("),
+        ('{"prompt": "x", "seed": ' + "9" * 5000 + "}", "not valid JSON ("),
+        (b'{"prompt": "\xff"}', "not valid UTF-8 (at byte 13)"),
+        (b"\xff\xfe{\x00", "not valid UTF-8 (at byte 1)"),
+        ("[]", 'not a JSON object, e.g. {"prompt": "…"}'),
+        ('"prompt"', "not a JSON object"),
+        ("5", "not a JSON object"),
+        ("null", "not a JSON object"),
+        ("{}", "the field 'prompt' is missing or no text"),
+        ('{"prompt": null}', "the field 'prompt' is missing or no text"),
+        ('{"prompt": 5}', "the field 'prompt' is missing or no text"),
+        ('{"prompt": "x", "promt": "y"}', "unknown field 'promt'; known: prompt, system"),
+        ('{"prompt": "x", "\\ud800": 1}', "unknown field '\\\\ud800'"),
+        ('{"prompt": "x", "system": 5}', "the field 'system' must be text"),
+        ('{"prompt": "x", "generator": []}', "the field 'generator' must be text"),
+        ('{"prompt": "x", "model": {}}', "the field 'model' must be text"),
+        ('{"prompt": "x", "seed": 1.5}', "the field 'seed' must be a whole number"),
+        ('{"prompt": "x", "seed": [1]}', "the field 'seed' must be a whole number"),
+        ('{"prompt": "x", "parameters": null}', "the field 'parameters' must be an object"),
+        ('{"prompt": "x", "parameters": ["a"]}', "the field 'parameters' must be an object"),
+        ('{"prompt": "x", "tags": "a"}', "the field 'tags' must be a list of texts"),
+        ('{"prompt": "x", "tags": [1]}', "the field 'tags' must be a list of texts"),
+    ],
+    ids=lambda value: ascii(value)[:40],
+)
+def test_a_bad_line_says_its_number_and_what_is_wrong(line: str | bytes, complaint: str) -> None:
+    before, bad, after = read('{"prompt": "a"}', line, '{"prompt": "b"}')
+    assert (before.invalid, after.invalid) == (None, None)
+    assert bad.line == 2
+    assert str(bad.invalid).startswith(f"line 2: {complaint}")
+    str(bad.invalid).encode()
+    bad.prompt.encode()
+
+
+@given(st.lists(st.binary(max_size=40)))
+def test_no_bytes_make_reading_fail(lines: list[bytes]) -> None:
+    for draft in batch.read(lines):
+        assert draft.invalid is not None
+        draft.prompt.encode()
+
+
+# ---- running ------------------------------------------------------------------------------------
+
+ECHO = "for r in requests: yield r.reply(Text(f'{r.prompt} {r.seed}'))"
+
+
+def lines(*prompts: str) -> list[bytes]:
+    return [json.dumps({"prompt": prompt}).encode() + b"\n" for prompt in prompts]
+
+
+def test_results_come_in_the_files_order_and_bad_lines_are_failed_records(house: House) -> None:
+    house.shelf.generator("echo", ECHO, parameters="times: int = param(1, ge=1)")
+    done = list(
+        house.session.batch(
+            [
+                b'{"prompt": "a", "seed": 1}',
+                b"nonsense\0",
+                b'{"prompt": "b", "seed": -1}',
+                b'{"prompt": "c", "seed": true}',
+                b'{"prompt": "d", "parameters": {"times": 0}}',
+                b'{"prompt": "e", "parameters": {"self": 0}}',
+                b'{"prompt": "f", "generator": "\\ud800"}',
+                b'{"prompt": "g\\ud800", "tags": ["\\ud800"], "system": "\\u0000"}',
+                b'{"prompt": "\\u0000"}',
+                b'{"prompt": "h", "model": "m"}',
+                b'{"prompt": "i", "seed": "2"}',
+            ]
+        )
+    )
+    assert [item.line for item in done] == list(range(1, 12))
+    assert [item.status for item in done] == ["completed", *["failed"] * 9, "completed"]
+    assert [item.text for item in (done[0], done[-1])] == ["a 1", "i 2"]
+    complaints = [item.failure.message for item in done if item.failure is not None]
+    for complaint, expected in zip(
+        complaints,
+        [
+            "line 2: not valid JSON",
+            "seed -1 is not",
+            "seed True is not",
+            "times must be",
+            "no parameter is named 'self'",
+            "no generator named '\\ud800'",
+            "the prompt is not valid UTF-8",
+            "the prompt contains a NUL character",
+            "generator echo runs no model",
+        ],
+        strict=True,
+    ):
+        assert expected in complaint
+    assert {item.failure.code for item in done if item.failure is not None} == {"invalid"}
+    assert len({item.run_id for item in done}) == 1
+    assert sorted(house.recorded(), key=lambda item: item.line or 0) == done
+    house.check()
+
+
+def test_a_run_that_is_whole_asks_nothing_again(house: House) -> None:
+    house.shelf.generator("echo", ECHO)
+    file = [*lines("a", "b"), b"bad"]
+    first = list(house.session.batch(file))
+    assert list(house.session.batch(file, resume=first[0].run_id)) == []
+    assert len(house.recorded()) == 3
+
+
+def test_new_lines_at_the_end_are_asked_when_a_run_is_resumed(house: House) -> None:
+    house.shelf.generator("echo", ECHO)
+    first = list(house.session.batch(lines("a")))
+    more = list(house.session.batch(lines("a", "b"), resume=first[0].run_id[-6:]))
+    assert [(item.line, item.prompt) for item in more] == [(2, "b")]
+    assert more[0].run_id == first[0].run_id
+
+
+def interrupted(house: House, file: list[bytes], tmp_path: Path) -> list[Generation]:
+    """Run a batch that is interrupted at `c` the first time; return what was recorded."""
+    house.shelf.generator(
+        "flaky",
+        f"""
+        import pathlib
+        again = pathlib.Path({str(tmp_path / "again")!r})
+        for r in requests:
+            if r.prompt == "c" and not again.exists():
+                again.touch()
+                raise KeyboardInterrupt
+            if r.prompt == "fails":
+                yield r.fail("no")
+            yield r.reply(Text(f"{{r.prompt}} {{r.seed}}"))
+        """,
+    )
+    house.shelf.filter(
+        "some", "return content.block('x') if content.text == 'blocks' else content.allow()"
+    )
+    with pytest.raises(KeyboardInterrupt):
+        list(house.session.batch(file, policy=house.policy("{filter: some}"), batch_size=5))
+    return house.recorded()
+
+
+def test_resuming_asks_what_was_interrupted_with_its_seed_and_nothing_that_was_answered(
+    house: House, tmp_path: Path
+) -> None:
+    file = [*lines("a", "blocks", "fails"), b"bad", *lines("c", "d", "e", "f")]
+    before = interrupted(house, file, tmp_path)
+    assert {item.line: item.status for item in before} == {
+        1: "completed",
+        2: "blocked",
+        3: "failed",
+        4: "failed",
+        5: "interrupted",
+    }
+    seeds = {item.line: item.seed for item in before}
+    done = list(house.session.batch(file, resume="last"))
+    assert [(item.line, item.status) for item in done] == [
+        (5, "completed"),
+        (6, "completed"),
+        (7, "completed"),
+        (8, "completed"),
+    ]
+    assert done[0].text == f"c {seeds[5]}"
+    assert {item.run_id for item in (*before, *done)} == {before[0].run_id}
+    assert done[0].id not in {item.id for item in before}
+    assert list(house.session.batch(file, resume="last")) == []
+    house.check()
+
+
+def test_a_seed_in_the_file_wins_over_the_recorded_one_when_resuming(
+    house: House, tmp_path: Path
+) -> None:
+    interrupted(house, lines("c"), tmp_path)
+    (done,) = house.session.batch([b'{"prompt": "c", "seed": 5}'], resume="last")
+    assert done.text == "c 5"
+
+
+@pytest.mark.parametrize("changed", [b'{"prompt": "other"}', b"bad", b'{"prompt": "a "}'])
+def test_a_changed_file_is_refused(house: House, changed: bytes) -> None:
+    house.shelf.generator("echo", ECHO)
+    list(house.session.batch(lines("a", "b")))
+    with pytest.raises(muniment.UsageError, match=r"line 1 is not the line that run .* recorded"):
+        list(house.session.batch([changed, *lines("b", "c")], resume="last"))
+    assert len(house.recorded()) == 2
+
+
+def test_a_prompt_that_cannot_be_encoded_is_recognised_when_resuming(house: House) -> None:
+    house.shelf.generator("echo", ECHO)
+    file = [b'{"prompt": "\\ud800"}', b"\xff", b"\0"]
+    assert [item.status for item in house.session.batch(file)] == ["failed"] * 3
+    assert list(house.session.batch(file, resume="last")) == []
+
+
+def test_a_run_that_is_under_way_is_refused(house: House) -> None:
+    house.shelf.generator(
+        "asks",
+        """
+        from muniment import Session, UsageError
+        from muniment.plugins import Plugins
+        if requests[0].prompt == "outer":
+            with Session(HOME, plugins=Plugins([])) as session:
+                try:
+                    list(session.batch([b'{"prompt": "outer"}'], resume="last"))
+                except UsageError as error:
+                    answer = str(error)
+        yield requests[0].reply(Text(answer))
+        """.replace("HOME", repr(str(house.home))),
+    )
+    (done,) = house.session.batch(lines("outer"))
+    assert "is still under way; wait for it to end" in done.text
+    assert len(house.recorded()) == 1
+
+
+def test_an_unknown_run_cannot_be_resumed(house: House) -> None:
+    house.shelf.generator("echo", ECHO)
+    list(house.session.batch(lines("a")))
+    with pytest.raises(muniment.UsageError, match="no run named 'ZZZZZZ'"):
+        list(house.session.batch(lines("a"), resume="ZZZZZZ"))
+
+
+@pytest.mark.parametrize("options", [{"batch_size": 0}, {"batch_size": -1}])
+def test_a_batch_size_below_one_is_refused(house: House, options: dict[str, int]) -> None:
+    with pytest.raises(muniment.UsageError, match="must be at least 1"):
+        list(house.session.batch(lines("a"), **options))
+    with pytest.raises(muniment.UsageError, match="must be at least 1"):
+        list(house.session.run([Draft("a")], samples_each=0))
