@@ -47,11 +47,11 @@ def replay(
 ) -> Iterator[Replay]:
     """Replay generations, those of one generator and model together, and yield each result.
 
-    `environment` is what the core knows of where it runs. The order of results is that of the
-    groups.
+    A generation given twice is replayed once. `environment` is what the core knows of where it
+    runs. The order of results is that of the groups.
     """
     groups: dict[tuple[str, str], list[Resolved]] = {}
-    for generation in generations:
+    for generation in {generation.id: generation for generation in generations}.values():
         if reason := _not_replayable(generation):
             yield Replay(generation.id, "impossible", reason)
             continue

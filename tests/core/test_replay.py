@@ -1,0 +1,373 @@
+"""Replay: the same request again, and an honest word about how it compares."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from muniment import Generation
+from muniment.plugins import Plugins
+from muniment.replay import Replay
+from muniment.session import Session
+from support.house import House
+
+DICE = "for r in requests: yield r.reply(Text(f'{r.prompt} {r.random().random()}'))"
+
+
+def replayed(house: House, *generations: Generation) -> list[Replay]:
+    """Replay in a new session, as another command would, with what is on the shelf now.
+
+    A distribution that is on the shelf twice was upgraded: the later one counts.
+    """
+    house.close()
+    latest = {plugin.distribution: plugin for plugin in house.shelf.all}
+    before = len(list_of(house))
+    with Session(house.home, plugins=Plugins(latest.values())) as session:
+        found = list(session.replay(generations))
+    assert len(list_of(house)) == before, "a replay records nothing"
+    order = [item.id for item in generations]
+    return sorted(found, key=lambda item: order.index(item.id))
+
+
+def list_of(house: House) -> list[Generation]:
+    with Session(house.home, plugins=Plugins([])) as session:
+        return list(session.generations())
+
+
+def generate(house: House, *prompts: str, **options: object) -> list[Generation]:
+    return house.run(*prompts, **options)  # type: ignore[arg-type]
+
+
+def test_the_same_bytes_in_the_same_environment_are_exact(house: House) -> None:
+    house.shelf.generator("dice", DICE)
+    done = generate(house, "a", "最近", "c")
+    for item, result in zip(done, replayed(house, *done), strict=True):
+        assert result == Replay(item.id, "exact", f"{len(item.outputs[0].data)} bytes")
+        assert result.to_json() == {
+            "id": item.id,
+            "result": "exact",
+            "detail": f"{len(item.outputs[0].data)} bytes",
+            "differences": (),
+        }
+
+
+def test_parameters_system_prompts_and_seeds_are_given_again(house: House) -> None:
+    house.shelf.generator(
+        "all",
+        "for r in requests: yield r.reply(Text(f'{r.system} {r.seed} {list(r.parameters)}'))",
+        parameters="""
+        words: list[str] = param([])
+        heat: float = param(1)
+        limit: int | None = param(0)
+        """,
+    )
+    done = house.session.generate(
+        "x", system="s", parameters={"words": ["a"], "heat": 0.1, "limit": None}, seed=2**64 - 1
+    )
+    assert replayed(house, done)[0].result == "exact"
+
+
+def test_a_blocked_output_replays_from_what_the_store_kept(house: House) -> None:
+    house.shelf.generator("dice", DICE)
+    house.shelf.filter("never", "return content.block('x')")
+    (done,) = generate(house, "a", policy=house.policy("{filter: never, stages: [output]}"))
+    assert done.status == "blocked"
+    assert replayed(house, done)[0].result == "exact"
+
+
+def test_generators_that_answer_badly_in_a_batch_are_asked_as_the_pipeline_asks(
+    house: House,
+) -> None:
+    house.shelf.generator("bare", "for request in requests: yield Text(request.prompt)")
+    house.shelf.generator(
+        "picky",
+        """
+        for request in requests:
+            if request.prompt == "b":
+                raise RuntimeError("not b")
+            yield request.reply(Text(request.prompt))
+        """,
+    )
+    bare = generate(house, "a", "b", "c", generator="bare")
+    picky = [item for item in generate(house, "a", "b", "c", generator="picky") if item.outputs]
+    results = replayed(house, *bare, *picky)
+    assert [item.result for item in results] == ["exact"] * 5
+
+
+# ---- diverged -----------------------------------------------------------------------------------
+
+
+def upgrade(house: House, body: str, version: str = "1.1") -> None:
+    house.shelf.generator("dice", body, distribution="dice-dist", version=version)
+
+
+def test_other_bytes_diverge_at_the_first_byte_that_differs(house: House) -> None:
+    house.shelf.generator(
+        "dice", "for r in requests: yield r.reply(Text('abcd'))", distribution="dice-dist"
+    )
+    (done,) = generate(house, "x")
+    for text, place in {"abXd": 3, "abc": 4, "abcde": 5, "": 1}.items():
+        upgrade(house, f"for r in requests: yield r.reply(Text({text!r}))", f"1.{place}")
+        (result,) = replayed(house, done)
+        assert (result.result, result.detail) == (
+            "diverged",
+            f"output 1 differs from byte {place} on",
+        )
+
+
+def test_what_changed_since_is_listed(house: House) -> None:
+    house.shelf.generator(
+        "dice",
+        DICE,
+        distribution="dice-dist",
+        attributes="def environment(self): return {'threads': 2, 'gone': 'x'}",
+    )
+    (done,) = generate(house, "x")
+    house.shelf.generator(
+        "dice",
+        DICE,
+        distribution="dice-dist",
+        version="2.0",
+        attributes="def environment(self): return {'threads': 4, 'new': 'y'}",
+    )
+    (result,) = replayed(house, done)
+    assert (result.result, result.detail.partition("; ")[2]) == (
+        "uncertified",
+        "no margins were recorded",
+    )
+    rows = {row.name: (row.recorded, row.now) for row in result.differences}
+    assert rows["threads"] == ("2", "4")
+    assert rows["gone"] == ("x", "")
+    assert rows["new"] == ("", "y")
+    assert rows["dice-dist"][0].startswith("1.0 tree1-sha256:")
+    assert rows["dice-dist"][1].startswith("2.0 tree1-sha256:")
+
+
+def test_another_number_of_outputs_and_a_refusal_diverge(house: House) -> None:
+    house.shelf.generator(
+        "dice", "for r in requests: yield r.reply(Text('a'), Text('b'))", distribution="dice-dist"
+    )
+    (done,) = generate(house, "x")
+    upgrade(house, "for r in requests: yield r.reply(Text('a'))", "1.1")
+    assert replayed(house, done)[0].detail == "2 outputs became 1"
+    upgrade(house, "for r in requests: yield r.fail('not any more')", "1.2")
+    (result,) = replayed(house, done)
+    assert (result.result, result.detail) == ("diverged", "it failed: not any more")
+
+
+# ---- traces: tokens and margins -----------------------------------------------------------------
+
+TRACED = (
+    "for r in requests: yield r.reply(Text({text!r}), trace=Trace({ids}, {logprobs}, {margins}))"
+)
+
+
+def traced(
+    house: House,
+    *,
+    text: str = "abc",
+    ids: str = "(1, 2, 3)",
+    logprobs: str = "(-0.5, -1.0, -0.25)",
+    margins: str = "(0.5, 0.1, 2.0)",
+    version: str = "1.0",
+    threads: int = 1,
+) -> None:
+    house.shelf.generator(
+        "traced",
+        TRACED.format(text=text, ids=ids, logprobs=logprobs, margins=margins),
+        distribution="traced-dist",
+        version=version,
+        attributes=f"def environment(self): return {{'threads': {threads}}}",
+    )
+
+
+def test_with_a_trace_the_tokens_are_counted(house: House) -> None:
+    traced(house)
+    assert replayed(house, *generate(house, "x"))[0].detail == "3 of 3 tokens"
+
+
+def test_the_same_bytes_elsewhere_are_certified_by_margins_above_what_moved(house: House) -> None:
+    traced(house)
+    done = generate(house, "x")
+    traced(house, logprobs="(-0.5, -1.05, -0.25)", threads=2, version="1.1")
+    (result,) = replayed(house, *done)
+    assert result.result == "certified"
+    assert result.detail == (
+        "3 of 3 tokens; smallest margin 0.1, log-probabilities moved by up to 0.05"
+    )
+    assert {row.name for row in result.differences} == {"threads", "traced-dist"}
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"logprobs": "(-0.5, -1.0, -0.5)"}, "moved by up to 0.25"),
+        ({"logprobs": "(-0.5, -1.1, -0.25)"}, "moved by up to 0.1"),
+        ({"ids": "(1, 2, 4)"}, "other tokens spell the same bytes"),
+        ({"ids": "(1, 2)", "logprobs": "(0, 0)", "margins": "(0, 0)"}, "other tokens spell"),
+    ],
+)
+def test_the_same_bytes_elsewhere_are_uncertified_where_a_margin_is_too_small(
+    house: House, change: dict[str, str], why: str
+) -> None:
+    traced(house)
+    done = generate(house, "x")
+    traced(house, **change, threads=2, version="1.1")  # type: ignore[arg-type]
+    (result,) = replayed(house, *done)
+    assert result.result == "uncertified"
+    assert why in result.detail
+
+
+@pytest.mark.parametrize(
+    ("change", "detail"),
+    [
+        (
+            {"text": "abX", "ids": "(1, 9, 3)"},
+            "token 2 differs (2 → 9); the margin there was 0.1",
+        ),
+        (
+            {"text": "ab", "ids": "(1, 2)", "logprobs": "(0, 0)", "margins": "(0, 0)"},
+            "3 tokens became 2",
+        ),
+    ],
+)
+def test_other_tokens_diverge_at_the_first_with_its_margin(
+    house: House, change: dict[str, str], detail: str
+) -> None:
+    traced(house)
+    done = generate(house, "x")
+    traced(house, **change, version="1.1")  # type: ignore[arg-type]
+    (result,) = replayed(house, *done)
+    assert (result.result, result.detail) == ("diverged", detail)
+
+
+# ---- impossible ---------------------------------------------------------------------------------
+
+
+def impossible(house: House, *generations: Generation) -> str:
+    (result,) = replayed(house, *generations)
+    assert result.result == "impossible"
+    return result.detail
+
+
+def test_without_its_plugin_a_replay_is_impossible(house: House) -> None:
+    house.shelf.generator("dice", DICE)
+    done = generate(house, "x")
+    house.shelf.all.clear()
+    assert impossible(house, *done) == "no generator named 'dice'"
+
+
+def test_with_a_broken_plugin_a_replay_is_impossible(house: House) -> None:
+    house.shelf.generator("dice", DICE, distribution="dice-dist")
+    done = generate(house, "x")
+    house.shelf.add("raise RuntimeError('no luck')", distribution="dice-dist", version="2")
+    assert "plugin dice-dist cannot be loaded: RuntimeError: no luck" in impossible(house, *done)
+
+
+def test_a_generator_that_promises_nothing_cannot_be_replayed(house: House) -> None:
+    house.shelf.generator("remote", DICE, determinism="best-effort")
+    assert "promises no determinism" in impossible(house, *generate(house, "x"))
+
+
+def test_parameters_that_are_no_more_make_a_replay_impossible(house: House) -> None:
+    house.shelf.generator("dice", DICE, parameters="heat: int = param(1)", distribution="dice-dist")
+    done = generate(house, "x")
+    upgrade(house, DICE)
+    assert "no parameter is named 'heat'" in impossible(house, *done)
+
+
+def test_a_generator_that_raises_or_is_silent_makes_a_replay_impossible(house: House) -> None:
+    house.shelf.generator("dice", DICE, distribution="dice-dist")
+    done = generate(house, "x")
+    upgrade(house, "raise RuntimeError('no')", "1.1")
+    assert impossible(house, *done) == "generator dice failed: RuntimeError: no"
+    upgrade(house, "return []", "1.2")
+    assert impossible(house, *done) == "generator dice did not answer"
+
+
+def test_what_has_no_output_cannot_be_replayed(house: House) -> None:
+    house.shelf.generator(
+        "moody",
+        """
+        for request in requests:
+            if request.prompt == "stop":
+                raise KeyboardInterrupt
+            yield request.fail("no")
+        """,
+    )
+    house.shelf.filter("never", "return content.block('x')")
+    (failed,) = generate(house, "x")
+    (blocked,) = generate(house, "x", policy=house.policy("{filter: never}"))
+    with pytest.raises(KeyboardInterrupt):
+        generate(house, "stop")
+    interrupted = house.recorded()[-1]
+    assert impossible(house, failed) == "it failed: there is no output to compare with"
+    assert impossible(house, blocked) == "it was blocked before anything was generated"
+    assert impossible(house, interrupted).startswith("it was interrupted")
+
+
+# ---- models -------------------------------------------------------------------------------------
+
+
+def with_model(house: House, folder: Path) -> Generation:
+    folder.mkdir()
+    (folder / "w.bin").write_bytes(b"weights")
+    house.shelf.generator(
+        "heavy",
+        "for r in requests: yield r.reply(Text(self.data.decode()))",
+        attributes="""
+        uses_model = True
+        def load(self, model):
+            import pathlib
+            self.data = (pathlib.Path(model.path) / "w.bin").read_bytes()
+        """,
+    )
+    return house.session.generate("x", model=str(folder))
+
+
+def test_a_model_that_lies_where_it_lay_replays(house: House, tmp_path: Path) -> None:
+    done = with_model(house, tmp_path / "m")
+    assert replayed(house, done)[0].result == "exact"
+
+
+def test_a_model_that_changed_or_is_gone_makes_a_replay_impossible(
+    house: House, tmp_path: Path
+) -> None:
+    done = with_model(house, tmp_path / "m")
+    assert done.model is not None
+    (tmp_path / "m" / "w.bin").write_bytes(b"others!")
+    assert impossible(house, done) == f"no model here has the digest {done.model.digest}"
+    (tmp_path / "m" / "w.bin").write_bytes(b"weights")
+    assert replayed(house, done)[0].result == "exact"
+    (tmp_path / "m").rename(tmp_path / "elsewhere")
+    assert "no model here" in impossible(house, done)
+
+
+def test_remembered_hashes_are_not_trusted_for_a_replay(house: House, tmp_path: Path) -> None:
+    done = with_model(house, tmp_path / "m")
+    for path in house.home.glob("file-hashes.json"):
+        path.write_text(path.read_text().replace('": "', '": "0'))
+    assert replayed(house, done)[0].result == "exact"
+
+
+def test_a_model_is_hashed_once_for_many_replays(
+    house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = with_model(house, tmp_path / "m")
+    done = [first, *(house.session.generate("x", model=str(tmp_path / "m")) for _ in range(4))]
+    read: list[object] = []
+    real = __import__("hashlib").file_digest
+    monkeypatch.setattr(
+        "hashlib.file_digest",
+        lambda file, name: (read.append(getattr(file, "name", None)), real(file, name))[1],
+    )
+    assert {item.result for item in replayed(house, *done)} == {"exact"}
+    assert [str(path) for path in read].count(str(tmp_path / "m" / "w.bin")) == 1
+
+
+def test_a_generation_given_twice_is_replayed_once(house: House) -> None:
+    house.shelf.generator("dice", DICE)
+    done = generate(house, "a", "b")
+    results = replayed(house, *done, *done[:1])
+    assert [(item.id, item.result) for item in results] == [(item.id, "exact") for item in done]
