@@ -8,6 +8,7 @@ import io
 import json
 import os
 import pty
+import re
 import struct
 import subprocess
 import sys
@@ -120,7 +121,10 @@ class Processes:
             process.communicate()
 
     def on_terminal(self, *arguments: str | Path, width: int = 100) -> Result:
-        """Run a command on a terminal, which takes standard output and error alike."""
+        """Run a command on a terminal, which takes standard output and error alike.
+
+        `out` is what it wrote without control sequences, `err` with them.
+        """
         ours, theirs = pty.openpty()
         fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, width, 0, 0))
         process = subprocess.Popen(
@@ -141,4 +145,5 @@ class Processes:
                 break
             said += part
         os.close(ours)
-        return Result(process.wait(timeout=120), said.decode().replace("\r\n", "\n"), "")
+        raw = said.decode().replace("\r\n", "\n")
+        return Result(process.wait(timeout=120), re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", raw), raw)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections import Counter
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import click
 
@@ -23,8 +24,10 @@ from muniment.cli.output import (
 )
 from muniment.cli.progress import counting, fraction
 from muniment.cli.settings import Settings, closing
-from muniment.replay import Replay
-from muniment.types import Generation
+
+if TYPE_CHECKING:
+    from muniment.replay import Replay
+    from muniment.types import Generation
 
 _CODES = {
     "exact": exits.DONE,

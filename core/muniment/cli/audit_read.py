@@ -23,6 +23,7 @@ from muniment.cli.output import (
     excerpt,
     ident,
     moment,
+    on_terminal,
     table,
     utc,
 )
@@ -88,11 +89,9 @@ def list_(
         for generation in found:
             data_json(generation.to_json())
         return
-    headers = (
-        *("id", "started", "status", "decision", "generator", "model"),
-        *("seed", "actor", "tags", "prompt"),
-    )
-    table(headers, (_row(generation) for generation in found), cut="prompt")
+    row = _row_on_terminal if on_terminal() else _row
+    headers = ("id", "started", "status", "model", "actor", "tags", "prompt")
+    table(headers, (row(generation) for generation in found), cut="prompt")
 
 
 @click.command
@@ -175,7 +174,7 @@ def runs(settings: Settings, limit: int, as_json: bool) -> None:
         (
             ident(run.id),
             moment(run.started_at),
-            moment(run.finished_at),
+            *(() if on_terminal() else (moment(run.finished_at),)),
             " · ".join(f"{number:,} {status}" for status, number in run.counts.items()),
             str(run.lines or ""),
             ", ".join(run.generators),
@@ -183,7 +182,7 @@ def runs(settings: Settings, limit: int, as_json: bool) -> None:
         )
         for run in found
     )
-    table(("run", "started", "finished", "generations", "lines", "generators", "actor"), rows)
+    table(("run", "started", "generations", "lines", "generators", "actor"), rows)
 
 
 def _row(generation: Generation) -> tuple[str, ...]:
@@ -195,6 +194,19 @@ def _row(generation: Generation) -> tuple[str, ...]:
         generation.generator,
         generation.model.name if generation.model else "",
         str(generation.seed),
+        generation.actor,
+        ", ".join(generation.tags),
+        excerpt(generation.prompt),
+    )
+
+
+def _row_on_terminal(generation: Generation) -> tuple[str, ...]:
+    flagged = ", flagged" if generation.decision == "flag" else ""
+    return (
+        ident(generation.id),
+        moment(generation.started_at),
+        generation.status + flagged,
+        generation.model.name if generation.model else generation.generator,
         generation.actor,
         ", ".join(generation.tags),
         excerpt(generation.prompt),

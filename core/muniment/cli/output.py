@@ -17,6 +17,7 @@ import click
 if TYPE_CHECKING:
     from muniment.types import Generation
 
+_LEAST = 16  # cells that a column which gives way keeps
 _SHORT = 4  # characters of an id: enough to tell a few hundred apart
 
 
@@ -113,7 +114,7 @@ def shortened(digest: str) -> str:
 
 
 def table(headers: Sequence[str], rows: Iterable[Sequence[str]], *, cut: str = "") -> None:
-    """Print rows: a table on a terminal, else tab-separated lines without a heading.
+    """Print rows: a table on a terminal, else tab-separated lines without the headers.
 
     The column `cut` gives way when the terminal is narrow; the others wrap.
     """
@@ -121,19 +122,30 @@ def table(headers: Sequence[str], rows: Iterable[Sequence[str]], *, cut: str = "
         for row in rows:
             click.echo("\t".join(one_line(cell) for cell in row))
         return
+    from rich.cells import cell_len
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
+    console = Console()
+    cells = [[Text(one_line(cell)) for cell in row] for row in rows]
+    if not cells:
+        return
     shown = Table(box=None, pad_edge=False, header_style="bold")
-    for header in headers:
-        shown.add_column(
-            header, no_wrap=header == cut, overflow="ellipsis" if header == cut else "fold"
-        )
-    for row in rows:
-        shown.add_row(*(Text(one_line(cell)) for cell in row))
-    if shown.row_count:
-        Console().print(shown)
+    widths = [
+        max(cell_len(header), *(row[index].cell_len for row in cells))
+        for index, header in enumerate(headers)
+    ]
+    for header, width in zip(headers, widths, strict=True):
+        if header == cut:
+            others = sum(widths) - width + 2 * (len(headers) - 1)
+            left = max(console.width - others, _LEAST)
+            shown.add_column(header, no_wrap=True, overflow="ellipsis", max_width=left)
+        else:
+            shown.add_column(header, overflow="fold")
+    for texts in cells:
+        shown.add_row(*texts)
+    console.print(shown)
 
 
 def card(lines: Iterable[tuple[str, str]]) -> None:

@@ -1,0 +1,381 @@
+"""The command line as a program: signals, kills, terminals, pipes, locales, several at once."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from support.commands import Here, Processes
+from support.plugins import Shelf
+
+HEAVY = ("torch", "numpy", "alembic", "transformers", "rich", "yaml", "pluggy", "test_")
+
+
+def modules_after(processes: Processes, *arguments: str) -> set[str]:
+    """The modules that a command has imported by its end."""
+    code = (
+        "import sys; from muniment.cli import main; code = main(sys.argv[1:]); "
+        "print(*sys.modules, sep='\\n', file=sys.stderr); sys.exit(code)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments],
+        env=processes.environment,
+        capture_output=True,
+        encoding="utf-8",
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    return set(done.stderr.split())
+
+
+def tops(modules: set[str]) -> set[str]:
+    return {module.partition(".")[0] for module in modules}
+
+
+def test_help_imports_click_and_next_to_nothing(processes: Processes, shelf: Shelf) -> None:
+    modules = modules_after(processes, "--help")
+    ours = {module for module in modules if module.startswith("muniment")}
+    assert ours == {"muniment", *(f"muniment.cli{m}" for m in ("", ".exits", ".lazy", ".root"))} | {
+        "muniment.cli.settings"
+    }
+    assert not tops(modules) & {*HEAVY, "sqlalchemy", "asyncio", "importlib_metadata"}
+    assert not tops(modules) & {plugin.module for plugin in shelf.all}
+
+
+def test_audit_list_imports_no_plugin_and_nothing_heavy(processes: Processes, shelf: Shelf) -> None:
+    assert processes("generate", "echo", "hi").code == 0
+    for command in (["list"], ["list", "--json"], ["show", "last"], ["runs"], ["verify", "--all"]):
+        found = tops(modules_after(processes, "audit", *command))
+        assert "sqlalchemy" in found
+        assert not found & set(HEAVY)
+        assert not found & {plugin.module for plugin in shelf.all}
+        assert not {name for name in found if name.startswith("muniment_")}
+
+
+@pytest.mark.parametrize("command", [["plugins", "list"], ["db", "status"], ["config", "list"]])
+def test_looking_after_the_house_imports_no_plugin(
+    processes: Processes, muniment: Here, shelf: Shelf, command: list[str]
+) -> None:
+    assert processes("generate", "echo", "hi").code == 0
+    found = tops(modules_after(processes, *command))
+    assert not found & {"torch", "numpy", "transformers", *(item.module for item in shelf.all)}
+    assert not {name for name in found if name.startswith("muniment_")}
+
+
+def wait_for(path: Path) -> None:
+    deadline = time.monotonic() + 60
+    while not path.exists():
+        assert time.monotonic() < deadline, f"{path} did not come"
+        time.sleep(0.02)
+
+
+def stalling(path: Path, flag: Path, count: int = 12, at: int = 6) -> Path:
+    """Write a batch of which one line stalls until the process is ended, and then no more."""
+    lines = [{"prompt": f"line {number}", "generator": "once"} for number in range(1, count + 1)]
+    lines[at - 1]["prompt"] = f"stall {flag}"
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def once(shelf: Shelf) -> None:
+    """A generator that stalls at a prompt `stall FILE` as long as the file is not there."""
+    shelf.generator(
+        "once",
+        """
+        import os, time
+        for request in requests:
+            word, _, path = request.prompt.partition(" ")
+            if word == "stall" and not os.path.exists(path):
+                open(path, "w").close()
+                time.sleep(60)
+            yield request.reply(Text(request.prompt))
+        """,
+    )
+
+
+def listed(muniment: Processes, *filters: str) -> list[dict[str, Any]]:
+    return muniment("audit", "list", "-n", "0", "--json", *filters).json("generation")
+
+
+def test_ctrl_c_leaves_an_interrupted_record_at_once(
+    processes: Processes, muniment: Here, once: None, tmp_path: Path
+) -> None:
+    flag = tmp_path / "flag"
+    with processes.started("generate", "once", f"stall {flag}", "--seed", "7") as process:
+        wait_for(flag)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert (out, err) == ("", "Interrupted\n")
+    (value,) = listed(muniment)
+    assert (value["status"], value["seed"]) == ("interrupted", "7")
+    assert value["finished_at"] is not None
+    assert muniment("audit", "verify", "--all").code == 0
+
+
+def test_ctrl_c_in_a_batch_says_how_to_go_on_and_going_on_works(
+    processes: Processes, muniment: Here, once: None, tmp_path: Path
+) -> None:
+    flag = tmp_path / "flag"
+    file = stalling(tmp_path / "lines.jsonl", flag)
+    with processes.started("batch", file, "--batch-size", "2") as process:
+        wait_for(flag)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=30)
+    assert process.returncode == 130
+    first, last = err.splitlines()
+    run = first.split()[1]
+    assert last == f"Interrupted: 4 completed so far; add --resume {run} to go on"
+    assert out.count("--- line") == 4
+    resumed = processes("batch", file, "--resume", run, "--json")
+    assert resumed.code == 0
+    # Line 5 was answered beside the one that stalled: it was recorded as it is.
+    assert [value["line"] for value in resumed.json("generation")] == list(range(6, 13))
+    assert_whole(muniment, run, 12)
+
+
+def test_a_killed_batch_resumes_and_nothing_is_recorded_twice(
+    processes: Processes, muniment: Here, once: None, tmp_path: Path
+) -> None:
+    flag = tmp_path / "flag"
+    file = stalling(tmp_path / "lines.jsonl", flag)
+    results = tmp_path / "results.jsonl"
+    command = ("batch", file, "--batch-size", "3", "-o", results)
+    with processes.started(*command) as process:
+        wait_for(flag)
+        process.kill()
+        run = process.communicate(timeout=30)[1].split()[1]
+    assert Counter(value["status"] for value in listed(muniment)) == {
+        "completed": 3,
+        "interrupted": 3,
+    }
+    seeds = {value["line"]: value["seed"] for value in listed(muniment)}
+    assert muniment("audit", "verify", "--all").code == 0
+    resumed = processes(*command, "--resume", run)
+    assert resumed.code == 0, resumed.err
+    assert resumed.err.splitlines()[-1] == f"run {run}  9 completed"
+    assert_whole(muniment, run, 12)
+    completed = listed(muniment, "--status", "completed")
+    assert {
+        line: seed
+        for value in completed
+        if (line := value["line"]) in seeds and (seed := value["seed"])
+    } == seeds
+    lines = [json.loads(line)["line"] for line in results.read_text().splitlines()]
+    assert lines == list(range(1, 13))
+
+
+def assert_whole(muniment: Here, run: str, count: int) -> None:
+    """Every line of the run has exactly one completed generation, and the store verifies."""
+    completed = listed(muniment, "--run", run, "--status", "completed")
+    assert sorted(value["line"] for value in completed) == list(range(1, count + 1))
+    assert muniment("audit", "verify", "--all").code == 0
+
+
+def test_a_batch_under_way_cannot_be_resumed(
+    processes: Processes, muniment: Here, once: None, tmp_path: Path
+) -> None:
+    flag = tmp_path / "flag"
+    file = stalling(tmp_path / "lines.jsonl", flag)
+    with processes.started("batch", file, "--batch-size", "3") as process:
+        wait_for(flag)
+        (started, *_) = [value for value in listed(muniment) if value["status"] == "started"]
+        refused = processes("batch", file, "--resume", started["run_id"])
+        process.kill()
+        process.communicate(timeout=30)
+    assert refused.code == 2
+    assert "is still under way" in refused.err
+
+
+def test_several_processes_write_at_the_same_time(
+    processes: Processes, muniment: Here, tmp_path: Path
+) -> None:
+    file = tmp_path / "lines.jsonl"
+    file.write_text("".join(f'{{"prompt": "line {number}"}}\n' for number in range(20)))
+    command = [processes.program, "batch", str(file), "--batch-size", "2", "--generator", "echo"]
+    together = [
+        subprocess.Popen(command, env=processes.environment, stdout=-3, stderr=subprocess.PIPE)
+        for _ in range(4)
+    ]
+    for process in together:
+        err = process.communicate(timeout=120)[1].decode()
+        assert process.returncode == 0, err
+    assert Counter(value["status"] for value in listed(muniment)) == {"completed": 80}
+    assert len({value["run_id"] for value in listed(muniment)}) == 4
+    assert muniment("audit", "verify", "--all").code == 0
+
+
+def test_a_reader_that_goes_away_is_no_error(processes: Processes) -> None:
+    assert processes("generate", "echo", "hi", "-n", "30").code == 0
+    with processes.started("audit", "list", "-n", "0", "--json") as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        process.stdout.close()
+        assert process.stderr is not None
+        assert process.stderr.read() == ""
+        assert process.wait(timeout=30) == 1
+
+
+@pytest.mark.parametrize(
+    ("environment", "written_in"),
+    [
+        ({"PYTHONIOENCODING": "ascii"}, "utf-8"),
+        ({"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}, "utf-8"),
+        ({"PYTHONIOENCODING": "gbk"}, "gbk"),
+    ],
+)
+def test_a_locale_without_chinese_or_emoji_is_no_crash(
+    processes: Processes, environment: dict[str, str], written_in: str
+) -> None:
+    assert processes("generate", "echo", "卫星🛰", "--tag", "标签").code == 0
+    shown = subprocess.run(
+        [processes.program, "audit", "show", "last"],
+        env={**processes.environment, **environment},
+        capture_output=True,
+    )
+    assert shown.returncode == 0, shown.stderr
+    assert "卫星".encode(
+        environment.get("PYTHONIOENCODING", "utf-8").replace("ascii", "utf-8")
+    ) in (shown.stdout)
+    assert not shown.stderr
+    (value,) = processes("audit", "show", "last", "--json", **environment).json("generation")
+    assert value["prompt"] == "卫星🛰"
+
+
+def test_arguments_that_are_not_utf8_are_a_sentence(processes: Processes) -> None:
+    result = processes("generate", "echo", b"caf\xe9")
+    assert result.code == 2
+    assert result.err.startswith("Error: argument 3 is not valid UTF-8")
+
+
+def test_the_module_runs_as_the_script_does(processes: Processes) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "muniment", "--version"], capture_output=True, text=True
+    )
+    assert done.stdout == processes("--version").out
+    assert done.stdout.startswith("muniment 0.")
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_a_shell_can_complete(processes: Processes, shell: str) -> None:
+    source = processes(_MUNIMENT_COMPLETE=f"{shell}_source")
+    assert source.code == 0
+    assert "_MUNIMENT_COMPLETE" in source.out
+
+
+def test_completion_knows_commands_and_generators(processes: Processes) -> None:
+    def completed(words: str, at: int) -> str:
+        return processes(
+            _MUNIMENT_COMPLETE="bash_complete", COMP_WORDS=words, COMP_CWORD=str(at)
+        ).out
+
+    assert "audit" in completed("muniment au", 1)
+    assert "verify" in completed("muniment audit ver", 2)
+    assert "echo" in completed("muniment generate ec", 2)
+
+
+class TestOnATerminal:
+    def test_a_table_cuts_prompts_and_shows_the_ends_of_ids(
+        self, processes: Processes, muniment: Here
+    ) -> None:
+        processes("generate", "echo", "最近我国成功发射了新的卫星 " * 20, "--seed", "7")
+        processes("generate", "echo", "short", "--seed", "8")
+        ids = [value["id"] for value in listed(muniment)]
+        heading, first, second = processes.on_terminal("audit", "list", width=110).lines
+        assert heading.split() == ("id started status model actor tags prompt".split())
+        assert first.startswith(f"…{ids[0][-4:]}")
+        assert second.startswith(f"…{ids[1][-4:]}")
+        assert second.rstrip().endswith("…")
+        assert cells(second.rstrip()) <= 110
+        # Chinese characters take two cells each, so both prompts begin in the same cell.
+        assert cells(first.partition("short")[0]) == cells(second.partition("最近")[0])
+
+    def test_the_status_shows_the_end_of_the_id(self, processes: Processes, muniment: Here) -> None:
+        result = processes.on_terminal("generate", "echo", "hi there", "--no-stream")
+        (value,) = listed(muniment)
+        assert "hi there\n" in result.out
+        assert f"…{value['id'][-4:]}  completed · seed " in result.out
+
+    def test_text_is_shown_as_it_comes(self, processes: Processes, shelf: Shelf) -> None:
+        shelf.generator(
+            "slow",
+            """
+            for r in requests:
+                assert r.stream
+                yield r.piece("one ")
+                yield r.piece("more")
+                yield r.reply(Text("one more"))
+            """,
+        )
+        result = processes.on_terminal("generate", "slow", "x")
+        assert result.code == 0
+        assert "one more\n" in result.out
+
+    def test_a_model_cannot_move_the_cursor(self, processes: Processes, shelf: Shelf) -> None:
+        shelf.generator("evil", "for r in requests: yield r.reply(Text('a\\x1b[2Jb\\x9bc\\td'))")
+        shown = processes.on_terminal("generate", "evil", "x\x1b[1A").err
+        assert "a\\x1b[2Jb\\x9bc" in shown
+        for command in ("list", "show"):
+            arguments = ["audit", command, *(["last"] if command == "show" else [])]
+            assert "\x1b[2J" not in processes.on_terminal(*arguments).err
+            assert "\x1b[1A" not in processes.on_terminal(*arguments).err
+        assert processes("audit", "get", "last").out == "a\x1b[2Jb\x9bc\td"
+
+    def test_bytes_that_are_no_text_are_not_shown(self, processes: Processes) -> None:
+        result = processes.on_terminal("generate", "dots", "x")
+        assert "PNG" not in result.out
+        assert "image/png, 5 bytes; `muniment audit get …" in result.out
+
+    def test_a_batch_has_a_bar_and_its_results_stay_whole(
+        self, processes: Processes, tmp_path: Path
+    ) -> None:
+        file = tmp_path / "lines.jsonl"
+        line = "很长的一行 " * 30
+        file.write_text(
+            "".join(json.dumps({"prompt": line, "generator": "echo"}) + "\n" for _ in range(3))
+        )
+        result = processes.on_terminal("batch", file, "--batch-size", "1")
+        assert result.code == 0
+        assert "3/3" in result.out
+        assert result.out.replace("\n", "").count(line.strip()) == 3
+
+    def test_removing_a_model_asks(self, processes: Processes, home: Path) -> None:
+        (home / "models" / "tiny").mkdir(parents=True)
+        (home / "models" / "tiny" / "weights").write_bytes(b"123")
+        (home / "models" / "tiny.json").write_text(
+            json.dumps(
+                {"name": "tiny", "digest": "d", "generator": "g", "source": "s", "added_at": "t"}
+            )
+        )
+        result = processes("models", "remove", "tiny")
+        assert result.code == 2
+        assert "say --yes" in result.err
+        assert (home / "models" / "tiny").exists()
+
+
+def cells(text: str) -> int:
+    from rich.cells import cell_len
+
+    return cell_len(text)
+
+
+def test_the_home_of_the_settings_is_that_of_the_option(
+    processes: Processes, tmp_path: Path
+) -> None:
+    other = tmp_path / "other"
+    assert processes("config", "set", "actor", "Ada", "--home", other).code == 0
+    assert processes("--home", other, "config", "get", "actor").out == "Ada\n"
+    assert processes("config", "get", "actor").out == "小明\n"
+    assert processes("db", "path", "--home", other).out == f"{other / 'muniment.db'}\n"
+    assert processes("db", "path", MUNIMENT_STORE=str(tmp_path / "s.db")).out.endswith("s.db\n")
+    assert os.environ["MUNIMENT_HOME"] != str(other)
