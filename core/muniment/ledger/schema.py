@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
+from muniment.errors import MunimentError
 from muniment.ledger.entries import MODEL_DIGEST, PARAMETER_NAME, Body
 
 Check: TypeAlias = Callable[[Any], bool]
@@ -25,7 +26,7 @@ _MEDIA_TYPE = re.compile(r"[a-z]+/[A-Za-z0-9.+-]+(; ?[a-z]+=[A-Za-z0-9.-]+)*")
 _NAME_CHARACTERS = 255
 
 
-class EntryError(ValueError):
+class EntryError(MunimentError, ValueError):
     """An entry does not fit the schema; `field` says where."""
 
     def __init__(self, kind: str, field: str, value: object) -> None:
