@@ -74,6 +74,6 @@ def let_go_of_stdout() -> None:
 def _sentence(error: click.ClickException) -> str:
     sentence = one_line(error.format_message()).rstrip(".")
     if isinstance(error, click.UsageError) and error.ctx is not None:
-        stop = "" if sentence.endswith("?") else "."
+        stop = "" if sentence.endswith(("?", "?)")) else "."
         sentence += f"{stop} Try '{error.ctx.command_path} --help'."
     return sentence

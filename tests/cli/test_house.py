@@ -1,0 +1,377 @@
+"""`muniment models`, `plugins`, `policy`, `config` and `db`: looking after the house."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from support.commands import Here
+from support.plugins import Shelf
+
+TINY = """
+from pathlib import Path
+import muniment
+
+class Tiny(muniment.Generator):
+    name, media_type, determinism, uses_model = "tiny", "text/plain", "exact", True
+    suggested_model = "tiny-model"
+
+    def load(self, model):
+        self.word = (Path(model.path) / "word.txt").read_text()
+
+    def generate(self, requests):
+        for request in requests:
+            yield request.reply(muniment.Text(f"{request.prompt} {self.word}"))
+
+    def add_model(self, source, into, progress):
+        if source == "missing":
+            raise muniment.ModelError(source, "the weights of missing are not there")
+        progress("writing", 0.5)
+        (into / "word.txt").write_text(source)
+        return {"name": source, "roles": {"weights": "word.txt"}, "terms": "Use it kindly."}
+
+    def find_model(self, source):
+        raise muniment.ModelError(source, f"{source} is not on this machine")
+
+@muniment.hookimpl
+def muniment_generators(register):
+    register(Tiny)
+"""
+
+
+@pytest.fixture
+def tiny(muniment: Here, shelf: Shelf) -> Here:
+    """The command line with a generator that runs models."""
+    shelf.add(TINY, distribution="test-tiny")
+    return muniment
+
+
+class TestModels:
+    def test_add_shows_the_terms_and_the_model_can_be_used(self, tiny: Here) -> None:
+        result = tiny("models", "add", "hello", "--generator", "tiny")
+        assert result.code == 0
+        assert result.out.startswith("added hello  tree1-sha256:")
+        assert result.err == "Use it kindly.\n"
+        assert tiny("generate", "tiny", "oh", "-m", "hello").out == "oh hello\n"
+        assert tiny("generate", "tiny", "oh").out == "oh hello\n"  # the only one
+        assert " · hello · " in tiny("generate", "tiny", "oh").err
+
+    def test_list_show_and_their_json(self, tiny: Here) -> None:
+        assert "no model was added yet" in tiny("models", "list").err
+        assert tiny("models", "list", "--json").out == ""
+        added = tiny("models", "add", "hello", "--generator", "tiny", "--json").json("model")[0]
+        assert tiny("models", "list", "--json").json("model") == [added]
+        assert tiny("models", "list").rows[0][:2] == ["hello", "tiny"]
+        (shown,) = tiny("models", "show", "hello", "--json").json("model")
+        assert shown["files"] == {"word.txt": 5}
+        assert shown["terms"] == "Use it kindly."
+        assert "weights    word.txt" in tiny("models", "show", "hello").lines
+
+    def test_a_name_can_be_chosen_and_is_taken_once(self, tiny: Here) -> None:
+        add = ("models", "add", "hello", "--generator", "tiny", "--name", "mine")
+        assert tiny(*add).code == 0
+        again = tiny(*add)
+        assert again.code == 1
+        assert "a model named mine is there already" in again.err
+
+    def test_remove_asks_unless_told(self, tiny: Here) -> None:
+        tiny("models", "add", "hello", "--generator", "tiny")
+        refused = tiny("models", "remove", "hello")
+        assert refused.code == 2
+        assert "say --yes" in refused.err
+        assert tiny("models", "remove", "hello", "--yes").out == "removed hello\n"
+        assert tiny("models", "list").out == ""
+
+    def test_a_replay_without_its_model_is_impossible(self, tiny: Here) -> None:
+        tiny("models", "add", "hello", "--generator", "tiny")
+        tiny("generate", "tiny", "oh")
+        assert tiny("audit", "replay", "last").rows[0][0] == "exact"
+        tiny("models", "remove", "hello", "--yes")
+        result = tiny("audit", "replay", "last")
+        assert result.code == 1
+        assert result.rows[0][0] == "impossible"
+        assert "no model here has the digest" in result.rows[0][2]
+
+    @pytest.mark.parametrize(
+        ("arguments", "code", "sentence"),
+        [
+            (["models", "show", "nothing"], 2, "no model named 'nothing'"),
+            (["models", "remove", "nothing", "--yes"], 2, "no model named 'nothing'"),
+            (["models", "add", "x", "--generator", "echo"], 2, "no model can be added to"),
+            (["models", "add", "x", "--generator", "nobody"], 2, "no generator named 'nobody'"),
+            (["models", "add", "missing", "--generator", "tiny"], 1, "weights of missing are not"),
+            (["models", "add", "x", "--generator", "tiny", "--name", "a/b"], 1, "is no name for a"),
+            (["generate", "tiny", "x"], 1, "no model was added yet; add one with"),
+            (["generate", "tiny", "x", "-m", "nothing"], 2, "no model named 'nothing'"),
+            (["generate", "tiny", "x", "-m", "some/model"], 1, "some/model is not on this machine"),
+        ],
+    )
+    def test_what_does_not_work_is_a_sentence(
+        self, tiny: Here, arguments: list[str], code: int, sentence: str
+    ) -> None:
+        result = tiny(*arguments)
+        assert result.code == code
+        assert sentence in result.err
+        assert result.err.count("\n") == 1
+        assert result.out == ""
+
+    def test_a_half_written_model_is_refused(self, tiny: Here, home: Path) -> None:
+        (home / "models" / "half").mkdir(parents=True)
+        for arguments in (["generate", "tiny", "x", "-m", "half"], ["models", "show", "half"]):
+            result = tiny(*arguments)
+            assert result.code == 1
+            assert "model half is half-written" in result.err
+
+    def test_a_model_that_changed_is_refused(self, tiny: Here, home: Path) -> None:
+        tiny("models", "add", "hello", "--generator", "tiny")
+        (home / "models" / "hello" / "word.txt").write_text("other")
+        result = tiny("generate", "tiny", "x")
+        assert result.code == 1
+        assert "is not what was added: its files changed" in result.err
+
+
+class TestPlugins:
+    def test_list_reads_metadata_only(self, muniment: Here, shelf: Shelf) -> None:
+        shelf.add("raise RuntimeError", distribution="test-broken")
+        result = muniment("plugins", "list", "--json")
+        assert result.err == ""
+        names = [value["distribution"] for value in result.json("plugin")]
+        assert names == ["test-broken", "test-dots", "test-echo", "test-words"]
+        assert [row[0] for row in muniment("plugins", "list").rows] == names
+
+    def test_list_of_none_says_so(self, muniment: Here, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("muniment.plugins.installed_plugins", lambda: iter(()))
+        result = muniment("plugins", "list")
+        assert (result.code, result.out) == (0, "")
+        assert "no plugin is installed" in result.err
+
+
+class TestPolicy:
+    def test_show_of_a_file(self, muniment: Here, policy_file: Path) -> None:
+        (value,) = muniment("policy", "show", policy_file, "--json").json("policy")
+        assert (value["policy"], value["version"]) == ("house", "3")
+        assert value["filters"] == [
+            {
+                "filter": "words",
+                "stages": ["prompt", "output"],
+                "mode": "enforce",
+                "thresholds": {},
+                "parameters": {},
+            }
+        ]
+        lines = muniment("policy", "show", policy_file).lines
+        assert lines[0] == "policy   house"
+        assert lines[-1].split("\t")[:3] == ["words", "prompt, output", "enforce"]
+
+    def test_show_without_a_name_is_the_one_in_force(
+        self, muniment: Here, policy_file: Path
+    ) -> None:
+        assert muniment("policy", "show", "--json").json("policy")[0]["policy"] == "none"
+        assert "no filter runs under it" in muniment("policy", "show").out
+        muniment("config", "set", "policy", str(policy_file))
+        assert muniment("policy", "show", "--json").json("policy")[0]["policy"] == "house"
+        assert muniment("generate", "echo", "a bomb").code == 3
+
+    @pytest.mark.parametrize(
+        ("document", "sentence"),
+        [
+            ("policy: p\nversion: '1'\nfilterz: []\n", "has the unknown key 'filterz'"),
+            ("policy: [\n", "is not valid YAML"),
+            ("version: '1'\n", "needs a name"),
+            (
+                "policy: p\nversion: '1'\nfilters: [{filter: words, stage: x}]\n",
+                "filter 1 has the unknown key 'stage'",
+            ),
+        ],
+    )
+    def test_a_malformed_file_stops_everything(
+        self, muniment: Here, tmp_path: Path, document: str, sentence: str
+    ) -> None:
+        file = tmp_path / "p.yaml"
+        file.write_text(document)
+        for command in (["policy", "show", file], ["generate", "echo", "x", "--policy", file]):
+            result = muniment(*command)
+            assert result.code == 2
+            assert result.err.startswith(f"Error: policy {file}: ")
+            assert sentence in result.err
+        assert muniment("audit", "list").code == 1  # nothing was recorded, not even a store
+
+
+class TestConfig:
+    def test_what_is_set_can_be_read_listed_and_removed(self, muniment: Here) -> None:
+        assert muniment("config", "set", "model", "gemma").code == 0
+        assert muniment("config", "get", "model").out == "gemma\n"
+        assert muniment("config", "get", "model", "--json").json("setting") == [
+            {"key": "model", "value": "gemma"}
+        ]
+        assert ["model", "gemma"] in muniment("config", "list").rows
+        assert {"key": "model", "value": "gemma"} in muniment("config", "list", "--json").json(
+            "setting"
+        )
+        assert muniment("config", "set", "model", "").code == 0
+        gone = muniment("config", "get", "model")
+        assert (gone.code, gone.out, gone.err) == (1, "", "model is not set\n")
+        assert muniment("config", "get", "model", "--json").json("setting")[0]["value"] is None
+
+    def test_what_can_be_set_is_listed(self, muniment: Here) -> None:
+        keys = [row[0] for row in muniment("config", "list", "--known").rows]
+        assert keys == ["generator.KIND", "model", "policy", "evaluators", "actor"]
+        assert muniment("config", "list", "--known", "--json").json("known_setting")
+
+    @pytest.mark.parametrize("command", [["get", "modell"], ["set", "modell", "x"]])
+    def test_an_unknown_key_is_refused(self, muniment: Here, command: list[str]) -> None:
+        result = muniment("config", *command)
+        assert result.code == 2
+        assert "no setting is named 'modell'; there are: generator.KIND, model" in result.err
+
+    def test_a_malformed_file_is_a_sentence(self, muniment: Here, home: Path) -> None:
+        (home / "config.toml").write_text("model = [")
+        for command in (["config", "list"], ["generate", "echo", "x"]):
+            result = muniment(*command)
+            assert result.code == 2
+            assert "config.toml: cannot be read" in result.err
+
+    def test_settings_act(self, muniment: Here, shelf: Shelf) -> None:
+        shelf.evaluator("length", "return {'value': float(len(generation.text))}")
+        muniment("config", "set", "actor", "Ada")
+        muniment("config", "set", "evaluators", "length")
+        (value,) = muniment("generate", "echo", "hi", "--json").json("generation")
+        assert value["actor"] == "Ada"
+        assert [(score["name"], score["value"]) for score in value["scores"]] == [("value", 2.0)]
+
+
+class TestStore:
+    def test_path_makes_nothing(self, muniment: Here, home: Path) -> None:
+        assert muniment("db", "path").out == f"{home / 'muniment.db'}\n"
+        (value,) = muniment("db", "path", "--json").json("store_path")
+        assert value["path"] == str(home / "muniment.db")
+        assert value["url"] == f"sqlite:///{home / 'muniment.db'}"
+        assert not (home / "muniment.db").exists()
+
+    def test_upgrade_makes_the_store_and_status_shows_it(self, muniment: Here, home: Path) -> None:
+        assert muniment("db", "status").code == 1
+        assert muniment("db", "upgrade").code == 0
+        (value,) = muniment("db", "status", "--json").json("store_status")
+        assert value["current"] is True
+        assert value["path"] == str(home / "muniment.db")
+        assert "(current)" in muniment("db", "status").out
+        assert muniment("db", "upgrade").code == 0
+
+    def test_the_store_can_be_elsewhere(
+        self, muniment: Here, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        other = tmp_path / "other.db"
+        assert muniment("generate", "echo", "hi", "--store", other).code == 0
+        assert len(muniment("--store", f"sqlite:///{other}", "audit", "list").lines) == 1
+        monkeypatch.setenv("MUNIMENT_STORE", str(other))
+        assert len(muniment("audit", "list").lines) == 1
+
+    def test_a_store_of_a_newer_version_is_refused(self, muniment: Here, home: Path) -> None:
+        assert muniment("generate", "echo", "hi").code == 0
+        change(home, "UPDATE alembic_version SET version_num = '9999'")
+        for command in (["audit", "list"], ["generate", "echo", "hi"], ["db", "upgrade"]):
+            result = muniment(*command)
+            assert result.code == 1
+            assert "newer" in result.err
+            assert result.err.count("\n") == 1
+
+    @pytest.mark.parametrize(
+        ("store", "sentence"),
+        [
+            ("{home}/config.toml/x.db", "cannot be"),
+            ("{home}", "is a folder; the store is a file"),
+            ("{home}/config.toml", "is no database"),
+            ("nonsense://x", "SQLite file so far"),
+            ("sqlite://", "a store is kept in a file"),
+        ],
+    )
+    def test_a_store_that_cannot_be_is_a_sentence(
+        self, muniment: Here, home: Path, store: str, sentence: str
+    ) -> None:
+        result = muniment("generate", "echo", "hi", "--store", store.format(home=home))
+        assert result.code == 1
+        assert result.out == ""
+        assert sentence in result.err
+        assert result.err.count("\n") == 1
+
+    def test_a_store_that_may_not_be_written_is_a_sentence(
+        self, muniment: Here, home: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        assert muniment("generate", "echo", "hi").code == 0
+        # A trigger stands in for missing rights, which a superuser has anyway.
+        change(
+            home,
+            "CREATE TRIGGER shut BEFORE INSERT ON entry BEGIN SELECT RAISE(ABORT, 'readonly'); END",
+        )
+        result = muniment("generate", "echo", "hi")
+        assert result.code == 1
+        assert result.out == ""
+        assert "muniment.db failed" in result.err
+        assert result.err.count("\n") == 1
+
+
+def change(home: Path, statement: str) -> None:
+    database = sqlite3.connect(home / "muniment.db")
+    with database:
+        database.execute(statement)
+    database.close()
+
+
+class TestMistakes:
+    @pytest.mark.parametrize(
+        ("arguments", "sentence"),
+        [
+            (["audti"], "there is no command 'audti'. Did you mean audit? Try 'muniment --help'."),
+            (["audit", "lst"], "there is no command 'lst'. Did you mean list?"),
+            (["audit", "show"], "Missing argument 'ID'. Try 'muniment audit show --help'."),
+            (["audit", "list", "--jsn"], "No such option '--jsn'. (Did you mean one of: '--json'"),
+            (["--frobnicate"], "No such option '--frobnicate'"),
+            (["--home"], "Option '--home' requires an argument"),
+            (["db", "path", "more"], "Got unexpected extra argument (more)"),
+        ],
+    )
+    def test_a_mistyped_command_is_one_line(
+        self, muniment: Here, arguments: list[str], sentence: str
+    ) -> None:
+        result = muniment(*arguments)
+        assert result.code == 2
+        assert sentence in result.err
+        assert result.err.count("\n") == 1
+
+    @pytest.mark.parametrize("arguments", [[], ["audit"], ["models"]])
+    def test_no_command_is_answered_with_help(self, muniment: Here, arguments: list[str]) -> None:
+        result = muniment(*arguments)
+        assert (result.code, result.out) == (2, "")
+        assert result.err.startswith("Usage: muniment")
+
+    def test_a_bug_is_a_sentence_and_can_be_looked_into(
+        self, muniment: Here, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def broken(self: object, limit: int | None = None) -> None:
+            raise ZeroDivisionError("by zero")
+
+        assert muniment("generate", "echo", "x").code == 0
+        monkeypatch.setattr("muniment.store.Store.runs", broken)
+        result = muniment("audit", "runs")
+        assert result.code == 1
+        assert result.err == (
+            "Error: something unexpected happened (ZeroDivisionError: by zero); this is a bug, "
+            "and MUNIMENT_TRACEBACK=1 shows where\n"
+        )
+        monkeypatch.setenv("MUNIMENT_TRACEBACK", "1")
+        with pytest.raises(ZeroDivisionError):
+            muniment("audit", "runs")
+
+    def test_a_full_disk_is_a_sentence(
+        self, muniment: Here, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def full(self: Path, data: bytes) -> int:
+            raise OSError(28, "No space left on device", str(self))
+
+        monkeypatch.setattr("pathlib.Path.write_bytes", full)
+        result = muniment("generate", "echo", "x", "-o", tmp_path / "out.txt")
+        assert result.code == 1
+        assert "out.txt: No space left on device" in result.err
+        assert not list(tmp_path.glob("*.part"))
