@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import sqlite3
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import event
 
 from muniment.errors import AmbiguousNameError, UnknownNameError
 from muniment.ids import new_id
@@ -122,6 +124,46 @@ def test_a_list_can_be_left_and_the_store_written_in_the_meantime(store: Store, 
     next(listing)
     store.record_started([start()], policy_document="")
     assert len(list(listing)) == PAGE
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        {"status": "completed"},
+        {"status": "started"},
+        {"generator": "words"},
+        {"model": "tiny"},
+        {"model": MODEL.digest},
+        {"decision": "flag"},
+        {"filter": "words"},
+        {"filter": "words", "decision": "flag"},
+        {"actor": "bert"},
+        {"tag": "x"},
+        {"run": NEWS},
+        {"seed": 9},
+        {"ids": [NEWS]},
+    ],
+    ids=str,
+)
+def test_every_filter_has_an_index(
+    store: Store, filled: dict[str, str], wanted: dict[str, Any]
+) -> None:
+    statements: list[tuple[str, Any]] = []
+    engine = store._database.engine
+
+    @event.listens_for(engine, "before_cursor_execute")
+    def _note(conn: Any, cursor: Any, statement: str, parameters: Any, *rest: Any) -> None:
+        if "FROM generation" in statement and "ORDER BY" in statement:
+            statements.append((statement, parameters))
+
+    list(store.generations(Query(**wanted, limit=20)))
+    event.remove(engine, "before_cursor_execute", _note)
+    statement, parameters = statements[-1]
+    database = sqlite3.connect(store.path)
+    plan = [row[3] for row in database.execute("EXPLAIN QUERY PLAN " + statement, parameters)]
+    database.close()
+    assert any(step.startswith("SEARCH") for step in plan), plan
+    assert not any(step.startswith("SCAN") for step in plan), plan
 
 
 # ---- shortened ids -----------------------------------------------------------------------------

@@ -10,6 +10,7 @@ import sys
 import textwrap
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -222,6 +223,19 @@ def test_a_child_process_does_not_use_its_parents_connections_or_lease(
     """
     # The child is gone without an outcome, the parent is still at work.
     assert ended(run(program)) == "['interrupted', 'started']"
+
+
+def test_threads_share_a_store(store: Store, start: Any, finish: Any) -> None:
+    def work(number: int) -> None:
+        for _ in range(5):
+            batch = [start(), start()]
+            store.record_started(batch, policy_document="")
+            store.record_outcomes([finish(g) for g in batch])
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(work, range(4)))
+    assert statuses(store) == ["completed"] * 40
+    assert store.verify(projections=True, payloads=True).ok
 
 
 # ---- lines of a batch --------------------------------------------------------------------------

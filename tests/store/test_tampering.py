@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from muniment.errors import StoreError
 from muniment.ledger.canonical import canonical
 from muniment.ledger.tree import Frontier, leaf_hash
 from muniment.store import Problem, Store
@@ -210,6 +211,23 @@ def test_what_is_shown_does_not_come_from_the_projections(
 ) -> None:
     tamper("UPDATE generation SET seed = '1', generator = 'other', decision = 'allow'")
     assert filled.generation(rich[1].id) == rich[1]
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "DELETE FROM entry WHERE kind = 'outcome'",
+        "UPDATE entry SET canonical_bytes = x'7b' WHERE kind = 'started'",
+        "UPDATE entry SET canonical_bytes = '{\"kind\":\"started\"}' WHERE kind = 'started'",
+        "UPDATE payload SET content = x'ff' WHERE kind IN ('prompt', 'request')",
+    ],
+)
+def test_reading_what_does_not_hold_together_says_so(
+    filled: Store, tamper: Tamper, statement: str
+) -> None:
+    assert tamper(statement)
+    with pytest.raises(StoreError, match="run `muniment audit verify"):
+        list(filled.generations())
 
 
 def test_a_list_of_problems_ends(store: Store, start: Any) -> None:

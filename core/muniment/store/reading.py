@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Select, select
 
-from muniment.errors import AmbiguousNameError, UnknownNameError
+from muniment.errors import AmbiguousNameError, StoreError, UnknownNameError
 from muniment.ledger.entries import Body
 from muniment.ledger.texts import restore
 from muniment.store import leases
@@ -109,6 +109,16 @@ def load(connection: Connection, rows: Sequence[Found], *, trace: bool) -> list[
     """Return whole generations in the order of their rows, with a few queries for all of them."""
     if not rows:
         return []
+    try:
+        return _load(connection, rows, trace=trace)
+    except (KeyError, TypeError, ValueError) as error:
+        raise StoreError(
+            str(connection.engine.url),
+            "the store does not hold together: run `muniment audit verify --all` to see where",
+        ) from error
+
+
+def _load(connection: Connection, rows: Sequence[Found], *, trace: bool) -> list[Generation]:
     bodies = _bodies(
         connection, [n for row in rows for n in (row.seq, row.outcome) if n is not None]
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,6 +55,7 @@ class Store:
         """Take an opened database; use `Store.open`."""
         self._database = database
         self._lease: Lease | None = None
+        self._starting = threading.Lock()
         self.url = database.url
         self.path = database.path
 
@@ -104,10 +106,11 @@ class Store:
         """
         if not generations:
             return
-        if self._lease is None or self._lease.inherited:
-            self._lease = Lease(self._database)
-            self.record_interruptions()
-        writing.record_started(self._database, self._lease, generations, policy_document)
+        with self._starting:
+            if self._lease is None or self._lease.inherited:
+                self._lease = Lease(self._database)
+                self.record_interruptions()
+            writing.record_started(self._database, self._lease, generations, policy_document)
 
     def record_outcomes(
         self,
