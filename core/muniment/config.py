@@ -118,7 +118,8 @@ def store_url(home: Path, given: str | None = None) -> str:
         return url
     if "\0" in url:
         raise UsageError("the store's address contains a NUL character")
-    return f"sqlite:///{Path(os.path.expanduser(url)).absolute()}"
+    path = str(Path(os.path.expanduser(url)).absolute())
+    return f"sqlite:///{path.replace('%', '%25').replace('?', '%3F')}"
 
 
 def actor_name(config: Config, given: str | None = None) -> str:

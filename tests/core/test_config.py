@@ -165,6 +165,10 @@ def test_the_store_is_the_one_given_then_the_variable_then_in_the_home(
     assert config.store_url(home, "~/a.db") == "sqlite:////home/me/a.db"
 
 
+def test_what_has_a_meaning_in_an_address_is_written_out(home: Path) -> None:
+    assert config.store_url(home, "/a%b/c?d.db") == "sqlite:////a%25b/c%3Fd.db"
+
+
 @pytest.mark.parametrize("odd", ["~nobody-of-that-name/a.db", "数据 库.db"])
 def test_an_odd_path_is_still_a_path(home: Path, odd: str) -> None:
     assert config.store_url(home, odd).endswith(odd)

@@ -1,0 +1,103 @@
+"""The public API: every name can be had, says what it is, and costs nothing before its use."""
+
+from __future__ import annotations
+
+import inspect
+import subprocess
+import sys
+
+import pytest
+
+import muniment
+
+
+def modules_after(program: str) -> set[str]:
+    """Return the names of the modules that a program has imported."""
+    done = subprocess.run(
+        [sys.executable, "-c", f"import sys\n{program}\nprint(*sys.modules)"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return set(done.stdout.split())
+
+
+@pytest.mark.parametrize("name", muniment.__all__)
+def test_every_public_name_can_be_had_and_says_what_it_is(name: str) -> None:
+    value = getattr(muniment, name)
+    documentation = inspect.getdoc(value) if name != "hookimpl" else "a marker of pluggy's"
+    assert documentation
+    assert not documentation.startswith(f"{name}("), "a dataclass without words of its own"
+
+
+@pytest.mark.parametrize("name", muniment.__all__)
+def test_every_public_method_says_what_it_does(name: str) -> None:
+    value = getattr(muniment, name)
+    if isinstance(value, type):
+        for method, member in inspect.getmembers(value, inspect.isroutine):
+            if not method.startswith("_") and method in vars(value):
+                assert inspect.getdoc(member), f"{name}.{method}"
+
+
+def test_the_names_are_those_that_type_checkers_see() -> None:
+    source = inspect.getsource(muniment)
+    seen = {
+        line.split(" as ")[1]
+        for line in source.splitlines()
+        if " import " in line and " as " in line
+    }
+    assert seen == set(muniment.__all__)
+    assert set(muniment.__all__) <= set(dir(muniment))
+
+
+def test_an_unknown_name_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="'muniment' has no attribute 'nothing'"):
+        muniment.nothing  # noqa: B018
+    assert not hasattr(muniment, "Nothing")
+
+
+HEAVY = {
+    "alembic",
+    "cryptography",
+    "importlib.metadata",
+    "jinja2",
+    "numpy",
+    "pydantic",
+    "rich",
+    "sqlalchemy",
+    "tomlkit",
+    "torch",
+    "transformers",
+    "yaml",
+}
+
+
+def test_importing_muniment_imports_next_to_nothing() -> None:
+    plain = modules_after("")
+    found = modules_after("import muniment") - plain
+    assert not found & HEAVY
+    assert {name for name in found if name.split(".")[0] not in sys.stdlib_module_names} == {
+        "muniment"
+    }
+
+
+def test_what_a_plugin_imports_is_light() -> None:
+    program = (
+        "import muniment\n"
+        "for name in 'Generator Filter Evaluator Parameters param hookimpl Text Verdict'.split():\n"
+        "    getattr(muniment, name)"
+    )
+    found = modules_after(program)
+    assert not found & (HEAVY - {"importlib.metadata"})
+    assert "muniment.store" not in found
+
+
+def test_a_session_imports_no_heavy_library_of_a_model() -> None:
+    found = modules_after("import muniment; muniment.open('/nonexistent').close()")
+    assert not found & {"torch", "numpy", "transformers", "rich", "pydantic", "alembic"}
+
+
+def test_the_version_is_that_of_the_distribution() -> None:
+    from importlib.metadata import version
+
+    assert muniment.__version__ == version("muniment")

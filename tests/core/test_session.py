@@ -1,0 +1,236 @@
+"""The front door for Python: what a program gets, and what a session leaves behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+import muniment
+from muniment import Draft, Session
+from muniment.errors import StoreError
+from muniment.store import NoStoreError, Query
+from support.house import House
+
+ECHO = "for r in requests: yield r.reply(Text(r.prompt, 'stop'))"
+
+
+def test_open_gives_a_session_on_the_settings_of_the_command_line(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MUNIMENT_ACTOR", "from the variable")
+    with muniment.open() as session:
+        assert isinstance(session, Session)
+        assert session.home == home
+        assert session.actor == "from the variable"
+        assert session.store_url == f"sqlite:///{home}/muniment.db"
+    with muniment.open(str(home / "x"), store=str(home / "y.db"), actor="王") as session:
+        assert (session.home, session.actor) == (home / "x", "王")
+        assert session.store_url == f"sqlite:///{home}/y.db"
+    assert not home.exists()
+
+
+def test_a_session_finds_the_installed_plugins(house: House) -> None:
+    house.shelf.generator("shelved-echo", ECHO)
+    with muniment.open(house.home) as session:
+        done = session.generate("hello", generator="shelved-echo")
+    assert (done.status, done.text) == ("completed", "hello")
+
+
+def test_a_session_that_only_reads_loads_no_plugin_and_makes_no_store(house: House) -> None:
+    house.shelf.add("raise RuntimeError('imported')")
+    with pytest.raises(NoStoreError, match="nothing is recorded yet"):
+        list(house.session.generations())
+    assert not (house.home / "muniment.db").exists()
+    assert house.session.plugins._offers is None
+
+
+@pytest.mark.parametrize("actor", ["a\0b", "\udcff"])
+def test_an_actor_that_cannot_be_kept_is_refused(home: Path, actor: str) -> None:
+    with pytest.raises(muniment.UsageError, match="the actor's name"):
+        Session(home, actor=actor)
+
+
+def test_what_was_generated_can_be_read_by_another_session(house: House) -> None:
+    house.shelf.generator("echo", ECHO)
+    done = [house.session.generate(prompt, tags=["t"]) for prompt in ("a", "b")]
+    house.close()
+    with Session(house.home) as session:
+        assert session.generation("last") == done[1]
+        assert session.generation(done[0].id[-6:]) == done[0]
+        assert [item.id for item in session.generations()] == [done[1].id, done[0].id]
+        assert [item.id for item in session.generations(Query(limit=1, tag="t"))] == [done[1].id]
+        with pytest.raises(muniment.UsageError, match="no generation"):
+            session.generation("ZZZZZZZZ")
+
+
+def test_reading_and_generating_may_alternate_in_one_session(house: House) -> None:
+    house.shelf.generator("echo", ECHO)
+    house.session.generate("a")
+    house.close()
+    assert [item.prompt for item in house.session.generations()] == ["a"]
+    house.session.generate("b")
+    assert [item.prompt for item in house.session.generations()] == ["b", "a"]
+    for item in house.session.generations():
+        house.session.generate(item.prompt + "!")
+    assert len(house.recorded()) == 4
+
+
+def test_closing_twice_is_allowed_and_a_closed_session_opens_again(house: House) -> None:
+    house.shelf.generator("echo", ECHO)
+    house.session.generate("a")
+    list(house.session.generations())
+    house.session.close()
+    house.session.close()
+    assert house.session.generate("b").text == "b"
+
+
+def test_generators_are_closed_with_the_session_and_cannot_spoil_it(
+    house: House, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    log = tmp_path / "closed"
+    for name in ("one", "two"):
+        house.shelf.generator(
+            name,
+            ECHO,
+            attributes=f"""
+            def close(self):
+                print("closing")
+                with open({str(log)!r}, "a") as file: file.write(self.name + " ")
+                raise RuntimeError
+            """,
+        )
+    with house.session as session:
+        session.generate("a", generator="one")
+        session.generate("a", generator="two")
+    assert sorted(log.read_text().split()) == ["one", "two"]
+    assert capfd.readouterr().out == ""
+
+
+def test_one_generator_object_serves_a_whole_session(house: House) -> None:
+    house.shelf.generator("same", "for r in requests: yield r.reply(Text(str(id(self))))")
+    assert len({house.session.generate("x").text for _ in range(5)}) == 1
+
+
+def test_a_store_that_cannot_be_made_is_an_error_before_anything_is_generated(
+    house: House, tmp_path: Path
+) -> None:
+    house.shelf.generator("echo", f"open({str(tmp_path / 'ran')!r}, 'w').close()\n{ECHO}")
+    (tmp_path / "file").write_text("")
+    with (
+        Session(
+            house.home, store=str(tmp_path / "file" / "a.db"), plugins=house.shelf.plugins()
+        ) as session,
+        pytest.raises(StoreError),
+    ):
+        session.generate("x")
+    assert not (tmp_path / "ran").exists()
+
+
+def test_odd_paths_of_the_home_hold_a_store(tmp_path: Path, house: House) -> None:
+    house.shelf.generator("echo", ECHO)
+    for name in ("数据 库", "100%", "100%41", "a#b", "what?", "a&b=c"):
+        with Session(tmp_path / name, plugins=house.shelf.plugins()) as session:
+            session.generate("x", policy="none")
+            assert session.generation("last").prompt == "x"
+        assert (tmp_path / name / "muniment.db").is_file(), name
+
+
+def test_sessions_in_threads_and_processes_write_side_by_side(house: House) -> None:
+    house.shelf.generator("echo", ECHO)
+    program = (
+        "import sys\n"
+        "from muniment import Draft, Session\n"
+        "with Session(sys.argv[1]) as session:\n"
+        "    drafts = [Draft(f'p{n}', generator='echo') for n in range(20)]\n"
+        "    print(sum(item.status == 'completed' for item in session.run(drafts, batch_size=3)))\n"
+    )
+    others = [
+        subprocess.Popen(
+            [sys.executable, "-c", program, str(house.home)],
+            env={**os.environ, "PYTHONPATH": str(house.shelf.folder)},
+            stdout=subprocess.PIPE,
+        )
+        for _ in range(2)
+    ]
+    failures: list[BaseException] = []
+
+    def generate() -> None:
+        try:
+            with Session(house.home, plugins=house.shelf.plugins()) as session:
+                list(session.run([Draft(f"t{n}") for n in range(20)], batch_size=3))
+        except BaseException as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=generate) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [process.communicate()[0] for process in others] == [b"20\n"] * 2
+    assert failures == []
+    assert len(house.recorded()) == 80
+    assert {item.status for item in house.recorded()} == {"completed"}
+    house.check()
+
+
+def test_a_generation_as_json_has_the_documented_fields(house: House) -> None:
+    house.shelf.generator(
+        "echo",
+        "for r in requests: yield r.reply(Text('好', 'length'), Text('b'), usage=Usage(1, 2))",
+        parameters="words: list[str] = param(['a'])",
+    )
+    house.shelf.filter("fine", "return content.flag(Reason('odd', 'why', 0, 1))")
+    house.shelf.evaluator("size", "return {'value': 1}")
+    done = house.session.generate(
+        "x", seed=2**64 - 1, policy=house.policy("{filter: fine}"), tags=["t"]
+    )
+    body = json.loads(json.dumps(done.to_json()))
+    assert list(body)[:8] == [
+        "id",
+        "run_id",
+        "actor",
+        "status",
+        "generator",
+        "model",
+        "prompt",
+        "system",
+    ]
+    assert body["seed"] == "18446744073709551615"
+    assert body["parameters"] == {"words": ["a"]}
+    assert body["outputs"][0] == {
+        "media_type": "text/plain",
+        "text": "好",
+        "sha256": done.outputs[0].sha256,
+        "bytes": 3,
+        "finish_reason": "length",
+    }
+    assert body["verdicts"][0] == {
+        "filter": "fine",
+        "version": "1.0",
+        "stage": "prompt",
+        "decision": "flag",
+        "action": "flag",
+        "categories": {"odd": 1.0},
+        "reasons": [{"category": "odd", "message": "why", "start": 0, "end": 1}],
+        "policy_version": "house@1",
+        "latency_ms": done.verdicts[0].latency_ms,
+        "failure": None,
+    }
+    assert body["usage"] == {"prompt_tokens": 1, "output_tokens": 2}
+    assert body["model"] is None
+    assert body["failure"] is None
+    assert body["started_at"].endswith("Z")
+    assert len(body["started_at"]) == len("2026-01-02T03:04:05.678Z")
+    assert done.text == "好\n\nb"
+
+
+def test_an_output_that_is_no_text_has_none() -> None:
+    output = muniment.Output("image/png", b"abc")
+    assert output.text is None
+    assert output.sha256 == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
