@@ -6,7 +6,7 @@ be known before an entry can be made canonical outside the lock.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
 from sqlalchemy import Connection, Table, select
@@ -39,7 +39,7 @@ def actors(database: Database, names: Iterable[str]) -> dict[str, str]:
     def row(seq: int, made: Prepared) -> dict[str, Any]:
         return projections.actor_row(seq, made.body, made.content("actor"))
 
-    return _ensure(database, actor, set(names), find, make, row)
+    return _ensure(database, actor, dict.fromkeys(names), find, make, row)
 
 
 def policies(database: Database, wanted: Iterable[tuple[str, str]]) -> dict[tuple[str, str], str]:
@@ -61,7 +61,7 @@ def policies(database: Database, wanted: Iterable[tuple[str, str]]) -> dict[tupl
     def row(seq: int, made: Prepared) -> dict[str, Any]:
         return projections.policy_row(seq, made.body, made.content("policy"))
 
-    return _ensure(database, policy, set(wanted), find, make, row)
+    return _ensure(database, policy, dict.fromkeys(wanted), find, make, row)
 
 
 def environments(database: Database, wanted: Iterable[Facts]) -> list[str | None]:
@@ -91,14 +91,14 @@ def environments(database: Database, wanted: Iterable[Facts]) -> list[str | None
     def row(seq: int, made: Prepared) -> dict[str, Any]:
         return projections.environment_row(seq, made.body)
 
-    _ensure(database, environment, set(facts), find, make, row)
+    _ensure(database, environment, facts, find, make, row)
     return ids
 
 
 def _ensure(
     database: Database,
     table: Table,
-    wanted: set[Any],
+    wanted: Collection[Any],
     find: Callable[[Connection, Any], str | None],
     make: Callable[[Any], tuple[str, Prepared]],
     row: Callable[[int, Prepared], dict[str, Any]],
@@ -108,7 +108,7 @@ def _ensure(
         return {}
     with database.reading() as connection:
         known = {key: id for key in wanted if (id := find(connection, key))}
-    made = {key: make(key) for key in wanted - known.keys()}
+    made = {key: make(key) for key in wanted if key not in known}
     if made:
         with database.writing() as connection:
             for key, (id, prepared) in made.items():

@@ -22,7 +22,7 @@ from muniment.types import Generation, Status
 class Run:
     """Generations that belong together: one command, a batch and its resumptions.
 
-    `finished_at` is None while a generation is at work; `lines` counts the lines of a batch.
+    `actor` is who began it, `generators` are those that were used, by name. `finished_at` is None while a generation is at work; `lines` counts the lines of a batch.
     """
 
     id: str
@@ -118,7 +118,6 @@ def _run(connection: Connection, id: str, running: set[int]) -> Run:
             func.min(g.started_at).label("started_at"),
             func.max(g.finished_at).label("finished_at"),
             func.count(distinct(g.line)).label("lines"),
-            func.min(g.actor).label("actor"),
         ).where(g.run == id)
     ).one()
     stored: dict[str, int] = {
@@ -145,7 +144,12 @@ def _run(connection: Connection, id: str, running: set[int]) -> Run:
     generators = connection.scalars(
         select(g.generator).where(g.run == id).distinct().order_by(g.generator)
     ).all()
-    name = connection.scalar(select(actor.c.name).where(actor.c.id == whole.actor))
+    name = connection.scalar(
+        select(actor.c.name)
+        .join(generation, g.actor == actor.c.id)
+        .join(run, run.c.seq == g.seq)
+        .where(run.c.id == id)
+    )
     ended = whole.finished_at is not None and not at_work
     return Run(
         id=id,

@@ -144,7 +144,8 @@ generation = Table(
 )
 for _columns in (
     ("tail",),
-    ("run", "line", "seq"),
+    ("run", "seq"),
+    ("run", "line"),
     ("actor", "seq"),
     ("generator", "seq"),
     ("model_name", "seq"),
