@@ -22,7 +22,8 @@ from muniment.types import Generation, Status
 class Run:
     """Generations that belong together: one command, a batch and its resumptions.
 
-    `actor` is who began it, `generators` are those that were used, by name. `finished_at` is None while a generation is at work; `lines` counts the lines of a batch.
+    `actor` is who began it, `generators` are those that were used, by name. `finished_at` is
+    None while a generation is at work; `lines` counts the lines of a batch.
     """
 
     id: str
