@@ -135,14 +135,14 @@ def _check_output(output: object, media_type: str) -> None:
 
 
 def _usage(usage: Usage) -> Usage:
-    counts = operator.index(usage.prompt_tokens), operator.index(usage.output_tokens)
+    counts = _whole(usage.prompt_tokens), _whole(usage.output_tokens)
     if min(counts) < 0:
         raise ValueError("usage cannot be negative")
     return Usage(*counts)
 
 
 def _trace(trace: Trace) -> Trace:
-    token_ids = tuple(map(operator.index, trace.token_ids))
+    token_ids = tuple(map(_whole, trace.token_ids))
     logprobs = tuple(map(float, trace.logprobs))
     margins = tuple(map(float, trace.margins))
     if not len(token_ids) == len(logprobs) == len(margins):
@@ -153,7 +153,7 @@ def _trace(trace: Trace) -> Trace:
 
 
 def _fact_name(name: object) -> str:
-    if not (isinstance(name, str) and name and name.isprintable()):
+    if not (isinstance(name, str) and name.isprintable() and 0 < len(name) < 256):
         raise TypeError
     return name
 
@@ -162,4 +162,9 @@ def _fact(value: object) -> str | int:
     if isinstance(value, str):
         value.encode()
         return value.replace("\0", "")
-    return operator.index(value)  # type: ignore[arg-type]
+    return _whole(value)
+
+
+def _whole(value: object) -> int:
+    """Return a whole number of any library as a plain one; raises TypeError for anything else."""
+    return int(operator.index(value))  # type: ignore[arg-type]

@@ -9,7 +9,7 @@ from muniment.errors import PluginError
 from muniment.hookspecs import Evaluator
 from muniment.plugins import Offer, Plugins, describe, quiet_stdout
 from muniment.resolving import make, storable
-from muniment.types import Generation, Measure, PluginRef, Score
+from muniment.types import Generation, Measure, PluginRef, Score, reads
 
 
 class Evaluators:
@@ -45,7 +45,7 @@ class Evaluators:
         return tuple(
             score
             for offer, evaluator in self._evaluators
-            if media_types & set(evaluator.media_types)
+            if any(reads(evaluator.media_types, media_type) for media_type in media_types)
             for score in _scores(offer, evaluator, generation)
         )
 

@@ -139,7 +139,8 @@ class Filter(ABC):
     An instance serves one entry of a policy and gets that entry's parameters. A filter that
     raises, or answers anything but a verdict, blocks: nothing passes unjudged.
 
-    `categories` are the categories its verdicts may name; those not declared here (an author's
+    `media_types` are what it can read; `text/plain` stands for every kind of text. `categories`
+    are the categories its verdicts may name; those not declared here (an author's
     own words from a policy, say) are kept apart, where they can be erased.
     """
 

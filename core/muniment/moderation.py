@@ -16,7 +16,7 @@ from muniment.hookspecs import Filter
 from muniment.plugins import Offer, Plugins, describe, quiet_stdout
 from muniment.policy import FilterRule, Policy
 from muniment.resolving import make, storable
-from muniment.types import DECISIONS, Content, PluginRef, Reason, Verdict
+from muniment.types import DECISIONS, Content, PluginRef, Reason, Verdict, reads
 
 
 class Moderator:
@@ -68,7 +68,7 @@ class _Rule:
     def applies(self, content: Content) -> bool:
         if not self.rule.applies(content.stage):
             return False
-        return self.filter is None or content.media_type in self.filter.media_types
+        return self.filter is None or reads(self.filter.media_types, content.media_type)
 
     def check(self, content: Content) -> Verdict:
         start = time.perf_counter()
@@ -122,7 +122,8 @@ def _sound(verdict: object, content: Content) -> Verdict:
         end = length if reason.end is None else reason.end
         if type(start) is not int or type(end) is not int or not 0 <= start <= end <= length:
             raise ValueError(f"the span {reason.start}-{reason.end} lies outside the content")
-    return Verdict(verdict.decision, dict(verdict.categories), tuple(verdict.reasons))
+    categories = {category: float(score) for category, score in verdict.categories.items()}
+    return Verdict(verdict.decision, categories, tuple(verdict.reasons))
 
 
 def _is_text(value: object) -> bool:

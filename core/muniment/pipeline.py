@@ -181,14 +181,17 @@ def _shown(generation: Generation) -> Generation:
     """Return the generation as its caller may see it: nothing blocked leaves the store this way.
 
     A reason may quote what it is about, so what filters said of an output keeps its categories
-    and places only.
+    and places only, and what they raised its type.
     """
     if generation.status != "blocked":
         return generation
-    verdicts = (
-        replace(verdict, reasons=tuple(replace(reason, message="") for reason in verdict.reasons))
-        if verdict.stage == "output"
-        else verdict
-        for verdict in generation.verdicts
-    )
+    verdicts = (_unquoted(verdict) for verdict in generation.verdicts)
     return replace(generation, outputs=(), trace=None, verdicts=tuple(verdicts))
+
+
+def _unquoted(verdict: Verdict) -> Verdict:
+    if verdict.stage != "output":
+        return verdict
+    reasons = tuple(replace(reason, message="") for reason in verdict.reasons)
+    failure = verdict.failure and ": ".join(verdict.failure.split(": ")[:2])
+    return replace(verdict, reasons=reasons, failure=failure)

@@ -47,6 +47,16 @@ class Output:
         return hashlib.sha256(self.data).hexdigest()
 
 
+def reads(declared: Sequence[str], media_type: str) -> bool:
+    """Say whether who declares these media types can read that one.
+
+    `text/plain` stands for every kind of text, so that no filter of texts is gone around by
+    calling a text something else; parameters such as `charset` do not matter.
+    """
+    kind = media_type.partition(";")[0].strip()
+    return kind in declared or (kind.startswith("text/") and "text/plain" in declared)
+
+
 def Text(text: str, finish_reason: FinishReason | None = None) -> Output:
     """Return an output of plain text; a named constructor, hence the capital."""
     return Output("text/plain", text.encode(), finish_reason)

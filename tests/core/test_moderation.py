@@ -145,7 +145,9 @@ def test_a_filter_that_fails_blocks_in_observe_mode_and_whatever_the_thresholds(
 
 def test_a_filter_that_fails_on_the_output_keeps_the_output_from_the_caller(house: House) -> None:
     house.shelf.filter("odd", "raise RuntimeError")
-    done = blocked_by(house, "{filter: odd, stages: [output]}")
+    house.shelf.generator("echo", ECHO)
+    (done,) = house.run("four", policy=house.policy("{filter: odd, stages: [output]}"))
+    assert (done.status, done.outputs) == ("blocked", ())
     assert [verdict.stage for verdict in done.verdicts] == ["output"]
     assert house.recorded()[0].text == "four"
 

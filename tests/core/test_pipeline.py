@@ -217,6 +217,44 @@ def test_a_filter_is_asked_only_about_the_media_types_it_declares(house: House) 
     assert done.status == "blocked"
 
 
+@pytest.mark.parametrize(
+    "media_type", ["text/markdown", "text/plain; charset=utf-8", "text/x.anything"]
+)
+def test_a_filter_of_texts_is_not_gone_around_by_another_kind_of_text(
+    house: House, media_type: str
+) -> None:
+    house.shelf.generator(
+        "sly",
+        f"for r in requests: yield r.reply(Output({media_type!r}, b'a bomb'))",
+        media_type=media_type,
+    )
+    house.shelf.filter("peace", BOMB)
+    house.shelf.evaluator("size", "return {'value': len(generation.text)}")
+    (done,) = house.run("x", policy=house.policy("{filter: peace}"))
+    assert done.status == "blocked"
+    (done,) = house.run("x")
+    assert [score.value for score in done.scores] == [6.0]
+
+
+def test_what_a_filter_says_of_a_blocked_output_does_not_quote_it_to_the_caller(
+    house: House,
+) -> None:
+    house.shelf.generator("echo", ECHO)
+    house.shelf.filter("quotes", "return content.block(Reason('odd', content.text, 0, 3))")
+    house.shelf.filter("raises", "raise ValueError('cannot read: ' + content.text)")
+    policy = house.policy(
+        "{filter: quotes, stages: [output]}", "{filter: raises, stages: [output]}"
+    )
+    (done,) = house.run("SECRET", policy=policy)
+    said = [str(verdict) for verdict in done.verdicts]
+    assert not any("SECRET" in text for text in said)
+    assert done.verdicts[0].reasons == (muniment.Reason("odd", "", 0, 3),)
+    assert done.verdicts[1].failure == "filter raises failed: ValueError"
+    kept = house.recorded()[0].verdicts
+    assert kept[0].reasons[0].message == "SECRET"
+    assert kept[1].failure == "filter raises failed: ValueError: cannot read: SECRET"
+
+
 def test_a_filter_gets_the_parameters_of_its_entry_in_the_policy(house: House) -> None:
     house.shelf.generator("echo", ECHO)
     house.shelf.filter(
@@ -381,15 +419,24 @@ def test_a_start_that_cannot_be_recorded_generates_nothing(
 
 def test_the_environment_a_generator_tells_is_recorded(house: House) -> None:
     house.shelf.generator(
-        "echo", ECHO, attributes="def environment(self): return {'threads': 2, 'dtype': 'bf16'}"
+        "echo",
+        ECHO,
+        attributes="def environment(self): return {'threads': 2, 'dtype': 'bf16', 'on': True}",
     )
     (done,) = house.run("x")
-    assert {"threads": 2, "dtype": "bf16"}.items() <= dict(done.environment).items()
+    assert {"threads": 2, "dtype": "bf16", "on": 1}.items() <= dict(done.environment).items()
     assert house.recorded() == [done]
 
 
 @pytest.mark.parametrize(
-    "body", ["raise RuntimeError", "return None", "return {'a': 1.5}", "return {5: 'a'}"]
+    "body",
+    [
+        "raise RuntimeError",
+        "return None",
+        "return {'a': 1.5}",
+        "return {5: 'a'}",
+        "return {'x' * 256: 1}",
+    ],
 )
 def test_an_environment_that_cannot_be_had_spoils_no_generation(house: House, body: str) -> None:
     house.shelf.generator("echo", ECHO, attributes=f"def environment(self): {body}")
