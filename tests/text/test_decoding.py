@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+
 from muniment_text.engine import Engine, Failure, Finish, Piece, Row
 from muniment_text.errors import EmptyPrompt, PromptTooLong, SystemPromptRefused
 from muniment_text.loading import load

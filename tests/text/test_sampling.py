@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+
 from muniment_text import noise
 from muniment_text.errors import RowError
 from muniment_text.sampling import Ranking, Sampling, choose

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from hypothesis import given
 from hypothesis import strategies as st
+
 from muniment_text.engine import Engine
 from muniment_text.tokens import Codec, Stops
 

@@ -44,7 +44,7 @@ def read_model(path: Path, progress: Callable[[str, float], None]) -> Any:
 
     try:
         metadata, names = read_gguf_metadata(str(path))
-    except (ValueError, OSError, IndexError) as error:
+    except (ValueError, OSError, IndexError, struct.error) as error:
         raise ModelUnusable(str(path), f"{path} is not a whole GGUF file: {error}") from error
     architecture = metadata["general.architecture"]
     named_mistral = "mistral" in str(metadata.get("general.name", "")).lower()

@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import shutil
+import struct
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -111,7 +112,7 @@ def _convert_gguf(path: Path, origin: str, building: Path, progress: Progress) -
         raise ModelUnusable(
             str(path), f"reading {path.name} needs the package {error.name}; install it"
         ) from error
-    except (ValueError, OSError, KeyError, IndexError) as error:
+    except (ValueError, OSError, KeyError, IndexError, struct.error) as error:
         raise ModelUnusable(
             str(path), f"{path} is not a whole GGUF file that can be used: {error}"
         ) from error

