@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -306,3 +309,45 @@ def test_a_batch_size_below_one_is_refused(house: House, options: dict[str, int]
         list(house.session.batch(lines("a"), **options))
     with pytest.raises(muniment.UsageError, match="must be at least 1"):
         list(house.session.run([Draft("a")], samples_each=0))
+
+
+def test_a_killed_batch_resumes_and_records_nothing_twice(house: House) -> None:
+    house.shelf.generator(
+        "slow",
+        """
+        import time
+        for r in requests:
+            time.sleep(0.01)
+            yield r.reply(Text(f"{r.prompt} {r.seed}"))
+        """,
+    )
+    file = house.home / "file.jsonl"
+    file.write_bytes(b"".join(lines(*(f"line {number}" for number in range(1, 41)))))
+    program = (
+        "import sys\n"
+        "from muniment import Draft, Session\n"
+        "defaults = Draft('', generator='slow')\n"
+        "with Session(sys.argv[1]) as session, open(sys.argv[2], 'rb') as file:\n"
+        "    for item in session.batch(file, batch_size=4, defaults=defaults):\n"
+        "        print(item.id, flush=True)\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", program, str(house.home), str(file)],
+        stdout=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": str(house.shelf.folder)},
+    ) as process:
+        assert process.stdout is not None
+        returned = [process.stdout.readline().decode().strip() for _ in range(10)]
+        process.kill()
+    before = {item.id: item for item in house.recorded()}
+    assert all(before[identifier].status == "completed" for identifier in returned)
+    with file.open("rb") as again:
+        done = list(house.session.batch(again, resume="last", batch_size=4))
+    completed = [item for item in house.recorded() if item.status == "completed"]
+    assert sorted(item.line or 0 for item in completed) == list(range(1, 41))
+    assert {item.run_id for item in completed} == {before[returned[0]].run_id}
+    again_asked = [item for item in before.values() if item.status == "interrupted"]
+    assert len(again_asked) <= 4, "at most one model batch is computed again"
+    seeds = {item.line: item.seed for item in again_asked}
+    assert {item.line: item.seed for item in done if item.line in seeds} == seeds
+    house.check()
