@@ -167,7 +167,7 @@ def test_killing_writers_at_any_moment_leaves_a_store_that_verifies(store: Store
     for moment in range(8):
         worker = run(program)
         says(worker, "open")
-        time.sleep(0.05 + 0.037 * moment)
+        time.sleep(0.05 + 0.1 * moment)
         worker.send_signal(signal.SIGKILL)
         acknowledged += sum(int(line) for line in worker.communicate()[0].split())
     assert acknowledged

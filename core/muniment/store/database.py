@@ -19,7 +19,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 
 from muniment.errors import StoreError
 
-LOCK_SECONDS = 30.0
+LOCK_SECONDS = 60.0
 
 
 class Database:

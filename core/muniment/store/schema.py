@@ -13,10 +13,8 @@ from sqlalchemy.exc import OperationalError
 
 import muniment
 from muniment.errors import StoreError, StoreVersionError
-from muniment.ledger import entries
 from muniment.store.database import Database
 from muniment.store.errors import NoStoreError
-from muniment.store.ledger import append, prepare
 from muniment.store.tables import alembic_version, ledger_head
 
 HEAD = "0001"  # the newest revision in migrations/versions; revisions are numbered in order
@@ -82,6 +80,8 @@ def upgrade(database: Database) -> None:
     with database.writing() as connection:
         if _revision(database, connection) == HEAD:  # another process was faster
             return
+        from muniment.ledger.entries import genesis
+        from muniment.store.ledger import append, prepare
         from muniment.store.migrating import migrate
 
         migrate(connection, migrations())
@@ -90,7 +90,7 @@ def upgrade(database: Database) -> None:
             connection.execute(
                 ledger_head.insert(), {"id": 1, "log_id": log, "size": 0, "frontier": b""}
             )
-            append(connection, [prepare(entries.genesis(log))])
+            append(connection, [prepare(genesis(log))])
 
 
 def _make_folder(database: Database) -> None:

@@ -1,4 +1,7 @@
-"""The store's face: everything the rest of Muniment asks of it."""
+"""The store's face: everything the rest of Muniment asks of it.
+
+What writes and what verifies is imported when it is first asked for: most commands only read.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ from typing import TYPE_CHECKING, Self
 from sqlalchemy import select
 
 from muniment.errors import StoreVersionError
-from muniment.store import reading, runs, schema, writing
+from muniment.store import reading, runs, schema
 from muniment.store.database import Database
 from muniment.store.leases import Lease
 from muniment.store.queries import Query
@@ -106,6 +109,8 @@ class Store:
         """
         if not generations:
             return
+        from muniment.store import writing
+
         with self._starting:
             if self._lease is None or self._lease.inherited:
                 self._lease = Lease(self._database)
@@ -124,11 +129,15 @@ class Store:
         as payloads. Raises AlreadyRecordedError for a generation that has an outcome and
         UnknownNameError for one that was never started.
         """
+        from muniment.store import writing
+
         if generations:
             writing.record_outcomes(self._database, generations, declared_categories or {})
 
     def record_interruptions(self) -> int:
         """Record that generations whose process is gone were interrupted; return how many."""
+        from muniment.store import writing
+
         return writing.record_interruptions(self._database)
 
     # ---- finding -----------------------------------------------------------------------------
