@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -93,6 +95,20 @@ def test_a_read_only_store_says_so_and_can_be_read(store: Store, start: object) 
     with pytest.raises(StoreError, match="read-only"):
         store.record_started([start()], policy_document="")  # type: ignore[operator]
     assert len(list(store.generations())) == 1
+
+
+def test_a_store_on_a_read_only_disk_can_be_read_and_verified(
+    url: str, start: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Store.open(url, create=True) as store:
+        store.record_started([start()], policy_document="")  # type: ignore[operator]
+    monkeypatch.setattr(os, "statvfs", lambda path: SimpleNamespace(f_flag=os.ST_RDONLY))
+    with Store.open(url, create=False) as store:
+        assert [g.status for g in store.generations()] == ["interrupted"]
+        assert store.verify(projections=True, payloads=True).ok
+        assert [path.name for path in store.path.parent.iterdir()] == ["muniment.db"]
+        with pytest.raises(StoreError, match="read-only"):
+            store.record_started([start()], policy_document="")  # type: ignore[operator]
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
@@ -41,6 +42,10 @@ class Database:
         if not parsed.database or parsed.database == ":memory:":
             raise StoreError(self.url, "a store is kept in a file; name one after sqlite:///")
         self.path = Path(parsed.database).absolute()
+        if _unchangeable(self.path):
+            parsed = parsed.set(
+                database=f"file:{quote(str(self.path))}", query={"uri": "true", "immutable": "1"}
+            )
         try:
             self._engine = create_engine(parsed, connect_args={"timeout": LOCK_SECONDS})
         except (ArgumentError, NoSuchModuleError) as error:
@@ -115,6 +120,19 @@ class Database:
             if name.startswith(start):
                 return sentence.format(path=self.path)
         return f"the store {self.path} failed: {error}"
+
+
+def _unchangeable(path: Path) -> bool:
+    """Whether a store lies on a read-only disk, as an auditor's copy may.
+
+    SQLite cannot read a database with write-ahead logging where it may make no file beside it,
+    unless it is told that nothing will change. That is no lie only where no log is left over.
+    """
+    try:
+        read_only = bool(os.statvfs(path).f_flag & os.ST_RDONLY)
+    except (OSError, AttributeError):  # not there, or a system without statvfs
+        return False
+    return read_only and not Path(f"{path}-wal").exists()
 
 
 _SENTENCES = {
