@@ -7,8 +7,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from support.plugins import Shelf
+
+# A busy machine is no reason to fail.
+settings.register_profile("house", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("house")
 
 
 @pytest.fixture(autouse=True)
@@ -44,10 +49,9 @@ def gemma_home(request: pytest.FixtureRequest) -> Path:
     it changes.
     """
     import muniment_text
-    from muniment_text.generator import TextGenerator
-
     from muniment.digests import FileHashes, digest
     from muniment.models import Models
+    from muniment_text.generator import TextGenerator
 
     code = digest(
         Path(muniment_text.__file__).parent,
