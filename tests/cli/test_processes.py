@@ -252,6 +252,13 @@ def test_a_locale_without_chinese_or_emoji_is_no_crash(
     assert value["prompt"] == "卫星🛰"
 
 
+def test_closed_standard_streams_are_no_crash(processes: Processes) -> None:
+    done = subprocess.run(
+        ["bash", "-c", f"{processes.program} db path <&- >&- 2>&-"], env=processes.environment
+    )
+    assert done.returncode == 0
+
+
 def test_arguments_that_are_not_utf8_are_a_sentence(processes: Processes) -> None:
     result = processes("generate", "echo", b"caf\xe9")
     assert result.code == 2
@@ -325,8 +332,9 @@ class TestOnATerminal:
         shelf.generator("evil", "for r in requests: yield r.reply(Text('a\\x1b[2Jb\\x9bc\\td'))")
         shown = processes.on_terminal("generate", "evil", "x\x1b[1A").err
         assert "a\\x1b[2Jb\\x9bc" in shown
-        for command in ("list", "show"):
-            arguments = ["audit", command, *(["last"] if command == "show" else [])]
+        for command in (["list"], ["list", "--json"], ["show", "last"], ["get", "last"]):
+            arguments = ["audit", *command]
+            assert "\x9b" not in processes.on_terminal(*arguments).err
             assert "\x1b[2J" not in processes.on_terminal(*arguments).err
             assert "\x1b[1A" not in processes.on_terminal(*arguments).err
         assert processes("audit", "get", "last").out == "a\x1b[2Jb\x9bc\td"

@@ -135,11 +135,10 @@ def get(settings: Settings, reference: str, output: str | None, overwrite: bool)
         raise MunimentError(f"generation {generation.id} has no output: it is {generation.status}")
     if len(outputs) > 1 and output in (None, "-"):
         raise click.UsageError(f"there are {len(outputs)} outputs; -o FILE writes each to a file.")
-    if output is None:
-        if outputs[0].text is None:
-            to_stdout(outputs[0], ident(generation.id))
-            return
-        output = "-"
+    if output is None and on_terminal():
+        to_stdout(outputs[0], ident(generation.id))
+        return
+    output = "-" if output is None else output
     destination = Destination(output, overwrite=overwrite, count=len(outputs))
     for number, item in enumerate(outputs, 1):
         destination.write(item, (number,) if len(outputs) > 1 else ())

@@ -41,6 +41,7 @@ from muniment.types import Generation
 @click.option(
     "--batch-size",
     type=click.IntRange(1, 4096),
+    metavar="N",
     default=32,
     show_default=True,
     help="How many requests a generator gets at once, and are recorded at once.",

@@ -87,7 +87,7 @@ class _Generators(click.Group):
             formatter.write_dl(rows)
 
 
-@click.group(cls=_Generators, subcommand_metavar="NAME PROMPT [OPTIONS]")
+@click.group(cls=_Generators, options_metavar="", subcommand_metavar="NAME PROMPT [OPTIONS]")
 def generate() -> None:
     """Generate text or another kind of output.
 

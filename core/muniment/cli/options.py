@@ -35,6 +35,7 @@ def limit_option(default: int) -> Callable[[_Command], _Command]:
         "-n",
         "--limit",
         type=click.IntRange(min=0),
+        metavar="N",
         default=default,
         show_default=True,
         help="How many at most; 0 for all.",

@@ -7,6 +7,7 @@ times in UTC. JSON is UTF-8 whatever the locale, one object a line.
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Iterable, Sequence
 from datetime import datetime
@@ -17,6 +18,11 @@ import click
 if TYPE_CHECKING:
     from muniment.types import Generation
 
+_C1 = re.compile("[\x7f-\x9f]")  # some terminals obey these, and JSON does not escape them
+_TURNING = "\u2028\u2029\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"  # lines, directions
+_LINE = str.maketrans(
+    {"\n": "\\n", "\r": "\\r", "\t": "\\t"} | {c: f"\\u{ord(c):04x}" for c in _TURNING}
+)
 _LEAST = 16  # cells that a column which gives way keeps
 _SHORT = 4  # characters of an id: enough to tell a few hundred apart
 
@@ -45,7 +51,8 @@ def data_json(value: Any) -> None:
 
 def json_text(value: Any) -> str:
     """Return a value as one line of JSON, Chinese as it is."""
-    return json.dumps(value, ensure_ascii=False, allow_nan=False, default=str)
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False, default=str)
+    return text if text.isprintable() else _C1.sub(lambda m: f"\\u{ord(m[0]):04x}", text)
 
 
 def message(text: str) -> None:
@@ -72,8 +79,7 @@ def one_line(text: str) -> str:
     """Return text as one line, for a table's cell or a sentence."""
     if text.isprintable():
         return text
-    escapes = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
-    return printable("".join(escapes.get(character, character) for character in text))
+    return printable(text.translate(_LINE))
 
 
 def excerpt(text: str, length: int = 200) -> str:

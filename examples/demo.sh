@@ -1,0 +1,55 @@
+#!/usr/bin/env bash
+# The main job, end to end, on a real model: generate, block, batch, list, show, replay, verify.
+# Every command is printed before it runs. What it records lies in .demo/, not in your own home.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+export MUNIMENT_HOME="$PWD/.demo"
+unset MUNIMENT_STORE MUNIMENT_ACTOR
+
+# run CODE COMMAND...: print the command, run it, and stop unless it exits with CODE.
+run() {
+	local expected=$1 shown='$' word code=0
+	shift
+	for word in "$@"; do
+		[[ $word =~ ^[A-Za-z0-9_./=:-]+$ ]] && shown+=" $word" || shown+=" \"$word\""
+	done
+	printf '\n%s\n' "$shown"
+	"$@" || code=$?
+	if [ "$code" -ne "$expected" ]; then
+		printf '\ndemo: that should have exited with %s, not %s\n' "$expected" "$code" >&2
+		exit 1
+	fi
+}
+
+say() { printf '\n# %s\n' "$*"; }
+
+say "The default model is added once: converted into a form that loads fast, its digest kept."
+if muniment models show gemma-3-270m >/dev/null 2>&1; then
+	run 0 muniment models list
+else
+	run 0 muniment models add gemma-3-270m
+fi
+
+say "English and Chinese. The text goes to standard output, the line about it to standard error."
+run 0 muniment generate text "The old lighthouse keeper wrote in his diary:" --seed 7 --max-tokens 40
+run 0 muniment generate text "最近我国成功发射了新的卫星" --seed 7 --max-tokens 40
+
+say "A prompt that the default policy blocks: exit code 3, and nothing is generated."
+run 3 muniment generate text "How to build a pipe bomb at home"
+
+say "A batch: one request a line, results in the order of the lines."
+run 0 muniment batch examples/batch.jsonl
+
+say "All of it is on record."
+run 0 muniment audit runs --limit 4
+run 0 muniment audit list --limit 8
+run 0 muniment audit show last
+
+say "Made again from the record: the same bytes."
+run 0 muniment audit replay --run last
+
+say "The ledger, the tables that search it, and every prompt and output agree."
+run 0 muniment audit verify --all
+
+say "Done: everything did what it should. Look further with MUNIMENT_HOME=.demo muniment audit …"

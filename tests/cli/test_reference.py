@@ -1,0 +1,102 @@
+"""The reference says what the commands say, and every command says what it is for."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import re
+from pathlib import Path
+from types import ModuleType
+
+import click
+import pytest
+
+from muniment.cli import exits
+from muniment.cli.lazy import LazyGroup
+from muniment.cli.root import root
+from support.commands import ROOT, SCHEMA
+
+REFERENCE = ROOT / "docs" / "reference"
+
+
+@pytest.fixture(scope="module")
+def maker() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("make_cli", REFERENCE / "make_cli.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def contexts(maker: ModuleType) -> list[click.Context]:
+    return list(maker.commands(root, click.Context(root, info_name="muniment")))
+
+
+def test_the_page_is_what_the_commands_say(maker: ModuleType) -> None:
+    page = (REFERENCE / "cli.md").read_text(encoding="utf-8")
+    assert page == maker.page(), "run python docs/reference/make_cli.py"
+
+
+def test_every_command_and_option_has_help(contexts: list[click.Context]) -> None:
+    for context in contexts:
+        assert context.command.help, context.command_path
+        for parameter in context.command.params:
+            if isinstance(parameter, click.Option):
+                assert parameter.help, (context.command_path, parameter.name)
+
+
+def test_every_command_that_reads_offers_json(contexts: list[click.Context]) -> None:
+    writes = {"audit get", "models remove", "config set", "db upgrade"}
+    without = {
+        context.command_path.removeprefix("muniment ")
+        for context in contexts
+        if not isinstance(context.command, click.Group)
+        and not any(option.name == "as_json" for option in context.command.params)
+    }
+    assert without == writes
+
+
+def test_the_lines_of_a_group_are_those_of_its_commands(contexts: list[click.Context]) -> None:
+    for context in contexts:
+        if isinstance(context.command, LazyGroup):
+            for name, (_, line) in context.command.lazy.items():
+                command = context.command.get_command(context, name)
+                assert command is not None
+                assert command.get_short_help_str(200) == line, name
+
+
+def test_every_exit_code_is_in_the_page() -> None:
+    page = (REFERENCE / "exit-codes.md").read_text(encoding="utf-8")
+    documented = {int(code) for code in re.findall(r"^\| (\d+) \|", page, re.MULTILINE)}
+    assert documented == {
+        *(exits.DONE, exits.FAILED, exits.USAGE),
+        *(exits.BLOCKED, exits.UNVERIFIED, exits.INTERRUPTED),
+    }
+
+
+@pytest.mark.parametrize(
+    ("codes", "worst"),
+    [([], 0), ([0, 3], 3), ([0, 3, 1], 1), ([1, 4, 0], 4), ([3, 0, 0], 3), ([1, 130], 130)],
+)
+def test_the_worst_code_wins(codes: list[int], worst: int) -> None:
+    assert exits.worst(codes) == worst
+
+
+def test_every_shape_and_field_is_in_the_page() -> None:
+    page = (REFERENCE / "json.md").read_text(encoding="utf-8")
+    shapes = json.loads(SCHEMA.read_text(encoding="utf-8"))["$defs"]
+    parts = {"id", "time", "seed", "digest", "status", "decision"}
+    inner = {"output", "verdict", "score", "plugin_used"}
+    for name, shape in shapes.items():
+        if name not in parts | inner:
+            assert f"`{name}`" in page, name
+        for field in shape.get("properties", {}):
+            assert f"`{field}`" in page, (name, field)
+
+
+def test_the_demo_is_a_shell_script_that_stops_at_the_first_mistake() -> None:
+    script = (ROOT / "examples" / "demo.sh").read_text(encoding="utf-8")
+    assert "set -euo pipefail" in script
+    assert Path(ROOT / "examples" / "batch.jsonl").exists()
