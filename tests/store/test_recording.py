@@ -222,6 +222,22 @@ def test_a_category_that_its_filter_does_not_declare_is_not_named_in_an_entry(
     assert read.categories == {"violence": 0.5, "aunt-mary": 0.5}
 
 
+def test_a_filter_that_could_not_be_had_is_not_named_in_an_entry(
+    store: Store, start: Any, finish: Any
+) -> None:
+    started = start()
+    verdict = Verdict(
+        "block", filter="aunt-mary", action="block", policy_version="p@1", failure="it is not there"
+    )
+    store.record_started([started], policy_document="")
+    ended = finish(started, status="blocked", verdicts=(verdict,))
+    store.record_outcomes([ended], declared_categories=DECLARED)
+    assert b"aunt-mary" not in entries(store)
+    [read] = store.generation(started.id).verdicts
+    assert read.filter == "aunt-mary"
+    assert store.verify(projections=True, payloads=True).ok
+
+
 def entries(store: Store) -> bytes:
     with sqlite3.connect(store.path) as database:
         rows = database.execute("SELECT canonical_bytes FROM entry ORDER BY seq").fetchall()

@@ -17,7 +17,7 @@ from typing import Any, TypeAlias
 
 from muniment.ledger.canonical import canonical, wide
 from muniment.parameters import Value
-from muniment.types import Generation, PluginRef
+from muniment.types import Generation, PluginRef, Verdict
 
 Body: TypeAlias = Mapping[str, Any]
 Ref: TypeAlias = Mapping[str, str]
@@ -113,7 +113,7 @@ def outcome(
         ],
         verdicts=[
             {
-                "filter": verdict.filter,
+                "filter": verdict.filter if names_filter(verdict, declared) else None,
                 "version": verdict.version,
                 "stage": verdict.stage,
                 "decision": verdict.decision,
@@ -155,6 +155,14 @@ def resolved(generation: Generation) -> bool:
     A request that could not be resolved is recorded without plugins.
     """
     return bool(generation.plugins)
+
+
+def names_filter(verdict: Verdict, declared: Mapping[str, frozenset[str]]) -> bool:
+    """Whether an entry may name the verdict's filter.
+
+    One that could not be had is named by nobody but the policy's author, and is not in `declared`.
+    """
+    return verdict.failure is None or verdict.filter in declared
 
 
 def numeric(generation: Generation, name: str, value: Value) -> bool:

@@ -139,7 +139,7 @@ _output = _record(
     content=_ref,
 )
 _verdict = _record(
-    filter=_name,
+    filter=_optional(_name),
     version=_label,
     stage=_one_of("system", "prompt", "output"),
     decision=_one_of("allow", "flag", "block"),

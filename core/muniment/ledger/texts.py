@@ -13,7 +13,14 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from muniment.ledger.canonical import narrow
-from muniment.ledger.entries import MODEL_DIGEST, Body, moment, numeric, resolved
+from muniment.ledger.entries import (
+    MODEL_DIGEST,
+    Body,
+    moment,
+    names_filter,
+    numeric,
+    resolved,
+)
 from muniment.parameters import Value
 from muniment.types import (
     Failure,
@@ -67,7 +74,7 @@ def detail_of(
     verdicts = {
         str(index): kept
         for index, verdict in enumerate(generation.verdicts)
-        if (kept := _verdict_detail(verdict, declared.get(verdict.filter, frozenset()), policy))
+        if (kept := _verdict_detail(verdict, declared, policy))
     }
     if verdicts:
         held["verdicts"] = verdicts
@@ -83,11 +90,16 @@ def detail_of(
     return _json(held) if held else None
 
 
-def _verdict_detail(verdict: Verdict, declared: frozenset[str], policy: str) -> dict[str, Any]:
+def _verdict_detail(
+    verdict: Verdict, declared: Mapping[str, frozenset[str]], policy: str
+) -> dict[str, Any]:
     held: dict[str, Any] = {}
+    if not names_filter(verdict, declared):
+        held["filter"] = verdict.filter
     if verdict.reasons:
         held["reasons"] = [dataclasses.asdict(reason) for reason in verdict.reasons]
-    others = {k: float(v) for k, v in verdict.categories.items() if k not in declared}
+    known = declared.get(verdict.filter, frozenset())
+    others = {k: float(v) for k, v in verdict.categories.items() if k not in known}
     if others:
         held["categories"] = others
     if verdict.failure is not None:
@@ -203,7 +215,7 @@ def _verdict(held: Body, detail: Mapping[str, Any], policy: str) -> Verdict:
             for name, score in (held["categories"] | detail.get("categories", {})).items()
         },
         reasons=tuple(Reason(**reason) for reason in detail.get("reasons", ())),
-        filter=held["filter"],
+        filter=held["filter"] or detail.get("filter", ""),
         version=held["version"],
         stage=held["stage"],
         action=held["action"],

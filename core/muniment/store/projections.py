@@ -91,7 +91,10 @@ def outcome_rows(seq: int, generation: int, body: Body) -> tuple[Row, Children]:
     }
     return update, {
         "output": _rows(generation, body["outputs"], without="content"),
-        "verdict": _rows(generation, body["verdicts"], without="categories"),
+        "verdict": [
+            row | {"filter": row["filter"] or ""}
+            for row in _rows(generation, body["verdicts"], without="categories")
+        ],
         "score": _rows(generation, body["scores"]),
     }
 
