@@ -30,34 +30,35 @@ def prompts(muniment: Here, *filters: str) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize(
-    ("filters", "expected"),
-    [
-        ([], ["fail", "a bomb", "darn", "one two"]),
-        (["-n", "2"], ["fail", "a bomb"]),
-        (["--limit", "0"], ["fail", "a bomb", "darn", "one two"]),
-        (["--status", "completed"], ["darn", "one two"]),
-        (["--status", "blocked"], ["a bomb"]),
-        (["--decision", "flag"], ["darn"]),
-        (["--decision", "block"], ["a bomb"]),
-        (["--filter", "words"], ["a bomb", "darn", "one two"]),
-        (["--filter", "words", "--decision", "allow"], ["one two"]),
-        (["--actor", "Ada"], ["darn"]),
-        (["--actor", "小明"], ["fail", "a bomb", "one two"]),
-        (["--tag", "nice"], ["one two"]),
-        (["--seed", "7"], ["one two"]),
-        (["--generator", "echo", "--status", "failed"], ["fail"]),
-        (["--generator", "dots"], []),
-        (["--model", "gemma"], []),
-        (["--since", "1h"], ["fail", "a bomb", "darn", "one two"]),
-        (["--until", "1h"], []),
-        (["--since", "2001-01-01", "--until", "2001-01-02"], []),
-        (["--since", "2001-01-01T00:00:00+08:00"], ["fail", "a bomb", "darn", "one two"]),
-        (["--run", "last"], ["fail"]),
-    ],
-)
-def test_list_filters(recorded: Here, filters: list[str], expected: list[str]) -> None:
-    assert prompts(recorded, *filters) == expected
+FILTERS: list[tuple[list[str], list[str]]] = [
+    ([], ["fail", "a bomb", "darn", "one two"]),
+    (["-n", "2"], ["fail", "a bomb"]),
+    (["--limit", "0"], ["fail", "a bomb", "darn", "one two"]),
+    (["--status", "completed"], ["darn", "one two"]),
+    (["--status", "blocked"], ["a bomb"]),
+    (["--decision", "flag"], ["darn"]),
+    (["--decision", "block"], ["a bomb"]),
+    (["--filter", "words"], ["a bomb", "darn", "one two"]),
+    (["--filter", "words", "--decision", "allow"], ["one two"]),
+    (["--actor", "Ada"], ["darn"]),
+    (["--actor", "小明"], ["fail", "a bomb", "one two"]),
+    (["--tag", "nice"], ["one two"]),
+    (["--seed", "7"], ["one two"]),
+    (["--generator", "echo", "--status", "failed"], ["fail"]),
+    (["--generator", "dots"], []),
+    (["--model", "gemma"], []),
+    (["--since", "1h"], ["fail", "a bomb", "darn", "one two"]),
+    (["--until", "1h"], []),
+    (["--since", "2001-01-01", "--until", "2001-01-02"], []),
+    (["--since", "2001-01-01T00:00:00+08:00"], ["fail", "a bomb", "darn", "one two"]),
+    (["--run", "last"], ["fail"]),
+]
+
+
+def test_list_filters(recorded: Here, subtests: pytest.Subtests) -> None:
+    for filters, expected in FILTERS:
+        with subtests.test(filters=filters):
+            assert prompts(recorded, *filters) == expected
 
 
 def test_until_a_date_counts_the_whole_day(recorded: Here) -> None:
@@ -79,22 +80,23 @@ def test_list_off_a_terminal_is_tab_separated(muniment: Here) -> None:
     ]
 
 
-@pytest.mark.parametrize(
-    ("arguments", "sentence"),
-    [
-        (["--since", "yesterday"], "'yesterday' is no moment; write a date"),
-        (["--since", "99999999w"], "is no moment"),
-        (["--status", "done"], "'done' is not one of"),
-        (["--seed", "-1"], "seed -1 is not a whole number"),
-        (["--run", "ZZZZZ"], "no run named 'ZZZZZ'"),
-        (["-n", "-1"], "-1 is not in the range"),
-    ],
-)
-def test_filters_that_cannot_be_meant(recorded: Here, arguments: list[str], sentence: str) -> None:
-    result = recorded("audit", "list", *arguments)
-    assert result.code == 2
-    assert sentence in result.err
-    assert result.err.count("\n") == 1
+MISTAKES = [
+    (["--since", "yesterday"], "'yesterday' is no moment; write a date"),
+    (["--since", "99999999w"], "is no moment"),
+    (["--status", "done"], "'done' is not one of"),
+    (["--seed", "-1"], "seed -1 is not a whole number"),
+    (["--run", "ZZZZZ"], "no run named 'ZZZZZ'"),
+    (["-n", "-1"], "-1 is not in the range"),
+]
+
+
+def test_filters_that_cannot_be_meant(recorded: Here, subtests: pytest.Subtests) -> None:
+    for arguments, sentence in MISTAKES:
+        with subtests.test(arguments=arguments):
+            result = recorded("audit", "list", *arguments)
+            assert result.code == 2
+            assert sentence in result.err
+            assert result.err.count("\n") == 1
 
 
 def test_show_says_everything(recorded: Here) -> None:

@@ -8,8 +8,8 @@ from typing import Any
 
 import click
 
-from muniment.cli import exits
-from muniment.cli.files import Destination, to_stdout, without_end
+from muniment.cli import fields
+from muniment.cli.files import Destination
 from muniment.cli.lazy import no_such
 from muniment.cli.options import (
     KeyValue,
@@ -20,26 +20,12 @@ from muniment.cli.options import (
     policy_option,
     tag_option,
 )
-from muniment.cli.output import (
-    count,
-    data,
-    data_json,
-    ident,
-    message,
-    on_terminal,
-    outcome_sentence,
-    printable,
-    status_line,
-    warn_broken,
-)
+from muniment.cli.output import count, on_terminal, warn_broken
 from muniment.cli.progress import waiting
 from muniment.cli.settings import Settings, closing
+from muniment.cli.showing import Shower
 from muniment.errors import UnknownNameError
-from muniment.parameters import Field
 from muniment.plugins import Offer
-from muniment.types import Generation, Piece
-
-_OWN = "parameter_of_generator_"  # keeps a generator's parameters apart from our own
 
 
 class _Generators(click.Group):
@@ -79,7 +65,8 @@ class _Generators(click.Group):
             formatter.write_text("No plugin with a generator is installed.")
             return
         with formatter.section("What can be generated"):
-            rows = [(kind, _means(session, kind)) for kind in _kinds(offers)]
+            names = {offer.name for offer in offers}
+            rows = [(kind, _means(session, kind)) for kind in _kinds(offers) if kind not in names]
             rows += [
                 (offer.name, f"{offer.media_type}, by {offer.plugin.distribution}")
                 for offer in offers
@@ -100,7 +87,7 @@ def command_of(name: str, offer: Offer) -> click.Command:
     """Return the command of a generator: the options all share, then those of its parameters."""
     fixed = _shared_parameters()
     taken = {flag for option in fixed for flag in (*option.opts, *option.secondary_opts)}
-    own = [_option(field) for field in offer.parameters.fields().values()]
+    own = [fields.option(field) for field in offer.parameters.fields().values()]
     free = [option for option in own if not taken & {*option.opts, *option.secondary_opts}]
     return click.Command(
         name,
@@ -175,9 +162,7 @@ def _run(
         model=model,
         system=system,
         seed=seed,
-        parameters=parameters_given(
-            pairs, {key.removeprefix(_OWN): value for key, value in own.items()}
-        ),
+        parameters=parameters_given(pairs, fields.given(own)),
         tags=tags,
     )
     destination = None
@@ -187,7 +172,7 @@ def _run(
         stream = on_terminal()
     # Pieces of several texts would mix, and JSON and files want the whole.
     stream = stream and samples == 1 and not as_json and destination is None
-    shower = _Shower(samples, destination, as_json)
+    shower = Shower(samples, destination, as_json)
     session = _settings(click.get_current_context()).session
     answers = session.run([draft], samples_each=samples, policy=policy, stream=stream)
     with closing(answers) as items, waiting("generating …") as arrived:
@@ -195,94 +180,6 @@ def _run(
             arrived()
             shower.show(item)
     return shower.code
-
-
-class _Shower:
-    """Shows pieces and generations as they come, and keeps the worst exit code."""
-
-    def __init__(self, total: int, destination: Destination | None, as_json: bool) -> None:
-        self.code = exits.DONE
-        self._total = total
-        self._destination = destination
-        self._as_json = as_json
-        self._number = 0
-        self._streamed = ""
-
-    def show(self, item: Generation | Piece) -> None:
-        """Show what the pipeline gave."""
-        if isinstance(item, Piece):
-            self._streamed += item.text
-            click.echo(printable(item.text) if on_terminal() else item.text, nl=False)
-            return
-        self._number += 1
-        self.code = exits.worst((self.code, exits.of_status(item.status)))
-        if self._as_json:
-            data_json(item.to_json())
-        elif self._destination is None:
-            self._to_stdout(item)
-        if self._destination is not None:
-            self._to_files(item, self._destination)
-        if item.status != "completed":
-            message(outcome_sentence(item))
-        if not self._as_json:
-            message(status_line(item))
-
-    def _to_stdout(self, item: Generation) -> None:
-        if self._streamed:
-            rest = item.text.removeprefix(self._streamed)
-            if item.text.startswith(self._streamed):
-                data(without_end(rest))
-            elif item.status == "completed":  # the pieces were not what the answer became
-                data(f"\n{without_end(item.text)}")
-            else:
-                data()
-            return
-        if self._total > 1:
-            data(f"--- {self._number} of {self._total} ---")
-        for output in item.outputs:
-            to_stdout(output, ident(item.id))
-
-    def _to_files(self, item: Generation, destination: Destination) -> None:
-        for index, output in enumerate(item.outputs, 1):
-            number = (self._number,) if self._total > 1 else ()
-            destination.write(output, (*number, index) if len(item.outputs) > 1 else number)
-
-
-def _option(field: Field) -> click.Option:
-    flag = f"--{field.name.replace('_', '-')}"
-    declarations = [_OWN + field.name, flag]
-    extra: dict[str, Any] = {"help": _help(field)}
-    if field.type == "boolean":
-        declarations[1] = f"{flag}/--no-{flag.removeprefix('--')}"
-        extra["default"] = None
-    elif field.type == "choice":
-        extra["type"] = click.Choice(field.choices)
-    else:
-        extra["metavar"] = {"integer": "N", "number": "X"}.get(field.type, "TEXT")
-        extra["multiple"] = field.type == "strings"
-    return click.Option(declarations, **extra)
-
-
-def _help(field: Field) -> str:
-    facts = []
-    low, high = (None if bound is None else _number(bound) for bound in (field.ge, field.le))
-    if low is not None and high is not None:
-        facts.append(f"{low} to {high}")
-    elif low is not None:
-        facts.append(f"at least {low}")
-    elif high is not None:
-        facts.append(f"at most {high}")
-    if field.type == "strings":
-        facts.append("may be repeated")
-    elif field.default is not None and field.default != "":
-        default = str(field.default)
-        facts.append(f"default: {default.lower() if field.type == 'boolean' else default}")
-    text = field.help[:1].upper() + field.help[1:]
-    return f"{text}  [{'; '.join(facts)}]" if facts else text
-
-
-def _number(bound: float) -> str:
-    return f"{int(bound)}" if bound == int(bound) else f"{bound:g}"
 
 
 def _from_stdin() -> str:

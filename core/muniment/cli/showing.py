@@ -1,0 +1,70 @@
+"""Showing what the pipeline gave: pieces as they come, outputs, what became of each."""
+
+from __future__ import annotations
+
+import click
+
+from muniment.cli import exits
+from muniment.cli.files import Destination, to_stdout, without_end
+from muniment.cli.output import (
+    data,
+    data_json,
+    ident,
+    message,
+    on_terminal,
+    outcome_sentence,
+    printable,
+    status_line,
+)
+from muniment.types import Generation, Piece
+
+
+class Shower:
+    """Shows pieces and generations as they come, and keeps the worst exit code."""
+
+    def __init__(self, total: int, destination: Destination | None, as_json: bool) -> None:
+        self.code = exits.DONE
+        self._total = total
+        self._destination = destination
+        self._as_json = as_json
+        self._number = 0
+        self._streamed = ""
+
+    def show(self, item: Generation | Piece) -> None:
+        """Show what the pipeline gave."""
+        if isinstance(item, Piece):
+            self._streamed += item.text
+            click.echo(printable(item.text) if on_terminal() else item.text, nl=False)
+            return
+        self._number += 1
+        self.code = exits.worst((self.code, exits.of_status(item.status)))
+        if self._as_json:
+            data_json(item.to_json())
+        elif self._destination is None:
+            self._to_stdout(item)
+        if self._destination is not None:
+            self._to_files(item, self._destination)
+        if item.status != "completed":
+            message(outcome_sentence(item))
+        if not self._as_json:
+            message(status_line(item))
+
+    def _to_stdout(self, item: Generation) -> None:
+        if self._streamed:
+            rest = item.text.removeprefix(self._streamed)
+            if item.text.startswith(self._streamed):
+                data(without_end(rest))
+            elif item.status == "completed":  # the pieces were not what the answer became
+                data(f"\n{without_end(item.text)}")
+            else:
+                data()
+            return
+        if self._total > 1:
+            data(f"--- {self._number} of {self._total} ---")
+        for output in item.outputs:
+            to_stdout(output, ident(item.id))
+
+    def _to_files(self, item: Generation, destination: Destination) -> None:
+        for index, output in enumerate(item.outputs, 1):
+            number = (self._number,) if self._total > 1 else ()
+            destination.write(output, (*number, index) if len(item.outputs) > 1 else number)
