@@ -36,6 +36,11 @@ class Moderator:
         return any(rule.applies(empty) for rule in self._rules)
 
     @property
+    def failures(self) -> list[str]:
+        """Why filters of the policy cannot be used, a sentence each; they block everything."""
+        return [rule.failure for rule in self._rules if rule.filter is None]
+
+    @property
     def plugins(self) -> list[PluginRef]:
         """The distributions whose filters are in force."""
         return [rule.offer.plugin.ref() for rule in self._rules if rule.offer is not None]
@@ -58,12 +63,12 @@ class _Rule:
         self.offer: Offer | None = None
         self.filter: Filter | None = None
         self._policy_version = policy_version
-        self._failure = ""
+        self.failure = ""
         try:
             self.offer = plugins.find("filter", rule.filter)
             self.filter = make(self.offer, self.offer.load_class().Parameters(**rule.parameters))
         except MunimentError as error:
-            self._failure = storable(f"filter {rule.filter} cannot be used: {error}")
+            self.failure = storable(f"filter {rule.filter} cannot be used: {error}")
 
     def applies(self, content: Content) -> bool:
         if not self.rule.applies(content.stage):
@@ -73,7 +78,7 @@ class _Rule:
     def check(self, content: Content) -> Verdict:
         start = time.perf_counter()
         if self.filter is None:
-            verdict = Verdict("block", failure=self._failure)
+            verdict = Verdict("block", failure=self.failure)
         else:
             try:
                 with quiet_stdout():

@@ -163,7 +163,16 @@ class TestPolicy:
         ]
         lines = muniment("policy", "show", policy_file).lines
         assert lines[0] == "policy   house"
-        assert lines[-1].split("\t")[:3] == ["words", "prompt, output", "enforce"]
+        assert lines[4:] == policy_file.read_text().rstrip().splitlines()
+
+    def test_show_names_a_filter_that_cannot_be_used(self, muniment: Here, tmp_path: Path) -> None:
+        file = tmp_path / "lost.yaml"
+        file.write_text("policy: p\nversion: '1'\nfilters: [{filter: lost}]\n")
+        result = muniment("policy", "show", file)
+        assert result.code == 1
+        assert "filter lost cannot be used: no filter named 'lost'" in result.err
+        result = muniment("policy", "show", file, "--json")
+        assert "no filter named 'lost'" in result.json("policy")[0]["failures"][0]
 
     def test_show_without_a_name_is_the_one_in_force(
         self, muniment: Here, policy_file: Path

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import click
 
+from muniment.cli import exits
 from muniment.cli.options import json_option
-from muniment.cli.output import card, data, data_json, table
+from muniment.cli.output import card, data, data_json, message, one_line, warn_broken
 from muniment.cli.settings import Settings
 
 
@@ -20,15 +19,19 @@ def policy() -> None:
 @click.argument("name", metavar="[FILE_OR_NAME]", required=False)
 @json_option
 @click.pass_obj
-def show(settings: Settings, name: str | None, as_json: bool) -> None:
+def show(settings: Settings, name: str | None, as_json: bool) -> int:
     """Show a policy; the one in force when none is named.
 
-    Off a terminal the lines after the blank one have the columns: filter, stages, mode,
-    thresholds, parameters.
+    Its filters are made as they would be to generate: one that cannot be is named, blocks
+    everything it should judge, and makes the exit code 1.
     """
     from muniment import policy as policies
+    from muniment.moderation import Moderator
 
     found = policies.choose(name if name is not None else settings.config.get("policy"))
+    plugins = settings.session.plugins
+    failures = Moderator(found, plugins).failures
+    warn_broken(plugins.broken)
     if as_json:
         data_json(
             {
@@ -45,28 +48,13 @@ def show(settings: Settings, name: str | None, as_json: bool) -> None:
                     }
                     for rule in found.filters
                 ],
+                "failures": failures,
             }
         )
-        return
-    card([("policy", found.name), ("version", found.version), ("source", found.source)])
-    if not found.filters:
-        data("\nno filter runs under it")
-        return
-    data()
-    rows = [
-        (
-            rule.filter,
-            ", ".join(rule.stages),
-            rule.mode,
-            _inner(rule.thresholds),
-            _inner(rule.parameters),
-        )
-        for rule in found.filters
-    ]
-    table(("filter", "stages", "mode", "thresholds", "parameters"), rows)
-
-
-def _inner(values: Any) -> str:
-    import json
-
-    return json.dumps(values, ensure_ascii=False, default=str) if values else ""
+    else:
+        card([("policy", found.name), ("version", found.version), ("source", found.source)])
+        data()
+        data(found.document.rstrip("\n") if found.filters else "no filter runs under it")
+    for failure in failures:
+        message(f"Error: {one_line(failure)}; it blocks everything")
+    return exits.FAILED if failures else exits.DONE
