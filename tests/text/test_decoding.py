@@ -246,3 +246,13 @@ def test_a_model_whose_rows_would_mix_falls_back_to_one_by_one(
 def test_a_number_of_rows_out_of_range_is_refused(llama: Engine, rows: int) -> None:
     with pytest.raises(ValueError, match="max_rows"):
         Engine(llama.model, max_rows=rows)
+
+
+def test_layers_of_odd_widths_are_exact_too(
+    model_maker: Callable[..., Path], tmp_path: Path
+) -> None:
+    folder = model_maker("llama", tmp_path / "odd", intermediate_size=50)
+    engine = Engine(load(folder))
+    assert engine.model.decoder.name == "rows"
+    rows = [Row(n, prompt_of(engine, n), seed=n, max_tokens=4) for n in (5, 40)]
+    assert answers(engine, rows) == {row.key: answers(engine, [row])[row.key] for row in rows}

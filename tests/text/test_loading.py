@@ -202,3 +202,12 @@ def test_importing_the_plugin_imports_no_model_library() -> None:
         "assert not heavy, heavy"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_folder_prepared_in_another_format_says_to_add_it_again(
+    folder: Path, tmp_path: Path
+) -> None:
+    prepared = prepare(folder, tmp_path / "prepared")
+    (prepared / "muniment.json").write_text('{"format": "muniment-int8/0"}')
+    with pytest.raises(ModelUnusable, match="add it again"):
+        load(prepared)

@@ -106,7 +106,7 @@ def test_searching_a_large_vocabulary_by_hash_finds_what_scoring_all_of_it_finds
     best, second = np.sort(scores)[-1:-3:-1]
     choice = choose(logits, Sampling(), seed, step)
     assert choice.token == int(scores.argmax())
-    assert choice.margin == pytest.approx((best - second) / 2, rel=1e-5)
+    assert choice.margin == pytest.approx((best - second) / 2, rel=1e-5, abs=1e-8)
 
 
 @given(SEEDS, st.integers(1, 5000))
@@ -146,3 +146,10 @@ def test_a_logit_that_is_no_number_fails_the_row() -> None:
 def test_a_value_out_of_range_is_refused_by_name(values: dict[str, float]) -> None:
     with pytest.raises(ValueError, match=next(iter(values))):
         Sampling(**values)  # type: ignore[arg-type]
+
+
+def test_the_margin_sees_a_nearly_certain_first_rank_lose_its_mass() -> None:
+    sampling = Sampling(temperature=0.3, top_p=0.95)
+    choice = choose(np.array([10, 0], dtype=np.float32), sampling, 0, 0)
+    assert choice.token == 0
+    assert choice.margin == pytest.approx(0.15 * (10 / 0.3 - math.log(0.95 / 0.05)), rel=1e-4)

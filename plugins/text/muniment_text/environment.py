@@ -17,7 +17,7 @@ def facts(engine: Any) -> dict[str, str | int]:
 
     decoder = engine.model.decoder
     return {
-        "dtype": "int8 weights, bfloat16 activations, float32 attention and logits",
+        "dtype": "int8 weights, bfloat16 at the kernel, float32 elsewhere",
         "kernel": decoder.name,
         "attention": str(decoder.model.config._attn_implementation),
         "rows": engine.max_rows,

@@ -16,7 +16,7 @@ from typing import Any
 from .errors import ModelUnusable
 from .tokens import Codec
 
-FORMAT = "muniment-int8/1"
+FORMAT = "muniment-int8/2"
 WEIGHTS = "model.safetensors"
 PREPARED = "muniment.json"
 HUB_PATTERNS = ["*.json", "*.safetensors", "*.jinja", "*.txt", "*.model", "LICENSE*", "NOTICE*"]
@@ -139,9 +139,16 @@ def read_json(path: Path) -> Any:
 
 
 def is_prepared(folder: Path) -> bool:
-    """Whether `folder` was made by `prepare` in the format this version reads."""
+    """Whether `folder` was made by `prepare`; raises ModelUnusable for another format of it."""
     path = folder / PREPARED
-    return path.is_file() and read_json(path).get("format") == FORMAT
+    if not path.is_file():
+        return False
+    if read_json(path).get("format") != FORMAT:
+        raise ModelUnusable(
+            str(folder),
+            f"{folder} was prepared by another version of muniment-text; add it again",
+        )
+    return True
 
 
 def load(
@@ -261,7 +268,7 @@ def read_prepared(folder: Path) -> Any:
     from .quantise import quantise_model
 
     config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-    model = build_empty(AutoModelForCausalLM, config, dtype=torch.bfloat16)
+    model = build_empty(AutoModelForCausalLM, config, dtype=torch.float32)
     quantise_model(model)
     with safe_open(folder / WEIGHTS, framework="pt") as file:
         state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118

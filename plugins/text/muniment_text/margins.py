@@ -44,10 +44,14 @@ def filtered_margin(
     # change[i]: the smallest change of logits at which rank i (from 0) may change sides.
     change = np.full(depth, math.inf)
     if top_p < 1.0:
-        mass = np.exp(values / temperature - total)
-        above = np.clip(np.cumsum(mass) - mass, 0.0, 1.0)
+        mass = np.where(ranks < limit, np.exp(values / temperature - total), 0.0)
+        above = np.cumsum(mass) - mass
+        # Summed from the end: 1 - above would lose what a nearly certain first rank leaves over.
+        unseen = max(1.0 - float(mass.sum()), 0.0) + 1e-12
+        unseen = min(unseen, max(limit - depth, 0) * float(mass[-1]))
+        below = np.cumsum(mass[::-1])[::-1] + unseen
         with np.errstate(divide="ignore"):
-            odds = np.log(above) - np.log1p(-above)
+            odds = np.log(above) - np.log(below)
         distance = (odds - math.log(top_p / (1.0 - top_p))) * temperature / 2.0
         change = _combine(change, distance, ranks < kept)
     if min_p > 0.0:
