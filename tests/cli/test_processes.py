@@ -365,10 +365,15 @@ class TestOnATerminal:
                 {"name": "tiny", "digest": "d", "generator": "g", "source": "s", "added_at": "t"}
             )
         )
-        result = processes("models", "remove", "tiny")
-        assert result.code == 2
-        assert "say --yes" in result.err
+        asked = processes.on_terminal("models", "remove", "tiny", types="n\n")
+        assert asked.code == 1
+        assert "nothing was removed" in asked.out
+        assert "Remove model tiny (1 file, 3 bytes)? [y/N]:" in asked.out
         assert (home / "models" / "tiny").exists()
+        done = processes.on_terminal("models", "remove", "tiny", types="y\n")
+        assert done.code == 0
+        assert "removed tiny" in done.out
+        assert not (home / "models" / "tiny").exists()
 
 
 def cells(text: str) -> int:

@@ -120,10 +120,10 @@ class Processes:
                 process.kill()
             process.communicate()
 
-    def on_terminal(self, *arguments: str | Path, width: int = 100) -> Result:
+    def on_terminal(self, *arguments: str | Path, width: int = 100, types: str = "") -> Result:
         """Run a command on a terminal, which takes standard output and error alike.
 
-        `out` is what it wrote without control sequences, `err` with them.
+        `types` is what someone types there; `out` is what it wrote without control sequences, `err` with them.
         """
         ours, theirs = pty.openpty()
         fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, width, 0, 0))
@@ -135,6 +135,7 @@ class Processes:
             env={**self.environment, "TERM": "xterm", "NO_COLOR": "1"},
         )
         os.close(theirs)
+        os.write(ours, types.encode())
         said = b""
         while True:
             try:

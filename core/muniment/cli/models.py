@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from muniment.cli import exits
 from muniment.cli.options import json_option, yes_option
 from muniment.cli.output import card, count, data, data_json, message, shortened, table, warn_broken
 from muniment.cli.progress import fraction
@@ -107,7 +108,7 @@ def show(settings: Settings, name: str, as_json: bool) -> None:
 @click.argument("name")
 @yes_option
 @click.pass_obj
-def remove(settings: Settings, name: str, yes: bool) -> None:
+def remove(settings: Settings, name: str, yes: bool) -> int:
     """Remove a model; what was generated with it stays on record, but cannot be replayed."""
     settings.models.get(name)
     files = settings.models.files(name)
@@ -115,9 +116,12 @@ def remove(settings: Settings, name: str, yes: bool) -> None:
         if not sys.stdin.isatty():
             raise click.UsageError(f"removing {name} cannot be undone; say --yes.")
         size = f"{count(len(files), 'file')}, {sum(files.values()):,} bytes"
-        click.confirm(f"Remove model {name} ({size})?", abort=True, err=True)
+        if not click.confirm(f"Remove model {name} ({size})?", err=True):
+            message("nothing was removed")
+            return exits.FAILED
     settings.models.remove(name)
     data(f"removed {name}")
+    return exits.DONE
 
 
 def _digest(digest: Any) -> str:
