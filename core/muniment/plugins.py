@@ -194,7 +194,10 @@ def installed_plugins() -> Iterator[Plugin]:
 
 def describe(error: BaseException) -> str:
     """Return an exception as part of a sentence: its type and its first line."""
-    first = str(error).strip().partition("\n")[0]
+    try:
+        first = str(error).strip().partition("\n")[0][:500]
+    except Exception:  # what a plugin raises may not even say what it is
+        first = ""
     return f"{type(error).__name__}: {first}" if first else type(error).__name__
 
 

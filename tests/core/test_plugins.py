@@ -400,3 +400,12 @@ def test_a_plugin_in_a_shared_namespace_is_known_by_its_own_package(shelf: Shelf
 def test_an_exception_is_described_by_its_type_and_first_line() -> None:
     assert describe(ValueError("  a\nb")) == "ValueError: a"
     assert describe(KeyError()) == "KeyError"
+    assert len(describe(ValueError("x" * 10**6))) < 600
+
+
+def test_an_exception_that_cannot_be_described_is_told_by_its_type() -> None:
+    class Speechless(Exception):
+        def __str__(self) -> str:
+            raise RuntimeError
+
+    assert describe(Speechless()) == "Speechless"
