@@ -15,7 +15,7 @@ import re
 import sys
 import threading
 import traceback
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -106,29 +106,33 @@ class Plugins:
     def __init__(self, plugins: Iterable[Plugin] | None = None) -> None:
         """Take the plugins given, else those installed."""
         self.installed = tuple(installed_plugins() if plugins is None else plugins)
-        self._offers: list[Offer] | None = None
+        self._offers: dict[Plugin, list[Offer]] = {}
         self._broken: list[Broken] = []
 
     @property
     def broken(self) -> tuple[Broken, ...]:
-        """The plugins that could not be loaded; loads the plugins."""
-        self._load()
+        """The plugins that were asked for so far and could not be loaded."""
         return tuple(self._broken)
 
-    def offers(self, kind: Kind) -> list[Offer]:
-        """Return everything registered of one kind, by name; loads the plugins."""
+    def offers(self, kind: Kind, *, among: Collection[str] | None = None) -> list[Offer]:
+        """Return everything registered of one kind, by name.
+
+        Loads the plugins, or only those of the distributions named by `among`.
+        """
         return sorted(
-            (offer for offer in self._load() if offer.kind == kind), key=lambda offer: offer.name
+            (offer for offer in self._load(among) if offer.kind == kind),
+            key=lambda offer: offer.name,
         )
 
-    def find(self, kind: Kind, name: str) -> Offer:
-        """Return the object of exactly that name.
+    def find(self, kind: Kind, name: str, *, among: Collection[str] | None = None) -> Offer:
+        """Return the object of exactly that name; loads what `offers` loads.
 
         Raises UnknownNameError, or AmbiguousNameError when two distributions offer the name.
         """
-        found = [offer for offer in self.offers(kind) if offer.name == name]
+        offers = self.offers(kind, among=among)
+        found = [offer for offer in offers if offer.name == name]
         if not found:
-            known = [offer.name for offer in self.offers(kind)]
+            known = [offer.name for offer in offers]
             raise UnknownNameError(kind, name, known, self._broken_hint())
         if len(found) > 1:
             raise AmbiguousNameError(
@@ -139,15 +143,15 @@ class Plugins:
     def generator(self, name: str, defaults: Mapping[str, str]) -> Offer:
         """Return the generator that `generate NAME` means.
 
-        The generator of exactly that name, else the configured default for that media kind
-        (`defaults`: kind → name), else the only one of the kind.
+        The configured default for the media kind of that name (`defaults`: kind → name), else
+        the generator of exactly that name, else the only one of the kind.
         """
+        if name in defaults:
+            return self.find("generator", defaults[name])
         offers = self.offers("generator")
         of_kind = [offer for offer in offers if offer.media_type.partition("/")[0] == name]
         if any(offer.name == name for offer in offers) or not of_kind:
             return self.find("generator", name)
-        if name in defaults:
-            return self.find("generator", defaults[name])
         if len(of_kind) > 1:
             raise AmbiguousNameError(
                 "generator",
@@ -157,24 +161,30 @@ class Plugins:
             )
         return of_kind[0]
 
+    def load(self) -> tuple[Broken, ...]:
+        """Load all plugins and return the broken ones."""
+        list(self._load())
+        return self.broken
+
     def broke(self, plugin: Plugin, message: str) -> None:
         """Note that a plugin broke after it was loaded; call it while the exception is handled."""
         self._broken.append(Broken(plugin, message, traceback.format_exc()))
 
-    def _load(self) -> list[Offer]:
-        if self._offers is None:
-            offers: list[Offer] = []
-            for plugin in self.installed:
+    def _load(self, among: Collection[str] | None = None) -> Iterator[Offer]:
+        for plugin in self.installed:
+            if among is not None and plugin.distribution not in among:
+                continue
+            if plugin not in self._offers:
                 try:
                     with quiet_stdout():
-                        offers += _registered(plugin)
+                        self._offers[plugin] = _registered(plugin)
                 except (Exception, SystemExit) as error:
+                    self._offers[plugin] = []
                     self.broke(
                         plugin,
                         f"plugin {plugin.distribution} cannot be loaded: {describe(error)}",
                     )
-            self._offers = offers
-        return self._offers
+            yield from self._offers[plugin]
 
     def _broken_hint(self) -> str:
         return "; ".join(broken.message for broken in self._broken)

@@ -113,7 +113,8 @@ class Resolver:
 
         The model is looked for by digest and hashed afresh, once. Raises as `resolve` does.
         """
-        offer = self._plugins.find("generator", generation.generator)
+        recorded = {plugin.distribution for plugin in generation.plugins}
+        offer = self._plugins.find("generator", generation.generator, among=recorded)
         parameters = offer.parameters(**generation.parameters)
         model, generator = None, self._object(offer, None)
         if generation.model is not None:

@@ -27,7 +27,7 @@ REGISTER = """
 
 def broken(shelf: Shelf) -> str:
     """Return the message of the one plugin that is broken."""
-    (only,) = shelf.plugins().broken
+    (only,) = shelf.plugins().load()
     assert "\n" not in only.message
     return only.message
 
@@ -148,7 +148,7 @@ def test_a_class_that_would_spoil_the_evidence_is_not_taken(
 
 def test_the_traceback_of_a_broken_plugin_is_kept(shelf: Shelf) -> None:
     plugin = shelf.add("def helper():\n    raise RuntimeError('deep')\nhelper()\n")
-    (only,) = shelf.plugins().broken
+    (only,) = shelf.plugins().load()
     assert only.plugin == plugin
     assert "in helper" in only.traceback
     assert "RuntimeError: deep" in only.traceback
@@ -213,7 +213,7 @@ def test_standard_output_stays_clean_at_the_level_of_file_descriptors(
     shelf: Shelf, tmp_path: Path
 ) -> None:
     shelf.add(NOISY + REGISTER.format("print('in the hook')"))
-    program = "from muniment.plugins import Plugins; print(len(Plugins().broken) >= 0, flush=True)"
+    program = "from muniment.plugins import Plugins; print(len(Plugins().load()) >= 0, flush=True)"
     done = subprocess.run(
         [sys.executable, "-c", program],
         env={**os.environ, "PYTHONPATH": str(shelf.folder)},
@@ -267,7 +267,7 @@ def test_plugins_load_where_standard_output_is_closed(shelf: Shelf) -> None:
     shelf.add(REGISTER.format("print('x')"), distribution="talks")
     program = (
         "import sys; from muniment.plugins import Plugins;"
-        "print([b.message for b in Plugins().broken if b.plugin.distribution == 'talks'],"
+        "print([b.message for b in Plugins().load() if b.plugin.distribution == 'talks'],"
         "file=sys.stderr)"
     )
     done = subprocess.run(
@@ -351,10 +351,11 @@ def test_a_kind_means_its_default_else_the_only_one(shelf: Shelf) -> None:
     assert plugins.generator("echo", {"text": "other"}).name == "echo"
 
 
-def test_a_generators_own_name_wins_over_the_kind(shelf: Shelf) -> None:
+def test_a_generators_own_name_wins_over_the_kind_but_not_over_the_setting(shelf: Shelf) -> None:
     shelf.generator("text", ECHO)
     shelf.generator("other", ECHO)
-    assert shelf.plugins().generator("text", {"text": "other"}).name == "text"
+    assert shelf.plugins().generator("text", {}).name == "text"
+    assert shelf.plugins().generator("text", {"text": "other"}).name == "other"
 
 
 def test_an_unknown_generator_tells_the_known_ones_and_what_is_broken(shelf: Shelf) -> None:
@@ -409,3 +410,12 @@ def test_an_exception_that_cannot_be_described_is_told_by_its_type() -> None:
             raise RuntimeError
 
     assert describe(Speechless()) == "Speechless"
+
+
+def test_a_record_loads_no_plugin_but_those_it_names(shelf: Shelf) -> None:
+    shelf.generator("one", ECHO, distribution="first")
+    shelf.add("raise RuntimeError('loaded')")
+    plugins = shelf.plugins()
+    assert plugins.find("generator", "one", among={"first"}).plugin.distribution == "first"
+    assert plugins.broken == ()
+    assert len(plugins.load()) == 1

@@ -20,7 +20,6 @@ from muniment.cli.output import (
     on_terminal,
     one_line,
     shortened,
-    warn_broken,
 )
 from muniment.cli.progress import counting, fraction
 from muniment.cli.settings import Settings, closing
@@ -62,7 +61,6 @@ def replay(settings: Settings, references: tuple[str, ...], run: str | None, as_
         found = dict.fromkeys(store.find(reference) for reference in references)
         wanted = [store.generation(identifier) for identifier in found]
     session = settings.session
-    warn_broken(session.plugins.broken)
     codes = []
     with (
         closing(session.replay(wanted)) as results,

@@ -103,7 +103,7 @@ def batch(
         _opened(file) as (lines, total),
         _results(output, overwrite, append=resume is not None) as results,
     ):
-        warn_broken(session.plugins.broken)
+        warn_broken(session.plugins.load())
         if resume is not None and total is not None:
             counts = session.store.run(run).counts
             total -= sum(number for status, number in counts.items() if status in _ANSWERED)

@@ -41,7 +41,7 @@ class _Generators(click.Group):
         if cmd_name.startswith("-"):
             return None
         session = _settings(ctx).session
-        warn_broken(session.plugins.broken)
+        warn_broken(session.plugins.load())
         try:
             offer = session.plugins.generator(cmd_name, session.config.generators())
         except UnknownNameError as error:
@@ -59,7 +59,7 @@ class _Generators(click.Group):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List what can be generated."""
         session = _settings(ctx).session
-        warn_broken(session.plugins.broken)
+        warn_broken(session.plugins.load())
         offers = session.plugins.offers("generator")
         if not offers:
             formatter.write_text("No plugin with a generator is installed.")

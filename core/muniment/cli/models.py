@@ -64,7 +64,7 @@ def add(settings: Settings, source: str, name: str | None, generator: str, as_js
     from muniment.resolving import make
 
     session = settings.session
-    warn_broken(session.plugins.broken)
+    warn_broken(session.plugins.load())
     offer = session.plugins.generator(generator, session.config.generators())
     made = make(offer)
     if not isinstance(made, TakesModels):

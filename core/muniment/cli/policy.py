@@ -31,7 +31,7 @@ def show(settings: Settings, name: str | None, as_json: bool) -> int:
     found = policies.choose(name if name is not None else settings.config.get("policy"))
     plugins = settings.session.plugins
     failures = Moderator(found, plugins).failures
-    warn_broken(plugins.broken)
+    warn_broken(plugins.load())
     if as_json:
         data_json(
             {
