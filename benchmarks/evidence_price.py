@@ -1,10 +1,11 @@
 """The price of evidence: a batch through the whole pipeline beside the bare engine.
 
-The same prompts, seeds and parameters go through `Session.run` (default policy, default evaluators,
-everything recorded) and through the text engine called directly, in turn, in one process. Prints one
-JSON line; `ratio` is the median over the rounds of pipeline throughput ÷ bare throughput.
+The same prompts, seeds and parameters go through `Session.run` (default policy, default
+evaluators, everything recorded) and through the text engine called directly, in turn, in one
+process. Prints one JSON line; `ratio` is the median over the rounds of pipeline throughput ÷ bare
+throughput.
 
-    python benchmarks/evidence_price.py [--rounds 5] [--requests 32] [--max-tokens 32] [--model NAME]
+    python benchmarks/evidence_price.py [--rounds N] [--requests N] [--max-tokens N] [--model NAME]
 """
 
 from __future__ import annotations
@@ -17,12 +18,11 @@ import tempfile
 import time
 from pathlib import Path
 
+import muniment
 from muniment_text.engine import Engine, Finish
 from muniment_text.generator import TextGenerator
 from muniment_text.loading import load
 from muniment_text.sampling import Sampling
-
-import muniment
 
 PROMPTS = (
     "The old lighthouse keeper climbed the stairs and",

@@ -39,7 +39,8 @@ def answers(generator: Generator, offer: Offer, requests: Sequence[Request]) -> 
     broke = yield from _ask(generator, offer, left)
     silent = f"generator {offer.name} did not answer"
     for request in list(left.values()):
-        alone = {request.id: request}
+        # What of it was streamed before may be shown; the whole reply follows.
+        alone = {request.id: replace(request, stream=False)}
         reason = broke
         if broke is not None and len(requests) > 1:
             reason = yield from _ask(generator, offer, alone)

@@ -88,6 +88,7 @@ class Models:
             self._check_free(name)
         working = self._folder / ".adding" / datetime.now(UTC).strftime("%Y%m%dT%H%M%S%f")
         try:
+            self._sweep(working.parent)
             working.mkdir(parents=True)
             facts = dict(generator.add_model(source, working, progress))
             final = name or str(facts.get("name") or Path(source).name)
@@ -204,6 +205,13 @@ class Models:
         raise ModelError(
             proposal, f"no model was added yet; add one with `muniment models add {proposal}`"
         )
+
+    def _sweep(self, folder: Path) -> None:
+        """Delete what was left behind, a day ago or earlier, by adding that was cut short."""
+        yesterday = datetime.now(UTC).timestamp() - 86_400
+        for left in folder.glob("*"):
+            if left.stat().st_mtime < yesterday:
+                shutil.rmtree(left, ignore_errors=True)
 
     def _check_free(self, name: str) -> None:
         if not _NAME.fullmatch(name) or name.endswith(".json"):

@@ -224,24 +224,21 @@ class Session:
             yield done[identifier]
 
     def _unanswered(self, drafts: Iterable[Draft], run_id: str) -> Iterator[Draft]:
-        known = {
-            line.number: (line.generation.status, line.generation.prompt, line.generation.seed)
-            for line in self._written.lines(run_id)
-        }
+        known = {line.number: line.generation for line in self._written.lines(run_id)}
         for draft in drafts:
             if draft.line not in known:
                 yield draft
                 continue
-            status, prompt, seed = known[draft.line]
-            if prompt != storable(draft.prompt):
+            recorded = known[draft.line]
+            if not _may_be(recorded, draft):
                 raise UsageError(
                     f"line {draft.line} is not the line that run {run_id} recorded; "
                     "give the file that the run was started with"
                 )
-            if status == "started":
+            if recorded.status == "started":
                 raise UsageError(f"run {run_id} is still under way; wait for it to end")
-            if status == "interrupted":
-                yield replace(draft, seed=draft.seed if draft.seed is not None else seed)
+            if recorded.status == "interrupted":
+                yield replace(draft, seed=recorded.seed)
 
     def _policy(self, wanted: str | Path | None) -> policy.Policy:
         return policy.choose(str(wanted) if wanted is not None else self.config.get("policy"))
@@ -264,6 +261,14 @@ class Session:
             None if named is None else [item.strip() for item in named.split(",") if item.strip()]
         )
         return Evaluators(self.plugins, names)
+
+
+def _may_be(recorded: Generation, draft: Draft) -> bool:
+    """Say whether a recorded generation may have been made from the draft of its line."""
+    system = None if draft.system is None else storable(draft.system)
+    if (storable(draft.prompt), system) != (recorded.prompt, recorded.system):
+        return False
+    return draft.invalid is not None or draft.seed is None or str(draft.seed) == str(recorded.seed)
 
 
 def open(

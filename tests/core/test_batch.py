@@ -252,15 +252,16 @@ def test_resuming_asks_what_was_interrupted_with_its_seed_and_nothing_that_was_a
     house.check()
 
 
-def test_a_seed_in_the_file_wins_over_the_recorded_one_when_resuming(
-    house: House, tmp_path: Path
-) -> None:
-    interrupted(house, lines("c"), tmp_path)
-    (done,) = house.session.batch([b'{"prompt": "c", "seed": 5}'], resume="last")
-    assert done.text == "c 5"
-
-
-@pytest.mark.parametrize("changed", [b'{"prompt": "other"}', b"bad", b'{"prompt": "a "}'])
+@pytest.mark.parametrize(
+    "changed",
+    [
+        b'{"prompt": "other"}',
+        b"bad",
+        b'{"prompt": "a "}',
+        b'{"prompt": "a", "system": "be brief"}',
+        b'{"prompt": "a", "seed": 5}',
+    ],
+)
 def test_a_changed_file_is_refused(house: House, changed: bytes) -> None:
     house.shelf.generator("echo", ECHO)
     list(house.session.batch(lines("a", "b")))

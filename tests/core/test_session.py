@@ -47,7 +47,7 @@ def test_a_session_that_only_reads_loads_no_plugin_and_makes_no_store(house: Hou
     with pytest.raises(NoStoreError, match="nothing is recorded yet"):
         list(house.session.generations())
     assert not (house.home / "muniment.db").exists()
-    assert house.session.plugins._offers is None
+    assert house.session.plugins.broken == ()
 
 
 @pytest.mark.parametrize("actor", ["a\0b", "\udcff"])

@@ -123,7 +123,8 @@ class Processes:
     def on_terminal(self, *arguments: str | Path, width: int = 100, types: str = "") -> Result:
         """Run a command on a terminal, which takes standard output and error alike.
 
-        `types` is what someone types there; `out` is what it wrote without control sequences, `err` with them.
+        `types` is what someone types there; `out` is what it wrote without control sequences,
+        `err` with them.
         """
         ours, theirs = pty.openpty()
         fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, width, 0, 0))
