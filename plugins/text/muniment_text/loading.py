@@ -16,7 +16,7 @@ from typing import Any
 from .errors import ModelUnusable
 from .tokens import Codec
 
-FORMAT = "muniment-int8/2"
+FORMAT = "muniment-int8/3"
 WEIGHTS = "model.safetensors"
 PREPARED = "muniment.json"
 HUB_PATTERNS = ["*.json", "*.safetensors", "*.jinja", "*.txt", "*.model", "LICENSE*", "NOTICE*"]
@@ -274,8 +274,8 @@ def read_prepared(folder: Path) -> Any:
         state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     _, unexpected = model.load_state_dict(state, strict=False, assign=True)
     head, embedding = model.get_output_embeddings(), model.get_input_embeddings()
-    if head is not None and head.qweight.is_meta:
-        head.qweight, head.scale = embedding.qweight, embedding.scale
+    if hasattr(head, "table") and head.table.integers.is_meta:
+        head.table = embedding.table
     empty = [
         name
         for name, tensor in [*model.named_parameters(), *model.named_buffers()]

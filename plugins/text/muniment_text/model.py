@@ -185,7 +185,7 @@ def disagreement(decoder: RowsDecoder, model: Any) -> str | None:
     the logits of one to be near those of the model's own attention, which would show a part of it
     that ours leaves out.
     """
-    size = model.get_input_embeddings().qweight.shape[0]
+    size = model.get_input_embeddings().weight.shape[0]
     prompts = [[(7 + 13 * i + n) % size for i in range(n)] for n in _TEST_TOKENS]
     pairs = [decoder.prefill(prompt) for prompt in prompts]
     together = [row for row, _ in pairs]

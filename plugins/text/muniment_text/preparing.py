@@ -151,12 +151,12 @@ def _write_model(model: Any, origin: str, building: Path, progress: Progress) ->
 
     progress("writing weights", 0.0)
     head, embedding = model.get_output_embeddings(), model.get_input_embeddings()
-    tied = head is not None and head.qweight is embedding.qweight
+    tied = getattr(head, "table", None) is embedding.table
     shared = {
         name
         for name, module in model.named_modules()
         if tied and module is head
-        for name in (f"{name}.qweight", f"{name}.scale")
+        for name in (f"{name}.table.integers", f"{name}.table.scales")
     }
     state = {
         name: tensor.contiguous()
