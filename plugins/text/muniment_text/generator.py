@@ -16,9 +16,10 @@ from .parameters import TextParameters
 from .preparing import DEFAULT_NAME, DEFAULT_SOURCE, prepare
 from .sampling import Sampling
 
+TERMS_FILE = "GEMMA_TERMS.html"
 TERMS = (
     "Gemma is provided under and subject to the Gemma Terms of Use found at "
-    "ai.google.dev/gemma/terms; a copy lies in the model's folder (GEMMA_TERMS.html)."
+    f"ai.google.dev/gemma/terms; a copy lies in the model's folder ({TERMS_FILE})."
 )
 
 
@@ -93,9 +94,9 @@ class TextGenerator(muniment.Generator):
             "chat template": "chat_template.jinja",
         }
         return {
-            "name": DEFAULT_NAME if default else Path(source).stem,
+            "name": DEFAULT_NAME if default else Path(source).name.removesuffix(".gguf"),
             "roles": {role: file for role, file in roles.items() if (into / file).is_file()},
-            "terms": TERMS if "gemma" in source.lower() else "",
+            "terms": TERMS if (into / TERMS_FILE).is_file() else "",
         }
 
     def find_model(self, source: str) -> Path:

@@ -5,11 +5,12 @@ Remote code never runs and pickled weights are never opened: only `.safetensors`
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -46,14 +47,13 @@ class TextModel:
     why: str
     context: int
     ends: frozenset[int]
-    defaults: dict[str, Any] = field(default_factory=dict)
-    exact: bool = True
 
 
 def resolve(source: str | Path, progress: Progress = silent) -> Path:
-    """The local folder or file that `source` means, fetched from the hub when it is an id.
+    """The local folder or file that `source` means; a hub id is fetched unless it was before.
 
-    Raises ModelUnusable when it is neither, or cannot be fetched.
+    What the hub cache has is taken as it is, so that a replay asks nobody and gets no newer
+    revision. Raises ModelUnusable when it is neither, or cannot be fetched.
     """
     path = Path(source).expanduser()
     if path.exists():
@@ -64,6 +64,10 @@ def resolve(source: str | Path, progress: Progress = silent) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
+    with contextlib.suppress(LocalEntryNotFoundError, ModelUnusable):
+        cached = Path(snapshot_download(text, allow_patterns=HUB_PATTERNS, local_files_only=True))
+        check_folder(cached)  # one that was cut short is fetched again
+        return cached
     progress("fetching", 0.0)
     try:
         return Path(snapshot_download(text, allow_patterns=HUB_PATTERNS))
@@ -193,7 +197,6 @@ def assemble(source: str, folder: Path, model: Any, codec: Codec, force: str | N
         why=why,
         context=int(context),
         ends=frozenset(ends),
-        defaults=defaults,
     )
 
 
