@@ -51,8 +51,9 @@ class Evaluators:
 
 
 def _scores(offer: Offer, evaluator: Evaluator, generation: Generation) -> list[Score]:
-    version = evaluator.version or offer.plugin.version
-    measures = {measure.name: measure for measure in evaluator.measures}
+    declared = offer.load_class()  # an object may say other things of itself; entries name these
+    version = declared.version or offer.plugin.version
+    measures = {measure.name: measure for measure in declared.measures}
 
     def score(measure: Measure, value: float | None, failure: str | None = None) -> Score:
         better = measure.higher_is_better
@@ -70,5 +71,5 @@ def _scores(offer: Offer, evaluator: Evaluator, generation: Generation) -> list[
                 raise ValueError(f"{name} is {value}")
     except (Exception, SystemExit) as error:
         failure = storable(f"evaluator {offer.name} failed: {describe(error)}")
-        return [score(measure, None, failure) for measure in evaluator.measures]
+        return [score(measure, None, failure) for measure in measures.values()]
     return [score(measures[name], float(value)) for name, value in values.items()]

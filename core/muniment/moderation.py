@@ -49,9 +49,9 @@ class Moderator:
     def categories(self) -> Mapping[str, frozenset[str]]:
         """The categories that each filter's class declares."""
         return {
-            rule.rule.filter: frozenset(rule.filter.categories)
+            rule.rule.filter: frozenset(rule.declared.categories)
             for rule in self._rules
-            if rule.filter is not None
+            if rule.declared is not None
         }
 
 
@@ -62,11 +62,15 @@ class _Rule:
         self.rule = rule
         self.offer: Offer | None = None
         self.filter: Filter | None = None
+        # Entries name what the class declares: an object may have taken words from its parameters.
+        self.declared: type[Filter] | None = None
         self._policy_version = policy_version
         self.failure = ""
         try:
             self.offer = plugins.find("filter", rule.filter)
-            self.filter = make(self.offer, self.offer.load_class().Parameters(**rule.parameters))
+            declared = self.offer.load_class()
+            self.filter = make(self.offer, declared.Parameters(**rule.parameters))
+            self.declared = declared
         except MunimentError as error:
             self.failure = storable(f"filter {rule.filter} cannot be used: {error}")
 
@@ -99,8 +103,8 @@ class _Rule:
         )
 
     def _version(self) -> str:
-        if self.filter is not None and self.filter.version:
-            return self.filter.version
+        if self.declared is not None and self.declared.version:
+            return self.declared.version
         return self.offer.plugin.version if self.offer is not None else ""
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import sqlite3
+
 import pytest
 
 from muniment.types import Content, Generation
@@ -195,3 +198,38 @@ def test_spans_are_offsets_in_characters(house: House) -> None:
     (done,) = house.run("最近的卫星", policy=house.policy("{filter: all}"))
     assert done.status == "completed"
     assert done.verdicts[0].reasons[0].end == 5
+
+
+def test_what_a_filter_or_evaluator_says_of_itself_when_made_reaches_no_entry(
+    house: House,
+) -> None:
+    house.shelf.generator("echo", ECHO)
+    house.shelf.filter(
+        "sly",
+        "return content.flag(**{word: 0.5 for word in self.categories})",
+        parameters="word: str = param('x')",
+        attributes="""
+        categories = ("fine",)
+        def __init__(self, parameters):
+            self.categories = ("fine", parameters.word)
+            self.version = parameters.word
+        """,
+    )
+    house.shelf.evaluator(
+        "sly",
+        "return {'value': 1}",
+        attributes="""
+        default = True
+        def __init__(self):
+            self.measures = (Measure("value", "SECRET"),)
+            self.version = "SECRET"
+        """,
+    )
+    (done,) = house.run("x", policy=house.policy("{filter: sly, parameters: {word: SECRET}}"))
+    assert done.verdicts[0].categories == {"fine": 0.5, "SECRET": 0.5}
+    assert house.recorded()[0].verdicts == done.verdicts
+    assert (done.verdicts[0].version, done.scores[0].version) == ("1.0", "1.0")
+    with contextlib.closing(sqlite3.connect(house.session.store.path)) as database:
+        held = b"".join(row[0] for row in database.execute("SELECT canonical_bytes FROM entry"))
+    assert b'"fine":0.5' in held
+    assert b"SECRET" not in held
