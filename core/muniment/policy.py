@@ -10,7 +10,8 @@
         parameters: {category: weapons, terms: [pipe bomb]}
 
 `prompt` covers system prompts too. `mode: observe` records what a filter finds and lets it pass.
-A category under `thresholds` is judged by its score alone, whatever the filter decided on it.
+A category under `thresholds` is judged by its score alone, whatever the filter decided on it; the
+filter's decision stands where it found a category that has no thresholds or no score.
 """
 
 from __future__ import annotations
@@ -56,7 +57,7 @@ class FilterRule:
         judged: Decision = verdict.decision
         found = {name for name, score in verdict.categories.items() if score > 0}
         found |= {reason.category for reason in verdict.reasons}
-        if found and found <= self.thresholds.keys():
+        if found and found <= self.thresholds.keys() & verdict.categories.keys():
             judged = "allow"
         by_score = [
             decision
@@ -206,7 +207,9 @@ def _rule(source: str, index: int, body: object) -> FilterRule:
     thresholds = _mapping(source, rule.get("thresholds", {}), f"{where}: `thresholds`")
     for category, limits in thresholds.items():
         at = f"{where}: thresholds of {category}"
-        for value in _mapping(source, limits, at, {"flag", "block"}).values():
+        if not _mapping(source, limits, at, {"flag", "block"}):
+            raise PolicyError(source, f"{at} must say `flag`, `block` or both")
+        for value in limits.values():
             if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
                 raise PolicyError(source, f"{at} must be numbers from 0 to 1, not {value!r}")
     parameters = _mapping(source, rule.get("parameters", {}), f"{where}: `parameters`")

@@ -87,6 +87,7 @@ def one(rule: str) -> str:
         (one("{filter: a, thresholds: 0.5}"), "filter 1: `thresholds` must be a mapping"),
         (one("{filter: a, thresholds: {x: 0.5}}"), "filter 1: thresholds of x must be a mapping"),
         (one("{filter: a, thresholds: {x: {deny: 1}}}"), "thresholds of x has the unknown key"),
+        (one("{filter: a, thresholds: {x: {}}}"), "thresholds of x must say `flag`, `block` or"),
         (one("{filter: a, thresholds: {x: {block: 2}}}"), "of x must be numbers from 0 to 1"),
         (one("{filter: a, thresholds: {x: {block: .nan}}}"), "of x must be numbers from 0 to 1"),
         (one("{filter: a, thresholds: {x: {block: yes}}}"), "of x must be numbers from 0 to 1"),
@@ -134,7 +135,6 @@ def test_a_category_with_thresholds_is_judged_by_its_score_alone(
 def test_a_category_without_a_limit_to_block_never_blocks() -> None:
     verdict = Verdict("block", {"insult": 1.0}, (Reason("insult"),))
     assert action(verdict, thresholds={"insult": {"flag": 0.5}}) == "flag"
-    assert action(verdict, thresholds={"insult": {}}) == "allow"
 
 
 @pytest.mark.parametrize(
@@ -144,6 +144,7 @@ def test_a_category_without_a_limit_to_block_never_blocks() -> None:
         Verdict("block", {"insult": 0.1}, (Reason("weapons"),)),
         Verdict("block", {}),
         Verdict("block", {"insult": 0.0}),
+        Verdict("block", {}, (Reason("insult"),)),  # found, and no score to judge it by
     ],
 )
 def test_a_decision_that_no_threshold_accounts_for_stands(verdict: Verdict) -> None:
