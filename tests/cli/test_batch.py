@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,11 @@ def written(path: Path, *lines: object) -> Path:
     )
     path.write_text(text, encoding="utf-8")
     return path
+
+
+def objects(path: Path) -> list[dict[str, object]]:
+    """Read what stands on the lines of a file."""
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
 @pytest.fixture
@@ -156,6 +162,42 @@ def test_o_leaves_no_empty_file_behind(muniment: Here, lines: Path, tmp_path: Pa
     target = tmp_path / "results.jsonl"
     assert muniment("batch", lines, "-o", target, "--policy", "nowhere").code == 2
     assert not target.exists()
+
+
+def test_a_file_of_other_things_is_not_made_into_that_of_a_resumed_run(
+    muniment: Here, lines: Path, tmp_path: Path
+) -> None:
+    first, second = tmp_path / "first.jsonl", tmp_path / "second.jsonl"
+    assert muniment("batch", lines, "-o", first).code == 0
+    assert muniment("batch", lines, "-o", second).code == 0
+    notes = tmp_path / "notes.txt"
+    notes.write_text("remember the milk")
+    for other in (first, notes, lines):
+        before = other.read_bytes()
+        result = muniment("batch", lines, "-o", other, "--resume", "last")
+        assert result.code == 2
+        assert f"{other} holds more than results of run" in result.err
+        assert other.read_bytes() == before
+    assert muniment("batch", lines, "-o", first, "--resume", "last", "--overwrite").code == 0
+    assert objects(first) == objects(second)
+    second.unlink()
+    assert muniment("batch", lines, "-o", second, "--resume", "last").code == 0
+    assert objects(first) == objects(second)
+
+
+def test_a_pipe_gets_results_and_is_not_replaced(
+    muniment: Here, lines: Path, tmp_path: Path
+) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        assert muniment("batch", lines, "-o", pipe, "--overwrite").code == 0
+        assert os.read(reader, 1 << 20).count(b"\n") == 3
+        assert muniment("batch", lines, "-o", pipe, "--resume", "last").code == 0
+        assert pipe.is_fifo()
+    finally:
+        os.close(reader)
 
 
 def test_a_run_that_is_done_has_nothing_left(muniment: Here, lines: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -307,6 +308,35 @@ def test_o_numbers_the_files_of_several_samples(muniment: Here, tmp_path: Path) 
 
 def test_o_with_a_hyphen_is_standard_output_to_the_byte(muniment: Here) -> None:
     assert muniment("generate", "echo", "hi", "-o", "-").out == "hi"
+
+
+def test_a_device_or_pipe_is_written_to_and_never_replaced(muniment: Here, tmp_path: Path) -> None:
+    pipe, link = tmp_path / "pipe", tmp_path / "link"
+    os.mkfifo(pipe)
+    link.symlink_to(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        for options in ([], ["--overwrite"], ["-n", "2"]):
+            for target in (pipe, link):
+                result = muniment("generate", "echo", "hi", "-o", target, *options)
+                assert result.code == 0, result.err
+                assert os.read(reader, 99) == b"hi" * (2 if "-n" in options else 1)
+        assert pipe.is_fifo()
+        assert link.is_symlink()
+        assert sorted(tmp_path.glob("*")) == sorted([link, pipe, *tmp_path.glob("[hs]*")])
+    finally:
+        os.close(reader)
+    assert muniment("generate", "echo", "hi", "-o", "/dev/null", "--overwrite").code == 0
+    assert Path("/dev/null").is_char_device()
+
+
+def test_a_link_is_followed_not_replaced(muniment: Here, tmp_path: Path) -> None:
+    (tmp_path / "real.txt").write_text("old")
+    (tmp_path / "link.txt").symlink_to("real.txt")
+    assert muniment("generate", "echo", "hi", "-o", tmp_path / "link.txt").code == 2
+    assert muniment("generate", "echo", "hi", "-o", tmp_path / "link.txt", "--overwrite").code == 0
+    assert (tmp_path / "link.txt").is_symlink()
+    assert (tmp_path / "real.txt").read_text() == "hi"
 
 
 def test_o_where_no_file_can_be_is_said_before_anything_is_generated(

@@ -175,6 +175,80 @@ def test_a_killed_batch_resumes_and_nothing_is_recorded_twice(
     assert lines == list(range(1, 13))
 
 
+KILLED = """
+import os, sys
+from muniment.cli import main, results
+add, left = results.Results.add, [3]
+def killed(self, item):
+    left[0] -= 1
+    if left[0]:
+        return add(self, item)
+    self._file.write(results._line(item)[:40])
+    self._file.flush()
+    os.kill(os.getpid(), int(sys.argv[1]))
+results.Results.add = killed
+sys.exit(main(sys.argv[2:]))
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+@pytest.mark.parametrize("again", [[], ["--overwrite"]])
+def test_what_was_recorded_and_not_written_is_in_the_file_of_a_resumed_batch(
+    processes: Processes,
+    muniment: Here,
+    policy_file: Path,
+    tmp_path: Path,
+    number: int,
+    again: list[str],
+) -> None:
+    file, results = tmp_path / "lines.jsonl", tmp_path / "results.jsonl"
+    prompts = ["one", "fail", "three", "a leak", "five", "six", "seven", "eight"]
+    file.write_text("".join(f'{{"prompt": "{prompt}"}}\n' for prompt in prompts))
+    command = ["batch", str(file), "-o", str(results), "--batch-size", "6"]
+    command += ["--policy", str(policy_file), "--generator", "echo"]
+    cut = subprocess.run(
+        [sys.executable, "-c", KILLED, str(int(number)), *command],
+        env=processes.environment,
+        capture_output=True,
+        encoding="utf-8",
+        timeout=60,
+    )
+    assert cut.returncode == (130 if number == signal.SIGINT else -number)
+    assert len(results.read_bytes().splitlines()) == 3
+    assert not results.read_bytes().endswith(b"\n")
+    run = cut.stderr.split()[1]
+    resumed = muniment(*command, "--resume", run, *again)
+    assert resumed.code == 0, resumed.err
+    values = [json.loads(line) for line in results.read_text(encoding="utf-8").splitlines()]
+    assert [(value["line"], value["status"]) for value in values] == [
+        (line, {2: "failed", 4: "blocked"}.get(line, "completed")) for line in range(1, 9)
+    ]
+    assert "secret" not in results.read_text(encoding="utf-8")
+    kept = {value["id"]: value for value in listed(muniment)}
+    assert all(value == kept[value["id"]] for value in values if value["status"] == "completed")
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_the_file_of_a_resumed_batch_is_in_the_order_of_the_lines(
+    processes: Processes, muniment: Here, once: None, tmp_path: Path
+) -> None:
+    flag, file, results = (tmp_path / name for name in ("flag", "lines.jsonl", "results.jsonl"))
+    lines = [{"prompt": "a", "generator": "once"}, {"prompt": "b"}, {"prompt": "c"}]
+    lines[1:1] = [{"prompt": f"stall {flag}", "generator": "once"}]
+    lines[:0] = [{"prompt": "first", "generator": "echo"}]
+    file.write_text("".join(json.dumps({"generator": "echo", **line}) + "\n" for line in lines))
+    with processes.started("batch", file, "-o", results) as process:
+        wait_for(flag)
+        process.send_signal(signal.SIGTERM)
+        run = process.communicate(timeout=30)[1].split()[1]
+    done = [value["line"] for value in listed(muniment, "--status", "completed")]
+    assert done == [1, 4, 5] or set(done) >= {1, 4, 5}
+    assert muniment("batch", file, "-o", results, "--resume", run).code == 0
+    written = [json.loads(line)["line"] for line in results.read_text().splitlines()]
+    assert written == [1, 2, 3, 4, 5]
+    assert_whole(muniment, run, 5)
+
+
 def assert_whole(muniment: Here, run: str, count: int) -> None:
     """Every line of the run has exactly one completed generation, and the store verifies."""
     completed = listed(muniment, "--run", run, "--status", "completed")

@@ -7,17 +7,19 @@ import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING
 
 import click
 
 from muniment.cli import exits
-from muniment.cli.files import Destination, described, without_end
+from muniment.cli.files import described, without_end
 from muniment.cli.options import (
-    KeyValue,
+    generator_option,
     json_option,
+    model_option,
     output_option,
     overwrite_option,
+    pairs_option,
     parameters_given,
     policy_option,
     tag_option,
@@ -31,9 +33,13 @@ from muniment.cli.output import (
     warn_broken,
 )
 from muniment.cli.progress import Progress, counting
+from muniment.cli.results import Results, results_file
 from muniment.cli.settings import Interrupted, Settings, closing
 from muniment.errors import UsageError
 from muniment.types import Generation
+
+if TYPE_CHECKING:
+    from muniment.store import Store
 
 
 @click.command
@@ -42,27 +48,14 @@ from muniment.types import Generation
     "--batch-size",
     type=click.IntRange(1, 4096),
     metavar="N",
-    default=32,
+    default=16,
     show_default=True,
-    help="How many requests a generator gets at once, and are recorded at once.",
+    help="How many lines a generator gets at once; they are recorded, and shown, together.",
 )
 @click.option("--resume", metavar="RUN", help="Go on with a run: answer what it has not answered.")
-@click.option(
-    "--generator",
-    metavar="NAME",
-    default="text",
-    show_default=True,
-    help="The generator of lines that name none.",
-)
-@click.option("-m", "--model", metavar="MODEL", help="The model of lines that name none.")
-@click.option(
-    "-p",
-    "pairs",
-    type=KeyValue(),
-    multiple=True,
-    metavar="KEY=VALUE",
-    help="A parameter for lines that do not set it; may be repeated.",
-)
+@generator_option("The generator of lines that name none.")
+@model_option("The model of lines that name none.")
+@pairs_option("A parameter for lines that do not set it; may be repeated.")
 @policy_option
 @tag_option
 @output_option
@@ -88,8 +81,8 @@ def batch(
     Each line of FILE (- for standard input) is a JSON object with the field `prompt` and, as
     wanted, `system`, `generator`, `model`, `seed`, `parameters` and `tags`. A line that cannot be
     used becomes a failed generation, and the rest goes on. Results come in the order of the
-    lines: the text under a heading, or JSON; -o writes JSON lines to a file, and goes on with
-    that file when a batch is resumed.
+    lines: the text under a heading, or JSON. -o writes JSON lines to a file; when the batch is
+    resumed, every result of the run is put into that file, those of before it was cut short too.
     """
     from muniment.ids import new_id
     from muniment.resolving import Draft
@@ -99,13 +92,23 @@ def batch(
     )
     session = settings.session
     run = session.store.find_run(resume) if resume is not None else new_id()
-    with (
-        _opened(file) as (lines, total),
-        _results(output, overwrite, append=resume is not None) as results,
-    ):
+    counts = session.store.run(run).counts if resume is not None else {}
+    if counts.get("started"):  # its file of results is being written, too
+        raise UsageError(f"run {run} is still under way; wait for it to end")
+    with contextlib.ExitStack() as stack:
+        lines, total = stack.enter_context(_opened(file))
+        results = None
+        if output is not None and output != "-":
+            results = stack.enter_context(
+                results_file(
+                    output,
+                    overwrite=overwrite,
+                    run=run if resume is not None else None,
+                    recorded=lambda: _answered(session.store, run),
+                )
+            )
         warn_broken(session.plugins.load())
-        if resume is not None and total is not None:
-            counts = session.store.run(run).counts
+        if total is not None:
             total -= sum(number for status, number in counts.items() if status in _ANSWERED)
         message(f"run {run}  if this is cut short, add --resume {run} to the same command")
         report = _Report(as_json, results)
@@ -130,10 +133,19 @@ def batch(
 _ANSWERED = ("completed", "blocked", "failed")
 
 
+def _answered(store: Store, run: str) -> Iterator[Generation]:
+    """Yield what a run has answered, in the order of its lines and as `batch` shows it."""
+    from muniment.pipeline import _shown
+
+    for line in store.lines(run):
+        if line.generation.status in _ANSWERED:
+            yield _shown(line.generation)
+
+
 class _Report:
     """Prints results as they come and counts them."""
 
-    def __init__(self, as_json: bool, results: BinaryIO | None) -> None:
+    def __init__(self, as_json: bool, results: Results | None) -> None:
         self.code = exits.DONE
         self._as_json = as_json
         self._results = results
@@ -151,8 +163,7 @@ class _Report:
         self._counts[item.status] += 1
         self.code = exits.worst((self.code, exits.of_status(item.status)))
         if self._results is not None:
-            self._results.write(json_text(item.to_json()).encode() + b"\n")
-            self._results.flush()
+            self._results.add(item)
         elif self._as_json and not on_terminal():
             data_json(item.to_json())
         elif self._as_json:
@@ -188,22 +199,3 @@ def _opened(file: str) -> Iterator[tuple[Iterable[bytes], int | None]]:
         if error.filename != file:
             raise
         raise UsageError(f"cannot read {file}: {error.strerror}") from None
-
-
-@contextlib.contextmanager
-def _results(path: str | None, overwrite: bool, *, append: bool) -> Iterator[BinaryIO | None]:
-    """Open the file of results, which grows as they come; a resumed batch goes on with it."""
-    if path is None or path == "-":
-        yield None
-        return
-    Destination(path, overwrite=overwrite or append)  # says what is wrong with it, if anything is
-    empty = False
-    try:
-        with Path(path).open("ab" if append else "wb") as results:
-            try:
-                yield results
-            finally:
-                empty = results.tell() == 0
-    finally:
-        if empty:
-            Path(path).unlink()

@@ -14,16 +14,24 @@ class Destination:
     """Where `-o` leads: one file, or numbered ones (`out-1.txt`, `out-2.txt`); `-` is stdout."""
 
     def __init__(self, path: str, *, overwrite: bool = False, count: int = 1) -> None:
-        """Check that the files can be made, `count` of them; raises UsageError if they cannot."""
+        """Check that the files can be made, `count` of them; raises UsageError if they cannot.
+
+        A link is followed. A device or a pipe (`special`) is written to and never replaced.
+        """
         self.stdout = path == "-"
-        self._path = Path(path)
+        self.target = Path(os.path.realpath(path)) if os.path.islink(path) else Path(path)
+        self.special = not self.stdout and _special(self.target)
         self._overwrite = overwrite
         if self.stdout:
             return
-        folder = self._path.parent
+        folder = self.target.parent
+        if self.special:
+            if not os.access(self.target, os.W_OK):
+                raise UsageError(f"cannot write {path}: it is not writable")
+            return
         if not folder.is_dir():
             raise UsageError(f"cannot write {path}: there is no folder {folder}")
-        if self._path.is_dir():
+        if self.target.is_dir():
             raise UsageError(f"cannot write {path}: it is a folder")
         if not os.access(folder, os.W_OK):
             raise UsageError(f"cannot write {path}: the folder {folder} is not writable")
@@ -41,10 +49,13 @@ class Destination:
 
     def write_bytes(self, content: bytes, path: Path | None = None) -> None:
         """Write a file so that it is there whole or not at all; raises MunimentError."""
-        path = path or self._path
+        path = path or self.target
         self._check(path)
         beside = path.with_name(f".{path.name}.{os.getpid()}.part")
         try:
+            if _special(path):
+                path.write_bytes(content)
+                return
             beside.write_bytes(content)
             beside.replace(path)
         except OSError as error:
@@ -52,12 +63,19 @@ class Destination:
             raise MunimentError(f"cannot write {path}: {error.strerror}") from None
 
     def _check(self, path: Path) -> None:
-        if path.exists() and not self._overwrite:
+        if path.exists() and not self._overwrite and not _special(path):
             raise UsageError(f"{path} is there already; name another file, or use --overwrite")
 
     def _numbered(self, number: tuple[int, ...]) -> Path:
+        if self.special:
+            return self.target
         suffix = "".join(f"-{part}" for part in number)
-        return self._path.with_name(f"{self._path.stem}{suffix}{self._path.suffix}")
+        return self.target.with_name(f"{self.target.stem}{suffix}{self.target.suffix}")
+
+
+def _special(path: Path) -> bool:
+    """Say whether there is a device, a pipe or a socket, which must not be replaced."""
+    return path.exists() and not path.is_file() and not path.is_dir()
 
 
 def to_stdout(output: Output, identifier: str) -> None:

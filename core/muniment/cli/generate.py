@@ -12,10 +12,11 @@ from muniment.cli import fields
 from muniment.cli.files import Destination
 from muniment.cli.lazy import no_such
 from muniment.cli.options import (
-    KeyValue,
     json_option,
+    model_option,
     output_option,
     overwrite_option,
+    pairs_option,
     parameters_given,
     policy_option,
     tag_option,
@@ -103,7 +104,7 @@ def command_of(name: str, offer: Offer) -> click.Command:
 def _shared_parameters() -> list[click.Parameter]:
     @click.command
     @click.argument("prompt")
-    @click.option("-m", "--model", metavar="MODEL", help="An added model, a path or a hub id.")
+    @model_option("An added model, a path or a hub id.")
     @click.option("--system", metavar="TEXT", help="A system prompt.")
     @click.option("--seed", metavar="N", help="From 0 to 2^64-1; drawn when left away.")
     @click.option(
@@ -114,14 +115,7 @@ def _shared_parameters() -> list[click.Parameter]:
         metavar="COUNT",
         help="How many, each with a seed of its own.",
     )
-    @click.option(
-        "-p",
-        "pairs",
-        type=KeyValue(),
-        multiple=True,
-        metavar="KEY=VALUE",
-        help="A parameter of the generator; may be repeated.",
-    )
+    @pairs_option("A parameter of the generator; may be repeated.")
     @policy_option
     @tag_option
     @click.option(

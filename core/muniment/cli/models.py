@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from muniment.cli import exits
-from muniment.cli.options import json_option, yes_option
+from muniment.cli.options import generator_option, json_option, yes_option
 from muniment.cli.output import card, count, data, data_json, message, shortened, table, warn_broken
 from muniment.cli.progress import fraction
 from muniment.cli.settings import Settings
@@ -45,13 +45,7 @@ def list_(settings: Settings, as_json: bool) -> None:
 @models.command
 @click.argument("source")
 @click.option("--name", metavar="NAME", help="What to call it; the source proposes a name.")
-@click.option(
-    "--generator",
-    metavar="NAME",
-    default="text",
-    show_default=True,
-    help="The generator, or kind of media, that is to run it.",
-)
+@generator_option("The generator, or kind of media, that is to run it.")
 @json_option
 @click.pass_obj
 def add(settings: Settings, source: str, name: str | None, generator: str, as_json: bool) -> None:

@@ -29,6 +29,23 @@ overwrite_option = click.option(
 yes_option = click.option("--yes", is_flag=True, help="Do not ask.")
 
 
+def generator_option(text: str) -> Callable[[_Command], _Command]:
+    """Return the option `--generator`, which is `text` where it is left away."""
+    return click.option("--generator", metavar="NAME", default="text", show_default=True, help=text)
+
+
+def model_option(text: str) -> Callable[[_Command], _Command]:
+    """Return the option `-m/--model`."""
+    return click.option("-m", "--model", metavar="MODEL", help=text)
+
+
+def pairs_option(text: str) -> Callable[[_Command], _Command]:
+    """Return the option `-p KEY=VALUE`, which may be repeated; see `parameters_given`."""
+    return click.option(
+        "-p", "pairs", type=KeyValue(), multiple=True, metavar="KEY=VALUE", help=text
+    )
+
+
 def limit_option(default: int) -> Callable[[_Command], _Command]:
     """Return the option `-n/--limit` of lists; 0 means all."""
     return click.option(

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 from muniment.cli.output import data, message, on_terminal, printable
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as RichProgress
+    from rich.progress import ProgressColumn
 
 
 class Progress:
@@ -29,7 +34,6 @@ def counting(what: str, total: int | None) -> Iterator[Progress]:
         yield Progress()
         return
     from rich import progress
-    from rich.console import Console
     from rich.text import Text
 
     class Rate(progress.ProgressColumn):
@@ -37,18 +41,7 @@ def counting(what: str, total: int | None) -> Iterator[Progress]:
             speed = task.finished_speed or task.speed
             return Text("" if speed is None else f"{speed:.2f}/s", style="progress.data.speed")
 
-    bar = progress.Progress(
-        progress.TextColumn("{task.description}"),
-        progress.BarColumn(),
-        progress.MofNCompleteColumn(),
-        Rate(),
-        progress.TimeRemainingColumn(),
-        console=Console(stderr=True),
-        redirect_stdout=False,
-        redirect_stderr=False,
-        transient=True,
-    )
-    with bar:
+    with _bar(progress.MofNCompleteColumn(), Rate()) as bar:
         task = bar.add_task(what, total=total)
 
         def above(text: str) -> None:
@@ -65,19 +58,8 @@ def fraction(what: str) -> Iterator[Callable[[str, float], None]]:
         yield lambda step, done: None
         return
     from rich import progress
-    from rich.console import Console
 
-    bar = progress.Progress(
-        progress.TextColumn("{task.description}"),
-        progress.BarColumn(),
-        progress.TaskProgressColumn(),
-        progress.TimeRemainingColumn(),
-        console=Console(stderr=True),
-        redirect_stdout=False,
-        redirect_stderr=False,
-        transient=True,
-    )
-    with bar:
+    with _bar(progress.TaskProgressColumn()) as bar:
         task = bar.add_task(what, total=1.0)
         yield lambda step, done: bar.update(task, description=step, completed=done)
 
@@ -93,3 +75,20 @@ def waiting(what: str) -> Iterator[Callable[[], None]]:
 
     with Console(stderr=True).status(Text(what)) as spinner:
         yield spinner.stop
+
+
+def _bar(*columns: ProgressColumn) -> RichProgress:
+    """Return a bar on standard error with these columns before the time that is left."""
+    from rich import progress
+    from rich.console import Console
+
+    return progress.Progress(
+        progress.TextColumn("{task.description}"),
+        progress.BarColumn(),
+        *columns,
+        progress.TimeRemainingColumn(),
+        console=Console(stderr=True),
+        redirect_stdout=False,
+        redirect_stderr=False,
+        transient=True,
+    )
