@@ -379,3 +379,36 @@ def test_closing_gives_the_lease_back(url: str, store: Store, start: Any) -> Non
     database = sqlite3.connect(store.path)
     assert database.execute("SELECT count(*) FROM lease").fetchone() == (0,)
     database.close()
+
+
+def removed(store: Store) -> None:
+    """Do to the lease what another writer does that takes this process for dead."""
+    database = sqlite3.connect(store.path)
+    assert database.execute("DELETE FROM lease").rowcount == 1
+    database.commit()
+    database.close()
+
+
+def test_a_lease_that_another_writer_removed_is_taken_again_with_the_next_work(
+    store: Store, start: Any, finish: Any
+) -> None:
+    store.record_started([first := start()], policy_document="")
+    removed(store)
+    assert statuses(store) == ["interrupted"]
+    store.record_started([second := start()], policy_document="")
+    assert statuses(store) == ["started", "started"]
+    assert store.record_interruptions() == 0
+    store.record_outcomes([finish(first), finish(second)])
+    assert statuses(store) == ["completed", "completed"]
+
+
+def test_a_lease_that_another_writer_removed_is_taken_again_by_the_next_heartbeat(
+    store: Store, start: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(leases, "HEARTBEAT_SECONDS", 0.02)
+    store.record_started([start()], policy_document="")
+    removed(store)
+    deadline = time.monotonic() + 20
+    while statuses(store) != ["started"] and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert statuses(store) == ["started"]

@@ -46,8 +46,14 @@ class Lease:
         return self._process != os.getpid()
 
     def take(self, connection: Connection) -> None:
-        """Write the lease in the caller's transaction, where it is not held already."""
-        if not self._held:
+        """Write the lease in the caller's transaction, or renew it.
+
+        Another writer may have taken it for dead and removed it, after a long sleep, say.
+        """
+        renewed = connection.execute(
+            update(lease).where(lease.c.id == self.id).values(heartbeat_at=_now())
+        )
+        if renewed.rowcount == 0:
             connection.execute(
                 lease.insert(),
                 {
@@ -81,9 +87,8 @@ class Lease:
         while not self._stop.wait(HEARTBEAT_SECONDS):
             # A beat may fail: the next comes before anyone gives this process up.
             with suppress(StoreError), self._database.writing() as connection:
-                connection.execute(
-                    update(lease).where(lease.c.id == self.id).values(heartbeat_at=_now())
-                )
+                if not self._stop.is_set():  # given back while this waited for the lock
+                    self.take(connection)
 
 
 def running(connection: Connection) -> set[int]:
