@@ -12,6 +12,7 @@ from typing import TypeAlias
 
 from muniment.errors import MunimentError
 from muniment.hookspecs import Generator
+from muniment.ledger.canonical import SAFE
 from muniment.plugins import Offer, describe, quiet_stdout
 from muniment.resolving import storable
 from muniment.types import FINISH_REASONS, Output, Piece, Reply, Request, Trace, Usage
@@ -139,6 +140,8 @@ def _usage(usage: Usage) -> Usage:
     counts = _whole(usage.prompt_tokens), _whole(usage.output_tokens)
     if min(counts) < 0:
         raise ValueError("usage cannot be negative")
+    if max(counts) > SAFE:  # an entry could not hold it
+        raise ValueError("usage cannot be beyond 2^53")
     return Usage(*counts)
 
 

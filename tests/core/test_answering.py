@@ -125,6 +125,7 @@ def test_an_answer_that_is_none_fails_what_was_asked(
         ("request.reply(Output('text/plain', b'\\xff'))", "its text is not UTF-8"),
         ("request.reply(Text('a', 'tired'))", "'tired' is no finish reason"),
         ("request.reply(Text('a'), usage=Usage(-1, 2))", "usage cannot be negative"),
+        ("request.reply(Text('a'), usage=Usage(2**70, 2))", "usage cannot be beyond 2^53"),
         ("request.reply(Text('a'), usage=Usage(1.5, 2))", "float"),
         ("request.reply(Text('a'), usage=5)", "prompt_tokens"),
         ("request.reply(Text('a'), trace=Trace((1,), (), ()))", "must be equally long"),
@@ -221,3 +222,21 @@ def test_a_refusal_that_is_no_text_is_still_one(house: House) -> None:
     house.shelf.generator("odd", "for request in requests: yield request.fail(5)")
     (done,) = house.run("x")
     assert (done.status, failure(done)) == ("failed", "5")
+
+
+def test_an_answer_that_does_not_fit_an_entry_costs_only_itself(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("muniment.answering._usage", lambda usage: usage)
+    house.shelf.generator(
+        "wild",
+        """
+        for request in requests:
+            usage = Usage(2**70 if request.prompt == "b" else 1, 1)
+            yield request.reply(Text(request.prompt), usage=usage)
+        """,
+    )
+    done = house.run("a", "b", "c")
+    assert texts(done) == ["a", "generator", "c"]
+    assert failure(done[1]).startswith("generator wild gave what cannot be recorded: ")
+    assert house.recorded() == done
