@@ -48,9 +48,19 @@ class Models:
         self._folder = home / "models"
         self._hashes = home / "file-hashes.json"
 
-    def added(self) -> list[AddedModel]:
-        """Return the models that were added, by name; raises ModelError."""
-        found = [self._read(path) for path in self._folder.glob("*.json")]
+    def added(self, spoilt: Callable[[ModelError], None] | None = None) -> list[AddedModel]:
+        """Return the models that were added, by name.
+
+        Raises ModelError for a record that cannot be read, or gives it to `spoilt` and goes on.
+        """
+        found = []
+        for path in sorted(self._folder.glob("*.json")):
+            try:
+                found.append(self._read(path))
+            except ModelError as error:
+                if spoilt is None:
+                    raise
+                spoilt(error)
         return sorted(found, key=lambda model: model.name)
 
     def get(self, name: str) -> AddedModel:
@@ -59,7 +69,7 @@ class Models:
         if not _NAME.fullmatch(name) or not record.is_file():
             if _NAME.fullmatch(name) and (self._folder / name).is_dir():
                 raise ModelError(name, _half_written(name))
-            raise UnknownNameError("model", name, [model.name for model in self.added()])
+            raise UnknownNameError("model", name, [model.name for model in self._readable()])
         return self._read(record)
 
     def path(self, name: str) -> Path:
@@ -67,8 +77,20 @@ class Models:
         return self._folder / name
 
     def files(self, name: str) -> dict[str, int]:
-        """Return the files of an added model and their sizes in bytes."""
-        return {key: path.stat().st_size for key, path in files(self.path(name)).items()}
+        """Return the files of an added model and their sizes in bytes; raises ModelError."""
+        try:
+            return {key: path.stat().st_size for key, path in files(self.path(name)).items()}
+        except OSError as error:
+            raise ModelError(
+                name,
+                f"the files of model {name} cannot be read: {error} "
+                f"(`muniment models remove {name}`, then add it again)",
+            ) from error
+
+    def check_removable(self, name: str) -> None:
+        """Raise UnknownNameError unless there is something of that name to remove."""
+        if not _NAME.fullmatch(name) or not (self._record(name).is_file() or self._there(name)):
+            raise UnknownNameError("model", name, [model.name for model in self._readable()])
 
     def add(
         self,
@@ -86,6 +108,9 @@ class Models:
         """
         if name is not None:
             self._check_free(name)
+        else:  # what the source most likely proposes; converting takes minutes
+            self._check_not_taken(source)
+            self._check_not_taken(Path(source).name)
         working = self._folder / ".adding" / datetime.now(UTC).strftime("%Y%m%dT%H%M%S%f")
         try:
             self._sweep(working.parent)
@@ -124,12 +149,12 @@ class Models:
 
         What was generated with it stays on record. Raises UnknownNameError or ModelError.
         """
-        record = self._folder / f"{name}.json"
-        if not _NAME.fullmatch(name) or not (record.is_file() or self.path(name).is_dir()):
-            raise UnknownNameError("model", name, [model.name for model in self.added()])
+        self.check_removable(name)
         try:
-            record.unlink(missing_ok=True)
-            if self.path(name).exists():
+            self._record(name).unlink(missing_ok=True)
+            if self.path(name).is_symlink():
+                self.path(name).unlink()
+            elif self._there(name):
                 shutil.rmtree(self.path(name))
         except OSError as error:
             raise ModelError(name, f"model {name} cannot be removed: {error}") from error
@@ -158,7 +183,7 @@ class Models:
 
     def with_digest(self, wanted: str, hint: Model, generator: object) -> Model | None:
         """Return a model of exactly that digest, hashed afresh: by its name, or any that fits."""
-        names = [model.name for model in self.added() if model.digest == wanted]
+        names = [model.name for model in self._readable() if model.digest == wanted]
         for name in filter(None, dict.fromkeys([*names, hint.name, hint.path])):
             try:
                 model = self.resolve(name, generator, remembered=False)
@@ -188,7 +213,7 @@ class Models:
                 raise ModelError(
                     wanted, f"model {wanted} cannot be found: {_said(error)}"
                 ) from error
-        known = [model.name for model in self.added()]
+        known = [model.name for model in self._readable()]
         raise UnknownNameError("model", wanted, known, "or give the path of a model's folder")
 
     def _only(self, generator: object) -> str:
@@ -219,16 +244,32 @@ class Models:
                 name,
                 f"{name!r} is no name for a model; give one of letters, digits and .-_ with --name",
             )
-        if (self._folder / f"{name}.json").exists():
+        self._check_not_taken(name)
+
+    def _check_not_taken(self, name: str) -> None:
+        if _NAME.fullmatch(name) and self._record(name).exists():
             raise ModelError(
                 name, f"a model named {name} is there already; remove it first, or use --name"
             )
+
+    def _record(self, name: str) -> Path:
+        return self._folder / f"{name}.json"
+
+    def _there(self, name: str) -> bool:
+        return self.path(name).is_dir() or self.path(name).is_symlink()
+
+    def _readable(self) -> list[AddedModel]:
+        return self.added(spoilt=lambda error: None)
 
     def _read(self, record: Path) -> AddedModel:
         try:
             return AddedModel(**json.loads(record.read_text(encoding="utf-8")))
         except (OSError, ValueError, TypeError) as error:
-            raise ModelError(record.stem, f"{record} cannot be read: {error}") from error
+            raise ModelError(
+                record.stem,
+                f"{record} cannot be read: {error} "
+                f"(`muniment models remove {record.stem}`, then add it again)",
+            ) from error
 
 
 def _said(error: BaseException) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 from pathlib import Path
 
@@ -83,6 +84,34 @@ class TestModels:
         assert "say --yes" in refused.err
         assert tiny("models", "remove", "hello", "--yes").out == "removed hello\n"
         assert tiny("models", "list").out == ""
+
+    @pytest.mark.parametrize("spoil", ["half-written", "spoilt record", "no folder"])
+    def test_what_is_spoilt_is_reported_and_can_be_removed(
+        self, tiny: Here, home: Path, spoil: str
+    ) -> None:
+        tiny("models", "add", "hello", "--generator", "tiny", "--name", "good")
+        tiny("models", "add", "hello", "--generator", "tiny")
+        record = home / "models" / "hello.json"
+        if spoil == "half-written":
+            record.unlink()
+        elif spoil == "no folder":
+            shutil.rmtree(home / "models" / "hello")
+        else:
+            record.write_text("{")
+        listed = tiny("models", "list", "--json")
+        assert listed.code == 0
+        assert "good" in [model["name"] for model in listed.json("model")]
+        if spoil == "spoilt record":
+            assert listed.err.count("\n") == 1
+            assert f"Warning: {record} cannot be read" in listed.err
+            assert "`muniment models remove hello`" in listed.err
+        if spoil != "no folder":
+            assert tiny("models", "show", "hello").code == 1
+        assert "Error: " in tiny("models", "show", "hello").err
+        assert tiny("models", "remove", "hello").code == 2
+        assert tiny("models", "remove", "hello", "--yes").out == "removed hello\n"
+        assert [row[0] for row in tiny("models", "list").rows] == ["good"]
+        assert [path.name for path in (home / "models").glob("hello*")] == []
 
     def test_a_replay_without_its_model_is_impossible(self, tiny: Here) -> None:
         tiny("models", "add", "hello", "--generator", "tiny")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -338,6 +339,47 @@ def test_what_was_never_added_cannot_be_removed(home: Path, name: str) -> None:
     with pytest.raises(UnknownNameError, match="there are: tiny"):
         models(home).remove(name)
     assert left(home) == ["tiny", "tiny.json"]
+
+
+@pytest.mark.parametrize(
+    ("source", "keeper"),
+    [("tiny", Keeper({"name": "tiny"})), ("/models/tiny", Keeper({})), ("org/tiny", Keeper({}))],
+)
+def test_a_name_that_the_source_gives_away_is_refused_before_any_work(
+    home: Path, source: str, keeper: Keeper
+) -> None:
+    add(home)
+    told: list[object] = []
+    with pytest.raises(ModelError, match="a model named tiny is there already"):
+        models(home).add(source, "keeper", keeper, progress=lambda *what: told.append(what))
+    assert told == []
+
+
+def test_a_model_whose_folder_is_gone_or_a_link_is_removed(home: Path, tmp_path: Path) -> None:
+    add(home)
+    shutil.rmtree(home / "models" / "tiny")
+    with pytest.raises(ModelError, match=r"files of model tiny cannot be read.*models remove"):
+        models(home).files("tiny")
+    models(home).remove("tiny")
+    assert left(home) == []
+    (tmp_path / "elsewhere").mkdir()
+    (home / "models" / "tiny").symlink_to(tmp_path / "elsewhere")
+    models(home).remove("tiny")
+    assert left(home) == []
+    assert (tmp_path / "elsewhere").is_dir()
+
+
+def test_a_spoilt_record_hides_no_other_model(home: Path) -> None:
+    kept = add(home)
+    (home / "models" / "bad.json").write_text("[]")
+    spoilt: list[ModelError] = []
+    assert models(home).added(spoilt.append) == [kept]
+    assert [error.model for error in spoilt] == ["bad"]
+    with pytest.raises(UnknownNameError, match="there are: tiny"):
+        models(home).get("nothing")
+    found = models(home).with_digest(kept.digest, Model("gone", kept.digest, ""), Keeper())
+    assert found is not None
+    assert found.name == "tiny"
 
 
 def test_a_spoilt_record_is_named_and_can_be_removed(home: Path) -> None:

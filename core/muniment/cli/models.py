@@ -9,10 +9,20 @@ import click
 
 from muniment.cli import exits
 from muniment.cli.options import generator_option, json_option, yes_option
-from muniment.cli.output import card, count, data, data_json, message, shortened, table, warn_broken
+from muniment.cli.output import (
+    card,
+    count,
+    data,
+    data_json,
+    message,
+    one_line,
+    shortened,
+    table,
+    warn_broken,
+)
 from muniment.cli.progress import fraction
 from muniment.cli.settings import Settings
-from muniment.errors import UsageError
+from muniment.errors import ModelError, UsageError
 
 
 @click.group
@@ -26,9 +36,13 @@ def models() -> None:
 def list_(settings: Settings, as_json: bool) -> None:
     """List the models that were added.
 
-    Off a terminal the columns are: name, generator, digest, source, when it was added.
+    Off a terminal the columns are: name, generator, digest, source, when it was added. A record
+    that cannot be read is left out, and named on standard error.
     """
-    found = settings.models.added()
+    spoilt: list[ModelError] = []
+    found = settings.models.added(spoilt.append)
+    for error in spoilt:
+        message(f"Warning: {one_line(str(error))}")
     if as_json:
         for model in found:
             data_json(model.to_json())
@@ -38,7 +52,7 @@ def list_(settings: Settings, as_json: bool) -> None:
         for model in found
     ]
     table(("name", "generator", "digest", "source", "added"), rows)
-    if not found:
+    if not found and not spoilt:
         message("no model was added yet; `muniment models add SOURCE` adds one")
 
 
@@ -104,18 +118,24 @@ def show(settings: Settings, name: str, as_json: bool) -> None:
 @click.pass_obj
 def remove(settings: Settings, name: str, yes: bool) -> int:
     """Remove a model; what was generated with it stays on record, but cannot be replayed."""
-    settings.models.get(name)
-    files = settings.models.files(name)
+    settings.models.check_removable(name)
     if not yes:
         if not sys.stdin.isatty():
             raise click.UsageError(f"removing {name} cannot be undone; say --yes.")
-        size = f"{count(len(files), 'file')}, {sum(files.values()):,} bytes"
-        if not click.confirm(f"Remove model {name} ({size})?", err=True):
+        if not click.confirm(f"Remove model {name} ({_size(settings, name)})?", err=True):
             message("nothing was removed")
             return exits.FAILED
     settings.models.remove(name)
     data(f"removed {name}")
     return exits.DONE
+
+
+def _size(settings: Settings, name: str) -> str:
+    try:
+        files = settings.models.files(name)
+    except ModelError:
+        return "what is left of it"
+    return f"{count(len(files), 'file')}, {sum(files.values()):,} bytes"
 
 
 def _digest(digest: Any) -> str:
