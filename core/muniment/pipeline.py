@@ -3,7 +3,8 @@
     started committed → prompt filters → generate → output filters → evaluators → outcome committed
 
 Every caller (command line, Python, batch) comes through `Pipeline.run`; no plugin can go around
-it. What a caller gets back has been recorded, and what was blocked is not shown.
+it. What a caller gets back has been recorded, and what was blocked is not shown. Pieces are shown
+as they come; what was shown of a generation is recorded when it ends, however it ends.
 """
 
 from __future__ import annotations
@@ -12,14 +13,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from muniment.answering import Answer, Unanswered, answers, facts, sentence
+from muniment.errors import PromptError
 from muniment.evaluation import Evaluators
 from muniment.moderation import Moderator
-from muniment.resolving import Resolved, Resolver, now
+from muniment.resolving import Resolved, Resolver, now, storable
 from muniment.store import Store
 from muniment.types import (
     Content,
     Failure,
     Generation,
+    Output,
     Piece,
     PluginRef,
     Reply,
@@ -51,28 +54,30 @@ class Pipeline:
         """Record requests that could not be resolved: started, and failed for the reason given."""
         self._start([replace(item, failure=None) for item in generations])
         failed = [replace(item, status="failed", finished_at=now()) for item in generations]
-        self._finish(failed)
-        return failed
+        return self._finish(failed)
 
     def run(
         self, batch: Sequence[Resolved], *, stream: bool = False
     ) -> Iterator[Piece | Generation]:
         """Carry a model batch (one generator, one model) through; yield what may be shown.
 
-        Pieces come only where `stream` asks for them and no filter has a say on the output. The
+        Pieces of text come only where `stream` asks and no filter has a say on the output. The
         generations come last, in the batch's order, after their outcomes were committed. When
         this is interrupted (Ctrl-C, or the consumer stops), what was answered is recorded as it
-        is, the rest as `interrupted`, and the interruption goes on.
+        is, the rest as `interrupted` with what was shown of it, and the interruption goes on.
         """
         self._start([item.generation for item in batch])
         open_ = {item.request.id: _Open(item) for item in batch}
-        stream = stream and not self._moderator.judges_output(batch[0].offer.media_type)
+        media_type = batch[0].offer.media_type
+        stream = stream and media_type.startswith("text/")
+        stream = stream and not self._moderator.judges_output(media_type)
         try:
             for item in open_.values():
                 self._judge_prompt(item)
             waiting = [item for item in open_.values() if item.done is None]
             for answer in self._answers(waiting, stream):
                 if isinstance(answer, Piece):
+                    open_[answer.request_id].shown.append(answer.text)
                     yield answer
                 else:
                     item = open_[answer.request_id]
@@ -81,15 +86,24 @@ class Pipeline:
             self._finish([item.done or item.interrupted() for item in open_.values()])
             raise
         finished = [item.done or item.interrupted() for item in open_.values()]
-        self._finish(finished)
-        for generation in finished:
+        for generation in self._finish(finished):
             yield _shown(generation)
 
     def _start(self, generations: Sequence[Generation]) -> None:
         self._store.record_started(generations, policy_document=self._moderator.policy.document)
 
-    def _finish(self, generations: Sequence[Generation]) -> None:
-        self._store.record_outcomes(generations, declared_categories=self._moderator.categories)
+    def _finish(self, generations: Sequence[Generation]) -> list[Generation]:
+        """Record outcomes and return them; one that cannot be recorded costs only itself."""
+        categories = self._moderator.categories
+        try:
+            self._store.record_outcomes(generations, declared_categories=categories)
+            return list(generations)
+        except (ValueError, PromptError) as error:
+            if len(generations) > 1:
+                return [done for item in generations for done in self._finish([item])]
+            failed = _unrecordable(generations[0], error)
+            self._store.record_outcomes([failed], declared_categories=categories)
+            return [failed]
 
     def _judge_prompt(self, item: _Open) -> None:
         request = item.resolved.request
@@ -104,10 +118,10 @@ class Pipeline:
     def _judge_output(self, item: _Open, reply: Reply | Unanswered) -> Generation:
         if isinstance(reply, Unanswered):
             failure = Failure("generator", reply.reason)
-            return self._outcome(item, status="failed", failure=failure)
+            return self._outcome(item, status="failed", failure=failure, outputs=item.said())
         if reply.failure is not None:
             failure = Failure("refused", reply.failure)
-            return self._outcome(item, status="failed", failure=failure)
+            return self._outcome(item, status="failed", failure=failure, outputs=item.said())
         for output in reply.outputs:
             item.verdicts += self._moderator.check(
                 Content("output", output.media_type, output.data)
@@ -160,21 +174,44 @@ class Pipeline:
 
 @dataclass(slots=True)
 class _Open:
-    """A generation under way."""
+    """A generation under way; `shown` are the pieces of it that its caller has seen."""
 
     resolved: Resolved
     verdicts: list[Verdict] = field(default_factory=list)
     environment: dict[str, str | int] = field(default_factory=dict)
+    shown: list[str] = field(default_factory=list)
     done: Generation | None = None
+
+    def said(self) -> tuple[Output, ...]:
+        """Return what was shown as the output of a generation that will get no other."""
+        data = "".join(self.shown).encode()
+        return (Output(self.resolved.offer.media_type, data),) if data else ()
 
     def interrupted(self) -> Generation:
         return replace(
             self.resolved.generation,
             status="interrupted",
             finished_at=now(),
+            outputs=self.said(),
             verdicts=tuple(self.verdicts),
             environment=self.environment,
         )
+
+
+def _unrecordable(generation: Generation, error: Exception) -> Generation:
+    """Return the failure to record instead of an outcome that does not fit an entry."""
+    reason = storable(f"generator {generation.generator} gave what cannot be recorded: {error}")
+    return replace(
+        generation,
+        status="failed",
+        outputs=(),
+        verdicts=(),
+        scores=(),
+        usage=None,
+        trace=None,
+        environment={},
+        failure=Failure("generator", reason),
+    )
 
 
 def _shown(generation: Generation) -> Generation:

@@ -73,8 +73,9 @@ def replay(
 def _not_replayable(generation: Generation) -> str | None:
     if generation.status not in ("completed", "blocked"):
         did = {"failed": "it failed", "interrupted": "it was interrupted"}
+        output = "whole output" if generation.outputs else "output"  # pieces may have been shown
         return (
-            f"{did.get(generation.status, 'it is under way')}: there is no output to compare with"
+            f"{did.get(generation.status, 'it is under way')}: there is no {output} to compare with"
         )
     if not generation.outputs:
         return "it was blocked before anything was generated"

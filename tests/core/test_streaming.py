@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import pytest
 
-from muniment import Draft, Generation, Piece
+from muniment import Draft, Generation, Output, Piece
 from support.house import House
 
 WORDS = """
@@ -98,3 +100,68 @@ def test_a_piece_that_is_no_text_fails_its_request(house: House, text: str) -> N
     pieces, done = streamed(house, "a")
     assert pieces == []
     assert done[0].status == "failed"
+
+
+# ---- what was shown is recorded ------------------------------------------------------------------
+
+PARTS = """
+    for request in requests:
+        yield request.piece("最近 ")
+        yield request.piece("我国")
+        END
+"""
+
+
+def test_what_was_shown_before_ctrl_c_is_recorded(house: House) -> None:
+    house.shelf.generator("parts", PARTS.replace("END", "raise KeyboardInterrupt"))
+    shown: list[str] = []
+    items = house.session.run([Draft("a"), Draft("b")], stream=True)
+    with pytest.raises(KeyboardInterrupt):
+        shown.extend(item.text for item in items)
+    first, second = house.recorded()
+    assert (first.status, first.text) == ("interrupted", "".join(shown))
+    assert first.outputs == (Output("text/plain", "最近 我国".encode(), None),)
+    assert (second.status, second.outputs) == ("interrupted", ())
+    house.check()
+    (replay,) = house.session.replay([first])
+    assert replay.result == "impossible"
+    assert replay.detail == "it was interrupted: there is no whole output to compare with"
+
+
+def test_what_was_shown_to_a_consumer_that_stopped_is_recorded(house: House) -> None:
+    house.shelf.generator("parts", PARTS.replace("END", "yield request.reply(Text('whole'))"))
+    items = house.session.run([Draft("a")], stream=True)
+    with contextlib.closing(items):  # type: ignore[type-var]
+        next(items)
+    (kept,) = house.recorded()
+    assert (kept.status, kept.text) == ("interrupted", "最近 ")
+
+
+@pytest.mark.parametrize(
+    ("end", "code"),
+    [
+        ("raise RuntimeError", "generator"),
+        ("yield request.reply()", "generator"),
+        ("yield request.fail('no')", "refused"),
+        ("return", "generator"),
+    ],
+)
+def test_what_was_shown_before_a_failure_is_recorded(house: House, end: str, code: str) -> None:
+    house.shelf.generator("parts", PARTS.replace("END", end))
+    house.shelf.evaluator("size", "return {'value': 1}")
+    pieces, (done,) = streamed(house, "a")
+    assert (done.status, done.text, done.scores) == ("failed", "".join(pieces), ())
+    assert done.failure is not None
+    assert done.failure.code == code
+    assert house.recorded() == [done]
+
+
+def test_only_text_is_shown_in_pieces(house: House) -> None:
+    house.shelf.generator("brush", PARTS.replace("END", "return"), media_type="image/png")
+    pieces = [
+        item
+        for item in house.session.run([Draft("a", generator="image")], stream=True)
+        if isinstance(item, Piece)
+    ]
+    assert pieces == []
+    assert house.recorded()[0].outputs == ()
