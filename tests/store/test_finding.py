@@ -74,7 +74,8 @@ def found(store: Store, **wanted: Any) -> str:
         ({"filter": "words", "limit": 1}, "b"),
         ({"filter": "words", "decision": "flag"}, "ba"),
         ({"filter": "words", "decision": "block"}, ""),
-        ({"filter": "lenient", "decision": "allow"}, "c"),
+        ({"filter": "lenient", "decision": "block"}, "c"),  # observed only
+        ({"filter": "lenient", "decision": "allow"}, ""),
         ({"actor": "bert"}, "b"),
         ({"actor": "nobody"}, ""),
         ({"tag": "x"}, "ba"),

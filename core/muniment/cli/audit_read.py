@@ -31,6 +31,8 @@ from muniment.cli.settings import Settings
 from muniment.errors import MunimentError
 from muniment.types import DECISIONS, Generation, Verdict
 
+# What an output is called that was never returned whole.
+_HELD = {"blocked": ", blocked", "interrupted": ", cut short", "failed": ", cut short"}
 STATUSES = ("started", "completed", "blocked", "failed", "interrupted")
 
 
@@ -43,7 +45,7 @@ STATUSES = ("started", "completed", "blocked", "failed", "interrupted")
 @click.option(
     "--decision",
     type=click.Choice(DECISIONS),
-    help="The most severe action taken; with --filter, that filter's.",
+    help="The most severe action taken; with --filter, what that filter decided.",
 )
 @click.option("--filter", "filter_", metavar="NAME", help="Judged by this filter.")
 @click.option("--actor", "by", metavar="NAME", help="Asked for by this actor.")
@@ -112,7 +114,7 @@ def show(settings: Settings, reference: str, as_json: bool) -> None:
     card(_card(generation))
     for number, output in enumerate(generation.outputs, 1):
         which = f" {number} of {len(generation.outputs)}" if len(generation.outputs) > 1 else ""
-        held = ", blocked" if generation.status == "blocked" else ""
+        held = _HELD.get(generation.status, "")
         data(f"\noutput{which} ({output.media_type}, {len(output.data):,} bytes{held})")
         to_stdout(output, generation.id)
 

@@ -23,8 +23,8 @@ class Query:
     """Which generations are wanted; all that is given must hold.
 
     `since` is included, `until` is not. `model` is a name, a digest or the beginning of one.
-    `decision` is the most severe action that was taken; together with `filter`, the action taken
-    on that filter's verdict. `ids` are whole ids.
+    `decision` is the most severe action that was taken; together with `filter`, what that filter
+    itself decided, whatever was done about it (a policy may only observe). `ids` are whole ids.
     """
 
     since: datetime | None = None
@@ -71,7 +71,7 @@ def page(connection: Connection, query: Query, before: int | None, size: int) ->
         if number is g.seq:
             number = verdict.c.generation
         if query.decision is not None:
-            conditions.append(verdict.c.action == query.decision)
+            conditions.append(verdict.c.decision == query.decision)
     elif query.decision is not None:
         conditions.append(g.decision == query.decision)
     if before is not None:
