@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from math import isfinite
 from typing import Any
 
 from muniment import seeds
@@ -14,6 +16,7 @@ from muniment.errors import PluginError, PromptError, UsageError
 from muniment.hookspecs import Generator
 from muniment.ids import ALPHABET, LENGTH, new_id
 from muniment.models import Models
+from muniment.parameters import Value
 from muniment.plugins import Offer, Plugins, describe, quiet_stdout
 from muniment.types import Failure, Generation, Model, Request
 
@@ -179,9 +182,9 @@ class Resolver:
 def unresolved(draft: Draft, reason: str, run_id: str, actor: str, policy: str) -> Generation:
     """Return the record of a draft that could not be resolved, before its failure is recorded."""
     try:
-        seed = 0 if draft.seed is None else seeds.parse(draft.seed)
-    except UsageError:
-        seed = 0
+        seed = seeds.draw() if draft.seed is None else seeds.parse(draft.seed)
+    except UsageError:  # any seed said here would be found by it
+        seed = seeds.draw()
     return Generation(
         id=new_id(),
         run_id=run_id,
@@ -192,11 +195,28 @@ def unresolved(draft: Draft, reason: str, run_id: str, actor: str, policy: str) 
         seed=seed,
         started_at=now(),
         system=draft.system and storable(draft.system),
+        model=None if draft.model is None else Model(storable(draft.model), "", ""),
+        parameters={storable(name): asked(value) for name, value in draft.parameters.items()},
         policy=policy,
         tags=tuple(storable(tag) for tag in draft.tags),
         line=draft.line,
         failure=Failure("invalid", storable(reason)),
     )
+
+
+def asked(value: object) -> Value:
+    """Return the value of a parameter as it is kept when nobody knows what it should have been."""
+    if isinstance(value, str):
+        return storable(value)
+    if isinstance(value, list | tuple) and all(isinstance(item, str) for item in value):
+        return tuple(map(storable, value))
+    short = isinstance(value, int) and not abs(value) >> 999  # Python writes no longer ones
+    if value is None or short or (isinstance(value, float) and isfinite(value)):
+        return value  # type: ignore[return-value]
+    try:
+        return storable(json.dumps(value, ensure_ascii=False))
+    except (TypeError, ValueError, RecursionError):
+        return type(value).__name__
 
 
 def make(offer: Offer, *arguments: Any) -> Any:

@@ -9,6 +9,7 @@ with muniment.open() as session:
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import platform
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -19,7 +20,7 @@ from types import TracebackType
 from typing import Self
 
 import muniment
-from muniment import batch, config, policy
+from muniment import batch, config, policy, seeds
 from muniment.errors import ModelError, PluginError, UsageError
 from muniment.evaluation import Evaluators
 from muniment.ids import new_id
@@ -28,7 +29,16 @@ from muniment.moderation import Moderator
 from muniment.pipeline import Pipeline
 from muniment.plugins import Plugin, Plugins
 from muniment.replay import Replay, replay
-from muniment.resolving import Draft, Resolved, Resolver, check_text, samples, storable, unresolved
+from muniment.resolving import (
+    Draft,
+    Resolved,
+    Resolver,
+    asked,
+    check_text,
+    samples,
+    storable,
+    unresolved,
+)
 from muniment.store import Query, Store
 from muniment.types import Generation, Piece
 
@@ -166,7 +176,7 @@ class Session:
         wanted = iter(generations)
         while chunk := list(itertools.islice(wanted, BATCH_SIZE)):
             whole = [self.store.generation(generation.id) for generation in chunk]
-            yield from replay(whole, self._resolver, core_environment())
+            yield from replay(whole, self._resolver, core_environment(), core_plugin().ref())
 
     @cached_property
     def store(self) -> Store:
@@ -225,20 +235,63 @@ class Session:
 
     def _unanswered(self, drafts: Iterable[Draft], run_id: str) -> Iterator[Draft]:
         known = {line.number: line.generation for line in self._written.lines(run_id)}
+        if not known:
+            raise UsageError(f"run {run_id} is no batch: it has no lines to go on with")
         for draft in drafts:
             if draft.line not in known:
                 yield draft
                 continue
             recorded = known[draft.line]
-            if not _may_be(recorded, draft):
+            if changed := self._changed(recorded, draft):
                 raise UsageError(
-                    f"line {draft.line} is not the line that run {run_id} recorded; "
-                    "give the file that the run was started with"
+                    f"line {draft.line} is not the line that run {run_id} recorded "
+                    f"(its {changed} differs); give the file and options of the run's beginning"
                 )
             if recorded.status == "started":
                 raise UsageError(f"run {run_id} is still under way; wait for it to end")
             if recorded.status == "interrupted":
-                yield replace(draft, seed=recorded.seed)
+                seed = recorded.seed if draft.seed is None else draft.seed
+                yield replace(draft, seed=seed)
+
+    def _changed(self, recorded: Generation, draft: Draft) -> str | None:
+        """Name what shows that a recorded generation was not made from the draft of its line."""
+        system = None if draft.system is None else storable(draft.system)
+        if storable(draft.prompt) != recorded.prompt:
+            return "prompt"
+        if system != recorded.system:
+            return "system prompt"
+        if draft.invalid is not None:
+            return None
+        if not _same_seed(recorded, draft):
+            return "seed"
+        if tuple(map(storable, draft.tags)) != recorded.tags:
+            return "list of tags"
+        if draft.model and (not recorded.model or recorded.model.name != storable(draft.model)):
+            return "model"
+        if not recorded.plugins:  # it could not be resolved: everything is kept as it was asked
+            asked_for = {storable(name): asked(value) for name, value in draft.parameters.items()}
+            if storable(draft.generator) != recorded.generator:
+                return "generator"
+            return None if asked_for == recorded.parameters else "parameters"
+        return self._changed_request(recorded, draft)
+
+    def _changed_request(self, recorded: Generation, draft: Draft) -> str | None:
+        """Name what a draft asks of a generator that was not what the record says was done."""
+        try:
+            offer = self.plugins.find("generator", recorded.generator)
+        except UsageError:  # gone since: nothing says how its parameters are read
+            return None
+        if draft.generator not in (offer.name, offer.media_type.partition("/")[0]):
+            return "generator"
+        fields = offer.parameters.fields()
+        for name, value in draft.parameters.items():
+            if name not in recorded.parameters:
+                return f"parameter {storable(name)}"
+            with contextlib.suppress(KeyError, UsageError):
+                value = fields[name].parse(value)
+            if value != recorded.parameters[name]:
+                return f"parameter {name}"
+        return None
 
     def _policy(self, wanted: str | Path | None) -> policy.Policy:
         return policy.choose(str(wanted) if wanted is not None else self.config.get("policy"))
@@ -263,12 +316,12 @@ class Session:
         return Evaluators(self.plugins, names)
 
 
-def _may_be(recorded: Generation, draft: Draft) -> bool:
-    """Say whether a recorded generation may have been made from the draft of its line."""
-    system = None if draft.system is None else storable(draft.system)
-    if (storable(draft.prompt), system) != (recorded.prompt, recorded.system):
-        return False
-    return draft.invalid is not None or draft.seed is None or str(draft.seed) == str(recorded.seed)
+def _same_seed(recorded: Generation, draft: Draft) -> bool:
+    """Say whether a draft has the recorded seed; one that is no seed was recorded as another."""
+    try:
+        return draft.seed is None or seeds.parse(draft.seed) == recorded.seed
+    except UsageError:
+        return True
 
 
 def open(

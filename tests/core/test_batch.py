@@ -260,14 +260,100 @@ def test_resuming_asks_what_was_interrupted_with_its_seed_and_nothing_that_was_a
         b'{"prompt": "a "}',
         b'{"prompt": "a", "system": "be brief"}',
         b'{"prompt": "a", "seed": 5}',
+        b'{"prompt": "a", "tags": ["new"]}',
+        b'{"prompt": "a", "model": "tiny"}',
+        b'{"prompt": "a", "generator": "other"}',
+        b'{"prompt": "a", "generator": "image"}',
+        b'{"prompt": "a", "parameters": {"times": 2}}',
+        b'{"prompt": "a", "parameters": {"words": "b"}}',
+        b'{"prompt": "a", "parameters": {"time": 1}}',
     ],
 )
 def test_a_changed_file_is_refused(house: House, changed: bytes) -> None:
-    house.shelf.generator("echo", ECHO)
+    house.shelf.generator(
+        "echo", ECHO, parameters="times: int = param(1)\nwords: list[str] = param(['a'])"
+    )
     list(house.session.batch(lines("a", "b")))
     with pytest.raises(muniment.UsageError, match=r"line 1 is not the line that run .* recorded"):
         list(house.session.batch([changed, *lines("b", "c")], resume="last"))
     assert len(house.recorded()) == 2
+
+
+def test_a_line_is_recognised_however_it_writes_its_parameters(house: House) -> None:
+    house.shelf.generator(
+        "echo",
+        ECHO,
+        parameters="""
+        times: int = param(1)
+        heat: float = param(0.5)
+        words: list[str] = param([])
+        """,
+    )
+    file = [
+        b'{"prompt": "a", "parameters": {"times": "2", "heat": 1, "words": ["b", "c"]}}',
+        b'{"prompt": "b", "generator": "echo", "parameters": {"words": "b"}, "tags": ["x"]}',
+        b'{"prompt": "c", "generator": "text"}',
+    ]
+    defaults = Draft("", tags=("all",), parameters={"heat": "0.25"})
+    first = list(house.session.batch(file, defaults=defaults))
+    assert [item.status for item in first] == ["completed"] * 3
+    assert list(house.session.batch(file, defaults=defaults, resume="last")) == []
+    changed = Draft("", tags=("all",), parameters={"heat": "0.5"})
+    with pytest.raises(muniment.UsageError, match=r"line 2 .* \(its parameter heat differs\)"):
+        list(house.session.batch(file, defaults=changed, resume="last"))
+
+
+BAD = [
+    b'{"prompt": "a", "seed": -1}',
+    b'{"prompt": "b", "seed": "007", "parameters": {"times": 0}}',
+    b'{"prompt": "c", "seed": "1e3"}',
+    (
+        b'{"prompt": "d", "generator": "gone", "model": "m\\ud800", "parameters": '
+        b'{"n": 1, "f": 0.5, "t": "\\ud800", "l": ["a"], "o": {"x": [1]}, "no": null, "nan": NaN}}'
+    ),
+]
+
+
+def test_lines_that_could_not_be_resolved_are_recognised_when_resuming(house: House) -> None:
+    house.shelf.generator("echo", ECHO, parameters="times: int = param(1, ge=1)")
+    done = list(house.session.batch(BAD))
+    assert [item.status for item in done] == ["failed"] * 4
+    assert list(house.session.batch(BAD, resume="last")) == []
+    for number, change in ((1, b'{"prompt": "b", "seed": 8'), (3, BAD[3].replace(b"0.5", b"0.6"))):
+        file = [*BAD[:number], change, *BAD[number + 1 :]]
+        if number == 1:
+            file[1] += b', "parameters": {"times": 0}}'
+        with pytest.raises(muniment.UsageError, match=f"line {number + 1} is not the line"):
+            list(house.session.batch(file, resume="last"))
+
+
+def test_a_line_that_could_not_be_resolved_keeps_what_it_asked_for_and_no_made_up_seed(
+    house: House,
+) -> None:
+    house.shelf.generator("echo", ECHO, parameters="times: int = param(1, ge=1)")
+    done = list(house.session.batch(BAD))
+    assert house.recorded() == done
+    assert 0 not in {item.seed for item in done}
+    assert done[1].seed == 7
+    assert dict(done[1].parameters) == {"times": 0}
+    assert done[3].model == muniment.Model("m\\ud800", "", "")
+    assert dict(done[3].parameters) == {
+        "n": 1,
+        "f": 0.5,
+        "t": "\\ud800",
+        "l": ("a",),
+        "o": '{"x": [1]}',
+        "no": None,
+        "nan": "NaN",
+    }
+    house.check()
+
+
+def test_a_run_without_lines_cannot_be_resumed(house: House) -> None:
+    house.shelf.generator("echo", ECHO)
+    house.session.generate("a")
+    with pytest.raises(muniment.UsageError, match=r"run .* is no batch: it has no lines"):
+        list(house.session.batch(lines("a"), resume="last"))
 
 
 def test_a_prompt_that_cannot_be_encoded_is_recognised_when_resuming(house: House) -> None:

@@ -225,7 +225,7 @@ def _card(generation: Generation) -> list[tuple[str, str]]:
         ("started", moment(generation.started_at)),
         ("finished", moment(generation.finished_at)),
         ("generator", generation.generator),
-        ("model", f"{model.name}  {model.digest}" if model else ""),
+        ("model", f"{model.name}  {model.digest}".rstrip() if model else ""),
         ("seed", str(generation.seed)),
         ("parameters", _pairs(generation.parameters)),
         ("policy", generation.policy),
