@@ -1,7 +1,7 @@
 """Replay: make a recorded generation again from its record, and say how it compares.
 
 exact: the same bytes in the same environment. certified: the same bytes in a different one, every
-recorded margin above the measured difference of logits. uncertified: the same bytes, but some
+recorded margin above the estimated difference of logits. uncertified: the same bytes, but some
 margin was too small to promise it. diverged: other bytes. impossible: something is missing.
 """
 
@@ -14,7 +14,7 @@ from typing import Any, Literal, TypeAlias
 from muniment.answering import Unanswered, answers, facts, sentence
 from muniment.errors import MunimentError
 from muniment.resolving import Resolved, Resolver
-from muniment.types import Generation, Reply, Trace
+from muniment.types import Generation, PluginRef, Reply, Trace
 
 Result: TypeAlias = Literal["exact", "certified", "uncertified", "diverged", "impossible"]
 
@@ -43,12 +43,15 @@ class Replay:
 
 
 def replay(
-    generations: Sequence[Generation], resolver: Resolver, environment: Mapping[str, str | int]
+    generations: Sequence[Generation],
+    resolver: Resolver,
+    environment: Mapping[str, str | int],
+    core: PluginRef,
 ) -> Iterator[Replay]:
     """Replay generations, those of one generator and model together, and yield each result.
 
     A generation given twice is replayed once. `environment` is what the core knows of where it
-    runs. The order of results is that of the groups.
+    runs, `core` which version of it. The order of results is that of the groups.
     """
     groups: dict[tuple[str, str], list[Resolved]] = {}
     for generation in {generation.id: generation for generation in generations}.values():
@@ -67,7 +70,7 @@ def replay(
         model = generation.model.digest if generation.model else ""
         groups.setdefault((resolved.offer.name, model), []).append(resolved)
     for group in groups.values():
-        yield from _replay_group(group, resolver, environment)
+        yield from _replay_group(group, resolver, environment, core)
 
 
 def _not_replayable(generation: Generation) -> str | None:
@@ -83,7 +86,10 @@ def _not_replayable(generation: Generation) -> str | None:
 
 
 def _replay_group(
-    group: Sequence[Resolved], resolver: Resolver, environment: Mapping[str, str | int]
+    group: Sequence[Resolved],
+    resolver: Resolver,
+    environment: Mapping[str, str | int],
+    core: PluginRef,
 ) -> Iterator[Replay]:
     recorded = {item.request.id: item for item in group}
     offer = group[0].offer
@@ -97,12 +103,12 @@ def _replay_group(
         if isinstance(answer, Unanswered):
             yield Replay(answer.request_id, "impossible", answer.reason)
         elif isinstance(answer, Reply):
-            yield _compare(recorded[answer.request_id], answer, now)
+            yield _compare(recorded[answer.request_id], answer, now, core)
 
 
-def _compare(item: Resolved, reply: Reply, now: Mapping[str, str | int]) -> Replay:
+def _compare(item: Resolved, reply: Reply, now: Mapping[str, str | int], core: PluginRef) -> Replay:
     generation = item.generation
-    differences = _differences(item, now)
+    differences = _differences(item, now, core)
     if reply.failure is not None:
         return Replay(generation.id, "diverged", f"it failed: {reply.failure}", differences)
     before = [(output.media_type, output.data) for output in generation.outputs]
@@ -121,7 +127,7 @@ def _compare(item: Resolved, reply: Reply, now: Mapping[str, str | int]) -> Repl
 
 
 def _certify(before: Trace | None, after: Trace | None) -> tuple[Result, str]:
-    """Compare the recorded margins with how far the log-probabilities moved."""
+    """Compare the recorded margins with how far log-probabilities of chosen tokens moved."""
     if before is None or after is None:
         return "uncertified", "no margins were recorded"
     if list(before.token_ids) != list(after.token_ids):
@@ -155,7 +161,9 @@ def _first_difference(generation: Generation, reply: Reply) -> str:
     return f"{len(generation.outputs)} outputs became {len(reply.outputs)}"
 
 
-def _differences(item: Resolved, now: Mapping[str, str | int]) -> tuple[Difference, ...]:
+def _differences(
+    item: Resolved, now: Mapping[str, str | int], core: PluginRef
+) -> tuple[Difference, ...]:
     was = dict(item.generation.environment)
     rows = [
         Difference(name, str(was.get(name, "")), str(now.get(name, "")))
@@ -169,4 +177,7 @@ def _differences(item: Resolved, now: Mapping[str, str | int]) -> tuple[Differen
             rows.append(
                 Difference(plugin.distribution, before, f"{current.version} {current.digest}")
             )
+        elif plugin.distribution == core.distribution and plugin.version != core.version:
+            # Not its digest: most of the core's code has no say in what a generator gives.
+            rows.append(Difference(core.distribution, plugin.version, core.version))
     return tuple(rows)

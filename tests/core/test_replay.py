@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
+import muniment
 from muniment import Generation
 from muniment.plugins import Plugins
-from muniment.replay import Replay
+from muniment.replay import Difference, Replay
 from muniment.session import Session
 from support.house import House
 
@@ -142,6 +143,18 @@ def test_what_changed_since_is_listed(house: House) -> None:
     assert rows["new"] == ("", "y")
     assert rows["dice-dist"][0].startswith("1.0 tree1-sha256:")
     assert rows["dice-dist"][1].startswith("2.0 tree1-sha256:")
+
+
+def test_another_version_of_the_core_is_a_difference(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house.shelf.generator("dice", DICE)
+    (done,) = generate(house, "x")
+    before = muniment.__version__
+    monkeypatch.setattr(muniment, "__version__", "99")
+    (result,) = replayed(house, done)
+    assert result.result == "uncertified"
+    assert result.differences == (Difference("muniment", before, "99"),)
 
 
 def test_another_number_of_outputs_and_a_refusal_diverge(house: House) -> None:
