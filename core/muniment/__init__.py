@@ -10,26 +10,40 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from muniment.errors import AmbiguousNameError as AmbiguousNameError
+    from muniment.errors import ConfigError as ConfigError
     from muniment.errors import ModelError as ModelError
     from muniment.errors import MunimentError as MunimentError
     from muniment.errors import ParameterError as ParameterError
+    from muniment.errors import PluginError as PluginError
+    from muniment.errors import PolicyError as PolicyError
+    from muniment.errors import PromptError as PromptError
+    from muniment.errors import SeedError as SeedError
+    from muniment.errors import StoreError as StoreError
+    from muniment.errors import UnknownNameError as UnknownNameError
     from muniment.errors import UsageError as UsageError
     from muniment.hookspecs import Evaluator as Evaluator
     from muniment.hookspecs import Filter as Filter
     from muniment.hookspecs import Generator as Generator
     from muniment.hookspecs import Register as Register
+    from muniment.hookspecs import TakesModels as TakesModels
     from muniment.hookspecs import hookimpl as hookimpl
     from muniment.parameters import Parameters as Parameters
     from muniment.parameters import param as param
+    from muniment.replay import Difference as Difference
+    from muniment.replay import Replay as Replay
     from muniment.resolving import Draft as Draft
     from muniment.session import Session as Session
     from muniment.session import open as open
+    from muniment.store import Query as Query
     from muniment.types import Content as Content
+    from muniment.types import Failure as Failure
     from muniment.types import Generation as Generation
     from muniment.types import Measure as Measure
     from muniment.types import Model as Model
     from muniment.types import Output as Output
     from muniment.types import Piece as Piece
+    from muniment.types import PluginRef as PluginRef
     from muniment.types import Reason as Reason
     from muniment.types import Reply as Reply
     from muniment.types import Request as Request
@@ -42,13 +56,17 @@ if TYPE_CHECKING:
 _HOME_OF = {
     name: module
     for module, names in {
-        "errors": "ModelError MunimentError ParameterError UsageError",
-        "hookspecs": "Evaluator Filter Generator Register hookimpl",
+        "errors": "AmbiguousNameError ConfigError ModelError MunimentError ParameterError "
+        "PluginError PolicyError PromptError SeedError StoreError UnknownNameError "
+        "UsageError",
+        "hookspecs": "Evaluator Filter Generator Register TakesModels hookimpl",
         "parameters": "Parameters param",
+        "replay": "Difference Replay",
         "resolving": "Draft",
         "session": "Session open",
-        "types": "Content Generation Measure Model Output Piece Reason Reply Request Score Text "
-        "Trace Usage Verdict",
+        "store": "Query",
+        "types": "Content Failure Generation Measure Model Output Piece PluginRef Reason Reply "
+        "Request Score Text Trace Usage Verdict",
     }.items()
     for name in names.split()
 }

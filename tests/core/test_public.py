@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import inspect
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -48,6 +50,16 @@ def test_the_names_are_those_that_type_checkers_see() -> None:
     }
     assert seen == set(muniment.__all__)
     assert set(muniment.__all__) <= set(dir(muniment))
+
+
+@pytest.mark.parametrize("page", ["python.md", "plugins.md"])
+def test_every_name_that_the_reference_uses_is_public(page: str) -> None:
+    root = Path(__file__).parents[2]
+    text = (root / "docs" / "reference" / page).read_text(encoding="utf-8")
+    named = set(re.findall(r"\bmuniment\.([A-Za-z]\w*)", text)) - {"v1", "db"}
+    named |= set(re.findall(r"`([A-Z][a-z]+[A-Za-z]*)", text)) - {"None", "Literal", "ClassVar"}
+    assert "Generation" in named or "Generator" in named
+    assert named <= set(muniment.__all__), named - set(muniment.__all__)
 
 
 def test_an_unknown_name_is_an_attribute_error() -> None:
