@@ -232,6 +232,20 @@ def test_replay_of_what_has_no_output_is_impossible(recorded: Here) -> None:
     assert len(both.lines) == 2
 
 
+def test_what_was_streamed_before_a_failure_is_shown_and_not_replayed(
+    muniment: Here, shelf: Shelf
+) -> None:
+    body = "yield requests[0].piece('最近')\nraise RuntimeError('no more')"
+    shelf.generator("parts", body)
+    assert muniment("generate", "parts", "x", "--stream").out.strip() == "最近"
+    shown = muniment("audit", "show", "last")
+    assert "output (text/plain, 6 bytes, cut short)\n最近" in shown.out
+    assert muniment("audit", "get", "last").out == "最近"
+    result = muniment("audit", "replay", "--run", "last", "--json")
+    assert result.out == ""
+    assert "nothing to compare with: 1 failed" in result.err
+
+
 def test_replay_without_the_plugin_is_impossible(muniment: Here, shelf: Shelf) -> None:
     muniment("generate", "dots", "x")
     shelf.all[:] = [plugin for plugin in shelf.all if plugin.distribution != "test-dots"]

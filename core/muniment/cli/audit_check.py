@@ -47,8 +47,9 @@ def replay(settings: Settings, references: tuple[str, ...], run: str | None, as_
 
     ID is a unique beginning or end of an id, or `last`; nothing is recorded. Each comes out as
     exact (the same bytes in the same environment), certified (the same bytes in another one, by
-    every margin), uncertified (the same bytes, but some margin is too small to promise it),
-    diverged (other bytes) or impossible. The exit code is 4 when one is uncertified or has
+    every recorded margin and the measured change of log-probabilities, which estimates how far
+    the environments lie apart), uncertified (the same bytes, but some margin is too small to
+    promise it), diverged (other bytes) or impossible. The exit code is 4 when one is uncertified or has
     diverged, else 1 when one was impossible. Off a terminal the columns are: result, id, detail,
     differences of the environment.
     """
@@ -117,7 +118,7 @@ def _of_run(settings: Settings, run: str) -> list[Generation]:
     skipped: Counter[str] = Counter()
     wanted = []
     for found in store.generations(Query(run=run)):
-        if found.outputs:
+        if found.outputs and found.status in ("completed", "blocked"):
             wanted.append(found.id)
         else:
             skipped[found.status] += 1
