@@ -12,9 +12,9 @@ from typing import TypeAlias
 
 from muniment.errors import MunimentError
 from muniment.hookspecs import Generator
+from muniment.keeping import storable
 from muniment.ledger.canonical import SAFE
 from muniment.plugins import Offer, describe, quiet_stdout
-from muniment.resolving import storable
 from muniment.types import FINISH_REASONS, Output, Piece, Reply, Request, Trace, Usage
 
 _END = object()

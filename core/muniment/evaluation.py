@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 from muniment.errors import PluginError
 from muniment.hookspecs import Evaluator
-from muniment.plugins import Offer, Plugins, describe, quiet_stdout
-from muniment.resolving import make, storable
+from muniment.keeping import storable
+from muniment.plugins import Offer, Plugins, describe, make, quiet_stdout
 from muniment.types import Generation, Measure, PluginRef, Score, reads
 
 

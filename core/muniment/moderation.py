@@ -13,9 +13,9 @@ from dataclasses import replace
 
 from muniment.errors import MunimentError
 from muniment.hookspecs import Filter
-from muniment.plugins import Offer, Plugins, describe, quiet_stdout
+from muniment.keeping import storable
+from muniment.plugins import Offer, Plugins, describe, make, quiet_stdout
 from muniment.policy import FilterRule, Policy
-from muniment.resolving import make, storable
 from muniment.types import DECISIONS, Content, PluginRef, Reason, Verdict, reads
 
 

@@ -15,8 +15,9 @@ from dataclasses import dataclass, field, replace
 from muniment.answering import Answer, Unanswered, answers, facts, sentence
 from muniment.errors import PromptError
 from muniment.evaluation import Evaluators
+from muniment.keeping import now, storable
 from muniment.moderation import Moderator
-from muniment.resolving import Resolved, Resolver, now, storable
+from muniment.resolving import Resolved, Resolver
 from muniment.store import Store
 from muniment.types import (
     Content,

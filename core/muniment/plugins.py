@@ -202,6 +202,20 @@ def installed_plugins() -> Iterator[Plugin]:
             yield plugin
 
 
+def make(offer: Offer, *arguments: Any) -> Any:
+    """Return a new object of a registered class; raises PluginError when it cannot be made."""
+    made = offer.load_class()
+    try:
+        with quiet_stdout():
+            return made(*arguments)
+    except (Exception, SystemExit) as error:
+        raise PluginError(
+            offer.plugin.distribution,
+            f"{offer.kind} {offer.name!r} of {offer.plugin.distribution} cannot be made: "
+            f"{describe(error)}",
+        ) from error
+
+
 def describe(error: BaseException) -> str:
     """Return an exception as part of a sentence: its type and its first line."""
     try:

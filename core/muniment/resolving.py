@@ -6,18 +6,17 @@ import contextlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from math import isfinite
-from typing import Any
 
 from muniment import seeds
 from muniment.config import Config
-from muniment.errors import PluginError, PromptError, UsageError
+from muniment.errors import UsageError
 from muniment.hookspecs import Generator
-from muniment.ids import ALPHABET, LENGTH, new_id
+from muniment.ids import new_id
+from muniment.keeping import check_id, check_text, now, storable
 from muniment.models import Models
 from muniment.parameters import Value
-from muniment.plugins import Offer, Plugins, describe, quiet_stdout
+from muniment.plugins import Offer, Plugins, make, quiet_stdout
 from muniment.types import Failure, Generation, Model, Request
 
 
@@ -219,56 +218,9 @@ def asked(value: object) -> Value:
         return type(value).__name__
 
 
-def make(offer: Offer, *arguments: Any) -> Any:
-    """Return a new object of a registered class; raises PluginError when it cannot be made."""
-    made = offer.load_class()
-    try:
-        with quiet_stdout():
-            return made(*arguments)
-    except (Exception, SystemExit) as error:
-        raise PluginError(
-            offer.plugin.distribution,
-            f"{offer.kind} {offer.name!r} of {offer.plugin.distribution} cannot be made: "
-            f"{describe(error)}",
-        ) from error
-
-
 def samples(draft: Draft, count: int) -> list[Draft]:
     """Return `count` drafts that differ in their seeds only; the first keeps the draft's own."""
     if count == 1:
         return [draft]
     first = seeds.draw() if draft.seed is None else seeds.parse(draft.seed)
     return [replace(draft, seed=seeds.sample_seed(first, index)) for index in range(count)]
-
-
-def check_text(what: str, text: str) -> None:
-    """Raise PromptError unless `text` can be kept as UTF-8 and contains no NUL character."""
-    if "\0" in text:
-        raise PromptError(
-            f"the {what} contains a NUL character (at character {text.index(chr(0)) + 1}); "
-            "remove it"
-        )
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        raise PromptError(
-            f"the {what} is not valid UTF-8 (at character {error.start + 1}); "
-            "save or pass it as UTF-8"
-        ) from None
-
-
-def check_id(reference: str) -> None:
-    """Raise UsageError unless `reference` has the shape of a generation's id."""
-    if len(reference) != LENGTH or not set(reference) <= set(ALPHABET) or reference[0] > "7":
-        raise UsageError(f"{reference!r} is not the whole id of a generation")
-
-
-def storable(text: str) -> str:
-    """Return `text` with what cannot be encoded written out, so that a failure can be recorded."""
-    return text.encode(errors="backslashreplace").decode()
-
-
-def now() -> datetime:
-    """Return the current time in UTC, cut to the milliseconds that are recorded."""
-    moment = datetime.now(UTC)
-    return moment.replace(microsecond=moment.microsecond // 1000 * 1000)

@@ -24,6 +24,7 @@ from muniment import batch, config, policy, seeds
 from muniment.errors import ModelError, PluginError, UsageError
 from muniment.evaluation import Evaluators
 from muniment.ids import new_id
+from muniment.keeping import check_text, storable
 from muniment.models import Models
 from muniment.moderation import Moderator
 from muniment.pipeline import Pipeline
@@ -34,9 +35,7 @@ from muniment.resolving import (
     Resolved,
     Resolver,
     asked,
-    check_text,
     samples,
-    storable,
     unresolved,
 )
 from muniment.store import Query, Store

@@ -69,7 +69,7 @@ def add(settings: Settings, source: str, name: str | None, generator: str, as_js
     ready once, which may take minutes, and its digest is kept.
     """
     from muniment.hookspecs import TakesModels
-    from muniment.resolving import make
+    from muniment.plugins import make
 
     session = settings.session
     warn_broken(session.plugins.load())
