@@ -244,6 +244,32 @@ def test_what_was_flagged_passes_and_the_status_says_so(muniment: Here, policy_f
     assert "1 filter passed" in muniment("generate", "echo", "hi", "--policy", policy_file).err
 
 
+def test_the_status_counts_the_entries_of_the_policy_not_the_names_of_filters(
+    muniment: Here, shelf: Shelf, tmp_path: Path
+) -> None:
+    shelf.filter("kind", "return content.allow()")
+    policy = tmp_path / "p.yaml"
+    policy.write_text(
+        """
+        policy: p
+        version: "1"
+        filters:
+          - {filter: words, parameters: {}}
+          - {filter: kind}
+          - {filter: words, mode: observe, parameters: {}}
+          - {filter: words, stages: [prompt], mode: observe, parameters: {}}
+        """
+    )
+    for prompt, system, counted in [
+        ("hi", [], "4 filters passed"),
+        ("hi", ["--system", "be good"], "4 filters passed"),
+        ("darn", [], "3 filters passed · 1 filter flagged"),
+        ("a leak", [], "3 filters passed · 1 filter blocked"),
+    ]:
+        result = muniment("generate", "echo", prompt, *system, "--policy", policy)
+        assert f" · {counted} · " in result.err
+
+
 def test_a_filter_that_fails_blocks_and_says_so(
     muniment: Here, shelf: Shelf, tmp_path: Path
 ) -> None:

@@ -281,6 +281,14 @@ class TestConfig:
 
 
 class TestStore:
+    def test_the_path_is_printed_as_it_is(self, muniment: Here, tmp_path: Path) -> None:
+        store = tmp_path / "a%b 卫星?.db"
+        assert muniment("db", "path", "--store", store).out == f"{store}\n"
+        assert muniment("db", "upgrade", "--store", store).code == 0
+        assert store.is_file()
+        url = f"sqlite:///{tmp_path}/a%25b.db"
+        assert muniment("db", "path", "--store", url).out == f"{tmp_path}/a%b.db\n"
+
     def test_path_makes_nothing(self, muniment: Here, home: Path) -> None:
         assert muniment("db", "path").out == f"{home / 'muniment.db'}\n"
         (value,) = muniment("db", "path", "--json").json("store_path")
@@ -367,6 +375,7 @@ class TestMistakes:
             (["audit", "list", "--jsn"], "No such option '--jsn'. (Did you mean one of: '--json'"),
             (["--frobnicate"], "No such option '--frobnicate'"),
             (["--home"], "Option '--home' requires an argument"),
+            (["generate", "echo", "hi", "--actor"], "Option '--actor' requires an argument. Try"),
             (["db", "path", "more"], "Got unexpected extra argument (more)"),
         ],
     )

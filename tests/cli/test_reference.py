@@ -100,3 +100,11 @@ def test_the_demo_is_a_shell_script_that_stops_at_the_first_mistake() -> None:
     script = (ROOT / "examples" / "demo.sh").read_text(encoding="utf-8")
     assert "set -euo pipefail" in script
     assert Path(ROOT / "examples" / "batch.jsonl").exists()
+
+
+def test_the_help_of_replay_says_what_certified_rests_on() -> None:
+    page = " ".join((REFERENCE / "cli.md").read_text(encoding="utf-8").split())
+    assert (
+        "certified (the same bytes in another one, by every recorded margin and the measured "
+        "change of log-probabilities, which estimates how far the environments lie apart)" in page
+    )

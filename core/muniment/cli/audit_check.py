@@ -49,9 +49,9 @@ def replay(settings: Settings, references: tuple[str, ...], run: str | None, as_
     exact (the same bytes in the same environment), certified (the same bytes in another one, by
     every recorded margin and the measured change of log-probabilities, which estimates how far
     the environments lie apart), uncertified (the same bytes, but some margin is too small to
-    promise it), diverged (other bytes) or impossible. The exit code is 4 when one is uncertified or has
-    diverged, else 1 when one was impossible. Off a terminal the columns are: result, id, detail,
-    differences of the environment.
+    promise it), diverged (other bytes) or impossible. The exit code is 4 when one is uncertified
+    or has diverged, else 1 when one was impossible. Off a terminal the columns are: result, id,
+    detail, differences of the environment.
     """
     if bool(references) == (run is not None):
         raise click.UsageError("name the generations to replay, or a run with --run.")

@@ -72,4 +72,8 @@ def upgrade(settings: Settings) -> None:
 
 
 def _file(url: str) -> str | None:
-    return url.removeprefix("sqlite:///") if url.startswith("sqlite:///") else None
+    """Return the file of an SQLite URL, whose path is escaped; None for any other."""
+    from urllib.parse import unquote
+
+    path, _, _ = url.removeprefix("sqlite:///").partition("?")
+    return unquote(path) if url.startswith("sqlite:///") else None

@@ -9,14 +9,15 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
 if TYPE_CHECKING:
-    from muniment.types import Generation
+    from muniment.types import Generation, Verdict
 
 _C1 = re.compile("[\x7f-\x9f]")  # some terminals obey these, and JSON does not escape them
 _TURNING = "\u2028\u2029\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"  # lines, directions
@@ -215,18 +216,35 @@ def _finding(verdict: Any) -> str:
 
 
 def _filters(generation: Generation) -> str:
-    by_action: dict[str, set[str]] = {"allow": set(), "flag": set(), "block": set()}
-    for verdict in generation.verdicts:
-        by_action[verdict.action].add(verdict.filter)
-    flagged = by_action["flag"] - by_action["block"]
-    passed = by_action["allow"] - by_action["flag"] - by_action["block"]
+    """Count the policy's entries by the most severe action that followed from each.
+
+    Verdicts do not name their entry, and one filter may have several: the n-th verdict of a
+    filter on one content is taken to be its n-th entry's.
+    """
+    entries: dict[tuple[str, int], str] = {}
+    for verdicts in _by_content(generation):
+        seen: Counter[str] = Counter()
+        for verdict in verdicts:
+            entry = (verdict.filter, seen[verdict.filter])
+            seen[verdict.filter] += 1
+            entries[entry] = max(entries.get(entry, "allow"), verdict.action, key=_ACTIONS.index)
+    actions = Counter(entries.values())
     words = [
-        f"{count(len(names), 'filter')} {verb}"
-        for names, verb in (
-            (passed, "passed"),
-            (flagged, "flagged"),
-            (by_action["block"], "blocked"),
-        )
-        if names
+        f"{count(actions[action], 'filter')} {verb}"
+        for action, verb in zip(_ACTIONS, ("passed", "flagged", "blocked"), strict=True)
+        if actions[action]
     ]
     return " · ".join(words)
+
+
+def _by_content(generation: Generation) -> Iterator[list[Verdict]]:
+    """Yield the verdicts on each prompt and output; they were recorded in that order."""
+    for stage in ("system", "prompt", "output"):
+        found = [verdict for verdict in generation.verdicts if verdict.stage == stage]
+        several = len(generation.outputs) if stage == "output" else 1
+        size = max(1, len(found) // max(1, several))
+        for start in range(0, len(found), size):
+            yield found[start : start + size]
+
+
+_ACTIONS = ("allow", "flag", "block")

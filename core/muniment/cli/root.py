@@ -30,7 +30,7 @@ class _Root(LazyGroup):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Bring the global options to the front, then parse."""
-        return super().parse_args(ctx, _global_options_first(args))
+        return super().parse_args(ctx, _global_options_first(ctx, args))
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; Ctrl-C becomes an exception that says what to do next, in one line."""
@@ -52,7 +52,7 @@ def root(ctx: click.Context, home: str | None, store: str | None, actor: str | N
     ctx.call_on_close(ctx.obj.close)
 
 
-def _global_options_first(args: list[str]) -> list[str]:
+def _global_options_first(ctx: click.Context, args: list[str]) -> list[str]:
     end = args.index("--") if "--" in args else len(args)
     front: list[str] = []
     rest: list[str] = []
@@ -63,6 +63,8 @@ def _global_options_first(args: list[str]) -> list[str]:
             rest.append(arg)  # `audit list --actor` is a filter; auditing records nobody
         elif equals:
             front.append(arg)
+        elif value := list(itertools.islice(waiting, 1)):
+            front += [arg, *value]
         else:
-            front += [arg, *itertools.islice(waiting, 1)]
+            raise click.BadOptionUsage(arg, f"Option {arg!r} requires an argument.", ctx)
     return [*front, *rest, *args[end:]]
