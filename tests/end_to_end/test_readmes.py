@@ -1,0 +1,72 @@
+"""What the plugins' own pages print works as printed, and what the house says of itself is true."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import shutil
+from pathlib import Path
+
+import pytest
+
+from support.commands import ROOT, Here
+
+PAGES = sorted((ROOT / "plugins").glob("*/README.md"))
+BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+def blocks(page: Path) -> list[tuple[str, str]]:
+    return [match.groups() for match in BLOCK.finditer(page.read_text(encoding="utf-8"))]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.parent.name)
+def test_links_of_a_plugins_page_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text(encoding="utf-8")):
+        assert (page.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.parent.name)
+def test_a_plugins_page_names_the_language_of_each_block_and_adds_a_model_before_it_generates(
+    page: Path,
+) -> None:
+    for language, body in blocks(page):
+        assert language in ("console", "python")
+        if "muniment generate text" in body and " -m " not in body:
+            before = body[: body.index("muniment generate text")]
+            assert "$ muniment models add gemma-3-270m\n" in before
+
+
+@pytest.mark.model
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.parent.name)
+def test_a_plugins_page_works_as_printed(
+    page: Path,
+    home: Path,
+    gemma_home: Path,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    muniment = Here(capfd, monkeypatch)
+    shutil.copytree(gemma_home, home, copy_function=os.link)
+    for language, body in blocks(page):
+        if language == "python":
+            exec(compile(body, str(page), "exec"), {})
+            continue
+        for line in body.splitlines():
+            program, *arguments = shlex.split(line.removeprefix("$ "))
+            assert program == "muniment"
+            result = muniment(*arguments)
+            if arguments[:2] == ["models", "add"]:  # it was added, which takes a minute
+                assert f"a model named {arguments[2]} is there already" in result.err
+            else:
+                assert result.code == 0, result.err
+
+
+def test_contributing_says_what_the_examples_are() -> None:
+    page = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    (row,) = [line for line in page.splitlines() if line.startswith("| `examples`")]
+    there = {path.suffix for path in (ROOT / "examples").iterdir()}
+    assert ("demo.sh" in row) == (".sh" in there)
+    assert ("batch file" in row) == (".jsonl" in there)
+    assert ("policies" in row) == (".yaml" in there)
+    assert ("plugin" in row) == (any(path.is_dir() for path in (ROOT / "examples").iterdir()))
