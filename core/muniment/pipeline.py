@@ -88,7 +88,7 @@ class Pipeline:
             raise
         finished = [item.done or item.interrupted() for item in open_.values()]
         for generation in self._finish(finished):
-            yield _shown(generation)
+            yield shown(generation)
 
     def _start(self, generations: Sequence[Generation]) -> None:
         self._store.record_started(generations, policy_document=self._moderator.policy.document)
@@ -215,7 +215,7 @@ def _unrecordable(generation: Generation, error: Exception) -> Generation:
     )
 
 
-def _shown(generation: Generation) -> Generation:
+def shown(generation: Generation) -> Generation:
     """Return the generation as its caller may see it: nothing blocked leaves the store this way.
 
     A reason may quote what it is about, so what filters said of an output keeps its categories

@@ -135,11 +135,11 @@ _ANSWERED = ("completed", "blocked", "failed")
 
 def _answered(store: Store, run: str) -> Iterator[Generation]:
     """Yield what a run has answered, in the order of its lines and as `batch` shows it."""
-    from muniment.pipeline import _shown
+    from muniment.pipeline import shown
 
     for line in store.lines(run):
         if line.generation.status in _ANSWERED:
-            yield _shown(line.generation)
+            yield shown(line.generation)
 
 
 class _Report:
