@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 
+from muniment_text import layers
 from muniment_text.engine import Engine, Failure, Finish, Piece, Row
 from muniment_text.errors import EmptyPrompt, PromptTooLong, SystemPromptRefused
 from muniment_text.loading import load
@@ -77,7 +78,7 @@ def test_one_flipped_bit_of_one_row_shows_in_that_row_alone(
 def test_decoding_token_by_token_agrees_with_the_library(
     family: str, tiny: Callable[[str], Path]
 ) -> None:
-    """Against the same weights in fp32: int8 and bf16 may move logits a little, never much."""
+    """Against the same weights in fp32: fp16 may move logits a little, never much."""
     from transformers import AutoModelForCausalLM
 
     folder = tiny(family)
@@ -89,7 +90,7 @@ def test_decoding_token_by_token_agrees_with_the_library(
         logits = engine.model.decoder.step([row], [token])[0]
     with torch.inference_mode():
         wanted = reference(torch.tensor([ids])).logits[0, -1]
-    assert torch.corrcoef(torch.stack([logits, wanted]))[0, 1] > 0.99
+    assert torch.corrcoef(torch.stack([logits, wanted]))[0, 1] > 0.9999
 
 
 @pytest.mark.parametrize("max_rows", [1, 3, 8])
@@ -150,7 +151,7 @@ def test_log_probabilities_of_the_trace_agree_with_scoring_the_same_text(llama: 
     prompt = prompt_of(llama, 12)
     finish = answers(llama, [Row("a", prompt, seed=3, max_tokens=20)])["a"]
     scored = llama.score([*prompt, *finish.token_ids])[len(prompt) - 1 :]
-    assert scored == pytest.approx(list(finish.logprobs), abs=0.15)
+    assert scored == pytest.approx(list(finish.logprobs), abs=1e-3)
 
 
 def test_a_stop_string_ends_the_answer_before_it_even_across_pieces(llama: Engine) -> None:
@@ -231,12 +232,12 @@ def test_rows_decoded_one_by_one_are_exact_too(family: str, tiny: Callable[[str]
 def test_a_model_whose_rows_would_mix_falls_back_to_one_by_one(
     tiny: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = torch._weight_int8pack_mm
+    real = layers.HalfLinear.forward
 
-    def mixing(x: Any, weight: Any, scale: Any) -> Any:
-        return real(x, weight, scale) + (x.shape[0] > 1) * 1e-2
+    def mixing(self: Any, x: Any) -> Any:
+        return real(self, x) + (x.shape[0] > 1) * 1e-2
 
-    monkeypatch.setattr(torch, "_weight_int8pack_mm", mixing)
+    monkeypatch.setattr(layers.HalfLinear, "forward", mixing)
     model = load(tiny("llama"))
     assert model.decoder.name == "row-by-row"
     assert "differ" in model.why
@@ -248,11 +249,22 @@ def test_a_number_of_rows_out_of_range_is_refused(llama: Engine, rows: int) -> N
         Engine(llama.model, max_rows=rows)
 
 
-def test_layers_of_odd_widths_are_exact_too(
+def test_layers_of_odd_widths_are_exact_together_or_one_by_one(
     model_maker: Callable[..., Path], tmp_path: Path
 ) -> None:
-    folder = model_maker("llama", tmp_path / "odd", intermediate_size=50)
-    engine = Engine(load(folder))
-    assert engine.model.decoder.name == "rows"
+    """Where a width does not fill vector registers, torch's own functions may mix rows."""
+    engine = Engine(load(model_maker("llama", tmp_path / "odd", intermediate_size=50)))
     rows = [Row(n, prompt_of(engine, n), seed=n, max_tokens=4) for n in (5, 40)]
     assert answers(engine, rows) == {row.key: answers(engine, [row])[row.key] for row in rows}
+
+
+@pytest.mark.parametrize("shape", [(2048, 640), (640, 2048), (70_000, 64), (50, 33)])
+def test_a_row_has_the_same_bits_among_any_number_of_rows(shape: tuple[int, int]) -> None:
+    layer = layers.HalfLinear(torch.randn(shape).half(), None)
+    layers.pack_model(layer)
+    x = torch.randn(64, shape[1])
+    alone = torch.cat([layer(x[row : row + 1]) for row in range(64)])
+    for rows in range(1, 65):
+        assert torch.equal(layer(x[:rows]), alone[:rows]), rows
+    order = torch.randperm(64)
+    assert torch.equal(layer(x[order]), alone[order])

@@ -15,10 +15,13 @@ def facts(engine: Any) -> dict[str, str | int]:
     import torch
     import transformers
 
+    from .layers import has_fbgemm
+
     decoder = engine.model.decoder
     return {
-        "dtype": "int8 weights, bfloat16 at the kernel, float32 elsewhere",
+        "dtype": "float16 weights, float32 elsewhere",
         "kernel": decoder.name,
+        "multiplication": "fbgemm" if has_fbgemm() else "torch",
         "attention": str(decoder.model.config._attn_implementation),
         "rows": engine.max_rows,
         "padding": "none",

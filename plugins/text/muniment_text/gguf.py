@@ -35,7 +35,7 @@ def read_tokenizer(path: Path) -> tuple[Any, dict[str, Any]]:
 
 
 def read_model(path: Path, progress: Callable[[str, float], None]) -> Any:
-    """The transformers model of a GGUF file in fp32, its layers not yet quantised.
+    """The transformers model of a GGUF file in fp32, its layers not yet replaced.
 
     `progress` is told a label and the fraction done. Raises ModelUnusable.
     """

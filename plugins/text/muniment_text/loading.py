@@ -17,7 +17,7 @@ from typing import Any
 from .errors import ModelUnusable
 from .tokens import Codec
 
-FORMAT = "muniment-int8/3"
+FORMAT = "muniment-fp16/1"
 WEIGHTS = "model.safetensors"
 PREPARED = "muniment.json"
 HUB_PATTERNS = ["*.json", "*.safetensors", "*.jinja", "*.txt", "*.model", "LICENSE*", "NOTICE*"]
@@ -178,9 +178,11 @@ def load(
 
 
 def assemble(source: str, folder: Path, model: Any, codec: Codec, force: str | None) -> TextModel:
-    """Put a quantised model and a tokenizer together, choosing the decoder by self-test."""
+    """Put a converted model and a tokenizer together, choosing the decoder by self-test."""
+    from .layers import pack_model
     from .model import make_decoder
 
+    pack_model(model)
     decoder, why = make_decoder(model, force)
     config = model.config.get_text_config()
     generation = folder / "generation_config.json"
@@ -201,12 +203,12 @@ def assemble(source: str, folder: Path, model: Any, codec: Codec, force: str | N
 
 
 def read_transformers(folder: Path, progress: Progress = silent) -> Any:
-    """A transformers folder's model, quantised in memory; raises ModelUnusable."""
+    """A transformers folder's model, converted in memory; raises ModelUnusable."""
     import torch
     from transformers import AutoModelForCausalLM
     from transformers.utils import logging
 
-    from .quantise import quantise_model
+    from .layers import halve_model
 
     progress("reading weights", 0.0)
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]
@@ -223,8 +225,8 @@ def read_transformers(folder: Path, progress: Progress = silent) -> Any:
         raise ModelUnusable(
             str(folder), f"{folder} cannot be used as a causal language model: {first}"
         ) from error
-    progress("quantising", 0.5)
-    quantise_model(model)
+    progress("converting", 0.5)
+    halve_model(model)
     model.eval()  # type: ignore[no-untyped-call]
     return model
 
@@ -268,17 +270,17 @@ def read_prepared(folder: Path) -> Any:
     from safetensors import safe_open
     from transformers import AutoConfig, AutoModelForCausalLM
 
-    from .quantise import quantise_model
+    from .layers import halve_model
 
     config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     model = build_empty(AutoModelForCausalLM, config, dtype=torch.float32)
-    quantise_model(model)
+    halve_model(model)
     with safe_open(folder / WEIGHTS, framework="pt") as file:
         state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     _, unexpected = model.load_state_dict(state, strict=False, assign=True)
     head, embedding = model.get_output_embeddings(), model.get_input_embeddings()
-    if hasattr(head, "table") and head.table.integers.is_meta:
-        head.table = embedding.table
+    if head is not None and head.weight.is_meta:
+        head.weight = embedding.weight
     empty = [
         name
         for name, tensor in [*model.named_parameters(), *model.named_buffers()]

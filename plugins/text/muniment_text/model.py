@@ -1,4 +1,4 @@
-"""Running a quantised model over rows so that no row's bits depend on its neighbours.
+"""Running a model over rows so that no row's bits depend on its neighbours.
 
 `Decoder` is what the engine drives: `prefill` reads one prompt, `step` adds one token to each of
 some rows. `RowsDecoder` takes all rows in one pass; `SinglesDecoder` runs them one by one with the
@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from . import attention
-from .quantise import MAX_KERNEL_ROWS
+from .layers import MAX_ROWS
 
 PREFILL_CHUNK = 256
 _TEST_TOKENS = (2, 6, 13)
@@ -48,7 +48,7 @@ class RowsDecoder:
     """All rows in one pass, each attending to its own keys alone (see `attention`)."""
 
     name = "rows"
-    max_rows = MAX_KERNEL_ROWS
+    max_rows = MAX_ROWS
 
     def __init__(self, model: Any) -> None:
         self.model = model
@@ -110,7 +110,7 @@ class SinglesDecoder:
     """Rows one by one with the model's own attention and cache: slow, and exact anywhere."""
 
     name = "row-by-row"
-    max_rows = MAX_KERNEL_ROWS
+    max_rows = MAX_ROWS
 
     def __init__(self, model: Any) -> None:
         self.model = model

@@ -1,7 +1,7 @@
 """Converting a model once into the folder that loads fastest.
 
 The folder holds config.json, generation_config.json, the tokenizer, the chat template, the weights
-as int8 with one scale a row (model.safetensors), the licence texts and muniment.json, which names
+as fp16 (model.safetensors), the licence texts and muniment.json, which names
 the format. It is written beside its place and renamed at the end: a kill leaves no half folder.
 """
 
@@ -104,7 +104,7 @@ def _convert_folder(folder: Path, building: Path, progress: Progress) -> None:
 def _convert_gguf(path: Path, origin: str, building: Path, progress: Progress) -> None:
     try:
         from .gguf import read_model, read_tokenizer
-        from .quantise import quantise_model
+        from .layers import halve_model
 
         progress("reading tokenizer", 0.0)
         tokenizer, config = read_tokenizer(path)
@@ -123,8 +123,8 @@ def _convert_gguf(path: Path, origin: str, building: Path, progress: Progress) -
         building,
     )
     model = read_model(path, progress)
-    progress("quantising", 0.0)
-    quantise_model(model)
+    progress("converting", 0.0)
+    halve_model(model)
     _write_model(model, origin, building, progress)
 
 
@@ -151,13 +151,8 @@ def _write_model(model: Any, origin: str, building: Path, progress: Progress) ->
 
     progress("writing weights", 0.0)
     head, embedding = model.get_output_embeddings(), model.get_input_embeddings()
-    tied = getattr(head, "table", None) is embedding.table
-    shared = {
-        name
-        for name, module in model.named_modules()
-        if tied and module is head
-        for name in (f"{name}.table.integers", f"{name}.table.scales")
-    }
+    tied = head is not None and head.weight is embedding.weight
+    shared = {f"{name}.weight" for name, module in model.named_modules() if tied and module is head}
     state = {
         name: tensor.contiguous()
         for name, tensor in model.state_dict().items()
