@@ -170,19 +170,20 @@ def load(
         )
     check_folder(folder)
     prepared = is_prepared(folder)
-    # The tokenizer is Rust and takes as long as the weights: both at once.
+    # The tokenizer is Rust and takes as long as all the rest, torch's import included.
     with ThreadPoolExecutor(1) as pool:
         codec = pool.submit(Codec.load, folder)
+        from .layers import pack_model
+
         model = read_prepared(folder) if prepared else read_transformers(folder, progress)
+        pack_model(model)
         return assemble(str(source), folder, model, codec.result(), decoder)
 
 
 def assemble(source: str, folder: Path, model: Any, codec: Codec, force: str | None) -> TextModel:
     """Put a converted model and a tokenizer together, choosing the decoder by self-test."""
-    from .layers import pack_model
     from .model import make_decoder
 
-    pack_model(model)
     decoder, why = make_decoder(model, force)
     config = model.config.get_text_config()
     generation = folder / "generation_config.json"
