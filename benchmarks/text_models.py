@@ -29,7 +29,7 @@ def engine(folder: str | None, scratch: Path, max_rows: int = 8) -> Engine:
 
 
 def full_precision(scratch: Path) -> Any:
-    """The default model in transformers at fp32, before any quantisation of ours."""
+    """The default model in transformers at fp32, before any conversion of ours."""
     from muniment_text.gguf import read_model
 
     with package_file(DEFAULT_PACKAGE, scratch) as (path, _):

@@ -1,9 +1,9 @@
-"""Perplexity of the int8 model beside the same weights in fp32, on English and Chinese.
+"""Perplexity of the engine beside the same weights in fp32, on English and Chinese.
 
     python benchmarks/text_perplexity.py [--model FOLDER_OR_SOURCE]
 
 Prints one JSON line. Both see the same tokens in windows of 512 counted from the text's start;
-fp32 is transformers' own model of the weights before quantisation.
+fp32 is transformers' own model of the weights before conversion.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def main() -> None:
             mine, other = perplexity(ours), perplexity(theirs)
             line[language] = {
                 "tokens": len(ours),
-                "int8": round(mine, 4),
+                "ours": round(mine, 4),
                 "fp32": round(other, 4),
                 "change_percent": round(100 * (mine / other - 1), 3),
             }
