@@ -178,6 +178,3 @@ class Evaluator(ABC):
         The generation has its prompt, outputs, trace and verdicts; a measure that cannot be taken
         (of an empty text, without a trace) is left out.
         """
-
-
-PluginObject = Generator | Filter | Evaluator

@@ -9,11 +9,10 @@ from __future__ import annotations
 import hmac
 import os
 from dataclasses import dataclass
-from typing import Literal, TypeAlias, get_args
+from typing import Literal, TypeAlias
 
 Kind: TypeAlias = Literal["prompt", "request", "output", "trace", "detail", "actor", "policy"]
 
-KINDS: tuple[Kind, ...] = get_args(Kind)
 ID_BYTES = 16
 SALT_BYTES = 32
 
