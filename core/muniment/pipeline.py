@@ -9,7 +9,7 @@ as they come; what was shown of a generation is recorded when it ends, however i
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from muniment.answering import Answer, Unanswered, answers, facts, sentence
@@ -36,14 +36,17 @@ class Pipeline:
 
     def __init__(
         self,
-        store: Store,
+        store: Callable[[], Store],
         resolver: Resolver,
         moderator: Moderator,
         evaluators: Evaluators,
         environment: dict[str, str | int],
         core: PluginRef,
     ) -> None:
-        """Take the parts; `environment` and `core` say where, and by which core, all of it runs."""
+        """Take the parts; `environment` and `core` say where, and by which core, all of it runs.
+
+        `store` gives the store; it is first asked for when there is something to record.
+        """
         self._store = store
         self._resolver = resolver
         self._moderator = moderator
@@ -91,19 +94,19 @@ class Pipeline:
             yield shown(generation)
 
     def _start(self, generations: Sequence[Generation]) -> None:
-        self._store.record_started(generations, policy_document=self._moderator.policy.document)
+        self._store().record_started(generations, policy_document=self._moderator.policy.document)
 
     def _finish(self, generations: Sequence[Generation]) -> list[Generation]:
         """Record outcomes and return them; one that cannot be recorded costs only itself."""
         categories = self._moderator.categories
         try:
-            self._store.record_outcomes(generations, declared_categories=categories)
+            self._store().record_outcomes(generations, declared_categories=categories)
             return list(generations)
         except (ValueError, PromptError) as error:
             if len(generations) > 1:
                 return [done for item in generations for done in self._finish([item])]
             failed = _unrecordable(generations[0], error)
-            self._store.record_outcomes([failed], declared_categories=categories)
+            self._store().record_outcomes([failed], declared_categories=categories)
             return [failed]
 
     def _judge_prompt(self, item: _Open) -> None:

@@ -17,7 +17,7 @@ from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Self, cast
 
 import muniment
 from muniment import batch, config, policy, seeds
@@ -116,6 +116,7 @@ class Session:
 
         All of them form one run. `samples_each` makes several generations of a draft with
         derived seeds. With `stream`, pieces come first, where no filter has a say on the output.
+        Raises at once, with nothing recorded, for a policy or evaluators that cannot be used.
         A draft that was read from a line and cannot be resolved becomes a failed generation; any
         other raises, and nothing of its chunk is generated.
         """
@@ -123,17 +124,18 @@ class Session:
             raise UsageError("the batch size and the number of samples must be at least 1")
         moderator = Moderator(self._policy(policy), self.plugins)
         pipeline = Pipeline(
-            self._written,
+            lambda: self._written,  # a mistake in what is asked makes no store
             self._resolver,
             moderator,
             self._evaluators,
             core_environment(),
             core_plugin().ref(),
         )
-        run_id = run_id or new_id()
         wanted = (sample for draft in drafts for sample in samples(draft, samples_each))
-        while chunk := list(itertools.islice(wanted, batch_size)):
-            yield from self._run_chunk(chunk, pipeline, run_id, moderator.policy.label, stream)
+        chunks = iter(lambda: list(itertools.islice(wanted, batch_size)), [])
+        return self._run_chunks(
+            chunks, pipeline, run_id or new_id(), moderator.policy.label, stream
+        )
 
     def batch(
         self,
@@ -153,11 +155,10 @@ class Session:
         """
         drafts = batch.read(lines, defaults)
         if resume is not None:
-            run_id = self._written.find_run(resume)
+            run_id = self.store.find_run(resume)
             drafts = self._unanswered(drafts, run_id)
-        for item in self.run(drafts, policy=policy, batch_size=batch_size, run_id=run_id):
-            if isinstance(item, Generation):
-                yield item
+        items = self.run(drafts, policy=policy, batch_size=batch_size, run_id=run_id)
+        return cast(Iterator[Generation], items)  # pieces come only where they are asked for
 
     def generation(self, reference: str) -> Generation:
         """Return one recorded generation by its id, a unique beginning or end of it, or `last`."""
@@ -202,6 +203,17 @@ class Session:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+    def _run_chunks(
+        self,
+        chunks: Iterable[Sequence[Draft]],
+        pipeline: Pipeline,
+        run_id: str,
+        label: str,
+        stream: bool,
+    ) -> Iterator[Generation | Piece]:
+        for chunk in chunks:
+            yield from self._run_chunk(chunk, pipeline, run_id, label, stream)
 
     def _run_chunk(
         self, chunk: Sequence[Draft], pipeline: Pipeline, run_id: str, label: str, stream: bool

@@ -237,7 +237,21 @@ def test_what_cannot_be_meant_is_a_sentence(
     assert sentence in result.err.splitlines()[-1]
 
 
-def test_resuming_where_nothing_is_recorded_is_a_sentence(muniment: Here, lines: Path) -> None:
+def test_resuming_where_nothing_is_recorded_is_a_sentence(
+    muniment: Here, home: Path, lines: Path
+) -> None:
     result = muniment("batch", lines, "--resume", "last")
     assert result.code == 1
     assert "nothing is recorded yet" in result.err
+    assert not (home / "muniment.db").exists()
+
+
+def test_what_cannot_be_meant_makes_no_store_and_leaves_the_file_of_results_as_it_was(
+    muniment: Here, home: Path, lines: Path, tmp_path: Path
+) -> None:
+    results = tmp_path / "results.jsonl"
+    results.write_text("from another day\n")
+    told = muniment("batch", lines, "--policy", "nowhere", "-o", results, "--overwrite")
+    assert told.code == 2
+    assert results.read_text() == "from another day\n"
+    assert [path.name for path in home.iterdir()] == ["config.toml"]

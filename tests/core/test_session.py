@@ -50,6 +50,19 @@ def test_a_session_that_only_reads_loads_no_plugin_and_makes_no_store(house: Hou
     assert house.session.plugins.broken == ()
 
 
+def test_a_run_that_nobody_recorded_cannot_be_resumed_and_makes_no_store(house: House) -> None:
+    with pytest.raises(NoStoreError, match="nothing is recorded yet"):
+        house.session.batch([b'{"prompt": "a"}'], resume="last")
+    assert not (house.home / "muniment.db").exists()
+
+
+def test_a_policy_that_cannot_be_had_is_an_error_before_the_first_draft_is_taken(
+    house: House,
+) -> None:
+    with pytest.raises(muniment.PolicyError, match="cannot be read"):
+        house.session.run(iter(()), policy="nowhere.yaml")
+
+
 @pytest.mark.parametrize("actor", ["a\0b", "\udcff"])
 def test_an_actor_that_cannot_be_kept_is_refused(home: Path, actor: str) -> None:
     with pytest.raises(muniment.UsageError, match="the actor's name"):

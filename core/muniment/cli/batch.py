@@ -97,6 +97,15 @@ def batch(
         raise UsageError(f"run {run} is still under way; wait for it to end")
     with contextlib.ExitStack() as stack:
         lines, total = stack.enter_context(_opened(file))
+        # What cannot be meant is found here, before the file of results is touched.
+        answers = session.batch(
+            lines,
+            defaults=defaults,
+            policy=policy,
+            batch_size=batch_size,
+            resume=run if resume is not None else None,
+            run_id=run,
+        )
         results = None
         if output is not None and output != "-":
             results = stack.enter_context(
@@ -113,14 +122,6 @@ def batch(
         message(f"run {run}  if this is cut short, add --resume {run} to the same command")
         report = _Report(as_json, results)
         try:
-            answers = session.batch(
-                lines,
-                defaults=defaults,
-                policy=policy,
-                batch_size=batch_size,
-                resume=run if resume is not None else None,
-                run_id=run,
-            )
             with closing(answers) as items, counting("generating", total) as bar:
                 for item in items:
                     report.add(item, bar)
