@@ -18,7 +18,7 @@ from muniment.evaluation import Evaluators
 from muniment.keeping import now, storable
 from muniment.moderation import Moderator
 from muniment.resolving import Resolved, Resolver
-from muniment.store import Store
+from muniment.store import AlreadyRecordedError, Store
 from muniment.types import (
     Content,
     Failure,
@@ -97,14 +97,19 @@ class Pipeline:
         self._store().record_started(generations, policy_document=self._moderator.policy.document)
 
     def _finish(self, generations: Sequence[Generation]) -> list[Generation]:
-        """Record outcomes and return them; one that cannot be recorded costs only itself."""
+        """Record outcomes and return what is recorded; one that cannot be costs only itself.
+
+        Another process may have taken this one for dead and recorded an interruption: that stands.
+        """
         categories = self._moderator.categories
         try:
             self._store().record_outcomes(generations, declared_categories=categories)
             return list(generations)
-        except (ValueError, PromptError) as error:
+        except (ValueError, PromptError, AlreadyRecordedError) as error:
             if len(generations) > 1:
                 return [done for item in generations for done in self._finish([item])]
+            if isinstance(error, AlreadyRecordedError):
+                return [self._store().generation(error.generation)]
             failed = _unrecordable(generations[0], error)
             self._store().record_outcomes([failed], declared_categories=categories)
             return [failed]

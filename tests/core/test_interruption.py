@@ -52,6 +52,29 @@ def test_batches_before_an_interruption_are_returned_and_those_after_never_start
     assert statuses(house) == [("a", "completed"), ("b", "interrupted")]
 
 
+def test_an_interruption_that_another_process_recorded_stands_and_costs_no_other_outcome(
+    house: House,
+) -> None:
+    house.shelf.generator(
+        "slow",
+        f"""
+        from dataclasses import replace
+        from muniment.store import Store
+        with Store.open("sqlite:///{house.home}/muniment.db", create=False) as store:
+            for item in list(store.generations()):
+                if item.prompt == "b":
+                    gone = replace(item, status="interrupted", finished_at=item.started_at)
+                    store.record_outcomes([gone])
+        for request in requests:
+            yield request.reply(Text(request.prompt))
+        """,
+    )
+    done = house.run("a", "b", "c")
+    assert [item.status for item in done] == ["completed", "interrupted", "completed"]
+    assert [item.text for item in done] == ["a", "", "c"]
+    assert house.recorded() == done
+
+
 @pytest.mark.parametrize("where", ["filter", "evaluator", "load"])
 def test_ctrl_c_anywhere_on_the_path_is_an_interruption(
     house: House, tmp_path: Path, where: str
