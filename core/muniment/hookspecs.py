@@ -93,7 +93,8 @@ class Generator(ABC):
         """Answer each request by `yield request.reply(...)`, in any order.
 
         All requests of a call have the same model; parameters and seeds are each one's own. With
-        `request.piece(...)` text can be given as it comes. `request.fail(reason)` answers that
+        `request.piece(...)` text can be given as it comes, and the whole text must then begin with
+        what its pieces said. `request.fail(reason)` answers that
         one request cannot be met. A bare output is understood only when there is one request.
         When this raises, what was answered stands and the rest is asked for one by one.
         """

@@ -4,12 +4,13 @@
 
 Every caller (command line, Python, batch) comes through `Pipeline.run`; no plugin can go around
 it. What a caller gets back has been recorded, and what was blocked is not shown. Pieces are shown
-as they come; what was shown of a generation is recorded when it ends, however it ends.
+as they come; what was shown of a generation is recorded when it ends, however it ends: an answer
+that does not begin with it fails.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from muniment.answering import Answer, Unanswered, answers, facts, sentence
@@ -58,7 +59,7 @@ class Pipeline:
         """Record requests that could not be resolved: started, and failed for the reason given."""
         self._start([replace(item, failure=None) for item in generations])
         failed = [replace(item, status="failed", finished_at=now()) for item in generations]
-        return self._finish(failed)
+        return self._finish(failed, {})
 
     def run(
         self, batch: Sequence[Resolved], *, stream: bool = False
@@ -87,19 +88,25 @@ class Pipeline:
                     item = open_[answer.request_id]
                     item.done = self._judge_output(item, answer)
         except BaseException:
-            self._finish([item.done or item.interrupted() for item in open_.values()])
+            self._finish_all(open_)
             raise
-        finished = [item.done or item.interrupted() for item in open_.values()]
-        for generation in self._finish(finished):
+        for generation in self._finish_all(open_):
             yield shown(generation)
 
     def _start(self, generations: Sequence[Generation]) -> None:
         self._store().record_started(generations, policy_document=self._moderator.policy.document)
 
-    def _finish(self, generations: Sequence[Generation]) -> list[Generation]:
+    def _finish_all(self, open_: Mapping[str, _Open]) -> list[Generation]:
+        finished = [item.done or item.interrupted() for item in open_.values()]
+        return self._finish(finished, {name: item.said() for name, item in open_.items()})
+
+    def _finish(
+        self, generations: Sequence[Generation], said: Mapping[str, tuple[Output, ...]]
+    ) -> list[Generation]:
         """Record outcomes and return what is recorded; one that cannot be costs only itself.
 
-        Another process may have taken this one for dead and recorded an interruption: that stands.
+        What was `said` of that one is kept. Another process may have taken this one for dead and
+        recorded an interruption: that stands.
         """
         categories = self._moderator.categories
         try:
@@ -107,10 +114,10 @@ class Pipeline:
             return list(generations)
         except (ValueError, PromptError, AlreadyRecordedError) as error:
             if len(generations) > 1:
-                return [done for item in generations for done in self._finish([item])]
+                return [done for item in generations for done in self._finish([item], said)]
             if isinstance(error, AlreadyRecordedError):
                 return [self._store().generation(error.generation)]
-            failed = _unrecordable(generations[0], error)
+            failed = _unrecordable(generations[0], error, said.get(generations[0].id, ()))
             self._store().record_outcomes([failed], declared_categories=categories)
             return [failed]
 
@@ -125,6 +132,7 @@ class Pipeline:
             item.done = self._outcome(item, status="blocked")
 
     def _judge_output(self, item: _Open, reply: Reply | Unanswered) -> Generation:
+        reply = _as_shown(item, reply)
         if isinstance(reply, Unanswered):
             failure = Failure("generator", reply.reason)
             return self._outcome(item, status="failed", failure=failure, outputs=item.said())
@@ -207,13 +215,29 @@ class _Open:
         )
 
 
-def _unrecordable(generation: Generation, error: Exception) -> Generation:
+def _as_shown(item: _Open, reply: Reply | Unanswered) -> Reply | Unanswered:
+    """Return the reply if what was shown in pieces is its beginning, else that it has none.
+
+    What was seen is what must be recorded. A generator that raised in company and is asked again
+    alone may say something else.
+    """
+    if isinstance(reply, Unanswered) or reply.failure is not None:
+        return reply
+    text = "\n\n".join(output.text or "" for output in reply.outputs)
+    if text.startswith("".join(item.shown)):
+        return reply
+    name = item.resolved.offer.name
+    reason = f"generator {name} answered with another text than was shown of it in pieces"
+    return Unanswered(reply.request_id, reason)
+
+
+def _unrecordable(generation: Generation, error: Exception, said: tuple[Output, ...]) -> Generation:
     """Return the failure to record instead of an outcome that does not fit an entry."""
     reason = storable(f"generator {generation.generator} gave what cannot be recorded: {error}")
     return replace(
         generation,
         status="failed",
-        outputs=(),
+        outputs=said,
         verdicts=(),
         scores=(),
         usage=None,

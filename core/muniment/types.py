@@ -142,7 +142,10 @@ class Request:
         return Reply(self.id, outputs, usage, trace)
 
     def piece(self, text: str) -> Piece:
-        """Return the next piece of the answer's text; a reply with the whole text follows."""
+        """Return the next piece of the answer's text; a reply with the whole text follows.
+
+        The pieces must be the beginning of that text: they may have been shown.
+        """
         return Piece(self.id, text)
 
     def fail(self, reason: str) -> Reply:

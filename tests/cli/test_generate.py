@@ -400,12 +400,15 @@ def test_pieces_are_shown_as_they_come(muniment: Here, shelf: Shelf) -> None:
     assert muniment("generate", "slow", "x").code == 1  # not streamed off a terminal
 
 
-def test_pieces_that_are_not_what_the_answer_became_are_followed_by_the_answer(
+def test_pieces_that_are_not_what_the_answer_became_are_all_that_is_shown_and_recorded(
     muniment: Here, shelf: Shelf
 ) -> None:
     body = "for r in requests: yield r.piece('wro'); yield r.reply(Text('right'))"
     shelf.generator("fickle", body)
-    assert muniment("generate", "fickle", "x", "--stream").out == "wro\nright\n"
+    result = muniment("generate", "fickle", "x", "--stream")
+    assert (result.code, result.out) == (1, "wro\n")
+    assert "answered with another text than was shown of it in pieces" in result.err
+    assert muniment("audit", "get", "last").out == "wro"
     assert muniment("generate", "fickle", "x").out == "right\n"
 
 

@@ -14,7 +14,7 @@ WORDS = """
         if request.stream:
             for word in request.prompt.split():
                 yield request.piece(word + " ")
-        yield request.reply(Text(request.prompt))
+        yield request.reply(Text(request.prompt + " "))
 """
 
 
@@ -33,7 +33,7 @@ def test_pieces_come_before_the_generation_where_no_policy_filters(house: House)
     house.shelf.generator("words", WORDS)
     pieces, done = streamed(house, "最近 我国")
     assert pieces == ["最近 ", "我国 "]
-    assert [item.text for item in done] == ["最近 我国"]
+    assert [item.text for item in done] == ["最近 我国 "]
 
 
 def test_pieces_are_told_apart_by_their_request(house: House) -> None:
@@ -49,7 +49,7 @@ def test_nobody_gets_pieces_who_did_not_ask(house: House) -> None:
     house.shelf.generator("words", WORDS.replace("if request.stream", "if True"))
     pieces, done = streamed(house, "a b", stream=False)
     assert pieces == []
-    assert done[0].text == "a b"
+    assert done[0].text == "a b "
 
 
 @pytest.mark.parametrize("mode", ["enforce", "observe"])
@@ -59,7 +59,7 @@ def test_pieces_are_held_back_where_a_filter_judges_outputs(house: House, mode: 
     policy = house.policy(f"{{filter: fine, mode: {mode}}}")
     pieces, done = streamed(house, "a b", policy=policy)
     assert pieces == []
-    assert done[0].text == "a b"
+    assert done[0].text == "a b "
 
 
 def test_pieces_are_held_back_where_a_filter_of_outputs_is_missing(house: House) -> None:
@@ -153,6 +153,59 @@ def test_what_was_shown_before_a_failure_is_recorded(house: House, end: str, cod
     assert (done.status, done.text, done.scores) == ("failed", "".join(pieces), ())
     assert done.failure is not None
     assert done.failure.code == code
+    assert house.recorded() == [done]
+
+
+@pytest.mark.parametrize("text", ["", "最近", "最近 我国!", " 最近 我国"])
+def test_an_answer_that_is_not_what_was_shown_fails_and_what_was_shown_is_recorded(
+    house: House, text: str
+) -> None:
+    house.shelf.generator("parts", PARTS.replace("END", f"yield request.reply(Text({text!r}))"))
+    pieces, (done,) = streamed(house, "a")
+    if text.startswith("".join(pieces)):
+        assert (done.status, done.text) == ("completed", text)
+        return
+    assert (done.status, done.text) == ("failed", "最近 我国")
+    assert done.failure is not None
+    assert done.failure.code == "generator"
+    assert done.failure.message == (
+        "generator parts answered with another text than was shown of it in pieces"
+    )
+    assert house.recorded() == [done]
+
+
+def test_what_was_shown_before_a_raise_in_company_is_recorded_whatever_is_said_alone(
+    house: House,
+) -> None:
+    house.shelf.generator(
+        "moody",
+        """
+        for request in requests:
+            if len(requests) == 1:
+                yield request.reply(Text(request.prompt + " alone"))
+                continue
+            yield request.piece(request.prompt)
+            if request.prompt == "b":
+                raise RuntimeError("too many")
+            yield request.piece(" in company")
+        """,
+    )
+    _, done = streamed(house, "a", "b")
+    assert [(item.status, item.text) for item in done] == [
+        ("failed", "a in company"),
+        ("completed", "b alone"),
+    ]
+    assert house.recorded() == done
+
+
+def test_what_was_shown_of_an_answer_that_cannot_be_recorded_is_recorded(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("muniment.answering._usage", lambda usage: usage)
+    reply = "yield request.reply(Text('最近 我国'), usage=Usage(2**70, 1))"
+    house.shelf.generator("wild", PARTS.replace("END", reply))
+    pieces, (done,) = streamed(house, "a")
+    assert (done.status, done.text) == ("failed", "".join(pieces))
     assert house.recorded() == [done]
 
 

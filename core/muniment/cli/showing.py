@@ -50,14 +50,8 @@ class Shower:
             message(status_line(item))
 
     def _to_stdout(self, item: Generation) -> None:
-        if self._streamed:
-            rest = item.text.removeprefix(self._streamed)
-            if item.text.startswith(self._streamed):
-                data(without_end(rest))
-            elif item.status == "completed":  # the pieces were not what the answer became
-                data(f"\n{without_end(item.text)}")
-            else:
-                data()
+        if self._streamed:  # the answer's beginning; the rest follows it
+            data(without_end(item.text.removeprefix(self._streamed)))
             return
         if self._total > 1:
             data(f"--- {self._number} of {self._total} ---")
