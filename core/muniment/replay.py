@@ -80,6 +80,8 @@ def _not_replayable(generation: Generation) -> str | None:
         return (
             f"{did.get(generation.status, 'it is under way')}: there is no {output} to compare with"
         )
+    if any(output.erased for output in generation.outputs):
+        return "its output is not in the store any more"
     if not generation.outputs:
         return "it was blocked before anything was generated"
     return None

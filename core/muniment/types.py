@@ -30,11 +30,13 @@ class Output:
     """What came out: the bytes of any media type.
 
     `finish_reason` says why a text ended: `stop` (the model or a stop string) or `length`.
+    `erased` says of a recorded one that its bytes are not in the store any more; `data` is empty.
     """
 
     media_type: str
     data: bytes
     finish_reason: FinishReason | None = None
+    erased: bool = False
 
     @property
     def text(self) -> str | None:

@@ -169,6 +169,51 @@ def test_get_without_an_output_says_why(recorded: Here) -> None:
     assert "has no output: it is failed" in result.err
 
 
+@pytest.mark.parametrize(
+    ("end", "sentence"),
+    [
+        ("raise KeyboardInterrupt", "this output was cut short by an interruption; "),
+        ("raise RuntimeError", "this output was cut short by a failure; "),
+    ],
+)
+def test_get_of_an_output_that_was_cut_short_says_so(
+    muniment: Here, shelf: Shelf, tmp_path: Path, end: str, sentence: str
+) -> None:
+    shelf.generator("parts", f"yield requests[0].piece('最近')\n{end}")
+    muniment("generate", "parts", "x", "--stream")
+    result = muniment("audit", "get", "last")
+    assert (result.code, result.out) == (0, "最近")
+    assert result.err.startswith(sentence)
+    assert muniment(*result.err.split("`")[1].split()[1:]).code == 0  # what it says to look at
+    assert sentence in muniment("audit", "get", "last", "-o", tmp_path / "text").err
+
+
+def test_get_of_a_blocked_output_says_so(muniment: Here, policy_file: Path) -> None:
+    muniment("generate", "echo", "leak", "--policy", policy_file)
+    result = muniment("audit", "get", "last")
+    assert (result.code, result.out) == (0, "leak secret")
+    assert result.err.startswith("this output was blocked; ")
+
+
+def test_get_of_a_whole_output_says_nothing_else(muniment: Here) -> None:
+    muniment("generate", "echo", "hi")
+    assert muniment("audit", "get", "last").err == ""
+
+
+def test_an_output_that_was_erased_is_not_given_as_an_empty_one(muniment: Here, home: Path) -> None:
+    muniment("generate", "echo", "hi")
+    with sqlite3.connect(home / "muniment.db") as database:
+        database.execute("DELETE FROM payload WHERE kind = 'output'")
+    database.close()
+    result = muniment("audit", "get", "last")
+    assert (result.code, result.out) == (1, "")
+    assert "is not in the store any more: it was erased" in result.err
+    assert "output (text/plain, 0 bytes, erased)" in muniment("audit", "show", "last").out
+    (value,) = muniment("audit", "replay", "last", "--json").json("replay")
+    assert value["result"] == "impossible"
+    assert value["detail"] == "its output is not in the store any more"
+
+
 def test_runs_count_what_became_of_their_generations(
     muniment: Here, tmp_path: Path, policy_file: Path
 ) -> None:

@@ -22,6 +22,7 @@ from muniment.cli.output import (
     data_json,
     excerpt,
     ident,
+    message,
     moment,
     on_terminal,
     table,
@@ -31,8 +32,13 @@ from muniment.cli.settings import Settings
 from muniment.errors import MunimentError
 from muniment.types import DECISIONS, Generation, Verdict
 
-# What an output is called that was never returned whole.
+# What an output is called that was never returned whole, and what `get` says of it.
 _HELD = {"blocked": ", blocked", "interrupted": ", cut short", "failed": ", cut short"}
+_NOT_WHOLE = {
+    "blocked": "this output was blocked",
+    "interrupted": "this output was cut short by an interruption",
+    "failed": "this output was cut short by a failure",
+}
 STATUSES = ("started", "completed", "blocked", "failed", "interrupted")
 
 
@@ -114,7 +120,7 @@ def show(settings: Settings, reference: str, as_json: bool) -> None:
     card(_card(generation))
     for number, output in enumerate(generation.outputs, 1):
         which = f" {number} of {len(generation.outputs)}" if len(generation.outputs) > 1 else ""
-        held = _HELD.get(generation.status, "")
+        held = ", erased" if output.erased else _HELD.get(generation.status, "")
         data(f"\noutput{which} ({output.media_type}, {len(output.data):,} bytes{held})")
         to_stdout(output, generation.id)
 
@@ -128,15 +134,29 @@ def get(settings: Settings, reference: str, output: str | None, overwrite: bool)
     """Get the output of a generation as it was.
 
     The bytes are those recorded, none added. Without -o they go to standard output. Where there
-    are several outputs, -o numbers the files.
+    are several outputs, -o numbers the files. Of one that was blocked or cut short, standard error
+    says so.
     """
     store = settings.store
     generation = store.generation(store.find(reference))
     outputs = generation.outputs
     if not outputs:
         raise MunimentError(f"generation {generation.id} has no output: it is {generation.status}")
+    if any(item.erased for item in outputs):
+        raise MunimentError(
+            f"the output of generation {generation.id} is not in the store any more: it was erased "
+            "(or lost, which `muniment audit verify --payloads` would say)"
+        )
     if len(outputs) > 1 and output in (None, "-"):
         raise click.UsageError(f"there are {len(outputs)} outputs; -o FILE writes each to a file.")
+    _write(generation, output, overwrite=overwrite)
+    if sentence := _NOT_WHOLE.get(generation.status):
+        message(f"{sentence}; `muniment audit show {ident(generation.id, 'stderr')}` says more")
+
+
+def _write(generation: Generation, output: str | None, *, overwrite: bool) -> None:
+    """Write the outputs to files, or the only one to standard output."""
+    outputs = generation.outputs
     if output is None and on_terminal():
         to_stdout(outputs[0], ident(generation.id))
         return

@@ -171,7 +171,7 @@ def restore(
         status=outcome["status"],
         finished_at=moment(outcome["at"]),
         outputs=tuple(
-            Output(held["media_type"], contents("output", index) or b"", held["finish_reason"])
+            _output(held, contents("output", index))
             for index, held in enumerate(outcome["outputs"])
         ),
         verdicts=tuple(
@@ -188,6 +188,11 @@ def restore(
         environment=environment,
         failure=Failure(failure, detail.get("failure", "")) if failure else None,
     )
+
+
+def _output(held: Body, content: bytes | None) -> Output:
+    erased = content is None
+    return Output(held["media_type"], content or b"", held["finish_reason"], erased)
 
 
 def _model(started: Body, request: Mapping[str, Any]) -> Model | None:
