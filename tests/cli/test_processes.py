@@ -374,8 +374,8 @@ class TestOnATerminal:
         ids = [value["id"] for value in listed(muniment)]
         heading, first, second = processes.on_terminal("audit", "list", width=110).lines
         assert heading.split() == ("id started status model actor tags prompt".split())
-        assert first.startswith(f"…{ids[0][-4:]}")
-        assert second.startswith(f"…{ids[1][-4:]}")
+        assert first.startswith(f"…{ids[0][-8:]}")
+        assert second.startswith(f"…{ids[1][-8:]}")
         assert second.rstrip().endswith("…")
         assert cells(second.rstrip()) <= 110
         # Chinese characters take two cells each, so both prompts begin in the same cell.
@@ -385,7 +385,16 @@ class TestOnATerminal:
         result = processes.on_terminal("generate", "echo", "hi there", "--no-stream")
         (value,) = listed(muniment)
         assert "hi there\n" in result.out
-        assert f"…{value['id'][-4:]}  completed · seed " in result.out
+        assert f"…{value['id'][-8:]}  completed · seed " in result.out
+
+    def test_an_id_is_accepted_as_it_is_printed(self, processes: Processes) -> None:
+        processes("generate", "echo", "one", "-n", "2")
+        processes("generate", "echo", "one two")
+        shown = processes.on_terminal("audit", "list", "-n", "1").lines[1].split()[0]
+        assert shown.startswith("…")
+        assert "one two" in processes("audit", "show", shown).out
+        run = processes.on_terminal("audit", "runs", "-n", "1").lines[1].split()[0]
+        assert len(processes("audit", "list", "--run", run).lines) == 1
 
     def test_text_is_shown_as_it_comes(self, processes: Processes, shelf: Shelf) -> None:
         shelf.generator(

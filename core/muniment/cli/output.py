@@ -25,7 +25,7 @@ _LINE = str.maketrans(
     {"\n": "\\n", "\r": "\\r", "\t": "\\t"} | {c: f"\\u{ord(c):04x}" for c in _TURNING}
 )
 _LEAST = 16  # cells that a column which gives way keeps
-_SHORT = 4  # characters of an id: enough to tell a few hundred apart
+_SHORT = 8  # characters of an id, all random: one of a million is taken with odds of 1 to 10^6
 
 
 def on_terminal(stream: Literal["stdout", "stderr"] = "stdout") -> bool:

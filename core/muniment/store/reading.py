@@ -80,7 +80,7 @@ def match(
     tail: Callable[[str], Any] | None = None,
 ) -> str:
     """Return the one id that begins or ends with `ref`; `tail` narrows by its last characters."""
-    part = ref.upper()
+    part = ref.removeprefix("…").upper()  # as ends are printed
     if len(part) < TAIL:
         raise UnknownNameError(
             kind, ref, hint=f"give at least {TAIL} characters of the id's beginning or end"
