@@ -305,7 +305,10 @@ class Generation:
         return max((v.action for v in self.verdicts), key=DECISIONS.index, default="allow")
 
     def to_json(self) -> dict[str, Any]:
-        """Return the generation in the shape that `--json` prints (docs/reference/json.md)."""
+        """Return the generation in the shape that `--json` prints (docs/reference/json.md).
+
+        Mappings are in the order of their keys, which is the one that records keep.
+        """
         return {
             "id": self.id,
             "run_id": self.run_id,
@@ -318,7 +321,7 @@ class Generation:
             "seed": str(self.seed),
             "parameters": {
                 name: list(value) if isinstance(value, tuple) else value
-                for name, value in self.parameters.items()
+                for name, value in sorted(self.parameters.items())
             },
             "policy": self.policy,
             "outputs": [_output_json(output) for output in self.outputs],
@@ -326,7 +329,7 @@ class Generation:
             "scores": [dataclasses.asdict(score) for score in self.scores],
             "usage": self.usage and dataclasses.asdict(self.usage),
             "plugins": [dataclasses.asdict(plugin) for plugin in self.plugins],
-            "environment": dict(self.environment),
+            "environment": dict(sorted(self.environment.items())),
             "tags": list(self.tags),
             "parents": list(self.parents),
             "line": self.line,
@@ -357,7 +360,7 @@ def _verdict_json(verdict: Verdict) -> dict[str, Any]:
         "stage": verdict.stage,
         "decision": verdict.decision,
         "action": verdict.action,
-        "categories": dict(verdict.categories),
+        "categories": dict(sorted(verdict.categories.items())),
         "reasons": [dataclasses.asdict(reason) for reason in verdict.reasons],
         "policy_version": verdict.policy_version,
         "latency_ms": round(verdict.latency_ms, 3),

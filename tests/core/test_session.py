@@ -243,6 +243,23 @@ def test_a_generation_as_json_has_the_documented_fields(house: House) -> None:
     assert done.text == "好\n\nb"
 
 
+def test_a_generation_is_the_same_json_as_it_is_returned_and_as_it_is_read(house: House) -> None:
+    house.shelf.generator(
+        "echo",
+        "for r in requests: yield r.reply(Text(r.prompt))",
+        parameters="times: int = param(1)\nnote: str = param('n')\nafter: float = param(0.5)",
+        attributes="def environment(self): return {'z': 1, 'm': 'x'}",
+    )
+    house.shelf.filter(
+        "fine",
+        "return content.flag(z=0.5, own=0.25, a=1.0)",
+        attributes="categories = ('z', 'a')",
+    )
+    done = house.session.generate("x", policy=house.policy("{filter: fine}"))
+    read = house.session.generation(done.id)
+    assert json.dumps(read.to_json()) == json.dumps(done.to_json())
+
+
 def test_an_output_that_is_no_text_has_none() -> None:
     output = muniment.Output("image/png", b"abc")
     assert output.text is None
