@@ -98,6 +98,7 @@ class _Rule:
             version=self._version(),
             stage=content.stage,
             action=self.rule.action(verdict),
+            observed_action=self.rule.observed_action(verdict),
             policy_version=self._policy_version,
             latency_ms=round((time.perf_counter() - start) * 1000, 3),
         )

@@ -52,8 +52,16 @@ class FilterRule:
         """Return what the pipeline does about a verdict: the most severe that this rule asks."""
         if verdict.failure is not None:
             return "block"  # fail closed, in observe mode too: nothing was observed
-        if self.mode == "observe":
-            return "allow"
+        return "allow" if self.mode == "observe" else self._judged(verdict)
+
+    def observed_action(self, verdict: Verdict) -> Decision | None:
+        """Return what would be done if this rule did not only observe; None where it does it."""
+        if verdict.failure is not None or self.mode == "enforce":
+            return None
+        return self._judged(verdict)
+
+    def _judged(self, verdict: Verdict) -> Decision:
+        """Return what follows from the filter's decision and the thresholds of this rule."""
         judged: Decision = verdict.decision
         found = {name for name, score in verdict.categories.items() if score > 0}
         found |= {reason.category for reason in verdict.reasons}

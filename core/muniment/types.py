@@ -171,7 +171,8 @@ class Verdict:
 
     A filter's author sets `decision`, `categories` (scores from 0 to 1) and `reasons`, by way
     of `Content.allow`, `.flag` and `.block`. The pipeline fills in the rest: `action` is what it
-    then did, `failure` says why the filter itself failed (which blocks).
+    then did, `failure` says why the filter itself failed (which blocks). Where a policy only
+    observes, `observed_action` is what enforcing it would have done; else it is None.
     """
 
     decision: Decision
@@ -184,6 +185,7 @@ class Verdict:
     policy_version: str = ""
     latency_ms: float = 0.0
     failure: str | None = None
+    observed_action: Decision | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -360,6 +362,7 @@ def _verdict_json(verdict: Verdict) -> dict[str, Any]:
         "stage": verdict.stage,
         "decision": verdict.decision,
         "action": verdict.action,
+        "observed_action": verdict.observed_action,
         "categories": dict(sorted(verdict.categories.items())),
         "reasons": [dataclasses.asdict(reason) for reason in verdict.reasons],
         "policy_version": verdict.policy_version,

@@ -187,6 +187,34 @@ def test_observing_records_what_was_found_and_lets_it_pass(house: House) -> None
     assert done.decision == "allow"
 
 
+@pytest.mark.parametrize(
+    ("mode", "threshold", "taken", "observed"),
+    [
+        ("observe", "{block: 0.4}", "allow", "block"),
+        ("observe", "{flag: 0.4}", "allow", "flag"),
+        ("observe", "{flag: 0.9}", "allow", "allow"),
+        ("enforce", "{flag: 0.4}", "flag", None),
+    ],
+)
+def test_observing_records_what_thresholds_would_have_done(
+    house: House, mode: str, threshold: str, taken: str, observed: str | None
+) -> None:
+    house.shelf.generator("echo", ECHO)
+    house.shelf.filter("odd", "return content.block(odd=0.5)")
+    policy = house.policy(f"{{filter: odd, mode: {mode}, thresholds: {{odd: {threshold}}}}}")
+    (done,) = house.run("x", policy=policy)
+    for verdict in (*done.verdicts, *house.recorded()[0].verdicts):
+        assert (verdict.decision, verdict.action) == ("block", taken)
+        assert verdict.observed_action == observed
+
+
+def test_a_filter_that_failed_was_not_observed(house: House) -> None:
+    house.shelf.generator("echo", ECHO)
+    house.shelf.filter("odd", "raise RuntimeError")
+    (done,) = house.run("x", policy=house.policy("{filter: odd, mode: observe}"))
+    assert (done.verdicts[0].action, done.verdicts[0].observed_action) == ("block", None)
+
+
 def test_a_flag_lets_pass_and_says_so(house: House) -> None:
     house.shelf.generator("echo", ECHO)
     house.shelf.filter("careful", "return content.flag('odd', **{'very odd': 0.5, 'self': 0.1})")

@@ -229,6 +229,7 @@ def test_a_generation_as_json_has_the_documented_fields(house: House) -> None:
         "stage": "prompt",
         "decision": "flag",
         "action": "flag",
+        "observed_action": None,
         "categories": {"odd": 1.0},
         "reasons": [{"category": "odd", "message": "why", "start": 0, "end": 1}],
         "policy_version": "house@1",

@@ -281,6 +281,8 @@ def _verdict(verdict: Verdict) -> str:
     parts = [f"{verdict.stage}: {verdict.filter} {verdict.version} {verdict.decision}"]
     if verdict.action != verdict.decision:
         parts.append(f"taken: {verdict.action}")
+    if verdict.observed_action:
+        parts.append(f"only observed: {verdict.observed_action}")
     if verdict.failure:
         parts.append(verdict.failure)
     parts += [f"{name} {score:.2f}" for name, score in verdict.categories.items() if score]

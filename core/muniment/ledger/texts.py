@@ -104,6 +104,8 @@ def _verdict_detail(
         held["categories"] = others
     if verdict.failure is not None:
         held["failure"] = verdict.failure
+    if verdict.observed_action is not None:
+        held["observed_action"] = verdict.observed_action
     if verdict.policy_version != policy:
         held["policy_version"] = verdict.policy_version
     return held
@@ -227,6 +229,7 @@ def _verdict(held: Body, detail: Mapping[str, Any], policy: str) -> Verdict:
         policy_version=detail.get("policy_version", policy),
         latency_ms=held["latency_us"] / 1000,
         failure=detail.get("failure", "") if held["failed"] else None,
+        observed_action=detail.get("observed_action"),
     )
 
 
