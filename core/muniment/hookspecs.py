@@ -137,8 +137,9 @@ class TakesModels(Protocol):
 class Filter(ABC):
     """Judges prompts and outputs. Subclass it; `name` and `check` are needed.
 
-    An instance serves one entry of a policy and gets that entry's parameters. A filter that
-    raises, or answers anything but a verdict, blocks: nothing passes unjudged.
+    An instance serves one entry of a policy and gets that entry's parameters; a ParameterError
+    from `__init__` refuses the policy. A filter that raises, answers anything but a verdict, or
+    answers later than the policy's limit blocks: nothing passes unjudged.
 
     `media_types` are what it can read; `text/plain` stands for every kind of text. `categories`
     are the categories its verdicts may name; those not declared here (an author's

@@ -1,7 +1,7 @@
 """Running a policy's filters so that nothing passes unjudged.
 
-A filter that cannot load, raises, or answers anything but a sound verdict fails closed: its
-verdict is `block`, and says that the filter failed.
+A filter that cannot load, raises, answers anything but a sound verdict, or answers too late fails
+closed: its verdict is `block`, and says that the filter failed.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import replace
 
-from muniment.errors import MunimentError
+from muniment.errors import MunimentError, ParameterError, PolicyError
 from muniment.hookspecs import Filter
 from muniment.keeping import storable
 from muniment.plugins import Offer, Plugins, describe, make, quiet_stdout
@@ -23,8 +23,19 @@ class Moderator:
     """A policy in force: its filters, made once, asked about every content."""
 
     def __init__(self, policy: Policy, plugins: Plugins) -> None:
+        """Make the policy's filters.
+
+        Raises PolicyError for parameters that a filter refuses: its author can mend that. A
+        filter that cannot be had blocks instead.
+        """
         self.policy = policy
-        self._rules = [_Rule(rule, policy.label, plugins) for rule in policy.filters]
+        self._rules = []
+        for number, rule in enumerate(policy.filters, 1):
+            try:
+                self._rules.append(_Rule(rule, policy.label, plugins))
+            except ParameterError as error:
+                where = f"filter {number} ({rule.filter})"
+                raise PolicyError(policy.source, f"{where}: {error}") from None
 
     def check(self, content: Content) -> list[Verdict]:
         """Return a verdict of every filter that applies to the content, in the policy's order."""
@@ -71,6 +82,8 @@ class _Rule:
             declared = self.offer.load_class()
             self.filter = make(self.offer, declared.Parameters(**rule.parameters))
             self.declared = declared
+        except ParameterError:
+            raise
         except MunimentError as error:
             self.failure = storable(f"filter {rule.filter} cannot be used: {error}")
 
@@ -88,10 +101,11 @@ class _Rule:
                 with quiet_stdout():
                     verdict = _sound(self.filter.check(content), content)
             except (Exception, SystemExit) as error:
-                verdict = Verdict(
-                    "block",
-                    failure=storable(f"filter {self.rule.filter} failed: {describe(error)}"),
-                )
+                verdict = self._failed(describe(error))
+        seconds = time.perf_counter() - start
+        if verdict.failure is None and seconds > self.rule.time_limit:
+            limit = f"later than its limit of {self.rule.time_limit:g} s"
+            verdict = self._failed(f"its verdict came after {seconds:.1f} s, {limit}")
         return replace(
             verdict,
             filter=self.rule.filter,
@@ -100,8 +114,11 @@ class _Rule:
             action=self.rule.action(verdict),
             observed_action=self.rule.observed_action(verdict),
             policy_version=self._policy_version,
-            latency_ms=round((time.perf_counter() - start) * 1000, 3),
+            latency_ms=round(seconds * 1000, 3),
         )
+
+    def _failed(self, why: str) -> Verdict:
+        return Verdict("block", failure=storable(f"filter {self.rule.filter} failed: {why}"))
 
     def _version(self) -> str:
         if self.declared is not None and self.declared.version:

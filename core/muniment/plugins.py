@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from muniment.digests import FileHashes, digest
-from muniment.errors import AmbiguousNameError, PluginError, UnknownNameError
+from muniment.errors import AmbiguousNameError, ParameterError, PluginError, UnknownNameError
 from muniment.hookspecs import ENTRY_POINT_GROUP, Evaluator, Filter, Generator
 from muniment.parameters import Parameters
 from muniment.types import Measure, PluginRef
@@ -203,11 +203,17 @@ def installed_plugins() -> Iterator[Plugin]:
 
 
 def make(offer: Offer, *arguments: Any) -> Any:
-    """Return a new object of a registered class; raises PluginError when it cannot be made."""
+    """Return a new object of a registered class.
+
+    Raises PluginError when it cannot be made, and the ParameterError by which it refuses what it
+    was told.
+    """
     made = offer.load_class()
     try:
         with quiet_stdout():
             return made(*arguments)
+    except ParameterError:
+        raise
     except (Exception, SystemExit) as error:
         raise PluginError(
             offer.plugin.distribution,

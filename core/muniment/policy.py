@@ -6,10 +6,12 @@
       - filter: blocklist
         stages: [prompt, output]
         mode: enforce
+        time_limit: 10
         thresholds: {insult: {flag: 0.5, block: 0.9}}
         parameters: {category: weapons, terms: [pipe bomb]}
 
 `prompt` covers system prompts too. `mode: observe` records what a filter finds and lets it pass.
+A verdict that takes longer than `time_limit`, in seconds, blocks.
 A category under `thresholds` is judged by its score alone, whatever the filter decided on it; the
 filter's decision stands where it found a category that has no thresholds or no score.
 """
@@ -32,6 +34,8 @@ DEFAULT = "default"
 
 _STAGES = ("prompt", "output")
 _MODES = ("enforce", "observe")
+_TIME_LIMIT = 30.0  # seconds: a model is loaded within it on a slow machine
+_DAY = 86_400
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +47,7 @@ class FilterRule:
     mode: Literal["enforce", "observe"] = "enforce"
     thresholds: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     parameters: Mapping[str, Any] = field(default_factory=dict)
+    time_limit: float = _TIME_LIMIT
 
     def applies(self, stage: Stage) -> bool:
         """Say whether the filter runs at `stage`."""
@@ -201,7 +206,7 @@ def _read_yaml(document: str) -> object:
 
 def _rule(source: str, index: int, body: object) -> FilterRule:
     where = f"filter {index}"
-    keys = {"filter", "stages", "mode", "thresholds", "parameters"}
+    keys = {"filter", "stages", "mode", "thresholds", "parameters", "time_limit"}
     rule = _mapping(source, body, where, keys)
     name = rule.get("filter")
     if not isinstance(name, str):
@@ -221,7 +226,12 @@ def _rule(source: str, index: int, body: object) -> FilterRule:
             if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
                 raise PolicyError(source, f"{at} must be numbers from 0 to 1, not {value!r}")
     parameters = _mapping(source, rule.get("parameters", {}), f"{where}: `parameters`")
-    return FilterRule(name, tuple(stages), mode, thresholds, parameters)
+    limit = rule.get("time_limit", _TIME_LIMIT)
+    if isinstance(limit, bool) or not isinstance(limit, int | float) or not 0 < limit <= _DAY:
+        raise PolicyError(
+            source, f"{where}: `time_limit` must be seconds, above 0 and up to a day, not {limit!r}"
+        )
+    return FilterRule(name, tuple(stages), mode, thresholds, parameters, float(limit))
 
 
 def _mapping(

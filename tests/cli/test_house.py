@@ -186,6 +186,7 @@ class TestPolicy:
                 "filter": "words",
                 "stages": ["prompt", "output"],
                 "mode": "enforce",
+                "time_limit": 30.0,
                 "thresholds": {},
                 "parameters": {},
             }
@@ -221,6 +222,10 @@ class TestPolicy:
             (
                 "policy: p\nversion: '1'\nfilters: [{filter: words, stage: x}]\n",
                 "filter 1 has the unknown key 'stage'",
+            ),
+            (
+                "policy: p\nversion: '1'\nfilters: [{filter: words, parameters: {loud: 1}}]\n",
+                "filter 1 (words): no parameter is named 'loud'; there are: none",
             ),
         ],
     )

@@ -7,6 +7,7 @@ import sqlite3
 
 import pytest
 
+import muniment
 from muniment.types import Content, Generation
 from support.house import House
 
@@ -59,9 +60,49 @@ def test_a_filter_of_two_distributions_blocks(house: House) -> None:
         ("{filter: odd, parameters: {than: 2024-01-01}}", "than must be a whole number"),
     ],
 )
-def test_wrong_parameters_in_a_policy_block(house: House, rule: str, complaint: str) -> None:
+def test_wrong_parameters_refuse_the_policy_and_nothing_is_generated(
+    house: House, rule: str, complaint: str
+) -> None:
+    house.shelf.generator("echo", ECHO)
+    house.shelf.filter("fine", "return content.allow()")
     house.shelf.filter("odd", "return content.allow()", parameters="than: int = param(3, ge=1)")
-    assert complaint in str(blocked_by(house, rule).verdicts[0].failure)
+    policy = house.policy("{filter: fine}", rule)
+    with pytest.raises(muniment.PolicyError) as caught:
+        house.session.generate("x", policy=policy)
+    assert str(caught.value).startswith(f"policy {policy}: filter 2 (odd): {complaint}")
+    assert not (house.home / "muniment.db").exists()
+
+
+def test_parameters_that_a_filter_itself_refuses_refuse_the_policy(house: House) -> None:
+    house.shelf.generator("echo", ECHO)
+    house.shelf.filter(
+        "odd",
+        "return content.allow()",
+        attributes="""
+        def __init__(self, parameters):
+            raise muniment.ParameterError("terms", "terms holds an empty one")
+        """,
+    )
+    with pytest.raises(muniment.PolicyError, match=r"filter 1 \(odd\): terms holds an empty one"):
+        house.session.generate("x", policy=house.policy("{filter: odd}"))
+
+
+@pytest.mark.parametrize("mode", ["enforce", "observe"])
+def test_a_verdict_that_comes_later_than_its_limit_blocks(house: House, mode: str) -> None:
+    house.shelf.filter("odd", "return content.allow(odd=0.5)")
+    done = blocked_by(house, f"{{filter: odd, mode: {mode}, time_limit: 1.0e-9}}")
+    failure = str(done.verdicts[0].failure)
+    assert failure.startswith("filter odd failed: its verdict came after 0.0 s, later than its ")
+    assert failure.endswith("limit of 1e-09 s")
+    assert done.verdicts[0].categories == {}
+
+
+def test_a_verdict_within_its_limit_stands(house: House) -> None:
+    house.shelf.generator("echo", ECHO)
+    house.shelf.filter("odd", "return content.allow(odd=0.5)")
+    (done,) = house.run("x", policy=house.policy("{filter: odd, time_limit: 86400}"))
+    assert done.status == "completed"
+    assert done.verdicts[0].categories == {"odd": 0.5}
 
 
 def test_a_filter_that_cannot_be_made_blocks(house: House) -> None:

@@ -20,6 +20,7 @@ filters:
     mode: observe
     thresholds: {insult: {flag: 0.5, block: 0.9}}
     parameters: {category: weapons, terms: [pipe bomb, 炸弹]}
+    time_limit: 2
   - filter: other
 """
 
@@ -35,8 +36,9 @@ def test_a_policy_says_all_it_can_say() -> None:
         "observe",
         {"insult": {"flag": 0.5, "block": 0.9}},
         {"category": "weapons", "terms": ["pipe bomb", "炸弹"]},
+        2.0,
     )
-    assert second == FilterRule("other", ("prompt", "output"), "enforce", {}, {})
+    assert second == FilterRule("other", ("prompt", "output"), "enforce", {}, {}, 30.0)
 
 
 def test_a_version_may_be_a_whole_number() -> None:
@@ -93,6 +95,12 @@ def one(rule: str) -> str:
         (one("{filter: a, thresholds: {x: {block: yes}}}"), "of x must be numbers from 0 to 1"),
         (one("{filter: a, thresholds: {x: {block: '1'}}}"), "of x must be numbers from 0 to 1"),
         (one("{filter: a, thresholds: {x: {flag: 1}, x: {}}}"), "says 'x' twice"),
+        (one("{filter: a, time_limit: 0}"), "filter 1: `time_limit` must be seconds, above 0"),
+        (one("{filter: a, time_limit: -1}"), "filter 1: `time_limit` must be seconds"),
+        (one("{filter: a, time_limit: .inf}"), "filter 1: `time_limit` must be seconds"),
+        (one("{filter: a, time_limit: .nan}"), "filter 1: `time_limit` must be seconds"),
+        (one("{filter: a, time_limit: yes}"), "filter 1: `time_limit` must be seconds"),
+        (one("{filter: a, time_limit: 2s}"), "`time_limit` must be seconds, above 0 and up to a"),
         (one("{filter: a, parameters: [x]}"), "filter 1: `parameters` must be a mapping"),
         (one("{filter: a, parameters: {1: x}}"), "filter 1: `parameters` must be a mapping"),
     ],

@@ -23,7 +23,8 @@ def show(settings: Settings, name: str | None, as_json: bool) -> int:
     """Show a policy; the one in force when none is named.
 
     Its filters are made as they would be to generate: one that cannot be is named, blocks
-    everything it should judge, and makes the exit code 1.
+    everything it should judge, and makes the exit code 1. A parameter that a filter refuses makes
+    the policy a wrong one, under which nothing is generated.
     """
     from muniment import policy as policies
     from muniment.moderation import Moderator
@@ -43,6 +44,7 @@ def show(settings: Settings, name: str | None, as_json: bool) -> int:
                         "filter": rule.filter,
                         "stages": list(rule.stages),
                         "mode": rule.mode,
+                        "time_limit": rule.time_limit,
                         "thresholds": rule.thresholds,
                         "parameters": rule.parameters,
                     }
