@@ -63,6 +63,15 @@ class Models:
                 spoilt(error)
         return sorted(found, key=lambda model: model.name)
 
+    def half_written(self) -> list[ModelError]:
+        """Return an error for each folder of a model whose adding was cut short, by name."""
+        names = sorted(
+            path.name
+            for path in self._folder.glob("*")
+            if path.is_dir() and _NAME.fullmatch(path.name) and not self._record(path.name).exists()
+        )
+        return [ModelError(name, _half_written(name)) for name in names]
+
     def get(self, name: str) -> AddedModel:
         """Return the added model of that name; raises UnknownNameError or ModelError."""
         record = self._folder / f"{name}.json"
@@ -204,7 +213,8 @@ class Models:
         path = Path(os.path.expanduser(wanted))
         if os.path.exists(path):
             return wanted, path.absolute(), None
-        if "/" in wanted and isinstance(generator, TakesModels) and not path.is_absolute():
+        is_path = wanted.startswith((".", "~")) or path.is_absolute()
+        if "/" in wanted and isinstance(generator, TakesModels) and not is_path:
             try:
                 return wanted, Path(generator.find_model(wanted)), None
             except MunimentError:
@@ -214,7 +224,10 @@ class Models:
                     wanted, f"model {wanted} cannot be found: {_said(error)}"
                 ) from error
         known = [model.name for model in self._readable()]
-        raise UnknownNameError("model", wanted, known, "or give the path of a model's folder")
+        hint = "or give the path of a model's folder"
+        if is_path:
+            hint += ": there is nothing at this one"
+        raise UnknownNameError("model", wanted, known, hint)
 
     def _only(self, generator: object) -> str:
         names = [model.name for model in self.added()]
@@ -278,6 +291,6 @@ def _said(error: BaseException) -> str:
 
 def _half_written(name: str) -> str:
     return (
-        f"model {name} is half-written: adding it was cut short; "
-        f"add it again with `muniment models add`"
+        f"model {name} is half-written: adding it was cut short; add it again with "
+        f"`muniment models add`, or clear it away with `muniment models remove {name}`"
     )

@@ -105,6 +105,10 @@ class TestModels:
             assert listed.err.count("\n") == 1
             assert f"Warning: {record} cannot be read" in listed.err
             assert "`muniment models remove hello`" in listed.err
+        if spoil == "half-written":
+            assert [model["name"] for model in listed.json("model")] == ["good"]
+            assert listed.err.startswith("Warning: model hello is half-written: ")
+            assert "`muniment models remove hello`" in listed.err
         if spoil != "no folder":
             assert tiny("models", "show", "hello").code == 1
         assert "Error: " in tiny("models", "show", "hello").err

@@ -184,6 +184,17 @@ def test_a_half_written_model_is_never_used(home: Path) -> None:
             use()
 
 
+def test_a_half_written_model_is_listed_apart(home: Path) -> None:
+    assert models(home).half_written() == []
+    add(home)
+    assert models(home).half_written() == []
+    (home / "models" / "tiny.json").rename(home / "models" / "tiny.json.lost")
+    (home / "models" / ".adding" / "now").mkdir(parents=True)  # under way, and not a model yet
+    (error,) = models(home).half_written()
+    assert error.model == "tiny"
+    assert str(error).startswith("model tiny is half-written: adding it was cut short; ")
+
+
 def test_a_half_written_model_can_be_added_again_or_removed(home: Path) -> None:
     half_written(home)
     assert add(home).name == "tiny"
@@ -288,6 +299,12 @@ def test_an_unknown_model_tells_the_known_ones(home: Path, name: str) -> None:
     with pytest.raises((UnknownNameError, ModelError)) as caught:
         models(home).resolve(name, object())
     assert "there are: tiny; or give the path of a model's folder" in str(caught.value)
+
+
+@pytest.mark.parametrize("path", ["./nothing/here", "../nothing/here", "~/nothing", "/nothing"])
+def test_a_path_where_nothing_is_is_asked_of_no_generator(home: Path, path: str) -> None:
+    with pytest.raises(UnknownNameError, match="there is nothing at this one"):
+        models(home).resolve(path, Keeper())
 
 
 def test_what_looks_like_a_hub_id_is_asked_of_the_generator(home: Path) -> None:

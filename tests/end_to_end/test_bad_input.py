@@ -171,7 +171,7 @@ def test_an_empty_prompt_for_a_model_that_cannot_start_without_one_says_so(
     ("wanted", "code", "sentence"),
     [
         ("nothing", 2, "no model named 'nothing'"),
-        ("./nothing/here", 1, "there is no model at ./nothing/here"),
+        ("./nothing/here", 2, "give the path of a model's folder: there is nothing at this one"),
         ("half", 1, "model half is half-written: adding it was cut short; add it again"),
     ],
 )

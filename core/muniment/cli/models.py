@@ -36,11 +36,12 @@ def models() -> None:
 def list_(settings: Settings, as_json: bool) -> None:
     """List the models that were added.
 
-    Off a terminal the columns are: name, generator, digest, source, when it was added. A record
-    that cannot be read is left out, and named on standard error.
+    Off a terminal the columns are: name, generator, digest, source, when it was added. What cannot
+    be used, half-written or with a record that cannot be read, is listed on standard error.
     """
     spoilt: list[ModelError] = []
     found = settings.models.added(spoilt.append)
+    spoilt += settings.models.half_written()
     for error in spoilt:
         message(f"Warning: {one_line(str(error))}")
     if as_json:
