@@ -141,9 +141,10 @@ class Filter(ABC):
     from `__init__` refuses the policy. A filter that raises, answers anything but a verdict, or
     answers later than the policy's limit blocks: nothing passes unjudged.
 
-    `media_types` are what it can read; `text/plain` stands for every kind of text. `categories`
-    are the categories its verdicts may name; those not declared here (an author's
-    own words from a policy, say) are kept apart, where they can be erased.
+    `media_types` are what it can read; `text/plain` stands for every kind of text, and for whatever
+    else is one (see `Content.is_text`). `categories` are the categories its verdicts may name;
+    those not declared here (an author's own words from a policy, say) are kept apart, where they
+    can be erased.
     """
 
     name: ClassVar[str]

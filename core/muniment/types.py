@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import random
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -23,6 +24,8 @@ FinishReason: TypeAlias = Literal["stop", "length"]
 
 FINISH_REASONS = (None, "stop", "length")
 DECISIONS: tuple[Decision, ...] = ("allow", "flag", "block")  # from mild to severe
+
+_WRITTEN = re.compile(r"text/.*|.*[/+](x-)?(json|jsonl|ndjson|xml|yaml|toml|javascript) *(;.*)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,8 +201,19 @@ class Content:
 
     @property
     def text(self) -> str:
-        """The content as text; only a filter that declares a `text/*` media type may ask."""
+        """The content as text; only a filter that declares a media type of text may ask."""
         return self.data.decode()
+
+    @property
+    def is_text(self) -> bool:
+        """Whether this is text: called so (`text/*`, JSON, XML, …), or of bytes that are UTF-8."""
+        if _WRITTEN.fullmatch(self.media_type):
+            return True
+        try:
+            self.data.decode()
+        except UnicodeDecodeError:
+            return False
+        return True
 
     def allow(self, /, **categories: float) -> Verdict:
         """Return the verdict that nothing is wrong."""

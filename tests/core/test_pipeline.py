@@ -227,13 +227,13 @@ def test_a_flag_lets_pass_and_says_so(house: House) -> None:
 def test_a_filter_is_asked_only_about_the_media_types_it_declares(house: House) -> None:
     house.shelf.generator(
         "brush",
-        "for r in requests: yield r.reply(Output('image/png', b'x'))",
+        "for r in requests: yield r.reply(Output('image/png', b'\\x89PNG'))",
         media_type="image/png",
     )
     house.shelf.filter("words", BOMB)
     house.shelf.filter(
         "pictures",
-        "return content.block('ugly') if content.data == b'x' else content.allow()",
+        "return content.block('ugly') if b'PNG' in content.data else content.allow()",
         attributes="media_types = ('image/png',)",
     )
     policy = house.policy("{filter: words}", "{filter: pictures}")
@@ -262,6 +262,36 @@ def test_a_filter_of_texts_is_not_gone_around_by_another_kind_of_text(
     assert done.status == "blocked"
     (done,) = house.run("x")
     assert [score.value for score in done.scores] == [6.0]
+
+
+@pytest.mark.parametrize(
+    ("media_type", "text", "encoding"),
+    [
+        ("application/json", '{"最近": "a bomb"}', "utf-8"),
+        ("application/ld+json; charset=utf-8", '"a bomb"', "utf-8"),
+        ("image/svg+xml", "<text>a bomb</text>", "utf-8"),
+        ("application/x-anything", "a bomb", "utf-8"),
+        ("application/octet-stream", "最近 a bomb", "utf-8"),
+        ("application/json", '{"最近": "a bomb"}', "gb18030"),
+    ],
+)
+def test_a_filter_of_texts_is_not_gone_around_by_calling_a_text_something_else(
+    house: House, media_type: str, text: str, encoding: str
+) -> None:
+    house.shelf.generator(
+        "sly",
+        f"for r in requests: yield r.reply(Output({media_type!r}, {text.encode(encoding)!r}))",
+        media_type=media_type,
+    )
+    house.shelf.filter("peace", BOMB)
+    (done,) = house.run("x", policy=house.policy("{filter: peace}"), generator="sly")
+    assert (done.status, done.verdicts[-1].stage) == ("blocked", "output")
+    if encoding == "utf-8":
+        start = text.index("bomb")
+        (reason,) = done.verdicts[-1].reasons
+        assert (reason.start, reason.end) == (start, start + 4)
+    else:
+        assert done.verdicts[-1].failure == "filter peace failed: UnicodeDecodeError"
 
 
 def test_what_a_filter_says_of_a_blocked_output_does_not_quote_it_to_the_caller(
