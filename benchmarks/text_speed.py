@@ -2,7 +2,8 @@
 
     python benchmarks/text_speed.py [--model FOLDER] [--tokens 64] [--rounds 3]
 
-Prints one JSON line. The three are measured in turn, `rounds` times in one run, and the best round
+Prints one JSON line. Each of the three lives in a process of its own, since their thread pools
+disturb each other in one. They are measured in turn, `rounds` times in one run, and the best round
 of each counts, since anything else on the machine only ever slows one down. llama.cpp runs the
 Q4_K_M file it was made for through `xllamacpp`; without that package its figures are null.
 """
@@ -11,16 +12,20 @@ from __future__ import annotations
 
 import argparse
 import json
+import multiprocessing
 import os
 import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 import text_models
 import torch
+from text_models import PROMPTS
 
 from muniment_text.engine import Finish
 from muniment_text.preparing import DEFAULT_PACKAGE, package_file
@@ -95,10 +100,30 @@ def llama(path: Path, threads: int) -> Callable[[list[str], int], int] | None:
     return run
 
 
-def rate(work: Callable[[], int]) -> float:
-    """Tokens a second of one call."""
-    start = time.perf_counter()
-    return work() / (time.perf_counter() - start)
+def serve(which: str, model: str | None, tokens: int, pipe: Connection) -> None:
+    """One of the three in a process of its own: prompts in, tokens a second out."""
+    with tempfile.TemporaryDirectory() as name:
+        scratch = Path(name)
+        work: Callable[[list[str], int], int] | None
+        if which == "llama_cpp":
+            with package_file(DEFAULT_PACKAGE, scratch) as (path, _):
+                work = llama(path, torch.get_num_threads())
+        else:
+            engine = text_models.engine(model, scratch)
+            # Ends are ignored by all three: every prompt costs the same number of tokens.
+            engine.model.ends = frozenset()
+            if which == "ours":
+                work = partial(ours, engine)
+            else:
+                codec = engine.model.codec
+                del engine
+                work = partial(theirs, text_models.full_precision(scratch), codec)
+        pipe.send(text_models.environment(engine) if which == "ours" else work is not None)
+        while (prompts := pipe.recv()) is not None and work is not None:
+            start = time.perf_counter()
+            pipe.send(work(prompts, tokens) / (time.perf_counter() - start))
+    # llama.cpp's server threads outlive their object and would keep the process alive.
+    os._exit(0)
 
 
 def main() -> None:
@@ -108,45 +133,42 @@ def main() -> None:
     parser.add_argument("--tokens", type=int, default=64)
     parser.add_argument("--rounds", type=int, default=3)
     arguments = parser.parse_args()
-    everyone, first = list(text_models.PROMPTS), [text_models.PROMPTS[0]]
-    with tempfile.TemporaryDirectory() as name:
-        scratch, tokens = Path(name), arguments.tokens
-        engine = text_models.engine(arguments.model, scratch)
-        # Ends are ignored by all three: every prompt costs the same number of tokens.
-        engine.model.ends = frozenset()
-        full = text_models.full_precision(scratch)
-        codec = engine.model.codec
-        with package_file(DEFAULT_PACKAGE, scratch) as (path, _):
-            peer = llama(path, torch.get_num_threads())
-            works: dict[str, Callable[[], int]] = {
-                "ours_alone": lambda: ours(engine, first, tokens),
-                "ours_at_8": lambda: ours(engine, everyone, tokens),
-                "fp32_alone": lambda: theirs(full, codec, first, tokens),
-                "fp32_at_8": lambda: theirs(full, codec, everyone, tokens),
-            }
-            if peer is not None:
-                works["llama_cpp_alone"] = lambda: peer(first, tokens)
-                works["llama_cpp_at_8"] = lambda: peer(everyone, tokens)
-            best = dict.fromkeys(works, 0.0)
-            for _ in range(arguments.rounds):
-                for label, work in works.items():
-                    best[label] = max(best[label], rate(work))
+    spawn = multiprocessing.get_context("spawn")
+    pipes: dict[str, Connection] = {}
+    ready: dict[str, Any] = {}
+    for which in ("ours", "fp32", "llama_cpp"):
+        pipes[which], end = spawn.Pipe()
+        options = (which, arguments.model, arguments.tokens, end)
+        spawn.Process(target=serve, args=options, daemon=True).start()
+        ready[which] = pipes[which].recv()
+    best: dict[str, float | None] = {}
+    for _ in range(arguments.rounds):
+        for which, pipe in pipes.items():
+            for label, prompts in (("alone", PROMPTS[:1]), ("at_8", PROMPTS)):
+                name = f"{which}_{label}"
+                best.setdefault(name, None)
+                if ready[which]:
+                    pipe.send(list(prompts))
+                    best[name] = max(best[name] or 0.0, pipe.recv())
+    for pipe in pipes.values():
+        pipe.send(None)
+
+    def ratio(one: str, other: str) -> float | None:
+        ours, theirs = best[one], best[other]
+        return None if ours is None or theirs is None else round(ours / theirs, 2)
+
     line: dict[str, Any] = {
         "benchmark": "text_speed",
         "unit": "tokens/s",
-        "tokens": tokens,
-        **text_models.environment(engine),
+        "tokens": arguments.tokens,
+        **ready["ours"],
         "load_average": round(os.getloadavg()[0], 2),
-        **{label: round(value, 1) for label, value in best.items()},
-        "alone_over_fp32": round(best["ours_alone"] / best["fp32_alone"], 2),
-        "at_8_over_fp32": round(best["ours_at_8"] / best["fp32_at_8"], 2),
-        "at_8_over_llama_cpp": None,
+        **{label: value and round(value, 1) for label, value in best.items()},
+        "alone_over_fp32": ratio("ours_alone", "fp32_alone"),
+        "at_8_over_fp32": ratio("ours_at_8", "fp32_at_8"),
+        "at_8_over_llama_cpp": ratio("ours_at_8", "llama_cpp_at_8"),
     }
-    if peer is not None:
-        line["at_8_over_llama_cpp"] = round(best["ours_at_8"] / best["llama_cpp_at_8"], 2)
-    print(json.dumps(line), flush=True)
-    # llama.cpp's server threads outlive their object and would keep the process alive.
-    os._exit(0)
+    print(json.dumps(line))
 
 
 if __name__ == "__main__":

@@ -66,6 +66,9 @@ def make_model(family: str, folder: Path, template: str | None = None, **changes
         config = transformers.Gemma2Config(
             **options, head_dim=16, sliding_window=32, query_pre_attn_scalar=16
         )
+    elif family in ("gemma", "qwen3"):
+        named = {"gemma": transformers.GemmaConfig, "qwen3": transformers.Qwen3Config}
+        config = named[family](**options, head_dim=16)
     else:
         kinds = {
             "llama": transformers.LlamaConfig,
@@ -81,5 +84,7 @@ def make_model(family: str, folder: Path, template: str | None = None, **changes
         for parameter in model.parameters():
             if parameter.dim() > 1:
                 parameter.mul_(4.0)
+            else:
+                parameter.add_(torch.randn_like(parameter) / 4)
     model.save_pretrained(folder)
     return folder

@@ -12,14 +12,36 @@ import pytest
 import torch
 
 from muniment_text import layers
+from muniment_text.choosing import decide_modules
 from muniment_text.engine import Engine, Failure, Finish, Piece, Row
 from muniment_text.errors import EmptyPrompt, PromptTooLong, SystemPromptRefused
-from muniment_text.loading import load
+from muniment_text.loading import load, read_transformers
+from muniment_text.modules import SinglesDecoder
 from muniment_text.sampling import Sampling
 
-FAMILIES = ["llama", "gemma3", "gemma2", "gpt2", "qwen2", "mistral"]
+DIRECT = ["llama", "mistral", "qwen2", "qwen3", "gemma", "gemma2", "gemma3"]
+# How each model is run: as chosen, or by transformers' modules with all rows in a pass.
+WAYS = [*((family, "direct") for family in DIRECT)]
+WAYS += [(family, "rows") for family in ("gpt2", "llama", "gemma2", "gemma3", "mistral")]
 MIXED = "The quick brown fox 最近我国成功发射了新的卫星，"
 SAMPLING = Sampling(temperature=1.0, top_k=50, top_p=0.95)
+
+
+@pytest.fixture
+def engine_of(tiny: Callable[[str], Path]) -> Callable[[str, str], Engine]:
+    """Give an engine of a tiny model of a family, run by the decoder of a name."""
+
+    def make(family: str, way: str) -> Engine:
+        folder = tiny(family)
+        model = load(folder)
+        if way == "row-by-row":
+            model = replace(model, decoder=SinglesDecoder(read_transformers(folder)))
+        elif model.decoder.name != way:
+            model = replace(model, decoder=decide_modules(read_transformers(folder))[0])
+        assert model.decoder.name == way, model.why
+        return Engine(model)
+
+    return make
 
 
 def answers(engine: Engine, rows: list[Row]) -> dict[Any, Finish]:
@@ -33,13 +55,12 @@ def prompt_of(engine: Engine, tokens: int, offset: int = 0) -> tuple[int, ...]:
     return tuple(ids[offset : offset + tokens])
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize(("family", "way"), WAYS)
 def test_logits_are_bit_equal_alone_and_in_any_batch(
-    family: str, tiny: Callable[[str], Path]
+    family: str, way: str, engine_of: Callable[[str, str], Engine]
 ) -> None:
-    engine = Engine(load(tiny(family)))
+    engine = engine_of(family, way)
     decoder = engine.model.decoder
-    assert decoder.name == "rows", engine.model.why
     prompts = [prompt_of(engine, n, i) for i, n in enumerate((5, 600, 33, 17, 300, 6, 64, 31))]
     alone = []
     for prompt in prompts:
@@ -57,33 +78,30 @@ def test_logits_are_bit_equal_alone_and_in_any_batch(
             assert all(torch.equal(a, b) for a, b in zip(mine, others, strict=True))
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize(("family", "way"), WAYS)
 def test_one_flipped_bit_of_one_row_shows_in_that_row_alone(
-    family: str, tiny: Callable[[str], Path]
+    family: str, way: str, engine_of: Callable[[str, str], Engine]
 ) -> None:
-    engine = Engine(load(tiny(family)))
-    decoder = engine.model.decoder
+    decoder = (engine := engine_of(family, way)).model.decoder
     prompts = [prompt_of(engine, n) for n in (9, 20, 40)]
     before = [decoder.prefill(prompt)[0] for prompt in prompts]
     after = [decoder.prefill(prompt)[0] for prompt in prompts]
-    _, values = after[1].get(0)
-    bits = values.view(torch.int32)
-    bits[0, 3, 0] ^= 1 << 23
+    bits = after[1].get(0).view(torch.int32)
+    bits[1, 0, 3, 0] ^= 1 << 23
     first, second = decoder.step(before, [5, 5, 5]), decoder.step(after, [5, 5, 5])
     same = [torch.equal(a, b) for a, b in zip(first, second, strict=True)]
     assert same == [True, False, True]
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize(("family", "way"), WAYS)
 def test_decoding_token_by_token_agrees_with_the_library(
-    family: str, tiny: Callable[[str], Path]
+    family: str, way: str, engine_of: Callable[[str, str], Engine], tiny: Callable[[str], Path]
 ) -> None:
     """Against the same weights in fp32: fp16 may move logits a little, never much."""
     from transformers import AutoModelForCausalLM
 
-    folder = tiny(family)
-    engine = Engine(load(folder))
-    reference = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    engine = engine_of(family, way)
+    reference = AutoModelForCausalLM.from_pretrained(tiny(family), dtype=torch.float32)
     ids = prompt_of(engine, 90)
     row, logits = engine.model.decoder.prefill(ids[:70])
     for token in ids[70:]:
@@ -221,8 +239,10 @@ def test_closing_the_iterator_drops_unfinished_rows_and_the_engine_goes_on(llama
 
 
 @pytest.mark.parametrize("family", ["llama", "gemma3"])
-def test_rows_decoded_one_by_one_are_exact_too(family: str, tiny: Callable[[str], Path]) -> None:
-    engine = Engine(load(tiny(family), decoder="row-by-row"))
+def test_rows_decoded_one_by_one_are_exact_too(
+    family: str, engine_of: Callable[[str, str], Engine]
+) -> None:
+    engine = engine_of(family, "row-by-row")
     rows = [
         Row(n, prompt_of(engine, n), seed=n, max_tokens=5, sampling=SAMPLING) for n in (5, 50, 9)
     ]
@@ -235,7 +255,7 @@ def test_a_model_whose_rows_would_mix_falls_back_to_one_by_one(
     real = layers.HalfLinear.forward
 
     def mixing(self: Any, x: Any) -> Any:
-        return real(self, x) + (x.shape[0] > 1) * 1e-2
+        return real(self, x) + (x.shape[0] > 4) * 1e-2
 
     monkeypatch.setattr(layers.HalfLinear, "forward", mixing)
     model = load(tiny("llama"))
@@ -261,7 +281,7 @@ def test_layers_of_odd_widths_are_exact_together_or_one_by_one(
 @pytest.mark.parametrize("shape", [(2048, 640), (640, 2048), (70_000, 64), (50, 33)])
 def test_a_row_has_the_same_bits_among_any_number_of_rows(shape: tuple[int, int]) -> None:
     layer = layers.HalfLinear(torch.randn(shape).half(), None)
-    layers.pack_model(layer)
+    layers.pack([layer])
     x = torch.randn(64, shape[1])
     alone = torch.cat([layer(x[row : row + 1]) for row in range(64)])
     for rows in range(1, 65):

@@ -13,11 +13,12 @@ from typing import Any
 import pytest
 import torch
 
-from muniment_text import preparing
+from muniment_text import choosing, layers, preparing
+from muniment_text.architecture import Architecture, describe
 from muniment_text.engine import Engine
 from muniment_text.errors import ModelUnusable
 from muniment_text.layers import _half
-from muniment_text.loading import load
+from muniment_text.loading import load, read_transformers
 from muniment_text.preparing import prepare
 
 
@@ -205,3 +206,64 @@ def test_a_folder_prepared_in_another_format_says_to_add_it_again(
     (prepared / "muniment.json").write_text('{"format": "muniment-int8/0"}')
     with pytest.raises(ModelUnusable, match="add it again"):
         load(prepared)
+
+
+def test_a_prepared_model_of_the_llama_kind_runs_without_transformers(
+    folder: Path, tmp_path: Path
+) -> None:
+    prepared = prepare(folder, tmp_path / "prepared")
+    code = (
+        "import sys\n"
+        "from muniment_text.engine import Engine\n"
+        "from muniment_text.loading import load\n"
+        "engine = Engine(load(sys.argv[1]))\n"
+        "list(engine.decode([engine.row('a', '你好', max_tokens=4)]))\n"
+        "assert engine.model.decoder.name == 'direct', engine.model.why\n"
+        "assert 'transformers' not in sys.modules\n"
+    )
+    subprocess.run([sys.executable, "-c", code, str(prepared)], check=True)
+
+
+@pytest.mark.parametrize("family", ["llama", "gemma2", "gemma3", "mistral"])
+def test_the_description_of_a_model_survives_being_written_down(
+    family: str, tiny: Callable[[str], Path], tmp_path: Path
+) -> None:
+    about = json.loads((prepare(tiny(family), tmp_path / "x") / "muniment.json").read_text())
+    described = Architecture.from_json(about["architecture"])
+    assert described == describe(read_transformers(tiny(family)))
+    assert json.loads(json.dumps(described.to_json())) == about["architecture"]
+
+
+@pytest.mark.parametrize(
+    "change", [{"embedding_scale": 2.0}, {"norm_offset": 0.5}, {"windows": [8, 8, 8]}]
+)
+def test_a_description_that_is_wrong_is_not_believed(
+    change: dict[str, Any], tiny: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def wrong(model: Any) -> Architecture:
+        return Architecture.from_json({**describe(model).to_json(), **change})
+
+    monkeypatch.setattr(choosing, "describe", wrong)
+    assert load(tiny("llama")).decoder.name == "rows"
+
+
+def test_a_damaged_description_says_to_add_the_model_again(folder: Path, tmp_path: Path) -> None:
+    prepared = prepare(folder, tmp_path / "prepared")
+    about = json.loads((prepared / "muniment.json").read_text())
+    del about["architecture"]["windows"]
+    (prepared / "muniment.json").write_text(json.dumps(about))
+    with pytest.raises(ModelUnusable, match="add it again"):
+        load(prepared)
+
+
+def test_a_prepared_model_whose_rows_would_mix_runs_one_by_one(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepared = prepare(folder, tmp_path / "prepared")
+    real = layers.HalfLinear.forward
+
+    def mixing(self: Any, x: Any) -> Any:
+        return real(self, x) + (x.shape[0] > 4) * 1e-2
+
+    monkeypatch.setattr(layers.HalfLinear, "forward", mixing)
+    assert load(prepared).decoder.name == "row-by-row"

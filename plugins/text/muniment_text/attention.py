@@ -1,9 +1,8 @@
-"""Attention of each row over its own keys alone, and the store of those keys.
+"""A transformers model whose rows attend to their own keys alone.
 
-Padding rows to a common length changes the order of additions, and so the bits. Here every row's
-query meets exactly its own keys, in a call of its own; the rest of the layer runs for all rows at
-once. transformers is told through its `AttentionInterface`, with a mask function registered beside
-it: without one a model gets no mask at all.
+The rest of a layer runs for all rows at once. transformers is told through its
+`AttentionInterface`, with a mask function registered beside it: without one a model gets no mask at
+all.
 """
 
 from __future__ import annotations
@@ -14,50 +13,14 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.cache_utils import Cache
 from transformers.masking_utils import sdpa_mask
 
+from .errors import RowsUnsupported
+from .keys import RowKeys, attend
+
 NAME = "muniment_rows"
-_GROWTH = 128
-
-
-class RowKeys:
-    """The keys and values of one row, layer by layer, in fp32.
-
-    Shapes are [key heads, tokens, width]. fp32 because the attention kernel is about as fast in it
-    as in bf16 on processors without native bf16, and rounds less.
-    """
-
-    def __init__(self) -> None:
-        self.length = 0
-        self._layers: dict[int, tuple[Tensor, Tensor]] = {}
-
-    def append(self, layer: int, keys: Tensor, values: Tensor) -> None:
-        """Put [key heads, new tokens, width] after the tokens already there."""
-        stop = self.length + keys.shape[1]
-        stored = self._layers.get(layer)
-        if stored is None or stored[0].shape[1] < stop:
-            capacity = (stop * 5 // 4 // _GROWTH + 1) * _GROWTH
-            stored = (
-                _grown(stored and stored[0], keys, capacity, self.length),
-                _grown(stored and stored[1], values, capacity, self.length),
-            )
-            self._layers[layer] = stored
-        stored[0][:, self.length : stop] = keys
-        stored[1][:, self.length : stop] = values
-
-    def get(self, layer: int) -> tuple[Tensor, Tensor]:
-        """All keys and values stored for a layer, with room behind them: slice before use."""
-        return self._layers[layer]
-
-
-def _grown(old: Tensor | None, new: Tensor, capacity: int, length: int) -> Tensor:
-    grown = torch.empty(new.shape[0], capacity, new.shape[2])
-    if old is not None:
-        grown[:, :length] = old[:, :length]
-    return grown
 
 
 class RowsCache(Cache):
@@ -80,8 +43,9 @@ class RowsCache(Cache):
         self, key_states: Tensor, value_states: Tensor, layer_idx: int, *args: Any, **kwargs: Any
     ) -> tuple[Tensor, Tensor]:
         """Store the new tokens' keys and values; the attention reads the rest from the rows."""
-        for index, row in enumerate(self.rows):
-            row.append(layer_idx, key_states[index], value_states[index])
+        pairs = torch.stack([key_states, value_states], dim=1)
+        for row, pair in zip(self.rows, pairs.unbind(), strict=True):
+            row.append(layer_idx, pair)
         self.layer = layer_idx
         return key_states, value_states
 
@@ -135,7 +99,7 @@ def _mask(
     """The positions each new token may look at: bool [rows, 1, new tokens, longest row]."""
     cache = _active.cache
     if cache is None or kwargs.get("use_vmap"):
-        raise NotImplementedError("this model's attention mask is not by position alone")
+        raise RowsUnsupported("this model's attention mask is not by position alone")
     assert mask_function is not None
     if cache.tokens > 1:
         kwargs["allow_is_causal_skip"] = False
@@ -170,52 +134,30 @@ def _attend(
     """One layer's attention: [rows, heads, new tokens, width] to [rows, new, heads, width]."""
     cache = _active.cache
     if cache is None or attention_mask is None:
-        raise NotImplementedError("attention outside of a pass over rows")
+        raise RowsUnsupported("attention outside of a pass over rows")
     if any(kwargs.get(name) is not None for name in ("s_aux", "position_bias", "head_mask")):
-        raise NotImplementedError("this model adds something to its attention scores")
-    softcap = kwargs.get("softcap")
+        raise RowsUnsupported("this model adds something to its attention scores")
     heads, tokens = query.shape[1], query.shape[2]
     queries = query.float()
     known = cache.spans.get(id(attention_mask))
     results = []
     for index, row in enumerate(cache.rows):
-        keys, values = row.get(cache.layer)
         mask: Tensor | None = None
         if known is not None:
             start, stop = known[1][index]
         else:
             start, stop = 0, row.length + tokens
             mask = attention_mask[index, 0, :, :stop]
-        keys, values = keys[:, start:stop], values[:, start:stop]
-        groups = keys.shape[0]
-        mine = queries[index].reshape(1, groups, heads // groups * tokens, -1)
-        if mask is not None:
-            mask = mask.repeat(heads // groups, 1)
-        if softcap is None:
-            result = functional.scaled_dot_product_attention(
-                mine, keys[None], values[None], attn_mask=mask, scale=scaling
-            )
-        else:
-            result = _capped(mine, keys[None], values[None], mask, scaling, softcap)
-        results.append(result.reshape(1, heads, tokens, -1))
+        result = attend(
+            queries[index],
+            row.get(cache.layer).narrow(2, start, stop - start),
+            mask,
+            scaling,
+            kwargs.get("softcap"),
+        )
+        results.append(result.view(1, heads, tokens, -1))
     joined = results[0] if len(results) == 1 else torch.cat(results)
     return joined.transpose(1, 2).to(query.dtype).contiguous(), None
-
-
-def _capped(
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    mask: Tensor | None,
-    scaling: float | None,
-    softcap: float,
-) -> Tensor:
-    """Attention whose scores go through softcap * tanh(score / softcap), as Gemma 2 does."""
-    scale = query.shape[-1] ** -0.5 if scaling is None else scaling
-    scores = torch.tanh(query @ key.transpose(-1, -2) * (scale / softcap)) * softcap
-    if mask is not None:
-        scores = scores.masked_fill(~mask, -torch.inf)
-    return scores.softmax(dim=-1) @ value
 
 
 AttentionInterface.register(NAME, _attend)

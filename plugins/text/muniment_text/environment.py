@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,9 @@ from typing import Any
 def facts(engine: Any) -> dict[str, str | int]:
     """The facts to record with each generation of this engine, by name.
 
-    Threads are torch's; `kernel` is "rows" (all rows in one pass) or "row-by-row".
+    Threads are torch's; `kernel` is the decoder's name: "direct", "rows" or "row-by-row".
     """
     import torch
-    import transformers
 
     from .layers import has_fbgemm
 
@@ -22,12 +22,12 @@ def facts(engine: Any) -> dict[str, str | int]:
         "dtype": "float16 weights, float32 elsewhere",
         "kernel": decoder.name,
         "multiplication": "fbgemm" if has_fbgemm() else "torch",
-        "attention": str(decoder.model.config._attn_implementation),
+        "attention": decoder.attention,
         "rows": engine.max_rows,
         "padding": "none",
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
-        "transformers": transformers.__version__,
+        "transformers": version("transformers"),
         "cpu": cpu_model(),
         "cpu_capability": torch.backends.cpu.get_cpu_capability(),
         "os": platform.platform(terse=True),

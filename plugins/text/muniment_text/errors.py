@@ -15,6 +15,18 @@ class ModelUnusable(TextError):
         self.source = source
 
 
+class RowsUnsupported(TextError):
+    """A transformers model's attention does what rows of unlike lengths cannot share."""
+
+
+class RowsMixed(TextError):
+    """On this machine a row's bits depend on its neighbours; the message says how that was seen."""
+
+
+class NotOfThisKind(TextError):
+    """A model that `architecture` has no words for; the message says what is different."""
+
+
 class RowError(TextError):
     """One row cannot be decoded; its neighbours are unaffected."""
 

@@ -10,6 +10,7 @@ while reading prompts alike. A self-test at load proves it on the machine at han
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -20,8 +21,15 @@ from torch.nn import functional
 
 MAX_ROWS = 32
 SHAPES = (4, 6, 8, 12, 16, 20, 24)
+LARGEST_CALL = SHAPES[-1]
 _SLICE = 32768
 _LARGEST = 65504.0
+
+
+def filled_rows(count: int) -> int:
+    """How many rows a pass over `count` has once filled up: calls of LARGEST_CALL, then a rest."""
+    whole, rest = divmod(count, LARGEST_CALL)
+    return whole * LARGEST_CALL + (next(size for size in SHAPES if size >= rest) if rest else 0)
 
 
 def has_fbgemm() -> bool:
@@ -53,21 +61,25 @@ class HalfLinear(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Multiply; every row of the result depends on its own row of `x` alone."""
         rows = x.reshape(-1, self.in_features).float()
-        result = torch.empty(rows.shape[0], self.out_features)
-        for start in range(0, rows.shape[0], SHAPES[-1]):
-            part = rows[start : start + SHAPES[-1]]
-            count = part.shape[0]
-            shape = next(size for size in SHAPES if size >= count)
-            if shape > count:
-                part = functional.pad(part, (0, 0, 0, shape - count))
-            if not self.packed:
-                result[start : start + count] = functional.linear(part, self.weight.float())[:count]
-            for (first, last), packed in zip(self.slices(), self.packed, strict=False):
-                product = torch.ops.quantized.linear_dynamic_fp16(part, packed)
-                result[start : start + count, first:last] = product[:count]
+        count = rows.shape[0]
+        filled = filled_rows(count)
+        if filled > count:
+            rows = functional.pad(rows, (0, 0, 0, filled - count))
+        weight = None if self.packed else self.weight.float()
+        calls = [self._multiply(part, weight) for part in rows.split(LARGEST_CALL)]
+        result = calls[0] if len(calls) == 1 else torch.cat(calls)
+        if filled > count:
+            result = result[:count]
         if self.bias is not None:
-            result += self.bias
+            result = result + self.bias
         return result.view(*x.shape[:-1], self.out_features)
+
+    def _multiply(self, rows: Tensor, weight: Tensor | None) -> Tensor:
+        """One call's worth of rows, fp32 [rows, in] to [rows, out]; `weight` when not packed."""
+        if weight is not None:
+            return functional.linear(rows, weight)
+        products = [torch.ops.quantized.linear_dynamic_fp16(rows, part) for part in self.packed]
+        return products[0] if len(products) == 1 else torch.cat(products, dim=1)
 
 
 class HalfEmbedding(nn.Module):
@@ -129,24 +141,30 @@ def halve_model(model: Any) -> None:
             module.bias = module.bias.detach().float()
 
 
-def pack_model(model: Any) -> None:
-    """Pack every layer for the kernel, on as many threads as torch uses.
+def pack(layers: Iterable[HalfLinear]) -> None:
+    """Pack every layer that is not yet for the kernel, on as many threads as torch uses.
 
-    The fp16 weights of packed layers are let go; the embedding keeps its table.
+    The fp16 weights of packed layers are let go; an embedding that shares them keeps its table.
     """
-    if not has_fbgemm():
+    layers = [layer for layer in layers if not layer.packed]
+    if not layers or not has_fbgemm():
         return
-    layers = [module for module in model.modules() if isinstance(module, HalfLinear)]
     work = [(layer, part) for layer in layers for part in layer.slices()]
+    # Each thread widens weights into one array again and again: fresh pages cost more than packing.
+    largest = max((last - first) * layer.in_features for layer, (first, last) in work)
+    local = threading.local()
 
-    def pack(item: tuple[HalfLinear, tuple[int, int]]) -> Any:
+    def pack_slice(item: tuple[HalfLinear, tuple[int, int]]) -> Any:
         layer, (first, last) = item
-        return torch.ops.quantized.linear_prepack_fp16(layer.weight[first:last].float(), None)
+        if not hasattr(local, "wide"):
+            local.wide = torch.empty(largest)
+        wide = local.wide[: (last - first) * layer.in_features].view(-1, layer.in_features)
+        wide.copy_(layer.weight[first:last])
+        return torch.ops.quantized.linear_prepack_fp16(wide, None)
 
     with ThreadPoolExecutor(torch.get_num_threads()) as pool:
-        packed: Iterable[Any] = pool.map(pack, work)
-        for (layer, _), one in zip(work, packed, strict=True):
-            layer.packed.append(one)
+        for (layer, _), packed in zip(work, pool.map(pack_slice, work), strict=True):
+            layer.packed.append(packed)
     for layer in layers:
         layer.weight = layer.weight[:0]
 
@@ -156,7 +174,6 @@ def _half(weight: Tensor) -> Tensor:
     if weight.is_meta:
         return torch.empty(weight.shape, dtype=torch.float16, device="meta")
     result = torch.empty(weight.shape, dtype=torch.float16)
-    for start in range(0, weight.shape[0], _SLICE):
-        part = weight[start : start + _SLICE].detach().float()
-        result[start : start + _SLICE] = part.clamp(-_LARGEST, _LARGEST).half()
+    for part, place in zip(weight.split(_SLICE), result.split(_SLICE), strict=True):
+        place.copy_(part.detach().float().clamp(-_LARGEST, _LARGEST))
     return result

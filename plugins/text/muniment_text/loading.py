@@ -14,10 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .errors import ModelUnusable
+from .architecture import Architecture
+from .errors import ModelUnusable, RowsMixed
 from .tokens import Codec
 
-FORMAT = "muniment-fp16/1"
+FORMAT = "muniment-fp16/2"
 WEIGHTS = "model.safetensors"
 PREPARED = "muniment.json"
 HUB_PATTERNS = ["*.json", "*.safetensors", "*.jinja", "*.txt", "*.model", "LICENSE*", "NOTICE*"]
@@ -155,13 +156,8 @@ def is_prepared(folder: Path) -> bool:
     return True
 
 
-def load(
-    source: str | Path, *, decoder: str | None = None, progress: Progress = silent
-) -> TextModel:
-    """Load a prepared folder, a transformers folder or a hub id.
-
-    `decoder` forces "rows" or "row-by-row" instead of the self-test's choice. Raises ModelUnusable.
-    """
+def load(source: str | Path, *, progress: Progress = silent) -> TextModel:
+    """Load a prepared folder, a transformers folder or a hub id; raises ModelUnusable."""
     folder = resolve(source, progress)
     if folder.is_file():
         raise ModelUnusable(
@@ -169,38 +165,40 @@ def load(
             f"{source} is a file; add it as a model first, which converts it to a folder",
         )
     check_folder(folder)
-    prepared = is_prepared(folder)
+    prepared = read_json(folder / PREPARED) if is_prepared(folder) else None
     # The tokenizer is Rust and takes as long as all the rest, torch's import included.
     with ThreadPoolExecutor(1) as pool:
-        codec = pool.submit(Codec.load, folder)
-        from .layers import pack_model
+        codec_coming = pool.submit(Codec.load, folder)
+        if prepared is None:
+            model = read_transformers(folder, progress)
+            from .choosing import decide
 
-        model = read_prepared(folder) if prepared else read_transformers(folder, progress)
-        pack_model(model)
-        return assemble(str(source), folder, model, codec.result(), decoder)
-
-
-def assemble(source: str, folder: Path, model: Any, codec: Codec, force: str | None) -> TextModel:
-    """Put a converted model and a tokenizer together, choosing the decoder by self-test."""
-    from .model import make_decoder
-
-    decoder, why = make_decoder(model, force)
-    config = model.config.get_text_config()
-    generation = folder / "generation_config.json"
-    defaults = read_json(generation) if generation.is_file() else {}
-    ends: set[int] = set()
-    for value in (config.eos_token_id, defaults.get("eos_token_id"), codec.eos):
-        ends.update(value if isinstance(value, list) else [value] if value is not None else [])
-    context = getattr(config, "max_position_embeddings", None) or 1 << 20
+            about, (decoder, why) = limits(model.config, folder), decide(model)
+        else:
+            about, (decoder, why) = prepared, read_prepared(folder, prepared)
+        codec = codec_coming.result()
+    ends = {*about["ends"], *([] if codec.eos is None else [codec.eos])}
     return TextModel(
-        source=source,
+        source=str(source),
         name=folder.name,
         codec=codec,
         decoder=decoder,
         why=why,
-        context=int(context),
+        context=int(about["context"]),
         ends=frozenset(ends),
     )
+
+
+def limits(config: Any, folder: Path) -> dict[str, Any]:
+    """How long a text may be and which ids end one, from a transformers configuration."""
+    config = config.get_text_config()
+    generation = folder / "generation_config.json"
+    defaults = read_json(generation) if generation.is_file() else {}
+    ends: set[int] = set()
+    for value in (config.eos_token_id, defaults.get("eos_token_id")):
+        ends.update(value if isinstance(value, list) else [value] if value is not None else [])
+    context = getattr(config, "max_position_embeddings", None) or 1 << 20
+    return {"context": int(context), "ends": sorted(ends)}
 
 
 def read_transformers(folder: Path, progress: Progress = silent) -> Any:
@@ -265,10 +263,33 @@ def _owners(model: Any, module: Any) -> Any:
     return reversed(inner)
 
 
-def read_prepared(folder: Path) -> Any:
-    """A prepared folder's model, its weights mapped from the file; raises ModelUnusable."""
-    import torch
+def read_prepared(folder: Path, about: dict[str, Any]) -> tuple[Any, str]:
+    """A prepared folder's decoder and why that one, its weights mapped from the file.
+
+    Raises ModelUnusable.
+    """
     from safetensors import safe_open
+
+    from .choosing import decide_modules, pack_direct
+
+    with safe_open(folder / WEIGHTS, framework="pt") as file:
+        state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    if about["architecture"] is not None:
+        try:
+            return pack_direct(Architecture.from_json(about["architecture"]), state)
+        except (KeyError, TypeError) as error:
+            raise ModelUnusable(
+                str(folder),
+                f"{folder}/{WEIGHTS} does not fit its {PREPARED} ({error}); add it again",
+            ) from error
+        except RowsMixed:
+            pass
+    return decide_modules(read_modules(folder, state))
+
+
+def read_modules(folder: Path, state: dict[str, Any]) -> Any:
+    """A prepared folder as transformers' own modules; raises ModelUnusable."""
+    import torch
     from transformers import AutoConfig, AutoModelForCausalLM
 
     from .layers import halve_model
@@ -276,8 +297,6 @@ def read_prepared(folder: Path) -> Any:
     config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     model = build_empty(AutoModelForCausalLM, config, dtype=torch.float32)
     halve_model(model)
-    with safe_open(folder / WEIGHTS, framework="pt") as file:
-        state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     _, unexpected = model.load_state_dict(state, strict=False, assign=True)
     head, embedding = model.get_output_embeddings(), model.get_input_embeddings()
     if head is not None and head.weight.is_meta:

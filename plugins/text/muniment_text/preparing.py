@@ -25,6 +25,7 @@ from .loading import (
     Progress,
     check_folder,
     is_prepared,
+    limits,
     read_transformers,
     resolve,
     silent,
@@ -149,6 +150,8 @@ def _check_tokenizer(building: Path) -> None:
 def _write_model(model: Any, origin: str, building: Path, progress: Progress) -> None:
     from safetensors.torch import save_file
 
+    from .choosing import described
+
     progress("writing weights", 0.0)
     head, embedding = model.get_output_embeddings(), model.get_input_embeddings()
     tied = head is not None and head.weight is embedding.weight
@@ -161,7 +164,15 @@ def _write_model(model: Any, origin: str, building: Path, progress: Progress) ->
     save_file(state, building / WEIGHTS, metadata={"format": "pt"})
     (building / WEIGHTS).chmod(0o644)
     model.config.save_pretrained(building)
-    about = {"format": FORMAT, "origin": origin, "tied": tied}
+    progress("checking", 0.0)
+    direct = described(model)
+    about = {
+        "format": FORMAT,
+        "origin": origin,
+        "tied": tied,
+        "architecture": None if direct is None else direct.of.to_json(),
+        **limits(model.config, building),
+    }
     (building / PREPARED).write_text(json.dumps(about, indent=1, sort_keys=True), encoding="utf-8")
 
 

@@ -12,6 +12,7 @@ Everything is computed for one row alone, in numpy on one thread, so neighbours 
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -104,13 +105,29 @@ class Ranking:
         return np.flatnonzero(self.values >= threshold)
 
 
+class _Scratch(threading.local):
+    """An array a thread, used again: the pages of a new one cost more than the sum itself."""
+
+    def __init__(self) -> None:
+        self._array = np.empty(0, dtype=np.float32)
+
+    def of(self, size: int) -> NDArray[np.float32]:
+        if self._array.size != size:
+            self._array = np.empty(size, dtype=np.float32)
+        return self._array
+
+
+_scratch = _Scratch()
+
+
 def log_normaliser(values: NDArray[np.float32], temperature: float = 1.0) -> float:
     """ln of the sum of exp(values / temperature), accumulated in double precision."""
-    shifted = values - values.max()
+    largest = values.max()
+    shifted = np.subtract(values, largest, out=_scratch.of(values.size))
     if temperature != 1.0:
         shifted /= np.float32(temperature)
     total = float(np.exp(shifted, out=shifted).sum(dtype=np.float64))
-    return float(values.max()) / temperature + math.log(total)
+    return float(largest) / temperature + math.log(total)
 
 
 def penalised(
