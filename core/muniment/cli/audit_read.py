@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Any
 
 import click
 
 from muniment.cli.files import Destination, to_stdout
+from muniment.cli.filters import filter_options, query_of
 from muniment.cli.options import (
-    Moment,
     json_option,
     limit_option,
     output_option,
@@ -29,63 +28,24 @@ from muniment.cli.output import (
 )
 from muniment.cli.settings import Settings
 from muniment.errors import MunimentError
-from muniment.types import DECISIONS, Generation, Verdict
+from muniment.types import Generation, Verdict
 
 # What an output is called that was never returned whole.
 _HELD = {"blocked": ", blocked", "interrupted": ", cut short", "failed": ", cut short"}
-STATUSES = ("started", "completed", "blocked", "failed", "interrupted")
 
 
 @click.command("list")
-@click.option("--since", type=Moment(), help="From then on: a date, a time, or 7d, 2h, 30m ago.")
-@click.option("--until", type=Moment(end=True), help="Before then; a date counts as a whole day.")
-@click.option("--status", type=click.Choice(STATUSES), help="What became of it.")
-@click.option("--generator", metavar="NAME", help="Made by this generator.")
-@click.option("--model", metavar="MODEL", help="The model's name, or its digest's beginning.")
-@click.option(
-    "--decision",
-    type=click.Choice(DECISIONS),
-    help="The most severe action taken; with --filter, what that filter decided.",
-)
-@click.option("--filter", "filter_", metavar="NAME", help="Judged by this filter.")
-@click.option("--actor", "by", metavar="NAME", help="Asked for by this actor.")
-@click.option("--tag", metavar="TAG", help="Marked with this tag.")
-@click.option("--run", metavar="RUN", help="Part of this run.")
-@click.option("--seed", metavar="N", help="Generated with this seed.")
+@filter_options
 @limit_option(20)
 @json_option
 @click.pass_obj
-def list_(
-    settings: Settings,
-    /,
-    since: datetime | None,
-    until: datetime | None,
-    seed: str | None,
-    run: str | None,
-    filter_: str | None,
-    by: str | None,
-    limit: int,
-    as_json: bool,
-    **filters: Any,
-) -> None:
+def list_(settings: Settings, /, limit: int, as_json: bool, **filters: Any) -> None:
     """List generations, the newest first.
 
     All filters given must hold. Off a terminal the columns are, separated by tabs: id, start,
     status, decision, generator, model, seed, actor, tags, prompt.
     """
-    from muniment import seeds
-    from muniment.store import Query
-
-    query = Query(
-        since=since,
-        until=until,
-        filter=filter_,
-        actor=by,
-        seed=None if seed is None else seeds.parse(seed),
-        run=None if run is None else settings.store.find_run(run),
-        limit=limit or None,
-        **filters,
-    )
+    query = query_of(settings, filters, limit=limit)
     found = settings.store.generations(query)
     if as_json:
         for generation in found:
