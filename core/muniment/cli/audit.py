@@ -13,6 +13,7 @@ COMMANDS = {
     "runs": ("muniment.cli.audit_read:runs", "List runs, the newest first."),
     "replay": ("muniment.cli.audit_check:replay", "Generate again and compare with the record."),
     "verify": ("muniment.cli.audit_check:verify", "Check that the record was not altered."),
+    "export": ("muniment.cli.audit_export:export", "Write generations to a file, newest first."),
 }
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, BinaryIO, Self
 
 from sqlalchemy import select
 
@@ -24,6 +24,7 @@ from muniment.store.tables import ledger_head
 from muniment.types import Generation
 
 if TYPE_CHECKING:
+    from muniment.store.export import Export
     from muniment.store.verifying import Verification
 
 Progress = Callable[[str, int, int], None]
@@ -172,6 +173,30 @@ class Store:
     def lines(self, run_id: str) -> Iterator[Line]:
         """Yield each line of a batch in order, with its completed attempt or else the latest."""
         return runs.lines(self._database, run_id)
+
+    # ---- taking out --------------------------------------------------------------------------
+
+    def export(self, target: Path, format: str, query: Query | None = None) -> Export:
+        """Return an export of the wanted generations to a file; its `run` writes it.
+
+        `format` is `jsonl`, `csv` or `parquet`. What is recorded after this is not in it. Raises
+        MunimentError where what the format needs is not installed.
+        """
+        from muniment.store.export import Export
+
+        return Export.begin(self._database, target, format, query or Query())
+
+    def resume_export(self, target: Path) -> Export:
+        """Return the export to that file which was stopped; ExportError where there is none."""
+        from muniment.store.export import Export
+
+        return Export.resume(self._database, target)
+
+    def export_to(self, output: BinaryIO, format: str, query: Query | None = None) -> int:
+        """Write the wanted generations to a stream; return how many there are."""
+        from muniment.store.export import stream
+
+        return stream(self._database, output, format, query or Query())
 
     # ---- the store itself --------------------------------------------------------------------
 
