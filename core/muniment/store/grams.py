@@ -23,10 +23,10 @@ _UNSPACED = (
     "\U00020000-\U0003ffff"
 )
 # Marks that belong to the letter before them; `\w` leaves them out.
-_MARKS = "\u0300-\u036f\u0591-\u05c7\u064b-\u0670\u0900-\u0dff\u3099\u309a"
-_LETTER = rf"(?:(?![{_UNSPACED}])[^\W_])"
-_TEXT = re.compile(rf"(?:[^\W_]|[{_UNSPACED}])(?:[^\W_]|[{_UNSPACED}{_MARKS}])*")
-_PARTS = re.compile(rf"({_LETTER}(?:{_LETTER}|[{_MARKS}])*)|([{_UNSPACED}]+)")
+MARKS = "\u0300-\u036f\u0591-\u05c7\u064b-\u0670\u0900-\u0dff\u3099\u309a"
+LETTER = rf"[^\W_{_UNSPACED}]"
+_TEXT = re.compile(rf"(?:[^\W_]|[{_UNSPACED}])(?:[^\W_]|[{_UNSPACED}{MARKS}])*")
+_PARTS = re.compile(rf"({LETTER}(?:{LETTER}|[{MARKS}])*)|([{_UNSPACED}]+)")
 _ASCII = bytes(
     ord(chr(code).lower()) if code < 128 and chr(code).isalnum() else ord(" ")
     for code in range(256)

@@ -1,0 +1,136 @@
+"""Searching prompts, outputs and reasons, the newest first, or the best among the newest.
+
+The index yields those that hold all terms, as a picker's way in beside the filters. Where terms are
+not yet the phrase that was asked for, the texts decide; from them the snippets are made, too.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import Connection
+
+from muniment.store.database import Database
+from muniment.store.indexing import texts_of
+from muniment.store.grams import folded
+from muniment.store.matching import Phrase, Snippet, holds, phrases, snippets
+from muniment.store.picking import Match, Picker, Way, rows
+from muniment.store.queries import Found, Query
+from muniment.store.reading import PAGE, load
+from muniment.types import Generation
+
+RANKED = 10_000  # newest generations with all terms, among which the best are found
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A generation that was searched for, and the places where it was found."""
+
+    generation: Generation
+    snippets: tuple[Snippet, ...]
+
+
+def search(database: Database, wanted: str, query: Query, *, ranked: bool = False) -> Iterator[Hit]:
+    """Yield the generations that hold what is wanted and fit the query, the newest first.
+
+    `ranked` yields the best first instead, among the newest `RANKED` that hold all terms. Nothing
+    is found where there is no letter and no digit in what is wanted.
+    """
+    asked = phrases(wanted)
+    if not asked:
+        return
+    found = _best(database, asked, query) if ranked else _newest(database, asked, query)
+    for number, generation in enumerate(found):
+        if number == query.limit:
+            return
+        yield Hit(generation, snippets(texts_of(generation), asked))
+
+
+def searchable(wanted: str) -> bool:
+    """Whether there is anything in a text that can be searched for."""
+    return bool(phrases(wanted))
+
+
+def _newest(database: Database, asked: Sequence[Phrase], query: Query) -> Iterator[Generation]:
+    exact = all(phrase.exact for phrase in asked)
+    before: int | None = None
+    size = min(PAGE, query.limit or PAGE)
+    while True:
+        with database.reading() as connection:
+            picker = Picker(connection, query, _match(connection, asked))
+            numbers = picker.page(before, size)
+            loaded = _loaded(connection, numbers)
+        for _, generation in loaded:
+            if exact or _holds(generation, asked):
+                yield generation
+        if len(numbers) < size:
+            return
+        before, size = numbers[-1], PAGE
+
+
+def _best(database: Database, asked: Sequence[Phrase], query: Query) -> Iterator[Generation]:
+    """Yield the newest generations by how much of what was asked for is in them (BM25)."""
+    with database.reading() as connection:
+        numbers = Picker(connection, query, _match(connection, asked)).page(None, RANKED)
+        counted: list[tuple[int, int, list[int]]] = []
+        for start in range(0, len(numbers), PAGE):
+            for number, generation in _loaded(connection, numbers[start : start + PAGE]):
+                there = [folded(text) for _, text in texts_of(generation)]
+                counts = [
+                    sum(len(phrase.pattern.findall(text)) for text in there) for phrase in asked
+                ]
+                if all(counts):
+                    counted.append((number, sum(map(len, there)), counts))
+        for number in _ranked(counted):
+            yield from (generation for _, generation in _loaded(connection, [number]))
+
+
+def _ranked(counted: Sequence[tuple[int, int, list[int]]]) -> list[int]:
+    """Return numbers, the best first, of (number, length, how often each phrase occurs).
+
+    Every one holds every phrase, so that how rare a phrase is makes no difference.
+    """
+    average = sum(length for _, length, _ in counted) / max(1, len(counted)) or 1.0
+
+    def score(length: int, counts: Sequence[int]) -> float:
+        weight = 1.2 * (0.25 + 0.75 * length / average)
+        return math.fsum(count * 2.2 / (count + weight) for count in counts)
+
+    return [
+        number
+        for _, number in sorted(
+            ((score(length, counts), number) for number, length, counts in counted), reverse=True
+        )
+    ]
+
+
+def _holds(generation: Generation, asked: Sequence[Phrase]) -> bool:
+    return holds((text for _, text in texts_of(generation)), asked)
+
+
+def _loaded(connection: Connection, numbers: Sequence[int]) -> list[tuple[int, Generation]]:
+    found: Sequence[Found] = rows(connection, numbers)
+    loaded = load(connection, found, trace=False)
+    return [(row.seq, generation) for row, generation in zip(found, loaded, strict=True)]
+
+
+def _match(connection: Connection, asked: Sequence[Phrase]) -> Match:
+    terms = sorted(frozenset().union(*(phrase.terms for phrase in asked)))
+    covers = frozenset({"match"})
+    if connection.dialect.name == "sqlite":
+        # Terms are letters, digits and marks: between quotes nothing in them is an operator.
+        return Match(
+            Way(covers, [("search s", "s.search MATCH :match")], "s.rowid"),
+            "EXISTS (SELECT 1 FROM search s WHERE s.search MATCH :match AND s.rowid = g.seq)",
+            {"match": " AND ".join(f'"{term}"' for term in terms)},
+        )
+    names = {f"term{number}": term for number, term in enumerate(terms)}
+    listed = ", ".join(f":{name}" for name in names)
+    condition = f"s.terms @> ARRAY[{listed}]::text[]"
+    return Match(
+        Way(covers, [("search s", condition)], "s.generation"),
+        f"EXISTS (SELECT 1 FROM search s WHERE {condition} AND s.generation = g.seq)",
+        names,
+    )
