@@ -38,6 +38,7 @@ from muniment.resolving import (
     samples,
     unresolved,
 )
+from muniment.signing import after_writing
 from muniment.store import Query, Store
 from muniment.types import Generation, Piece
 
@@ -185,12 +186,19 @@ class Session:
         return Store.open(self.store_url, create=False)
 
     def close(self) -> None:
-        """Let go of generators and the store."""
-        for name in ("_written", "store"):
-            if name in self.__dict__:
-                self.__dict__.pop(name).close()
-        if "_resolver" in self.__dict__:
-            self._resolver.close()
+        """Sign what was recorded, if there is a key, and let go of generators and the store.
+
+        Raises UnsignableHeadError when the record does not continue what was signed before.
+        """
+        try:
+            if "_written" in self.__dict__:
+                after_writing(self.home, self._written)
+        finally:
+            for name in ("_written", "store"):
+                if name in self.__dict__:
+                    self.__dict__.pop(name).close()
+            if "_resolver" in self.__dict__:
+                self._resolver.close()
 
     def __enter__(self) -> Self:
         return self

@@ -8,11 +8,14 @@ from muniment.cli.lazy import LazyGroup
 
 COMMANDS = {
     "list": ("muniment.cli.audit_read:list_", "List generations, the newest first."),
+    "search": ("muniment.cli.audit_search:search", "Search prompts, outputs and reasons."),
     "show": ("muniment.cli.audit_read:show", "Show everything recorded of a generation."),
     "get": ("muniment.cli.audit_read:get", "Get the output of a generation as it was."),
     "runs": ("muniment.cli.audit_read:runs", "List runs, the newest first."),
     "replay": ("muniment.cli.audit_check:replay", "Generate again and compare with the record."),
     "verify": ("muniment.cli.audit_check:verify", "Check that the record was not altered."),
+    "checkpoint": ("muniment.cli.audit_prove:checkpoint", "Print the signed head of the record."),
+    "prove": ("muniment.cli.audit_prove:prove", "Write a proof for someone who has no store."),
     "export": ("muniment.cli.audit_export:export", "Write generations to a file, newest first."),
 }
 

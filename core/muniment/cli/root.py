@@ -19,6 +19,7 @@ COMMANDS = {
     "plugins": ("muniment.cli.plugins:plugins", "List the installed plugins."),
     "policy": ("muniment.cli.policy:policy", "Show which filters run, and what follows."),
     "config": ("muniment.cli.config:config", "Read and change settings."),
+    "keys": ("muniment.cli.keys:keys", "Make and show the key that signs the record."),
     "db": ("muniment.cli.db:db", "Look after the store."),
 }
 

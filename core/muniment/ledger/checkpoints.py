@@ -58,6 +58,9 @@ class Signature:
     key_id: bytes
     signature: bytes
 
+    def __str__(self) -> str:
+        return f"{_DASH}{self.name} {base64.b64encode(self.key_id + self.signature).decode()}\n"
+
 
 @dataclass(frozen=True, slots=True)
 class Note:
@@ -67,17 +70,24 @@ class Note:
     text: str
     signatures: tuple[Signature, ...]
 
+    def __str__(self) -> str:
+        return f"{self.text}\n{''.join(map(str, self.signatures))}"
+
+    def names(self, key: PublicKey) -> bool:
+        """Whether one of the signatures is said to be that key's."""
+        return any((s.name, s.key_id) == (key.name, key.id) for s in self.signatures)
+
     def verify(self, key: PublicKey) -> Checkpoint:
         """Return the checkpoint if that key signed it for the log of its own name.
 
         Signatures of other keys are passed over, as signed-note wants it. Raises SignatureError.
         """
-        own = [s for s in self.signatures if (s.name, s.key_id) == (key.name, key.id)]
-        if not own:
+        if not self.names(key):
             signers = ", ".join(f"{s.name}+{s.key_id.hex()}" for s in self.signatures)
             raise SignatureError(
                 key, f"is not signed by the key {key.name}+{key.id.hex()}, but by {signers}"
             )
+        own = [s for s in self.signatures if (s.name, s.key_id) == (key.name, key.id)]
         if not all(key.verify(s.signature, self.text.encode()) for s in own):
             raise SignatureError(key, f"bears a wrong signature of {key.name}")
         if self.checkpoint.origin != key.name:
@@ -92,10 +102,10 @@ def origin(log: str) -> str:
     return f"muniment/{log}"
 
 
-def signed(checkpoint: Checkpoint, key: PrivateKey) -> str:
+def signed(checkpoint: Checkpoint, key: PrivateKey) -> Note:
     """Return the checkpoint as a note signed by that key."""
-    signature = base64.b64encode(key.public.id + key.sign(checkpoint.text.encode())).decode()
-    return f"{checkpoint.text}\n{_DASH}{key.name} {signature}\n"
+    signature = Signature(key.name, key.public.id, key.sign(checkpoint.text.encode()))
+    return Note(checkpoint, checkpoint.text, (signature,))
 
 
 def parse(note: str) -> Note:
