@@ -25,31 +25,55 @@ from muniment.types import (
     Usage,
     Verdict,
 )
+from support.databases import Server
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 PLUGINS = (PluginRef("muniment-words", "0.1", "tree1-sha256:" + "1" * 64),)
 Make = Callable[..., Generation]
 
 
-@pytest.fixture
-def url(tmp_path: Path) -> str:
-    return f"sqlite:///{tmp_path}/store/muniment.db"
+@pytest.fixture(params=["sqlite", "postgresql"])
+def kind(request: pytest.FixtureRequest) -> str:
+    """The kind of database: every test of the store runs on each, unless it is marked."""
+    return str(request.param)
 
 
 @pytest.fixture(scope="session")
 def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An empty store; copying it is faster than making another."""
+    """An empty store in a file; copying it is faster than making another."""
     path = tmp_path_factory.mktemp("template") / "muniment.db"
     Store.open(f"sqlite:///{path}", create=True).close()
     return path
 
 
+@pytest.fixture(scope="session")
+def postgresql_template(postgresql: Server) -> str:
+    """An empty store on the server, to be copied too."""
+    url = postgresql.create()
+    Store.open(url, create=True).close()
+    return url
+
+
 @pytest.fixture
-def store(url: str, template: Path) -> Iterator[Store]:
+def url(kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[str]:
+    """Where the test's store is, or can be made when the test does not take `store` too."""
+    there = "store" in request.fixturenames
+    if kind == "sqlite":
+        if there:
+            (tmp_path / "store").mkdir()
+            shutil.copy(request.getfixturevalue("template"), tmp_path / "store" / "muniment.db")
+        yield f"sqlite:///{tmp_path}/store/muniment.db"
+    else:
+        server: Server = request.getfixturevalue("postgresql")
+        template = request.getfixturevalue("postgresql_template") if there else None
+        made = server.create(template)
+        yield made
+        server.drop(made)
+
+
+@pytest.fixture
+def store(url: str) -> Iterator[Store]:
     """An empty store of the test's own."""
-    path = Path(url.removeprefix("sqlite:///"))
-    path.parent.mkdir()
-    shutil.copy(template, path)
     with Store.open(url, create=False) as opened:
         yield opened
 

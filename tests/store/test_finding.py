@@ -14,6 +14,7 @@ from muniment.ids import new_id
 from muniment.store import Query, Store
 from muniment.store.reading import PAGE
 from muniment.types import Model, Verdict
+from support.databases import only_sqlite
 
 NEWS, TALES = new_id(), new_id()
 MODEL = Model("tiny", "tree1-sha256:" + "ab12" * 16, "/models/tiny")
@@ -146,6 +147,7 @@ def test_a_list_can_be_left_and_the_store_written_in_the_meantime(store: Store, 
     ],
     ids=str,
 )
+@only_sqlite
 def test_every_filter_has_an_index(
     store: Store, filled: dict[str, str], wanted: dict[str, Any]
 ) -> None:
@@ -160,6 +162,7 @@ def test_every_filter_has_an_index(
     list(store.generations(Query(**wanted, limit=20)))
     event.remove(engine, "before_cursor_execute", _note)
     statement, parameters = statements[-1]
+    assert store.path is not None
     database = sqlite3.connect(store.path)
     plan = [row[3] for row in database.execute("EXPLAIN QUERY PLAN " + statement, parameters)]
     database.close()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import sqlite3
 import subprocess
 import sys
 import textwrap
@@ -18,6 +17,7 @@ import pytest
 
 from muniment.ids import new_id
 from muniment.store import AlreadyRecordedError, Query, Store, leases
+from support.databases import ask, change
 
 Run = Callable[..., "subprocess.Popen[str]"]
 
@@ -297,16 +297,13 @@ def test_two_that_resume_one_batch_at_once_complete_each_line_once(store: Store,
 
 
 @pytest.fixture
-def lease(store: Store, start: Any) -> Callable[..., str]:
+def lease(url: str, store: Store, start: Any) -> Callable[..., str]:
     """Alter this process's lease, and say what a reader then makes of its generation."""
     store.record_started([start()], policy_document="")
 
     def alter(**columns: Any) -> str:
-        database = sqlite3.connect(store.path)
         for name, value in columns.items():
-            database.execute(f"UPDATE lease SET {name} = ?", (value,))
-        database.commit()
-        database.close()
+            change(url, f"UPDATE lease SET {name} = :value", {"value": value})
         return statuses(store)[0]
 
     return alter
@@ -346,24 +343,24 @@ def test_in_another_container_of_the_machine_the_heartbeat_counts(
 
 
 def test_without_proc_the_heartbeat_counts(
-    store: Store, start: Any, monkeypatch: pytest.MonkeyPatch
+    url: str, store: Store, start: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(leases, "_boot_id", lambda: "")
     monkeypatch.setattr(leases, "_process_start", lambda pid: None)
     store.record_started([start()], policy_document="")
     assert statuses(store) == ["started"]
-    monkeypatch.setattr(leases, "_now", lambda: now() + 61_000)
+    change(url, "UPDATE lease SET heartbeat_at = heartbeat_at - 61000")
     assert statuses(store) == ["interrupted"]
 
 
-def test_a_lease_is_renewed(store: Store, start: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_lease_is_renewed(
+    url: str, store: Store, start: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(leases, "HEARTBEAT_SECONDS", 0.02)
     store.record_started([start()], policy_document="")
 
     def beat() -> int:
-        database = sqlite3.connect(store.path)
-        [(at,)] = database.execute("SELECT heartbeat_at FROM lease").fetchall()
-        database.close()
+        [(at,)] = ask(url, "SELECT heartbeat_at FROM lease")
         return int(at)
 
     first, deadline = beat(), time.monotonic() + 20
@@ -376,24 +373,19 @@ def test_closing_gives_the_lease_back(url: str, store: Store, start: Any) -> Non
     store.record_started([start()], policy_document="")
     store.close()
     store.close()
-    database = sqlite3.connect(store.path)
-    assert database.execute("SELECT count(*) FROM lease").fetchone() == (0,)
-    database.close()
+    assert ask(url, "SELECT * FROM lease") == []
 
 
-def removed(store: Store) -> None:
+def remove_lease(url: str) -> None:
     """Do to the lease what another writer does that takes this process for dead."""
-    database = sqlite3.connect(store.path)
-    assert database.execute("DELETE FROM lease").rowcount == 1
-    database.commit()
-    database.close()
+    assert change(url, "DELETE FROM lease") == 1
 
 
 def test_a_lease_that_another_writer_removed_is_taken_again_with_the_next_work(
-    store: Store, start: Any, finish: Any
+    url: str, store: Store, start: Any, finish: Any
 ) -> None:
     store.record_started([first := start()], policy_document="")
-    removed(store)
+    remove_lease(url)
     assert statuses(store) == ["interrupted"]
     store.record_started([second := start()], policy_document="")
     assert statuses(store) == ["started", "started"]
@@ -403,11 +395,11 @@ def test_a_lease_that_another_writer_removed_is_taken_again_with_the_next_work(
 
 
 def test_a_lease_that_another_writer_removed_is_taken_again_by_the_next_heartbeat(
-    store: Store, start: Any, monkeypatch: pytest.MonkeyPatch
+    url: str, store: Store, start: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(leases, "HEARTBEAT_SECONDS", 0.02)
     store.record_started([start()], policy_document="")
-    removed(store)
+    remove_lease(url)
     deadline = time.monotonic() + 20
     while statuses(store) != ["started"] and time.monotonic() < deadline:
         time.sleep(0.02)

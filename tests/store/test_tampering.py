@@ -14,6 +14,9 @@ from muniment.ledger.tree import Frontier, leaf_hash
 from muniment.store import Problem, Store
 from muniment.store.tables import metadata
 from muniment.types import Failure, Generation
+from support.databases import only_sqlite
+
+pytestmark = only_sqlite
 
 NO_EVIDENCE = {"lease", "pending"}  # who is at work now; not evidence
 COLUMNS = [

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from muniment.cli.options import json_option
-from muniment.cli.output import card, data, data_json
+from muniment.cli.output import card, data, data_json, message
 from muniment.cli.settings import Settings
 
 
@@ -19,7 +19,7 @@ def db() -> None:
 @click.pass_obj
 def path(settings: Settings, as_json: bool) -> None:
     """Print where the store is, or would be: the file of an SQLite store, else the URL."""
-    url = settings.store_url
+    url = _shown(settings.store_url)
     if as_json:
         data_json({"url": url, "path": _file(url)})
     else:
@@ -39,7 +39,7 @@ def status(settings: Settings, as_json: bool) -> None:
         data_json(
             {
                 "url": found.url,
-                "path": str(found.path),
+                "path": str(found.path) if found.path else None,
                 "revision": found.revision,
                 "head": found.head,
                 "current": found.current,
@@ -51,7 +51,7 @@ def status(settings: Settings, as_json: bool) -> None:
     schema = "current" if found.current else "older; `muniment db upgrade` brings it up to date"
     card(
         [
-            ("store", str(found.path)),
+            ("store", str(found.path or found.url)),
             ("schema", f"{found.revision} ({schema})"),
             ("entries", f"{found.entries:,}"),
             ("size", f"{found.size:,} bytes"),
@@ -66,9 +66,24 @@ def upgrade(settings: Settings) -> None:
     from muniment.store import Store
 
     with Store.open(settings.store_url, create=True, outdated=True) as store:
-        store.upgrade()
+        copy = store.upgrade()
         found = store.status()
-    data(f"{found.path}  schema {found.revision}")
+    if copy:
+        message(f"the store as it was is kept in {copy}; delete it when all is well")
+    data(f"{found.path or found.url}  schema {found.revision}")
+
+
+def _shown(url: str) -> str:
+    """Return a URL without its password; that of a file has none."""
+    if url.startswith("sqlite:"):
+        return url
+    from sqlalchemy import make_url
+    from sqlalchemy.exc import ArgumentError
+
+    try:
+        return make_url(url).render_as_string(hide_password=True)
+    except ArgumentError:
+        return url
 
 
 def _file(url: str) -> str | None:

@@ -15,6 +15,7 @@ from sqlalchemy.types import NullType
 
 from muniment.ledger.entries import Body
 from muniment.ledger.payloads import SALT_BYTES, commitment
+from muniment.store.columns import Words
 from muniment.store.problems import Report
 from muniment.store.projections import (
     OUTCOME_CHILDREN,
@@ -313,7 +314,12 @@ _UNREADABLE = (ValueError, TypeError, AttributeError, RecursionError)
 
 def raw(table: Table) -> list[ColumnElement[Any]]:
     """Return a table's columns as the database holds them, whatever type they should have."""
-    return [type_coerce(column, NullType()).label(column.name) for column in table.c]
+    return [
+        column
+        if isinstance(column.type, Words)
+        else type_coerce(column, NullType()).label(column.name)
+        for column in table.c
+    ]
 
 
 def _references(body: Body) -> dict[tuple[str, str, int], tuple[Held, int | None]]:

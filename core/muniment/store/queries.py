@@ -96,6 +96,8 @@ def page(connection: Connection, query: Query, before: int | None, size: int) ->
         conditions.append(g.id.in_(query.ids))
     if query.status is not None:
         conditions.append(_status(connection, query.status))
+    if number is not g.seq:  # PostgreSQL wants what it orders by among the columns
+        statement = statement.add_columns(number.label("number"))
     return connection.execute(
         statement.where(*conditions).order_by(number.desc()).limit(size)
     ).all()

@@ -33,10 +33,10 @@ Progress = Callable[[str, int, int], None]
 
 @dataclass(frozen=True, slots=True)
 class StoreStatus:
-    """Where a store stands: `size` is that of its files in bytes."""
+    """Where a store stands: `path` is its file, None on a server; `size` is in bytes."""
 
     url: str
-    path: Path
+    path: Path | None
     revision: str
     head: str
     entries: int
@@ -216,13 +216,16 @@ class Store:
         """Return where the store stands."""
         revision = schema.revision(self._database)
         if revision is None:
-            raise StoreVersionError(self.url, f"{self.path} is no store any more")
+            raise StoreVersionError(self.url, f"{self._database.name} is no store any more")
         with self._database.reading() as connection:
             entries = connection.scalar(select(ledger_head.c.size)) or 0
         return StoreStatus(
             self.url, self.path, revision, schema.HEAD, entries, self._database.size()
         )
 
-    def upgrade(self) -> None:
-        """Bring the schema to this version, whole or not at all."""
-        schema.upgrade(self._database)
+    def upgrade(self) -> Path | None:
+        """Bring the schema to this version, whole or not at all.
+
+        Return the file that an SQLite store was copied to before; None where nothing was copied.
+        """
+        return schema.upgrade(self._database)

@@ -20,10 +20,10 @@ from sqlalchemy import (
     Integer,
     LargeBinary,
     MetaData,
-    String,
     Table,
-    Text,
 )
+
+from muniment.store.columns import Words
 
 metadata = MetaData(
     naming_convention={
@@ -44,7 +44,7 @@ entry = Table(
     "entry",
     metadata,
     Column("seq", Sequence, primary_key=True, autoincrement=False),
-    Column("kind", String(16), nullable=False),
+    Column("kind", Words(16), nullable=False),
     Column("version", Integer, nullable=False),
     Column("canonical_bytes", LargeBinary, nullable=False),
     Column("leaf_hash", LargeBinary(32), nullable=False),
@@ -54,7 +54,7 @@ ledger_head = Table(
     "ledger_head",
     metadata,
     Column("id", Integer, primary_key=True, autoincrement=False),  # one row, 1
-    Column("log_id", String(32), nullable=False),
+    Column("log_id", Words(32), nullable=False),
     Column("size", BigInteger, nullable=False),
     Column("frontier", LargeBinary, nullable=False),
 )
@@ -62,8 +62,8 @@ ledger_head = Table(
 payload = Table(
     "payload",
     metadata,
-    Column("owner", String(ID), primary_key=True),
-    Column("kind", String(16), primary_key=True),
+    Column("owner", Words(ID), primary_key=True),
+    Column("kind", Words(16), primary_key=True),
     Column("position", Integer, primary_key=True, autoincrement=False),
     Column("id", LargeBinary(16), nullable=False),
     Column("salt", LargeBinary(32), nullable=False),
@@ -73,11 +73,11 @@ payload = Table(
 lease = Table(
     "lease",
     metadata,
-    Column("id", String(ID), primary_key=True),
-    Column("host", Text, nullable=False),
-    Column("boot_id", Text, nullable=False),
+    Column("id", Words(ID), primary_key=True),
+    Column("host", Words, nullable=False),
+    Column("boot_id", Words, nullable=False),
     Column("pid", BigInteger, nullable=False),
-    Column("process_start", Text, nullable=False),
+    Column("process_start", Words, nullable=False),
     Column("heartbeat_at", BigInteger, nullable=False),
 )
 
@@ -85,37 +85,37 @@ pending = Table(
     "pending",
     metadata,
     Column("generation", Sequence, primary_key=True, autoincrement=False),
-    Column("lease", String(ID), nullable=False),
+    Column("lease", Words(ID), nullable=False),
 )
 
 actor = Table(
     "actor",
     metadata,
     Column("seq", Sequence, primary_key=True, autoincrement=False),
-    Column("id", String(ID), nullable=False, unique=True),
-    Column("name", Text, nullable=False, index=True),
+    Column("id", Words(ID), nullable=False, unique=True),
+    Column("name", Words, nullable=False, index=True),
 )
 
 policy = Table(
     "policy",
     metadata,
     Column("seq", Sequence, primary_key=True, autoincrement=False),
-    Column("id", String(ID), nullable=False, unique=True),
-    Column("name", Text, nullable=False, index=True),
+    Column("id", Words(ID), nullable=False, unique=True),
+    Column("name", Words, nullable=False, index=True),
 )
 
 environment = Table(
     "environment",
     metadata,
     Column("seq", Sequence, primary_key=True, autoincrement=False),
-    Column("id", String(64), nullable=False, unique=True),
+    Column("id", Words(64), nullable=False, unique=True),
 )
 
 run = Table(
     "run",
     metadata,
     Column("seq", Sequence, primary_key=True, autoincrement=False),
-    Column("id", String(ID), nullable=False, unique=True),
+    Column("id", Words(ID), nullable=False, unique=True),
 )
 
 generation = Table(
@@ -123,24 +123,24 @@ generation = Table(
     metadata,
     Column("seq", Sequence, primary_key=True, autoincrement=False),
     Column("outcome", Sequence, unique=True),
-    Column("id", String(ID), nullable=False, unique=True),
-    Column("tail", String(TAIL), nullable=False),
-    Column("run", String(ID), nullable=False),
+    Column("id", Words(ID), nullable=False, unique=True),
+    Column("tail", Words(TAIL), nullable=False),
+    Column("run", Words(ID), nullable=False),
     Column("line", Integer),
-    Column("actor", String(ID), nullable=False),
-    Column("generator", Text, nullable=False),
-    Column("model_name", Text),
-    Column("model_digest", Text),
-    Column("seed", String(20), nullable=False),
-    Column("policy", String(ID)),
-    Column("status", String(16), nullable=False),
-    Column("decision", String(8)),
-    Column("failure", String(16)),
+    Column("actor", Words(ID), nullable=False),
+    Column("generator", Words, nullable=False),
+    Column("model_name", Words),
+    Column("model_digest", Words),
+    Column("seed", Words(20), nullable=False),
+    Column("policy", Words(ID)),
+    Column("status", Words(16), nullable=False),
+    Column("decision", Words(8)),
+    Column("failure", Words(16)),
     Column("started_at", BigInteger, nullable=False),
     Column("finished_at", BigInteger),
     Column("prompt_tokens", BigInteger),
     Column("output_tokens", BigInteger),
-    Column("environment", String(64)),
+    Column("environment", Words(64)),
 )
 for _columns in (
     ("tail",),
@@ -171,18 +171,18 @@ def _child(name: str, *columns: Column[object]) -> Table:
 
 output = _child(
     "output",
-    Column("media_type", Text, nullable=False),
+    Column("media_type", Words, nullable=False),
     Column("bytes", BigInteger, nullable=False),
-    Column("finish_reason", String(16)),
+    Column("finish_reason", Words(16)),
 )
 
 verdict = _child(
     "verdict",
-    Column("filter", Text, nullable=False),
-    Column("version", Text, nullable=False),
-    Column("stage", String(8), nullable=False),
-    Column("decision", String(8), nullable=False),
-    Column("action", String(8), nullable=False),
+    Column("filter", Words, nullable=False),
+    Column("version", Words, nullable=False),
+    Column("stage", Words(8), nullable=False),
+    Column("decision", Words(8), nullable=False),
+    Column("action", Words(8), nullable=False),
     Column("latency_us", BigInteger, nullable=False),
     Column("failed", Boolean, nullable=False),
 )
@@ -190,23 +190,23 @@ Index(None, verdict.c.filter, verdict.c.generation, verdict.c.action)
 
 score = _child(
     "score",
-    Column("evaluator", Text, nullable=False),
-    Column("version", Text, nullable=False),
-    Column("name", Text, nullable=False),
+    Column("evaluator", Words, nullable=False),
+    Column("version", Words, nullable=False),
+    Column("name", Words, nullable=False),
     Column("value", Double),
-    Column("unit", Text, nullable=False),
+    Column("unit", Words, nullable=False),
     Column("higher_is_better", Boolean),
     Column("failed", Boolean, nullable=False),
 )
 
-generation_tag = _child("generation_tag", Column("tag", Text, nullable=False))
+generation_tag = _child("generation_tag", Column("tag", Words, nullable=False))
 Index(None, generation_tag.c.tag, generation_tag.c.generation)
 
 generation_parent = _child(
     "generation_parent",
-    Column("parent", String(ID), nullable=False, index=True),
+    Column("parent", Words(ID), nullable=False, index=True),
 )
 
 alembic_version = Table(
-    "alembic_version", MetaData(), Column("version_num", String(32), primary_key=True)
+    "alembic_version", MetaData(), Column("version_num", Words(32), primary_key=True)
 )

@@ -93,7 +93,7 @@ def record_interruptions(database: Database) -> int:
     """Record that generations were interrupted whose process is gone; return how many."""
     with database.reading() as connection:
         found = leases.interrupted(connection)
-        dead = any(not leases.alive(row) for row in connection.execute(select(tables.lease)))
+        dead = leases.dead(connection)
     if not found and not dead:
         return 0
     now = datetime.now(UTC)
