@@ -240,7 +240,7 @@ def entries(store: Store) -> bytes:
 # ---- once each ---------------------------------------------------------------------------------
 
 
-def test_actors_policies_and_environments_are_written_once(
+def test_what_is_named_often_is_written_once(
     store: Store, start: Any, finish: Any
 ) -> None:
     for _ in range(3):
@@ -254,6 +254,7 @@ def test_actors_policies_and_environments_are_written_once(
         b"actor": 2,
         b"policy": 2,
         b"environment": 1,
+        b"plugin": 1,
         b"started": 9,
         b"outcome": 9,
     }

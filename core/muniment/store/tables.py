@@ -1,26 +1,28 @@
-"""The tables. `entry`, `ledger_head` and `payload` are the evidence, the rest can be made again.
+"""The tables. `entry`, `ledger_head`, `node`, `checkpoint` and `payload` are the evidence, the rest
+can be made again.
 
-Projections (`generation` and below) only serve to find: what is shown of a generation is read
-from its entries and payloads. They are recomputed and compared by `verify`. `lease` and `pending`
-tell who is at work right now and are no evidence at all.
+Projections (`actor` and below) only serve to find, so they hold no more than some command finds
+by: what is shown of a generation is read from its entries and payloads. They are recomputed and
+compared by `verify`. `lease` and `pending` tell who is at work right now and are no evidence.
 
-A generation is known inside the database by the sequence number of its `started` entry, so the
-newest come last in every index.
+Whatever an entry tells of is known inside the database by the number of that entry: a generation
+by that of its `started` entry, a run by that of its first generation. So the newest come last in
+every index.
 """
 
 from __future__ import annotations
 
+from typing import Any
+
 from sqlalchemy import (
     BigInteger,
-    Boolean,
     Column,
-    Double,
-    ForeignKey,
     Index,
     Integer,
     LargeBinary,
     MetaData,
     Table,
+    UniqueConstraint,
 )
 
 from muniment.store.columns import Words
@@ -59,13 +61,29 @@ ledger_head = Table(
     Column("frontier", LargeBinary, nullable=False),
 )
 
+node = Table(
+    "node",
+    metadata,
+    Column("level", Integer, primary_key=True, autoincrement=False),
+    Column("index", Sequence, primary_key=True, autoincrement=False),
+    Column("hash", LargeBinary(32), nullable=False),
+    sqlite_with_rowid=False,
+)
+
+checkpoint = Table(
+    "checkpoint",
+    metadata,
+    Column("key", Words, primary_key=True),  # the last that each key signed
+    Column("size", BigInteger, nullable=False),
+    Column("note", Words, nullable=False),
+)
+
 payload = Table(
     "payload",
     metadata,
-    Column("owner", Words(ID), primary_key=True),
+    Column("entry", Sequence, primary_key=True, autoincrement=False),
     Column("kind", Words(16), primary_key=True),
     Column("position", Integer, primary_key=True, autoincrement=False),
-    Column("id", LargeBinary(16), nullable=False),
     Column("salt", LargeBinary(32), nullable=False),
     Column("content", LargeBinary, nullable=False),
 )
@@ -92,7 +110,6 @@ actor = Table(
     "actor",
     metadata,
     Column("seq", Sequence, primary_key=True, autoincrement=False),
-    Column("id", Words(ID), nullable=False, unique=True),
     Column("name", Words, nullable=False, index=True),
 )
 
@@ -100,7 +117,6 @@ policy = Table(
     "policy",
     metadata,
     Column("seq", Sequence, primary_key=True, autoincrement=False),
-    Column("id", Words(ID), nullable=False, unique=True),
     Column("name", Words, nullable=False, index=True),
 )
 
@@ -108,7 +124,17 @@ environment = Table(
     "environment",
     metadata,
     Column("seq", Sequence, primary_key=True, autoincrement=False),
-    Column("id", Words(64), nullable=False, unique=True),
+    Column("digest", Words(64), nullable=False, unique=True),
+)
+
+plugin = Table(
+    "plugin",
+    metadata,
+    Column("seq", Sequence, primary_key=True, autoincrement=False),
+    Column("distribution", Words, nullable=False),
+    Column("version", Words, nullable=False),
+    Column("digest", Words, nullable=False),
+    UniqueConstraint("distribution", "version", "digest"),
 )
 
 run = Table(
@@ -122,17 +148,16 @@ generation = Table(
     "generation",
     metadata,
     Column("seq", Sequence, primary_key=True, autoincrement=False),
-    Column("outcome", Sequence, unique=True),
+    Column("outcome", Sequence),
     Column("id", Words(ID), nullable=False, unique=True),
     Column("tail", Words(TAIL), nullable=False),
-    Column("run", Words(ID), nullable=False),
+    Column("run", Sequence, nullable=False),
     Column("line", Integer),
-    Column("actor", Words(ID), nullable=False),
+    Column("actor", Sequence, nullable=False),
     Column("generator", Words, nullable=False),
-    Column("model_name", Words),
-    Column("model_digest", Words),
-    Column("seed", Words(20), nullable=False),
-    Column("policy", Words(ID)),
+    Column("model_name", Words, nullable=False),  # empty where there is no model
+    Column("model_digest", Words, nullable=False),
+    Column("seed", BigInteger, nullable=False),  # less 2^63: databases know signed integers only
     Column("status", Words(16), nullable=False),
     Column("decision", Words(8)),
     Column("failure", Words(16)),
@@ -140,64 +165,56 @@ generation = Table(
     Column("finished_at", BigInteger),
     Column("prompt_tokens", BigInteger),
     Column("output_tokens", BigInteger),
-    Column("environment", Words(64)),
 )
 for _columns in (
     ("tail",),
     ("run", "seq"),
-    ("run", "line"),
     ("actor", "seq"),
-    ("generator", "seq"),
-    ("model_name", "seq"),
-    ("model_digest", "seq"),
     ("seed", "seq"),
-    ("status", "seq"),
-    ("decision", "seq"),
-    ("started_at", "seq"),
+    # One index for all combinations of these filters (`picking.py`): each costs a write.
+    ("generator", "model_name", "model_digest", "status", "decision", "seq"),
 ):
     Index(None, *(generation.c[_name] for _name in _columns))
+_is_line = generation.c.line.is_not(None)
+_is_open = generation.c.status == "started"
+Index(
+    "ix_generation_run_line",
+    generation.c.run,
+    generation.c.line,
+    sqlite_where=_is_line,
+    postgresql_where=_is_line,
+)
+Index("ix_generation_open", generation.c.seq, sqlite_where=_is_open, postgresql_where=_is_open)
+
+period = Table(
+    "period",
+    metadata,
+    Column("stretch", Sequence, primary_key=True, autoincrement=False),
+    Column("earliest", BigInteger, nullable=False),
+    Column("latest", BigInteger, nullable=False),
+)
 
 
-def _child(name: str, *columns: Column[object]) -> Table:
+def _child(name: str, *columns: Column[Any]) -> Table:
     """Return the table of things that a generation has several of, in order."""
     return Table(
         name,
         metadata,
-        Column("generation", Sequence, ForeignKey("generation.seq"), primary_key=True),
+        Column("generation", Sequence, primary_key=True, autoincrement=False),
         Column("position", Integer, primary_key=True, autoincrement=False),
         *columns,
+        sqlite_with_rowid=False,
     )
 
-
-output = _child(
-    "output",
-    Column("media_type", Words, nullable=False),
-    Column("bytes", BigInteger, nullable=False),
-    Column("finish_reason", Words(16)),
-)
 
 verdict = _child(
     "verdict",
     Column("filter", Words, nullable=False),
-    Column("version", Words, nullable=False),
     Column("stage", Words(8), nullable=False),
     Column("decision", Words(8), nullable=False),
     Column("action", Words(8), nullable=False),
-    Column("latency_us", BigInteger, nullable=False),
-    Column("failed", Boolean, nullable=False),
 )
-Index(None, verdict.c.filter, verdict.c.generation, verdict.c.action)
-
-score = _child(
-    "score",
-    Column("evaluator", Words, nullable=False),
-    Column("version", Words, nullable=False),
-    Column("name", Words, nullable=False),
-    Column("value", Double),
-    Column("unit", Words, nullable=False),
-    Column("higher_is_better", Boolean),
-    Column("failed", Boolean, nullable=False),
-)
+Index(None, verdict.c.filter, verdict.c.decision, verdict.c.generation)
 
 generation_tag = _child("generation_tag", Column("tag", Words, nullable=False))
 Index(None, generation_tag.c.tag, generation_tag.c.generation)
