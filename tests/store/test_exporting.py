@@ -170,10 +170,12 @@ def test_an_export_killed_while_it_is_finished_ends_up_byte_equal(
 
 
 def test_what_is_recorded_after_the_beginning_is_not_in_it(
-    filled: Store, tmp_path: Path, start: Any
+    filled: Store, tmp_path: Path, start: Any, finish: Any
 ) -> None:
     before = shown(filled)
     work = filled.export(tmp_path / "all.jsonl", "jsonl")
+    open_ = next(g for g in filled.generations() if g.status == "started")
+    filled.record_outcomes([finish(open_)])
     filled.record_started([start("later")], policy_document="")
     work.run()
     lines = (tmp_path / "all.jsonl").read_bytes().splitlines()
@@ -266,7 +268,9 @@ def test_long_outputs_are_read_a_few_at_a_time(
     store.record_outcomes(
         [finish(g, outputs=(Text("long " * 200), Output("image/png", b"x" * 999))) for g in many]
     )
-    sizes = [len(page.records) for page in records.pages(store._database, Query(), 10**9, None)]
+    sizes = [
+        len(page.records) for page in records.pages(store._database, Query(), 10**9, 10**9, None)
+    ]
     assert sum(sizes) == 60
     assert max(sizes[1:]) == 1
 

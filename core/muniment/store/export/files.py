@@ -42,6 +42,7 @@ class _State:
     log: str
     format: str
     query: dict[str, Any]
+    upto: int
     before: int
     rows: int = 0
     size: int = 0
@@ -72,7 +73,7 @@ class Export:
         """
         FORMATS[format].check()
         log, size = records.state(database)
-        return cls(database, target, _State(log, format, _written(query), size))
+        return cls(database, target, _State(log, format, _written(query), size, size))
 
     @classmethod
     def resume(cls, database: Database, target: Path) -> Export:
@@ -160,7 +161,7 @@ class Export:
         query = self.query
         left = None if query.limit is None else query.limit - state.rows
         saved = time.monotonic()
-        for page in records.pages(self._database, query, state.before, left):
+        for page in records.pages(self._database, query, state.upto, state.before, left):
             part.write(self._format.lines(page.records))
             state = replace(state, before=page.last, rows=state.rows + len(page.records))
             advance(len(page.records))
@@ -196,7 +197,8 @@ def stream(
         raise MunimentError(f"{chosen.name} is no stream; write it to a file with -o FILE")
     rows = 0
     output.write(chosen.head())
-    for page in records.pages(database, query, records.state(database)[1], query.limit):
+    size = records.state(database)[1]
+    for page in records.pages(database, query, size, size, query.limit):
         output.write(chosen.lines(page.records))
         rows += len(page.records)
         advance(len(page.records))

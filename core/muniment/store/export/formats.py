@@ -15,6 +15,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol, TypeAlias
 
+from msgspec.json import Encoder, encode
+
 from muniment.errors import MunimentError
 
 Record: TypeAlias = Mapping[str, Any]
@@ -22,7 +24,23 @@ Record: TypeAlias = Mapping[str, Any]
 GROUP_ROWS = 20_000  # rows of one group of a Parquet file
 GROUP_BYTES = 64 << 20  # or bytes of their JSON, so that memory stays level where texts are long
 
-_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
+_encoder = Encoder()
+_plain = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
+
+
+def _encode(value: Any) -> str:
+    """Return a value as JSON; integers beyond 64 bits are written too."""
+    try:
+        return encode(value).decode()
+    except OverflowError:
+        return _plain(value)
+
+
+def _lines(records: Sequence[Record]) -> bytes:
+    try:
+        return _encoder.encode_lines(records)
+    except OverflowError:
+        return "".join([f"{_encode(record)}\n" for record in records]).encode()
 
 
 class Format(Protocol):
@@ -68,7 +86,7 @@ class Jsonl(_Streamed):
 
     def lines(self, records: Sequence[Record]) -> bytes:
         """Write each as it is."""
-        return "".join([f"{_encode(record)}\n" for record in records]).encode()
+        return _lines(records)
 
 
 def _json(value: Any) -> str:
@@ -153,7 +171,7 @@ class Parquet:
 
     def lines(self, records: Sequence[Record]) -> bytes:
         """Write each with a string where the keys are anyone's."""
-        return "".join([f"{_encode(_fixed(record))}\n" for record in records]).encode()
+        return _lines([_fixed(record) for record in records])
 
     def finish(self, part: Path, target: Path) -> None:
         """Make the Parquet file beside the part, then give it its name."""
