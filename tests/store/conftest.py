@@ -26,6 +26,7 @@ from muniment.types import (
     Verdict,
 )
 from support.databases import Server
+from support.programs import Programs
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 PLUGINS = (PluginRef("muniment-words", "0.1", "tree1-sha256:" + "1" * 64),)
@@ -76,6 +77,14 @@ def store(url: str) -> Iterator[Store]:
     """An empty store of the test's own."""
     with Store.open(url, create=False) as opened:
         yield opened
+
+
+@pytest.fixture
+def run(url: str) -> Iterator[Programs]:
+    """Start programs that are given the store's URL, in processes of their own."""
+    programs = Programs(url)
+    yield programs
+    programs.close()
 
 
 @pytest.fixture

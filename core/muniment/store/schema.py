@@ -55,17 +55,22 @@ def require(database: Database, *, create: bool, older: bool = False) -> None:
         if not create:
             raise NoStoreError(database.url, database.name)
         upgrade(database)
-    elif found > HEAD:
-        raise StoreVersionError(
-            database.url,
-            f"the store {database.name} was written by a newer Muniment (schema {found}, this one "
-            f"knows {HEAD}); install that version to use it",
-        )
-    elif found < HEAD and not older:
+        return
+    _refuse_newer(database, found)
+    if found < HEAD and not older:
         raise StoreVersionError(
             database.url,
             f"the store {database.name} is of an older version (schema {found}, this one needs "
             f"{HEAD}); run `muniment db upgrade`",
+        )
+
+
+def _refuse_newer(database: Database, found: str) -> None:
+    if found > HEAD:
+        raise StoreVersionError(
+            database.url,
+            f"the store {database.name} was written by a newer Muniment (schema {found}, this one "
+            f"knows {HEAD}); install that version to use it",
         )
 
 
@@ -79,12 +84,19 @@ def upgrade(database: Database) -> Path | None:
         found = _revision(database, connection)
         if found == HEAD:  # another process was faster
             return None
+        if found:
+            _refuse_newer(database, found)
         from muniment.ledger.entries import genesis
         from muniment.store.ledger import append, prepare
         from muniment.store.migrating import migrate
 
         copy = database.copy(found) if found else None
-        migrate(connection, migrations())
+        try:
+            migrate(connection, migrations())
+        except BaseException:
+            if copy:  # all is undone, so that it says nothing new
+                copy.unlink(missing_ok=True)
+            raise
         if connection.scalar(select(ledger_head.c.size)) is None:
             log = secrets.token_hex(16)
             connection.execute(
