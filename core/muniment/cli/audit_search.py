@@ -8,7 +8,16 @@ import click
 
 from muniment.cli.filters import filter_options, query_of
 from muniment.cli.options import json_option, limit_option
-from muniment.cli.output import data, data_json, ident, message, moment, on_terminal, one_line
+from muniment.cli.output import (
+    coloured,
+    data,
+    data_json,
+    ident,
+    message,
+    moment,
+    on_terminal,
+    one_line,
+)
 from muniment.cli.settings import Settings
 
 if TYPE_CHECKING:
@@ -43,7 +52,7 @@ def search(
         return
     for hit in settings.store.search(wanted, query, ranked=rank):
         if as_json:
-            data_json(hit.generation.to_json() | {"snippets": _snippets_json(hit)})
+            data_json({"generation": hit.generation.to_json(), "snippets": _snippets_json(hit)})
         elif on_terminal():
             _show(hit)
         else:
@@ -72,12 +81,12 @@ def _snippets_json(hit: Hit) -> list[dict[str, Any]]:
 def _show(hit: Hit) -> None:
     generation = hit.generation
     made_by = generation.model.name if generation.model else generation.generator
-    click.echo(click.style("  ".join([*_cells(generation), one_line(made_by)]), dim=True))
+    data("  ".join([*_cells(generation), one_line(made_by)]))
     for snippet in hit.snippets:
         shown, done = "", 0
         for start, end in snippet.highlights:
             shown += one_line(snippet.text[done:start])
-            shown += click.style(one_line(snippet.text[start:end]), bold=True, fg="yellow")
+            shown += coloured(one_line(snippet.text[start:end]), "yellow")
             done = end
         shown += one_line(snippet.text[done:])
         click.echo(f"    {snippet.source}: {shown}")

@@ -15,10 +15,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, TextClause, bindparam, select, text
+from sqlalchemy import Connection, Result, TextClause, bindparam, select, text
 
 from muniment.ledger.entries import milliseconds
 from muniment.store import leases, periods
@@ -104,6 +104,31 @@ class Picker:
             if high >= low and len(found) < size:
                 found += self._numbers(self._way, low, high, size - len(found))
         return found
+
+    def among(self, numbers: Sequence[int]) -> list[int]:
+        """Return those of some numbers that the query wants, the newest first."""
+        found: list[int] = []
+        for part in chunks(numbers):
+            within = f"g.seq IN ({', '.join(map(str, part))})"
+            where = " AND ".join([within, *self._checks.values()])
+            sql = f"SELECT g.seq FROM generation g WHERE {where}"
+            found += self._connection.scalars(_bound(sql, self._parameters))
+        return sorted(found, reverse=True)
+
+    def all(self, columns: str) -> Result[*tuple[Any, ...]]:
+        """Return columns of the table `g` for every wanted generation, in no order."""
+        way = self._shortest()
+        checks = [check for name, check in self._checks.items() if name not in way.covers]
+        if self._ways:
+            union = " UNION ".join(
+                f"SELECT {way.number} FROM {source} WHERE {condition}"
+                for source, condition in way.branches
+            )
+            checks.append(f"g.seq IN ({union or 'NULL'})")
+        spans = [f"g.seq BETWEEN {low} AND {high}" for low, high in self._ranges]
+        checks.append(f"({' OR '.join(spans) or '1 = 0'})")
+        sql = f"SELECT {columns} FROM generation g WHERE {' AND '.join(checks)}"
+        return self._connection.execute(_bound(sql, self._parameters))
 
     def _numbers(self, way: Way, low: int, high: int, size: int) -> list[int]:
         found: set[int] = set()

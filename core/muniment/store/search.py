@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from sqlalchemy import Connection
 
 from muniment.store.database import Database
-from muniment.store.indexing import texts_of
 from muniment.store.grams import folded
+from muniment.store.indexing import texts_of
 from muniment.store.matching import Phrase, Snippet, holds, phrases, snippets
 from muniment.store.picking import Match, Picker, Way, rows
 from muniment.store.queries import Found, Query

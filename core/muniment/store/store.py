@@ -6,8 +6,9 @@ What writes and what verifies is imported when it is first asked for: most comma
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, BinaryIO, Self
@@ -24,7 +25,15 @@ from muniment.store.tables import ledger_head
 from muniment.types import Generation
 
 if TYPE_CHECKING:
+    from muniment.ledger.checkpoints import Note
+    from muniment.ledger.keys import PublicKey
+    from muniment.ledger.proofs import Proof
     from muniment.store.export import Export
+    from muniment.store.heads import Sign
+    from muniment.store.lineage import Lineage
+    from muniment.store.search import Hit
+    from muniment.store.stats import Stats
+    from muniment.store.signatures import Held
     from muniment.store.verifying import Verification
 
 Progress = Callable[[str, int, int], None]
@@ -158,6 +167,39 @@ class Store:
         """Yield the generations that a query wants, the newest first, without their traces."""
         return reading.generations(self._database, query or Query())
 
+    def search(
+        self, wanted: str, query: Query | None = None, *, ranked: bool = False
+    ) -> Iterator[Hit]:
+        """Yield the generations whose prompts, outputs or reasons hold all that is wanted.
+
+        The newest come first; with `ranked` the best of the newest 10,000. Words between quotes
+        stand together, nothing else has a meaning of its own.
+        """
+        from muniment.store import search
+
+        return search.search(self._database, wanted, query or Query(), ranked=ranked)
+
+    def stats(self, query: Query | None = None) -> Stats:
+        """Count the generations that a query wants."""
+        from muniment.store import stats
+
+        return stats.stats(self._database, query or Query())
+
+    def tail(self, query: Query | None = None, *, follow: bool) -> Iterator[Generation]:
+        """Yield the last generations that a query wants, the oldest first.
+
+        With `follow`, those that end from now on come after them, for ever.
+        """
+        from muniment.store import following
+
+        return following.tail(self._database, query or Query(limit=10), follow=follow)
+
+    def lineage(self, id: str) -> Lineage:
+        """Return what the generation of that whole id was made from, and what from it."""
+        from muniment.store import lineage
+
+        return lineage.lineage(self._database, id)
+
     def runs(self, limit: int | None = None) -> Iterator[Run]:
         """Yield runs, the newest first."""
         return runs.runs(self._database, limit)
@@ -198,6 +240,54 @@ class Store:
 
         return stream(self._database, output, format, query or Query())
 
+    # ---- proving -----------------------------------------------------------------------------
+
+    @cached_property
+    def log(self) -> str:
+        """The identity of the ledger: 32 hexadecimal digits."""
+        from muniment.store import heads
+
+        with self._database.reading() as connection:
+            return heads.log_of(connection)
+
+    @property
+    def wrote(self) -> bool:
+        """Whether this object may have added entries, which a signature should cover."""
+        return self._database.wrote
+
+    def sign(self, signer: Sign) -> Note:
+        """Have the ledger's head signed while nobody else writes, and keep the checkpoint."""
+        from muniment.store import heads
+
+        with self._database.writing() as connection:
+            return heads.sign(connection, signer)
+
+    def signed(self) -> list[Note]:
+        """Return the last checkpoint that each key signed, that of the most entries first."""
+        from muniment.store import heads
+
+        with self._database.reading() as connection:
+            return heads.signed(connection)
+
+    def root(self, size: int) -> bytes | None:
+        """Return the root of the first so many entries; None where there are fewer."""
+        from muniment.store import heads
+
+        with self._database.reading() as connection:
+            return heads.root(connection, size)
+
+    def prove(self, id: str, note: Note, disclose: Collection[str] = ()) -> Proof:
+        """Return the proof that the generation of that whole id was signed by a checkpoint.
+
+        `disclose` has the kinds of payloads that the proof lays open. Raises NotProvableError
+        where the checkpoint is older or a payload is not there, VerificationError where the
+        ledger is not the one that was signed.
+        """
+        from muniment.store.proving import prove
+
+        with self._database.reading() as connection:
+            return prove(connection, id, note, disclose)
+
     # ---- the store itself --------------------------------------------------------------------
 
     def verify(
@@ -205,12 +295,27 @@ class Store:
         *,
         projections: bool = False,
         payloads: bool = False,
+        key: PublicKey | None = None,
+        held: Sequence[Held] = (),
+        since: Held | None = None,
         progress: Progress | None = None,
     ) -> Verification:
-        """Check the ledger, and where asked the projections and payloads against it."""
+        """Check the ledger, and where asked the projections and payloads against it.
+
+        Signatures are checked by `key`. The ledger must continue the checkpoints that are `held`
+        outside it; the entries that `since` covers are not read again.
+        """
         from muniment.store.verifying import verify
 
-        return verify(self._database, projections=projections, payloads=payloads, progress=progress)
+        return verify(
+            self._database,
+            projections=projections,
+            payloads=payloads,
+            key=key,
+            held=held,
+            since=since,
+            progress=progress,
+        )
 
     def status(self) -> StoreStatus:
         """Return where the store stands."""
