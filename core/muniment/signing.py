@@ -62,9 +62,14 @@ class Signed:
     note: str
 
     @property
+    def parsed(self) -> Note:
+        """The checkpoint with its signature."""
+        return checkpoints.parse(self.note)
+
+    @property
     def checkpoint(self) -> Checkpoint:
         """The checkpoint; nobody but the key's owner writes where it is kept."""
-        return checkpoints.parse(self.note).checkpoint
+        return self.parsed.checkpoint
 
 
 def after_writing(home: Path, store: Store) -> None:

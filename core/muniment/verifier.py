@@ -17,7 +17,7 @@ from typing import TextIO
 import muniment
 from muniment.errors import UsageError
 from muniment.ledger import checkpoints, proofs
-from muniment.ledger.checkpoints import Checkpoint, CheckpointFormatError
+from muniment.ledger.checkpoints import Checkpoint, CheckpointFormatError, Note
 from muniment.ledger.entries import Body, moment
 from muniment.ledger.keys import PublicKey
 from muniment.ledger.proofs import Disclosed, Proof, ProofError, ProofFormatError
@@ -48,8 +48,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _verify(file: str, given: str, expected: str | None, as_json: bool) -> int:
-    key = _key(given)
-    wanted = None if expected is None else _checkpoint(expected)
+    key = public_key(given)
+    wanted = None if expected is None else read_checkpoint(expected).checkpoint
     try:
         proof = proofs.parse(_bytes(file))
         head, bodies = proof.verify(key)
@@ -96,8 +96,8 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def _key(given: str) -> PublicKey:
-    """Return the key that was given, or that is in the file of that name."""
+def public_key(given: str) -> PublicKey:
+    """Return the key that was given, or that is in the file of that name; UsageError for none."""
     try:
         text = Path(given).read_text("utf-8") if Path(given).is_file() else given
         return PublicKey.parse(text)
@@ -105,13 +105,12 @@ def _key(given: str) -> PublicKey:
         raise UsageError(f"--key {given}: {_reason(error)}") from None
 
 
-def _checkpoint(path: str) -> Checkpoint:
+def read_checkpoint(path: str) -> Note:
+    """Return the checkpoint in a file; UsageError when there is none."""
     try:
-        return checkpoints.parse(_bytes(path).decode()).checkpoint
-    except CheckpointFormatError as error:
-        raise UsageError(f"--checkpoint {path}: {error}") from None
-    except UnicodeDecodeError:
-        raise UsageError(f"--checkpoint {path}: it is not UTF-8") from None
+        return checkpoints.parse(_bytes(path).decode())
+    except (CheckpointFormatError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path}: {error}") from None
 
 
 def _bytes(path: str) -> bytes:

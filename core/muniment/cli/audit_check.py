@@ -1,8 +1,7 @@
-"""`muniment audit replay` and `verify`: does the record hold?"""
+"""`muniment audit replay`: can it be made again?"""
 
 from __future__ import annotations
 
-import dataclasses
 from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -11,17 +10,8 @@ import click
 
 from muniment.cli import exits
 from muniment.cli.options import json_option
-from muniment.cli.output import (
-    count,
-    data,
-    data_json,
-    ident,
-    message,
-    on_terminal,
-    one_line,
-    shortened,
-)
-from muniment.cli.progress import counting, fraction
+from muniment.cli.output import data_json, ident, message, on_terminal, one_line
+from muniment.cli.progress import counting
 from muniment.cli.settings import Settings, closing
 
 if TYPE_CHECKING:
@@ -76,39 +66,6 @@ def replay(settings: Settings, references: tuple[str, ...], run: str | None, as_
                     bar.write(line)
             bar.advance(1)
     return exits.worst(codes)
-
-
-@click.command
-@click.option("--projections", is_flag=True, help="Compare the query tables with the entries.")
-@click.option("--payloads", is_flag=True, help="Compare prompts and outputs with the entries.")
-@click.option("--all", "everything", is_flag=True, help="Check all of these.")
-@json_option
-@click.pass_obj
-def verify(
-    settings: Settings, projections: bool, payloads: bool, everything: bool, as_json: bool
-) -> int:
-    """Check that the record was not altered.
-
-    The ledger is always checked: every entry's hash, and the root of all. Each problem is named
-    on a line of its own, and the exit code is then 4.
-    """
-    projections, payloads = projections or everything, payloads or everything
-    with fraction("verifying") as progress:
-        found = settings.store.verify(
-            projections=projections,
-            payloads=payloads,
-            progress=lambda what, done, total: progress(what, done / total if total else 1.0),
-        )
-    if as_json:
-        data_json(dataclasses.asdict(found))
-        return exits.DONE if found.ok else exits.UNVERIFIED
-    for problem in found.problems:
-        data(one_line(f"{problem.kind}  {problem.where}  {problem.message}"))
-    root = shortened(found.root) if on_terminal() else found.root
-    verdict = "ok" if found.ok else f"failed  {count(len(found.problems), 'problem')} ·"
-    data(f"{verdict}  {count(found.entries, 'entry')} · root {root}")
-    message(f"checked: {', '.join(found.checked)}")
-    return exits.DONE if found.ok else exits.UNVERIFIED
 
 
 def _of_run(settings: Settings, run: str) -> list[Generation]:

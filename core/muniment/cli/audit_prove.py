@@ -97,6 +97,8 @@ def prove(
     of the generation, and their paths to the checkpoint's root. `muniment-verify FILE --key PUB`
     checks it. What was said and generated is not in it, but for what --disclose names.
     """
+    from muniment.verifier import read_checkpoint
+
     destination = Destination(output or "-", overwrite=overwrite)
     store = settings.store
     identifier = store.find(reference)
@@ -122,19 +124,10 @@ def newest(settings: Settings) -> Note:
     raise MunimentError("nothing is signed yet: `muniment keys generate` makes a key and signs")
 
 
-def read_checkpoint(path: str) -> Note:
-    """Return the checkpoint in a file; UsageError when there is none."""
-    from muniment.ledger import checkpoints
-
-    try:
-        return checkpoints.parse(Path(path).read_bytes().decode())
-    except (OSError, ValueError) as error:
-        reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
-        raise UsageError(f"{path}: {reason}") from None
-
-
 def _refuse_published(settings: Settings, path: Path, note: Note) -> None:
     """Refuse to publish where that would replace something else than an earlier checkpoint."""
+    from muniment.verifier import read_checkpoint
+
     if not path.exists():
         return
     before, now = read_checkpoint(str(path)).checkpoint, note.checkpoint

@@ -89,6 +89,7 @@ class Database:
         except (ArgumentError, NoSuchModuleError) as error:
             raise StoreError(self.url, f"cannot open {self.url}: {error}") from None
         self._process = os.getpid()
+        self.wrote = False  # whether anything may have been written, and needs a signature
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
@@ -105,6 +106,7 @@ class Database:
         """
         with self._transaction(writes=True) as connection:
             (self._backend.lock if lock else self._backend.bound)(connection)
+            self.wrote = True
             yield connection
 
     @contextmanager

@@ -89,17 +89,18 @@ def sign(connection: Connection, signer: Sign) -> Note:
     """Have the head signed, and keep the checkpoint as the last of its key, if it was not."""
     found = head(connection)
     note = signer(found, nodes(connection))
-    signature = note.signatures[0]
-    kept = {
-        "key": f"{signature.name}+{signature.key_id.hex()}",
-        "size": found.size,
-        "note": str(note),
-    }
+    kept = {"key": key_of(note), "size": found.size, "note": str(note)}
     own = checkpoint.c.key == kept["key"]
     if connection.scalar(select(checkpoint.c.note).where(own)) != kept["note"]:
         connection.execute(delete(checkpoint).where(own))
         connection.execute(checkpoint.insert(), kept)
     return note
+
+
+def key_of(note: Note) -> str:
+    """Return name and id of the key whose signature comes first, which is the log's own."""
+    signature = note.signatures[0]
+    return f"{signature.name}+{signature.key_id.hex()}"
 
 
 def signed(connection: Connection) -> list[Note]:

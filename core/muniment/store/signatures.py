@@ -20,6 +20,7 @@ from muniment.ledger.checkpoints import (
     parse,
 )
 from muniment.ledger.keys import PublicKey
+from muniment.store.heads import key_of
 from muniment.store.problems import Report
 from muniment.store.raw import raw
 from muniment.store.tables import checkpoint
@@ -49,7 +50,7 @@ class SignatureComparison:
         heads = (*self._inside, *self._outside)
         return sorted({head.note.checkpoint.size for head in heads})
 
-    def finish(self, roots: Mapping[int, bytes], size: int, log: str | None) -> int:
+    def finish(self, roots: Mapping[int, bytes | None], size: int, log: str | None) -> int:
         """Compare with the roots that the entries make; `log` is the ledger's identity.
 
         Return how many of the newest entries no good signature covers: all, without a key.
@@ -72,7 +73,9 @@ class SignatureComparison:
             self._refuse_strangers(self._key, found)
         return size - signed
 
-    def _fits(self, head: Held, roots: Mapping[int, bytes], size: int, log: str | None) -> bool:
+    def _fits(
+        self, head: Held, roots: Mapping[int, bytes | None], size: int, log: str | None
+    ) -> bool:
         checkpoint = head.note.checkpoint
         if log is not None and checkpoint.origin != origin(log):
             problem = f"it is of the log {checkpoint.origin}, and the store is {origin(log)}"
@@ -110,6 +113,8 @@ class SignatureComparison:
                 continue
             if row.size != note.checkpoint.size:
                 self._add("checkpoint", where, "its size is not what its text says")
+            if row.key != key_of(note):
+                self._add("checkpoint", where, "its key is not what its text says")
             yield Held(where, note)
 
     def _add(self, kind: str, where: str, message: str) -> None:
@@ -117,8 +122,4 @@ class SignatureComparison:
 
 
 def _signers(heads: Sequence[Held]) -> str:
-    return ", ".join(
-        f"{signature.name}+{signature.key_id.hex()}"
-        for head in heads
-        for signature in head.note.signatures
-    )
+    return ", ".join(key_of(head.note) for head in heads)
