@@ -206,7 +206,55 @@ def upgrade() -> None:
         "verdict",
         ["filter", "decision", "generation"],
     )
+    _create_acts()
     _create_search()
+
+
+def _create_acts() -> None:
+    """What people do about generations, and what is still to be done."""
+    for name in ("feedback", "review"):
+        op.create_table(
+            name,
+            sa.Column("seq", Sequence, autoincrement=False, nullable=False),
+            sa.Column("generation", Sequence, nullable=False),
+            sa.PrimaryKeyConstraint("seq", name=op.f(f"pk_{name}")),
+        )
+        op.create_index(op.f(f"ix_{name}_generation"), name, ["generation"])
+    for name in ("erasure", "retention"):
+        op.create_table(
+            name,
+            sa.Column("seq", Sequence, autoincrement=False, nullable=False),
+            sa.PrimaryKeyConstraint("seq", name=op.f(f"pk_{name}")),
+        )
+    for name in ("hold", "release"):
+        op.create_table(
+            name,
+            sa.Column("seq", Sequence, autoincrement=False, nullable=False),
+            sa.Column("hold", sa.String(length=26), nullable=False),
+            sa.PrimaryKeyConstraint("seq", name=op.f(f"pk_{name}")),
+        )
+        op.create_index(op.f(f"ix_{name}_hold"), name, ["hold"])
+    op.create_table(
+        "held",
+        sa.Column("seq", Sequence, autoincrement=False, nullable=False),
+        sa.Column("generation", Sequence, autoincrement=False, nullable=False),
+        sa.PrimaryKeyConstraint("seq", "generation", name=op.f("pk_held")),
+    )
+    op.create_index(op.f("ix_held_generation"), "held", ["generation"])
+    op.create_table(
+        "erasing",
+        sa.Column("erasure", Sequence, autoincrement=False, nullable=False),
+        sa.Column("horizon", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("erasure", name=op.f("pk_erasing")),
+    )
+    op.create_table(
+        "backup",
+        sa.Column("file", sa.Text(), nullable=False),
+        sa.Column("made_at", sa.BigInteger(), nullable=False),
+        sa.Column("entries", sa.BigInteger(), nullable=False),
+        sa.Column("root", sa.String(length=64), nullable=False),
+        sa.PrimaryKeyConstraint("file", name=op.f("pk_backup")),
+    )
 
 
 def _create_search() -> None:
@@ -231,6 +279,15 @@ def _create_search() -> None:
 def downgrade() -> None:
     for table in (
         "search",
+        "backup",
+        "erasing",
+        "held",
+        "release",
+        "hold",
+        "retention",
+        "erasure",
+        "review",
+        "feedback",
         "verdict",
         "generation_tag",
         "generation_parent",

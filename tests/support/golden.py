@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
 
-from muniment.ledger import entries, schema
+from muniment.ledger import acts, entries, schema
 from muniment.ledger.entries import Body
 from muniment.ledger.payloads import Kind, Payload
 from muniment.ledger.texts import detail_of, policy_of, request_of, trace_of
@@ -169,7 +169,32 @@ def ledger() -> Ledger:
     rich, bare = started(RICH, policy), started(BARE, None)
     outcome(RICH, rich)
     outcome(BARE, bare)
+    _acts(made, actor, rich)
     return made
+
+
+def _acts(made: Ledger, actor: int, generation: int) -> None:
+    """Add what people did about a generation."""
+    at, hold = datetime(2026, 3, 2, 9, 30, tzinfo=UTC), "01JQ" + "H" * 22
+
+    def text(kind: Kind, said: str) -> str:
+        return made.commit(kind, said.encode())
+
+    comment = text("comment", "说得好")
+    made.add(acts.feedback(generation, at=at, actor=actor, rating="up", comment=comment))
+    reason = text("reason", "it was a joke")
+    made.add(acts.review(generation, at=at, actor=actor, decision="overturn", reason=reason))
+    reason = text("reason", "案件 7")
+    made.add(acts.hold(at=at, actor=actor, hold=hold, reason=reason, generations=[generation]))
+    made.add(acts.release(at=at, actor=actor, hold=hold, reason=None))
+    rule = {"payload": "trace", "decision": None, "least_days": 30, "most_days": 90}
+    made.add(acts.retention(at=at, actor=actor, rules=[rule]))
+    reason = text("reason", "asked to")
+    made.add(
+        acts.erasure(
+            at=at, actor=actor, cause="request", reason=reason, payloads={generation: ["request"]}
+        )
+    )
 
 
 def main() -> None:

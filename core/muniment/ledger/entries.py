@@ -25,6 +25,7 @@ from muniment.types import Generation, PluginRef, Verdict
 Body: TypeAlias = Mapping[str, Any]
 
 VERSION = 1  # of every kind so far
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def genesis(log: str) -> Body:
@@ -110,6 +111,7 @@ def outcome(
     """
     if generation.finished_at is None:
         raise ValueError(f"generation {generation.id} has an outcome but no time of it")
+    usage = generation.usage
     return {
         "kind": "outcome",
         "version": VERSION,
@@ -154,7 +156,8 @@ def outcome(
             }
             for score in generation.scores
         ],
-        "usage": dataclasses.asdict(generation.usage) if generation.usage else None,
+        "usage": usage
+        and {"prompt_tokens": usage.prompt_tokens, "output_tokens": usage.output_tokens},
         "trace": trace,
         "detail": detail,
         "environment": environment,
@@ -190,8 +193,8 @@ def numeric(generation: Generation, name: str, value: Value) -> bool:
 
 def milliseconds(moment: datetime) -> int:
     """Return a time as entries hold it: whole milliseconds since 1970 in UTC, rounded down."""
-    whole = int(moment.replace(microsecond=0).timestamp())
-    return whole * 1000 + moment.microsecond // 1000
+    since = moment - _EPOCH
+    return since.days * 86_400_000 + since.seconds * 1000 + since.microseconds // 1000
 
 
 def moment(milliseconds: int) -> datetime:

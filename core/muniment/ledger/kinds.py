@@ -34,7 +34,7 @@ from muniment.ledger.fields import (
     optional,
     record,
 )
-
+from muniment.ledger.payloads import KINDS
 _OUTPUT = record(
     media_type=MEDIA_TYPE,
     bytes=COUNT,
@@ -96,5 +96,51 @@ FIELDS: Mapping[tuple[str, int], Mapping[str, Field]] = {
         "environment": optional(number_of("environment")),
         "failure": optional(one_of("invalid", "refused", "generator")),
         "plugins": list_of(number_of("plugin")),
+    },
+    ("feedback", 1): {
+        "generation": number_of("started"),
+        "at": INTEGER,
+        "actor": number_of("actor"),
+        "rating": optional(one_of("up", "down", "1", "2", "3", "4", "5")),
+        "comment": optional(commitment("comment")),
+    },
+    ("review", 1): {
+        "generation": number_of("started"),
+        "at": INTEGER,
+        "actor": number_of("actor"),
+        "decision": one_of("approve", "overturn"),
+        "reason": optional(commitment("reason")),
+    },
+    ("erasure", 1): {
+        "at": INTEGER,
+        "actor": number_of("actor"),
+        "cause": one_of("request", "retention"),
+        "reason": optional(commitment("reason")),
+        "payloads": list_of(record(entry=COUNT, kinds=list_of(one_of(*KINDS)))),
+    },
+    ("hold", 1): {
+        "at": INTEGER,
+        "actor": number_of("actor"),
+        "hold": ULID,
+        "reason": commitment("reason"),
+        "generations": list_of(number_of("started")),
+    },
+    ("release", 1): {
+        "at": INTEGER,
+        "actor": number_of("actor"),
+        "hold": ULID,
+        "reason": optional(commitment("reason")),
+    },
+    ("retention", 1): {
+        "at": INTEGER,
+        "actor": number_of("actor"),
+        "rules": list_of(
+            record(
+                payload=optional(one_of(*KINDS)),
+                decision=optional(one_of("allow", "flag", "block")),
+                least_days=optional(COUNT),
+                most_days=optional(COUNT),
+            )
+        ),
     },
 }

@@ -10,7 +10,9 @@ import hmac
 import os
 from typing import Literal, NamedTuple, TypeAlias, get_args
 
-Kind: TypeAlias = Literal["prompt", "request", "output", "trace", "detail", "actor", "policy"]
+Kind: TypeAlias = Literal[
+    "prompt", "request", "output", "trace", "detail", "actor", "policy", "comment", "reason"
+]
 
 KINDS: tuple[Kind, ...] = get_args(Kind)
 SALT_BYTES = 32

@@ -10,6 +10,7 @@ from sqlalchemy import Connection, RowMapping, func, select
 from muniment.ledger.entries import Body
 from muniment.ledger.payloads import SALT_BYTES, commitment
 from muniment.ledger.schema import Reference, references
+from muniment.store.erasures import erased
 from muniment.store.problems import Report
 from muniment.store.raw import raw
 from muniment.store.tables import payload
@@ -23,6 +24,7 @@ class PayloadComparison:
     def __init__(self, connection: Connection, report: Report) -> None:
         self._connection, self._report = connection, report
         self._met = 0
+        self._erased = erased(connection)
 
     def page(self, page: Sequence[tuple[int, Body]], low: int, high: int) -> None:
         """Check the payloads that the entries of a page commit to."""
@@ -42,7 +44,8 @@ class PayloadComparison:
             else:
                 self._add(*key, "no entry commits to it")
         for key in left:
-            self._add(*key, "it is gone")
+            if key[:2] not in self._erased:
+                self._add(*key, "it is gone, and no entry says that it was erased")
 
     def finish(self) -> None:
         """Look for payloads that belong to no entry."""

@@ -11,6 +11,7 @@ from muniment.ledger import schema
 from muniment.ledger.entries import Body
 from muniment.ledger.payloads import Payload
 from muniment.ledger.tree import Frontier, leaf_hash
+from muniment.store import bulk
 from muniment.store.tables import entry, ledger_head, node, payload
 
 
@@ -39,31 +40,20 @@ def append(connection: Connection, prepared: Sequence[Prepared]) -> int:
     head = connection.execute(select(ledger_head.c.size, ledger_head.c.frontier)).one()
     frontier = Frontier.from_bytes(head.size, head.frontier)
     completed = frontier.extend(item.leaf for item in prepared)
-    connection.execute(
-        entry.insert(),
+    bulk.insert(
+        connection,
+        entry,
         [
-            {
-                "seq": seq,
-                "kind": item.body["kind"],
-                "version": item.body["version"],
-                "canonical_bytes": item.data,
-                "leaf_hash": item.leaf,
-            }
+            (seq, item.body["kind"], item.body["version"], item.data, item.leaf)
             for seq, item in enumerate(prepared, head.size)
         ],
     )
-    payloads = [
-        {"entry": seq, **held._asdict()}
-        for seq, item in enumerate(prepared, head.size)
-        for held in item.payloads
-    ]
-    if payloads:
-        connection.execute(payload.insert(), payloads)
-    if completed:
-        connection.execute(
-            node.insert(),
-            [{"level": n.level, "index": n.index, "hash": n.hash} for n in completed],
-        )
+    bulk.insert(
+        connection,
+        payload,
+        [(seq, *held) for seq, item in enumerate(prepared, head.size) for held in item.payloads],
+    )
+    bulk.insert(connection, node, [(made.level, made.index, made.hash) for made in completed])
     connection.execute(update(ledger_head).values(size=frontier.size, frontier=bytes(frontier)))
     first: int = head.size
     return first

@@ -51,15 +51,43 @@ def _plugin(seq: int, body: Body, content: Content) -> Rows:
     return {"plugin": [{"seq": seq, **body["plugin"]}]}
 
 
+def _of_generation(seq: int, body: Body, content: Content) -> Rows:
+    return {body["kind"]: [{"seq": seq, "generation": body["generation"]}]}
+
+
+def _alone(seq: int, body: Body, content: Content) -> Rows:
+    return {body["kind"]: [{"seq": seq}]}
+
+
+def _hold(seq: int, body: Body, content: Content) -> Rows:
+    return {
+        "hold": [{"seq": seq, "hold": body["hold"]}],
+        "held": [{"seq": seq, "generation": number} for number in body["generations"]],
+    }
+
+
+def _release(seq: int, body: Body, content: Content) -> Rows:
+    return {"release": [{"seq": seq, "hold": body["hold"]}]}
+
+
 ROWS: Mapping[str, Callable[[int, Body, Content], Rows]] = {
     "actor": _actor,
     "policy": _policy,
     "environment": _environment,
     "plugin": _plugin,
+    "feedback": _of_generation,
+    "review": _of_generation,
+    "erasure": _alone,
+    "hold": _hold,
+    "release": _release,
+    "retention": _alone,
 }
 """By kind, the rows that its entries make; each has the entry's number in the column `seq`."""
 
-ROW_TABLES = ("actor", "policy", "environment", "plugin")
+ROW_TABLES = (
+    *("actor", "policy", "environment", "plugin"),
+    *("feedback", "review", "erasure", "hold", "held", "release", "retention"),
+)
 """The tables that `ROWS` fills."""
 
 

@@ -147,9 +147,18 @@ _SENTENCES = {
 }
 
 
+_PRAGMAS = (
+    "foreign_keys = ON",
+    "secure_delete = ON",
+    "synchronous = FULL",
+    "cache_size = -65536",  # 64 MiB: the inner pages of every index of millions of generations
+    "wal_autocheckpoint = 8192",  # pages, 32 MiB: those that many chunks change are copied once
+)
+
+
 def _configure(connection: sqlite3.Connection, record: object) -> None:
     connection.isolation_level = None  # transactions begin where `_begin` says so
-    for pragma in ("foreign_keys = ON", "secure_delete = ON", "synchronous = FULL"):
+    for pragma in _PRAGMAS:
         connection.execute(f"PRAGMA {pragma}")
 
 

@@ -69,6 +69,7 @@ class Store:
         self._database = database
         self._lease: Lease | None = None
         self._starting = threading.Lock()
+        self._open: dict[str, int] = {}  # numbers of generations started here, without an outcome
         self.url = database.url
         self.path = database.path
 
@@ -125,7 +126,9 @@ class Store:
             if self._lease is None or self._lease.inherited:
                 self._lease = Lease(self._database)
                 self.record_interruptions()
-            writing.record_started(self._database, self._lease, generations, policy_document)
+            self._open |= writing.record_started(
+                self._database, self._lease, generations, policy_document
+            )
 
     def record_outcomes(
         self,
@@ -141,8 +144,12 @@ class Store:
         """
         from muniment.store import writing
 
-        if generations:
-            writing.record_outcomes(self._database, generations, declared_categories or {})
+        if not generations:
+            return
+        declared = declared_categories or {}
+        writing.record_outcomes(self._database, generations, declared, self._open)
+        for generation in generations:
+            self._open.pop(generation.id, None)
 
     def record_interruptions(self) -> int:
         """Record that generations whose process is gone were interrupted; return how many."""

@@ -224,6 +224,67 @@ generation_parent = _child(
     Column("parent", Words(ID), nullable=False, index=True),
 )
 
+feedback = Table(
+    "feedback",
+    metadata,
+    Column("seq", Sequence, primary_key=True, autoincrement=False),
+    Column("generation", Sequence, nullable=False, index=True),
+)
+
+review = Table(
+    "review",
+    metadata,
+    Column("seq", Sequence, primary_key=True, autoincrement=False),
+    Column("generation", Sequence, nullable=False, index=True),
+)
+
+erasure = Table(
+    "erasure", metadata, Column("seq", Sequence, primary_key=True, autoincrement=False)
+)
+
+hold = Table(
+    "hold",
+    metadata,
+    Column("seq", Sequence, primary_key=True, autoincrement=False),
+    Column("hold", Words(ID), nullable=False, index=True),
+)
+
+held = Table(
+    "held",
+    metadata,
+    Column("seq", Sequence, primary_key=True, autoincrement=False),
+    Column("generation", Sequence, primary_key=True, autoincrement=False),
+)
+Index(None, held.c.generation)
+
+release = Table(
+    "release",
+    metadata,
+    Column("seq", Sequence, primary_key=True, autoincrement=False),
+    Column("hold", Words(ID), nullable=False, index=True),
+)
+
+retention = Table(
+    "retention", metadata, Column("seq", Sequence, primary_key=True, autoincrement=False)
+)
+
+# What is still to be done, and where copies are: no evidence, and not made from entries.
+erasing = Table(
+    "erasing",
+    metadata,
+    Column("erasure", Sequence, primary_key=True, autoincrement=False),
+    Column("horizon", BigInteger, nullable=False),
+)
+
+backup = Table(
+    "backup",
+    metadata,
+    Column("file", Words, primary_key=True),
+    Column("made_at", BigInteger, nullable=False),
+    Column("entries", BigInteger, nullable=False),
+    Column("root", Words(64), nullable=False),
+)
+
 alembic_version = Table(
     "alembic_version", MetaData(), Column("version_num", Words(32), primary_key=True)
 )

@@ -10,13 +10,15 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 
-from sqlalchemy import Connection, bindparam, delete, select, update
+from sqlalchemy import Connection, select
+from sqlalchemy.exc import IntegrityError
 
-from muniment.errors import PromptError, UnknownNameError
+from muniment.errors import PromptError, StoreError, UnknownNameError
 from muniment.ledger import entries
 from muniment.ledger.payloads import Kind, Payload
 from muniment.ledger.texts import detail_of, request_of, trace_of
-from muniment.store import identities, indexing, leases, periods, picking, reading, tables
+from muniment.store import bulk, identities, indexing, leases, periods, picking, reading, tables
+from muniment.store.bulk import Values
 from muniment.store.chunks import chunks
 from muniment.store.database import Database
 from muniment.store.errors import AlreadyRecordedError
@@ -38,8 +40,14 @@ Declared = Mapping[str, frozenset[str]]
 
 def record_started(
     database: Database, lease: Lease, generations: Sequence[Generation], policy_document: str
-) -> None:
-    """Record that generations were asked for, under this process's lease."""
+) -> dict[str, int]:
+    """Record that generations were asked for, under this process's lease.
+
+    Return the number of each generation's entry.
+    """
+    ids = [g.id for g in generations]
+    if twice := [id for id, count in Counter(ids).items() if count > 1]:
+        raise _recorded(database, twice[0])
     policies = {g.policy: (g.policy, policy_document) for g in generations}
     numbers = identities.numbers(
         database,
@@ -50,41 +58,64 @@ def record_started(
         },
     )
     prepared = [_started(g, policies[g.policy], numbers) for g in generations]
+    try:
+        first = _insert_started(database, lease, generations, prepared)
+    except StoreError as error:
+        if not isinstance(error.__cause__, IntegrityError):
+            raise
+        with database.reading() as connection:
+            taken = _started_numbers(connection, ids)
+        raise _recorded(database, next(iter(taken))) from None
+    lease.keep()
+    return dict(zip(ids, range(first, first + len(ids)), strict=True))
+
+
+def _insert_started(
+    database: Database,
+    lease: Lease,
+    generations: Sequence[Generation],
+    prepared: Sequence[Prepared],
+) -> int:
     with database.writing() as connection:
         lease.take(connection)
-        _refuse_started(database, connection, [g.id for g in generations])
         runs = _runs(connection, {g.run_id for g in generations})
         _refuse_settled_lines(database, connection, generations, runs)
         first = append(connection, prepared)
         rows: list[Row] = []
-        others: Rows = {}
+        others: Rows = {"run": []}
         for seq, item in enumerate(prepared, first):
             id = item.body["run"]
             if id not in runs:
                 runs[id] = seq
-                others.setdefault("run", []).append({"seq": seq, "id": id})
+                others["run"].append({"seq": seq, "id": id})
             row, of_row = started_rows(seq, item.body, runs[id], item.content("request"))
             rows.append(row)
             for name, held in of_row.items():
                 others.setdefault(name, []).extend(held)
-        connection.execute(generation.insert(), rows)
+        bulk.insert(connection, generation, [tuple(row.values()) for row in rows])
         periods.note(connection, ((row["seq"], row["started_at"]) for row in rows))
         for name, held in others.items():
-            if held:
-                connection.execute(tables.metadata.tables[name].insert(), held)
-        connection.execute(
-            pending.insert(), [{"generation": row["seq"], "lease": lease.id} for row in rows]
-        )
-    lease.keep()
+            values = [tuple(row.values()) for row in held]
+            bulk.insert(connection, tables.metadata.tables[name], values)
+        bulk.insert(connection, pending, [(row["seq"], lease.id) for row in rows])
+    return first
 
 
 def record_outcomes(
-    database: Database, generations: Sequence[Generation], declared: Declared
+    database: Database,
+    generations: Sequence[Generation],
+    declared: Declared,
+    known: Mapping[str, int],
 ) -> None:
-    """Record how generations ended; each must have been started and have no outcome yet."""
+    """Record how generations ended; each must have been started and have no outcome yet.
+
+    `known` are the numbers of generations that this process started; others are looked for.
+    """
     ids = [g.id for g in generations]
-    with database.reading() as connection:
-        started = _started_numbers(connection, ids)
+    started = {id: known[id] for id in ids if id in known}
+    if unknown := [id for id in ids if id not in known]:
+        with database.reading() as connection:
+            started |= _started_numbers(connection, unknown)
     for id, count in Counter(ids).items():
         if id not in started:
             raise UnknownNameError("generation", id, hint="it was never started")
@@ -100,9 +131,10 @@ def record_outcomes(
     prepared = [_outcome(g, started[g.id], declared, numbers) for g in generations]
     terms = [(started[g.id], indexing.terms_of(g)) for g in generations]
     with database.writing() as connection:
-        if taken := _have_outcomes(connection, list(started.values())):
+        first, all_new = _insert_outcomes(connection, prepared)
+        if not all_new:
+            taken = _had_outcomes(connection, list(started.values()), first)
             raise _has_outcome(database, next(id for id in ids if started[id] in taken))
-        _insert_outcomes(connection, prepared)
         indexing.insert(connection, terms)
 
 
@@ -192,13 +224,8 @@ def _has_outcome(database: Database, id: str) -> AlreadyRecordedError:
     return AlreadyRecordedError(database.url, id, f"generation {id} has an outcome already")
 
 
-def _refuse_started(database: Database, connection: Connection, ids: Sequence[str]) -> None:
-    """Refuse ids that are recorded already, or given twice."""
-    twice = [id for id, count in Counter(ids).items() if count > 1]
-    if taken := [*_started_numbers(connection, ids), *twice]:
-        raise AlreadyRecordedError(
-            database.url, taken[0], f"generation {taken[0]} is recorded already"
-        )
+def _recorded(database: Database, id: str) -> AlreadyRecordedError:
+    return AlreadyRecordedError(database.url, id, f"generation {id} is recorded already")
 
 
 def _refuse_settled_lines(
@@ -211,13 +238,17 @@ def _refuse_settled_lines(
     lines = Counter((g.run_id, g.line) for g in generations if g.line is not None)
     twice = [key for key, count in lines.items() if count > 1]
     for run_id in {run_id for run_id, _ in lines if run_id in runs}:
+        wanted = [line for r, line in lines if r == run_id]
+        number = generation.c.line
+        near = max(wanted) - min(wanted) < 4 * len(wanted)  # a range is found at once
         rows = connection.execute(
-            select(generation.c.seq, generation.c.line, generation.c.status).where(
+            select(generation.c.seq, number, generation.c.status).where(
                 generation.c.run == runs[run_id],
-                generation.c.line.in_([line for r, line in lines if r == run_id]),
+                number.between(min(wanted), max(wanted)) if near else number.in_(wanted),
                 generation.c.status.in_(("started", "completed")),
             )
         ).all()
+        rows = [row for row in rows if (run_id, row.line) in lines]
         if rows:
             running = leases.running(connection)
             twice += [
@@ -250,37 +281,28 @@ def _started_numbers(connection: Connection, ids: Sequence[str]) -> dict[str, in
     return numbers
 
 
-def _have_outcomes(connection: Connection, numbers: Sequence[int]) -> set[int]:
-    """Return those of the generations that have an outcome."""
+def _had_outcomes(connection: Connection, numbers: Sequence[int], first: int) -> set[int]:
+    """Return those of the generations that had an outcome before `_insert_outcomes`."""
     found: set[int] = set()
     for part in chunks(numbers):
-        found |= set(
-            connection.scalars(
-                select(generation.c.seq).where(
-                    generation.c.seq.in_(part), generation.c.outcome.is_not(None)
-                )
-            )
+        rows = connection.execute(
+            select(generation.c.seq, generation.c.outcome).where(generation.c.seq.in_(part))
         )
+        found |= {row.seq for row in rows if row.outcome < first}
     return found
 
 
-_UPDATE = (
-    update(generation)
-    .where(generation.c.seq == bindparam("number"))
-    .values({name: bindparam(name) for name in OUTCOME_COLUMNS})
-)
-_DELETE_PENDING = delete(pending).where(pending.c.generation == bindparam("number"))
-
-
-def _insert_outcomes(connection: Connection, prepared: Sequence[Prepared]) -> None:
+def _insert_outcomes(connection: Connection, prepared: Sequence[Prepared]) -> tuple[int, bool]:
+    """Write outcomes; return the first's number, and whether no generation had one before."""
     first = append(connection, prepared)
-    updates: list[Row] = []
-    verdicts: list[Row] = []
+    rows: list[Values] = []
+    verdicts: list[Values] = []
     for seq, item in enumerate(prepared, first):
         row, of_row = outcome_rows(seq, item.body)
-        updates.append({"number": item.body["generation"], **row})
-        verdicts += of_row
-    connection.execute(_UPDATE, updates)
-    connection.execute(_DELETE_PENDING, [{"number": row["number"]} for row in updates])
-    if verdicts:
-        connection.execute(tables.verdict.insert(), verdicts)
+        rows.append((*row.values(), item.body["generation"]))
+        verdicts += [tuple(verdict.values()) for verdict in of_row]
+    changed = bulk.update(connection, generation, OUTCOME_COLUMNS, rows, "outcome IS NULL")
+    bulk.delete(connection, pending, [row[-1] for row in rows])
+    if changed == len(rows):
+        bulk.insert(connection, tables.verdict, verdicts)
+    return first, changed == len(rows)
