@@ -82,6 +82,8 @@ def _not_replayable(generation: Generation) -> str | None:
         )
     if not generation.outputs:
         return "it was blocked before anything was generated"
+    if generation.erased:
+        return f"it was erased: its {' and '.join(generation.erased)} are gone"
     return None
 
 

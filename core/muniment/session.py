@@ -12,12 +12,12 @@ from __future__ import annotations
 import contextlib
 import itertools
 import platform
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self, cast
 
 import muniment
 from muniment import batch, config, policy, seeds
@@ -41,6 +41,11 @@ from muniment.resolving import (
 from muniment.signing import after_writing
 from muniment.store import Query, Store
 from muniment.types import Generation, Piece
+
+if TYPE_CHECKING:
+    from muniment.ledger.acts import Judgement, Rating
+    from muniment.store.erasing import Erasure
+    from muniment.store.retaining import Rule
 
 BATCH_SIZE = 32  # requests a generator gets at once; how many it runs side by side is its own
 
@@ -167,6 +172,61 @@ class Session:
     def generations(self, query: Query | None = None) -> Iterator[Generation]:
         """Yield recorded generations, newest first."""
         return self.store.generations(query or Query())
+
+    def feedback(
+        self, reference: str, rating: str | int | None = None, comment: str | None = None
+    ) -> None:
+        """Record what this actor thinks of a generation.
+
+        `rating` is `up`, `down` or a number from 1 to 5; one of both must be given.
+        """
+        given = None if rating is None else str(rating)
+        if given not in (None, "up", "down", "1", "2", "3", "4", "5"):
+            raise UsageError(f"a rating is up, down or a number from 1 to 5, not {rating!r}")
+        if given is None and not comment:
+            raise UsageError("feedback needs a rating or a comment")
+        store = self._kept
+        store.give_feedback(store.find(reference), self.actor, cast("Rating | None", given), comment)
+
+    def review(self, reference: str, decision: str, reason: str | None = None) -> None:
+        """Record that this actor would `approve` what was done with a generation, or `overturn`
+        it; nothing that was recorded changes.
+        """
+        if decision not in ("approve", "overturn"):
+            raise UsageError(f"a review is approve or overturn, not {decision!r}")
+        store = self._kept
+        store.give_review(store.find(reference), self.actor, cast("Judgement", decision), reason)
+
+    def hold(self, query: Query, reason: str) -> tuple[str, int]:
+        """Forbid to erase the generations that a query wants now; return the hold's id and how
+        many they are.
+        """
+        return self._kept.hold(query, self.actor, reason)
+
+    def release(self, hold: str, reason: str | None = None) -> str:
+        """End a hold, by its id or a unique beginning or end of it; return the id."""
+        return self._kept.release(hold, self.actor, reason)
+
+    def set_retention(self, rule: Rule) -> list[Rule]:
+        """Put a rule of retention in the place of the one for the same payloads."""
+        return self._kept.set_retention(rule, self.actor)
+
+    def run_retention(self, progress: Callable[[int], None] = lambda number: None) -> Erasure:
+        """Erase what was kept as long as the rules of retention say."""
+        return self._kept.run_retention(self.actor, progress)
+
+    def erase(
+        self,
+        query: Query,
+        reason: str | None = None,
+        progress: Callable[[int], None] = lambda number: None,
+    ) -> Erasure:
+        """Destroy prompts, outputs and all other texts of the wanted generations, for good.
+
+        The entries stay, and with them every proof. What is under a hold, must be kept longer or
+        is under way is left; the result counts it, and says whether bytes may still be there.
+        """
+        return self._kept.erase(query, self.actor, reason=reason, progress=progress)
 
     def replay(self, generations: Iterable[Generation]) -> Iterator[Replay]:
         """Make recorded generations again and say how each compares; nothing is recorded.
@@ -309,6 +369,12 @@ class Session:
         if "store" in self.__dict__:
             self.__dict__.pop("store").close()
         return Store.open(self.store_url, create=True)
+
+    @property
+    def _kept(self) -> Store:
+        """The store, for adding to what is there; raises StoreError when there is none yet."""
+        assert self.store is not None
+        return self._written
 
     @cached_property
     def _resolver(self) -> Resolver:

@@ -262,6 +262,8 @@ class Generation:
 
     `environment` holds what the output may depend on besides the record itself: library
     versions, processor, threads, number format. `line` is the line of a batch file, from 1.
+    `erased` names the kinds of payloads that are gone, `prompt` and `output` say; a trace is not
+    spoken of.
     """
 
     id: str
@@ -288,6 +290,7 @@ class Generation:
     plugins: tuple[PluginRef, ...] = ()
     environment: Mapping[str, str | int] = field(default_factory=dict)
     failure: Failure | None = None
+    erased: tuple[str, ...] = ()
 
     @property
     def text(self) -> str:
@@ -316,7 +319,7 @@ class Generation:
                 for name, value in self.parameters.items()
             },
             "policy": self.policy,
-            "outputs": [_output_json(output) for output in self.outputs],
+            "outputs": [_output_json(output, "output" in self.erased) for output in self.outputs],
             "verdicts": [_verdict_json(verdict) for verdict in self.verdicts],
             "scores": [dataclasses.asdict(score) for score in self.scores],
             "usage": self.usage and dataclasses.asdict(self.usage),
@@ -326,6 +329,7 @@ class Generation:
             "parents": list(self.parents),
             "line": self.line,
             "failure": self.failure and dataclasses.asdict(self.failure),
+            "erased": list(self.erased),
             "started_at": _time_json(self.started_at),
             "finished_at": self.finished_at and _time_json(self.finished_at),
         }
@@ -335,12 +339,12 @@ def _time_json(moment: datetime) -> str:
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def _output_json(output: Output) -> dict[str, Any]:
+def _output_json(output: Output, erased: bool) -> dict[str, Any]:
     return {
         "media_type": output.media_type,
-        "text": output.text,
-        "sha256": output.sha256,
-        "bytes": len(output.data),
+        "text": None if erased else output.text,
+        "sha256": None if erased else output.sha256,
+        "bytes": None if erased else len(output.data),
         "finish_reason": output.finish_reason,
     }
 

@@ -20,6 +20,10 @@ COMMANDS = {
     "verify": ("muniment.cli.audit_verify:verify", "Check that the record was not altered."),
     "checkpoint": ("muniment.cli.audit_prove:checkpoint", "Print the signed head of the record."),
     "prove": ("muniment.cli.audit_prove:prove", "Write a proof for someone who has no store."),
+    "erase": (
+        "muniment.cli.audit_erase:erase",
+        "Destroy prompts, outputs and all other texts of generations, for good.",
+    ),
     "export": ("muniment.cli.audit_export:export", "Write generations to a file, newest first."),
 }
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -30,6 +30,9 @@ from muniment.cli.settings import Settings
 from muniment.errors import MunimentError
 from muniment.types import Generation, Verdict
 
+if TYPE_CHECKING:
+    from muniment.store.acting import Feedback, Review
+
 # What an output is called that was never returned whole.
 _HELD = {"blocked": ", blocked", "interrupted": ", cut short", "failed": ", cut short"}
 
@@ -51,9 +54,8 @@ def list_(settings: Settings, /, limit: int, as_json: bool, **filters: Any) -> N
         for generation in found:
             data_json(generation.to_json())
         return
-    row = _row_on_terminal if on_terminal() else _row
     headers = ("id", "started", "status", "model", "actor", "tags", "prompt")
-    table(headers, (row(generation) for generation in found), cut="prompt")
+    table(headers, (row_of(generation) for generation in found), cut="prompt")
 
 
 @click.command
@@ -66,12 +68,19 @@ def show(settings: Settings, reference: str, as_json: bool) -> None:
     ID is a unique beginning or end of an id, or `last`. What a policy blocked is shown, too: it
     is evidence.
     """
+    from muniment.store.acting import to_json
+
     store = settings.store
     generation = store.generation(store.find(reference))
+    feedback, reviews = store.acts(generation.id)
     if as_json:
-        data_json(generation.to_json())
+        acts = {"feedback": [*map(to_json, feedback)], "reviews": [*map(to_json, reviews)]}
+        data_json({**generation.to_json(), **acts})
         return
-    card(_card(generation))
+    card([*_card(generation), *_acts(feedback, reviews)])
+    if "output" in generation.erased:
+        data("\nthe output was erased")
+        return
     for number, output in enumerate(generation.outputs, 1):
         which = f" {number} of {len(generation.outputs)}" if len(generation.outputs) > 1 else ""
         held = _HELD.get(generation.status, "")
@@ -95,6 +104,8 @@ def get(settings: Settings, reference: str, output: str | None, overwrite: bool)
     outputs = generation.outputs
     if not outputs:
         raise MunimentError(f"generation {generation.id} has no output: it is {generation.status}")
+    if "output" in generation.erased:
+        raise MunimentError(f"the output of generation {generation.id} was erased")
     if len(outputs) > 1 and output in (None, "-"):
         raise click.UsageError(f"there are {len(outputs)} outputs; -o FILE writes each to a file.")
     if output is None and on_terminal():
@@ -146,6 +157,11 @@ def runs(settings: Settings, limit: int, as_json: bool) -> None:
     table(("run", "started", "generations", "lines", "generators", "actor"), rows)
 
 
+def row_of(generation: Generation) -> tuple[str, ...]:
+    """Return a generation's row of the list, as it suits where it is printed."""
+    return _row_on_terminal(generation) if on_terminal() else _row(generation)
+
+
 def _row(generation: Generation) -> tuple[str, ...]:
     return (
         ident(generation.id),
@@ -180,6 +196,7 @@ def _card(generation: Generation) -> list[tuple[str, str]]:
         ("id", generation.id),
         ("run", generation.run_id + (f", line {generation.line}" if generation.line else "")),
         ("status", generation.status),
+        ("erased", ", ".join(generation.erased)),
         ("failure", f"{failure.message} ({failure.code})" if failure else ""),
         ("actor", generation.actor),
         ("started", moment(generation.started_at)),
@@ -215,6 +232,18 @@ def _card(generation: Generation) -> list[tuple[str, str]]:
         for plugin in generation.plugins
     ]
     return [*lines, ("environment", _pairs(generation.environment))]
+
+
+def _acts(feedback: list[Feedback], reviews: list[Review]) -> list[tuple[str, str]]:
+    lines = []
+    for said in feedback:
+        rating = {None: "", "up": "up", "down": "down"}.get(said.rating, f"{said.rating} of 5")
+        parts = (rating, said.comment, said.actor, moment(said.at))
+        lines.append(("feedback", " · ".join(filter(None, parts))))
+    for review in reviews:
+        parts = (review.decision, review.reason, review.actor, moment(review.at))
+        lines.append(("review", " · ".join(filter(None, parts))))
+    return lines
 
 
 def _verdict(verdict: Verdict) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from muniment.cli.db_backup import backup, restore
 from muniment.cli.options import json_option
 from muniment.cli.output import card, data, data_json, message
 from muniment.cli.settings import Settings
@@ -84,6 +85,10 @@ def _shown(url: str) -> str:
         return make_url(url).render_as_string(hide_password=True)
     except ArgumentError:
         return url
+
+
+db.add_command(backup)
+db.add_command(restore)
 
 
 def _file(url: str) -> str | None:

@@ -46,6 +46,7 @@ class Field:
     write: Write
     payload: str = ""
     entry: str = ""
+    present: Write | None = None  # writes what is not null, where null may stand
 
 
 def matching(pattern: re.Pattern[str]) -> Field:
@@ -68,7 +69,9 @@ def one_of(*values: str) -> Field:
 def optional(field: Field) -> Field:
     """What the field may hold, or null."""
     inner = field.write
-    return replace(field, write=lambda value: "null" if value is None else inner(value))
+    return replace(
+        field, write=lambda value: "null" if value is None else inner(value), present=inner
+    )
 
 
 def list_of(field: Field) -> Field:
@@ -80,7 +83,7 @@ def list_of(field: Field) -> Field:
             raise UnfitError(value)
         return f"[{','.join(map(inner, value))}]" if value else "[]"
 
-    return replace(field, write=write)
+    return replace(field, write=write, present=None)
 
 
 def map_of(key: Field, field: Field) -> Field:
@@ -101,35 +104,38 @@ def map_of(key: Field, field: Field) -> Field:
 
 def record(**fields: Field) -> Field:
     """An object of exactly these fields."""
-    parts, end = template({name: field.write for name, field in fields.items()})
-    size = len(fields)
+    fill, size = template(fields), len(fields)
 
     def write(value: Any) -> str:
         if type(value) is not dict or len(value) != size:
             raise UnfitError(value)
-        return "".join([before + inner(value[name]) for before, name, inner in parts]) + end
+        return fill(value)
 
     return Field(write)
 
 
-def template(
-    writers: Mapping[str, Write], constants: Mapping[str, str] | None = None
-) -> tuple[list[tuple[str, str, Write]], str]:
-    """Return what stands before each value of an object, by the canonical order, and at its end.
+def template(fields: Mapping[str, Field], constants: Mapping[str, str] | None = None) -> Write:
+    """Return what writes an object's members in the canonical order.
 
-    `constants` are members that always have the same value, as JSON.
+    `constants` are members that always have the same value, as JSON. The order is worked out once
+    and compiled to one expression: going through the fields one by one for every entry takes
+    twice as long.
     """
     constants = constants or {}
-    parts: list[tuple[str, str, Write]] = []
-    before = "{"
-    for name in sorted({**writers, **constants}):
-        before += f'"{name}":'
+    writers: dict[str, Write] = {}
+    members, calls = [], []
+    for name in sorted({**fields, **constants}):
         if name in constants:
-            before += f"{constants[name]},"
-        else:
-            parts.append((before, name, writers[name]))
-            before = ","
-    return parts, before.removesuffix(",") + "}"
+            members.append(f'"{name}":{constants[name]}')
+            continue
+        members.append(f'"{name}":%s')
+        field = fields[name]
+        writers[f"_{name}"] = field.present or field.write
+        null = f'"null" if held[{name!r}] is None else ' if field.present else ""
+        calls.append(f"{null}_{name}(held[{name!r}])")
+    form = "{" + ",".join(members) + "}"
+    fill: Write = eval(f"lambda held: {form!r} % ({', '.join(calls)},)", dict(writers))
+    return fill
 
 
 def commitment(payload: str) -> Field:

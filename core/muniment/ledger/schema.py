@@ -91,18 +91,14 @@ class _Kind:
     def __init__(self, name: str, version: int, fields: Mapping[str, Field]) -> None:
         self._name, self._fields = name, fields
         self._size = len(fields) + 2
-        self._parts, self._end = template(
-            {key: field.write for key, field in fields.items()},
-            {"kind": f'"{name}"', "version": str(version)},
-        )
+        self._fill = template(fields, {"kind": f'"{name}"', "version": str(version)})
         self.payloads = [(key, field.payload) for key, field in fields.items() if field.payload]
         self.entries = [(key, field.entry) for key, field in fields.items() if field.entry]
 
     def write(self, body: Body) -> bytes:
         try:
             if len(body) == self._size:
-                parts = [before + fit(body[key]) for before, key, fit in self._parts]
-                return ("".join(parts) + self._end).encode()
+                return self._fill(body).encode()
         except UNFIT:
             pass
         raise self._error(body)

@@ -9,7 +9,9 @@ from typing import Any
 from sqlalchemy import Connection, select
 
 from muniment.ledger.payloads import KINDS
-from muniment.store.tables import entry, erasure
+from muniment.store.chunks import chunks
+from muniment.store.reading import bodies_of
+from muniment.store.tables import entry, erasure, generation
 
 _BITS = {kind: 1 << number for number, kind in enumerate(KINDS)}
 
@@ -66,3 +68,16 @@ def bodies(connection: Connection, since: int = 0) -> Iterator[tuple[int, dict[s
                 yield row.seq, body
         except (ValueError, TypeError, KeyError):
             continue
+
+
+def generations_of(connection: Connection, body: dict[str, Any]) -> list[str]:
+    """Return the ids of the generations whose payloads an erasure destroyed."""
+    numbers = [held["entry"] for held in body["payloads"]]
+    found: dict[str, None] = {}
+    for part in chunks(numbers):
+        told = bodies_of(connection, part)
+        of = {seq if b["kind"] == "started" else b.get("generation") for seq, b in told.items()}
+        found |= dict.fromkeys(
+            connection.scalars(select(generation.c.id).where(generation.c.seq.in_(of)))
+        )
+    return list(found)

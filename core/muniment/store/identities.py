@@ -6,10 +6,10 @@ their own, before the entries that name them: those cannot be made canonical wit
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, func, select
 
 from muniment.ledger import entries
 from muniment.ledger.entries import Body
@@ -27,7 +27,7 @@ Numbers: TypeAlias = dict[tuple[str, Any], int]
 
 
 class _Kind(NamedTuple):
-    find: Callable[[Connection, Any], int | None]
+    find: Callable[[Connection, Sequence[Any]], dict[Any, int]]
     make: Callable[[Any], Prepared]
 
 
@@ -37,21 +37,31 @@ def numbers(database: Database, wanted: Mapping[str, Iterable[Hashable]]) -> Num
     The key of an `actor` is a name; of a `policy`, name and document; of a `plugin`, a PluginRef;
     of an `environment`, the items of its facts.
     """
-    keys = [(kind, key) for kind, given in wanted.items() for key in dict.fromkeys(given)]
-    known: Numbers = {}
-    if not keys:
-        return known
+    keys = {kind: list(dict.fromkeys(given)) for kind, given in wanted.items()}
     with database.reading() as connection:
-        for kind, key in keys:
-            if (number := _KINDS[kind].find(connection, key)) is not None:
-                known[kind, key] = number
-    made = {(kind, key): _KINDS[kind].make(key) for kind, key in keys if (kind, key) not in known}
+        known = _find(connection, keys)
+    made = {
+        (kind, key): _KINDS[kind].make(key)
+        for kind, held in keys.items()
+        for key in held
+        if (kind, key) not in known
+    }
     if made:
         with database.writing() as connection:
-            for (kind, key), prepared in made.items():
-                number = _KINDS[kind].find(connection, key)  # another process may have been faster
-                known[kind, key] = _add(connection, prepared) if number is None else number
+            known |= _find(connection, keys)  # another process may have been faster
+            for named, prepared in made.items():
+                if named not in known:
+                    known[named] = _add(connection, prepared)
     return known
+
+
+def _find(connection: Connection, keys: Mapping[str, Sequence[Any]]) -> Numbers:
+    return {
+        (kind, key): number
+        for kind, held in keys.items()
+        if held
+        for key, number in _KINDS[kind].find(connection, held).items()
+    }
 
 
 def _add(connection: Connection, prepared: Prepared) -> int:
@@ -62,10 +72,13 @@ def _add(connection: Connection, prepared: Prepared) -> int:
     return number
 
 
-def _find_actor(connection: Connection, name: str) -> int | None:
-    return connection.scalar(
-        select(actor.c.seq).where(actor.c.name == name).order_by(actor.c.seq).limit(1)
+def _find_actors(connection: Connection, names: Sequence[str]) -> dict[str, int]:
+    rows = connection.execute(
+        select(actor.c.name, func.min(actor.c.seq).label("seq"))
+        .where(actor.c.name.in_(names))
+        .group_by(actor.c.name)
     )
+    return {row.name: row.seq for row in rows}
 
 
 def _make_actor(name: str) -> Prepared:
@@ -112,9 +125,21 @@ def _make_plugin(found: PluginRef) -> Prepared:
     return prepare(body)
 
 
+def _each(
+    find: Callable[[Connection, Any], int | None],
+) -> Callable[[Connection, Sequence[Any]], dict[Any, int]]:
+    """Look for keys one by one: of most kinds there are few at a time."""
+
+    def found(connection: Connection, keys: Sequence[Any]) -> dict[Any, int]:
+        numbers = ((key, find(connection, key)) for key in keys)
+        return {key: number for key, number in numbers if number is not None}
+
+    return found
+
+
 _KINDS: Mapping[str, _Kind] = {
-    "actor": _Kind(_find_actor, _make_actor),
-    "policy": _Kind(_find_policy, _make_policy),
-    "environment": _Kind(_find_environment, _make_environment),
-    "plugin": _Kind(_find_plugin, _make_plugin),
+    "actor": _Kind(_find_actors, _make_actor),
+    "policy": _Kind(_each(_find_policy), _make_policy),
+    "environment": _Kind(_each(_find_environment), _make_environment),
+    "plugin": _Kind(_each(_find_plugin), _make_plugin),
 }

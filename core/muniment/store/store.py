@@ -18,6 +18,7 @@ from sqlalchemy import select
 from muniment.errors import StoreVersionError
 from muniment.store import reading, runs, schema
 from muniment.store.database import Database
+from muniment.store.keeping import Keeping
 from muniment.store.leases import Lease
 from muniment.store.queries import Query
 from muniment.store.runs import Line, Run
@@ -57,7 +58,7 @@ class StoreStatus:
         return self.revision == self.head
 
 
-class Store:
+class Store(Keeping):
     """The evidence of everything generated: entries, payloads, and what finds them.
 
     One object serves one process; threads may share it. What is recorded is on disk when a
@@ -126,6 +127,7 @@ class Store:
             if self._lease is None or self._lease.inherited:
                 self._lease = Lease(self._database)
                 self.record_interruptions()
+                self.finish_erasing()
             self._open |= writing.record_started(
                 self._database, self._lease, generations, policy_document
             )
