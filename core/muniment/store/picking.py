@@ -15,10 +15,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, TypeAlias
 
-from sqlalchemy import Connection, Result, TextClause, bindparam, select, text
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Result,
+    TextClause,
+    and_,
+    bindparam,
+    select,
+    text,
+)
 
 from muniment.ledger.entries import milliseconds
 from muniment.store import leases, periods
@@ -31,11 +40,16 @@ from muniment.types import DECISIONS
 
 MOST = 2**63 - 1
 _LOOKS = (2_000, 60_000)  # entries of each way that are counted to find the shortest
+_READ = 200  # generations that are rather read than looked up in an index of words
+_NARROW = 20_000  # numbers that a search is narrowed to
 _BRANCHES = 200  # in one statement
 _DIGEST = re.compile(r"(?:[a-z0-9-]+:)?[0-9a-f]{4,}")
 _NAMES = re.compile(r":(\w+)")
 _SCHEMES = ("", "file-sha256:", "tree1-sha256:")
 _ENDED = ("completed", "blocked", "failed", "interrupted")
+
+Origin: TypeAlias = tuple[str, str, str]
+"""A generator's name, a model's name and its digest; these are empty where no model runs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +69,9 @@ class Way:
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """What a search adds to a query: a way in, the same as a check, and what these refer to."""
+    """What a search adds to a query: a way in, and the values that this refers to."""
 
     way: Way
-    check: str
     parameters: Mapping[str, Any]
 
 
@@ -87,6 +100,8 @@ class Picker:
         self._checks: dict[str, str] = {}
         self._ways: list[Way] = []
         self._way: Way | None = None
+        self._match = match
+        self._match_way = match.way if match is not None else None
         self._ranges: Sequence[tuple[int, int]] = [(0, MOST)]
         self._read(match)
         if query.since is not None or query.until is not None:
@@ -120,11 +135,7 @@ class Picker:
         way = self._shortest()
         checks = [check for name, check in self._checks.items() if name not in way.covers]
         if self._ways:
-            union = " UNION ".join(
-                f"SELECT {way.number} FROM {source} WHERE {condition}"
-                for source, condition in way.branches
-            )
-            checks.append(f"g.seq IN ({union or 'NULL'})")
+            checks.append(f"g.seq IN ({_union(way)})")
         spans = [f"g.seq BETWEEN {low} AND {high}" for low, high in self._ranges]
         checks.append(f"({' OR '.join(spans) or '1 = 0'})")
         sql = f"SELECT {columns} FROM generation g WHERE {' AND '.join(checks)}"
@@ -157,15 +168,41 @@ class Picker:
             f"ORDER BY {number} DESC LIMIT :size"
         )
 
+    @property
+    def matched(self) -> bool:
+        """Whether what a page has was found by the match; otherwise nobody looked at it yet."""
+        return self._way is self._match_way
+
     def _shortest(self) -> Way:
         ways = self._ways
         if not ways:
             return Way(frozenset(), [("generation g", "")])
+        if self._match is not None:
+            return self._beside(self._match.way)
         for look in _LOOKS if len(ways) > 1 else ():
             counted = [self._count(way, look) for way in ways]
             if min(counted) < look:
                 return ways[counted.index(min(counted))]
         return ways[0]
+
+    def _beside(self, match: Way) -> Way:
+        """Return the match, narrowed by a way that leads to few, or a way that leads to very few.
+
+        An index of words is slow to ask about one generation, and fast to run through.
+        """
+        others = [way for way in self._ways if way is not match]
+        counted = [self._count(way, _NARROW) for way in others]
+        least = min(counted, default=_NARROW)
+        if least >= _NARROW:
+            return match
+        way = others[counted.index(least)]
+        if least < _READ:
+            return way
+        self._checks = {name: v for name, v in self._checks.items() if name not in way.covers}
+        (source, condition) = match.branches[0]
+        narrowed = f"{condition} AND {self._plain(match.number)} IN ({_union(way)})"
+        self._match_way = replace(match, branches=[(source, narrowed)])
+        return self._match_way
 
     def _count(self, way: Way, most: int) -> int:
         """Return how many entries a way has, up to `most`."""
@@ -198,7 +235,6 @@ class Picker:
         if query.tag is not None:
             self._tag(query.tag)
         if match is not None:
-            self._checks["match"] = match.check
             self._parameters |= match.parameters
             self._ways.append(match.way)
         if query.actor is not None:
@@ -297,9 +333,7 @@ class Picker:
     def _origins(self) -> Iterator[str]:
         """Yield conditions for the wanted ones of all pairs of generator and model there are."""
         query = self._query
-        for generator, name, digest in self._connection.execute(_ORIGINS):
-            if query.generator not in (None, generator):
-                continue
+        for generator, name, digest in _origins(self._connection, query.generator):
             if query.model is not None and not _is_model(query.model, name, digest):
                 continue
             yield (
@@ -338,6 +372,12 @@ class Picker:
         return f"+{column}" if self._connection.dialect.name == "sqlite" else column
 
 
+def _union(way: Way) -> str:
+    return " UNION ".join(
+        f"SELECT {way.number} FROM {source} WHERE {condition}" for source, condition in way.branches
+    )
+
+
 def _decisions(status: str, wanted: str | None) -> Sequence[str]:
     if status == "started":  # nothing is decided yet
         return () if wanted else ("IS NULL",)
@@ -354,27 +394,31 @@ def _is_model(wanted: str, name: str, digest: str) -> bool:
     return name == wanted or any(map(digest.startswith, _prefixes(wanted)))
 
 
-def _next(column: str) -> str:
-    return (
-        f"(SELECT g.{column} FROM generation g "
-        "WHERE (g.generator, g.model_name, g.model_digest) > (o.generator, o.name, o.digest) "
-        "ORDER BY g.generator, g.model_name, g.model_digest LIMIT 1)"
-    )
+def _origins(connection: Connection, generator: str | None) -> Iterator[Origin]:
+    """Yield every generator and model that there are together, each found by a step in the index.
+
+    SQLite takes no more than the first column of a comparison of rows, so each has its own step.
+    """
+    g = generation.c
+    generators = [generator] if generator is not None else _steps(connection, g.generator)
+    for found in generators:
+        for name in _steps(connection, g.model_name, g.generator == found):
+            within = and_(g.generator == found, g.model_name == name)
+            for digest in _steps(connection, g.model_digest, within):
+                yield found, name, digest
 
 
-# Every pair of generator and model, each found by one step in the index from the one before.
-_ORIGINS = text(f"""
-WITH RECURSIVE origin (generator, name, digest) AS (
-    SELECT * FROM (
-        SELECT generator, model_name, model_digest FROM generation
-        ORDER BY generator, model_name, model_digest LIMIT 1
-    ) AS first
-    UNION ALL
-    SELECT {_next("generator")}, {_next("model_name")}, {_next("model_digest")}
-    FROM origin o WHERE o.generator IS NOT NULL
-)
-SELECT generator, name, digest FROM origin WHERE generator IS NOT NULL
-""").columns(generator=Words, name=Words, digest=Words)
+def _steps(
+    connection: Connection, column: ColumnElement[str], within: ColumnElement[bool] | None = None
+) -> Iterator[str]:
+    """Yield the different values of a column, each by one look into the index."""
+    statement = select(column).order_by(column).limit(1)
+    if within is not None:
+        statement = statement.where(within)
+    value = connection.scalar(statement)
+    while value is not None:
+        yield value
+        value = connection.scalar(statement.where(column > value))
 
 
 def _bound(sql: str, values: Mapping[str, Any]) -> TextClause:

@@ -6,12 +6,16 @@ not yet the phrase that was asked for, the texts decide; from them the snippets 
 
 from __future__ import annotations
 
+import itertools
+import json
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, select
 
+from muniment.store.chunks import chunks
 from muniment.store.database import Database
 from muniment.store.grams import folded
 from muniment.store.indexing import texts_of
@@ -19,8 +23,10 @@ from muniment.store.matching import Phrase, Snippet, holds, phrases, snippets
 from muniment.store.picking import Match, Picker, Way, rows
 from muniment.store.queries import Found, Query
 from muniment.store.reading import PAGE, load
+from muniment.store.tables import payload
 from muniment.types import Generation
 
+_JSON = ("request", "detail")  # kinds of payloads that are objects with texts in them
 RANKED = 10_000  # newest generations with all terms, among which the best are found
 
 
@@ -42,9 +48,7 @@ def search(database: Database, wanted: str, query: Query, *, ranked: bool = Fals
     if not asked:
         return
     found = _best(database, asked, query) if ranked else _newest(database, asked, query)
-    for number, generation in enumerate(found):
-        if number == query.limit:
-            return
+    for generation in itertools.islice(found, query.limit):
         yield Hit(generation, snippets(texts_of(generation), asked))
 
 
@@ -54,7 +58,6 @@ def searchable(wanted: str) -> bool:
 
 
 def _newest(database: Database, asked: Sequence[Phrase], query: Query) -> Iterator[Generation]:
-    exact = all(phrase.exact for phrase in asked)
     before: int | None = None
     size = min(PAGE, query.limit or PAGE)
     while True:
@@ -62,12 +65,18 @@ def _newest(database: Database, asked: Sequence[Phrase], query: Query) -> Iterat
             picker = Picker(connection, query, _match(connection, asked))
             numbers = picker.page(before, size)
             loaded = _loaded(connection, numbers)
+        left = _unproved(asked, picker)
         for _, generation in loaded:
-            if exact or _holds(generation, asked):
+            if holds((text for _, text in texts_of(generation)), left):
                 yield generation
         if len(numbers) < size:
             return
         before, size = numbers[-1], PAGE
+
+
+def _unproved(asked: Sequence[Phrase], picker: Picker) -> list[Phrase]:
+    """Return the phrases that having been picked does not prove yet."""
+    return [phrase for phrase in asked if not (phrase.exact and picker.matched)]
 
 
 def _best(database: Database, asked: Sequence[Phrase], query: Query) -> Iterator[Generation]:
@@ -75,16 +84,18 @@ def _best(database: Database, asked: Sequence[Phrase], query: Query) -> Iterator
     with database.reading() as connection:
         numbers = Picker(connection, query, _match(connection, asked)).page(None, RANKED)
         counted: list[tuple[int, int, list[int]]] = []
-        for start in range(0, len(numbers), PAGE):
-            for number, generation in _loaded(connection, numbers[start : start + PAGE]):
-                there = [folded(text) for _, text in texts_of(generation)]
+        for part in chunks(numbers):
+            for number, texts in _texts(connection, part).items():
                 counts = [
-                    sum(len(phrase.pattern.findall(text)) for text in there) for phrase in asked
+                    sum(len(phrase.pattern.findall(text)) for text in texts) for phrase in asked
                 ]
                 if all(counts):
-                    counted.append((number, sum(map(len, there)), counts))
-        for number in _ranked(counted):
-            yield from (generation for _, generation in _loaded(connection, [number]))
+                    counted.append((number, sum(map(len, texts)), counts))
+        for part in chunks(_ranked(counted)):
+            for start in range(0, len(part), PAGE):
+                wanted = part[start : start + PAGE]
+                loaded = dict(_loaded(connection, sorted(wanted)))
+                yield from (loaded[number] for number in wanted)
 
 
 def _ranked(counted: Sequence[tuple[int, int, list[int]]]) -> list[int]:
@@ -110,6 +121,40 @@ def _holds(generation: Generation, asked: Sequence[Phrase]) -> bool:
     return holds((text for _, text in texts_of(generation)), asked)
 
 
+def _texts(connection: Connection, numbers: Sequence[int]) -> dict[int, list[str]]:
+    """Return the folded texts of generations by number; quicker than loading them whole."""
+    owners: dict[int, int] = {}
+    for row in rows(connection, numbers):
+        owners |= {row.seq: row.seq, row.outcome or row.seq: row.seq}
+    found: dict[int, list[str]] = {}
+    for part in chunks(list(owners)):
+        held = connection.execute(
+            select(payload.c.entry, payload.c.kind, payload.c.content).where(
+                payload.c.entry.in_(part), payload.c.kind.in_(("prompt", *_JSON, "output"))
+            )
+        )
+        for entry, kind, content in held:
+            texts = found.setdefault(owners[entry], [])
+            if kind in _JSON:
+                texts += map(folded, _strings(json.loads(content)))
+            else:
+                texts.append(folded(content.decode(errors="ignore")))
+    return found
+
+
+def _strings(value: Any) -> Iterator[str]:
+    """Yield the texts of a request or a detail: system prompts, reasons, failures."""
+    if isinstance(value, dict):
+        for name, held in value.items():
+            if isinstance(held, str) and name in ("system", "message", "failure"):
+                yield held
+            else:
+                yield from _strings(held)
+    elif isinstance(value, list):
+        for held in value:
+            yield from _strings(held)
+
+
 def _loaded(connection: Connection, numbers: Sequence[int]) -> list[tuple[int, Generation]]:
     found: Sequence[Found] = rows(connection, numbers)
     loaded = load(connection, found, trace=False)
@@ -123,14 +168,9 @@ def _match(connection: Connection, asked: Sequence[Phrase]) -> Match:
         # Terms are letters, digits and marks: between quotes nothing in them is an operator.
         return Match(
             Way(covers, [("search s", "s.search MATCH :match")], "s.rowid"),
-            "EXISTS (SELECT 1 FROM search s WHERE s.search MATCH :match AND s.rowid = g.seq)",
             {"match": " AND ".join(f'"{term}"' for term in terms)},
         )
     names = {f"term{number}": term for number, term in enumerate(terms)}
     listed = ", ".join(f":{name}" for name in names)
     condition = f"s.terms @> ARRAY[{listed}]::text[]"
-    return Match(
-        Way(covers, [("search s", condition)], "s.generation"),
-        f"EXISTS (SELECT 1 FROM search s WHERE {condition} AND s.generation = g.seq)",
-        names,
-    )
+    return Match(Way(covers, [("search s", condition)], "s.generation"), names)
