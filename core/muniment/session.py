@@ -29,7 +29,7 @@ from muniment.models import Models
 from muniment.moderation import Moderator
 from muniment.pipeline import Pipeline
 from muniment.plugins import Plugin, Plugins
-from muniment.replay import Replay, replay
+from muniment.replay import replay
 from muniment.resolving import (
     Draft,
     Resolved,
@@ -40,7 +40,7 @@ from muniment.resolving import (
 )
 from muniment.signing import after_writing
 from muniment.store import Query, Store
-from muniment.types import Generation, Piece
+from muniment.types import Generation, Piece, Replay
 
 if TYPE_CHECKING:
     from muniment.ledger.acts import Judgement, Rating
@@ -180,13 +180,13 @@ class Session:
 
         `rating` is `up`, `down` or a number from 1 to 5; one of both must be given.
         """
-        given = None if rating is None else str(rating)
-        if given not in (None, "up", "down", "1", "2", "3", "4", "5"):
+        if rating is not None and str(rating) not in ("up", "down", "1", "2", "3", "4", "5"):
             raise UsageError(f"a rating is up, down or a number from 1 to 5, not {rating!r}")
-        if given is None and not comment:
+        if rating is None and not comment:
             raise UsageError("feedback needs a rating or a comment")
         store = self._kept
-        store.give_feedback(store.find(reference), self.actor, cast("Rating | None", given), comment)
+        given = cast("Rating | None", None if rating is None else str(rating))
+        store.give_feedback(store.find(reference), self.actor, given, comment)
 
     def review(self, reference: str, decision: str, reason: str | None = None) -> None:
         """Record that this actor would `approve` what was done with a generation, or `overturn`
@@ -228,15 +228,20 @@ class Session:
         """
         return self._kept.erase(query, self.actor, reason=reason, progress=progress)
 
-    def replay(self, generations: Iterable[Generation]) -> Iterator[Replay]:
-        """Make recorded generations again and say how each compares; nothing is recorded.
+    def replay(self, generations: Iterable[Generation], *, record: bool = True) -> Iterator[Replay]:
+        """Make recorded generations again, record how each compares, and say so.
 
-        What is compared with is read from the store again, whole.
+        What is compared with is read from the store again, whole. Without `record` nothing is
+        written, as suits a copy of someone else's store.
         """
         wanted = iter(generations)
         while chunk := list(itertools.islice(wanted, BATCH_SIZE)):
             whole = [self.store.generation(generation.id) for generation in chunk]
-            yield from replay(whole, self._resolver, core_environment(), core_plugin().ref())
+            core = core_plugin().ref()
+            for found in replay(whole, self._resolver, core_environment(), core):
+                if record:
+                    self._written.record_replay(found, self.actor)
+                yield found
 
     @cached_property
     def store(self) -> Store:

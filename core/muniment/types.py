@@ -335,6 +335,42 @@ class Generation:
         }
 
 
+ReplayResult: TypeAlias = Literal["exact", "certified", "uncertified", "diverged", "impossible"]
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One fact of the environment that is not as it was recorded."""
+
+    name: str
+    recorded: str
+    now: str
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """What came of replaying one generation; `detail` is a sentence, or part of one.
+
+    `environment` and `plugins` are those that it was replayed with.
+    """
+
+    id: str
+    result: ReplayResult
+    detail: str
+    differences: tuple[Difference, ...] = ()
+    environment: Mapping[str, str | int] = field(default_factory=dict, compare=False)
+    plugins: tuple[PluginRef, ...] = field(default=(), compare=False)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the replay in the shape that `audit replay --json` prints."""
+        return {
+            "id": self.id,
+            "result": self.result,
+            "detail": self.detail,
+            "differences": [dataclasses.asdict(item) for item in self.differences],
+        }
+
+
 def _time_json(moment: datetime) -> str:
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 

@@ -212,7 +212,7 @@ def upgrade() -> None:
 
 def _create_acts() -> None:
     """What people do about generations, and what is still to be done."""
-    for name in ("feedback", "review"):
+    for name in ("feedback", "review", "replay"):
         op.create_table(
             name,
             sa.Column("seq", Sequence, autoincrement=False, nullable=False),
@@ -287,6 +287,7 @@ def downgrade() -> None:
         "retention",
         "erasure",
         "review",
+        "replay",
         "feedback",
         "verdict",
         "generation_tag",

@@ -169,11 +169,11 @@ def ledger() -> Ledger:
     rich, bare = started(RICH, policy), started(BARE, None)
     outcome(RICH, rich)
     outcome(BARE, bare)
-    _acts(made, actor, rich)
+    _acts(made, actor, rich, environment, plugins[STRICT])
     return made
 
 
-def _acts(made: Ledger, actor: int, generation: int) -> None:
+def _acts(made: Ledger, actor: int, generation: int, environment: int, plugin: int) -> None:
     """Add what people did about a generation."""
     at, hold = datetime(2026, 3, 2, 9, 30, tzinfo=UTC), "01JQ" + "H" * 22
 
@@ -187,6 +187,17 @@ def _acts(made: Ledger, actor: int, generation: int) -> None:
     reason = text("reason", "案件 7")
     made.add(acts.hold(at=at, actor=actor, hold=hold, reason=reason, generations=[generation]))
     made.add(acts.release(at=at, actor=actor, hold=hold, reason=None))
+    made.add(
+        acts.replay(
+            generation,
+            at=at,
+            actor=actor,
+            result="diverged",
+            environment=environment,
+            plugins=[plugin],
+            detail=text("replay", '{"detail":"token 2 differs","differences":[]}'),
+        )
+    )
     rule = {"payload": "trace", "decision": None, "least_days": 30, "most_days": 90}
     made.add(acts.retention(at=at, actor=actor, rules=[rule]))
     reason = text("reason", "asked to")

@@ -15,8 +15,7 @@ from muniment.cli.progress import counting
 from muniment.cli.settings import Settings, closing
 
 if TYPE_CHECKING:
-    from muniment.replay import Replay
-    from muniment.types import Generation
+    from muniment.types import Generation, Replay
 
 _CODES = {
     "exact": exits.DONE,
@@ -30,12 +29,33 @@ _CODES = {
 @click.command
 @click.argument("references", metavar="[ID]...", nargs=-1)
 @click.option("--run", metavar="RUN", help="Every generation of a run that has an output.")
+@click.option(
+    "--sample",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="So many completed generations, drawn by chance.",
+)
+@click.option(
+    "--draw", metavar="WORD", help="Draw the --sample that this word draws, as often as you like."
+)
+@click.option("--no-record", is_flag=True, help="Do not record it, as in a copy of a store.")
 @json_option
 @click.pass_obj
-def replay(settings: Settings, references: tuple[str, ...], run: str | None, as_json: bool) -> int:
+def replay(
+    settings: Settings,
+    references: tuple[str, ...],
+    run: str | None,
+    sample: int | None,
+    draw: str | None,
+    no_record: bool,
+    as_json: bool,
+) -> int:
     """Generate again and compare with the record.
 
-    ID is a unique beginning or end of an id, or `last`; nothing is recorded. Each comes out as
+    ID is a unique beginning or end of an id, or `last`. What comes of it is recorded, as an entry
+    of its own. A --sample is drawn by a word, which is said: those whose SHA-256 of the word, a
+    zero byte and the id is smallest, so that who does not trust the drawing names the word. Each
+    replay comes out as
     exact (the same bytes in the same environment), certified (the same bytes in another one, by
     every recorded margin and the measured change of log-probabilities, which estimates how far
     the environments lie apart), uncertified (the same bytes, but some margin is too small to
@@ -43,18 +63,24 @@ def replay(settings: Settings, references: tuple[str, ...], run: str | None, as_
     or has diverged, else 1 when one was impossible. Off a terminal the columns are: result, id,
     detail, differences of the environment.
     """
-    if bool(references) == (run is not None):
-        raise click.UsageError("name the generations to replay, or a run with --run.")
+    if [bool(references), run is not None, sample is not None].count(True) != 1:
+        raise click.UsageError(
+            "name the generations to replay, or a run with --run, or how many with --sample."
+        )
+    if draw is not None and sample is None:
+        raise click.UsageError("--draw says how a --sample is drawn; there is none.")
     store = settings.store
     if run is not None:
         wanted = _of_run(settings, store.find_run(run))
+    elif sample is not None:
+        wanted = _sample(settings, sample, draw)
     else:
         found = dict.fromkeys(store.find(reference) for reference in references)
         wanted = [store.generation(identifier) for identifier in found]
     session = settings.session
     codes = []
     with (
-        closing(session.replay(wanted)) as results,
+        closing(session.replay(wanted, record=not no_record)) as results,
         counting("replaying", len(wanted)) as bar,
     ):
         for result in results:
@@ -66,6 +92,15 @@ def replay(settings: Settings, references: tuple[str, ...], run: str | None, as_
                     bar.write(line)
             bar.advance(1)
     return exits.worst(codes)
+
+
+def _sample(settings: Settings, count: int, word: str | None) -> list[Generation]:
+    import secrets
+
+    word = secrets.token_hex(8) if word is None else word
+    drawn = settings.store.drawn(count, word)
+    message(f"drew {len(drawn)} of the completed generations by --draw {word}")
+    return [settings.store.generation(identifier) for identifier in drawn]
 
 
 def _of_run(settings: Settings, run: str) -> list[Generation]:

@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Any, Literal, TypeAlias
 
 from muniment.ledger.entries import Body, entry, milliseconds
+from muniment.types import ReplayResult
 
 Rating: TypeAlias = Literal["up", "down", "1", "2", "3", "4", "5"]
 Judgement: TypeAlias = Literal["approve", "overturn"]
@@ -44,6 +45,29 @@ def review(
     )
 
 
+def replay(
+    generation: int,
+    *,
+    at: datetime,
+    actor: int,
+    result: ReplayResult,
+    environment: int,
+    plugins: Sequence[int],
+    detail: str,
+) -> Body:
+    """What came of making a generation again; `detail` is a commitment, the rest numbers."""
+    return entry(
+        "replay",
+        generation=generation,
+        at=milliseconds(at),
+        actor=actor,
+        result=result,
+        environment=environment,
+        plugins=list(plugins),
+        detail=detail,
+    )
+
+
 def erasure(
     *,
     at: datetime,
@@ -65,9 +89,7 @@ def erasure(
     )
 
 
-def hold(
-    *, at: datetime, actor: int, hold: str, reason: str, generations: Sequence[int]
-) -> Body:
+def hold(*, at: datetime, actor: int, hold: str, reason: str, generations: Sequence[int]) -> Body:
     """Generations that may not be erased until the hold is released; `reason` is a commitment.
 
     A hold on many generations is several entries with one id.

@@ -35,6 +35,7 @@ from muniment.ledger.fields import (
     record,
 )
 from muniment.ledger.payloads import KINDS
+
 _OUTPUT = record(
     media_type=MEDIA_TYPE,
     bytes=COUNT,
@@ -110,6 +111,15 @@ FIELDS: Mapping[tuple[str, int], Mapping[str, Field]] = {
         "actor": number_of("actor"),
         "decision": one_of("approve", "overturn"),
         "reason": optional(commitment("reason")),
+    },
+    ("replay", 1): {
+        "generation": number_of("started"),
+        "at": INTEGER,
+        "actor": number_of("actor"),
+        "result": one_of("exact", "certified", "uncertified", "diverged", "impossible"),
+        "environment": number_of("environment"),
+        "plugins": list_of(number_of("plugin")),
+        "detail": commitment("replay"),
     },
     ("erasure", 1): {
         "at": INTEGER,

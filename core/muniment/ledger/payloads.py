@@ -11,7 +11,16 @@ import os
 from typing import Literal, NamedTuple, TypeAlias, get_args
 
 Kind: TypeAlias = Literal[
-    "prompt", "request", "output", "trace", "detail", "actor", "policy", "comment", "reason"
+    "prompt",
+    "request",
+    "output",
+    "trace",
+    "detail",
+    "actor",
+    "policy",
+    "comment",
+    "reason",
+    "replay",
 ]
 
 KINDS: tuple[Kind, ...] = get_args(Kind)

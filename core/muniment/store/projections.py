@@ -77,6 +77,7 @@ ROWS: Mapping[str, Callable[[int, Body, Content], Rows]] = {
     "plugin": _plugin,
     "feedback": _of_generation,
     "review": _of_generation,
+    "replay": _of_generation,
     "erasure": _alone,
     "hold": _hold,
     "release": _release,
@@ -86,7 +87,7 @@ ROWS: Mapping[str, Callable[[int, Body, Content], Rows]] = {
 
 ROW_TABLES = (
     *("actor", "policy", "environment", "plugin"),
-    *("feedback", "review", "erasure", "hold", "held", "release", "retention"),
+    *("feedback", "review", "replay", "erasure", "hold", "held", "release", "retention"),
 )
 """The tables that `ROWS` fills."""
 

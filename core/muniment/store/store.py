@@ -23,7 +23,7 @@ from muniment.store.leases import Lease
 from muniment.store.queries import Query
 from muniment.store.runs import Line, Run
 from muniment.store.tables import ledger_head
-from muniment.types import Generation
+from muniment.types import Generation, Replay
 
 if TYPE_CHECKING:
     from muniment.ledger.checkpoints import Note
@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from muniment.store.heads import Sign
     from muniment.store.lineage import Lineage
     from muniment.store.search import Hit
-    from muniment.store.stats import Stats
     from muniment.store.signatures import Held
+    from muniment.store.stats import Stats
     from muniment.store.verifying import Verification
 
 Progress = Callable[[str, int, int], None]
@@ -159,6 +159,12 @@ class Store(Keeping):
 
         return writing.record_interruptions(self._database)
 
+    def record_replay(self, replay: Replay, actor: str) -> None:
+        """Record what came of making a generation again, and who asked for it."""
+        from muniment.store import replays
+
+        replays.record(self._database, replay, actor)
+
     # ---- finding -----------------------------------------------------------------------------
 
     def generation(self, id: str) -> Generation:
@@ -224,6 +230,13 @@ class Store(Keeping):
     def lines(self, run_id: str) -> Iterator[Line]:
         """Yield each line of a batch in order, with its completed attempt or else the latest."""
         return runs.lines(self._database, run_id)
+
+    def drawn(self, count: int, word: str) -> list[str]:
+        """Return the ids of so many completed generations, drawn by a word; see `replays`."""
+        from muniment.store import replays
+
+        with self._database.reading() as connection:
+            return replays.drawn(connection, count, word)
 
     # ---- taking out --------------------------------------------------------------------------
 
@@ -325,6 +338,15 @@ class Store(Keeping):
             since=since,
             progress=progress,
         )
+
+    def rebuild(self, progress: Progress | None = None) -> dict[str, int]:
+        """Make the tables to find by again, from entries and payloads; return their rows.
+
+        Raises StoreError, and changes nothing, where these cannot be read.
+        """
+        from muniment.store.rebuilding import rebuild
+
+        return rebuild(self._database, progress)
 
     def status(self) -> StoreStatus:
         """Return where the store stands."""

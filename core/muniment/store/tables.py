@@ -238,6 +238,13 @@ review = Table(
     Column("generation", Sequence, nullable=False, index=True),
 )
 
+replay = Table(
+    "replay",
+    metadata,
+    Column("seq", Sequence, primary_key=True, autoincrement=False),
+    Column("generation", Sequence, nullable=False, index=True),
+)
+
 erasure = Table(
     "erasure", metadata, Column("seq", Sequence, primary_key=True, autoincrement=False)
 )
