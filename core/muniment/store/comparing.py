@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 from sqlalchemy import ColumnElement, Connection, RowMapping, Table, func, select
 
 from muniment.ledger.entries import Body
+from muniment.store import periods
 from muniment.store.chunks import chunks
 from muniment.store.problems import Report
 from muniment.store.projections import (
@@ -60,6 +61,8 @@ class ProjectionComparison:
             self._add(
                 "generation.outcome", f"the entries tell of {self._outcomes}, the rows do not"
             )
+        for stretch in periods.wrong(self._connection):
+            self._add("period", f"stretch {stretch} is not what its generations say")
         stray = self._connection.scalar(
             select(func.count())
             .select_from(pending)

@@ -18,7 +18,6 @@ from muniment.ledger import entries
 from muniment.ledger.payloads import Kind, Payload
 from muniment.ledger.texts import detail_of, request_of, trace_of
 from muniment.store import bulk, identities, indexing, leases, periods, picking, reading, tables
-from muniment.store.bulk import Values
 from muniment.store.chunks import chunks
 from muniment.store.database import Database
 from muniment.store.errors import AlreadyRecordedError
@@ -92,11 +91,10 @@ def _insert_started(
             rows.append(row)
             for name, held in of_row.items():
                 others.setdefault(name, []).extend(held)
-        bulk.insert(connection, generation, [tuple(row.values()) for row in rows])
+        bulk.insert_named(connection, generation, rows)
         periods.note(connection, ((row["seq"], row["started_at"]) for row in rows))
         for name, held in others.items():
-            values = [tuple(row.values()) for row in held]
-            bulk.insert(connection, tables.metadata.tables[name], values)
+            bulk.insert_named(connection, tables.metadata.tables[name], held)
         bulk.insert(connection, pending, [(row["seq"], lease.id) for row in rows])
     return first
 
@@ -295,14 +293,21 @@ def _had_outcomes(connection: Connection, numbers: Sequence[int], first: int) ->
 def _insert_outcomes(connection: Connection, prepared: Sequence[Prepared]) -> tuple[int, bool]:
     """Write outcomes; return the first's number, and whether no generation had one before."""
     first = append(connection, prepared)
-    rows: list[Values] = []
-    verdicts: list[Values] = []
-    for seq, item in enumerate(prepared, first):
-        row, of_row = outcome_rows(seq, item.body)
-        rows.append((*row.values(), item.body["generation"]))
-        verdicts += [tuple(verdict.values()) for verdict in of_row]
-    changed = bulk.update(connection, generation, OUTCOME_COLUMNS, rows, "outcome IS NULL")
-    bulk.delete(connection, pending, [row[-1] for row in rows])
-    if changed == len(rows):
-        bulk.insert(connection, tables.verdict, verdicts)
-    return first, changed == len(rows)
+    made = [
+        (item.body["generation"], *outcome_rows(seq, item.body))
+        for seq, item in enumerate(prepared, first)
+    ]
+    all_new = update_outcomes(connection, [(number, row) for number, row, _ in made])
+    if all_new:
+        bulk.delete(connection, pending, [number for number, *_ in made])
+        verdicts = [row for *_, of_row in made for row in of_row]
+        bulk.insert_named(connection, tables.verdict, verdicts)
+    return first, all_new
+
+
+def update_outcomes(connection: Connection, rows: Sequence[tuple[int, Row]]) -> bool:
+    """Set what outcomes say in generations, by number; return whether none had one before."""
+    values = bulk.ordered((row for _, row in rows), OUTCOME_COLUMNS)
+    numbered = [(*held, number) for held, (number, _) in zip(values, rows, strict=True)]
+    changed = bulk.update(connection, generation, OUTCOME_COLUMNS, numbered, "outcome IS NULL")
+    return changed == len(rows)
