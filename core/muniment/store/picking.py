@@ -14,20 +14,11 @@ looked up, and none is walked to.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
-from sqlalchemy import (
-    ColumnElement,
-    Connection,
-    Result,
-    TextClause,
-    and_,
-    bindparam,
-    select,
-    text,
-)
+from sqlalchemy import Connection, Result, select
 
 from muniment.ledger.entries import milliseconds
 from muniment.store import leases, periods
@@ -44,7 +35,6 @@ _READ = 200  # generations that are rather read than looked up in an index of wo
 _NARROW = 20_000  # numbers that a search is narrowed to
 _BRANCHES = 200  # in one statement
 _DIGEST = re.compile(r"(?:[a-z0-9-]+:)?[0-9a-f]{4,}")
-_NAMES = re.compile(r":(\w+)")
 _SCHEMES = ("", "file-sha256:", "tree1-sha256:")
 _ENDED = ("completed", "blocked", "failed", "interrupted")
 
@@ -67,14 +57,6 @@ class Way:
     distinct: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Match:
-    """What a search adds to a query: a way in, and the values that this refers to."""
-
-    way: Way
-    parameters: Mapping[str, Any]
-
-
 def page(connection: Connection, query: Query, before: int | None, size: int) -> Sequence[Found]:
     """Return up to `size` of the wanted generations before number `before`, the newest first."""
     return rows(connection, Picker(connection, query).page(before, size))
@@ -93,17 +75,16 @@ def rows(connection: Connection, numbers: Sequence[int]) -> Sequence[Found]:
 class Picker:
     """Finds the numbers of one query's generations in one state of the store."""
 
-    def __init__(self, connection: Connection, query: Query, match: Match | None = None) -> None:
-        """Read what the query asks; `match` is what a search asks besides."""
+    def __init__(self, connection: Connection, query: Query, words: Collection[str] = ()) -> None:
+        """Read what the query asks; `words` are terms of the search index that all must have."""
         self._connection, self._query = connection, query
         self._parameters: dict[str, Any] = {}
         self._checks: dict[str, str] = {}
         self._ways: list[Way] = []
         self._way: Way | None = None
-        self._match = match
-        self._match_way = match.way if match is not None else None
+        self._match: Way | None = None
         self._ranges: Sequence[tuple[int, int]] = [(0, MOST)]
-        self._read(match)
+        self._read(words)
         if query.since is not None or query.until is not None:
             since = None if query.since is None else milliseconds(query.since)
             until = None if query.until is None else milliseconds(query.until)
@@ -127,7 +108,7 @@ class Picker:
             within = f"g.seq IN ({', '.join(map(str, part))})"
             where = " AND ".join([within, *self._checks.values()])
             sql = f"SELECT g.seq FROM generation g WHERE {where}"
-            found += self._connection.scalars(_bound(sql, self._parameters))
+            found += self._run(sql).scalars()
         return sorted(found, reverse=True)
 
     def all(self, columns: str) -> Result[*tuple[Any, ...]]:
@@ -139,25 +120,24 @@ class Picker:
         spans = [f"g.seq BETWEEN {low} AND {high}" for low, high in self._ranges]
         checks.append(f"({' OR '.join(spans) or '1 = 0'})")
         sql = f"SELECT {columns} FROM generation g WHERE {' AND '.join(checks)}"
-        return self._connection.execute(_bound(sql, self._parameters))
+        return self._run(sql)
 
     def _numbers(self, way: Way, low: int, high: int, size: int) -> list[int]:
         found: set[int] = set()
         for start in range(0, len(way.branches), _BRANCHES):
             branches = way.branches[start : start + _BRANCHES]
-            selects = [self._select(way, *branch) for branch in branches]
+            selects = [self._select(way, *branch, low, high, size) for branch in branches]
             sql = selects[0]
             if len(selects) > 1:
                 union = " UNION ".join(f"SELECT * FROM ({one}) AS branch" for one in selects)
-                sql = f"{union} ORDER BY number DESC LIMIT :size"
-            values = self._parameters | {"low": low, "high": high, "size": size}
-            found.update(self._connection.scalars(_bound(sql, values)))
+                sql = f"{union} ORDER BY number DESC LIMIT {size}"
+            found.update(self._run(sql).scalars())
         return sorted(found, reverse=True)[:size]
 
-    def _select(self, way: Way, source: str, condition: str) -> str:
+    def _select(self, way: Way, source: str, condition: str, low: int, high: int, size: int) -> str:
         number = way.number
         checks = [check for name, check in self._checks.items() if name not in way.covers]
-        conditions = [condition, f"{number} BETWEEN :low AND :high"]
+        conditions = [condition, f"{number} BETWEEN {low} AND {high}"]
         if checks and number != "g.seq":
             source += " CROSS JOIN generation g"
             conditions.append(f"g.seq = {number}")
@@ -165,20 +145,20 @@ class Picker:
         distinct = "DISTINCT " if way.distinct else ""
         return (
             f"SELECT {distinct}{number} AS number FROM {source} WHERE {where} "
-            f"ORDER BY {number} DESC LIMIT :size"
+            f"ORDER BY {number} DESC LIMIT {size}"
         )
 
     @property
     def matched(self) -> bool:
         """Whether what a page has was found by the match; otherwise nobody looked at it yet."""
-        return self._way is self._match_way
+        return self._way is self._match
 
     def _shortest(self) -> Way:
         ways = self._ways
         if not ways:
             return Way(frozenset(), [("generation g", "")])
         if self._match is not None:
-            return self._beside(self._match.way)
+            return self._beside(self._match)
         for look in _LOOKS if len(ways) > 1 else ():
             counted = [self._count(way, look) for way in ways]
             if min(counted) < look:
@@ -201,8 +181,8 @@ class Picker:
         self._checks = {name: v for name, v in self._checks.items() if name not in way.covers}
         (source, condition) = match.branches[0]
         narrowed = f"{condition} AND {self._plain(match.number)} IN ({_union(way)})"
-        self._match_way = replace(match, branches=[(source, narrowed)])
-        return self._match_way
+        self._match = replace(match, branches=[(source, narrowed)])
+        return self._match
 
     def _count(self, way: Way, most: int) -> int:
         """Return how many entries a way has, up to `most`."""
@@ -213,14 +193,14 @@ class Picker:
                 for source, condition in way.branches[start : start + _BRANCHES]
             ]
             sql = f"SELECT count(*) FROM ({' UNION ALL '.join(parts)} LIMIT {most}) AS way"
-            counted += self._connection.scalar(_bound(sql, self._parameters)) or 0
+            counted += self._run(sql).scalar() or 0
             if counted >= most:
                 break
         return counted
 
     # ---- what the query offers and asks -------------------------------------------------------
 
-    def _read(self, match: Match | None) -> None:
+    def _read(self, words: Collection[str]) -> None:
         """Note the ways in, those first that lead to little more often, and all that is asked."""
         query = self._query
         if query.ids is not None:
@@ -234,9 +214,9 @@ class Picker:
             self._equal("run", -1 if number is None else number)
         if query.tag is not None:
             self._tag(query.tag)
-        if match is not None:
-            self._parameters |= match.parameters
-            self._ways.append(match.way)
+        if words:
+            self._match = self._search(sorted(words))
+            self._ways.append(self._match)
         if query.actor is not None:
             self._actor(query.actor)
         if query.filter is not None:
@@ -248,6 +228,14 @@ class Picker:
         if query.until is not None:
             until = self._parameter(milliseconds(query.until))
             self._checks["until"] = f"{self._plain('g.started_at')} < {until}"
+
+    def _search(self, words: Sequence[str]) -> Way:
+        if self._connection.dialect.name == "sqlite":
+            # Terms are letters, digits and marks: between quotes nothing in them is an operator.
+            match = self._parameter(" AND ".join(f'"{word}"' for word in words))
+            return Way(frozenset(), [("search s", f"s.search MATCH {match}")], "s.rowid")
+        held = self._parameter(list(words))
+        return Way(frozenset(), [("search s", f"s.terms @> {held}::text[]")], "s.generation")
 
     def _equal(self, column: str, value: int) -> None:
         self._add(
@@ -362,10 +350,17 @@ class Picker:
         nothing = [("generation g", "g.seq = -1")]
         self._ways.append(Way(frozenset(checks), branches or nothing, number, distinct))
 
+    def _run(self, sql: str) -> Result[*tuple[Any, ...]]:
+        # Past SQLAlchemy's reading of statements, which takes longer than most of these do.
+        return self._connection.exec_driver_sql(sql, self._parameters)
+
     def _parameter(self, value: Any) -> str:
+        dialect = self._connection.dialect
         name = f"p{len(self._parameters)}"
-        self._parameters[name] = value
-        return f":{name}"
+        self._parameters[name] = (
+            Words().process_bind_param(value, dialect) if isinstance(value, str) else value
+        )
+        return f":{name}" if dialect.name == "sqlite" else f"%({name})s"
 
     def _plain(self, column: str) -> str:
         """Return a column so that SQLite does not take its index: the way in is chosen here."""
@@ -399,34 +394,25 @@ def _origins(connection: Connection, generator: str | None) -> Iterator[Origin]:
 
     SQLite takes no more than the first column of a comparison of rows, so each has its own step.
     """
-    g = generation.c
-    generators = [generator] if generator is not None else _steps(connection, g.generator)
+    generators = [generator] if generator is not None else _steps(connection, "generator")
     for found in generators:
-        for name in _steps(connection, g.model_name, g.generator == found):
-            within = and_(g.generator == found, g.model_name == name)
-            for digest in _steps(connection, g.model_digest, within):
+        held = ("generator", found)
+        for name in _steps(connection, "model_name", held):
+            for digest in _steps(connection, "model_digest", held, ("model_name", name)):
                 yield found, name, digest
 
 
-def _steps(
-    connection: Connection, column: ColumnElement[str], within: ColumnElement[bool] | None = None
-) -> Iterator[str]:
+def _steps(connection: Connection, column: str, *within: tuple[str, str]) -> Iterator[str]:
     """Yield the different values of a column, each by one look into the index."""
-    statement = select(column).order_by(column).limit(1)
-    if within is not None:
-        statement = statement.where(within)
-    value = connection.scalar(statement)
-    while value is not None:
+    sign = ":{}" if connection.dialect.name == "sqlite" else "%({})s"
+    conditions = [f"{name} = {sign.format(name)}" for name, _ in within]
+    values = dict(within)
+    more = ""
+    while True:
+        where = " AND ".join([*conditions, more] if more else conditions) or "1 = 1"
+        sql = f"SELECT {column} FROM generation WHERE {where} ORDER BY {column} LIMIT 1"
+        value = connection.exec_driver_sql(sql, values).scalar()
+        if value is None:
+            return
         yield value
-        value = connection.scalar(statement.where(column > value))
-
-
-def _bound(sql: str, values: Mapping[str, Any]) -> TextClause:
-    """Return a statement with its values, texts in the form that columns hold."""
-    return text(sql).bindparams(
-        *(
-            bindparam(name, value, Words() if isinstance(value, str) else None)
-            for name in dict.fromkeys(_NAMES.findall(sql))
-            for value in [values[name]]
-        )
-    )
+        more, values = f"{column} > {sign.format('after')}", values | {"after": value}

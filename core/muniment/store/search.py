@@ -20,7 +20,7 @@ from muniment.store.database import Database
 from muniment.store.grams import folded
 from muniment.store.indexing import texts_of
 from muniment.store.matching import Phrase, Snippet, holds, phrases, snippets
-from muniment.store.picking import Match, Picker, Way, rows
+from muniment.store.picking import Picker, rows
 from muniment.store.queries import Found, Query
 from muniment.store.reading import PAGE, load
 from muniment.store.tables import payload
@@ -62,7 +62,7 @@ def _newest(database: Database, asked: Sequence[Phrase], query: Query) -> Iterat
     size = min(PAGE, query.limit or PAGE)
     while True:
         with database.reading() as connection:
-            picker = Picker(connection, query, _match(connection, asked))
+            picker = Picker(connection, query, _words(asked))
             numbers = picker.page(before, size)
             loaded = _loaded(connection, numbers)
         left = _unproved(asked, picker)
@@ -74,6 +74,10 @@ def _newest(database: Database, asked: Sequence[Phrase], query: Query) -> Iterat
         before, size = numbers[-1], PAGE
 
 
+def _words(asked: Sequence[Phrase]) -> frozenset[str]:
+    return frozenset().union(*(phrase.terms for phrase in asked))
+
+
 def _unproved(asked: Sequence[Phrase], picker: Picker) -> list[Phrase]:
     """Return the phrases that having been picked does not prove yet."""
     return [phrase for phrase in asked if not (phrase.exact and picker.matched)]
@@ -82,7 +86,7 @@ def _unproved(asked: Sequence[Phrase], picker: Picker) -> list[Phrase]:
 def _best(database: Database, asked: Sequence[Phrase], query: Query) -> Iterator[Generation]:
     """Yield the newest generations by how much of what was asked for is in them (BM25)."""
     with database.reading() as connection:
-        numbers = Picker(connection, query, _match(connection, asked)).page(None, RANKED)
+        numbers = Picker(connection, query, _words(asked)).page(None, RANKED)
         counted: list[tuple[int, int, list[int]]] = []
         for part in chunks(numbers):
             for number, texts in _texts(connection, part).items():
@@ -159,18 +163,3 @@ def _loaded(connection: Connection, numbers: Sequence[int]) -> list[tuple[int, G
     found: Sequence[Found] = rows(connection, numbers)
     loaded = load(connection, found, trace=False)
     return [(row.seq, generation) for row, generation in zip(found, loaded, strict=True)]
-
-
-def _match(connection: Connection, asked: Sequence[Phrase]) -> Match:
-    terms = sorted(frozenset().union(*(phrase.terms for phrase in asked)))
-    covers = frozenset({"match"})
-    if connection.dialect.name == "sqlite":
-        # Terms are letters, digits and marks: between quotes nothing in them is an operator.
-        return Match(
-            Way(covers, [("search s", "s.search MATCH :match")], "s.rowid"),
-            {"match": " AND ".join(f'"{term}"' for term in terms)},
-        )
-    names = {f"term{number}": term for number, term in enumerate(terms)}
-    listed = ", ".join(f":{name}" for name in names)
-    condition = f"s.terms @> ARRAY[{listed}]::text[]"
-    return Match(Way(covers, [("search s", condition)], "s.generation"), names)
