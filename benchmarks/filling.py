@@ -28,6 +28,7 @@ from muniment.types import (
 )
 
 CHUNK = 256
+WORDS = 60  # of an output, unless another number is asked for
 PLUGINS = (PluginRef("muniment-text", "0.1", "tree1-sha256:" + "1" * 64),)
 MODELS = tuple(
     Model(name, "tree1-sha256:" + digit * 64, f"/models/{name}")
@@ -129,7 +130,9 @@ def generations(seed: int, words: int) -> Iterator[tuple[Generation, Generation]
         yield started, ended
 
 
-def fill(store: Store, count: int, *, words: int = 60, seed: int = 1, quiet: bool = False) -> float:
+def fill(
+    store: Store, count: int, *, words: int = WORDS, seed: int = 1, quiet: bool = False
+) -> float:
     """Record that many generations in chunks; return how many were recorded in a second.
 
     Only recording is counted, not making up what is recorded.

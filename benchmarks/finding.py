@@ -25,7 +25,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from filling import MODELS, NEWS, RARE, START, fill
+from filling import MODELS, NEWS, RARE, START, WORDS, fill, generations
 from startup import BENCH, LLM_VERSION, compare, install_llm
 
 from muniment.store import Query, Store
@@ -212,10 +212,9 @@ def beside_llm(path: Path, total: int) -> dict[str, object]:
             [programs / "python", "-c", LLM_LOG, home / "logs.partial"], stdin=subprocess.PIPE
         )
         assert writer.stdin is not None
-        with Store.open(f"sqlite:///{path}", create=False) as store:
-            for g in store.generations():
-                row = (g.id.lower(), g.prompt, g.text, g.started_at.isoformat())
-                writer.stdin.write(json.dumps(row).encode() + b"\n")
+        for _, g in itertools.islice(generations(1, WORDS), total):
+            row = (g.id.lower(), g.prompt, g.text, g.started_at.isoformat())
+            writer.stdin.write(json.dumps(row).encode() + b"\n")
         writer.stdin.close()
         if writer.wait() != 0:
             raise SystemExit("llm's log could not be written")
