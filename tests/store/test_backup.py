@@ -12,6 +12,9 @@ import pytest
 from muniment.store import Store
 from muniment.store.backup.copies import BackupError, Contents, copying
 from muniment.store.backup.registry import registered
+from support.databases import only_sqlite
+
+pytestmark = pytest.mark.usefixtures("programs")
 
 
 def record(store: Store, start: Any, finish: Any, number: int) -> None:
@@ -105,24 +108,26 @@ def test_a_backup_that_was_altered_is_refused(
     record(store, start, finish, 3)
     made = store.backup(tmp_path / "copy")
     content = made.file.read_bytes()
-    place = content.index(b'"seed":"7"')
+    place = content.find(b'"seed":"7"')
+    if place < 0:  # compressed
+        place = len(content) // 2
     made.file.write_bytes(content[:place] + b'"seed":"8"' + content[place + 10 :])
     before = list(store.generations())
-    with pytest.raises(BackupError, match="is no whole backup"):
+    with pytest.raises(BackupError, match=r"is no (whole )?backup"):
         Store.plan_restore(url, made.file)
     assert list(store.generations()) == before
 
 
 def test_a_folder_that_is_not_there_is_one_sentence(store: Store, tmp_path: Path) -> None:
-    with pytest.raises(BackupError, match="cannot write"):
+    with pytest.raises(BackupError, match=r"cannot write|could not open"):
         store.backup(tmp_path / "nowhere" / "copy")
 
 
+@only_sqlite
 def test_a_damaged_store_is_replaced(
     store: Store, url: str, tmp_path: Path, start: Any, finish: Any
 ) -> None:
-    if store.path is None:
-        return  # a server's database has no file that could be damaged here
+    assert store.path is not None
     record(store, start, finish, 3)
     made = store.backup(tmp_path / "copy")
     store.close()

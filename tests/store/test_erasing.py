@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,10 +16,14 @@ from muniment.ids import new_id
 from muniment.store import Query, Store
 from muniment.store.retaining import Rule
 from muniment.types import Generation, Model, Reason, Score, Verdict
+from support.databases import only_sqlite
 
 WORD, PHRASE, TAG, REASON = "xylocanary", "鸢尾鹦鹉螺", "tagcanaryx", "reasoncanaryx"
 NAME, PATH, COMMENT = "actorcanaryx", "/models/pathcanaryx", "commentcanaryx"
 CANARIES = (WORD, PHRASE, TAG, REASON, NAME, PATH, COMMENT)
+
+
+pytestmark = pytest.mark.usefixtures("programs")
 
 
 @pytest.fixture
@@ -93,9 +98,7 @@ def test_the_canaries_are_there_before(store: Store, canary: Generation) -> None
         assert all(word.encode() in content for word in CANARIES)
 
 
-def test_an_erased_generation_is_in_no_file_of_the_store(
-    store: Store, canary: Generation
-) -> None:
+def test_an_erased_generation_is_in_no_file_of_the_store(store: Store, canary: Generation) -> None:
     result = store.erase(Query(actor=NAME), "keeper", reason="they asked for it")
     assert dataclasses.astuple(result) == (1, 0, 0, 0, False)
     said = terms_in(store)
@@ -168,7 +171,7 @@ def test_what_is_under_way_is_left(store: Store, start: Any) -> None:
     assert (result.erased, result.running) == (0, 1)
 
 
-@pytest.mark.sqlite
+@only_sqlite
 def test_a_reader_keeps_an_erasure_pending_until_the_next_writer(
     store: Store, url: str, canary: Generation, start: Any
 ) -> None:
@@ -247,9 +250,7 @@ def aged(store: Store, start: Any, finish: Any) -> dict[str, Generation]:
     return {prompt: g for prompt, (g, _) in made.items()}
 
 
-def test_retention_erases_what_was_kept_long_enough(
-    store: Store, start: Any, finish: Any
-) -> None:
+def test_retention_erases_what_was_kept_long_enough(store: Store, start: Any, finish: Any) -> None:
     made = aged(store, start, finish)
     store.set_retention(Rule("output", None, None, 30), "keeper")
     store.set_retention(Rule("output", "block", None, 90), "keeper")
@@ -315,3 +316,11 @@ def test_the_queue_holds_what_was_flagged_or_blocked_and_not_reviewed(
     assert [r.reason for r in store.acts(made["block 1"].id)[1]] == ["harmless"]
 
 
+def test_what_was_erased_is_exported_as_it_is_shown(
+    store: Store, canary: Generation, tmp_path: Path
+) -> None:
+    store.erase(Query(ids=[canary.id]), "keeper")
+    for format in ("jsonl", "csv", "parquet"):
+        store.export(tmp_path / format, format, Query(ids=[canary.id])).run()
+    shown = dataclasses.replace(store.generation(canary.id), trace=None).to_json()
+    assert json.loads((tmp_path / "jsonl").read_bytes()) == json.loads(json.dumps(shown))

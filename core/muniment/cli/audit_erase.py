@@ -9,7 +9,7 @@ import click
 
 from muniment.cli import exits
 from muniment.cli.asking import agreed
-from muniment.cli.filters import filter_options, query_of
+from muniment.cli.filters import filter_options_without_status, query_of
 from muniment.cli.options import Moment, json_option, yes_option
 from muniment.cli.output import count, data_json, message, moment, table
 from muniment.cli.progress import counting
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @click.command
 @click.argument("references", metavar="[ID]...", nargs=-1)
-@filter_options
+@filter_options_without_status
 @click.option("--older-than", type=Moment(), help="Begun before then: 90d, a date.")
 @click.option("--reason", metavar="TEXT", help="Why; it is kept, and can be shown.")
 @click.option("--status", "show_status", is_flag=True, help="List past erasures; finish pending.")

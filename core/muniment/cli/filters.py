@@ -18,6 +18,7 @@ _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 STATUSES = ("started", "completed", "blocked", "failed", "interrupted")
 
+_STATUS_OPTION = click.option("--status", type=click.Choice(STATUSES), help="What became of it.")
 _OPTIONS = (
     click.option(
         "--since", type=Moment(), help="From then on: a date, a time, or 7d, 2h, 30m ago."
@@ -25,7 +26,7 @@ _OPTIONS = (
     click.option(
         "--until", type=Moment(end=True), help="Before then; a date counts as a whole day."
     ),
-    click.option("--status", type=click.Choice(STATUSES), help="What became of it."),
+    _STATUS_OPTION,
     click.option("--generator", metavar="NAME", help="Made by this generator."),
     click.option("--model", metavar="MODEL", help="The model's name, or its digest's beginning."),
     click.option(
@@ -45,6 +46,14 @@ def filter_options(command: _Command) -> _Command:
     """Give a command the filters; it takes them as `**filters`, for `query_of`."""
     for option in reversed(_OPTIONS):
         command = option(command)
+    return command
+
+
+def filter_options_without_status(command: _Command) -> _Command:
+    """Give a command the filters but `--status`, which there has a meaning of its own."""
+    for option in reversed(_OPTIONS):
+        if option is not _STATUS_OPTION:
+            command = option(command)
     return command
 
 

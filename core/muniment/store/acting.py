@@ -20,7 +20,7 @@ from muniment.store.chunks import chunks
 from muniment.store.database import Database
 from muniment.store.ledger import Prepared, append, prepare
 from muniment.store.projections import ROWS
-from muniment.store.reading import contents_of, bodies_of
+from muniment.store.reading import bodies_of, contents_of
 from muniment.store.tables import feedback, generation, held, hold, metadata, release, review
 
 HOLD_BATCH = 1000  # generations that one entry of a hold names
@@ -112,9 +112,7 @@ def give_review(
     _record(database, body, payloads)
 
 
-def of_generation(
-    connection: Connection, number: int
-) -> tuple[list[Feedback], list[Review]]:
+def of_generation(connection: Connection, number: int) -> tuple[list[Feedback], list[Review]]:
     """Return the feedback on and the reviews of a generation, the oldest first."""
 
     def text_of(body: Body, said: Mapping[tuple[int, str], bytes], seq: int, kind: str) -> Any:
@@ -125,15 +123,11 @@ def of_generation(
     reviews = _acts(connection, review, number)
     return (
         [
-            Feedback(
-                moment(body["at"]), who, body["rating"], text_of(body, said, seq, "comment")
-            )
+            Feedback(moment(body["at"]), who, body["rating"], text_of(body, said, seq, "comment"))
             for seq, body, who, said in found
         ],
         [
-            Review(
-                moment(body["at"]), who, body["decision"], text_of(body, said, seq, "reason")
-            )
+            Review(moment(body["at"]), who, body["decision"], text_of(body, said, seq, "reason"))
             for seq, body, who, said in reviews
         ],
     )
@@ -158,6 +152,7 @@ def _read(
         said = {
             (entry, kind): content
             for (entry, kind, _), content in contents_of(connection, [*part, *actors]).items()
+            if entry is not None
         }
         for seq in part:
             body = bodies[seq]
@@ -238,9 +233,7 @@ def held_among(connection: Connection, numbers: Sequence[int]) -> set[int]:
             connection.scalars(
                 select(held.c.generation)
                 .join(hold, hold.c.seq == held.c.seq)
-                .where(
-                    held.c.generation.in_(part), hold.c.hold.not_in(select(release.c.hold))
-                )
+                .where(held.c.generation.in_(part), hold.c.hold.not_in(select(release.c.hold)))
             )
         )
     return found

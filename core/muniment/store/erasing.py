@@ -186,9 +186,7 @@ def _forget_texts(connection: Connection, numbers: Sequence[int]) -> None:
             )
 
 
-def _erase_actor(
-    database: Database, name: str, by: int, reason: str | None, cause: Cause
-) -> None:
+def _erase_actor(database: Database, name: str, by: int, reason: str | None, cause: Cause) -> None:
     with database.writing() as connection:
         numbers = connection.scalars(select(actor.c.seq).where(actor.c.name == name)).all()
         if not numbers:
@@ -252,4 +250,3 @@ def past(database: Database) -> Iterator[Past]:
                 number in pending,
                 tuple(backup for backup in backups if backup.entries <= number),
             )
-

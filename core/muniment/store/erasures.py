@@ -13,7 +13,7 @@ from muniment.store.chunks import chunks
 from muniment.store.reading import bodies_of
 from muniment.store.tables import entry, erasure, generation
 
-_BITS = {kind: 1 << number for number, kind in enumerate(KINDS)}
+_BITS: dict[str, int] = {kind: 1 << number for number, kind in enumerate(KINDS)}
 
 
 class Erased:

@@ -208,7 +208,9 @@ class Keeping:
 
     def _number(self, id: str) -> int:
         with self._database.reading() as connection:
-            number = connection.scalar(select(generation.c.seq).where(generation.c.id == id))
+            number: int | None = connection.scalar(
+                select(generation.c.seq).where(generation.c.id == id)
+            )
         if number is None:
             raise UnknownNameError("generation", id)
         return number

@@ -8,6 +8,8 @@ before holds up, too.
 
 from __future__ import annotations
 
+import time
+
 from sqlalchemy import Connection, delete, func, select
 
 from muniment.store import indexing
@@ -22,7 +24,9 @@ def horizon(connection: Connection) -> int:
     """Return what tells readers that began before now from later ones; 0 where nothing does."""
     if connection.dialect.name != "postgresql":
         return 0
-    return int(connection.exec_driver_sql("SELECT pg_current_xact_id()::text::bigint").scalar() or 0)
+    return int(
+        connection.exec_driver_sql("SELECT pg_current_xact_id()::text::bigint").scalar() or 0
+    )
 
 
 def purge(database: Database) -> bool:
@@ -56,7 +60,11 @@ def _purge_sqlite(database: Database) -> bool:
 def _vacuum(database: Database, latest: int) -> bool:
     with database.engine.connect() as connection:
         connection = connection.execution_options(isolation_level="AUTOCOMMIT")
-        held_up = connection.exec_driver_sql(_HELD_UP, (latest,)).scalar()
+        end = time.monotonic() + WAIT_MILLISECONDS / 1000
+        while held_up := connection.exec_driver_sql(_HELD_UP, (latest,)).scalar():
+            if time.monotonic() > end:
+                break
+            time.sleep(0.05)
         for table in _VACUUMED:
             connection.exec_driver_sql(f"VACUUM {table}")
     return not held_up

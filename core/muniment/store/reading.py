@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import Connection, Select, select
 
 from muniment.errors import AmbiguousNameError, StoreError, UnknownNameError
 from muniment.ledger.entries import Body
-from muniment.ledger.schema import named
+from muniment.ledger.schema import named, references
 from muniment.ledger.texts import facts_of, plugin_of, policy_name, restore
 from muniment.store import leases
 from muniment.store.database import Database
@@ -113,13 +114,13 @@ def load(connection: Connection, rows: Sequence[Found], *, trace: bool) -> list[
 
 
 def _load(connection: Connection, rows: Sequence[Found], *, trace: bool) -> list[Generation]:
-    bodies = _bodies(
+    bodies = bodies_of(
         connection, {n for row in rows for n in (row.seq, row.outcome) if n is not None}
     )
-    bodies |= _bodies(
+    bodies |= bodies_of(
         connection, {n for body in bodies.values() for _, n in named(body)} - bodies.keys()
     )
-    contents = _contents(connection, list(bodies), trace=trace)
+    contents = contents_of(connection, list(bodies), trace=trace)
     plugins = {n: plugin_of(body) for n, body in bodies.items() if body["kind"] == "plugin"}
     open_ = any(row.outcome is None for row in rows)
     running = leases.running(connection) if open_ else set()
@@ -133,31 +134,38 @@ def _load(connection: Connection, rows: Sequence[Found], *, trace: bool) -> list
             entry = row.seq if kind in ("prompt", "request") else row.outcome
             return contents.get((entry, kind, position))
 
-        found.append(
-            restore(
-                started,
-                outcome,
-                content,
-                actor=(contents.get((started["actor"], "actor", 0)) or b"").decode(),
-                policy=policy_name(contents.get((started["policy"], "policy", 0))),
-                environment={} if environment is None else facts_of(bodies[environment]),
-                plugins=plugins,
-                status="started" if row.seq in running else "interrupted",
-            )
+        restored = restore(
+            started,
+            outcome,
+            content,
+            actor=(contents.get((started["actor"], "actor", 0)) or b"").decode(),
+            policy=policy_name(contents.get((started["policy"], "policy", 0))),
+            environment={} if environment is None else facts_of(bodies[environment]),
+            plugins=plugins,
+            status="started" if row.seq in running else "interrupted",
         )
+        gone = {
+            held.kind
+            for body in (started, outcome or {})
+            for held in (references(body) if body else ())
+            if held.kind != "trace" and content(held.kind, held.position) is None
+        }
+        found.append(replace(restored, erased=tuple(sorted(gone))) if gone else restored)
     return found
 
 
-def _bodies(connection: Connection, numbers: Iterable[int]) -> dict[int, Body]:
+def bodies_of(connection: Connection, numbers: Iterable[int]) -> dict[int, Body]:
+    """Return what entries say, by number."""
     rows = connection.execute(
         select(entry.c.seq, entry.c.canonical_bytes).where(entry.c.seq.in_(list(numbers)))
     )
     return {row.seq: json.loads(row.canonical_bytes) for row in rows}
 
 
-def _contents(
-    connection: Connection, entries: Sequence[int], *, trace: bool
+def contents_of(
+    connection: Connection, entries: Sequence[int], *, trace: bool = True
 ) -> dict[tuple[int | None, str, int], bytes]:
+    """Return the payloads of entries by number, kind and position, those of traces where asked."""
     statement = select(
         payload.c.entry, payload.c.kind, payload.c.position, payload.c.content
     ).where(payload.c.entry.in_(entries))

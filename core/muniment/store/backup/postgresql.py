@@ -123,5 +123,6 @@ def _program(name: str, file: Path) -> str:
 
 
 def _last(said: str) -> str:
-    lines = [line for line in said.splitlines() if line.strip()]
-    return lines[-1].strip() if lines else "it said nothing"
+    lines = [line.strip() for line in said.splitlines() if line.strip()]
+    telling = [line.partition(": ")[2] for line in lines if ": error: " in line or "detail" in line]
+    return "; ".join(telling or lines[-1:]) or "it said nothing"

@@ -114,6 +114,7 @@ CSV_COLUMNS: Mapping[str, Callable[[Record], Any]] = {
     "failure": lambda r: r["failure"] and r["failure"]["code"],
     "failure_message": lambda r: r["failure"] and r["failure"]["message"],
     "tags": lambda r: _json(r["tags"]),
+    "erased": lambda r: _json(r["erased"]),
     "parents": lambda r: _json(r["parents"]),
     "parameters": lambda r: _json(r["parameters"]),
     "outputs": lambda r: _json([{**o, "text": None} for o in r["outputs"]]),
@@ -278,6 +279,7 @@ def _schema() -> Any:
             "parents": pa.list_(text),
             "line": number,
             "failure": struct(code=text, message=text),
+            "erased": pa.list_(text),
             "started_at": moment,
             "finished_at": moment,
         }

@@ -156,8 +156,8 @@ class _Reader:
                 named.add(body["policy"])
             else:
                 named.add(body["environment"])
-        known = named.union(*touching) - {None}
-        self._read([number for number in known if number is not None])
+        known = [number for number in named.union(*touching) if number is not None]
+        self._read(known)
         for number in known:
             kind = self.bodies[number]["kind"]
             content = self.contents.get((number, kind, 0))
@@ -195,10 +195,12 @@ class _Reader:
             "parents": started["parents"],
             "line": started["line"],
             "failure": None,
+            "erased": _NONE,
             "started_at": _time(started["at"]),
             "finished_at": None,
         }
         if number is None:
+            record["erased"] = self._erased((seq, started))
             return record
         outcome = self.bodies[number]
         held = contents.get((number, "detail", 0))
@@ -206,7 +208,7 @@ class _Reader:
         environment, failure = outcome["environment"], outcome["failure"]
         record["status"] = outcome["status"]
         record["outputs"] = [
-            _output(output, contents.get((number, "output", position), b""))
+            _output(output, contents.get((number, "output", position)))
             for position, output in enumerate(outcome["outputs"])
         ]
         record["verdicts"] = _verdicts(outcome["verdicts"], detail.get("verdicts"), policy)
@@ -217,8 +219,23 @@ class _Reader:
             record["environment"] = self.bodies[environment]["facts"]
         if failure:
             record["failure"] = {"code": failure, "message": detail.get("failure", "")}
+        record["erased"] = self._erased((seq, started), (number, outcome))
         record["finished_at"] = _time(outcome["at"])
         return record
+
+    def _erased(self, *entries: tuple[int, Body]) -> Sequence[str]:
+        """Return the kinds of payloads that are gone; of a trace nothing is said."""
+        gone = {
+            kind
+            for number, body in entries
+            for kind in _KINDS
+            if body.get(kind) is not None and (number, kind, 0) not in self.contents
+        }
+        number, body = entries[-1]
+        for position in range(len(body.get("outputs", ()))):
+            if (number, "output", position) not in self.contents:
+                gone.add("output")
+        return sorted(gone) if gone else _NONE
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,6 +246,7 @@ class _Bytes:
     sha256: str
 
 
+_KINDS = ("prompt", "request", "detail")
 _NOTHING: Mapping[str, Any] = {}
 _NONE: Sequence[Any] = ()
 
@@ -260,15 +278,21 @@ def _parameters(numbers: Mapping[str, Any], texts: Mapping[str, Any] | None) -> 
     return held  # canonical bytes have their keys in order
 
 
-def _output(held: Mapping[str, Any], content: bytes | _Bytes) -> Record:
-    kept = isinstance(content, bytes)
-    return {
+def _output(held: Mapping[str, Any], content: bytes | _Bytes | None) -> Record:
+    record: Record = {
         "media_type": held["media_type"],
-        "text": content.decode() if kept and held["media_type"].startswith("text/") else None,
-        "sha256": hashlib.sha256(content).hexdigest() if kept else content.sha256,
-        "bytes": len(content) if kept else content.size,
+        "text": None,
+        "sha256": None,
+        "bytes": None,
         "finish_reason": held["finish_reason"],
     }
+    if isinstance(content, bytes):
+        if held["media_type"].startswith("text/"):
+            record["text"] = content.decode()
+        record["sha256"], record["bytes"] = hashlib.sha256(content).hexdigest(), len(content)
+    elif content is not None:
+        record["sha256"], record["bytes"] = content.sha256, content.size
+    return record
 
 
 def _verdicts(
