@@ -33,6 +33,7 @@ from support.programs import Programs
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 PLUGINS = (PluginRef("muniment-words", "0.1", "tree1-sha256:" + "1" * 64),)
 Make = Callable[..., Generation]
+MakeRich = Callable[[], tuple[Generation, Generation]]
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -98,7 +99,7 @@ def programs(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("PATH", f"{newest}{os.pathsep}{os.environ['PATH']}")
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def start() -> Make:
     """Make a started generation; any field can be given."""
 
@@ -121,7 +122,7 @@ def start() -> Make:
     return make
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def finish() -> Make:
     """Make the outcome of a started generation; any field can be given."""
 
@@ -143,40 +144,52 @@ def finish() -> Make:
 
 
 @pytest.fixture
-def rich(start: Make, finish: Make) -> tuple[Generation, Generation]:
+def rich(make_rich: MakeRich) -> tuple[Generation, Generation]:
     """A generation that has something in every field: as it started and as it ended."""
-    started = start(
-        "最近我国成功发射了新的卫星",
-        system="be brief",
-        model=Model("tiny", "tree1-sha256:" + "ab" * 32, "/models/tiny"),
-        parameters={"times": 2, "ratio": 0.25, "joiner": "-", "stop": ("a", "b"), "top": None},
-        tags=("news", "卫星"),
-        parents=(new_id(),),
-        line=3,
-        seed=2**64 - 1,
-    )
-    ended = finish(
-        started,
-        outputs=(Text("好的", "length"), Output("image/png", b"\x89PNG\x00\xff")),
-        verdicts=(
-            Verdict(
-                "flag",
-                {"violence": 0.5, "my own": 1.0},
-                (Reason("my own", "it says so", 0, 2),),
-                "words",
-                "1",
-                "output",
-                "flag",
-                "default",
-                1.25,
+    return make_rich()
+
+
+@pytest.fixture(scope="session")
+def make_rich(start: Make, finish: Make) -> MakeRich:
+    """Make a generation that has something in every field."""
+
+    def make() -> tuple[Generation, Generation]:
+        started = start(
+            "最近我国成功发射了新的卫星",
+            system="be brief",
+            model=Model("tiny", "tree1-sha256:" + "ab" * 32, "/models/tiny"),
+            parameters={"times": 2, "ratio": 0.25, "joiner": "-", "stop": ("a", "b"), "top": None},
+            tags=("news", "卫星"),
+            parents=(new_id(),),
+            line=3,
+            seed=2**64 - 1,
+        )
+        ended = finish(
+            started,
+            outputs=(Text("好的", "length"), Output("image/png", b"\x89PNG\x00\xff")),
+            verdicts=(
+                Verdict(
+                    "flag",
+                    {"violence": 0.5, "my own": 1.0},
+                    (Reason("my own", "it says so", 0, 2),),
+                    "words",
+                    "1",
+                    "output",
+                    "flag",
+                    "default",
+                    1.25,
+                ),
+                Verdict(
+                    "block", {}, (), "slow", "2", "output", "block", "other", 10.0, "timed out"
+                ),
             ),
-            Verdict("block", {}, (), "slow", "2", "output", "block", "other", 10.0, "timed out"),
-        ),
-        scores=(
-            Score("statistics", "1", "length", 2.0, "characters", None),
-            Score("perplexity", "1", "perplexity", None, "", False, "no trace"),
-        ),
-        trace=Trace((5, 6), (-0.5, -1.25), (0.125, float("inf"))),
-        status="blocked",
-    )
-    return started, ended
+            scores=(
+                Score("statistics", "1", "length", 2.0, "characters", None),
+                Score("perplexity", "1", "perplexity", None, "", False, "no trace"),
+            ),
+            trace=Trace((5, 6), (-0.5, -1.25), (0.125, float("inf"))),
+            status="blocked",
+        )
+        return started, ended
+
+    return make
