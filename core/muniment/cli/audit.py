@@ -8,11 +8,20 @@ from muniment.cli.lazy import LazyGroup
 
 COMMANDS = {
     "list": ("muniment.cli.audit_read:list_", "List generations, the newest first."),
-    "search": ("muniment.cli.audit_search:search", "Search prompts, outputs and reasons."),
-    "stats": ("muniment.cli.audit_stats:stats", "Count generations by what they are."),
-    "tail": ("muniment.cli.audit_stats:tail", "Show the last generations, and follow."),
+    "search": (
+        "muniment.cli.audit_search:search",
+        "Search prompts, outputs and reasons, the newest first.",
+    ),
+    "stats": ("muniment.cli.audit_stats:stats", "Count generations by what they are, and by day."),
+    "tail": (
+        "muniment.cli.audit_stats:tail",
+        "Show the last generations, and with -f those that follow.",
+    ),
     "diff": ("muniment.cli.audit_compare:diff", "Show what differs between two generations."),
-    "lineage": ("muniment.cli.audit_compare:lineage", "Draw what a generation was made from."),
+    "lineage": (
+        "muniment.cli.audit_compare:lineage",
+        "Draw what a generation was made from, and what from it.",
+    ),
     "show": ("muniment.cli.audit_read:show", "Show everything recorded of a generation."),
     "get": ("muniment.cli.audit_read:get", "Get the output of a generation as it was."),
     "runs": ("muniment.cli.audit_read:runs", "List runs, the newest first."),

@@ -104,9 +104,10 @@ def _shown(value: Any) -> str:
 @json_option
 @click.pass_obj
 def lineage(settings: Settings, reference: str, as_json: bool) -> None:
-    """Draw what a generation was made from, what was made from it, and its other attempts.
+    """Draw what a generation was made from, and what from it.
 
-    Attempts are generations for the same line of a batch. The generation itself is marked `*`.
+    Its other attempts, which are generations for the same line of a batch, are drawn as well. The
+    generation itself is marked `*`.
     """
     store = settings.store
     id = store.find(reference)

@@ -35,7 +35,9 @@ if TYPE_CHECKING:
 def search(
     settings: Settings, /, wanted: str, rank: bool, limit: int, as_json: bool, **filters: Any
 ) -> None:
-    """Search prompts, system prompts, outputs, reasons and failures, the newest first.
+    """Search prompts, outputs and reasons, the newest first.
+
+    System prompts and failures are searched, too.
 
     All words of QUERY must be found; case does not matter. Words between double quotes must stand
     together, and so must what is written without spaces, as Chinese is. Nothing else in QUERY has

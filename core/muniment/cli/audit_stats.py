@@ -36,9 +36,10 @@ _EIGHTHS = " ▏▎▍▌▋▊▉"
 @json_option
 @click.pass_obj
 def stats(settings: Settings, /, as_json: bool, **filters: Any) -> None:
-    """Count generations by status, decision, generator, model, actor and day.
+    """Count generations by what they are, and by day.
 
-    With the spread of latencies (from start to end) and of tokens. Days are those of UTC. Off a
+    That is by status, decision, generator, model and actor, with the spread of latencies (from
+    start to end) and of tokens. Days are those of UTC. Off a
     terminal the columns are, separated by tabs: what is counted, value, number; of a spread: what,
     statistic, value.
     """
@@ -143,7 +144,9 @@ def _stats_json(found: Stats) -> dict[str, Any]:
 @json_option
 @click.pass_obj
 def tail(settings: Settings, /, follow: bool, limit: int, as_json: bool, **filters: Any) -> None:
-    """Show the last generations, the newest at the end, and with -f those that follow.
+    """Show the last generations, and with -f those that follow.
+
+    The newest come at the end.
 
     Off a terminal the columns are, separated by tabs: id, start, status, generator, model, prompt.
     """
