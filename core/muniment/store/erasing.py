@@ -123,7 +123,8 @@ def _erase_page(
         result.held += len(held)
         rows = [row for row in rows if row.seq not in held]
         free = retaining.erasable(connection, [row.seq for row in rows], kinds)
-        result.kept += len(rows) - len(free)
+        wanted_kinds = None if kinds is None else set(kinds)
+        result.kept += sum(free.get(row.seq, ()) != wanted_kinds for row in rows)
         wanted = _payloads(connection, [row for row in rows if row.seq in free], free)
         if not wanted:
             return

@@ -10,7 +10,7 @@ from muniment.store import erasing
 from muniment.store.database import Database
 from muniment.store.erasing import Erasure
 from muniment.store.queries import Query
-from muniment.store.retaining import OF_GENERATION, Rule, rule_for, rules
+from muniment.store.retaining import OF_GENERATION, Rule, days_for, rules
 from muniment.types import DECISIONS
 
 
@@ -46,7 +46,7 @@ def _ends(held: list[Rule], decision: str) -> dict[int, list[str]]:
     """Return which kinds of payload end after how many days, for one decision."""
     ends: dict[int, list[str]] = {}
     for kind in OF_GENERATION:
-        rule = rule_for(held, kind, decision)
-        if rule is not None and rule.most_days is not None:
-            ends.setdefault(rule.most_days, []).append(kind)
+        days = days_for(held, kind, decision, "most_days")
+        if days is not None:
+            ends.setdefault(days, []).append(kind)
     return ends

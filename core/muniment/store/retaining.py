@@ -1,7 +1,7 @@
 """Retention: how long payloads are kept, at least and at most, by their kind and the decision.
 
 The rules in force are those of the newest `retention` entry. Of several rules that fit a payload
-the one that says most counts: its kind and the decision, its kind, the decision, neither.
+and set what is asked the closest counts: its kind and the decision, its kind, the decision, any.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Literal
 
 from sqlalchemy import Connection, func, select
 
@@ -67,12 +67,15 @@ def change(database: Database, who: str, rule: Rule) -> list[Rule]:
     return kept
 
 
-def rule_for(held: Sequence[Rule], kind: str, decision: str | None) -> Rule | None:
-    """Return the rule that counts for a kind of payload of a generation with that decision."""
+def days_for(
+    held: Sequence[Rule], kind: str, decision: str | None, which: Literal["least_days", "most_days"]
+) -> int | None:
+    """Return how long a kind of payload of a generation with that decision is kept, or None."""
     by_key = {rule.key: rule for rule in held}
     for key in ((kind, decision), (kind, None), (None, decision), (None, None)):
-        if key in by_key:
-            return by_key[key]
+        days: int | None = getattr(by_key.get(key), which, None)
+        if days is not None:
+            return days
     return None
 
 
@@ -98,13 +101,12 @@ def erasable(
             free = {
                 kind
                 for kind in wanted
-                if row.started_at <= _latest(rule_for(held, kind, row.decision), at)
+                if row.started_at <= _latest(days_for(held, kind, row.decision, "least_days"), at)
             }
             if free:
                 found[row.seq] = None if kinds is None and free == wanted else free
     return found
 
 
-def _latest(rule: Rule | None, at: datetime) -> int:
-    days = rule.least_days if rule and rule.least_days else 0
-    return milliseconds(at - timedelta(days=days))
+def _latest(days: int | None, at: datetime) -> int:
+    return milliseconds(at - timedelta(days=days or 0))
