@@ -64,7 +64,7 @@ def stats(database: Database, query: Query) -> Stats:
     days: Counter[int] = Counter()
     spreads: tuple[Counter[int | None], ...] = (Counter(), Counter(), Counter())
     with database.reading() as connection:
-        running = ", ".join(map(str, leases.running(connection))) or "NULL"
+        running = ", ".join(map(str, leases.running(connection))) or "-1"
         rows = Picker(connection, query).all(
             f"CASE WHEN g.status = 'started' AND g.seq NOT IN ({running}) THEN 'interrupted' "
             "ELSE g.status END, g.decision, g.generator, g.model_name, "
