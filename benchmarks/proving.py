@@ -1,9 +1,10 @@
 """How long it takes to show one generation and to prove it, in stores of several sizes.
 
 Fills stores by the functions that record (kept in `.bench/`, where `finding.py` finds them too),
-signs each, and takes generations at random: `show` reads all that is recorded of one, `prove`
-makes a proof with its prompt and output, `verify` checks that proof as who has no store would.
-`sign` is what signing adds to a command. Prints one JSON line, in milliseconds.
+signs each, and takes generations at random: `show` reads all that is recorded of one, `inclusion`
+makes the path of an entry to the root, `prove` a whole proof: about six entries, prompt and output.
+`verify` checks that proof as who has no store would; `sign` is what signing adds to a command.
+Prints one JSON line, in milliseconds.
 
     python benchmarks/proving.py [--generations 10000,100000] [--rounds 300]
 """
@@ -25,10 +26,12 @@ from filling import fill
 from startup import BENCH
 
 from muniment.ledger import proofs
+from muniment.ledger.checkpoints import Note
+from muniment.ledger.tree import inclusion
 from muniment.signing import Keys
-from muniment.store import Store
+from muniment.store import Store, heads
 
-LIMIT = 5.0  # milliseconds, the 95th percentile of show and of prove
+LIMIT = 5.0  # milliseconds, the 95th percentile of showing and of an inclusion proof
 
 
 def main() -> None:
@@ -38,7 +41,9 @@ def main() -> None:
     options = parser.parse_args()
     BENCH.mkdir(exist_ok=True)
     sizes = {size: at_size(int(size), options.rounds) for size in options.generations.split(",")}
-    worst = max(figures[what]["p95"] for figures in sizes.values() for what in ("show", "prove"))
+    worst = max(
+        figures[what]["p95"] for figures in sizes.values() for what in ("show", "inclusion")
+    )
     print(
         json.dumps(
             {
@@ -79,12 +84,21 @@ def at_size(size: int, rounds: int) -> dict[str, Any]:
             "entries": note.checkpoint.size,
             "proof_bytes": len(proof),
             "show": timed(lambda: store.generation(source.choice(ids)), rounds),
+            "inclusion": timed(
+                lambda: path_of(store, source.randrange(note.checkpoint.size), note), rounds
+            ),
             "prove": timed(
                 lambda: store.prove(source.choice(ids), note, ("prompt", "output")), rounds
             ),
             "verify": timed(lambda: proofs.parse(proof).verify(key), rounds),
             "sign": timed(lambda: keys.sign(store), rounds // 10),
         }
+
+
+def path_of(store: Store, number: int, note: Note) -> list[bytes]:
+    """Return the path of one entry, read from the store."""
+    with store._database.reading() as connection:
+        return inclusion(number, note.checkpoint.size, heads.nodes(connection))
 
 
 def timed(call: Callable[[], object], rounds: int) -> dict[str, float]:

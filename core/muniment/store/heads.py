@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from sqlalchemy import Connection, delete, select
+from sqlalchemy import Connection, bindparam, delete, select
 
 from muniment.ledger import checkpoints, tree
 from muniment.ledger.checkpoints import Note
 from muniment.ledger.tree import Frontier, MissingNodesError, Read
+from muniment.store.raw import raw
 from muniment.store.tables import checkpoint, entry, ledger_head, node
 
 
@@ -67,14 +67,32 @@ def nodes(connection: Connection) -> Read:
 def _tile(connection: Connection, level: int, tile: int) -> Sequence[bytes]:
     """Return the nodes of a tile up to the first that is missing."""
     start, stop = tile * 256, tile * 256 + 255
+    between = {"start": start, "stop": stop}
     if level == 0:
-        found = select(entry.c.seq, entry.c.leaf_hash).where(entry.c.seq.between(start, stop))
+        found = connection.execute(_LEAVES, between)
     else:
-        found = select(node.c.index, node.c.hash).where(
-            node.c.level == level, node.c.index.between(start, stop)
-        )
-    held: dict[int, bytes] = dict(connection.execute(found).tuples().all())
-    return [held[index] for index in itertools.takewhile(held.__contains__, range(start, stop + 1))]
+        found = connection.execute(_NODES, {"level": level, **between})
+    hashes: list[bytes] = []
+    for expected, (index, hash) in enumerate(found.tuples().all(), start):
+        if index != expected or not isinstance(hash, bytes):
+            break
+        hashes.append(hash)
+    return hashes
+
+
+_LEAVES = (
+    select(entry.c.seq, *raw(entry, "leaf_hash"))
+    .where(entry.c.seq.between(bindparam("start"), bindparam("stop")))
+    .order_by(entry.c.seq)
+)
+_NODES = (
+    select(node.c.index, *raw(node, "hash"))
+    .where(
+        node.c.level == bindparam("level"),
+        node.c.index.between(bindparam("start"), bindparam("stop")),
+    )
+    .order_by(node.c.index)
+)
 
 
 def root(connection: Connection, size: int) -> bytes | None:

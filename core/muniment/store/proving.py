@@ -47,8 +47,10 @@ def prove(connection: Connection, id: str, note: Note, disclose: Collection[str]
     data |= _bytes(connection, sorted(named))
     bodies |= {number: schema.read(data[number]) for number in sorted(named)}
     read = nodes(connection)
+    known: dict[tuple[int, int], bytes] = {}
     entries = tuple(
-        ProvenEntry(number, data[number], tuple(inclusion(number, size, read))) for number in bodies
+        ProvenEntry(number, data[number], tuple(inclusion(number, size, read, known)))
+        for number in bodies
     )
     for proven in entries:
         if not included(proven, note.checkpoint):
@@ -70,18 +72,18 @@ def _disclosed(
     connection: Connection, id: str, bodies: dict[int, Body], kinds: Collection[str]
 ) -> Iterator[Disclosed]:
     missing = set(kinds)
+    if not missing:
+        return
+    rows = connection.execute(
+        select(payload).where(payload.c.entry.in_(bodies), payload.c.kind.in_(kinds))
+    )
+    held = {(row.entry, row.kind, row.position): row for row in rows}
     for number, body in bodies.items():
         for reference in schema.references(body):
             if reference.kind not in kinds:
                 continue
             missing.discard(reference.kind)
-            row = connection.execute(
-                select(payload.c.salt, payload.c.content).where(
-                    payload.c.entry == number,
-                    payload.c.kind == reference.kind,
-                    payload.c.position == reference.position,
-                )
-            ).one_or_none()
+            row = held.get((number, reference.kind, reference.position))
             if row is None:
                 raise NotProvableError(id, f"its {reference.kind} was erased")
             yield Disclosed(number, reference.kind, reference.position, row.salt, row.content)
