@@ -119,6 +119,20 @@ def test_every_command_that_records_signs_all_of_it(
     assert last_signed(home) == signed
 
 
+def test_what_people_do_later_is_signed_too(muniment: Here, key: PublicKey, home: Path) -> None:
+    muniment("generate", "echo", "one")
+    for command in (
+        ["feedback", "last", "--rating", "up"],
+        ["audit", "replay", "last"],
+        ["audit", "erase", "last", "--reason", "asked to", "--yes"],
+        ["hold", "add", "last", "--reason", "案件"],
+    ):
+        before = entries(home)
+        result = muniment(*command)
+        assert entries(home) > before, (command, result.err)
+        assert last_signed(home).size == entries(home), command
+
+
 def test_a_store_that_was_rolled_back_is_not_signed(
     muniment: Here, key: PublicKey, home: Path
 ) -> None:
@@ -252,6 +266,22 @@ def test_a_proof_of_an_old_generation_still_holds_after_later_ones(
     assert json.loads(old.read_text())["checkpoint"] != json.loads(again.read_text())["checkpoint"]
     same = muniment("audit", "prove", generation["id"], "--checkpoint", published).out
     assert same == old.read_text()
+
+
+def test_a_proof_still_holds_after_the_generation_was_erased(
+    muniment: Here, key: PublicKey, tmp_path: Path
+) -> None:
+    muniment("generate", "echo", "one")
+    before, after = tmp_path / "before", tmp_path / "after"
+    muniment("audit", "prove", "last", "-o", before, "--disclose", "prompt,output")
+    erased = muniment("audit", "erase", "last", "--reason", "asked to", "--yes")
+    assert erased.code == 0, erased.err
+    assert muniment("audit", "prove", "last", "-o", after).code == 0
+    for proof in (before, after):
+        assert verifier.main([str(proof), "--key", str(key)]) == 0
+    refused = muniment("audit", "prove", "last", "--disclose", "prompt")
+    assert refused.code == 2
+    assert "its prompt was erased" in refused.err
 
 
 def test_what_a_checkpoint_does_not_cover_cannot_be_proven_by_it(
