@@ -44,7 +44,7 @@ def write(body: Body) -> bytes:
 
 def read(data: bytes) -> Body:
     """Return the entry that canonical bytes hold; ValueError (EntryError) for any other bytes."""
-    body = json.loads(data)
+    body, _ = _decode(str(data, "utf-8"))  # what follows is found by writing it again
     if type(body) is not dict:
         raise ValueError("not a JSON object")
     kind = _kind(body)
@@ -55,7 +55,8 @@ def read(data: bytes) -> Body:
         again = kind.write(body)
     if again != data:
         raise ValueError("not in canonical form")
-    return dict(body)
+    held: Body = body
+    return held
 
 
 def references(body: Body) -> Iterator[Reference]:
@@ -83,6 +84,9 @@ def named(body: Body) -> Iterator[tuple[str, int]]:
 def known(kind: str, version: int) -> bool:
     """Whether this Muniment can read entries of that kind and version."""
     return (kind, version) in FIELDS
+
+
+_decode = json.JSONDecoder().raw_decode
 
 
 class _Kind:

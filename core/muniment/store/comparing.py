@@ -6,13 +6,15 @@ as there are, so that none can have been slipped in.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from operator import itemgetter
 from typing import Any, TypeAlias
 
 from sqlalchemy import ColumnElement, Connection, RowMapping, Table, func, select
+from sqlalchemy import Row as SqlRow
 
 from muniment.ledger.entries import Body
-from muniment.store import periods
+from muniment.store import bulk, periods
 from muniment.store.chunks import chunks
 from muniment.store.problems import Report
 from muniment.store.projections import (
@@ -27,7 +29,7 @@ from muniment.store.raw import raw
 from muniment.store.tables import generation, metadata, payload, pending, run, verdict
 
 Page: TypeAlias = Sequence[tuple[int, Body]]
-Held: TypeAlias = RowMapping | Mapping[str, Any]
+Held: TypeAlias = SqlRow[*tuple[Any, ...]]
 Key: TypeAlias = tuple[Any, ...]
 
 _CHILDREN = ("generation_tag", "generation_parent")
@@ -79,7 +81,7 @@ class ProjectionComparison:
             payload.c.entry.between(low, high),
             payload.c.kind.not_in(("prompt", "output", "trace", "detail")),
         )
-        return {(row["entry"], row["kind"]): row["content"] for row in rows}
+        return {(row.entry, row.kind): row.content for row in rows}
 
     def _compare_rows(
         self, page: Page, texts: Mapping[tuple[int, str], bytes], low: int, high: int
@@ -107,14 +109,14 @@ class ProjectionComparison:
         first = {id: seq for seq, id in reversed(started.items())}
         known: dict[str, int] = {}
         for part in chunks(list(first)):
-            known |= {row["id"]: row["seq"] for row in self._rows(run, run.c.id.in_(part))}
+            known |= {row.id: row.seq for row in self._rows(run, run.c.id.in_(part))}
         for id, seq in first.items():
             if not isinstance(known.get(id), int) or known[id] > seq:
                 self._add("run", f"run {id} is missing or begins too late")
         for row in self._rows(run, run.c.seq.between(low, high)):
             self._met["run"] += 1
-            if started.get(row["seq"]) != row["id"]:
-                self._add("run", f"run {row['id']} does not begin with entry {row['seq']}")
+            if started.get(row.seq) != row.id:
+                self._add("run", f"run {row.id} does not begin with entry {row.seq}")
         return known
 
     def _compare_started(
@@ -126,7 +128,7 @@ class ProjectionComparison:
         high: int,
     ) -> None:
         rows = self._rows(generation, generation.c.seq.between(low, high))
-        there = {row["seq"]: row for row in rows}
+        there = {row[0]: row for row in rows}
         expected: dict[Key, Row] = {}
         children: dict[str, dict[Key, Row]] = {name: {} for name in _CHILDREN}
         for seq, body in page:
@@ -138,9 +140,9 @@ class ProjectionComparison:
             except _UNREADABLE:
                 self._unreadable(seq)
                 continue
-            if seq in there and there[seq]["outcome"] is not None:
+            if seq in there and there[seq].outcome is not None:
                 # What its outcome sets is compared with that entry.
-                row |= {name: there[seq][name] for name in OUTCOME_COLUMNS}
+                row |= zip(OUTCOME_COLUMNS, _OUTCOME(there[seq]), strict=True)
             expected[seq,] = row
             for name, held in of_row.items():
                 children[name] |= {(seq, child["position"]): child for child in held}
@@ -150,36 +152,41 @@ class ProjectionComparison:
             self._compare(
                 table, children[name], self._rows(table, table.c.generation.between(low, high))
             )
-        open_ = [seq for seq, row in there.items() if row["outcome"] is None]
+        open_ = [seq for seq, row in there.items() if row.outcome is None]
         for part in chunks(open_):
             self._compare(verdict, {}, self._rows(verdict, verdict.c.generation.in_(part)))
 
     def _compare_outcomes(self, page: Page) -> None:
-        numbers = [body["generation"] for _, body in page]
+        numbers = sorted(body["generation"] for _, body in page)
         rows: dict[int, Held] = {}
         verdicts: list[Held] = []
         for part in chunks(numbers):
-            rows |= {row["seq"]: row for row in self._rows(generation, generation.c.seq.in_(part))}
+            rows |= {row[0]: row for row in self._rows(generation, generation.c.seq.in_(part))}
             verdicts += self._rows(verdict, verdict.c.generation.in_(part))
         expected: dict[Key, Row] = {}
         for seq, body in page:
             number = body["generation"]
             row = rows.get(number)
-            if row is None or row["outcome"] != seq:
+            if row is None or row.outcome != seq:
                 self._add(
                     "generation.outcome", f"entry {seq} is not the outcome of its row", number
                 )
-                verdicts = [held for held in verdicts if held["generation"] != number]
+                verdicts = [held for held in verdicts if held.generation != number]
                 continue
             self._outcomes += 1
             update, held = outcome_rows(seq, body)
-            self._differences(generation, (number,), update, row)
+            if tuple(update.values()) != _OUTCOME(row):
+                self._differences(generation, (number,), update, row._mapping)
             expected |= {(number, verdict["position"]): verdict for verdict in held}
         self._compare(verdict, expected, verdicts)
 
-    def _compare(self, table: Table, expected: Mapping[Key, Row], rows: Iterable[Held]) -> None:
-        actual = {_key(table, row): row for row in rows}
-        self._met[table.name] += len(actual)
+    def _compare(self, table: Table, expected: Mapping[Key, Row], rows: Sequence[Held]) -> None:
+        self._met[table.name] += len(rows)
+        names = [column.name for column in table.c]
+        wanted = bulk.ordered((expected[key] for key in sorted(expected)), names)
+        if wanted == list(map(tuple, rows)):
+            return
+        actual = {_key(table, row._mapping): row._mapping for row in rows}
         for key in expected.keys() | actual.keys():
             place = f"row {key[1]}" if len(key) > 1 else "the row"
             if key not in actual:
@@ -189,13 +196,15 @@ class ProjectionComparison:
             else:
                 self._differences(table, key, expected[key], actual[key])
 
-    def _differences(self, table: Table, key: Key, expected: Row, actual: Held) -> None:
+    def _differences(self, table: Table, key: Key, expected: Row, actual: RowMapping) -> None:
         for column, value in expected.items():
             if actual[column] != value:
                 self._add(f"{table.name}.{column}", "differs from what the entry says", key[0])
 
-    def _rows(self, table: Table, *conditions: ColumnElement[bool]) -> Sequence[RowMapping]:
-        return self._connection.execute(select(*raw(table)).where(*conditions)).mappings().all()
+    def _rows(self, table: Table, *conditions: ColumnElement[bool]) -> Sequence[Held]:
+        """Return rows in the order of their primary key."""
+        statement = select(*raw(table)).where(*conditions).order_by(*table.primary_key)
+        return self._connection.execute(statement).all()
 
     def _count(self, table: Table, *conditions: ColumnElement[bool]) -> int:
         statement = select(func.count()).select_from(table).where(*conditions)
@@ -209,5 +218,8 @@ class ProjectionComparison:
         self._report.add("payload", f"entry {seq}", "a payload that rows are made of is unreadable")
 
 
-def _key(table: Table, row: Held) -> Key:
+_OUTCOME = itemgetter(*(list(generation.c.keys()).index(name) for name in OUTCOME_COLUMNS))
+
+
+def _key(table: Table, row: RowMapping | Row) -> Key:
     return tuple(row[column.name] for column in table.primary_key)
