@@ -44,8 +44,8 @@ def set_(
     """Set how long payloads are kept; without days, nothing is set for them any more.
 
     Of several rules that fit and set what is asked, the one counts that names kind and decision,
-    then the kind, then the decision. What must be kept cannot be erased; what may not be kept goes with `retention
-    run`.
+    then the kind, then the decision. What must be kept cannot be erased; what may not be kept
+    goes with `retention run`.
     """
     from muniment.store.retaining import Rule
 
