@@ -13,6 +13,7 @@ from typing import TypeAlias
 
 from sqlalchemy import Connection
 
+from muniment.store import bulk
 from muniment.store.grams import terms
 from muniment.types import Generation
 
@@ -54,8 +55,12 @@ def insert(connection: Connection, rows: Sequence[Row]) -> None:
     """Make generations findable; each may be inserted once."""
     rows = [row for row in rows if row[1]]
     if rows:
-        given = rows if _sqlite(connection) else [(number, held.split()) for number, held in rows]
-        connection.exec_driver_sql(_INSERT[connection.dialect.name], given)
+        if _sqlite(connection):
+            connection.exec_driver_sql(_INSERT, rows)
+        else:
+            # An array as text, at once: terms are letters and digits, with nothing to escape.
+            arrays = [(number, '{"' + '","'.join(held.split()) + '"}') for number, held in rows]
+            bulk.copy(connection, "search", ["generation", "terms"], arrays)
 
 
 def delete(connection: Connection, rows: Sequence[Row]) -> None:
@@ -98,7 +103,4 @@ def _sqlite(connection: Connection) -> bool:
     return connection.dialect.name == "sqlite"
 
 
-_INSERT = {
-    "sqlite": "INSERT INTO search (rowid, terms) VALUES (?, ?)",
-    "postgresql": "INSERT INTO search (generation, terms) VALUES (%s, %s)",
-}
+_INSERT = "INSERT INTO search (rowid, terms) VALUES (?, ?)"
