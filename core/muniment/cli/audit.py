@@ -1,4 +1,4 @@
-"""`muniment audit`: what was recorded, shown and checked; nothing here writes to the store."""
+"""`muniment audit`: what was recorded: found, shown, checked, proven, taken out and erased."""
 
 from __future__ import annotations
 
