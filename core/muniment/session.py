@@ -208,8 +208,11 @@ class Session:
         return self._kept.release(hold, self.actor, reason)
 
     def set_retention(self, rule: Rule) -> list[Rule]:
-        """Put a rule of retention in the place of the one for the same payloads."""
-        return self._kept.set_retention(rule, self.actor)
+        """Put a rule of retention in the place of the one for the same payloads.
+
+        It may be set before anything is recorded. Returns the rules then in force.
+        """
+        return self._written.set_retention(rule, self.actor)
 
     def run_retention(self, progress: Callable[[int], None] = lambda number: None) -> Erasure:
         """Erase what was kept as long as the rules of retention say."""
