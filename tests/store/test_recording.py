@@ -240,9 +240,7 @@ def entries(store: Store) -> bytes:
 # ---- once each ---------------------------------------------------------------------------------
 
 
-def test_what_is_named_often_is_written_once(
-    store: Store, start: Any, finish: Any
-) -> None:
+def test_what_is_named_often_is_written_once(store: Store, start: Any, finish: Any) -> None:
     for _ in range(3):
         started = [start(), start(actor="bert"), start(policy="strict")]
         store.record_started(started, policy_document="rules: []")

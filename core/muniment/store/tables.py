@@ -245,9 +245,7 @@ replay = Table(
     Column("generation", Sequence, nullable=False, index=True),
 )
 
-erasure = Table(
-    "erasure", metadata, Column("seq", Sequence, primary_key=True, autoincrement=False)
-)
+erasure = Table("erasure", metadata, Column("seq", Sequence, primary_key=True, autoincrement=False))
 
 hold = Table(
     "hold",

@@ -64,6 +64,8 @@ def record_started(
             raise
         with database.reading() as connection:
             taken = _started_numbers(connection, ids)
+        if not taken:
+            raise
         raise _recorded(database, next(iter(taken))) from None
     lease.keep()
     return dict(zip(ids, range(first, first + len(ids)), strict=True))
