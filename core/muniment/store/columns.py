@@ -39,7 +39,7 @@ class Words(TypeDecorator[str]):
 
     def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
         """Write a text so that the database takes it."""
-        if isinstance(value, str):
+        if isinstance(value, str) and dialect.name == "postgresql":
             return value.replace(_ESCAPE, _ESCAPE + "1").replace("\0", _ESCAPE + "0")
         return value
 
