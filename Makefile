@@ -49,6 +49,10 @@ demo: install ## run the main job on a real model, printing each command
 test: install $(VENV)/.installed-test ## install what the tests need and run them (ARGS= goes to pytest)
 	$(BIN)/python -m pytest $(ARGS)
 
+.PHONY: test-nightly
+test-nightly: install $(VENV)/.installed-test ## kill writing processes 200 times, where `make test` kills 20
+	MUNIMENT_TEST_KILLS=200 $(BIN)/python -m pytest tests/store/test_accidents.py $(ARGS)
+
 .PHONY: lint
 lint: install $(VENV)/.installed-lint ## ruff, mypy (strict, on the core) and the import contract
 	$(BIN)/ruff check .

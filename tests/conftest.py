@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from support.databases import Server, server
 from support.plugins import Shelf
 
 # A busy machine is no reason to fail.
@@ -32,6 +33,13 @@ def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
 def home(tmp_path: Path) -> Path:
     """The home folder that this test uses; not there yet."""
     return tmp_path / "home"
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[Server]:
+    """A PostgreSQL server that the tests may make databases on; it is never skipped."""
+    with server() as there:
+        yield there
 
 
 @pytest.fixture

@@ -30,13 +30,12 @@ if TYPE_CHECKING:
     from muniment.hookspecs import hookimpl as hookimpl
     from muniment.parameters import Parameters as Parameters
     from muniment.parameters import param as param
-    from muniment.replay import Difference as Difference
-    from muniment.replay import Replay as Replay
     from muniment.resolving import Draft as Draft
     from muniment.session import Session as Session
     from muniment.session import open as open
     from muniment.store import Query as Query
     from muniment.types import Content as Content
+    from muniment.types import Difference as Difference
     from muniment.types import Failure as Failure
     from muniment.types import Generation as Generation
     from muniment.types import Measure as Measure
@@ -45,6 +44,7 @@ if TYPE_CHECKING:
     from muniment.types import Piece as Piece
     from muniment.types import PluginRef as PluginRef
     from muniment.types import Reason as Reason
+    from muniment.types import Replay as Replay
     from muniment.types import Reply as Reply
     from muniment.types import Request as Request
     from muniment.types import Score as Score
@@ -61,12 +61,11 @@ _HOME_OF = {
         "UsageError",
         "hookspecs": "Evaluator Filter Generator Register TakesModels hookimpl",
         "parameters": "Parameters param",
-        "replay": "Difference Replay",
         "resolving": "Draft",
         "session": "Session open",
         "store": "Query",
-        "types": "Content Failure Generation Measure Model Output Piece PluginRef Reason Reply "
-        "Request Score Text Trace Usage Verdict",
+        "types": "Content Difference Failure Generation Measure Model Output Piece PluginRef "
+        "Reason Replay Reply Request Score Text Trace Usage Verdict",
     }.items()
     for name in names.split()
 }

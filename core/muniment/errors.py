@@ -102,3 +102,7 @@ class StoreError(MunimentError):
 
 class StoreVersionError(StoreError):
     """The store's schema is newer than this Muniment, or not of Muniment's making."""
+
+
+class VerificationError(MunimentError):
+    """The evidence is not what it was: altered, cut off, rolled back or put in another's place."""

@@ -8,38 +8,12 @@ margin was too small to promise it. diverged: other bytes. impossible: something
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, Literal, TypeAlias
+from dataclasses import replace
 
 from muniment.answering import Unanswered, answers, facts, sentence
 from muniment.errors import MunimentError
 from muniment.resolving import Resolved, Resolver
-from muniment.types import Generation, PluginRef, Reply, Trace
-
-Result: TypeAlias = Literal["exact", "certified", "uncertified", "diverged", "impossible"]
-
-
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """One fact of the environment that is not as it was recorded."""
-
-    name: str
-    recorded: str
-    now: str
-
-
-@dataclass(frozen=True, slots=True)
-class Replay:
-    """What came of replaying one generation; `detail` is a sentence, or part of one."""
-
-    id: str
-    result: Result
-    detail: str
-    differences: tuple[Difference, ...] = ()
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the replay in the shape that `audit replay --json` prints."""
-        return asdict(self)
+from muniment.types import Difference, Generation, PluginRef, Replay, ReplayResult, Reply, Trace
 
 
 def replay(
@@ -53,6 +27,19 @@ def replay(
     A generation given twice is replayed once. `environment` is what the core knows of where it
     runs, `core` which version of it. The order of results is that of the groups.
     """
+    for found in _replay(generations, resolver, environment, core):
+        if found.environment:
+            yield found
+        else:  # it did not come to anything being loaded
+            yield replace(found, environment=dict(environment), plugins=(core,))
+
+
+def _replay(
+    generations: Sequence[Generation],
+    resolver: Resolver,
+    environment: Mapping[str, str | int],
+    core: PluginRef,
+) -> Iterator[Replay]:
     groups: dict[tuple[str, str], list[Resolved]] = {}
     for generation in {generation.id: generation for generation in generations}.values():
         if reason := _not_replayable(generation):
@@ -80,10 +67,11 @@ def _not_replayable(generation: Generation) -> str | None:
         return (
             f"{did.get(generation.status, 'it is under way')}: there is no {output} to compare with"
         )
-    if any(output.erased for output in generation.outputs):
-        return "its output is not in the store any more"
     if not generation.outputs:
         return "it was blocked before anything was generated"
+    if generation.erased:
+        gone = generation.erased
+        return f"it was erased: its {' and '.join(gone)} {'is' if len(gone) == 1 else 'are'} gone"
     return None
 
 
@@ -105,7 +93,8 @@ def _replay_group(
         if isinstance(answer, Unanswered):
             yield Replay(answer.request_id, "impossible", answer.reason)
         elif isinstance(answer, Reply):
-            yield _compare(recorded[answer.request_id], answer, now, core)
+            found = _compare(recorded[answer.request_id], answer, now, core)
+            yield replace(found, environment=now, plugins=(core, offer.plugin.ref()))
 
 
 def _compare(item: Resolved, reply: Reply, now: Mapping[str, str | int], core: PluginRef) -> Replay:
@@ -128,7 +117,7 @@ def _compare(item: Resolved, reply: Reply, now: Mapping[str, str | int], core: P
     return Replay(generation.id, result, f"{unit}; {why}", differences)
 
 
-def _certify(before: Trace | None, after: Trace | None) -> tuple[Result, str]:
+def _certify(before: Trace | None, after: Trace | None) -> tuple[ReplayResult, str]:
     """Compare the recorded margins with how far log-probabilities of chosen tokens moved."""
     if before is None or after is None:
         return "uncertified", "no margins were recorded"

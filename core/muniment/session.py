@@ -12,12 +12,12 @@ from __future__ import annotations
 import contextlib
 import itertools
 import platform
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import Self, cast
+from typing import TYPE_CHECKING, Self, cast
 
 import muniment
 from muniment import batch, config, policy, seeds
@@ -29,7 +29,7 @@ from muniment.models import Models
 from muniment.moderation import Moderator
 from muniment.pipeline import Pipeline
 from muniment.plugins import Plugin, Plugins
-from muniment.replay import Replay, replay
+from muniment.replay import replay
 from muniment.resolving import (
     Draft,
     Resolved,
@@ -38,8 +38,14 @@ from muniment.resolving import (
     samples,
     unresolved,
 )
+from muniment.signing import after_writing
 from muniment.store import Query, Store
-from muniment.types import Generation, Piece
+from muniment.types import Generation, Piece, Replay
+
+if TYPE_CHECKING:
+    from muniment.ledger.acts import Judgement, Rating
+    from muniment.store.erasing import Erasure
+    from muniment.store.retaining import Rule
 
 BATCH_SIZE = 32  # requests a generator gets at once; how many it runs side by side is its own
 
@@ -168,15 +174,78 @@ class Session:
         """Yield recorded generations, newest first."""
         return self.store.generations(query or Query())
 
-    def replay(self, generations: Iterable[Generation]) -> Iterator[Replay]:
-        """Make recorded generations again and say how each compares; nothing is recorded.
+    def feedback(
+        self, reference: str, rating: str | int | None = None, comment: str | None = None
+    ) -> None:
+        """Record what this actor thinks of a generation.
 
-        What is compared with is read from the store again, whole.
+        `rating` is `up`, `down` or a number from 1 to 5; one of both must be given.
+        """
+        if rating is not None and str(rating) not in ("up", "down", "1", "2", "3", "4", "5"):
+            raise UsageError(f"a rating is up, down or a number from 1 to 5, not {rating!r}")
+        if rating is None and not comment:
+            raise UsageError("feedback needs a rating or a comment")
+        store = self._kept
+        given = cast("Rating | None", None if rating is None else str(rating))
+        store.give_feedback(store.find(reference), self.actor, given, comment)
+
+    def review(self, reference: str, decision: str, reason: str | None = None) -> None:
+        """Record that this actor would `approve` what was done with a generation, or `overturn`
+        it; nothing that was recorded changes.
+        """
+        if decision not in ("approve", "overturn"):
+            raise UsageError(f"a review is approve or overturn, not {decision!r}")
+        store = self._kept
+        store.give_review(store.find(reference), self.actor, cast("Judgement", decision), reason)
+
+    def hold(self, query: Query, reason: str) -> tuple[str, int]:
+        """Forbid to erase the generations that a query wants now; return the hold's id and how
+        many they are.
+        """
+        return self._kept.hold(query, self.actor, reason)
+
+    def release(self, hold: str, reason: str | None = None) -> str:
+        """End a hold, by its id or a unique beginning or end of it; return the id."""
+        return self._kept.release(hold, self.actor, reason)
+
+    def set_retention(self, rule: Rule) -> list[Rule]:
+        """Put a rule of retention in the place of the one for the same payloads.
+
+        It may be set before anything is recorded. Returns the rules then in force.
+        """
+        return self._written.set_retention(rule, self.actor)
+
+    def run_retention(self, progress: Callable[[int], None] = lambda number: None) -> Erasure:
+        """Erase what was kept as long as the rules of retention say."""
+        return self._kept.run_retention(self.actor, progress)
+
+    def erase(
+        self,
+        query: Query,
+        reason: str | None = None,
+        progress: Callable[[int], None] = lambda number: None,
+    ) -> Erasure:
+        """Destroy prompts, outputs and all other texts of the wanted generations, for good.
+
+        The entries stay, and with them every proof. What is under a hold, must be kept longer or
+        is under way is left; the result counts it, and says whether bytes may still be there.
+        """
+        return self._kept.erase(query, self.actor, reason=reason, progress=progress)
+
+    def replay(self, generations: Iterable[Generation], *, record: bool = True) -> Iterator[Replay]:
+        """Make recorded generations again, record how each compares, and say so.
+
+        What is compared with is read from the store again, whole. Without `record` nothing is
+        written, as suits a copy of someone else's store.
         """
         wanted = iter(generations)
         while chunk := list(itertools.islice(wanted, BATCH_SIZE)):
             whole = [self.store.generation(generation.id) for generation in chunk]
-            yield from replay(whole, self._resolver, core_environment(), core_plugin().ref())
+            core = core_plugin().ref()
+            for found in replay(whole, self._resolver, core_environment(), core):
+                if record:
+                    self._written.record_replay(found, self.actor)
+                yield found
 
     @cached_property
     def store(self) -> Store:
@@ -186,12 +255,19 @@ class Session:
         return Store.open(self.store_url, create=False)
 
     def close(self) -> None:
-        """Let go of generators and the store."""
-        for name in ("_written", "store"):
-            if name in self.__dict__:
-                self.__dict__.pop(name).close()
-        if "_resolver" in self.__dict__:
-            self._resolver.close()
+        """Sign what was recorded, if there is a key, and let go of generators and the store.
+
+        Raises UnsignableHeadError when the record does not continue what was signed before.
+        """
+        try:
+            if "_written" in self.__dict__:
+                after_writing(self.home, self._written)
+        finally:
+            for name in ("_written", "store"):
+                if name in self.__dict__:
+                    self.__dict__.pop(name).close()
+            if "_resolver" in self.__dict__:
+                self._resolver.close()
 
     def __enter__(self) -> Self:
         return self
@@ -313,6 +389,12 @@ class Session:
         if "store" in self.__dict__:
             self.__dict__.pop("store").close()
         return Store.open(self.store_url, create=True)
+
+    @property
+    def _kept(self) -> Store:
+        """The store, for adding to what is there; raises StoreError when there is none yet."""
+        assert self.store is not None
+        return self._written
 
     @cached_property
     def _resolver(self) -> Resolver:

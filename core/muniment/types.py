@@ -33,13 +33,11 @@ class Output:
     """What came out: the bytes of any media type.
 
     `finish_reason` says why a text ended: `stop` (the model or a stop string) or `length`.
-    `erased` says of a recorded one that its bytes are not in the store any more; `data` is empty.
     """
 
     media_type: str
     data: bytes
     finish_reason: FinishReason | None = None
-    erased: bool = False
 
     @property
     def text(self) -> str | None:
@@ -283,6 +281,8 @@ class Generation:
 
     `environment` holds what the output may depend on besides the record itself: library
     versions, processor, threads, number format. `line` is the line of a batch file, from 1.
+    `erased` names the kinds of payloads that are gone, `prompt` and `output` say; a trace is not
+    spoken of.
     """
 
     id: str
@@ -309,6 +309,7 @@ class Generation:
     plugins: tuple[PluginRef, ...] = ()
     environment: Mapping[str, str | int] = field(default_factory=dict)
     failure: Failure | None = None
+    erased: tuple[str, ...] = ()
 
     @property
     def text(self) -> str:
@@ -340,7 +341,7 @@ class Generation:
                 for name, value in sorted(self.parameters.items())
             },
             "policy": self.policy,
-            "outputs": [_output_json(output) for output in self.outputs],
+            "outputs": [_output_json(output, "output" in self.erased) for output in self.outputs],
             "verdicts": [_verdict_json(verdict) for verdict in self.verdicts],
             "scores": [dataclasses.asdict(score) for score in self.scores],
             "usage": self.usage and dataclasses.asdict(self.usage),
@@ -350,8 +351,45 @@ class Generation:
             "parents": list(self.parents),
             "line": self.line,
             "failure": self.failure and dataclasses.asdict(self.failure),
+            "erased": list(self.erased),
             "started_at": _time_json(self.started_at),
             "finished_at": self.finished_at and _time_json(self.finished_at),
+        }
+
+
+ReplayResult: TypeAlias = Literal["exact", "certified", "uncertified", "diverged", "impossible"]
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One fact of the environment that is not as it was recorded."""
+
+    name: str
+    recorded: str
+    now: str
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """What came of replaying one generation; `detail` is a sentence, or part of one.
+
+    `environment` and `plugins` are those that it was replayed with.
+    """
+
+    id: str
+    result: ReplayResult
+    detail: str
+    differences: tuple[Difference, ...] = ()
+    environment: Mapping[str, str | int] = field(default_factory=dict, compare=False)
+    plugins: tuple[PluginRef, ...] = field(default=(), compare=False)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the replay in the shape that `audit replay --json` prints."""
+        return {
+            "id": self.id,
+            "result": self.result,
+            "detail": self.detail,
+            "differences": [dataclasses.asdict(item) for item in self.differences],
         }
 
 
@@ -359,12 +397,12 @@ def _time_json(moment: datetime) -> str:
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def _output_json(output: Output) -> dict[str, Any]:
+def _output_json(output: Output, erased: bool) -> dict[str, Any]:
     return {
         "media_type": output.media_type,
-        "text": output.text,
-        "sha256": output.sha256,
-        "bytes": len(output.data),
+        "text": None if erased else output.text,
+        "sha256": None if erased else output.sha256,
+        "bytes": None if erased else len(output.data),
         "finish_reason": output.finish_reason,
     }
 

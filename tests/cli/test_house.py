@@ -314,6 +314,14 @@ class TestStore:
         assert "(current)" in muniment("db", "status").out
         assert muniment("db", "upgrade").code == 0
 
+    def test_rebuild_says_how_many_rows_there_are(self, muniment: Here) -> None:
+        assert muniment("db", "rebuild").code == 1
+        assert muniment("generate", "echo", "hi").code == 0
+        (value,) = muniment("db", "rebuild", "--json").json("rebuilt")
+        assert value["generation"] == 1
+        assert "generation\t1\n" in muniment("db", "rebuild").out
+        assert muniment("audit", "verify", "--all").code == 0
+
     def test_the_store_can_be_elsewhere(
         self, muniment: Here, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -475,3 +475,23 @@ def test_the_home_of_the_settings_is_that_of_the_option(
     assert processes("db", "path", "--home", other).out == f"{other / 'muniment.db'}\n"
     assert processes("db", "path", MUNIMENT_STORE=str(tmp_path / "s.db")).out.endswith("s.db\n")
     assert os.environ["MUNIMENT_HOME"] != str(other)
+
+
+def test_tail_follows_what_others_record_until_ctrl_c(processes: Processes) -> None:
+    processes("generate", "echo", "before")
+    with processes.started("audit", "tail", "-f", "-n", "1", "--json") as process:
+        assert process.stdout is not None
+        assert json.loads(process.stdout.readline())["prompt"] == "before"
+        processes("generate", "echo", "after")
+        assert json.loads(process.stdout.readline())["prompt"] == "after"
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+        assert (process.returncode, out, err) == (0, "", "")
+
+
+def test_stats_and_hits_are_drawn_on_a_terminal(processes: Processes) -> None:
+    processes("generate", "echo", "a new moon")
+    shown = processes.on_terminal("audit", "stats").out
+    assert "1 generation\n" in shown
+    assert "█ 1" in shown
+    assert "prompt: a new moon" in processes.on_terminal("audit", "search", "moon").out

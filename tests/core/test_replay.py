@@ -7,9 +7,8 @@ from pathlib import Path
 import pytest
 
 import muniment
-from muniment import Generation
+from muniment import Difference, Generation, Replay
 from muniment.plugins import Plugins
-from muniment.replay import Difference, Replay
 from muniment.session import Session
 from support.house import House
 
@@ -26,7 +25,7 @@ def replayed(house: House, *generations: Generation) -> list[Replay]:
     before = len(list_of(house))
     with Session(house.home, plugins=Plugins(latest.values())) as session:
         found = list(session.replay(generations))
-    assert len(list_of(house)) == before, "a replay records nothing"
+    assert len(list_of(house)) == before, "a replay is no generation"
     order = [item.id for item in generations]
     return sorted(found, key=lambda item: order.index(item.id))
 
@@ -49,7 +48,7 @@ def test_the_same_bytes_in_the_same_environment_are_exact(house: House) -> None:
             "id": item.id,
             "result": "exact",
             "detail": f"{len(item.outputs[0].data)} bytes",
-            "differences": (),
+            "differences": [],
         }
 
 

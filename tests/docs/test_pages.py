@@ -57,6 +57,7 @@ def desk(tmp_path: Path, gemma_home: Path, monkeypatch: pytest.MonkeyPatch) -> P
     )
     for name, call in {
         "muniment": "import sys; from muniment.cli import main; sys.exit(main())",
+        "muniment-verify": "import sys; from muniment.verifier import main; sys.exit(main())",
         "pip": "from pip._internal.cli.main import main; import sys; sys.exit(main())",
     }.items():
         script = environment / "bin" / name

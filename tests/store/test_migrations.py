@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 import logging
-from pathlib import Path
+from collections.abc import Iterator
 
 import pytest
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, create_engine, inspect
+from sqlalchemy import Connection, inspect
 
 from muniment.store import Store, tables
+from muniment.store.database import Database
 from muniment.store.migrating import configuration, migrate
 from muniment.store.schema import HEAD, migrations
 
 
 @pytest.fixture
-def connection(tmp_path: Path) -> Connection:
-    return create_engine(f"sqlite:///{tmp_path}/empty.db").connect()
+def connection(url: str) -> Iterator[Connection]:
+    """A connection to an empty database."""
+    database = Database(url)
+    database.prepare()
+    with database.engine.connect() as connection:
+        yield connection
+    database.close()
 
 
 def names(connection: Connection) -> set[str]:
@@ -55,7 +61,6 @@ def test_every_migration_can_be_undone_and_done_again(connection: Connection) ->
     with connection.begin():
         migrate(connection, migrations())
         assert names(connection) == set(tables.metadata.tables)
-    connection.close()
 
 
 def test_migrating_says_nothing(
@@ -63,11 +68,10 @@ def test_migrating_says_nothing(
 ) -> None:
     with caplog.at_level(logging.INFO, logger="root"), connection.begin():
         migrate(connection, migrations())
-    connection.close()
     assert capfd.readouterr() == ("", "")
     assert caplog.records == []
 
 
-def test_the_migrations_are_found(tmp_path: Path) -> None:
+def test_the_migrations_are_found() -> None:
     assert (migrations() / "env.py").is_file()
     assert list((migrations() / "versions").glob("0001_*.py"))

@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
-import sqlite3
-import subprocess
-import sys
-import textwrap
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -18,67 +14,8 @@ import pytest
 
 from muniment.ids import new_id
 from muniment.store import AlreadyRecordedError, Query, Store, leases
-
-Run = Callable[..., "subprocess.Popen[str]"]
-
-PRELUDE = """
-import dataclasses, os, sys, time
-from datetime import datetime, UTC
-from muniment.ids import new_id
-from muniment.store import AlreadyRecordedError, Query, Store
-from muniment.types import Generation, PluginRef, Text
-
-url, *arguments = sys.argv[1:]
-RUN = new_id()
-PLUGINS = (PluginRef("words", "1", "x"),)
-
-def start(line=None, run=RUN, actor="anna"):
-    return Generation(new_id(), run, actor, "started", "words", "最近", 7, datetime.now(UTC),
-                      line=line, policy="default", plugins=PLUGINS)
-
-def finish(g):
-    return dataclasses.replace(g, status="completed", finished_at=datetime.now(UTC),
-                               outputs=(Text("好"),), environment={"threads": 2})
-"""
-
-
-@pytest.fixture
-def run(url: str, tmp_path: Path) -> Iterator[Run]:
-    """Start a Python program with the prelude above, given the store's URL."""
-    started: list[subprocess.Popen[str]] = []
-
-    def begin(program: str, *arguments: object) -> subprocess.Popen[str]:
-        process = subprocess.Popen(
-            [sys.executable, "-c", PRELUDE + textwrap.dedent(program), url, *map(str, arguments)],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            stdin=subprocess.PIPE,
-            text=True,
-        )
-        started.append(process)
-        return process
-
-    yield begin
-    for process in started:
-        if process.poll() is None:
-            process.kill()
-        process.communicate()
-
-
-def says(process: subprocess.Popen[str], word: str) -> None:
-    """Wait until the process prints a line of that word."""
-    assert process.stdout is not None
-    line = process.stdout.readline().strip()
-    if line != word:
-        process.kill()
-        raise AssertionError(f"{line!r}: {process.communicate()[1]}")
-
-
-def ended(process: subprocess.Popen[str]) -> str:
-    out, errors = process.communicate(timeout=300)
-    assert process.returncode == 0, errors
-    return out.strip()
-
+from support.databases import ask, change
+from support.programs import Programs, ended, says
 
 WORKER = """
 with Store.open(url, create=False) as store:
@@ -93,7 +30,7 @@ def statuses(store: Store) -> list[str]:
     return [g.status for g in store.generations()]
 
 
-def test_a_generation_at_work_in_another_process_is_started(store: Store, run: Run) -> None:
+def test_a_generation_at_work_in_another_process_is_started(store: Store, run: Programs) -> None:
     worker = run(WORKER)
     says(worker, "started")
     assert statuses(store) == ["started"] * 5
@@ -103,7 +40,7 @@ def test_a_generation_at_work_in_another_process_is_started(store: Store, run: R
 
 
 def test_after_a_kill_readers_say_interrupted_and_the_next_writer_records_it(
-    store: Store, run: Run, start: Any
+    store: Store, run: Programs, start: Any
 ) -> None:
     worker = run(WORKER)
     says(worker, "started")
@@ -153,7 +90,9 @@ def test_what_was_started_and_left_when_the_store_was_closed_is_interrupted(
         assert statuses(again) == ["interrupted"]
 
 
-def test_killing_writers_at_any_moment_leaves_a_store_that_verifies(store: Store, run: Run) -> None:
+def test_killing_writers_at_any_moment_leaves_a_store_that_verifies(
+    store: Store, run: Programs
+) -> None:
     program = """
         with Store.open(url, create=False) as store:
             print("open", flush=True)
@@ -178,7 +117,7 @@ def test_killing_writers_at_any_moment_leaves_a_store_that_verifies(store: Store
     assert store.verify(projections=True, payloads=True).ok
 
 
-def test_eight_processes_write_at_once_and_everything_counts(store: Store, run: Run) -> None:
+def test_eight_processes_write_at_once_and_everything_counts(store: Store, run: Programs) -> None:
     program = """
         with Store.open(url, create=False) as store:
             for turn in range(15):
@@ -195,7 +134,7 @@ def test_eight_processes_write_at_once_and_everything_counts(store: Store, run: 
     assert verification.entries == 1 + 3 + 1 + 1 + 2 * 8 * 15 * 3
 
 
-def test_processes_that_make_the_store_at_once_make_one(url: str, run: Run) -> None:
+def test_processes_that_make_the_store_at_once_make_one(url: str, run: Programs) -> None:
     program = """
         with Store.open(url, create=True) as store:
             store.record_started([start()], policy_document="")
@@ -208,7 +147,7 @@ def test_processes_that_make_the_store_at_once_make_one(url: str, run: Run) -> N
 
 
 def test_a_child_process_does_not_use_its_parents_connections_or_lease(
-    store: Store, run: Run
+    store: Store, run: Programs
 ) -> None:
     program = """
         store = Store.open(url, create=False)
@@ -273,7 +212,9 @@ def test_a_line_that_was_not_completed_can_be_attempted_again(
     assert (line.generation.id, line.attempts) == (second.id, 2)
 
 
-def test_two_that_resume_one_batch_at_once_complete_each_line_once(store: Store, run: Run) -> None:
+def test_two_that_resume_one_batch_at_once_complete_each_line_once(
+    store: Store, run: Programs
+) -> None:
     batch = new_id()
     program = """
         done = 0
@@ -297,16 +238,13 @@ def test_two_that_resume_one_batch_at_once_complete_each_line_once(store: Store,
 
 
 @pytest.fixture
-def lease(store: Store, start: Any) -> Callable[..., str]:
+def lease(url: str, store: Store, start: Any) -> Callable[..., str]:
     """Alter this process's lease, and say what a reader then makes of its generation."""
     store.record_started([start()], policy_document="")
 
     def alter(**columns: Any) -> str:
-        database = sqlite3.connect(store.path)
         for name, value in columns.items():
-            database.execute(f"UPDATE lease SET {name} = ?", (value,))
-        database.commit()
-        database.close()
+            change(url, f"UPDATE lease SET {name} = :value", {"value": value})
         return statuses(store)[0]
 
     return alter
@@ -346,24 +284,24 @@ def test_in_another_container_of_the_machine_the_heartbeat_counts(
 
 
 def test_without_proc_the_heartbeat_counts(
-    store: Store, start: Any, monkeypatch: pytest.MonkeyPatch
+    url: str, store: Store, start: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(leases, "_boot_id", lambda: "")
     monkeypatch.setattr(leases, "_process_start", lambda pid: None)
     store.record_started([start()], policy_document="")
     assert statuses(store) == ["started"]
-    monkeypatch.setattr(leases, "_now", lambda: now() + 61_000)
+    change(url, "UPDATE lease SET heartbeat_at = heartbeat_at - 61000")
     assert statuses(store) == ["interrupted"]
 
 
-def test_a_lease_is_renewed(store: Store, start: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_lease_is_renewed(
+    url: str, store: Store, start: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(leases, "HEARTBEAT_SECONDS", 0.02)
     store.record_started([start()], policy_document="")
 
     def beat() -> int:
-        database = sqlite3.connect(store.path)
-        [(at,)] = database.execute("SELECT heartbeat_at FROM lease").fetchall()
-        database.close()
+        [(at,)] = ask(url, "SELECT heartbeat_at FROM lease")
         return int(at)
 
     first, deadline = beat(), time.monotonic() + 20
@@ -376,24 +314,19 @@ def test_closing_gives_the_lease_back(url: str, store: Store, start: Any) -> Non
     store.record_started([start()], policy_document="")
     store.close()
     store.close()
-    database = sqlite3.connect(store.path)
-    assert database.execute("SELECT count(*) FROM lease").fetchone() == (0,)
-    database.close()
+    assert ask(url, "SELECT * FROM lease") == []
 
 
-def removed(store: Store) -> None:
+def remove_lease(url: str) -> None:
     """Do to the lease what another writer does that takes this process for dead."""
-    database = sqlite3.connect(store.path)
-    assert database.execute("DELETE FROM lease").rowcount == 1
-    database.commit()
-    database.close()
+    assert change(url, "DELETE FROM lease") == 1
 
 
 def test_a_lease_that_another_writer_removed_is_taken_again_with_the_next_work(
-    store: Store, start: Any, finish: Any
+    url: str, store: Store, start: Any, finish: Any
 ) -> None:
     store.record_started([first := start()], policy_document="")
-    removed(store)
+    remove_lease(url)
     assert statuses(store) == ["interrupted"]
     store.record_started([second := start()], policy_document="")
     assert statuses(store) == ["started", "started"]
@@ -403,11 +336,11 @@ def test_a_lease_that_another_writer_removed_is_taken_again_with_the_next_work(
 
 
 def test_a_lease_that_another_writer_removed_is_taken_again_by_the_next_heartbeat(
-    store: Store, start: Any, monkeypatch: pytest.MonkeyPatch
+    url: str, store: Store, start: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(leases, "HEARTBEAT_SECONDS", 0.02)
     store.record_started([start()], policy_document="")
-    removed(store)
+    remove_lease(url)
     deadline = time.monotonic() + 20
     while statuses(store) != ["started"] and time.monotonic() < deadline:
         time.sleep(0.02)

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
-import sqlite3
-import tempfile
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sqlalchemy import select
 
 from muniment.errors import PromptError, UnknownNameError
 from muniment.ids import new_id
 from muniment.ledger.schema import EntryError
 from muniment.store import AlreadyRecordedError, Query, Store
+from muniment.store.tables import entry
 from muniment.types import (
     Failure,
     Generation,
@@ -137,12 +136,16 @@ def generations(text: st.SearchStrategy[str]) -> st.SearchStrategy[tuple[Generat
     return both()
 
 
-@pytest.fixture(scope="module")
-def shared() -> Any:
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        Store.open(f"sqlite:///{folder}/muniment.db", create=True) as store,
-    ):
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def shared(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Store]:
+    """A store that many examples are recorded in, of each kind."""
+    if request.param == "sqlite":
+        url = f"sqlite:///{tmp_path_factory.mktemp('shared')}/muniment.db"
+    else:
+        url = request.getfixturevalue("postgresql").create()
+    with Store.open(url, create=True) as store:
         yield store
 
 
@@ -173,7 +176,6 @@ def test_everything_recorded_above_verifies(shared: Store) -> None:
 
 # No entry has any of these characters, so whatever is found of them came from a user.
 CANARY = "ЖЩЪЫЭЮЯжщъыэюя卫星发射成功最近我国ŁØÞßæđŋħ"
-_serial = itertools.count()
 canaries = st.text(CANARY, min_size=4, max_size=20)
 
 
@@ -185,17 +187,9 @@ def test_no_text_that_a_user_gave_reaches_an_entry(
     started, ended = both
     shared.record_started([started], policy_document=document)
     shared.record_outcomes([ended], declared_categories=DECLARED)
-    with sqlite3.connect(shared.path) as database:
-        entries = [
-            data.decode()
-            for (data,) in database.execute(
-                "SELECT canonical_bytes FROM entry ORDER BY seq DESC LIMIT 6"
-            )
-        ]
-    database.close()
-    for entry in entries:
-        assert not set(CANARY) & set(entry), entry
-        assert "\\u" not in entry  # nor in an escaped form
+    for data in entries(shared).splitlines()[-6:]:
+        assert not set(CANARY) & set(data.decode()), data
+        assert b"\\u" not in data  # nor in an escaped form
 
 
 def test_a_generator_that_was_never_found_is_not_named_in_an_entry(
@@ -239,18 +233,14 @@ def test_a_filter_that_could_not_be_had_is_not_named_in_an_entry(
 
 
 def entries(store: Store) -> bytes:
-    with sqlite3.connect(store.path) as database:
-        rows = database.execute("SELECT canonical_bytes FROM entry ORDER BY seq").fetchall()
-    database.close()
-    return b"\n".join(data for (data,) in rows)
+    with store._database.reading() as connection:
+        return b"\n".join(connection.scalars(select(entry.c.canonical_bytes).order_by(entry.c.seq)))
 
 
 # ---- once each ---------------------------------------------------------------------------------
 
 
-def test_actors_policies_and_environments_are_written_once(
-    store: Store, start: Any, finish: Any
-) -> None:
+def test_what_is_named_often_is_written_once(store: Store, start: Any, finish: Any) -> None:
     for _ in range(3):
         started = [start(), start(actor="bert"), start(policy="strict")]
         store.record_started(started, policy_document="rules: []")
@@ -262,6 +252,7 @@ def test_actors_policies_and_environments_are_written_once(
         b"actor": 2,
         b"policy": 2,
         b"environment": 1,
+        b"plugin": 1,
         b"started": 9,
         b"outcome": 9,
     }
@@ -386,4 +377,3 @@ def test_what_is_recorded_is_there_for_the_next_process(
         store.record_outcomes([ended], declared_categories=DECLARED)
     with Store.open(url, create=False) as store:
         assert store.generation(ended.id) == ended
-    assert Path(store.path).exists()

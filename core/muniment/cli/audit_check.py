@@ -1,8 +1,7 @@
-"""`muniment audit replay` and `verify`: does the record hold?"""
+"""`muniment audit replay`: can it be made again?"""
 
 from __future__ import annotations
 
-import dataclasses
 from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -11,22 +10,12 @@ import click
 
 from muniment.cli import exits
 from muniment.cli.options import json_option
-from muniment.cli.output import (
-    count,
-    data,
-    data_json,
-    ident,
-    message,
-    on_terminal,
-    one_line,
-    shortened,
-)
-from muniment.cli.progress import counting, fraction
+from muniment.cli.output import data_json, ident, message, on_terminal, one_line
+from muniment.cli.progress import counting
 from muniment.cli.settings import Settings, closing
 
 if TYPE_CHECKING:
-    from muniment.replay import Replay
-    from muniment.types import Generation
+    from muniment.types import Generation, Replay
 
 _CODES = {
     "exact": exits.DONE,
@@ -40,12 +29,33 @@ _CODES = {
 @click.command
 @click.argument("references", metavar="[ID]...", nargs=-1)
 @click.option("--run", metavar="RUN", help="Every generation of a run that has an output.")
+@click.option(
+    "--sample",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="So many completed generations, drawn by chance.",
+)
+@click.option(
+    "--draw", metavar="WORD", help="Draw the --sample that this word draws, as often as you like."
+)
+@click.option("--no-record", is_flag=True, help="Do not record it, as in a copy of a store.")
 @json_option
 @click.pass_obj
-def replay(settings: Settings, references: tuple[str, ...], run: str | None, as_json: bool) -> int:
+def replay(
+    settings: Settings,
+    references: tuple[str, ...],
+    run: str | None,
+    sample: int | None,
+    draw: str | None,
+    no_record: bool,
+    as_json: bool,
+) -> int:
     """Generate again and compare with the record.
 
-    ID is a unique beginning or end of an id, or `last`; nothing is recorded. Each comes out as
+    ID is a unique beginning or end of an id, or `last`. What comes of it is recorded, as an entry
+    of its own. A --sample is drawn by a word, which is said: those whose SHA-256 of the word, a
+    zero byte and the id is smallest, so that who does not trust the drawing names the word. Each
+    replay comes out as
     exact (the same bytes in the same environment), certified (the same bytes in another one, by
     every recorded margin and the measured change of log-probabilities, which estimates how far
     the environments lie apart), uncertified (the same bytes, but some margin is too small to
@@ -53,18 +63,24 @@ def replay(settings: Settings, references: tuple[str, ...], run: str | None, as_
     or has diverged, else 1 when one was impossible. Off a terminal the columns are: result, id,
     detail, differences of the environment.
     """
-    if bool(references) == (run is not None):
-        raise click.UsageError("name the generations to replay, or a run with --run.")
+    if [bool(references), run is not None, sample is not None].count(True) != 1:
+        raise click.UsageError(
+            "name the generations to replay, or a run with --run, or how many with --sample."
+        )
+    if draw is not None and sample is None:
+        raise click.UsageError("--draw says how a --sample is drawn; there is none.")
     store = settings.store
     if run is not None:
         wanted = _of_run(settings, store.find_run(run))
+    elif sample is not None:
+        wanted = _sample(settings, sample, draw)
     else:
         found = dict.fromkeys(store.find(reference) for reference in references)
         wanted = [store.generation(identifier) for identifier in found]
     session = settings.session
     codes = []
     with (
-        closing(session.replay(wanted)) as results,
+        closing(session.replay(wanted, record=not no_record)) as results,
         counting("replaying", len(wanted)) as bar,
     ):
         for result in results:
@@ -78,37 +94,13 @@ def replay(settings: Settings, references: tuple[str, ...], run: str | None, as_
     return exits.worst(codes)
 
 
-@click.command
-@click.option("--projections", is_flag=True, help="Compare the query tables with the entries.")
-@click.option("--payloads", is_flag=True, help="Compare prompts and outputs with the entries.")
-@click.option("--all", "everything", is_flag=True, help="Check all of these.")
-@json_option
-@click.pass_obj
-def verify(
-    settings: Settings, projections: bool, payloads: bool, everything: bool, as_json: bool
-) -> int:
-    """Check that the record was not altered.
+def _sample(settings: Settings, count: int, word: str | None) -> list[Generation]:
+    import secrets
 
-    The ledger is always checked: every entry's hash, and the root of all. Each problem is named
-    on a line of its own, and the exit code is then 4.
-    """
-    projections, payloads = projections or everything, payloads or everything
-    with fraction("verifying") as progress:
-        found = settings.store.verify(
-            projections=projections,
-            payloads=payloads,
-            progress=lambda what, done, total: progress(what, done / total if total else 1.0),
-        )
-    if as_json:
-        data_json(dataclasses.asdict(found))
-        return exits.DONE if found.ok else exits.UNVERIFIED
-    for problem in found.problems:
-        data(one_line(f"{problem.kind}  {problem.where}  {problem.message}"))
-    root = shortened(found.root) if on_terminal() else found.root
-    verdict = "ok" if found.ok else f"failed  {count(len(found.problems), 'problem')} ·"
-    data(f"{verdict}  {count(found.entries, 'entry')} · root {root}")
-    message(f"checked: {', '.join(found.checked)}")
-    return exits.DONE if found.ok else exits.UNVERIFIED
+    word = secrets.token_hex(8) if word is None else word
+    drawn = settings.store.drawn(count, word)
+    message(f"drew {len(drawn)} of the completed generations by --draw {word}")
+    return [settings.store.generation(identifier) for identifier in drawn]
 
 
 def _of_run(settings: Settings, run: str) -> list[Generation]:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from muniment.cli.files import Destination, to_stdout
+from muniment.cli.filters import filter_options, query_of
 from muniment.cli.options import (
-    Moment,
     json_option,
     limit_option,
     output_option,
@@ -30,7 +29,10 @@ from muniment.cli.output import (
 )
 from muniment.cli.settings import Settings
 from muniment.errors import MunimentError
-from muniment.types import DECISIONS, Generation, Verdict
+from muniment.types import Generation, Verdict
+
+if TYPE_CHECKING:
+    from muniment.store.acting import Feedback, Review
 
 # What an output is called that was never returned whole, and what `get` says of it.
 _HELD = {"blocked": ", blocked", "interrupted": ", cut short", "failed": ", cut short"}
@@ -39,67 +41,27 @@ _NOT_WHOLE = {
     "interrupted": "this output was cut short by an interruption",
     "failed": "this output was cut short by a failure",
 }
-STATUSES = ("started", "completed", "blocked", "failed", "interrupted")
 
 
 @click.command("list")
-@click.option("--since", type=Moment(), help="From then on: a date, a time, or 7d, 2h, 30m ago.")
-@click.option("--until", type=Moment(end=True), help="Before then; a date counts as a whole day.")
-@click.option("--status", type=click.Choice(STATUSES), help="What became of it.")
-@click.option("--generator", metavar="NAME", help="Made by this generator.")
-@click.option("--model", metavar="MODEL", help="The model's name, or its digest's beginning.")
-@click.option(
-    "--decision",
-    type=click.Choice(DECISIONS),
-    help="The most severe action taken; with --filter, what that filter decided.",
-)
-@click.option("--filter", "filter_", metavar="NAME", help="Judged by this filter.")
-@click.option("--actor", "by", metavar="NAME", help="Asked for by this actor.")
-@click.option("--tag", metavar="TAG", help="Marked with this tag.")
-@click.option("--run", metavar="RUN", help="Part of this run.")
-@click.option("--seed", metavar="N", help="Generated with this seed.")
+@filter_options
 @limit_option(20)
 @json_option
 @click.pass_obj
-def list_(
-    settings: Settings,
-    /,
-    since: datetime | None,
-    until: datetime | None,
-    seed: str | None,
-    run: str | None,
-    filter_: str | None,
-    by: str | None,
-    limit: int,
-    as_json: bool,
-    **filters: Any,
-) -> None:
+def list_(settings: Settings, /, limit: int, as_json: bool, **filters: Any) -> None:
     """List generations, the newest first.
 
     All filters given must hold. Off a terminal the columns are, separated by tabs: id, start,
     status, decision, generator, model, seed, actor, tags, prompt.
     """
-    from muniment import seeds
-    from muniment.store import Query
-
-    query = Query(
-        since=since,
-        until=until,
-        filter=filter_,
-        actor=by,
-        seed=None if seed is None else seeds.parse(seed),
-        run=None if run is None else settings.store.find_run(run),
-        limit=limit or None,
-        **filters,
-    )
+    query = query_of(settings, filters, limit=limit)
     found = settings.store.generations(query)
     if as_json:
         for generation in found:
             data_json(generation.to_json())
         return
-    row = _row_on_terminal if on_terminal() else _row
     headers = ("id", "started", "status", "model", "actor", "tags", "prompt")
-    table(headers, (row(generation) for generation in found), cut="prompt")
+    table(headers, (row_of(generation) for generation in found), cut="prompt")
 
 
 @click.command
@@ -112,15 +74,22 @@ def show(settings: Settings, reference: str, as_json: bool) -> None:
     ID is a unique beginning or end of an id, or `last`. What a policy blocked is shown, too: it
     is evidence.
     """
+    from muniment.store.acting import to_json
+
     store = settings.store
     generation = store.generation(store.find(reference))
+    feedback, reviews = store.acts(generation.id)
     if as_json:
-        data_json(generation.to_json())
+        acts = {"feedback": [*map(to_json, feedback)], "reviews": [*map(to_json, reviews)]}
+        data_json({**generation.to_json(), **acts})
         return
-    card(_card(generation))
+    card([*_card(generation), *_acts(feedback, reviews)])
+    if "output" in generation.erased:
+        data("\nthe output was erased")
+        return
     for number, output in enumerate(generation.outputs, 1):
         which = f" {number} of {len(generation.outputs)}" if len(generation.outputs) > 1 else ""
-        held = ", erased" if output.erased else _HELD.get(generation.status, "")
+        held = _HELD.get(generation.status, "")
         data(f"\noutput{which} ({output.media_type}, {len(output.data):,} bytes{held})")
         to_stdout(output, generation.id)
 
@@ -142,7 +111,7 @@ def get(settings: Settings, reference: str, output: str | None, overwrite: bool)
     outputs = generation.outputs
     if not outputs:
         raise MunimentError(f"generation {generation.id} has no output: it is {generation.status}")
-    if any(item.erased for item in outputs):
+    if "output" in generation.erased:
         raise MunimentError(
             f"the output of generation {generation.id} is not in the store any more: it was erased "
             "(or lost, which `muniment audit verify --payloads` would say)"
@@ -206,6 +175,11 @@ def runs(settings: Settings, limit: int, as_json: bool) -> None:
     table(("run", "started", "generations", "lines", "generators", "actor"), rows)
 
 
+def row_of(generation: Generation) -> tuple[str, ...]:
+    """Return a generation's row of the list, as it suits where it is printed."""
+    return _row_on_terminal(generation) if on_terminal() else _row(generation)
+
+
 def _row(generation: Generation) -> tuple[str, ...]:
     return (
         ident(generation.id),
@@ -240,6 +214,7 @@ def _card(generation: Generation) -> list[tuple[str, str]]:
         ("id", generation.id),
         ("run", generation.run_id + (f", line {generation.line}" if generation.line else "")),
         ("status", generation.status),
+        ("erased", ", ".join(generation.erased)),
         ("failure", f"{failure.message} ({failure.code})" if failure else ""),
         ("actor", generation.actor),
         ("started", moment(generation.started_at)),
@@ -275,6 +250,18 @@ def _card(generation: Generation) -> list[tuple[str, str]]:
         for plugin in generation.plugins
     ]
     return [*lines, ("environment", _pairs(generation.environment))]
+
+
+def _acts(feedback: list[Feedback], reviews: list[Review]) -> list[tuple[str, str]]:
+    lines = []
+    for said in feedback:
+        rating = {None: "", "up": "up", "down": "down"}.get(said.rating, f"{said.rating} of 5")
+        parts = (rating, said.comment, said.actor, moment(said.at))
+        lines.append(("feedback", " · ".join(filter(None, parts))))
+    for review in reviews:
+        parts = (review.decision, review.reason, review.actor, moment(review.at))
+        lines.append(("review", " · ".join(filter(None, parts))))
+    return lines
 
 
 def _verdict(verdict: Verdict) -> str:

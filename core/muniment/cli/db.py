@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import click
 
+from muniment.cli.db_backup import backup, restore
 from muniment.cli.options import json_option
-from muniment.cli.output import card, data, data_json
+from muniment.cli.output import card, data, data_json, message, table
 from muniment.cli.settings import Settings
 
 
@@ -19,7 +20,7 @@ def db() -> None:
 @click.pass_obj
 def path(settings: Settings, as_json: bool) -> None:
     """Print where the store is, or would be: the file of an SQLite store, else the URL."""
-    url = settings.store_url
+    url = _shown(settings.store_url)
     if as_json:
         data_json({"url": url, "path": _file(url)})
     else:
@@ -39,7 +40,7 @@ def status(settings: Settings, as_json: bool) -> None:
         data_json(
             {
                 "url": found.url,
-                "path": str(found.path),
+                "path": str(found.path) if found.path else None,
                 "revision": found.revision,
                 "head": found.head,
                 "current": found.current,
@@ -51,7 +52,7 @@ def status(settings: Settings, as_json: bool) -> None:
     schema = "current" if found.current else "older; `muniment db upgrade` brings it up to date"
     card(
         [
-            ("store", str(found.path)),
+            ("store", str(found.path or found.url)),
             ("schema", f"{found.revision} ({schema})"),
             ("entries", f"{found.entries:,}"),
             ("size", f"{found.size:,} bytes"),
@@ -66,9 +67,51 @@ def upgrade(settings: Settings) -> None:
     from muniment.store import Store
 
     with Store.open(settings.store_url, create=True, outdated=True) as store:
-        store.upgrade()
+        copy = store.upgrade()
         found = store.status()
-    data(f"{found.path}  schema {found.revision}")
+    if copy:
+        message(f"the store as it was is kept in {copy}; delete it when all is well")
+    data(f"{found.path or found.url}  schema {found.revision}")
+
+
+@db.command
+@json_option
+@click.pass_obj
+def rebuild(settings: Settings, as_json: bool) -> None:
+    """Make the tables to find by again, from entries and payloads.
+
+    Lists and searches then answer as they should; the evidence itself is only read. Others can
+    read meanwhile, but not write. Off a terminal the columns are: table, rows.
+    """
+    from muniment.cli.progress import fraction
+    from muniment.store import Store
+
+    with (
+        Store.open(settings.store_url, create=False) as store,
+        fraction("rebuilding") as progress,
+    ):
+        made = store.rebuild(lambda what, done, total: progress(what, done / total))
+    if as_json:
+        data_json(made)
+        return
+    table(("table", "rows"), [(name, f"{rows}") for name, rows in made.items()])
+
+
+def _shown(url: str) -> str:
+    """Return a URL without its password; that of a file has none."""
+    if url.startswith("sqlite:"):
+        return url
+    from sqlalchemy import make_url
+    from sqlalchemy.exc import ArgumentError
+
+    try:
+        return make_url(url).render_as_string(hide_password=True)
+    except ArgumentError:
+        return url
+
+
+db.add_command(backup)
+db.add_command(restore)
 
 
 def _file(url: str) -> str | None:

@@ -10,7 +10,7 @@ import click
 from muniment.cli import exits
 from muniment.cli.output import message, one_line
 from muniment.cli.settings import Interrupted
-from muniment.errors import MunimentError, UsageError
+from muniment.errors import MunimentError, UsageError, VerificationError
 
 TRACEBACK_VARIABLE = "MUNIMENT_TRACEBACK"
 
@@ -43,6 +43,9 @@ def report(error: BaseException) -> int:
         case UsageError():
             message(f"Error: {one_line(str(error))}")
             return exits.USAGE
+        case VerificationError():
+            message(f"Error: {one_line(str(error))}")
+            return exits.UNVERIFIED
         case MunimentError():
             message(f"Error: {one_line(str(error))}")
             return exits.FAILED

@@ -7,6 +7,7 @@ times in UTC. JSON is UTF-8 whatever the locale, one object a line.
 from __future__ import annotations
 
 import json
+import os
 import re
 import sys
 from collections import Counter
@@ -81,6 +82,11 @@ def one_line(text: str) -> str:
     if text.isprintable():
         return text
     return printable(text.translate(_LINE))
+
+
+def coloured(text: str, colour: str) -> str:
+    """Return text in bold and a colour; `click.echo` leaves both away off a terminal."""
+    return text if os.environ.get("NO_COLOR") else click.style(text, fg=colour, bold=True)
 
 
 def excerpt(text: str, length: int = 200) -> str:

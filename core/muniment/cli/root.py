@@ -15,10 +15,18 @@ COMMANDS = {
     "generate": ("muniment.cli.generate:generate", "Generate text or another kind of output."),
     "batch": ("muniment.cli.batch:batch", "Generate for every line of a file."),
     "audit": ("muniment.cli.audit:audit", "Search, show, replay and verify what was recorded."),
+    "feedback": ("muniment.cli.people:feedback", "Say what you think of a generation."),
+    "review": ("muniment.cli.people:review", "Review what filters flagged or blocked."),
+    "hold": ("muniment.cli.hold:hold", "Forbid that generations are erased, as a court may."),
+    "retention": (
+        "muniment.cli.retention:retention",
+        "Set how long texts are kept, and erase what was kept long enough.",
+    ),
     "models": ("muniment.cli.models:models", "Add, list, show and remove models."),
     "plugins": ("muniment.cli.plugins:plugins", "List the installed plugins."),
     "policy": ("muniment.cli.policy:policy", "Show which filters run, and what follows."),
     "config": ("muniment.cli.config:config", "Read and change settings."),
+    "keys": ("muniment.cli.keys:keys", "Make and show the key that signs the record."),
     "db": ("muniment.cli.db:db", "Look after the store."),
 }
 
@@ -59,7 +67,7 @@ def _global_options_first(ctx: click.Context, args: list[str]) -> list[str]:
     waiting = iter(args[:end])
     for arg in waiting:
         name, equals, _ = arg.partition("=")
-        if name not in _ANYWHERE or (name == "--actor" and rest[:1] == ["audit"]):
+        if name not in _ANYWHERE or (name == "--actor" and rest[:1] in (["audit"], ["hold"])):
             rest.append(arg)  # `audit list --actor` is a filter; auditing records nobody
         elif equals:
             front.append(arg)

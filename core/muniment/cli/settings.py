@@ -76,10 +76,18 @@ class Settings:
         return Session(self.home, store=self._store, actor=self._actor)
 
     def close(self) -> None:
-        """Close what was opened."""
-        for name in ("session", "store"):
-            if name in self.__dict__:
-                self.__dict__.pop(name).close()
+        """Close what was opened; what was written is signed first, if there is a key."""
+        session, store = self.__dict__.pop("session", None), self.__dict__.pop("store", None)
+        try:
+            if session is not None:
+                session.close()
+            if store is not None and store.wrote:
+                from muniment.signing import after_writing
+
+                after_writing(self.home, store)
+        finally:
+            if store is not None:
+                store.close()
 
 
 @contextlib.contextmanager

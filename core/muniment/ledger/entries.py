@@ -1,117 +1,133 @@
 """Entries: what the ledger holds for ever, built here and documented in docs/reference/entries.md.
 
-No text that a person wrote or a model said may be in an entry: ids, numbers, enumerations, names
+No text that a person wrote or a model said may be in an entry: numbers, ids, enumerations, names
 that installed plugins declare, digests and commitments only. The rest goes to payloads
-(`texts.py`), of which an entry holds a reference. A change to what a kind holds is a new version
-of that kind; readers understand every version that ever was.
+(`texts.py`), to which an entry commits. What happened once and is spoken of often (an actor, a
+policy, an environment, a plugin) is an entry of its own, and others name it by its number.
+
+What each kind holds is declared in `kinds.py`. A change to it is a new version of that kind;
+readers understand every version that ever was.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any, TypeAlias
 
 from muniment.ledger.canonical import canonical, wide
+from muniment.ledger.fields import MODEL_DIGEST, PARAMETER_NAME
 from muniment.parameters import Value
 from muniment.types import Generation, PluginRef, Verdict
 
 Body: TypeAlias = Mapping[str, Any]
-Ref: TypeAlias = Mapping[str, str]
 
 VERSION = 1  # of every kind so far
-
-MODEL_DIGEST = re.compile(r"[a-z0-9][a-z0-9-]{0,31}:[0-9a-f]{16,128}")
-PARAMETER_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def genesis(log: str) -> Body:
     """The first entry: the random identity of this ledger."""
-    return _entry("genesis", log=log)
+    return entry("genesis", log=log)
 
 
-def actor(actor: str, name: Ref) -> Body:
-    """Someone who asks: an id that other entries refer to, and a name that can be erased."""
-    return _entry("actor", actor=actor, name=name)
+def actor(name: str) -> Body:
+    """Someone who asks; `name` is the commitment to what they are called, which can be erased."""
+    return entry("actor", name=name)
 
 
-def policy(policy: str, document: Ref) -> Body:
-    """A policy that was in force; its name and document are a payload."""
-    return _entry("policy", policy=policy, document=document)
+def policy(document: str) -> Body:
+    """A policy that was in force; its name and document are the payload committed to."""
+    return entry("policy", document=document)
 
 
 def environment(facts: Mapping[str, str | int]) -> Body:
-    """What outputs depended on besides the record; its id is the digest of the facts."""
-    held = {name: wide(fact) if isinstance(fact, int) else fact for name, fact in facts.items()}
-    return _entry("environment", environment=environment_id(facts), facts=held)
+    """What outputs depended on besides the record."""
+    return entry("environment", facts=_held(facts))
 
 
-def environment_id(facts: Mapping[str, str | int]) -> str:
-    """Return the SHA-256, in hexadecimal, of the facts' canonical bytes."""
-    held = {name: wide(fact) if isinstance(fact, int) else fact for name, fact in facts.items()}
-    return sha256(canonical(held)).hexdigest()
+def environment_digest(facts: Mapping[str, str | int]) -> str:
+    """Return the SHA-256, in hexadecimal, of the canonical bytes of an environment's facts."""
+    return sha256(canonical(_held(facts))).hexdigest()
+
+
+def plugin(plugin: PluginRef) -> Body:
+    """A plugin at one version and state of its code, when it first touched a generation."""
+    return entry("plugin", plugin=dataclasses.asdict(plugin))
 
 
 def started(
-    generation: Generation, *, actor: str, policy: str | None, prompt: Ref, request: Ref | None
+    generation: Generation,
+    *,
+    actor: int,
+    policy: int | None,
+    plugins: Sequence[int],
+    prompt: str,
+    request: str | None,
 ) -> Body:
-    """A generation was asked for. `actor` and `policy` are ids, the rest references."""
+    """A generation was asked for. `prompt` and `request` are commitments, the rest numbers."""
     model = generation.model
-    return _entry(
-        "started",
-        generation=generation.id,
-        run=generation.run_id,
-        at=milliseconds(generation.started_at),
-        actor=actor,
-        generator=generation.generator if resolved(generation) else None,
-        model={"digest": model.digest} if model and MODEL_DIGEST.fullmatch(model.digest) else None,
-        seed=str(generation.seed),
-        parameters={
+    return {
+        "kind": "started",
+        "version": VERSION,
+        "generation": generation.id,
+        "run": generation.run_id,
+        "at": milliseconds(generation.started_at),
+        "actor": actor,
+        "generator": generation.generator if resolved(generation) else None,
+        "model": model.digest if model and MODEL_DIGEST.fullmatch(model.digest) else None,
+        "seed": str(generation.seed),
+        "parameters": {
             name: wide(value) if type(value) is int else value
             for name, value in generation.parameters.items()
             if numeric(generation, name, value)
         },
-        policy=policy,
-        prompt=prompt,
-        request=request,
-        parents=list(generation.parents),
-        line=generation.line,
-        plugins=_plugins(generation.plugins),
-    )
+        "policy": policy,
+        "prompt": prompt,
+        "request": request,
+        "parents": list(generation.parents),
+        "line": generation.line,
+        "plugins": list(plugins),
+    }
 
 
 def outcome(
     generation: Generation,
     *,
+    started: int,
     declared: Mapping[str, frozenset[str]],
-    outputs: Sequence[Ref],
-    trace: Ref | None,
-    detail: Ref | None,
-    environment: str | None,
+    outputs: Sequence[str],
+    trace: str | None,
+    detail: str | None,
+    environment: int | None,
+    plugins: Sequence[int],
 ) -> Body:
-    """How a generation ended. `declared` has, by filter, the categories that may be named;
-    `environment` is an id, the rest references.
+    """How the generation of entry `started` ended.
+
+    `declared` has, by filter, the categories that may be named; `environment` and `plugins` are
+    numbers, the rest commitments.
     """
     if generation.finished_at is None:
         raise ValueError(f"generation {generation.id} has an outcome but no time of it")
-    return _entry(
-        "outcome",
-        generation=generation.id,
-        at=milliseconds(generation.finished_at),
-        status=generation.status,
-        outputs=[
+    usage = generation.usage
+    return {
+        "kind": "outcome",
+        "version": VERSION,
+        "generation": started,
+        "at": milliseconds(generation.finished_at),
+        "status": generation.status,
+        "outputs": [
             {
                 "media_type": output.media_type,
                 "bytes": len(output.data),
                 "finish_reason": output.finish_reason,
-                "content": ref,
+                "content": content,
             }
-            for output, ref in zip(generation.outputs, outputs, strict=True)
+            for output, content in zip(generation.outputs, outputs, strict=True)
         ],
-        verdicts=[
+        "verdicts": [
             {
                 "filter": verdict.filter if names_filter(verdict, declared) else None,
                 "version": verdict.version,
@@ -128,7 +144,7 @@ def outcome(
             }
             for verdict in generation.verdicts
         ],
-        scores=[
+        "scores": [
             {
                 "evaluator": score.evaluator,
                 "version": score.version,
@@ -140,13 +156,14 @@ def outcome(
             }
             for score in generation.scores
         ],
-        usage=dataclasses.asdict(generation.usage) if generation.usage else None,
-        trace=trace,
-        detail=detail,
-        environment=environment,
-        failure=generation.failure.code if generation.failure else None,
-        plugins=_plugins(generation.plugins),
-    )
+        "usage": usage
+        and {"prompt_tokens": usage.prompt_tokens, "output_tokens": usage.output_tokens},
+        "trace": trace,
+        "detail": detail,
+        "environment": environment,
+        "failure": generation.failure.code if generation.failure else None,
+        "plugins": list(plugins),
+    }
 
 
 def resolved(generation: Generation) -> bool:
@@ -176,8 +193,8 @@ def numeric(generation: Generation, name: str, value: Value) -> bool:
 
 def milliseconds(moment: datetime) -> int:
     """Return a time as entries hold it: whole milliseconds since 1970 in UTC, rounded down."""
-    whole = int(moment.replace(microsecond=0).timestamp())
-    return whole * 1000 + moment.microsecond // 1000
+    since = moment - _EPOCH
+    return since.days * 86_400_000 + since.seconds * 1000 + since.microseconds // 1000
 
 
 def moment(milliseconds: int) -> datetime:
@@ -186,11 +203,10 @@ def moment(milliseconds: int) -> datetime:
     return datetime.fromtimestamp(seconds, UTC).replace(microsecond=rest * 1000)
 
 
-def _entry(kind: str, **fields: Any) -> Body:
+def entry(kind: str, **fields: Any) -> Body:
+    """Return an entry of a kind at its newest version; it is checked when it is written."""
     return {"kind": kind, "version": VERSION, **fields}
 
 
-def _plugins(plugins: Sequence[PluginRef]) -> list[Body]:
-    return [
-        {"distribution": p.distribution, "version": p.version, "digest": p.digest} for p in plugins
-    ]
+def _held(facts: Mapping[str, str | int]) -> dict[str, Any]:
+    return {name: wide(fact) if isinstance(fact, int) else fact for name, fact in facts.items()}

@@ -8,12 +8,22 @@ from __future__ import annotations
 
 import hmac
 import os
-from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias, get_args
 
-Kind: TypeAlias = Literal["prompt", "request", "output", "trace", "detail", "actor", "policy"]
+Kind: TypeAlias = Literal[
+    "prompt",
+    "request",
+    "output",
+    "trace",
+    "detail",
+    "actor",
+    "policy",
+    "comment",
+    "reason",
+    "replay",
+]
 
-ID_BYTES = 16
+KINDS: tuple[Kind, ...] = get_args(Kind)
 SALT_BYTES = 32
 
 
@@ -22,31 +32,23 @@ def commitment(kind: str, salt: bytes, content: bytes) -> bytes:
     return hmac.digest(salt, kind.encode() + b"\x00" + content, "sha256")
 
 
-@dataclass(frozen=True, slots=True)
-class Payload:
-    """One erasable piece of text or bytes.
+class Payload(NamedTuple):
+    """One erasable piece of text or bytes, which belongs to the entry that commits to it.
 
-    `owner` is the id of what it belongs to (a generation, an actor, a policy); `position` tells
-    several of one kind apart, such as a generation's outputs.
+    `position` tells several of one kind apart, such as a generation's outputs.
     """
 
-    owner: str
     kind: Kind
     position: int
-    id: bytes
     salt: bytes
     content: bytes
 
     @classmethod
-    def new(cls, owner: str, kind: Kind, content: bytes, position: int = 0) -> Payload:
-        """Make a payload with a random id and salt of its own."""
-        random = os.urandom(ID_BYTES + SALT_BYTES)
-        return cls(owner, kind, position, random[:ID_BYTES], random[ID_BYTES:], content)
+    def new(cls, kind: Kind, content: bytes, position: int = 0) -> Payload:
+        """Make a payload with a random salt of its own."""
+        return cls(kind, position, os.urandom(SALT_BYTES), content)
 
     @property
-    def ref(self) -> dict[str, str]:
-        """What an entry holds of this payload."""
-        return {
-            "payload": self.id.hex(),
-            "commitment": commitment(self.kind, self.salt, self.content).hex(),
-        }
+    def commitment(self) -> str:
+        """What the entry holds of this payload, in hexadecimal."""
+        return commitment(self.kind, self.salt, self.content).hex()

@@ -1,29 +1,21 @@
-"""The closed schema of entries: every field of every kind, and nothing else, is allowed.
+"""The closed schema: an entry is written and read by the fields of its kind, or not at all.
 
 What is written passes through here as well as what is verified, so an entry that a reader would
-refuse is never made. Enumerations are spelled out: a new value is a new version of the kind. The
-description for people is docs/reference/entries.md.
+refuse is never made. The kinds are in `kinds.py`; the description for people is
+docs/reference/entries.md.
 """
 
 from __future__ import annotations
 
-import math
-import re
-from collections.abc import Callable, Mapping
-from typing import Any, TypeAlias
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
 
 from muniment.errors import MunimentError
-from muniment.ledger.entries import MODEL_DIGEST, PARAMETER_NAME, Body
-
-Check: TypeAlias = Callable[[Any], bool]
-
-_ULID = re.compile(r"[0-7][0-9A-HJKMNP-TV-Z]{25}")
-_HEX128 = re.compile(r"[0-9a-f]{32}")
-_HEX256 = re.compile(r"[0-9a-f]{64}")
-_DIGITS = re.compile(r"0|[1-9][0-9]{0,19}")
-_INTEGER = re.compile(r"-?[1-9][0-9]*")
-_MEDIA_TYPE = re.compile(r"[a-z]+/[A-Za-z0-9.+-]+(; ?[a-z]+=[A-Za-z0-9.-]+)*")
-_NAME_CHARACTERS = 255
+from muniment.ledger.canonical import narrow
+from muniment.ledger.entries import Body
+from muniment.ledger.fields import UNFIT, Field, template
+from muniment.ledger.kinds import FIELDS
 
 
 class EntryError(MunimentError, ValueError):
@@ -36,164 +28,103 @@ class EntryError(MunimentError, ValueError):
         self.kind, self.field = kind, field
 
 
-def check(body: Body) -> None:
-    """Raise EntryError unless `body` is an entry of a known kind and version, field by field."""
-    kind, version = body.get("kind"), body.get("version")
-    named = isinstance(kind, str) and type(version) is int
-    fields = _KINDS.get((str(kind), version)) if named else None
-    if fields is None:
-        raise EntryError(str(kind), "kind and version", (kind, version))
-    if body.keys() != fields.keys():
-        odd = sorted(body.keys() ^ fields.keys())
-        raise EntryError(str(kind), ", ".join(odd), "missing or unknown")
-    for name, fits in fields.items():
-        if not fits(body[name]):
-            raise EntryError(str(kind), name, body[name])
+class Reference(NamedTuple):
+    """A payload that an entry commits to; `size` is that of its content, where the entry says."""
+
+    kind: str
+    position: int
+    commitment: str
+    size: int | None
+
+
+def write(body: Body) -> bytes:
+    """Return the canonical bytes of an entry; EntryError unless every field fits its kind."""
+    return _kind(body).write(body)
+
+
+def read(data: bytes) -> Body:
+    """Return the entry that canonical bytes hold; ValueError (EntryError) for any other bytes."""
+    body, _ = _decode(str(data, "utf-8"))  # what follows is found by writing it again
+    if type(body) is not dict:
+        raise ValueError("not a JSON object")
+    kind = _kind(body)
+    try:
+        again = kind.write(body)
+    except EntryError:  # a float from 2^53 to 10^21 is written without an exponent
+        body = json.loads(data, parse_int=lambda digits: narrow(int(digits)))
+        again = kind.write(body)
+    if again != data:
+        raise ValueError("not in canonical form")
+    held: Body = body
+    return held
+
+
+def references(body: Body) -> Iterator[Reference]:
+    """Yield the payloads that an entry commits to."""
+    for name, payload in _kind(body).payloads:
+        held = body[name]
+        if isinstance(held, str):
+            yield Reference(payload, 0, held, None)
+        elif held is not None:
+            for position, item in enumerate(held):
+                yield Reference(payload, position, item["content"], item["bytes"])
+
+
+def named(body: Body) -> Iterator[tuple[str, int]]:
+    """Yield the kind and number of each entry that an entry names."""
+    for name, kind in _kind(body).entries:
+        held = body[name]
+        if isinstance(held, int):
+            yield kind, held
+        elif held is not None:
+            for number in held:
+                yield kind, number
 
 
 def known(kind: str, version: int) -> bool:
     """Whether this Muniment can read entries of that kind and version."""
-    return (kind, version) in _KINDS
+    return (kind, version) in FIELDS
 
 
-def _matches(pattern: re.Pattern[str]) -> Check:
-    fullmatch = pattern.fullmatch
-    return lambda value: isinstance(value, str) and fullmatch(value) is not None
+_decode = json.JSONDecoder().raw_decode
 
 
-def _one_of(*values: Any) -> Check:
-    return lambda value: isinstance(value, str) and value in values
+class _Kind:
+    """One kind of entry at one version, made ready to write."""
+
+    def __init__(self, name: str, version: int, fields: Mapping[str, Field]) -> None:
+        self._name, self._fields = name, fields
+        self._size = len(fields) + 2
+        self._fill = template(fields, {"kind": f'"{name}"', "version": str(version)})
+        self.payloads = [(key, field.payload) for key, field in fields.items() if field.payload]
+        self.entries = [(key, field.entry) for key, field in fields.items() if field.entry]
+
+    def write(self, body: Body) -> bytes:
+        try:
+            if len(body) == self._size:
+                return self._fill(body).encode()
+        except UNFIT:
+            pass
+        raise self._error(body)
+
+    def _error(self, body: Body) -> EntryError:
+        odd = sorted(body.keys() ^ {"kind", "version", *self._fields})
+        if odd:
+            return EntryError(self._name, ", ".join(odd), "missing or unknown")
+        for key, field in self._fields.items():
+            try:
+                field.write(body[key])
+            except UNFIT:
+                return EntryError(self._name, key, body[key])
+        raise AssertionError("every field fits")
 
 
-def _optional(fits: Check) -> Check:
-    return lambda value: value is None or fits(value)
+_KINDS = {key: _Kind(*key, fields) for key, fields in FIELDS.items()}
 
 
-def _list_of(fits: Check) -> Check:
-    return lambda value: isinstance(value, list) and all(map(fits, value))
-
-
-def _map_of(key: Check, fits: Check) -> Check:
-    return lambda value: (
-        isinstance(value, dict) and all(map(key, value)) and all(map(fits, value.values()))
-    )
-
-
-def _record(**fields: Check) -> Check:
-    def check(value: Any) -> bool:
-        if not isinstance(value, dict) or value.keys() != fields.keys():
-            return False
-        for name, fits in fields.items():  # noqa: SIM110  twice as fast as a generator
-            if not fits(value[name]):
-                return False
-        return True
-
-    return check
-
-
-def _name(value: Any) -> bool:
-    """A name that a plugin declares: printable, not empty, of a sane length."""
-    return _label(value) and bool(value)
-
-
-def _label(value: Any) -> bool:
-    return isinstance(value, str) and len(value) <= _NAME_CHARACTERS and value.isprintable()
-
-
-def _count(value: Any) -> bool:
-    return type(value) is int and value >= 0
-
-
-def _integer(value: Any) -> bool:
-    return type(value) is int
-
-
-def _bool(value: Any) -> bool:
-    return isinstance(value, bool)
-
-
-def _finite(value: Any) -> bool:
-    return type(value) is int or (type(value) is float and math.isfinite(value))
-
-
-def _seed(value: Any) -> bool:
-    return isinstance(value, str) and bool(_DIGITS.fullmatch(value)) and int(value) < 2**64
-
-
-def _parameter(value: Any) -> bool:
-    big = isinstance(value, str) and bool(_INTEGER.fullmatch(value)) and abs(int(value)) >= 2**53
-    return value is None or _bool(value) or _finite(value) or big
-
-
-def _fact(value: Any) -> bool:
-    return _integer(value) or (isinstance(value, str) and "\0" not in value)
-
-
-_ulid, _hash = _matches(_ULID), _matches(_HEX256)
-_ref = _record(payload=_matches(_HEX128), commitment=_hash)
-_plugins = _list_of(_record(distribution=_name, version=_label, digest=_label))
-_output = _record(
-    media_type=_matches(_MEDIA_TYPE),
-    bytes=_count,
-    finish_reason=_optional(_one_of("stop", "length")),
-    content=_ref,
-)
-_verdict = _record(
-    filter=_optional(_name),
-    version=_label,
-    stage=_one_of("system", "prompt", "output"),
-    decision=_one_of("allow", "flag", "block"),
-    action=_one_of("allow", "flag", "block"),
-    latency_us=_count,
-    categories=_map_of(_name, _finite),
-    failed=_bool,
-)
-_score = _record(
-    evaluator=_name,
-    version=_label,
-    name=_name,
-    value=_optional(_finite),
-    unit=_label,
-    higher_is_better=_optional(_bool),
-    failed=_bool,
-)
-
-_KINDS: Mapping[tuple[str, Any], Mapping[str, Check]] = {
-    (kind, 1): {"kind": lambda value: True, "version": _integer, **fields}
-    for kind, fields in {
-        "genesis": {"log": _matches(_HEX128)},
-        "actor": {"actor": _ulid, "name": _ref},
-        "policy": {"policy": _ulid, "document": _ref},
-        "environment": {"environment": _hash, "facts": _map_of(_name, _fact)},
-        "started": {
-            "generation": _ulid,
-            "run": _ulid,
-            "at": _integer,
-            "actor": _ulid,
-            "generator": _optional(_name),
-            "model": _optional(_record(digest=_matches(MODEL_DIGEST))),
-            "seed": _seed,
-            "parameters": _map_of(_matches(PARAMETER_NAME), _parameter),
-            "policy": _optional(_ulid),
-            "prompt": _ref,
-            "request": _optional(_ref),
-            "parents": _list_of(_ulid),
-            "line": _optional(_count),
-            "plugins": _plugins,
-        },
-        "outcome": {
-            "generation": _ulid,
-            "at": _integer,
-            "status": _one_of("completed", "blocked", "failed", "interrupted"),
-            "outputs": _list_of(_output),
-            "verdicts": _list_of(_verdict),
-            "scores": _list_of(_score),
-            "usage": _optional(_record(prompt_tokens=_count, output_tokens=_count)),
-            "trace": _optional(_ref),
-            "detail": _optional(_ref),
-            "environment": _optional(_hash),
-            "failure": _optional(_one_of("invalid", "refused", "generator")),
-            "plugins": _plugins,
-        },
-    }.items()
-}
+def _kind(body: Mapping[str, Any]) -> _Kind:
+    kind, version = body.get("kind"), body.get("version")
+    found = _KINDS.get((kind, version)) if isinstance(kind, str) and type(version) is int else None
+    if found is None:
+        raise EntryError(str(kind), "kind and version", (kind, version))
+    return found

@@ -13,14 +13,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from muniment.ledger.canonical import narrow
-from muniment.ledger.entries import (
-    MODEL_DIGEST,
-    Body,
-    moment,
-    names_filter,
-    numeric,
-    resolved,
-)
+from muniment.ledger.entries import Body, moment, names_filter, numeric, resolved
+from muniment.ledger.fields import MODEL_DIGEST
 from muniment.parameters import Value
 from muniment.types import (
     Failure,
@@ -130,6 +124,11 @@ def policy_of(name: str, document: str) -> bytes:
     return _json({"name": name, "document": document})
 
 
+def policy_name(content: bytes | None) -> str:
+    """Return the name that a policy's payload holds; empty when it is gone."""
+    return str(_object(content).get("name", ""))
+
+
 def restore(
     started: Body,
     outcome: Body | None,
@@ -138,12 +137,14 @@ def restore(
     actor: str,
     policy: str,
     environment: Mapping[str, str | int],
+    plugins: Mapping[int, PluginRef],
     status: Status,
 ) -> Generation:
     """Put a generation together from its entries and payloads.
 
-    `actor` and `policy` are the names behind the ids, `environment` the facts behind the id;
-    `status` counts where there is no outcome. A payload that is gone leaves its place empty.
+    `actor` and `policy` are the names of the entries that are named by number, `environment` the
+    facts, `plugins` the plugins by number; `status` counts where there is no outcome. A payload
+    that is gone leaves its place empty.
     """
     request = _object(contents("request", 0))
     generation = Generation(
@@ -162,7 +163,7 @@ def restore(
         tags=tuple(request.get("tags", ())),
         parents=tuple(started["parents"]),
         line=started["line"],
-        plugins=_plugins(started),
+        plugins=tuple(plugins[number] for number in started["plugins"]),
     )
     if outcome is None:
         return generation
@@ -186,22 +187,21 @@ def restore(
         ),
         usage=Usage(**outcome["usage"]) if outcome["usage"] else None,
         trace=_trace(contents("trace", 0)) if outcome["trace"] else None,
-        plugins=_plugins(outcome) or generation.plugins,
+        plugins=tuple(plugins[number] for number in outcome["plugins"]) or generation.plugins,
         environment=environment,
         failure=Failure(failure, detail.get("failure", "")) if failure else None,
     )
 
 
 def _output(held: Body, content: bytes | None) -> Output:
-    erased = content is None
-    return Output(held["media_type"], content or b"", held["finish_reason"], erased)
+    return Output(held["media_type"], content or b"", held["finish_reason"])
 
 
 def _model(started: Body, request: Mapping[str, Any]) -> Model | None:
     named, held = request.get("model", {}), started["model"]
     if not named and not held:
         return None
-    digest = held["digest"] if held else named.get("digest", "")
+    digest = held or named.get("digest", "")
     return Model(named.get("name", ""), digest, named.get("path", ""))
 
 
@@ -256,8 +256,15 @@ def _trace(content: bytes | None) -> Trace | None:
     )
 
 
-def _plugins(body: Body) -> tuple[PluginRef, ...]:
-    return tuple(PluginRef(**plugin) for plugin in body["plugins"])
+def plugin_of(body: Body) -> PluginRef:
+    """Return the plugin that an entry of that kind tells of."""
+    return PluginRef(**body["plugin"])
+
+
+def facts_of(body: Body) -> Mapping[str, str | int]:
+    """Return the facts that an entry of kind `environment` tells."""
+    facts: Mapping[str, str | int] = body["facts"]
+    return facts
 
 
 def _number(value: float) -> float | str:

@@ -1,4 +1,4 @@
-"""Comparing projections and payloads with the entries, page by page of entries.
+"""Comparing projections with the entries, page by page of entries.
 
 Every row is looked for from the entry that makes it; at the end as many rows must have been met
 as there are, so that none can have been slipped in.
@@ -6,35 +6,35 @@ as there are, so that none can have been slipped in.
 
 from __future__ import annotations
 
-import hmac
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from operator import itemgetter
 from typing import Any, TypeAlias
 
-from sqlalchemy import ColumnElement, Connection, RowMapping, Table, func, select, type_coerce
-from sqlalchemy.types import NullType
+from sqlalchemy import ColumnElement, Connection, RowMapping, Table, func, select
+from sqlalchemy import Row as SqlRow
 
 from muniment.ledger.entries import Body
-from muniment.ledger.payloads import SALT_BYTES, commitment
+from muniment.store import bulk, periods
+from muniment.store.chunks import chunks
 from muniment.store.problems import Report
 from muniment.store.projections import (
-    OUTCOME_CHILDREN,
     OUTCOME_COLUMNS,
-    STARTED_CHILDREN,
+    ROW_TABLES,
+    ROWS,
     Row,
-    actor_row,
-    environment_row,
     outcome_rows,
-    policy_row,
     started_rows,
 )
-from muniment.store.tables import generation, metadata, payload, pending, run
+from muniment.store.raw import raw
+from muniment.store.tables import generation, metadata, payload, pending, run, verdict
 
 Page: TypeAlias = Sequence[tuple[int, Body]]
-Held: TypeAlias = RowMapping | Mapping[str, Any]
+Held: TypeAlias = SqlRow[*tuple[Any, ...]]
+Key: TypeAlias = tuple[Any, ...]
 
-_NAMED = ("actor", "policy", "environment")
-_PROJECTIONS = (*_NAMED, "run", "generation", *STARTED_CHILDREN, *OUTCOME_CHILDREN)
-_CHUNK = 500  # values in one IN (…)
+_CHILDREN = ("generation_tag", "generation_parent")
+_PROJECTIONS = (*ROW_TABLES, "run", "generation", *_CHILDREN, "verdict")
+_UNREADABLE = (ValueError, TypeError, AttributeError, RecursionError)
 
 
 class ProjectionComparison:
@@ -43,25 +43,28 @@ class ProjectionComparison:
     def __init__(self, connection: Connection, report: Report) -> None:
         self._connection, self._report = connection, report
         self._met = dict.fromkeys(_PROJECTIONS, 0)
+        self._outcomes = 0
 
-    def page(self, page: Page) -> None:
-        """Compare what the entries of a page, in order, should have made."""
-        if not page:
-            return
-        texts = self._texts(page)
-        low, high = page[0][0], page[-1][0]
-        self._compare_named(page, texts, low, high)
-        self._compare_runs(page, low, high)
-        self._compare_started(page, texts, low, high)
-        self._compare_outcomes(page, low, high)
+    def page(self, page: Page, low: int, high: int) -> None:
+        """Compare what the entries of a page should have made."""
+        texts = self._texts(low, high)
+        self._compare_rows(page, texts, low, high)
+        runs = self._compare_runs(page, low, high)
+        self._compare_started(page, texts, runs, low, high)
+        self._compare_outcomes([item for item in page if item[1]["kind"] == "outcome"])
 
     def finish(self) -> None:
         """Look for rows that no entry made."""
         for name in _PROJECTIONS:
-            table = metadata.tables[name]
-            there = self._connection.scalar(select(func.count()).select_from(table)) or 0
+            there = self._count(metadata.tables[name])
             if there != self._met[name]:
                 self._add(name, f"there are {there} rows, the entries make {self._met[name]}")
+        if self._count(generation, generation.c.outcome.is_not(None)) != self._outcomes:
+            self._add(
+                "generation.outcome", f"the entries tell of {self._outcomes}, the rows do not"
+            )
+        for stretch in periods.wrong(self._connection):
+            self._add("period", f"stretch {stretch} is not what its generations say")
         stray = self._connection.scalar(
             select(func.count())
             .select_from(pending)
@@ -71,263 +74,152 @@ class ProjectionComparison:
         if stray:
             self._add("pending", f"{stray} rows are of generations that nothing is pending of")
 
-    def _texts(self, page: Page) -> dict[tuple[str, str], bytes]:
-        """Return the payloads that rows are made of, by owner and kind."""
-        owners = [
-            body[_OWNER[body["kind"]]]
-            for _, body in page
-            if body["kind"] in ("actor", "policy", "started")
-        ]
-        found: dict[tuple[str, str], bytes] = {}
-        for part in _chunks(owners):
-            rows = self._rows(
-                payload,
-                payload.c.owner.in_(part),
-                payload.c.kind.in_(("actor", "policy", "request")),
-            )
-            found |= {(row["owner"], row["kind"]): row["content"] for row in rows}
-        return found
+    def _texts(self, low: int, high: int) -> dict[tuple[int, str], bytes]:
+        """Return the payloads that rows are made of, by entry and kind."""
+        rows = self._rows(
+            payload,
+            payload.c.entry.between(low, high),
+            payload.c.kind.not_in(("prompt", "output", "trace", "detail")),
+        )
+        return {(row.entry, row.kind): row.content for row in rows}
 
-    def _compare_named(
-        self, page: Page, texts: Mapping[tuple[str, str], bytes], low: int, high: int
+    def _compare_rows(
+        self, page: Page, texts: Mapping[tuple[int, str], bytes], low: int, high: int
     ) -> None:
-        expected: dict[str, dict[int, Row]] = {name: {} for name in _NAMED}
+        """Compare the rows that carry the number of their entry."""
+        expected: dict[str, dict[Key, Row]] = {name: {} for name in ROW_TABLES}
         for seq, body in page:
-            kind = body["kind"]
+            make = ROWS.get(body["kind"])
+            if make is None:
+                continue
             try:
-                if kind == "actor":
-                    row = actor_row(seq, body, texts.get((body["actor"], "actor")))
-                elif kind == "policy":
-                    row = policy_row(seq, body, texts.get((body["policy"], "policy")))
-                elif kind == "environment":
-                    row = environment_row(seq, body)
-                else:
-                    continue
+                made = make(seq, body, lambda kind, seq=seq: texts.get((seq, kind)))  # type: ignore[misc]
             except _UNREADABLE:
                 self._unreadable(seq)
                 continue
-            expected[kind][seq] = row
-        for name in _NAMED:
+            for name, rows in made.items():
+                expected[name] |= {_key(metadata.tables[name], row): row for row in rows}
+        for name in ROW_TABLES:
             table = metadata.tables[name]
-            actual = {row["seq"]: row for row in self._rows(table, table.c.seq.between(low, high))}
-            self._compare_keyed(name, expected[name], actual)
+            self._compare(table, expected[name], self._rows(table, table.c.seq.between(low, high)))
 
-    def _compare_runs(self, page: Page, low: int, high: int) -> None:
+    def _compare_runs(self, page: Page, low: int, high: int) -> dict[str, int]:
+        """Compare the runs that begin in a page; return the number of each that it names."""
         started = {seq: body["run"] for seq, body in page if body["kind"] == "started"}
         first = {id: seq for seq, id in reversed(started.items())}
-        for part in _chunks(list(first)):
-            known = {row["id"]: row["seq"] for row in self._rows(run, run.c.id.in_(part))}
-            for id in part:
-                if not isinstance(known.get(id), int) or known[id] > first[id]:
-                    self._add("run", f"run {id} is missing or begins too late")
+        known: dict[str, int] = {}
+        for part in chunks(list(first)):
+            known |= {row.id: row.seq for row in self._rows(run, run.c.id.in_(part))}
+        for id, seq in first.items():
+            if not isinstance(known.get(id), int) or known[id] > seq:
+                self._add("run", f"run {id} is missing or begins too late")
         for row in self._rows(run, run.c.seq.between(low, high)):
             self._met["run"] += 1
-            if started.get(row["seq"]) != row["id"]:
-                self._add("run", f"run {row['id']} does not begin with entry {row['seq']}")
+            if started.get(row.seq) != row.id:
+                self._add("run", f"run {row.id} does not begin with entry {row.seq}")
+        return known
 
     def _compare_started(
-        self, page: Page, texts: Mapping[tuple[str, str], bytes], low: int, high: int
+        self,
+        page: Page,
+        texts: Mapping[tuple[int, str], bytes],
+        runs: Mapping[str, int],
+        low: int,
+        high: int,
     ) -> None:
-        rows = {
-            row["seq"]: row for row in self._rows(generation, generation.c.seq.between(low, high))
-        }
-        expected: dict[int, Row] = {}
-        children: dict[str, dict[tuple[int, int], Row]] = {name: {} for name in STARTED_CHILDREN}
+        rows = self._rows(generation, generation.c.seq.between(low, high))
+        there = {row[0]: row for row in rows}
+        expected: dict[Key, Row] = {}
+        children: dict[str, dict[Key, Row]] = {name: {} for name in _CHILDREN}
         for seq, body in page:
             if body["kind"] != "started":
                 continue
             try:
-                row, of_row = started_rows(seq, body, texts.get((body["generation"], "request")))
+                number = runs.get(body["run"], seq)
+                row, of_row = started_rows(seq, body, number, texts.get((seq, "request")))
             except _UNREADABLE:
                 self._unreadable(seq)
                 continue
-            if seq in rows and rows[seq]["outcome"] is not None:
+            if seq in there and there[seq].outcome is not None:
                 # What its outcome sets is compared with that entry.
-                row |= {name: rows[seq][name] for name in OUTCOME_COLUMNS}
-            expected[seq] = row
+                row |= zip(OUTCOME_COLUMNS, _OUTCOME(there[seq]), strict=True)
+            expected[seq,] = row
             for name, held in of_row.items():
                 children[name] |= {(seq, child["position"]): child for child in held}
-        self._compare_keyed("generation", expected, rows)
-        for name in STARTED_CHILDREN:
+        self._compare(generation, expected, rows)
+        for name in _CHILDREN:
             table = metadata.tables[name]
-            self._compare_children(
-                name, children[name], self._rows(table, table.c.generation.between(low, high))
+            self._compare(
+                table, children[name], self._rows(table, table.c.generation.between(low, high))
             )
-        open_ = [seq for seq, row in rows.items() if row["outcome"] is None]
-        for name in OUTCOME_CHILDREN:
-            for part in _chunks(open_):
-                table = metadata.tables[name]
-                self._compare_children(name, {}, self._rows(table, table.c.generation.in_(part)))
+        open_ = [seq for seq, row in there.items() if row.outcome is None]
+        for part in chunks(open_):
+            self._compare(verdict, {}, self._rows(verdict, verdict.c.generation.in_(part)))
 
-    def _compare_outcomes(self, page: Page, low: int, high: int) -> None:
-        rows = {
-            row["outcome"]: row
-            for row in self._rows(generation, generation.c.outcome.between(low, high))
-        }
-        bodies = {seq: body for seq, body in page if body["kind"] == "outcome"}
-        for outcome, row in rows.items():
-            if outcome not in bodies:
+    def _compare_outcomes(self, page: Page) -> None:
+        numbers = sorted(body["generation"] for _, body in page)
+        rows: dict[int, Held] = {}
+        verdicts: list[Held] = []
+        for part in chunks(numbers):
+            rows |= {row[0]: row for row in self._rows(generation, generation.c.seq.in_(part))}
+            verdicts += self._rows(verdict, verdict.c.generation.in_(part))
+        expected: dict[Key, Row] = {}
+        for seq, body in page:
+            number = body["generation"]
+            row = rows.get(number)
+            if row is None or row.outcome != seq:
                 self._add(
-                    "generation.outcome", f"entry {outcome} is no outcome", row["seq"], row["id"]
+                    "generation.outcome", f"entry {seq} is not the outcome of its row", number
                 )
-        children: dict[str, dict[tuple[int, int], Row]] = {name: {} for name in OUTCOME_CHILDREN}
-        for seq, body in bodies.items():
-            found = rows.get(seq)
-            if found is None or found["id"] != body["generation"]:
-                self._add(
-                    "generation.outcome",
-                    f"entry {seq} is the outcome of generation {body['generation']}, "
-                    "whose row says otherwise",
-                )
-            if found is None:
+                verdicts = [held for held in verdicts if held.generation != number]
                 continue
-            update, of_row = outcome_rows(seq, found["seq"], body)
-            self._compare("generation", update, found)
-            for name, held in of_row.items():
-                children[name] |= {(found["seq"], child["position"]): child for child in held}
-        numbers = [row["seq"] for row in rows.values()]
-        for name in OUTCOME_CHILDREN:
-            table = metadata.tables[name]
-            found_rows = [
-                row
-                for part in _chunks(numbers)
-                for row in self._rows(table, table.c.generation.in_(part))
-            ]
-            self._compare_children(name, children[name], found_rows)
+            self._outcomes += 1
+            update, held = outcome_rows(seq, body)
+            if tuple(update.values()) != _OUTCOME(row):
+                self._differences(generation, (number,), update, row._mapping)
+            expected |= {(number, verdict["position"]): verdict for verdict in held}
+        self._compare(verdict, expected, verdicts)
 
-    def _compare_keyed(
-        self, name: str, expected: Mapping[int, Row], actual: Mapping[int, Held]
-    ) -> None:
-        self._met[name] += len(actual)
-        for seq in expected.keys() | actual.keys():
-            if seq not in actual:
-                self._add(name, "the row is missing", seq)
-            elif seq not in expected:
-                self._add(name, "no entry makes this row", seq)
-            else:
-                self._compare(name, expected[seq], actual[seq])
-
-    def _compare_children(
-        self, name: str, expected: Mapping[tuple[int, int], Row], rows: Iterable[Held]
-    ) -> None:
-        actual = {(row["generation"], row["position"]): row for row in rows}
-        self._met[name] += len(actual)
+    def _compare(self, table: Table, expected: Mapping[Key, Row], rows: Sequence[Held]) -> None:
+        self._met[table.name] += len(rows)
+        names = [column.name for column in table.c]
+        wanted = bulk.ordered((expected[key] for key in sorted(expected)), names)
+        if wanted == list(map(tuple, rows)):
+            return
+        actual = {_key(table, row._mapping): row._mapping for row in rows}
         for key in expected.keys() | actual.keys():
+            place = f"row {key[1]}" if len(key) > 1 else "the row"
             if key not in actual:
-                self._add(name, f"row {key[1]} is missing", key[0])
+                self._add(table.name, f"{place} is missing", key[0])
             elif key not in expected:
-                self._add(name, f"no entry makes row {key[1]}", key[0])
+                self._add(table.name, f"no entry makes {place}", key[0])
             else:
-                self._compare(name, expected[key], actual[key])
+                self._differences(table, key, expected[key], actual[key])
 
-    def _compare(self, name: str, expected: Row, actual: Held) -> None:
+    def _differences(self, table: Table, key: Key, expected: Row, actual: RowMapping) -> None:
         for column, value in expected.items():
             if actual[column] != value:
-                seq = actual.get("generation", actual.get("seq"))
-                self._add(f"{name}.{column}", "differs from what the entry says", seq)
+                self._add(f"{table.name}.{column}", "differs from what the entry says", key[0])
 
-    def _rows(self, table: Table, *conditions: ColumnElement[bool]) -> Sequence[RowMapping]:
-        return self._connection.execute(select(*raw(table)).where(*conditions)).mappings().all()
+    def _rows(self, table: Table, *conditions: ColumnElement[bool]) -> Sequence[Held]:
+        """Return rows in the order of their primary key."""
+        statement = select(*raw(table)).where(*conditions).order_by(*table.primary_key)
+        return self._connection.execute(statement).all()
 
-    def _add(self, where: str, message: str, seq: Any = None, id: str = "") -> None:
+    def _count(self, table: Table, *conditions: ColumnElement[bool]) -> int:
+        statement = select(func.count()).select_from(table).where(*conditions)
+        return self._connection.scalar(statement) or 0
+
+    def _add(self, where: str, message: str, seq: Any = None) -> None:
         at = f" of entry {seq}" if seq is not None else ""
-        self._report.add("projection", f"{where}{at}{' ' + id if id else ''}", message)
+        self._report.add("projection", f"{where}{at}", message)
 
     def _unreadable(self, seq: int) -> None:
         self._report.add("payload", f"entry {seq}", "a payload that rows are made of is unreadable")
 
 
-class PayloadComparison:
-    """Recomputes the commitment to every payload."""
-
-    def __init__(self, connection: Connection, report: Report) -> None:
-        self._connection, self._report = connection, report
-        self._met = 0
-
-    def page(self, page: Page) -> None:
-        """Check the payloads that the entries of a page refer to."""
-        wanted: dict[tuple[str, ...], dict[tuple[str, str, int], tuple[Held, int | None]]] = {}
-        for _, body in page:
-            kinds = _KINDS.get(body["kind"])
-            if kinds:
-                wanted.setdefault(kinds, {}).update(_references(body))
-        for kinds, references in wanted.items():
-            left = dict(references)
-            for part in _chunks(sorted({owner for owner, _, _ in references})):
-                rows = self._connection.execute(
-                    select(*raw(payload))
-                    .where(payload.c.owner.in_(part), payload.c.kind.in_(kinds))
-                    .execution_options(yield_per=16)  # contents may be large
-                ).mappings()
-                for row in rows:
-                    self._met += 1
-                    key = (row["owner"], row["kind"], row["position"])
-                    if key not in left:
-                        self._add(*key, "no entry refers to it")
-                    else:
-                        self._check(row, *left.pop(key))
-            for key in left:
-                self._add(*key, "it is gone")
-
-    def finish(self) -> None:
-        """Look for payloads that no entry refers to."""
-        there = self._connection.scalar(select(func.count()).select_from(payload)) or 0
-        if there != self._met:
-            self._report.add(
-                "payload", "payload", f"there are {there}, the entries refer to {self._met} of them"
-            )
-
-    def _check(self, row: Held, reference: Held, size: int | None) -> None:
-        key = (row["owner"], row["kind"], row["position"])
-        id, salt, content = row["id"], row["salt"], row["content"]
-        if not all(isinstance(value, bytes) for value in (id, salt, content)):
-            self._add(*key, "it is not bytes")
-            return
-        if id.hex() != reference["payload"]:
-            self._add(*key, "its id is not the one the entry refers to")
-        computed = commitment(row["kind"], salt, content).hex()
-        if len(salt) != SALT_BYTES or not hmac.compare_digest(computed, reference["commitment"]):
-            self._add(*key, "its content or salt is not what the entry commits to")
-        if size is not None and len(content) != size:
-            self._add(*key, f"it has {len(content)} bytes, the entry says {size}")
-
-    def _add(self, owner: str, kind: str, position: int, message: str) -> None:
-        self._report.add("payload", f"{kind} {position} of {owner}", message)
+_OUTCOME = itemgetter(*(list(generation.c.keys()).index(name) for name in OUTCOME_COLUMNS))
 
 
-_OWNER = {"actor": "actor", "policy": "policy", "started": "generation", "outcome": "generation"}
-_KINDS: Mapping[str, tuple[str, ...]] = {
-    "actor": ("actor",),
-    "policy": ("policy",),
-    "started": ("prompt", "request"),
-    "outcome": ("output", "trace", "detail"),
-}
-_REFERENCES = {
-    "actor": {"actor": "name"},
-    "policy": {"policy": "document"},
-    "started": {"prompt": "prompt", "request": "request"},
-    "outcome": {"trace": "trace", "detail": "detail"},
-}
-_UNREADABLE = (ValueError, TypeError, AttributeError, RecursionError)
-
-
-def raw(table: Table) -> list[ColumnElement[Any]]:
-    """Return a table's columns as the database holds them, whatever type they should have."""
-    return [type_coerce(column, NullType()).label(column.name) for column in table.c]
-
-
-def _references(body: Body) -> dict[tuple[str, str, int], tuple[Held, int | None]]:
-    """Return what an entry refers to, by owner, kind and position, with its size where known."""
-    owner = body[_OWNER[body["kind"]]]
-    found: dict[tuple[str, str, int], tuple[Held, int | None]] = {
-        (owner, kind, 0): (body[name], None)
-        for kind, name in _REFERENCES[body["kind"]].items()
-        if body[name] is not None
-    }
-    for position, output in enumerate(body.get("outputs", ())):
-        found[owner, "output", position] = (output["content"], output["bytes"])
-    return found
-
-
-def _chunks(values: Sequence[Any]) -> Iterable[Sequence[Any]]:
-    return (values[start : start + _CHUNK] for start in range(0, len(values), _CHUNK))
+def _key(table: Table, row: RowMapping | Row) -> Key:
+    return tuple(row[column.name] for column in table.primary_key)

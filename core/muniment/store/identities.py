@@ -1,120 +1,145 @@
-"""Actors, policies and environments: written once each, then referred to by id.
+"""What happened once and is named often: actors, policies, environments and plugins.
 
-They have short transactions of their own, before the generations that need them: their ids must
-be known before an entry can be made canonical outside the lock.
+Each is an entry of its own, which other entries name by number. They have a short transaction of
+their own, before the entries that name them: those cannot be made canonical without the numbers.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple, TypeAlias
 
-from sqlalchemy import Connection, Table, select
+from sqlalchemy import Connection, func, select
 
-from muniment.ids import new_id
 from muniment.ledger import entries
+from muniment.ledger.entries import Body
 from muniment.ledger.payloads import Payload
 from muniment.ledger.texts import policy_of
-from muniment.store import projections
 from muniment.store.database import Database
 from muniment.store.ledger import Prepared, append, prepare
-from muniment.store.tables import actor, environment, payload, policy
+from muniment.store.projections import ROWS
+from muniment.store.tables import actor, environment, metadata, payload, plugin, policy
+from muniment.types import PluginRef
 
-Facts = Mapping[str, str | int]
-
-
-def actors(database: Database, names: Iterable[str]) -> dict[str, str]:
-    """Return the id of each actor by name, making those that are new."""
-
-    def find(connection: Connection, name: str) -> str | None:
-        found: str | None = connection.scalar(
-            select(actor.c.id).where(actor.c.name == name).order_by(actor.c.seq)
-        )
-        return found
-
-    def make(name: str) -> tuple[str, Prepared]:
-        held = Payload.new(new_id(), "actor", name.encode())
-        return held.owner, prepare(entries.actor(held.owner, held.ref), [held])
-
-    def row(seq: int, made: Prepared) -> dict[str, Any]:
-        return projections.actor_row(seq, made.body, made.content("actor"))
-
-    return _ensure(database, actor, dict.fromkeys(names), find, make, row)
+Facts: TypeAlias = tuple[tuple[str, str | int], ...]
+Numbers: TypeAlias = dict[tuple[str, Any], int]
+"""Numbers of entries by kind and key."""
 
 
-def policies(database: Database, wanted: Iterable[tuple[str, str]]) -> dict[tuple[str, str], str]:
-    """Return the id of each policy by (name, document), making those that are new."""
-
-    def find(connection: Connection, key: tuple[str, str]) -> str | None:
-        found: str | None = connection.scalar(
-            select(policy.c.id)
-            .join(payload, (payload.c.owner == policy.c.id) & (payload.c.kind == "policy"))
-            .where(policy.c.name == key[0], payload.c.content == policy_of(*key))
-            .order_by(policy.c.seq)
-        )
-        return found
-
-    def make(key: tuple[str, str]) -> tuple[str, Prepared]:
-        held = Payload.new(new_id(), "policy", policy_of(*key))
-        return held.owner, prepare(entries.policy(held.owner, held.ref), [held])
-
-    def row(seq: int, made: Prepared) -> dict[str, Any]:
-        return projections.policy_row(seq, made.body, made.content("policy"))
-
-    return _ensure(database, policy, dict.fromkeys(wanted), find, make, row)
+class _Kind(NamedTuple):
+    find: Callable[[Connection, Sequence[Any]], dict[Any, int]]
+    make: Callable[[Any], Prepared]
 
 
-def environments(database: Database, wanted: Iterable[Facts]) -> list[str | None]:
-    """Return the id of each environment, the digest of its facts, making those that are new.
+def numbers(database: Database, wanted: Mapping[str, Iterable[Hashable]]) -> Numbers:
+    """Return the number of each wanted entry by kind and key, making those that are new.
 
-    Where there are no facts there is no environment.
+    The key of an `actor` is a name; of a `policy`, name and document; of a `plugin`, a PluginRef;
+    of an `environment`, the items of its facts.
     """
-    ids: list[str | None] = []
-    facts: dict[str, Facts] = {}
-    digests: dict[tuple[tuple[str, str | int], ...], str] = {}
-    for item in wanted:
-        key = tuple(item.items())
-        if key and key not in digests:
-            digests[key] = entries.environment_id(item)
-            facts[digests[key]] = item
-        ids.append(digests.get(key))
-
-    def find(connection: Connection, key: str) -> str | None:
-        found: str | None = connection.scalar(
-            select(environment.c.id).where(environment.c.id == key)
-        )
-        return found
-
-    def make(key: str) -> tuple[str, Prepared]:
-        return key, prepare(entries.environment(facts[key]))
-
-    def row(seq: int, made: Prepared) -> dict[str, Any]:
-        return projections.environment_row(seq, made.body)
-
-    _ensure(database, environment, facts, find, make, row)
-    return ids
-
-
-def _ensure(
-    database: Database,
-    table: Table,
-    wanted: Collection[Any],
-    find: Callable[[Connection, Any], str | None],
-    make: Callable[[Any], tuple[str, Prepared]],
-    row: Callable[[int, Prepared], dict[str, Any]],
-) -> dict[Any, str]:
-    """Find what is there; make the rest, unless another process did so in the meantime."""
-    if not wanted:
-        return {}
+    keys = {kind: list(dict.fromkeys(given)) for kind, given in wanted.items()}
     with database.reading() as connection:
-        known = {key: id for key in wanted if (id := find(connection, key))}
-    made = {key: make(key) for key in wanted if key not in known}
+        known = _find(connection, keys)
+    made = {
+        (kind, key): _KINDS[kind].make(key)
+        for kind, held in keys.items()
+        for key in held
+        if (kind, key) not in known
+    }
     if made:
         with database.writing() as connection:
-            for key, (id, prepared) in made.items():
-                found = find(connection, key)
-                if found is None:
-                    seq = append(connection, [prepared])
-                    connection.execute(table.insert(), row(seq, prepared))
-                known[key] = found or id
+            known |= _find(connection, keys)  # another process may have been faster
+            for named, prepared in made.items():
+                if named not in known:
+                    known[named] = _add(connection, prepared)
     return known
+
+
+def _find(connection: Connection, keys: Mapping[str, Sequence[Any]]) -> Numbers:
+    return {
+        (kind, key): number
+        for kind, held in keys.items()
+        if held
+        for key, number in _KINDS[kind].find(connection, held).items()
+    }
+
+
+def _add(connection: Connection, prepared: Prepared) -> int:
+    number = append(connection, [prepared])
+    rows = ROWS[prepared.body["kind"]](number, prepared.body, prepared.content)
+    for table, held in rows.items():
+        connection.execute(metadata.tables[table].insert(), held)
+    return number
+
+
+def _find_actors(connection: Connection, names: Sequence[str]) -> dict[str, int]:
+    rows = connection.execute(
+        select(actor.c.name, func.min(actor.c.seq).label("seq"))
+        .where(actor.c.name.in_(names))
+        .group_by(actor.c.name)
+    )
+    return {row.name: row.seq for row in rows}
+
+
+def _make_actor(name: str) -> Prepared:
+    held = Payload.new("actor", name.encode())
+    return prepare(entries.actor(held.commitment), [held])
+
+
+def _find_policy(connection: Connection, key: tuple[str, str]) -> int | None:
+    return connection.scalar(
+        select(policy.c.seq)
+        .join(payload, (payload.c.entry == policy.c.seq) & (payload.c.kind == "policy"))
+        .where(policy.c.name == key[0], payload.c.content == policy_of(*key))
+        .order_by(policy.c.seq)
+        .limit(1)
+    )
+
+
+def _make_policy(key: tuple[str, str]) -> Prepared:
+    held = Payload.new("policy", policy_of(*key))
+    return prepare(entries.policy(held.commitment), [held])
+
+
+def _find_environment(connection: Connection, facts: Facts) -> int | None:
+    digest = entries.environment_digest(dict(facts))
+    return connection.scalar(select(environment.c.seq).where(environment.c.digest == digest))
+
+
+def _find_plugin(connection: Connection, found: PluginRef) -> int | None:
+    return connection.scalar(
+        select(plugin.c.seq).where(
+            plugin.c.distribution == found.distribution,
+            plugin.c.version == found.version,
+            plugin.c.digest == found.digest,
+        )
+    )
+
+
+def _make_environment(facts: Facts) -> Prepared:
+    return prepare(entries.environment(dict(facts)))
+
+
+def _make_plugin(found: PluginRef) -> Prepared:
+    body: Body = entries.plugin(found)
+    return prepare(body)
+
+
+def _each(
+    find: Callable[[Connection, Any], int | None],
+) -> Callable[[Connection, Sequence[Any]], dict[Any, int]]:
+    """Look for keys one by one: of most kinds there are few at a time."""
+
+    def found(connection: Connection, keys: Sequence[Any]) -> dict[Any, int]:
+        numbers = ((key, find(connection, key)) for key in keys)
+        return {key: number for key, number in numbers if number is not None}
+
+    return found
+
+
+_KINDS: Mapping[str, _Kind] = {
+    "actor": _Kind(_find_actors, _make_actor),
+    "policy": _Kind(_each(_find_policy), _make_policy),
+    "environment": _Kind(_each(_find_environment), _make_environment),
+    "plugin": _Kind(_each(_find_plugin), _make_plugin),
+}

@@ -2,8 +2,9 @@
 
 A process that writes holds one lease. On one machine the lease is dead when its process is gone,
 which `/proc` tells exactly. From another machine, or without `/proc`, it is dead when its
-heartbeat has stopped. Leases are no evidence: readers only derive from them, and the next writer
-records what they tell.
+heartbeat has stopped: by the server's clock on PostgreSQL, so that those of the machines need not
+agree. Leases are no evidence: readers only derive from them, and the next writer records what they
+tell.
 """
 
 from __future__ import annotations
@@ -14,12 +15,13 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from contextlib import suppress
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, delete, select, update
+from sqlalchemy import BigInteger, ColumnElement, Connection, cast, delete, func, literal, select
 
 from muniment.errors import StoreError
 from muniment.ids import new_id
@@ -50,21 +52,20 @@ class Lease:
 
         Another writer may have taken it for dead and removed it, after a long sleep, say.
         """
-        renewed = connection.execute(
-            update(lease).where(lease.c.id == self.id).values(heartbeat_at=_now())
-        )
-        if renewed.rowcount == 0:
-            connection.execute(
-                lease.insert(),
-                {
-                    "id": self.id,
-                    "host": _host(),
-                    "boot_id": _boot_id(),
-                    "pid": os.getpid(),
-                    "process_start": _process_start(os.getpid()) or "",
-                    "heartbeat_at": _now(),
-                },
+        now = _now(connection)
+        database = import_module(f"sqlalchemy.dialects.{connection.dialect.name}")
+        connection.execute(
+            database.insert(lease)
+            .values(
+                id=self.id,
+                host=_host(),
+                boot_id=_boot_id(),
+                pid=os.getpid(),
+                process_start=_process_start(os.getpid()) or "",
+                heartbeat_at=now,
             )
+            .on_conflict_do_update(index_elements=[lease.c.id], set_={"heartbeat_at": now})
+        )
 
     def keep(self) -> None:
         """Renew the lease from now on; called once the transaction that took it is committed."""
@@ -86,7 +87,7 @@ class Lease:
     def _renew(self) -> None:
         while not self._stop.wait(HEARTBEAT_SECONDS):
             # A beat may fail: the next comes before anyone gives this process up.
-            with suppress(StoreError), self._database.writing() as connection:
+            with suppress(StoreError), self._database.writing(lock=False) as connection:
                 if not self._stop.is_set():  # given back while this waited for the lock
                     self.take(connection)
 
@@ -114,19 +115,26 @@ def live_leases(connection: Connection, wanted: Collection[str | None]) -> set[s
     """Return those of the wanted leases whose process is at work."""
     if not wanted:
         return set()
-    rows = connection.execute(select(lease)).all()
-    return {row.id for row in rows if row.id in wanted and alive(row)}
+    return {row.id for row in _leases(connection) if row.id in wanted and alive(row)}
+
+
+def dead(connection: Connection) -> list[str]:
+    """Return the leases whose process is gone."""
+    return [row.id for row in _leases(connection) if not alive(row)]
 
 
 def forget_dead(connection: Connection) -> None:
     """Remove the leases of dead processes; called when what they left is recorded."""
-    rows = connection.execute(select(lease)).all()
-    if dead := [row.id for row in rows if not alive(row)]:
-        connection.execute(delete(lease).where(lease.c.id.in_(dead)))
+    if gone := dead(connection):
+        connection.execute(delete(lease).where(lease.c.id.in_(gone)))
+
+
+def _leases(connection: Connection) -> Sequence[Any]:
+    return connection.execute(select(lease, _now(connection).label("now"))).all()
 
 
 def alive(row: Any) -> bool:
-    """Whether the process of a lease, a row of the table, is at work."""
+    """Whether the process of a lease, a row of the table and the time `now`, is at work."""
     if row.host == _host() and row.boot_id and _boot_id():
         boot, namespace = row.boot_id.split("/")
         own_boot, own_namespace = _boot_id().split("/")
@@ -134,7 +142,7 @@ def alive(row: Any) -> bool:
             return False
         if namespace == own_namespace and row.process_start:
             return bool(_process_start(row.pid) == row.process_start)
-    return bool(_now() - row.heartbeat_at < DEAD_AFTER_SECONDS * 1000)
+    return bool(row.now - row.heartbeat_at < DEAD_AFTER_SECONDS * 1000)
 
 
 @functools.cache
@@ -168,5 +176,12 @@ def _process_start(pid: int) -> str | None:
     return None if fields[0] in (b"Z", b"X") else fields[19].decode()
 
 
-def _now() -> int:
+def _now(connection: Connection) -> ColumnElement[int]:
+    """The time in milliseconds, by the one clock that all who use the database share."""
+    if connection.dialect.name == "postgresql":
+        return cast(func.extract("epoch", func.clock_timestamp()) * 1000, BigInteger)
+    return literal(_clock())
+
+
+def _clock() -> int:
     return time.time_ns() // 1_000_000

@@ -3,26 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from sqlalchemy import Connection, select, update
 
-from muniment.ledger.canonical import canonical
+from muniment.ledger import schema
 from muniment.ledger.entries import Body
 from muniment.ledger.payloads import Payload
-from muniment.ledger.schema import check
 from muniment.ledger.tree import Frontier, leaf_hash
-from muniment.store.tables import entry, ledger_head, payload
+from muniment.store import bulk
+from muniment.store.tables import entry, ledger_head, node, payload
 
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """An entry with all but its number, and the payloads it refers to."""
+    """An entry with all but its number, and the payloads it commits to."""
 
     body: Body
     data: bytes
     leaf: bytes
-    payloads: list[Payload] = field(default_factory=list)
+    payloads: Sequence[Payload] = ()
 
     def content(self, kind: str) -> bytes | None:
         """Return the content of the entry's only payload of that kind, or None."""
@@ -30,44 +30,30 @@ class Prepared:
 
 
 def prepare(body: Body, payloads: Sequence[Payload] = ()) -> Prepared:
-    """Check an entry against the schema, make it canonical and hash it."""
-    check(body)
-    data = canonical(dict(body))
-    return Prepared(body, data, leaf_hash(data), list(payloads))
+    """Write an entry as canonical bytes and hash it; EntryError when it does not fit."""
+    data = schema.write(body)
+    return Prepared(body, data, leaf_hash(data), payloads)
 
 
 def append(connection: Connection, prepared: Sequence[Prepared]) -> int:
     """Write entries and payloads; return the number of the first, the others follow it."""
     head = connection.execute(select(ledger_head.c.size, ledger_head.c.frontier)).one()
     frontier = Frontier.from_bytes(head.size, head.frontier)
-    frontier.extend(item.leaf for item in prepared)
-    connection.execute(
-        entry.insert(),
+    completed = frontier.extend(item.leaf for item in prepared)
+    bulk.insert(
+        connection,
+        entry,
         [
-            {
-                "seq": seq,
-                "kind": item.body["kind"],
-                "version": item.body["version"],
-                "canonical_bytes": item.data,
-                "leaf_hash": item.leaf,
-            }
+            (seq, item.body["kind"], item.body["version"], item.data, item.leaf)
             for seq, item in enumerate(prepared, head.size)
         ],
     )
-    payloads = [
-        {
-            "owner": held.owner,
-            "kind": held.kind,
-            "position": held.position,
-            "id": held.id,
-            "salt": held.salt,
-            "content": held.content,
-        }
-        for item in prepared
-        for held in item.payloads
-    ]
-    if payloads:
-        connection.execute(payload.insert(), payloads)
+    bulk.insert(
+        connection,
+        payload,
+        [(seq, *held) for seq, item in enumerate(prepared, head.size) for held in item.payloads],
+    )
+    bulk.insert(connection, node, [(made.level, made.index, made.hash) for made in completed])
     connection.execute(update(ledger_head).values(size=frontier.size, frontier=bytes(frontier)))
     first: int = head.size
     return first

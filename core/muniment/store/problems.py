@@ -11,8 +11,8 @@ MOST = 1000  # a store with more problems than this needs no longer list
 class Problem:
     """One thing that is not as the ledger says.
 
-    `kind` is `tree`, `head`, `entry`, `projection` or `payload`; `where` names the entry, the
-    table and column, or the payload.
+    `kind` is `tree`, `head`, `checkpoint`, `signature`, `entry`, `projection` or `payload`; `where`
+    names the entry, the table and column, the checkpoint, or the payload.
     """
 
     kind: str

@@ -1,24 +1,27 @@
 """Projections: the one place that says which rows an entry makes.
 
-Writing inserts these rows; verifying computes them again and compares. Both pass the entry's
-body and, of the payloads, only what can be searched for.
+Writing inserts these rows; verifying computes them again and compares; rebuilding puts them back.
+All pass the entry's body and a way to its payloads.
+
+Most kinds make rows that carry the number of their entry: `ROWS` has a function for each, and
+nothing else is needed for a further kind. A generation is one row that two entries fill.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
-from muniment.ledger.entries import Body
+from muniment.ledger.entries import Body, environment_digest
 from muniment.store.tables import TAIL
 from muniment.types import DECISIONS
 
 Row: TypeAlias = dict[str, Any]
-Children: TypeAlias = dict[str, list[Row]]
+Rows: TypeAlias = dict[str, list[Row]]
+Content: TypeAlias = Callable[[str], bytes | None]
+"""Finds the content of the entry's payload of a kind; None when there is none, or it is gone."""
 
-STARTED_CHILDREN = ("generation_tag", "generation_parent")
-OUTCOME_CHILDREN = ("output", "verdict", "score")
 OUTCOME_COLUMNS = (
     "outcome",
     "status",
@@ -27,82 +30,136 @@ OUTCOME_COLUMNS = (
     "finished_at",
     "prompt_tokens",
     "output_tokens",
-    "environment",
 )
+_SEVERITY = {decision: severity for severity, decision in enumerate(DECISIONS)}
 
 
-def actor_row(seq: int, body: Body, name: bytes | None) -> Row:
-    """Return the row of an actor; the name is its payload."""
-    return {"seq": seq, "id": body["actor"], "name": (name or b"").decode()}
+def _actor(seq: int, body: Body, content: Content) -> Rows:
+    return {"actor": [{"seq": seq, "name": (content("actor") or b"").decode()}]}
 
 
-def policy_row(seq: int, body: Body, document: bytes | None) -> Row:
-    """Return the row of a policy; its name is in its payload."""
-    return {"seq": seq, "id": body["policy"], "name": json.loads(document or b"{}").get("name", "")}
+def _policy(seq: int, body: Body, content: Content) -> Rows:
+    held = json.loads(content("policy") or b"{}")
+    return {"policy": [{"seq": seq, "name": held.get("name", "")}]}
 
 
-def environment_row(seq: int, body: Body) -> Row:
-    """Return the row of an environment."""
-    return {"seq": seq, "id": body["environment"]}
+def _environment(seq: int, body: Body, content: Content) -> Rows:
+    return {"environment": [{"seq": seq, "digest": environment_digest(body["facts"])}]}
 
 
-def started_rows(seq: int, body: Body, request: bytes | None) -> tuple[Row, Children]:
-    """Return the row of a generation that has no outcome yet, and its children."""
+def _plugin(seq: int, body: Body, content: Content) -> Rows:
+    return {"plugin": [{"seq": seq, **body["plugin"]}]}
+
+
+def _of_generation(seq: int, body: Body, content: Content) -> Rows:
+    return {body["kind"]: [{"seq": seq, "generation": body["generation"]}]}
+
+
+def _alone(seq: int, body: Body, content: Content) -> Rows:
+    return {body["kind"]: [{"seq": seq}]}
+
+
+def _hold(seq: int, body: Body, content: Content) -> Rows:
+    return {
+        "hold": [{"seq": seq, "hold": body["hold"]}],
+        "held": [{"seq": seq, "generation": number} for number in body["generations"]],
+    }
+
+
+def _release(seq: int, body: Body, content: Content) -> Rows:
+    return {"release": [{"seq": seq, "hold": body["hold"]}]}
+
+
+ROWS: Mapping[str, Callable[[int, Body, Content], Rows]] = {
+    "actor": _actor,
+    "policy": _policy,
+    "environment": _environment,
+    "plugin": _plugin,
+    "feedback": _of_generation,
+    "review": _of_generation,
+    "replay": _of_generation,
+    "erasure": _alone,
+    "hold": _hold,
+    "release": _release,
+    "retention": _alone,
+}
+"""By kind, the rows that its entries make; each has the entry's number in the column `seq`."""
+
+ROW_TABLES = (
+    *("actor", "policy", "environment", "plugin"),
+    *("feedback", "review", "replay", "erasure", "hold", "held", "release", "retention"),
+)
+"""The tables that `ROWS` fills."""
+
+
+def started_rows(seq: int, body: Body, run: int, request: bytes | None) -> tuple[Row, Rows]:
+    """Return the row of a generation that has no outcome yet, and its tags and parents.
+
+    `run` is the number of the run's first entry.
+    """
     held: Mapping[str, Any] = json.loads(request) if request else {}
-    named, model = held.get("model", {}), body["model"]
+    named = held.get("model", {})
+    id = body["generation"]
     generation = {
         "seq": seq,
-        "id": body["generation"],
-        "tail": body["generation"][-TAIL:],
-        "run": body["run"],
+        "outcome": None,
+        "id": id,
+        "tail": id[-TAIL:],
+        "run": run,
         "line": body["line"],
         "actor": body["actor"],
         "generator": body["generator"] or held.get("generator", ""),
-        "model_name": named.get("name"),
-        "model_digest": model["digest"] if model else named.get("digest"),
-        "seed": body["seed"],
-        "policy": body["policy"],
-        "started_at": body["at"],
-        **dict.fromkeys(OUTCOME_COLUMNS),
+        "model_name": named.get("name", ""),
+        "model_digest": body["model"] or named.get("digest", ""),
+        "seed": seed_number(int(body["seed"])),
         "status": "started",
+        "decision": None,
+        "failure": None,
+        "started_at": body["at"],
+        "finished_at": None,
+        "prompt_tokens": None,
+        "output_tokens": None,
     }
     return generation, {
-        "generation_tag": _rows(seq, [{"tag": tag} for tag in held.get("tags", ())]),
-        "generation_parent": _rows(seq, [{"parent": parent} for parent in body["parents"]]),
+        "generation_tag": [
+            {"generation": seq, "position": position, "tag": tag}
+            for position, tag in enumerate(held.get("tags", ()))
+        ],
+        "generation_parent": [
+            {"generation": seq, "position": position, "parent": parent}
+            for position, parent in enumerate(body["parents"])
+        ],
     }
 
 
-def outcome_rows(seq: int, generation: int, body: Body) -> tuple[Row, Children]:
-    """Return what an outcome, entry `seq`, sets in the row of its generation, and its children."""
+def outcome_rows(seq: int, body: Body) -> tuple[Row, list[Row]]:
+    """Return what an outcome, entry `seq`, sets in the row of its generation, and its verdicts."""
     usage = body["usage"] or {}
+    verdicts = body["verdicts"]
     update = {
         "outcome": seq,
         "status": body["status"],
         "decision": max(
-            (verdict["action"] for verdict in body["verdicts"]),
-            key=DECISIONS.index,
-            default="allow",
+            (verdict["action"] for verdict in verdicts), key=_SEVERITY.__getitem__, default="allow"
         ),
         "failure": body["failure"],
         "finished_at": body["at"],
         "prompt_tokens": usage.get("prompt_tokens"),
         "output_tokens": usage.get("output_tokens"),
-        "environment": body["environment"],
     }
-    return update, {
-        "output": _rows(generation, body["outputs"], without="content"),
-        "verdict": [
-            row | {"filter": row["filter"] or ""}
-            for row in _rows(generation, body["verdicts"], without="categories")
-        ],
-        "score": _rows(generation, body["scores"]),
-    }
+    return update, [
+        {
+            "generation": body["generation"],
+            "position": position,
+            "filter": verdict["filter"] or "",
+            "stage": verdict["stage"],
+            "decision": verdict["decision"],
+            "action": verdict["action"],
+        }
+        for position, verdict in enumerate(verdicts)
+    ]
 
 
-def _rows(generation: int, items: list[Row], without: str = "") -> list[Row]:
-    rows = []
-    for position, item in enumerate(items):
-        row = {"generation": generation, "position": position, **item}
-        row.pop(without, None)
-        rows.append(row)
-    return rows
+def seed_number(seed: int) -> int:
+    """Return a seed as tables hold it: less 2^63, since databases know signed integers only."""
+    return seed - 2**63

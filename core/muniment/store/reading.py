@@ -3,26 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import Connection, Select, select
 
 from muniment.errors import AmbiguousNameError, StoreError, UnknownNameError
 from muniment.ledger.entries import Body
-from muniment.ledger.texts import restore
+from muniment.ledger.schema import named, references
+from muniment.ledger.texts import facts_of, plugin_of, policy_name, restore
 from muniment.store import leases
 from muniment.store.database import Database
-from muniment.store.queries import COLUMNS, Found, Query, page
-from muniment.store.tables import (
-    TAIL,
-    actor,
-    entry,
-    environment,
-    generation,
-    payload,
-    policy,
-)
+from muniment.store.picking import page
+from muniment.store.queries import COLUMNS, Found, Query
+from muniment.store.tables import TAIL, entry, generation, payload
 from muniment.types import Generation
 
 PAGE = 100  # generations that are in memory at once
@@ -119,58 +114,63 @@ def load(connection: Connection, rows: Sequence[Found], *, trace: bool) -> list[
 
 
 def _load(connection: Connection, rows: Sequence[Found], *, trace: bool) -> list[Generation]:
-    bodies = _bodies(
-        connection, [n for row in rows for n in (row.seq, row.outcome) if n is not None]
+    bodies = bodies_of(
+        connection, {n for row in rows for n in (row.seq, row.outcome) if n is not None}
     )
-    contents = _contents(connection, [row.id for row in rows], trace=trace)
-    actors = _texts(connection, actor, {row.actor for row in rows})
-    policies = _texts(connection, policy, {row.policy for row in rows if row.policy})
-    facts = _facts(connection, {row.environment for row in rows if row.environment})
+    bodies |= bodies_of(
+        connection, {n for body in bodies.values() for _, n in named(body)} - bodies.keys()
+    )
+    contents = contents_of(connection, list(bodies), trace=trace)
+    plugins = {n: plugin_of(body) for n, body in bodies.items() if body["kind"] == "plugin"}
     open_ = any(row.outcome is None for row in rows)
     running = leases.running(connection) if open_ else set()
-    return [
-        restore(
-            bodies[row.seq],
-            bodies[row.outcome] if row.outcome is not None else None,
-            lambda kind, position, id=row.id: contents.get((id, kind, position)),  # type: ignore[misc]
-            actor=actors.get(row.actor, ""),
-            policy=policies.get(row.policy or "", ""),
-            environment=facts.get(row.environment or "", {}),
+    found = []
+    for row in rows:
+        started = bodies[row.seq]
+        outcome = None if row.outcome is None else bodies[row.outcome]
+        environment = None if outcome is None else outcome["environment"]
+
+        def content(kind: str, position: int, row: Found = row) -> bytes | None:
+            entry = row.seq if kind in ("prompt", "request") else row.outcome
+            return contents.get((entry, kind, position))
+
+        restored = restore(
+            started,
+            outcome,
+            content,
+            actor=(contents.get((started["actor"], "actor", 0)) or b"").decode(),
+            policy=policy_name(contents.get((started["policy"], "policy", 0))),
+            environment={} if environment is None else facts_of(bodies[environment]),
+            plugins=plugins,
             status="started" if row.seq in running else "interrupted",
         )
-        for row in rows
-    ]
+        gone = {
+            held.kind
+            for body in (started, outcome or {})
+            for held in (references(body) if body else ())
+            if held.kind != "trace" and content(held.kind, held.position) is None
+        }
+        found.append(replace(restored, erased=tuple(sorted(gone))) if gone else restored)
+    return found
 
 
-def _bodies(connection: Connection, numbers: Iterable[int]) -> dict[int, Body]:
+def bodies_of(connection: Connection, numbers: Iterable[int]) -> dict[int, Body]:
+    """Return what entries say, by number."""
     rows = connection.execute(
         select(entry.c.seq, entry.c.canonical_bytes).where(entry.c.seq.in_(list(numbers)))
     )
     return {row.seq: json.loads(row.canonical_bytes) for row in rows}
 
 
-def _contents(
-    connection: Connection, owners: Sequence[str], *, trace: bool
-) -> dict[tuple[str, str, int], bytes]:
+def contents_of(
+    connection: Connection, entries: Sequence[int], *, trace: bool = True
+) -> dict[tuple[int | None, str, int], bytes]:
+    """Return the payloads of entries by number, kind and position, those of traces where asked."""
     statement = select(
-        payload.c.owner, payload.c.kind, payload.c.position, payload.c.content
-    ).where(payload.c.owner.in_(owners))
+        payload.c.entry, payload.c.kind, payload.c.position, payload.c.content
+    ).where(payload.c.entry.in_(entries))
     if not trace:
         statement = statement.where(payload.c.kind != "trace")
     return {
-        (row.owner, row.kind, row.position): row.content for row in connection.execute(statement)
+        (row.entry, row.kind, row.position): row.content for row in connection.execute(statement)
     }
-
-
-def _texts(connection: Connection, table: Any, ids: Iterable[str]) -> dict[str, str]:
-    rows = connection.execute(select(table.c.id, table.c.name).where(table.c.id.in_(list(ids))))
-    return {row.id: row.name for row in rows}
-
-
-def _facts(connection: Connection, ids: Iterable[str]) -> dict[str, Mapping[str, str | int]]:
-    rows = connection.execute(
-        select(environment.c.id, entry.c.canonical_bytes)
-        .join(entry, entry.c.seq == environment.c.seq)
-        .where(environment.c.id.in_(list(ids)))
-    )
-    return {row.id: json.loads(row.canonical_bytes)["facts"] for row in rows}

@@ -56,7 +56,7 @@ def runs(database: Database, limit: int | None) -> Iterator[Run]:
                 statement = statement.where(run.c.seq < before)
             rows = connection.execute(statement).all()
             running = leases.running(connection)
-            found = [_run(connection, row.id, running) for row in rows]
+            found = [_run(connection, row.id, row.seq, running) for row in rows]
         yield from found
         if len(rows) < size:
             return
@@ -80,9 +80,10 @@ def find_run(database: Database, ref: str) -> str:
 def run_of(database: Database, id: str) -> Run:
     """Return one run by its whole id."""
     with database.reading() as connection:
-        if connection.scalar(select(run.c.seq).where(run.c.id == id)) is None:
+        number = connection.scalar(select(run.c.seq).where(run.c.id == id))
+        if number is None:
             raise UnknownNameError("run", id)
-        return _run(connection, id, leases.running(connection))
+        return _run(connection, id, number, leases.running(connection))
 
 
 def lines(database: Database, run_id: str) -> Iterator[Line]:
@@ -93,7 +94,8 @@ def lines(database: Database, run_id: str) -> Iterator[Line]:
     with database.reading() as connection:
         rows = connection.execute(
             select(g.line, g.seq, g.status)
-            .where(g.run == run_id, g.line.is_not(None))
+            .join(run, run.c.seq == g.run)
+            .where(run.c.id == run_id, g.line.is_not(None))
             .order_by(g.line, g.seq)
         )
         for row in rows:
@@ -112,19 +114,19 @@ def lines(database: Database, run_id: str) -> Iterator[Line]:
             yield Line(number, loaded[number], attempts[number])
 
 
-def _run(connection: Connection, id: str, running: set[int]) -> Run:
+def _run(connection: Connection, id: str, number: int, running: set[int]) -> Run:
     g = generation.c
     whole = connection.execute(
         select(
             func.min(g.started_at).label("started_at"),
             func.max(g.finished_at).label("finished_at"),
             func.count(distinct(g.line)).label("lines"),
-        ).where(g.run == id)
+        ).where(g.run == number)
     ).one()
     stored: dict[str, int] = {
         row.status: row.number
         for row in connection.execute(
-            select(g.status, func.count().label("number")).where(g.run == id).group_by(g.status)
+            select(g.status, func.count().label("number")).where(g.run == number).group_by(g.status)
         )
     }
     started = stored.pop("started", 0)
@@ -132,24 +134,21 @@ def _run(connection: Connection, id: str, running: set[int]) -> Run:
     if started:
         at_work = len(
             running.intersection(
-                connection.scalars(select(g.seq).where(g.run == id, g.status == "started"))
+                connection.scalars(select(g.seq).where(g.run == number, g.status == "started"))
             )
         )
     counts: dict[Status, int] = {}
     for status in _ORDER:
-        number = stored.get(status, 0)
-        number += at_work if status == "started" else 0
-        number += started - at_work if status == "interrupted" else 0
-        if number:
-            counts[status] = number
+        count = stored.get(status, 0)
+        count += at_work if status == "started" else 0
+        count += started - at_work if status == "interrupted" else 0
+        if count:
+            counts[status] = count
     generators = connection.scalars(
-        select(g.generator).where(g.run == id).distinct().order_by(g.generator)
+        select(g.generator).where(g.run == number).distinct().order_by(g.generator)
     ).all()
     name = connection.scalar(
-        select(actor.c.name)
-        .join(generation, g.actor == actor.c.id)
-        .join(run, run.c.seq == g.seq)
-        .where(run.c.id == id)
+        select(actor.c.name).join(generation, g.actor == actor.c.seq).where(g.seq == number)
     )
     ended = whole.finished_at is not None and not at_work
     return Run(

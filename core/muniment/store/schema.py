@@ -9,10 +9,9 @@ import secrets
 from pathlib import Path
 
 from sqlalchemy import Connection, inspect, select
-from sqlalchemy.exc import OperationalError
 
 import muniment
-from muniment.errors import StoreError, StoreVersionError
+from muniment.errors import StoreVersionError
 from muniment.store.database import Database
 from muniment.store.errors import NoStoreError
 from muniment.store.tables import alembic_version, ledger_head
@@ -39,17 +38,14 @@ def revision(database: Database) -> str | None:
 
 
 def _revision(database: Database, connection: Connection) -> str | None:
-    try:
-        found: str | None = connection.scalar(select(alembic_version.c.version_num))
-    except OperationalError as error:
-        if "no such table" not in str(error.orig):
-            raise
-        found = None
-    if found is None and inspect(connection).get_table_names():
+    tables = inspect(connection).get_table_names()
+    if alembic_version.name in tables and ledger_head.name in tables:
+        return connection.scalar(select(alembic_version.c.version_num))
+    if tables:
         raise StoreVersionError(
-            database.url, f"{database.path} is a database, but not a Muniment store"
+            database.url, f"{database.name} is a database, but not a Muniment store"
         )
-    return found
+    return None
 
 
 def require(database: Database, *, create: bool, older: bool = False) -> None:
@@ -57,47 +53,54 @@ def require(database: Database, *, create: bool, older: bool = False) -> None:
     found = revision(database)
     if found is None:
         if not create:
-            raise NoStoreError(database.url, str(database.path))
+            raise NoStoreError(database.url, database.name)
         upgrade(database)
-    elif found > HEAD:
+        return
+    _refuse_newer(database, found)
+    if found < HEAD and not older:
         raise StoreVersionError(
             database.url,
-            f"the store {database.path} was written by a newer Muniment (schema {found}, this one "
-            f"knows {HEAD}); install that version to use it",
-        )
-    elif found < HEAD and not older:
-        raise StoreVersionError(
-            database.url,
-            f"the store {database.path} is of an older version (schema {found}, this one needs "
+            f"the store {database.name} is of an older version (schema {found}, this one needs "
             f"{HEAD}); run `muniment db upgrade`",
         )
 
 
-def upgrade(database: Database) -> None:
-    """Bring the store to this version in one transaction, making it where there is none."""
-    _make_folder(database)
-    database.use_wal()
-    with database.writing() as connection:
-        if _revision(database, connection) == HEAD:  # another process was faster
-            return
+def _refuse_newer(database: Database, found: str) -> None:
+    if found > HEAD:
+        raise StoreVersionError(
+            database.url,
+            f"the store {database.name} was written by a newer Muniment (schema {found}, this one "
+            f"knows {HEAD}); install that version to use it",
+        )
+
+
+def upgrade(database: Database) -> Path | None:
+    """Bring the store to this version in one transaction, making it where there is none.
+
+    Return the file that an SQLite store was copied to before; None where nothing was copied.
+    """
+    database.prepare()
+    with database.upgrading() as connection:
+        found = _revision(database, connection)
+        if found == HEAD:  # another process was faster
+            return None
+        if found:
+            _refuse_newer(database, found)
         from muniment.ledger.entries import genesis
         from muniment.store.ledger import append, prepare
         from muniment.store.migrating import migrate
 
-        migrate(connection, migrations())
+        copy = database.copy(found) if found else None
+        try:
+            migrate(connection, migrations())
+        except BaseException:
+            if copy:  # all is undone, so that it says nothing new
+                copy.unlink(missing_ok=True)
+            raise
         if connection.scalar(select(ledger_head.c.size)) is None:
             log = secrets.token_hex(16)
             connection.execute(
                 ledger_head.insert(), {"id": 1, "log_id": log, "size": 0, "frontier": b""}
             )
             append(connection, [prepare(genesis(log))])
-
-
-def _make_folder(database: Database) -> None:
-    try:
-        database.path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise StoreError(
-            database.url,
-            f"the store's folder {database.path.parent} cannot be made: {error.strerror}",
-        ) from error
+    return copy

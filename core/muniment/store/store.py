@@ -6,24 +6,35 @@ What writes and what verifies is imported when it is first asked for: most comma
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, BinaryIO, Self
 
 from sqlalchemy import select
 
 from muniment.errors import StoreVersionError
 from muniment.store import reading, runs, schema
 from muniment.store.database import Database
+from muniment.store.keeping import Keeping
 from muniment.store.leases import Lease
 from muniment.store.queries import Query
 from muniment.store.runs import Line, Run
 from muniment.store.tables import ledger_head
-from muniment.types import Generation
+from muniment.types import Generation, Replay
 
 if TYPE_CHECKING:
+    from muniment.ledger.checkpoints import Note
+    from muniment.ledger.keys import PublicKey
+    from muniment.ledger.proofs import Proof
+    from muniment.store.export import Export
+    from muniment.store.heads import Sign
+    from muniment.store.lineage import Lineage
+    from muniment.store.search import Hit
+    from muniment.store.signatures import Held
+    from muniment.store.stats import Stats
     from muniment.store.verifying import Verification
 
 Progress = Callable[[str, int, int], None]
@@ -32,10 +43,10 @@ Progress = Callable[[str, int, int], None]
 
 @dataclass(frozen=True, slots=True)
 class StoreStatus:
-    """Where a store stands: `size` is that of its files in bytes."""
+    """Where a store stands: `path` is its file, None on a server; `size` is in bytes."""
 
     url: str
-    path: Path
+    path: Path | None
     revision: str
     head: str
     entries: int
@@ -47,7 +58,7 @@ class StoreStatus:
         return self.revision == self.head
 
 
-class Store:
+class Store(Keeping):
     """The evidence of everything generated: entries, payloads, and what finds them.
 
     One object serves one process; threads may share it. What is recorded is on disk when a
@@ -59,6 +70,7 @@ class Store:
         self._database = database
         self._lease: Lease | None = None
         self._starting = threading.Lock()
+        self._open: dict[str, int] = {}  # numbers of generations started here, without an outcome
         self.url = database.url
         self.path = database.path
 
@@ -115,7 +127,10 @@ class Store:
             if self._lease is None or self._lease.inherited:
                 self._lease = Lease(self._database)
                 self.record_interruptions()
-            writing.record_started(self._database, self._lease, generations, policy_document)
+                self.finish_erasing()
+            self._open |= writing.record_started(
+                self._database, self._lease, generations, policy_document
+            )
 
     def record_outcomes(
         self,
@@ -131,14 +146,24 @@ class Store:
         """
         from muniment.store import writing
 
-        if generations:
-            writing.record_outcomes(self._database, generations, declared_categories or {})
+        if not generations:
+            return
+        declared = declared_categories or {}
+        writing.record_outcomes(self._database, generations, declared, self._open)
+        for generation in generations:
+            self._open.pop(generation.id, None)
 
     def record_interruptions(self) -> int:
         """Record that generations whose process is gone were interrupted; return how many."""
         from muniment.store import writing
 
         return writing.record_interruptions(self._database)
+
+    def record_replay(self, replay: Replay, actor: str) -> None:
+        """Record what came of making a generation again, and who asked for it."""
+        from muniment.store import replays
+
+        replays.record(self._database, replay, actor)
 
     # ---- finding -----------------------------------------------------------------------------
 
@@ -157,6 +182,39 @@ class Store:
         """Yield the generations that a query wants, the newest first, without their traces."""
         return reading.generations(self._database, query or Query())
 
+    def search(
+        self, wanted: str, query: Query | None = None, *, ranked: bool = False
+    ) -> Iterator[Hit]:
+        """Yield the generations whose prompts, outputs or reasons hold all that is wanted.
+
+        The newest come first; with `ranked` the best of the newest 10,000. Words between quotes
+        stand together, nothing else has a meaning of its own.
+        """
+        from muniment.store import search
+
+        return search.search(self._database, wanted, query or Query(), ranked=ranked)
+
+    def stats(self, query: Query | None = None) -> Stats:
+        """Count the generations that a query wants."""
+        from muniment.store import stats
+
+        return stats.stats(self._database, query or Query())
+
+    def tail(self, query: Query | None = None, *, follow: bool) -> Iterator[Generation]:
+        """Yield the last generations that a query wants, the oldest first.
+
+        With `follow`, those that end from now on come after them, for ever.
+        """
+        from muniment.store import following
+
+        return following.tail(self._database, query or Query(limit=10), follow=follow)
+
+    def lineage(self, id: str) -> Lineage:
+        """Return what the generation of that whole id was made from, and what from it."""
+        from muniment.store import lineage
+
+        return lineage.lineage(self._database, id)
+
     def runs(self, limit: int | None = None) -> Iterator[Run]:
         """Yield runs, the newest first."""
         return runs.runs(self._database, limit)
@@ -173,6 +231,85 @@ class Store:
         """Yield each line of a batch in order, with its completed attempt or else the latest."""
         return runs.lines(self._database, run_id)
 
+    def drawn(self, count: int, word: str) -> list[str]:
+        """Return the ids of so many completed generations, drawn by a word; see `replays`."""
+        from muniment.store import replays
+
+        with self._database.reading() as connection:
+            return replays.drawn(connection, count, word)
+
+    # ---- taking out --------------------------------------------------------------------------
+
+    def export(self, target: Path, format: str, query: Query | None = None) -> Export:
+        """Return an export of the wanted generations to a file; its `run` writes it.
+
+        `format` is `jsonl`, `csv` or `parquet`. What is recorded after this is not in it. Raises
+        MunimentError where what the format needs is not installed.
+        """
+        from muniment.store.export import Export
+
+        return Export.begin(self._database, target, format, query or Query())
+
+    def resume_export(self, target: Path) -> Export:
+        """Return the export to that file which was stopped; ExportError where there is none."""
+        from muniment.store.export import Export
+
+        return Export.resume(self._database, target)
+
+    def export_to(self, output: BinaryIO, format: str, query: Query | None = None) -> int:
+        """Write the wanted generations to a stream; return how many there are."""
+        from muniment.store.export import stream
+
+        return stream(self._database, output, format, query or Query())
+
+    # ---- proving -----------------------------------------------------------------------------
+
+    @cached_property
+    def log(self) -> str:
+        """The identity of the ledger: 32 hexadecimal digits."""
+        from muniment.store import heads
+
+        with self._database.reading() as connection:
+            return heads.log_of(connection)
+
+    @property
+    def wrote(self) -> bool:
+        """Whether this object may have added entries, which a signature should cover."""
+        return self._database.wrote
+
+    def sign(self, signer: Sign) -> Note:
+        """Have the ledger's head signed while nobody else writes, and keep the checkpoint."""
+        from muniment.store import heads
+
+        with self._database.writing() as connection:
+            return heads.sign(connection, signer)
+
+    def signed(self) -> list[Note]:
+        """Return the last checkpoint that each key signed, that of the most entries first."""
+        from muniment.store import heads
+
+        with self._database.reading() as connection:
+            return heads.signed(connection)
+
+    def root(self, size: int) -> bytes | None:
+        """Return the root of the first so many entries; None where there are fewer."""
+        from muniment.store import heads
+
+        with self._database.reading() as connection:
+            return heads.root(connection, size)
+
+    def prove(self, id: str, note: Note, disclose: Collection[str] = ()) -> Proof:
+        """Return the proof that the generation of that whole id was signed by a checkpoint.
+
+        `disclose` has the kinds of payloads that the proof lays open. Raises NotProvableError
+        where the checkpoint is older or a payload is not there, VerificationError where the
+        ledger is not the one that was signed.
+        """
+        from muniment.store.proving import prove
+
+        with self._database.reading() as connection:
+            return prove(connection, id, note, disclose)
+
     # ---- the store itself --------------------------------------------------------------------
 
     def verify(
@@ -180,24 +317,51 @@ class Store:
         *,
         projections: bool = False,
         payloads: bool = False,
+        key: PublicKey | None = None,
+        held: Sequence[Held] = (),
+        since: Held | None = None,
         progress: Progress | None = None,
     ) -> Verification:
-        """Check the ledger, and where asked the projections and payloads against it."""
+        """Check the ledger, and where asked the projections and payloads against it.
+
+        Signatures are checked by `key`. The ledger must continue the checkpoints that are `held`
+        outside it; the entries that `since` covers are not read again.
+        """
         from muniment.store.verifying import verify
 
-        return verify(self._database, projections=projections, payloads=payloads, progress=progress)
+        return verify(
+            self._database,
+            projections=projections,
+            payloads=payloads,
+            key=key,
+            held=held,
+            since=since,
+            progress=progress,
+        )
+
+    def rebuild(self, progress: Progress | None = None) -> dict[str, int]:
+        """Make the tables to find by again, from entries and payloads; return their rows.
+
+        Raises StoreError, and changes nothing, where these cannot be read.
+        """
+        from muniment.store.rebuilding import rebuild
+
+        return rebuild(self._database, progress)
 
     def status(self) -> StoreStatus:
         """Return where the store stands."""
         revision = schema.revision(self._database)
         if revision is None:
-            raise StoreVersionError(self.url, f"{self.path} is no store any more")
+            raise StoreVersionError(self.url, f"{self._database.name} is no store any more")
         with self._database.reading() as connection:
             entries = connection.scalar(select(ledger_head.c.size)) or 0
         return StoreStatus(
             self.url, self.path, revision, schema.HEAD, entries, self._database.size()
         )
 
-    def upgrade(self) -> None:
-        """Bring the schema to this version, whole or not at all."""
-        schema.upgrade(self._database)
+    def upgrade(self) -> Path | None:
+        """Bring the schema to this version, whole or not at all.
+
+        Return the file that an SQLite store was copied to before; None where nothing was copied.
+        """
+        return schema.upgrade(self._database)

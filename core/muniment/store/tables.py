@@ -1,29 +1,31 @@
-"""The tables. `entry`, `ledger_head` and `payload` are the evidence, the rest can be made again.
+"""The tables. `entry`, `ledger_head`, `node`, `checkpoint` and `payload` are the evidence, the rest
+can be made again.
 
-Projections (`generation` and below) only serve to find: what is shown of a generation is read
-from its entries and payloads. They are recomputed and compared by `verify`. `lease` and `pending`
-tell who is at work right now and are no evidence at all.
+Projections (`actor` and below) only serve to find, so they hold no more than some command finds
+by: what is shown of a generation is read from its entries and payloads. They are recomputed and
+compared by `verify`. `lease` and `pending` tell who is at work right now and are no evidence.
 
-A generation is known inside the database by the sequence number of its `started` entry, so the
-newest come last in every index.
+Whatever an entry tells of is known inside the database by the number of that entry: a generation
+by that of its `started` entry, a run by that of its first generation. So the newest come last in
+every index.
 """
 
 from __future__ import annotations
 
+from typing import Any
+
 from sqlalchemy import (
     BigInteger,
-    Boolean,
     Column,
-    Double,
-    ForeignKey,
     Index,
     Integer,
     LargeBinary,
     MetaData,
-    String,
     Table,
-    Text,
+    UniqueConstraint,
 )
+
+from muniment.store.columns import Words
 
 metadata = MetaData(
     naming_convention={
@@ -44,7 +46,7 @@ entry = Table(
     "entry",
     metadata,
     Column("seq", Sequence, primary_key=True, autoincrement=False),
-    Column("kind", String(16), nullable=False),
+    Column("kind", Words(16), nullable=False),
     Column("version", Integer, nullable=False),
     Column("canonical_bytes", LargeBinary, nullable=False),
     Column("leaf_hash", LargeBinary(32), nullable=False),
@@ -54,18 +56,34 @@ ledger_head = Table(
     "ledger_head",
     metadata,
     Column("id", Integer, primary_key=True, autoincrement=False),  # one row, 1
-    Column("log_id", String(32), nullable=False),
+    Column("log_id", Words(32), nullable=False),
     Column("size", BigInteger, nullable=False),
     Column("frontier", LargeBinary, nullable=False),
+)
+
+node = Table(
+    "node",
+    metadata,
+    Column("level", Integer, primary_key=True, autoincrement=False),
+    Column("index", Sequence, primary_key=True, autoincrement=False),
+    Column("hash", LargeBinary(32), nullable=False),
+    sqlite_with_rowid=False,
+)
+
+checkpoint = Table(
+    "checkpoint",
+    metadata,
+    Column("key", Words, primary_key=True),  # the last that each key signed
+    Column("size", BigInteger, nullable=False),
+    Column("note", Words, nullable=False),
 )
 
 payload = Table(
     "payload",
     metadata,
-    Column("owner", String(ID), primary_key=True),
-    Column("kind", String(16), primary_key=True),
+    Column("entry", Sequence, primary_key=True, autoincrement=False),
+    Column("kind", Words(16), primary_key=True),
     Column("position", Integer, primary_key=True, autoincrement=False),
-    Column("id", LargeBinary(16), nullable=False),
     Column("salt", LargeBinary(32), nullable=False),
     Column("content", LargeBinary, nullable=False),
 )
@@ -73,11 +91,11 @@ payload = Table(
 lease = Table(
     "lease",
     metadata,
-    Column("id", String(ID), primary_key=True),
-    Column("host", Text, nullable=False),
-    Column("boot_id", Text, nullable=False),
+    Column("id", Words(ID), primary_key=True),
+    Column("host", Words, nullable=False),
+    Column("boot_id", Words, nullable=False),
     Column("pid", BigInteger, nullable=False),
-    Column("process_start", Text, nullable=False),
+    Column("process_start", Words, nullable=False),
     Column("heartbeat_at", BigInteger, nullable=False),
 )
 
@@ -85,128 +103,193 @@ pending = Table(
     "pending",
     metadata,
     Column("generation", Sequence, primary_key=True, autoincrement=False),
-    Column("lease", String(ID), nullable=False),
+    Column("lease", Words(ID), nullable=False),
 )
 
 actor = Table(
     "actor",
     metadata,
     Column("seq", Sequence, primary_key=True, autoincrement=False),
-    Column("id", String(ID), nullable=False, unique=True),
-    Column("name", Text, nullable=False, index=True),
+    Column("name", Words, nullable=False, index=True),
 )
 
 policy = Table(
     "policy",
     metadata,
     Column("seq", Sequence, primary_key=True, autoincrement=False),
-    Column("id", String(ID), nullable=False, unique=True),
-    Column("name", Text, nullable=False, index=True),
+    Column("name", Words, nullable=False, index=True),
 )
 
 environment = Table(
     "environment",
     metadata,
     Column("seq", Sequence, primary_key=True, autoincrement=False),
-    Column("id", String(64), nullable=False, unique=True),
+    Column("digest", Words(64), nullable=False, unique=True),
+)
+
+plugin = Table(
+    "plugin",
+    metadata,
+    Column("seq", Sequence, primary_key=True, autoincrement=False),
+    Column("distribution", Words, nullable=False),
+    Column("version", Words, nullable=False),
+    Column("digest", Words, nullable=False),
+    UniqueConstraint("distribution", "version", "digest"),
 )
 
 run = Table(
     "run",
     metadata,
     Column("seq", Sequence, primary_key=True, autoincrement=False),
-    Column("id", String(ID), nullable=False, unique=True),
+    Column("id", Words(ID), nullable=False, unique=True),
 )
 
 generation = Table(
     "generation",
     metadata,
     Column("seq", Sequence, primary_key=True, autoincrement=False),
-    Column("outcome", Sequence, unique=True),
-    Column("id", String(ID), nullable=False, unique=True),
-    Column("tail", String(TAIL), nullable=False),
-    Column("run", String(ID), nullable=False),
+    Column("outcome", Sequence),
+    Column("id", Words(ID), nullable=False, unique=True),
+    Column("tail", Words(TAIL), nullable=False),
+    Column("run", Sequence, nullable=False),
     Column("line", Integer),
-    Column("actor", String(ID), nullable=False),
-    Column("generator", Text, nullable=False),
-    Column("model_name", Text),
-    Column("model_digest", Text),
-    Column("seed", String(20), nullable=False),
-    Column("policy", String(ID)),
-    Column("status", String(16), nullable=False),
-    Column("decision", String(8)),
-    Column("failure", String(16)),
+    Column("actor", Sequence, nullable=False),
+    Column("generator", Words, nullable=False),
+    Column("model_name", Words, nullable=False),  # empty where there is no model
+    Column("model_digest", Words, nullable=False),
+    Column("seed", BigInteger, nullable=False),  # less 2^63: databases know signed integers only
+    Column("status", Words(16), nullable=False),
+    Column("decision", Words(8)),
+    Column("failure", Words(16)),
     Column("started_at", BigInteger, nullable=False),
     Column("finished_at", BigInteger),
     Column("prompt_tokens", BigInteger),
     Column("output_tokens", BigInteger),
-    Column("environment", String(64)),
 )
 for _columns in (
     ("tail",),
     ("run", "seq"),
-    ("run", "line"),
     ("actor", "seq"),
-    ("generator", "seq"),
-    ("model_name", "seq"),
-    ("model_digest", "seq"),
     ("seed", "seq"),
-    ("status", "seq"),
-    ("decision", "seq"),
-    ("started_at", "seq"),
+    # One index for all combinations of these filters (`picking.py`): each costs a write.
+    ("generator", "model_name", "model_digest", "status", "decision", "seq"),
 ):
     Index(None, *(generation.c[_name] for _name in _columns))
+_is_line = generation.c.line.is_not(None)
+_is_open = generation.c.status == "started"
+Index(
+    "ix_generation_run_line",
+    generation.c.run,
+    generation.c.line,
+    sqlite_where=_is_line,
+    postgresql_where=_is_line,
+)
+Index("ix_generation_open", generation.c.seq, sqlite_where=_is_open, postgresql_where=_is_open)
+
+period = Table(
+    "period",
+    metadata,
+    Column("stretch", Sequence, primary_key=True, autoincrement=False),
+    Column("earliest", BigInteger, nullable=False),
+    Column("latest", BigInteger, nullable=False),
+)
 
 
-def _child(name: str, *columns: Column[object]) -> Table:
+def _child(name: str, *columns: Column[Any]) -> Table:
     """Return the table of things that a generation has several of, in order."""
     return Table(
         name,
         metadata,
-        Column("generation", Sequence, ForeignKey("generation.seq"), primary_key=True),
+        Column("generation", Sequence, primary_key=True, autoincrement=False),
         Column("position", Integer, primary_key=True, autoincrement=False),
         *columns,
+        sqlite_with_rowid=False,
     )
 
 
-output = _child(
-    "output",
-    Column("media_type", Text, nullable=False),
-    Column("bytes", BigInteger, nullable=False),
-    Column("finish_reason", String(16)),
-)
-
 verdict = _child(
     "verdict",
-    Column("filter", Text, nullable=False),
-    Column("version", Text, nullable=False),
-    Column("stage", String(8), nullable=False),
-    Column("decision", String(8), nullable=False),
-    Column("action", String(8), nullable=False),
-    Column("latency_us", BigInteger, nullable=False),
-    Column("failed", Boolean, nullable=False),
+    Column("filter", Words, nullable=False),
+    Column("stage", Words(8), nullable=False),
+    Column("decision", Words(8), nullable=False),
+    Column("action", Words(8), nullable=False),
 )
-Index(None, verdict.c.filter, verdict.c.generation, verdict.c.action)
+Index(None, verdict.c.filter, verdict.c.decision, verdict.c.generation)
 
-score = _child(
-    "score",
-    Column("evaluator", Text, nullable=False),
-    Column("version", Text, nullable=False),
-    Column("name", Text, nullable=False),
-    Column("value", Double),
-    Column("unit", Text, nullable=False),
-    Column("higher_is_better", Boolean),
-    Column("failed", Boolean, nullable=False),
-)
-
-generation_tag = _child("generation_tag", Column("tag", Text, nullable=False))
+generation_tag = _child("generation_tag", Column("tag", Words, nullable=False))
 Index(None, generation_tag.c.tag, generation_tag.c.generation)
 
 generation_parent = _child(
     "generation_parent",
-    Column("parent", String(ID), nullable=False, index=True),
+    Column("parent", Words(ID), nullable=False, index=True),
+)
+
+feedback = Table(
+    "feedback",
+    metadata,
+    Column("seq", Sequence, primary_key=True, autoincrement=False),
+    Column("generation", Sequence, nullable=False, index=True),
+)
+
+review = Table(
+    "review",
+    metadata,
+    Column("seq", Sequence, primary_key=True, autoincrement=False),
+    Column("generation", Sequence, nullable=False, index=True),
+)
+
+replay = Table(
+    "replay",
+    metadata,
+    Column("seq", Sequence, primary_key=True, autoincrement=False),
+    Column("generation", Sequence, nullable=False, index=True),
+)
+
+erasure = Table("erasure", metadata, Column("seq", Sequence, primary_key=True, autoincrement=False))
+
+hold = Table(
+    "hold",
+    metadata,
+    Column("seq", Sequence, primary_key=True, autoincrement=False),
+    Column("hold", Words(ID), nullable=False, index=True),
+)
+
+held = Table(
+    "held",
+    metadata,
+    Column("seq", Sequence, primary_key=True, autoincrement=False),
+    Column("generation", Sequence, primary_key=True, autoincrement=False),
+)
+Index(None, held.c.generation)
+
+release = Table(
+    "release",
+    metadata,
+    Column("seq", Sequence, primary_key=True, autoincrement=False),
+    Column("hold", Words(ID), nullable=False, index=True),
+)
+
+retention = Table(
+    "retention", metadata, Column("seq", Sequence, primary_key=True, autoincrement=False)
+)
+
+# What is still to be done, and where copies are: no evidence, and not made from entries.
+erasing = Table(
+    "erasing",
+    metadata,
+    Column("erasure", Sequence, primary_key=True, autoincrement=False),
+    Column("horizon", BigInteger, nullable=False),
+)
+
+backup = Table(
+    "backup",
+    metadata,
+    Column("file", Words, primary_key=True),
+    Column("made_at", BigInteger, nullable=False),
+    Column("entries", BigInteger, nullable=False),
+    Column("root", Words(64), nullable=False),
 )
 
 alembic_version = Table(
-    "alembic_version", MetaData(), Column("version_num", String(32), primary_key=True)
+    "alembic_version", MetaData(), Column("version_num", Words(32), primary_key=True)
 )

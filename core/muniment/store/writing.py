@@ -7,24 +7,27 @@ before), so that what it wrote is there whole or not at all.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 
-from sqlalchemy import Connection, Table, bindparam, delete, select, update
+from sqlalchemy import Connection, select
+from sqlalchemy.exc import IntegrityError
 
-from muniment.errors import PromptError, UnknownNameError
+from muniment.errors import PromptError, StoreError, UnknownNameError
 from muniment.ledger import entries
 from muniment.ledger.payloads import Kind, Payload
 from muniment.ledger.texts import detail_of, request_of, trace_of
-from muniment.store import identities, leases, tables
+from muniment.store import bulk, identities, indexing, leases, periods, picking, reading, tables
+from muniment.store.chunks import chunks
 from muniment.store.database import Database
 from muniment.store.errors import AlreadyRecordedError
+from muniment.store.identities import Numbers
 from muniment.store.leases import Lease
 from muniment.store.ledger import Prepared, append, prepare
 from muniment.store.projections import (
     OUTCOME_COLUMNS,
-    Children,
     Row,
+    Rows,
     outcome_rows,
     started_rows,
 )
@@ -36,76 +39,133 @@ Declared = Mapping[str, frozenset[str]]
 
 def record_started(
     database: Database, lease: Lease, generations: Sequence[Generation], policy_document: str
-) -> None:
-    """Record that generations were asked for, under this process's lease."""
-    actors = identities.actors(database, (g.actor for g in generations))
-    policies = identities.policies(
+) -> dict[str, int]:
+    """Record that generations were asked for, under this process's lease.
+
+    Return the number of each generation's entry.
+    """
+    ids = [g.id for g in generations]
+    if twice := [id for id, count in Counter(ids).items() if count > 1]:
+        raise _recorded(database, twice[0])
+    policies = {g.policy: (g.policy, policy_document) for g in generations}
+    numbers = identities.numbers(
         database,
-        ((g.policy, policy_document) for g in generations if g.policy or policy_document),
+        {
+            "actor": {g.actor for g in generations},
+            "policy": [key for key in policies.values() if any(key)],
+            "plugin": [plugin for g in generations for plugin in g.plugins],
+        },
     )
-    prepared = [
-        _started(g, actors[g.actor], policies.get((g.policy, policy_document))) for g in generations
-    ]
+    prepared = [_started(g, policies[g.policy], numbers) for g in generations]
+    try:
+        first = _insert_started(database, lease, generations, prepared)
+    except StoreError as error:
+        if not isinstance(error.__cause__, IntegrityError):
+            raise
+        with database.reading() as connection:
+            taken = _started_numbers(connection, ids)
+        if not taken:
+            raise
+        raise _recorded(database, next(iter(taken))) from None
+    lease.keep()
+    return dict(zip(ids, range(first, first + len(ids)), strict=True))
+
+
+def _insert_started(
+    database: Database,
+    lease: Lease,
+    generations: Sequence[Generation],
+    prepared: Sequence[Prepared],
+) -> int:
     with database.writing() as connection:
         lease.take(connection)
-        _refuse_started(database, connection, [g.id for g in generations])
-        _refuse_settled_lines(database, connection, generations)
+        runs = _runs(connection, {g.run_id for g in generations})
+        _refuse_settled_lines(database, connection, generations, runs)
         first = append(connection, prepared)
         rows: list[Row] = []
-        children: Children = {}
+        others: Rows = {"run": []}
         for seq, item in enumerate(prepared, first):
-            row, of_row = started_rows(seq, item.body, item.content("request"))
+            id = item.body["run"]
+            if id not in runs:
+                runs[id] = seq
+                others["run"].append({"seq": seq, "id": id})
+            row, of_row = started_rows(seq, item.body, runs[id], item.content("request"))
             rows.append(row)
-            _collect(children, of_row)
-        _insert_runs(connection, rows)
-        connection.execute(generation.insert(), rows)
-        _insert_children(connection, children)
-        connection.execute(
-            pending.insert(), [{"generation": row["seq"], "lease": lease.id} for row in rows]
-        )
-    lease.keep()
+            for name, held in of_row.items():
+                others.setdefault(name, []).extend(held)
+        bulk.insert_named(connection, generation, rows)
+        periods.note(connection, ((row["seq"], row["started_at"]) for row in rows))
+        for name, held in others.items():
+            bulk.insert_named(connection, tables.metadata.tables[name], held)
+        bulk.insert(connection, pending, [(row["seq"], lease.id) for row in rows])
+    return first
 
 
 def record_outcomes(
-    database: Database, generations: Sequence[Generation], declared: Declared
+    database: Database,
+    generations: Sequence[Generation],
+    declared: Declared,
+    known: Mapping[str, int],
 ) -> None:
-    """Record how generations ended; each must have been started and have no outcome yet."""
-    environments = identities.environments(database, (g.environment for g in generations))
-    prepared = [
-        _outcome(g, declared, environment)
-        for g, environment in zip(generations, environments, strict=True)
-    ]
+    """Record how generations ended; each must have been started and have no outcome yet.
+
+    `known` are the numbers of generations that this process started; others are looked for.
+    """
+    ids = [g.id for g in generations]
+    started = {id: known[id] for id in ids if id in known}
+    if unknown := [id for id in ids if id not in known]:
+        with database.reading() as connection:
+            started |= _started_numbers(connection, unknown)
+    for id, count in Counter(ids).items():
+        if id not in started:
+            raise UnknownNameError("generation", id, hint="it was never started")
+        if count > 1:
+            raise _has_outcome(database, id)
+    numbers = identities.numbers(
+        database,
+        {
+            "environment": [tuple(g.environment.items()) for g in generations if g.environment],
+            "plugin": [plugin for g in generations for plugin in g.plugins],
+        },
+    )
+    prepared = [_outcome(g, started[g.id], declared, numbers) for g in generations]
+    terms = [(started[g.id], indexing.terms_of(g)) for g in generations]
     with database.writing() as connection:
-        started = _started_numbers(connection, [g.id for g in generations])
-        given: set[str] = set()
-        for g in generations:
-            if g.id not in started:
-                raise UnknownNameError("generation", g.id, hint="it was never started")
-            if started[g.id] is None or g.id in given:
-                raise AlreadyRecordedError(
-                    database.url, g.id, f"generation {g.id} has an outcome already"
-                )
-            given.add(g.id)
-        _insert_outcomes(connection, prepared, started)
+        first, all_new = _insert_outcomes(connection, prepared)
+        if not all_new:
+            taken = _had_outcomes(connection, list(started.values()), first)
+            raise _has_outcome(database, next(id for id in ids if started[id] in taken))
+        indexing.insert(connection, terms)
 
 
 def record_interruptions(database: Database) -> int:
     """Record that generations were interrupted whose process is gone; return how many."""
     with database.reading() as connection:
         found = leases.interrupted(connection)
-        dead = any(not leases.alive(row) for row in connection.execute(select(tables.lease)))
+        dead = leases.dead(connection)
+        terms = _terms(connection, [number for number, _ in found])
     if not found and not dead:
         return 0
     now = datetime.now(UTC)
-    prepared = {id: _outcome(_interrupted(id, now), {}, None) for _, id in found}
+    prepared = {number: _outcome(_interrupted(id, now), number, {}, {}) for number, id in found}
     with database.writing() as connection:
         # Another writer may have recorded some of them by now.
-        still = [id for _, id in leases.interrupted(connection) if id in prepared]
+        still = [number for number, _ in leases.interrupted(connection) if number in prepared]
         if still:
-            started = _started_numbers(connection, still)
-            _insert_outcomes(connection, [prepared[id] for id in still], started)
+            _insert_outcomes(connection, [prepared[number] for number in still])
+            indexing.insert(connection, [(number, terms[number]) for number in still])
         leases.forget_dead(connection)
     return len(still)
+
+
+def _terms(connection: Connection, numbers: Sequence[int]) -> dict[int, str]:
+    """Return by what generations that were only started can be searched for."""
+    terms: dict[int, str] = {}
+    for part in chunks(numbers):
+        rows = picking.rows(connection, part)
+        loaded = reading.load(connection, rows, trace=False)
+        terms |= {row.seq: indexing.terms_of(g) for row, g in zip(rows, loaded, strict=True)}
+    return terms
 
 
 def _interrupted(id: str, at: datetime) -> Generation:
@@ -113,74 +173,82 @@ def _interrupted(id: str, at: datetime) -> Generation:
     return Generation(id, "", "", "interrupted", "", "", 0, at, at)
 
 
-def _started(g: Generation, actor: str, policy: str | None) -> Prepared:
+def _started(g: Generation, policy: tuple[str, str], numbers: Numbers) -> Prepared:
     if g.status != "started":
         raise ValueError(f"generation {g.id} is {g.status}, not started")
     try:
-        prompt = Payload.new(g.id, "prompt", g.prompt.encode())
-        request = _payload(g.id, "request", request_of(g))
+        prompt = Payload.new("prompt", g.prompt.encode())
+        request = _payload("request", request_of(g))
     except UnicodeEncodeError:
         raise PromptError(f"generation {g.id} has text that is not valid Unicode") from None
     body = entries.started(
         g,
-        actor=actor,
-        policy=policy,
-        prompt=prompt.ref,
-        request=request.ref if request else None,
+        actor=numbers["actor", g.actor],
+        policy=numbers.get(("policy", policy)),
+        plugins=[numbers["plugin", plugin] for plugin in g.plugins],
+        prompt=prompt.commitment,
+        request=request.commitment if request else None,
     )
     return prepare(body, [prompt, *([request] if request else [])])
 
 
-def _outcome(g: Generation, declared: Declared, environment: str | None) -> Prepared:
+def _outcome(g: Generation, started: int, declared: Declared, numbers: Numbers) -> Prepared:
     if g.status == "started":
         raise ValueError(f"generation {g.id} has no outcome")
     outputs = [
-        Payload.new(g.id, "output", output.data, position)
-        for position, output in enumerate(g.outputs)
+        Payload.new("output", output.data, position) for position, output in enumerate(g.outputs)
     ]
-    trace = _payload(g.id, "trace", trace_of(g))
+    trace = _payload("trace", trace_of(g))
     try:
-        detail = _payload(g.id, "detail", detail_of(g, declared, g.policy))
+        detail = _payload("detail", detail_of(g, declared, g.policy))
     except UnicodeEncodeError:
         raise PromptError(f"generation {g.id} has text that is not valid Unicode") from None
     body = entries.outcome(
         g,
+        started=started,
         declared=declared,
-        outputs=[held.ref for held in outputs],
-        trace=trace.ref if trace else None,
-        detail=detail.ref if detail else None,
-        environment=environment,
+        outputs=[held.commitment for held in outputs],
+        trace=trace.commitment if trace else None,
+        detail=detail.commitment if detail else None,
+        environment=numbers.get(("environment", tuple(g.environment.items()))),
+        plugins=[numbers["plugin", plugin] for plugin in g.plugins],
     )
     return prepare(body, [*outputs, *(held for held in (trace, detail) if held)])
 
 
-def _payload(owner: str, kind: Kind, content: bytes | None) -> Payload | None:
-    return None if content is None else Payload.new(owner, kind, content)
+def _payload(kind: Kind, content: bytes | None) -> Payload | None:
+    return None if content is None else Payload.new(kind, content)
 
 
-def _refuse_started(database: Database, connection: Connection, ids: Sequence[str]) -> None:
-    """Refuse ids that are recorded already, or given twice."""
-    twice = [id for id, count in Counter(ids).items() if count > 1]
-    if taken := [*_started_numbers(connection, ids), *twice]:
-        raise AlreadyRecordedError(
-            database.url, taken[0], f"generation {taken[0]} is recorded already"
-        )
+def _has_outcome(database: Database, id: str) -> AlreadyRecordedError:
+    return AlreadyRecordedError(database.url, id, f"generation {id} has an outcome already")
+
+
+def _recorded(database: Database, id: str) -> AlreadyRecordedError:
+    return AlreadyRecordedError(database.url, id, f"generation {id} is recorded already")
 
 
 def _refuse_settled_lines(
-    database: Database, connection: Connection, generations: Sequence[Generation]
+    database: Database,
+    connection: Connection,
+    generations: Sequence[Generation],
+    runs: Mapping[str, int],
 ) -> None:
     """Refuse another attempt at a line that is completed or being worked on."""
     lines = Counter((g.run_id, g.line) for g in generations if g.line is not None)
     twice = [key for key, count in lines.items() if count > 1]
-    for run_id in {run_id for run_id, _ in lines}:
+    for run_id in {run_id for run_id, _ in lines if run_id in runs}:
+        wanted = [line for r, line in lines if r == run_id]
+        number = generation.c.line
+        near = max(wanted) - min(wanted) < 4 * len(wanted)  # a range is found at once
         rows = connection.execute(
-            select(generation.c.seq, generation.c.line, generation.c.status).where(
-                generation.c.run == run_id,
-                generation.c.line.in_([line for r, line in lines if r == run_id]),
+            select(generation.c.seq, number, generation.c.status).where(
+                generation.c.run == runs[run_id],
+                number.between(min(wanted), max(wanted)) if near else number.in_(wanted),
                 generation.c.status.in_(("started", "completed")),
             )
         ).all()
+        rows = [row for row in rows if (run_id, row.line) in lines]
         if rows:
             running = leases.running(connection)
             twice += [
@@ -196,59 +264,52 @@ def _refuse_settled_lines(
         )
 
 
-def _insert_runs(connection: Connection, rows: Sequence[Row]) -> None:
-    first = {row["run"]: row["seq"] for row in reversed(rows)}
-    known = connection.scalars(select(run.c.id).where(run.c.id.in_(first))).all()
-    new = [{"seq": seq, "id": id} for id, seq in first.items() if id not in known]
-    if new:
-        connection.execute(run.insert(), new)
+def _runs(connection: Connection, ids: Iterable[str]) -> dict[str, int]:
+    """Return the number of each run that has begun."""
+    rows = connection.execute(select(run.c.id, run.c.seq).where(run.c.id.in_(list(ids))))
+    return {row.id: row.seq for row in rows}
 
 
-def _started_numbers(connection: Connection, ids: Sequence[str]) -> dict[str, int | None]:
-    """Return the number of each generation that was started; None once it has an outcome."""
-    numbers: dict[str, int | None] = {}
-    for start in range(0, len(ids), 1000):
+def _started_numbers(connection: Connection, ids: Sequence[str]) -> dict[str, int]:
+    """Return the number of each generation that was started."""
+    numbers: dict[str, int] = {}
+    for part in chunks(ids):
         rows = connection.execute(
-            select(generation.c.id, generation.c.seq, generation.c.outcome).where(
-                generation.c.id.in_(ids[start : start + 1000])
-            )
+            select(generation.c.id, generation.c.seq).where(generation.c.id.in_(part))
         )
-        numbers |= {row.id: row.seq if row.outcome is None else None for row in rows}
+        numbers |= {row.id: row.seq for row in rows}
     return numbers
 
 
-_UPDATE = (
-    update(generation)
-    .where(generation.c.seq == bindparam("number"))
-    .values({name: bindparam(name) for name in OUTCOME_COLUMNS})
-)
-_DELETE_PENDING = delete(pending).where(pending.c.generation == bindparam("number"))
+def _had_outcomes(connection: Connection, numbers: Sequence[int], first: int) -> set[int]:
+    """Return those of the generations that had an outcome before `_insert_outcomes`."""
+    found: set[int] = set()
+    for part in chunks(numbers):
+        rows = connection.execute(
+            select(generation.c.seq, generation.c.outcome).where(generation.c.seq.in_(part))
+        )
+        found |= {row.seq for row in rows if row.outcome < first}
+    return found
 
 
-def _insert_outcomes(
-    connection: Connection, prepared: Sequence[Prepared], started: Mapping[str, int | None]
-) -> None:
+def _insert_outcomes(connection: Connection, prepared: Sequence[Prepared]) -> tuple[int, bool]:
+    """Write outcomes; return the first's number, and whether no generation had one before."""
     first = append(connection, prepared)
-    updates: list[Row] = []
-    children: Children = {}
-    for seq, item in enumerate(prepared, first):
-        number = started[item.body["generation"]]
-        assert number is not None
-        row, of_row = outcome_rows(seq, number, item.body)
-        updates.append({"number": number, **row})
-        _collect(children, of_row)
-    connection.execute(_UPDATE, updates)
-    connection.execute(_DELETE_PENDING, [{"number": row["number"]} for row in updates])
-    _insert_children(connection, children)
+    made = [
+        (item.body["generation"], *outcome_rows(seq, item.body))
+        for seq, item in enumerate(prepared, first)
+    ]
+    all_new = update_outcomes(connection, [(number, row) for number, row, _ in made])
+    if all_new:
+        bulk.delete(connection, pending, [number for number, *_ in made])
+        verdicts = [row for *_, of_row in made for row in of_row]
+        bulk.insert_named(connection, tables.verdict, verdicts)
+    return first, all_new
 
 
-def _collect(children: Children, more: Children) -> None:
-    for name, rows in more.items():
-        children.setdefault(name, []).extend(rows)
-
-
-def _insert_children(connection: Connection, children: Children) -> None:
-    for name, rows in children.items():
-        if rows:
-            table: Table = tables.metadata.tables[name]
-            connection.execute(table.insert(), rows)
+def update_outcomes(connection: Connection, rows: Sequence[tuple[int, Row]]) -> bool:
+    """Set what outcomes say in generations, by number; return whether none had one before."""
+    values = bulk.ordered((row for _, row in rows), OUTCOME_COLUMNS)
+    numbered = [(*held, number) for held, (number, _) in zip(values, rows, strict=True)]
+    changed = bulk.update(connection, generation, OUTCOME_COLUMNS, numbered, "outcome IS NULL")
+    return changed == len(rows)

@@ -1,0 +1,123 @@
+"""How long it takes to show one generation and to prove it, in stores of several sizes.
+
+Fills stores by the functions that record (kept in `.bench/`, where `finding.py` finds them too),
+signs each, and takes generations at random: `show` reads all that is recorded of one, `inclusion`
+makes the path of an entry to the root, `prove` a whole proof: about six entries, prompt and output.
+`verify` checks that proof as who has no store would; `sign` is what signing adds to a command.
+Prints one JSON line, in milliseconds.
+
+    python benchmarks/proving.py [--generations 10000,100000] [--rounds 300]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from filling import fill
+from startup import BENCH
+
+from muniment.ledger import proofs
+from muniment.ledger.checkpoints import Note
+from muniment.ledger.tree import inclusion
+from muniment.signing import Keys
+from muniment.store import Store, heads
+
+LIMIT = 5.0  # milliseconds, the 95th percentile of showing and of an inclusion proof
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--generations", default="10000,100000", help="sizes, with commas between")
+    parser.add_argument("--rounds", type=int, default=300)
+    options = parser.parse_args()
+    BENCH.mkdir(exist_ok=True)
+    sizes = {size: at_size(int(size), options.rounds) for size in options.generations.split(",")}
+    worst = max(
+        figures[what]["p95"] for figures in sizes.values() for what in ("show", "inclusion")
+    )
+    print(
+        json.dumps(
+            {
+                "benchmark": "proving",
+                "python": sys.version.split()[0],
+                "cores": os.cpu_count(),
+                "load": round(os.getloadavg()[0], 1),
+                "rounds": options.rounds,
+                "generations": sizes,
+                "limit_ms": LIMIT,
+                "ok": worst <= LIMIT,
+            }
+        )
+    )
+
+
+def at_size(size: int, rounds: int) -> dict[str, Any]:
+    """Measure a store of that many generations."""
+    path = BENCH / f"finding-{size}.db"
+    if not path.exists():
+        partial = path.with_suffix(".partial")
+        partial.unlink(missing_ok=True)
+        with Store.open(f"sqlite:///{partial}", create=True) as store:
+            fill(store, size)
+        partial.rename(path)
+    with (
+        tempfile.TemporaryDirectory() as home,
+        Store.open(f"sqlite:///{path}", create=False) as store,
+    ):
+        keys = Keys(Path(home))
+        key = keys.generate(store.log)
+        note = keys.sign(store)
+        assert note is not None
+        source = random.Random(1)
+        ids = store.drawn(rounds, "bench")
+        proof = store.prove(ids[0], note, ("prompt", "output")).write()
+        return {
+            "entries": note.checkpoint.size,
+            "proof_bytes": len(proof),
+            "show": timed(lambda: store.generation(source.choice(ids)), rounds),
+            "inclusion": timed(
+                lambda: path_of(store, source.randrange(note.checkpoint.size), note), rounds
+            ),
+            "prove": timed(
+                lambda: store.prove(source.choice(ids), note, ("prompt", "output")), rounds
+            ),
+            "verify": timed(lambda: proofs.parse(proof).verify(key), rounds),
+            "sign": timed(lambda: keys.sign(store), rounds // 10),
+        }
+
+
+def path_of(store: Store, number: int, note: Note) -> list[bytes]:
+    """Return the path of one entry, read from the store."""
+    with store._database.reading() as connection:
+        return inclusion(number, note.checkpoint.size, heads.nodes(connection))
+
+
+def timed(call: Callable[[], object], rounds: int) -> dict[str, float]:
+    """Return the median and the 95th percentile of calls that are warm, and the CPU they took."""
+    call()
+    spent = []
+    cpu = time.process_time()
+    for _ in range(rounds):
+        begin = time.perf_counter()
+        call()
+        spent.append((time.perf_counter() - begin) * 1000)
+    cpu = (time.process_time() - cpu) * 1000 / rounds
+    spent.sort()
+    return {
+        "median": round(spent[len(spent) // 2], 2),
+        "p95": round(spent[int(len(spent) * 0.95)], 2),
+        "cpu": round(cpu, 2),
+    }
+
+
+if __name__ == "__main__":
+    main()

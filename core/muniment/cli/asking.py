@@ -1,0 +1,25 @@
+"""Asking before something is destroyed."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from muniment.cli.output import message
+
+
+def agreed(question: str, *, yes: bool, otherwise: str) -> bool:
+    """Whether someone agrees to what the question says; `--yes` answers for them.
+
+    Raises UsageError where nobody is there to ask. `otherwise` is said when they do not.
+    """
+    if yes:
+        message(question)
+        return True
+    if not sys.stdin.isatty():
+        raise click.UsageError(f"{question}: this cannot be undone; say --yes.")
+    if click.confirm(f"{question}. Go on?", err=True):
+        return True
+    message(otherwise)
+    return False

@@ -1,0 +1,122 @@
+"""`muniment audit verify`: was the record altered?"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING
+
+import click
+
+from muniment.cli import exits
+from muniment.cli.options import json_option
+from muniment.cli.output import (
+    count,
+    data,
+    data_json,
+    message,
+    on_terminal,
+    one_line,
+    shortened,
+)
+from muniment.cli.progress import fraction
+from muniment.cli.settings import Settings
+
+if TYPE_CHECKING:
+    from muniment.ledger.keys import PublicKey
+    from muniment.store import Verification
+    from muniment.store.signatures import Held
+
+
+@click.command
+@click.option("--projections", is_flag=True, help="Compare the query tables with the entries.")
+@click.option("--payloads", is_flag=True, help="Compare prompts and outputs with the entries.")
+@click.option("--all", "everything", is_flag=True, help="Check all of these.")
+@click.option("--key", metavar="PUB", help="Whose signatures to check: a public key or its file.")
+@click.option(
+    "--checkpoint",
+    "published",
+    metavar="FILE",
+    multiple=True,
+    help="A checkpoint that the record must continue; may be repeated.",
+)
+@click.option(
+    "--since",
+    metavar="FILE",
+    help="Read only what is newer than this checkpoint, which the record must continue.",
+)
+@json_option
+@click.pass_obj
+def verify(
+    settings: Settings,
+    projections: bool,
+    payloads: bool,
+    everything: bool,
+    key: str | None,
+    published: tuple[str, ...],
+    since: str | None,
+    as_json: bool,
+) -> int:
+    """Check that the record was not altered.
+
+    The ledger is always checked: every entry's hash, the root of all, and the checkpoints that
+    were signed, by --key or else by the key in the home folder. The last one signed there, and
+    those given with --checkpoint and --since, must be continued by the record: so a tail cut off,
+    and a store rolled back, are found. Each problem is named on a line of its own, and the exit
+    code is then 4.
+    """
+    projections, payloads = projections or everything, payloads or everything
+    public, held = _known(settings, key)
+    with fraction("verifying") as progress:
+        found = settings.store.verify(
+            projections=projections,
+            payloads=payloads,
+            key=public,
+            held=[*held, *map(_held, published)],
+            since=None if since is None else _held(since),
+            progress=lambda what, done, total: progress(what, done / total if total else 1.0),
+        )
+    if as_json:
+        data_json(dataclasses.asdict(found))
+        return exits.DONE if found.ok else exits.UNVERIFIED
+    for problem in found.problems:
+        data(one_line(f"{problem.kind}  {problem.where}  {problem.message}"))
+    root = shortened(found.root) if on_terminal() else found.root
+    verdict = "ok" if found.ok else f"failed  {count(len(found.problems), 'problem')} ·"
+    data(f"{verdict}  {count(found.entries, 'entry')} · root {root}")
+    message("; ".join(_extent(found, public)))
+    return exits.DONE if found.ok else exits.UNVERIFIED
+
+
+def _extent(found: Verification, key: PublicKey | None) -> list[str]:
+    """Say what was checked, and what was not."""
+    parts = [f"checked: {', '.join(found.checked)}"]
+    if found.not_read:
+        parts.append(f"not read again: the first {count(found.not_read, 'entry')}")
+    if key is None:
+        parts.append("signatures were not checked, since no key is known")
+    elif found.unsigned_tail:
+        parts.append(f"not signed: the newest {count(found.unsigned_tail, 'entry')}")
+    return parts
+
+
+def _known(settings: Settings, given: str | None) -> tuple[PublicKey | None, list[Held]]:
+    """Return the key to check by, and what this home last signed of the store."""
+    from muniment.signing import Keys
+    from muniment.store.signatures import Held
+
+    keys, store = Keys(settings.home), settings.store
+    last = keys.expected(store)
+    held = [] if last is None else [Held("the last checkpoint signed here", last.parsed)]
+    if given is not None:
+        from muniment.verifier import public_key
+
+        return public_key(given), held
+    private = keys.private(store.log)
+    return (None if private is None else private.public), held
+
+
+def _held(path: str) -> Held:
+    from muniment.store.signatures import Held
+    from muniment.verifier import read_checkpoint
+
+    return Held(path, read_checkpoint(path))

@@ -1,0 +1,143 @@
+"""Writing many rows at once.
+
+SQLAlchemy prepares the values of every row by name and type, which takes longer than the database
+needs to write them. Here rows are tuples in the order of the columns and go to the driver as they
+are: SQLite runs one prepared statement for each, PostgreSQL takes all of them in one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
+from operator import itemgetter
+from typing import Any, TypeAlias
+
+from sqlalchemy import Column, Connection, Table
+from sqlalchemy.exc import DBAPIError
+
+from muniment.store.columns import Words
+
+Values: TypeAlias = tuple[Any, ...]
+
+
+def insert(connection: Connection, table: Table, rows: Sequence[Values]) -> None:
+    """Insert rows, each with a value for every column in the table's order."""
+    if not rows:
+        return
+    written = _writable(connection, list(table.c), rows)
+    if connection.dialect.name == "postgresql":
+        copy(connection, table.name, [column.name for column in table.c], written)
+    else:
+        connection.exec_driver_sql(_insert(table), written)
+
+
+def copy(
+    connection: Connection, table: str, columns: Sequence[str], rows: Iterable[Values]
+) -> None:
+    """Insert rows as PostgreSQL takes many of them: COPY, several times as fast as INSERT."""
+    names = ", ".join(f'"{name}"' for name in columns)
+    sql = f'COPY "{table}" ({names}) FROM STDIN'
+    driver: Any = connection.dialect.loaded_dbapi
+    cursor: Any = connection.connection.cursor()
+    try:
+        with cursor, cursor.copy(sql) as stream:
+            for row in rows:
+                stream.write_row(row)
+    except driver.Error as error:  # named as SQLAlchemy names what goes through it
+        raise DBAPIError.instance(
+            sql, None, error, driver.Error, dialect=connection.dialect
+        ) from error
+
+
+def insert_named(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Insert rows that name the columns of their values."""
+    if rows:
+        insert(connection, table, ordered(rows, [column.name for column in table.c]))
+
+
+def ordered(rows: Iterable[Mapping[str, Any]], names: Sequence[str]) -> list[Values]:
+    """Return the values of rows in the order of the names."""
+    if len(names) == 1:
+        return [(row[names[0]],) for row in rows]
+    return list(map(itemgetter(*names), rows))
+
+
+def update(
+    connection: Connection, table: Table, columns: Sequence[str], rows: Sequence[Values], where: str
+) -> int:
+    """Set columns in the rows of the first column's values; return how many rows were changed.
+
+    Each of `rows` has the values of `columns` and, last, of the primary key; `where` is a further
+    condition.
+    """
+    held = [table.c[name] for name in columns]
+    given = [*held, *table.primary_key]
+    written = _writable(connection, given, rows)
+    if connection.dialect.name == "postgresql":
+        types = [
+            "text" if isinstance(column.type, Words) else column.type.compile(connection.dialect)
+            for column in given
+        ]
+        sql = _update_from_arrays(table, tuple(columns), tuple(types), where)
+        return connection.exec_driver_sql(
+            sql, tuple(map(list, zip(*written, strict=True)))
+        ).rowcount
+    sql = _update(table, tuple(columns), where)
+    return connection.exec_driver_sql(sql, written).rowcount
+
+
+def delete(connection: Connection, table: Table, keys: Iterable[Any]) -> None:
+    """Delete the rows of these primary keys, of one column each."""
+    [key] = table.primary_key
+    if connection.dialect.name == "postgresql":
+        sql = f'DELETE FROM "{table.name}" WHERE "{key.name}" = ANY(%s)'
+        connection.exec_driver_sql(sql, (list(keys),))
+    else:
+        sql = f'DELETE FROM "{table.name}" WHERE "{key.name}" = ?'
+        connection.exec_driver_sql(sql, [(value,) for value in keys])
+
+
+def _writable(
+    connection: Connection, columns: Sequence[Column[Any]], rows: Sequence[Values]
+) -> list[Values]:
+    """Return the rows as the driver takes them; SQLite takes any text as it is."""
+    if connection.dialect.name == "sqlite":
+        return list(rows)
+    words = [isinstance(column.type, Words) for column in columns]
+    convert = Words().process_bind_param
+    return [
+        tuple(
+            convert(value, connection.dialect) if text else value
+            for value, text in zip(row, words, strict=True)
+        )
+        for row in rows
+    ]
+
+
+@cache
+def _insert(table: Table) -> str:
+    names = ", ".join(f'"{column.name}"' for column in table.c)
+    marks = ", ".join("?" * len(table.c))
+    return f'INSERT INTO "{table.name}" ({names}) VALUES ({marks})'
+
+
+@cache
+def _update(table: Table, columns: tuple[str, ...], where: str) -> str:
+    changes = ", ".join(f'"{name}" = ?' for name in columns)
+    [key] = table.primary_key
+    return f'UPDATE "{table.name}" SET {changes} WHERE "{key.name}" = ? AND {where}'
+
+
+@cache
+def _update_from_arrays(
+    table: Table, columns: tuple[str, ...], types: tuple[str, ...], where: str
+) -> str:
+    """All rows in one statement, for PostgreSQL: the values of each column are an array."""
+    changes = ", ".join(f'"{name}" = new.v{number}' for number, name in enumerate(columns))
+    arrays = ", ".join(f"%s::{type}[]" for type in types)
+    names = ", ".join(f"v{number}" for number in range(len(types)))
+    [key] = table.primary_key
+    return (
+        f'UPDATE "{table.name}" SET {changes} FROM unnest({arrays}) AS new({names}) '
+        f'WHERE "{key.name}" = new.v{len(columns)} AND {where}'
+    )

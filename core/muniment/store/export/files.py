@@ -1,0 +1,238 @@
+"""Files of an export: there whole or not at all, and an export that was stopped can go on.
+
+Until it is finished an export is two files beside the one asked for: `FILE.part`, what was written
+so far, and `FILE.part.json`, which says of how much of it is certain, and where to go on. A page
+that was half written when the process died is cut off and written again, so the finished file is
+the same, byte for byte, as if nothing had happened.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, fields, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from muniment.errors import MunimentError
+from muniment.store.database import Database
+from muniment.store.export import records
+from muniment.store.export.formats import FORMATS
+from muniment.store.queries import Query
+
+STATE_VERSION = 1
+SAVE_SECONDS = 2.0  # work that is lost at most when the process is killed
+
+
+class ExportError(MunimentError):
+    """An export cannot begin, go on or be written; `path` is the file asked for."""
+
+    def __init__(self, path: Path, message: str) -> None:
+        super().__init__(message)
+        self.path = path
+
+
+@dataclass(frozen=True, slots=True)
+class _State:
+    """How far an export has come: `size` bytes of the part are certain."""
+
+    log: str
+    format: str
+    query: dict[str, Any]
+    upto: int
+    before: int
+    rows: int = 0
+    size: int = 0
+    whole: bool = False
+    version: int = STATE_VERSION
+
+
+def unfinished(target: Path) -> bool:
+    """Whether an export to that file was begun and not finished."""
+    return _state_path(target).exists()
+
+
+class Export:
+    """One export to one file; `rows` counts what is written, `run` does the work."""
+
+    def __init__(self, database: Database, target: Path, state: _State) -> None:
+        self._database = database
+        self._target = target
+        self._state = state
+        self._format = FORMATS[state.format]
+        self._part = target.with_name(f"{target.name}.part")
+
+    @classmethod
+    def begin(cls, database: Database, target: Path, format: str, query: Query) -> Export:
+        """Return an export of what is recorded now; one that was unfinished there is forgotten.
+
+        Raises MunimentError where what the format needs is not installed.
+        """
+        FORMATS[format].check()
+        log, size = records.state(database)
+        return cls(database, target, _State(log, format, _written(query), size, size))
+
+    @classmethod
+    def resume(cls, database: Database, target: Path) -> Export:
+        """Return the export to that file which was stopped; raises ExportError if it cannot."""
+        path = _state_path(target)
+        try:
+            held = json.loads(path.read_bytes())
+        except FileNotFoundError:
+            raise ExportError(
+                target, f"there is no unfinished export to {target}; leave --resume away"
+            ) from None
+        except ValueError:
+            raise ExportError(
+                target, f"{path} is not readable; export anew with --overwrite"
+            ) from None
+        if held.get("version") != STATE_VERSION:
+            raise ExportError(
+                target,
+                f"the unfinished export to {target} was begun by another version of Muniment; "
+                "export anew with --overwrite",
+            )
+        state = _State(**held)
+        if records.state(database)[0] != state.log:
+            raise ExportError(
+                target, f"the unfinished export to {target} is of another store than this one"
+            )
+        FORMATS[state.format].check()
+        return cls(database, target, state)
+
+    @property
+    def rows(self) -> int:
+        """How many generations are written."""
+        return self._state.rows
+
+    @property
+    def format(self) -> str:
+        """The name of the format."""
+        return self._state.format
+
+    @property
+    def query(self) -> Query:
+        """What is exported."""
+        return _read(self._state.query)
+
+    def run(self, advance: Callable[[int], None] = lambda rows: None) -> int:
+        """Write what is left, tell `advance` of every page, and return how many rows there are.
+
+        Raises ExportError when the file cannot be written; what was written stays for `resume`.
+        """
+        try:
+            if not self._state.whole:
+                with self._opened() as part:
+                    self._write(part, advance)
+            if self._part.exists():
+                self._format.finish(self._part, self._target)
+            _state_path(self._target).unlink()
+            _sync_folder(self._target.parent)
+        except OSError as error:
+            raise ExportError(
+                self._target,
+                f"cannot write {self._target}: {error.strerror}; what is written so far stays, "
+                "and --resume goes on from there",
+            ) from error
+        return self.rows
+
+    def _opened(self) -> BinaryIO:
+        """Open the part where it is certain; begin it where nothing is."""
+        if self._state.size == 0:
+            part: BinaryIO = self._part.open("wb")
+            part.write(self._format.head())
+            self._save(part, self._state)
+            return part
+        if not self._part.exists() or self._part.stat().st_size < self._state.size:
+            raise ExportError(
+                self._target,
+                f"{self._part} is not what was written; export anew with --overwrite",
+            )
+        part = self._part.open("r+b")
+        part.truncate(self._state.size)
+        part.seek(self._state.size)
+        return part
+
+    def _write(self, part: BinaryIO, advance: Callable[[int], None]) -> None:
+        state = self._state
+        query = self.query
+        left = None if query.limit is None else query.limit - state.rows
+        saved = time.monotonic()
+        for page in records.pages(self._database, query, state.upto, state.before, left):
+            part.write(self._format.lines(page.records))
+            state = replace(state, before=page.last, rows=state.rows + len(page.records))
+            advance(len(page.records))
+            if time.monotonic() - saved > SAVE_SECONDS:
+                self._save(part, state)
+                saved = time.monotonic()
+        self._save(part, replace(state, whole=True))
+
+    def _save(self, part: BinaryIO, state: _State) -> None:
+        """Make certain what is written, then that it is: in this order."""
+        part.flush()
+        os.fsync(part.fileno())
+        self._state = replace(state, size=part.tell())
+        path = _state_path(self._target)
+        beside = path.with_name(f"{path.name}.new")
+        with beside.open("wb") as file:
+            file.write(json.dumps(asdict(self._state), ensure_ascii=False).encode())
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(path)
+
+
+def stream(
+    database: Database,
+    output: BinaryIO,
+    format: str,
+    query: Query,
+    advance: Callable[[int], None] = lambda rows: None,
+) -> int:
+    """Write an export to a pipe, a device or standard output; return how many rows there are."""
+    chosen = FORMATS[format]
+    if not chosen.streams:
+        raise MunimentError(f"{chosen.name} is no stream; write it to a file with -o FILE")
+    rows = 0
+    output.write(chosen.head())
+    size = records.state(database)[1]
+    for page in records.pages(database, query, size, size, query.limit):
+        output.write(chosen.lines(page.records))
+        rows += len(page.records)
+        advance(len(page.records))
+    output.flush()
+    return rows
+
+
+def _state_path(target: Path) -> Path:
+    return target.with_name(f"{target.name}.part.json")
+
+
+def _written(query: Query) -> dict[str, Any]:
+    """Return a query as JSON can hold it."""
+    held = {field.name: getattr(query, field.name) for field in fields(query)}
+    return {
+        name: value.isoformat() if isinstance(value, datetime) else value
+        for name, value in held.items()
+        if value is not None
+    }
+
+
+def _read(held: dict[str, Any]) -> Query:
+    given = dict(held)
+    for name in ("since", "until"):
+        if name in given:
+            given[name] = datetime.fromisoformat(given[name])
+    return Query(**given)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make the file's new name certain, where the system can."""
+    if os.name == "posix":
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

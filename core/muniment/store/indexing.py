@@ -1,0 +1,106 @@
+"""The search index: written while recording, in the same transaction as the outcome.
+
+A row says by which terms a generation is found. SQLite keeps them in an FTS5 index that stores no
+text beside it; to take a row out again its terms must be given, made from the texts while they
+are there. PostgreSQL keeps them as an array under a GIN index. Neither holds where in a text a term
+stands: what was found is looked at again in the payloads (`search.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TypeAlias
+
+from sqlalchemy import Connection
+
+from muniment.store import bulk
+from muniment.store.grams import terms
+from muniment.types import Generation
+
+Row: TypeAlias = tuple[int, str]
+"""The number of a generation, and its terms with spaces between."""
+
+
+def texts_of(generation: Generation) -> Iterator[tuple[str, str]]:
+    """Yield what of a generation can be searched, each text with what it is.
+
+    That is `system`, `prompt`, `output` (those that are text), `reason` (of verdicts) and
+    `failure` (of the generation, its filters and evaluators).
+    """
+    if generation.system:
+        yield "system", generation.system
+    yield "prompt", generation.prompt
+    for output in generation.outputs:
+        if output.text:
+            yield "output", output.text
+    for verdict in generation.verdicts:
+        for reason in verdict.reasons:
+            if reason.message:
+                yield "reason", reason.message
+    for failed in (generation.failure, *generation.verdicts, *generation.scores):
+        message = getattr(failed, "message", None) or getattr(failed, "failure", None)
+        if message:
+            yield "failure", message
+
+
+def terms_of(generation: Generation) -> str:
+    """Return the terms of a generation that has its outcome, as a row holds them.
+
+    Pure and the costly part, to be called before the lock is taken.
+    """
+    return " ".join(terms(text for _, text in texts_of(generation)))
+
+
+def insert(connection: Connection, rows: Sequence[Row]) -> None:
+    """Make generations findable; each may be inserted once."""
+    rows = [row for row in rows if row[1]]
+    if rows:
+        if _sqlite(connection):
+            connection.exec_driver_sql(_INSERT, rows)
+        else:
+            # An array as text, at once: terms are letters and digits, with nothing to escape.
+            arrays = [(number, '{"' + '","'.join(held.split()) + '"}') for number, held in rows]
+            bulk.copy(connection, "search", ["generation", "terms"], arrays)
+
+
+def delete(connection: Connection, rows: Sequence[Row]) -> None:
+    """Take generations out again; the terms must be those that were inserted.
+
+    The bytes are gone only after `purge`.
+    """
+    rows = [row for row in rows if row[1]]
+    if not rows:
+        return
+    if _sqlite(connection):
+        connection.exec_driver_sql(
+            "INSERT INTO search (search, rowid, terms) VALUES ('delete', ?, ?)", rows
+        )
+        return
+    numbers = [number for number, _ in rows]
+    connection.exec_driver_sql("DELETE FROM search WHERE generation = ANY(%s)", (numbers,))
+
+
+def purge(connection: Connection) -> None:
+    """Rewrite the index without what was deleted, which stays in the file until then.
+
+    Takes time in proportion to the whole index. On PostgreSQL vacuum does this (outside any
+    transaction), for rows deleted here as for those of every other table.
+    """
+    if _sqlite(connection):
+        connection.exec_driver_sql("INSERT INTO search (search) VALUES ('optimize')")
+
+
+def clear(connection: Connection) -> None:
+    """Empty the index, to be made again."""
+    connection.exec_driver_sql(
+        "INSERT INTO search (search) VALUES ('delete-all')"
+        if _sqlite(connection)
+        else "TRUNCATE search"
+    )
+
+
+def _sqlite(connection: Connection) -> bool:
+    return connection.dialect.name == "sqlite"
+
+
+_INSERT = "INSERT INTO search (rowid, terms) VALUES (?, ?)"

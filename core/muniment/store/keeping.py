@@ -1,0 +1,221 @@
+"""What the store's keeper and reviewers ask of it, apart from recording, finding and proving."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sqlalchemy import select
+
+from muniment.errors import UnknownNameError
+from muniment.store.database import Database
+from muniment.store.queries import Query
+from muniment.store.tables import generation
+
+if TYPE_CHECKING:
+    from muniment.ledger.acts import Judgement, Rating
+    from muniment.store.acting import Feedback, Hold, Review
+    from muniment.store.backup.copies import Progress
+    from muniment.store.backup.registry import Backup
+    from muniment.store.backup.restoring import Plan
+    from muniment.store.erasing import Erasure, Past
+    from muniment.store.retaining import Rule
+    from muniment.types import Generation
+
+_PAGE = 500
+
+
+class Keeping:
+    """The part of the store's face that looks after what is recorded; see `Store`."""
+
+    _database: Database
+
+    # ---- people ------------------------------------------------------------------------------
+
+    def give_feedback(
+        self, id: str, actor: str, rating: Rating | None = None, comment: str | None = None
+    ) -> None:
+        """Record what someone thinks of the generation of that whole id."""
+        from muniment.store import acting
+
+        acting.give_feedback(self._database, self._number(id), actor, rating, comment)
+
+    def give_review(
+        self, id: str, actor: str, decision: Judgement, reason: str | None = None
+    ) -> None:
+        """Record what a person decided about what filters found in that generation."""
+        from muniment.store import acting
+
+        acting.give_review(self._database, self._number(id), actor, decision, reason)
+
+    def acts(self, id: str) -> tuple[list[Feedback], list[Review]]:
+        """Return the feedback on and the reviews of that generation, the oldest first."""
+        from muniment.store import acting
+
+        with self._database.reading() as connection:
+            return acting.of_generation(connection, self._number(id))
+
+    def review_queue(self, limit: int | None = None) -> Iterator[Generation]:
+        """Yield what filters flagged or blocked and nobody reviewed yet, the newest first."""
+        from muniment.store import acting, picking, reading
+
+        before: int | None = None
+        left = limit
+        while left is None or left > 0:
+            size = acting.QUEUE_PAGE if left is None else min(acting.QUEUE_PAGE, left)
+            with self._database.reading() as connection:
+                numbers = acting.queue(connection, before, size)
+                rows = picking.rows(connection, numbers)
+                found = reading.load(connection, rows, trace=False)
+            yield from found
+            if len(numbers) < size:
+                return
+            before = numbers[-1]
+            left = None if left is None else left - size
+
+    # ---- erasing -----------------------------------------------------------------------------
+
+    def erase(
+        self,
+        query: Query,
+        actor: str,
+        *,
+        reason: str | None = None,
+        progress: Callable[[int], None] = lambda number: None,
+    ) -> Erasure:
+        """Destroy the payloads of the wanted generations; their entries stay.
+
+        What is under a hold, must be kept longer or is under way is left. Where the query is by
+        actor and nothing of theirs was left, their name goes, too.
+        """
+        from muniment.store import erasing
+
+        self._record_interruptions()
+        return erasing.erase(self._database, query, actor, reason=reason, progress=progress)
+
+    def count(self, query: Query) -> int:
+        """Return how many generations a query wants."""
+        from muniment.store.picking import Picker
+
+        before: int | None = None
+        counted = 0
+        with self._database.reading() as connection:
+            picker = Picker(connection, query)
+            while numbers := picker.page(before, _PAGE):
+                counted += len(numbers)
+                before = numbers[-1]
+        return counted
+
+    def finish_erasing(self) -> bool:
+        """Make the bytes of what was erased go away, if any are left; whether they are gone."""
+        from muniment.store import erasing
+
+        return erasing.finish(self._database)
+
+    def erasures(self) -> Iterator[Past]:
+        """Yield the erasures that are on record, the oldest first."""
+        from muniment.store import erasing
+
+        return erasing.past(self._database)
+
+    def hold(self, query: Query, actor: str, reason: str) -> tuple[str, int]:
+        """Forbid to erase the generations that a query wants now; return the hold's id and how
+        many they are.
+        """
+        from muniment.store import acting
+        from muniment.store.picking import Picker
+
+        def pages(connection: object) -> Iterator[list[int]]:
+            before: int | None = None
+            picker = Picker(connection, query)  # type: ignore[arg-type]
+            while numbers := picker.page(before, _PAGE):
+                yield numbers
+                before = numbers[-1]
+
+        return acting.add_hold(self._database, actor, reason, pages)
+
+    def holds(self) -> list[Hold]:
+        """Return the holds that are in force, the oldest first."""
+        from muniment.store import acting
+
+        with self._database.reading() as connection:
+            return acting.holds(connection)
+
+    def release(self, hold: str, actor: str, reason: str | None = None) -> str:
+        """End a hold, by its id or a unique beginning or end of it; return the id."""
+        from muniment.store import acting
+
+        part = hold.upper()
+        ids = [held.id for held in self.holds()]
+        found = [id for id in ids if id.startswith(part) or id.endswith(part)]
+        if len(found) != 1 or not part:
+            raise UnknownNameError("hold", hold, hint="`muniment hold list` shows those in force")
+        acting.release_hold(self._database, found[0], actor, reason)
+        return found[0]
+
+    def retention(self) -> list[Rule]:
+        """Return the rules of retention in force."""
+        from muniment.store import retaining
+
+        with self._database.reading() as connection:
+            return retaining.rules(connection)
+
+    def set_retention(self, rule: Rule, actor: str) -> list[Rule]:
+        """Put a rule in the place of the one for the same payloads; return those in force."""
+        from muniment.store import retaining
+
+        return retaining.change(self._database, actor, rule)
+
+    def run_retention(
+        self, actor: str, progress: Callable[[int], None] = lambda number: None
+    ) -> Erasure:
+        """Erase what was kept as long as the rules say."""
+        from muniment.store import expiring
+
+        self._record_interruptions()
+        return expiring.run(self._database, actor, progress)
+
+    # ---- copies ------------------------------------------------------------------------------
+
+    def backup(self, target: Path, progress: Progress | None = None) -> Backup:
+        """Copy the store to a file, read the copy again and register it; BackupError."""
+        from muniment.store.backup import making
+
+        return making.make(self._database, target, progress)
+
+    @staticmethod
+    def plan_restore(url: str, file: Path, progress: Progress | None = None) -> Plan:
+        """Check a backup, and say what restoring it to that store would do; BackupError."""
+        from muniment.store.backup import restoring
+
+        database = Database(url)
+        try:
+            return restoring.plan(database, file, progress)
+        finally:
+            database.close()
+
+    @staticmethod
+    def restore(url: str, planned: Plan, progress: Progress | None = None) -> None:
+        """Make the store what a backup is, whole or not at all; BackupError."""
+        from muniment.store.backup import restoring
+
+        database = Database(url)
+        try:
+            restoring.restore(database, planned, progress)
+        finally:
+            database.close()
+
+    def _number(self, id: str) -> int:
+        with self._database.reading() as connection:
+            number: int | None = connection.scalar(
+                select(generation.c.seq).where(generation.c.id == id)
+            )
+        if number is None:
+            raise UnknownNameError("generation", id)
+        return number
+
+    def _record_interruptions(self) -> None:
+        from muniment.store import writing
+
+        writing.record_interruptions(self._database)

@@ -1,0 +1,91 @@
+"""Proving: taking out of the store what shows a generation to someone who does not have it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+
+from sqlalchemy import Connection, select
+
+from muniment.errors import UnknownNameError, UsageError, VerificationError
+from muniment.ledger import schema
+from muniment.ledger.checkpoints import Note
+from muniment.ledger.entries import Body
+from muniment.ledger.proofs import Disclosed, Proof, ProvenEntry, included
+from muniment.ledger.tree import inclusion
+from muniment.store.heads import nodes
+from muniment.store.tables import entry, generation, payload
+
+
+class NotProvableError(UsageError):
+    """What is to be proven is not there: not signed yet, never recorded, or erased."""
+
+    def __init__(self, id: str, why: str) -> None:
+        super().__init__(f"generation {id} cannot be proven so: {why}")
+        self.id = id
+
+
+def prove(connection: Connection, id: str, note: Note, disclose: Collection[str]) -> Proof:
+    """Return the proof that a generation is in the ledger of that checkpoint.
+
+    Its entries are how it started and ended, and what these name: actor, policy, environment and
+    plugins. `disclose` has the kinds of payloads that are laid open; each must be there.
+    """
+    row = connection.execute(
+        select(generation.c.seq, generation.c.outcome).where(generation.c.id == id)
+    ).one_or_none()
+    if row is None:
+        raise UnknownNameError("generation", id)
+    own = [number for number in (row.seq, row.outcome) if number is not None]
+    size = note.checkpoint.size
+    if own[-1] >= size:
+        raise NotProvableError(
+            id, f"the checkpoint has {size} entries, and it was recorded after these"
+        )
+    data = _bytes(connection, own)
+    bodies = {number: schema.read(data[number]) for number in own}
+    named = {number for body in bodies.values() for _, number in schema.named(body)} - set(own)
+    data |= _bytes(connection, sorted(named))
+    bodies |= {number: schema.read(data[number]) for number in sorted(named)}
+    read = nodes(connection)
+    known: dict[tuple[int, int], bytes] = {}
+    entries = tuple(
+        ProvenEntry(number, data[number], tuple(inclusion(number, size, read, known)))
+        for number in bodies
+    )
+    for proven in entries:
+        if not included(proven, note.checkpoint):
+            raise VerificationError(
+                f"entry {proven.number} is not what was signed with {size} entries: the store was "
+                "altered; `muniment audit verify` says where"
+            )
+    return Proof(str(note), entries, tuple(_disclosed(connection, id, bodies, disclose)))
+
+
+def _bytes(connection: Connection, numbers: Collection[int]) -> dict[int, bytes]:
+    rows = connection.execute(
+        select(entry.c.seq, entry.c.canonical_bytes).where(entry.c.seq.in_(numbers))
+    )
+    return dict(rows.tuples().all())
+
+
+def _disclosed(
+    connection: Connection, id: str, bodies: dict[int, Body], kinds: Collection[str]
+) -> Iterator[Disclosed]:
+    missing = set(kinds)
+    if not missing:
+        return
+    rows = connection.execute(
+        select(payload).where(payload.c.entry.in_(bodies), payload.c.kind.in_(kinds))
+    )
+    held = {(row.entry, row.kind, row.position): row for row in rows}
+    for number, body in bodies.items():
+        for reference in schema.references(body):
+            if reference.kind not in kinds:
+                continue
+            missing.discard(reference.kind)
+            row = held.get((number, reference.kind, reference.position))
+            if row is None:
+                raise NotProvableError(id, f"its {reference.kind} was erased")
+            yield Disclosed(number, reference.kind, reference.position, row.salt, row.content)
+    if missing:
+        raise NotProvableError(id, f"it has no {' and no '.join(sorted(missing))} to disclose")

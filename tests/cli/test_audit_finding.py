@@ -1,0 +1,131 @@
+"""`muniment audit search`, `stats`, `tail`, `diff` and `lineage`."""
+
+from __future__ import annotations
+
+import pytest
+
+from muniment.ids import new_id
+from muniment.store import Store
+from muniment.types import Generation
+from support.commands import Here
+
+NEWS = "最近我国成功发射了新的卫星"
+
+
+@pytest.fixture
+def recorded(muniment: Here) -> Here:
+    """Three generations: a new moon, the same in another order, and news in Chinese."""
+    muniment("generate", "echo", "a new moon", "--seed", "7", "--tag", "nice")
+    muniment("generate", "echo", "the moon is new", "-p", "times=2", "--seed", "7")
+    muniment("generate", "echo", NEWS, "--seed", "9")
+    return muniment
+
+
+@pytest.mark.parametrize(
+    ("query", "prompts"),
+    [
+        (["moon"], ["the moon is new", "a new moon"]),
+        (['"new moon"'], ["a new moon"]),
+        (["卫星"], [NEWS]),
+        (["国"], [NEWS]),
+        (["moon", "--tag", "nice"], ["a new moon"]),
+        (["moon", "--seed", "7", "-n", "1"], ["the moon is new"]),
+        (["--", "-moon"], ["the moon is new", "a new moon"]),
+        (["'; DROP TABLE generation; --"], []),
+    ],
+    ids=str,
+)
+def test_search(recorded: Here, query: list[str], prompts: list[str]) -> None:
+    result = recorded("audit", "search", "--json", *query)
+    assert (result.code, result.err) == (0, "")
+    hits = result.json("hit")
+    assert [hit["generation"]["prompt"] for hit in hits] == prompts
+
+
+def test_search_off_a_terminal_tells_where_it_was_found(recorded: Here) -> None:
+    result = recorded("audit", "search", "卫星")
+    assert [row[2:] for row in result.rows] == [["completed", "prompt", NEWS]]
+
+
+def test_a_query_without_letters_finds_nothing_and_says_so(recorded: Here) -> None:
+    result = recorded("audit", "search", "--json", "\"'*()-")
+    assert (result.code, result.out) == (0, "")
+    assert "nothing can be found by it" in result.err
+
+
+def test_ranking_says_among_how_many(recorded: Here) -> None:
+    result = recorded("audit", "search", "moon", "--rank", "--json")
+    assert result.json("hit")[0]["generation"]["prompt"] == "a new moon"
+    assert "the newest 10,000" in result.err
+
+
+def test_stats_count(recorded: Here) -> None:
+    (stats,) = recorded("audit", "stats", "--json").json("stats")
+    assert stats["total"] == 3
+    assert stats["status"] == [{"value": "completed", "count": 3}]
+    assert stats["generator"] == [{"value": "echo", "count": 3}]
+    assert stats["latency_ms"]["count"] == 3
+    (stats,) = recorded("audit", "stats", "--seed", "7", "--json").json("stats")
+    assert stats["total"] == 2
+    (stats,) = recorded("audit", "stats", "--tag", "none", "--json").json("stats")
+    assert (stats["total"], stats["latency_ms"]) == (0, None)
+
+
+def test_stats_off_a_terminal_is_tab_separated(recorded: Here) -> None:
+    rows = recorded("audit", "stats").rows
+    assert ["total", "", "3"] in rows
+    assert ["status", "completed", "3"] in rows
+
+
+def test_tail_shows_the_newest_last(recorded: Here) -> None:
+    result = recorded("audit", "tail", "-n", "2", "--json")
+    assert [g["prompt"] for g in result.json("generation")] == ["the moon is new", NEWS]
+    assert recorded("audit", "tail", "-n", "0").out == ""
+    assert [row[5] for row in recorded("audit", "tail", "--seed", "9").rows] == [NEWS]
+
+
+def test_diff_tells_words_and_parameters(recorded: Here) -> None:
+    ids = [g["id"] for g in recorded("audit", "tail", "--json").json("generation")]
+    result = recorded("audit", "diff", ids[0], ids[1])
+    assert "parameters: times  [-1-] {+2+}" in result.lines
+    assert "[-a new moon-]{+the moon is new+}" in result.lines
+    (found,) = recorded("audit", "diff", ids[0], ids[1], "--json").json("differences")
+    assert not found["same"]
+    assert [text["name"] for text in found["texts"]] == ["prompt", "output"]
+    (found,) = recorded("audit", "diff", ids[0], ids[0], "--json").json("differences")
+    assert found["same"]
+    assert recorded("audit", "diff", ids[0], ids[0]).out.endswith("no difference\n")
+
+
+def test_lineage_draws_a_tree(recorded: Here) -> None:
+    (first,) = recorded("audit", "list", "--json", "-n", "1").json("generation")
+    children = [_child(first["id"]), _child(first["id"])]
+    grandchild = _child(children[0].id, children[1].id)
+    path = recorded("db", "path").out.strip()
+    with Store.open(f"sqlite:///{path}", create=False) as store:
+        for generation in (*children, grandchild):
+            store.record_started([generation], policy_document="")
+    lines = recorded("audit", "lineage", grandchild.id).lines
+    expected = [
+        first["id"],
+        f"├─ {children[0].id}  ",
+        f"│  └─ {grandchild.id} *",
+        f"└─ {children[1].id}  ",
+        f"   └─ {grandchild.id} *",
+    ]
+    assert [line[: len(begin)] for line, begin in zip(lines, expected, strict=True)] == expected
+    assert lines[-1].endswith("(see above)")
+    (found,) = recorded("audit", "lineage", first["id"], "--json").json("lineage")
+    assert [g["parents"] for g in found["generations"]] == [
+        *([], [first["id"]], [first["id"]]),
+        [children[0].id, children[1].id],
+    ]
+    assert found["whole"]
+
+
+def _child(*parents: str) -> Generation:
+    from muniment.keeping import now
+
+    return Generation(
+        new_id(), new_id(), "Ada", "started", "echo", "again", 1, now(), parents=parents
+    )

@@ -1,0 +1,76 @@
+"""`muniment db backup` and `restore`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from support.commands import Here
+
+
+@pytest.fixture
+def recorded(muniment: Here) -> Here:
+    muniment("generate", "echo", "one")
+    return muniment
+
+
+def prompts(muniment: Here) -> list[str]:
+    return [g["prompt"] for g in muniment("audit", "list", "--json").json("generation")]
+
+
+def test_a_backup_says_what_it_holds(recorded: Here, tmp_path: Path) -> None:
+    file = tmp_path / "copy.db"
+    verified = recorded("audit", "verify", "--json").json("verification")[0]
+    result = recorded("db", "backup", file)
+    assert result.code == 0
+    assert result.out == f"{file}  {verified['entries']} entries · root {verified['root']}\n"
+    again = recorded("db", "backup", file)
+    assert again.code == 2
+    assert "is there already" in again.err
+    (made,) = recorded("db", "backup", file, "--overwrite", "--json").json("backup")
+    assert (made["entries"], made["root"]) == (verified["entries"], verified["root"])
+    assert made["bytes"] == file.stat().st_size
+
+
+def test_restore_asks_and_says_what_is_lost(recorded: Here, tmp_path: Path) -> None:
+    file = tmp_path / "copy.db"
+    recorded("db", "backup", file)
+    recorded("generate", "echo", "two")
+    result = recorded("db", "restore", file)
+    assert result.code == 2
+    assert "2 are lost: this cannot be undone; say --yes" in result.err
+    assert prompts(recorded) == ["two", "one"]
+    result = recorded("db", "restore", file, "--yes")
+    assert result.code == 0
+    assert prompts(recorded) == ["one"]
+    assert recorded("audit", "verify", "--all").code == 0
+    recorded("generate", "echo", "three")
+    assert prompts(recorded) == ["three", "one"]
+    (done,) = recorded("db", "restore", file, "--yes", "--json").json("restored")
+    assert done["lost"] == 2
+    assert done["erase_again"] == []
+
+
+def test_a_lost_store_is_restored_without_asking(
+    recorded: Here, home: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "copy.db"
+    recorded("db", "backup", file)
+    (home / "muniment.db").unlink()
+    result = recorded("db", "restore", file)
+    assert result.code == 0
+    assert "erased since the backup was made cannot be told" in result.err
+    assert prompts(recorded) == ["one"]
+
+
+def test_what_is_no_backup_is_refused(recorded: Here, tmp_path: Path) -> None:
+    file = tmp_path / "no.db"
+    for content, sentence in ((b"", "is empty"), (b"nonsense" * 99, "is no backup of a store")):
+        file.write_bytes(content)
+        result = recorded("db", "restore", file, "--yes")
+        assert result.code == 1
+        assert sentence in result.err
+        assert result.err.count("\n") == 1
+    assert f"there is no file {tmp_path}/x" in recorded("db", "restore", tmp_path / "x").err
+    assert prompts(recorded) == ["one"]

@@ -1,0 +1,131 @@
+"""`muniment audit export`: files and streams of what was recorded."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from support.commands import Here, Processes, check_shape
+
+
+@pytest.fixture
+def recorded(muniment: Here) -> Here:
+    muniment("generate", "echo", "一 two", "--seed", "7", "--tag", "nice")
+    muniment("generate", "echo", "three", "--actor", "Ada")
+    return muniment
+
+
+def test_lines_on_standard_output_are_generations(recorded: Here) -> None:
+    result = recorded("audit", "export")
+    assert result.code == 0
+    assert result.json("generation") == recorded("audit", "list", "--json").json("generation")
+    tagged = recorded("audit", "export", "--tag", "nice").json("generation")
+    assert [generation["prompt"] for generation in tagged] == ["一 two"]
+
+
+def test_the_ending_of_the_file_says_the_format(recorded: Here, tmp_path: Path) -> None:
+    for name in ("all.jsonl", "all.csv", "all.parquet", "all.txt"):
+        target = tmp_path / name
+        result = recorded("audit", "export", "-o", target)
+        assert result.code == 0
+        assert result.err.startswith(f"wrote {target} (2 generations, ")
+    for line in (tmp_path / "all.txt").read_text(encoding="utf-8").splitlines():
+        check_shape(json.loads(line), "generation")
+    rows = csv.DictReader(io.StringIO((tmp_path / "all.csv").read_text(encoding="utf-8")))
+    assert [row["prompt"] for row in rows] == ["three", "一 two"]
+    assert (tmp_path / "all.parquet").read_bytes()[:4] == b"PAR1"
+
+
+def test_a_file_that_is_there_is_kept(recorded: Here, tmp_path: Path) -> None:
+    target = tmp_path / "all.jsonl"
+    target.write_text("mine")
+    result = recorded("audit", "export", "-o", target)
+    assert result.code == 2
+    assert "is there already" in result.err
+    assert target.read_text() == "mine"
+    assert recorded("audit", "export", "-o", target, "--overwrite", "-n", "1").code == 0
+    assert target.read_bytes().count(b"\n") == 1
+
+
+MISTAKES = [
+    (["--resume"], "--resume goes on with a file"),
+    (["--format", "parquet"], "parquet is no stream; write it to a file with -o FILE"),
+    (["--format", "xml"], "'xml' is not one of"),
+    (["--resume", "-o", "nowhere.csv"], "there is no unfinished export to nowhere.csv"),
+]
+
+
+def test_mistakes_are_one_sentence(
+    recorded: Here, subtests: pytest.Subtests, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for arguments, sentence in MISTAKES:
+        with subtests.test(arguments=arguments):
+            result = recorded("audit", "export", *arguments)
+            assert result.code != 0
+            assert sentence in result.err
+            assert result.err.count("\n") == 1
+
+
+def test_an_interrupted_export_says_how_to_go_on_and_does(
+    recorded: Here, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from muniment.store.export import records
+
+    monkeypatch.setattr(records, "FIRST_PAGE", 1)
+    pages = records.pages
+
+    def interrupted(*arguments: object) -> object:
+        for page in pages(*arguments):  # type: ignore[arg-type]
+            yield page
+            raise KeyboardInterrupt
+
+    target = tmp_path / "all.csv"
+    with monkeypatch.context() as patch:
+        patch.setattr(records, "pages", interrupted)
+        result = recorded("audit", "export", "--since", "7d", "-o", target)
+    assert result.code == 130
+    assert "--resume goes on" in result.err
+    assert not target.exists()
+    again = recorded("audit", "export", "--since", "7d", "-o", target)
+    assert again.code == 2
+    assert "was stopped; go on with --resume, or use --overwrite" in again.err
+    other = recorded("audit", "export", "--tag", "nice", "-o", target, "--resume")
+    assert other.code == 2
+    assert "was begun with another tag" in other.err
+    other = recorded("audit", "export", "--format", "jsonl", "-o", target, "--resume")
+    assert "was begun as csv" in other.err
+    assert recorded("audit", "export", "--since", "7d", "-o", target, "--resume").code == 0
+    whole = recorded("audit", "export", "--format", "csv").out
+    assert target.read_bytes().decode() == whole.replace("\r\n", "\n").replace("\n", "\r\n")
+    assert list(tmp_path.glob("all.csv.*")) == []
+
+
+KILLED = """
+import os, sys
+from pathlib import Path
+from muniment.store import Store
+from muniment.store.export import files, records
+records.FIRST_PAGE = 1
+files.SAVE_SECONDS = -1
+with Store.open(f"sqlite:///{sys.argv[1]}", create=False) as store:
+    store.export(Path(sys.argv[2]), "jsonl").run(lambda rows: os.kill(os.getpid(), 9))
+"""
+
+
+def test_what_a_killed_process_left_is_gone_on_with(
+    processes: Processes, recorded: Here, home: Path, tmp_path: Path
+) -> None:
+    target = tmp_path / "all.jsonl"
+    done = subprocess.run([sys.executable, "-c", KILLED, home / "muniment.db", target])
+    assert done.returncode == -signal.SIGKILL
+    assert not target.exists()
+    assert processes("audit", "export", "-o", target, "--resume").code == 0
+    assert target.read_text(encoding="utf-8") == recorded("audit", "export").out

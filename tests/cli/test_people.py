@@ -1,0 +1,168 @@
+"""`muniment feedback` and `review`, `audit erase`, `hold` and `retention`."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from support.commands import Here
+
+
+@pytest.fixture
+def recorded(muniment: Here, policy_file: Path) -> Here:
+    """Three generations: one that nobody minds, one flagged, one blocked."""
+    policy = ("--policy", policy_file)
+    muniment("generate", "echo", "one two", "--tag", "nice", *policy)
+    muniment("generate", "echo", "darn", "--actor", "Ada", *policy)
+    muniment("generate", "echo", "a bomb", *policy)
+    return muniment
+
+
+def queue(muniment: Here) -> list[str]:
+    return [g["prompt"] for g in muniment("review", "queue", "--json").json("generation")]
+
+
+def shown(muniment: Here, *filters: str) -> list[dict[str, object]]:
+    return muniment("audit", "list", "--json", *filters).json("generation")
+
+
+def test_feedback_is_shown(recorded: Here) -> None:
+    assert recorded("feedback", "last", "--rating", "up", "--comment", "说得好").code == 0
+    (said,) = recorded("feedback", "last", "--rating", "2", "--json").json("feedback")
+    assert (said["actor"], said["rating"], said["comment"]) == ("小明", "2", None)
+    assert "feedback     up · 说得好 · 小明" in recorded("audit", "show", "last").out
+    (whole,) = recorded("audit", "show", "last", "--json").json("generation")
+    assert [item["rating"] for item in whole["feedback"]] == ["up", "2"]
+    assert whole["reviews"] == []
+
+
+def test_reviews_empty_the_queue_and_change_nothing(recorded: Here) -> None:
+    assert queue(recorded) == ["a bomb", "darn"]
+    assert [row[9] for row in recorded("review", "queue", "-n", "1").rows] == ["a bomb"]
+    overturned = recorded("review", "overturn", "last", "--reason", "a joke", "--json")
+    (said,) = overturned.json("review")
+    assert (said["decision"], said["reason"]) == ("overturn", "a joke")
+    assert queue(recorded) == ["darn"]
+    (flagged,) = shown(recorded, "--actor", "Ada")
+    assert recorded("--actor", "Eve", "review", "approve", str(flagged["id"])).code == 0
+    assert queue(recorded) == []
+    text = recorded("audit", "show", "last").out
+    assert "status       blocked" in text
+    assert "review       overturn · a joke · 小明" in text
+    assert recorded("audit", "verify", "--all").code == 0
+
+
+MISTAKES = [
+    (["feedback", "last"], "say --rating or --comment"),
+    (["feedback", "last", "--rating", "6"], "'6' is not one of"),
+    (["feedback", "ZZZZZZ", "--rating", "up"], "no generation named 'ZZZZZZ'"),
+    (["audit", "erase"], "say what to erase"),
+    (["audit", "erase", "last"], "1 generation is erased for good: this cannot be undone"),
+    (["audit", "erase", "--status", "--tag", "x"], "--status takes nothing else"),
+    (["hold", "add", "last"], "Missing option '--reason'"),
+    (["hold", "add", "--reason", "x"], "say what to hold"),
+    (["hold", "release", "ZZZZ"], "no hold named 'ZZZZ'"),
+    (["retention", "set", "--at-least", "9", "--at-most", "3"], "--at-least is more than"),
+    (["retention", "run"], "say --yes"),
+]
+
+
+def test_mistakes_are_one_sentence(recorded: Here, subtests: pytest.Subtests) -> None:
+    before = shown(recorded)
+    for arguments, sentence in MISTAKES:
+        with subtests.test(arguments=arguments):
+            result = recorded(*arguments)
+            assert result.code == 2, result
+            assert sentence in result.err
+            assert result.err.count("\n") == 1
+    assert shown(recorded) == before
+
+
+def test_an_erased_generation_says_so_everywhere(recorded: Here, tmp_path: Path) -> None:
+    recorded("db", "backup", tmp_path / "early.db")
+    result = recorded("audit", "erase", "--tag", "nice", "--reason", "asked", "--yes", "--json")
+    assert result.code == 0
+    (done,) = result.json("erasure")
+    assert done == {"erased": 1, "held": 0, "kept": 0, "running": 0, "pending": False}
+    assert shown(recorded, "--tag", "nice") == []
+    (value,) = [g for g in shown(recorded) if g["erased"]]
+    identifier = str(value["id"])
+    assert value["prompt"] == ""
+    text = recorded("audit", "show", identifier).out
+    assert "erased       output, prompt, request" in text
+    assert text.endswith("the output was erased\n")
+    assert "was erased" in recorded("audit", "get", identifier).err
+    assert recorded("audit", "search", "two").out == ""
+    replayed = recorded("audit", "replay", identifier, "--json")
+    assert replayed.code == 1
+    assert replayed.json("replay")[0]["result"] == "impossible"
+    assert "it was erased" in replayed.json("replay")[0]["detail"]
+    assert recorded("audit", "verify", "--all").code == 0
+    assert recorded("db", "rebuild").code == 0
+    assert recorded("audit", "verify", "--all").code == 0
+    (past,) = recorded("audit", "erase", "--status", "--json").json("past_erasure")
+    assert (past["actor"], past["reason"], past["pending"]) == ("小明", "asked", False)
+    assert past["backups"] == [str(tmp_path / "early.db")]
+    assert str(tmp_path / "early.db") in recorded("audit", "erase", "--status").err
+    restored = recorded("db", "restore", tmp_path / "early.db", "--yes")
+    assert restored.out == f"{identifier}\n"
+    assert "erase them again" in restored.err
+    assert recorded("audit", "erase", identifier, "--yes").code == 0
+
+
+def test_erasing_by_actor_takes_the_name_along(recorded: Here, home: Path) -> None:
+    assert recorded("audit", "erase", "--actor", "Ada", "--older-than", "0s", "--yes").code == 0
+    assert shown(recorded, "--actor", "Ada") == []
+    content = (home / "muniment.db").read_bytes()
+    assert b"Ada" not in content
+    assert b"darn" not in content
+    assert sqlite3.connect(home / "muniment.db").execute(
+        "SELECT count(*) FROM actor WHERE name = ''"
+    ).fetchone() == (1,)
+
+
+def test_a_hold_is_stronger_than_erasing(recorded: Here) -> None:
+    added = recorded("hold", "add", "last", "--reason", "case 7")
+    identifier = added.out.strip()
+    assert added.err == "held 1 generation\n"
+    (held,) = recorded("hold", "list", "--json").json("hold")
+    assert (held["id"], held["reason"], held["generations"]) == (identifier, "case 7", 1)
+    refused = recorded("audit", "erase", "last", "--yes")
+    assert refused.code == 1
+    assert "left 1 generation: under a hold" in refused.err
+    assert shown(recorded, "-n", "1")[0]["prompt"] == "a bomb"
+    assert recorded("hold", "release", identifier[-5:], "--reason", "closed").code == 0
+    assert recorded("hold", "list").out == ""
+    assert recorded("audit", "erase", "last", "--yes").code == 0
+
+
+def test_retention_is_set_shown_and_run(recorded: Here) -> None:
+    recorded("retention", "set", "--payload", "output", "--at-most", "30")
+    rules = recorded("retention", "set", "--decision", "block", "--at-least", "10", "--json")
+    assert len(rules.json("retention_rule")) == 2
+    assert recorded("retention", "show").rows == [
+        ["any", "block", "10", ""],
+        ["output", "any", "", "30"],
+    ]
+    (done,) = recorded("retention", "run", "--yes", "--json").json("erasure")
+    assert done["erased"] == 0
+    kept = recorded("audit", "erase", "--decision", "block", "--yes")
+    assert kept.code == 1
+    assert "left 1 generation: to be kept longer" in kept.err
+    recorded("retention", "set", "--decision", "block")
+    assert recorded("retention", "show").rows == [["output", "any", "", "30"]]
+
+
+def test_the_python_session_does_the_same(recorded: Here, home: Path) -> None:
+    import muniment
+
+    with muniment.open(home, actor="py") as session:
+        session.feedback("last", 4, "fine")
+        session.review("last", "approve")
+        with pytest.raises(muniment.UsageError, match="a rating is up, down or"):
+            session.feedback("last", 9)
+        assert session.erase(muniment.Query(tag="nice"), "asked").erased == 1
+    (whole,) = recorded("audit", "show", "last", "--json").json("generation")
+    assert [item["actor"] for item in (*whole["feedback"], *whole["reviews"])] == ["py", "py"]

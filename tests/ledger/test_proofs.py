@@ -1,0 +1,363 @@
+"""Proofs and the program that checks them: accepted as written, refused with anything altered."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from muniment import verifier
+from muniment.ledger import entries, proofs, schema
+from muniment.ledger.checkpoints import Checkpoint, origin, signed
+from muniment.ledger.keys import PrivateKey
+from muniment.ledger.payloads import Payload
+from muniment.ledger.proofs import Disclosed, Proof, ProofError, ProofFormatError, ProvenEntry
+from muniment.ledger.tree import Frontier, Read, inclusion, leaf_hash
+from muniment.types import Generation, Output, PluginRef, Text
+from support.commands import check_shape
+
+LOG = "ab" * 16
+KEY = PrivateKey(origin(LOG), bytes(range(32)))
+OTHER = PrivateKey(origin(LOG), bytes(range(1, 33)))
+PLUGIN = PluginRef("muniment-words", "0.1", "tree1-sha256:" + "1" * 64)
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+STARTED, OUTCOME = 3, 4
+
+PROMPT = Payload("prompt", 0, bytes(range(32)), "最近我国成功发射了\n新的卫星".encode())
+TEXT = Payload("output", 0, bytes(range(32, 64)), "好的".encode())
+PICTURE = Payload("output", 1, bytes(range(64, 96)), b"\x89PNG\x00\xff")
+
+
+def ledger(size: int) -> list[bytes]:
+    """Entries of a small ledger, one generation among them, which goes on to that size."""
+    generation = Generation(
+        id="01JQ0000000000000000000001",
+        run_id="01JQ0000000000000000000002",
+        actor="anna",
+        status="started",
+        generator="words",
+        prompt="",
+        seed=7,
+        started_at=NOON,
+        plugins=(PLUGIN,),
+    )
+    ended = dataclasses.replace(
+        generation,
+        status="completed",
+        finished_at=NOON,
+        outputs=(Text("好的", "stop"), Output("image/png", PICTURE.content)),
+    )
+    actor = Payload("actor", 0, bytes(32), b"anna")
+    bodies = [
+        entries.genesis(LOG),
+        entries.actor(actor.commitment),
+        entries.plugin(PLUGIN),
+        entries.started(
+            generation, actor=1, policy=None, plugins=[2], prompt=PROMPT.commitment, request=None
+        ),
+        entries.outcome(
+            ended,
+            started=STARTED,
+            declared={},
+            outputs=[TEXT.commitment, PICTURE.commitment],
+            trace=None,
+            detail=None,
+            environment=None,
+            plugins=[2],
+        ),
+    ]
+    bodies += [entries.actor(actor.commitment)] * (size - len(bodies))
+    return [schema.write(body) for body in bodies]
+
+
+def reading(data: Sequence[bytes]) -> Read:
+    leaves = [leaf_hash(one) for one in data]
+    nodes = {(node.level, node.index): node.hash for node in Frontier().extend(leaves)}
+
+    def read(level: int, start: int, stop: int) -> list[bytes]:
+        if level == 0:
+            return leaves[start:stop]
+        return [nodes[level, index] for index in range(start, stop)]
+
+    return read
+
+
+def proof_of(
+    numbers: Sequence[int],
+    size: int,
+    *disclosed: Disclosed,
+    data: list[bytes] | None = None,
+    key: PrivateKey = KEY,
+) -> Proof:
+    data = data or ledger(size)
+    edge = Frontier()
+    edge.extend(map(leaf_hash, data[:size]))
+    return Proof(
+        str(signed(Checkpoint(key.name, size, edge.root()), key)),
+        tuple(
+            ProvenEntry(number, data[number], tuple(inclusion(number, size, reading(data))))
+            for number in numbers
+        ),
+        disclosed,
+    )
+
+
+def laid_open(entry: int, payload: Payload) -> Disclosed:
+    return Disclosed(entry, payload.kind, payload.position, payload.salt, payload.content)
+
+
+WHOLE = proof_of(
+    [STARTED, OUTCOME, 2],
+    300,
+    laid_open(STARTED, PROMPT),
+    laid_open(OUTCOME, TEXT),
+    laid_open(OUTCOME, PICTURE),
+)
+FILE = WHOLE.write()
+
+
+def test_a_proof_says_what_its_entries_say() -> None:
+    head, bodies = proofs.parse(FILE).verify(KEY.public)
+    assert proofs.parse(FILE) == WHOLE
+    assert (head.origin, head.size) == (KEY.name, 300)
+    assert bodies[STARTED]["seed"] == "7"
+    assert bodies[OUTCOME]["generation"] == STARTED
+    assert bodies[2]["kind"] == "plugin"
+
+
+@given(st.integers(5, 700), st.data())
+def test_every_entry_of_every_size_can_be_proven(size: int, data: st.DataObject) -> None:
+    number = data.draw(st.integers(0, size - 1))
+    written = proof_of([number], size).write()
+    assert list(proofs.parse(written).verify(KEY.public)[1]) == [number]
+
+
+def test_another_key_of_the_same_log_proves_nothing() -> None:
+    with pytest.raises(ProofError, match="is not signed by the key"):
+        WHOLE.verify(OTHER.public)
+    with pytest.raises(ProofError, match="is not signed by the key"):
+        proof_of([STARTED], 300, key=OTHER).verify(KEY.public)
+
+
+def test_a_path_to_the_root_of_an_earlier_size_is_refused() -> None:
+    earlier = proof_of([STARTED], 200)
+    with pytest.raises(ProofError, match="entry 3 is not in the ledger"):
+        dataclasses.replace(WHOLE, entries=earlier.entries, disclosed=()).verify(KEY.public)
+
+
+def test_an_entry_beyond_the_checkpoint_is_refused() -> None:
+    data = ledger(300)
+    late = ProvenEntry(200, data[200], tuple(inclusion(200, 300, reading(data))))
+    small = proof_of([STARTED], 200)
+    with pytest.raises(ProofError, match="entry 200 is beyond the checkpoint, which has 200"):
+        dataclasses.replace(small, entries=(late,)).verify(KEY.public)
+
+
+def test_a_leaf_that_is_no_entry_is_refused_though_it_was_signed() -> None:
+    data = [*ledger(5), b'{"kind":"rumour"}']
+    with pytest.raises(ProofError, match=r"entry 5 cannot be read; a newer Muniment may"):
+        proof_of([5], 6, data=data).verify(KEY.public)
+
+
+@pytest.mark.parametrize(
+    ("payload", "why"),
+    [
+        (laid_open(STARTED, TEXT), "is none that the entry commits to"),
+        (laid_open(1, PROMPT), "belongs to an entry that is not in the proof"),
+        (laid_open(STARTED, PROMPT._replace(content=b"other")), "is not what the entry commits to"),
+        (laid_open(STARTED, PROMPT._replace(salt=bytes(32))), "is not what the entry commits to"),
+        (laid_open(OUTCOME, TEXT._replace(position=1)), "is not what the entry commits to"),
+        (laid_open(OUTCOME, TEXT._replace(position=2)), "is none that the entry commits to"),
+    ],
+)
+def test_a_disclosed_payload_must_be_the_one_committed_to(payload: Disclosed, why: str) -> None:
+    proof = dataclasses.replace(WHOLE, disclosed=(payload,))
+    with pytest.raises(ProofError, match=why):
+        proofs.parse(proof.write()).verify(KEY.public)
+
+
+def fields(value: Any, at: tuple[str | int, ...] = ()) -> list[tuple[str | int, ...]]:
+    """Where every plain value of a JSON document is."""
+    items = value.items() if isinstance(value, dict) else enumerate(value)
+    found: list[tuple[str | int, ...]] = []
+    for name, held in items:
+        found += fields(held, (*at, name)) if isinstance(held, dict | list) else [(*at, name)]
+    return found
+
+
+def altered(value: Any) -> Any:
+    if isinstance(value, int):
+        return value + 1
+    middle = len(value) // 2
+    return value[:middle] + ("0" if value[middle] != "0" else "1") + value[middle + 1 :]
+
+
+@pytest.mark.parametrize("place", fields(json.loads(FILE)), ids=lambda at: ".".join(map(str, at)))
+def test_no_field_can_be_altered_or_left_out(place: tuple[str | int, ...]) -> None:
+    *way, last = place
+    for change in ("altered", "null", "left out"):
+        document = held = json.loads(FILE)
+        for name in way:
+            held = held[name]
+        if change == "left out":
+            del held[last]
+        else:
+            held[last] = altered(held[last]) if change == "altered" else None
+        with pytest.raises((ProofError, ProofFormatError)):
+            proofs.parse(json.dumps(document).encode()).verify(KEY.public)
+
+
+@given(st.integers(0, len(FILE) - 1), st.integers(1, 255))
+def test_no_byte_can_be_changed_that_means_anything(place: int, flip: int) -> None:
+    changed = bytearray(FILE)
+    changed[place] ^= flip
+    try:
+        same = json.loads(changed) == json.loads(FILE)  # a space made a tab, say
+    except ValueError:
+        same = False
+    if same:
+        assert proofs.parse(bytes(changed)) == WHOLE
+        return
+    with pytest.raises((ProofError, ProofFormatError)):
+        proofs.parse(bytes(changed)).verify(KEY.public)
+
+
+@pytest.mark.parametrize(
+    ("data", "why"),
+    [
+        (b"", "it is not JSON"),
+        (b"\xff", "it is not JSON"),
+        (b"[" * 100_000, "it is not JSON"),
+        (b"[]", "it is not an object"),
+        (b"{}", "it must have format, checkpoint, entries, disclosed"),
+        (FILE.replace(b"proof/1", b"proof/2"), "format is not muniment-proof/1"),
+        (FILE.replace(b'"format"', b'"format":"","format"'), "a field is given twice"),
+        (FILE.replace(b'"number": 3', b'"number": 3.0'), r"entries\[0\].number is not a whole"),
+        (FILE.replace(b'"number": 3', b'"number": true'), r"entries\[0\].number is not a whole"),
+        (FILE.replace(b'"number": 3', b'"number": -3'), r"entries\[0\].number is not a whole"),
+        (FILE.replace(b'"number": 3', b'"number": NaN'), "NaN is no JSON"),
+        (FILE.replace(b'"number": 2', b'"number": 3'), "entries has an entry twice"),
+        (FILE.replace(b'"kind": "prompt"', b'"kind": "\\ud800"'), "not valid Unicode"),
+        (dataclasses.replace(WHOLE, entries=()).write(), "entries is empty"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_what_is_no_proof_is_refused_with_the_place_and_the_reason(data: bytes, why: str) -> None:
+    with pytest.raises(ProofFormatError, match=why):
+        proofs.parse(data)
+
+
+# ---- the program ------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "proof.json"
+    path.write_bytes(FILE)
+    return path
+
+
+def test_the_program_says_what_a_proof_shows(
+    file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert verifier.main([str(file), "--key", str(KEY.public)]) == 0
+    out, err = capsys.readouterr()
+    lines = out.splitlines()
+    assert lines[0].startswith(f"good  {KEY.name} signed the checkpoint: 300 entries, root ")
+    assert lines[1].startswith("good  entry 3 is among them: started, ")
+    assert "generation 01JQ0000000000000000000001" in lines[1]
+    assert lines[2].startswith("good  entry 4 is among them: outcome, at 2026-03-01T12:00:00.000")
+    assert "generation of entry 3, status completed" in lines[2]
+    assert lines[4].endswith(r"what entry 3 committed to: 最近我国成功发射了\n新的卫星")
+    assert lines[6] == "good  output 2 is what entry 4 committed to: 6 bytes"
+    assert lines[-1] == "verified"
+    assert "not that it is true" in err
+
+
+def test_the_program_prints_one_documented_object(
+    file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert verifier.main([str(file), "--key", str(KEY.public), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    check_shape(found, "proof_check")
+    assert found["ok"]
+    assert [entry["number"] for entry in found["entries"]] == [3, 4, 2]
+    assert verifier.main([str(file), "--key", str(OTHER.public), "--json"]) == 4
+    found = json.loads(capsys.readouterr().out)
+    check_shape(found, "proof_check")
+    assert "is not signed by the key" in found["problem"]
+
+
+def test_the_program_fails_an_altered_proof_with_a_sentence(
+    file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file.write_bytes(FILE.replace(b'"seed\\":\\"7', b'"seed\\":\\"8'))
+    assert verifier.main([str(file), "--key", str(KEY.public)]) == 4
+    out, err = capsys.readouterr()
+    assert out == "failed  entry 3 is not in the ledger that the checkpoint signs\n"
+    assert not err
+
+
+def test_the_program_can_hold_a_proof_to_a_published_checkpoint(
+    file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    published = tmp_path / "checkpoint"
+    published.write_text(WHOLE.checkpoint, encoding="utf-8")
+    known = [str(file), "--key", str(KEY.public), "--checkpoint", str(published)]
+    assert verifier.main(known) == 0
+    published.write_text(proof_of([3], 200).checkpoint, encoding="utf-8")
+    assert verifier.main(known) == 4
+    assert "is not the one in" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "why"),
+    [
+        (["missing.json", "--key", str(KEY.public)], "cannot read missing.json: No such file"),
+        (["{file}", "--key", "nonsense"], "--key nonsense: a public key is a name"),
+        (["{file}", "--key", KEY.text], "this is a private key"),
+        (["{file}", "--key", "{file}"], "a public key is a name"),
+        (["{file}", "--key", str(KEY.public), "--checkpoint", "{file}"], "this is no checkpoint"),
+    ],
+)
+def test_the_program_says_what_it_cannot_use(
+    arguments: list[str], why: str, file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = [argument.format(file=file) for argument in arguments]
+    assert verifier.main(given) == 2
+    out, err = capsys.readouterr()
+    assert not out
+    assert err.startswith("Error: ")
+    assert why in err
+
+
+def test_the_program_reads_a_key_from_a_file_and_a_proof_from_standard_input(
+    tmp_path: Path,
+) -> None:
+    key = tmp_path / "公钥.pub"
+    key.write_text(f"{KEY.public}\n", encoding="utf-8")
+    program = Path(sys.executable).with_name("muniment-verify")
+    done = subprocess.run(
+        [program, "-", "--key", key], input=FILE, capture_output=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.endswith(b"verified\n")
+
+
+def test_the_program_imports_no_database_and_no_command_line() -> None:
+    script = "import sys, muniment.verifier; print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    loaded = {name.partition(".")[0] for name in done.stdout.split()}
+    assert loaded.isdisjoint({"sqlalchemy", "sqlite3", "click", "alembic", "cryptography"})
+    assert not [name for name in done.stdout.split() if name.startswith("muniment.store")]

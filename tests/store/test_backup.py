@@ -1,0 +1,140 @@
+"""A backup is a whole store or is not there; restoring makes the store what the backup is."""
+
+from __future__ import annotations
+
+import os
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from muniment.store import Store
+from muniment.store.backup.copies import BackupError, Contents, copying
+from muniment.store.backup.registry import registered
+from support.databases import only_sqlite
+
+pytestmark = pytest.mark.usefixtures("programs")
+
+
+def record(store: Store, start: Any, finish: Any, number: int) -> None:
+    many = [start(f"prompt {n}") for n in range(number)]
+    store.record_started(many, policy_document="")
+    store.record_outcomes([finish(g) for g in many])
+
+
+def root(store: Store) -> tuple[int, str]:
+    found = store.verify(projections=True, payloads=True)
+    assert found.ok, found.problems
+    return found.entries, found.root
+
+
+def test_a_backup_restores_everything(
+    store: Store, url: str, tmp_path: Path, start: Any, finish: Any
+) -> None:
+    record(store, start, finish, 3)
+    whole = list(store.generations())
+    made = store.backup(tmp_path / "copy")
+    assert (made.entries, made.root) == root(store)
+    record(store, start, finish, 2)
+    planned = Store.plan_restore(url, made.file)
+    assert planned.lost == 4
+    assert not planned.other
+    Store.restore(url, planned)
+    assert list(store.generations()) == whole
+    assert root(store) == (made.entries, made.root)
+    record(store, start, finish, 1)
+    root(store)
+
+
+def test_what_others_commit_meanwhile_does_not_tear_the_copy(
+    store: Store, url: str, tmp_path: Path, start: Any, finish: Any
+) -> None:
+    record(store, start, finish, 200)
+    stop = threading.Event()
+
+    def write() -> None:
+        with Store.open(url, create=False) as other:
+            while not stop.is_set():
+                record(other, start, finish, 3)
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        made = [store.backup(tmp_path / f"copy-{number}") for number in range(3)]
+    finally:
+        stop.set()
+        writer.join()
+    for backup in made:
+        planned = Store.plan_restore(url, backup.file)
+        assert (planned.contents.entries, planned.contents.root) == (backup.entries, backup.root)
+    Store.restore(url, planned)
+    assert root(store) == (made[-1].entries, made[-1].root)
+
+
+def test_backups_are_remembered_and_outlive_a_restore(
+    store: Store, url: str, tmp_path: Path, start: Any, finish: Any
+) -> None:
+    first = store.backup(tmp_path / "first")
+    record(store, start, finish, 1)
+    second = store.backup(tmp_path / "second")
+    store.backup(tmp_path / "second")
+
+    def files() -> list[str]:
+        with store._database.reading() as connection:
+            return [item.file.name for item in registered(connection)]
+
+    assert files() == ["first", "second"]
+    Store.restore(url, Store.plan_restore(url, first.file))
+    assert files() == ["first", "second"]
+    second.file.unlink()
+    with store._database.reading() as connection:
+        assert [item.there for item in registered(connection)] == [True, False]
+
+
+def test_a_copy_that_is_not_what_the_store_was_is_not_kept(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    way = type(copying(store._database))
+    monkeypatch.setattr(way, "contents", lambda *_: Contents("other", 1, "00"))
+    with pytest.raises(BackupError, match="the copy is not what the store was"):
+        store.backup(tmp_path / "copy")
+    assert list(tmp_path.glob("*copy*")) == []
+
+
+def test_a_backup_that_was_altered_is_refused(
+    store: Store, url: str, tmp_path: Path, start: Any, finish: Any
+) -> None:
+    record(store, start, finish, 3)
+    made = store.backup(tmp_path / "copy")
+    content = made.file.read_bytes()
+    place = content.find(b'"seed":"7"')
+    if place < 0:  # compressed
+        place = len(content) // 2
+    made.file.write_bytes(content[:place] + b'"seed":"8"' + content[place + 10 :])
+    before = list(store.generations())
+    with pytest.raises(BackupError, match=r"is no (whole )?backup"):
+        Store.plan_restore(url, made.file)
+    assert list(store.generations()) == before
+
+
+def test_a_folder_that_is_not_there_is_one_sentence(store: Store, tmp_path: Path) -> None:
+    with pytest.raises(BackupError, match=r"cannot write|could not open"):
+        store.backup(tmp_path / "nowhere" / "copy")
+
+
+@only_sqlite
+def test_a_damaged_store_is_replaced(
+    store: Store, url: str, tmp_path: Path, start: Any, finish: Any
+) -> None:
+    assert store.path is not None
+    record(store, start, finish, 3)
+    made = store.backup(tmp_path / "copy")
+    store.close()
+    store.path.write_bytes(os.urandom(10_000))
+    planned = Store.plan_restore(url, made.file)
+    assert planned.present is not None
+    assert "no database" in planned.present.unreadable
+    Store.restore(url, planned)
+    with Store.open(url, create=False) as again:
+        assert root(again) == (made.entries, made.root)

@@ -1,0 +1,326 @@
+"""What is erased is gone from every file of the store, and everything else still holds."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from muniment.errors import UnknownNameError
+from muniment.ids import new_id
+from muniment.store import Query, Store
+from muniment.store.retaining import Rule
+from muniment.types import Generation, Model, Reason, Score, Verdict
+from support.databases import only_sqlite
+
+WORD, PHRASE, TAG, REASON = "xylocanary", "鸢尾鹦鹉螺", "tagcanaryx", "reasoncanaryx"
+NAME, PATH, COMMENT = "actorcanaryx", "/models/pathcanaryx", "commentcanaryx"
+CANARIES = (WORD, PHRASE, TAG, REASON, NAME, PATH, COMMENT)
+
+
+pytestmark = pytest.mark.usefixtures("programs")
+
+
+@pytest.fixture
+def canary(store: Store, start: Any, finish: Any) -> Generation:
+    """A generation with a canary in every place where a text can be, among others."""
+    others = [start(f"other {n} 卫星", tags=("t",)) for n in range(300)]
+    store.record_started(others, policy_document="")
+    store.record_outcomes([finish(g) for g in others])
+    started = start(
+        f"{WORD} {PHRASE}",
+        actor=NAME,
+        system=f"system {WORD}",
+        tags=(TAG,),
+        model=Model(WORD, "tree1-sha256:" + "ab" * 32, PATH),
+        parameters={"stop": (PHRASE,)},
+    )
+    ended = finish(
+        started,
+        f"{PHRASE} and {WORD}",
+        verdicts=(
+            Verdict("flag", {"my own": 1.0}, (Reason("my own", REASON),), "words", "1", "prompt",
+                    "flag", started.policy),
+        ),
+        scores=(Score("statistics", "1", "length", None, failure=WORD),),
+    )  # fmt: skip
+    store.record_started([started], policy_document="")
+    store.record_outcomes([ended])
+    store.give_feedback(started.id, "bert", "down", COMMENT)
+    store.give_review(started.id, "bert", "overturn", REASON)
+    after = [start(f"later {n}") for n in range(20)]
+    store.record_started(after, policy_document="")
+    store.record_outcomes([finish(g) for g in after])
+    return ended
+
+
+def places(store: Store) -> Iterator[bytes]:
+    """The bytes of every file of the store."""
+    assert store.path is not None
+    for file in store.path.parent.iterdir():
+        yield file.read_bytes()
+
+
+def terms_in(store: Store) -> str:
+    """Everything that the search index says."""
+    with store._database.reading() as connection:
+        if store.path is None:
+            rows = connection.exec_driver_sql("SELECT array_to_string(terms, ' ') FROM search")
+        else:
+            connection.exec_driver_sql(
+                "CREATE VIRTUAL TABLE IF NOT EXISTS temp.vocabulary "
+                "USING fts5vocab('main', 'search', 'row')"
+            )
+            rows = connection.exec_driver_sql("SELECT term FROM temp.vocabulary")
+        return "\n".join(row[0] for row in rows)
+
+
+def grams(phrase: str) -> list[str]:
+    return [*phrase, *(phrase[n : n + 2] for n in range(len(phrase) - 1))]
+
+
+def verified(store: Store) -> str:
+    found = store.verify(projections=True, payloads=True)
+    assert found.ok, found.problems
+    return found.root
+
+
+def test_the_canaries_are_there_before(store: Store, canary: Generation) -> None:
+    for term in (WORD, *grams(PHRASE)):
+        assert term in terms_in(store)
+    if store.path is not None:
+        content = b"".join(places(store))
+        assert all(word.encode() in content for word in CANARIES)
+
+
+def test_an_erased_generation_is_in_no_file_of_the_store(store: Store, canary: Generation) -> None:
+    result = store.erase(Query(actor=NAME), "keeper", reason="they asked for it")
+    assert dataclasses.astuple(result) == (1, 0, 0, 0, False)
+    said = terms_in(store)
+    for term in (WORD, *grams(PHRASE), REASON):
+        assert term not in said
+    for word in (WORD, PHRASE, PHRASE[:2], PHRASE[0], REASON):
+        assert list(store.search(word)) == []
+    if store.path is not None:
+        for content in places(store):
+            for word in (*CANARIES, *grams(PHRASE)):
+                assert word.encode() not in content, word
+    verified(store)
+
+
+def test_everything_else_still_holds(store: Store, canary: Generation) -> None:
+    before = {g.id: g for g in store.generations() if g.id != canary.id}
+    entries = store.verify().entries
+    store.erase(Query(ids=[canary.id]), "keeper", reason="they asked for it")
+    shown = store.generation(canary.id)
+    assert shown.erased == ("detail", "output", "prompt", "request")
+    assert (shown.prompt, shown.text, shown.tags, shown.model and shown.model.name) == (
+        *("", "", ()),
+        "",
+    )
+    assert shown.to_json()["outputs"][0]["text"] is None
+    assert shown.status == "completed"
+    assert shown.actor == NAME  # one of their generations was asked for, not they
+    assert {g.id: g for g in store.generations() if g.id != canary.id} == before
+    assert len(list(store.search("卫星"))) == 300
+    assert store.verify(payloads=True, projections=True).entries > entries
+    ((feedback,), (review,)) = store.acts(canary.id)
+    assert (feedback.rating, feedback.comment) == ("down", None)
+    assert (review.decision, review.reason) == ("overturn", None)
+    (past,) = store.erasures()
+    assert (past.actor, past.reason, past.generations, past.pending) == (
+        *("keeper", "they asked for it"),
+        *(1, False),
+    )
+    # What is erased can be erased again: nothing is left to do.
+    assert store.erase(Query(ids=[canary.id]), "keeper").erased == 0
+
+
+def test_a_payload_that_was_taken_out_without_an_erasure_is_noticed(
+    store: Store, canary: Generation
+) -> None:
+    store.erase(Query(ids=[canary.id]), "keeper")
+    verified(store)
+    with store._database.writing() as connection:
+        connection.exec_driver_sql("DELETE FROM payload WHERE kind = 'prompt' AND entry < 100")
+    problems = store.verify(payloads=True).problems
+    assert problems
+    assert all("no entry says that it was erased" in p.message for p in problems[:-1])
+
+
+def test_many_are_erased_in_pages(store: Store, start: Any, finish: Any) -> None:
+    many = [start(f"n {n}", tags=("go",)) for n in range(257)]
+    store.record_started(many, policy_document="")
+    store.record_outcomes([finish(g) for g in many])
+    told: list[int] = []
+    assert store.erase(Query(tag="go"), "keeper", progress=told.append).erased == 257
+    assert told == [100, 100, 57]
+    assert all(g.erased for g in store.generations())
+    assert sum(past.generations for past in store.erasures()) == 257
+    verified(store)
+
+
+def test_what_is_under_way_is_left(store: Store, start: Any) -> None:
+    store.record_started([start()], policy_document="")
+    result = store.erase(Query(generator="words"), "keeper")
+    assert (result.erased, result.running) == (0, 1)
+
+
+@only_sqlite
+def test_a_reader_keeps_an_erasure_pending_until_the_next_writer(
+    store: Store, url: str, canary: Generation, start: Any
+) -> None:
+    with Store.open(url, create=False) as reader:
+        with reader._database.reading() as connection:
+            connection.exec_driver_sql("SELECT count(*) FROM entry").scalar()
+            result = store.erase(Query(actor=NAME), "keeper")
+            assert result.pending
+            assert [past.pending for past in store.erasures()] == [True, True]
+        with Store.open(url, create=False) as writer:
+            writer.record_started([start()], policy_document="")
+        assert [past.pending for past in store.erasures()] == [False, False]
+    for content in places(store):
+        assert not any(word.encode() in content for word in CANARIES)
+
+
+def test_a_backup_made_before_an_erasure_is_named(
+    store: Store, url: str, canary: Generation, tmp_path: Path
+) -> None:
+    early = store.backup(tmp_path / "early")
+    store.erase(Query(ids=[canary.id]), "keeper")
+    store.backup(tmp_path / "late")
+    (past,) = store.erasures()
+    assert [backup.file.name for backup in past.backups] == ["early"]
+    planned = Store.plan_restore(url, early.file)
+    assert planned.erased_since == [canary.id]
+    Store.restore(url, planned)
+    assert store.generation(canary.id).prompt.startswith(WORD)
+    store.erase(Query(ids=planned.erased_since), "keeper")
+    assert store.generation(canary.id).erased
+    verified(store)
+
+
+# ---- holds and retention -----------------------------------------------------------------------
+
+
+def test_a_hold_forbids_erasing_until_it_is_released(store: Store, canary: Generation) -> None:
+    id, number = store.hold(Query(tag=TAG), "court", "case 7")
+    assert number == 1
+    result = store.erase(Query(actor=NAME), "keeper")
+    assert (result.erased, result.held) == (0, 1)
+    assert store.generation(canary.id).prompt == canary.prompt
+    assert store.generation(canary.id).actor == NAME
+    (held,) = store.holds()
+    assert (held.id, held.actor, held.reason, held.generations) == (id, "court", "case 7", 1)
+    with pytest.raises(UnknownNameError, match="hold list"):
+        store.release("ZZZZ", "court")
+    assert store.release(id[-6:].lower(), "court", "closed") == id
+    assert store.holds() == []
+    assert store.erase(Query(actor=NAME), "keeper").erased == 1
+    verified(store)
+
+
+def aged(store: Store, start: Any, finish: Any) -> dict[str, Generation]:
+    """Generations of several ages and decisions, by prompt."""
+    now = datetime.now(UTC)
+    made = {
+        f"{decision} {days}": (
+            start(f"{decision} {days}", started_at=now - timedelta(days=days)),
+            decision,
+        )
+        for decision in ("allow", "block")
+        for days in (1, 40, 100)
+    }
+    store.record_started([g for g, _ in made.values()], policy_document="")
+    store.record_outcomes(
+        [
+            finish(
+                g,
+                "an output",
+                verdicts=(Verdict(decision, {}, (), "words", "1", "output", decision, g.policy),),
+            )
+            for g, decision in made.values()
+        ]
+    )
+    return {prompt: g for prompt, (g, _) in made.items()}
+
+
+def test_retention_erases_what_was_kept_long_enough(store: Store, start: Any, finish: Any) -> None:
+    made = aged(store, start, finish)
+    store.set_retention(Rule("output", None, None, 30), "keeper")
+    store.set_retention(Rule("output", "block", None, 90), "keeper")
+    result = store.run_retention("keeper")
+    assert result.erased == 3
+    gone = {prompt for prompt, g in made.items() if store.generation(g.id).erased}
+    assert gone == {"allow 40", "allow 100", "block 100"}
+    assert store.generation(made["allow 40"].id).prompt == "allow 40"
+    assert store.generation(made["allow 40"].id).erased == ("output",)
+    assert [g.prompt for _, g in zip(range(9), store.generations(), strict=False)]
+    assert len(list(store.search("allow"))) == 3  # the prompts are still found
+    assert len(list(store.search('"an output"'))) == 3
+    assert {past.cause for past in store.erasures()} == {"retention"}
+    verified(store)
+    assert store.run_retention("keeper").erased == 0
+
+
+def test_what_must_be_kept_longer_is_not_erased_on_request(
+    store: Store, start: Any, finish: Any
+) -> None:
+    made = aged(store, start, finish)
+    store.set_retention(Rule(None, None, 30, None), "keeper")
+    result = store.erase(Query(generator="words"), "keeper")
+    assert (result.erased, result.kept) == (4, 2)
+    assert not store.generation(made["block 1"].id).erased
+    rules = store.set_retention(Rule(None, None, None, None), "keeper")
+    assert rules == store.retention() == []
+    assert store.erase(Query(generator="words"), "keeper").erased == 2
+
+
+# ---- people ------------------------------------------------------------------------------------
+
+
+def test_feedback_and_reviews_are_appended_with_their_actors(
+    store: Store, start: Any, finish: Any
+) -> None:
+    g = start("question")
+    store.record_started([g], policy_document="")
+    store.record_outcomes([finish(g)])
+    store.give_feedback(g.id, "安娜", "5", "说得好")
+    store.give_feedback(g.id, "bert", None, "no")
+    feedback, reviews = store.acts(g.id)
+    assert [(f.actor, f.rating, f.comment) for f in feedback] == [
+        ("安娜", "5", "说得好"),
+        ("bert", None, "no"),
+    ]
+    assert reviews == []
+    with pytest.raises(UnknownNameError):
+        store.give_feedback(new_id(), "anna", "up")
+    verified(store)
+
+
+def test_the_queue_holds_what_was_flagged_or_blocked_and_not_reviewed(
+    store: Store, start: Any, finish: Any
+) -> None:
+    made = aged(store, start, finish)
+    assert {g.prompt for g in store.review_queue()} == {"block 1", "block 40", "block 100"}
+    assert len(list(store.review_queue(2))) == 2
+    store.give_review(made["block 40"].id, "mod", "approve")
+    store.give_review(made["block 1"].id, "mod", "overturn", "harmless")
+    assert [g.prompt for g in store.review_queue()] == ["block 100"]
+    assert store.generation(made["block 1"].id).decision == "block"  # the record stays
+    assert [r.reason for r in store.acts(made["block 1"].id)[1]] == ["harmless"]
+
+
+def test_what_was_erased_is_exported_as_it_is_shown(
+    store: Store, canary: Generation, tmp_path: Path
+) -> None:
+    store.erase(Query(ids=[canary.id]), "keeper")
+    for format in ("jsonl", "csv", "parquet"):
+        store.export(tmp_path / format, format, Query(ids=[canary.id])).run()
+    shown = dataclasses.replace(store.generation(canary.id), trace=None).to_json()
+    assert json.loads((tmp_path / "jsonl").read_bytes()) == json.loads(json.dumps(shown))

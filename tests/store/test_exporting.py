@@ -1,0 +1,296 @@
+"""Exports hold what the store shows, whatever the format, and survive being killed anywhere."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from muniment.errors import MunimentError
+from muniment.store import Query, Store
+from muniment.store.export import ExportError, files, formats, records, unfinished
+from muniment.types import Generation, Output, Text
+
+FORMATS = ("jsonl", "csv", "parquet")
+
+
+@pytest.fixture
+def filled(store: Store, start: Any, finish: Any, rich: tuple[Generation, Generation]) -> Store:
+    """One generation that has something in every field, and some of every status."""
+    started, ended = rich
+    store.record_started([started], policy_document="a policy")
+    store.record_outcomes([ended], declared_categories={"words": frozenset({"violence"})})
+    many = [start(f'prompt {n}\n=1+1, "q"', tags=("even",) * (n % 2 == 0)) for n in range(7)]
+    store.record_started(many, policy_document="")
+    store.record_outcomes([finish(g, f"output {g.prompt}") for g in many[:5]])
+    return store
+
+
+def export(store: Store, target: Path, format: str, **wanted: Any) -> int:
+    return store.export(target, format, Query(**wanted)).run()
+
+
+def shown(store: Store, **wanted: Any) -> list[dict[str, Any]]:
+    return [json.loads(json.dumps(g.to_json())) for g in store.generations(Query(**wanted))]
+
+
+def test_a_line_is_what_json_prints(filled: Store, tmp_path: Path) -> None:
+    target = tmp_path / "all.jsonl"
+    assert export(filled, target, "jsonl") == 8
+    lines = target.read_bytes().splitlines()
+    assert [json.loads(line) for line in lines] == shown(filled)
+    assert "最近我国".encode() in target.read_bytes()
+    assert [path.name for path in tmp_path.glob("all*")] == ["all.jsonl"]
+
+
+def test_filters_and_limit_choose(filled: Store, tmp_path: Path) -> None:
+    target = tmp_path / "some.jsonl"
+    for wanted in ({"tag": "even"}, {"status": "blocked"}, {"limit": 3}, {"generator": "nobody"}):
+        export(filled, target, "jsonl", **wanted)
+        lines = target.read_bytes().splitlines()
+        assert [json.loads(line) for line in lines] == shown(filled, **wanted), wanted
+
+
+def test_a_csv_row_has_the_same_fields(filled: Store, tmp_path: Path) -> None:
+    target = tmp_path / "all.csv"
+    export(filled, target, "csv")
+    rows = list(csv.DictReader(io.StringIO(target.read_text(encoding="utf-8"), newline="")))
+    for row, generation in zip(rows, shown(filled), strict=True):
+        assert row["prompt"] == generation["prompt"]
+        assert row["seed"] == generation["seed"]
+        assert row["output"] == "\n\n".join(o["text"] for o in generation["outputs"] if o["text"])
+        for name in ("tags", "verdicts", "scores", "parameters", "environment", "plugins"):
+            assert (json.loads(row[name]) if row[name] else type(generation[name])()) == (
+                generation[name]
+            )
+
+
+def test_a_parquet_row_has_the_same_fields(filled: Store, tmp_path: Path) -> None:
+    from pyarrow import parquet
+
+    target = tmp_path / "all.parquet"
+    export(filled, target, "parquet")
+    for row, generation in zip(parquet.read_table(target).to_pylist(), shown(filled), strict=True):
+        assert str(row.pop("seed")) == generation["seed"]
+        for name in ("started_at", "finished_at"):
+            moment = row.pop(name)
+            written = moment and moment.isoformat(timespec="milliseconds")[:-6] + "Z"
+            assert written == generation[name]
+        for name in ("parameters", "environment"):
+            assert json.loads(row.pop(name)) == generation[name]
+        for verdict in row["verdicts"]:
+            verdict["categories"] = json.loads(verdict["categories"])
+        assert row == {name: generation[name] for name in row}
+
+
+def test_parquet_without_pyarrow_says_what_brings_it(
+    filled: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "pyarrow.parquet", None)
+    with pytest.raises(MunimentError, match=r"pip install 'muniment\[parquet\]'"):
+        filled.export(tmp_path / "x.parquet", "parquet")
+    assert list(tmp_path.glob("x*")) == []
+
+
+def test_an_empty_export_is_a_file_of_its_format(store: Store, tmp_path: Path) -> None:
+    from pyarrow import parquet
+
+    for format in FORMATS:
+        assert export(store, tmp_path / format, format) == 0
+    assert (tmp_path / "jsonl").read_bytes() == b""
+    assert (tmp_path / "csv").read_text().startswith("id,run_id,")
+    assert parquet.read_table(tmp_path / "parquet").num_rows == 0
+
+
+class Killed(BaseException):
+    """Stands for the process ending at that moment: nothing is cleaned up after it."""
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_an_export_killed_after_any_page_ends_up_byte_equal(
+    filled: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, format: str
+) -> None:
+    monkeypatch.setattr(records, "FIRST_PAGE", 1)
+    monkeypatch.setattr(records, "MOST_PAGE", 2)
+    monkeypatch.setattr(files, "SAVE_SECONDS", -1.0)
+    whole = tmp_path / "whole"
+    export(filled, whole, format)
+    killed_at_all = 0
+    for after in range(1, 9):
+        target = tmp_path / f"after-{after}"
+        pages = 0
+
+        def die(rows: int, after: int = after) -> None:
+            nonlocal pages
+            pages += 1
+            if pages == after:
+                raise Killed
+
+        try:
+            filled.export(target, format).run(die)
+        except Killed:
+            killed_at_all += 1
+            assert not target.exists()
+            assert unfinished(target)
+            # A page that was half written when the process died:
+            with target.with_name(f"{target.name}.part").open("ab") as part:
+                part.write(b'{"id": "half a li')
+            filled.resume_export(target).run()
+        assert target.read_bytes() == whole.read_bytes()
+        assert not unfinished(target)
+    assert killed_at_all > 2
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_an_export_killed_while_it_is_finished_ends_up_byte_equal(
+    filled: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, format: str
+) -> None:
+    whole, target = tmp_path / "whole", tmp_path / "target"
+    export(filled, whole, format)
+    finish = type(formats.FORMATS[format]).finish
+
+    def die(self: Any, part: Path, file: Path) -> None:
+        finish(self, part, file)
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(type(formats.FORMATS[format]), "finish", die)
+        with pytest.raises(Killed):
+            export(filled, target, format)
+    filled.resume_export(target).run()
+    assert target.read_bytes() == whole.read_bytes()
+    assert not unfinished(target)
+
+
+def test_what_is_recorded_after_the_beginning_is_not_in_it(
+    filled: Store, tmp_path: Path, start: Any, finish: Any
+) -> None:
+    before = shown(filled)
+    work = filled.export(tmp_path / "all.jsonl", "jsonl")
+    open_ = next(g for g in filled.generations() if g.status == "started")
+    filled.record_outcomes([finish(open_)])
+    filled.record_started([start("later")], policy_document="")
+    work.run()
+    lines = (tmp_path / "all.jsonl").read_bytes().splitlines()
+    assert [json.loads(line) for line in lines] == before
+
+
+def test_parquet_groups_end_by_rows_and_by_bytes(
+    filled: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from pyarrow import parquet
+
+    def groups() -> int:
+        target = tmp_path / "all.parquet"
+        export(filled, target, "parquet")
+        found = parquet.ParquetFile(target)
+        assert found.metadata.num_rows == 8
+        return int(found.metadata.num_row_groups)
+
+    assert groups() == 1
+    monkeypatch.setattr(formats, "GROUP_ROWS", 3)
+    assert groups() == 3
+    monkeypatch.setattr(formats, "GROUP_BYTES", 10)
+    assert groups() == 8
+
+
+def test_what_cannot_be_gone_on_with_is_said(filled: Store, tmp_path: Path, url: str) -> None:
+    target = tmp_path / "all.jsonl"
+    with pytest.raises(ExportError, match="there is no unfinished export"):
+        filled.resume_export(target)
+
+    def die(rows: int) -> None:
+        raise Killed
+
+    with pytest.raises(Killed):
+        filled.export(target, "jsonl").run(die)
+    with (
+        Store.open(f"sqlite:///{tmp_path}/other.db", create=True) as other,
+        pytest.raises(ExportError, match="of another store"),
+    ):
+        other.resume_export(target)
+    state = tmp_path / "all.jsonl.part.json"
+    held = json.loads(state.read_text())
+    state.write_text(json.dumps({**held, "version": 9}))
+    with pytest.raises(ExportError, match="another version of Muniment"):
+        filled.resume_export(target)
+    state.write_text("{")
+    with pytest.raises(ExportError, match="is not readable"):
+        filled.resume_export(target)
+
+
+def test_a_part_that_was_cut_short_is_noticed(
+    filled: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "SAVE_SECONDS", -1.0)
+    monkeypatch.setattr(records, "FIRST_PAGE", 1)
+    target = tmp_path / "all.jsonl"
+
+    def die(rows: int) -> None:
+        if rows > 1:
+            raise Killed
+
+    with pytest.raises(Killed):
+        filled.export(target, "jsonl").run(die)
+    (tmp_path / "all.jsonl.part").write_bytes(b"x")
+    with pytest.raises(ExportError, match="is not what was written"):
+        filled.resume_export(target).run()
+
+
+def test_a_folder_that_cannot_be_written_is_one_sentence(filled: Store, tmp_path: Path) -> None:
+    with pytest.raises(ExportError, match=r"cannot write .*--resume goes on"):
+        export(filled, tmp_path / "nowhere" / "all.jsonl", "jsonl")
+
+
+def test_a_stream_is_the_file(filled: Store, tmp_path: Path) -> None:
+    for format in ("jsonl", "csv"):
+        export(filled, tmp_path / format, format)
+        output = io.BytesIO()
+        assert filled.export_to(output, format) == 8
+        assert output.getvalue() == (tmp_path / format).read_bytes()
+    with pytest.raises(MunimentError, match="write it to a file"):
+        filled.export_to(io.BytesIO(), "parquet")
+
+
+def test_long_outputs_are_read_a_few_at_a_time(
+    store: Store, start: Any, finish: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(records, "PAGE_BYTES", 1000)
+    many = [start(f"{n}") for n in range(60)]
+    store.record_started(many, policy_document="")
+    store.record_outcomes(
+        [finish(g, outputs=(Text("long " * 200), Output("image/png", b"x" * 999))) for g in many]
+    )
+    sizes = [
+        len(page.records) for page in records.pages(store._database, Query(), 10**9, 10**9, None)
+    ]
+    assert sum(sizes) == 60
+    assert max(sizes[1:]) == 1
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    parameters=st.dictionaries(
+        st.from_regex(r"[a-z]{1,4}", fullmatch=True),
+        st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)
+        | st.text() | st.lists(st.text()).map(tuple),
+    ),
+    text=st.text(),
+)  # fmt: skip
+def test_whatever_is_recorded_is_exported_as_it_is_shown(
+    store: Store, tmp_path: Path, start: Any, finish: Any, parameters: Any, text: str
+) -> None:
+    started = start(text, parameters=parameters, system=text, tags=(text,))
+    store.record_started([started], policy_document="")
+    store.record_outcomes([finish(started, text)])
+    target = tmp_path / "one.jsonl"
+    export(store, target, "jsonl", limit=1)
+    whole = dataclasses.replace(store.generation(started.id), trace=None)
+    assert json.loads(target.read_bytes()) == json.loads(json.dumps(whole.to_json()))
