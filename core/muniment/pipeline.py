@@ -10,6 +10,7 @@ that does not begin with it fails.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -18,6 +19,7 @@ from muniment.errors import PromptError
 from muniment.evaluation import Evaluators
 from muniment.keeping import now, storable
 from muniment.moderation import Moderator
+from muniment.plugins import quiet_stdout
 from muniment.resolving import Resolved, Resolver
 from muniment.store import AlreadyRecordedError, Store
 from muniment.types import (
@@ -77,16 +79,19 @@ class Pipeline:
         stream = stream and media_type.startswith("text/")
         stream = stream and not self._moderator.judges_output(media_type)
         try:
-            for item in open_.values():
-                self._judge_prompt(item)
+            # Standard output is kept quiet once a batch: once a call costs as much as recording.
+            with quiet_stdout():
+                for item in open_.values():
+                    self._judge_prompt(item)
             waiting = [item for item in open_.values() if item.done is None]
-            for answer in self._answers(waiting, stream):
-                if isinstance(answer, Piece):
-                    open_[answer.request_id].shown.append(answer.text)
-                    yield answer
-                else:
-                    item = open_[answer.request_id]
-                    item.done = self._judge_output(item, answer)
+            with contextlib.nullcontext() if stream else quiet_stdout():
+                for answer in self._answers(waiting, stream):
+                    if isinstance(answer, Piece):
+                        open_[answer.request_id].shown.append(answer.text)
+                        yield answer
+                    else:
+                        item = open_[answer.request_id]
+                        item.done = self._judge_output(item, answer)
         except BaseException:
             self._finish_all(open_)
             raise

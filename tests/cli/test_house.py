@@ -346,7 +346,7 @@ class TestStore:
             ("{home}/config.toml/x.db", "cannot be"),
             ("{home}", "is a folder; the store is a file"),
             ("{home}/config.toml", "is no database"),
-            ("nonsense://x", "SQLite file so far"),
+            ("nonsense://x", "an SQLite file or a PostgreSQL database"),
             ("sqlite://", "a store is kept in a file"),
         ],
     )

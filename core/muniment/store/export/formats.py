@@ -159,7 +159,7 @@ class Parquet:
     def check(self) -> None:
         """Import pyarrow."""
         try:
-            import pyarrow.parquet  # type: ignore[import-untyped]  # noqa: F401 - is it there?
+            import pyarrow.parquet  # noqa: F401 - is it there?
         except ImportError:
             raise MunimentError(
                 "Parquet needs pyarrow, which is not installed; "
