@@ -130,8 +130,8 @@ def test_eight_processes_write_at_once_and_everything_counts(store: Store, run: 
     assert statuses(store) == ["completed"] * (8 * 15 * 3)
     verification = store.verify(projections=True, payloads=True)
     assert verification.problems == []
-    # genesis, three actors, a policy, an environment: once each, whoever came first
-    assert verification.entries == 1 + 3 + 1 + 1 + 2 * 8 * 15 * 3
+    # genesis, three actors, a policy, an environment, a plugin: once each, whoever came first
+    assert verification.entries == 1 + 3 + 1 + 1 + 1 + 2 * 8 * 15 * 3
 
 
 def test_processes_that_make_the_store_at_once_make_one(url: str, run: Programs) -> None:

@@ -254,6 +254,7 @@ def _schema() -> Any:
                     stage=text,
                     decision=text,
                     action=text,
+                    observed_action=text,
                     categories=text,
                     reasons=pa.list_(reason),
                     policy_version=text,
