@@ -19,6 +19,7 @@ from typing import TypeAlias
 HASH_BYTES = 32
 EMPTY_ROOT = sha256(b"").digest()
 TILE_BITS = 8  # a node stands for 2**8 = 256 nodes of the level below
+TILE = 1 << TILE_BITS
 
 Read: TypeAlias = Callable[[int, int, int], Sequence[bytes]]
 
@@ -48,9 +49,22 @@ def leaf_hash(data: bytes) -> bytes:
     return sha256(b"\x00" + data).digest()
 
 
+def leaf_hashes(data: Iterable[bytes]) -> list[bytes]:
+    """Return the hashes of many leaves, without a call for each."""
+    return [sha256(b"\x00" + one).digest() for one in data]
+
+
 def node_hash(left: bytes, right: bytes) -> bytes:
     """Return the hash of a node: SHA-256 of a one byte and its children's hashes."""
     return sha256(b"\x01" + left + right).digest()
+
+
+def _perfect(hashes: Sequence[bytes]) -> bytes:
+    """Return the root of a perfect tree of these leaf hashes, a power of two of them."""
+    while len(hashes) > 1:
+        pairs = zip(hashes[::2], hashes[1::2], strict=True)
+        hashes = [sha256(b"\x01" + left + right).digest() for left, right in pairs]
+    return hashes[0]
 
 
 class Frontier:
@@ -90,20 +104,33 @@ class Frontier:
 
     def extend(self, leaves: Iterable[bytes]) -> list[Node]:
         """Add the hashes of several leaves in order; return the nodes that they completed."""
-        size, hashes = self.size, self._hashes
+        given = list(leaves)
         completed: list[Node] = []
-        for leaf in leaves:
-            index, height, found = size, 0, leaf
+        # Leaves up to a multiple of 256 one by one, then 256 at once, then the rest.
+        position = min(-self.size % TILE, len(given))
+        self._push(given[:position], 0, completed)
+        while len(given) - position >= TILE:
+            self._push([_perfect(given[position : position + TILE])], TILE_BITS, completed)
+            position += TILE
+        self._push(given[position:], 0, completed)
+        return completed
+
+    def _push(self, roots: Sequence[bytes], height: int, completed: list[Node]) -> None:
+        """Add the roots of perfect subtrees of a height, the size being a multiple of theirs."""
+        size, hashes = self.size >> height, self._hashes
+        if height and roots:
+            completed.append(Node(height // TILE_BITS, size, roots[0]))
+        for given in roots:
+            index, level, found = size, height, given
             while index & 1:  # a subtree becomes perfect: two hashes become one
                 found = sha256(b"\x01" + hashes.pop() + found).digest()
                 index >>= 1
-                height += 1
-                if height % TILE_BITS == 0:
-                    completed.append(Node(height // TILE_BITS, index, found))
+                level += 1
+                if level % TILE_BITS == 0:
+                    completed.append(Node(level // TILE_BITS, index, found))
             hashes.append(found)
             size += 1
-        self.size = size
-        return completed
+        self.size = size << height
 
     def root(self) -> bytes:
         """Return the root of the whole tree."""

@@ -10,6 +10,7 @@ in the way.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
@@ -21,7 +22,14 @@ from muniment.ledger.entries import Body
 from muniment.ledger.keys import PublicKey
 from muniment.ledger.kinds import FIELDS
 from muniment.ledger.schema import named, read
-from muniment.ledger.tree import Frontier, MissingNodesError, Node, frontier, leaf_hash
+from muniment.ledger.tree import (
+    Frontier,
+    MissingNodesError,
+    Node,
+    frontier,
+    leaf_hash,
+    leaf_hashes,
+)
 from muniment.store import heads
 from muniment.store.commitments import PayloadComparison
 from muniment.store.comparing import ProjectionComparison
@@ -169,7 +177,21 @@ class _Tree:
 
     def page(self, page: Sequence[_Row]) -> None:
         """Hash the entries of a page."""
+        leaves = self._leaves(page)
+        completed = self._extend(leaves)
+        for level in {made.level for made in completed}:
+            self._compare_nodes(level, [made for made in completed if made.level == level])
+
+    def _leaves(self, page: Sequence[_Row]) -> list[bytes]:
+        """Return the leaf hashes that the entries of a page have, saying where they should not."""
         expected = self.frontier.size
+        # Almost always all is well, which is seen in a third of the time for the whole page.
+        column = dict(zip(entry.c.keys(), zip(*page, strict=True), strict=True))
+        if column["seq"] == tuple(range(expected, expected + len(page))):
+            with contextlib.suppress(TypeError):  # bytes that are no bytes
+                leaves = leaf_hashes(column["canonical_bytes"])
+                if leaves == list(column["leaf_hash"]):
+                    return leaves
         leaves = []
         for row in page:
             seq, data = row.seq, row.canonical_bytes
@@ -185,9 +207,7 @@ class _Tree:
             if leaf != row.leaf_hash:
                 self._add("tree", f"entry {seq}", "its bytes do not hash to its leaf hash")
             leaves.append(leaf)
-        completed = self._extend(leaves)
-        for level in {made.level for made in completed}:
-            self._compare_nodes(level, [made for made in completed if made.level == level])
+        return leaves
 
     def _extend(self, leaves: Sequence[bytes]) -> list[Node]:
         """Add the leaves, stopping where a root is wanted; return the nodes completed."""
