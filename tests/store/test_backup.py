@@ -109,8 +109,8 @@ def test_a_backup_that_was_altered_is_refused(
     made = store.backup(tmp_path / "copy")
     content = made.file.read_bytes()
     place = content.find(b'"seed":"7"')
-    if place < 0:  # compressed
-        place = len(content) // 2
+    if place < 0:  # compressed, and the rows lie at the end
+        place = len(content) - 300
     made.file.write_bytes(content[:place] + b'"seed":"8"' + content[place + 10 :])
     before = list(store.generations())
     with pytest.raises(BackupError, match=r"is no (whole )?backup"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -16,6 +17,8 @@ from muniment.ledger.tree import Frontier, leaf_hash
 from muniment.store.backup.copies import BackupError, Contents, Progress
 from muniment.store.database import Database
 from muniment.store.tables import alembic_version, ledger_head, metadata
+
+_COPY_ENTRY = re.compile(r'COPY (?:\S+\.)?"?entry"? \(.*\) FROM stdin;\n')
 
 
 class PostgresqlCopying:
@@ -71,8 +74,11 @@ def _tables() -> list[str]:
 
 
 def _entries(file: Path) -> Iterator[tuple[int, bytes]]:
-    """Yield number and bytes of every entry in an archive, in order."""
-    command = [_program("pg_restore", file), "--data-only", "--table=entry", "--file=-", str(file)]
+    """Yield number and bytes of every entry in an archive, in order.
+
+    All tables are read: a block that was altered shows when it is unpacked.
+    """
+    command = [_program("pg_restore", file), "--data-only", "--file=-", str(file)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stdout is not None
     assert process.stderr is not None
@@ -85,7 +91,7 @@ def _entries(file: Path) -> Iterator[tuple[int, bytes]]:
                     continue
                 row = dict(zip(columns, line.rstrip("\n").split("\t"), strict=True))
                 yield int(row["seq"]), bytes.fromhex(row["canonical_bytes"].removeprefix(r"\\x"))
-            elif line.startswith("COPY ") and line.endswith(") FROM stdin;\n"):
+            elif _COPY_ENTRY.match(line):
                 columns = line[line.index("(") + 1 : line.rindex(")")].split(", ")
         said = process.stderr.read()
         if process.wait() != 0:
