@@ -21,7 +21,7 @@ from muniment.ledger.canonical import narrow
 from muniment.ledger.fields import UNFIT
 from muniment.ledger.kinds import FIELDS
 from muniment.ledger.payloads import Payload, commitment
-from muniment.ledger.schema import EntryError, known, named, read, references, write
+from muniment.ledger.schema import EntryError, named, read, references, write
 from muniment.ledger.texts import facts_of, plugin_of, policy_name, restore
 from muniment.ledger.tree import Frontier, leaf_hash
 from muniment.types import Generation, Model
@@ -65,7 +65,6 @@ def test_golden_entries_are_canonical_and_fit_the_schema(line: bytes) -> None:
 
 def test_every_kind_and_version_has_a_golden_entry() -> None:
     assert {(body["kind"], body["version"]) for body in BODIES} == set(FIELDS)
-    assert not known("started", 2)  # a new version needs golden entries of its own
 
 
 def test_the_golden_ledger_has_the_golden_root() -> None:

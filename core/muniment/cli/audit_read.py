@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -55,7 +56,11 @@ def list_(settings: Settings, /, limit: int, as_json: bool, **filters: Any) -> N
     status, decision, generator, model, seed, actor, tags, prompt.
     """
     query = query_of(settings, filters, limit=limit)
-    found = settings.store.generations(query)
+    listing(settings.store.generations(query), as_json=as_json)
+
+
+def listing(found: Iterable[Generation], *, as_json: bool) -> None:
+    """Print generations, a line or a JSON object each."""
     if as_json:
         for generation in found:
             data_json(generation.to_json())

@@ -6,9 +6,9 @@ from typing import Any
 
 import click
 
-from muniment.cli.audit_read import row_of
+from muniment.cli.audit_read import listing
 from muniment.cli.options import json_option, limit_option
-from muniment.cli.output import data_json, message, table
+from muniment.cli.output import data_json, message
 from muniment.cli.settings import Settings
 
 
@@ -52,13 +52,7 @@ def queue(settings: Settings, limit: int, as_json: bool) -> None:
 
     Off a terminal the columns are those of `audit list`.
     """
-    found = settings.store.review_queue(limit or None)
-    if as_json:
-        for generation in found:
-            data_json(generation.to_json())
-        return
-    headers = ("id", "started", "status", "model", "actor", "tags", "prompt")
-    table(headers, (row_of(generation) for generation in found), cut="prompt")
+    listing(settings.store.review_queue(limit or None), as_json=as_json)
 
 
 @review.command

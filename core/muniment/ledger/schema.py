@@ -81,11 +81,6 @@ def named(body: Body) -> Iterator[tuple[str, int]]:
                 yield kind, number
 
 
-def known(kind: str, version: int) -> bool:
-    """Whether this Muniment can read entries of that kind and version."""
-    return (kind, version) in FIELDS
-
-
 _decode = json.JSONDecoder().raw_decode
 
 

@@ -9,7 +9,11 @@ class NoStoreError(StoreError):
     """There is no store yet: nothing has been recorded."""
 
     def __init__(self, url: str, where: str) -> None:
-        super().__init__(url, f"nothing is recorded yet: there is no store at {where}")
+        super().__init__(
+            url,
+            f"nothing is recorded yet: there is no store at {where}; generate something first, "
+            "or name the store with --store",
+        )
 
 
 class AlreadyRecordedError(StoreError):

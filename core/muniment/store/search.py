@@ -121,10 +121,6 @@ def _ranked(counted: Sequence[tuple[int, int, list[int]]]) -> list[int]:
     ]
 
 
-def _holds(generation: Generation, asked: Sequence[Phrase]) -> bool:
-    return holds((text for _, text in texts_of(generation)), asked)
-
-
 def _texts(connection: Connection, numbers: Sequence[int]) -> dict[int, list[str]]:
     """Return the folded texts of generations by number; quicker than loading them whole."""
     owners: dict[int, int] = {}

@@ -194,11 +194,6 @@ class Engine:
             raise PromptTooLong(len(ids), self.model.context)
         return list(self.model.decoder.score(ids)) if len(ids) > 1 else []
 
-    def score_text(self, text: str) -> list[tuple[int, float]]:
-        """(token id, natural-log probability) for each token of a text after the first."""
-        ids = self.model.codec.tokenizer.encode(text).ids
-        return list(zip(ids[1:], self.score(ids), strict=True))
-
 
 class _Active:
     """A row being decoded."""

@@ -37,8 +37,7 @@ class TextModel:
     """A model ready to decode.
 
     `context` is the most tokens prompt and answer may have together; `ends` are the ids that end an
-    answer; `exact` says whether a row's bits are proven not to depend on its neighbours; `why` says
-    how that is known.
+    answer; `why` says how it is known that a row's bits do not depend on its neighbours.
     """
 
     source: str

@@ -1,8 +1,9 @@
 """Converting a model once into the folder that loads fastest.
 
 The folder holds config.json, generation_config.json, the tokenizer, the chat template, the weights
-as fp16 (model.safetensors), the licence texts and muniment.json, which names
-the format. It is written beside its place and renamed at the end: a kill leaves no half folder.
+as fp16 (model.safetensors), the licence texts and muniment.json, which names the format and says
+how to run the weights without transformers, where that is possible. It is written beside its place
+and renamed at the end: a kill leaves no half folder.
 """
 
 from __future__ import annotations
