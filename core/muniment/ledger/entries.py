@@ -17,8 +17,8 @@ from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any, TypeAlias
 
-from muniment.ledger.canonical import canonical, wide
-from muniment.ledger.fields import MODEL_DIGEST, PARAMETER_NAME
+from muniment.ledger.canonical import SAFE, canonical, wide
+from muniment.ledger.kinds import MODEL_DIGEST, is_parameter
 from muniment.parameters import Value
 from muniment.types import Generation, PluginRef, Verdict
 
@@ -80,7 +80,7 @@ def started(
         "model": model.digest if model and MODEL_DIGEST.fullmatch(model.digest) else None,
         "seed": str(generation.seed),
         "parameters": {
-            name: wide(value) if type(value) is int else value
+            name: _parameter(value)
             for name, value in generation.parameters.items()
             if numeric(generation, name, value)
         },
@@ -136,7 +136,7 @@ def outcome(
                 "action": verdict.action,
                 "latency_us": round(verdict.latency_ms * 1000),
                 "categories": {
-                    name: float(score)
+                    name: _amount(score)
                     for name, score in verdict.categories.items()
                     if name in declared.get(verdict.filter, ())
                 },
@@ -149,7 +149,7 @@ def outcome(
                 "evaluator": score.evaluator,
                 "version": score.version,
                 "name": score.name,
-                "value": None if score.value is None else float(score.value),
+                "value": None if score.value is None else _amount(score.value),
                 "unit": score.unit,
                 "higher_is_better": score.higher_is_better,
                 "failed": score.failure is not None,
@@ -184,11 +184,7 @@ def names_filter(verdict: Verdict, declared: Mapping[str, frozenset[str]]) -> bo
 
 def numeric(generation: Generation, name: str, value: Value) -> bool:
     """Whether an entry may hold this parameter: a number, a truth value or nothing, by a plugin."""
-    return (
-        not isinstance(value, str | tuple | list)
-        and resolved(generation)
-        and PARAMETER_NAME.fullmatch(name) is not None
-    )
+    return not isinstance(value, str | tuple | list) and resolved(generation) and is_parameter(name)
 
 
 def milliseconds(moment: datetime) -> int:
@@ -206,6 +202,18 @@ def moment(milliseconds: int) -> datetime:
 def entry(kind: str, **fields: Any) -> Body:
     """Return an entry of a kind at its newest version; it is checked when it is written."""
     return {"kind": kind, "version": VERSION, **fields}
+
+
+def _amount(value: float) -> float:
+    """Return a number as canonical JSON writes it: an integer where it is one."""
+    value = float(value)
+    return int(value) if -SAFE <= value <= SAFE and value.is_integer() else value
+
+
+def _parameter(value: Any) -> Any:
+    if type(value) is int:
+        return wide(value)
+    return _amount(value) if isinstance(value, float) else value
 
 
 def _held(facts: Mapping[str, str | int]) -> dict[str, Any]:

@@ -1,31 +1,34 @@
 """The closed schema: an entry is written and read by the fields of its kind, or not at all.
 
-What is written passes through here as well as what is verified, so an entry that a reader would
-refuse is never made. The kinds are in `kinds.py`; the description for people is
-docs/reference/entries.md.
+What is written is read back before it counts, so an entry that a reader would refuse is never made.
+The kinds are in `kinds.py`; the description for people is docs/reference/entries.md.
+
+msgspec checks types and writes JSON at once. What it writes is canonical (RFC 8785) but for a few
+numbers and the order of names beyond the Basic Multilingual Plane; an entry that may hold any of
+these goes through `rfc8785` itself. A property test compares the two.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_type_hints
+
+import msgspec
 
 from muniment.errors import MunimentError
-from muniment.ledger.canonical import narrow
+from muniment.ledger.canonical import canonical, narrow
 from muniment.ledger.entries import Body
-from muniment.ledger.fields import UNFIT, Field, template
-from muniment.ledger.kinds import FIELDS
+from muniment.ledger.kinds import FIELDS, EntryOf, PayloadOf
 
 
 class EntryError(MunimentError, ValueError):
-    """An entry does not fit the schema; `field` says where."""
+    """An entry does not fit the schema; `kind` says which, `why` what is wrong and where."""
 
-    def __init__(self, kind: str, field: str, value: object) -> None:
-        shown = repr(value)
-        shown = shown if len(shown) <= 80 else shown[:79] + "…"
-        super().__init__(f"{kind} entry: {field} cannot be {shown}")
-        self.kind, self.field = kind, field
+    def __init__(self, kind: str, why: str) -> None:
+        super().__init__(f"{kind} entry: {why}")
+        self.kind, self.why = kind, why
 
 
 class Reference(NamedTuple):
@@ -39,24 +42,28 @@ class Reference(NamedTuple):
 
 def write(body: Body) -> bytes:
     """Return the canonical bytes of an entry; EntryError unless every field fits its kind."""
-    return _kind(body).write(body)
+    try:
+        data = _encode(body)
+        try:
+            again = _read_plain(data)
+        except _UnsureError:
+            data = canonical(dict(body))
+            again = _read_rare(data)
+    except EntryError:
+        raise
+    except (ValueError, TypeError, RecursionError) as error:
+        raise EntryError(str(body.get("kind")), str(error)) from error
+    if again != body:  # what JSON cannot hold, such as a number that is none
+        raise EntryError(str(body.get("kind")), "it holds what an entry cannot")
+    return data
 
 
 def read(data: bytes) -> Body:
     """Return the entry that canonical bytes hold; ValueError (EntryError) for any other bytes."""
-    body, _ = _decode(str(data, "utf-8"))  # what follows is found by writing it again
-    if type(body) is not dict:
-        raise ValueError("not a JSON object")
-    kind = _kind(body)
     try:
-        again = kind.write(body)
-    except EntryError:  # a float from 2^53 to 10^21 is written without an exponent
-        body = json.loads(data, parse_int=lambda digits: narrow(int(digits)))
-        again = kind.write(body)
-    if again != data:
-        raise ValueError("not in canonical form")
-    held: Body = body
-    return held
+        return _read_plain(data)
+    except _UnsureError:
+        return _read_rare(data)
 
 
 def references(body: Body) -> Iterator[Reference]:
@@ -81,45 +88,110 @@ def named(body: Body) -> Iterator[tuple[str, int]]:
                 yield kind, number
 
 
-_decode = json.JSONDecoder().raw_decode
+class _UnsureError(Exception):
+    """What msgspec writes may not be what RFC 8785 says, or the entry does not fit."""
+
+
+def _plain_number(text: str) -> float:
+    """Read a number that is no integer and that msgspec and RFC 8785 write alike."""
+    if "e" in text or text.endswith(".0"):
+        raise _UnsureError
+    return float(text)
+
+
+_decode = msgspec.json.Decoder(float_hook=_plain_number).decode
+_encode = msgspec.json.Encoder(order="sorted").encode
+_FAR = tuple(bytes([first]) for first in range(0xF0, 0xF5))  # of characters beyond 16 bits
+
+# Characters that cannot be seen or that change how others are shown: no name has them.
+UNSEEN = re.compile(
+    "[\x00-\x1f\x7f-\x9f\xad\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ufffe\uffff"
+    "\U000e0000-\U000e007f]"
+)
+
+
+def _read_plain(data: bytes) -> Body:
+    body = _decode(data)
+    if type(body) is not dict:
+        raise ValueError("not a JSON object")
+    kind = _kind(body)
+    if _encode(body) != data:
+        raise _UnsureError
+    try:
+        kind.decode(data)
+    except msgspec.ValidationError:
+        raise _UnsureError from None
+    if not data.isascii() and any(first in data for first in _FAR):
+        raise _UnsureError
+    kind.check(body, data)
+    held: Body = body
+    return held
+
+
+def _read_rare(data: bytes) -> Body:
+    """Read an entry whose bytes are canonical only if `rfc8785` itself writes them."""
+    # A float from 2^53 to 10^21 is written without an exponent.
+    body = json.loads(data, parse_int=lambda digits: narrow(int(digits)))
+    if type(body) is not dict:
+        raise ValueError("not a JSON object")
+    kind = _kind(body)
+    try:
+        msgspec.convert(body, kind.declared)
+    except msgspec.ValidationError as error:
+        raise EntryError(kind.name, str(error)) from None
+    if canonical(body) != data:
+        raise ValueError("not in canonical form")
+    kind.check(body, data)
+    held: Body = body
+    return held
 
 
 class _Kind:
-    """One kind of entry at one version, made ready to write."""
+    """One kind of entry at one version, made ready to check."""
 
-    def __init__(self, name: str, version: int, fields: Mapping[str, Field]) -> None:
-        self._name, self._fields = name, fields
-        self._size = len(fields) + 2
-        self._fill = template(fields, {"kind": f'"{name}"', "version": str(version)})
-        self.payloads = [(key, field.payload) for key, field in fields.items() if field.payload]
-        self.entries = [(key, field.entry) for key, field in fields.items() if field.entry]
+    def __init__(self, name: str, version: int) -> None:
+        self.name = name
+        self.declared = FIELDS[name, version]
+        self.decode = msgspec.json.Decoder(self.declared).decode
+        marks = [
+            (field, mark)
+            for field, hint in get_type_hints(self.declared, include_extras=True).items()
+            for mark in getattr(hint, "__metadata__", ())
+        ]
+        self.payloads = [(field, m.kind) for field, m in marks if isinstance(m, PayloadOf)]
+        self.entries = [(field, m.kind) for field, m in marks if isinstance(m, EntryOf)]
 
-    def write(self, body: Body) -> bytes:
-        try:
-            if len(body) == self._size:
-                return self._fill(body).encode()
-        except UNFIT:
-            pass
-        raise self._error(body)
-
-    def _error(self, body: Body) -> EntryError:
-        odd = sorted(body.keys() ^ {"kind", "version", *self._fields})
-        if odd:
-            return EntryError(self._name, ", ".join(odd), "missing or unknown")
-        for key, field in self._fields.items():
-            try:
-                field.write(body[key])
-            except UNFIT:
-                return EntryError(self._name, key, body[key])
-        raise AssertionError("every field fits")
+    def check(self, body: Body, data: bytes) -> None:
+        """Raise EntryError where an entry of the right types holds what its kind cannot."""
+        if field := self.declared.odd(body):
+            raise EntryError(self.name, f"its {field} cannot be {body[field]!r:.80}")
+        # Nearly every entry is ASCII without an escape, and then there is nothing to look for.
+        if data.isascii() and b"\\" not in data and b"\x7f" not in data:
+            return
+        texts = _texts([value for field, value in body.items() if field != "facts"])
+        for text in (*texts, *body.get("facts", ())):
+            if UNSEEN.search(text):
+                raise EntryError(self.name, f"it cannot hold {text!r:.80}")
 
 
-_KINDS = {key: _Kind(*key, fields) for key, fields in FIELDS.items()}
+def _texts(value: Any) -> Iterator[str]:
+    """Yield every text in a value, names of members among them."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        yield from value
+        yield from _texts(list(value.values()))
+    elif isinstance(value, list):
+        for item in value:
+            yield from _texts(item)
+
+
+_KINDS = {key: _Kind(*key) for key in FIELDS}
 
 
 def _kind(body: Mapping[str, Any]) -> _Kind:
     kind, version = body.get("kind"), body.get("version")
     found = _KINDS.get((kind, version)) if isinstance(kind, str) and type(version) is int else None
     if found is None:
-        raise EntryError(str(kind), "kind and version", (kind, version))
+        raise EntryError(str(kind), f"no kind and version is {kind!r:.80} and {version!r:.80}")
     return found

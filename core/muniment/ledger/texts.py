@@ -14,7 +14,7 @@ from typing import Any
 
 from muniment.ledger.canonical import narrow
 from muniment.ledger.entries import Body, moment, names_filter, numeric, resolved
-from muniment.ledger.fields import MODEL_DIGEST
+from muniment.ledger.kinds import MODEL_DIGEST
 from muniment.parameters import Value
 from muniment.types import (
     Failure,
