@@ -54,7 +54,8 @@ def write(body: Body) -> bytes:
     except (ValueError, TypeError, RecursionError) as error:
         raise EntryError(str(body.get("kind")), str(error)) from error
     if again != body:  # what JSON cannot hold, such as a number that is none
-        raise EntryError(str(body.get("kind")), "it holds what an entry cannot")
+        odd = ", ".join(field for field in again if again[field] != body[field])
+        raise EntryError(again["kind"], f"what {odd} holds cannot be written")
     return data
 
 
