@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Annotated, Any, Literal, TypeAlias
 
@@ -24,6 +25,7 @@ from muniment.ledger.payloads import Kind
 MODEL_DIGEST = re.compile(r"\A[a-z0-9][a-z0-9-]{0,31}:[0-9a-f]{16,128}\Z")
 
 
+@lru_cache(4096)
 def is_parameter(name: str) -> bool:
     """Whether an entry may hold a parameter of that name."""
     return name.isidentifier() and name.isascii() and len(name) <= 64

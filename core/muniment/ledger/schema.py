@@ -43,10 +43,17 @@ class Reference(NamedTuple):
 def write(body: Body) -> bytes:
     """Return the canonical bytes of an entry; EntryError unless every field fits its kind."""
     try:
+        kind = _kind(body)
         data = _encode(body)
         try:
-            again = _read_plain(data)
+            again = _decode(data)
+            sure = not _far(data)
         except _UnsureError:
+            sure = False
+        if sure:
+            kind.decode(data)
+            kind.check(body, data)
+        else:
             data = canonical(dict(body))
             again = _read_rare(data)
     except EntryError:
@@ -102,13 +109,18 @@ def _plain_number(text: str) -> float:
 
 _decode = msgspec.json.Decoder(float_hook=_plain_number).decode
 _encode = msgspec.json.Encoder(order="sorted").encode
-_FAR = tuple(bytes([first]) for first in range(0xF0, 0xF5))  # of characters beyond 16 bits
+_FAR = tuple(bytes([first]) for first in range(0xF0, 0xF5))  # begin characters beyond 16 bits
 
 # Characters that cannot be seen or that change how others are shown: no name has them.
 UNSEEN = re.compile(
     "[\x00-\x1f\x7f-\x9f\xad\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ufffe\uffff"
     "\U000e0000-\U000e007f]"
 )
+
+
+def _far(data: bytes) -> bool:
+    """Whether UTF-16, so RFC 8785, may have another order of these characters."""
+    return not data.isascii() and any(first in data for first in _FAR)
 
 
 def _read_plain(data: bytes) -> Body:
@@ -122,7 +134,7 @@ def _read_plain(data: bytes) -> Body:
         kind.decode(data)
     except msgspec.ValidationError:
         raise _UnsureError from None
-    if not data.isascii() and any(first in data for first in _FAR):
+    if _far(data):
         raise _UnsureError
     kind.check(body, data)
     held: Body = body

@@ -12,6 +12,8 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import msgspec
+
 from muniment.ledger.canonical import narrow
 from muniment.ledger.entries import Body, moment, names_filter, numeric, resolved
 from muniment.ledger.kinds import MODEL_DIGEST
@@ -93,7 +95,7 @@ def _verdict_detail(
     if verdict.reasons:
         held["reasons"] = [dataclasses.asdict(reason) for reason in verdict.reasons]
     known = declared.get(verdict.filter, frozenset())
-    others = {k: float(v) for k, v in verdict.categories.items() if k not in known}
+    others = {k: _finite(v) for k, v in verdict.categories.items() if k not in known}
     if others:
         held["categories"] = others
     if verdict.failure is not None:
@@ -267,17 +269,27 @@ def facts_of(body: Body) -> Mapping[str, str | int]:
     return facts
 
 
+def _finite(value: float) -> float:
+    if not math.isfinite(value):
+        raise ValueError(f"{value} is no score of a category")
+    return float(value)
+
+
 def _number(value: float) -> float | str:
     value = float(value)
     return value if math.isfinite(value) else str(value)
 
 
-# Not `canonical`: a payload's bytes are kept as they are, and its own order of keys with them.
-_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
-
-
 def _json(held: Mapping[str, Any]) -> bytes:
-    return _encode(held).encode()
+    """Return JSON in its own order of keys, not `canonical`: a payload is kept as it is."""
+    try:
+        return _encode(held)
+    except OverflowError:  # an integer beyond 64 bits
+        return _any_integer(held).encode()
+
+
+_encode = msgspec.json.Encoder().encode
+_any_integer = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 def _object(content: bytes | None) -> Mapping[str, Any]:

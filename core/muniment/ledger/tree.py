@@ -110,16 +110,38 @@ class Frontier:
         position = min(-self.size % TILE, len(given))
         self._push(given[:position], 0, completed)
         while len(given) - position >= TILE:
-            self._push([_perfect(given[position : position + TILE])], TILE_BITS, completed)
+            tile = _perfect(given[position : position + TILE])
+            completed.append(Node(1, self.size >> TILE_BITS, tile))
+            self._push([tile], TILE_BITS, completed)
             position += TILE
         self._push(given[position:], 0, completed)
+        return completed
+
+    def fits(self, other: Frontier) -> bool:
+        """Whether another tree's subtrees are subtrees of the whole when it follows this one.
+
+        So it is where this size is a multiple of a power of two that is not below the other's size.
+        """
+        return not self.size or other.size <= self.size & -self.size
+
+    def join(self, other: Frontier) -> list[Node]:
+        """Add the leaves of another tree; return the nodes that this completed.
+
+        Those that the other tree has by itself are not among them. ValueError unless it `fits`.
+        """
+        if not self.fits(other):
+            raise ValueError(f"a tree of {other.size} leaves cannot follow {self.size}")
+        completed: list[Node] = []
+        left = other.size
+        for peak in other.peaks:
+            height = left.bit_length() - 1
+            self._push([peak], height, completed)
+            left -= 1 << height
         return completed
 
     def _push(self, roots: Sequence[bytes], height: int, completed: list[Node]) -> None:
         """Add the roots of perfect subtrees of a height, the size being a multiple of theirs."""
         size, hashes = self.size >> height, self._hashes
-        if height and roots:
-            completed.append(Node(height // TILE_BITS, size, roots[0]))
         for given in roots:
             index, level, found = size, height, given
             while index & 1:  # a subtree becomes perfect: two hashes become one
