@@ -24,6 +24,11 @@ class Words(TypeDecorator[str]):
         super().__init__()
         self.length = length
 
+    @staticmethod
+    def plain(text: str) -> bool:
+        """Whether every database holds a text as it is."""
+        return _ESCAPE not in text and "\0" not in text
+
     def load_dialect_impl(self, dialect: Dialect) -> Any:
         """Return TEXT, or VARCHAR where there is a length, ordered by code points."""
         collation = "C" if dialect.name == "postgresql" else None
