@@ -12,7 +12,7 @@ from alembic import command
 from alembic.script import ScriptDirectory
 
 from muniment.errors import StoreError, StoreVersionError
-from muniment.store import Store, database, postgresql, schema
+from muniment.store import Query, Store, database, postgresql, schema
 from muniment.store.migrating import configuration
 from muniment.types import Generation
 from support.commands import Here
@@ -232,6 +232,18 @@ def test_a_file_is_copied_before_it_is_upgraded(full: Store, url: str, newer: Ne
     with Store.open(f"sqlite:///{copy}", create=False, outdated=True) as store:
         assert store.status().revision == REVISIONS[0]
         assert store.verify(projections=True, payloads=True).root == root
+
+
+@only_sqlite
+def test_what_is_erased_later_is_said_to_be_in_the_copy(
+    full: Store, url: str, newer: Newer
+) -> None:
+    newer()
+    copy = upgrade(url)
+    with Store.open(url, create=False) as store:
+        store.erase(Query(), "auditor")
+        (past,) = store.erasures()
+    assert [backup.file for backup in past.backups] == [copy]
 
 
 NO_ROOM = """

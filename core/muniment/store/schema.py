@@ -97,6 +97,13 @@ def upgrade(database: Database) -> Path | None:
             if copy:  # all is undone, so that it says nothing new
                 copy.unlink(missing_ok=True)
             raise
+        if copy:  # what is erased later is still in it
+            from muniment.store import heads
+            from muniment.store.backup import registry
+
+            head = heads.head(connection)
+            backup = registry.Backup(copy, registry.now(), head.size, head.root.hex())
+            registry.register(connection, [backup])
         if connection.scalar(select(ledger_head.c.size)) is None:
             log = secrets.token_hex(16)
             connection.execute(
