@@ -5,12 +5,18 @@ A message is one sentence a user can act on: what went wrong, why, and what to d
 
 from __future__ import annotations
 
+import copyreg
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 
 class MunimentError(Exception):
     """The root of all errors raised on purpose; `str()` of one is fit for a user."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Let an error be raised in one process and caught in another, with all it carries."""
+        return copyreg.__newobj__, (type(self), *self.args), self.__dict__  # type: ignore[attr-defined]
 
 
 class UsageError(MunimentError):

@@ -77,19 +77,19 @@ def test_mistakes_are_one_sentence(
 def test_an_interrupted_export_says_how_to_go_on_and_does(
     recorded: Here, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from muniment.store.export import records
+    from muniment.store.export import files, pages
 
-    monkeypatch.setattr(records, "FIRST_PAGE", 1)
-    pages = records.pages
+    monkeypatch.setattr(pages, "FIRST_PAGE", 1)
+    made = pages.pages
 
     def interrupted(*arguments: object) -> object:
-        for page in pages(*arguments):  # type: ignore[arg-type]
+        for page in made(*arguments):  # type: ignore[arg-type]
             yield page
             raise KeyboardInterrupt
 
     target = tmp_path / "all.csv"
     with monkeypatch.context() as patch:
-        patch.setattr(records, "pages", interrupted)
+        patch.setattr(files, "pages", interrupted)
         result = recorded("audit", "export", "--since", "7d", "-o", target)
     assert result.code == 130
     assert "--resume goes on" in result.err
@@ -112,8 +112,8 @@ KILLED = """
 import os, sys
 from pathlib import Path
 from muniment.store import Store
-from muniment.store.export import files, records
-records.FIRST_PAGE = 1
+from muniment.store.export import files, pages
+pages.FIRST_PAGE = 1
 files.SAVE_SECONDS = -1
 with Store.open(f"sqlite:///{sys.argv[1]}", create=False) as store:
     store.export(Path(sys.argv[2]), "jsonl").run(lambda rows: os.kill(os.getpid(), 9))

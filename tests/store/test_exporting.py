@@ -6,16 +6,20 @@ import csv
 import dataclasses
 import io
 import json
+import os
+import signal
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sqlalchemy import func, select
 
-from muniment.errors import MunimentError
-from muniment.store import Query, Store
-from muniment.store.export import ExportError, files, formats, records, unfinished
+from muniment.errors import MunimentError, StoreError
+from muniment.store import Query, Store, tables, workers
+from muniment.store.database import Database
+from muniment.store.export import ExportError, files, formats, pages, unfinished
 from muniment.types import Generation, Output, Text
 
 FORMATS = ("jsonl", "csv", "parquet")
@@ -117,20 +121,20 @@ class Killed(BaseException):
 def test_an_export_killed_after_any_page_ends_up_byte_equal(
     filled: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, format: str
 ) -> None:
-    monkeypatch.setattr(records, "FIRST_PAGE", 1)
-    monkeypatch.setattr(records, "MOST_PAGE", 2)
+    monkeypatch.setattr(pages, "FIRST_PAGE", 1)
+    monkeypatch.setattr(pages, "MOST_PAGE", 2)
     monkeypatch.setattr(files, "SAVE_SECONDS", -1.0)
     whole = tmp_path / "whole"
     export(filled, whole, format)
     killed_at_all = 0
     for after in range(1, 9):
         target = tmp_path / f"after-{after}"
-        pages = 0
+        made = 0
 
         def die(rows: int, after: int = after) -> None:
-            nonlocal pages
-            pages += 1
-            if pages == after:
+            nonlocal made
+            made += 1
+            if made == after:
                 raise Killed
 
         try:
@@ -230,7 +234,7 @@ def test_a_part_that_was_cut_short_is_noticed(
     filled: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(files, "SAVE_SECONDS", -1.0)
-    monkeypatch.setattr(records, "FIRST_PAGE", 1)
+    monkeypatch.setattr(pages, "FIRST_PAGE", 1)
     target = tmp_path / "all.jsonl"
 
     def die(rows: int) -> None:
@@ -262,17 +266,93 @@ def test_a_stream_is_the_file(filled: Store, tmp_path: Path) -> None:
 def test_long_outputs_are_read_a_few_at_a_time(
     store: Store, start: Any, finish: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(records, "PAGE_BYTES", 1000)
+    monkeypatch.setattr(pages, "PAGE_BYTES", 1000)
     many = [start(f"{n}") for n in range(60)]
     store.record_started(many, policy_document="")
     store.record_outcomes(
         [finish(g, outputs=(Text("long " * 200), Output("image/png", b"x" * 999))) for g in many]
     )
-    sizes = [
-        len(page.records) for page in records.pages(store._database, Query(), 10**9, 10**9, None)
-    ]
+    made = pages.pages(store._database, "jsonl", Query(), 10**9, 10**9, None, processes=1)
+    sizes = [page.rows for page in made]
     assert sum(sizes) == 60
     assert max(sizes[1:]) == 1
+
+
+def shared(store: Store, target: Path, format: str, **wanted: Any) -> bytes:
+    """Export by two processes besides this one, from the second page on."""
+    store.export(target, format, Query(**wanted)).run(processes=2)
+    return target.read_bytes()
+
+
+def test_several_processes_write_the_same_bytes(
+    filled: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pages, "FIRST_PAGE", 1)
+    monkeypatch.setattr(pages, "MOST_PAGE", 1)
+    for format in FORMATS:
+        export(filled, tmp_path / "alone", format)
+    monkeypatch.setattr(pages, "ALONE", 1)
+    for format in FORMATS:
+        export(filled, tmp_path / "alone", format)
+        assert shared(filled, tmp_path / format, format) == (tmp_path / "alone").read_bytes()
+    export(filled, tmp_path / "alone", "jsonl", limit=5, tag="even")
+    few = shared(filled, tmp_path / "few", "jsonl", limit=5, tag="even")
+    assert few == (tmp_path / "alone").read_bytes()
+    stream = io.BytesIO()
+    assert filled.export_to(stream, "csv", processes=2) == 8
+    assert stream.getvalue() == (tmp_path / "csv").read_bytes()
+
+
+def test_what_a_worker_cannot_read_is_said_as_ever(
+    filled: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pages, "FIRST_PAGE", 1)
+    monkeypatch.setattr(pages, "ALONE", 1)
+    with filled._database.writing() as connection:
+        oldest = select(func.min(tables.generation.c.seq)).scalar_subquery()
+        connection.execute(tables.entry.delete().where(tables.entry.c.seq == oldest))
+    with pytest.raises(StoreError, match="run `muniment audit verify --all`"):
+        shared(filled, tmp_path / "all", "jsonl")
+
+
+def test_a_worker_that_is_killed_is_one_sentence(store: Store) -> None:
+    with (
+        pytest.raises(StoreError, match="a worker process ended before its work was done"),
+        workers.workers(store._database, 2) as started,
+    ):
+        started.start(_die).result()
+
+
+def _die(database: Database) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_an_export_is_not_gone_on_with_after_an_erasure(
+    filled: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "SAVE_SECONDS", -1.0)
+    monkeypatch.setattr(pages, "FIRST_PAGE", 1)
+    first, target = tmp_path / "first.jsonl", tmp_path / "all.jsonl"
+    rows = 0
+
+    def die(more: int) -> None:
+        nonlocal rows
+        rows += more
+        if rows > 1:
+            raise Killed
+
+    for part in (first, target):
+        with pytest.raises(Killed):
+            filled.export(part, "jsonl").run(die)
+        rows = 1  # nothing is certain yet when the second dies
+    newest = next(filled.generations(Query(status="completed")))
+    filled.erase(Query(ids=[newest.id]), "Ada", reason="asked for")
+    with pytest.raises(ExportError, match=r"erased since .* export anew with --overwrite"):
+        filled.resume_export(first)
+    assert filled.resume_export(target).run() == 8
+    assert newest.prompt not in [
+        json.loads(line)["prompt"] for line in target.read_bytes().splitlines()
+    ]
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))

@@ -60,12 +60,14 @@ def export(
     if destination.stdout or destination.special:
         _stream(settings, destination, format or "jsonl", filters, limit)
         return
+    from muniment.store.workers import cores
+
     target = destination.target
     work = (_resumed if resume else _begun)(settings, target, format, filters, limit, overwrite)
     with counting("exporting", None) as bar:
         bar.advance(work.rows)
         try:
-            rows = work.run(bar.advance)
+            rows = work.run(bar.advance, cores())
         except KeyboardInterrupt:
             raise Interrupted(
                 f"{count(work.rows, 'generation')} are written; the same command with --resume "
@@ -123,13 +125,15 @@ def _stream(
     filters: dict[str, Any],
     limit: int,
 ) -> None:
+    from muniment.store.workers import cores
+
     query = query_of(settings, filters, limit=limit)
     if destination.stdout:
         sys.stdout.flush()
-        settings.store.export_to(sys.stdout.buffer, format, query)
+        settings.store.export_to(sys.stdout.buffer, format, query, cores())
         return
     with open(destination.target, "wb") as output:
-        settings.store.export_to(output, format, query)
+        settings.store.export_to(output, format, query, cores())
 
 
 def _by_ending(target: Path) -> str:

@@ -256,11 +256,16 @@ class Store(Keeping):
 
         return Export.resume(self._database, target)
 
-    def export_to(self, output: BinaryIO, format: str, query: Query | None = None) -> int:
-        """Write the wanted generations to a stream; return how many there are."""
+    def export_to(
+        self, output: BinaryIO, format: str, query: Query | None = None, processes: int = 1
+    ) -> int:
+        """Write the wanted generations to a stream; return how many there are.
+
+        Many are shared among so many `processes`, as `workers` says.
+        """
         from muniment.store.export import stream
 
-        return stream(self._database, output, format, query or Query())
+        return stream(self._database, output, format, query or Query(), processes)
 
     # ---- proving -----------------------------------------------------------------------------
 
@@ -317,15 +322,19 @@ class Store(Keeping):
         *,
         projections: bool = False,
         payloads: bool = False,
+        search: bool = False,
         key: PublicKey | None = None,
         held: Sequence[Held] = (),
         since: Held | None = None,
         progress: Progress | None = None,
+        processes: int = 1,
     ) -> Verification:
-        """Check the ledger, and where asked the projections and payloads against it.
+        """Check the ledger, and where asked projections, payloads and search index against it.
 
         Signatures are checked by `key`. The ledger must continue the checkpoints that are `held`
-        outside it; the entries that `since` covers are not read again.
+        outside it; the entries that `since` covers are not read again. A large store is checked by
+        so many `processes`; a program that gives more than one must be one that
+        `multiprocessing` can start again, behind `if __name__ == "__main__"`.
         """
         from muniment.store.verifying import verify
 
@@ -333,10 +342,12 @@ class Store(Keeping):
             self._database,
             projections=projections,
             payloads=payloads,
+            search=search,
             key=key,
             held=held,
             since=since,
             progress=progress,
+            processes=processes,
         )
 
     def rebuild(self, progress: Progress | None = None) -> dict[str, int]:

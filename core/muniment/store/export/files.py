@@ -12,16 +12,20 @@ import json
 import os
 import time
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from sqlalchemy import select
+
 from muniment.errors import MunimentError
 from muniment.store.database import Database
-from muniment.store.export import records
 from muniment.store.export.formats import FORMATS
+from muniment.store.export.pages import pages
 from muniment.store.queries import Query
+from muniment.store.tables import erasure, ledger_head
 
 STATE_VERSION = 1
 SAVE_SECONDS = 2.0  # work that is lost at most when the process is killed
@@ -72,7 +76,7 @@ class Export:
         Raises MunimentError where what the format needs is not installed.
         """
         FORMATS[format].check()
-        log, size = records.state(database)
+        log, size = _ledger(database)
         return cls(database, target, _State(log, format, _written(query), size, size))
 
     @classmethod
@@ -96,9 +100,15 @@ class Export:
                 "export anew with --overwrite",
             )
         state = _State(**held)
-        if records.state(database)[0] != state.log:
+        if _ledger(database)[0] != state.log:
             raise ExportError(
                 target, f"the unfinished export to {target} is of another store than this one"
+            )
+        if state.rows and _erased_since(database, state.upto):
+            raise ExportError(
+                target,
+                f"texts were erased since the export to {target} began, and what is written may "
+                "hold them; export anew with --overwrite, which destroys it",
             )
         FORMATS[state.format].check()
         return cls(database, target, state)
@@ -118,15 +128,16 @@ class Export:
         """What is exported."""
         return _read(self._state.query)
 
-    def run(self, advance: Callable[[int], None] = lambda rows: None) -> int:
+    def run(self, advance: Callable[[int], None] = lambda rows: None, processes: int = 1) -> int:
         """Write what is left, tell `advance` of every page, and return how many rows there are.
 
-        Raises ExportError when the file cannot be written; what was written stays for `resume`.
+        A large export is shared among so many `processes`, as `workers` says. Raises ExportError
+        when the file cannot be written; what was written stays for `resume`.
         """
         try:
             if not self._state.whole:
                 with self._opened() as part:
-                    self._write(part, advance)
+                    self._write(part, advance, processes)
             if self._part.exists():
                 self._format.finish(self._part, self._target)
             _state_path(self._target).unlink()
@@ -156,18 +167,20 @@ class Export:
         part.seek(self._state.size)
         return part
 
-    def _write(self, part: BinaryIO, advance: Callable[[int], None]) -> None:
+    def _write(self, part: BinaryIO, advance: Callable[[int], None], processes: int) -> None:
         state = self._state
         query = self.query
         left = None if query.limit is None else query.limit - state.rows
         saved = time.monotonic()
-        for page in records.pages(self._database, query, state.upto, state.before, left):
-            part.write(self._format.lines(page.records))
-            state = replace(state, before=page.last, rows=state.rows + len(page.records))
-            advance(len(page.records))
-            if time.monotonic() - saved > SAVE_SECONDS:
-                self._save(part, state)
-                saved = time.monotonic()
+        made = pages(self._database, state.format, query, state.upto, state.before, left, processes)
+        with closing(made):
+            for page in made:
+                part.write(page.data)
+                state = replace(state, before=page.last, rows=state.rows + page.rows)
+                advance(page.rows)
+                if time.monotonic() - saved > SAVE_SECONDS:
+                    self._save(part, state)
+                    saved = time.monotonic()
         self._save(part, replace(state, whole=True))
 
     def _save(self, part: BinaryIO, state: _State) -> None:
@@ -189,7 +202,7 @@ def stream(
     output: BinaryIO,
     format: str,
     query: Query,
-    advance: Callable[[int], None] = lambda rows: None,
+    processes: int = 1,
 ) -> int:
     """Write an export to a pipe, a device or standard output; return how many rows there are."""
     chosen = FORMATS[format]
@@ -197,13 +210,27 @@ def stream(
         raise MunimentError(f"{chosen.name} is no stream; write it to a file with -o FILE")
     rows = 0
     output.write(chosen.head())
-    size = records.state(database)[1]
-    for page in records.pages(database, query, size, size, query.limit):
-        output.write(chosen.lines(page.records))
-        rows += len(page.records)
-        advance(len(page.records))
+    size = _ledger(database)[1]
+    with closing(pages(database, format, query, size, size, query.limit, processes)) as made:
+        for page in made:
+            output.write(page.data)
+            rows += page.rows
     output.flush()
     return rows
+
+
+def _ledger(database: Database) -> tuple[str, int]:
+    """Return which ledger the store holds, and how many entries it has."""
+    with database.reading() as connection:
+        head = connection.execute(select(ledger_head.c.log_id, ledger_head.c.size)).one()
+    return head.log_id, head.size
+
+
+def _erased_since(database: Database, size: int) -> bool:
+    """Whether anything was erased when the ledger had that many entries already."""
+    with database.reading() as connection:
+        found = connection.scalar(select(erasure.c.seq).where(erasure.c.seq >= size).limit(1))
+    return found is not None
 
 
 def _state_path(target: Path) -> Path:

@@ -11,27 +11,36 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol, TypeAlias
+from typing import Any, BinaryIO, Protocol
 
-from msgspec.json import Encoder, encode
+from msgspec import Raw
+from msgspec.json import Encoder, decode
+from msgspec.structs import asdict, replace
 
 from muniment.errors import MunimentError
-
-Record: TypeAlias = Mapping[str, Any]
+from muniment.store.export.shapes import Output, Record
 
 GROUP_ROWS = 20_000  # rows of one group of a Parquet file
 GROUP_BYTES = 64 << 20  # or bytes of their JSON, so that memory stays level where texts are long
 
 _encoder = Encoder()
-_plain = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
+
+
+def _builtin(value: Any) -> Any:
+    return decode(value) if isinstance(value, Raw) else asdict(value)
+
+
+_plain = json.JSONEncoder(
+    ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_builtin
+).encode
 
 
 def _encode(value: Any) -> str:
     """Return a value as JSON; integers beyond 64 bits are written too."""
     try:
-        return encode(value).decode()
+        return _encoder.encode(value).decode()
     except OverflowError:
         return _plain(value)
 
@@ -93,35 +102,45 @@ def _json(value: Any) -> str:
     return _encode(value) if value else ""
 
 
+def _text(value: Raw) -> str:
+    return "" if value in _EMPTY else bytes(value).decode()
+
+
+def _without_text(outputs: Sequence[Output]) -> list[Output]:
+    return [replace(output, text=None) for output in outputs]
+
+
+_EMPTY = (Raw(b"{}"), Raw(b"[]"))
+
 CSV_COLUMNS: Mapping[str, Callable[[Record], Any]] = {
-    "id": lambda r: r["id"],
-    "run_id": lambda r: r["run_id"],
-    "line": lambda r: r["line"],
-    "started_at": lambda r: r["started_at"],
-    "finished_at": lambda r: r["finished_at"],
-    "status": lambda r: r["status"],
-    "actor": lambda r: r["actor"],
-    "generator": lambda r: r["generator"],
-    "model": lambda r: r["model"] and r["model"]["name"],
-    "model_digest": lambda r: r["model"] and r["model"]["digest"],
-    "seed": lambda r: r["seed"],
-    "policy": lambda r: r["policy"],
-    "system": lambda r: r["system"],
-    "prompt": lambda r: r["prompt"],
-    "output": lambda r: "\n\n".join(o["text"] for o in r["outputs"] if o["text"] is not None),
-    "prompt_tokens": lambda r: r["usage"] and r["usage"]["prompt_tokens"],
-    "output_tokens": lambda r: r["usage"] and r["usage"]["output_tokens"],
-    "failure": lambda r: r["failure"] and r["failure"]["code"],
-    "failure_message": lambda r: r["failure"] and r["failure"]["message"],
-    "tags": lambda r: _json(r["tags"]),
-    "erased": lambda r: _json(r["erased"]),
-    "parents": lambda r: _json(r["parents"]),
-    "parameters": lambda r: _json(r["parameters"]),
-    "outputs": lambda r: _json([{**o, "text": None} for o in r["outputs"]]),
-    "verdicts": lambda r: _json(r["verdicts"]),
-    "scores": lambda r: _json(r["scores"]),
-    "plugins": lambda r: _json(r["plugins"]),
-    "environment": lambda r: _json(r["environment"]),
+    "id": lambda r: r.id,
+    "run_id": lambda r: r.run_id,
+    "line": lambda r: r.line,
+    "started_at": lambda r: r.started_at,
+    "finished_at": lambda r: r.finished_at,
+    "status": lambda r: r.status,
+    "actor": lambda r: r.actor,
+    "generator": lambda r: r.generator,
+    "model": lambda r: r.model and r.model.name,
+    "model_digest": lambda r: r.model and r.model.digest,
+    "seed": lambda r: r.seed,
+    "policy": lambda r: r.policy,
+    "system": lambda r: r.system,
+    "prompt": lambda r: r.prompt,
+    "output": lambda r: "\n\n".join([o.text for o in r.outputs if o.text is not None]),
+    "prompt_tokens": lambda r: r.usage and r.usage.prompt_tokens,
+    "output_tokens": lambda r: r.usage and r.usage.output_tokens,
+    "failure": lambda r: r.failure and r.failure.code,
+    "failure_message": lambda r: r.failure and r.failure.message,
+    "tags": lambda r: _json(r.tags),
+    "erased": lambda r: _json(r.erased),
+    "parents": lambda r: _json(r.parents),
+    "parameters": lambda r: _text(r.parameters),
+    "outputs": lambda r: _json(_without_text(r.outputs)),
+    "verdicts": lambda r: _json(r.verdicts),
+    "scores": lambda r: _json(r.scores),
+    "plugins": lambda r: _text(r.plugins),
+    "environment": lambda r: _text(r.environment),
 }
 """A CSV file's columns in order. What is a list or an object is JSON in its cell; what is missing
 is an empty cell."""
@@ -141,7 +160,7 @@ class Csv(_Streamed):
         columns = list(CSV_COLUMNS.values())
         return self._rows([column(record) for column in columns] for record in records)
 
-    def _rows(self, rows: Iterator[list[Any]] | list[list[str]]) -> bytes:
+    def _rows(self, rows: Iterable[Sequence[Any]]) -> bytes:
         text = io.StringIO()
         csv.writer(text).writerows(rows)
         return text.getvalue().encode()
@@ -194,17 +213,17 @@ class Parquet:
         part.unlink()
 
 
-def _fixed(record: Record) -> dict[str, Any]:
-    return {
-        **record,
-        "seed": int(record["seed"]),
-        "parameters": _encode(record["parameters"]),
-        "environment": _encode(record["environment"]),
-        "verdicts": [
-            {**verdict, "categories": _encode(verdict["categories"])}
-            for verdict in record["verdicts"]
+def _fixed(record: Record) -> Record:
+    """Return a record in which what has no fixed fields is text; its seed is a number."""
+    return replace(
+        record,
+        seed=int(record.seed),
+        parameters=bytes(record.parameters).decode(),
+        environment=bytes(record.environment).decode(),
+        verdicts=[
+            replace(verdict, categories=_encode(verdict.categories)) for verdict in record.verdicts
         ],
-    }
+    )
 
 
 def _groups(source: BinaryIO) -> Iterator[bytes]:
