@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -31,7 +30,10 @@ class Config:
         self.path = home / "config.toml"
         self._values: dict[str, str] = {}
         try:
-            document = tomllib.loads(self.path.read_text(encoding="utf-8"))
+            text = self.path.read_text(encoding="utf-8")
+            import tomllib
+
+            document = tomllib.loads(text)
         except FileNotFoundError:
             return
         except (OSError, ValueError) as error:

@@ -12,7 +12,11 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, inspect
 
-from muniment.store import Store, tables
+from muniment.store import (
+    Store,
+    indexes,  # noqa: F401 - declares what else the tables have
+    tables,
+)
 from muniment.store.database import Database
 from muniment.store.migrating import configuration, migrate
 from muniment.store.schema import HEAD, migrations

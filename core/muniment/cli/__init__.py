@@ -10,6 +10,7 @@ import sys
 from collections.abc import Sequence
 
 from muniment.cli import exits
+from muniment.cli.importing import importing
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -35,7 +36,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: list[str]) -> int:
-    from muniment.cli.root import root
+    with importing():
+        from muniment.cli.root import root
 
     for name in ("stdin", "stdout", "stderr"):
         if getattr(sys, name) is None:  # closed by whoever started us

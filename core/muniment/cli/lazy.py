@@ -12,6 +12,8 @@ from typing import Any
 
 import click
 
+from muniment.cli.importing import importing
+
 
 class LazyGroup(click.Group):
     """A group whose commands are given as name → (`"module:attribute"`, one line of help)."""
@@ -29,7 +31,8 @@ class LazyGroup(click.Group):
         if cmd_name not in self.lazy:
             return None
         module, _, attribute = self.lazy[cmd_name][0].partition(":")
-        command: click.Command = getattr(importlib.import_module(module), attribute)
+        with importing():
+            command: click.Command = getattr(importlib.import_module(module), attribute)
         return command
 
     def resolve_command(

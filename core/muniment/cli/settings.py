@@ -8,6 +8,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from muniment.cli.importing import importing
+
 if TYPE_CHECKING:
     from muniment.config import Config
     from muniment.models import Models
@@ -64,9 +66,10 @@ class Settings:
     @cached_property
     def store(self) -> Store:
         """The store, for reading; raises StoreError when there is none yet."""
-        from muniment.store import Store
+        with importing():
+            from muniment.store import Store
 
-        return Store.open(self.store_url, create=False)
+            return Store.open(self.store_url, create=False)  # it imports the database's dialect
 
     @cached_property
     def session(self) -> Session:

@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import cached_property
 from typing import Any, NamedTuple, get_type_hints
 
 import msgspec
@@ -165,7 +166,6 @@ class _Kind:
     def __init__(self, name: str, version: int) -> None:
         self.name = name
         self.declared = FIELDS[name, version]
-        self.decode = msgspec.json.Decoder(self.declared).decode
         marks = [
             (field, mark)
             for field, hint in get_type_hints(self.declared, include_extras=True).items()
@@ -173,6 +173,14 @@ class _Kind:
         ]
         self.payloads = [(field, m.kind) for field, m in marks if isinstance(m, PayloadOf)]
         self.entries = [(field, m.kind) for field, m in marks if isinstance(m, EntryOf)]
+
+    @cached_property
+    def decode(self) -> Callable[[bytes], object]:
+        """What reads canonical bytes, raising msgspec.ValidationError for what cannot be.
+
+        It takes long to make, and only writing and verifying need it.
+        """
+        return msgspec.json.Decoder(self.declared).decode
 
     def check(self, body: Body, data: bytes) -> None:
         """Raise EntryError where an entry of the right types holds what its kind cannot."""
@@ -199,12 +207,14 @@ def _texts(value: Any) -> Iterator[str]:
             yield from _texts(item)
 
 
-_KINDS = {key: _Kind(*key) for key in FIELDS}
+_kinds: dict[tuple[str, int], _Kind] = {}  # those met so far
 
 
 def _kind(body: Mapping[str, Any]) -> _Kind:
     kind, version = body.get("kind"), body.get("version")
-    found = _KINDS.get((kind, version)) if isinstance(kind, str) and type(version) is int else None
-    if found is None:
-        raise EntryError(str(kind), f"no kind and version is {kind!r:.80} and {version!r:.80}")
-    return found
+    if isinstance(kind, str) and type(version) is int:
+        if found := _kinds.get((kind, version)):
+            return found
+        if (kind, version) in FIELDS:
+            return _kinds.setdefault((kind, version), _Kind(kind, version))
+    raise EntryError(str(kind), f"no kind and version is {kind!r:.80} and {version!r:.80}")

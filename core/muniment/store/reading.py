@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
+from msgspec.json import decode
 from sqlalchemy import Connection, Select, select
 
 from muniment.errors import AmbiguousNameError, StoreError, UnknownNameError
@@ -159,7 +159,7 @@ def bodies_of(connection: Connection, numbers: Iterable[int]) -> dict[int, Body]
     rows = connection.execute(
         select(entry.c.seq, entry.c.canonical_bytes).where(entry.c.seq.in_(list(numbers)))
     )
-    return {row.seq: json.loads(row.canonical_bytes) for row in rows}
+    return {row.seq: decode(row.canonical_bytes) for row in rows}
 
 
 def contents_of(

@@ -7,7 +7,7 @@ compared by `verify`. `lease` and `pending` tell who is at work right now and ar
 
 Whatever an entry tells of is known inside the database by the number of that entry: a generation
 by that of its `started` entry, a run by that of its first generation. So the newest come last in
-every index.
+every index. Indexes over a part of a table are in `indexes.py`.
 """
 
 from __future__ import annotations
@@ -175,16 +175,6 @@ for _columns in (
     ("generator", "model_name", "model_digest", "status", "decision", "seq"),
 ):
     Index(None, *(generation.c[_name] for _name in _columns))
-_is_line = generation.c.line.is_not(None)
-_is_open = generation.c.status == "started"
-Index(
-    "ix_generation_run_line",
-    generation.c.run,
-    generation.c.line,
-    sqlite_where=_is_line,
-    postgresql_where=_is_line,
-)
-Index("ix_generation_open", generation.c.seq, sqlite_where=_is_open, postgresql_where=_is_open)
 
 period = Table(
     "period",

@@ -1,0 +1,23 @@
+"""The indexes over a part of a table, which only migrations need to know of.
+
+Their conditions are written for each dialect, and to declare one imports that dialect whoever uses
+it: for PostgreSQL's that took a twelfth of the time of `muniment audit list`.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import Index
+
+from muniment.store.tables import generation
+
+_is_line = generation.c.line.is_not(None)
+_is_open = generation.c.status == "started"
+
+Index(
+    "ix_generation_run_line",
+    generation.c.run,
+    generation.c.line,
+    sqlite_where=_is_line,
+    postgresql_where=_is_line,
+)
+Index("ix_generation_open", generation.c.seq, sqlite_where=_is_open, postgresql_where=_is_open)
