@@ -266,6 +266,22 @@ def test_replay_lists_what_is_different_now(muniment: Here, shelf: Shelf) -> Non
     assert {"name": "wind", "recorded": "1", "now": "2"} in value["differences"]
     assert result.code == 4
     assert "wind: 1 → 2" in muniment("audit", "replay", "last").rows[0][3]
+    (whole,) = muniment("audit", "show", "last", "--json").json("generation")
+    assert [replay["result"] for replay in whole["replays"]] == ["uncertified", "uncertified"]
+    for replay in whole["replays"]:
+        assert (replay["actor"], replay["detail"]) == (whole["actor"], value["detail"])
+        assert replay["differences"] == value["differences"]
+    assert whole["replays"][0]["at"] <= whole["replays"][1]["at"]
+    shown = muniment("audit", "show", "last").out
+    number = len(value["differences"])
+    assert f"{number} difference{'s' * (number > 1)} of environment · {whole['actor']}" in shown
+
+
+def test_show_lists_no_replays_of_others(recorded: Here) -> None:
+    recorded("audit", "replay", prompts_id(recorded, "one two"))
+    (last,) = recorded("audit", "show", "last", "--json").json("generation")
+    assert last["replays"] == []
+    assert "\nreplay " not in recorded("audit", "show", "last").out
 
 
 def test_replay_of_what_has_no_output_is_impossible(recorded: Here) -> None:

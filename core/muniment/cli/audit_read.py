@@ -34,6 +34,7 @@ from muniment.types import Generation, Verdict
 
 if TYPE_CHECKING:
     from muniment.store.acting import Feedback, Review
+    from muniment.store.replays import Replayed
 
 # What an output is called that was never returned whole, and what `get` says of it.
 _HELD = {"blocked": ", blocked", "interrupted": ", cut short", "failed": ", cut short"}
@@ -84,11 +85,16 @@ def show(settings: Settings, reference: str, as_json: bool) -> None:
     store = settings.store
     generation = store.generation(store.find(reference))
     feedback, reviews = store.acts(generation.id)
+    replays = store.replays(generation.id)
     if as_json:
-        acts = {"feedback": [*map(to_json, feedback)], "reviews": [*map(to_json, reviews)]}
+        acts = {
+            "feedback": [*map(to_json, feedback)],
+            "reviews": [*map(to_json, reviews)],
+            "replays": [replay.to_json() for replay in replays],
+        }
         data_json({**generation.to_json(), **acts})
         return
-    card([*_card(generation), *_acts(feedback, reviews)])
+    card([*_card(generation), *_acts(feedback, reviews), *_replays(replays)])
     if "output" in generation.erased:
         data("\nthe output was erased")
         return
@@ -266,6 +272,16 @@ def _acts(feedback: list[Feedback], reviews: list[Review]) -> list[tuple[str, st
     for review in reviews:
         parts = (review.decision, review.reason, review.actor, moment(review.at))
         lines.append(("review", " · ".join(filter(None, parts))))
+    return lines
+
+
+def _replays(replays: list[Replayed]) -> list[tuple[str, str]]:
+    lines = []
+    for replay in replays:
+        different = replay.differences or ()
+        said = count(len(different), "difference") + " of environment" if different else ""
+        parts = (replay.result, replay.detail, said, replay.actor, moment(replay.at))
+        lines.append(("replay", " · ".join(filter(None, parts))))
     return lines
 
 

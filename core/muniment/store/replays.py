@@ -1,23 +1,28 @@
-"""Replays: recorded as entries like everything that happens, and drawn by chance when wanted."""
+"""Replays: recorded as entries like everything, read again, and drawn by chance when wanted."""
 
 from __future__ import annotations
 
 import heapq
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
+from typing import Any
 
 from sqlalchemy import Connection, select
 
 from muniment.errors import UnknownNameError
 from muniment.ledger import acts
+from muniment.ledger.entries import Body, moment
 from muniment.ledger.payloads import Payload
 from muniment.store import identities
+from muniment.store.chunks import chunks
 from muniment.store.database import Database
 from muniment.store.ledger import append, prepare
+from muniment.store.reading import bodies_of, contents_of
 from muniment.store.tables import generation, replay
-from muniment.types import Replay
+from muniment.types import Difference, Replay, ReplayResult
 
 
 def record(database: Database, found: Replay, actor: str) -> None:
@@ -43,6 +48,52 @@ def record(database: Database, found: Replay, actor: str) -> None:
         )
         seq = append(connection, [prepare(body, [detail])])
         connection.execute(replay.insert(), {"seq": seq, "generation": number})
+
+
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """A replay on record; `detail` and `differences` are None when they are erased."""
+
+    at: datetime
+    actor: str
+    result: ReplayResult
+    detail: str | None
+    differences: tuple[Difference, ...] | None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as `audit show --json` prints it."""
+        at = self.at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        return {**asdict(self), "at": at}
+
+
+def of_generation(database: Database, id: str) -> list[Replayed]:
+    """Return the replays of the generation of that whole id, the oldest first."""
+    with database.reading() as connection:
+        numbers = connection.scalars(
+            select(replay.c.seq)
+            .join(generation, generation.c.seq == replay.c.generation)
+            .where(generation.c.id == id)
+            .order_by(replay.c.seq)
+        ).all()
+        found = []
+        for part in chunks(numbers):
+            bodies = bodies_of(connection, part)
+            contents = contents_of(connection, [*part, *{b["actor"] for b in bodies.values()}])
+            found += [_replayed(seq, bodies[seq], contents) for seq in part]
+    return found
+
+
+def _replayed(seq: int, body: Body, contents: Mapping[Any, bytes]) -> Replayed:
+    said = contents.get((seq, "replay", 0))
+    held = json.loads(said) if said is not None else {}
+    differences = held.get("differences")
+    return Replayed(
+        moment(body["at"]),
+        (contents.get((body["actor"], "actor", 0)) or b"").decode(),
+        body["result"],
+        held.get("detail"),
+        None if differences is None else tuple(Difference(**item) for item in differences),
+    )
 
 
 def drawn(connection: Connection, count: int, word: str) -> list[str]:

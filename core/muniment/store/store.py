@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from muniment.store.export import Export
     from muniment.store.heads import Sign
     from muniment.store.lineage import Lineage
+    from muniment.store.replays import Replayed
     from muniment.store.search import Hit
     from muniment.store.signatures import Held
     from muniment.store.stats import Stats
@@ -230,6 +231,12 @@ class Store(Keeping):
     def lines(self, run_id: str) -> Iterator[Line]:
         """Yield each line of a batch in order, with its completed attempt or else the latest."""
         return runs.lines(self._database, run_id)
+
+    def replays(self, id: str) -> list[Replayed]:
+        """Return the replays of the generation of that whole id, the oldest first."""
+        from muniment.store import replays
+
+        return replays.of_generation(self._database, id)
 
     def drawn(self, count: int, word: str) -> list[str]:
         """Return the ids of so many completed generations, drawn by a word; see `replays`."""
