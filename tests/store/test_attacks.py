@@ -62,6 +62,7 @@ class Victim:
             payloads=True,
             key=self.key.public,
             held=[Held("the published checkpoint", self.note)] if published else [],
+            span=256,  # so that what belongs together lies in several ranges
         ).problems
 
     @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from typing import TYPE_CHECKING
 
 import click
@@ -26,10 +27,13 @@ if TYPE_CHECKING:
     from muniment.store import Verification
     from muniment.store.signatures import Held
 
+MOST_PROCESSES = 4  # beyond them the disk is what is waited for, and each takes memory
+
 
 @click.command
 @click.option("--projections", is_flag=True, help="Compare the query tables with the entries.")
 @click.option("--payloads", is_flag=True, help="Compare prompts and outputs with the entries.")
+@click.option("--search", is_flag=True, help="Compare the search index with the texts.")
 @click.option("--all", "everything", is_flag=True, help="Check all of these.")
 @click.option("--key", metavar="PUB", help="Whose signatures to check: a public key or its file.")
 @click.option(
@@ -44,16 +48,24 @@ if TYPE_CHECKING:
     metavar="FILE",
     help="Read only what is newer than this checkpoint, which the record must continue.",
 )
+@click.option(
+    "--processes",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="How many processes share the work; one for each core, up to 4, unless given.",
+)
 @json_option
 @click.pass_obj
 def verify(
     settings: Settings,
     projections: bool,
     payloads: bool,
+    search: bool,
     everything: bool,
     key: str | None,
     published: tuple[str, ...],
     since: str | None,
+    processes: int | None,
     as_json: bool,
 ) -> int:
     """Check that the record was not altered.
@@ -64,16 +76,17 @@ def verify(
     and a store rolled back, are found. Each problem is named on a line of its own, and the exit
     code is then 4.
     """
-    projections, payloads = projections or everything, payloads or everything
     public, held = _known(settings, key)
     with fraction("verifying") as progress:
         found = settings.store.verify(
-            projections=projections,
-            payloads=payloads,
+            projections=projections or everything,
+            payloads=payloads or everything,
+            search=search or everything,
             key=public,
             held=[*held, *map(_held, published)],
             since=None if since is None else _held(since),
             progress=lambda what, done, total: progress(what, done / total if total else 1.0),
+            processes=processes or min(os.cpu_count() or 1, MOST_PROCESSES),
         )
     if as_json:
         data_json(dataclasses.asdict(found))

@@ -49,6 +49,15 @@ class Backend(Protocol):
     def lock_schema(self, connection: Connection) -> None:
         """Keep other writers out, and whoever else makes or upgrades the store."""
 
+    def share(self, connection: Connection, others: Callable[[str], None]) -> None:
+        """Begin to read, and have others begin at the same state, which they are told to `join`.
+
+        They are not called where that cannot be had.
+        """
+
+    def join(self, connection: Connection, state: str) -> None:
+        """Begin to read the state that another process shares."""
+
     def exists(self) -> bool:
         """Whether there is anything to connect to."""
 
@@ -81,6 +90,7 @@ class Database:
                 f"{url!r} is not a store's URL; one looks like sqlite:////path/to/muniment.db or "
                 "postgresql://user@host/database",
             ) from None
+        self._given = url
         self.url = parsed.render_as_string(hide_password=True)
         self._backend, self.dialect = _backend(parsed)
         self.path, self.name = self._backend.path, self._backend.name
@@ -96,6 +106,28 @@ class Database:
         """One state of the store; nothing can be written."""
         with self._transaction(writes=False) as connection:
             yield connection
+
+    @contextmanager
+    def reading_with(self, others: Callable[[str], None]) -> Iterator[Connection]:
+        """One state of the store for this process and others, as long as the block lasts.
+
+        `others` is called once, with what `reading_beside` takes, and returns when all of them have
+        begun. It is not called where one state for all cannot be had.
+        """
+        with self._transaction(writes=False) as connection:
+            self._backend.share(connection, others)
+            yield connection
+
+    @contextmanager
+    def reading_beside(self, state: str) -> Iterator[Connection]:
+        """The state that another process reads, which waits in `reading_with`."""
+        with self._transaction(writes=False) as connection:
+            self._backend.join(connection, state)
+            yield connection
+
+    def __reduce__(self) -> tuple[type[Database], tuple[str]]:
+        """Let another process open it anew."""
+        return Database, (self._given,)
 
     @contextmanager
     def writing(self, *, lock: bool = True) -> Iterator[Connection]:

@@ -33,7 +33,7 @@ class Erased:
 
     def __contains__(self, key: tuple[int, str]) -> bool:
         start = 2 * key[0]
-        if start + 2 > len(self._bits):
+        if not 0 <= start < len(self._bits):
             return False
         bit = _BITS.get(key[1], 0)
         return bool(self._bits[start] & bit & 0xFF or self._bits[start + 1] & bit >> 8)

@@ -80,6 +80,25 @@ def delete(connection: Connection, rows: Sequence[Row]) -> None:
     connection.exec_driver_sql("DELETE FROM search WHERE generation = ANY(%s)", (numbers,))
 
 
+def held(connection: Connection) -> Iterator[tuple[Sequence[int], Sequence[str]]]:
+    """Yield what the whole index holds: numbers of generations and terms that all of these have.
+
+    SQLite is asked for each term that there is as searching asks for it, so that a generation that
+    is not found is not there; its numbers come as one text, since a row for each takes ten times as
+    long.
+    """
+    if _sqlite(connection):
+        connection.exec_driver_sql(_VOCABULARY)
+        for term, numbers in connection.exec_driver_sql(_FOUND):
+            yield list(map(int, (numbers or "").split(","))), (term,)
+        return
+    rows = connection.exec_driver_sql(
+        "SELECT generation, terms FROM search", execution_options={"yield_per": 1000}
+    )
+    for number, terms_ in rows:
+        yield (number,), terms_
+
+
 def purge(connection: Connection) -> None:
     """Rewrite the index without what was deleted, which stays in the file until then.
 
@@ -104,3 +123,8 @@ def _sqlite(connection: Connection) -> bool:
 
 
 _INSERT = "INSERT INTO search (rowid, terms) VALUES (?, ?)"
+_VOCABULARY = "CREATE VIRTUAL TABLE IF NOT EXISTS temp.term USING fts5vocab(main, search, row)"
+_FOUND = """
+SELECT term, (SELECT group_concat(rowid) FROM search WHERE search MATCH '"' || term || '"')
+FROM temp.term
+"""

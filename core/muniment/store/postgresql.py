@@ -74,6 +74,16 @@ class PostgresqlDatabase:
         if connection.exec_driver_sql("SELECT to_regclass('ledger_head')").scalar() is not None:
             connection.exec_driver_sql("LOCK TABLE ledger_head IN ACCESS EXCLUSIVE MODE")
 
+    def share(self, connection: Connection, others: Callable[[str], None]) -> None:
+        """Export the snapshot, which others can take as long as the transaction lasts."""
+        connection.exec_driver_sql("SET LOCAL idle_in_transaction_session_timeout = 0")
+        others(str(connection.exec_driver_sql("SELECT pg_export_snapshot()").scalar()))
+
+    def join(self, connection: Connection, state: str) -> None:
+        """Take the snapshot."""
+        connection.exec_driver_sql(f"SET TRANSACTION SNAPSHOT '{state}'")
+        connection.exec_driver_sql("SET LOCAL idle_in_transaction_session_timeout = 0")
+
     def exists(self) -> bool:
         """Say yes: whether the database is there is found out by connecting to it."""
         return True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 MOST = 1000  # a store with more problems than this needs no longer list
@@ -11,8 +12,9 @@ MOST = 1000  # a store with more problems than this needs no longer list
 class Problem:
     """One thing that is not as the ledger says.
 
-    `kind` is `tree`, `head`, `checkpoint`, `signature`, `entry`, `projection` or `payload`; `where`
-    names the entry, the table and column, the checkpoint, or the payload.
+    `kind` is `tree`, `head`, `checkpoint`, `signature`, `entry`, `projection`, `payload` or
+    `search`; `where` names the entry, the table and column, the checkpoint, the payload, or the
+    generation that is searched for.
     """
 
     kind: str
@@ -25,6 +27,11 @@ class Report:
 
     def __init__(self) -> None:
         self.problems: list[Problem] = []
+
+    def extend(self, problems: Iterable[Problem]) -> None:
+        """Note the problems of another report, after these."""
+        for problem in problems:
+            self.add(problem.kind, problem.where, problem.message)
 
     def add(self, kind: str, where: str, message: str) -> None:
         """Note a problem."""

@@ -13,6 +13,8 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
+import msgspec
+
 from muniment.ledger.entries import Body, environment_digest
 from muniment.store.tables import TAIL
 from muniment.types import DECISIONS
@@ -97,7 +99,7 @@ def started_rows(seq: int, body: Body, run: int, request: bytes | None) -> tuple
 
     `run` is the number of the run's first entry.
     """
-    held: Mapping[str, Any] = json.loads(request) if request else {}
+    held: Mapping[str, Any] = msgspec.json.decode(request) if request else {}
     named = held.get("model", {})
     id = body["generation"]
     generation = {

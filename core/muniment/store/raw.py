@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, TypeAlias
 
-from sqlalchemy import ColumnElement, Table, type_coerce
+from sqlalchemy import ColumnElement, Connection, Select, Table, type_coerce
 from sqlalchemy.types import NullType
 
 from muniment.store.columns import Words
+
+Values: TypeAlias = tuple[Any, ...]
+
+BUFFER = 16  # rows that are in memory at once where contents may be large
 
 
 def raw(table: Table, *names: str) -> list[ColumnElement[Any]]:
@@ -19,3 +24,31 @@ def raw(table: Table, *names: str) -> list[ColumnElement[Any]]:
         else type_coerce(column, NullType()).label(column.name)
         for column in columns
     ]
+
+
+def tuples(connection: Connection, statement: Select[*tuple[Any, ...]]) -> list[Values]:
+    """Return the rows of a statement over such columns, as tuples.
+
+    They are the driver's own: SQLAlchemy's rows take longer to make than to read.
+    """
+    result = connection.execute(statement)
+    rows: list[Values] = list(result.cursor.fetchall())
+    result.close()
+    if connection.dialect.name == "sqlite":
+        return rows
+    columns = enumerate(statement.selected_columns)
+    words = [at for at, column in columns if isinstance(column.type, Words)]
+    return [_decoded(connection, row, words) for row in rows] if words else rows
+
+
+def stream(connection: Connection, statement: Select[*tuple[Any, ...]]) -> Iterator[Any]:
+    """Yield the rows of a statement without holding more than a few in memory."""
+    yield from connection.execute(statement.execution_options(yield_per=BUFFER))
+
+
+def _decoded(connection: Connection, row: Values, words: Sequence[int]) -> Values:
+    """Return a row with texts as they were written."""
+    held = list(row)
+    for at in words:
+        held[at] = Words().process_result_value(held[at], connection.dialect)
+    return tuple(held)

@@ -16,6 +16,9 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event
 from muniment.errors import StoreError
 from muniment.store.database import LOCK_SECONDS
 
+SHARE_SECONDS = 2.0  # how long is waited for a moment in which nobody writes
+SHARED_CACHE = 8192  # KiB
+
 
 class SqliteFile:
     """The file of a store, and what SQLite needs to be told."""
@@ -27,7 +30,8 @@ class SqliteFile:
             raise StoreError(self._shown, "a store is kept in a file; name one after sqlite:///")
         self.path = Path(url.database).absolute()
         self.name = str(self.path)
-        if _unchangeable(self.path):
+        self._unchangeable = _unchangeable(self.path)
+        if self._unchangeable:
             url = url.set(
                 database=f"file:{quote(str(self.path))}", query={"uri": "true", "immutable": "1"}
             )
@@ -48,6 +52,28 @@ class SqliteFile:
         """Do nothing: `BEGIN IMMEDIATE` took the lock."""
 
     bound = lock_schema = lock
+
+    def share(self, connection: Connection, others: Callable[[str], None]) -> None:
+        """Keep writers out for the instant in which all begin to read.
+
+        Whoever may not write, or finds others writing for long, cannot, and reads alone.
+        """
+        with closing(sqlite3.connect(self.path, timeout=SHARE_SECONDS)) as keeper:
+            if not self._unchangeable:
+                try:
+                    keeper.execute("BEGIN IMMEDIATE")
+                except sqlite3.OperationalError:
+                    return
+            others("")
+            self.join(connection, "")
+
+    def join(self, connection: Connection, state: str) -> None:
+        """Begin to read at once, not only when something is asked for.
+
+        Many processes that read everything once, in order, have no use for a large cache each.
+        """
+        connection.exec_driver_sql(f"PRAGMA cache_size = -{SHARED_CACHE}")
+        connection.exec_driver_sql("SELECT 1 FROM sqlite_schema")
 
     def exists(self) -> bool:
         """Whether there is a file; StoreError when its place is taken by a folder or barred."""

@@ -1,0 +1,130 @@
+"""Checking one range of entries, with everything that belongs to them.
+
+A range begins where a subtree of the ledger's tree does, so that its tree is part of the whole.
+What is found in it depends on one state of the database alone, not on other ranges, and can be
+found by any process.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import NamedTuple, TypeAlias
+
+from sqlalchemy import Connection, func, select
+
+from muniment.ledger.tree import TILE_BITS, Frontier
+from muniment.store.problems import Problem, Report
+from muniment.store.tables import entry
+from muniment.store.verifying.entries import Entries
+from muniment.store.verifying.payloads import PayloadComparison
+from muniment.store.verifying.rows import RowComparison
+from muniment.store.verifying.terms import Index, Sums, TermComparison, hashing, index_of
+from muniment.store.verifying.trees import Leaves, compare_nodes, pages
+
+SPAN = 1 << 14  # entries of a range: some hundredths of a second of hashing
+_LAST = 2**63 - 1  # the largest number that a database can hold
+
+
+class Span(NamedTuple):
+    """The entries from number `low` to `high`, both included."""
+
+    low: int
+    high: int
+
+
+class WholeIndex:
+    """The search index, which is not kept by entries."""
+
+
+Task: TypeAlias = Span | WholeIndex
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What is to be checked besides the tree; `secret` is a key for sums of terms."""
+
+    rows: bool
+    payloads: bool
+    search: bool
+    secret: bytes
+
+    @property
+    def entries(self) -> bool:
+        """Whether entries are to be read."""
+        return self.rows or self.payloads or self.search
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What was found in a range.
+
+    `tree` is that of its entries, None where it cannot be part of the ledger's; `nodes` counts the
+    kept nodes that were compared, `met` the rows by table that entries make. `sums` has those of
+    the terms by which generations should be found whose outcomes are in the range.
+    """
+
+    span: Span
+    entries: int
+    tree: Frontier | None
+    nodes: int
+    met: Counter[str]
+    sums: Sums
+    problems: list[Problem]
+
+
+def spans(connection: Connection, start: int, size: int) -> Iterator[Span]:
+    """Yield ranges of that many numbers in which there are entries, from number `start` on."""
+    first = select(func.min(entry.c.seq))
+    low = connection.scalar(first.where(entry.c.seq >= start) if start else first)
+    while low is not None:
+        begin = low // size * size
+        high = min(begin + size - 1, _LAST)
+        yield Span(max(begin, start) if start else begin, high)
+        low = connection.scalar(first.where(entry.c.seq > high))
+
+
+Answer: TypeAlias = Part | Index
+
+
+class Checker:
+    """Checks ranges in one state of the database, and its search index."""
+
+    def __init__(self, connection: Connection, asked: Asked) -> None:
+        self._connection, self._asked = connection, asked
+        self._hash = hashing(asked.secret)
+
+    def each(self, tasks: Iterable[Task]) -> Iterator[Answer]:
+        """Yield the answers to tasks, one after the other."""
+        return map(self.check, tasks)
+
+    def check(self, task: Task) -> Answer:
+        """Return what was found in a range, or what the whole search index has."""
+        if isinstance(task, WholeIndex):
+            return index_of(self._connection, self._hash)
+        connection, asked, report = self._connection, self._asked, Report()
+        leaves = Leaves(task.low, report)
+        entries = Entries(connection, report)
+        rows = RowComparison(connection, report)
+        payloads = PayloadComparison(connection, report)
+        terms = TermComparison(connection, report, self._hash)
+        count = 0
+        for page in pages(connection, *task):
+            leaves.page(page)
+            count += len(page)
+            if asked.entries:
+                found, low, high = entries.page(page), page[0][0], page[-1][0]
+                if asked.rows:
+                    rows.page(found, low, high)
+                if asked.payloads:
+                    payloads.page(found, low, high)
+                if asked.search:
+                    terms.page(found)
+        tree, nodes = None, 0
+        if leaves.complete and task.low % (1 << TILE_BITS) == 0:
+            tree, first = leaves.tree, task.low >> TILE_BITS
+            made = [replace(one, index=first + one.index) for one in leaves.nodes]
+            nodes = compare_nodes(connection, report, made)
+        met = rows.met + payloads.met
+        return Part(task, count, tree, nodes, met, terms.sums, report.problems)

@@ -1,0 +1,146 @@
+"""Comparing the search index with the texts that generations should be found by.
+
+The terms of a generation are made again from its payloads. What the index has is asked of it as
+searching asks, term by term, so that what is not found is not there. Neither is kept: each
+generation has the sum of its terms' hashes under a key drawn for this one comparison, which nobody
+could know who altered the index; the sums must be the same.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import lru_cache
+from hashlib import blake2b
+from typing import NamedTuple, TypeAlias, cast
+
+from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
+
+from muniment.errors import StoreError
+from muniment.store import indexing
+from muniment.store.problems import Report
+from muniment.store.queries import Found
+from muniment.store.reading import load
+from muniment.store.verifying.entries import Page
+
+BATCH = 100  # generations that are in memory at once
+_PAGE = 12  # a page of sums is for 2**12 numbers
+_WITHIN = (1 << _PAGE) - 1
+_MASK = 2**64 - 1
+
+Hash: TypeAlias = Callable[[str], int]
+
+
+def hashing(secret: bytes) -> Hash:
+    """Return the hash of a term under a key."""
+
+    @lru_cache(1 << 16)
+    def of(term: str) -> int:
+        return int.from_bytes(blake2b(term.encode(), key=secret, digest_size=8).digest())
+
+    return of
+
+
+class Sums:
+    """The sum of the hashes of each generation's terms, by number; 0 where there are none."""
+
+    def __init__(self) -> None:
+        self._pages: dict[int, array[int]] = {}
+
+    def add(self, numbers: Iterable[int], value: int) -> None:
+        """Add a value to what these generations have."""
+        pages = self._pages
+        for number in numbers:
+            page = pages.get(number >> _PAGE)
+            if page is None:
+                page = pages[number >> _PAGE] = _empty()
+            page[number & _WITHIN] = page[number & _WITHIN] + value & _MASK
+
+    def merge(self, other: Sums) -> None:
+        """Add what another has."""
+        for at, page in other._pages.items():
+            mine = self._pages.setdefault(at, _empty())
+            self._pages[at] = array("Q", (a + b & _MASK for a, b in zip(mine, page, strict=True)))
+
+    def differences(self, other: Sums) -> Iterator[tuple[int, int, int]]:
+        """Yield each number that has not the same in both, in order, and what it has in each."""
+        for at in sorted(self._pages.keys() | other._pages.keys()):
+            mine, theirs = (sums._pages.get(at, _empty()) for sums in (self, other))
+            if mine != theirs:
+                for number, (a, b) in enumerate(zip(mine, theirs, strict=True), at << _PAGE):
+                    if a != b:
+                        yield number, a, b
+
+
+def _empty() -> array[int]:
+    return array("Q", bytes(8 << _PAGE))
+
+
+class Index(NamedTuple):
+    """What the whole search index has; `damaged` says that it cannot be read to its end."""
+
+    sums: Sums
+    damaged: bool
+
+
+def index_of(connection: Connection, hash: Hash) -> Index:
+    """Read the whole index."""
+    sums = Sums()
+    try:
+        for numbers, terms in indexing.held(connection):
+            sums.add(numbers, sum(map(hash, map(str, terms))))
+    except (DBAPIError, ValueError):
+        return Index(sums, damaged=True)
+    return Index(sums, damaged=False)
+
+
+def compare_index(report: Report, expected: Sums, index: Index) -> None:
+    """Name each generation that the index has not by the terms that its texts make."""
+    if index.damaged:
+        report.add("search", "search", "the index cannot be read: it is damaged")
+        return
+    for number, made, held in expected.differences(index.sums):
+        if not held:
+            message = "it is not found: the index has none of the terms that its texts make"
+        elif not made:
+            message = "the index has terms for it, and there are no texts that make any"
+        else:
+            message = "the index does not have the terms that its texts make"
+        report.add("search", f"generation of entry {number}", message)
+
+
+class _Pair(NamedTuple):
+    """The entries of a generation, as `load` reads them from a row."""
+
+    seq: int
+    outcome: int
+
+
+class TermComparison:
+    """Makes the terms of the generations whose outcomes are in a range."""
+
+    def __init__(self, connection: Connection, report: Report, hash: Hash) -> None:
+        self._connection, self._report, self._hash = connection, report, hash
+        self.sums = Sums()
+
+    def page(self, page: Page) -> None:
+        """Make the terms of the outcomes of a page."""
+        pairs = [_Pair(body["generation"], seq) for seq, body in page if body["kind"] == "outcome"]
+        for start in range(0, len(pairs), BATCH):
+            self._add(pairs[start : start + BATCH])
+
+    def _add(self, pairs: Sequence[_Pair]) -> None:
+        try:
+            loaded = load(self._connection, cast(Sequence[Found], pairs), trace=False)
+            terms = [indexing.terms_of(generation) for generation in loaded]
+        except (StoreError, ValueError, TypeError, AttributeError, RecursionError):
+            if len(pairs) > 1:
+                for pair in pairs:
+                    self._add([pair])
+            else:
+                where = f"generation of entry {pairs[0].seq}"
+                self._report.add("search", where, "its texts cannot be read")
+            return
+        for pair, held in zip(pairs, terms, strict=True):
+            self.sums.add((pair.seq,), sum(map(self._hash, held.split())))
