@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sqlite3
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from sqlalchemy import make_url
@@ -101,20 +105,70 @@ def test_a_read_only_store_says_so_and_can_be_read(store: Store, start: object) 
     assert len(list(store.generations())) == 1
 
 
-@only_sqlite
-def test_a_store_on_a_read_only_disk_can_be_read_and_verified(
-    url: str, start: object, monkeypatch: pytest.MonkeyPatch
+NOBODY = 65534
+
+
+@contextmanager
+def closed(folder: Path) -> Iterator[None]:
+    """Let this process write nothing in a folder: root, who always may, becomes someone else."""
+    root = os.geteuid() == 0
+    folder.chmod(0o755 if root else 0o555)
+    if root:
+        os.seteuid(NOBODY)
+    try:
+        yield
+    finally:
+        if root:
+            os.seteuid(0)
+        folder.chmod(0o755)
+
+
+@pytest.fixture
+def kept(start: Any) -> Iterator[Path]:
+    """A store that anyone may read."""
+    with tempfile.TemporaryDirectory() as folder:  # what pytest makes is closed to others
+        path = Path(folder) / "muniment.db"
+        with Store.open(f"sqlite:///{path}", create=True) as store:
+            store.record_started([start()], policy_document="")
+            assert store.verify(projections=True, payloads=True).ok  # imports what is needed
+        path.chmod(0o644)
+        yield path
+
+
+@pytest.mark.skipif(os.name != "posix", reason="folders are closed by permissions")
+def test_a_store_in_a_folder_that_cannot_be_written_can_be_read_and_verified(
+    kept: Path, start: Any
 ) -> None:
-    with Store.open(url, create=True) as store:
-        store.record_started([start()], policy_document="")  # type: ignore[operator]
-    monkeypatch.setattr(os, "statvfs", lambda path: SimpleNamespace(f_flag=os.ST_RDONLY))
-    with Store.open(url, create=False) as store:
+    with closed(kept.parent), Store.open(f"sqlite:///{kept}", create=False) as store:
         assert [g.status for g in store.generations()] == ["interrupted"]
         assert store.verify(projections=True, payloads=True).ok
-        assert store.path is not None
-        assert [path.name for path in store.path.parent.iterdir()] == ["muniment.db"]
+        output = io.BytesIO()
+        assert store.export_to(output, "jsonl") == 1
         with pytest.raises(StoreError, match="read-only"):
-            store.record_started([start()], policy_document="")  # type: ignore[operator]
+            store.record_started([start()], policy_document="")
+    assert [path.name for path in kept.parent.iterdir()] == ["muniment.db"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="folders are closed by permissions")
+def test_what_others_write_meanwhile_is_noticed_or_read(kept: Path, start: Any) -> None:
+    url = f"sqlite:///{kept}"
+    with Store.open(url, create=False) as keeper:
+        assert len(list(keeper.generations())) == 1
+        for suffix in ("-wal", "-shm"):
+            Path(f"{kept}{suffix}").chmod(0o644)
+        with closed(kept.parent), Store.open(url, create=False) as store:
+            assert len(list(store.generations())) == 1
+        with closed(kept.parent):
+            store = Store.open(url, create=False)
+        keeper.record_started([start()], policy_document="")
+        with (
+            closed(kept.parent),
+            store,
+            pytest.raises(StoreError, match="was written while it was read"),
+        ):
+            list(store.generations())
+        with closed(kept.parent), Store.open(url, create=False) as beside:
+            assert len(list(beside.generations())) == 2  # from the log that the keeper has open
 
 
 @pytest.mark.parametrize(

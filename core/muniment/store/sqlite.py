@@ -42,7 +42,20 @@ class SqliteFile:
         engine = create_engine(self._url, connect_args={"timeout": LOCK_SECONDS})
         event.listen(engine, "connect", _configure)
         event.listen(engine, "begin", _begin)
+        if self._unchangeable:
+            self._state = _state(self.path)
+            event.listen(engine, "commit", self._check)
         return engine
+
+    def _check(self, connection: Connection) -> None:
+        """Refuse what was read while others, who may, wrote: SQLite was told not to look."""
+        if _state(self.path) != self._state:
+            raise StoreError(
+                self._shown,
+                f"the store {self.path} was written while it was read, which cannot be followed "
+                "where its folder may not be written; try again when nobody writes, or read a "
+                "backup",
+            )
 
     def options(self, *, writes: bool) -> Mapping[str, Any]:
         """Tell `_begin` how to begin."""
@@ -147,16 +160,29 @@ class SqliteFile:
 
 
 def _unchangeable(path: Path) -> bool:
-    """Whether a store lies on a read-only disk, as an auditor's copy may.
+    """Whether a store lies where nothing can be written, as an auditor's copy may.
 
     SQLite cannot read a database with write-ahead logging where it may make no file beside it,
     unless it is told that nothing will change. That is no lie only where no log is left over.
     """
-    try:
-        read_only = bool(os.statvfs(path).f_flag & os.ST_RDONLY)
-    except (OSError, AttributeError):  # not there, or a system without statvfs
+    ours = os.access in os.supports_effective_ids
+    if os.access(path.parent, os.W_OK, effective_ids=ours):
         return False
-    return read_only and not Path(f"{path}-wal").exists()
+    try:
+        _, size, log = _state(path)
+    except OSError:  # not there, or out of reach
+        return False
+    return size > 0 and log == 0
+
+
+def _state(path: Path) -> tuple[int, int, int]:
+    """Return when a store was last written, its size, and that of what is not in it yet."""
+    file = path.stat()
+    try:
+        log = Path(f"{path}-wal").stat().st_size
+    except FileNotFoundError:
+        log = 0
+    return file.st_mtime_ns, file.st_size, log
 
 
 _SENTENCES = {
