@@ -23,8 +23,8 @@ from muniment.store.database import Database
 from muniment.store.indexing import delete, insert
 from muniment.store.tables import entry, metadata
 from muniment.store.verifying import verify
+from muniment.store.verifying.processes import Checkers
 from muniment.store.verifying.ranges import Asked, Span, spans
-from muniment.store.verifying.workers import Workers
 from support.databases import by_hand, change, only_postgresql, only_sqlite
 
 SPAN = 256  # the least there can be: a store of a few hundred entries has several
@@ -175,14 +175,14 @@ def test_a_process_that_fails_says_so_in_a_sentence(long: str) -> None:
 
 def test_a_process_that_is_killed_is_told_of(long: str) -> None:
     database = Database(long)
-    with Workers(database, Asked(False, False, False, b"x" * 16), 2) as workers:
-        workers.ready()
-        with database.reading_with(workers.begin) as connection:
-            for process in workers._workers.values():
+    with Checkers(database, Asked(False, False, False, b"x" * 16), 2) as checkers:
+        checkers.ready()
+        with database.reading_with(checkers.begin) as connection:
+            for process in checkers._checkers.values():
                 assert process.pid
                 os.kill(process.pid, signal.SIGKILL)
             with pytest.raises(StoreError, match="--processes 1"):
-                list(workers.each(spans(connection, 0, SPAN)))
+                list(checkers.each(spans(connection, 0, SPAN)))
     database.close()
 
 

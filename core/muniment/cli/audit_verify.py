@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 from typing import TYPE_CHECKING
 
 import click
@@ -26,8 +25,6 @@ if TYPE_CHECKING:
     from muniment.ledger.keys import PublicKey
     from muniment.store import Verification
     from muniment.store.signatures import Held
-
-MOST_PROCESSES = 4  # beyond them the disk is what is waited for, and each takes memory
 
 
 @click.command
@@ -76,6 +73,8 @@ def verify(
     and a store rolled back, are found. Each problem is named on a line of its own, and the exit
     code is then 4.
     """
+    from muniment.store.workers import cores
+
     public, held = _known(settings, key)
     with fraction("verifying") as progress:
         found = settings.store.verify(
@@ -86,7 +85,7 @@ def verify(
             held=[*held, *map(_held, published)],
             since=None if since is None else _held(since),
             progress=lambda what, done, total: progress(what, done / total if total else 1.0),
-            processes=processes or min(os.cpu_count() or 1, MOST_PROCESSES),
+            processes=processes or cores(),
         )
     if as_json:
         data_json(dataclasses.asdict(found))

@@ -49,7 +49,8 @@ class Workers:
         self, work: Callable[Concatenate[Database, _P], _T], *args: _P.args, **kwargs: _P.kwargs
     ) -> Future[_T]:
         """Have a function of a module called with a worker's own database and these arguments."""
-        return self._pool.submit(_do, work, args, kwargs)
+        with no_interrupt():  # the pool starts a process when there is work for it
+            return self._pool.submit(_do, work, args, kwargs)
 
 
 @contextlib.contextmanager
@@ -62,8 +63,6 @@ def workers(database: Database, count: int) -> Iterator[Workers]:
     context = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(count, context, _begin, (database,))
     try:
-        with _no_interrupt():  # what is started here never hears Ctrl-C
-            pool.submit(os.getpid)
         yield Workers(pool)
     except BrokenProcessPool as error:
         raise StoreError(
@@ -76,7 +75,7 @@ def workers(database: Database, count: int) -> Iterator[Workers]:
 
 
 @contextlib.contextmanager
-def _no_interrupt() -> Iterator[None]:
+def no_interrupt() -> Iterator[None]:
     """Let what is started here inherit that Ctrl-C is held back; it comes through afterwards."""
     if sys.platform == "win32":
         yield

@@ -7,7 +7,7 @@ row (`rows.py`), every payload (`payloads.py`) and the search index (`terms.py`)
 what the entries say.
 
 The ledger is cut into ranges (`ranges.py`), which can be checked beside one another by several
-processes (`workers.py`); what they find is put together here, in order. All of it happens in one
+processes (`processes.py`); what they find is put together here, in order. All of it happens in one
 state of the database, page by page, so that memory stays level and writers are not in the way.
 """
 
@@ -34,6 +34,7 @@ from muniment.store.signatures import Held, SignatureComparison
 from muniment.store.tables import entry
 from muniment.store.verifying.entries import UNREADABLE
 from muniment.store.verifying.payloads import compare_count
+from muniment.store.verifying.processes import Checkers
 from muniment.store.verifying.ranges import (
     SPAN,
     Answer,
@@ -48,7 +49,6 @@ from muniment.store.verifying.ranges import (
 from muniment.store.verifying.rows import compare_counts
 from muniment.store.verifying.terms import Index, Sums, compare_index
 from muniment.store.verifying.trees import Tree
-from muniment.store.verifying.workers import Workers
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,11 +160,11 @@ def _checking(
         with database.reading() as connection:
             yield connection, Checker(connection, asked).each
         return
-    with Workers(database, asked, processes) as workers:
-        workers.ready()
-        with database.reading_with(workers.begin) as connection:
+    with Checkers(database, asked, processes) as checkers:
+        checkers.ready()
+        with database.reading_with(checkers.begin) as connection:
             alone = Checker(connection, asked)
-            yield connection, workers.each if workers.begun else alone.each
+            yield connection, checkers.each if checkers.begun else alone.each
 
 
 def _in_order(check: Check, ranges: Iterable[Span], search: bool) -> Iterator[Part | Index]:

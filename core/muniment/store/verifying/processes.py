@@ -1,19 +1,15 @@
 """Processes that check ranges beside one another, all in one state of the database.
 
-They are plain workers: each says when it is ready, begins to read when it is told to, and then
-answers one task after the other. When the process that started them goes, in whatever way, so do
-they: they find the other end of their pipe closed.
+Each says when it is ready, begins to read when it is told to, and then answers one task after the
+other. A pool cannot tell each of its processes to begin, so each has a pipe of its own. When the
+process that started them goes, in whatever way, so do they: they find the pipe closed.
 """
 
 from __future__ import annotations
 
 import gc
 import multiprocessing
-import signal
-import sys
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection as Pipe
 from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
@@ -23,28 +19,29 @@ from typing import Any
 from muniment.errors import MunimentError, StoreError
 from muniment.store.database import Database
 from muniment.store.verifying.ranges import Answer, Asked, Checker, Task
+from muniment.store.workers import no_interrupt
 
 GARBAGE = 100_000  # objects made before cycles are looked for: what is read here has none
 
 
-class Workers:
+class Checkers:
     """Some processes, which are ended when the block is left."""
 
     def __init__(self, database: Database, asked: Asked, number: int) -> None:
         """Start them; they open the database and wait."""
         self._database = database
-        self._workers: dict[Pipe, BaseProcess] = {}
+        self._processes: dict[Pipe, BaseProcess] = {}
         self.begun = False
         context = multiprocessing.get_context("spawn")  # nothing that is open here is open there
-        with _deaf_to_interrupts():
+        with no_interrupt():
             for _ in range(number):
                 pipe, theirs = context.Pipe()
                 process = context.Process(target=work, args=(theirs, database, asked), daemon=True)
                 process.start()
                 theirs.close()
-                self._workers[pipe] = process
+                self._processes[pipe] = process
 
-    def __enter__(self) -> Workers:
+    def __enter__(self) -> Checkers:
         return self
 
     def __exit__(
@@ -53,21 +50,21 @@ class Workers:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        for pipe, process in self._workers.items():
+        for pipe, process in self._processes.items():
             process.terminate()  # at any moment: it only reads
             process.join()
             pipe.close()
 
     def ready(self) -> None:
         """Wait until all of them can begin at once."""
-        for pipe in self._workers:
+        for pipe in self._processes:
             self._receive(pipe)
 
     def begin(self, state: str) -> None:
         """Let all of them begin to read a state of the database; return when they have."""
-        for pipe in self._workers:
+        for pipe in self._processes:
             self._send(pipe, state)
-        for pipe in self._workers:
+        for pipe in self._processes:
             self._receive(pipe)
         self.begun = True
 
@@ -76,14 +73,14 @@ class Workers:
 
         Raises StoreError where a process failed, with what it said.
         """
-        free, busy = list(self._workers), set[Any]()
+        free, busy = list(self._processes), set[Any]()
         for task in tasks:
             pipe = free.pop()
             self._send(pipe, task)
             busy.add(pipe)
             if not free:
                 done = wait(list(busy))
-                free = [pipe for pipe in self._workers if pipe in done]
+                free = [pipe for pipe in self._processes if pipe in done]
                 busy.difference_update(free)
                 yield from map(self._receive, free)
         for pipe in busy:
@@ -105,7 +102,7 @@ class Workers:
         return answer
 
     def _gone(self, pipe: Pipe) -> StoreError:
-        process = self._workers[pipe]
+        process = self._processes[pipe]
         process.join()
         return StoreError(
             self._database.url,
@@ -115,14 +112,14 @@ class Workers:
 
 
 class Failure:
-    """A worker could not go on; `sentence` says why."""
+    """A process could not go on; `sentence` says why."""
 
     def __init__(self, sentence: str) -> None:
         self.sentence = sentence
 
 
 def work(pipe: Pipe, database: Database, asked: Asked) -> None:
-    """Do what a worker does, to its end."""
+    """Do what each process does, to its end."""
     gc.set_threshold(GARBAGE)
     try:
         pipe.send("ready")
@@ -135,20 +132,3 @@ def work(pipe: Pipe, database: Database, asked: Asked) -> None:
         return
     except MunimentError as error:
         pipe.send(Failure(str(error)))
-
-
-@contextmanager
-def _deaf_to_interrupts() -> Iterator[None]:
-    """Let processes that are started not hear Ctrl-C, which a terminal sends to all of them.
-
-    Whoever started them does, and ends them.
-    """
-    if sys.platform == "win32":
-        yield
-        return
-    resource_tracker.ensure_running()  # or it is started below, and takes the mask away
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
