@@ -129,3 +129,32 @@ def test_what_a_killed_process_left_is_gone_on_with(
     assert not target.exists()
     assert processes("audit", "export", "-o", target, "--resume").code == 0
     assert target.read_text(encoding="utf-8") == recorded("audit", "export").out
+
+
+STOPPED = """
+import os, signal, sys
+from pathlib import Path
+from muniment.store import Store
+from muniment.store.export import pages
+pages.FIRST_PAGE = pages.MOST_PAGE = pages.ALONE = 1
+written = []
+def stop(rows):
+    written.append(rows)
+    if len(written) == 2:  # the first that a worker made
+        os.killpg(0, signal.SIGINT)
+with Store.open(f"sqlite:///{sys.argv[1]}", create=False) as store:
+    try:
+        store.export(Path(sys.argv[2]), "jsonl").run(stop, processes=2)
+    except KeyboardInterrupt:
+        print("stopped")
+"""
+
+
+def test_ctrl_c_ends_the_workers_without_a_word(recorded: Here, home: Path, tmp_path: Path) -> None:
+    for number in range(6):
+        recorded("generate", "echo", f"more {number}")
+    command = [sys.executable, "-c", STOPPED, str(home / "muniment.db"), str(tmp_path / "all")]
+    done = subprocess.run(
+        command, capture_output=True, text=True, start_new_session=True, timeout=60
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "stopped\n", "")
