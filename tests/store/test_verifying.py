@@ -178,7 +178,7 @@ def test_a_process_that_is_killed_is_told_of(long: str) -> None:
     with Checkers(database, Asked(False, False, False, b"x" * 16), 2) as checkers:
         checkers.ready()
         with database.reading_with(checkers.begin) as connection:
-            for process in checkers._checkers.values():
+            for process in checkers._processes.values():
                 assert process.pid
                 os.kill(process.pid, signal.SIGKILL)
             with pytest.raises(StoreError, match="--processes 1"):
