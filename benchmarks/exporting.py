@@ -1,7 +1,8 @@
 """Exporting: how many generations a second `audit export` writes, and in how much memory.
 
 Prints one JSON line. Fills a store with `filling.py`, then exports it in each format by a process
-of its own: rows a second by the clock, seconds of the processor, peak memory. `--store` takes a
+of its own: rows a second by the clock, seconds of the processor, and the memory of the largest of
+its processes. `--store` takes a
 filled store instead.
 
     python benchmarks/exporting.py [--generations 1000000] [--store FILE] [--formats jsonl,csv]
