@@ -2,8 +2,7 @@
 
 Prints one JSON line. Fills a store with `filling.py`, then exports it in each format by a process
 of its own: rows a second by the clock, seconds of the processor, and the memory of the largest of
-its processes. `--store` takes a
-filled store instead.
+its processes. `--store` takes a filled store instead.
 
     python benchmarks/exporting.py [--generations 1000000] [--store FILE] [--formats jsonl,csv]
 """
