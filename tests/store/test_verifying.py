@@ -112,6 +112,27 @@ def test_several_processes_name_what_one_names(long: str, attack: str) -> None:
     assert set(one.problems) == set(two.problems)
 
 
+@only_sqlite
+@pytest.mark.parametrize(
+    ("low", "high", "named"),
+    [
+        (290, 300, ["290 to 300"]),
+        (500, 511, ["500 to 511"]),
+        (256, 511, ["256 to 511"]),
+        (256, 260, ["256 to 260"]),
+        (500, 600, ["500 to 511", "512 to 600"]),
+        (0, 0, ["0 to 0"]),
+    ],
+)
+def test_missing_entries_are_named_wherever_ranges_end(
+    long: str, low: int, high: int, named: list[str]
+) -> None:
+    assert change(long, f"DELETE FROM entry WHERE seq BETWEEN {low} AND {high}")
+    found = verified(long, 1, projections=False, payloads=False, search=False).problems
+    gaps = [p.message for p in found if "are missing or out of order" in p.message]
+    assert gaps == [f"entries {one} before it are missing or out of order" for one in named]
+
+
 def test_ranges_of_any_size_name_the_same(long: str) -> None:
     for statement in ATTACKS["rows"]:
         assert change(long, statement)

@@ -110,7 +110,7 @@ def verify(
             if isinstance(found, Index):
                 index = found
                 continue
-            tree.add(*found.span, found.tree, found.nodes)
+            tree.add(*found.span, found.last, found.tree, found.nodes)
             report.extend(found.problems)
             met += found.met
             sums.merge(found.sums)

@@ -60,13 +60,14 @@ class Asked:
 class Part:
     """What was found in a range.
 
-    `tree` is that of its entries, None where it cannot be part of the ledger's; `nodes` counts the
-    kept nodes that were compared, `met` the rows by table that entries make. `sums` has those of
-    the terms by which generations should be found whose outcomes are in the range.
+    `last` is the number of its last entry, `tree` the tree of its entries, None where it cannot be
+    part of the ledger's; `nodes` counts the kept nodes that were compared, `met` the rows by table
+    that entries make. `sums` has those of the terms by which generations should be found whose
+    outcomes are in the range.
     """
 
     span: Span
-    entries: int
+    last: int
     tree: Frontier | None
     nodes: int
     met: Counter[str]
@@ -109,10 +110,8 @@ class Checker:
         rows = RowComparison(connection, report)
         payloads = PayloadComparison(connection, report)
         terms = TermComparison(connection, report, self._hash)
-        count = 0
         for page in pages(connection, *task):
             leaves.page(page)
-            count += len(page)
             if asked.entries:
                 found, low, high = entries.page(page), page[0][0], page[-1][0]
                 if asked.rows:
@@ -127,4 +126,4 @@ class Checker:
             made = [replace(one, index=first + one.index) for one in leaves.nodes]
             nodes = compare_nodes(connection, report, made)
         met = rows.met + payloads.met
-        return Part(task, count, tree, nodes, met, terms.sums, report.problems)
+        return Part(task, leaves.next - 1, tree, nodes, met, terms.sums, report.problems)

@@ -36,7 +36,7 @@ class Leaves:
     def __init__(self, low: int, report: Report) -> None:
         """Begin before entry number `low`."""
         self._report = report
-        self._next = low
+        self.next = low  # number of the entry that should follow
         self.complete = True  # whether there is every entry from the first to the last
         self.tree = Frontier()
         self.nodes: list[Node] = []  # completed by the range alone, numbered from its beginning
@@ -45,19 +45,19 @@ class Leaves:
         """Hash the entries of a page."""
         leaves = leaf_hashes_of(rows)
         numbers, _, _, _, kept = zip(*rows, strict=True)
-        if numbers != tuple(range(self._next, self._next + len(rows))) or leaves != list(kept):
+        if numbers != tuple(range(self.next, self.next + len(rows))) or leaves != list(kept):
             self._name(rows, leaves)
-        self._next = numbers[-1] + 1
+        self.next = numbers[-1] + 1
         self.nodes += self.tree.extend(leaves)
 
     def _name(self, rows: Sequence[Values], leaves: Sequence[bytes]) -> None:
         """Say of each entry what is wrong with it."""
         for (seq, _, _, data, kept), leaf in zip(rows, leaves, strict=True):
-            if seq != self._next:
-                gap = f"entries {self._next} to {seq - 1} before it are missing or out of order"
+            if seq != self.next:
+                gap = f"entries {self.next} to {seq - 1} before it are missing or out of order"
                 self._report.add("tree", f"entry {seq}", gap)
                 self.complete = False
-            self._next = seq + 1
+            self.next = seq + 1
             if not isinstance(data, bytes):
                 self._report.add("entry", f"entry {seq}", "its bytes are not bytes")
             if leaf != kept:
@@ -110,19 +110,24 @@ class Tree:
         """Go on from a tree; the roots of those sizes are noted in `roots`."""
         self._connection, self._report = connection, report
         self._nodes = 0
-        self.start = start.size
+        self.start = self._next = start.size
         self.frontier = Frontier(start.size, start.peaks)
         kept = [size for size in sizes if size <= self.start]
         self.roots = {size: heads.root(connection, size) for size in kept}
         self._sizes = list(sizes[len(kept) :])
 
-    def add(self, low: int, high: int, tree: Frontier | None, nodes: int) -> None:
+    def add(self, low: int, high: int, last: int, tree: Frontier | None, nodes: int) -> None:
         """Add the entries from number `low` to `high`, of which there is at least one.
 
-        `tree` is theirs, None where they are none by themselves; `nodes` is how many kept nodes it
-        was compared with. Where it does not fit, since entries are missing or the range does not
-        begin where a subtree does, or where a root inside it is wanted, they are hashed again.
+        `last` is the number of the last there is, `tree` is theirs, None where they are none by
+        themselves; `nodes` is how many kept nodes it was compared with. Where it does not fit,
+        since entries are missing or the range does not begin where a subtree does, or where a root
+        inside it is wanted, they are hashed again.
         """
+        if low > self._next:
+            gap = f"entries {self._next} to {low - 1} before it are missing or out of order"
+            self._add("tree", f"entry {low}", gap)
+        self._next = last + 1
         self._nodes += nodes
         size = self.frontier.size
         fits = tree is not None and low == size and self.frontier.fits(tree)
