@@ -91,7 +91,7 @@ def test_every_shape_and_field_is_in_the_page() -> None:
     page = (REFERENCE / "json.md").read_text(encoding="utf-8")
     shapes = json.loads(SCHEMA.read_text(encoding="utf-8"))["$defs"]
     parts = {"id", "time", "seed", "digest", "status", "decision"}
-    inner = {"output", "verdict", "score", "plugin_used"}
+    inner = {"output", "verdict", "score", "plugin_used", "difference"}
     for name, shape in shapes.items():
         if name not in parts | inner:
             assert f"`{name}`" in page, name
