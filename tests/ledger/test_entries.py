@@ -9,6 +9,8 @@ from __future__ import annotations
 import copy
 import json
 import math
+import re
+import unicodedata
 from typing import Any
 
 import pytest
@@ -350,7 +352,8 @@ def test_what_is_no_number_is_refused(value: Any) -> None:
 
 
 def test_a_name_has_no_character_that_cannot_be_seen() -> None:
-    for code in (*range(0x20), 0x7F, 0x85, 0xAD, 0x200B, 0x202E, 0x2028, 0x2066, 0xFEFF, 0xE0041):
+    unseen = (0x7F, 0x85, 0xAD, 0x61C, 0x180E, 0x200B, 0x202E, 0x2028, 0x2066, 0xFEFF)
+    for code in (*range(0x20), *unseen, 0x13430, 0x1BCA0, 0x1D173, 0xE0041):
         body = of_kind("started") | {"generator": f"a{chr(code)}b"}
         with pytest.raises(EntryError):
             write(body)
@@ -361,6 +364,22 @@ def test_a_name_has_no_character_that_cannot_be_seen() -> None:
 def test_every_printable_character_may_be_in_a_name() -> None:
     printable = [chr(code) for code in range(0x110000) if chr(code).isprintable()]
     assert [c for c in printable if UNSEEN.search(c)] == []
+
+
+def test_every_control_and_formatting_character_that_shows_nothing_is_refused() -> None:
+    shown = "[\u0600-\u0605\u06dd\u070f\u0890\u0891\u08e2\U000110bd\U000110cd]"  # around digits
+    formats = [c for c in map(chr, range(0x110000)) if unicodedata.category(c) in ("Cc", "Cf")]
+    assert [c for c in formats if not UNSEEN.search(c) and not re.match(shown, c)] == []
+
+
+@pytest.mark.parametrize("digits", [26, 400, 5000])
+@pytest.mark.parametrize("field", ["it", "at"])
+def test_a_number_of_any_length_is_refused_like_any_other(field: str, digits: int) -> None:
+    data = rfc8785.dumps(of_kind("started") | {"at": 0, "parameters": {"it": 0}})
+    huge = data.replace(f'"{field}":0'.encode(), f'"{field}":{"1" * digits}'.encode())
+    assert huge != data
+    with pytest.raises(ValueError):  # noqa: PT011  whatever is said first
+        read(huge)
 
 
 def test_large_and_small_numbers_are_read_back_as_they_were() -> None:

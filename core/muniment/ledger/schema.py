@@ -19,7 +19,7 @@ from typing import Any, NamedTuple, get_type_hints
 import msgspec
 
 from muniment.errors import MunimentError
-from muniment.ledger.canonical import canonical, narrow
+from muniment.ledger.canonical import SAFE, canonical
 from muniment.ledger.entries import Body
 from muniment.ledger.kinds import FIELDS, EntryOf, PayloadOf
 
@@ -68,7 +68,10 @@ def write(body: Body) -> bytes:
 
 
 def read(data: bytes) -> Body:
-    """Return the entry that canonical bytes hold; ValueError (EntryError) for any other bytes."""
+    """Return the entry that canonical bytes hold; ValueError (EntryError) for any other bytes.
+
+    For brackets in brackets without end it is RecursionError.
+    """
     try:
         return _read_plain(data)
     except _UnsureError:
@@ -112,9 +115,11 @@ _decode = msgspec.json.Decoder(float_hook=_plain_number).decode
 _encode = msgspec.json.Encoder(order="sorted").encode
 _FAR = tuple(bytes([first]) for first in range(0xF0, 0xF5))  # begin characters beyond 16 bits
 
-# Characters that cannot be seen or that change how others are shown: no name has them.
+# Characters that cannot be seen or that change how others are shown: no name has them. They are
+# written out, since every version of Python must refuse the same.
 UNSEEN = re.compile(
-    "[\x00-\x1f\x7f-\x9f\xad\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ufffe\uffff"
+    "[\x00-\x1f\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff"
+    "\ufff9-\ufffb\ufffe\uffff\U00013430-\U0001343f\U0001bca0-\U0001bca3\U0001d173-\U0001d17a"
     "\U000e0000-\U000e007f]"
 )
 
@@ -144,8 +149,7 @@ def _read_plain(data: bytes) -> Body:
 
 def _read_rare(data: bytes) -> Body:
     """Read an entry whose bytes are canonical only if `rfc8785` itself writes them."""
-    # A float from 2^53 to 10^21 is written without an exponent.
-    body = json.loads(data, parse_int=lambda digits: narrow(int(digits)))
+    body = json.loads(data, parse_int=_rare_integer)
     if type(body) is not dict:
         raise ValueError("not a JSON object")
     kind = _kind(body)
@@ -158,6 +162,12 @@ def _read_rare(data: bytes) -> Body:
     kind.check(body, data)
     held: Body = body
     return held
+
+
+def _rare_integer(digits: str) -> int | float:
+    """Read an integer, or a float from 2^53 to 10^21, which is written without an exponent."""
+    number = int(digits)
+    return number if -SAFE <= number <= SAFE else float(digits)
 
 
 class _Kind:
