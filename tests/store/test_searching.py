@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from datetime import timedelta
 from typing import Any
 
@@ -9,8 +10,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from muniment.ledger import entries
+from muniment.ledger.texts import detail_of, request_of
 from muniment.store import Query, Store
 from muniment.store.grams import INDEXED, folded
+from muniment.store.indexing import recorded_texts, texts_of
 from muniment.store.matching import phrases, snippets
 from muniment.store.reading import PAGE
 from muniment.types import Failure, Output, Reason, Verdict
@@ -191,3 +195,48 @@ def test_every_highlight_is_what_was_asked_for(before: str, wanted: str, after: 
 @given(st.text(), st.text())
 def test_any_query_can_be_asked_of_any_text(text: str, wanted: str) -> None:
     snippets([("prompt", text)], phrases(wanted))
+
+
+TEXTS = st.lists(st.text(max_size=9), min_size=7, max_size=7)
+
+
+@given(TEXTS, st.booleans(), st.booleans(), st.sampled_from(["text/html", "image/png"]))
+def test_payloads_have_the_texts_that_their_generation_has(
+    make_rich: Any, texts: list[str], failed: bool, alone: bool, media_type: str
+) -> None:
+    _, ended = make_rich()
+    system, prompt, output, other, reason, sentence, failure = texts
+    [verdict, late], [length, perplexity] = ended.verdicts, ended.scores
+    generation = dataclasses.replace(
+        ended,
+        system=None if alone else system,
+        prompt=prompt,
+        outputs=(Output("text/plain", output.encode()), Output(media_type, other.encode())),
+        verdicts=(
+            dataclasses.replace(verdict, reasons=(Reason("a", reason), Reason("b"))),
+            dataclasses.replace(late, failure=sentence if failed else None),
+        ),
+        scores=(dataclasses.replace(length, failure=None if alone else sentence), perplexity),
+        failure=Failure("generator", failure) if failed else None,
+    )
+    contents = {
+        ("prompt", 0): prompt.encode(),
+        ("request", 0): request_of(generation),
+        ("output", 0): output.encode(),
+        ("output", 1): other.encode(),
+        ("detail", 0): detail_of(generation, {}, "default"),
+    }
+    outcome = entries.outcome(
+        generation,
+        started=1,
+        declared={},
+        outputs=["", ""],
+        trace=None,
+        detail=None,
+        environment=None,
+        plugins=(),
+    )
+    recorded = recorded_texts(outcome, lambda kind, position: contents[kind, position])
+    assert sorted(filter(None, recorded)) == sorted(
+        text for _, text in texts_of(generation) if text
+    )

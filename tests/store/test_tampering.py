@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -20,6 +21,7 @@ from support.databases import only_sqlite
 
 pytestmark = only_sqlite
 
+Statement = str | tuple[str, tuple[Any, ...]]
 Tamper = Callable[..., list[Problem]]
 
 
@@ -56,7 +58,7 @@ def filled(
 def tamper(filled: Store) -> Tamper:
     """Run SQL as someone who has the file, and return what verifying then finds."""
 
-    def run(*statements: str | tuple[str, tuple[Any, ...]]) -> list[Problem]:
+    def run(*statements: Statement) -> list[Problem]:
         database = sqlite3.connect(filled.path)
         database.execute("PRAGMA ignore_check_constraints = ON")
         for statement in statements:
@@ -114,6 +116,18 @@ def test_a_forger_who_rewrites_the_tree_too_still_meets_the_schema(
     assert "started entry" in problems[0].message
 
 
+def test_bytes_that_are_no_text_are_named_where_they_stand(tamper: Tamper) -> None:
+    problems = tamper(
+        "UPDATE payload SET content = CAST(content AS TEXT) WHERE kind = 'output'",
+        "UPDATE run SET id = CAST(x'ff' || id AS TEXT) WHERE seq > 100",
+        "UPDATE generation_tag SET tag = CAST(x'ff' AS TEXT) WHERE position = 0",
+        "UPDATE entry SET canonical_bytes = CAST(x'ff' AS TEXT) WHERE seq = 9",
+    )
+    where = {problem.where.partition(" of entry")[0] for problem in problems}
+    assert where >= {"output 1", "run", "generation_tag.tag", "entry 9"}
+    assert any(r"\udcff" in problem.message for problem in problems if problem.where == "run")
+
+
 def test_an_altered_prompt_is_named(filled: Store, tamper: Tamper) -> None:
     problems = tamper("UPDATE payload SET content = x'00' WHERE kind = 'prompt'")
     assert {problem.kind for problem in problems} == {"payload"}
@@ -153,14 +167,24 @@ def test_what_is_shown_does_not_come_from_the_projections(
         "UPDATE entry SET canonical_bytes = x'7b' WHERE kind = 'started'",
         "UPDATE entry SET canonical_bytes = '{\"kind\":\"started\"}' WHERE kind = 'started'",
         "UPDATE payload SET content = x'ff' WHERE kind IN ('prompt', 'request')",
+        "UPDATE payload SET content = CAST('[1]' AS BLOB) WHERE kind = 'detail'",
+        ("UPDATE payload SET content = ? WHERE kind = 'request'", (b"[" * 100_000,)),
+        "UPDATE payload SET content = CAST(content AS TEXT) WHERE kind = 'prompt'",
+        (
+            "UPDATE entry SET canonical_bytes = CAST(replace(canonical_bytes, ?, ?) AS BLOB)",
+            ('"times":2', f'"times":{"1" * 400}'),
+        ),
     ],
 )
 def test_reading_what_does_not_hold_together_says_so(
-    filled: Store, tamper: Tamper, statement: str
+    filled: Store, tamper: Tamper, statement: Statement
 ) -> None:
     assert tamper(statement)
+    assert not filled.verify(search=True).ok
     with pytest.raises(StoreError, match="run `muniment audit verify"):
         list(filled.generations())
+    with pytest.raises(StoreError, match="run `muniment audit verify"):
+        filled.export_to(io.BytesIO(), "jsonl")
 
 
 def test_a_list_of_problems_ends(store: Store, start: Any) -> None:

@@ -2,7 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from muniment.errors import StoreError
+
+UNREADABLE = (LookupError, ValueError, TypeError, AttributeError, OverflowError, RecursionError)
+"""What reading entries and payloads raises where they are not what was recorded."""
+
+
+@contextmanager
+def whole(url: str) -> Iterator[None]:
+    """Raise StoreError, which says what to do, where something read in the block is unreadable."""
+    try:
+        yield
+    except UNREADABLE as error:
+        raise StoreError(
+            url,
+            "the store does not hold together: run `muniment audit verify --all` to see where",
+        ) from error
 
 
 class NoStoreError(StoreError):

@@ -11,8 +11,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TypeAlias
 
+from msgspec.json import decode
 from sqlalchemy import Connection
 
+from muniment.ledger.entries import Body
+from muniment.ledger.texts import Contents
 from muniment.store import bulk
 from muniment.store.grams import terms
 from muniment.types import Generation
@@ -41,6 +44,31 @@ def texts_of(generation: Generation) -> Iterator[tuple[str, str]]:
         message = getattr(failed, "message", None) or getattr(failed, "failure", None)
         if message:
             yield "failure", message
+
+
+def recorded_texts(outcome: Body, contents: Contents) -> Iterator[str]:
+    """Yield the same texts straight from an outcome and the payloads of its generation.
+
+    That takes a fraction of the time of putting the generation together first.
+    """
+    request, detail = (
+        decode(contents("request", 0) or b"{}"),
+        decode(contents("detail", 0) or b"{}"),
+    )
+    yield request.get("system") or ""
+    yield (contents("prompt", 0) or b"").decode()
+    for position, output in enumerate(outcome["outputs"]):
+        if output["media_type"].startswith("text/"):
+            yield (contents("output", position) or b"").decode()
+    if outcome["failure"]:
+        yield detail.get("failure", "")
+    for name in ("verdicts", "scores"):
+        said = detail.get(name, {})
+        for position, held in enumerate(outcome[name]):
+            of_one = said.get(str(position), {})
+            yield from [reason["message"] for reason in of_one.get("reasons", ())]
+            if held["failed"]:
+                yield of_one.get("failure", "")
 
 
 def terms_of(generation: Generation) -> str:

@@ -34,7 +34,8 @@ class Report:
             self.add(problem.kind, problem.where, problem.message)
 
     def add(self, kind: str, where: str, message: str) -> None:
-        """Note a problem."""
+        """Note a problem; what it tells of and is no text is written so that it can be printed."""
+        where, message = (s.encode(errors="backslashreplace").decode() for s in (where, message))
         if len(self.problems) == MOST:
             self.problems.append(Problem(kind, where, "… and more problems, which are not listed"))
         elif len(self.problems) < MOST:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
 from typing import Any, TypeAlias
 
 from sqlalchemy import ColumnElement, Connection, Select, Table, type_coerce
@@ -13,6 +15,23 @@ from muniment.store.columns import Words
 Values: TypeAlias = tuple[Any, ...]
 
 BUFFER = 16  # rows that are in memory at once where contents may be large
+
+
+_any = partial(str, encoding="utf-8", errors="surrogateescape")  # equals no text that was written
+
+
+@contextmanager
+def any_text(connection: Connection) -> Iterator[None]:
+    """Read in the block what an SQLite file holds as text, even where its bytes are no text."""
+    driver: Any = connection.connection.driver_connection
+    if connection.dialect.name != "sqlite":
+        yield
+        return
+    before, driver.text_factory = driver.text_factory, _any
+    try:
+        yield
+    finally:
+        driver.text_factory = before
 
 
 def raw(table: Table, *names: str) -> list[ColumnElement[Any]]:

@@ -9,12 +9,13 @@ from typing import Any
 from msgspec.json import decode
 from sqlalchemy import Connection, Select, select
 
-from muniment.errors import AmbiguousNameError, StoreError, UnknownNameError
+from muniment.errors import AmbiguousNameError, UnknownNameError
 from muniment.ledger.entries import Body
 from muniment.ledger.schema import named, references
 from muniment.ledger.texts import facts_of, plugin_of, policy_name, restore
 from muniment.store import leases
 from muniment.store.database import Database
+from muniment.store.errors import whole
 from muniment.store.picking import page
 from muniment.store.queries import COLUMNS, Found, Query
 from muniment.store.tables import TAIL, entry, generation, payload
@@ -104,13 +105,8 @@ def load(connection: Connection, rows: Sequence[Found], *, trace: bool) -> list[
     """Return whole generations in the order of their rows, with a few queries for all of them."""
     if not rows:
         return []
-    try:
+    with whole(str(connection.engine.url)):
         return _load(connection, rows, trace=trace)
-    except (KeyError, TypeError, ValueError) as error:
-        raise StoreError(
-            str(connection.engine.url),
-            "the store does not hold together: run `muniment audit verify --all` to see where",
-        ) from error
 
 
 def _load(connection: Connection, rows: Sequence[Found], *, trace: bool) -> list[Generation]:

@@ -17,6 +17,7 @@ from muniment.ledger.entries import Body
 from muniment.ledger.schema import read
 from muniment.store import bulk, indexing, periods, picking, reading
 from muniment.store.database import Database
+from muniment.store.errors import UNREADABLE
 from muniment.store.projections import (
     ROW_TABLES,
     ROWS,
@@ -50,7 +51,7 @@ def rebuild(
         for page in _pages(connection):
             try:
                 _insert(connection, [(row.seq, read(row.canonical_bytes)) for row in page], runs)
-            except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+            except UNREADABLE as error:
                 raise StoreError(
                     database.url,
                     f"the store {database.name} cannot be rebuilt, since its entries or payloads "

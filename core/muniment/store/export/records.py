@@ -19,11 +19,11 @@ from msgspec import Raw
 from msgspec.json import Decoder, decode
 from sqlalchemy import Connection
 
-from muniment.errors import StoreError
 from muniment.ledger.canonical import SAFE, narrow
 from muniment.ledger.texts import policy_name
 from muniment.store import leases
 from muniment.store.chunks import chunks
+from muniment.store.errors import whole
 from muniment.store.export.shapes import (
     Failure,
     HeldOutput,
@@ -81,16 +81,11 @@ class Reader:
 
     def records(self, numbers: Sequence[int]) -> Iterator[list[Record]]:
         """Yield the records of generations by number, a few at a time, the newest first."""
-        try:
+        with whole(str(self._connection.engine.url)):
             for part in chunks(numbers):
                 found = self._connection.exec_driver_sql(_GENERATIONS.format(_listed(part)))
                 while rows := found.fetchmany(_ROWS):
                     yield self._made(rows)
-        except (KeyError, TypeError, ValueError) as error:
-            raise StoreError(
-                str(self._connection.engine.url),
-                "the store does not hold together: run `muniment audit verify --all` to see where",
-            ) from error
 
     def _made(self, rows: Sequence[Sequence[Any]]) -> list[Record]:
         """Return the records of rows, after reading what their entries name by number."""

@@ -28,11 +28,11 @@ from muniment.ledger.schema import read
 from muniment.ledger.tree import Frontier, MissingNodesError, frontier
 from muniment.store import heads
 from muniment.store.database import Database
+from muniment.store.errors import UNREADABLE
 from muniment.store.problems import Problem, Report
-from muniment.store.raw import raw, tuples
+from muniment.store.raw import any_text, raw, tuples
 from muniment.store.signatures import Held, SignatureComparison
 from muniment.store.tables import entry
-from muniment.store.verifying.entries import UNREADABLE
 from muniment.store.verifying.payloads import compare_count
 from muniment.store.verifying.processes import Checkers
 from muniment.store.verifying.ranges import (
@@ -99,7 +99,10 @@ def verify(
         raise UsageError("what is compared with the entries needs all of them: leave away --since")
     report, met, sums, index = Report(), Counter[str](), Sums(), Index(Sums(), damaged=False)
     known = since.note.checkpoint.size if since else 0
-    with _checking(database, asked, processes, known, span) as (connection, check):
+    with (
+        _checking(database, asked, processes, known, span) as (connection, check),
+        any_text(connection),
+    ):
         start = _start(connection, since)
         signatures = SignatureComparison(
             connection, report, key, [*held, *([since] if since else [])]

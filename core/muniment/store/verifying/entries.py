@@ -10,14 +10,12 @@ from sqlalchemy import Connection, select
 from muniment.ledger.entries import Body
 from muniment.ledger.schema import named, read
 from muniment.store.chunks import chunks
+from muniment.store.errors import UNREADABLE
 from muniment.store.problems import Report
 from muniment.store.raw import Values, raw, tuples
 from muniment.store.tables import entry
 
 Page: TypeAlias = Sequence[tuple[int, Body]]
-
-UNREADABLE = (ValueError, TypeError, RecursionError)
-"""What reading bytes that are no entry raises."""
 
 
 class Entries:

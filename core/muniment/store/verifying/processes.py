@@ -18,6 +18,7 @@ from typing import Any
 
 from muniment.errors import MunimentError, StoreError
 from muniment.store.database import Database
+from muniment.store.raw import any_text
 from muniment.store.verifying.ranges import Answer, Asked, Checker, Task
 from muniment.store.workers import no_interrupt
 
@@ -123,7 +124,7 @@ def work(pipe: Pipe, database: Database, asked: Asked) -> None:
     gc.set_threshold(GARBAGE)
     try:
         pipe.send("ready")
-        with database.reading_beside(pipe.recv()) as connection:
+        with database.reading_beside(pipe.recv()) as connection, any_text(connection):
             pipe.send("begun")
             checker = Checker(connection, asked)
             while True:

@@ -16,6 +16,7 @@ from sqlalchemy import Column, ColumnElement, Connection, Table, func, select
 
 from muniment.store import bulk, periods
 from muniment.store.chunks import chunks
+from muniment.store.errors import UNREADABLE
 from muniment.store.problems import Report
 from muniment.store.projections import (
     OUTCOME_COLUMNS,
@@ -35,7 +36,6 @@ Key: TypeAlias = tuple[Any, ...]
 OUTCOMES = "generation.outcome"  # counted as rows are
 _CHILDREN = ("generation_tag", "generation_parent")
 _PROJECTIONS = (*ROW_TABLES, "run", "generation", *_CHILDREN, "verdict")
-_UNREADABLE = (ValueError, TypeError, AttributeError, RecursionError)
 
 
 class RowComparison:
@@ -71,7 +71,7 @@ class RowComparison:
                 continue
             try:
                 made = make(seq, body, lambda kind, seq=seq: texts.get((seq, kind)))  # type: ignore[misc]
-            except _UNREADABLE:
+            except UNREADABLE:
                 self._unreadable(seq)
                 continue
             for name, rows in made.items():
@@ -112,7 +112,7 @@ class RowComparison:
             try:
                 number = runs.get(body["run"], seq)
                 row, of_row = started_rows(seq, body, number, texts.get((seq, "request")))
-            except _UNREADABLE:
+            except UNREADABLE:
                 self._unreadable(seq)
                 continue
             if seq in there and _outcome_of(there[seq]) is not None:

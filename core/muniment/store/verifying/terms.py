@@ -9,22 +9,24 @@ could know who altered the index; the sums must be the same.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
 from hashlib import blake2b
-from typing import NamedTuple, TypeAlias, cast
+from typing import Any, NamedTuple, TypeAlias
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, select
 from sqlalchemy.exc import DBAPIError
 
-from muniment.errors import StoreError
-from muniment.store import indexing
+from muniment.store import grams, indexing
+from muniment.store.errors import UNREADABLE
 from muniment.store.problems import Report
-from muniment.store.queries import Found
-from muniment.store.reading import load
+from muniment.store.raw import raw, tuples
+from muniment.store.tables import payload
 from muniment.store.verifying.entries import Page
 
-BATCH = 100  # generations that are in memory at once
+BATCH = 100  # generations whose texts are in memory at once
+_OF_STARTED = ("prompt", "request")  # payloads of the entry that began a generation
+_KINDS = (*_OF_STARTED, "output", "detail")
 _PAGE = 12  # a page of sums is for 2**12 numbers
 _WITHIN = (1 << _PAGE) - 1
 _MASK = 2**64 - 1
@@ -110,13 +112,6 @@ def compare_index(report: Report, expected: Sums, index: Index) -> None:
         report.add("search", f"generation of entry {number}", message)
 
 
-class _Pair(NamedTuple):
-    """The entries of a generation, as `load` reads them from a row."""
-
-    seq: int
-    outcome: int
-
-
 class TermComparison:
     """Makes the terms of the generations whose outcomes are in a range."""
 
@@ -126,21 +121,27 @@ class TermComparison:
 
     def page(self, page: Page) -> None:
         """Make the terms of the outcomes of a page."""
-        pairs = [_Pair(body["generation"], seq) for seq, body in page if body["kind"] == "outcome"]
-        for start in range(0, len(pairs), BATCH):
-            self._add(pairs[start : start + BATCH])
+        outcomes = [(seq, body) for seq, body in page if body["kind"] == "outcome"]
+        for start in range(0, len(outcomes), BATCH):
+            self._add(outcomes[start : start + BATCH])
 
-    def _add(self, pairs: Sequence[_Pair]) -> None:
-        try:
-            loaded = load(self._connection, cast(Sequence[Found], pairs), trace=False)
-            terms = [indexing.terms_of(generation) for generation in loaded]
-        except (StoreError, ValueError, TypeError, AttributeError, RecursionError):
-            if len(pairs) > 1:
-                for pair in pairs:
-                    self._add([pair])
-            else:
-                where = f"generation of entry {pairs[0].seq}"
+    def _add(self, outcomes: Page) -> None:
+        entries = {number for seq, body in outcomes for number in (seq, body["generation"])}
+        statement = select(*raw(payload, "entry", "kind", "position", "content")).where(
+            payload.c.entry.in_(entries), payload.c.kind.in_(_KINDS)
+        )
+        held = {row[:3]: row[3] for row in tuples(self._connection, statement)}
+        for seq, body in outcomes:
+            number: int = body["generation"]
+
+            def content(kind: str, position: int, seq: int = seq, number: int = number) -> Any:
+                entry = number if kind in _OF_STARTED else seq
+                return held.get((entry, kind, position))
+
+            try:
+                terms = grams.terms(indexing.recorded_texts(body, content))
+            except UNREADABLE:
+                where = f"generation of entry {number}"
                 self._report.add("search", where, "its texts cannot be read")
-            return
-        for pair, held in zip(pairs, terms, strict=True):
-            self.sums.add((pair.seq,), sum(map(self._hash, held.split())))
+            else:
+                self.sums.add((number,), sum(map(self._hash, terms)))
