@@ -6,38 +6,10 @@ import math
 from typing import Any
 
 import pytest
-import rfc8785
-from hypothesis import example, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
-from muniment.ledger.canonical import SAFE, canonical, double, narrow, wide
-
-
-@settings(max_examples=300)
-@given(st.floats(allow_nan=False, allow_infinity=False))
-@example(1e15)
-@example(1e16)
-@example(1e21)
-@example(1e22)
-@example(0.0001)
-@example(0.00001)
-@example(1e-6)
-@example(1e-7)
-@example(-0.0)
-@example(5e-324)
-@example(1.7976931348623157e308)
-@example(float(SAFE))
-@example(2.0**53)
-@example(123456789012345.6)
-@example(1234567890123456.5)
-def test_every_double_is_written_as_rfc8785_writes_it(number: float) -> None:
-    assert double(number).encode() == rfc8785.dumps(number)
-
-
-@pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf])
-def test_what_is_not_finite_is_refused(number: float) -> None:
-    with pytest.raises(ValueError):  # noqa: PT011  whatever the encoder says
-        double(number)
+from muniment.ledger.canonical import SAFE, canonical, narrow, wide
 
 
 def test_the_example_of_the_rfc_is_written_as_printed_there() -> None:

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 import rfc8785
-from hypothesis import given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from muniment.ledger.canonical import SAFE, narrow
@@ -325,6 +325,28 @@ def test_names_and_numbers_of_an_outcome_are_written_as_rfc8785_writes_them(
     ]
     assert write(body) == rfc8785.dumps(body)
     assert read(write(body)) == body
+
+
+@settings(max_examples=300)
+@given(st.floats(allow_nan=False, allow_infinity=False))
+@example(1e15)
+@example(1e16)
+@example(1e21)
+@example(1e22)
+@example(0.0001)
+@example(0.00001)
+@example(1e-6)
+@example(1e-7)
+@example(-0.0)
+@example(5e-324)
+@example(1.7976931348623157e308)
+@example(float(SAFE))
+@example(2.0**53)
+@example(123456789012345.6)
+@example(1234567890123456.5)
+def test_every_double_is_written_as_rfc8785_writes_it(number: float) -> None:
+    body = of_kind("started") | {"parameters": {"it": number}}
+    assert write(body) == rfc8785.dumps(body)
 
 
 @given(AMOUNTS, st.sampled_from(["{!r}", "{:.1f}", "{:e}", "{:g}", "{:.17g}", "{:.0f}"]))

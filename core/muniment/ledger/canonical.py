@@ -12,21 +12,12 @@ SAFE = 2**53 - 1  # the largest integer that every reader of JSON holds exactly
 def canonical(value: Json) -> bytes:
     """Return the RFC 8785 bytes of `value`.
 
-    An integer beyond 2^53 is refused with ValueError: callers keep those as strings. Entries are
-    written by their fields, which is faster, to the same bytes.
+    An integer beyond 2^53 is refused with ValueError: callers keep those as strings. Nearly every
+    entry is written by msgspec, which is faster, to the same bytes (`schema.py`).
     """
     import rfc8785
 
     return rfc8785.dumps(value)
-
-
-def double(value: float) -> str:
-    """Return a double as RFC 8785 writes it; ValueError for one that is not finite."""
-    if value.is_integer() and -SAFE <= value <= SAFE:
-        return str(int(value))
-    if 1e-4 <= abs(value) < 1e15:  # repr and ECMAScript agree: digits, no exponent
-        return repr(value)
-    return canonical(value).decode()
 
 
 def wide(number: int) -> int | str:

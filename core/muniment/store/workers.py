@@ -55,10 +55,10 @@ class Workers:
 
 @contextlib.contextmanager
 def workers(database: Database, count: int) -> Iterator[Workers]:
-    """Start so many workers, and end them when the block is left, whatever they are doing.
+    """Start so many workers, and end them when the block is left and what they are at is done.
 
-    The main module is imported anew in each, as `multiprocessing` says. Raises StoreError when a
-    worker is gone, as where memory ran out.
+    Work that none of them has taken is not done any more. The main module is imported anew in each,
+    as `multiprocessing` says. Raises StoreError when a worker is gone, as where memory ran out.
     """
     context = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(count, context, _begin, (database,))

@@ -1,9 +1,10 @@
 """Comparing the search index with the texts that generations should be found by.
 
-The terms of a generation are made again from its payloads. What the index has is asked of it as
-searching asks, term by term, so that what is not found is not there. Neither is kept: each
-generation has the sum of its terms' hashes under a key drawn for this one comparison, which nobody
-could know who altered the index; the sums must be the same.
+The terms of a generation are made again from its payloads. What an SQLite index has is asked of it
+as searching asks, term by term, so that what is not found is not there; in PostgreSQL the rows are
+read, and the server is believed to find them. Neither is kept: each generation has the sum of its
+terms' hashes under a key drawn for this one comparison, which nobody could know who altered the
+index; the sums must be the same.
 """
 
 from __future__ import annotations
