@@ -7,11 +7,12 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from muniment.errors import UnknownNameError
+from muniment.errors import StoreError, UnknownNameError
 from muniment.ledger import schema
 from muniment.store import Store
 from muniment.store.tables import entry, payload
 from muniment.types import Difference, PluginRef, Replay
+from support.databases import change
 
 CORE = PluginRef("muniment", "0.1", "tree1-sha256:" + "2" * 64)
 
@@ -42,6 +43,23 @@ def test_a_replay_is_an_entry_that_names_where_and_with_what_it_ran(
     assert "处理器" in content.decode()
     assert "处理器".encode() not in b"".join(row.canonical_bytes for row in rows.values())
     assert store.verify(projections=True, payloads=True).problems == []
+
+
+@pytest.mark.parametrize("content", [b"[1]", b"\xff", b'{"differences": 5}', b"[" * 100_000])
+def test_texts_of_acts_that_were_altered_are_one_sentence(
+    store: Store, url: str, start: Any, finish: Any, content: bytes
+) -> None:
+    (id,) = recorded(store, start, finish)
+    store.record_replay(Replay(id, "exact", ""), "anna")
+    store.give_feedback(id, "anna", rating="up", comment="it is good")
+    store.give_review(id, "anna", "approve", reason="it is so")
+    assert change(url, "UPDATE payload SET content = :it WHERE kind = 'replay'", {"it": content})
+    with pytest.raises(StoreError, match="run `muniment audit verify"):
+        store.replays(id)
+    kinds = "kind IN ('comment', 'reason')"
+    assert change(url, f"UPDATE payload SET content = :it WHERE {kinds}", {"it": b"\xff"})
+    with pytest.raises(StoreError, match="run `muniment audit verify"):
+        store.acts(id)
 
 
 def test_a_replay_of_what_is_not_recorded_is_refused(store: Store) -> None:

@@ -18,6 +18,7 @@ from muniment.ledger.payloads import Payload
 from muniment.store import identities
 from muniment.store.chunks import chunks
 from muniment.store.database import Database
+from muniment.store.errors import whole
 from muniment.store.ledger import Prepared, append, prepare
 from muniment.store.projections import ROWS
 from muniment.store.reading import bodies_of, contents_of
@@ -119,18 +120,21 @@ def of_generation(connection: Connection, number: int) -> tuple[list[Feedback], 
         content = said.get((seq, kind))
         return None if content is None else content.decode()
 
-    found = _acts(connection, feedback, number)
-    reviews = _acts(connection, review, number)
-    return (
-        [
-            Feedback(moment(body["at"]), who, body["rating"], text_of(body, said, seq, "comment"))
-            for seq, body, who, said in found
-        ],
-        [
-            Review(moment(body["at"]), who, body["decision"], text_of(body, said, seq, "reason"))
-            for seq, body, who, said in reviews
-        ],
-    )
+    with whole(str(connection.engine.url)):
+        return (
+            [
+                Feedback(
+                    moment(body["at"]), who, body["rating"], text_of(body, said, seq, "comment")
+                )
+                for seq, body, who, said in _acts(connection, feedback, number)
+            ],
+            [
+                Review(
+                    moment(body["at"]), who, body["decision"], text_of(body, said, seq, "reason")
+                )
+                for seq, body, who, said in _acts(connection, review, number)
+            ],
+        )
 
 
 def _acts(

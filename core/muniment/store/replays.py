@@ -19,6 +19,7 @@ from muniment.ledger.payloads import Payload
 from muniment.store import identities
 from muniment.store.chunks import chunks
 from muniment.store.database import Database
+from muniment.store.errors import whole
 from muniment.store.ledger import append, prepare
 from muniment.store.reading import bodies_of, contents_of
 from muniment.store.tables import generation, replay
@@ -68,7 +69,7 @@ class Replayed:
 
 def of_generation(database: Database, id: str) -> list[Replayed]:
     """Return the replays of the generation of that whole id, the oldest first."""
-    with database.reading() as connection:
+    with database.reading() as connection, whole(database.url):
         numbers = connection.scalars(
             select(replay.c.seq)
             .join(generation, generation.c.seq == replay.c.generation)
