@@ -46,11 +46,12 @@ class Evaluators:
             score
             for offer, evaluator in self._evaluators
             if any(reads(evaluator.media_types, media_type) for media_type in media_types)
-            for score in _scores(offer, evaluator, generation)
+            for score in scores_of(offer, evaluator, generation)
         )
 
 
-def _scores(offer: Offer, evaluator: Evaluator, generation: Generation) -> list[Score]:
+def scores_of(offer: Offer, evaluator: Evaluator, generation: Generation) -> list[Score]:
+    """Return what one evaluator says of a generation; that it failed, for each of its measures."""
     declared = offer.load_class()  # an object may say other things of itself; entries name these
     version = declared.version or offer.plugin.version
     measures = {measure.name: measure for measure in declared.measures}

@@ -102,7 +102,7 @@ class _Rule:
         else:
             try:
                 with quiet_stdout():
-                    verdict = _sound(self.filter.check(content), content)
+                    verdict = sound(self.filter.check(content), content)
             except (Exception, SystemExit) as error:
                 verdict = self._failed(describe(error))
         seconds = time.perf_counter() - start
@@ -129,7 +129,7 @@ class _Rule:
         return self.offer.plugin.version if self.offer is not None else ""
 
 
-def _sound(verdict: object, content: Content) -> Verdict:
+def sound(verdict: object, content: Content) -> Verdict:
     """Return the verdict if it is one; raises TypeError or ValueError saying what is wrong."""
     if not isinstance(verdict, Verdict):
         raise TypeError(f"check() returned {type(verdict).__name__}, not a Verdict")

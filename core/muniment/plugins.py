@@ -7,6 +7,7 @@ from registering. A plugin that breaks is kept as `Broken`, and everything else 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import importlib
 import importlib.metadata
 import importlib.util
@@ -19,10 +20,17 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Literal, TypeAlias
 
 from muniment.digests import FileHashes, digest
-from muniment.errors import AmbiguousNameError, ParameterError, PluginError, UnknownNameError
+from muniment.errors import (
+    AmbiguousNameError,
+    ParameterError,
+    PluginError,
+    UnknownNameError,
+    UsageError,
+)
 from muniment.hookspecs import ENTRY_POINT_GROUP, Evaluator, Filter, Generator
 from muniment.parameters import Parameters
 from muniment.types import Measure, PluginRef
@@ -36,16 +44,52 @@ _MEDIA_TYPE = re.compile(r"[a-z]+/[A-Za-z0-9.+-]+(; ?[a-z]+=[A-Za-z0-9.-]+)*")
 
 @dataclass(frozen=True, slots=True)
 class Plugin:
-    """An installed distribution's entry point, known from metadata; nothing is imported."""
+    """An installed distribution's entry point, known from metadata; nothing is imported.
+
+    A plugin of one file has its `path`; its distribution is the file's name without `.py`, and
+    its version is empty.
+    """
 
     distribution: str
     version: str
     name: str
     module: str
+    path: str = ""
+
+    @classmethod
+    def from_file(cls, path: str | Path) -> Plugin:
+        """Return the plugin that a file of Python is; raises UsageError when it cannot be one."""
+        file = Path(os.path.abspath(Path(path).expanduser()))
+        if file.is_dir():
+            raise UsageError(f"{path} is a folder; `muniment plugins install {path}` takes it")
+        if not file.is_file():
+            raise UsageError(f"there is no file {path}; --plugin takes a plugin of one file")
+        if file.suffix != ".py" or not _NAME.fullmatch(file.stem.lower()):
+            raise UsageError(
+                f"{path} cannot be a plugin; name the file with a-z, 0-9, '.', '_', '-' and .py"
+            )
+        mark = hashlib.sha256(os.fsencode(file)).hexdigest()[:8]
+        module = f"{re.sub('[^a-z0-9]', '_', file.stem.lower())}_{mark}"
+        return cls(file.stem, "", file.stem, module, str(file))
 
     def ref(self) -> PluginRef:
         """Return what evidence keeps of it: distribution, version and digest of its code."""
-        return PluginRef(self.distribution, self.version, _code_digest(self.module))
+        return PluginRef(self.distribution, self.version, _code_digest(self.module, self.path))
+
+    def load_module(self) -> ModuleType:
+        """Import and return its module; raises whatever its code raises."""
+        if not self.path or self.module in sys.modules:
+            return importlib.import_module(self.module)
+        spec = importlib.util.spec_from_file_location(self.module, self.path)
+        assert spec is not None
+        assert spec.loader is not None
+        module = sys.modules[self.module] = importlib.util.module_from_spec(spec)
+        try:
+            spec.loader.exec_module(module)
+        except BaseException:
+            del sys.modules[self.module]
+            raise
+        return module
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,9 +147,16 @@ class Broken:
 class Plugins:
     """All installed plugins; they are imported when the first object is asked for."""
 
-    def __init__(self, plugins: Iterable[Plugin] | None = None) -> None:
-        """Take the plugins given, else those installed."""
-        self.installed = tuple(installed_plugins() if plugins is None else plugins)
+    def __init__(
+        self, plugins: Iterable[Plugin] | None = None, *, files: Iterable[str | Path] = ()
+    ) -> None:
+        """Take the plugins given, else those installed; and those of one file, by their paths."""
+        one_file = {plugin.path: plugin for plugin in map(Plugin.from_file, files)}
+        names = [plugin.name for plugin in one_file.values()]
+        if twice := next((name for name in names if names.count(name) > 1), None):
+            raise UsageError(f"two plugins of one file are called {twice}; rename one")
+        installed = installed_plugins() if plugins is None else plugins
+        self.installed = (*installed, *one_file.values())
         self._offers: dict[Plugin, list[Offer]] = {}
         self._broken: list[Broken] = []
 
@@ -281,7 +332,7 @@ def _registered(plugin: Plugin) -> list[Offer]:
 
     from muniment import hookspecs
 
-    module = importlib.import_module(plugin.module)
+    module = plugin.load_module()
     manager = pluggy.PluginManager("muniment")
     manager.add_hookspecs(hookspecs)
     try:
@@ -301,20 +352,21 @@ def _registered(plugin: Plugin) -> list[Offer]:
             parameters: type[Parameters] | None = None,
             kind: Kind = kind,
         ) -> None:
-            offers.append(_offer(kind, plugin, target, name, media_type, parameters))
+            offers.append(offer_of(kind, plugin, target, name, media_type, parameters))
 
         getattr(manager.hook, f"muniment_{kind}s")(register=register)
     return offers
 
 
-def _offer(
+def offer_of(
     kind: Kind,
     plugin: Plugin,
     target: object,
-    name: object,
-    media_type: object,
-    parameters: object,
+    name: object = None,
+    media_type: object = None,
+    parameters: object = None,
 ) -> Offer:
+    """Return what a hook registered; raises TypeError where it cannot be listed or recorded."""
     if isinstance(target, type):
         if not issubclass(target, _BASES[kind]):
             raise TypeError(f"{target.__qualname__} is not a muniment.{_BASES[kind].__name__}")
@@ -374,7 +426,9 @@ def _is_measure(value: object) -> bool:
 
 
 @cache
-def _code_digest(module: str) -> str:
+def _code_digest(module: str, path: str = "") -> str:
+    if path:
+        return digest(Path(path), FileHashes())
     parts = module.partition(":")[0].split(".")
     for depth in range(1, len(parts) + 1):  # a namespace shared by distributions has no origin
         spec = importlib.util.find_spec(".".join(parts[:depth]))
