@@ -25,7 +25,7 @@ from muniment.errors import ModelError, PluginError, UsageError
 from muniment.evaluation import Evaluators
 from muniment.ids import new_id
 from muniment.keeping import check_text, storable
-from muniment.models import Models
+from muniment.models import AddedModel, Models
 from muniment.moderation import Moderator
 from muniment.pipeline import Pipeline
 from muniment.plugins import Plugin, Plugins
@@ -43,7 +43,8 @@ from muniment.store import Query, Store
 from muniment.types import Generation, Piece, Replay
 
 if TYPE_CHECKING:
-    from muniment.ledger.acts import Judgement, Rating
+    from muniment.ledger.acts import Judgement, ModelAct, Rating
+    from muniment.store.acting import Installation
     from muniment.store.erasing import Erasure
     from muniment.store.retaining import Rule
 
@@ -246,6 +247,18 @@ class Session:
                 if record:
                     self._written.record_replay(found, self.actor)
                 yield found
+
+    def ensure_store(self) -> None:
+        """Open the store for recording, and make it where there is none; raises StoreError."""
+        assert self._written is not None
+
+    def record_installation(self, done: Installation) -> None:
+        """Record what this actor did to a plugin; calling it again changes nothing."""
+        self._written.record_installation(self.actor, done)
+
+    def record_model(self, act: ModelAct, model: AddedModel) -> None:
+        """Record that this actor added a model, or removed it."""
+        self._written.record_model(self.actor, act, model.digest, model.name, model.source)
 
     @cached_property
     def store(self) -> Store:

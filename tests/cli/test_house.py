@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -69,6 +71,18 @@ class TestModels:
         assert shown["files"] == {"word.txt": 5}
         assert shown["terms"] == "Use it kindly."
         assert "weights    word.txt" in tiny("models", "show", "hello").lines
+
+    def test_adding_and_removing_are_on_record(self, tiny: Here) -> None:
+        (added,) = tiny("models", "add", "hello", "--generator", "tiny", "--json").json("model")
+        tiny("models", "remove", "hello", "--yes")
+        with closing(sqlite3.connect(tiny("db", "path").out.strip())) as database:
+            rows = database.execute("SELECT canonical_bytes FROM entry WHERE kind = 'model'")
+            entries = [json.loads(data) for (data,) in rows]
+        assert [(held["act"], held["digest"]) for held in entries] == [
+            ("added", added["digest"]),
+            ("removed", added["digest"]),
+        ]
+        assert tiny("audit", "verify", "--all").code == 0
 
     def test_a_name_can_be_chosen_and_is_taken_once(self, tiny: Here) -> None:
         add = ("models", "add", "hello", "--generator", "tiny", "--name", "mine")
