@@ -21,6 +21,7 @@ SETTINGS: Mapping[str, str] = {
     "policy": "the policy file, or the name of an installed policy, used when none is named",
     "evaluators": "the evaluators that run when none are named, separated by commas",
     "actor": "who is recorded as having asked",
+    "plugin.NAME.enabled": "false leaves the plugin out, as `plugins disable` does",
     "plugin.NAME.isolate": "true runs the plugin in a worker process, as --isolate does for all",
     "plugin.NAME.timeout": "the seconds that an answer of the plugin may take; isolates it",
     "plugin.NAME.memory": "the megabytes that the plugin may take (on Linux); isolates it",
@@ -56,6 +57,14 @@ class Config:
     def of_plugin(self, distribution: str, setting: str) -> str | None:
         """Return a setting of one plugin, such as `timeout`, however its name is spelled."""
         return self.get(f"plugin.{distribution}.{setting}")
+
+    def disabled(self) -> set[str]:
+        """Return the plugins that were disabled, by the normalised names of their distributions."""
+        return {
+            key.removeprefix("plugin.").removesuffix(".enabled")
+            for key, value in self._values.items()
+            if key.startswith("plugin.") and key.endswith(".enabled") and value == "false"
+        }
 
     def items(self) -> Mapping[str, str]:
         """Return everything that was set, by key."""
@@ -189,6 +198,7 @@ def _is_megabytes(value: str) -> bool:
 
 
 _PLUGIN_VALUES: Mapping[str, tuple[str, Callable[[str], bool]]] = {
+    "enabled": ("true or false", _is_flag),
     "isolate": ("true or false", _is_flag),
     "timeout": ("a number of seconds above 0", _is_seconds),
     "memory": ("a whole number of megabytes above 0", _is_megabytes),

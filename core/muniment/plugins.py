@@ -23,6 +23,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal, TypeAlias
 
+from muniment.config import normalised
 from muniment.digests import FileHashes, digest
 from muniment.errors import (
     AmbiguousNameError,
@@ -159,6 +160,7 @@ class Plugins:
         self.installed = (*installed, *one_file.values())
         self._offers: dict[Plugin, list[Offer]] = {}
         self._broken: list[Broken] = []
+        self._disabled: list[str] = []
 
     @property
     def broken(self) -> tuple[Broken, ...]:
@@ -212,6 +214,15 @@ class Plugins:
             )
         return of_kind[0]
 
+    def leave_out(self, disabled: Collection[str]) -> None:
+        """Do as if the plugins of these distributions (normalised names) were not installed.
+
+        Where something of theirs may be missed, the error says that they are disabled.
+        """
+        left = [plugin for plugin in self.installed if normalised(plugin.distribution) in disabled]
+        self._disabled = sorted({plugin.distribution for plugin in left})
+        self.installed = tuple(plugin for plugin in self.installed if plugin not in left)
+
     def load(self) -> tuple[Broken, ...]:
         """Load all plugins and return the broken ones."""
         list(self._load())
@@ -238,7 +249,11 @@ class Plugins:
             yield from self._offers[plugin]
 
     def _broken_hint(self) -> str:
-        return "; ".join(broken.message for broken in self._broken)
+        disabled = (
+            f"plugin {name} is disabled (`muniment plugins enable {name}`)"
+            for name in self._disabled
+        )
+        return "; ".join([*(broken.message for broken in self._broken), *disabled])
 
 
 def installed_plugins() -> Iterator[Plugin]:

@@ -73,6 +73,7 @@ class Session:
         self.actor = config.actor_name(self.config, actor)
         check_text("actor's name", self.actor)
         self.plugins = plugins if plugins is not None else Plugins()
+        self.plugins.leave_out(self.config.disabled())
         self.models = Models(self.home)
 
     def generate(
