@@ -14,7 +14,7 @@ from muniment.errors import MunimentError
 from muniment.hookspecs import Generator
 from muniment.keeping import storable
 from muniment.ledger.canonical import SAFE
-from muniment.plugins import Offer, describe, quiet_stdout
+from muniment.plugins import INTERRUPTIONS, Offer, describe, quiet_stdout
 from muniment.types import FINISH_REASONS, Output, Piece, Reply, Request, Trace, Usage
 
 _END = object()
@@ -55,7 +55,9 @@ def facts(generator: Generator) -> dict[str, str | int]:
         with quiet_stdout():
             found = dict(generator.environment())
         return {_fact_name(name): _fact(value) for name, value in found.items()}
-    except (Exception, SystemExit) as error:
+    except INTERRUPTIONS:
+        raise
+    except BaseException as error:
         return {"environment_failed": type(error).__name__}
 
 
@@ -92,7 +94,9 @@ def _ask(
             elif left[answer.request_id].stream:
                 answer.text.encode()
                 yield answer
-    except (Exception, SystemExit) as error:
+    except INTERRUPTIONS:
+        raise
+    except BaseException as error:
         return sentence(error, offer)
     finally:
         close = getattr(given, "close", None)
@@ -151,6 +155,8 @@ def _trace(trace: Trace) -> Trace:
     margins = tuple(map(float, trace.margins))
     if not len(token_ids) == len(logprobs) == len(margins):
         raise ValueError("the sequences of a trace must be equally long")
+    if any(abs(token_id) > SAFE for token_id in token_ids):
+        raise ValueError("the token ids of a trace cannot be beyond 2^53")
     if not all(map(math.isfinite, (*logprobs, *margins))):
         raise ValueError("the numbers of a trace must be finite")
     return Trace(token_ids, logprobs, margins)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from muniment.errors import PluginError
 from muniment.hookspecs import Evaluator
 from muniment.keeping import storable
-from muniment.plugins import Offer, Plugins, describe, make, quiet_stdout
+from muniment.plugins import INTERRUPTIONS, Offer, Plugins, describe, make, quiet_stdout
 from muniment.types import Generation, Measure, PluginRef, Score, reads
 
 
@@ -70,7 +70,9 @@ def scores_of(offer: Offer, evaluator: Evaluator, generation: Generation) -> lis
                 raise TypeError(f"{name} is {type(value).__name__}, not a number")
             if not math.isfinite(value):
                 raise ValueError(f"{name} is {value}")
-    except (Exception, SystemExit) as error:
+    except INTERRUPTIONS:
+        raise
+    except BaseException as error:
         failure = storable(f"evaluator {offer.name} failed: {describe(error)}")
         return [score(measure, None, failure) for measure in measures.values()]
     return [score(measures[name], float(value)) for name, value in values.items()]

@@ -14,7 +14,7 @@ from dataclasses import replace
 from muniment.errors import MunimentError, ParameterError, PolicyError
 from muniment.hookspecs import Filter
 from muniment.keeping import storable
-from muniment.plugins import Offer, Plugins, describe, make, quiet_stdout
+from muniment.plugins import INTERRUPTIONS, Offer, Plugins, describe, make, quiet_stdout
 from muniment.policy import FilterRule, Policy
 from muniment.types import DECISIONS, Content, PluginRef, Reason, Verdict, reads
 
@@ -103,7 +103,9 @@ class _Rule:
             try:
                 with quiet_stdout():
                     verdict = sound(self.filter.check(content), content)
-            except (Exception, SystemExit) as error:
+            except INTERRUPTIONS:
+                raise
+            except BaseException as error:
                 verdict = self._failed(describe(error))
         seconds = time.perf_counter() - start
         if verdict.failure is None and seconds > self.rule.time_limit:

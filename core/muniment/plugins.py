@@ -11,12 +11,13 @@ import hashlib
 import importlib
 import importlib.metadata
 import importlib.util
+import json
 import os
 import re
 import sys
 import threading
 import traceback
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -33,12 +34,14 @@ from muniment.errors import (
     UsageError,
 )
 from muniment.hookspecs import ENTRY_POINT_GROUP, Evaluator, Filter, Generator
-from muniment.parameters import Parameters
+from muniment.parameters import Field, Parameters
 from muniment.types import Measure, PluginRef
 
 Kind: TypeAlias = Literal["generator", "filter", "evaluator"]
 
 _BASES: Mapping[Kind, type] = {"generator": Generator, "filter": Filter, "evaluator": Evaluator}
+# What no plugin is blamed for. Everything else is caught: a panic of Rust code is no Exception.
+INTERRUPTIONS = (KeyboardInterrupt, GeneratorExit)
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,99}")
 _MEDIA_TYPE = re.compile(r"[a-z]+/[A-Za-z0-9.+-]+(; ?[a-z]+=[A-Za-z0-9.-]+)*")
 
@@ -115,7 +118,9 @@ class Offer:
         try:
             with quiet_stdout():
                 found = getattr(importlib.import_module(module), attribute)
-        except (Exception, SystemExit) as error:
+        except INTERRUPTIONS:
+            raise
+        except BaseException as error:
             raise PluginError(
                 self.plugin.distribution,
                 f"{self.kind} {self.name!r} of {self.plugin.distribution} cannot be loaded: "
@@ -158,6 +163,7 @@ class Plugins:
             raise UsageError(f"two plugins of one file are called {twice}; rename one")
         installed = installed_plugins() if plugins is None else plugins
         self.installed = (*installed, *one_file.values())
+        self._registered: Callable[[Plugin], list[Offer]] = registered
         self._offers: dict[Plugin, list[Offer]] = {}
         self._broken: list[Broken] = []
         self._disabled: list[str] = []
@@ -214,6 +220,10 @@ class Plugins:
             )
         return of_kind[0]
 
+    def load_by(self, registered: Callable[[Plugin], list[Offer]]) -> None:
+        """Have plugins that were not asked for yet loaded by another function than `registered`."""
+        self._registered = registered
+
     def leave_out(self, disabled: Collection[str]) -> None:
         """Do as if the plugins of these distributions (normalised names) were not installed.
 
@@ -238,9 +248,10 @@ class Plugins:
                 continue
             if plugin not in self._offers:
                 try:
-                    with quiet_stdout():
-                        self._offers[plugin] = _registered(plugin)
-                except (Exception, SystemExit) as error:
+                    self._offers[plugin] = self._registered(plugin)
+                except INTERRUPTIONS:
+                    raise
+                except BaseException as error:
                     self._offers[plugin] = []
                     self.broke(
                         plugin,
@@ -278,9 +289,9 @@ def make(offer: Offer, *arguments: Any) -> Any:
     try:
         with quiet_stdout():
             return made(*arguments)
-    except ParameterError:
+    except (ParameterError, *INTERRUPTIONS):
         raise
-    except (Exception, SystemExit) as error:
+    except BaseException as error:
         raise PluginError(
             offer.plugin.distribution,
             f"{offer.kind} {offer.name!r} of {offer.plugin.distribution} cannot be made: "
@@ -342,6 +353,12 @@ def _flush_stdout() -> None:
         sys.stdout.flush()
 
 
+def registered(plugin: Plugin) -> list[Offer]:
+    """Import a plugin and return what its hooks register; raises whatever it raises."""
+    with quiet_stdout():
+        return _registered(plugin)
+
+
 def _registered(plugin: Plugin) -> list[Offer]:
     import pluggy
 
@@ -400,6 +417,7 @@ def offer_of(
     parameters = Parameters if parameters is None else parameters
     if not (isinstance(parameters, type) and issubclass(parameters, Parameters)):
         raise TypeError(f"the Parameters of {name!r} must subclass muniment.Parameters")
+    _check_parameters(parameters)
     return Offer(kind, name, plugin, target, str(media_type or ""), parameters)
 
 
@@ -409,6 +427,7 @@ def _check_class(kind: Kind, found: type) -> None:
     declared = getattr(found, "Parameters", Parameters)
     if not (isinstance(declared, type) and issubclass(declared, Parameters)):
         raise TypeError(f"{where}.Parameters must subclass muniment.Parameters")
+    _check_parameters(declared)
     for name in ("media_types", "categories"):
         if not _is_texts(getattr(found, name, ())):
             raise TypeError(f"{where}.{name} must be a tuple of texts")
@@ -421,6 +440,21 @@ def _check_class(kind: Kind, found: type) -> None:
         measures = getattr(found, "measures", None)
         if not isinstance(measures, tuple) or not all(map(_is_measure, measures)):
             raise TypeError(f"{where}.measures must be a tuple of muniment.Measure, each named")
+
+
+def _check_parameters(declared: type[Parameters]) -> None:
+    """Raise TypeError where a class has overridden what commands make options and help from."""
+    fields: object = declared.fields()
+    if not isinstance(fields, Mapping) or not all(isinstance(f, Field) for f in fields.values()):
+        raise TypeError(
+            f"the fields of {declared.__qualname__} are not what muniment.param declares"
+        )
+    try:
+        schema: object = json.loads(json.dumps(declared.schema(), allow_nan=False))
+    except (TypeError, ValueError, RecursionError):
+        schema = None
+    if not isinstance(schema, dict) or schema.get("type") != "object":
+        raise TypeError(f"the schema of {declared.__qualname__} is no JSON schema of an object")
 
 
 def _is_label(value: object) -> bool:
