@@ -128,9 +128,7 @@ def remove(settings: Settings, name: str, yes: bool) -> int:
         if not click.confirm(f"Remove model {name} ({_size(settings, name)})?", err=True):
             message("nothing was removed")
             return exits.FAILED
-    known = next(
-        (model for model in settings.models.added(_unreadable) if model.name == name), None
-    )
+    known = [model for model in settings.models.added(_unreadable) if model.name == name]
     settings.session.ensure_store()
     settings.models.remove(name)
     for model in known:  # nothing says what the rest of one that was cut short had been
