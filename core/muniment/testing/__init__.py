@@ -15,6 +15,7 @@ try:
     from muniment.testing.evaluators import EvaluatorContract
     from muniment.testing.filters import FilterContract
     from muniment.testing.generators import GeneratorContract
+    from muniment.testing.making import content, generation, request
 except ModuleNotFoundError as error:
     if error.name not in ("pytest", "hypothesis", "jsonschema"):
         raise
@@ -22,4 +23,11 @@ except ModuleNotFoundError as error:
         f"muniment.testing needs {error.name}: pip install 'muniment[testing]'", name=error.name
     ) from None
 
-__all__ = ["EvaluatorContract", "FilterContract", "GeneratorContract"]
+__all__ = [
+    "EvaluatorContract",
+    "FilterContract",
+    "GeneratorContract",
+    "content",
+    "generation",
+    "request",
+]

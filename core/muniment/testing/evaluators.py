@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from muniment.evaluation import scores_of
 from muniment.hookspecs import Evaluator
 from muniment.ids import new_id
-from muniment.keeping import now
 from muniment.testing.contract import Contract, broken
+from muniment.testing.making import generation
 from muniment.types import Generation, Output, Score, Text, Trace
 
 _WORDS = st.sampled_from(["the", "satellite", "卫星", "。", "\n", "the the the", "42", ""])
@@ -59,7 +59,7 @@ class EvaluatorContract(Contract):
     def test_it_measures_the_same_generation_alike_every_time(self) -> None:
         """Asked twice, by one object after others, and by a new one."""
         first, second = self.made(), self.made()
-        samples = [self._generation(Text(text)) for text in self.texts]
+        samples = [generation(Text(text)) for text in self.texts]
         once = [self._scores(first, sample) for sample in samples]
         again = [self._scores(first, sample) for sample in reversed(samples)][::-1]
         afresh = [self._scores(second, replace(sample, id=new_id())) for sample in samples]
@@ -78,7 +78,7 @@ class EvaluatorContract(Contract):
         @settings(deadline=None, suppress_health_check=list(HealthCheck), database=None)
         @given(self._outputs(), _TRACES)
         def finite(outputs: tuple[Output, ...], trace: Trace | None) -> None:
-            self._scores(evaluator, replace(self._generation(*outputs), trace=trace))
+            self._scores(evaluator, replace(generation(*outputs), trace=trace))
 
         finite()
 
@@ -91,26 +91,12 @@ class EvaluatorContract(Contract):
                 made.append(st.builds(Output, st.just(kind), st.binary()))
         return st.lists(st.one_of(made), max_size=3).map(tuple)
 
-    def _generation(self, *outputs: Output) -> Generation:
-        return Generation(
-            id=new_id(),
-            run_id=new_id(),
-            actor="contract",
-            status="completed",
-            generator="contract",
-            prompt="to be or not to be",
-            seed=7,
-            started_at=now(),
-            finished_at=now(),
-            outputs=outputs,
-        )
-
-    def _scores(self, evaluator: Evaluator, generation: Generation) -> tuple[Score, ...]:
-        found = tuple(scores_of(self.offer, evaluator, generation))
+    def _scores(self, evaluator: Evaluator, measured: Generation) -> tuple[Score, ...]:
+        found = tuple(scores_of(self.offer, evaluator, measured))
         for score in found:
             if score.failure is not None:
                 broken(
-                    f"{score.failure}, of the output {generation.text[:40]!r}; return finite "
+                    f"{score.failure}, of the output {measured.text[:40]!r}; return finite "
                     "numbers by the names of `measures`, and leave out what cannot be measured"
                 )
         return found

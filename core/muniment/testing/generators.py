@@ -11,10 +11,10 @@ import pytest
 
 from muniment.errors import ModelError, MunimentError
 from muniment.hookspecs import Generator
-from muniment.ids import new_id
 from muniment.plugins import describe
 from muniment.testing import elsewhere
 from muniment.testing.contract import Contract, broken
+from muniment.testing.making import request
 from muniment.types import Model, Output, Reply, Request
 
 _ODD = (
@@ -58,18 +58,18 @@ class GeneratorContract(Contract):
         """Asked twice, by one object and by a new one."""
         self._only_if_exact()
         generator = self._ready(model)
-        first = [self._one(generator, request) for request in self._requests(model)]
-        again = [self._one(generator, request) for request in self._requests(model)]
+        first = [self._one(generator, asked) for asked in self._requests(model)]
+        again = [self._one(generator, asked) for asked in self._requests(model)]
         self._same(first, again, "asked a second time")
         afresh = self._ready(model)
-        again = [self._one(afresh, request) for request in self._requests(model)]
+        again = [self._one(afresh, asked) for asked in self._requests(model)]
         self._same(first, again, "asked of a new object")
 
     def test_the_same_seed_gives_the_same_output_in_a_batch(self, model: Model | None) -> None:
         """An item's randomness is its own: its neighbours change nothing."""
         self._only_if_exact()
         generator = self._ready(model)
-        alone = [self._one(generator, request) for request in self._requests(model)]
+        alone = [self._one(generator, asked) for asked in self._requests(model)]
         self._same(alone, self._all(generator, self._requests(model)), "in a batch")
 
     def test_the_same_seed_gives_the_same_output_in_another_order(
@@ -156,10 +156,10 @@ class GeneratorContract(Contract):
         """Odd prompts are answered, or failed by name: nothing but a MunimentError is raised."""
         generator = self._ready(model)
         for prompt in _ODD:
-            request = self._request(prompt, 7, model)
+            asked = self._request(prompt, 7, model)
             reply: Any = None
             try:
-                replies = list(generator.generate([request]))
+                replies = list(generator.generate([asked]))
                 reply = next((r for r in replies if isinstance(r, Reply)), None)
             except MunimentError:
                 continue
@@ -200,10 +200,10 @@ class GeneratorContract(Contract):
         return [self._request(p, 7 + index, model) for index, p in enumerate(self.prompts)]
 
     def _request(self, prompt: str, seed: int, model: Model | None) -> Request:
-        return Request(new_id(), prompt, seed, self.given(), model=model)
+        return request(prompt, seed=seed, parameters=self.given(), model=model)
 
-    def _one(self, generator: Generator, request: Request) -> tuple[Output, ...] | str:
-        return self._all(generator, [request])[0]
+    def _one(self, generator: Generator, asked: Request) -> tuple[Output, ...] | str:
+        return self._all(generator, [asked])[0]
 
     def _all(
         self, generator: Generator, requests: Sequence[Request]
