@@ -166,7 +166,7 @@ class Plugins:
         self._registered: Callable[[Plugin], list[Offer]] = registered
         self._offers: dict[Plugin, list[Offer]] = {}
         self._broken: list[Broken] = []
-        self._disabled: list[str] = []
+        self.disabled: tuple[str, ...] = ()
 
     @property
     def broken(self) -> tuple[Broken, ...]:
@@ -230,7 +230,7 @@ class Plugins:
         Where something of theirs may be missed, the error says that they are disabled.
         """
         left = [plugin for plugin in self.installed if normalised(plugin.distribution) in disabled]
-        self._disabled = sorted({plugin.distribution for plugin in left})
+        self.disabled = tuple(sorted({plugin.distribution for plugin in left}))
         self.installed = tuple(plugin for plugin in self.installed if plugin not in left)
 
     def load(self) -> tuple[Broken, ...]:
@@ -262,7 +262,7 @@ class Plugins:
     def _broken_hint(self) -> str:
         disabled = (
             f"plugin {name} is disabled (`muniment plugins enable {name}`)"
-            for name in self._disabled
+            for name in self.disabled
         )
         return "; ".join([*(broken.message for broken in self._broken), *disabled])
 

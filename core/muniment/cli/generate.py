@@ -46,7 +46,8 @@ class _Generators(click.Group):
         try:
             offer = session.plugins.generator(cmd_name, session.config.generators())
         except UnknownNameError as error:
-            if error.name != cmd_name or error.kind != "generator" or session.plugins.broken:
+            gone = session.plugins.broken or session.plugins.disabled
+            if error.name != cmd_name or error.kind != "generator" or gone:
                 raise
             known = self.list_commands(ctx)
             if not known:

@@ -23,7 +23,7 @@ COMMANDS = {
         "Set how long texts are kept, and erase what was kept long enough.",
     ),
     "models": ("muniment.cli.models:models", "Add, list, show and remove models."),
-    "plugins": ("muniment.cli.plugins:plugins", "List the installed plugins."),
+    "plugins": ("muniment.cli.plugins:plugins", "List, install and look after plugins."),
     "policy": ("muniment.cli.policy:policy", "Show which filters run, and what follows."),
     "config": ("muniment.cli.config:config", "Read and change settings."),
     "keys": ("muniment.cli.keys:keys", "Make and show the key that signs the record."),
