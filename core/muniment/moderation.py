@@ -14,7 +14,7 @@ from dataclasses import replace
 from muniment.errors import MunimentError, ParameterError, PolicyError
 from muniment.hookspecs import Filter
 from muniment.keeping import storable
-from muniment.plugins import INTERRUPTIONS, Offer, Plugins, describe, make, quiet_stdout
+from muniment.plugins import INTERRUPTIONS, Offer, Plugins, Stoppable, describe, make, quiet_stdout
 from muniment.policy import FilterRule, Policy
 from muniment.types import DECISIONS, Content, PluginRef, Reason, Verdict, reads
 
@@ -82,6 +82,8 @@ class _Rule:
             declared = self.offer.load_class()
             self.filter = make(self.offer, declared.Parameters(**rule.parameters))
             self.declared = declared
+            if isinstance(self.filter, Stoppable):
+                self.filter.time_limit = rule.time_limit
         except ParameterError:
             raise
         except MunimentError as error:
@@ -101,6 +103,9 @@ class _Rule:
             verdict = Verdict("block", failure=self.failure)
         else:
             try:
+                if isinstance(self.filter, Stoppable):
+                    self.filter.ready()
+                    start = time.perf_counter()
                 with quiet_stdout():
                     verdict = sound(self.filter.check(content), content)
             except INTERRUPTIONS:

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
 
 from muniment.config import normalised
 from muniment.digests import FileHashes, digest
@@ -132,7 +132,7 @@ class Offer:
                 f"{self.target} of {self.plugin.distribution} is not a {self.kind}",
             )
         try:
-            _check_class(self.kind, found)
+            check_class(self.kind, found)
         except TypeError as error:
             raise PluginError(
                 self.plugin.distribution,
@@ -299,8 +299,24 @@ def make(offer: Offer, *arguments: Any) -> Any:
         ) from error
 
 
+@runtime_checkable
+class Stoppable(Protocol):
+    """A filter in a worker process, which is stopped when it takes longer than `time_limit`."""
+
+    time_limit: float  # seconds
+
+    def ready(self) -> None:
+        """Start the process anew if it was stopped; what that takes is not the filter's."""
+
+
+class WorkerError(Exception):
+    """What was raised in a worker process, or befell it; `str()` is its whole description."""
+
+
 def describe(error: BaseException) -> str:
     """Return an exception as part of a sentence: its type and its first line."""
+    if isinstance(error, WorkerError):
+        return str(error)
     try:
         first = str(error).strip().partition("\n")[0][:500]
     except Exception:  # what a plugin raises may not even say what it is
@@ -402,7 +418,7 @@ def offer_of(
     if isinstance(target, type):
         if not issubclass(target, _BASES[kind]):
             raise TypeError(f"{target.__qualname__} is not a muniment.{_BASES[kind].__name__}")
-        _check_class(kind, target)
+        check_class(kind, target)
         name = name or getattr(target, "name", None)
         media_type = media_type or getattr(target, "media_type", None)
         parameters = parameters or getattr(target, "Parameters", None)
@@ -421,7 +437,7 @@ def offer_of(
     return Offer(kind, name, plugin, target, str(media_type or ""), parameters)
 
 
-def _check_class(kind: Kind, found: type) -> None:
+def check_class(kind: Kind, found: type) -> None:
     """Raise TypeError where what a class declares about itself would spoil the evidence."""
     where = found.__qualname__
     declared = getattr(found, "Parameters", Parameters)

@@ -24,6 +24,7 @@ from muniment import batch, config, policy, seeds
 from muniment.errors import ModelError, PluginError, UsageError
 from muniment.evaluation import Evaluators
 from muniment.ids import new_id
+from muniment.isolation import Workers
 from muniment.keeping import check_text, storable
 from muniment.models import AddedModel, Models
 from muniment.moderation import Moderator
@@ -65,8 +66,12 @@ class Session:
         store: str | None = None,
         actor: str | None = None,
         plugins: Plugins | None = None,
+        isolate: bool = False,
     ) -> None:
-        """Take the home folder, the store's URL or path, and who asks; see muniment.config."""
+        """Take the home folder, the store's URL or path, and who asks; see muniment.config.
+
+        `isolate` runs every plugin in a worker process, not only those that a setting isolates.
+        """
         self.home = Path(home) if home is not None else config.home_folder()
         self.config = config.Config(self.home)
         self.store_url = config.store_url(self.home, store)
@@ -74,6 +79,8 @@ class Session:
         check_text("actor's name", self.actor)
         self.plugins = plugins if plugins is not None else Plugins()
         self.plugins.leave_out(self.config.disabled())
+        self._workers = Workers(self.config, everything=isolate)
+        self.plugins.load_by(self._workers.registered)
         self.models = Models(self.home)
 
     def generate(
@@ -282,6 +289,7 @@ class Session:
                     self.__dict__.pop(name).close()
             if "_resolver" in self.__dict__:
                 self._resolver.close()
+            self._workers.close()
 
     def __enter__(self) -> Self:
         return self
@@ -432,10 +440,17 @@ def _same_seed(recorded: Generation, draft: Draft) -> bool:
 
 
 def open(
-    home: str | Path | None = None, *, store: str | None = None, actor: str | None = None
+    home: str | Path | None = None,
+    *,
+    store: str | None = None,
+    actor: str | None = None,
+    isolate: bool = False,
 ) -> Session:
-    """Return a session on a home folder and store; the defaults are those of the command line."""
-    return Session(home, store=store, actor=actor)
+    """Return a session on a home folder and store; the defaults are those of the command line.
+
+    `isolate` runs every plugin in a worker process.
+    """
+    return Session(home, store=store, actor=actor, isolate=isolate)
 
 
 def core_plugin() -> Plugin:

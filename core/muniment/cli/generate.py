@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import sys
 from typing import Any
 
@@ -12,6 +13,7 @@ from muniment.cli import fields
 from muniment.cli.files import Destination
 from muniment.cli.lazy import no_such
 from muniment.cli.options import (
+    isolate_option,
     json_option,
     model_option,
     output_option,
@@ -36,6 +38,14 @@ class _Generators(click.Group):
         """Return the kinds of media, then the generators."""
         offers = _settings(ctx).session.plugins.offers("generator")
         return list(dict.fromkeys([*_kinds(offers), *(offer.name for offer in offers)]))
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the generator; its plugin is loaded for it, so isolation is decided before."""
+        if "--isolate" in itertools.takewhile(lambda arg: arg != "--", args):
+            _settings(ctx).isolate = True
+        return super().resolve_command(ctx, args)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Make the command of one generator; raises what `Plugins.generator` raises."""
@@ -119,6 +129,7 @@ def _shared_parameters() -> list[click.Parameter]:
     @pairs_option("A parameter of the generator; may be repeated.")
     @policy_option
     @tag_option
+    @isolate_option
     @click.option(
         "--stream/--no-stream",
         default=None,

@@ -37,6 +37,7 @@ class Settings:
     ) -> None:
         self._home, self._store, self._actor = home, store, actor
         self._plugin_files = plugin_files
+        self.isolate = False  # whether the session runs every plugin in a worker process
 
     @cached_property
     def home(self) -> Path:
@@ -80,7 +81,13 @@ class Settings:
         from muniment.session import Session
 
         plugins = Plugins(files=self._plugin_files) if self._plugin_files else None
-        return Session(self.home, store=self._store, actor=self._actor, plugins=plugins)
+        return Session(
+            self.home,
+            store=self._store,
+            actor=self._actor,
+            plugins=plugins,
+            isolate=self.isolate,
+        )
 
     def close(self) -> None:
         """Close what was opened; what was written is signed first, if there is a key."""
