@@ -137,6 +137,12 @@ class Worker:
             self._child.let_end(CLOSING)
             self.end()
 
+    def explained(self, what: str) -> str:
+        """Return what was raised with the limit that it ran against, if it was that of memory."""
+        if self.limits.memory is not None and re.search(r"\bMemoryError\b", what):
+            return f"{what} (its limit is {self.limits.memory >> 20} MB)"
+        return what
+
     def _raised(self, answer: Raised) -> Exception:
         error: Exception
         match answer.kind:
@@ -151,10 +157,7 @@ class Worker:
             case "MunimentError":
                 error = MunimentError(answer.message)
             case _:
-                message = answer.message
-                if message.startswith("MemoryError") and self.limits.memory is not None:
-                    message += f" (its limit is {self.limits.memory >> 20:,} MB)"
-                error = WorkerError(message)
+                error = WorkerError(self.explained(answer.message))
         error.add_note(answer.traceback)
         return error
 

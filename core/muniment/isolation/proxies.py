@@ -169,7 +169,8 @@ class IsolatedGenerator(Generator):
                     left = limit
                     yield Unanswered(*gave.unanswered)
                 elif gave.broke is not None:
-                    raise PluginError(worker.plugin.distribution, gave.broke)
+                    reason = worker.explained(gave.broke)
+                    raise PluginError(worker.plugin.distribution, reason)
                 else:
                     return
         finally:
