@@ -8,13 +8,16 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import sqlite3
 import subprocess
 import sys
 import textwrap
 import venv
 from collections.abc import Iterable, Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from muniment.installing import bundles
 from muniment.installing.environment import Environment
@@ -49,13 +52,7 @@ def build(source: Path, into: Path) -> Path:
     """Build the wheel of a folder with the backend that is installed here."""
     into.mkdir(parents=True, exist_ok=True)
     before = set(into.glob("*.whl"))
-    must(
-        run(
-            *(sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-index"),
-            *("--no-build-isolation", "--wheel-dir", into, source),
-            cwd=into,
-        )
-    )
+    must(run(sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", into, cwd=source))
     (wheel,) = set(into.glob("*.whl")) - before
     return wheel
 
@@ -115,6 +112,23 @@ class Fresh:
     def pip(self, *arguments: str | Path) -> str:
         return must(run(self.python, "-m", "pip", *arguments, cwd=self.folder, PIP_NO_INDEX="1"))
 
+    @property
+    def modules(self) -> Path:
+        """Where its modules lie."""
+        (folder,) = self.folder.glob("lib/python*/site-packages")
+        return folder
+
+    def entries(self, kind: str) -> list[dict[str, Any]]:
+        """The entries of a kind that were recorded, the oldest first."""
+        file = self.home / "muniment.db"
+        if not file.is_file():
+            return []
+        with closing(sqlite3.connect(file)) as database:
+            rows = database.execute(
+                "SELECT canonical_bytes FROM entry WHERE kind = ? ORDER BY seq", (kind,)
+            )
+            return [json.loads(data) for (data,) in rows]
+
     def installed(self) -> dict[str, str]:
         """The versions of what is installed, by name."""
         found = json.loads(self.pip("list", "--format", "json"))
@@ -122,10 +136,9 @@ class Fresh:
 
     def files(self) -> set[str]:
         """The files and folders among the modules but for what Python compiled."""
-        (modules,) = self.folder.glob("lib/python*/site-packages")
         return {
-            path.relative_to(modules).as_posix()
-            for path in modules.rglob("*")
+            path.relative_to(self.modules).as_posix()
+            for path in self.modules.rglob("*")
             if "__pycache__" not in path.parts and not path.match("pip/**")
         }
 
