@@ -83,14 +83,14 @@ def test_a_setting_isolates_one_plugin_and_no_other(house: IsolatedHouse, shelf:
 
 
 def test_a_worker_sees_no_secret_and_no_address_of_a_store(
-    house: IsolatedHouse, shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+    house: IsolatedHouse, shelf: Shelf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     secrets = (
         "MUNIMENT_STORE MUNIMENT_HOME DATABASE_URL PGPASSWORD AWS_SECRET_ACCESS_KEY HF_TOKEN "
         "OPENAI_API_KEY HTTPS_PROXY SSH_AUTH_SOCK PIP_INDEX_URL PATH_TOKEN"
     ).split()
     for name in secrets:
-        monkeypatch.setenv(name, "secret")
+        monkeypatch.setenv(name, str(tmp_path / "secret"))
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     shelf.generator(
         "environment",

@@ -112,7 +112,7 @@ UNLOADABLE: Mapping[str, Breakage] = {
 # What loads, however oddly.
 LOADABLE: Mapping[str, Breakage] = {
     "prints at import": Breakage(
-        source("import os; print('printed'); os.write(1, b'written')"), None
+        source("import os; print('printed'); os.write(1, b'written\\n')"), None
     ),
     "a slow import": Breakage(source("import time; time.sleep(0.5)"), None),
     "a hook that returns something": Breakage(source(hook="register(Made); return 5"), None),

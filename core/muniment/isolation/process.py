@@ -190,6 +190,10 @@ class _Child:
                 env={k: v for k, v in os.environ.items() if ENVIRONMENT.fullmatch(k)},
             )
             ours.pop_all()
+        self._buffer = bytearray()
+        self._readable, self._writable = select.poll(), select.poll()
+        self._readable.register(self._answers, select.POLLIN)
+        self._writable.register(self._questions, select.POLLOUT)
         self._passing = threading.Thread(target=self._pass_on, args=(name, said), daemon=True)
         self._passing.start()
 
@@ -204,10 +208,7 @@ class _Child:
         end = None if seconds is None else time.monotonic() + seconds
         self._write(frame, end)
         while True:
-            length = int.from_bytes(self._read(protocol.HEADER, end), "big")
-            if length > protocol.LONGEST:
-                raise ValueError(f"a frame of {length:,} bytes")
-            answer = protocol.answer(self._read(length, end))
+            answer = protocol.answer(self._read(end))
             if not isinstance(answer, Progressed):
                 return answer
             progress(answer.what, answer.fraction)
@@ -234,7 +235,7 @@ class _Child:
     def _write(self, frame: bytes, end: float | None) -> None:
         left = memoryview(frame)
         while left:
-            self._wait(self._questions, select.POLLOUT, end)
+            self._wait(self._writable, end)
             try:
                 left = left[os.write(self._questions, left) :]
             except BlockingIOError:
@@ -242,19 +243,24 @@ class _Child:
             except BrokenPipeError:
                 self._ended()
 
-    def _read(self, size: int, end: float | None) -> bytes:
-        data = bytearray()
-        while len(data) < size:
-            self._wait(self._answers, select.POLLIN, end)
-            part = os.read(self._answers, min(size - len(data), 1 << 20))
+    def _read(self, end: float | None) -> bytes:
+        """Return the body of the next frame."""
+        buffer, header = self._buffer, protocol.HEADER
+        while True:
+            length = int.from_bytes(buffer[:header], "big") if len(buffer) >= header else None
+            if length is not None and length > protocol.LONGEST:
+                raise ValueError(f"a frame of {length:,} bytes")
+            if length is not None and len(buffer) >= header + length:
+                body = bytes(buffer[header : header + length])
+                del buffer[: header + length]
+                return body
+            self._wait(self._readable, end)
+            part = os.read(self._answers, 1 << 20)
             if not part:
                 self._ended()
-            data += part
-        return bytes(data)
+            buffer += part
 
-    def _wait(self, descriptor: int, event: int, end: float | None) -> None:
-        poll = select.poll()
-        poll.register(descriptor, event)
+    def _wait(self, poll: select.poll, end: float | None) -> None:
         while True:
             left = _SLICE if end is None else min(_SLICE, max(end - time.monotonic(), 0))
             if poll.poll(left * 1000):

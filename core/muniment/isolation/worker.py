@@ -27,7 +27,7 @@ from muniment.isolation import protocol
 from muniment.isolation.protocol import Answer, Gave, Question
 from muniment.keeping import storable
 from muniment.moderation import sound
-from muniment.plugins import Kind, Offer, describe, registered
+from muniment.plugins import Kind, Offer, describe, quiet_stdout, registered
 from muniment.types import Piece, Request
 
 _TAKES_MODELS = ("suggested_model", "add_model", "find_model")  # see hookspecs.TakesModels
@@ -41,7 +41,11 @@ def main(arguments: list[str]) -> None:
     _watch(lifeline, closed=(reading, writing))
     os.register_at_fork(after_in_child=lambda: _close(reading, writing))
     _limit("RLIMIT_CORE", 0)  # a core file would hold prompts
-    with open(reading, "rb") as questions, open(writing, "wb") as answers:
+    with (
+        open(reading, "rb") as questions,
+        open(writing, "wb") as answers,
+        quiet_stdout(),  # it is quiet already: this spares each call the trouble
+    ):
         server = _Server(answers)
         while (body := _read(questions)) is not None:
             server.answer(protocol.question(body))
