@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
+from typing import Any, Literal, TypeAlias
 
 from muniment.config import normalised
 from muniment.digests import FileHashes, digest
@@ -299,8 +299,7 @@ def make(offer: Offer, *arguments: Any) -> Any:
         ) from error
 
 
-@runtime_checkable
-class Stoppable(Protocol):
+class Stoppable(Filter):
     """A filter in a worker process, which is stopped when it takes longer than `time_limit`."""
 
     time_limit: float  # seconds

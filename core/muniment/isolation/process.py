@@ -82,7 +82,11 @@ class Worker:
         self._finalizer = weakref.finalize(self, child.end)
         self.incarnation += 1
         start = protocol.Start(self.plugin, list(sys.path), self.limits.memory)
-        return self.ask(start, protocol.Registered, STARTING).offers
+        try:
+            return self.ask(start, protocol.Registered, STARTING).offers
+        except BaseException:
+            self.end()
+            raise
 
     def ask(
         self,

@@ -12,10 +12,10 @@ from typing import Any, ClassVar
 
 from muniment.answering import Unanswered
 from muniment.errors import PluginError
-from muniment.hookspecs import Evaluator, Filter, Generator
+from muniment.hookspecs import Evaluator, Generator
 from muniment.isolation import protocol
 from muniment.isolation.process import CLOSING, LOADING, STARTING, Worker
-from muniment.plugins import Kind, Offer, WorkerError, check_class, offer_of
+from muniment.plugins import Kind, Offer, Stoppable, WorkerError, check_class, offer_of
 from muniment.types import Content, Generation, Model, Piece, Reply, Request, Verdict
 
 
@@ -206,8 +206,8 @@ class IsolatedModelTaker(IsolatedGenerator):
         return dict(json.loads(added.facts))
 
 
-class IsolatedFilter(Filter):
-    """A filter in a worker process; see `muniment.plugins.Stoppable`."""
+class IsolatedFilter(Stoppable):
+    """A filter in a worker process."""
 
     offer: ClassVar[Offer]
     worker: ClassVar[Worker]
