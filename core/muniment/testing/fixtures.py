@@ -9,6 +9,8 @@ import pytest
 
 from muniment.session import Session
 
+__all__ = ["muniment_home", "muniment_session"]
+
 
 @pytest.fixture
 def muniment_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
