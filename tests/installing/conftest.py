@@ -40,33 +40,33 @@ def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def _template(wheels: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def bare(wheels: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return template(wheels, tmp_path_factory.mktemp("template") / "environment")
 
 
 @pytest.fixture
-def fresh(_template: Path, tmp_path: Path) -> Fresh:
+def fresh(bare: Path, tmp_path: Path) -> Fresh:
     """An environment with nothing but Muniment, from its wheel."""
-    return Fresh.copy(_template, tmp_path / "environment", tmp_path / "home")
+    return Fresh.copy(bare, tmp_path / "environment", tmp_path / "home")
 
 
 @pytest.fixture
-def another(_template: Path, tmp_path: Path) -> Any:
+def another(bare: Path, tmp_path: Path) -> Any:
     """Makes further environments, each with a home of its own."""
     numbers = itertools.count(1)
 
     def make(home: Path | None = None) -> Fresh:
         number = next(numbers)
         folder = tmp_path / f"environment-{number}"
-        return Fresh.copy(_template, folder, home or tmp_path / f"home-{number}")
+        return Fresh.copy(bare, folder, home or tmp_path / f"home-{number}")
 
     return make
 
 
 @pytest.fixture(scope="module")
-def used(_template: Path, tmp_path_factory: pytest.TempPathFactory, shop: Shop) -> Fresh:
+def used(bare: Path, tmp_path_factory: pytest.TempPathFactory, shop: Shop) -> Fresh:
     """An environment with one plugin, for tests that must leave it as it is."""
     folder = tmp_path_factory.mktemp("used")
-    made = Fresh.copy(_template, folder / "environment", folder / "home")
+    made = Fresh.copy(bare, folder / "environment", folder / "home")
     assert made("plugins", "install", shop("muniment-one", generator="one")).code == 0
     return made

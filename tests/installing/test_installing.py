@@ -89,6 +89,9 @@ def test_three_plugins_by_different_hands_work_side_by_side(
     assert [(done["act"], done["actor"]) for done in shown["history"]] == [("installed", "安娜")]
 
     assert fresh("plugins", "uninstall", "Acme.No_Shouting").code == 2  # nobody is there to ask
+    gone = fresh("plugins", "uninstall", "length-of-text", "--yes", "--json")
+    assert gone.json("plugin_change")[0]["brought"] == ["leftpad"]
+    assert "leftpad" not in fresh.installed()
     gone = fresh("plugins", "uninstall", "Acme.No_Shouting", "--yes", "--json")
     assert [change["act"] for change in gone.json("plugin_change")] == ["removed"]
     assert "acme-no-shouting" not in fresh.installed()
@@ -231,6 +234,28 @@ def test_an_upgrade_takes_the_place_and_one_that_fails_makes_way_again(
     assert fresh("generate", "one", "x").out == "1.0: x\n"
     (shown,) = fresh("plugins", "show", "muniment-one", "--json").json("plugin_details")
     assert shown["previous"] == "2.0"
+
+
+def test_what_came_along_is_upgraded_with_its_plugin_or_goes_back_with_it(
+    fresh: Fresh, shop: Any
+) -> None:
+    pads = [shop("leftpad", version=version, **LEFTPAD) for version in ("1.0", "2.0")]
+    fresh.environment["PIP_FIND_LINKS"] = " ".join(str(pad.parent) for pad in pads)
+    one = shop("muniment-one", generator="one", needs=["leftpad<2"])
+    assert fresh("plugins", "install", one).code == 0
+    files = fresh.files()
+    bad = shop("muniment-one", BAD, version="2.0", needs=["leftpad>=2"])
+    assert fresh("plugins", "upgrade", bad).code == 1
+    assert fresh.files() == files
+    good = shop("muniment-one", generator="one", version="3.0", needs=["leftpad>=2"])
+    assert fresh("plugins", "upgrade", good).code == 0
+    assert fresh.installed()["leftpad"] == "2.0"
+
+    other = shop("muniment-other", generator="other", needs=["leftpad>=2"])
+    assert fresh("plugins", "install", other).code == 0
+    refused = fresh("plugins", "install", one)  # now somebody else needs it, too
+    assert refused.code == 1
+    assert "leftpad 2.0 is installed here and stays" in refused.err
 
 
 def test_what_pip_installed_goes_back_to_where_it_was_too(fresh: Fresh, shop: Any) -> None:

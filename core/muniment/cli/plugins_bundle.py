@@ -22,18 +22,20 @@ if TYPE_CHECKING:
 
 
 @click.command
+@click.argument("names", metavar="[NAME]...", nargs=-1)
 @json_option
 @click.pass_obj
-def freeze(settings: Settings, as_json: bool) -> None:
+def freeze(settings: Settings, names: tuple[str, ...], as_json: bool) -> None:
     """Print the installed plugins and what they need, pinned by version and hash.
 
+    NAME pins only these and what they need.
     `muniment plugins restore` and pip read it. Muniment itself and what it needs are left out.
     """
     import muniment
     from muniment.installing import locks, packing
 
     with waiting("looking at plugins"):
-        pins = packing.pins(installer(settings))
+        pins = packing.pins(installer(settings), names)
     if as_json:
         for pin in pins:
             data_json({"name": pin.name, "version": pin.version, "sha256": list(pin.sha256)})

@@ -68,13 +68,14 @@ def upgrade(settings: Settings, plugins: tuple[str, ...], as_json: bool) -> None
 def uninstall(settings: Settings, name: str, yes: bool, as_json: bool) -> int:
     """Take a plugin out.
 
-    What came along with it stays, and so does what was generated, which cannot be replayed without
-    it.
+    What came along with it goes, too, unless something else needs it. What was generated stays on
+    record, but cannot be replayed without the plugin.
     """
     here = installer(settings)
     here.mend()
     here.find(name)
-    if not agreed(f"Uninstalling {name}", yes=yes, otherwise="nothing was uninstalled"):
+    along = "".join(f", and {other}, which nothing else needs" for other in here.along(name))
+    if not agreed(f"Uninstalling {name}{along}", yes=yes, otherwise="nothing was uninstalled"):
         return exits.FAILED
     with waiting(f"uninstalling {name}"):
         change = here.uninstall(name)
@@ -197,7 +198,8 @@ def _told(changes: Sequence[Change], as_json: bool, nothing: str) -> None:
         origin = f"  {signed(done.signer)}" if done.act in ("installed", "upgraded") else ""
         data(f"{done.act} {done.distribution} {done.version}{was}{origin}")
     if changes and not as_json and changes[0].brought:
-        message(f"came along: {', '.join(changes[0].brought)}")
+        verb = "went" if changes[0].act == "removed" else "came"
+        message(f"{verb} along: {', '.join(changes[0].brought)}")
     if not changes:
         message(nothing)
 

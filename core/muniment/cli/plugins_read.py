@@ -68,8 +68,8 @@ def show(settings: Settings, name: str, as_json: bool) -> None:
 
     from muniment.config import normalised
     from muniment.errors import UnknownNameError
-    from muniment.installing.changing import code_digest, signer_of
     from muniment.plugins import installed_plugins
+    from muniment.installing.changing import code_digest, signer_of
 
     key = normalised(name)
     all_ = list(installed_plugins())
@@ -143,6 +143,8 @@ def _records(settings: Settings) -> Records:
 
 def _look(settings: Settings, there: set[str]) -> dict[tuple[str, str], str | None]:
     """Return who signed which version of which plugin; say what is not as it should be."""
+    if not (settings.home / "plugins").is_dir():  # `records` costs more to import than all else
+        return {}
     records = _records(settings)
     if not records.folder.is_dir():
         return {}
@@ -152,7 +154,8 @@ def _look(settings: Settings, there: set[str]) -> dict[tuple[str, str], str | No
     if gone := sorted(held.name for key, held in plugins.items() if key not in there):
         message(
             f"Warning: {', '.join(gone)} {'was' if len(gone) == 1 else 'were'} installed here and "
-            "not by this command removed; `muniment plugins restore` brings back what is gone"
+            "went with an older environment, or by other hands; `muniment plugins restore` brings "
+            "back what is gone, `muniment plugins uninstall NAME` forgets it"
         )
     return {(key, held.version): held.signer for key, held in plugins.items()}
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import base64
 import json
 import zipfile
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -169,19 +169,30 @@ def extract(bundle: Bundle, into: Path) -> list[Wheel]:
     return found
 
 
-def pick(bundle: Bundle, wheels: Iterable[Wheel], present: Present) -> Gathered:
-    """Return what of a bundle is to be installed: its plugins, and of the rest what is missing."""
+def pick(
+    bundle: Bundle,
+    wheels: Iterable[Wheel],
+    present: Present,
+    own: Callable[[set[str]], set[str]] = lambda keys: set(),
+) -> Gathered:
+    """Return what of a bundle is to be installed: its plugins, and of the rest what is missing.
+
+    What is the plugins' `own` (by normalised names) is replaced where it has to be.
+    """
     offered = {wheel.key: wheel for wheel in wheels}
     targets = {normalised(name) for name in bundle.plugins}
     if missing := targets - set(offered):
         raise TamperedBundleError(bundle.path, f"has no wheel of {', '.join(sorted(missing))}")
     chosen = {key: offered[key] for key in sorted(targets)}
     waiting = list(chosen.values())
+    free = own(targets)
     while waiting:
         wheel = waiting.pop()
         for needed in requirements(wheel.requires):
             key = normalised(needed.name)
-            if key in chosen or key in present:
+            if key in chosen or (
+                key in present and (key not in free or fits(needed.specifier, present[key].version))
+            ):
                 continue  # whether that fits is checked with the rest
             if key not in offered or not fits(needed.specifier, offered[key].version):
                 raise ConflictError(
@@ -195,6 +206,7 @@ def pick(bundle: Bundle, wheels: Iterable[Wheel], present: Present) -> Gathered:
     return Gathered(
         list(chosen.values()),
         targets,
+        free=free,
         signer=dict.fromkeys(targets, signer) if signer is not None else {},
     )
 

@@ -11,6 +11,7 @@ import importlib
 import shutil
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from muniment.config import normalised
@@ -32,7 +33,7 @@ from muniment.plugins import installed_plugins
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What was done to a plugin; `brought` came along, `previous` is the version it replaced."""
+    """What was done to a plugin; `brought` came or went along, `previous` is what it replaced."""
 
     act: PluginAct
     distribution: str
@@ -88,13 +89,25 @@ class Installer:
                 _check_there(targets, present)
             if bundle is not None:
                 held = bundles.read(bundle, key)
-                gathered = bundles.pick(held, bundles.extract(held, staging), present)
+                gathered = bundles.pick(
+                    held, bundles.extract(held, staging), present, partial(self._own, present)
+                )
             else:
-                gathered = gather(targets, pip, present, staging, upgrade=upgrade)
+                gathered = gather(
+                    targets,
+                    pip,
+                    present,
+                    staging,
+                    upgrade=upgrade,
+                    own=partial(self._own, present),
+                )
             return self._apply(gathered, pip, present)
 
     def uninstall(self, name: str) -> Change:
-        """Take a plugin out; what came along with it stays. Raises UnknownNameError."""
+        """Take a plugin out, and what came along with it unless something else needs that.
+
+        Raises UnknownNameError, and ConflictError where another plugin needs this one.
+        """
         with self._changing() as (pip, _):
             present, state = self.present(), self.records.state()
             key = self.find(name)
@@ -114,12 +127,17 @@ class Installer:
                 assert held is not None
                 title, version, digest = held.name, held.version, held.digest
             signer = signer_of(held, version)
+            along = self.along(key)
             state.plugins.pop(key, None)
-            state.wheels.pop(key, None)
+            for gone in (key, *along):
+                state.wheels.pop(gone, None)
             acts = [Act(now(), "removed", title, version, digest, signer)]
             self._ready()
             journal = Journal(
-                f"uninstalling {title} {version}", removed=[key], acts=acts, state=state
+                f"uninstalling {title} {version}",
+                removed=[key, *along],
+                acts=acts,
+                state=state,
             )
             self.records.write_journal(journal)
             try:
@@ -128,7 +146,8 @@ class Installer:
                 self.records.close_journal()
                 raise
             self._finish(journal)
-            return Change("removed", title, version, digest, signer)
+            names = tuple(present[gone].metadata["Name"] for gone in along)
+            return Change("removed", title, version, digest, signer, brought=names)
 
     def restore(self, pins: Sequence[Pin] | None, beside: Sequence[Path] = ()) -> list[Change]:
         """Install what a lock pins, or without one what was installed here and is gone.
@@ -139,11 +158,7 @@ class Installer:
         with self._changing() as (pip, staging):
             present, state = self.present(), self.records.state()
             if pins is None:
-                pins = [
-                    Pin(kept.name, kept.version, (kept.sha256,))
-                    for key, kept in state.wheels.items()
-                    if key not in present
-                ]
+                pins = _pins(self.records.gone(present), state)
             pins = [
                 pin
                 for pin in pins
@@ -185,6 +200,10 @@ class Installer:
             if any(point.group.startswith(CONTRACTS) for point in distribution.entry_points)
         }
 
+    def along(self, name: str) -> list[str]:
+        """Return, by normalised names, what came along with a plugin and nothing else needs."""
+        return sorted(self._own(self.present(), {normalised(name)}))
+
     def present(self) -> Present:
         """Return what is installed now."""
         importlib.invalidate_caches()
@@ -217,7 +236,7 @@ class Installer:
             self.records.close_journal()
             self._say(f"{journal.what} was cut short; everything is as it was before that")
         else:
-            self._remove(journal, pip)
+            self._remove(journal, pip, cut_short=True)
             self._finish(journal)
             self._say(f"{journal.what} was cut short; it is finished now")
 
@@ -228,7 +247,7 @@ class Installer:
         targets = gathered.targets & {wheel.key for wheel in wheels}
         if not wheels:
             return []
-        check(wheels, targets, present, self.environment, gathered.extras)
+        check(wheels, targets, present, self.environment, gathered.extras, gathered.free)
         (self.records.staging / "old").mkdir()
         old = {
             wheel.key: self.wheel_of(wheel.key, self.records.staging / "old")
@@ -264,6 +283,16 @@ class Installer:
         self._finish(journal)
         return changes
 
+    def _own(self, present: Present, plugins: Collection[str]) -> set[str]:
+        """Return what came along with plugins and nothing else that is installed needs."""
+        held = self.records.state().plugins
+        own = {normalised(name) for key in plugins if key in held for name in held[key].brought}
+        own &= set(present)
+        for key, other in present.items():
+            if key not in own and key not in plugins:
+                own -= {normalised(need.name) for need in requirements(other.requires)}
+        return own
+
     def _try(self, key: str) -> Probed:
         found = probe(key, sorted(self._disabled))
         if not found.ok:
@@ -276,6 +305,7 @@ class Installer:
         coming = [Wheel.read(staging / kept.file) for kept in journal.new]
         old = [Wheel.read(staging / "old" / kept.file) for kept in journal.replaced]
         was = {wheel.key for wheel in old}
+        leftovers.sweep(self.environment.modules, [*coming, *old])  # the wheels have it all
         if cut_short:  # what lacks its list of files could not be uninstalled
             pip.install(coming, over=True)
             for _ in range(3):  # two versions of one plugin may be there, each by half
@@ -285,9 +315,18 @@ class Installer:
             pip.uninstall(new)
         if old:
             pip.install(old)
-        leftovers.sweep(self.environment.modules, [*coming, *old])
 
-    def _remove(self, journal: Journal, pip: Pip) -> None:
+    def _remove(self, journal: Journal, pip: Pip, *, cut_short: bool = False) -> None:
+        """Take out what is to go; `cut_short` where pip was killed at it."""
+        wheels = self.records.state().wheels
+        for key in journal.removed if cut_short else ():
+            path = self.records.wheel(wheels[key]) if key in wheels else None
+            if path is not None and any(
+                act.version == wheels[key].version for act in journal.acts or ()
+            ):
+                wheel = Wheel.read(path)
+                leftovers.sweep(self.environment.modules, [wheel])
+                pip.install([wheel], over=True)
         present = self.present()
         if there := [key for key in journal.removed if key in present]:
             pip.uninstall(there)
@@ -374,6 +413,13 @@ def _note(
             signer_of(before, old[key].version) if key in old else None,
         )
     state.wheels |= {wheel.key: _kept(wheel) for wheel in wheels}
+
+
+def _pins(gone: Mapping[str, Held], state: State) -> list[Pin]:
+    """Pin plugins and what came along with them as it was installed."""
+    names = {name for key, held in gone.items() for name in (key, *map(normalised, held.brought))}
+    kept = [state.wheels[name] for name in sorted(names) if name in state.wheels]
+    return [Pin(wheel.name, wheel.version, (wheel.sha256,)) for wheel in kept]
 
 
 def _check_there(targets: Sequence[Target], present: Present) -> None:

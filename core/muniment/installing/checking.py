@@ -25,10 +25,12 @@ def check(
     present: Present,
     environment: Environment,
     extras: Extras,
+    free: Collection[str] = (),
 ) -> None:
     """Raise InstallError unless these wheels can be installed beside what is there.
 
-    `targets` are the plugins, by normalised name; only they may replace what is there.
+    `targets` are the plugins, by normalised name; only they, and what is `free`, may replace what
+    is there.
     """
     for wheel in wheels:
         if wheel.key == CORE:
@@ -40,7 +42,7 @@ def check(
         there = present.get(wheel.key)
         if there is None:
             continue
-        if wheel.key not in targets:
+        if wheel.key not in targets and wheel.key not in free:
             raise ConflictError(
                 wheel.name,
                 f"{wheel.name} {wheel.version} is wanted, but {there.version} is installed here "

@@ -73,7 +73,7 @@ class Environment:
         if uv := shutil.which("uv"):
             return [
                 uv,
-                *"tool run --quiet --no-project --from pip pip --python".split(),
+                *"tool run --quiet --from pip pip --python".split(),
                 sys.executable,
             ]
         raise InstallError(
@@ -87,7 +87,8 @@ class Environment:
         found: dict[str, Distribution] = {}
         for distribution in importlib.metadata.distributions():
             name: str | None = distribution.metadata["Name"]
-            if name:  # without one it is what an interrupted pip left
+            # What an interrupted pip left has no name, or was moved aside.
+            if name and not _aside(distribution):
                 found.setdefault(normalised(name), distribution)
         return found
 
@@ -96,6 +97,11 @@ def managed() -> Path | None:
     """Return the marker of a Python that the system manages (PEP 668), or None."""
     marker = Path(sysconfig.get_path("stdlib", sysconfig.get_default_scheme()))
     return path if (path := marker / "EXTERNALLY-MANAGED").is_file() else None
+
+
+def _aside(distribution: Distribution) -> bool:
+    folder: Path | None = getattr(distribution, "_path", None)
+    return folder is not None and folder.name.startswith("~")
 
 
 def _pip_of_python() -> Path | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -32,7 +32,10 @@ class Target:
     def parse(cls, text: str) -> Target:
         """Read what someone gave; raises UsageError for what can be neither."""
         path = Path(os.path.expanduser(text))
-        looks = os.sep in text or text.startswith(("~", ".")) or text.endswith(_ARCHIVES)
+        separators = {os.sep, os.altsep or os.sep}
+        looks = (
+            bool(separators & set(text)) or text.startswith(("~", ".")) or text.endswith(_ARCHIVES)
+        )
         if "://" in text:
             raise UsageError(
                 f"{text.partition('://')[0]}://… is an address; download it and give the file"
@@ -58,22 +61,31 @@ class Target:
 class Gathered:
     """Wheels to install, the targets among them by normalised name, and the extras asked for.
 
-    `signer` has the fingerprint of who signed a target, where a bundle brought it.
+    `free` are those besides the targets that may be replaced; `signer` has the fingerprint of who
+    signed a target, where a bundle brought it.
     """
 
     wheels: list[Wheel]
     targets: set[str]
     extras: dict[str, set[str]] = field(default_factory=dict)
+    free: set[str] = field(default_factory=set)
     signer: dict[str, str] = field(default_factory=dict)
 
 
 def gather(
-    targets: Sequence[Target], pip: Pip, present: Present, into: Path, *, upgrade: bool = False
+    targets: Sequence[Target],
+    pip: Pip,
+    present: Present,
+    into: Path,
+    *,
+    upgrade: bool = False,
+    own: Callable[[set[str]], set[str]] = lambda keys: set(),
 ) -> Gathered:
     """Put the wheels into a folder that installing these targets would take; no bundles.
 
-    What is there is kept at its version: all but the targets given by path and, with `upgrade`,
-    all targets. Raises ConflictError where that cannot be.
+    What is there is kept at its version: all but the targets given by path, with `upgrade` all
+    targets, and what is their `own` (by normalised names). Raises ConflictError where that cannot
+    be.
     """
     local = {wheel.key: wheel for wheel in _local(targets, pip, into)}
     named = {target.key: target for target in targets if target.requirement}
@@ -83,8 +95,9 @@ def gather(
         if key is not None and target.requirement is not None
     }
     keys = set(local) | {key for key in named if key is not None}
-    free = keys if upgrade else {*local, *_other_version(named.values(), present)}
-    keep = {key: held.version for key, held in present.items() if key not in free}
+    open_ = keys if upgrade else {*local, *_other_version(named.values(), present)}
+    free = own(open_)
+    keep = {key: held.version for key, held in present.items() if key not in open_ | free}
     wanted = [str(wheel.path) for wheel in local.values()]
     wanted += [str(target.requirement) for target in named.values()]
     chosen = pip.choose(wanted, keep, upgrade=upgrade)
@@ -92,7 +105,7 @@ def gather(
     if others:
         pip.fetch(others, into)
     wheels = {wheel.key: wheel for wheel in map(Wheel.read, sorted(into.glob("*.whl")))}
-    return Gathered(list(wheels.values()), keys & set(wheels), extras)
+    return Gathered(list(wheels.values()), keys & set(wheels), extras, free)
 
 
 def _other_version(targets: Iterable[Target], present: Present) -> Iterator[str]:

@@ -27,16 +27,19 @@ class Packed:
     wheels: tuple[Wheel, ...]
 
 
-def pins(installer: Installer) -> list[Pin]:
-    """Return every installed plugin and what it needs, pinned by version and hash, by name.
+def pins(installer: Installer, names: Sequence[str] = ()) -> list[Pin]:
+    """Return installed plugins, or all of them, and what they need, pinned by version and hash.
 
     Muniment and what it needs itself are left out. The hash is that of the wheel that was
     installed; of what another tool installed, that of an index's wheel. Raises InstallError.
     """
     present, wheels = installer.present(), installer.records.state().wheels
+    wanted = [installer.find(name) for name in names] or list(installer.plugins())
+    if lost := [name for name in wanted if name not in present]:
+        raise InstallError(lost[0], f"{lost[0]} is gone; `muniment plugins restore` brings it back")
     found: list[Pin] = []
     unknown: list[str] = []
-    for key in sorted(bundles.closure(installer.plugins(), {}, present, {})):
+    for key in sorted(bundles.closure(wanted, {}, present, {})):
         distribution, kept = present[key], wheels.get(key)
         name, version = distribution.metadata["Name"], distribution.version
         if kept is not None and kept.version == version:

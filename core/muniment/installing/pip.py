@@ -14,7 +14,8 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 from muniment.installing.environment import Environment
 from muniment.installing.errors import ConflictError, InstallError
@@ -151,7 +152,7 @@ def without_addresses(text: str) -> str:
 
 
 def _path(url: str) -> Path:
-    return Path(unquote(urlsplit(url).path))
+    return Path(url2pathname(urlsplit(url).path))
 
 
 def _failure(command: str, output: str) -> InstallError:
