@@ -7,7 +7,6 @@ from registering. A plugin that breaks is kept as `Broken`, and everything else 
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import importlib
 import importlib.metadata
 import importlib.util
@@ -19,13 +18,11 @@ import threading
 import traceback
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
-from types import ModuleType
 from typing import Any, Literal, TypeAlias
 
+from muniment import installed
 from muniment.config import normalised
-from muniment.digests import FileHashes, digest
 from muniment.errors import (
     AmbiguousNameError,
     ParameterError,
@@ -33,67 +30,18 @@ from muniment.errors import (
     UnknownNameError,
     UsageError,
 )
-from muniment.hookspecs import ENTRY_POINT_GROUP, Evaluator, Filter, Generator
+from muniment.hookspecs import Evaluator, Filter, Generator
+from muniment.installed import NAME
+from muniment.installed import Plugin as Plugin
 from muniment.parameters import Field, Parameters
-from muniment.types import Measure, PluginRef
+from muniment.types import Measure
 
 Kind: TypeAlias = Literal["generator", "filter", "evaluator"]
 
 _BASES: Mapping[Kind, type] = {"generator": Generator, "filter": Filter, "evaluator": Evaluator}
 # What no plugin is blamed for. Everything else is caught: a panic of Rust code is no Exception.
 INTERRUPTIONS = (KeyboardInterrupt, GeneratorExit)
-_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,99}")
 _MEDIA_TYPE = re.compile(r"[a-z]+/[A-Za-z0-9.+-]+(; ?[a-z]+=[A-Za-z0-9.-]+)*")
-
-
-@dataclass(frozen=True, slots=True)
-class Plugin:
-    """An installed distribution's entry point, known from metadata; nothing is imported.
-
-    A plugin of one file has its `path`; its distribution is the file's name without `.py`, and
-    its version is empty.
-    """
-
-    distribution: str
-    version: str
-    name: str
-    module: str
-    path: str = ""
-
-    @classmethod
-    def from_file(cls, path: str | Path) -> Plugin:
-        """Return the plugin that a file of Python is; raises UsageError when it cannot be one."""
-        file = Path(os.path.abspath(Path(path).expanduser()))
-        if file.is_dir():
-            raise UsageError(f"{path} is a folder; `muniment plugins install {path}` takes it")
-        if not file.is_file():
-            raise UsageError(f"there is no file {path}; --plugin takes a plugin of one file")
-        if file.suffix != ".py" or not _NAME.fullmatch(file.stem.lower()):
-            raise UsageError(
-                f"{path} cannot be a plugin; name the file with a-z, 0-9, '.', '_', '-' and .py"
-            )
-        mark = hashlib.sha256(os.fsencode(file)).hexdigest()[:8]
-        module = f"{re.sub('[^a-z0-9]', '_', file.stem.lower())}_{mark}"
-        return cls(file.stem, "", file.stem, module, str(file))
-
-    def ref(self) -> PluginRef:
-        """Return what evidence keeps of it: distribution, version and digest of its code."""
-        return PluginRef(self.distribution, self.version, _code_digest(self.module, self.path))
-
-    def load_module(self) -> ModuleType:
-        """Import and return its module; raises whatever its code raises."""
-        if not self.path or self.module in sys.modules:
-            return importlib.import_module(self.module)
-        spec = importlib.util.spec_from_file_location(self.module, self.path)
-        assert spec is not None
-        assert spec.loader is not None
-        module = sys.modules[self.module] = importlib.util.module_from_spec(spec)
-        try:
-            spec.loader.exec_module(module)
-        except BaseException:
-            del sys.modules[self.module]
-            raise
-        return module
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,8 +109,8 @@ class Plugins:
         names = [plugin.name for plugin in one_file.values()]
         if twice := next((name for name in names if names.count(name) > 1), None):
             raise UsageError(f"two plugins of one file are called {twice}; rename one")
-        installed = installed_plugins() if plugins is None else plugins
-        self.installed = (*installed, *one_file.values())
+        found = installed.installed_plugins() if plugins is None else plugins
+        self.installed = (*found, *one_file.values())
         self._registered: Callable[[Plugin], list[Offer]] = registered
         self._offers: dict[Plugin, list[Offer]] = {}
         self._broken: list[Broken] = []
@@ -265,18 +213,6 @@ class Plugins:
             for name in self.disabled
         )
         return "; ".join([*(broken.message for broken in self._broken), *disabled])
-
-
-def installed_plugins() -> Iterator[Plugin]:
-    """Yield the installed plugins from metadata, each distribution's entry point once."""
-    seen = set()
-    for entry in importlib.metadata.entry_points(group=ENTRY_POINT_GROUP):
-        if entry.dist is None:
-            continue
-        plugin = Plugin(entry.dist.name, entry.dist.version, entry.name, entry.value)
-        if (key := (plugin.distribution, plugin.name)) not in seen:
-            seen.add(key)
-            yield plugin
 
 
 def make(offer: Offer, *arguments: Any) -> Any:
@@ -423,7 +359,7 @@ def offer_of(
         parameters = parameters or getattr(target, "Parameters", None)
     elif not (isinstance(target, str) and re.fullmatch(r"[\w.]+:\w+", target)):
         raise TypeError(f"register a class or 'module:Class', not {target!r}")
-    if not (isinstance(name, str) and _NAME.fullmatch(name)):
+    if not (isinstance(name, str) and NAME.fullmatch(name)):
         raise TypeError(f"{target!r} needs a name of a-z, 0-9, '.', '_' and '-', not {name!r}")
     if kind == "generator" and not (
         isinstance(media_type, str) and _MEDIA_TYPE.fullmatch(media_type)
@@ -487,21 +423,3 @@ def _is_measure(value: object) -> bool:
         and _is_label(value.unit)
         and (value.higher_is_better is None or isinstance(value.higher_is_better, bool))
     )
-
-
-@cache
-def _code_digest(module: str, path: str = "") -> str:
-    if path:
-        return digest(Path(path), FileHashes())
-    parts = module.partition(":")[0].split(".")
-    for depth in range(1, len(parts) + 1):  # a namespace shared by distributions has no origin
-        spec = importlib.util.find_spec(".".join(parts[:depth]))
-        if spec is not None and spec.origin is not None:
-            origin = Path(spec.origin)
-            root = origin.parent if spec.submodule_search_locations else origin
-            return digest(root, FileHashes(), keep=_is_code)
-    return "unknown"
-
-
-def _is_code(name: str) -> bool:
-    return "__pycache__" not in name.split("/")

@@ -13,7 +13,8 @@ import pytest
 
 from muniment import digests
 from muniment.errors import AmbiguousNameError, PluginError, UnknownNameError
-from muniment.plugins import Plugin, Plugins, describe, installed_plugins, quiet_stdout
+from muniment.installed import installed_plugins
+from muniment.plugins import Plugin, Plugins, describe, quiet_stdout
 from muniment.session import Session
 from support.plugins import Shelf
 

@@ -25,7 +25,7 @@ def list_(settings: Settings, as_json: bool) -> None:
     What was installed here and is gone, and a change that was cut short, is said on standard error.
     """
     from muniment.config import normalised
-    from muniment.plugins import installed_plugins
+    from muniment.installed import installed_plugins
 
     found = sorted(installed_plugins(), key=lambda plugin: (plugin.distribution, plugin.name))
     disabled = settings.config.disabled()
@@ -68,7 +68,7 @@ def show(settings: Settings, name: str, as_json: bool) -> None:
 
     from muniment.config import normalised
     from muniment.errors import UnknownNameError
-    from muniment.plugins import installed_plugins
+    from muniment.installed import installed_plugins
     from muniment.installing.changing import code_digest, signer_of
 
     key = normalised(name)
@@ -143,6 +143,8 @@ def _records(settings: Settings) -> Records:
 
 def _look(settings: Settings, there: set[str]) -> dict[tuple[str, str], str | None]:
     """Return who signed which version of which plugin; say what is not as it should be."""
+    if not (settings.home / "plugins").is_dir():  # `records` costs more to import than all else
+        return {}
     if not (settings.home / "plugins").is_dir():  # `records` costs more to import than all else
         return {}
     records = _records(settings)

@@ -9,7 +9,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.specifiers import SpecifierSet
 
 from muniment.config import normalised
-from muniment.hookspecs import ENTRY_POINT_GROUP
+from muniment.installed import ENTRY_POINT_GROUP
 from muniment.installing.environment import CORE, Environment
 from muniment.installing.errors import ConflictError, InstallError
 from muniment.installing.wheels import CONTRACTS, Wheel, is_editable

@@ -17,7 +17,8 @@ from pathlib import Path
 import msgspec
 
 from muniment.config import normalised
-from muniment.plugins import Offer, Plugin, Plugins, installed_plugins
+from muniment.installed import installed_plugins
+from muniment.plugins import Offer, Plugin, Plugins
 
 IMPORT_LIMIT = 5.0  # seconds that loading a plugin may take: every command would wait for it
 PROCESS_LIMIT = 60.0  # seconds for the whole process, the other plugins included

@@ -16,7 +16,7 @@ from importlib.metadata import Distribution
 from pathlib import Path, PurePosixPath
 
 from muniment.config import normalised
-from muniment.hookspecs import ENTRY_POINT_GROUP
+from muniment.installed import ENTRY_POINT_GROUP
 from muniment.installing.environment import Environment
 from muniment.installing.errors import InstallError
 
