@@ -132,6 +132,23 @@ def signed(signer: str | None) -> str:
     return f"signed by {shortened(signer) if on_terminal() else signer}"
 
 
+def gone_plugins(settings: Settings, there: set[str]) -> str:
+    """Return which plugins were installed here and are not any more; empty where none is gone.
+
+    `there` has the normalised names of those that are.
+    """
+    if not (settings.home / "plugins").is_dir():
+        return ""
+    held = _records(settings).state().plugins
+    gone = sorted(plugin.name for key, plugin in held.items() if key not in there)
+    if not gone:
+        return ""
+    return (
+        f"{', '.join(gone)} {'was' if len(gone) == 1 else 'were'} installed here and went with an "
+        "older environment, or by other hands; `muniment plugins restore` brings back what is gone"
+    )
+
+
 def _records(settings: Settings) -> Records:
     import sys
     from pathlib import Path
@@ -145,20 +162,14 @@ def _look(settings: Settings, there: set[str]) -> dict[tuple[str, str], str | No
     """Return who signed which version of which plugin; say what is not as it should be."""
     if not (settings.home / "plugins").is_dir():  # `records` costs more to import than all else
         return {}
-    if not (settings.home / "plugins").is_dir():  # `records` costs more to import than all else
-        return {}
     records = _records(settings)
     if not records.folder.is_dir():
         return {}
     if (journal := records.cut_short()) is not None:
         message(f"Warning: {journal.what} was cut short; `muniment plugins doctor` puts that right")
     plugins = records.state().plugins
-    if gone := sorted(held.name for key, held in plugins.items() if key not in there):
-        message(
-            f"Warning: {', '.join(gone)} {'was' if len(gone) == 1 else 'were'} installed here and "
-            "went with an older environment, or by other hands; `muniment plugins restore` brings "
-            "back what is gone, `muniment plugins uninstall NAME` forgets it"
-        )
+    if gone := gone_plugins(settings, there):
+        message(f"Warning: {gone}, `muniment plugins uninstall NAME` forgets it")
     return {(key, held.version): held.signer for key, held in plugins.items()}
 
 
