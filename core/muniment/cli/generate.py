@@ -59,6 +59,8 @@ class _Generators(click.Group):
             gone = session.plugins.broken or session.plugins.disabled
             if error.name != cmd_name or error.kind != "generator" or gone:
                 raise
+            if lost := _gone(ctx):
+                raise UnknownNameError("generator", cmd_name, hint=lost) from None
             known = self.list_commands(ctx)
             if not known:
                 raise UnknownNameError(
@@ -219,6 +221,16 @@ def _means(session: Any, kind: str) -> str:
             if offer.media_type.startswith(f"{kind}/")
         ]
         return f"{count(len(choices), 'generator')}; `muniment config set generator.{kind} NAME`"
+
+
+def _gone(ctx: click.Context) -> str:
+    """Return which plugins that were installed here are gone, and may be what is missed."""
+    from muniment.cli.plugins_read import gone_plugins
+    from muniment.config import normalised
+
+    settings = _settings(ctx)
+    there = {normalised(plugin.distribution) for plugin in settings.session.plugins.installed}
+    return gone_plugins(settings, there)
 
 
 def _settings(ctx: click.Context) -> Settings:

@@ -270,6 +270,8 @@ class Installer:
             self.records.close_journal()
             if isinstance(error, ProbeError):
                 raise _put_back(error, old) from None
+            if not isinstance(error, Exception):
+                self._say("nothing was installed; everything is as it was before")
             raise
         changes = _changes(wheels, targets, old, gathered.signer, probed)
         _note(state, wheels, changes, old)
