@@ -239,11 +239,10 @@ class _Child:
     def _write(self, frame: bytes, end: float | None) -> None:
         left = memoryview(frame)
         while left:
-            self._wait(self._writable, end)
             try:
                 left = left[os.write(self._questions, left) :]
             except BlockingIOError:
-                continue
+                self._wait(self._writable, end)
             except BrokenPipeError:
                 self._ended()
 
