@@ -145,6 +145,9 @@ def test_what_went_with_an_environment_comes_back(
     assert listed.out == ""
     assert "muniment-one was installed here" in listed.err
     assert "`muniment plugins restore`" in listed.err
+    missed = fresh("generate", "one", "x")
+    assert missed.code == 2
+    assert "muniment-one was installed here" in missed.err
     sick = fresh("plugins", "doctor")
     assert (sick.code, sick.rows[0][2]) == (1, "gone")
     restored = fresh("plugins", "restore", "--json").json("plugin_change")

@@ -5,14 +5,17 @@ from __future__ import annotations
 import importlib.util
 import shutil
 import sys
+from importlib.metadata import PathDistribution
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from muniment.installing import leftovers, pip
+from muniment.installing.changing import Installer
 from muniment.installing.environment import Environment
 from muniment.installing.errors import ConflictError, InstallError
+from muniment.installing.records import Held, State
 from muniment.installing.wheels import Wheel, repack
 from support.environments import Fresh
 
@@ -109,3 +112,22 @@ def test_a_wheel_made_of_what_is_installed_holds_the_same(tmp_path: Path) -> Non
 def test_no_wheel_can_be_made_of_a_folder_that_is_worked_on(tmp_path: Path) -> None:
     with pytest.raises(InstallError, match="editable"):
         repack(Environment.here().present()["muniment"], Environment.here(), tmp_path)
+
+
+def test_what_came_along_stays_as_long_as_anything_that_stays_needs_it(tmp_path: Path) -> None:
+    needs = {"plugin": ["high"], "high": ["low"], "low": [], "other": ["high ; extra == 'x'"]}
+    present = {}
+    for name, needed in needs.items():
+        info = tmp_path / f"{name}-1.dist-info"
+        info.mkdir()
+        lines = ["Metadata-Version: 2.1", f"Name: {name}", "Version: 1", "Provides-Extra: x"]
+        (info / "METADATA").write_text(
+            "\n".join([*lines, *(f"Requires-Dist: {n}" for n in needed)])
+        )
+        present[name] = PathDistribution(info)
+    installer = Installer(tmp_path, ready=lambda: None, record=lambda act: None, say=print)
+    held = Held("plugin", "1", "", brought=["high", "low"])
+    installer.records.write_state(State("", {"plugin": held}))
+    assert installer._own(present, {"plugin"}) == set()
+    del present["other"]
+    assert installer._own(present, {"plugin"}) == {"high", "low"}

@@ -103,6 +103,7 @@ def test_ctrl_c_puts_everything_back_at_once(fresh: Fresh, shop: Any, tmp_path: 
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=120)
     assert (process.returncode, out) == (130, "")
+    assert "everything is as it was before" in err
     assert err.strip().splitlines()[-1] == "Interrupted"
     assert fresh.files() == files
     assert not list(fresh.home.glob("plugins/*/journal.json"))

@@ -255,7 +255,9 @@ class Installer:
             if wheel.key in present
         }
         named = ", ".join(
-            f"{wheel.name} {wheel.version}" for wheel in wheels if wheel.key in targets
+            f"{wheel.name} {wheel.version}"
+            for wheel in wheels
+            if wheel.key in targets or not targets
         )
         journal = Journal(
             f"installing {named}", list(map(_kept, wheels)), list(map(_kept, old.values()))
@@ -290,10 +292,18 @@ class Installer:
         held = self.records.state().plugins
         own = {normalised(name) for key in plugins if key in held for name in held[key].brought}
         own &= set(present)
-        for key, other in present.items():
-            if key not in own and key not in plugins:
-                own -= {normalised(need.name) for need in requirements(other.requires)}
-        return own
+        while True:  # what only something needs that stays, stays as well
+            stays = set(present) - own - set(plugins)
+            needed = {
+                normalised(need.name)
+                for key in stays
+                for need in requirements(
+                    present[key].requires, present[key].metadata.get_all("Provides-Extra") or ()
+                )
+            }
+            if not own & needed:
+                return own
+            own -= needed
 
     def _try(self, key: str) -> Probed:
         found = probe(key, sorted(self._disabled))
@@ -320,13 +330,12 @@ class Installer:
 
     def _remove(self, journal: Journal, pip: Pip, *, cut_short: bool = False) -> None:
         """Take out what is to go; `cut_short` where pip was killed at it."""
-        wheels = self.records.state().wheels
+        present, wheels = self.present(), self.records.state().wheels
         for key in journal.removed if cut_short else ():
             path = self.records.wheel(wheels[key]) if key in wheels else None
-            if path is not None and any(
-                act.version == wheels[key].version for act in journal.acts or ()
-            ):
-                wheel = Wheel.read(path)
+            version = present[key].version if key in present else None
+            if path is not None and version in (None, wheels[key].version):
+                wheel = Wheel.read(path)  # to be made whole, so that all of it can be taken out
                 leftovers.sweep(self.environment.modules, [wheel])
                 pip.install([wheel], over=True)
         present = self.present()
