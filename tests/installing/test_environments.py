@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from packaging.specifiers import SpecifierSet
 
-from muniment.installing import leftovers, pip
+from muniment.installing import checking, leftovers, pip
 from muniment.installing.changing import Installer
 from muniment.installing.environment import Environment
 from muniment.installing.errors import ConflictError, InstallError
@@ -89,6 +90,17 @@ ERROR: ResolutionImpossible: for help visit https://pip.pypa.io
     )
 
 
+def test_what_is_nowhere_to_be_had_is_told_in_words() -> None:
+    output = (
+        "Looking in indexes: https://me:secret@host/simple\n"
+        "ERROR: Could not find a version that satisfies the requirement lost==9 (from versions: )\n"
+        "ERROR: No matching distribution found for lost==9\n"
+    )
+    assert str(pip._failure("wheel", output)) == (
+        "lost==9 is in no index and no folder that pip looks in, or not for this Python and machine"
+    )
+
+
 def test_what_a_killed_pip_moved_aside_is_deleted_and_nothing_else(tmp_path: Path) -> None:
     modules = tmp_path / "modules"
     for name in ("~uniment_one.py", "~-niment_one-1.0.dist-info", "~ther.py", "muniment_one.py"):
@@ -131,3 +143,9 @@ def test_what_came_along_stays_as_long_as_anything_that_stays_needs_it(tmp_path:
     assert installer._own(present, {"plugin"}) == set()
     del present["other"]
     assert installer._own(present, {"plugin"}) == {"high", "low"}
+
+
+def test_a_version_of_another_age_hinders_nothing() -> None:
+    assert checking.fits(SpecifierSet(">=2"), "final-2009")
+    assert not checking.fits(SpecifierSet(">=2"), "1.0rc1")
+    assert checking.fits(SpecifierSet(">=2"), "2.1.dev1+local")

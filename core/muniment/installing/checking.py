@@ -7,6 +7,7 @@ from importlib.metadata import Distribution
 
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.specifiers import SpecifierSet
+from packaging.version import InvalidVersion, Version
 
 from muniment.config import normalised
 from muniment.installed import ENTRY_POINT_GROUP
@@ -120,7 +121,16 @@ def _check_need(
 
 def fits(specifier: SpecifierSet, version: str) -> bool:
     """Whether a version is one of those; what is installed counts, a preview or not."""
-    return specifier.contains(version, prereleases=True)
+    return not is_version(version) or specifier.contains(version, prereleases=True)
+
+
+def is_version(text: str) -> bool:
+    """Whether a version can be compared and pinned: some, of another age, cannot."""
+    try:
+        Version(text)
+    except InvalidVersion:
+        return False
+    return True
 
 
 def _named(needed: Requirement) -> str:

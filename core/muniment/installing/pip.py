@@ -17,6 +17,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
+from muniment.installing.checking import is_version
 from muniment.installing.environment import Environment
 from muniment.installing.errors import ConflictError, InstallError
 from muniment.installing.wheels import Wheel
@@ -52,7 +53,8 @@ class Pip:
         """
         with tempfile.TemporaryDirectory() as folder:
             constraints, report = Path(folder, "keep.txt"), Path(folder, "report.json")
-            constraints.write_text("".join(f"{name}=={keep[name]}\n" for name in sorted(keep)))
+            pins = [f"{name}=={keep[name]}" for name in sorted(keep) if is_version(keep[name])]
+            constraints.write_text("".join(f"{pin}\n" for pin in pins))
             self._run(
                 *("install", "--dry-run", "--report", str(report)),
                 *("--constraint", str(constraints)),
@@ -167,6 +169,13 @@ def _failure(command: str, output: str) -> InstallError:
                 causes.append(_cause(cause.strip()))
             return ConflictError(command, "; ".join(dict.fromkeys(causes)))
     said = [line.partition("ERROR:")[2].strip() for line in lines if line.startswith("ERROR:")]
+    for line in said:
+        if lost := re.fullmatch(r"No matching distribution found for (.+)", line):
+            return InstallError(
+                lost[1],
+                f"{lost[1]} is in no index and no folder that pip looks in, or not for this Python "
+                "and machine",
+            )
     return InstallError(command, f"pip could not do it: {' '.join(said[:2]) or _last(lines)}")
 
 
