@@ -20,10 +20,3 @@ class TestTextGenerator(GeneratorContract):
     @pytest.fixture
     def model(self, tiny: Callable[[str], Path]) -> muniment.Model:
         return muniment.Model("tiny", "tree1-sha256:0", str(tiny("llama")))
-
-
-class TestTextGeneratorWithoutChance(TestTextGenerator):
-    """At temperature 0 the likeliest token is taken, and no seed changes it."""
-
-    parameters: ClassVar = {"max_tokens": 8, "temperature": 0}
-    seeded = False

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import pytest
 
@@ -15,7 +15,7 @@ from muniment.plugins import describe
 from muniment.testing import elsewhere
 from muniment.testing.contract import Contract, broken
 from muniment.testing.making import request
-from muniment.types import Model, Output, Reply, Request
+from muniment.types import Model, Output, Request
 
 _ODD = (
     *("", " \n\t ", "a", "a" * 5000, "\x01\x1b[31m", "‮abc‭", "👩‍👩‍👧‍👦", "e\u0301\u0301\u0301"),
@@ -156,25 +156,24 @@ class GeneratorContract(Contract):
         """Odd prompts are answered, or failed by name: nothing but a MunimentError is raised."""
         generator = self._ready(model)
         for prompt in _ODD:
-            asked = self._request(prompt, 7, model)
-            reply: Any = None
             try:
-                replies = list(generator.generate([asked]))
-                reply = next((r for r in replies if isinstance(r, Reply)), None)
-            except MunimentError:
-                continue
-            except Exception as error:
+                (reply,) = elsewhere.replies(
+                    generator, self.subject, [self._request(prompt, 7, model)]
+                )
+            except RuntimeError as error:
+                raised = _raised(generator, self._request(prompt, 7, model))
+                if isinstance(raised, MunimentError):
+                    continue
+                why = str(error) if raised is None else f"it raised {describe(raised)}"
                 broken(
-                    f"{self.offer.name} raised {describe(error)} for the prompt {prompt[:40]!r}; "
+                    f"{self.offer.name} has no answer to the prompt {prompt[:40]!r}: {why}; "
                     "answer with request.fail('why') or raise a muniment.MunimentError"
                 )
-            said = reply.failure if reply is not None else None
-            if said is not None and (not said.strip() or "\n" in said):
+            if isinstance(reply, str) and (not reply.strip() or "\n" in reply):
                 broken(
-                    f"{self.offer.name} failed the prompt {prompt[:40]!r} by {said[:80]!r}; "
+                    f"{self.offer.name} failed the prompt {prompt[:40]!r} by {reply[:80]!r}; "
                     "give request.fail(...) one sentence that a user can act on"
                 )
-            self._one(generator, self._request(prompt, 7, model))
         if self.subject.uses_model:
             missing = Model("missing", "tree1-sha256:0", str(tmp_path / "missing"))
             try:
@@ -224,3 +223,12 @@ class GeneratorContract(Contract):
     def _only_if_exact(self) -> None:
         if self.subject.determinism != "exact":
             pytest.skip("it does not claim to be exact")
+
+
+def _raised(generator: Generator, asked: Request) -> Exception | None:
+    """Return what a generator raises for a request, which the pipeline would put into words."""
+    try:
+        list(generator.generate([asked]))
+    except Exception as error:
+        return error
+    return None
