@@ -99,6 +99,8 @@ def test_what_is_nowhere_to_be_had_is_told_in_words() -> None:
     assert str(pip._failure("wheel", output)) == (
         "lost==9 is in no index and no folder that pip looks in, or not for this Python and machine"
     )
+    offline = "WARNING: Retrying (…) after connection broken by 'NewConnectionError(…)': /simple\n"
+    assert "an index could not be reached" in str(pip._failure("wheel", offline + output))
 
 
 def test_what_a_killed_pip_moved_aside_is_deleted_and_nothing_else(tmp_path: Path) -> None:

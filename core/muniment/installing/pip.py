@@ -171,11 +171,15 @@ def _failure(command: str, output: str) -> InstallError:
     said = [line.partition("ERROR:")[2].strip() for line in lines if line.startswith("ERROR:")]
     for line in said:
         if lost := re.fullmatch(r"No matching distribution found for (.+)", line):
-            return InstallError(
-                lost[1],
+            why = (
                 f"{lost[1]} is in no index and no folder that pip looks in, or not for this Python "
-                "and machine",
             )
+            why += "and machine"
+            if "after connection broken by" in output:
+                why = (
+                    f"{lost[1]} cannot be had: an index could not be reached (a bundle needs none)"
+                )
+            return InstallError(lost[1], why)
     return InstallError(command, f"pip could not do it: {' '.join(said[:2]) or _last(lines)}")
 
 
