@@ -79,6 +79,13 @@ def test_replay_takes_the_file_too_and_says_when_it_has_changed(
     assert [difference["name"] for difference in changed["differences"]] == ["polite"]
 
 
+def test_a_file_runs_in_a_worker_process_as_well(polite: Path, processes: Processes) -> None:
+    done = processes("--plugin", polite, "generate", "polite", "Tea", "--isolate")
+    assert (done.code, done.out) == (0, "Tea, please\n"), done.err
+    (replayed,) = processes("--plugin", polite, "audit", "replay", "last", "--json").json("replay")
+    assert replayed["result"] == "exact"
+
+
 def test_a_file_that_is_broken_is_named_and_costs_the_others_nothing(
     tmp_path: Path, polite: Path, muniment: Here
 ) -> None:
