@@ -5,9 +5,7 @@ What a plugin offers is in `plugins`, which imports it; nothing is imported here
 
 from __future__ import annotations
 
-import hashlib
 import importlib
-import importlib.util
 import os
 import re
 import sys
@@ -53,6 +51,8 @@ class Plugin:
             raise UsageError(
                 f"{path} cannot be a plugin; name the file with a-z, 0-9, '.', '_', '-' and .py"
             )
+        import hashlib
+
         mark = hashlib.sha256(os.fsencode(file)).hexdigest()[:8]
         module = f"{re.sub('[^a-z0-9]', '_', file.stem.lower())}_{mark}"
         return cls(file.stem, "", file.stem, module, str(file))
@@ -67,10 +67,12 @@ class Plugin:
         """Import and return its module; raises whatever its code raises."""
         if not self.path or self.module in sys.modules:
             return importlib.import_module(self.module)
-        spec = importlib.util.spec_from_file_location(self.module, self.path)
+        from importlib.util import module_from_spec, spec_from_file_location
+
+        spec = spec_from_file_location(self.module, self.path)
         assert spec is not None
         assert spec.loader is not None
-        module = sys.modules[self.module] = importlib.util.module_from_spec(spec)
+        module = sys.modules[self.module] = module_from_spec(spec)
         try:
             spec.loader.exec_module(module)
         except BaseException:
@@ -96,13 +98,15 @@ def installed_plugins() -> Iterator[Plugin]:
 
 @cache
 def _code_digest(module: str, path: str = "") -> str:
+    from importlib.util import find_spec
+
     from muniment.digests import FileHashes, digest
 
     if path:
         return digest(Path(path), FileHashes())
     parts = module.partition(":")[0].split(".")
     for depth in range(1, len(parts) + 1):  # a namespace shared by distributions has no origin
-        spec = importlib.util.find_spec(".".join(parts[:depth]))
+        spec = find_spec(".".join(parts[:depth]))
         if spec is not None and spec.origin is not None:
             origin = Path(spec.origin)
             root = origin.parent if spec.submodule_search_locations else origin
