@@ -128,6 +128,7 @@ class Installer:
                 title, version, digest = held.name, held.version, held.digest
             signer = signer_of(held, version)
             along = self.along(key)
+            names = tuple(present[gone].metadata["Name"] for gone in along)
             state.plugins.pop(key, None)
             for gone in (key, *along):
                 state.wheels.pop(gone, None)
@@ -146,7 +147,6 @@ class Installer:
                 self.records.close_journal()
                 raise
             self._finish(journal)
-            names = tuple(present[gone].metadata["Name"] for gone in along)
             return Change("removed", title, version, digest, signer, brought=names)
 
     def restore(self, pins: Sequence[Pin] | None, beside: Sequence[Path] = ()) -> list[Change]:
