@@ -105,8 +105,9 @@ class Worker:
         child = self._child
         if child is None:
             raise WorkerError("its worker process has ended")
+        frame = protocol.framed(question)
         try:
-            answer = child.ask(protocol.framed(question), seconds, progress)
+            answer = child.ask(frame, seconds, progress)
         except TimeoutError:
             named = seconds if limit is None else limit
             self.end()
