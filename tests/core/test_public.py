@@ -115,3 +115,14 @@ def test_the_version_is_that_of_the_distribution() -> None:
     from importlib.metadata import version
 
     assert muniment.__version__ == version("muniment")
+
+
+def test_listing_plugins_imports_no_plugin_and_not_even_the_contract() -> None:
+    found = modules_after(
+        "import contextlib, io\nfrom muniment.cli import main\n"
+        "with contextlib.redirect_stdout(io.StringIO()): main(['plugins', 'list'])"
+    )
+    assert "muniment.installed" in found
+    heavy = {"pluggy", "msgspec", "muniment.hookspecs", "muniment.types", "muniment.plugins"}
+    assert not found & (HEAVY - {"importlib.metadata"} | heavy)
+    assert not [name for name in found if name.startswith(("muniment_text", "muniment_moderation"))]
