@@ -50,8 +50,9 @@ test: install $(VENV)/.installed-test ## install what the tests need and run the
 	$(BIN)/python -m pytest $(ARGS)
 
 .PHONY: test-nightly
-test-nightly: install $(VENV)/.installed-test ## kill writing processes 200 times, where `make test` kills 20
-	MUNIMENT_TEST_KILLS=200 $(BIN)/python -m pytest tests/store/test_accidents.py $(ARGS)
+test-nightly: install $(VENV)/.installed-test ## kill what writes and installs, ten times as often as `make test`
+	MUNIMENT_TEST_KILLS=200 $(BIN)/python -m pytest tests/store/test_accidents.py \
+		tests/installing/test_interruptions.py $(ARGS)
 
 .PHONY: lint
 lint: install $(VENV)/.installed-lint ## ruff, mypy (strict, on the core) and the import contract

@@ -14,7 +14,7 @@ from muniment.errors import MunimentError
 from muniment.hookspecs import Generator
 from muniment.keeping import storable
 from muniment.ledger.canonical import SAFE
-from muniment.plugins import Offer, describe, quiet_stdout
+from muniment.plugins import INTERRUPTIONS, Offer, describe, quiet_stdout
 from muniment.types import FINISH_REASONS, Output, Piece, Reply, Request, Trace, Usage
 
 _END = object()
@@ -37,14 +37,14 @@ def answers(generator: Generator, offer: Offer, requests: Sequence[Request]) -> 
     When the generator raises, what was answered stands and the rest is asked for one by one.
     """
     left = {request.id: request for request in requests}
-    broke = yield from _ask(generator, offer, left)
+    broke = yield from asked(generator, offer, left)
     silent = f"generator {offer.name} did not answer"
     for request in list(left.values()):
         # What of it was streamed before may be shown; the whole reply follows.
         alone = {request.id: replace(request, stream=False)}
         reason = broke
         if broke is not None and len(requests) > 1:
-            reason = yield from _ask(generator, offer, alone)
+            reason = yield from asked(generator, offer, alone)
         if alone:
             yield Unanswered(request.id, reason or silent)
 
@@ -55,7 +55,9 @@ def facts(generator: Generator) -> dict[str, str | int]:
         with quiet_stdout():
             found = dict(generator.environment())
         return {_fact_name(name): _fact(value) for name, value in found.items()}
-    except (Exception, SystemExit) as error:
+    except INTERRUPTIONS:
+        raise
+    except BaseException as error:
         return {"environment_failed": type(error).__name__}
 
 
@@ -66,10 +68,12 @@ def sentence(error: BaseException, offer: Offer) -> str:
     return storable(f"generator {offer.name} failed: {describe(error)}")
 
 
-def _ask(
+def asked(
     generator: Generator, offer: Offer, left: dict[str, Request]
 ) -> Coroutine[Answer, None, str | None]:
-    """Yield the answers to the requests in `left` and take those out; return why it broke off."""
+    """Ask once: yield answers to the requests in `left` and take those out; return why it broke
+    off, if it did. What a generator in a worker process was asked comes checked from there.
+    """
     requests = list(left.values())
     given: Iterator[object] = iter(())
     try:
@@ -82,17 +86,19 @@ def _ask(
                 return None
             if isinstance(answer, Output) and len(requests) == 1:
                 answer = requests[0].reply(answer)
-            if not isinstance(answer, Piece | Reply):
+            if not isinstance(answer, Piece | Reply | Unanswered):
                 raise TypeError(f"it gave {type(answer).__name__}; answer with request.reply(...)")
             if answer.request_id not in left:
                 raise ValueError("it answered a request twice, or one that was not asked")
-            if isinstance(answer, Reply):
+            if not isinstance(answer, Piece):
                 del left[answer.request_id]
-                yield _checked(answer, offer)
+                yield _checked(answer, offer) if isinstance(answer, Reply) else answer
             elif left[answer.request_id].stream:
                 answer.text.encode()
                 yield answer
-    except (Exception, SystemExit) as error:
+    except INTERRUPTIONS:
+        raise
+    except BaseException as error:
         return sentence(error, offer)
     finally:
         close = getattr(given, "close", None)
@@ -151,6 +157,8 @@ def _trace(trace: Trace) -> Trace:
     margins = tuple(map(float, trace.margins))
     if not len(token_ids) == len(logprobs) == len(margins):
         raise ValueError("the sequences of a trace must be equally long")
+    if any(abs(token_id) > SAFE for token_id in token_ids):
+        raise ValueError("the token ids of a trace cannot be beyond 2^53")
     if not all(map(math.isfinite, (*logprobs, *margins))):
         raise ValueError("the numbers of a trace must be finite")
     return Trace(token_ids, logprobs, margins)

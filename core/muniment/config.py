@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import os
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from muniment.errors import ConfigError, UsageError
@@ -18,6 +20,10 @@ SETTINGS: Mapping[str, str] = {
     "policy": "the policy file, or the name of an installed policy, used when none is named",
     "evaluators": "the evaluators that run when none are named, separated by commas",
     "actor": "who is recorded as having asked",
+    "plugin.NAME.enabled": "false leaves the plugin out, as `plugins disable` does",
+    "plugin.NAME.isolate": "true runs the plugin in a worker process, as --isolate does for all",
+    "plugin.NAME.timeout": "the seconds that an answer of the plugin may take; isolates it",
+    "plugin.NAME.memory": "the megabytes that the plugin may take (on Linux); isolates it",
 }
 
 
@@ -39,13 +45,28 @@ class Config:
         except (OSError, ValueError) as error:
             raise ConfigError(self.path, f"cannot be read: {error}") from None
         for key, value in _flat(document):
+            if key.startswith("plugin."):
+                value = _written(value)
             if not isinstance(value, str):
                 raise ConfigError(self.path, f"{key} must be text, not {value!r}")
-            self._values[self._checked(key)] = value
+            key = self._checked(key)
+            self._values[key] = self._checked_value(key, value)
 
     def get(self, key: str) -> str | None:
         """Return the value of a setting, or None where the user set nothing."""
         return self._values.get(self._checked(key))
+
+    def of_plugin(self, distribution: str, setting: str) -> str | None:
+        """Return a setting of one plugin, such as `timeout`, however its name is spelled."""
+        return self.get(f"plugin.{distribution}.{setting}")
+
+    def disabled(self) -> set[str]:
+        """Return the plugins that were disabled, by the normalised names of their distributions."""
+        return {
+            key.removeprefix("plugin.").removesuffix(".enabled")
+            for key, value in self._values.items()
+            if key.startswith("plugin.") and key.endswith(".enabled") and value == "false"
+        }
 
     def items(self) -> Mapping[str, str]:
         """Return everything that was set, by key."""
@@ -64,7 +85,9 @@ class Config:
         """Write one setting to the file, keeping the file's comments; None removes it."""
         import tomlkit
 
-        self._checked(key)
+        key = self._checked(key)
+        if value is not None:
+            self._checked_value(key, value)
         text = self.path.read_text(encoding="utf-8") if self.path.exists() else ""
         document = tomlkit.parse(text)
         *tables, last = key.split(".")
@@ -93,12 +116,29 @@ class Config:
 
     def _checked(self, key: str) -> str:
         kind = key.removeprefix("generator.")
-        if key in SETTINGS and key != "generator.KIND":
+        if key in SETTINGS and "." not in key:
             return key
         if key.startswith("generator.") and kind and "." not in kind:
             return key
+        name, _, setting = key.removeprefix("plugin.").rpartition(".")
+        if key.startswith("plugin.") and name and f"plugin.NAME.{setting}" in SETTINGS:
+            return f"plugin.{normalised(name)}.{setting}"
         known = ", ".join(SETTINGS)
         raise ConfigError(self.path, f"no setting is named {key!r}; there are: {known}")
+
+    def _checked_value(self, key: str, value: str) -> str:
+        """Return the value; raises ConfigError where a plugin's setting cannot mean it."""
+        setting = key.rpartition(".")[2] if key.startswith("plugin.") else ""
+        if setting in _PLUGIN_VALUES:
+            what, fits = _PLUGIN_VALUES[setting]
+            if not fits(value):
+                raise ConfigError(self.path, f"{key} must be {what}, not {value!r}")
+        return value
+
+
+def normalised(distribution: str) -> str:
+    """Return the name of a distribution as PEP 503 spells it: two that differ are two."""
+    return re.sub(r"[-_.]+", "-", distribution).lower()
 
 
 def home_folder() -> Path:
@@ -135,6 +175,36 @@ def actor_name(config: Config, given: str | None = None) -> str:
         return getpass.getuser()
     except (KeyError, OSError):
         return str(os.getuid()) if hasattr(os, "getuid") else "unknown"
+
+
+def _written(value: object) -> object:
+    """Return a flag or a number of a TOML file as the text that `config set` would write."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(value) if isinstance(value, int | float) else value
+
+
+def _is_flag(value: str) -> bool:
+    return value in ("true", "false")
+
+
+def _is_seconds(value: str) -> bool:
+    try:
+        return 0 < float(value) < math.inf
+    except ValueError:
+        return False
+
+
+def _is_megabytes(value: str) -> bool:
+    return value.isascii() and value.isdigit() and len(value) < 10 and int(value) > 0
+
+
+_PLUGIN_VALUES: Mapping[str, tuple[str, Callable[[str], bool]]] = {
+    "enabled": ("true or false", _is_flag),
+    "isolate": ("true or false", _is_flag),
+    "timeout": ("a number of seconds above 0", _is_seconds),
+    "memory": ("a whole number of megabytes above 0", _is_megabytes),
+}
 
 
 def _flat(table: Mapping[str, object], prefix: str = "") -> list[tuple[str, object]]:

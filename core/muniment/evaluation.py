@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from muniment.errors import PluginError
 from muniment.hookspecs import Evaluator
 from muniment.keeping import storable
-from muniment.plugins import Offer, Plugins, describe, make, quiet_stdout
+from muniment.plugins import INTERRUPTIONS, Offer, Plugins, describe, make, quiet_stdout
 from muniment.types import Generation, Measure, PluginRef, Score, reads
 
 
@@ -46,11 +46,12 @@ class Evaluators:
             score
             for offer, evaluator in self._evaluators
             if any(reads(evaluator.media_types, media_type) for media_type in media_types)
-            for score in _scores(offer, evaluator, generation)
+            for score in scores_of(offer, evaluator, generation)
         )
 
 
-def _scores(offer: Offer, evaluator: Evaluator, generation: Generation) -> list[Score]:
+def scores_of(offer: Offer, evaluator: Evaluator, generation: Generation) -> list[Score]:
+    """Return what one evaluator says of a generation; that it failed, for each of its measures."""
     declared = offer.load_class()  # an object may say other things of itself; entries name these
     version = declared.version or offer.plugin.version
     measures = {measure.name: measure for measure in declared.measures}
@@ -61,15 +62,24 @@ def _scores(offer: Offer, evaluator: Evaluator, generation: Generation) -> list[
 
     try:
         with quiet_stdout():
-            values = dict(evaluator.evaluate(generation))
-        for name, value in values.items():
-            if name not in measures:
-                raise ValueError(f"{name!r} is not among its measures")
-            if isinstance(value, bool) or not isinstance(value, int | float):
-                raise TypeError(f"{name} is {type(value).__name__}, not a number")
-            if not math.isfinite(value):
-                raise ValueError(f"{name} is {value}")
-    except (Exception, SystemExit) as error:
+            values = checked_values(evaluator.evaluate(generation), declared.measures)
+    except INTERRUPTIONS:
+        raise
+    except BaseException as error:
         failure = storable(f"evaluator {offer.name} failed: {describe(error)}")
         return [score(measure, None, failure) for measure in measures.values()]
-    return [score(measures[name], float(value)) for name, value in values.items()]
+    return [score(measures[name], value) for name, value in values.items()]
+
+
+def checked_values(given: Mapping[str, float], measures: Sequence[Measure]) -> dict[str, float]:
+    """Return an evaluator's numbers; raises TypeError or ValueError for what is none of them."""
+    values = dict(given)
+    declared = {measure.name for measure in measures}
+    for name, value in values.items():
+        if name not in declared:
+            raise ValueError(f"{name!r} is not among its measures")
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise TypeError(f"{name} is {type(value).__name__}, not a number")
+        if not math.isfinite(value):
+            raise ValueError(f"{name} is {value}")
+    return {name: float(value) for name, value in values.items()}

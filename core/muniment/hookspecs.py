@@ -33,8 +33,6 @@ from muniment.types import (
     Verdict,
 )
 
-ENTRY_POINT_GROUP = "muniment.v1"  # the group's name is the version of this contract
-
 hookspec = pluggy.HookspecMarker("muniment")
 hookimpl = pluggy.HookimplMarker("muniment")
 

@@ -14,7 +14,7 @@ from dataclasses import replace
 from muniment.errors import MunimentError, ParameterError, PolicyError
 from muniment.hookspecs import Filter
 from muniment.keeping import storable
-from muniment.plugins import Offer, Plugins, describe, make, quiet_stdout
+from muniment.plugins import INTERRUPTIONS, Offer, Plugins, Stoppable, describe, make, quiet_stdout
 from muniment.policy import FilterRule, Policy
 from muniment.types import DECISIONS, Content, PluginRef, Reason, Verdict, reads
 
@@ -82,6 +82,8 @@ class _Rule:
             declared = self.offer.load_class()
             self.filter = make(self.offer, declared.Parameters(**rule.parameters))
             self.declared = declared
+            if isinstance(self.filter, Stoppable):
+                self.filter.time_limit = rule.time_limit
         except ParameterError:
             raise
         except MunimentError as error:
@@ -101,9 +103,14 @@ class _Rule:
             verdict = Verdict("block", failure=self.failure)
         else:
             try:
+                if isinstance(self.filter, Stoppable):
+                    self.filter.ready()
+                    start = time.perf_counter()
                 with quiet_stdout():
-                    verdict = _sound(self.filter.check(content), content)
-            except (Exception, SystemExit) as error:
+                    verdict = sound(self.filter.check(content), content)
+            except INTERRUPTIONS:
+                raise
+            except BaseException as error:
                 verdict = self._failed(describe(error))
         seconds = time.perf_counter() - start
         if verdict.failure is None and seconds > self.rule.time_limit:
@@ -129,7 +136,7 @@ class _Rule:
         return self.offer.plugin.version if self.offer is not None else ""
 
 
-def _sound(verdict: object, content: Content) -> Verdict:
+def sound(verdict: object, content: Content) -> Verdict:
     """Return the verdict if it is one; raises TypeError or ValueError saying what is wrong."""
     if not isinstance(verdict, Verdict):
         raise TypeError(f"check() returned {type(verdict).__name__}, not a Verdict")

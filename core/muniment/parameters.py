@@ -21,7 +21,7 @@ from muniment.errors import ParameterError
 Value: typing.TypeAlias = bool | int | float | str | tuple[str, ...] | None
 
 RESERVED = frozenset(
-    "actor batch_size generator json model n output parents policy prompt run seed stream "
+    "actor batch_size generator isolate json model n output parents policy prompt run seed stream "
     "store system tag tags help version fields keys schema home overwrite".split()
 )
 

@@ -19,7 +19,7 @@ from muniment.errors import PromptError
 from muniment.evaluation import Evaluators
 from muniment.keeping import now, storable
 from muniment.moderation import Moderator
-from muniment.plugins import quiet_stdout
+from muniment.plugins import INTERRUPTIONS, quiet_stdout
 from muniment.resolving import Resolved, Resolver
 from muniment.store import AlreadyRecordedError, Store
 from muniment.types import (
@@ -183,7 +183,9 @@ class Pipeline:
         first = items[0].resolved
         try:
             generator = self._resolver.ready(first)
-        except (Exception, SystemExit) as error:
+        except INTERRUPTIONS:
+            raise
+        except BaseException as error:
             reason = sentence(error, first.offer)
             yield from (Unanswered(item.resolved.request.id, reason) for item in items)
             return

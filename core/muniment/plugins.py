@@ -10,42 +10,38 @@ import contextlib
 import importlib
 import importlib.metadata
 import importlib.util
+import json
 import os
 import re
 import sys
 import threading
 import traceback
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
-from muniment.digests import FileHashes, digest
-from muniment.errors import AmbiguousNameError, ParameterError, PluginError, UnknownNameError
-from muniment.hookspecs import ENTRY_POINT_GROUP, Evaluator, Filter, Generator
-from muniment.parameters import Parameters
-from muniment.types import Measure, PluginRef
+from muniment import installed
+from muniment.config import normalised
+from muniment.errors import (
+    AmbiguousNameError,
+    ParameterError,
+    PluginError,
+    UnknownNameError,
+    UsageError,
+)
+from muniment.hookspecs import Evaluator, Filter, Generator
+from muniment.installed import NAME
+from muniment.installed import Plugin as Plugin
+from muniment.parameters import Field, Parameters
+from muniment.types import Measure
 
 Kind: TypeAlias = Literal["generator", "filter", "evaluator"]
 
 _BASES: Mapping[Kind, type] = {"generator": Generator, "filter": Filter, "evaluator": Evaluator}
-_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,99}")
+# What no plugin is blamed for. Everything else is caught: a panic of Rust code is no Exception.
+INTERRUPTIONS = (KeyboardInterrupt, GeneratorExit)
 _MEDIA_TYPE = re.compile(r"[a-z]+/[A-Za-z0-9.+-]+(; ?[a-z]+=[A-Za-z0-9.-]+)*")
-
-
-@dataclass(frozen=True, slots=True)
-class Plugin:
-    """An installed distribution's entry point, known from metadata; nothing is imported."""
-
-    distribution: str
-    version: str
-    name: str
-    module: str
-
-    def ref(self) -> PluginRef:
-        """Return what evidence keeps of it: distribution, version and digest of its code."""
-        return PluginRef(self.distribution, self.version, _code_digest(self.module))
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +66,9 @@ class Offer:
         try:
             with quiet_stdout():
                 found = getattr(importlib.import_module(module), attribute)
-        except (Exception, SystemExit) as error:
+        except INTERRUPTIONS:
+            raise
+        except BaseException as error:
             raise PluginError(
                 self.plugin.distribution,
                 f"{self.kind} {self.name!r} of {self.plugin.distribution} cannot be loaded: "
@@ -82,7 +80,7 @@ class Offer:
                 f"{self.target} of {self.plugin.distribution} is not a {self.kind}",
             )
         try:
-            _check_class(self.kind, found)
+            check_class(self.kind, found)
         except TypeError as error:
             raise PluginError(
                 self.plugin.distribution,
@@ -103,11 +101,20 @@ class Broken:
 class Plugins:
     """All installed plugins; they are imported when the first object is asked for."""
 
-    def __init__(self, plugins: Iterable[Plugin] | None = None) -> None:
-        """Take the plugins given, else those installed."""
-        self.installed = tuple(installed_plugins() if plugins is None else plugins)
+    def __init__(
+        self, plugins: Iterable[Plugin] | None = None, *, files: Iterable[str | Path] = ()
+    ) -> None:
+        """Take the plugins given, else those installed; and those of one file, by their paths."""
+        one_file = {plugin.path: plugin for plugin in map(Plugin.from_file, files)}
+        names = [plugin.name for plugin in one_file.values()]
+        if twice := next((name for name in names if names.count(name) > 1), None):
+            raise UsageError(f"two plugins of one file are called {twice}; rename one")
+        found = installed.installed_plugins() if plugins is None else plugins
+        self.installed = (*found, *one_file.values())
+        self._registered: Callable[[Plugin], list[Offer]] = registered
         self._offers: dict[Plugin, list[Offer]] = {}
         self._broken: list[Broken] = []
+        self.disabled: tuple[str, ...] = ()
 
     @property
     def broken(self) -> tuple[Broken, ...]:
@@ -161,6 +168,19 @@ class Plugins:
             )
         return of_kind[0]
 
+    def load_by(self, registered: Callable[[Plugin], list[Offer]]) -> None:
+        """Have plugins that were not asked for yet loaded by another function than `registered`."""
+        self._registered = registered
+
+    def leave_out(self, disabled: Collection[str]) -> None:
+        """Do as if the plugins of these distributions (normalised names) were not installed.
+
+        Where something of theirs may be missed, the error says that they are disabled.
+        """
+        left = [plugin for plugin in self.installed if normalised(plugin.distribution) in disabled]
+        self.disabled = tuple(sorted({plugin.distribution for plugin in left}))
+        self.installed = tuple(plugin for plugin in self.installed if plugin not in left)
+
     def load(self) -> tuple[Broken, ...]:
         """Load all plugins and return the broken ones."""
         list(self._load())
@@ -176,9 +196,10 @@ class Plugins:
                 continue
             if plugin not in self._offers:
                 try:
-                    with quiet_stdout():
-                        self._offers[plugin] = _registered(plugin)
-                except (Exception, SystemExit) as error:
+                    self._offers[plugin] = self._registered(plugin)
+                except INTERRUPTIONS:
+                    raise
+                except BaseException as error:
                     self._offers[plugin] = []
                     self.broke(
                         plugin,
@@ -187,19 +208,11 @@ class Plugins:
             yield from self._offers[plugin]
 
     def _broken_hint(self) -> str:
-        return "; ".join(broken.message for broken in self._broken)
-
-
-def installed_plugins() -> Iterator[Plugin]:
-    """Yield the installed plugins from metadata, each distribution's entry point once."""
-    seen = set()
-    for entry in importlib.metadata.entry_points(group=ENTRY_POINT_GROUP):
-        if entry.dist is None:
-            continue
-        plugin = Plugin(entry.dist.name, entry.dist.version, entry.name, entry.value)
-        if (key := (plugin.distribution, plugin.name)) not in seen:
-            seen.add(key)
-            yield plugin
+        disabled = (
+            f"plugin {name} is disabled (`muniment plugins enable {name}`)"
+            for name in self.disabled
+        )
+        return "; ".join([*(broken.message for broken in self._broken), *disabled])
 
 
 def make(offer: Offer, *arguments: Any) -> Any:
@@ -212,9 +225,9 @@ def make(offer: Offer, *arguments: Any) -> Any:
     try:
         with quiet_stdout():
             return made(*arguments)
-    except ParameterError:
+    except (ParameterError, *INTERRUPTIONS):
         raise
-    except (Exception, SystemExit) as error:
+    except BaseException as error:
         raise PluginError(
             offer.plugin.distribution,
             f"{offer.kind} {offer.name!r} of {offer.plugin.distribution} cannot be made: "
@@ -222,8 +235,23 @@ def make(offer: Offer, *arguments: Any) -> Any:
         ) from error
 
 
+class Stoppable(Filter):
+    """A filter in a worker process, which is stopped when it takes longer than `time_limit`."""
+
+    time_limit: float  # seconds
+
+    def ready(self) -> None:
+        """Start the process anew if it was stopped; what that takes is not the filter's."""
+
+
+class WorkerError(Exception):
+    """What was raised in a worker process, or befell it; `str()` is its whole description."""
+
+
 def describe(error: BaseException) -> str:
     """Return an exception as part of a sentence: its type and its first line."""
+    if isinstance(error, WorkerError):
+        return str(error)
     try:
         first = str(error).strip().partition("\n")[0][:500]
     except Exception:  # what a plugin raises may not even say what it is
@@ -276,12 +304,18 @@ def _flush_stdout() -> None:
         sys.stdout.flush()
 
 
+def registered(plugin: Plugin) -> list[Offer]:
+    """Import a plugin and return what its hooks register; raises whatever it raises."""
+    with quiet_stdout():
+        return _registered(plugin)
+
+
 def _registered(plugin: Plugin) -> list[Offer]:
     import pluggy
 
     from muniment import hookspecs
 
-    module = importlib.import_module(plugin.module)
+    module = plugin.load_module()
     manager = pluggy.PluginManager("muniment")
     manager.add_hookspecs(hookspecs)
     try:
@@ -301,30 +335,31 @@ def _registered(plugin: Plugin) -> list[Offer]:
             parameters: type[Parameters] | None = None,
             kind: Kind = kind,
         ) -> None:
-            offers.append(_offer(kind, plugin, target, name, media_type, parameters))
+            offers.append(offer_of(kind, plugin, target, name, media_type, parameters))
 
         getattr(manager.hook, f"muniment_{kind}s")(register=register)
     return offers
 
 
-def _offer(
+def offer_of(
     kind: Kind,
     plugin: Plugin,
     target: object,
-    name: object,
-    media_type: object,
-    parameters: object,
+    name: object = None,
+    media_type: object = None,
+    parameters: object = None,
 ) -> Offer:
+    """Return what a hook registered; raises TypeError where it cannot be listed or recorded."""
     if isinstance(target, type):
         if not issubclass(target, _BASES[kind]):
             raise TypeError(f"{target.__qualname__} is not a muniment.{_BASES[kind].__name__}")
-        _check_class(kind, target)
+        check_class(kind, target)
         name = name or getattr(target, "name", None)
         media_type = media_type or getattr(target, "media_type", None)
         parameters = parameters or getattr(target, "Parameters", None)
     elif not (isinstance(target, str) and re.fullmatch(r"[\w.]+:\w+", target)):
         raise TypeError(f"register a class or 'module:Class', not {target!r}")
-    if not (isinstance(name, str) and _NAME.fullmatch(name)):
+    if not (isinstance(name, str) and NAME.fullmatch(name)):
         raise TypeError(f"{target!r} needs a name of a-z, 0-9, '.', '_' and '-', not {name!r}")
     if kind == "generator" and not (
         isinstance(media_type, str) and _MEDIA_TYPE.fullmatch(media_type)
@@ -333,15 +368,17 @@ def _offer(
     parameters = Parameters if parameters is None else parameters
     if not (isinstance(parameters, type) and issubclass(parameters, Parameters)):
         raise TypeError(f"the Parameters of {name!r} must subclass muniment.Parameters")
+    _check_parameters(parameters)
     return Offer(kind, name, plugin, target, str(media_type or ""), parameters)
 
 
-def _check_class(kind: Kind, found: type) -> None:
+def check_class(kind: Kind, found: type) -> None:
     """Raise TypeError where what a class declares about itself would spoil the evidence."""
     where = found.__qualname__
     declared = getattr(found, "Parameters", Parameters)
     if not (isinstance(declared, type) and issubclass(declared, Parameters)):
         raise TypeError(f"{where}.Parameters must subclass muniment.Parameters")
+    _check_parameters(declared)
     for name in ("media_types", "categories"):
         if not _is_texts(getattr(found, name, ())):
             raise TypeError(f"{where}.{name} must be a tuple of texts")
@@ -354,6 +391,21 @@ def _check_class(kind: Kind, found: type) -> None:
         measures = getattr(found, "measures", None)
         if not isinstance(measures, tuple) or not all(map(_is_measure, measures)):
             raise TypeError(f"{where}.measures must be a tuple of muniment.Measure, each named")
+
+
+def _check_parameters(declared: type[Parameters]) -> None:
+    """Raise TypeError where a class has overridden what commands make options and help from."""
+    fields: object = declared.fields()
+    if not isinstance(fields, Mapping) or not all(isinstance(f, Field) for f in fields.values()):
+        raise TypeError(
+            f"the fields of {declared.__qualname__} are not what muniment.param declares"
+        )
+    try:
+        schema: object = json.loads(json.dumps(declared.schema(), allow_nan=False))
+    except (TypeError, ValueError, RecursionError):
+        schema = None
+    if not isinstance(schema, dict) or schema.get("type") != "object":
+        raise TypeError(f"the schema of {declared.__qualname__} is no JSON schema of an object")
 
 
 def _is_label(value: object) -> bool:
@@ -371,19 +423,3 @@ def _is_measure(value: object) -> bool:
         and _is_label(value.unit)
         and (value.higher_is_better is None or isinstance(value.higher_is_better, bool))
     )
-
-
-@cache
-def _code_digest(module: str) -> str:
-    parts = module.partition(":")[0].split(".")
-    for depth in range(1, len(parts) + 1):  # a namespace shared by distributions has no origin
-        spec = importlib.util.find_spec(".".join(parts[:depth]))
-        if spec is not None and spec.origin is not None:
-            origin = Path(spec.origin)
-            root = origin.parent if spec.submodule_search_locations else origin
-            return digest(root, FileHashes(), keep=_is_code)
-    return "unknown"
-
-
-def _is_code(name: str) -> bool:
-    return "__pycache__" not in name.split("/")

@@ -12,6 +12,7 @@ from dataclasses import replace
 
 from muniment.answering import Unanswered, answers, facts, sentence
 from muniment.errors import MunimentError
+from muniment.plugins import INTERRUPTIONS
 from muniment.resolving import Resolved, Resolver
 from muniment.types import Difference, Generation, PluginRef, Replay, ReplayResult, Reply, Trace
 
@@ -85,7 +86,9 @@ def _replay_group(
     offer = group[0].offer
     try:
         generator = resolver.ready(group[0])
-    except (Exception, SystemExit) as error:
+    except INTERRUPTIONS:
+        raise
+    except BaseException as error:
         yield from (Replay(name, "impossible", sentence(error, offer)) for name in recorded)
         return
     now = {**environment, **facts(generator)}

@@ -24,8 +24,9 @@ from muniment import batch, config, policy, seeds
 from muniment.errors import ModelError, PluginError, UsageError
 from muniment.evaluation import Evaluators
 from muniment.ids import new_id
+from muniment.isolation import Workers
 from muniment.keeping import check_text, storable
-from muniment.models import Models
+from muniment.models import AddedModel, Models
 from muniment.moderation import Moderator
 from muniment.pipeline import Pipeline
 from muniment.plugins import Plugin, Plugins
@@ -43,7 +44,8 @@ from muniment.store import Query, Store
 from muniment.types import Generation, Piece, Replay
 
 if TYPE_CHECKING:
-    from muniment.ledger.acts import Judgement, Rating
+    from muniment.ledger.acts import Judgement, ModelAct, Rating
+    from muniment.store.acting import Installation
     from muniment.store.erasing import Erasure
     from muniment.store.retaining import Rule
 
@@ -64,14 +66,21 @@ class Session:
         store: str | None = None,
         actor: str | None = None,
         plugins: Plugins | None = None,
+        isolate: bool = False,
     ) -> None:
-        """Take the home folder, the store's URL or path, and who asks; see muniment.config."""
+        """Take the home folder, the store's URL or path, and who asks; see muniment.config.
+
+        `isolate` runs every plugin in a worker process, not only those that a setting isolates.
+        """
         self.home = Path(home) if home is not None else config.home_folder()
         self.config = config.Config(self.home)
         self.store_url = config.store_url(self.home, store)
         self.actor = config.actor_name(self.config, actor)
         check_text("actor's name", self.actor)
         self.plugins = plugins if plugins is not None else Plugins()
+        self.plugins.leave_out(self.config.disabled())
+        self._workers = Workers(self.config, everything=isolate)
+        self.plugins.load_by(self._workers.registered)
         self.models = Models(self.home)
 
     def generate(
@@ -247,6 +256,18 @@ class Session:
                     self._written.record_replay(found, self.actor)
                 yield found
 
+    def ensure_store(self) -> None:
+        """Open the store for recording, and make it where there is none; raises StoreError."""
+        assert self._written is not None
+
+    def record_installation(self, done: Installation) -> None:
+        """Record what this actor did to a plugin; calling it again changes nothing."""
+        self._written.record_installation(self.actor, done)
+
+    def record_model(self, act: ModelAct, model: AddedModel) -> None:
+        """Record that this actor added a model, or removed it."""
+        self._written.record_model(self.actor, act, model.digest, model.name, model.source)
+
     @cached_property
     def store(self) -> Store:
         """The store, for reading; raises StoreError when there is none yet."""
@@ -268,6 +289,7 @@ class Session:
                     self.__dict__.pop(name).close()
             if "_resolver" in self.__dict__:
                 self._resolver.close()
+            self._workers.close()
 
     def __enter__(self) -> Self:
         return self
@@ -418,10 +440,17 @@ def _same_seed(recorded: Generation, draft: Draft) -> bool:
 
 
 def open(
-    home: str | Path | None = None, *, store: str | None = None, actor: str | None = None
+    home: str | Path | None = None,
+    *,
+    store: str | None = None,
+    actor: str | None = None,
+    isolate: bool = False,
 ) -> Session:
-    """Return a session on a home folder and store; the defaults are those of the command line."""
-    return Session(home, store=store, actor=actor)
+    """Return a session on a home folder and store; the defaults are those of the command line.
+
+    `isolate` runs every plugin in a worker process.
+    """
+    return Session(home, store=store, actor=actor, isolate=isolate)
 
 
 def core_plugin() -> Plugin:

@@ -220,12 +220,19 @@ def _create_acts() -> None:
             sa.PrimaryKeyConstraint("seq", name=op.f(f"pk_{name}")),
         )
         op.create_index(op.f(f"ix_{name}_generation"), name, ["generation"])
-    for name in ("erasure", "retention"):
+    for name in ("erasure", "retention", "model"):
         op.create_table(
             name,
             sa.Column("seq", Sequence, autoincrement=False, nullable=False),
             sa.PrimaryKeyConstraint("seq", name=op.f(f"pk_{name}")),
         )
+    op.create_table(
+        "installation",
+        sa.Column("seq", Sequence, autoincrement=False, nullable=False),
+        sa.Column("distribution", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("seq", name=op.f("pk_installation")),
+    )
+    op.create_index(op.f("ix_installation_distribution"), "installation", ["distribution"])
     for name in ("hold", "release"):
         op.create_table(
             name,
@@ -284,6 +291,8 @@ def downgrade() -> None:
         "held",
         "release",
         "hold",
+        "installation",
+        "model",
         "retention",
         "erasure",
         "review",

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -69,6 +71,18 @@ class TestModels:
         assert shown["files"] == {"word.txt": 5}
         assert shown["terms"] == "Use it kindly."
         assert "weights    word.txt" in tiny("models", "show", "hello").lines
+
+    def test_adding_and_removing_are_on_record(self, tiny: Here) -> None:
+        (added,) = tiny("models", "add", "hello", "--generator", "tiny", "--json").json("model")
+        tiny("models", "remove", "hello", "--yes")
+        with closing(sqlite3.connect(tiny("db", "path").out.strip())) as database:
+            rows = database.execute("SELECT canonical_bytes FROM entry WHERE kind = 'model'")
+            entries = [json.loads(data) for (data,) in rows]
+        assert [(held["act"], held["digest"]) for held in entries] == [
+            ("added", added["digest"]),
+            ("removed", added["digest"]),
+        ]
+        assert tiny("audit", "verify", "--all").code == 0
 
     def test_a_name_can_be_chosen_and_is_taken_once(self, tiny: Here) -> None:
         add = ("models", "add", "hello", "--generator", "tiny", "--name", "mine")
@@ -175,7 +189,7 @@ class TestPlugins:
         assert [row[0] for row in muniment("plugins", "list").rows] == names
 
     def test_list_of_none_says_so(self, muniment: Here, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("muniment.plugins.installed_plugins", lambda: iter(()))
+        monkeypatch.setattr("muniment.installed.installed_plugins", lambda: iter(()))
         result = muniment("plugins", "list")
         assert (result.code, result.out) == (0, "")
         assert "no plugin is installed" in result.err
@@ -264,7 +278,8 @@ class TestConfig:
 
     def test_what_can_be_set_is_listed(self, muniment: Here) -> None:
         keys = [row[0] for row in muniment("config", "list", "--known").rows]
-        assert keys == ["generator.KIND", "model", "policy", "evaluators", "actor"]
+        assert keys[:5] == ["generator.KIND", "model", "policy", "evaluators", "actor"]
+        assert "plugin.NAME.isolate" in keys
         assert muniment("config", "list", "--known", "--json").json("known_setting")
 
     @pytest.mark.parametrize("command", [["get", "modell"], ["set", "modell", "x"]])

@@ -50,7 +50,7 @@ def test_every_command_and_option_has_help(contexts: list[click.Context]) -> Non
 def test_every_command_that_reads_offers_json(contexts: list[click.Context]) -> None:
     writes = {
         *("audit get", "audit export", "audit prove", "models remove", "config set"),
-        *("db upgrade", "keys generate", "hold release"),
+        *("db upgrade", "keys generate", "hold release", "plugins new"),
     }
     without = {
         context.command_path.removeprefix("muniment ")
@@ -90,7 +90,7 @@ def test_the_worst_code_wins(codes: list[int], worst: int) -> None:
 def test_every_shape_and_field_is_in_the_page() -> None:
     page = (REFERENCE / "json.md").read_text(encoding="utf-8")
     shapes = json.loads(SCHEMA.read_text(encoding="utf-8"))["$defs"]
-    parts = {"id", "time", "seed", "digest", "status", "decision"}
+    parts = {"id", "time", "seed", "digest", "fingerprint", "status", "decision"}
     inner = {"output", "verdict", "score", "plugin_used", "difference"}
     for name, shape in shapes.items():
         if name not in parts | inner:

@@ -57,8 +57,57 @@ def test_a_removed_setting_is_gone(home: Path) -> None:
     assert Config(home).items() == {}
 
 
+def test_a_plugins_settings_are_found_however_its_name_is_spelled(home: Path) -> None:
+    written(home, "[plugin.My_Plugin]\nisolate = true\ntimeout = 2.5\n")
+    settings = Config(home)
+    assert settings.of_plugin("my.plugin", "isolate") == "true"
+    assert settings.of_plugin("my-plugin", "timeout") == "2.5"
+    assert settings.of_plugin("my-plugin", "memory") is None
+    settings.set("plugin.zope.interface.memory", "512")
+    assert Config(home).items() == {
+        "plugin.my-plugin.isolate": "true",
+        "plugin.my-plugin.timeout": "2.5",
+        "plugin.zope-interface.memory": "512",
+    }
+
+
 @pytest.mark.parametrize(
-    "key", ["modell", "generator", "generator.", "generator.a.b", "", "actor.name", "Model"]
+    ("key", "value"),
+    [
+        ("plugin.a.isolate", "yes"),
+        ("plugin.a.timeout", "0"),
+        ("plugin.a.timeout", "inf"),
+        ("plugin.a.timeout", "soon"),
+        ("plugin.a.memory", "1.5"),
+        ("plugin.a.memory", "-1"),
+    ],
+)
+def test_a_plugins_setting_that_cannot_be_meant_is_refused(
+    home: Path, key: str, value: str
+) -> None:
+    with pytest.raises(ConfigError, match=f"{key} must be "):
+        Config(home).set(key, value)
+    assert not home.exists()
+    table, _, name = key.rpartition(".")
+    with pytest.raises(ConfigError, match=f"{key} must be "):
+        Config(written(home, f'[{table}]\n{name} = "{value}"\n'))
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "modell",
+        "generator",
+        "generator.",
+        "generator.a.b",
+        "",
+        "actor.name",
+        "Model",
+        "plugin.a",
+        "plugin.a.b",
+        "plugin..isolate",
+        "plugin.isolate",
+    ],
 )
 def test_an_unknown_key_is_refused_and_the_known_ones_are_told(home: Path, key: str) -> None:
     settings = Config(home)

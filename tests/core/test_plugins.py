@@ -13,7 +13,9 @@ import pytest
 
 from muniment import digests
 from muniment.errors import AmbiguousNameError, PluginError, UnknownNameError
-from muniment.plugins import Plugin, Plugins, describe, installed_plugins, quiet_stdout
+from muniment.installed import installed_plugins
+from muniment.plugins import Plugin, Plugins, describe, quiet_stdout
+from muniment.session import Session
 from support.plugins import Shelf
 
 ECHO = "for request in requests: yield request.reply(Text(request.prompt))"
@@ -419,3 +421,15 @@ def test_a_record_loads_no_plugin_but_those_it_names(shelf: Shelf) -> None:
     assert plugins.find("generator", "one", among={"first"}).plugin.distribution == "first"
     assert plugins.broken == ()
     assert len(plugins.load()) == 1
+
+
+def test_a_disabled_plugin_is_left_out_and_named_where_it_is_missed(
+    shelf: Shelf, home: Path
+) -> None:
+    shelf.generator("echo", "yield Text('x')", distribution="Test_Echo")
+    home.mkdir()
+    (home / "config.toml").write_text("[plugin.test-echo]\nenabled = false\n")
+    with Session(home, plugins=shelf.plugins()) as session:
+        assert session.plugins.offers("generator") == []
+        with pytest.raises(UnknownNameError, match="plugin Test_Echo is disabled"):
+            session.plugins.find("generator", "echo")

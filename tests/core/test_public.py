@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import muniment
+import muniment.testing
 
 
 def modules_after(program: str) -> set[str]:
@@ -59,7 +60,8 @@ def test_every_name_that_the_reference_uses_is_public(page: str) -> None:
     named = set(re.findall(r"\bmuniment\.([A-Za-z]\w*)", text)) - {"v1", "db"}
     named |= set(re.findall(r"`([A-Z][a-z]+[A-Za-z]*)", text)) - {"None", "Literal", "ClassVar"}
     assert "Generation" in named or "Generator" in named
-    assert named <= set(muniment.__all__), named - set(muniment.__all__)
+    public = {*muniment.__all__, *muniment.testing.__all__, "testing"}
+    assert named <= public, named - public
 
 
 def test_an_unknown_name_is_an_attribute_error() -> None:
@@ -113,3 +115,14 @@ def test_the_version_is_that_of_the_distribution() -> None:
     from importlib.metadata import version
 
     assert muniment.__version__ == version("muniment")
+
+
+def test_listing_plugins_imports_no_plugin_and_not_even_the_contract() -> None:
+    found = modules_after(
+        "import contextlib, io\nfrom muniment.cli import main\n"
+        "with contextlib.redirect_stdout(io.StringIO()): main(['plugins', 'list'])"
+    )
+    assert "muniment.installed" in found
+    heavy = {"pluggy", "msgspec", "muniment.hookspecs", "muniment.types", "muniment.plugins"}
+    assert not found & (HEAVY - {"importlib.metadata"} | heavy)
+    assert not [name for name in found if name.startswith(("muniment_text", "muniment_moderation"))]

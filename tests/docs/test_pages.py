@@ -21,6 +21,8 @@ from pathlib import Path
 import pytest
 
 from muniment import policy
+from muniment.installing.environment import Environment
+from muniment.installing.wheels import repack
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
@@ -44,8 +46,19 @@ def blocks_of(page: Path) -> list[Block]:
     return [Block(*match.groups()) for match in FENCE.finditer(page.read_text(encoding="utf-8"))]
 
 
+@pytest.fixture(scope="session")
+def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the wheels of what builds a plugin, so that no page needs a network."""
+    folder = tmp_path_factory.mktemp("wheels")
+    here = Environment.here()
+    present = here.present()
+    for name in ("hatchling", "packaging", "pathspec", "pluggy", "trove-classifiers"):
+        repack(present[name], here, folder)
+    return folder
+
+
 @pytest.fixture
-def desk(tmp_path: Path, gemma_home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def desk(tmp_path: Path, gemma_home: Path, wheels: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with an environment of its own, which sees what is installed here."""
     environment = tmp_path / ".venv"
     venv.create(environment, with_pip=False, symlinks=True)
@@ -71,6 +84,7 @@ def desk(tmp_path: Path, gemma_home: Path, monkeypatch: pytest.MonkeyPatch) -> P
     monkeypatch.setenv("MUNIMENT_HOME", str(home))
     monkeypatch.delenv("MUNIMENT_STORE", raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("PIP_FIND_LINKS", str(wheels))
     monkeypatch.setenv("PYTHONUSERBASE", str(tmp_path / ".local"))
     assert site.ENABLE_USER_SITE is not None
     return tmp_path

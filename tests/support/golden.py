@@ -174,7 +174,7 @@ def ledger() -> Ledger:
 
 
 def _acts(made: Ledger, actor: int, generation: int, environment: int, plugin: int) -> None:
-    """Add what people did about a generation."""
+    """Add what people did about a generation and in the house."""
     at, hold = datetime(2026, 3, 2, 9, 30, tzinfo=UTC), "01JQ" + "H" * 22
 
     def text(kind: Kind, said: str) -> str:
@@ -200,6 +200,15 @@ def _acts(made: Ledger, actor: int, generation: int, environment: int, plugin: i
     )
     rule = {"payload": "trace", "decision": None, "least_days": 30, "most_days": 90}
     made.add(acts.retention(at=at, actor=actor, rules=[rule]))
+    made.add(
+        acts.installation(
+            STRICT, at=at, actor=actor, act="upgraded", signer=sha256(b"a key").hexdigest()
+        )
+    )
+    made.add(acts.installation(WORDS, at=at, actor=actor, act="removed", signer=None))
+    model = text("model", '{"name":"tiny","source":"/模型/tiny"}')
+    digest = "tree1-sha256:" + "ab" * 32
+    made.add(acts.model(at=at, actor=actor, act="added", digest=digest, detail=model))
     reason = text("reason", "asked to")
     made.add(
         acts.erasure(

@@ -12,7 +12,7 @@ import importlib
 import itertools
 import sys
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from muniment.plugins import Plugin, Plugins
@@ -64,11 +64,13 @@ class Shelf:
         version: str = "1.0",
         files: Mapping[str, str] | None = None,
         policies: Mapping[str, str] | None = None,
+        requires: Sequence[str] = (),
+        group: str = "muniment.v1",
     ) -> Plugin:
         """Write a plugin's package, further files in it, and its metadata.
 
         `{package}` in the source stands for the package's name; `policies` has the files of
-        policies by the names they are installed under.
+        policies by the names they are installed under; `requires` is what it says it depends on.
         """
         package = f"shelved_{next(_number)}"
         distribution = distribution or package.replace("_", "-")
@@ -80,8 +82,9 @@ class Shelf:
         info.mkdir()
         (info / "METADATA").write_text(
             f"Metadata-Version: 2.1\nName: {distribution}\nVersion: {version}\n"
+            + "".join(f"Requires-Dist: {needed}\n" for needed in requires)
         )
-        points = ["[muniment.v1]", f"plugin = {package}", "[muniment.policies]"]
+        points = [f"[{group}]", f"plugin = {package}", "[muniment.policies]"]
         points += [f"{name} = {package}:{file}" for name, file in (policies or {}).items()]
         (info / "entry_points.txt").write_text("\n".join(points) + "\n")
         importlib.invalidate_caches()

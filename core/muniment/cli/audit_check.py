@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from muniment.cli import exits
-from muniment.cli.options import json_option
+from muniment.cli.options import isolate_option, json_option
 from muniment.cli.output import data_json, ident, message, on_terminal, one_line
 from muniment.cli.progress import counting
 from muniment.cli.settings import Settings, closing
@@ -39,6 +39,7 @@ _CODES = {
     "--draw", metavar="WORD", help="Draw the --sample that this word draws, as often as you like."
 )
 @click.option("--no-record", is_flag=True, help="Do not record it, as in a copy of a store.")
+@isolate_option
 @json_option
 @click.pass_obj
 def replay(

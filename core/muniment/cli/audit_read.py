@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from muniment.cli.files import Destination, to_stdout
+from muniment.cli.files import Destination, to_stdout, without_end
 from muniment.cli.filters import filter_options, query_of
 from muniment.cli.options import (
     json_option,
@@ -102,7 +102,10 @@ def show(settings: Settings, reference: str, as_json: bool) -> None:
         which = f" {number} of {len(generation.outputs)}" if len(generation.outputs) > 1 else ""
         held = _HELD.get(generation.status, "")
         data(f"\noutput{which} ({output.media_type}, {len(output.data):,} bytes{held})")
-        to_stdout(output, generation.id)
+        if output.text is not None:
+            data(without_end(output.text))
+        else:  # a page to read; the bytes are what `get` is for
+            message(f"`muniment audit get {generation.id} -o FILE` writes it")
 
 
 @click.command

@@ -15,6 +15,7 @@ from muniment.cli import exits
 from muniment.cli.files import described, without_end
 from muniment.cli.options import (
     generator_option,
+    isolate_option,
     json_option,
     model_option,
     output_option,
@@ -58,6 +59,7 @@ if TYPE_CHECKING:
 @pairs_option("A parameter for lines that do not set it; may be repeated.")
 @policy_option
 @tag_option
+@isolate_option
 @output_option
 @overwrite_option
 @json_option

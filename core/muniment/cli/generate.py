@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import sys
 from typing import Any
 
@@ -12,6 +13,7 @@ from muniment.cli import fields
 from muniment.cli.files import Destination
 from muniment.cli.lazy import no_such
 from muniment.cli.options import (
+    isolate_option,
     json_option,
     model_option,
     output_option,
@@ -37,6 +39,14 @@ class _Generators(click.Group):
         offers = _settings(ctx).session.plugins.offers("generator")
         return list(dict.fromkeys([*_kinds(offers), *(offer.name for offer in offers)]))
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the generator; its plugin is loaded for it, so isolation is decided before."""
+        if "--isolate" in itertools.takewhile(lambda arg: arg != "--", args):
+            _settings(ctx).isolate = True
+        return super().resolve_command(ctx, args)
+
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Make the command of one generator; raises what `Plugins.generator` raises."""
         if cmd_name.startswith("-"):
@@ -46,8 +56,11 @@ class _Generators(click.Group):
         try:
             offer = session.plugins.generator(cmd_name, session.config.generators())
         except UnknownNameError as error:
-            if error.name != cmd_name or error.kind != "generator" or session.plugins.broken:
+            gone = session.plugins.broken or session.plugins.disabled
+            if error.name != cmd_name or error.kind != "generator" or gone:
                 raise
+            if lost := _gone(ctx):
+                raise UnknownNameError("generator", cmd_name, hint=lost) from None
             known = self.list_commands(ctx)
             if not known:
                 raise UnknownNameError(
@@ -118,6 +131,7 @@ def _shared_parameters() -> list[click.Parameter]:
     @pairs_option("A parameter of the generator; may be repeated.")
     @policy_option
     @tag_option
+    @isolate_option
     @click.option(
         "--stream/--no-stream",
         default=None,
@@ -207,6 +221,16 @@ def _means(session: Any, kind: str) -> str:
             if offer.media_type.startswith(f"{kind}/")
         ]
         return f"{count(len(choices), 'generator')}; `muniment config set generator.{kind} NAME`"
+
+
+def _gone(ctx: click.Context) -> str:
+    """Return which plugins that were installed here are gone, and may be what is missed."""
+    from muniment.cli.plugins_read import gone_plugins
+    from muniment.config import normalised
+
+    settings = _settings(ctx)
+    there = {normalised(plugin.distribution) for plugin in settings.session.plugins.installed}
+    return gone_plugins(settings, there)
 
 
 def _settings(ctx: click.Context) -> Settings:

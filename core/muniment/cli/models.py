@@ -73,6 +73,7 @@ def add(settings: Settings, source: str, name: str | None, generator: str, as_js
     from muniment.plugins import make
 
     session = settings.session
+    session.ensure_store()
     warn_broken(session.plugins.load())
     offer = session.plugins.generator(generator, session.config.generators())
     made = make(offer)
@@ -80,6 +81,7 @@ def add(settings: Settings, source: str, name: str | None, generator: str, as_js
         raise UsageError(f"no model can be added to generator {offer.name}")
     with fraction(f"adding {source}") as progress:
         added = session.models.add(source, offer.name, made, name=name, progress=progress)
+    session.record_model("added", added)
     if added.terms:
         message(added.terms)
     if as_json:
@@ -126,9 +128,17 @@ def remove(settings: Settings, name: str, yes: bool) -> int:
         if not click.confirm(f"Remove model {name} ({_size(settings, name)})?", err=True):
             message("nothing was removed")
             return exits.FAILED
+    known = [model for model in settings.models.added(_unreadable) if model.name == name]
+    settings.session.ensure_store()
     settings.models.remove(name)
+    for model in known:  # nothing says what the rest of one that was cut short had been
+        settings.session.record_model("removed", model)
     data(f"removed {name}")
     return exits.DONE
+
+
+def _unreadable(error: ModelError) -> None:
+    """Let a spoilt record be removed, too."""
 
 
 def _size(settings: Settings, name: str) -> str:

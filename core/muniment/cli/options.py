@@ -9,6 +9,8 @@ from typing import Any, TypeVar
 
 import click
 
+from muniment.cli.settings import Settings
+
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 json_option = click.option(
@@ -25,6 +27,21 @@ output_option = click.option(
 )
 overwrite_option = click.option(
     "--overwrite", is_flag=True, help="Let -o replace a file that is there."
+)
+
+
+def _isolate(ctx: click.Context, param: click.Parameter, value: bool) -> None:
+    settings = ctx.find_object(Settings)
+    if value and settings is not None:
+        settings.isolate = True
+
+
+isolate_option = click.option(
+    "--isolate",
+    is_flag=True,
+    expose_value=False,
+    callback=_isolate,
+    help="Run every plugin in a worker process.",
 )
 yes_option = click.option("--yes", is_flag=True, help="Do not ask.")
 

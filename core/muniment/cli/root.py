@@ -23,14 +23,14 @@ COMMANDS = {
         "Set how long texts are kept, and erase what was kept long enough.",
     ),
     "models": ("muniment.cli.models:models", "Add, list, show and remove models."),
-    "plugins": ("muniment.cli.plugins:plugins", "List the installed plugins."),
+    "plugins": ("muniment.cli.plugins:plugins", "List, install and look after plugins."),
     "policy": ("muniment.cli.policy:policy", "Show which filters run, and what follows."),
     "config": ("muniment.cli.config:config", "Read and change settings."),
     "keys": ("muniment.cli.keys:keys", "Make and show the key that signs the record."),
     "db": ("muniment.cli.db:db", "Look after the store."),
 }
 
-_ANYWHERE = ("--home", "--store", "--actor")
+_ANYWHERE = ("--home", "--store", "--actor", "--plugin")
 
 
 class _Root(LazyGroup):
@@ -52,11 +52,24 @@ class _Root(LazyGroup):
 @click.option("--home", metavar="FOLDER", help="Where models, settings and the store are kept.")
 @click.option("--store", metavar="URL", help="The store: a database URL, or a SQLite file.")
 @click.option("--actor", metavar="NAME", help="Who is recorded as having asked.")
+@click.option(
+    "--plugin",
+    "plugins",
+    metavar="FILE",
+    multiple=True,
+    help="Use a plugin of one file, too, this once; may be repeated.",
+)
 @click.version_option(muniment.__version__, prog_name="muniment", message="%(prog)s %(version)s")
 @click.pass_context
-def root(ctx: click.Context, home: str | None, store: str | None, actor: str | None) -> None:
+def root(
+    ctx: click.Context,
+    home: str | None,
+    store: str | None,
+    actor: str | None,
+    plugins: tuple[str, ...],
+) -> None:
     """Generate text and more with plugins, and keep the evidence of every generation."""
-    ctx.obj = Settings(home, store, actor)
+    ctx.obj = Settings(home, store, actor, plugins)
     ctx.call_on_close(ctx.obj.close)
 
 

@@ -31,9 +31,15 @@ class Settings:
     """
 
     def __init__(
-        self, home: str | None = None, store: str | None = None, actor: str | None = None
+        self,
+        home: str | None = None,
+        store: str | None = None,
+        actor: str | None = None,
+        plugin_files: tuple[str, ...] = (),
     ) -> None:
         self._home, self._store, self._actor = home, store, actor
+        self._plugin_files = plugin_files
+        self.isolate = False  # whether the session runs every plugin in a worker process
 
     @cached_property
     def home(self) -> Path:
@@ -74,9 +80,17 @@ class Settings:
     @cached_property
     def session(self) -> Session:
         """The session, for what generates; plugins are loaded when it first needs one."""
+        from muniment.plugins import Plugins
         from muniment.session import Session
 
-        return Session(self.home, store=self._store, actor=self._actor)
+        plugins = Plugins(files=self._plugin_files) if self._plugin_files else None
+        return Session(
+            self.home,
+            store=self._store,
+            actor=self._actor,
+            plugins=plugins,
+            isolate=self.isolate,
+        )
 
     def close(self) -> None:
         """Close what was opened; what was written is signed first, if there is a key."""

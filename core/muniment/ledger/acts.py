@@ -1,20 +1,23 @@
-"""Entries of what people do about generations after they were made: each has its actor.
+"""Entries of what people do, about generations and in the house: each has its actor.
 
 An act is a commit of its own: nothing that was recorded before is changed by it.
 """
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Literal, TypeAlias
 
 from muniment.ledger.entries import Body, entry, milliseconds
-from muniment.types import ReplayResult
+from muniment.types import PluginRef, ReplayResult
 
 Rating: TypeAlias = Literal["up", "down", "1", "2", "3", "4", "5"]
 Judgement: TypeAlias = Literal["approve", "overturn"]
 Cause: TypeAlias = Literal["request", "retention"]
+PluginAct: TypeAlias = Literal["installed", "upgraded", "removed", "enabled", "disabled"]
+ModelAct: TypeAlias = Literal["added", "removed"]
 
 
 def feedback(
@@ -114,3 +117,22 @@ def retention(*, at: datetime, actor: int, rules: Sequence[Mapping[str, Any]]) -
     return entry(
         "retention", at=milliseconds(at), actor=actor, rules=[dict(rule) for rule in rules]
     )
+
+
+def installation(
+    plugin: PluginRef, *, at: datetime, actor: int, act: PluginAct, signer: str | None
+) -> Body:
+    """What was done to a plugin; `signer` is the fingerprint of the key that signed its bundle."""
+    return entry(
+        "installation",
+        at=milliseconds(at),
+        actor=actor,
+        act=act,
+        plugin=dataclasses.asdict(plugin),
+        signer=signer,
+    )
+
+
+def model(*, at: datetime, actor: int, act: ModelAct, digest: str, detail: str) -> Body:
+    """A model was added or removed; `detail` is a commitment, to its name and where it is from."""
+    return entry("model", at=milliseconds(at), actor=actor, act=act, digest=digest, detail=detail)

@@ -64,6 +64,7 @@ ModelDigest: TypeAlias = Annotated[str, Meta(pattern=MODEL_DIGEST.pattern)]
 MediaType: TypeAlias = Annotated[
     str, Meta(pattern=r"\A[a-z]+/[A-Za-z0-9.+-]+(; ?[a-z]+=[A-Za-z0-9.-]+)*\Z")
 ]
+Fingerprint: TypeAlias = Annotated[str, Meta(pattern=r"\A[0-9a-f]{64}\Z")]
 Digits: TypeAlias = Annotated[str, Meta(pattern=r"\A-?[1-9][0-9]{15,}\Z")]
 
 Decision: TypeAlias = Literal["allow", "flag", "block"]
@@ -325,6 +326,30 @@ class Retention1(_Entry):
     rules: list[RetentionRule]
 
 
+class Installation1(_Entry):
+    """What was done to a plugin that is, or was, installed."""
+
+    kind: Literal["installation"]
+    version: Version1
+    at: Integer
+    actor: Annotated[Count, EntryOf("actor")]
+    act: Literal["installed", "upgraded", "removed", "enabled", "disabled"]
+    plugin: Plugin
+    signer: Fingerprint | None
+
+
+class Model1(_Entry):
+    """A model was added to the house, or removed from it."""
+
+    kind: Literal["model"]
+    version: Version1
+    at: Integer
+    actor: Annotated[Count, EntryOf("actor")]
+    act: Literal["added", "removed"]
+    digest: ModelDigest
+    detail: Annotated[Commitment, PayloadOf("model")]
+
+
 FIELDS: Mapping[tuple[str, int], type[_Entry]] = MappingProxyType(
     {
         ("genesis", 1): Genesis1,
@@ -341,6 +366,8 @@ FIELDS: Mapping[tuple[str, int], type[_Entry]] = MappingProxyType(
         ("hold", 1): Hold1,
         ("release", 1): Release1,
         ("retention", 1): Retention1,
+        ("installation", 1): Installation1,
+        ("model", 1): Model1,
     }
 )
 """The fields of every kind at every version."""

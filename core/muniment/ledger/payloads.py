@@ -21,6 +21,7 @@ Kind: TypeAlias = Literal[
     "comment",
     "reason",
     "replay",
+    "model",
 ]
 
 KINDS: tuple[Kind, ...] = get_args(Kind)

@@ -1,7 +1,8 @@
-"""What people do about generations, each an entry with its actor; nothing recorded is edited."""
+"""What people do, each an entry with its actor; nothing recorded is edited."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -12,7 +13,7 @@ from sqlalchemy import Connection, Table, func, select
 from muniment.ids import new_id
 from muniment.keeping import check_text, now
 from muniment.ledger import acts
-from muniment.ledger.acts import Judgement, Rating
+from muniment.ledger.acts import Judgement, ModelAct, PluginAct, Rating
 from muniment.ledger.entries import Body, moment
 from muniment.ledger.payloads import Payload
 from muniment.store import identities
@@ -22,7 +23,17 @@ from muniment.store.errors import whole
 from muniment.store.ledger import Prepared, append, prepare
 from muniment.store.projections import ROWS
 from muniment.store.reading import bodies_of, contents_of
-from muniment.store.tables import feedback, generation, held, hold, metadata, release, review
+from muniment.store.tables import (
+    feedback,
+    generation,
+    held,
+    hold,
+    installation,
+    metadata,
+    release,
+    review,
+)
+from muniment.types import PluginRef
 
 HOLD_BATCH = 1000  # generations that one entry of a hold names
 QUEUE_PAGE = 100
@@ -57,6 +68,17 @@ class Hold:
     actor: str
     reason: str
     generations: int
+
+
+@dataclass(frozen=True, slots=True)
+class Installation:
+    """What was done to a plugin, and by whom; `signer` is the fingerprint of its bundle's key."""
+
+    at: datetime
+    actor: str
+    act: PluginAct
+    plugin: PluginRef
+    signer: str | None
 
 
 def actor_number(database: Database, name: str) -> int:
@@ -243,6 +265,57 @@ def held_among(connection: Connection, numbers: Sequence[int]) -> set[int]:
     return found
 
 
+# ---- the house ---------------------------------------------------------------------------------
+
+
+def record_installation(database: Database, who: str, done: Installation) -> None:
+    """Record what was done to a plugin, unless just this is on record already.
+
+    `done.actor` is not looked at: `who` asked.
+    """
+    body = acts.installation(
+        done.plugin,
+        at=done.at,
+        actor=actor_number(database, who),
+        act=done.act,
+        signer=done.signer,
+    )
+    prepared = prepare(body)
+    with database.writing() as connection:
+        newest = connection.scalar(
+            select(func.max(installation.c.seq)).where(
+                installation.c.distribution == done.plugin.distribution
+            )
+        )
+        if newest is None or bodies_of(connection, [newest])[newest] != body:
+            add(connection, prepared)
+
+
+def installations(connection: Connection, distribution: str) -> list[Installation]:
+    """Return what was done to a plugin, the oldest first."""
+    numbers = connection.scalars(
+        select(installation.c.seq)
+        .where(installation.c.distribution == distribution)
+        .order_by(installation.c.seq)
+    ).all()
+    return [
+        Installation(
+            moment(body["at"]), who, body["act"], PluginRef(**body["plugin"]), body["signer"]
+        )
+        for _, body, who, _ in _read(connection, numbers)
+    ]
+
+
+def record_model(
+    database: Database, who: str, act: ModelAct, digest: str, detail: Mapping[str, str]
+) -> None:
+    """Record that a model was added or removed; `detail` has its name and where it came from."""
+    payloads = [Payload.new("model", json.dumps(detail, ensure_ascii=False).encode())]
+    actor = actor_number(database, who)
+    body = acts.model(at=now(), actor=actor, act=act, digest=digest, detail=payloads[0].commitment)
+    _record(database, body, payloads)
+
+
 # ---- the queue of reviews ----------------------------------------------------------------------
 
 
@@ -262,7 +335,7 @@ def queue(connection: Connection, before: int | None, size: int) -> Sequence[int
     return connection.scalars(statement).all()
 
 
-def to_json(item: Feedback | Review | Hold) -> dict[str, Any]:
+def to_json(item: Feedback | Review | Hold | Installation) -> dict[str, Any]:
     """Return an act as `--json` prints it."""
     held = asdict(item)
     return {

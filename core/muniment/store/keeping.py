@@ -14,8 +14,8 @@ from muniment.store.queries import Query
 from muniment.store.tables import generation
 
 if TYPE_CHECKING:
-    from muniment.ledger.acts import Judgement, Rating
-    from muniment.store.acting import Feedback, Hold, Review
+    from muniment.ledger.acts import Judgement, ModelAct, Rating
+    from muniment.store.acting import Feedback, Hold, Installation, Review
     from muniment.store.backup.copies import Progress
     from muniment.store.backup.registry import Backup
     from muniment.store.backup.restoring import Plan
@@ -73,6 +73,28 @@ class Keeping:
                 return
             before = numbers[-1]
             left = None if left is None else left - size
+
+    # ---- the house ---------------------------------------------------------------------------
+
+    def record_installation(self, actor: str, done: Installation) -> None:
+        """Record what was done to a plugin, and who asked; once, however often it is called."""
+        from muniment.store import acting
+
+        acting.record_installation(self._database, actor, done)
+
+    def installations(self, distribution: str) -> list[Installation]:
+        """Return what was done to the plugin of that distribution, the oldest first."""
+        from muniment.store import acting
+
+        with self._database.reading() as connection:
+            return acting.installations(connection, distribution)
+
+    def record_model(self, actor: str, act: ModelAct, digest: str, name: str, source: str) -> None:
+        """Record that a model was added or removed, and who asked."""
+        from muniment.store import acting
+
+        detail = {"name": name, "source": source}
+        acting.record_model(self._database, actor, act, digest, detail)
 
     # ---- erasing -----------------------------------------------------------------------------
 

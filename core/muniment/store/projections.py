@@ -72,6 +72,10 @@ def _release(seq: int, body: Body, content: Content) -> Rows:
     return {"release": [{"seq": seq, "hold": body["hold"]}]}
 
 
+def _installation(seq: int, body: Body, content: Content) -> Rows:
+    return {"installation": [{"seq": seq, "distribution": body["plugin"]["distribution"]}]}
+
+
 ROWS: Mapping[str, Callable[[int, Body, Content], Rows]] = {
     "actor": _actor,
     "policy": _policy,
@@ -84,12 +88,15 @@ ROWS: Mapping[str, Callable[[int, Body, Content], Rows]] = {
     "hold": _hold,
     "release": _release,
     "retention": _alone,
+    "installation": _installation,
+    "model": _alone,
 }
 """By kind, the rows that its entries make; each has the entry's number in the column `seq`."""
 
 ROW_TABLES = (
     *("actor", "policy", "environment", "plugin"),
     *("feedback", "review", "replay", "erasure", "hold", "held", "release", "retention"),
+    *("installation", "model"),
 )
 """The tables that `ROWS` fills."""
 

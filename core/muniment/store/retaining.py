@@ -24,7 +24,7 @@ from muniment.store.ledger import prepare
 from muniment.store.reading import bodies_of
 from muniment.store.tables import generation, retention
 
-OF_GENERATION = tuple(kind for kind in KINDS if kind not in ("actor", "policy"))
+OF_GENERATION = tuple(kind for kind in KINDS if kind not in ("actor", "policy", "model"))
 
 
 @dataclass(frozen=True, slots=True)

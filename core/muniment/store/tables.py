@@ -263,6 +263,15 @@ retention = Table(
     "retention", metadata, Column("seq", Sequence, primary_key=True, autoincrement=False)
 )
 
+installation = Table(
+    "installation",
+    metadata,
+    Column("seq", Sequence, primary_key=True, autoincrement=False),
+    Column("distribution", Words, nullable=False, index=True),
+)
+
+model = Table("model", metadata, Column("seq", Sequence, primary_key=True, autoincrement=False))
+
 # What is still to be done, and where copies are: no evidence, and not made from entries.
 erasing = Table(
     "erasing",

@@ -1,0 +1,112 @@
+"""`muniment plugins freeze` and `bundle`: plugins to take elsewhere."""
+
+from __future__ import annotations
+
+import platform
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from muniment.cli.files import Destination
+from muniment.cli.options import json_option, overwrite_option
+from muniment.cli.output import count, data, data_json, message
+from muniment.cli.plugins_install import installer
+from muniment.cli.plugins_read import signed
+from muniment.cli.progress import waiting
+from muniment.cli.settings import Settings
+
+if TYPE_CHECKING:
+    from muniment.ledger.keys import PrivateKey
+
+
+@click.command
+@click.argument("names", metavar="[NAME]...", nargs=-1)
+@json_option
+@click.pass_obj
+def freeze(settings: Settings, names: tuple[str, ...], as_json: bool) -> None:
+    """Print the installed plugins and what they need, pinned by version and hash.
+
+    NAME pins only these and what they need.
+    `muniment plugins restore` and pip read it. Muniment itself and what it needs are left out.
+    """
+    import muniment
+    from muniment.installing import locks, packing
+
+    with waiting("looking at plugins"):
+        pins = packing.pins(installer(settings), names)
+    if as_json:
+        for pin in pins:
+            data_json({"name": pin.name, "version": pin.version, "sha256": list(pin.sha256)})
+        return
+    data(f"# with muniment {muniment.__version__} on Python {platform.python_version()}")
+    for line in locks.lines(pins).splitlines():
+        data(line)
+
+
+@click.command
+@click.argument("plugins", metavar="PLUGIN...", nargs=-1, required=True)
+@click.option(
+    "-o", "--output", metavar="FILE", required=True, help="The file to write, which must be new."
+)
+@overwrite_option
+@json_option
+@click.pass_obj
+def bundle(
+    settings: Settings, plugins: tuple[str, ...], output: str, overwrite: bool, as_json: bool
+) -> None:
+    """Write plugins and all they need into one file, to install where there is no network.
+
+    PLUGIN is the name of an installed plugin, which is taken as it is here, or whatever
+    `muniment plugins install` takes. Muniment, and what it needs itself, is left out. The bundle is
+    signed with the key of this store's record, if there is one (`muniment keys generate`).
+    """
+    from muniment.installing import bundles, packing
+
+    destination = Destination(output, overwrite=overwrite)
+    if destination.stdout or destination.special:
+        raise click.UsageError("a bundle is written to a file.")
+    key = _key(settings)
+    with (
+        waiting(f"bundling {', '.join(plugins)}"),
+        tempfile.TemporaryDirectory() as folder,
+    ):
+        packed = packing.pack(installer(settings), plugins, Path(folder))
+        beside = destination.target.with_name(f".{destination.target.name}.part")
+        try:
+            bundles.write(beside, packed.plugins, packed.wheels, key)
+            beside.replace(destination.target)
+        finally:
+            beside.unlink(missing_ok=True)
+    signer = None if key is None else bundles.fingerprint(key.public)
+    if as_json:
+        data_json(
+            {
+                "file": str(destination.target),
+                "signer": signer,
+                "plugins": list(packed.plugins),
+                "wheels": [
+                    {"name": wheel.name, "version": wheel.version, "sha256": wheel.sha256}
+                    for wheel in packed.wheels
+                ],
+            }
+        )
+        return
+    data(f"wrote {destination.target}  {count(len(packed.wheels), 'wheel')}  {signed(signer)}")
+    if key is None:
+        message("no key signs this store's record; `muniment keys generate` makes one")
+
+
+def _key(settings: Settings) -> PrivateKey | None:
+    """Return the key of this store's record, or None where there is no store or no key."""
+    from muniment.errors import StoreError
+    from muniment.signing import FOLDER, Keys
+
+    if not (settings.home / FOLDER).is_dir():
+        return None
+    try:
+        log = settings.store.log
+    except StoreError:
+        return None
+    return Keys(settings.home).private(log)

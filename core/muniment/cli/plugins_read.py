@@ -1,0 +1,195 @@
+"""`muniment plugins list` and `show`: from metadata and records; no plugin is imported."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from muniment.cli.options import json_option
+from muniment.cli.output import card, data_json, message, moment, on_terminal, shortened, table
+from muniment.cli.settings import Settings
+
+if TYPE_CHECKING:
+    from muniment.installing.records import Records
+    from muniment.store.acting import Installation
+
+
+@click.command("list")
+@json_option
+@click.pass_obj
+def list_(settings: Settings, as_json: bool) -> None:
+    """List the installed plugins.
+
+    Off a terminal the columns are: distribution, version, name, module, and enabled or disabled.
+    What was installed here and is gone, and a change that was cut short, is said on standard error.
+    """
+    from muniment.config import normalised
+    from muniment.installed import installed_plugins
+
+    found = sorted(installed_plugins(), key=lambda plugin: (plugin.distribution, plugin.name))
+    disabled = settings.config.disabled()
+    signers = _look(settings, {normalised(plugin.distribution) for plugin in found})
+    rows = []
+    for plugin in found:
+        key = normalised(plugin.distribution)
+        if as_json:
+            data_json(
+                {
+                    "distribution": plugin.distribution,
+                    "version": plugin.version,
+                    "name": plugin.name,
+                    "module": plugin.module,
+                    "enabled": key not in disabled,
+                    "signer": signers.get((key, plugin.version)),
+                }
+            )
+        else:
+            state = "disabled" if key in disabled else "enabled"
+            rows.append((plugin.distribution, plugin.version, plugin.name, plugin.module, state))
+    table(("distribution", "version", "name", "module", "state"), rows)
+    if not found:
+        message(
+            "no plugin is installed; `muniment plugins install muniment-text` brings one for text"
+        )
+
+
+@click.command
+@click.argument("name")
+@json_option
+@click.pass_obj
+def show(settings: Settings, name: str, as_json: bool) -> None:
+    """Show what is known of an installed plugin.
+
+    NAME is that of its distribution. What `muniment plugins` did to it, and who asked, is read from
+    the record, if there is one.
+    """
+    import importlib.metadata
+
+    from muniment.config import normalised
+    from muniment.errors import UnknownNameError
+    from muniment.installed import installed_plugins
+    from muniment.installing.changing import code_digest, signer_of
+
+    key = normalised(name)
+    all_ = list(installed_plugins())
+    plugins = [plugin for plugin in all_ if normalised(plugin.distribution) == key]
+    if not plugins:
+        raise UnknownNameError("plugin", name, sorted({plugin.distribution for plugin in all_}))
+    first = plugins[0]
+    distribution = importlib.metadata.distribution(first.distribution)
+    held = _records(settings).state().plugins.get(key)
+    signer = signer_of(held, first.version)
+    previous = held.previous.version if held and held.previous else None
+    enabled = key not in settings.config.disabled()
+    history = _history(settings, first.distribution)
+    summary = str(distribution.metadata["Summary"] or "")
+    requires = list(distribution.requires or ())
+    digest = code_digest(key)
+    if as_json:
+        data_json(
+            {
+                "distribution": first.distribution,
+                "version": first.version,
+                "summary": summary,
+                "entry_points": [{"name": one.name, "module": one.module} for one in plugins],
+                "requires": requires,
+                "digest": digest,
+                "enabled": enabled,
+                "signer": signer,
+                "previous": previous,
+                "history": [_as_json(done) for done in history],
+            }
+        )
+        return
+    card(
+        [
+            ("distribution", first.distribution),
+            ("version", first.version),
+            ("summary", summary),
+            ("offers", "\n".join(f"{one.name} = {one.module}" for one in plugins)),
+            ("needs", "\n".join(requires)),
+            ("digest", shortened(digest) if on_terminal() else digest),
+            ("state", "enabled" if enabled else "disabled"),
+            ("origin", signed(signer)),
+            ("previous", previous or ""),
+            (
+                "history",
+                "\n".join(
+                    f"{moment(done.at)}  {done.act} {done.plugin.version}  {done.actor}"
+                    f"  {signed(done.signer)}"
+                    for done in history
+                ),
+            ),
+        ]
+    )
+
+
+def signed(signer: str | None) -> str:
+    """Return in words who signed a plugin's bundle, by the fingerprint of the key."""
+    if signer is None:
+        return "unsigned"
+    return f"signed by {shortened(signer) if on_terminal() else signer}"
+
+
+def gone_plugins(settings: Settings, there: set[str]) -> str:
+    """Return which plugins were installed here and are not any more; empty where none is gone.
+
+    `there` has the normalised names of those that are.
+    """
+    if not (settings.home / "plugins").is_dir():
+        return ""
+    held = _records(settings).state().plugins
+    gone = sorted(plugin.name for key, plugin in held.items() if key not in there)
+    if not gone:
+        return ""
+    return (
+        f"{', '.join(gone)} {'was' if len(gone) == 1 else 'were'} installed here and went with an "
+        "older environment, or by other hands; `muniment plugins restore` brings back what is gone"
+    )
+
+
+def _records(settings: Settings) -> Records:
+    import sys
+    from pathlib import Path
+
+    from muniment.installing.records import Records
+
+    return Records(settings.home, Path(sys.prefix))
+
+
+def _look(settings: Settings, there: set[str]) -> dict[tuple[str, str], str | None]:
+    """Return who signed which version of which plugin; say what is not as it should be."""
+    if not (settings.home / "plugins").is_dir():  # `records` costs more to import than all else
+        return {}
+    records = _records(settings)
+    if not records.folder.is_dir():
+        return {}
+    if (journal := records.cut_short()) is not None:
+        message(f"Warning: {journal.what} was cut short; `muniment plugins doctor` puts that right")
+    plugins = records.state().plugins
+    if gone := gone_plugins(settings, there):
+        message(f"Warning: {gone}, `muniment plugins uninstall NAME` forgets it")
+    return {(key, held.version): held.signer for key, held in plugins.items()}
+
+
+def _history(settings: Settings, distribution: str) -> list[Installation]:
+    from muniment.errors import StoreError
+
+    try:
+        return settings.store.installations(distribution)
+    except StoreError:
+        return []  # nothing was ever recorded
+
+
+def _as_json(done: Installation) -> dict[str, Any]:
+    from muniment.cli.output import utc
+
+    return {
+        "at": utc(done.at),
+        "actor": done.actor,
+        "act": done.act,
+        "version": done.plugin.version,
+        "digest": done.plugin.digest,
+        "signer": done.signer,
+    }

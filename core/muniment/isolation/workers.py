@@ -1,0 +1,66 @@
+"""Which plugins run in worker processes, and the workers of one session."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from muniment.config import Config
+from muniment.errors import PluginError, UsageError
+from muniment.plugins import Offer, Plugin, registered
+
+if TYPE_CHECKING:
+    from muniment.isolation.process import Limits, Worker
+
+_UNSUPPORTED = "worker processes need Linux or macOS; they are not supported on this system"
+
+
+class Workers:
+    """The worker processes of a session, one for each plugin that is isolated.
+
+    The settings `plugin.NAME.isolate`, `.timeout` and `.memory` isolate a plugin; `everything`
+    isolates them all.
+    """
+
+    def __init__(self, config: Config, *, everything: bool = False) -> None:
+        if everything and not _supported():
+            raise UsageError(_UNSUPPORTED)
+        self._config = config
+        self._everything = everything
+        self._workers: dict[Plugin, Worker] = {}
+
+    def registered(self, plugin: Plugin) -> list[Offer]:
+        """Return what a plugin registers, here or in its worker; raises whatever it raises."""
+        limits = self._limits(plugin)
+        if limits is None:
+            return registered(plugin)
+        if not _supported():
+            raise PluginError(plugin.distribution, _UNSUPPORTED)
+        from muniment.isolation.process import Worker
+        from muniment.isolation.proxies import offers
+
+        worker = self._workers[plugin] = Worker(plugin, limits)
+        return offers(worker)
+
+    def close(self) -> None:
+        """Let the processes end; each is started again when it is asked again."""
+        for worker in self._workers.values():
+            worker.close()
+
+    def _limits(self, plugin: Plugin) -> Limits | None:
+        """Return the limits of a plugin that is isolated, None for one that is not."""
+        seconds = self._config.of_plugin(plugin.distribution, "timeout")
+        megabytes = self._config.of_plugin(plugin.distribution, "memory")
+        isolate = self._config.of_plugin(plugin.distribution, "isolate") == "true"
+        if not (self._everything or isolate or seconds or megabytes):
+            return None
+        from muniment.isolation.process import ANSWERING, Limits
+
+        return Limits(
+            float(seconds) if seconds else ANSWERING,
+            int(megabytes) << 20 if megabytes else None,
+        )
+
+
+def _supported() -> bool:
+    return hasattr(os, "fork")

@@ -1,0 +1,173 @@
+"""What the three suites share: the object under test, its import, its parameters."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar, NoReturn
+
+import jsonschema
+import pytest
+
+from muniment.errors import MunimentError, ParameterError, PluginError
+from muniment.installed import ENTRY_POINT_GROUP
+from muniment.parameters import Field, Parameters
+from muniment.plugins import Kind, Offer, Plugin, describe, make, offer_of
+from muniment.testing import elsewhere
+
+
+def broken(sentence: str) -> NoReturn:
+    """Fail the test with a sentence and no traceback: it is the plugin's author who reads it."""
+    pytest.fail(sentence, pytrace=False)
+
+
+class Contract:
+    """The base of the suites; subclass one of those.
+
+    `plugin` is the module that the entry point names; where it is empty, the one that is
+    installed for the class's package, else the class's own. `import_seconds` is the processor
+    time that importing it may take.
+    """
+
+    kind: ClassVar[Kind]
+    plugin: ClassVar[str] = ""
+    parameters: ClassVar[Mapping[str, object]] = {}
+    import_seconds: ClassVar[float] = 0.5
+
+    @property
+    def subject(self) -> type[Any]:
+        """The class under test, from the attribute that is called as its kind is."""
+        found = getattr(type(self), self.kind, None)
+        if not isinstance(found, type):
+            broken(
+                f"{type(self).__name__} does not say what it tests; "
+                f"write `{self.kind} = YourClass` in it"
+            )
+        return found
+
+    @property
+    def offer(self) -> Offer:
+        """The class as a hook would register it."""
+        subject = self.subject
+        plugin = Plugin("contract", "", "contract", subject.__module__)
+        try:
+            return offer_of(self.kind, plugin, subject)
+        except TypeError as error:
+            broken(f"{subject.__name__} cannot be registered: {error}")
+
+    def made(self, *arguments: object) -> Any:
+        """Return a new object of the class."""
+        try:
+            return make(self.offer, *arguments)
+        except (PluginError, ParameterError) as error:
+            broken(f"{error}; let it be made with what the suite's `parameters` give")
+
+    def given(self) -> Any:
+        """Return the parameters that the suite asks with."""
+        try:
+            return self.offer.parameters(**self.parameters)
+        except ParameterError as error:
+            broken(f"the suite's `parameters` are refused: {error}; give those it takes")
+
+    def test_its_import_is_light_and_quiet(self) -> None:
+        """Every command that generates imports every plugin, and standard output is for data."""
+        module = self.plugin or _entry_point(self.subject)
+        found = elsewhere.imported(self.subject, module)
+        if found.error:
+            broken(f"{module} cannot be imported in a fresh process: {found.error}")
+        if found.said:
+            broken(
+                f"importing {module} printed {found.said[:80]!r}; "
+                "print nothing while a module is imported"
+            )
+        if found.heavy:
+            broken(
+                f"importing {module} imports {', '.join(found.heavy)}; import it inside the "
+                "function that needs it, or register 'module:Class' with its name"
+            )
+        if found.seconds > self.import_seconds:
+            broken(
+                f"importing {module} takes {found.seconds:.2f} s of processor time, and may take "
+                f"{self.import_seconds:g} s; put off what it does until the object is used"
+            )
+
+    def test_its_parameters_are_json_and_fit_their_schema(self) -> None:
+        """Records and commands rest on the schema, and replay on what was recorded."""
+        declared = self.offer.parameters
+        schema = declared.schema()
+        try:
+            json.dumps(schema, allow_nan=False)
+            jsonschema.Draft202012Validator.check_schema(schema)
+        except (TypeError, ValueError, jsonschema.SchemaError) as error:
+            broken(f"the schema of {declared.__qualname__} is no JSON schema: {describe(error)}")
+        fits = jsonschema.Draft202012Validator(schema).is_valid
+        _check_recorded(declared, self.given(), fits)
+        for field, value in _candidates(declared):
+            where = f"{declared.__qualname__}({field.name}={value!r})"
+            try:
+                taken = declared(**{field.name: value})
+            except ParameterError:
+                continue
+            except Exception as error:
+                broken(
+                    f"{where} raised {describe(error)}; refuse values by muniment.ParameterError"
+                )
+            if not fits({field.name: value}):
+                broken(
+                    f"{where} is taken although the schema refuses it; declare what it takes by "
+                    "muniment.param(default, ge=..., le=...)"
+                )
+            _check_recorded(declared, taken, fits)
+
+
+def _check_recorded(declared: type[Parameters], taken: Any, fits: Any) -> None:
+    values = {k: list(v) if isinstance(v, tuple) else v for k, v in dict(taken).items()}
+    try:
+        recorded = json.loads(json.dumps(values, allow_nan=False))
+    except (TypeError, ValueError) as error:
+        broken(f"{taken!r} cannot be recorded as JSON: {error}; keep to the types of the contract")
+    if not fits(recorded):
+        broken(
+            f"{taken!r} does not fit the schema of {declared.__qualname__}, although it was "
+            "accepted; let values be what muniment.param declares"
+        )
+    try:
+        again = declared(**recorded)
+    except (MunimentError, TypeError, ValueError) as error:
+        broken(f"{taken!r} cannot be made again from what is recorded of it: {describe(error)}")
+    if dict(again) != dict(taken):
+        broken(
+            f"{taken!r} comes back from its record as {again!r}; replay could not be exact: "
+            "change no value in __init__"
+        )
+
+
+def _candidates(declared: type[Parameters]) -> Iterator[tuple[Field, object]]:
+    """Yield values for each parameter: sound ones, ones at its bounds and ones past them."""
+    for field in declared.fields().values():
+        default = field.default
+        values: list[object] = [list(default) if isinstance(default, tuple) else default]
+        values += [*field.choices, None, {}]
+        if field.type != "strings":  # one text, as it is typed, is a list of one
+            values.append("no such choice")
+        match field.type:
+            case "integer" | "number":
+                bounds = [bound for bound in (field.ge, field.le) if bound is not None]
+                values += [int(bound) + step for bound in bounds for step in (-1, 0, 1)]
+                values += [-1, 0, 1, 2**53, True]
+            case "string":
+                values += ["", "text", "卫星", 5]
+            case "strings":
+                values += [[], ["a", "卫星"], [5]]
+            case "boolean":
+                values += [True, False, 1]
+        yield from ((field, value) for value in values)
+
+
+def _entry_point(subject: type) -> str:
+    package = subject.__module__.partition(".")[0]
+    for entry in importlib.metadata.entry_points(group=ENTRY_POINT_GROUP):
+        if entry.value.partition(":")[0].partition(".")[0] == package:
+            return entry.value
+    return subject.__module__

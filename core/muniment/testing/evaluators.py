@@ -1,0 +1,106 @@
+"""The contract of an evaluator, as pytest runs it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import ClassVar
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from muniment.evaluation import scores_of
+from muniment.hookspecs import Evaluator
+from muniment.ids import new_id
+from muniment.testing.contract import Contract, broken
+from muniment.testing.making import generation
+from muniment.types import Generation, Output, Score, Text, Trace
+
+_WORDS = st.sampled_from(["the", "satellite", "卫星", "。", "\n", "the the the", "42", ""])
+_TEXTS = st.text() | st.lists(_WORDS, max_size=30).map(" ".join)
+_LOGPROBS = st.lists(st.floats(max_value=0, allow_infinity=False, allow_nan=False), max_size=20)
+_TRACES = st.none() | _LOGPROBS.map(
+    lambda found: Trace(range(len(found)), found, [0.5] * len(found))
+)
+
+
+class EvaluatorContract(Contract):
+    """Subclass it, name the class, and pytest checks that its numbers mean something.
+
+    `undirected` names the measures of which neither more nor less is better. `texts` are outputs
+    worth measuring, beside those that are made up.
+    """
+
+    kind = "evaluator"
+    evaluator: ClassVar[type[Evaluator]]
+    undirected: ClassVar[Sequence[str]] = ()
+    texts: ClassVar[Sequence[str]] = (
+        "The satellite was launched. The satellite is up.",
+        "最近我国成功发射了新的卫星。卫星发射了。",
+    )
+
+    def test_its_measures_declare_their_direction(self) -> None:
+        """Who compares two scores has to know which is better."""
+        measures = {measure.name: measure for measure in self.offer.load_class().measures}
+        for name, measure in measures.items():
+            if measure.higher_is_better is None and name not in self.undirected:
+                broken(
+                    f"the measure {name!r} does not say which direction is better; give "
+                    "muniment.Measure higher_is_better=True or False, or name it in the suite's "
+                    "`undirected` if neither is"
+                )
+        for name in self.undirected:
+            if name not in measures or measures[name].higher_is_better is not None:
+                broken(
+                    f"`undirected` names {name!r}, which is no measure without a direction; "
+                    "take it out"
+                )
+
+    def test_it_measures_the_same_generation_alike_every_time(self) -> None:
+        """Asked twice, by one object after others, and by a new one."""
+        first, second = self.made(), self.made()
+        samples = [generation(Text(text)) for text in self.texts]
+        once = [self._scores(first, sample) for sample in samples]
+        again = [self._scores(first, sample) for sample in reversed(samples)][::-1]
+        afresh = [self._scores(second, replace(sample, id=new_id())) for sample in samples]
+        for text, one, other, new in zip(self.texts, once, again, afresh, strict=True):
+            if not one == other == new:
+                broken(
+                    f"{self.offer.name} measured {text[:40]!r} as {_shown(one)} and then as "
+                    f"{_shown(other if other != one else new)}; let a score depend on the "
+                    "generation's content only"
+                )
+
+    def test_it_gives_finite_numbers_for_any_output(self) -> None:
+        """What cannot be measured is left out: never NaN, never an exception."""
+        evaluator = self.made()
+
+        @settings(deadline=None, suppress_health_check=list(HealthCheck), database=None)
+        @given(self._outputs(), _TRACES)
+        def finite(outputs: tuple[Output, ...], trace: Trace | None) -> None:
+            self._scores(evaluator, replace(generation(*outputs), trace=trace))
+
+        finite()
+
+    def _outputs(self) -> st.SearchStrategy[tuple[Output, ...]]:
+        made: list[st.SearchStrategy[Output]] = []
+        for kind in self.subject.media_types:
+            if kind.startswith("text/"):
+                made.append(st.builds(Text, _TEXTS))
+            else:
+                made.append(st.builds(Output, st.just(kind), st.binary()))
+        return st.lists(st.one_of(made), max_size=3).map(tuple)
+
+    def _scores(self, evaluator: Evaluator, measured: Generation) -> tuple[Score, ...]:
+        found = tuple(scores_of(self.offer, evaluator, measured))
+        for score in found:
+            if score.failure is not None:
+                broken(
+                    f"{score.failure}, of the output {measured.text[:40]!r}; return finite "
+                    "numbers by the names of `measures`, and leave out what cannot be measured"
+                )
+        return found
+
+
+def _shown(scores: Sequence[Score]) -> str:
+    return ", ".join(f"{score.name} {score.value!r}" for score in scores) or "nothing"

@@ -1,0 +1,234 @@
+"""The contract of a generator, as pytest runs it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import ClassVar
+
+import pytest
+
+from muniment.errors import ModelError, MunimentError
+from muniment.hookspecs import Generator
+from muniment.plugins import describe
+from muniment.testing import elsewhere
+from muniment.testing.contract import Contract, broken
+from muniment.testing.making import request
+from muniment.types import Model, Output, Request
+
+_ODD = (
+    *("", " \n\t ", "a", "a" * 5000, "\x01\x1b[31m", "‮abc‭", "👩‍👩‍👧‍👦", "e\u0301\u0301\u0301"),
+    *("مرحبا", "<b>&amp;</b>", "{prompt}", "%s %n", "'; DROP TABLE x; --", "卫星" * 500),
+)
+
+_RANDOMNESS = (
+    "take everything random from request.random() or request.seed, and nothing from the time, "
+    "hash(), a global generator or what came before"
+)
+
+
+class GeneratorContract(Contract):
+    """Subclass it, name the class, and pytest checks that Muniment can rely on it.
+
+    `prompts` are asked with `parameters`. `seeded` says that the seed changes what comes out: set
+    it to False for a generator that draws nothing. Override the fixture `model` where the
+    generator uses one. `cancel_seconds` is how long it may go on once nobody wants its answers.
+    """
+
+    kind = "generator"
+    generator: ClassVar[type[Generator]]
+    prompts: ClassVar[Sequence[str]] = (
+        "to be or not to be that is the question",
+        "最近我国成功发射了新的卫星",
+        "one two three four five six seven",
+        "天 地 玄 黄 宇 宙 洪 荒",
+    )
+    seeded: ClassVar[bool] = True
+    cancel_seconds: ClassVar[float] = 5.0
+
+    @pytest.fixture
+    def model(self) -> Model | None:
+        """The model that the generator is asked with; None where it uses none."""
+        return None
+
+    # ---- the same seed, the same output ----------------------------------------------------------
+
+    def test_the_same_seed_gives_the_same_output_alone(self, model: Model | None) -> None:
+        """Asked twice, by one object and by a new one."""
+        self._only_if_exact()
+        generator = self._ready(model)
+        first = [self._one(generator, asked) for asked in self._requests(model)]
+        again = [self._one(generator, asked) for asked in self._requests(model)]
+        self._same(first, again, "asked a second time")
+        afresh = self._ready(model)
+        again = [self._one(afresh, asked) for asked in self._requests(model)]
+        self._same(first, again, "asked of a new object")
+
+    def test_the_same_seed_gives_the_same_output_in_a_batch(self, model: Model | None) -> None:
+        """An item's randomness is its own: its neighbours change nothing."""
+        self._only_if_exact()
+        generator = self._ready(model)
+        alone = [self._one(generator, asked) for asked in self._requests(model)]
+        self._same(alone, self._all(generator, self._requests(model)), "in a batch")
+
+    def test_the_same_seed_gives_the_same_output_in_another_order(
+        self, model: Model | None
+    ) -> None:
+        """A batch the other way round has the same answers, each under its own request."""
+        self._only_if_exact()
+        generator = self._ready(model)
+        forward = self._all(generator, self._requests(model))
+        backward = self._all(generator, self._requests(model)[::-1])[::-1]
+        self._same(forward, backward, "in another order")
+
+    def test_the_same_seed_gives_the_same_output_in_another_process(
+        self, model: Model | None
+    ) -> None:
+        """Replay happens tomorrow: nothing that lives in this process may matter."""
+        self._only_if_exact()
+        here = self._all(self._ready(model), self._requests(model))
+        try:
+            there = elsewhere.answered(self.subject, self._requests(model))
+        except RuntimeError as error:
+            broken(f"{self.offer.name} does not answer in another process: {error}")
+        self._same([elsewhere.fingerprint(reply) for reply in here], there, "in another process")
+
+    def test_different_seeds_give_different_outputs(self, model: Model | None) -> None:
+        """`-n 4` makes four generations that differ in their seeds only."""
+        if not self.seeded:
+            pytest.skip("the suite says that the seed changes nothing (seeded = False)")
+        generator = self._ready(model)
+        for prompt in self.prompts:
+            asked = [self._request(prompt, seed, model) for seed in range(8)]
+            if len({repr(elsewhere.fingerprint(r)) for r in self._all(generator, asked)}) > 1:
+                return
+        broken(
+            f"{self.offer.name} gave the same output for eight seeds of every prompt; use "
+            "request.random(), or say `seeded = False` in the suite if it draws nothing"
+        )
+
+    # ---- cancelling ------------------------------------------------------------------------------
+
+    def test_it_can_be_cancelled(self, model: Model | None) -> None:
+        """Ctrl-C reaches the caller at once, and what was begun spoils nothing."""
+        name = self.offer.name
+        generator = self._ready(model)
+        given = iter(generator.generate(self._requests(model)))
+        next(given, None)
+        start = time.monotonic()
+        try:
+            getattr(given, "close", lambda: None)()
+        except BaseException as error:
+            broken(
+                f"{name} raised {describe(error)} when it was closed after its first answer; "
+                "let GeneratorExit through: catch Exception, never everything"
+            )
+        seconds = time.monotonic() - start
+        if seconds > self.cancel_seconds:
+            broken(
+                f"{name} took {seconds:.1f} s to end after it was closed, and may take "
+                f"{self.cancel_seconds:g} s; stop working when GeneratorExit comes"
+            )
+        given = iter(generator.generate(self._requests(model)))
+        next(given, None)
+        if hasattr(given, "throw"):
+            try:
+                given.throw(KeyboardInterrupt())
+            except KeyboardInterrupt:
+                pass
+            except BaseException as error:
+                broken(
+                    f"{name} turned Ctrl-C into {describe(error)}; let KeyboardInterrupt through"
+                )
+            else:
+                broken(f"{name} went on after Ctrl-C; let KeyboardInterrupt through")
+        after = self._all(generator, self._requests(model))
+        if generator.determinism == "exact":
+            fresh = self._all(self._ready(model), self._requests(model))
+            self._same(fresh, after, "after it had been cancelled")
+
+    # ---- errors ----------------------------------------------------------------------------------
+
+    def test_what_it_cannot_do_it_says_in_a_sentence(
+        self, model: Model | None, tmp_path: Path
+    ) -> None:
+        """Odd prompts are answered, or failed by name: nothing but a MunimentError is raised."""
+        generator = self._ready(model)
+        for prompt in _ODD:
+            try:
+                (reply,) = elsewhere.replies(
+                    generator, self.subject, [self._request(prompt, 7, model)]
+                )
+            except RuntimeError as error:
+                raised = _raised(generator, self._request(prompt, 7, model))
+                if isinstance(raised, MunimentError):
+                    continue
+                why = str(error) if raised is None else f"it raised {describe(raised)}"
+                broken(
+                    f"{self.offer.name} has no answer to the prompt {prompt[:40]!r}: {why}; "
+                    "answer with request.fail('why') or raise a muniment.MunimentError"
+                )
+            if isinstance(reply, str) and (not reply.strip() or "\n" in reply):
+                broken(
+                    f"{self.offer.name} failed the prompt {prompt[:40]!r} by {reply[:80]!r}; "
+                    "give request.fail(...) one sentence that a user can act on"
+                )
+        if self.subject.uses_model:
+            missing = Model("missing", "tree1-sha256:0", str(tmp_path / "missing"))
+            try:
+                self.made().load(missing)
+            except ModelError:
+                return
+            except Exception as error:
+                broken(f"a model that is not there raised {describe(error)}; raise ModelError")
+            broken("a model that is not there was loaded without a word; raise ModelError")
+
+    # ---- asking ----------------------------------------------------------------------------------
+
+    def _ready(self, model: Model | None) -> Generator:
+        generator: Generator = self.made()
+        if generator.uses_model and model is None:
+            broken("the generator uses a model; override the suite's fixture `model` to give one")
+        if model is not None:
+            generator.load(model)
+        return generator
+
+    def _requests(self, model: Model | None) -> list[Request]:
+        """Return the requests afresh: ids are new each time, since no output may hang on them."""
+        return [self._request(p, 7 + index, model) for index, p in enumerate(self.prompts)]
+
+    def _request(self, prompt: str, seed: int, model: Model | None) -> Request:
+        return request(prompt, seed=seed, parameters=self.given(), model=model)
+
+    def _one(self, generator: Generator, asked: Request) -> tuple[Output, ...] | str:
+        return self._all(generator, [asked])[0]
+
+    def _all(
+        self, generator: Generator, requests: Sequence[Request]
+    ) -> list[tuple[Output, ...] | str]:
+        try:
+            return elsewhere.replies(generator, self.subject, requests)
+        except RuntimeError as error:
+            broken(f"{error}; answer each request by request.reply(...) or request.fail('why')")
+
+    def _same(self, first: Sequence[object], again: Sequence[object], when: str) -> None:
+        for prompt, one, other in zip(self.prompts, first, again, strict=True):
+            if one != other:
+                broken(
+                    f"{self.offer.name} claims to be exact, but answered {prompt[:40]!r} otherwise "
+                    f"{when}; {_RANDOMNESS}"
+                )
+
+    def _only_if_exact(self) -> None:
+        if self.subject.determinism != "exact":
+            pytest.skip("it does not claim to be exact")
+
+
+def _raised(generator: Generator, asked: Request) -> Exception | None:
+    """Return what a generator raises for a request, which the pipeline would put into words."""
+    try:
+        list(generator.generate([asked]))
+    except Exception as error:
+        return error
+    return None

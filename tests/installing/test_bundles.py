@@ -1,0 +1,188 @@
+"""Bundles and locks: plugins taken elsewhere, whole, and with every hash held to."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from muniment.errors import UsageError
+from muniment.installing import locks
+from support.environments import Fresh
+
+LEFTPAD = {"source": "def pad(text): return ' ' + text", "group": ""}
+
+
+def rewritten(bundle: Path, change: Callable[[dict[str, bytes]], None]) -> Path:
+    """Return a copy of a bundle whose members were changed."""
+    with zipfile.ZipFile(bundle) as archive:
+        held = {name: archive.read(name) for name in archive.namelist()}
+    change(held)
+    target = bundle.with_name("changed.bundle")
+    with zipfile.ZipFile(target, "w") as archive:
+        for name, content in held.items():
+            archive.writestr(name, content)
+    return target
+
+
+def other_wheel(held: dict[str, bytes]) -> None:
+    (name,) = (name for name in held if name.startswith("wheels/muniment_one"))
+    held[name] = held[name][:-30] + bytes(30)
+
+
+def other_manifest(held: dict[str, bytes]) -> None:
+    held["manifest.json"] = held["manifest.json"].replace(b"muniment-one", b"muniment-two")
+
+
+def no_wheel(held: dict[str, bytes]) -> None:
+    held.pop(next(name for name in held if name.startswith("wheels/leftpad")))
+
+
+def no_signature(held: dict[str, bytes]) -> None:
+    held.pop("manifest.sig")
+
+
+def own_hash(held: dict[str, bytes]) -> None:
+    """What someone without the key could do at most: a wheel of theirs, and its hash."""
+    import hashlib
+
+    manifest = json.loads(held["manifest.json"])
+    (one,) = (wheel for wheel in manifest["wheels"] if wheel["name"] == "muniment-one")
+    content = held[f"wheels/{one['file']}"] + b"\0"
+    held[f"wheels/{one['file']}"] = content
+    one["sha256"] = hashlib.sha256(content).hexdigest()
+    held["manifest.json"] = json.dumps(manifest, separators=(",", ":"), sort_keys=True).encode()
+
+
+def upwards(held: dict[str, bytes]) -> None:
+    held.pop("manifest.sig")
+    held["manifest.json"] = held["manifest.json"].replace(b'"file":"leftpad', b'"file":"../leftpad')
+
+
+@pytest.mark.slow
+def test_a_bundle_is_all_that_is_needed_and_says_who_signed_it(
+    fresh: Fresh, another: Any, shop: Any, tmp_path: Path
+) -> None:
+    leftpad = shop("leftpad", **LEFTPAD)
+    one = shop("muniment-one", generator="one", needs=["leftpad", "click"])
+    fresh.environment["PIP_FIND_LINKS"] = str(leftpad.parent)
+    bundle = tmp_path / "one.bundle"
+    (tmp_path / "maker.pub").write_text(fresh("keys", "generate").out)
+    (made,) = fresh("plugins", "bundle", one, "-o", bundle, "--json").json("plugin_bundle")
+    assert [wheel["name"] for wheel in made["wheels"]] == ["leftpad", "muniment-one"]
+    assert made["plugins"] == ["muniment-one"]
+    assert "muniment-one" not in fresh.installed()
+    assert fresh("plugins", "bundle", one, "-o", bundle).code == 2  # it is there already
+
+    there = another()  # no index, and nowhere to look
+    files = there.files()
+    for change, code in (
+        (other_wheel, 4),
+        (other_manifest, 4),
+        (no_wheel, 4),
+        (own_hash, 4),
+        (upwards, 2),
+    ):
+        refused = there("plugins", "install", rewritten(bundle, change))
+        assert (refused.code, refused.out) == (code, ""), change
+        assert there.files() == files, change
+    stripped = rewritten(bundle, no_signature)
+    key = ("--key", tmp_path / "maker.pub")
+    refused = there("plugins", "install", stripped, *key)
+    assert refused.code == 4
+    assert "is unsigned, and not signed by" in refused.err
+    assert there.files() == files
+
+    (change,) = there("plugins", "install", bundle, *key, "--json").json("plugin_change")
+    assert (change["signer"], change["brought"]) == (made["signer"], ["leftpad"])
+    assert there("generate", "one", "x").out == "1.0: x\n"
+    (entry,) = there.entries("installation")
+    assert entry["signer"] == made["signer"]
+    assert there("plugins", "list", "--json").json("plugin")[0]["signer"] == made["signer"]
+    assert f"signed by {made['signer']}" in there("plugins", "show", "muniment-one").out
+
+    unsigned = another()
+    result = unsigned("plugins", "install", stripped)
+    assert result.out == "installed muniment-one 1.0  unsigned\n"
+    assert unsigned.entries("installation")[0]["signer"] is None
+
+    again = tmp_path / "again.bundle"  # of what is installed, without an index
+    assert there("plugins", "bundle", "muniment-one", "-o", again).code == 0
+    third = another()
+    assert third("plugins", "install", again).code == 0
+    assert third("generate", "one", "x").out == "1.0: x\n"
+    conflict = another()
+    conflict.pip("install", "--no-deps", shop("leftpad", version="0.5", **LEFTPAD))
+    needs = shop("muniment-new", generator="new", needs=["leftpad>=1"])
+    assert fresh("plugins", "bundle", needs, "-o", tmp_path / "new.bundle").code == 0
+    refused = conflict("plugins", "install", tmp_path / "new.bundle")
+    assert refused.code == 1
+    assert "needs leftpad>=1, but leftpad 0.5 is installed here and stays" in refused.err
+
+
+@pytest.mark.slow
+def test_what_went_with_an_environment_comes_back(
+    fresh: Fresh, another: Any, shop: Any, tmp_path: Path, bare: Path
+) -> None:
+    leftpad = shop("leftpad", **LEFTPAD)
+    one = shop("muniment-one", generator="one", needs=["leftpad"])
+    fresh.environment["PIP_FIND_LINKS"] = str(leftpad.parent)
+    assert fresh("plugins", "install", one).code == 0
+    lock = tmp_path / "plugins.lock"
+    lock.write_text(fresh("plugins", "freeze").out)
+    pins = fresh("plugins", "freeze", "--json").json("plugin_pin")
+    assert [pin["name"] for pin in pins] == ["leftpad", "muniment-one"]
+
+    shutil.rmtree(fresh.folder)  # as `pipx reinstall` does
+    shutil.copytree(bare, fresh.folder, symlinks=True)
+    fresh.environment.clear()
+    listed = fresh("plugins", "list")
+    assert listed.out == ""
+    assert "muniment-one was installed here" in listed.err
+    assert "`muniment plugins restore`" in listed.err
+    missed = fresh("generate", "one", "x")
+    assert missed.code == 2
+    assert "muniment-one was installed here" in missed.err
+    sick = fresh("plugins", "doctor")
+    assert (sick.code, sick.rows[0][2]) == (1, "gone")
+    restored = fresh("plugins", "restore", "--json").json("plugin_change")
+    assert [(done["act"], done["brought"]) for done in restored] == [("installed", ["leftpad"])]
+    assert fresh("generate", "one", "x").out == "1.0: x\n"
+    assert "nothing is missing" in fresh("plugins", "restore").err
+
+    elsewhere = another()
+    missing = elsewhere("plugins", "restore", lock)
+    assert missing.code == 1
+    folders = ("--from", one.parent, "--from", leftpad.parent)
+    spoilt = tmp_path / "spoilt.lock"
+    text = lock.read_text()
+    spoilt.write_text(text.replace(pins[1]["sha256"][0], "0" * 64))
+    files = elsewhere.files()
+    refused = elsewhere("plugins", "restore", spoilt, *folders)
+    assert refused.code == 1
+    assert "hash" in refused.err.lower()
+    assert elsewhere.files() == files
+    assert elsewhere("plugins", "restore", lock, *folders).code == 0
+    assert elsewhere("generate", "one", "x").out == "1.0: x\n"
+    lock.write_text("muniment-one>=1\n")
+    assert elsewhere("plugins", "restore", lock).code == 2
+
+
+def test_a_lock_is_read_as_it_is_written() -> None:
+    pins = [locks.Pin("a.b", "1.0+cpu", ("0" * 64, "1" * 64)), locks.Pin("c", "2", ("a" * 64,))]
+    text = "# a comment\n\n" + locks.lines(pins)
+    assert locks.parse(text, "x") == pins
+    assert locks.parse(text.replace(" --hash", " \\\n    --hash"), "x") == pins
+
+
+@pytest.mark.parametrize(
+    "line", ["a", "a==1", "a>=1 --hash=sha256:" + "0" * 64, "-r other", "a @ x"]
+)
+def test_a_line_that_pins_nothing_is_refused_by_its_number(line: str) -> None:
+    with pytest.raises(UsageError, match=r"line 2 of x\.lock is no pin"):
+        locks.parse(f"\n{line}\n", "x.lock")

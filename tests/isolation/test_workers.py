@@ -1,0 +1,631 @@
+"""Plugins in worker processes: what breaks there breaks nothing here; the bytes are the same."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+
+from muniment import Draft, Generation, Piece, Session, UsageError
+from muniment.isolation import process
+from support.commands import Processes
+from support.plugins import Shelf
+from support.workers import IsolatedHouse, wait_for, wait_until_gone
+
+ECHO = "for request in requests: yield request.reply(Text(request.prompt))"
+PID = "import os\nfor request in requests: yield request.reply(Text(str(os.getpid())))"
+
+
+def texts(found: list[Generation]) -> list[str]:
+    assert [item.status for item in found] == ["completed"] * len(found), found
+    return [item.text for item in found]
+
+
+# ---- where a plugin runs -------------------------------------------------------------------------
+
+
+def test_an_isolated_plugin_is_imported_in_one_worker_and_never_here(
+    house: IsolatedHouse, shelf: Shelf
+) -> None:
+    plugin = shelf.generator("pid", PID)
+    (first,) = texts(house.run("a"))
+    assert texts(house.run("b", "c")) == [first, first]
+    assert int(first) != os.getpid()
+    assert plugin.module not in sys.modules
+
+
+def test_a_class_registered_by_name_is_imported_in_the_worker_when_it_is_needed(
+    house: IsolatedHouse, shelf: Shelf, tmp_path: Path
+) -> None:
+    mark = tmp_path / "mark"
+    plugin = shelf.add(
+        """
+        import muniment
+        @muniment.hookimpl
+        def muniment_generators(register):
+            register("{package}.heavy:Heavy", name="lazy", media_type="text/plain")
+        """,
+        files={
+            "heavy.py": f"""
+            import muniment
+            open({str(mark)!r}, "w").close()
+            class Heavy(muniment.Generator):
+                name, media_type = "lazy", "text/plain"
+                def generate(self, requests):
+                    for request in requests:
+                        yield request.reply(muniment.Text(request.prompt))
+            """
+        },
+    )
+    (offer,) = house.session.plugins.offers("generator")
+    assert (offer.name, offer.media_type) == ("lazy", "text/plain")
+    assert not mark.exists()
+    assert texts(house.run("hi")) == ["hi"]
+    assert mark.exists()
+    assert not [name for name in sys.modules if name.startswith(plugin.module)]
+
+
+def test_a_setting_isolates_one_plugin_and_no_other(house: IsolatedHouse, shelf: Shelf) -> None:
+    house.only_set = True
+    names = ("isolate", "timeout", "memory", "here")
+    for name in names:
+        shelf.generator(name, PID, distribution=f"the.{name.upper()}")
+    house.set("the-isolate", isolate="true")
+    house.set("the-timeout", timeout=30)
+    house.set("the-memory", memory=4000)
+    pids = {name: int(texts(house.run("hi", generator=name))[0]) for name in names}
+    assert pids["here"] == os.getpid()
+    assert len(set(pids.values())) == 4
+
+
+def test_a_worker_sees_no_secret_and_no_address_of_a_store(
+    house: IsolatedHouse, shelf: Shelf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secrets = (
+        "MUNIMENT_STORE MUNIMENT_HOME DATABASE_URL PGPASSWORD AWS_SECRET_ACCESS_KEY HF_TOKEN "
+        "OPENAI_API_KEY HTTPS_PROXY SSH_AUTH_SOCK PIP_INDEX_URL PATH_TOKEN"
+    ).split()
+    for name in secrets:
+        monkeypatch.setenv(name, str(tmp_path / "secret"))
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    shelf.generator(
+        "environment",
+        "import os\n"
+        "seen = ' '.join(f'{name}={value}' for name, value in os.environ.items())\n"
+        "for request in requests: yield request.reply(Text(seen))",
+    )
+    (seen,) = texts(house.run("hi"))
+    assert "secret" not in seen
+    assert "OMP_NUM_THREADS=1" in seen
+    assert {item.partition("=")[0] for item in seen.split()} >= {"PATH"}
+
+
+def test_a_plugin_of_one_file_is_isolated_too(home: Path, tmp_path: Path, shelf: Shelf) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text(
+        "import os, muniment\n"
+        "class Mine(muniment.Generator):\n"
+        "    name, media_type = 'mine', 'text/plain'\n"
+        "    def generate(self, requests):\n"
+        "        for request in requests: yield request.reply(muniment.Text(str(os.getppid())))\n"
+        "@muniment.hookimpl\n"
+        "def muniment_generators(register): register(Mine)\n"
+    )
+    home.mkdir()
+    (home / "config.toml").write_text('policy = "none"\nevaluators = ""\n')
+    command = Processes(shelf.folder, home)
+    with command.started("--plugin", file, "generate", "mine", "hi", "--isolate") as running:
+        out, err = running.communicate(timeout=60)
+    assert (running.returncode, out) == (0, f"{running.pid}\n"), err
+
+
+def test_a_worker_has_a_session_of_its_own_and_no_standard_input(
+    house: IsolatedHouse, shelf: Shelf
+) -> None:
+    shelf.generator(
+        "alone",
+        "import os, sys\n"
+        "seen = f'{os.getsid(0) == os.getpid()} {sys.stdin.read()!r}'\n"
+        "for request in requests: yield request.reply(Text(seen))",
+    )
+    assert texts(house.run("hi")) == ["True ''"]
+
+
+def test_what_a_plugin_prints_is_passed_on_line_by_line_with_its_name(
+    house: IsolatedHouse, shelf: Shelf, capfd: pytest.CaptureFixture[str]
+) -> None:
+    shelf.generator(
+        "talker",
+        "import os, subprocess, sys\n"
+        "for r in requests:\n"
+        "    print('printed \\x1b[31m红')\n"
+        "    os.write(1, b'written\\n')\n"
+        "    subprocess.run(['echo', 'by a child'])\n"
+        "    sys.stderr.write('no newline')\n"
+        "    yield r.reply(Text('x'))",
+        distribution="talks",
+    )
+    texts(house.run("hi"))
+    house.close()
+    said = capfd.readouterr()
+    assert said.out == ""
+    for line in ("printed [31m红", "written", "by a child", "no newline"):
+        assert f"plugin talks: {line}\n" in said.err
+
+
+def test_a_session_that_closes_ends_its_workers(house: IsolatedHouse, shelf: Shelf) -> None:
+    shelf.generator("pid", PID)
+    (pid,) = texts(house.run("a"))
+    house.close()
+    wait_until_gone(int(pid))
+
+
+# ---- the same bytes ------------------------------------------------------------------------------
+
+THOROUGH = """
+import dataclasses
+for request in requests:
+    said = [request.prompt, request.system, request.seed, dict(request.parameters), request.stream,
+            request.random().random(), type(request.parameters).__name__, request.model]
+    trace = Trace(range(3), [-0.1, float(-1e-300), -1/3], [0.1 + 0.2, 5e-324, 1.0])
+    yield request.reply(
+        Text(repr(said), "stop"), Text("最近" * request.parameters.times), usage=Usage(2, 3),
+        trace=trace,
+    )
+"""
+PARAMETERS = """
+times: int = param(1, ge=0, help="how often")
+big: int = param(99999999999999999999)
+warmth: float = param(0.1, ge=0)
+loud: bool = param(False)
+mood: Literal["happy", "sad"] | None = param(None)
+words: list[str] = param(["a"])
+"""
+
+
+def test_the_same_request_gives_the_same_record_in_process_and_isolated(
+    house: IsolatedHouse, shelf: Shelf
+) -> None:
+    attributes = "def environment(self): return {'threads': 2, 'library': '1.0'}"
+    shelf.generator("thorough", THOROUGH, parameters=PARAMETERS, attributes=attributes)
+    shelf.filter("counts", "return content.flag(Reason('long', 'so', 0, len(content.text)), n=0.5)")
+    shelf.evaluator(
+        "measures",
+        "return {'value': len(generation.trace.token_ids) + generation.seed % 7 + "
+        "generation.parameters['times'] + generation.parameters['big'] % 10}",
+    )
+    drafts = [
+        Draft("最近我国成功发射了新的卫星", seed=2**64 - 1, system="你好", tags=("t",)),
+        Draft("second", seed=0, parameters={"times": 7, "warmth": 0.30000000000000004}),
+        Draft("𠮷\u0301\n\t", seed=5, parameters={"mood": "sad", "words": ["x", "y"], "big": -1}),
+    ]
+    policy = house.policy("{filter: counts}")
+
+    def record(session: Session) -> list[dict[str, object]]:
+        found = list(session.run(drafts, policy=policy))
+        kept = []
+        for item in found:
+            assert isinstance(item, Generation)
+            value = session.generation(item.id).to_json()
+            value |= {"trace": item.trace, "outputs": item.outputs}
+            for name in ("id", "run_id", "started_at", "finished_at", "seconds"):
+                value.pop(name, None)
+            for verdict in value["verdicts"]:
+                verdict.pop("latency_ms")
+            kept.append(value)
+        return kept
+
+    isolated = record(house.session)
+    house.check()
+    with Session(house.home, plugins=shelf.plugins()) as here:
+        assert record(here) == isolated
+    assert isolated[0]["status"] == "completed"
+    assert isolated[0]["environment"].items() >= {"threads": 2, "library": "1.0"}.items()  # type: ignore[attr-defined]
+
+
+def test_a_parameter_that_cannot_be_is_refused_in_the_same_words(
+    house: IsolatedHouse, shelf: Shelf
+) -> None:
+    shelf.generator("thorough", THOROUGH, parameters=PARAMETERS)
+    with Session(house.home, plugins=shelf.plugins()) as here:
+        for given in ({"times": -1}, {"mood": "angry"}, {"nothing": 1}):
+            said = []
+            for session in (house.session, here):
+                with pytest.raises(UsageError) as caught:
+                    session.generate("hi", parameters=given)
+                said.append(str(caught.value))
+            assert said[0] == said[1]
+        schemas = [
+            session.plugins.find("generator", "thorough").parameters.schema()
+            for session in (house.session, here)
+        ]
+    assert schemas[0] == schemas[1]
+
+
+def test_replay_is_exact_from_in_process_to_isolated_and_back(
+    house: IsolatedHouse, shelf: Shelf
+) -> None:
+    shelf.generator("thorough", THOROUGH, parameters=PARAMETERS)
+    isolated = house.session.generate("最近")
+    with Session(house.home, plugins=shelf.plugins()) as here:
+        inside = here.generate("hi")
+        found = list(here.replay([isolated, inside]))
+    found += list(house.session.replay([isolated, inside]))
+    assert [item.result for item in found] == ["exact"] * 4
+
+
+def test_the_record_says_so_where_bytes_may_depend_on_the_process(
+    house: IsolatedHouse, shelf: Shelf
+) -> None:
+    shelf.generator("loose", ECHO, determinism="best-effort")
+    shelf.generator("firm", ECHO)
+    loose, firm = (house.session.generate("hi", generator=name) for name in ("loose", "firm"))
+    assert loose.environment["process"] == "worker"
+    assert "process" not in firm.environment
+
+
+def test_megabytes_go_both_ways(house: IsolatedHouse, shelf: Shelf) -> None:
+    shelf.generator(
+        "large",
+        "for r in requests: yield r.reply(Output('image/png', r.prompt.encode() * 10))",
+        media_type="image/png",
+    )
+    prompt = "最近" * 200_000
+    (found,) = house.run(prompt, generator="large")
+    assert found.outputs[0].data == prompt.encode() * 10
+
+
+# ---- streaming and stopping ----------------------------------------------------------------------
+
+
+def test_pieces_come_as_they_are_made(house: IsolatedHouse, shelf: Shelf, tmp_path: Path) -> None:
+    seen = tmp_path / "seen"
+    shelf.generator(
+        "slow",
+        f"""
+        import os, time
+        for request in requests:
+            yield request.piece("最")
+            while not os.path.exists({str(seen)!r}): time.sleep(0.01)
+            yield request.piece("近")
+            yield request.reply(Text("最近"))
+        """,
+    )
+    items = house.session.run([Draft("hi")], stream=True)
+    first = next(items)
+    assert isinstance(first, Piece)
+    assert first.text == "最"
+    seen.touch()
+    second, generation = items
+    assert isinstance(second, Piece)
+    assert isinstance(generation, Generation)
+    assert (second.text, generation.text) == ("近", "最近")
+
+
+def test_a_consumer_that_stops_closes_the_call_and_the_worker_goes_on(
+    house: IsolatedHouse, shelf: Shelf, tmp_path: Path
+) -> None:
+    closed = tmp_path / "closed"
+    shelf.generator(
+        "careful",
+        f"""
+        import os
+        for request in requests:
+            try:
+                yield request.piece("a")
+                yield request.reply(Text(f"a {{os.getpid()}}"))
+            except GeneratorExit:
+                open({str(closed)!r}, "w").close()
+                raise
+        """,
+    )
+    (before,) = texts(house.run("x"))
+    items = house.session.run([Draft("y")], stream=True)
+    assert isinstance(next(items), Piece)
+    with contextlib.closing(items):  # type: ignore[type-var]
+        pass
+    assert closed.exists()
+    assert house.recorded()[-1].status == "interrupted"
+    assert texts(house.run("z")) == [before]
+
+
+STALL = """
+import os, subprocess, time
+for request in requests:
+    if request.prompt.startswith("stall "):
+        child = subprocess.Popen(["sleep", "600"])
+        with open(request.prompt.partition(" ")[2], "w") as file:
+            file.write(f"{os.getpid()} {child.pid}")
+        {stalling}
+    yield request.reply(Text(request.prompt))
+"""
+FOREVER = {
+    "asleep": "time.sleep(600)",
+    "at work": "while True: pass",
+    "holding the interpreter": "import re; re.match('(a+)+$', 'a' * 60 + 'b')",
+}
+
+
+@pytest.mark.parametrize("stalling", FOREVER.values(), ids=FOREVER)
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_ctrl_c_and_a_kill_end_the_worker_and_what_it_started(
+    shelf: Shelf, home: Path, tmp_path: Path, number: signal.Signals, stalling: str
+) -> None:
+    home.mkdir()
+    (home / "config.toml").write_text('policy = "none"\nevaluators = ""\n')
+    shelf.generator("staller", STALL.replace("{stalling}", stalling))
+    flag = tmp_path / "flag"
+    command = Processes(shelf.folder, home)
+    arguments = ("generate", "staller", f"stall {flag}", "--isolate")
+    with command.started(*arguments) as running:
+        pids = map(int, wait_for(flag).split())
+        running.send_signal(number)
+        out, err = running.communicate(timeout=60)
+    wait_until_gone(*pids)
+    if number == signal.SIGINT:
+        assert (running.returncode, out, err) == (130, "", "Interrupted\n")
+    (value,) = command("audit", "list", "--json").json("generation")
+    assert value["status"] == "interrupted"
+    assert command("audit", "verify", "--all").code == 0
+
+
+# ---- what a worker can do to itself ------------------------------------------------------------
+
+FICKLE = """
+import ctypes, os, signal, subprocess, sys, time
+for request in requests:
+    if request.prompt == "break":
+{body}
+    yield request.reply(Text(request.prompt))
+"""
+SELF_HARM = {
+    "a segfault": ("ctypes.string_at(0)", "was ended by SIGSEGV"),
+    "an abort": ("os.abort()", "was ended by SIGABRT"),
+    "a kill": ("os.kill(os.getpid(), signal.SIGKILL)", "was ended by SIGKILL"),
+    "an exit": ("os._exit(0)", "ended with exit code 0"),
+    "an exit with a code": ("os._exit(7)", "ended with exit code 7"),
+    "an endless loop": ("while True: pass", "within its limit of 1 s"),
+    "an endless loop that holds the interpreter": (
+        "import re; re.match('(a+)+$', 'a' * 60 + 'b')",
+        "within its limit of 1 s",
+    ),
+    "endless output": ("while True: print('x')", "within its limit of 1 s"),
+    "an endless line": ("while True: sys.stdout.write('x' * 65536)", "within its limit of 1 s"),
+    "endless pieces": (
+        "while True: yield request.piece('x')",
+        "within its limit of 1 s",
+    ),
+    "endless memory": (
+        "held = []\nwhile True: held.append(bytearray(1 << 24))",
+        "MemoryError (its limit is 400 MB)",
+    ),
+    "all memory at once": ("held = bytearray(1 << 40)", "MemoryError (its limit is 400 MB)"),
+    "a child that goes on": ("os.fork()", ""),
+    "a child that lives on": ("if os.fork() == 0: time.sleep(600)\nelse: os._exit(1)", "ended"),
+    "a child in a session of its own": (
+        "subprocess.Popen(['sleep', '2'], start_new_session=True)\nos._exit(1)",
+        "ended with exit code 1",
+    ),
+    "every pipe closed": ("os.closerange(0, 64)", "worker process"),
+    "rubbish in every pipe": (
+        (
+            "for fd in range(3, 64):\n"
+            "    try: os.write(fd, b'\\x00\\x00\\x00\\x04abcd' * 4)\n"
+            "    except OSError: pass"
+        ),
+        "answered nonsense",
+    ),
+    "a length beyond all bounds": (
+        ("for fd in range(3, 64):\n    try: os.write(fd, b'\\xff' * 64)\n    except OSError: pass"),
+        "answered nonsense",
+    ),
+    "too much to say": ("yield request.reply(Text('x' * (1 << 30)))\ncontinue", ""),
+    "a stop": ("os.kill(os.getpid(), signal.SIGSTOP)", "within its limit of 1 s"),
+}
+
+
+def fickle(shelf: Shelf, body: str, distribution: str = "fickle") -> None:
+    indented = "\n".join(" " * 8 + line for line in body.splitlines())
+    shelf.generator("fickle", FICKLE.format(body=indented), distribution=distribution)
+
+
+@pytest.mark.parametrize("name", SELF_HARM)
+def test_what_a_worker_does_to_itself_fails_its_request_and_the_rest_goes_on(
+    house: IsolatedHouse, shelf: Shelf, name: str
+) -> None:
+    body, complaint = SELF_HARM[name]
+    fickle(shelf, body)
+    house.set("fickle", timeout=1 if "limit of 1 s" in complaint else 60, memory=400)
+    first, broken, last = house.run("first", "break", "最后")
+    assert texts([first, last]) == ["first", "最后"]
+    if complaint:
+        assert broken.status == "failed"
+        assert broken.failure is not None
+        assert broken.failure.message.startswith("generator fickle failed: ")
+        assert complaint in broken.failure.message
+    assert texts(house.run("again")) == ["again"]
+
+
+def test_a_worker_that_hangs_at_import_is_a_broken_plugin(
+    house: IsolatedHouse, shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(process, "STARTING", 1.0)
+    shelf.add("while True: pass", distribution="unlucky")
+    (broken,) = house.session.plugins.load()
+    assert broken.message == (
+        "plugin unlucky cannot be loaded: it gave no answer within its limit of 1 s; "
+        "its worker process was ended"
+    )
+
+
+def test_a_broken_plugin_keeps_the_traceback_of_its_worker(
+    house: IsolatedHouse, shelf: Shelf
+) -> None:
+    shelf.add("def helper():\n    raise RuntimeError('deep')\nhelper()\n")
+    (broken,) = house.session.plugins.load()
+    assert "in helper" in broken.traceback
+
+
+def test_a_printer_without_end_fills_no_log(
+    house: IsolatedHouse, shelf: Shelf, capfd: pytest.CaptureFixture[str]
+) -> None:
+    fickle(shelf, "while True: print('x')")
+    house.set("fickle", timeout=1)
+    house.run("break")
+    said = capfd.readouterr().err.splitlines()
+    assert "plugin fickle: says more than is passed on" in said
+    assert len(said) < 5000
+
+
+# ---- filters and evaluators ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("body", "complaint"),
+    [
+        (
+            "while True: pass",
+            "it gave no answer within its limit of 1 s; its worker process was ended",
+        ),
+        ("import ctypes; ctypes.string_at(0)", "its worker process was ended by SIGSEGV"),
+        ("import os; os._exit(0)", "its worker process ended with exit code 0"),
+    ],
+)
+def test_a_filter_that_never_answers_blocks_and_judges_the_next(
+    house: IsolatedHouse, shelf: Shelf, body: str, complaint: str
+) -> None:
+    shelf.generator("echo", ECHO)
+    shelf.filter("words", f"if content.text == 'break':\n    {body}\nreturn content.allow()")
+    policy = house.policy("{filter: words, time_limit: 1, stages: [prompt]}")
+    first, broken, last = house.run("first", "break", "last", policy=policy)
+    assert texts([first, last]) == ["first", "last"]
+    assert broken.status == "blocked"
+    assert broken.verdicts[0].failure == f"filter words failed: {complaint}"
+
+
+def test_the_setting_of_a_plugin_limits_its_filter_too(house: IsolatedHouse, shelf: Shelf) -> None:
+    shelf.generator("echo", ECHO)
+    shelf.filter("words", "while True: pass", distribution="endless")
+    house.set("endless", timeout=0.5)
+    (found,) = house.run("hi", policy=house.policy("{filter: words}"))
+    assert found.status == "blocked"
+    assert "within its limit of 0.5 s" in (found.verdicts[0].failure or "")
+
+
+def test_what_starting_again_takes_is_not_the_filters_time(
+    house: IsolatedHouse, shelf: Shelf
+) -> None:
+    shelf.generator("echo", ECHO)
+    shelf.filter(
+        "words",
+        "if content.text == 'break': import os; os._exit(0)\nreturn content.allow()",
+        attributes="def __init__(self, parameters):\n"
+        "    import time\n"
+        "    super().__init__(parameters)\n"
+        "    time.sleep(1)",
+    )
+    policy = house.policy("{filter: words, time_limit: 0.9, stages: [prompt]}")
+    broken, last = house.run("break", "last", policy=policy)
+    assert (broken.status, last.status) == ("blocked", "completed")
+
+
+def test_what_a_filter_says_against_its_parameters_refuses_the_policy(
+    house: IsolatedHouse, shelf: Shelf
+) -> None:
+    shelf.generator("echo", ECHO)
+    shelf.filter(
+        "words",
+        "return content.allow()",
+        attributes="def __init__(self, parameters):\n"
+        "    raise muniment.ParameterError('terms', 'the terms say nothing')",
+    )
+    with pytest.raises(UsageError, match="filter 1 \\(words\\): the terms say nothing"):
+        house.run("hi", policy=house.policy("{filter: words}"))
+
+
+def test_one_worker_serves_a_plugins_generator_and_filter_in_turn(
+    house: IsolatedHouse, shelf: Shelf
+) -> None:
+    shelf.add(
+        """
+        import muniment
+        class Echo(muniment.Generator):
+            name, media_type = "echo", "text/plain"
+            def generate(self, requests):
+                for request in requests: yield request.reply(muniment.Text(request.prompt))
+        class Words(muniment.Filter):
+            name = "words"
+            def check(self, content):
+                if content.text == "break": import os; os._exit(0)
+                return content.allow()
+        @muniment.hookimpl
+        def muniment_generators(register): register(Echo)
+        @muniment.hookimpl
+        def muniment_filters(register): register(Words)
+        """
+    )
+    policy = house.policy("{filter: words, stages: [output]}")
+    found = house.run("first", "break", "last", policy=policy)
+    assert [item.status for item in found] == ["completed", "blocked", "completed"]
+
+
+def test_an_evaluator_that_never_answers_fails_its_score(
+    house: IsolatedHouse, shelf: Shelf
+) -> None:
+    shelf.generator("echo", ECHO)
+    shelf.evaluator("endless", "while True: pass", distribution="endless")
+    house.set("endless", timeout=0.5)
+    (found,) = house.run("hi")
+    assert found.status == "completed"
+    assert "within its limit of 0.5 s" in (found.scores[0].failure or "")
+
+
+# ---- models --------------------------------------------------------------------------------------
+
+LOADING = """
+uses_model = True
+suggested_model = "tiny"
+def load(self, model):
+    import os
+    with open(os.environ["HOME"] + "/loads", "a") as file: file.write("x")
+    self.words = open(model.path + "/words").read()
+def add_model(self, source, into, progress):
+    progress("writing", 0.5)
+    (into / "words").write_text("最近")
+    return {"name": "tiny", "roles": {"words": "words"}, "terms": "none"}
+def find_model(self, source):
+    raise muniment.ModelError(source, f"no model {source} here")
+"""
+
+
+def test_models_are_added_loaded_and_loaded_again_after_a_crash(
+    house: IsolatedHouse, shelf: Shelf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    shelf.generator(
+        "modelled",
+        "import os\n"
+        "for r in requests:\n"
+        "    if r.prompt == 'break': os._exit(0)\n"
+        "    yield r.reply(Text(f'{r.prompt} {self.words}'))",
+        attributes=LOADING,
+    )
+    from muniment.plugins import make
+
+    made = make(house.session.plugins.find("generator", "modelled"))
+    steps: list[tuple[str, float]] = []
+    house.session.models.add(
+        "tiny", "modelled", made, progress=lambda what, done: steps.append((what, done))
+    )
+    assert steps == [("writing", 0.5)]
+    assert texts(house.run("a", "b")) == ["a 最近", "b 最近"]
+    assert (tmp_path / "loads").read_text() == "x"
+    first, broken, last = house.run("a", "break", "b")
+    assert texts([first, last]) == ["a 最近", "b 最近"]
+    assert broken.status == "failed"
+    with pytest.raises(Exception, match="no model some/where here"):
+        house.session.generate("hi", model="some/where")
