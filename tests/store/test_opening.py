@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import io
 import os
+import shutil
 import sqlite3
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -147,6 +148,22 @@ def test_a_store_in_a_folder_that_cannot_be_written_can_be_read_and_verified(
         with pytest.raises(StoreError, match="read-only"):
             store.record_started([start()], policy_document="")
     assert [path.name for path in kept.parent.iterdir()] == ["muniment.db"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="folders are closed by permissions")
+def test_a_store_left_half_written_is_not_read_as_if_it_were_whole(kept: Path) -> None:
+    with closing(sqlite3.connect(kept, isolation_level=None)) as writer:
+        writer.execute("PRAGMA journal_mode = DELETE")
+        writer.execute("PRAGMA cache_size = 1")  # so that it writes before it commits
+        writer.execute("BEGIN")
+        writer.execute("UPDATE payload SET content = zeroblob(100000)")
+        half = kept.parent / "half"
+        half.mkdir()
+        for file in (kept, Path(f"{kept}-journal")):
+            shutil.copy(file, half)
+            (half / file.name).chmod(0o644)
+    with closed(half), pytest.raises(StoreError, match="cannot be"):
+        Store.open(f"sqlite:///{half / kept.name}", create=False)
 
 
 @pytest.mark.skipif(os.name != "posix", reason="folders are closed by permissions")

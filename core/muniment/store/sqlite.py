@@ -163,26 +163,29 @@ def _unchangeable(path: Path) -> bool:
     """Whether a store lies where nothing can be written, as an auditor's copy may.
 
     SQLite cannot read a database with write-ahead logging where it may make no file beside it,
-    unless it is told that nothing will change. That is no lie only where no log is left over.
+    unless it is told that nothing will change. That is no lie only where nothing is left beside it.
     """
     ours = os.access in os.supports_effective_ids
     if os.access(path.parent, os.W_OK, effective_ids=ours):
         return False
     try:
-        _, size, log = _state(path)
+        _, size, left = _state(path)
     except OSError:  # not there, or out of reach
         return False
-    return size > 0 and log == 0
+    return size > 0 and left == 0
 
 
 def _state(path: Path) -> tuple[int, int, int]:
-    """Return when a store was last written, its size, and that of what is not in it yet."""
+    """Return when a store was last written, its size, and that of what is not in it yet.
+
+    That is a log of what is to be added, or a journal of what is to be taken back.
+    """
     file = path.stat()
-    try:
-        log = Path(f"{path}-wal").stat().st_size
-    except FileNotFoundError:
-        log = 0
-    return file.st_mtime_ns, file.st_size, log
+    left = 0
+    for suffix in ("-wal", "-journal"):
+        with suppress(FileNotFoundError):
+            left += Path(f"{path}{suffix}").stat().st_size
+    return file.st_mtime_ns, file.st_size, left
 
 
 _SENTENCES = {
