@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Any, Literal, TypeAlias
 
 from muniment.ledger.entries import Body, entry, milliseconds
+from muniment.ledger.kinds import MODEL_DIGEST
 from muniment.types import PluginRef, ReplayResult
 
 Rating: TypeAlias = Literal["up", "down", "1", "2", "3", "4", "5"]
@@ -134,5 +135,9 @@ def installation(
 
 
 def model(*, at: datetime, actor: int, act: ModelAct, digest: str, detail: str) -> Body:
-    """A model was added or removed; `detail` is a commitment, to its name and where it is from."""
-    return entry("model", at=milliseconds(at), actor=actor, act=act, digest=digest, detail=detail)
+    """A model was added or removed; `detail` is a commitment, to its name and where it is from.
+
+    A digest that is none (its record was spoilt) is left out.
+    """
+    known = digest if MODEL_DIGEST.fullmatch(digest) else None
+    return entry("model", at=milliseconds(at), actor=actor, act=act, digest=known, detail=detail)

@@ -346,7 +346,7 @@ class Model1(_Entry):
     at: Integer
     actor: Annotated[Count, EntryOf("actor")]
     act: Literal["added", "removed"]
-    digest: ModelDigest
+    digest: ModelDigest | None
     detail: Annotated[Commitment, PayloadOf("model")]
 
 
