@@ -159,6 +159,7 @@ def test_a_store_left_half_written_is_not_read_as_if_it_were_whole(kept: Path) -
         writer.execute("UPDATE payload SET content = zeroblob(100000)")
         half = kept.parent / "half"
         half.mkdir()
+        kept.parent.chmod(0o755)
         for file in (kept, Path(f"{kept}-journal")):
             shutil.copy(file, half)
             (half / file.name).chmod(0o644)
