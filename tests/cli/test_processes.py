@@ -44,9 +44,8 @@ def tops(modules: set[str]) -> set[str]:
 def test_help_imports_click_and_next_to_nothing(processes: Processes, shelf: Shelf) -> None:
     modules = modules_after(processes, "--help")
     ours = {module for module in modules if module.startswith("muniment")}
-    assert ours == {"muniment", *(f"muniment.cli{m}" for m in ("", ".exits", ".lazy", ".root"))} | {
-        "muniment.cli.settings"
-    }
+    parts = ("", ".exits", ".importing", ".lazy", ".root", ".settings")
+    assert ours == {"muniment", *(f"muniment.cli{part}" for part in parts)}
     assert not tops(modules) & {*HEAVY, "sqlalchemy", "asyncio", "importlib_metadata"}
     assert not tops(modules) & {plugin.module for plugin in shelf.all}
 

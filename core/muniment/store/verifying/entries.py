@@ -26,9 +26,9 @@ class Entries:
         self._kinds: dict[int, str | None] = {}  # of entries of the range and those named
 
     def page(self, rows: Sequence[Values]) -> Page:
-        """Return those that can be read of some rows of the table."""
+        """Return those that can be read of some rows, which are `WHOLE`."""
         found = []
-        for seq, kind, version, data, _ in rows:
+        for seq, data, _, kind, version in rows:
             try:
                 body = read(data)
             except UNREADABLE as error:

@@ -21,7 +21,7 @@ from muniment.store.verifying.entries import Entries
 from muniment.store.verifying.payloads import PayloadComparison
 from muniment.store.verifying.rows import RowComparison
 from muniment.store.verifying.terms import Index, Sums, TermComparison, hashing, index_of
-from muniment.store.verifying.trees import Leaves, compare_nodes, pages
+from muniment.store.verifying.trees import HASHED, WHOLE, Leaves, compare_nodes, pages
 
 SPAN = 1 << 14  # entries of a range: some hundredths of a second of hashing
 _LAST = 2**63 - 1  # the largest number that a database can hold
@@ -110,7 +110,7 @@ class Checker:
         rows = RowComparison(connection, report)
         payloads = PayloadComparison(connection, report)
         terms = TermComparison(connection, report, self._hash)
-        for page in pages(connection, *task):
+        for page in pages(connection, *task, WHOLE if asked.entries else HASHED):
             leaves.page(page)
             if asked.entries:
                 found, low, high = entries.page(page), page[0][0], page[-1][0]

@@ -20,9 +20,15 @@ from muniment.store.tables import entry, ledger_head, node
 PAGE = 4096  # entries in memory at once
 
 
-def pages(connection: Connection, low: int, high: int) -> Iterator[Sequence[Values]]:
+HASHED = ("seq", "canonical_bytes", "leaf_hash")
+WHOLE = (*HASHED, "kind", "version")
+
+
+def pages(
+    connection: Connection, low: int, high: int, columns: Sequence[str] = HASHED
+) -> Iterator[Sequence[Values]]:
     """Yield the rows of the entries from number `low` to `high`, both included."""
-    statement = select(*raw(entry)).order_by(entry.c.seq).limit(PAGE)
+    statement = select(*raw(entry, *columns)).order_by(entry.c.seq).limit(PAGE)
     statement = statement.where(entry.c.seq <= high)
     page = tuples(connection, statement.where(entry.c.seq >= low))
     while page:
@@ -44,7 +50,7 @@ class Leaves:
     def page(self, rows: Sequence[Values]) -> None:
         """Hash the entries of a page."""
         leaves = leaf_hashes_of(rows)
-        numbers, _, _, _, kept = zip(*rows, strict=True)
+        numbers, _, kept, *_ = zip(*rows, strict=True)
         if numbers != tuple(range(self.next, self.next + len(rows))) or leaves != list(kept):
             self._name(rows, leaves)
         self.next = numbers[-1] + 1
@@ -52,7 +58,7 @@ class Leaves:
 
     def _name(self, rows: Sequence[Values], leaves: Sequence[bytes]) -> None:
         """Say of each entry what is wrong with it."""
-        for (seq, _, _, data, kept), leaf in zip(rows, leaves, strict=True):
+        for (seq, data, kept, *_), leaf in zip(rows, leaves, strict=True):
             if seq != self.next:
                 gap = f"entries {self.next} to {seq - 1} before it are missing or out of order"
                 self._report.add("tree", f"entry {seq}", gap)
@@ -67,7 +73,7 @@ class Leaves:
 
 def leaf_hashes_of(rows: Sequence[Values]) -> list[bytes]:
     """Return the leaf hashes that entries have by their bytes; text counts as what it writes."""
-    column = [row[3] for row in rows]
+    column = [row[1] for row in rows]
     try:
         return leaf_hashes(column)
     except TypeError:
