@@ -200,11 +200,11 @@ class Plugins:
                 except INTERRUPTIONS:
                     raise
                 except BaseException as error:
+                    why = f"plugin {plugin.distribution} cannot be loaded: {describe(error)}"
+                    if plugin.path:  # it was asked for by name: without it nothing is as asked
+                        raise PluginError(plugin.distribution, why) from error
                     self._offers[plugin] = []
-                    self.broke(
-                        plugin,
-                        f"plugin {plugin.distribution} cannot be loaded: {describe(error)}",
-                    )
+                    self.broke(plugin, why)
             yield from self._offers[plugin]
 
     def _broken_hint(self) -> str:

@@ -303,6 +303,11 @@ class TestConfig:
         assert value["actor"] == "Ada"
         assert [(score["name"], score["value"]) for score in value["scores"]] == [("value", 2.0)]
 
+    def test_a_setting_of_a_plugin_that_is_not_there_says_so(self, muniment: Here) -> None:
+        done = muniment("config", "set", "plugin.nobody.timeout", "2")
+        assert done.code == 0
+        assert "no distribution named nobody offers a plugin here" in done.err
+
 
 class TestStore:
     def test_the_path_is_printed_as_it_is(self, muniment: Here, tmp_path: Path) -> None:

@@ -86,14 +86,14 @@ def test_a_file_runs_in_a_worker_process_as_well(polite: Path, processes: Proces
     assert replayed["result"] == "exact"
 
 
-def test_a_file_that_is_broken_is_named_and_costs_the_others_nothing(
+def test_without_a_file_that_is_broken_nothing_is_generated(
     tmp_path: Path, polite: Path, muniment: Here
 ) -> None:
     broken = tmp_path / "broken.py"
     broken.write_text("def f(:")
     done = muniment("--plugin", broken, "--plugin", polite, "generate", "polite", "Tea")
-    assert (done.code, done.out) == (0, "Tea, please\n")
-    assert "Warning: plugin broken cannot be loaded: SyntaxError" in done.err
+    assert (done.code, done.out) == (1, "")
+    assert "Error: plugin broken cannot be loaded: SyntaxError" in done.err
     assert muniment("--plugin", broken, "--help").code == 0
     assert muniment("--plugin", broken, "plugins", "list").err == ""
 

@@ -71,6 +71,12 @@ def test_what_is_written_installs_passes_its_tests_and_runs(
     said = run(python, "-m", "pytest", "-q", "-p", "no:cacheprovider", cwd=folder, home=tmp_path)
     assert "failed" not in said
     assert "skipped" not in said
+    module = folder / f"muniment_my_{kind}.py"
+    whole = module.read_text()
+    module.write_text("raise RuntimeError('the file here')\n")
+    with pytest.raises(AssertionError, match="the file here"):  # not the copy that is installed
+        run(python, "-m", "pytest", "-q", "-p", "no:cacheprovider", cwd=folder, home=tmp_path)
+    module.write_text(whole)
     command = (python, "-m", "muniment")
     (tmp_path / "config.toml").write_text('policy = "none"\n')
     if kind == "generator":

@@ -41,6 +41,17 @@ def get(settings: Settings, key: str, as_json: bool) -> int:
 def set_(settings: Settings, key: str, value: str) -> None:
     """Change a setting; an empty VALUE removes it."""
     settings.config.set(key, value or None)
+    if key.startswith("plugin.") and value:
+        from muniment.config import normalised
+        from muniment.installed import installed_plugins
+
+        name = key.removeprefix("plugin.").rpartition(".")[0]
+        known = {normalised(plugin.distribution) for plugin in installed_plugins()}
+        if normalised(name) not in known:
+            message(
+                f"no distribution named {name} offers a plugin here, so this changes nothing yet; "
+                "`muniment plugins list` shows the names"
+            )
 
 
 @config.command("list")
