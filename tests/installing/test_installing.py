@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from muniment.installing.pip import _failure
+from muniment.installing.probe import IMPORT_LIMIT, PROCESS_LIMIT, probe
+from support.commands import ROOT
 from support.environments import Fresh
 
 pytestmark = pytest.mark.slow
@@ -325,3 +329,38 @@ def test_a_folder_and_an_editable_one(fresh: Fresh, shop: Any, tmp_path: Path) -
     assert "editable" in result.err
     shutil.rmtree(info)
     assert fresh("plugins", "install", wheel).code == 0
+
+
+BUILDING = """ERROR: Failed to build 'x'
+  error: subprocess-exited-with-error
+    ERROR: No matching distribution found for setuptools>=40.8.0
+note: This error originates from a subprocess, and is likely not a problem with pip.
+"""
+
+
+def test_the_reason_of_a_pip_that_pip_ran_is_the_one_that_is_told() -> None:
+    assert "setuptools>=40.8.0 is in no index" in str(_failure("wheel", BUILDING))
+    assert str(_failure("wheel", "no space\nnote: read on\n")).endswith(": no space")
+
+
+def test_an_index_out_of_reach_and_a_folder_that_may_be_meant_are_named(used: Fresh) -> None:
+    away = {"PIP_NO_INDEX": "0", "PIP_INDEX_URL": "http://127.0.0.1:9/", "PIP_RETRIES": "0"}
+    there = replace(used, environment={**used.environment, **away})
+    refused = there("plugins", "install", "muniment-unknown")
+    assert (refused.code, refused.err.count("\n")) == (1, 1)
+    assert "an index could not be reached" in refused.err
+    (used.folder / "muniment-unknown").mkdir()
+    try:
+        refused = used("plugins", "install", "muniment-unknown")
+    finally:
+        (used.folder / "muniment-unknown").rmdir()
+    assert "is in no index" in refused.err
+    assert "give ./muniment-unknown" in refused.err
+
+
+def test_a_plugin_that_hangs_is_stopped_after_the_time_that_the_guide_names() -> None:
+    late = probe("muniment-none", limit=0.01)
+    assert (late.ok, late.message) == (False, "it did not load within 0.01 seconds")
+    guide = (ROOT / "docs/how-to/install-a-plugin.md").read_text(encoding="utf-8")
+    for limit in (IMPORT_LIMIT, PROCESS_LIMIT):
+        assert f"{limit:g} seconds" in " ".join(guide.split())

@@ -14,10 +14,11 @@ from packaging.requirements import InvalidRequirement, Requirement
 from muniment.config import normalised
 from muniment.errors import UsageError
 from muniment.installing.checking import Present, fits
+from muniment.installing.errors import InstallError
 from muniment.installing.pip import Pip
 from muniment.installing.wheels import Wheel
 
-_ARCHIVES = (".whl", ".tar.gz", ".zip")
+_ARCHIVES = (".whl", ".tar.gz", ".zip", ".bundle")
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +101,15 @@ def gather(
     keep = {key: held.version for key, held in present.items() if key not in open_ | free}
     wanted = [str(wheel.path) for wheel in local.values()]
     wanted += [str(target.requirement) for target in named.values()]
-    chosen = pip.choose(wanted, keep, upgrade=upgrade)
+    try:
+        chosen = pip.choose(wanted, keep, upgrade=upgrade)
+    except InstallError as error:
+        for target in named.values():
+            if error.target == str(target.requirement) and Path(target.text).is_dir():
+                raise InstallError(
+                    error.target, f"{error}; if the folder here is meant, give ./{target.text}"
+                ) from None
+        raise
     others = [f"{one.name}=={one.version}" for one in chosen if one.path is None]
     if others:
         pip.fetch(others, into)

@@ -25,6 +25,7 @@ from muniment.installing.wheels import Wheel
 _ALWAYS = ("--disable-pip-version-check", "--no-input", "--no-color")
 # Settings of pip that would install elsewhere than where Muniment runs.
 _ELSEWHERE = ("PIP_TARGET", "PIP_PREFIX", "PIP_ROOT", "PIP_USER", "PIP_PYTHON", "PIP_DRY_RUN")
+_UNREACHABLE = ": connection error: "  # in pip's log, whatever number of retries is set
 _ADDRESS = re.compile(r"\b[a-z][a-z0-9+.-]*://\S+")
 
 
@@ -124,10 +125,21 @@ class Pip:
                 name: value for name, value in environment.items() if not name.startswith("PIP_")
             }
             environment["PIP_CONFIG_FILE"] = os.devnull
+        with tempfile.TemporaryDirectory() as folder:
+            log = Path(folder, "pip.log")  # has more than the output: what could not be reached
+            code, output = self._output(arguments, log, environment, changes=changes)
+            if code != 0:
+                whole = log.read_text(encoding="utf-8", errors="replace") if log.is_file() else ""
+                raise _failure(arguments[0], output, unreachable=_UNREACHABLE in whole)
+
+    def _output(
+        self, arguments: Sequence[str], log: Path, environment: dict[str, str], *, changes: bool
+    ) -> tuple[int, str]:
+        """Return pip's exit status and what it printed; `log` gets more."""
         command, *options = arguments
         posix = os.name == "posix"
         process = subprocess.Popen(
-            [*self._command, command, *_ALWAYS, *options],
+            [*self._command, command, *_ALWAYS, "--log", str(log), *options],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -144,8 +156,7 @@ class Pip:
                 process.kill()
             process.communicate()
             raise
-        if process.returncode != 0:
-            raise _failure(command, output)
+        return process.returncode, output
 
 
 def without_addresses(text: str) -> str:
@@ -157,8 +168,8 @@ def _path(url: str) -> Path:
     return Path(url2pathname(urlsplit(url).path))
 
 
-def _failure(command: str, output: str) -> InstallError:
-    """Return what pip's output says went wrong."""
+def _failure(command: str, output: str, *, unreachable: bool = False) -> InstallError:
+    """Return what pip's output says went wrong; of a pip that it ran itself, what that said."""
     lines = [without_addresses(line.rstrip()) for line in output.splitlines()]
     for number, line in enumerate(lines):
         if line.strip() == "The conflict is caused by:":
@@ -168,14 +179,16 @@ def _failure(command: str, output: str) -> InstallError:
                     break
                 causes.append(_cause(cause.strip()))
             return ConflictError(command, "; ".join(dict.fromkeys(causes)))
-    said = [line.partition("ERROR:")[2].strip() for line in lines if line.startswith("ERROR:")]
+    said = [
+        line.partition("ERROR:")[2].strip() for line in lines if line.lstrip().startswith("ERROR:")
+    ]
     for line in said:
         if lost := re.fullmatch(r"No matching distribution found for (.+)", line):
             why = (
                 f"{lost[1]} is in no index and no folder that pip looks in, or not for this Python "
             )
             why += "and machine"
-            if "after connection broken by" in output:
+            if unreachable or "after connection broken by" in output:
                 why = (
                     f"{lost[1]} cannot be had: an index could not be reached (a bundle needs none)"
                 )
@@ -193,4 +206,8 @@ def _cause(line: str) -> str:
 
 
 def _last(lines: Sequence[str]) -> str:
-    return next((line.strip() for line in reversed(lines) if line.strip()), "it did not say why")
+    said = (line.strip() for line in reversed(lines))
+    return next(
+        (line for line in said if line and not line.startswith(("note:", "hint:"))),
+        "it did not say why",
+    )

@@ -21,7 +21,7 @@ from muniment.installed import installed_plugins
 from muniment.plugins import Offer, Plugin, Plugins
 
 IMPORT_LIMIT = 5.0  # seconds that loading a plugin may take: every command would wait for it
-PROCESS_LIMIT = 60.0  # seconds for the whole process, the other plugins included
+PROCESS_LIMIT = 20.0  # seconds for the whole process, the other plugins included
 
 
 class Offered(msgspec.Struct, frozen=True):
