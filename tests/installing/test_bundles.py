@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import shutil
 import zipfile
 from collections.abc import Callable
@@ -12,7 +13,10 @@ from typing import Any
 import pytest
 
 from muniment.errors import UsageError
-from muniment.installing import locks
+from muniment.installing import bundles, locks
+from muniment.installing.errors import TamperedBundleError
+from muniment.installing.wheels import Wheel
+from muniment.ledger.keys import PrivateKey
 from support.environments import Fresh
 
 LEFTPAD = {"source": "def pad(text): return ' ' + text", "group": ""}
@@ -186,3 +190,108 @@ def test_a_lock_is_read_as_it_is_written() -> None:
 def test_a_line_that_pins_nothing_is_refused_by_its_number(line: str) -> None:
     with pytest.raises(UsageError, match=r"line 2 of x\.lock is no pin"):
         locks.parse(f"\n{line}\n", "x.lock")
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Path:
+    """A signed bundle of one small wheel."""
+    wheel = tmp_path / "muniment_tiny-1.0-py3-none-any.whl"
+    with zipfile.ZipFile(wheel, "w") as archive:
+        archive.writestr("muniment_tiny.py", "x = 1\n")
+        archive.writestr(
+            "muniment_tiny-1.0.dist-info/METADATA", "Name: muniment-tiny\nVersion: 1.0"
+        )
+    bundle = tmp_path / "small.bundle"
+    bundles.write(bundle, ["muniment-tiny"], [Wheel.read(wheel)], PrivateKey.generate("x"))
+    return bundle
+
+
+def content(bundle: Path, into: Path) -> tuple[Any, ...]:
+    """What would be installed of a bundle, and who signed it."""
+    held = bundles.read(bundle)
+    return held.plugins, held.signer, [wheel.sha256 for wheel in bundles.extract(held, into)]
+
+
+def test_a_bundle_with_any_other_byte_is_refused_or_holds_the_same(
+    small: Path, tmp_path: Path
+) -> None:
+    whole, expected = small.read_bytes(), content(small, tmp_path)
+    changed = tmp_path / "changed.bundle"
+    refused = 0
+    draw = random.Random(7)
+    for place, byte in enumerate(whole):
+        other = bytes([byte ^ draw.randrange(1, 256)])
+        changed.write_bytes(whole[:place] + other + whole[place + 1 :])
+        try:
+            assert content(changed, tmp_path) == expected, place
+        except TamperedBundleError:
+            refused += 1
+    assert refused > len(whole) / 2
+
+
+def test_a_bundle_cut_anywhere_is_refused(small: Path, tmp_path: Path) -> None:
+    whole = small.read_bytes()
+    cut = tmp_path / "cut.bundle"
+    for length in range(len(whole)):
+        cut.write_bytes(whole[:length])
+        assert bundles.is_bundle(cut)
+        with pytest.raises(TamperedBundleError):
+            content(cut, tmp_path)
+
+
+def test_a_bundle_that_holds_more_or_another_lock_is_refused(small: Path, tmp_path: Path) -> None:
+    def more(held: dict[str, bytes]) -> None:
+        held["wheels/more.whl"] = b""
+
+    def other_lock(held: dict[str, bytes]) -> None:
+        held["plugins.lock"] += b"\n"
+
+    for change in (more, other_lock):
+        with pytest.raises(TamperedBundleError, match="holds other than its manifest names"):
+            bundles.read(rewritten(small, change))
+
+
+def test_what_is_called_a_bundle_never_goes_to_pip(
+    used: Fresh, tmp_path: Path, small: Path
+) -> None:
+    empty = tmp_path / "empty.bundle"
+    empty.touch()
+    spoilt = tmp_path / "spoilt.bundle"
+    whole = small.read_bytes()
+    spoilt.write_bytes(whole[:-40] + bytes(20) + whole[-20:])
+    for command in ("install", "restore"):
+        for path in (empty, spoilt):
+            refused = used("plugins", command, path)
+            assert (refused.code, refused.out) == (4, ""), (command, path)
+            assert refused.err.count("\n") == 1
+            assert "get it again" in refused.err
+    nothing = used("plugins", "install", "nothing.bundle")
+    assert (nothing.code, "there is nothing at nothing.bundle" in nothing.err) == (2, True)
+    whole_one = used("plugins", "restore", small)
+    assert (whole_one.code, "is a bundle and no lock" in whole_one.err) == (2, True)
+
+
+def test_code_that_was_changed_after_installing_has_no_signer(
+    fresh: Fresh, shop: Any, tmp_path: Path
+) -> None:
+    fresh("keys", "generate")
+    bundle = tmp_path / "one.bundle"
+    one = shop("muniment-one", generator="one")
+    assert fresh("plugins", "bundle", one, "-o", bundle).code == 0
+    assert fresh("plugins", "install", bundle).code == 0
+    (before,) = fresh("plugins", "list", "--json").json("plugin")
+    assert (before["changed"], len(before["signer"])) == (False, 64)
+    assert "changed since" not in fresh("plugins", "freeze").err
+
+    with (fresh.modules / "muniment_one.py").open("a") as code:
+        code.write("# other\n")
+    (after,) = fresh("plugins", "list", "--json").json("plugin")
+    assert (after["changed"], after["signer"]) == (True, None)
+    (shown,) = fresh("plugins", "show", "muniment-one", "--json").json("plugin_details")
+    assert (shown["changed"], shown["signer"]) == (True, None)
+    (health,) = fresh("plugins", "doctor", "--json").json("plugin_health")
+    assert health["changed"]
+    said = fresh("plugins", "show", "muniment-one").out
+    assert "changed since it was installed" in said.partition("history")[0]
+    for command in ("doctor", "freeze"):
+        assert "muniment-one was changed since it was installed" in fresh("plugins", command).err

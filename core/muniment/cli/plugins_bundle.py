@@ -13,7 +13,7 @@ from muniment.cli.files import Destination
 from muniment.cli.options import json_option, overwrite_option
 from muniment.cli.output import count, data, data_json, message
 from muniment.cli.plugins_install import installer
-from muniment.cli.plugins_read import signed
+from muniment.cli.plugins_read import CHANGED, signed
 from muniment.cli.progress import waiting
 from muniment.cli.settings import Settings
 
@@ -33,9 +33,16 @@ def freeze(settings: Settings, names: tuple[str, ...], as_json: bool) -> None:
     """
     import muniment
     from muniment.installing import locks, packing
+    from muniment.installing.changing import code_digest
 
+    here = installer(settings)
     with waiting("looking at plugins"):
-        pins = packing.pins(installer(settings), names)
+        pins = packing.pins(here, names)
+    installed = here.records.state().plugins
+    for pin in pins:
+        held = installed.get(pin.key)
+        if held is not None and held.changed(pin.version, code_digest(pin.key)):
+            message(f"Warning: {pin.name} was {CHANGED}; its pin is of what was installed")
     if as_json:
         for pin in pins:
             data_json({"name": pin.name, "version": pin.version, "sha256": list(pin.sha256)})

@@ -11,6 +11,7 @@ from muniment.cli import exits
 from muniment.cli.options import json_option
 from muniment.cli.output import data_json, message, one_line, table
 from muniment.cli.plugins_install import installer
+from muniment.cli.plugins_read import CHANGED
 from muniment.cli.progress import counting
 from muniment.cli.settings import Settings
 
@@ -52,6 +53,7 @@ def doctor(settings: Settings, names: tuple[str, ...], as_json: bool) -> int:
             bar.advance(1)
     rows = []
     code = exits.DONE
+    held = here.records.state().plugins
     for key in keys:
         if key in found:
             name, version, probed = known[key], present[key].version, found[key]
@@ -63,6 +65,9 @@ def doctor(settings: Settings, names: tuple[str, ...], as_json: bool) -> int:
             state = "disabled"
         elif not probed.ok:
             code = exits.FAILED
+        changed = bool(probed.digest) and key in held and held[key].changed(version, probed.digest)
+        if changed:
+            message(f"Warning: {name} was {CHANGED}; uninstall and install it again")
         if as_json:
             data_json(
                 {
@@ -73,6 +78,7 @@ def doctor(settings: Settings, names: tuple[str, ...], as_json: bool) -> int:
                     "traceback": probed.traceback,
                     "seconds": probed.seconds,
                     "digest": probed.digest,
+                    "changed": changed,
                     "offers": [
                         {"kind": one.kind, "name": one.name, "media_type": one.media_type}
                         for one in probed.offers

@@ -170,8 +170,8 @@ def _switch(settings: Settings, name: str, *, on: bool, as_json: bool) -> None:
     if on is (key not in settings.config.disabled()):
         _told([], as_json, f"{title} is {act} already")
         return
-    signer = signer_of(here.records.state().plugins.get(key), version)
     digest = code_digest(key)
+    signer = signer_of(here.records.state().plugins.get(key), version, digest)
     settings.session.ensure_store()
     settings.config.set(f"plugin.{key}.enabled", None if on else "false")
     here.record(Act(now(), "enabled" if on else "disabled", title, version, digest, signer))
@@ -206,7 +206,11 @@ def _told(changes: Sequence[Change], as_json: bool, nothing: str) -> None:
 
 def _read(lock: str) -> str:
     from muniment.errors import UsageError
+    from muniment.installing import bundles
 
+    if bundles.is_bundle(Path(lock)):
+        bundles.read(Path(lock))
+        raise UsageError(f"{lock} is a bundle and no lock; `muniment plugins install` takes it")
     try:
         return Path(lock).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:

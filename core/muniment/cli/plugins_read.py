@@ -11,8 +11,10 @@ from muniment.cli.output import card, data_json, message, moment, on_terminal, s
 from muniment.cli.settings import Settings
 
 if TYPE_CHECKING:
-    from muniment.installing.records import Records
+    from muniment.installing.records import Held, Records
     from muniment.store.acting import Installation
+
+CHANGED = "changed since it was installed"
 
 
 @click.command("list")
@@ -29,11 +31,15 @@ def list_(settings: Settings, as_json: bool) -> None:
 
     found = sorted(installed_plugins(), key=lambda plugin: (plugin.distribution, plugin.name))
     disabled = settings.config.disabled()
-    signers = _look(settings, {normalised(plugin.distribution) for plugin in found})
+    held = _look(settings, {normalised(plugin.distribution) for plugin in found})
     rows = []
     for plugin in found:
         key = normalised(plugin.distribution)
         if as_json:
+            origin = held.get(key)
+            digest = plugin.ref().digest if origin else ""
+            changed = origin is not None and origin.changed(plugin.version, digest)
+            same = origin is not None and origin.version == plugin.version and not changed
             data_json(
                 {
                     "distribution": plugin.distribution,
@@ -41,7 +47,8 @@ def list_(settings: Settings, as_json: bool) -> None:
                     "name": plugin.name,
                     "module": plugin.module,
                     "enabled": key not in disabled,
-                    "signer": signers.get((key, plugin.version)),
+                    "signer": origin.signer if origin and same else None,
+                    "changed": changed,
                 }
             )
         else:
@@ -79,13 +86,14 @@ def show(settings: Settings, name: str, as_json: bool) -> None:
     first = plugins[0]
     distribution = importlib.metadata.distribution(first.distribution)
     held = _records(settings).state().plugins.get(key)
-    signer = signer_of(held, first.version)
+    digest = code_digest(key)
+    signer = signer_of(held, first.version, digest)
+    changed = held is not None and held.changed(first.version, digest)
     previous = held.previous.version if held and held.previous else None
     enabled = key not in settings.config.disabled()
     history = _history(settings, first.distribution)
     summary = str(distribution.metadata["Summary"] or "")
     requires = list(distribution.requires or ())
-    digest = code_digest(key)
     if as_json:
         data_json(
             {
@@ -97,6 +105,7 @@ def show(settings: Settings, name: str, as_json: bool) -> None:
                 "digest": digest,
                 "enabled": enabled,
                 "signer": signer,
+                "changed": changed,
                 "previous": previous,
                 "history": [_as_json(done) for done in history],
             }
@@ -111,7 +120,7 @@ def show(settings: Settings, name: str, as_json: bool) -> None:
             ("needs", "\n".join(requires)),
             ("digest", shortened(digest) if on_terminal() else digest),
             ("state", "enabled" if enabled else "disabled"),
-            ("origin", signed(signer)),
+            ("origin", CHANGED if changed else signed(signer)),
             ("previous", previous or ""),
             (
                 "history",
@@ -158,8 +167,8 @@ def _records(settings: Settings) -> Records:
     return Records(settings.home, Path(sys.prefix))
 
 
-def _look(settings: Settings, there: set[str]) -> dict[tuple[str, str], str | None]:
-    """Return who signed which version of which plugin; say what is not as it should be."""
+def _look(settings: Settings, there: set[str]) -> dict[str, Held]:
+    """Return the plugins as they were installed; say what is not as it should be."""
     if not (settings.home / "plugins").is_dir():  # `records` costs more to import than all else
         return {}
     records = _records(settings)
@@ -170,7 +179,7 @@ def _look(settings: Settings, there: set[str]) -> dict[tuple[str, str], str | No
     plugins = records.state().plugins
     if gone := gone_plugins(settings, there):
         message(f"Warning: {gone}, `muniment plugins uninstall NAME` forgets it")
-    return {(key, held.version): held.signer for key, held in plugins.items()}
+    return plugins
 
 
 def _history(settings: Settings, distribution: str) -> list[Installation]:

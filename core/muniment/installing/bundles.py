@@ -10,7 +10,10 @@ from __future__ import annotations
 
 import base64
 import json
+import lzma
+import struct
 import zipfile
+import zlib
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
@@ -31,9 +34,22 @@ from muniment.ledger.canonical import canonical
 from muniment.ledger.keys import KeyFormatError, PrivateKey, PublicKey, strict_base64
 
 FORMAT = "muniment-bundle/1"
+SUFFIX = ".bundle"
 MANIFEST, SIGNATURE, LOCK = "manifest.json", "manifest.sig", "plugins.lock"
 _LIMIT = 2**20  # bytes that a manifest or a signature may have
 _CHUNK = 2**20
+_DAMAGE = (  # what reading an archive raises where any byte of it may be another
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    struct.error,
+    EOFError,
+    KeyError,
+    OSError,
+    OverflowError,
+    RuntimeError,
+    ValueError,
+)
 
 
 class _Listed(msgspec.Struct, forbid_unknown_fields=True):
@@ -71,11 +87,16 @@ def fingerprint(key: PublicKey) -> str:
 
 
 def is_bundle(path: Path) -> bool:
-    """Whether a file is meant to be a bundle, by what is in it."""
+    """Whether a file is meant to be a bundle, by its name or by what is in it."""
+    if path.suffix.lower() == SUFFIX:
+        return True
     if path.suffix == ".whl" or not path.is_file() or not zipfile.is_zipfile(path):
         return False
-    with zipfile.ZipFile(path) as archive:
-        return MANIFEST in archive.namelist()
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return MANIFEST in archive.namelist()
+    except _DAMAGE:
+        return False
 
 
 def write(
@@ -99,7 +120,6 @@ def write(
             ],
         }
     )
-    pins = [Pin(wheel.name, wheel.version, (wheel.sha256,)) for wheel in held]
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr(MANIFEST, manifest)
         if key is not None:
@@ -107,7 +127,7 @@ def write(
             archive.writestr(
                 SIGNATURE, json.dumps({"key": str(key.public), "signature": signature})
             )
-        archive.writestr(LOCK, lines(pins))
+        archive.writestr(LOCK, _lock(held))
         for wheel in held:
             archive.write(wheel.path, f"wheels/{wheel.path.name}")
 
@@ -115,17 +135,22 @@ def write(
 def read(path: Path, required: PublicKey | None = None) -> Bundle:
     """Read a bundle and check its signature, if it has one; its wheels are checked by `extract`.
 
-    Raises TamperedBundleError where the signature does not hold or is not by the key `required`,
-    BundleError for what is no bundle.
+    Raises TamperedBundleError where it is damaged, holds what its manifest does not name, or where
+    the signature does not hold or is not by the key `required`; BundleError for what is no file, or
+    of another form.
     """
     try:
-        with zipfile.ZipFile(path) as archive:
-            manifest = _member(archive, MANIFEST)
-            signature = _member(archive, SIGNATURE) if SIGNATURE in archive.namelist() else None
+        file = path.open("rb")
+    except OSError as error:
+        raise BundleError(path, f"cannot be read: {error.strerror}") from None
+    try:
+        with file, zipfile.ZipFile(file) as archive:
+            names = sorted(archive.namelist())
+            manifest, lock = _member(archive, MANIFEST), _member(archive, LOCK)
+            signature = _member(archive, SIGNATURE) if SIGNATURE in names else None
         held = msgspec.json.decode(manifest, type=_Manifest)
-    except (OSError, zipfile.BadZipFile, KeyError, ValueError, NotImplementedError) as error:
-        why = error.strerror if isinstance(error, OSError) else "it is damaged, or none"
-        raise BundleError(path, f"cannot be read as a bundle of plugins: {why}") from None
+    except _DAMAGE:
+        raise TamperedBundleError(path, "is damaged, or no bundle at all; get it again") from None
     key = None if signature is None else _verified(path, manifest, signature)
     if required is not None and (key is None or key.key != required.key):
         by = "unsigned" if key is None else f"signed by {key}"
@@ -134,6 +159,10 @@ def read(path: Path, required: PublicKey | None = None) -> Bundle:
         raise BundleError(path, f"is of the form {held.format!r}, and this Muniment reads {FORMAT}")
     if any(not _plain(wheel.file) for wheel in held.wheels):
         raise BundleError(path, "names a wheel that cannot be the name of a file")
+    own = [MANIFEST, LOCK] if signature is None else [MANIFEST, SIGNATURE, LOCK]
+    named = sorted([*own, *(f"wheels/{wheel.file}" for wheel in held.wheels)])
+    if names != named or lock != _lock(held.wheels).encode():
+        raise TamperedBundleError(path, "was altered: it holds other than its manifest names")
     return Bundle(path, tuple(held.plugins), tuple(held.wheels), key)
 
 
@@ -152,7 +181,7 @@ def extract(bundle: Bundle, into: Path) -> list[Wheel]:
                 while part := source.read(_CHUNK):
                     hashed.update(part)
                     write.write(part)
-        except (KeyError, zipfile.BadZipFile, OSError, NotImplementedError):
+        except _DAMAGE:
             raise TamperedBundleError(
                 bundle.path, f"has no {listed.file} that can be read, which its manifest names"
             ) from None
@@ -257,6 +286,10 @@ def _closure(
         for needed in requirements(needs, wanted):
             waiting.append((normalised(needed.name), needed.extras))
     return found
+
+
+def _lock(wheels: Iterable[Wheel | _Listed]) -> str:
+    return lines(Pin(wheel.name, wheel.version, (wheel.sha256,)) for wheel in wheels)
 
 
 def _member(archive: zipfile.ZipFile, name: str) -> bytes:

@@ -126,7 +126,7 @@ class Installer:
             else:
                 assert held is not None
                 title, version, digest = held.name, held.version, held.digest
-            signer = signer_of(held, version)
+            signer = signer_of(held, version, digest)
             along = self.along(key)
             names = tuple(present[gone].metadata["Name"] for gone in along)
             state.plugins.pop(key, None)
@@ -372,9 +372,10 @@ def code_digest(key: str) -> str:
     return next((plugin.ref().digest for plugin in found), "")
 
 
-def signer_of(held: Held | None, version: str) -> str | None:
-    """Return who signed a plugin, if that version is what was installed here."""
-    return held.signer if held is not None and held.version == version else None
+def signer_of(held: Held | None, version: str, digest: str) -> str | None:
+    """Return who signed a plugin, if that version and code is what was installed here."""
+    same = held is not None and (held.version, held.digest) == (version, digest)
+    return held.signer if held is not None and same else None
 
 
 def _changes(
@@ -421,7 +422,9 @@ def _note(
             done.signer,
             sorted({*done.brought, *(before.brought if before else ())}),
             _kept(old[key]) if key in old else None,
-            signer_of(before, old[key].version) if key in old else None,
+            before.signer
+            if key in old and before is not None and before.version == old[key].version
+            else None,
         )
     state.wheels |= {wheel.key: _kept(wheel) for wheel in wheels}
 

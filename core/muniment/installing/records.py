@@ -47,6 +47,10 @@ class Held(msgspec.Struct):
     previous: KeptWheel | None = None
     previous_signer: str | None = None
 
+    def changed(self, version: str, digest: str) -> bool:
+        """Whether that digest of the code is not that of the version that was installed."""
+        return version == self.version and digest != self.digest
+
 
 class State(msgspec.Struct):
     """What `muniment plugins` installed, by normalised name; `wheels` are of all of it."""
