@@ -377,7 +377,7 @@ def test_a_word_without_a_sample_draws_nothing(recorded: Here) -> None:
         ([], ["tree"]),
         (["--projections"], ["tree", "entries", "projections"]),
         (["--payloads"], ["tree", "entries", "payloads"]),
-        (["--all"], ["tree", "entries", "projections", "payloads"]),
+        (["--all"], ["tree", "entries", "projections", "payloads", "search"]),
     ],
 )
 def test_verify_says_what_it_checked(
