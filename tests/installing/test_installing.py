@@ -344,7 +344,7 @@ def test_the_reason_of_a_pip_that_pip_ran_is_the_one_that_is_told() -> None:
 
 
 def test_an_index_out_of_reach_and_a_folder_that_may_be_meant_are_named(used: Fresh) -> None:
-    away = {"PIP_NO_INDEX": "0", "PIP_INDEX_URL": "http://127.0.0.1:9/", "PIP_RETRIES": "0"}
+    away = {"PIP_NO_INDEX": "0", "PIP_INDEX_URL": "http://127.0.0.1:9/", "PIP_RETRIES": "1"}
     there = replace(used, environment={**used.environment, **away})
     refused = there("plugins", "install", "muniment-unknown")
     assert (refused.code, refused.err.count("\n")) == (1, 1)

@@ -25,7 +25,6 @@ from muniment.installing.wheels import Wheel
 _ALWAYS = ("--disable-pip-version-check", "--no-input", "--no-color")
 # Settings of pip that would install elsewhere than where Muniment runs.
 _ELSEWHERE = ("PIP_TARGET", "PIP_PREFIX", "PIP_ROOT", "PIP_USER", "PIP_PYTHON", "PIP_DRY_RUN")
-_UNREACHABLE = ": connection error: "  # in pip's log, whatever number of retries is set
 _ADDRESS = re.compile(r"\b[a-z][a-z0-9+.-]*://\S+")
 
 
@@ -125,21 +124,18 @@ class Pip:
                 name: value for name, value in environment.items() if not name.startswith("PIP_")
             }
             environment["PIP_CONFIG_FILE"] = os.devnull
-        with tempfile.TemporaryDirectory() as folder:
-            log = Path(folder, "pip.log")  # has more than the output: what could not be reached
-            code, output = self._output(arguments, log, environment, changes=changes)
-            if code != 0:
-                whole = log.read_text(encoding="utf-8", errors="replace") if log.is_file() else ""
-                raise _failure(arguments[0], output, unreachable=_UNREACHABLE in whole)
+        code, output = self._output(arguments, environment, changes=changes)
+        if code != 0:
+            raise _failure(arguments[0], output)
 
     def _output(
-        self, arguments: Sequence[str], log: Path, environment: dict[str, str], *, changes: bool
+        self, arguments: Sequence[str], environment: dict[str, str], *, changes: bool
     ) -> tuple[int, str]:
-        """Return pip's exit status and what it printed; `log` gets more."""
+        """Return pip's exit status and what it printed."""
         command, *options = arguments
         posix = os.name == "posix"
         process = subprocess.Popen(
-            [*self._command, command, *_ALWAYS, "--log", str(log), *options],
+            [*self._command, command, *_ALWAYS, *options],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -168,7 +164,7 @@ def _path(url: str) -> Path:
     return Path(url2pathname(urlsplit(url).path))
 
 
-def _failure(command: str, output: str, *, unreachable: bool = False) -> InstallError:
+def _failure(command: str, output: str) -> InstallError:
     """Return what pip's output says went wrong; of a pip that it ran itself, what that said."""
     lines = [without_addresses(line.rstrip()) for line in output.splitlines()]
     for number, line in enumerate(lines):
@@ -188,7 +184,7 @@ def _failure(command: str, output: str, *, unreachable: bool = False) -> Install
                 f"{lost[1]} is in no index and no folder that pip looks in, or not for this Python "
             )
             why += "and machine"
-            if unreachable or "after connection broken by" in output:
+            if "after connection broken by" in output:
                 why = (
                     f"{lost[1]} cannot be had: an index could not be reached (a bundle needs none)"
                 )
