@@ -8,8 +8,8 @@ from __future__ import annotations
 from alembic import context
 from sqlalchemy import Connection, create_engine
 
-from muniment.store import indexes  # noqa: F401 - what else the tables have
-from muniment.store.tables import metadata
+from muniment.store.database import indexes  # noqa: F401 - what else the tables have
+from muniment.store.database.tables import metadata
 
 
 def run(connection: Connection) -> None:

@@ -19,13 +19,13 @@ from muniment.ids import new_id
 from muniment.ledger.checkpoints import Checkpoint, Note, origin, signed
 from muniment.ledger.keys import PrivateKey
 from muniment.store import Problem, Store, periods, verifying
-from muniment.store.columns import Words
-from muniment.store.database import Database
+from muniment.store.database.engine import Database
+from muniment.store.database.projections import ROWS, outcome_rows, started_rows
+from muniment.store.database.tables import entry, generation, ledger_head, metadata, payload
+from muniment.store.database.types import Words
 from muniment.store.heads import Head
 from muniment.store.ledger import append, prepare
-from muniment.store.projections import ROWS, outcome_rows, started_rows
 from muniment.store.signatures import Held
-from muniment.store.tables import entry, generation, ledger_head, metadata, payload
 from muniment.types import Failure
 from support.databases import Server, by_hand
 from support.golden import ledger

@@ -11,7 +11,7 @@ import pytest
 
 from muniment.store import Store
 from muniment.store.backup.copies import BackupError, Contents, copying
-from muniment.store.backup.registry import registered
+from muniment.store.database.backups import registered
 from support.databases import only_sqlite
 
 pytestmark = pytest.mark.usefixtures("programs")

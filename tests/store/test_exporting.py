@@ -17,8 +17,9 @@ from hypothesis import strategies as st
 from sqlalchemy import func, select
 
 from muniment.errors import MunimentError, StoreError
-from muniment.store import Query, Store, tables, workers
-from muniment.store.database import Database
+from muniment.store import Query, Store
+from muniment.store.database import export_pool, tables
+from muniment.store.database.engine import Database
 from muniment.store.export import ExportError, files, formats, pages, unfinished
 from muniment.types import Generation, Output, Text
 
@@ -318,7 +319,7 @@ def test_what_a_worker_cannot_read_is_said_as_ever(
 def test_a_worker_that_is_killed_is_one_sentence(store: Store) -> None:
     with (
         pytest.raises(StoreError, match="a worker process ended before its work was done"),
-        workers.workers(store._database, 2) as started,
+        export_pool.workers(store._database, 2) as started,
     ):
         started.start(_die).result()
 

@@ -12,13 +12,10 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, inspect
 
-from muniment.store import (
-    Store,
-    indexes,  # noqa: F401 - declares what else the tables have
-    tables,
-)
-from muniment.store.database import Database
-from muniment.store.migrating import configuration, migrate
+from muniment.store import Store
+from muniment.store.database import tables
+from muniment.store.database.engine import Database
+from muniment.store.database.migrations import configuration, migrate
 from muniment.store.schema import HEAD, migrations
 
 

@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from muniment.ids import new_id
-from muniment.store import AlreadyRecordedError, Query, Store, leases
+from muniment.store import AlreadyRecordedError, Query, Store
+from muniment.store.database import leases
 from support.databases import ask, change
 from support.programs import Programs, ended, says
 

@@ -10,8 +10,8 @@ from sqlalchemy import select, update
 from muniment.errors import StoreError
 from muniment.ids import new_id
 from muniment.store import Query, Store, indexing
+from muniment.store.database.tables import entry, metadata
 from muniment.store.erasing import erase
-from muniment.store.tables import entry, metadata
 from muniment.types import Failure, Generation
 
 EVIDENCE = {"entry", "ledger_head", "node", "payload", "checkpoint", "lease", "pending"}

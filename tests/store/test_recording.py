@@ -16,7 +16,7 @@ from muniment.errors import PromptError, UnknownNameError
 from muniment.ids import new_id
 from muniment.ledger.schema import EntryError
 from muniment.store import AlreadyRecordedError, Query, Store
-from muniment.store.tables import entry
+from muniment.store.database.tables import entry
 from muniment.types import (
     Failure,
     Generation,

@@ -10,7 +10,7 @@ from sqlalchemy import select
 from muniment.errors import StoreError, UnknownNameError
 from muniment.ledger import schema
 from muniment.store import Store
-from muniment.store.tables import entry, payload
+from muniment.store.database.tables import entry, payload
 from muniment.types import Difference, PluginRef, Replay
 from support.databases import change
 

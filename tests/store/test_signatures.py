@@ -20,10 +20,10 @@ from muniment.ledger.keys import PrivateKey, PublicKey
 from muniment.ledger.tree import Frontier, frontier
 from muniment.signing import Keys
 from muniment.store import Store, heads
+from muniment.store.database.tables import checkpoint, entry, ledger_head, node, payload
 from muniment.store.ledger import append, prepare
 from muniment.store.proving import NotProvableError
 from muniment.store.signatures import Held
-from muniment.store.tables import checkpoint, entry, ledger_head, node, payload
 from support.databases import only_sqlite
 
 Record = Callable[..., list[str]]

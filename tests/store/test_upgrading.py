@@ -12,8 +12,9 @@ from alembic import command
 from alembic.script import ScriptDirectory
 
 from muniment.errors import StoreError, StoreVersionError
-from muniment.store import Query, Store, database, postgresql, schema
-from muniment.store.migrating import configuration
+from muniment.store import Query, Store, schema
+from muniment.store.database import engine, postgresql
+from muniment.store.database.migrations import configuration
 from muniment.types import Generation
 from support.commands import Here
 from support.databases import ask, change, only_postgresql, only_sqlite
@@ -206,7 +207,7 @@ def test_an_upgrade_does_not_wait_for_ever(
     holder = run(HOLDING)
     says(holder, "holds")
     newer()
-    short = postgresql._BOUND.replace(str(int(database.LOCK_SECONDS * 1000)), "50")
+    short = postgresql._BOUND.replace(str(int(engine.LOCK_SECONDS * 1000)), "50")
     monkeypatch.setattr(postgresql, "_BOUND", short)
     with pytest.raises(StoreError, match="being written by others"):
         upgrade(url)

@@ -19,9 +19,9 @@ from muniment.errors import StoreError
 from muniment.ids import new_id
 from muniment.ledger.tree import Frontier
 from muniment.store import Problem, Query, Store, Verification
-from muniment.store.database import Database
+from muniment.store.database.engine import Database
+from muniment.store.database.tables import entry, metadata
 from muniment.store.indexing import delete, insert
-from muniment.store.tables import entry, metadata
 from muniment.store.verifying import verify
 from muniment.store.verifying.processes import Checkers
 from muniment.store.verifying.ranges import Asked, Span, spans

@@ -60,7 +60,7 @@ def export(
     if destination.stdout or destination.special:
         _stream(settings, destination, format or "jsonl", filters, limit)
         return
-    from muniment.store.workers import cores
+    from muniment.store.database.export_pool import cores
 
     target = destination.target
     work = (_resumed if resume else _begun)(settings, target, format, filters, limit, overwrite)
@@ -125,7 +125,7 @@ def _stream(
     filters: dict[str, Any],
     limit: int,
 ) -> None:
-    from muniment.store.workers import cores
+    from muniment.store.database.export_pool import cores
 
     query = query_of(settings, filters, limit=limit)
     if destination.stdout:

@@ -73,7 +73,7 @@ def verify(
     and a store rolled back, are found. Each problem is named on a line of its own, and the exit
     code is then 4.
     """
-    from muniment.store.workers import cores
+    from muniment.store.database.export_pool import cores
 
     public, held = _known(settings, key)
     with fraction("verifying") as progress:

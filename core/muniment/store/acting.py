@@ -17,13 +17,10 @@ from muniment.ledger.acts import Judgement, ModelAct, PluginAct, Rating
 from muniment.ledger.entries import Body, moment
 from muniment.ledger.payloads import Payload
 from muniment.store import identities
-from muniment.store.chunks import chunks
-from muniment.store.database import Database
-from muniment.store.errors import whole
-from muniment.store.ledger import Prepared, append, prepare
-from muniment.store.projections import ROWS
-from muniment.store.reading import bodies_of, contents_of
-from muniment.store.tables import (
+from muniment.store.database.batches import chunks
+from muniment.store.database.engine import Database
+from muniment.store.database.projections import ROWS
+from muniment.store.database.tables import (
     feedback,
     generation,
     held,
@@ -33,6 +30,9 @@ from muniment.store.tables import (
     release,
     review,
 )
+from muniment.store.errors import whole
+from muniment.store.ledger import Prepared, append, prepare
+from muniment.store.reading import bodies_of, contents_of
 from muniment.types import PluginRef
 
 HOLD_BATCH = 1000  # generations that one entry of a hold names

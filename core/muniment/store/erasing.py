@@ -20,16 +20,11 @@ from muniment.ledger.acts import Cause
 from muniment.ledger.entries import moment
 from muniment.store import indexing, picking, purging, retaining
 from muniment.store.acting import actor_number, add, held_among, text
-from muniment.store.backup.registry import Backup, registered
-from muniment.store.chunks import chunks
-from muniment.store.database import Database
-from muniment.store.erasures import bodies, generations_of
-from muniment.store.ledger import prepare
-from muniment.store.picking import Picker
-from muniment.store.projections import started_rows
-from muniment.store.queries import Found, Query
-from muniment.store.reading import bodies_of, contents_of, load
-from muniment.store.tables import (
+from muniment.store.database.backups import Backup, registered
+from muniment.store.database.batches import chunks
+from muniment.store.database.engine import Database
+from muniment.store.database.projections import started_rows
+from muniment.store.database.tables import (
     actor,
     erasing,
     feedback,
@@ -39,6 +34,11 @@ from muniment.store.tables import (
     replay,
     review,
 )
+from muniment.store.erasures import bodies, generations_of
+from muniment.store.ledger import prepare
+from muniment.store.picking import Picker
+from muniment.store.queries import Found, Query
+from muniment.store.reading import bodies_of, contents_of, load
 
 PAGE = 100  # generations of one transaction
 _TEXT_COLUMNS = ("generator", "model_name", "model_digest")

@@ -9,9 +9,9 @@ from typing import Any
 from sqlalchemy import Connection, select
 
 from muniment.ledger.payloads import KINDS
-from muniment.store.chunks import chunks
+from muniment.store.database.batches import chunks
+from muniment.store.database.tables import entry, erasure, generation
 from muniment.store.reading import bodies_of
-from muniment.store.tables import entry, erasure, generation
 
 _BITS: dict[str, int] = {kind: 1 << number for number, kind in enumerate(KINDS)}
 

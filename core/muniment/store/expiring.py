@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from muniment.keeping import now
 from muniment.store import erasing
-from muniment.store.database import Database
+from muniment.store.database.engine import Database
 from muniment.store.erasing import Erasure
 from muniment.store.queries import Query
 from muniment.store.retaining import OF_GENERATION, Rule, days_for, rules

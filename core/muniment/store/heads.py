@@ -11,8 +11,8 @@ from sqlalchemy import Connection, bindparam, delete, select
 from muniment.ledger import checkpoints, tree
 from muniment.ledger.checkpoints import Note
 from muniment.ledger.tree import Frontier, MissingNodesError, Read
-from muniment.store.raw import raw
-from muniment.store.tables import checkpoint, entry, ledger_head, node
+from muniment.store.database.raw import raw
+from muniment.store.database.tables import checkpoint, entry, ledger_head, node
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,10 +15,10 @@ from muniment.ledger import entries
 from muniment.ledger.entries import Body
 from muniment.ledger.payloads import Payload
 from muniment.ledger.texts import policy_of
-from muniment.store.database import Database
+from muniment.store.database.engine import Database
+from muniment.store.database.projections import ROWS
+from muniment.store.database.tables import actor, environment, metadata, payload, plugin, policy
 from muniment.store.ledger import Prepared, append, prepare
-from muniment.store.projections import ROWS
-from muniment.store.tables import actor, environment, metadata, payload, plugin, policy
 from muniment.types import PluginRef
 
 Facts: TypeAlias = tuple[tuple[str, str | int], ...]

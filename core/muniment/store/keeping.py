@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING
 from sqlalchemy import select
 
 from muniment.errors import UnknownNameError
-from muniment.store.database import Database
+from muniment.store.database.engine import Database
+from muniment.store.database.tables import generation
 from muniment.store.queries import Query
-from muniment.store.tables import generation
 
 if TYPE_CHECKING:
     from muniment.ledger.acts import Judgement, ModelAct, Rating
     from muniment.store.acting import Feedback, Hold, Installation, Review
     from muniment.store.backup.copies import Progress
-    from muniment.store.backup.registry import Backup
     from muniment.store.backup.restoring import Plan
+    from muniment.store.database.backups import Backup
     from muniment.store.erasing import Erasure, Past
     from muniment.store.retaining import Rule
     from muniment.types import Generation

@@ -11,8 +11,8 @@ from muniment.ledger import schema
 from muniment.ledger.entries import Body
 from muniment.ledger.payloads import Payload
 from muniment.ledger.tree import Frontier, leaf_hash
-from muniment.store import bulk
-from muniment.store.tables import entry, ledger_head, node, payload
+from muniment.store.database import bulk
+from muniment.store.database.tables import entry, ledger_head, node, payload
 
 
 @dataclass(frozen=True, slots=True)

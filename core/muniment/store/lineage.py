@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, select
 
 from muniment.errors import UnknownNameError
-from muniment.store.chunks import chunks
-from muniment.store.database import Database
+from muniment.store.database.batches import chunks
+from muniment.store.database.engine import Database
+from muniment.store.database.tables import generation, generation_parent
 from muniment.store.picking import rows
 from muniment.store.reading import load
-from muniment.store.tables import generation, generation_parent
 from muniment.types import Generation
 
 MOST = 1000  # generations of one lineage that are told

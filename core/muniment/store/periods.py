@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 
 from sqlalchemy import Connection, select, text
 
-from muniment.store.tables import period
+from muniment.store.database.tables import period
 
 STRETCH = 4096  # numbers
 

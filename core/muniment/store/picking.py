@@ -21,12 +21,13 @@ from typing import Any, TypeAlias
 from sqlalchemy import Connection, Result, select
 
 from muniment.ledger.entries import milliseconds
-from muniment.store import leases, periods
-from muniment.store.chunks import chunks
-from muniment.store.columns import Words
-from muniment.store.projections import seed_number
+from muniment.store import periods
+from muniment.store.database import leases
+from muniment.store.database.batches import chunks
+from muniment.store.database.projections import seed_number
+from muniment.store.database.tables import actor, generation, run
+from muniment.store.database.types import Words
 from muniment.store.queries import COLUMNS, Found, Query
-from muniment.store.tables import actor, generation, run
 from muniment.types import DECISIONS
 
 MOST = 2**63 - 1

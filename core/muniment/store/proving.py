@@ -12,8 +12,8 @@ from muniment.ledger.checkpoints import Note
 from muniment.ledger.entries import Body
 from muniment.ledger.proofs import Disclosed, Proof, ProvenEntry, included
 from muniment.ledger.tree import inclusion
+from muniment.store.database.tables import entry, generation, payload
 from muniment.store.heads import nodes
-from muniment.store.tables import entry, generation, payload
 
 
 class NotProvableError(UsageError):

@@ -13,8 +13,8 @@ import time
 from sqlalchemy import Connection, delete, func, select
 
 from muniment.store import indexing
-from muniment.store.database import LOCK_SECONDS, Database
-from muniment.store.tables import erasing
+from muniment.store.database.engine import LOCK_SECONDS, Database
+from muniment.store.database.tables import erasing
 
 WAIT_MILLISECONDS = 1000  # for readers, before an erasure stays pending
 _VACUUMED = ("payload", "search", "generation", "generation_tag", "actor")

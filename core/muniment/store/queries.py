@@ -8,7 +8,7 @@ from datetime import datetime
 
 from sqlalchemy import Row
 
-from muniment.store.tables import generation
+from muniment.store.database.tables import generation
 from muniment.types import Decision, Status
 
 

@@ -13,12 +13,12 @@ from muniment.errors import AmbiguousNameError, UnknownNameError
 from muniment.ledger.entries import Body
 from muniment.ledger.schema import named, references
 from muniment.ledger.texts import facts_of, plugin_of, policy_name, restore
-from muniment.store import leases
-from muniment.store.database import Database
+from muniment.store.database import leases
+from muniment.store.database.engine import Database
+from muniment.store.database.tables import TAIL, entry, generation, payload
 from muniment.store.errors import whole
 from muniment.store.picking import page
 from muniment.store.queries import COLUMNS, Found, Query
-from muniment.store.tables import TAIL, entry, generation, payload
 from muniment.types import Generation
 
 PAGE = 100  # generations that are in memory at once

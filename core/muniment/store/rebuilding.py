@@ -15,17 +15,12 @@ from sqlalchemy import Connection, Row, func, select
 from muniment.errors import StoreError
 from muniment.ledger.entries import Body
 from muniment.ledger.schema import read
-from muniment.store import bulk, indexing, periods, picking, reading
-from muniment.store.database import Database
+from muniment.store import indexing, periods, picking, reading
+from muniment.store.database import bulk
+from muniment.store.database.engine import Database
+from muniment.store.database.projections import ROW_TABLES, ROWS, Rows, outcome_rows, started_rows
+from muniment.store.database.tables import entry, metadata, payload, run, verdict
 from muniment.store.errors import UNREADABLE
-from muniment.store.projections import (
-    ROW_TABLES,
-    ROWS,
-    Rows,
-    outcome_rows,
-    started_rows,
-)
-from muniment.store.tables import entry, metadata, payload, run, verdict
 from muniment.store.writing import update_outcomes
 
 PAGE = 1000  # entries in memory at once

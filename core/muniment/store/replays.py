@@ -17,12 +17,12 @@ from muniment.ledger import acts
 from muniment.ledger.entries import Body, moment
 from muniment.ledger.payloads import Payload
 from muniment.store import identities
-from muniment.store.chunks import chunks
-from muniment.store.database import Database
+from muniment.store.database.batches import chunks
+from muniment.store.database.engine import Database
+from muniment.store.database.tables import generation, replay
 from muniment.store.errors import whole
 from muniment.store.ledger import append, prepare
 from muniment.store.reading import bodies_of, contents_of
-from muniment.store.tables import generation, replay
 from muniment.types import Difference, Replay, ReplayResult
 
 

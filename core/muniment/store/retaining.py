@@ -18,11 +18,11 @@ from muniment.ledger import acts
 from muniment.ledger.entries import milliseconds
 from muniment.ledger.payloads import KINDS
 from muniment.store.acting import actor_number, add
-from muniment.store.chunks import chunks
-from muniment.store.database import Database
+from muniment.store.database.batches import chunks
+from muniment.store.database.engine import Database
+from muniment.store.database.tables import generation, retention
 from muniment.store.ledger import prepare
 from muniment.store.reading import bodies_of
-from muniment.store.tables import generation, retention
 
 OF_GENERATION = tuple(kind for kind in KINDS if kind not in ("actor", "policy", "model"))
 

@@ -10,11 +10,11 @@ from sqlalchemy import Connection, distinct, func, select
 
 from muniment.errors import UnknownNameError
 from muniment.ledger.entries import moment
-from muniment.store import leases
-from muniment.store.database import Database
+from muniment.store.database import leases
+from muniment.store.database.engine import Database
+from muniment.store.database.tables import actor, generation, run
 from muniment.store.queries import COLUMNS
 from muniment.store.reading import PAGE, load, match
-from muniment.store.tables import actor, generation, run
 from muniment.types import Generation, Status
 
 

@@ -12,9 +12,9 @@ from sqlalchemy import Connection, inspect, select
 
 import muniment
 from muniment.errors import StoreVersionError
-from muniment.store.database import Database
+from muniment.store.database.engine import Database
+from muniment.store.database.tables import alembic_version, ledger_head
 from muniment.store.errors import NoStoreError
-from muniment.store.tables import alembic_version, ledger_head
 
 HEAD = "0001"  # the newest revision in migrations/versions; revisions are numbered in order
 
@@ -87,8 +87,8 @@ def upgrade(database: Database) -> Path | None:
         if found:
             _refuse_newer(database, found)
         from muniment.ledger.entries import genesis
+        from muniment.store.database.migrations import migrate
         from muniment.store.ledger import append, prepare
-        from muniment.store.migrating import migrate
 
         copy = database.copy(found) if found else None
         try:
@@ -99,11 +99,11 @@ def upgrade(database: Database) -> Path | None:
             raise
         if copy:  # what is erased later is still in it
             from muniment.store import heads
-            from muniment.store.backup import registry
+            from muniment.store.database import backups
 
             head = heads.head(connection)
-            backup = registry.Backup(copy, registry.now(), head.size, head.root.hex())
-            registry.register(connection, [backup])
+            backup = backups.Backup(copy, backups.now(), head.size, head.root.hex())
+            backups.register(connection, [backup])
         if connection.scalar(select(ledger_head.c.size)) is None:
             log = secrets.token_hex(16)
             connection.execute(

@@ -15,15 +15,15 @@ from typing import Any
 
 from sqlalchemy import Connection, select
 
-from muniment.store.chunks import chunks
-from muniment.store.database import Database
+from muniment.store.database.batches import chunks
+from muniment.store.database.engine import Database
+from muniment.store.database.tables import payload
 from muniment.store.grams import folded
 from muniment.store.indexing import texts_of
 from muniment.store.matching import Phrase, Snippet, holds, phrases, snippets
 from muniment.store.picking import Picker, rows
 from muniment.store.queries import Found, Query
 from muniment.store.reading import PAGE, load
-from muniment.store.tables import payload
 from muniment.types import Generation
 
 _JSON = ("request", "detail")  # kinds of payloads that are objects with texts in them

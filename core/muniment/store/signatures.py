@@ -20,10 +20,10 @@ from muniment.ledger.checkpoints import (
     parse,
 )
 from muniment.ledger.keys import PublicKey
+from muniment.store.database.raw import raw
+from muniment.store.database.tables import checkpoint
 from muniment.store.heads import key_of
 from muniment.store.problems import Report
-from muniment.store.raw import raw
-from muniment.store.tables import checkpoint
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,11 +14,11 @@ from operator import itemgetter
 
 from sqlalchemy import select
 
-from muniment.store import leases
-from muniment.store.database import Database
+from muniment.store.database import leases
+from muniment.store.database.engine import Database
+from muniment.store.database.tables import actor
 from muniment.store.picking import Picker
 from muniment.store.queries import Query
-from muniment.store.tables import actor
 
 SHARES = (50, 90, 95, 99)  # percentiles that are told
 _DAY = 24 * 60 * 60 * 1000

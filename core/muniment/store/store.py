@@ -17,12 +17,12 @@ from sqlalchemy import select
 
 from muniment.errors import StoreVersionError
 from muniment.store import reading, runs, schema
-from muniment.store.database import Database
+from muniment.store.database.engine import Database
+from muniment.store.database.leases import Lease
+from muniment.store.database.tables import ledger_head
 from muniment.store.keeping import Keeping
-from muniment.store.leases import Lease
 from muniment.store.queries import Query
 from muniment.store.runs import Line, Run
-from muniment.store.tables import ledger_head
 from muniment.types import Generation, Replay
 
 if TYPE_CHECKING:

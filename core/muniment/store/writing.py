@@ -17,21 +17,22 @@ from muniment.errors import PromptError, StoreError, UnknownNameError
 from muniment.ledger import entries
 from muniment.ledger.payloads import Kind, Payload
 from muniment.ledger.texts import detail_of, request_of, trace_of
-from muniment.store import bulk, identities, indexing, leases, periods, picking, reading, tables
-from muniment.store.chunks import chunks
-from muniment.store.database import Database
-from muniment.store.errors import AlreadyRecordedError
-from muniment.store.identities import Numbers
-from muniment.store.leases import Lease
-from muniment.store.ledger import Prepared, append, prepare
-from muniment.store.projections import (
+from muniment.store import identities, indexing, periods, picking, reading
+from muniment.store.database import bulk, leases, tables
+from muniment.store.database.batches import chunks
+from muniment.store.database.engine import Database
+from muniment.store.database.leases import Lease
+from muniment.store.database.projections import (
     OUTCOME_COLUMNS,
     Row,
     Rows,
     outcome_rows,
     started_rows,
 )
-from muniment.store.tables import generation, pending, run
+from muniment.store.database.tables import generation, pending, run
+from muniment.store.errors import AlreadyRecordedError
+from muniment.store.identities import Numbers
+from muniment.store.ledger import Prepared, append, prepare
 from muniment.types import Generation
 
 Declared = Mapping[str, frozenset[str]]

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from muniment.errors import MunimentError
-from muniment.store.database import Database
+from muniment.store.database.engine import Database
 
 Progress = Callable[[str, int, int], None]
 """Told what is being checked, how much of it is done, and how much there is."""

@@ -6,8 +6,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from muniment.store.backup.copies import BackupError, Progress, copying
-from muniment.store.backup.registry import Backup, now, register
-from muniment.store.database import Database
+from muniment.store.database.backups import Backup, now, register
+from muniment.store.database.engine import Database
 
 
 def make(database: Database, target: Path, progress: Progress | None = None) -> Backup:

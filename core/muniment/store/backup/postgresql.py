@@ -15,8 +15,8 @@ from sqlalchemy import select
 from muniment.ledger.schema import read
 from muniment.ledger.tree import Frontier, leaf_hash
 from muniment.store.backup.copies import BackupError, Contents, Progress
-from muniment.store.database import Database
-from muniment.store.tables import alembic_version, ledger_head, metadata
+from muniment.store.database.engine import Database
+from muniment.store.database.tables import alembic_version, ledger_head, metadata
 
 _COPY_ENTRY = re.compile(r'COPY (?:\S+\.)?"?entry"? \(.*\) FROM stdin;\n')
 

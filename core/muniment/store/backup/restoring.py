@@ -10,10 +10,10 @@ from sqlalchemy import select
 from muniment.errors import StoreError
 from muniment.store import schema
 from muniment.store.backup.copies import BackupError, Contents, Progress, copying
-from muniment.store.backup.registry import Backup, now, register, registered
-from muniment.store.database import Database
+from muniment.store.database.backups import Backup, now, register, registered
+from muniment.store.database.engine import Database
+from muniment.store.database.tables import ledger_head
 from muniment.store.erasures import bodies, generations_of
-from muniment.store.tables import ledger_head
 
 
 @dataclass(frozen=True, slots=True)

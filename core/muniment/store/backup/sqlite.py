@@ -12,7 +12,7 @@ from muniment.errors import StoreError
 from muniment.ledger.tree import Frontier
 from muniment.store import schema
 from muniment.store.backup.copies import BackupError, Contents, Progress
-from muniment.store.database import LOCK_SECONDS, Database
+from muniment.store.database.engine import LOCK_SECONDS, Database
 from muniment.store.verifying import verify
 
 

@@ -21,11 +21,11 @@ from typing import Any, BinaryIO
 from sqlalchemy import select
 
 from muniment.errors import MunimentError
-from muniment.store.database import Database
+from muniment.store.database.engine import Database
+from muniment.store.database.tables import erasure, ledger_head
 from muniment.store.export.formats import FORMATS
 from muniment.store.export.pages import pages
 from muniment.store.queries import Query
-from muniment.store.tables import erasure, ledger_head
 
 STATE_VERSION = 1
 SAVE_SECONDS = 2.0  # work that is lost at most when the process is killed

@@ -12,7 +12,7 @@ from collections.abc import Generator, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass
 
-from muniment.store.database import Database
+from muniment.store.database.engine import Database
 from muniment.store.export.formats import FORMATS
 from muniment.store.export.records import Reader
 from muniment.store.picking import Picker
@@ -67,7 +67,7 @@ def pages(
         yield page
     if plan.done:
         return
-    from muniment.store.workers import workers
+    from muniment.store.database.export_pool import workers
 
     with workers(database, processes) as started:
         waiting: deque[Future[Page]] = deque()

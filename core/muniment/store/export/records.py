@@ -21,8 +21,8 @@ from sqlalchemy import Connection
 
 from muniment.ledger.canonical import SAFE, narrow
 from muniment.ledger.texts import policy_name
-from muniment.store import leases
-from muniment.store.chunks import chunks
+from muniment.store.database import leases
+from muniment.store.database.batches import chunks
 from muniment.store.errors import whole
 from muniment.store.export.shapes import (
     Failure,

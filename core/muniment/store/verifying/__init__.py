@@ -27,12 +27,12 @@ from muniment.ledger.keys import PublicKey
 from muniment.ledger.schema import read
 from muniment.ledger.tree import Frontier, MissingNodesError, frontier
 from muniment.store import heads
-from muniment.store.database import Database
+from muniment.store.database.engine import Database
+from muniment.store.database.raw import any_text, raw, tuples
+from muniment.store.database.tables import entry
 from muniment.store.errors import UNREADABLE
 from muniment.store.problems import Problem, Report
-from muniment.store.raw import any_text, raw, tuples
 from muniment.store.signatures import Held, SignatureComparison
-from muniment.store.tables import entry
 from muniment.store.verifying.payloads import compare_count
 from muniment.store.verifying.processes import Checkers
 from muniment.store.verifying.ranges import (

@@ -9,11 +9,11 @@ from sqlalchemy import Connection, select
 
 from muniment.ledger.entries import Body
 from muniment.ledger.schema import named, read
-from muniment.store.chunks import chunks
+from muniment.store.database.batches import chunks
+from muniment.store.database.raw import Values, raw, tuples
+from muniment.store.database.tables import entry
 from muniment.store.errors import UNREADABLE
 from muniment.store.problems import Report
-from muniment.store.raw import Values, raw, tuples
-from muniment.store.tables import entry
 
 Page: TypeAlias = Sequence[tuple[int, Body]]
 

@@ -11,10 +11,10 @@ from sqlalchemy import Connection, func, select
 
 from muniment.ledger.payloads import SALT_BYTES, commitment
 from muniment.ledger.schema import Reference, references
+from muniment.store.database.raw import raw, stream
+from muniment.store.database.tables import payload
 from muniment.store.erasures import Erased, erased
 from muniment.store.problems import Report
-from muniment.store.raw import raw, stream
-from muniment.store.tables import payload
 from muniment.store.verifying.entries import Page
 
 

@@ -17,10 +17,10 @@ from types import TracebackType
 from typing import Any
 
 from muniment.errors import MunimentError, StoreError
-from muniment.store.database import Database
-from muniment.store.raw import any_text
+from muniment.store.database.engine import Database
+from muniment.store.database.export_pool import no_interrupt
+from muniment.store.database.raw import any_text
 from muniment.store.verifying.ranges import Answer, Asked, Checker, Task
-from muniment.store.workers import no_interrupt
 
 GARBAGE = 100_000  # objects made before cycles are looked for: what is read here has none
 

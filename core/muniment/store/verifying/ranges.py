@@ -15,8 +15,8 @@ from typing import NamedTuple, TypeAlias
 from sqlalchemy import Connection, func, select
 
 from muniment.ledger.tree import TILE_BITS, Frontier
+from muniment.store.database.tables import entry
 from muniment.store.problems import Problem, Report
-from muniment.store.tables import entry
 from muniment.store.verifying.entries import Entries
 from muniment.store.verifying.payloads import PayloadComparison
 from muniment.store.verifying.rows import RowComparison

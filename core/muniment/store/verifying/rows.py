@@ -14,11 +14,10 @@ from typing import Any, TypeAlias
 
 from sqlalchemy import Column, ColumnElement, Connection, Table, func, select
 
-from muniment.store import bulk, periods
-from muniment.store.chunks import chunks
-from muniment.store.errors import UNREADABLE
-from muniment.store.problems import Report
-from muniment.store.projections import (
+from muniment.store import periods
+from muniment.store.database import bulk
+from muniment.store.database.batches import chunks
+from muniment.store.database.projections import (
     OUTCOME_COLUMNS,
     ROW_TABLES,
     ROWS,
@@ -26,8 +25,10 @@ from muniment.store.projections import (
     outcome_rows,
     started_rows,
 )
-from muniment.store.raw import Values, raw, tuples
-from muniment.store.tables import generation, metadata, payload, pending, run, verdict
+from muniment.store.database.raw import Values, raw, tuples
+from muniment.store.database.tables import generation, metadata, payload, pending, run, verdict
+from muniment.store.errors import UNREADABLE
+from muniment.store.problems import Report
 from muniment.store.verifying.entries import Page
 
 Texts: TypeAlias = Mapping[tuple[int, str], bytes]

@@ -19,10 +19,10 @@ from sqlalchemy import Connection, select
 from sqlalchemy.exc import DBAPIError
 
 from muniment.store import grams, indexing
+from muniment.store.database.raw import raw, tuples
+from muniment.store.database.tables import payload
 from muniment.store.errors import UNREADABLE
 from muniment.store.problems import Report
-from muniment.store.raw import raw, tuples
-from muniment.store.tables import payload
 from muniment.store.verifying.entries import Page
 
 BATCH = 100  # generations whose texts are in memory at once

@@ -13,9 +13,9 @@ from sqlalchemy import Connection, func, or_, select
 
 from muniment.ledger.tree import TILE_BITS, Frontier, Node, leaf_hash, leaf_hashes
 from muniment.store import heads
+from muniment.store.database.raw import Values, raw, tuples
+from muniment.store.database.tables import entry, ledger_head, node
 from muniment.store.problems import Report
-from muniment.store.raw import Values, raw, tuples
-from muniment.store.tables import entry, ledger_head, node
 
 PAGE = 4096  # entries in memory at once
 

@@ -25,7 +25,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-from muniment.store.columns import Words
+from muniment.store.database.types import Words
 
 metadata = MetaData(
     naming_convention={

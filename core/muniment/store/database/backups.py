@@ -9,7 +9,7 @@ from pathlib import Path
 from sqlalchemy import Connection, delete, select
 
 from muniment.ledger.entries import milliseconds, moment
-from muniment.store.tables import backup
+from muniment.store.database.tables import backup
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 from sqlalchemy import ColumnElement, Connection, Select, Table, type_coerce
 from sqlalchemy.types import NullType
 
-from muniment.store.columns import Words
+from muniment.store.database.types import Words
 
 Values: TypeAlias = tuple[Any, ...]
 

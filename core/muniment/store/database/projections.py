@@ -16,7 +16,7 @@ from typing import Any, TypeAlias
 import msgspec
 
 from muniment.ledger.entries import Body, environment_digest
-from muniment.store.tables import TAIL
+from muniment.store.database.tables import TAIL
 from muniment.types import DECISIONS
 
 Row: TypeAlias = dict[str, Any]

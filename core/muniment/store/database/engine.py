@@ -202,11 +202,11 @@ class Database:
 def _backend(url: URL) -> tuple[Backend, Dialect]:
     match url.get_backend_name():
         case "sqlite":
-            from muniment.store.sqlite import SqliteFile
+            from muniment.store.database.sqlite import SqliteFile
 
             return SqliteFile(url), "sqlite"
         case "postgresql" | "postgres":
-            from muniment.store.postgresql import PostgresqlDatabase
+            from muniment.store.database.postgresql import PostgresqlDatabase
 
             return PostgresqlDatabase(url), "postgresql"
     shown = url.render_as_string(hide_password=True)

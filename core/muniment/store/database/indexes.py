@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from sqlalchemy import Index
 
-from muniment.store.tables import generation
+from muniment.store.database.tables import generation
 
 _is_line = generation.c.line.is_not(None)
 _is_open = generation.c.status == "started"

@@ -21,7 +21,7 @@ from multiprocessing.connection import wait
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from muniment.errors import StoreError
-from muniment.store.database import Database
+from muniment.store.database.engine import Database
 
 MOST = 4  # more would wait for the disk, and for the one process that takes what they made
 

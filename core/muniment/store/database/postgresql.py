@@ -15,7 +15,7 @@ from typing import Any
 from sqlalchemy import URL, Connection, Engine, create_engine
 
 from muniment.errors import StoreError
-from muniment.store.database import LOCK_SECONDS
+from muniment.store.database.engine import LOCK_SECONDS
 
 DRIVER = "postgresql+psycopg"
 SCHEMA_LOCK = 0x6D756E696D656E74  # "muniment", as an advisory lock of the database

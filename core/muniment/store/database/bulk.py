@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 from sqlalchemy import Column, Connection, Table
 from sqlalchemy.exc import DBAPIError
 
-from muniment.store.columns import Words
+from muniment.store.database.types import Words
 
 Values: TypeAlias = tuple[Any, ...]
 

@@ -25,8 +25,8 @@ from sqlalchemy import BigInteger, ColumnElement, Connection, cast, delete, func
 
 from muniment.errors import StoreError
 from muniment.ids import new_id
-from muniment.store.database import Database
-from muniment.store.tables import generation, lease, pending
+from muniment.store.database.engine import Database
+from muniment.store.database.tables import generation, lease, pending
 
 HEARTBEAT_SECONDS = 15
 DEAD_AFTER_SECONDS = 60

@@ -14,7 +14,7 @@ from urllib.parse import quote
 from sqlalchemy import URL, Connection, Engine, create_engine, event
 
 from muniment.errors import StoreError
-from muniment.store.database import LOCK_SECONDS
+from muniment.store.database.engine import LOCK_SECONDS
 
 SHARE_SECONDS = 2.0  # how long is waited for a moment in which nobody writes
 SHARED_CACHE = 8192  # KiB
