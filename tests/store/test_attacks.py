@@ -18,13 +18,14 @@ from sqlalchemy import Column, Connection, LargeBinary, Row, Table, and_, inspec
 from muniment.ids import new_id
 from muniment.ledger.checkpoints import Checkpoint, Note, origin, signed
 from muniment.ledger.keys import PrivateKey
-from muniment.store import Problem, Store, periods, verifying
+from muniment.store import Problem, Store, verifying
 from muniment.store.database.engine import Database
 from muniment.store.database.projections import ROWS, outcome_rows, started_rows
 from muniment.store.database.tables import entry, generation, ledger_head, metadata, payload
 from muniment.store.database.types import Words
 from muniment.store.heads import Head
 from muniment.store.ledger import append, prepare
+from muniment.store.queries import time_index
 from muniment.store.signatures import Held
 from muniment.types import Failure
 from support.databases import Server, by_hand
@@ -124,7 +125,7 @@ def _acts(store: Store) -> None:
                 number = runs.setdefault(body["run"], seq)
                 row, others = started_rows(seq, body, number, item.content("request"))
                 rows = {"generation": [row], **others}
-                periods.note(connection, [(seq, row["started_at"])])
+                time_index.note(connection, [(seq, row["started_at"])])
                 rows["run"] = [{"seq": seq, "id": body["run"]}] if number == seq else []
             elif body["kind"] == "outcome":
                 changes, verdicts = outcome_rows(seq, body)

@@ -16,7 +16,7 @@ from muniment.store import Query, Store
 from muniment.store.grams import INDEXED, folded
 from muniment.store.indexing import recorded_texts, texts_of
 from muniment.store.matching import phrases, snippets
-from muniment.store.reading import PAGE
+from muniment.store.queries.loader import PAGE
 from muniment.types import Failure, Output, Reason, Verdict
 
 NEWS = "最近我国成功发射了新的卫星"

@@ -291,12 +291,12 @@ def in_index(url: str) -> list[Problem]:
 def _terms(url: str, number: int) -> str:
     """The terms by which the generation of that number is found."""
     with Store.open(url, create=False) as store:
-        from muniment.store import picking
         from muniment.store.indexing import terms_of
-        from muniment.store.reading import load
+        from muniment.store.queries import planner
+        from muniment.store.queries.loader import load
 
         with store._database.reading() as connection:
-            [loaded] = load(connection, picking.rows(connection, [number]), trace=False)
+            [loaded] = load(connection, planner.rows(connection, [number]), trace=False)
     return terms_of(loaded)
 
 

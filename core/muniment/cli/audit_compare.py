@@ -13,7 +13,7 @@ from muniment.cli.settings import Settings
 
 if TYPE_CHECKING:
     from muniment.differences import Change, Difference
-    from muniment.store.lineage import Lineage
+    from muniment.store.queries.lineage import Lineage
     from muniment.types import Generation
 
 _MARKS = {"same": ("", ""), "removed": ("[-", "-]"), "added": ("{+", "+}")}

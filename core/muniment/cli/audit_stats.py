@@ -23,7 +23,7 @@ from muniment.cli.output import (
 from muniment.cli.settings import Settings
 
 if TYPE_CHECKING:
-    from muniment.store.stats import Spread, Stats
+    from muniment.store.queries.stats import Spread, Stats
     from muniment.types import Generation
 
 _BAR = 30  # cells of the longest bar

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from muniment.store.errors import AlreadyRecordedError, NoStoreError
-from muniment.store.queries import Query
-from muniment.store.runs import Line, Run
+from muniment.store.queries.query import Query
+from muniment.store.queries.runs import Line, Run
 from muniment.store.store import Store, StoreStatus
 
 if TYPE_CHECKING:

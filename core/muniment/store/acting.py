@@ -32,7 +32,7 @@ from muniment.store.database.tables import (
 )
 from muniment.store.errors import whole
 from muniment.store.ledger import Prepared, append, prepare
-from muniment.store.reading import bodies_of, contents_of
+from muniment.store.queries.loader import bodies_of, contents_of
 from muniment.types import PluginRef
 
 HOLD_BATCH = 1000  # generations that one entry of a hold names

@@ -18,7 +18,7 @@ from muniment.keeping import now
 from muniment.ledger import acts
 from muniment.ledger.acts import Cause
 from muniment.ledger.entries import moment
-from muniment.store import indexing, picking, purging, retaining
+from muniment.store import indexing, purging, retaining
 from muniment.store.acting import actor_number, add, held_among, text
 from muniment.store.database.backups import Backup, registered
 from muniment.store.database.batches import chunks
@@ -36,9 +36,10 @@ from muniment.store.database.tables import (
 )
 from muniment.store.erasures import bodies, generations_of
 from muniment.store.ledger import prepare
-from muniment.store.picking import Picker
-from muniment.store.queries import Found, Query
-from muniment.store.reading import bodies_of, contents_of, load
+from muniment.store.queries import planner
+from muniment.store.queries.loader import bodies_of, contents_of, load
+from muniment.store.queries.planner import Picker
+from muniment.store.queries.query import Found, Query
 
 PAGE = 100  # generations of one transaction
 _TEXT_COLUMNS = ("generator", "model_name", "model_digest")
@@ -116,7 +117,7 @@ def _erase_page(
     kinds: Sequence[str] | None,
 ) -> None:
     with database.writing() as connection:
-        rows = list(picking.rows(connection, numbers))
+        rows = list(planner.rows(connection, numbers))
         result.running += sum(row.outcome is None for row in rows)
         rows = [row for row in rows if row.outcome is not None]
         held = held_among(connection, [row.seq for row in rows])

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, select
 from muniment.ledger.payloads import KINDS
 from muniment.store.database.batches import chunks
 from muniment.store.database.tables import entry, erasure, generation
-from muniment.store.reading import bodies_of
+from muniment.store.queries.loader import bodies_of
 
 _BITS: dict[str, int] = {kind: 1 << number for number, kind in enumerate(KINDS)}
 

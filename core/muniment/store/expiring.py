@@ -9,7 +9,7 @@ from muniment.keeping import now
 from muniment.store import erasing
 from muniment.store.database.engine import Database
 from muniment.store.erasing import Erasure
-from muniment.store.queries import Query
+from muniment.store.queries.query import Query
 from muniment.store.retaining import OF_GENERATION, Rule, days_for, rules
 from muniment.types import DECISIONS
 

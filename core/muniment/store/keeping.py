@@ -11,7 +11,7 @@ from sqlalchemy import select
 from muniment.errors import UnknownNameError
 from muniment.store.database.engine import Database
 from muniment.store.database.tables import generation
-from muniment.store.queries import Query
+from muniment.store.queries.query import Query
 
 if TYPE_CHECKING:
     from muniment.ledger.acts import Judgement, ModelAct, Rating
@@ -58,7 +58,8 @@ class Keeping:
 
     def review_queue(self, limit: int | None = None) -> Iterator[Generation]:
         """Yield what filters flagged or blocked and nobody reviewed yet, the newest first."""
-        from muniment.store import acting, picking, reading
+        from muniment.store import acting
+        from muniment.store.queries import loader, planner
 
         before: int | None = None
         left = limit
@@ -66,8 +67,8 @@ class Keeping:
             size = acting.QUEUE_PAGE if left is None else min(acting.QUEUE_PAGE, left)
             with self._database.reading() as connection:
                 numbers = acting.queue(connection, before, size)
-                rows = picking.rows(connection, numbers)
-                found = reading.load(connection, rows, trace=False)
+                rows = planner.rows(connection, numbers)
+                found = loader.load(connection, rows, trace=False)
             yield from found
             if len(numbers) < size:
                 return
@@ -118,7 +119,7 @@ class Keeping:
 
     def count(self, query: Query) -> int:
         """Return how many generations a query wants."""
-        from muniment.store.picking import Picker
+        from muniment.store.queries.planner import Picker
 
         before: int | None = None
         counted = 0
@@ -146,7 +147,7 @@ class Keeping:
         many they are.
         """
         from muniment.store import acting
-        from muniment.store.picking import Picker
+        from muniment.store.queries.planner import Picker
 
         def pages(connection: object) -> Iterator[list[int]]:
             before: int | None = None

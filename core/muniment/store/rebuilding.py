@@ -15,12 +15,13 @@ from sqlalchemy import Connection, Row, func, select
 from muniment.errors import StoreError
 from muniment.ledger.entries import Body
 from muniment.ledger.schema import read
-from muniment.store import indexing, periods, picking, reading
+from muniment.store import indexing
 from muniment.store.database import bulk
 from muniment.store.database.engine import Database
 from muniment.store.database.projections import ROW_TABLES, ROWS, Rows, outcome_rows, started_rows
 from muniment.store.database.tables import entry, metadata, payload, run, verdict
 from muniment.store.errors import UNREADABLE
+from muniment.store.queries import loader, planner, time_index
 from muniment.store.writing import update_outcomes
 
 PAGE = 1000  # entries in memory at once
@@ -55,7 +56,7 @@ def rebuild(
             done += len(page)
             if progress:
                 progress("entries", done, total)
-        periods.rebuild(connection)
+        time_index.rebuild(connection)
         return {name: _count(connection, name) for name in _TABLES}
 
 
@@ -113,8 +114,8 @@ def _insert_outcomes(connection: Connection, page: Sequence[tuple[int, Body]]) -
     if not update_outcomes(connection, [(number, row) for number, row, _ in made]):
         raise ValueError("an outcome of nothing, or a second one")
     bulk.insert_named(connection, verdict, [row for *_, verdicts in made for row in verdicts])
-    found = picking.rows(connection, [number for number, *_ in made])
-    loaded = reading.load(connection, found, trace=False)
+    found = planner.rows(connection, [number for number, *_ in made])
+    loaded = loader.load(connection, found, trace=False)
     indexing.insert(
         connection,
         [(row.seq, indexing.terms_of(g)) for row, g in zip(found, loaded, strict=True)],

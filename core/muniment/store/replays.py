@@ -22,7 +22,7 @@ from muniment.store.database.engine import Database
 from muniment.store.database.tables import generation, replay
 from muniment.store.errors import whole
 from muniment.store.ledger import append, prepare
-from muniment.store.reading import bodies_of, contents_of
+from muniment.store.queries.loader import bodies_of, contents_of
 from muniment.types import Difference, Replay, ReplayResult
 
 

@@ -22,7 +22,7 @@ from muniment.store.database.batches import chunks
 from muniment.store.database.engine import Database
 from muniment.store.database.tables import generation, retention
 from muniment.store.ledger import prepare
-from muniment.store.reading import bodies_of
+from muniment.store.queries.loader import bodies_of
 
 OF_GENERATION = tuple(kind for kind in KINDS if kind not in ("actor", "policy", "model"))
 

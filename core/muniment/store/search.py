@@ -21,9 +21,9 @@ from muniment.store.database.tables import payload
 from muniment.store.grams import folded
 from muniment.store.indexing import texts_of
 from muniment.store.matching import Phrase, Snippet, holds, phrases, snippets
-from muniment.store.picking import Picker, rows
-from muniment.store.queries import Found, Query
-from muniment.store.reading import PAGE, load
+from muniment.store.queries.loader import PAGE, load
+from muniment.store.queries.planner import Picker, rows
+from muniment.store.queries.query import Found, Query
 from muniment.types import Generation
 
 _JSON = ("request", "detail")  # kinds of payloads that are objects with texts in them

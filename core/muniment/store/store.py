@@ -16,13 +16,14 @@ from typing import TYPE_CHECKING, BinaryIO, Self
 from sqlalchemy import select
 
 from muniment.errors import StoreVersionError
-from muniment.store import reading, runs, schema
+from muniment.store import schema
 from muniment.store.database.engine import Database
 from muniment.store.database.leases import Lease
 from muniment.store.database.tables import ledger_head
 from muniment.store.keeping import Keeping
-from muniment.store.queries import Query
-from muniment.store.runs import Line, Run
+from muniment.store.queries import loader, runs
+from muniment.store.queries.query import Query
+from muniment.store.queries.runs import Line, Run
 from muniment.types import Generation, Replay
 
 if TYPE_CHECKING:
@@ -31,11 +32,11 @@ if TYPE_CHECKING:
     from muniment.ledger.proofs import Proof
     from muniment.store.export import Export
     from muniment.store.heads import Sign
-    from muniment.store.lineage import Lineage
+    from muniment.store.queries.lineage import Lineage
+    from muniment.store.queries.stats import Stats
     from muniment.store.replays import Replayed
     from muniment.store.search import Hit
     from muniment.store.signatures import Held
-    from muniment.store.stats import Stats
     from muniment.store.verifying import Verification
 
 Progress = Callable[[str, int, int], None]
@@ -170,18 +171,18 @@ class Store(Keeping):
 
     def generation(self, id: str) -> Generation:
         """Return everything kept of the generation of that whole id; UnknownNameError if none."""
-        return reading.generation_of(self._database, id)
+        return loader.generation_of(self._database, id)
 
     def find(self, ref: str) -> str:
         """Return the id that a unique beginning or end (four characters at least) or `last` means.
 
         Raises UnknownNameError and AmbiguousNameError.
         """
-        return reading.find(self._database, ref)
+        return loader.find(self._database, ref)
 
     def generations(self, query: Query | None = None) -> Iterator[Generation]:
         """Yield the generations that a query wants, the newest first, without their traces."""
-        return reading.generations(self._database, query or Query())
+        return loader.generations(self._database, query or Query())
 
     def search(
         self, wanted: str, query: Query | None = None, *, ranked: bool = False
@@ -197,7 +198,7 @@ class Store(Keeping):
 
     def stats(self, query: Query | None = None) -> Stats:
         """Count the generations that a query wants."""
-        from muniment.store import stats
+        from muniment.store.queries import stats
 
         return stats.stats(self._database, query or Query())
 
@@ -206,13 +207,13 @@ class Store(Keeping):
 
         With `follow`, those that end from now on come after them, for ever.
         """
-        from muniment.store import following
+        from muniment.store.queries import tail
 
-        return following.tail(self._database, query or Query(limit=10), follow=follow)
+        return tail.tail(self._database, query or Query(limit=10), follow=follow)
 
     def lineage(self, id: str) -> Lineage:
         """Return what the generation of that whole id was made from, and what from it."""
-        from muniment.store import lineage
+        from muniment.store.queries import lineage
 
         return lineage.lineage(self._database, id)
 

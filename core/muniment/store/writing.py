@@ -17,7 +17,7 @@ from muniment.errors import PromptError, StoreError, UnknownNameError
 from muniment.ledger import entries
 from muniment.ledger.payloads import Kind, Payload
 from muniment.ledger.texts import detail_of, request_of, trace_of
-from muniment.store import identities, indexing, periods, picking, reading
+from muniment.store import identities, indexing
 from muniment.store.database import bulk, leases, tables
 from muniment.store.database.batches import chunks
 from muniment.store.database.engine import Database
@@ -33,6 +33,7 @@ from muniment.store.database.tables import generation, pending, run
 from muniment.store.errors import AlreadyRecordedError
 from muniment.store.identities import Numbers
 from muniment.store.ledger import Prepared, append, prepare
+from muniment.store.queries import loader, planner, time_index
 from muniment.types import Generation
 
 Declared = Mapping[str, frozenset[str]]
@@ -95,7 +96,7 @@ def _insert_started(
             for name, held in of_row.items():
                 others.setdefault(name, []).extend(held)
         bulk.insert_named(connection, generation, rows)
-        periods.note(connection, ((row["seq"], row["started_at"]) for row in rows))
+        time_index.note(connection, ((row["seq"], row["started_at"]) for row in rows))
         for name, held in others.items():
             bulk.insert_named(connection, tables.metadata.tables[name], held)
         bulk.insert(connection, pending, [(row["seq"], lease.id) for row in rows])
@@ -163,8 +164,8 @@ def _terms(connection: Connection, numbers: Sequence[int]) -> dict[int, str]:
     """Return by what generations that were only started can be searched for."""
     terms: dict[int, str] = {}
     for part in chunks(numbers):
-        rows = picking.rows(connection, part)
-        loaded = reading.load(connection, rows, trace=False)
+        rows = planner.rows(connection, part)
+        loaded = loader.load(connection, rows, trace=False)
         terms |= {row.seq: indexing.terms_of(g) for row, g in zip(rows, loaded, strict=True)}
     return terms
 

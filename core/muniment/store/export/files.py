@@ -25,7 +25,7 @@ from muniment.store.database.engine import Database
 from muniment.store.database.tables import erasure, ledger_head
 from muniment.store.export.formats import FORMATS
 from muniment.store.export.pages import pages
-from muniment.store.queries import Query
+from muniment.store.queries.query import Query
 
 STATE_VERSION = 1
 SAVE_SECONDS = 2.0  # work that is lost at most when the process is killed

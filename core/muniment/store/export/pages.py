@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from muniment.store.database.engine import Database
 from muniment.store.export.formats import FORMATS
 from muniment.store.export.records import Reader
-from muniment.store.picking import Picker
-from muniment.store.queries import Query
+from muniment.store.queries.planner import Picker
+from muniment.store.queries.query import Query
 
 FIRST_PAGE = 16  # generations that are in memory at once, before it is known how long they are
 MOST_PAGE = 1000

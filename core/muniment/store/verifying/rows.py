@@ -14,7 +14,6 @@ from typing import Any, TypeAlias
 
 from sqlalchemy import Column, ColumnElement, Connection, Table, func, select
 
-from muniment.store import periods
 from muniment.store.database import bulk
 from muniment.store.database.batches import chunks
 from muniment.store.database.projections import (
@@ -29,6 +28,7 @@ from muniment.store.database.raw import Values, raw, tuples
 from muniment.store.database.tables import generation, metadata, payload, pending, run, verdict
 from muniment.store.errors import UNREADABLE
 from muniment.store.problems import Report
+from muniment.store.queries import time_index
 from muniment.store.verifying.entries import Page
 
 Texts: TypeAlias = Mapping[tuple[int, str], bytes]
@@ -207,7 +207,7 @@ def compare_counts(connection: Connection, report: Report, met: Mapping[str, int
             add(name, f"there are {there} rows, the entries make {met[name]}")
     if _count(connection, generation, generation.c.outcome.is_not(None)) != met[OUTCOMES]:
         add(OUTCOMES, f"the entries tell of {met[OUTCOMES]}, the rows do not")
-    for stretch in periods.wrong(connection):
+    for stretch in time_index.wrong(connection):
         add("period", f"stretch {stretch} is not what its generations say")
     stray = connection.scalar(
         select(func.count())

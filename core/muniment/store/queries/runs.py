@@ -13,8 +13,8 @@ from muniment.ledger.entries import moment
 from muniment.store.database import leases
 from muniment.store.database.engine import Database
 from muniment.store.database.tables import actor, generation, run
-from muniment.store.queries import COLUMNS
-from muniment.store.reading import PAGE, load, match
+from muniment.store.queries.loader import PAGE, load, match
+from muniment.store.queries.query import COLUMNS
 from muniment.types import Generation, Status
 
 

@@ -17,8 +17,8 @@ from sqlalchemy import select
 from muniment.store.database import leases
 from muniment.store.database.engine import Database
 from muniment.store.database.tables import actor
-from muniment.store.picking import Picker
-from muniment.store.queries import Query
+from muniment.store.queries.planner import Picker
+from muniment.store.queries.query import Query
 
 SHARES = (50, 90, 95, 99)  # percentiles that are told
 _DAY = 24 * 60 * 60 * 1000

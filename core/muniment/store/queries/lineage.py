@@ -11,8 +11,8 @@ from muniment.errors import UnknownNameError
 from muniment.store.database.batches import chunks
 from muniment.store.database.engine import Database
 from muniment.store.database.tables import generation, generation_parent
-from muniment.store.picking import rows
-from muniment.store.reading import load
+from muniment.store.queries.loader import load
+from muniment.store.queries.planner import rows
 from muniment.types import Generation
 
 MOST = 1000  # generations of one lineage that are told

@@ -21,13 +21,13 @@ from typing import Any, TypeAlias
 from sqlalchemy import Connection, Result, select
 
 from muniment.ledger.entries import milliseconds
-from muniment.store import periods
 from muniment.store.database import leases
 from muniment.store.database.batches import chunks
 from muniment.store.database.projections import seed_number
 from muniment.store.database.tables import actor, generation, run
 from muniment.store.database.types import Words
-from muniment.store.queries import COLUMNS, Found, Query
+from muniment.store.queries import time_index
+from muniment.store.queries.query import COLUMNS, Found, Query
 from muniment.types import DECISIONS
 
 MOST = 2**63 - 1
@@ -89,7 +89,7 @@ class Picker:
         if query.since is not None or query.until is not None:
             since = None if query.since is None else milliseconds(query.since)
             until = None if query.until is None else milliseconds(query.until)
-            self._ranges = periods.ranges(connection, since, until)
+            self._ranges = time_index.ranges(connection, since, until)
 
     def page(self, before: int | None, size: int) -> list[int]:
         """Return up to `size` numbers below `before`, the newest first."""

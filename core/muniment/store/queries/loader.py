@@ -17,8 +17,8 @@ from muniment.store.database import leases
 from muniment.store.database.engine import Database
 from muniment.store.database.tables import TAIL, entry, generation, payload
 from muniment.store.errors import whole
-from muniment.store.picking import page
-from muniment.store.queries import COLUMNS, Found, Query
+from muniment.store.queries.planner import page
+from muniment.store.queries.query import COLUMNS, Found, Query
 from muniment.types import Generation
 
 PAGE = 100  # generations that are in memory at once

@@ -10,9 +10,9 @@ from sqlalchemy import Connection, select
 
 from muniment.store.database.engine import Database
 from muniment.store.database.tables import entry, ledger_head
-from muniment.store.picking import Picker, rows
-from muniment.store.queries import Query
-from muniment.store.reading import PAGE, load
+from muniment.store.queries.loader import PAGE, load
+from muniment.store.queries.planner import Picker, rows
+from muniment.store.queries.query import Query
 from muniment.types import Generation
 
 SECONDS = 1.0  # between two looks

@@ -1,0 +1,1 @@
+"""Queries: which generations match, and how they are loaded."""
