@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from muniment.store.grams import INDEXED, LONGEST, terms
+from muniment.store.search.tokenizer import INDEXED, LONGEST, terms
 
 
 @pytest.mark.parametrize(

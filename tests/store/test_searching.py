@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from muniment.ledger import entries
 from muniment.ledger.texts import detail_of, request_of
 from muniment.store import Query, Store
-from muniment.store.grams import INDEXED, folded
-from muniment.store.indexing import recorded_texts, texts_of
-from muniment.store.matching import phrases, snippets
 from muniment.store.queries.loader import PAGE
+from muniment.store.search.index import recorded_texts, texts_of
+from muniment.store.search.phrases import phrases, snippets
+from muniment.store.search.tokenizer import INDEXED, folded
 from muniment.types import Failure, Output, Reason, Verdict
 
 NEWS = "最近我国成功发射了新的卫星"

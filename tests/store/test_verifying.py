@@ -21,7 +21,7 @@ from muniment.ledger.tree import Frontier
 from muniment.store import Problem, Query, Store, Verification
 from muniment.store.database.engine import Database
 from muniment.store.database.tables import entry, metadata
-from muniment.store.indexing import delete, insert
+from muniment.store.search.index import delete, insert
 from muniment.store.verifying import verify
 from muniment.store.verifying.processes import Checkers
 from muniment.store.verifying.ranges import Asked, Span, spans
@@ -291,9 +291,9 @@ def in_index(url: str) -> list[Problem]:
 def _terms(url: str, number: int) -> str:
     """The terms by which the generation of that number is found."""
     with Store.open(url, create=False) as store:
-        from muniment.store.indexing import terms_of
         from muniment.store.queries import planner
         from muniment.store.queries.loader import load
+        from muniment.store.search.index import terms_of
 
         with store._database.reading() as connection:
             [loaded] = load(connection, planner.rows(connection, [number]), trace=False)

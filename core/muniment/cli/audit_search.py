@@ -21,7 +21,7 @@ from muniment.cli.output import (
 from muniment.cli.settings import Settings
 
 if TYPE_CHECKING:
-    from muniment.store.search import Hit
+    from muniment.store.search.engine import Hit
     from muniment.types import Generation
 
 
@@ -46,7 +46,7 @@ def search(
     Off a terminal the columns are, separated by tabs: id, start, status, where it was found, and
     the text around it.
     """
-    from muniment.store.search import RANKED, searchable
+    from muniment.store.search.engine import RANKED, searchable
 
     query = query_of(settings, filters, limit=limit)
     if not searchable(wanted):

@@ -18,7 +18,7 @@ from muniment.keeping import now
 from muniment.ledger import acts
 from muniment.ledger.acts import Cause
 from muniment.ledger.entries import moment
-from muniment.store import indexing, purging, retaining
+from muniment.store import purging, retaining
 from muniment.store.acting import actor_number, add, held_among, text
 from muniment.store.database.backups import Backup, registered
 from muniment.store.database.batches import chunks
@@ -40,6 +40,7 @@ from muniment.store.queries import planner
 from muniment.store.queries.loader import bodies_of, contents_of, load
 from muniment.store.queries.planner import Picker
 from muniment.store.queries.query import Found, Query
+from muniment.store.search import index
 
 PAGE = 100  # generations of one transaction
 _TEXT_COLUMNS = ("generator", "model_name", "model_digest")
@@ -162,17 +163,17 @@ def _payloads(
 
 
 def _unindex(connection: Connection, rows: Sequence[Found]) -> None:
-    indexing.delete(connection, _terms(connection, rows))
+    index.delete(connection, _terms(connection, rows))
 
 
 def _index(connection: Connection, rows: Sequence[Found]) -> None:
     """Make findable again what is left of generations of which only a part was erased."""
-    indexing.insert(connection, _terms(connection, rows))
+    index.insert(connection, _terms(connection, rows))
 
 
-def _terms(connection: Connection, rows: Sequence[Found]) -> list[indexing.Row]:
+def _terms(connection: Connection, rows: Sequence[Found]) -> list[index.Row]:
     loaded = load(connection, rows, trace=False)
-    return [(row.seq, indexing.terms_of(g)) for row, g in zip(rows, loaded, strict=True)]
+    return [(row.seq, index.terms_of(g)) for row, g in zip(rows, loaded, strict=True)]
 
 
 def _forget_texts(connection: Connection, numbers: Sequence[int]) -> None:

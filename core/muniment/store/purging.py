@@ -12,9 +12,9 @@ import time
 
 from sqlalchemy import Connection, delete, func, select
 
-from muniment.store import indexing
 from muniment.store.database.engine import LOCK_SECONDS, Database
 from muniment.store.database.tables import erasing
+from muniment.store.search import index
 
 WAIT_MILLISECONDS = 1000  # for readers, before an erasure stays pending
 _VACUUMED = ("payload", "search", "generation", "generation_tag", "actor")
@@ -45,7 +45,7 @@ def purge(database: Database) -> bool:
 
 def _purge_sqlite(database: Database) -> bool:
     with database.writing() as connection:
-        indexing.purge(connection)
+        index.purge(connection)
     with database.engine.connect() as connection:
         raw = connection.connection.driver_connection
         assert raw is not None

@@ -15,13 +15,13 @@ from sqlalchemy import Connection, Row, func, select
 from muniment.errors import StoreError
 from muniment.ledger.entries import Body
 from muniment.ledger.schema import read
-from muniment.store import indexing
 from muniment.store.database import bulk
 from muniment.store.database.engine import Database
 from muniment.store.database.projections import ROW_TABLES, ROWS, Rows, outcome_rows, started_rows
 from muniment.store.database.tables import entry, metadata, payload, run, verdict
 from muniment.store.errors import UNREADABLE
 from muniment.store.queries import loader, planner, time_index
+from muniment.store.search import index
 from muniment.store.writing import update_outcomes
 
 PAGE = 1000  # entries in memory at once
@@ -41,7 +41,7 @@ def rebuild(
         total = connection.scalar(select(func.count()).select_from(entry)) or 0
         for name in _TABLES:
             connection.execute(metadata.tables[name].delete())
-        indexing.clear(connection)
+        index.clear(connection)
         runs = _Runs(connection)
         done = 0
         for page in _pages(connection):
@@ -116,9 +116,9 @@ def _insert_outcomes(connection: Connection, page: Sequence[tuple[int, Body]]) -
     bulk.insert_named(connection, verdict, [row for *_, verdicts in made for row in verdicts])
     found = planner.rows(connection, [number for number, *_ in made])
     loaded = loader.load(connection, found, trace=False)
-    indexing.insert(
+    index.insert(
         connection,
-        [(row.seq, indexing.terms_of(g)) for row, g in zip(found, loaded, strict=True)],
+        [(row.seq, index.terms_of(g)) for row, g in zip(found, loaded, strict=True)],
     )
 
 

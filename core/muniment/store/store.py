@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from muniment.store.queries.lineage import Lineage
     from muniment.store.queries.stats import Stats
     from muniment.store.replays import Replayed
-    from muniment.store.search import Hit
+    from muniment.store.search.engine import Hit
     from muniment.store.signatures import Held
     from muniment.store.verifying import Verification
 
@@ -192,9 +192,9 @@ class Store(Keeping):
         The newest come first; with `ranked` the best of the newest 10,000. Words between quotes
         stand together, nothing else has a meaning of its own.
         """
-        from muniment.store import search
+        from muniment.store.search import engine
 
-        return search.search(self._database, wanted, query or Query(), ranked=ranked)
+        return engine.search(self._database, wanted, query or Query(), ranked=ranked)
 
     def stats(self, query: Query | None = None) -> Stats:
         """Count the generations that a query wants."""

@@ -17,7 +17,7 @@ from muniment.errors import PromptError, StoreError, UnknownNameError
 from muniment.ledger import entries
 from muniment.ledger.payloads import Kind, Payload
 from muniment.ledger.texts import detail_of, request_of, trace_of
-from muniment.store import identities, indexing
+from muniment.store import identities
 from muniment.store.database import bulk, leases, tables
 from muniment.store.database.batches import chunks
 from muniment.store.database.engine import Database
@@ -34,6 +34,7 @@ from muniment.store.errors import AlreadyRecordedError
 from muniment.store.identities import Numbers
 from muniment.store.ledger import Prepared, append, prepare
 from muniment.store.queries import loader, planner, time_index
+from muniment.store.search import index
 from muniment.types import Generation
 
 Declared = Mapping[str, frozenset[str]]
@@ -131,13 +132,13 @@ def record_outcomes(
         },
     )
     prepared = [_outcome(g, started[g.id], declared, numbers) for g in generations]
-    terms = [(started[g.id], indexing.terms_of(g)) for g in generations]
+    terms = [(started[g.id], index.terms_of(g)) for g in generations]
     with database.writing() as connection:
         first, all_new = _insert_outcomes(connection, prepared)
         if not all_new:
             taken = _had_outcomes(connection, list(started.values()), first)
             raise _has_outcome(database, next(id for id in ids if started[id] in taken))
-        indexing.insert(connection, terms)
+        index.insert(connection, terms)
 
 
 def record_interruptions(database: Database) -> int:
@@ -155,7 +156,7 @@ def record_interruptions(database: Database) -> int:
         still = [number for number, _ in leases.interrupted(connection) if number in prepared]
         if still:
             _insert_outcomes(connection, [prepared[number] for number in still])
-            indexing.insert(connection, [(number, terms[number]) for number in still])
+            index.insert(connection, [(number, terms[number]) for number in still])
         leases.forget_dead(connection)
     return len(still)
 
@@ -166,7 +167,7 @@ def _terms(connection: Connection, numbers: Sequence[int]) -> dict[int, str]:
     for part in chunks(numbers):
         rows = planner.rows(connection, part)
         loaded = loader.load(connection, rows, trace=False)
-        terms |= {row.seq: indexing.terms_of(g) for row, g in zip(rows, loaded, strict=True)}
+        terms |= {row.seq: index.terms_of(g) for row, g in zip(rows, loaded, strict=True)}
     return terms
 
 

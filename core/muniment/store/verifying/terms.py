@@ -18,11 +18,11 @@ from typing import Any, NamedTuple, TypeAlias
 from sqlalchemy import Connection, select
 from sqlalchemy.exc import DBAPIError
 
-from muniment.store import grams, indexing
 from muniment.store.database.raw import raw, tuples
 from muniment.store.database.tables import payload
 from muniment.store.errors import UNREADABLE
 from muniment.store.problems import Report
+from muniment.store.search import index, tokenizer
 from muniment.store.verifying.entries import Page
 
 BATCH = 100  # generations whose texts are in memory at once
@@ -91,7 +91,7 @@ def index_of(connection: Connection, hash: Hash) -> Index:
     """Read the whole index."""
     sums = Sums()
     try:
-        for numbers, terms in indexing.held(connection):
+        for numbers, terms in index.held(connection):
             sums.add(numbers, sum(map(hash, map(str, terms))))
     except (DBAPIError, ValueError):
         return Index(sums, damaged=True)
@@ -140,7 +140,7 @@ class TermComparison:
                 return held.get((entry, kind, position))
 
             try:
-                terms = grams.terms(indexing.recorded_texts(body, content))
+                terms = tokenizer.terms(index.recorded_texts(body, content))
             except UNREADABLE:
                 where = f"generation of entry {number}"
                 self._report.add("search", where, "its texts cannot be read")

@@ -18,12 +18,12 @@ from sqlalchemy import Connection, select
 from muniment.store.database.batches import chunks
 from muniment.store.database.engine import Database
 from muniment.store.database.tables import payload
-from muniment.store.grams import folded
-from muniment.store.indexing import texts_of
-from muniment.store.matching import Phrase, Snippet, holds, phrases, snippets
 from muniment.store.queries.loader import PAGE, load
 from muniment.store.queries.planner import Picker, rows
 from muniment.store.queries.query import Found, Query
+from muniment.store.search.index import texts_of
+from muniment.store.search.phrases import Phrase, Snippet, holds, phrases, snippets
+from muniment.store.search.tokenizer import folded
 from muniment.types import Generation
 
 _JSON = ("request", "detail")  # kinds of payloads that are objects with texts in them

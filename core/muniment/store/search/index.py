@@ -17,7 +17,7 @@ from sqlalchemy import Connection
 from muniment.ledger.entries import Body
 from muniment.ledger.texts import Contents
 from muniment.store.database import bulk
-from muniment.store.grams import terms
+from muniment.store.search.tokenizer import terms
 from muniment.types import Generation
 
 Row: TypeAlias = tuple[int, str]

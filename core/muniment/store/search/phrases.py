@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from muniment.store.grams import LETTER, LONGEST, MARKS, folded, parts, terms
+from muniment.store.search.tokenizer import LETTER, LONGEST, MARKS, folded, parts, terms
 
 BEFORE = 30  # characters that a snippet shows before what was found
 LENGTH = 120  # characters of a snippet

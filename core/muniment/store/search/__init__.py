@@ -1,0 +1,1 @@
+"""Full-text search: tokenizer, index, phrases and the engine that runs a search."""
