@@ -29,7 +29,8 @@ from muniment.ledger import proofs
 from muniment.ledger.checkpoints import Note
 from muniment.ledger.tree import inclusion
 from muniment.signing import Keys
-from muniment.store import Store, heads
+from muniment.store import Store
+from muniment.store.recording import tree_heads
 
 LIMIT = 5.0  # milliseconds, the 95th percentile of showing and of an inclusion proof
 
@@ -98,7 +99,7 @@ def at_size(size: int, rounds: int) -> dict[str, Any]:
 def path_of(store: Store, number: int, note: Note) -> list[bytes]:
     """Return the path of one entry, read from the store."""
     with store._database.reading() as connection:
-        return inclusion(number, note.checkpoint.size, heads.nodes(connection))
+        return inclusion(number, note.checkpoint.size, tree_heads.nodes(connection))
 
 
 def timed(call: Callable[[], object], rounds: int) -> dict[str, float]:

@@ -22,7 +22,7 @@ from muniment.ledger.tree import MissingNodesError, Read, consistency, verify_co
 
 if TYPE_CHECKING:
     from muniment.store import Store
-    from muniment.store.heads import Head
+    from muniment.store.recording.tree_heads import Head
 
 FOLDER = "keys"
 

@@ -452,7 +452,7 @@ def test_an_outcome_that_cannot_be_recorded_is_an_error_and_not_returned(
     def full(*_: object, **__: object) -> None:
         raise muniment.errors.StoreError("sqlite://", "the disk is full")
 
-    monkeypatch.setattr("muniment.store.writing.record_outcomes", full)
+    monkeypatch.setattr("muniment.store.recording.generations.record_outcomes", full)
     returned: list[object] = []
     with pytest.raises(muniment.errors.StoreError, match="the disk is full"):
         returned.extend(house.session.run([Draft("a"), Draft("b")]))
@@ -469,7 +469,7 @@ def test_a_start_that_cannot_be_recorded_generates_nothing(
     def full(*_: object, **__: object) -> None:
         raise muniment.errors.StoreError("sqlite://", "the disk is full")
 
-    monkeypatch.setattr("muniment.store.writing.record_started", full)
+    monkeypatch.setattr("muniment.store.recording.generations.record_started", full)
     with pytest.raises(muniment.errors.StoreError, match="the disk is full"):
         house.session.generate("a")
     assert not (tmp_path / "ran").exists()

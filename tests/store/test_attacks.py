@@ -23,9 +23,9 @@ from muniment.store.database.engine import Database
 from muniment.store.database.projections import ROWS, outcome_rows, started_rows
 from muniment.store.database.tables import entry, generation, ledger_head, metadata, payload
 from muniment.store.database.types import Words
-from muniment.store.heads import Head
-from muniment.store.ledger import append, prepare
 from muniment.store.queries import time_index
+from muniment.store.recording.ledger import append, prepare
+from muniment.store.recording.tree_heads import Head
 from muniment.store.signatures import Held
 from muniment.types import Failure
 from support.databases import Server, by_hand

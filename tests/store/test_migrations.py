@@ -16,7 +16,7 @@ from muniment.store import Store
 from muniment.store.database import tables
 from muniment.store.database.engine import Database
 from muniment.store.database.migrations import configuration, migrate
-from muniment.store.schema import HEAD, migrations
+from muniment.store.recording.schema_version import HEAD, migrations
 
 
 @pytest.fixture

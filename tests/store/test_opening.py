@@ -19,7 +19,7 @@ from sqlalchemy import make_url
 
 from muniment.errors import StoreError, StoreVersionError
 from muniment.store import NoStoreError, Store
-from muniment.store.schema import HEAD
+from muniment.store.recording.schema_version import HEAD
 from support.databases import change, only_sqlite
 
 

@@ -19,10 +19,11 @@ from muniment.ledger.checkpoints import Checkpoint, Note
 from muniment.ledger.keys import PrivateKey, PublicKey
 from muniment.ledger.tree import Frontier, frontier
 from muniment.signing import Keys
-from muniment.store import Store, heads
+from muniment.store import Store
 from muniment.store.database.tables import checkpoint, entry, ledger_head, node, payload
-from muniment.store.ledger import append, prepare
 from muniment.store.proving import NotProvableError
+from muniment.store.recording import tree_heads
+from muniment.store.recording.ledger import append, prepare
 from muniment.store.signatures import Held
 from support.databases import only_sqlite
 
@@ -65,7 +66,7 @@ def size(store: Store) -> int:
 def cut(store: Store, size: int) -> None:
     """Take away the newest entries as a forger would, who mends nodes and head."""
     with store._database.writing() as connection:
-        edge = frontier(size, heads.nodes(connection))
+        edge = frontier(size, tree_heads.nodes(connection))
         connection.execute(delete(entry).where(entry.c.seq >= size))
         connection.execute(delete(payload).where(payload.c.entry >= size))
         for level in range(1, 4):
@@ -184,7 +185,7 @@ def test_a_replaced_key_is_found_and_the_new_one_named(
     assert f"there are some by {key.name}+{forger.public.id.hex()}" in message
     (kept,) = store.signed()
     found = problems(store, key=key, held=[published(kept)])
-    assert ("signature", f"it is signed by {heads.key_of(kept)}, not by {key}") in found
+    assert ("signature", f"it is signed by {tree_heads.key_of(kept)}, not by {key}") in found
 
 
 def test_what_an_earlier_key_signed_may_stay(
@@ -351,6 +352,6 @@ def test_the_tree_that_the_store_keeps_is_that_of_the_definition(
         for count, leaf in enumerate(leaves, 1):
             edge.append(leaf)
             if count % 97 == 0:
-                assert heads.root(connection, count) == edge.root()
-        assert heads.head(connection).root == edge.root()
-        assert heads.root(connection, len(leaves) + 1) is None
+                assert tree_heads.root(connection, count) == edge.root()
+        assert tree_heads.head(connection).root == edge.root()
+        assert tree_heads.root(connection, len(leaves) + 1) is None

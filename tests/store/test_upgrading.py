@@ -12,9 +12,10 @@ from alembic import command
 from alembic.script import ScriptDirectory
 
 from muniment.errors import StoreError, StoreVersionError
-from muniment.store import Query, Store, schema
+from muniment.store import Query, Store
 from muniment.store.database import engine, postgresql
 from muniment.store.database.migrations import configuration
+from muniment.store.recording import schema_version
 from muniment.types import Generation
 from support.commands import Here
 from support.databases import ask, change, only_postgresql, only_sqlite
@@ -22,14 +23,16 @@ from support.programs import Programs, ended, says
 
 REVISIONS = [
     script.revision
-    for script in ScriptDirectory.from_config(configuration(schema.migrations())).walk_revisions()
+    for script in ScriptDirectory.from_config(
+        configuration(schema_version.migrations())
+    ).walk_revisions()
 ]
-NEXT = f"{int(schema.HEAD) + 1:04}"
+NEXT = f"{int(schema_version.HEAD) + 1:04}"
 MIGRATION = f"""
 import sqlalchemy as sa
 from alembic import op
 
-revision, down_revision, branch_labels, depends_on = "{NEXT}", "{schema.HEAD}", None, None
+revision, down_revision, branch_labels, depends_on = "{NEXT}", "{schema_version.HEAD}", None, None
 
 
 def upgrade() -> None:
@@ -60,10 +63,10 @@ def newer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Newer:
 
     def make(more: str = "") -> Path:
         folder = tmp_path / "migrations"
-        shutil.copytree(schema.migrations(), folder)
+        shutil.copytree(schema_version.migrations(), folder)
         (folder / "versions" / f"{NEXT}_remarks.py").write_text(MIGRATION.format(more=more))
-        monkeypatch.setattr(schema, "migrations", lambda: folder)
-        monkeypatch.setattr(schema, "HEAD", NEXT)
+        monkeypatch.setattr(schema_version, "migrations", lambda: folder)
+        monkeypatch.setattr(schema_version, "HEAD", NEXT)
         return folder
 
     return make
@@ -87,7 +90,7 @@ def test_a_full_store_of_every_revision_can_be_upgraded(
     full: Store, url: str, revision: str, rich: tuple[Generation, Generation]
 ) -> None:
     root = full.verify().root
-    config = configuration(schema.migrations())
+    config = configuration(schema_version.migrations())
     with full._database.upgrading() as connection:
         config.attributes["connection"] = connection
         command.downgrade(config, revision)

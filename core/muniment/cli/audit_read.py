@@ -33,8 +33,8 @@ from muniment.errors import MunimentError
 from muniment.types import Generation, Verdict
 
 if TYPE_CHECKING:
-    from muniment.store.acting import Feedback, Review
-    from muniment.store.replays import Replayed
+    from muniment.store.recording.events import Feedback, Review
+    from muniment.store.recording.replays import Replayed
 
 # What an output is called that was never returned whole, and what `get` says of it.
 _HELD = {"blocked": ", blocked", "interrupted": ", cut short", "failed": ", cut short"}
@@ -80,7 +80,7 @@ def show(settings: Settings, reference: str, as_json: bool) -> None:
     ID is a unique beginning or end of an id, or `last`. What a policy blocked is shown, too: it
     is evidence.
     """
-    from muniment.store.acting import to_json
+    from muniment.store.recording.events import to_json
 
     store = settings.store
     generation = store.generation(store.find(reference))

@@ -31,7 +31,7 @@ def add(
     Meant are those that there are now: all filters given must hold.
     """
     from muniment.cli.audit_erase import wanted
-    from muniment.store.acting import to_json
+    from muniment.store.recording.events import to_json
 
     if not references and all(value is None for value in filters.values()):
         raise click.UsageError("say what to hold: ids, or filters such as --tag.")
@@ -50,7 +50,7 @@ def add(
 @click.pass_obj
 def list_(settings: Settings, as_json: bool) -> None:
     """List the holds that are in force, the oldest first."""
-    from muniment.store.acting import to_json
+    from muniment.store.recording.events import to_json
 
     found = settings.store.holds()
     if as_json:

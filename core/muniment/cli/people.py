@@ -88,7 +88,7 @@ def _review(
 
 
 def _recorded(settings: Settings, identifier: str, which: int, as_json: bool) -> None:
-    from muniment.store.acting import to_json
+    from muniment.store.recording.events import to_json
 
     if not as_json:
         message(f"recorded, of {identifier}")

@@ -139,7 +139,7 @@ def installer(settings: Settings) -> Installer:
     from muniment.types import PluginRef
 
     def record(act: Act) -> None:
-        from muniment.store.acting import Installation
+        from muniment.store.recording.events import Installation
 
         session = settings.session
         plugin = PluginRef(act.distribution, act.version, act.digest)

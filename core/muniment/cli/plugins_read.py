@@ -12,7 +12,7 @@ from muniment.cli.settings import Settings
 
 if TYPE_CHECKING:
     from muniment.installing.records import Held, Records
-    from muniment.store.acting import Installation
+    from muniment.store.recording.events import Installation
 
 CHANGED = "changed since it was installed"
 

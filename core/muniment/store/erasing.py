@@ -19,7 +19,6 @@ from muniment.ledger import acts
 from muniment.ledger.acts import Cause
 from muniment.ledger.entries import moment
 from muniment.store import purging, retaining
-from muniment.store.acting import actor_number, add, held_among, text
 from muniment.store.database.backups import Backup, registered
 from muniment.store.database.batches import chunks
 from muniment.store.database.engine import Database
@@ -34,12 +33,13 @@ from muniment.store.database.tables import (
     replay,
     review,
 )
-from muniment.store.erasures import bodies, generations_of
-from muniment.store.ledger import prepare
 from muniment.store.queries import planner
 from muniment.store.queries.loader import bodies_of, contents_of, load
 from muniment.store.queries.planner import Picker
 from muniment.store.queries.query import Found, Query
+from muniment.store.recording.erasure_log import bodies, generations_of
+from muniment.store.recording.events import actor_number, add, held_among, text
+from muniment.store.recording.ledger import prepare
 from muniment.store.search import index
 
 PAGE = 100  # generations of one transaction

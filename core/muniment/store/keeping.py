@@ -15,11 +15,11 @@ from muniment.store.queries.query import Query
 
 if TYPE_CHECKING:
     from muniment.ledger.acts import Judgement, ModelAct, Rating
-    from muniment.store.acting import Feedback, Hold, Installation, Review
     from muniment.store.backup.copies import Progress
     from muniment.store.backup.restoring import Plan
     from muniment.store.database.backups import Backup
     from muniment.store.erasing import Erasure, Past
+    from muniment.store.recording.events import Feedback, Hold, Installation, Review
     from muniment.store.retaining import Rule
     from muniment.types import Generation
 
@@ -37,36 +37,36 @@ class Keeping:
         self, id: str, actor: str, rating: Rating | None = None, comment: str | None = None
     ) -> None:
         """Record what someone thinks of the generation of that whole id."""
-        from muniment.store import acting
+        from muniment.store.recording import events
 
-        acting.give_feedback(self._database, self._number(id), actor, rating, comment)
+        events.give_feedback(self._database, self._number(id), actor, rating, comment)
 
     def give_review(
         self, id: str, actor: str, decision: Judgement, reason: str | None = None
     ) -> None:
         """Record what a person decided about what filters found in that generation."""
-        from muniment.store import acting
+        from muniment.store.recording import events
 
-        acting.give_review(self._database, self._number(id), actor, decision, reason)
+        events.give_review(self._database, self._number(id), actor, decision, reason)
 
     def acts(self, id: str) -> tuple[list[Feedback], list[Review]]:
         """Return the feedback on and the reviews of that generation, the oldest first."""
-        from muniment.store import acting
+        from muniment.store.recording import events
 
         with self._database.reading() as connection:
-            return acting.of_generation(connection, self._number(id))
+            return events.of_generation(connection, self._number(id))
 
     def review_queue(self, limit: int | None = None) -> Iterator[Generation]:
         """Yield what filters flagged or blocked and nobody reviewed yet, the newest first."""
-        from muniment.store import acting
         from muniment.store.queries import loader, planner
+        from muniment.store.recording import events
 
         before: int | None = None
         left = limit
         while left is None or left > 0:
-            size = acting.QUEUE_PAGE if left is None else min(acting.QUEUE_PAGE, left)
+            size = events.QUEUE_PAGE if left is None else min(events.QUEUE_PAGE, left)
             with self._database.reading() as connection:
-                numbers = acting.queue(connection, before, size)
+                numbers = events.queue(connection, before, size)
                 rows = planner.rows(connection, numbers)
                 found = loader.load(connection, rows, trace=False)
             yield from found
@@ -79,23 +79,23 @@ class Keeping:
 
     def record_installation(self, actor: str, done: Installation) -> None:
         """Record what was done to a plugin, and who asked; once, however often it is called."""
-        from muniment.store import acting
+        from muniment.store.recording import events
 
-        acting.record_installation(self._database, actor, done)
+        events.record_installation(self._database, actor, done)
 
     def installations(self, distribution: str) -> list[Installation]:
         """Return what was done to the plugin of that distribution, the oldest first."""
-        from muniment.store import acting
+        from muniment.store.recording import events
 
         with self._database.reading() as connection:
-            return acting.installations(connection, distribution)
+            return events.installations(connection, distribution)
 
     def record_model(self, actor: str, act: ModelAct, digest: str, name: str, source: str) -> None:
         """Record that a model was added or removed, and who asked."""
-        from muniment.store import acting
+        from muniment.store.recording import events
 
         detail = {"name": name, "source": source}
-        acting.record_model(self._database, actor, act, digest, detail)
+        events.record_model(self._database, actor, act, digest, detail)
 
     # ---- erasing -----------------------------------------------------------------------------
 
@@ -146,8 +146,8 @@ class Keeping:
         """Forbid to erase the generations that a query wants now; return the hold's id and how
         many they are.
         """
-        from muniment.store import acting
         from muniment.store.queries.planner import Picker
+        from muniment.store.recording import events
 
         def pages(connection: object) -> Iterator[list[int]]:
             before: int | None = None
@@ -156,25 +156,25 @@ class Keeping:
                 yield numbers
                 before = numbers[-1]
 
-        return acting.add_hold(self._database, actor, reason, pages)
+        return events.add_hold(self._database, actor, reason, pages)
 
     def holds(self) -> list[Hold]:
         """Return the holds that are in force, the oldest first."""
-        from muniment.store import acting
+        from muniment.store.recording import events
 
         with self._database.reading() as connection:
-            return acting.holds(connection)
+            return events.holds(connection)
 
     def release(self, hold: str, actor: str, reason: str | None = None) -> str:
         """End a hold, by its id or a unique beginning or end of it; return the id."""
-        from muniment.store import acting
+        from muniment.store.recording import events
 
         part = hold.upper()
         ids = [held.id for held in self.holds()]
         found = [id for id in ids if id.startswith(part) or id.endswith(part)]
         if len(found) != 1 or not part:
             raise UnknownNameError("hold", hold, hint="`muniment hold list` shows those in force")
-        acting.release_hold(self._database, found[0], actor, reason)
+        events.release_hold(self._database, found[0], actor, reason)
         return found[0]
 
     def retention(self) -> list[Rule]:
@@ -239,6 +239,6 @@ class Keeping:
         return number
 
     def _record_interruptions(self) -> None:
-        from muniment.store import writing
+        from muniment.store.recording import generations
 
-        writing.record_interruptions(self._database)
+        generations.record_interruptions(self._database)

@@ -13,7 +13,7 @@ from muniment.ledger.entries import Body
 from muniment.ledger.proofs import Disclosed, Proof, ProvenEntry, included
 from muniment.ledger.tree import inclusion
 from muniment.store.database.tables import entry, generation, payload
-from muniment.store.heads import nodes
+from muniment.store.recording.tree_heads import nodes
 
 
 class NotProvableError(UsageError):

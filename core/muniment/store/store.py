@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, BinaryIO, Self
 from sqlalchemy import select
 
 from muniment.errors import StoreVersionError
-from muniment.store import schema
 from muniment.store.database.engine import Database
 from muniment.store.database.leases import Lease
 from muniment.store.database.tables import ledger_head
@@ -24,6 +23,7 @@ from muniment.store.keeping import Keeping
 from muniment.store.queries import loader, runs
 from muniment.store.queries.query import Query
 from muniment.store.queries.runs import Line, Run
+from muniment.store.recording import schema_version
 from muniment.types import Generation, Replay
 
 if TYPE_CHECKING:
@@ -31,10 +31,10 @@ if TYPE_CHECKING:
     from muniment.ledger.keys import PublicKey
     from muniment.ledger.proofs import Proof
     from muniment.store.export import Export
-    from muniment.store.heads import Sign
     from muniment.store.queries.lineage import Lineage
     from muniment.store.queries.stats import Stats
-    from muniment.store.replays import Replayed
+    from muniment.store.recording.replays import Replayed
+    from muniment.store.recording.tree_heads import Sign
     from muniment.store.search.engine import Hit
     from muniment.store.signatures import Held
     from muniment.store.verifying import Verification
@@ -86,7 +86,7 @@ class Store(Keeping):
         """
         database = Database(url)
         try:
-            schema.require(database, create=create, older=outdated)
+            schema_version.require(database, create=create, older=outdated)
         except BaseException:
             database.close()
             raise
@@ -123,14 +123,14 @@ class Store(Keeping):
         """
         if not generations:
             return
-        from muniment.store import writing
+        from muniment.store.recording import generations
 
         with self._starting:
             if self._lease is None or self._lease.inherited:
                 self._lease = Lease(self._database)
                 self.record_interruptions()
                 self.finish_erasing()
-            self._open |= writing.record_started(
+            self._open |= generations.record_started(
                 self._database, self._lease, generations, policy_document
             )
 
@@ -146,24 +146,24 @@ class Store(Keeping):
         as payloads. Raises AlreadyRecordedError for a generation that has an outcome and
         UnknownNameError for one that was never started.
         """
-        from muniment.store import writing
+        from muniment.store.recording import generations
 
         if not generations:
             return
         declared = declared_categories or {}
-        writing.record_outcomes(self._database, generations, declared, self._open)
+        generations.record_outcomes(self._database, generations, declared, self._open)
         for generation in generations:
             self._open.pop(generation.id, None)
 
     def record_interruptions(self) -> int:
         """Record that generations whose process is gone were interrupted; return how many."""
-        from muniment.store import writing
+        from muniment.store.recording import generations
 
-        return writing.record_interruptions(self._database)
+        return generations.record_interruptions(self._database)
 
     def record_replay(self, replay: Replay, actor: str) -> None:
         """Record what came of making a generation again, and who asked for it."""
-        from muniment.store import replays
+        from muniment.store.recording import replays
 
         replays.record(self._database, replay, actor)
 
@@ -235,13 +235,13 @@ class Store(Keeping):
 
     def replays(self, id: str) -> list[Replayed]:
         """Return the replays of the generation of that whole id, the oldest first."""
-        from muniment.store import replays
+        from muniment.store.recording import replays
 
         return replays.of_generation(self._database, id)
 
     def drawn(self, count: int, word: str) -> list[str]:
         """Return the ids of so many completed generations, drawn by a word; see `replays`."""
-        from muniment.store import replays
+        from muniment.store.recording import replays
 
         with self._database.reading() as connection:
             return replays.drawn(connection, count, word)
@@ -280,10 +280,10 @@ class Store(Keeping):
     @cached_property
     def log(self) -> str:
         """The identity of the ledger: 32 hexadecimal digits."""
-        from muniment.store import heads
+        from muniment.store.recording import tree_heads
 
         with self._database.reading() as connection:
-            return heads.log_of(connection)
+            return tree_heads.log_of(connection)
 
     @property
     def wrote(self) -> bool:
@@ -292,24 +292,24 @@ class Store(Keeping):
 
     def sign(self, signer: Sign) -> Note:
         """Have the ledger's head signed while nobody else writes, and keep the checkpoint."""
-        from muniment.store import heads
+        from muniment.store.recording import tree_heads
 
         with self._database.writing() as connection:
-            return heads.sign(connection, signer)
+            return tree_heads.sign(connection, signer)
 
     def signed(self) -> list[Note]:
         """Return the last checkpoint that each key signed, that of the most entries first."""
-        from muniment.store import heads
+        from muniment.store.recording import tree_heads
 
         with self._database.reading() as connection:
-            return heads.signed(connection)
+            return tree_heads.signed(connection)
 
     def root(self, size: int) -> bytes | None:
         """Return the root of the first so many entries; None where there are fewer."""
-        from muniment.store import heads
+        from muniment.store.recording import tree_heads
 
         with self._database.reading() as connection:
-            return heads.root(connection, size)
+            return tree_heads.root(connection, size)
 
     def prove(self, id: str, note: Note, disclose: Collection[str] = ()) -> Proof:
         """Return the proof that the generation of that whole id was signed by a checkpoint.
@@ -363,19 +363,19 @@ class Store(Keeping):
 
         Raises StoreError, and changes nothing, where these cannot be read.
         """
-        from muniment.store.rebuilding import rebuild
+        from muniment.store.recording.rebuild import rebuild
 
         return rebuild(self._database, progress)
 
     def status(self) -> StoreStatus:
         """Return where the store stands."""
-        revision = schema.revision(self._database)
+        revision = schema_version.revision(self._database)
         if revision is None:
             raise StoreVersionError(self.url, f"{self._database.name} is no store any more")
         with self._database.reading() as connection:
             entries = connection.scalar(select(ledger_head.c.size)) or 0
         return StoreStatus(
-            self.url, self.path, revision, schema.HEAD, entries, self._database.size()
+            self.url, self.path, revision, schema_version.HEAD, entries, self._database.size()
         )
 
     def upgrade(self) -> Path | None:
@@ -383,4 +383,4 @@ class Store(Keeping):
 
         Return the file that an SQLite store was copied to before; None where nothing was copied.
         """
-        return schema.upgrade(self._database)
+        return schema_version.upgrade(self._database)

@@ -8,12 +8,12 @@ from pathlib import Path
 from sqlalchemy import select
 
 from muniment.errors import StoreError
-from muniment.store import schema
 from muniment.store.backup.copies import BackupError, Contents, Progress, copying
 from muniment.store.database.backups import Backup, now, register, registered
 from muniment.store.database.engine import Database
 from muniment.store.database.tables import ledger_head
-from muniment.store.erasures import bodies, generations_of
+from muniment.store.recording import schema_version
+from muniment.store.recording.erasure_log import bodies, generations_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ def restore(database: Database, planned: Plan, progress: Progress | None = None)
     way = copying(database)
     way.restore(database, planned.file)
     database.close()  # no connection may remember what was there
-    if schema.revision(database) != schema.HEAD:
+    if schema_version.revision(database) != schema_version.HEAD:
         return  # `db upgrade` comes first, and says so
     from muniment.store.verifying import verify
 
@@ -94,14 +94,14 @@ def restore(database: Database, planned: Plan, progress: Progress | None = None)
 
 def _present(database: Database, entries: int) -> Present | None:
     try:
-        found = schema.revision(database)
+        found = schema_version.revision(database)
         if found is None:
             return None
         with database.reading() as connection:
             head = connection.execute(select(ledger_head.c.log_id, ledger_head.c.size)).one()
             backups: list[Backup] = []
             erased: dict[str, None] = {}
-            if found == schema.HEAD:
+            if found == schema_version.HEAD:
                 backups = registered(connection)
                 for _, body in bodies(connection, since=entries):
                     erased |= dict.fromkeys(generations_of(connection, body))

@@ -10,9 +10,9 @@ from urllib.parse import quote
 
 from muniment.errors import StoreError
 from muniment.ledger.tree import Frontier
-from muniment.store import schema
 from muniment.store.backup.copies import BackupError, Contents, Progress
 from muniment.store.database.engine import LOCK_SECONDS, Database
+from muniment.store.recording import schema_version
 from muniment.store.verifying import verify
 
 
@@ -48,14 +48,14 @@ class SqliteCopying:
             raise BackupError(file, f"there is no file {file}")
         copy = Database(f"sqlite:///{quote(str(file.absolute()))}")
         try:
-            found = schema.revision(copy)
+            found = schema_version.revision(copy)
             if found is None:
                 raise BackupError(file, f"{file} is empty, and no backup of a store")
-            if found > schema.HEAD:
+            if found > schema_version.HEAD:
                 raise BackupError(
                     file,
                     f"{file} was made by a newer Muniment (schema {found}, this one knows "
-                    f"{schema.HEAD}); install that version to restore it",
+                    f"{schema_version.HEAD}); install that version to restore it",
                 )
             checked = verify(copy, projections=False, payloads=False, progress=progress)
             if not checked.ok:

@@ -26,12 +26,12 @@ from muniment.errors import UsageError
 from muniment.ledger.keys import PublicKey
 from muniment.ledger.schema import read
 from muniment.ledger.tree import Frontier, MissingNodesError, frontier
-from muniment.store import heads
 from muniment.store.database.engine import Database
 from muniment.store.database.raw import any_text, raw, tuples
 from muniment.store.database.tables import entry
 from muniment.store.errors import UNREADABLE
 from muniment.store.problems import Problem, Report
+from muniment.store.recording import tree_heads
 from muniment.store.signatures import Held, SignatureComparison
 from muniment.store.verifying.payloads import compare_count
 from muniment.store.verifying.processes import Checkers
@@ -203,7 +203,7 @@ def _start(connection: Connection, since: Held | None) -> Frontier:
         return Frontier()
     checkpoint = since.note.checkpoint
     try:
-        edge = frontier(checkpoint.size, heads.nodes(connection))
+        edge = frontier(checkpoint.size, tree_heads.nodes(connection))
     except MissingNodesError:
         return Frontier()
     return edge if edge.root() == checkpoint.root else Frontier()

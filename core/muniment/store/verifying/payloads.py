@@ -13,8 +13,8 @@ from muniment.ledger.payloads import SALT_BYTES, commitment
 from muniment.ledger.schema import Reference, references
 from muniment.store.database.raw import raw, stream
 from muniment.store.database.tables import payload
-from muniment.store.erasures import Erased, erased
 from muniment.store.problems import Report
+from muniment.store.recording.erasure_log import Erased, erased
 from muniment.store.verifying.entries import Page
 
 

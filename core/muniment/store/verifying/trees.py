@@ -12,10 +12,10 @@ from typing import Any
 from sqlalchemy import Connection, func, or_, select
 
 from muniment.ledger.tree import TILE_BITS, Frontier, Node, leaf_hash, leaf_hashes
-from muniment.store import heads
 from muniment.store.database.raw import Values, raw, tuples
 from muniment.store.database.tables import entry, ledger_head, node
 from muniment.store.problems import Report
+from muniment.store.recording import tree_heads
 
 PAGE = 4096  # entries in memory at once
 
@@ -119,7 +119,7 @@ class Tree:
         self.start = self._next = start.size
         self.frontier = Frontier(start.size, start.peaks)
         kept = [size for size in sizes if size <= self.start]
-        self.roots = {size: heads.root(connection, size) for size in kept}
+        self.roots = {size: tree_heads.root(connection, size) for size in kept}
         self._sizes = list(sizes[len(kept) :])
 
     def add(self, low: int, high: int, last: int, tree: Frontier | None, nodes: int) -> None:

@@ -16,20 +16,20 @@ from muniment.errors import UnknownNameError
 from muniment.ledger import acts
 from muniment.ledger.entries import Body, moment
 from muniment.ledger.payloads import Payload
-from muniment.store import identities
 from muniment.store.database.batches import chunks
 from muniment.store.database.engine import Database
 from muniment.store.database.tables import generation, replay
 from muniment.store.errors import whole
-from muniment.store.ledger import append, prepare
 from muniment.store.queries.loader import bodies_of, contents_of
+from muniment.store.recording import references
+from muniment.store.recording.ledger import append, prepare
 from muniment.types import Difference, Replay, ReplayResult
 
 
 def record(database: Database, found: Replay, actor: str) -> None:
     """Record what came of replaying a generation, with what it was replayed with."""
     facts = tuple(sorted(found.environment.items()))
-    numbers = identities.numbers(
+    numbers = references.numbers(
         database, {"actor": [actor], "environment": [facts], "plugin": found.plugins}
     )
     said = {"detail": found.detail, "differences": found.to_json()["differences"]}

@@ -17,7 +17,6 @@ from muniment.errors import PromptError, StoreError, UnknownNameError
 from muniment.ledger import entries
 from muniment.ledger.payloads import Kind, Payload
 from muniment.ledger.texts import detail_of, request_of, trace_of
-from muniment.store import identities
 from muniment.store.database import bulk, leases, tables
 from muniment.store.database.batches import chunks
 from muniment.store.database.engine import Database
@@ -31,9 +30,10 @@ from muniment.store.database.projections import (
 )
 from muniment.store.database.tables import generation, pending, run
 from muniment.store.errors import AlreadyRecordedError
-from muniment.store.identities import Numbers
-from muniment.store.ledger import Prepared, append, prepare
 from muniment.store.queries import loader, planner, time_index
+from muniment.store.recording import references
+from muniment.store.recording.ledger import Prepared, append, prepare
+from muniment.store.recording.references import Numbers
 from muniment.store.search import index
 from muniment.types import Generation
 
@@ -51,7 +51,7 @@ def record_started(
     if twice := [id for id, count in Counter(ids).items() if count > 1]:
         raise _recorded(database, twice[0])
     policies = {g.policy: (g.policy, policy_document) for g in generations}
-    numbers = identities.numbers(
+    numbers = references.numbers(
         database,
         {
             "actor": {g.actor for g in generations},
@@ -124,7 +124,7 @@ def record_outcomes(
             raise UnknownNameError("generation", id, hint="it was never started")
         if count > 1:
             raise _has_outcome(database, id)
-    numbers = identities.numbers(
+    numbers = references.numbers(
         database,
         {
             "environment": [tuple(g.environment.items()) for g in generations if g.environment],

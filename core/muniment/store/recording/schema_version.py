@@ -88,7 +88,7 @@ def upgrade(database: Database) -> Path | None:
             _refuse_newer(database, found)
         from muniment.ledger.entries import genesis
         from muniment.store.database.migrations import migrate
-        from muniment.store.ledger import append, prepare
+        from muniment.store.recording.ledger import append, prepare
 
         copy = database.copy(found) if found else None
         try:
@@ -98,10 +98,10 @@ def upgrade(database: Database) -> Path | None:
                 copy.unlink(missing_ok=True)
             raise
         if copy:  # what is erased later is still in it
-            from muniment.store import heads
             from muniment.store.database import backups
+            from muniment.store.recording import tree_heads
 
-            head = heads.head(connection)
+            head = tree_heads.head(connection)
             backup = backups.Backup(copy, backups.now(), head.size, head.root.hex())
             backups.register(connection, [backup])
         if connection.scalar(select(ledger_head.c.size)) is None:

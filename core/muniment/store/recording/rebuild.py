@@ -21,8 +21,8 @@ from muniment.store.database.projections import ROW_TABLES, ROWS, Rows, outcome_
 from muniment.store.database.tables import entry, metadata, payload, run, verdict
 from muniment.store.errors import UNREADABLE
 from muniment.store.queries import loader, planner, time_index
+from muniment.store.recording.generations import update_outcomes
 from muniment.store.search import index
-from muniment.store.writing import update_outcomes
 
 PAGE = 1000  # entries in memory at once
 

@@ -16,7 +16,6 @@ from muniment.ledger import acts
 from muniment.ledger.acts import Judgement, ModelAct, PluginAct, Rating
 from muniment.ledger.entries import Body, moment
 from muniment.ledger.payloads import Payload
-from muniment.store import identities
 from muniment.store.database.batches import chunks
 from muniment.store.database.engine import Database
 from muniment.store.database.projections import ROWS
@@ -31,8 +30,9 @@ from muniment.store.database.tables import (
     review,
 )
 from muniment.store.errors import whole
-from muniment.store.ledger import Prepared, append, prepare
 from muniment.store.queries.loader import bodies_of, contents_of
+from muniment.store.recording import references
+from muniment.store.recording.ledger import Prepared, append, prepare
 from muniment.types import PluginRef
 
 HOLD_BATCH = 1000  # generations that one entry of a hold names
@@ -84,7 +84,7 @@ class Installation:
 def actor_number(database: Database, name: str) -> int:
     """Return the number of an actor's entry, made when there is none."""
     check_text("actor's name", name)
-    return identities.numbers(database, {"actor": [name]})["actor", name]
+    return references.numbers(database, {"actor": [name]})["actor", name]
 
 
 def add(connection: Connection, prepared: Prepared) -> int:

@@ -18,7 +18,7 @@ from muniment.ledger.texts import policy_of
 from muniment.store.database.engine import Database
 from muniment.store.database.projections import ROWS
 from muniment.store.database.tables import actor, environment, metadata, payload, plugin, policy
-from muniment.store.ledger import Prepared, append, prepare
+from muniment.store.recording.ledger import Prepared, append, prepare
 from muniment.types import PluginRef
 
 Facts: TypeAlias = tuple[tuple[str, str | int], ...]

@@ -1,0 +1,1 @@
+"""Recording: append entries and payloads, and keep the query tables in step."""
