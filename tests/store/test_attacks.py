@@ -18,7 +18,7 @@ from sqlalchemy import Column, Connection, LargeBinary, Row, Table, and_, inspec
 from muniment.ids import new_id
 from muniment.ledger.checkpoints import Checkpoint, Note, origin, signed
 from muniment.ledger.keys import PrivateKey
-from muniment.store import Problem, Store, verifying
+from muniment.store import Problem, Store
 from muniment.store.database.engine import Database
 from muniment.store.database.projections import ROWS, outcome_rows, started_rows
 from muniment.store.database.tables import entry, generation, ledger_head, metadata, payload
@@ -26,7 +26,8 @@ from muniment.store.database.types import Words
 from muniment.store.queries import time_index
 from muniment.store.recording.ledger import append, prepare
 from muniment.store.recording.tree_heads import Head
-from muniment.store.signatures import Held
+from muniment.store.verification import verify
+from muniment.store.verification.signatures import Held
 from muniment.types import Failure
 from support.databases import Server, by_hand
 from support.golden import ledger
@@ -57,7 +58,7 @@ class Victim:
             def reading(self) -> Iterator[Connection]:
                 yield connection
 
-        return verifying.verify(
+        return verify.verify(
             Seen(),
             projections=True,
             payloads=True,

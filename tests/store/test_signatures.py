@@ -21,10 +21,10 @@ from muniment.ledger.tree import Frontier, frontier
 from muniment.signing import Keys
 from muniment.store import Store
 from muniment.store.database.tables import checkpoint, entry, ledger_head, node, payload
-from muniment.store.proving import NotProvableError
 from muniment.store.recording import tree_heads
 from muniment.store.recording.ledger import append, prepare
-from muniment.store.signatures import Held
+from muniment.store.verification.prove import NotProvableError
+from muniment.store.verification.signatures import Held
 from support.databases import only_sqlite
 
 Record = Callable[..., list[str]]

@@ -22,9 +22,9 @@ from muniment.store import Problem, Query, Store, Verification
 from muniment.store.database.engine import Database
 from muniment.store.database.tables import entry, metadata
 from muniment.store.search.index import delete, insert
-from muniment.store.verifying import verify
-from muniment.store.verifying.processes import Checkers
-from muniment.store.verifying.ranges import Asked, Span, spans
+from muniment.store.verification.ranges import Asked, Span, spans
+from muniment.store.verification.verify import verify
+from muniment.store.verification.verify_pool import Checkers
 from support.databases import by_hand, change, only_postgresql, only_sqlite
 
 SPAN = 256  # the least there can be: a store of a few hundred entries has several

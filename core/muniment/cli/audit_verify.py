@@ -24,7 +24,7 @@ from muniment.cli.settings import Settings
 if TYPE_CHECKING:
     from muniment.ledger.keys import PublicKey
     from muniment.store import Verification
-    from muniment.store.signatures import Held
+    from muniment.store.verification.signatures import Held
 
 
 @click.command
@@ -114,7 +114,7 @@ def _extent(found: Verification, key: PublicKey | None) -> list[str]:
 def _known(settings: Settings, given: str | None) -> tuple[PublicKey | None, list[Held]]:
     """Return the key to check by, and what this home last signed of the store."""
     from muniment.signing import Keys
-    from muniment.store.signatures import Held
+    from muniment.store.verification.signatures import Held
 
     keys, store = Keys(settings.home), settings.store
     last = keys.expected(store)
@@ -128,7 +128,7 @@ def _known(settings: Settings, given: str | None) -> tuple[PublicKey | None, lis
 
 
 def _held(path: str) -> Held:
-    from muniment.store.signatures import Held
+    from muniment.store.verification.signatures import Held
     from muniment.verifier import read_checkpoint
 
     return Held(path, read_checkpoint(path))

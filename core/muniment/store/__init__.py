@@ -10,8 +10,8 @@ from muniment.store.queries.runs import Line, Run
 from muniment.store.store import Store, StoreStatus
 
 if TYPE_CHECKING:
-    from muniment.store.problems import Problem
-    from muniment.store.verifying import Verification
+    from muniment.store.verification.report import Problem
+    from muniment.store.verification.verify import Verification
 
 __all__ = [
     "AlreadyRecordedError",
@@ -29,11 +29,11 @@ __all__ = [
 def __getattr__(name: str) -> object:
     """Import what only verifying needs on first use."""
     if name == "Problem":
-        from muniment.store.problems import Problem
+        from muniment.store.verification.report import Problem
 
         return Problem
     if name == "Verification":
-        from muniment.store.verifying import Verification
+        from muniment.store.verification.verify import Verification
 
         return Verification
     raise AttributeError(f"module 'muniment.store' has no attribute {name!r}")

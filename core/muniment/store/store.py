@@ -36,8 +36,8 @@ if TYPE_CHECKING:
     from muniment.store.recording.replays import Replayed
     from muniment.store.recording.tree_heads import Sign
     from muniment.store.search.engine import Hit
-    from muniment.store.signatures import Held
-    from muniment.store.verifying import Verification
+    from muniment.store.verification.signatures import Held
+    from muniment.store.verification.verify import Verification
 
 Progress = Callable[[str, int, int], None]
 """Told what is being checked, how much of it is done, and how much there is."""
@@ -318,7 +318,7 @@ class Store(Keeping):
         where the checkpoint is older or a payload is not there, VerificationError where the
         ledger is not the one that was signed.
         """
-        from muniment.store.proving import prove
+        from muniment.store.verification.prove import prove
 
         with self._database.reading() as connection:
             return prove(connection, id, note, disclose)
@@ -344,7 +344,7 @@ class Store(Keeping):
         so many `processes`; a program that gives more than one must be one that
         `multiprocessing` can start again, behind `if __name__ == "__main__"`.
         """
-        from muniment.store.verifying import verify
+        from muniment.store.verification.verify import verify
 
         return verify(
             self._database,

@@ -73,7 +73,7 @@ def restore(database: Database, planned: Plan, progress: Progress | None = None)
     database.close()  # no connection may remember what was there
     if schema_version.revision(database) != schema_version.HEAD:
         return  # `db upgrade` comes first, and says so
-    from muniment.store.verifying import verify
+    from muniment.store.verification.verify import verify
 
     found = verify(database, projections=False, payloads=False, progress=progress)
     if not found.ok or (found.entries, found.root) != (

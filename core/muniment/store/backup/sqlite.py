@@ -13,7 +13,7 @@ from muniment.ledger.tree import Frontier
 from muniment.store.backup.copies import BackupError, Contents, Progress
 from muniment.store.database.engine import LOCK_SECONDS, Database
 from muniment.store.recording import schema_version
-from muniment.store.verifying import verify
+from muniment.store.verification.verify import verify
 
 
 class SqliteCopying:

@@ -13,9 +13,9 @@ from muniment.ledger.payloads import SALT_BYTES, commitment
 from muniment.ledger.schema import Reference, references
 from muniment.store.database.raw import raw, stream
 from muniment.store.database.tables import payload
-from muniment.store.problems import Report
 from muniment.store.recording.erasure_log import Erased, erased
-from muniment.store.verifying.entries import Page
+from muniment.store.verification.entries import Page
+from muniment.store.verification.report import Report
 
 
 class PayloadComparison:

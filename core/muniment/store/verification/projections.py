@@ -27,9 +27,9 @@ from muniment.store.database.projections import (
 from muniment.store.database.raw import Values, raw, tuples
 from muniment.store.database.tables import generation, metadata, payload, pending, run, verdict
 from muniment.store.errors import UNREADABLE
-from muniment.store.problems import Report
 from muniment.store.queries import time_index
-from muniment.store.verifying.entries import Page
+from muniment.store.verification.entries import Page
+from muniment.store.verification.report import Report
 
 Texts: TypeAlias = Mapping[tuple[int, str], bytes]
 Key: TypeAlias = tuple[Any, ...]

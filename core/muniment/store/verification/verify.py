@@ -30,12 +30,10 @@ from muniment.store.database.engine import Database
 from muniment.store.database.raw import any_text, raw, tuples
 from muniment.store.database.tables import entry
 from muniment.store.errors import UNREADABLE
-from muniment.store.problems import Problem, Report
 from muniment.store.recording import tree_heads
-from muniment.store.signatures import Held, SignatureComparison
-from muniment.store.verifying.payloads import compare_count
-from muniment.store.verifying.processes import Checkers
-from muniment.store.verifying.ranges import (
+from muniment.store.verification.payloads import compare_count
+from muniment.store.verification.projections import compare_counts
+from muniment.store.verification.ranges import (
     SPAN,
     Answer,
     Asked,
@@ -46,9 +44,11 @@ from muniment.store.verifying.ranges import (
     WholeIndex,
     spans,
 )
-from muniment.store.verifying.rows import compare_counts
-from muniment.store.verifying.terms import Index, Sums, compare_index
-from muniment.store.verifying.trees import Tree
+from muniment.store.verification.report import Problem, Report
+from muniment.store.verification.search_index import Index, Sums, compare_index
+from muniment.store.verification.signatures import Held, SignatureComparison
+from muniment.store.verification.tree import Tree
+from muniment.store.verification.verify_pool import Checkers
 
 
 @dataclass(frozen=True, slots=True)

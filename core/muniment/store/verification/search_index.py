@@ -21,9 +21,9 @@ from sqlalchemy.exc import DBAPIError
 from muniment.store.database.raw import raw, tuples
 from muniment.store.database.tables import payload
 from muniment.store.errors import UNREADABLE
-from muniment.store.problems import Report
 from muniment.store.search import index, tokenizer
-from muniment.store.verifying.entries import Page
+from muniment.store.verification.entries import Page
+from muniment.store.verification.report import Report
 
 BATCH = 100  # generations whose texts are in memory at once
 _OF_STARTED = ("prompt", "request")  # payloads of the entry that began a generation

@@ -14,8 +14,8 @@ from sqlalchemy import Connection, func, or_, select
 from muniment.ledger.tree import TILE_BITS, Frontier, Node, leaf_hash, leaf_hashes
 from muniment.store.database.raw import Values, raw, tuples
 from muniment.store.database.tables import entry, ledger_head, node
-from muniment.store.problems import Report
 from muniment.store.recording import tree_heads
+from muniment.store.verification.report import Report
 
 PAGE = 4096  # entries in memory at once
 

@@ -13,7 +13,7 @@ from muniment.store.database.batches import chunks
 from muniment.store.database.raw import Values, raw, tuples
 from muniment.store.database.tables import entry
 from muniment.store.errors import UNREADABLE
-from muniment.store.problems import Report
+from muniment.store.verification.report import Report
 
 Page: TypeAlias = Sequence[tuple[int, Body]]
 

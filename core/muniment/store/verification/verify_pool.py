@@ -20,7 +20,7 @@ from muniment.errors import MunimentError, StoreError
 from muniment.store.database.engine import Database
 from muniment.store.database.export_pool import no_interrupt
 from muniment.store.database.raw import any_text
-from muniment.store.verifying.ranges import Answer, Asked, Checker, Task
+from muniment.store.verification.ranges import Answer, Asked, Checker, Task
 
 GARBAGE = 100_000  # objects made before cycles are looked for: what is read here has none
 

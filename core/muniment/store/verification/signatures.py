@@ -22,8 +22,8 @@ from muniment.ledger.checkpoints import (
 from muniment.ledger.keys import PublicKey
 from muniment.store.database.raw import raw
 from muniment.store.database.tables import checkpoint
-from muniment.store.problems import Report
 from muniment.store.recording.tree_heads import key_of
+from muniment.store.verification.report import Report
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,12 +16,12 @@ from sqlalchemy import Connection, func, select
 
 from muniment.ledger.tree import TILE_BITS, Frontier
 from muniment.store.database.tables import entry
-from muniment.store.problems import Problem, Report
-from muniment.store.verifying.entries import Entries
-from muniment.store.verifying.payloads import PayloadComparison
-from muniment.store.verifying.rows import RowComparison
-from muniment.store.verifying.terms import Index, Sums, TermComparison, hashing, index_of
-from muniment.store.verifying.trees import HASHED, WHOLE, Leaves, compare_nodes, pages
+from muniment.store.verification.entries import Entries
+from muniment.store.verification.payloads import PayloadComparison
+from muniment.store.verification.projections import RowComparison
+from muniment.store.verification.report import Problem, Report
+from muniment.store.verification.search_index import Index, Sums, TermComparison, hashing, index_of
+from muniment.store.verification.tree import HASHED, WHOLE, Leaves, compare_nodes, pages
 
 SPAN = 1 << 14  # entries of a range: some hundredths of a second of hashing
 _LAST = 2**63 - 1  # the largest number that a database can hold
