@@ -45,9 +45,9 @@ from muniment.types import Generation, Piece, Replay
 
 if TYPE_CHECKING:
     from muniment.ledger.acts import Judgement, ModelAct, Rating
-    from muniment.store.erasing import Erasure
     from muniment.store.recording.events import Installation
-    from muniment.store.retaining import Rule
+    from muniment.store.retention.erasure import Erasure
+    from muniment.store.retention.rules import Rule
 
 BATCH_SIZE = 32  # requests a generator gets at once; how many it runs side by side is its own
 

@@ -14,7 +14,7 @@ import pytest
 from muniment.errors import UnknownNameError
 from muniment.ids import new_id
 from muniment.store import Query, Store
-from muniment.store.retaining import Rule
+from muniment.store.retention.rules import Rule
 from muniment.types import Generation, Model, Reason, Score, Verdict
 from support.databases import only_sqlite
 

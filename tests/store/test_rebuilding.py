@@ -11,7 +11,7 @@ from muniment.errors import StoreError
 from muniment.ids import new_id
 from muniment.store import Query, Store
 from muniment.store.database.tables import entry, metadata
-from muniment.store.erasing import erase
+from muniment.store.retention.erasure import erase
 from muniment.store.search import index
 from muniment.types import Failure, Generation
 

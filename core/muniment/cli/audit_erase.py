@@ -17,7 +17,7 @@ from muniment.cli.settings import Settings
 
 if TYPE_CHECKING:
     from muniment.store import Query
-    from muniment.store.erasing import Erasure, Past
+    from muniment.store.retention.erasure import Erasure, Past
 
 
 @click.command

@@ -16,7 +16,7 @@ from muniment.cli.settings import Settings
 from muniment.types import DECISIONS
 
 if TYPE_CHECKING:
-    from muniment.store.retaining import Rule
+    from muniment.store.retention.rules import Rule
 
 PAYLOADS = ("prompt", "request", "output", "trace", "detail", "comment", "reason", "replay")
 
@@ -47,7 +47,7 @@ def set_(
     then the kind, then the decision. What must be kept cannot be erased; what may not be kept
     goes with `retention run`.
     """
-    from muniment.store.retaining import Rule
+    from muniment.store.retention.rules import Rule
 
     if at_least is not None and at_most is not None and at_least > at_most:
         raise click.UsageError("--at-least is more than --at-most.")

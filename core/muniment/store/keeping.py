@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from muniment.store.backup.copies import Progress
     from muniment.store.backup.restoring import Plan
     from muniment.store.database.backups import Backup
-    from muniment.store.erasing import Erasure, Past
     from muniment.store.recording.events import Feedback, Hold, Installation, Review
-    from muniment.store.retaining import Rule
+    from muniment.store.retention.erasure import Erasure, Past
+    from muniment.store.retention.rules import Rule
     from muniment.types import Generation
 
 _PAGE = 500
@@ -112,10 +112,10 @@ class Keeping:
         What is under a hold, must be kept longer or is under way is left. Where the query is by
         actor and nothing of theirs was left, their name goes, too.
         """
-        from muniment.store import erasing
+        from muniment.store.retention import erasure
 
         self._record_interruptions()
-        return erasing.erase(self._database, query, actor, reason=reason, progress=progress)
+        return erasure.erase(self._database, query, actor, reason=reason, progress=progress)
 
     def count(self, query: Query) -> int:
         """Return how many generations a query wants."""
@@ -132,15 +132,15 @@ class Keeping:
 
     def finish_erasing(self) -> bool:
         """Make the bytes of what was erased go away, if any are left; whether they are gone."""
-        from muniment.store import erasing
+        from muniment.store.retention import erasure
 
-        return erasing.finish(self._database)
+        return erasure.finish(self._database)
 
     def erasures(self) -> Iterator[Past]:
         """Yield the erasures that are on record, the oldest first."""
-        from muniment.store import erasing
+        from muniment.store.retention import erasure
 
-        return erasing.past(self._database)
+        return erasure.past(self._database)
 
     def hold(self, query: Query, actor: str, reason: str) -> tuple[str, int]:
         """Forbid to erase the generations that a query wants now; return the hold's id and how
@@ -179,25 +179,25 @@ class Keeping:
 
     def retention(self) -> list[Rule]:
         """Return the rules of retention in force."""
-        from muniment.store import retaining
+        from muniment.store.retention import rules
 
         with self._database.reading() as connection:
-            return retaining.rules(connection)
+            return rules.rules(connection)
 
     def set_retention(self, rule: Rule, actor: str) -> list[Rule]:
         """Put a rule in the place of the one for the same payloads; return those in force."""
-        from muniment.store import retaining
+        from muniment.store.retention import rules
 
-        return retaining.change(self._database, actor, rule)
+        return rules.change(self._database, actor, rule)
 
     def run_retention(
         self, actor: str, progress: Callable[[int], None] = lambda number: None
     ) -> Erasure:
         """Erase what was kept as long as the rules say."""
-        from muniment.store import expiring
+        from muniment.store.retention import expiry
 
         self._record_interruptions()
-        return expiring.run(self._database, actor, progress)
+        return expiry.run(self._database, actor, progress)
 
     # ---- copies ------------------------------------------------------------------------------
 

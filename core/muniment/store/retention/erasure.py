@@ -18,7 +18,6 @@ from muniment.keeping import now
 from muniment.ledger import acts
 from muniment.ledger.acts import Cause
 from muniment.ledger.entries import moment
-from muniment.store import purging, retaining
 from muniment.store.database.backups import Backup, registered
 from muniment.store.database.batches import chunks
 from muniment.store.database.engine import Database
@@ -40,6 +39,7 @@ from muniment.store.queries.query import Found, Query
 from muniment.store.recording.erasure_log import bodies, generations_of
 from muniment.store.recording.events import actor_number, add, held_among, text
 from muniment.store.recording.ledger import prepare
+from muniment.store.retention import purge, rules
 from muniment.store.search import index
 
 PAGE = 100  # generations of one transaction
@@ -124,7 +124,7 @@ def _erase_page(
         held = held_among(connection, [row.seq for row in rows])
         result.held += len(held)
         rows = [row for row in rows if row.seq not in held]
-        free = retaining.erasable(connection, [row.seq for row in rows], kinds)
+        free = rules.erasable(connection, [row.seq for row in rows], kinds)
         wanted_kinds = None if kinds is None else set(kinds)
         result.kept += sum(free.get(row.seq, ()) != wanted_kinds for row in rows)
         wanted = _payloads(connection, [row for row in rows if row.seq in free], free)
@@ -218,14 +218,12 @@ def _note(
         payloads={number: sorted(kinds) for number, kinds in payloads.items()},
     )
     number = add(connection, prepare(body, said))
-    connection.execute(
-        erasing.insert(), {"erasure": number, "horizon": purging.horizon(connection)}
-    )
+    connection.execute(erasing.insert(), {"erasure": number, "horizon": purge.horizon(connection)})
 
 
 def finish(database: Database) -> bool:
     """Make the bytes of what was erased go away; whether they are gone."""
-    return purging.purge(database)
+    return purge.purge(database)
 
 
 def unfinished(database: Database) -> bool:

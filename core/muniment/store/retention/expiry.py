@@ -6,11 +6,11 @@ from collections.abc import Callable
 from datetime import timedelta
 
 from muniment.keeping import now
-from muniment.store import erasing
 from muniment.store.database.engine import Database
-from muniment.store.erasing import Erasure
 from muniment.store.queries.query import Query
-from muniment.store.retaining import OF_GENERATION, Rule, days_for, rules
+from muniment.store.retention import erasure
+from muniment.store.retention.erasure import Erasure
+from muniment.store.retention.rules import OF_GENERATION, Rule, days_for, rules
 from muniment.types import DECISIONS
 
 
@@ -25,7 +25,7 @@ def run(
     for decision in DECISIONS:
         for days, kinds in _ends(held, decision).items():
             query = Query(until=at - timedelta(days=days), decision=decision)
-            came = erasing.erase(
+            came = erasure.erase(
                 database,
                 query,
                 actor,
