@@ -77,10 +77,10 @@ def test_mistakes_are_one_sentence(
 def test_an_interrupted_export_says_how_to_go_on_and_does(
     recorded: Here, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from muniment.store.export import files, pages
+    from muniment.store.export import batches, exporter
 
-    monkeypatch.setattr(pages, "FIRST_PAGE", 1)
-    made = pages.pages
+    monkeypatch.setattr(batches, "FIRST_PAGE", 1)
+    made = batches.pages
 
     def interrupted(*arguments: object) -> object:
         for page in made(*arguments):  # type: ignore[arg-type]
@@ -89,7 +89,7 @@ def test_an_interrupted_export_says_how_to_go_on_and_does(
 
     target = tmp_path / "all.csv"
     with monkeypatch.context() as patch:
-        patch.setattr(files, "pages", interrupted)
+        patch.setattr(exporter, "pages", interrupted)
         result = recorded("audit", "export", "--since", "7d", "-o", target)
     assert result.code == 130
     assert "--resume goes on" in result.err

@@ -7,7 +7,7 @@ an export that was stopped can go on where it was.
 
 from __future__ import annotations
 
-from muniment.store.export.files import Export, ExportError, stream, unfinished
+from muniment.store.export.exporter import Export, ExportError, stream, unfinished
 from muniment.store.export.formats import FORMATS
 
 __all__ = ["FORMATS", "Export", "ExportError", "stream", "unfinished"]

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from muniment.store.database.engine import Database
 from muniment.store.export.formats import FORMATS
-from muniment.store.export.records import Reader
+from muniment.store.export.reader import Reader
 from muniment.store.queries.planner import Picker
 from muniment.store.queries.query import Query
 

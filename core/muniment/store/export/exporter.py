@@ -23,8 +23,8 @@ from sqlalchemy import select
 from muniment.errors import MunimentError
 from muniment.store.database.engine import Database
 from muniment.store.database.tables import erasure, ledger_head
+from muniment.store.export.batches import pages
 from muniment.store.export.formats import FORMATS
-from muniment.store.export.pages import pages
 from muniment.store.queries.query import Query
 
 STATE_VERSION = 1
