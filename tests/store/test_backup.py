@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from muniment.store import Store
-from muniment.store.backup.copies import BackupError, Contents, copying
+from muniment.store.backup.base import BackupError, Contents, copying
 from muniment.store.database.backups import registered
 from support.databases import only_sqlite
 

@@ -16,7 +16,7 @@ from muniment.cli.settings import Settings
 from muniment.errors import UsageError
 
 if TYPE_CHECKING:
-    from muniment.store.backup.restoring import Plan
+    from muniment.store.backup.restore import Plan
 
 
 @click.command

@@ -15,8 +15,8 @@ from muniment.store.queries.query import Query
 
 if TYPE_CHECKING:
     from muniment.ledger.acts import Judgement, ModelAct, Rating
-    from muniment.store.backup.copies import Progress
-    from muniment.store.backup.restoring import Plan
+    from muniment.store.backup.base import Progress
+    from muniment.store.backup.restore import Plan
     from muniment.store.database.backups import Backup
     from muniment.store.recording.events import Feedback, Hold, Installation, Review
     from muniment.store.retention.erasure import Erasure, Past
@@ -203,29 +203,29 @@ class Keeping:
 
     def backup(self, target: Path, progress: Progress | None = None) -> Backup:
         """Copy the store to a file, read the copy again and register it; BackupError."""
-        from muniment.store.backup import making
+        from muniment.store.backup import create
 
-        return making.make(self._database, target, progress)
+        return create.make(self._database, target, progress)
 
     @staticmethod
     def plan_restore(url: str, file: Path, progress: Progress | None = None) -> Plan:
         """Check a backup, and say what restoring it to that store would do; BackupError."""
-        from muniment.store.backup import restoring
+        from muniment.store.backup import restore
 
         database = Database(url)
         try:
-            return restoring.plan(database, file, progress)
+            return restore.plan(database, file, progress)
         finally:
             database.close()
 
     @staticmethod
     def restore(url: str, planned: Plan, progress: Progress | None = None) -> None:
         """Make the store what a backup is, whole or not at all; BackupError."""
-        from muniment.store.backup import restoring
+        from muniment.store.backup import restore
 
         database = Database(url)
         try:
-            restoring.restore(database, planned, progress)
+            restore.restore(database, planned, progress)
         finally:
             database.close()
 

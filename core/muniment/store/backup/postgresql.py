@@ -14,7 +14,7 @@ from sqlalchemy import select
 
 from muniment.ledger.schema import read
 from muniment.ledger.tree import Frontier, leaf_hash
-from muniment.store.backup.copies import BackupError, Contents, Progress
+from muniment.store.backup.base import BackupError, Contents, Progress
 from muniment.store.database.engine import Database
 from muniment.store.database.tables import alembic_version, ledger_head, metadata
 

@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from muniment.errors import StoreError
 from muniment.ledger.tree import Frontier
-from muniment.store.backup.copies import BackupError, Contents, Progress
+from muniment.store.backup.base import BackupError, Contents, Progress
 from muniment.store.database.engine import LOCK_SECONDS, Database
 from muniment.store.recording import schema_version
 from muniment.store.verification.verify import verify
