@@ -100,7 +100,7 @@ def installed_plugins() -> Iterator[Plugin]:
 def _code_digest(module: str, path: str = "") -> str:
     from importlib.util import find_spec
 
-    from muniment.digests import FileHashes, digest
+    from muniment.models.digests import FileHashes, digest
 
     if path:
         return digest(Path(path), FileHashes())

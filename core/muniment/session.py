@@ -26,7 +26,7 @@ from muniment.evaluation import Evaluators
 from muniment.ids import new_id
 from muniment.isolation import Workers
 from muniment.keeping import check_text, storable
-from muniment.models import AddedModel, Models
+from muniment.models.registry import AddedModel, Models
 from muniment.moderation import Moderator
 from muniment.pipeline import Pipeline
 from muniment.plugins import Plugin, Plugins

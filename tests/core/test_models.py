@@ -16,10 +16,10 @@ from typing import Any
 import pytest
 
 from muniment import Generator, Model, ModelError
-from muniment.digests import FileHashes, digest
 from muniment.errors import UnknownNameError
 from muniment.hookspecs import TakesModels
-from muniment.models import AddedModel, Models
+from muniment.models.digests import FileHashes, digest
+from muniment.models.registry import AddedModel, Models
 
 FILES = {"weights.bin": b"\x00\x01\x02", "vocab/words.txt": "最近".encode()}
 

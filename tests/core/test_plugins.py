@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from muniment import digests
 from muniment.errors import AmbiguousNameError, PluginError, UnknownNameError
 from muniment.installed import installed_plugins
+from muniment.models import digests
 from muniment.plugins import Plugin, Plugins, describe, quiet_stdout
 from muniment.session import Session
 from support.plugins import Shelf

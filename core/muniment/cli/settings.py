@@ -12,7 +12,7 @@ from muniment.cli.importing import importing
 
 if TYPE_CHECKING:
     from muniment.config import Config
-    from muniment.models import Models
+    from muniment.models.registry import Models
     from muniment.session import Session
     from muniment.store import Store
 
@@ -65,7 +65,7 @@ class Settings:
     @cached_property
     def models(self) -> Models:
         """The models of the home folder."""
-        from muniment.models import Models
+        from muniment.models.registry import Models
 
         return Models(self.home)
 

@@ -16,9 +16,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from muniment.digests import FileHashes, digest, files
 from muniment.errors import ModelError, MunimentError, UnknownNameError
 from muniment.hookspecs import TakesModels
+from muniment.models.digests import FileHashes, digest, files
 from muniment.types import Model
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
