@@ -24,8 +24,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from muniment import Draft, Request, Session
-from muniment.answering import answers
-from muniment.plugins import Plugin, Plugins, make
+from muniment.plugins.invocation import answers
+from muniment.plugins.registry import Plugin, Plugins, make
 
 PLUGIN = '''
 import muniment

@@ -27,7 +27,7 @@ from typing import Any
 from filling import Texts
 
 import muniment
-from muniment.plugins import Plugin, Plugins
+from muniment.plugins.registry import Plugin, Plugins
 from muniment.store import Store
 
 CHUNK = 256

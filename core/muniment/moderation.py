@@ -14,7 +14,15 @@ from dataclasses import replace
 from muniment.errors import MunimentError, ParameterError, PolicyError
 from muniment.hookspecs import Filter
 from muniment.keeping import storable
-from muniment.plugins import INTERRUPTIONS, Offer, Plugins, Stoppable, describe, make, quiet_stdout
+from muniment.plugins.registry import (
+    INTERRUPTIONS,
+    Offer,
+    Plugins,
+    Stoppable,
+    describe,
+    make,
+    quiet_stdout,
+)
 from muniment.policy import FilterRule, Policy
 from muniment.types import DECISIONS, Content, PluginRef, Reason, Verdict, reads
 

@@ -14,12 +14,12 @@ import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from muniment.answering import Answer, Unanswered, answers, facts, sentence
 from muniment.errors import PromptError
 from muniment.evaluation import Evaluators
 from muniment.keeping import now, storable
 from muniment.moderation import Moderator
-from muniment.plugins import INTERRUPTIONS, quiet_stdout
+from muniment.plugins.invocation import Answer, Unanswered, answers, facts, sentence
+from muniment.plugins.registry import INTERRUPTIONS, quiet_stdout
 from muniment.resolving import Resolved, Resolver
 from muniment.store import AlreadyRecordedError, Store
 from muniment.types import (

@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from muniment.answering import Unanswered, answers, facts, sentence
 from muniment.errors import MunimentError
-from muniment.plugins import INTERRUPTIONS
+from muniment.plugins.invocation import Unanswered, answers, facts, sentence
+from muniment.plugins.registry import INTERRUPTIONS
 from muniment.resolving import Resolved, Resolver
 from muniment.types import Difference, Generation, PluginRef, Replay, ReplayResult, Reply, Trace
 

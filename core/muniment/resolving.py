@@ -16,7 +16,7 @@ from muniment.ids import new_id
 from muniment.keeping import check_id, check_text, now, storable
 from muniment.models.registry import Models
 from muniment.parameters import Value
-from muniment.plugins import Offer, Plugins, make, quiet_stdout
+from muniment.plugins.registry import Offer, Plugins, make, quiet_stdout
 from muniment.types import Failure, Generation, Model, Request
 
 

@@ -24,12 +24,12 @@ from muniment import batch, config, policy, seeds
 from muniment.errors import ModelError, PluginError, UsageError
 from muniment.evaluation import Evaluators
 from muniment.ids import new_id
-from muniment.isolation import Workers
 from muniment.keeping import check_text, storable
 from muniment.models.registry import AddedModel, Models
 from muniment.moderation import Moderator
 from muniment.pipeline import Pipeline
-from muniment.plugins import Plugin, Plugins
+from muniment.plugins.isolation import Workers
+from muniment.plugins.registry import Plugin, Plugins
 from muniment.replay import replay
 from muniment.resolving import (
     Draft,

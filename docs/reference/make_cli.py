@@ -11,7 +11,7 @@ import click
 from muniment.cli.generate import command_of
 from muniment.cli.root import root
 from muniment.parameters import Parameters
-from muniment.plugins import Offer, Plugin
+from muniment.plugins.registry import Offer, Plugin
 
 PAGE = Path(__file__).with_name("cli.md")
 

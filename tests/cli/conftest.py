@@ -89,7 +89,7 @@ def muniment(
     shelf: Shelf, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> Here:
     """The command line, in this process, with the plugins of these tests and no other."""
-    monkeypatch.setattr("muniment.installed.installed_plugins", lambda: iter(shelf.all))
+    monkeypatch.setattr("muniment.plugins.discovery.installed_plugins", lambda: iter(shelf.all))
     return Here(capfd, monkeypatch)
 
 

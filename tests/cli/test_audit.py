@@ -256,7 +256,7 @@ def test_replay_lists_what_is_different_now(muniment: Here, shelf: Shelf) -> Non
     muniment("generate", "changing", "x")
     module = shelf.folder / changed.module / "__init__.py"
     module.write_text(module.read_text().replace("'wind': 1", "'wind': 2"))
-    from muniment.installed import _code_digest
+    from muniment.plugins.discovery import _code_digest
 
     _code_digest.cache_clear()
     shelf.forget()

@@ -118,7 +118,7 @@ def test_an_unknown_generator_is_answered_with_those_there_are(muniment: Here) -
 def test_without_any_generator_the_sentence_says_so(
     muniment: Here, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("muniment.installed.installed_plugins", lambda: iter(()))
+    monkeypatch.setattr("muniment.plugins.discovery.installed_plugins", lambda: iter(()))
     result = muniment("generate", "text", "x")
     assert result.code == 2
     assert "no plugin with a generator is installed" in result.err

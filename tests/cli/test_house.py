@@ -189,7 +189,7 @@ class TestPlugins:
         assert [row[0] for row in muniment("plugins", "list").rows] == names
 
     def test_list_of_none_says_so(self, muniment: Here, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("muniment.installed.installed_plugins", lambda: iter(()))
+        monkeypatch.setattr("muniment.plugins.discovery.installed_plugins", lambda: iter(()))
         result = muniment("plugins", "list")
         assert (result.code, result.out) == (0, "")
         assert "no plugin is installed" in result.err

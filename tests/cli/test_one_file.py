@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from muniment.errors import UsageError
-from muniment.plugins import Plugin, Plugins
+from muniment.plugins.registry import Plugin, Plugins
 from support.commands import Here, Processes
 
 POLITE = """

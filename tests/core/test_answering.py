@@ -227,7 +227,7 @@ def test_a_refusal_that_is_no_text_is_still_one(house: House) -> None:
 def test_an_answer_that_does_not_fit_an_entry_costs_only_itself(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("muniment.answering._usage", lambda usage: usage)
+    monkeypatch.setattr("muniment.plugins.invocation._usage", lambda usage: usage)
     house.shelf.generator(
         "wild",
         """

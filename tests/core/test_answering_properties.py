@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from muniment import Generator, Output, Piece, Reply, Request, Text
-from muniment.answering import Unanswered, answers
-from muniment.plugins import Offer, Plugin
+from muniment.plugins.invocation import Unanswered, answers
+from muniment.plugins.registry import Offer, Plugin
 
 Step = tuple[str, int]
 

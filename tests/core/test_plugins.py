@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from muniment.errors import AmbiguousNameError, PluginError, UnknownNameError
-from muniment.installed import installed_plugins
 from muniment.models import digests
-from muniment.plugins import Plugin, Plugins, describe, quiet_stdout
+from muniment.plugins.discovery import installed_plugins
+from muniment.plugins.registry import Plugin, Plugins, describe, quiet_stdout
 from muniment.session import Session
 from support.plugins import Shelf
 
@@ -215,7 +215,7 @@ def test_standard_output_stays_clean_at_the_level_of_file_descriptors(
     shelf: Shelf, tmp_path: Path
 ) -> None:
     shelf.add(NOISY + REGISTER.format("print('in the hook')"))
-    program = "from muniment.plugins import Plugins; print(len(Plugins().load()) >= 0, flush=True)"
+    program = "from muniment.plugins.registry import Plugins; print(len(Plugins().load()) >= 0, flush=True)"
     done = subprocess.run(
         [sys.executable, "-c", program],
         env={**os.environ, "PYTHONPATH": str(shelf.folder)},
@@ -268,7 +268,7 @@ def test_standard_output_comes_back_when_threads_overlap(capfd: pytest.CaptureFi
 def test_plugins_load_where_standard_output_is_closed(shelf: Shelf) -> None:
     shelf.add(REGISTER.format("print('x')"), distribution="talks")
     program = (
-        "import sys; from muniment.plugins import Plugins;"
+        "import sys; from muniment.plugins.registry import Plugins;"
         "print([b.message for b in Plugins().load() if b.plugin.distribution == 'talks'],"
         "file=sys.stderr)"
     )

@@ -122,7 +122,13 @@ def test_listing_plugins_imports_no_plugin_and_not_even_the_contract() -> None:
         "import contextlib, io\nfrom muniment.cli import main\n"
         "with contextlib.redirect_stdout(io.StringIO()): main(['plugins', 'list'])"
     )
-    assert "muniment.installed" in found
-    heavy = {"pluggy", "msgspec", "muniment.hookspecs", "muniment.types", "muniment.plugins"}
+    assert "muniment.plugins.discovery" in found
+    heavy = {
+        "pluggy",
+        "msgspec",
+        "muniment.hookspecs",
+        "muniment.types",
+        "muniment.plugins.registry",
+    }
     assert not found & (HEAVY - {"importlib.metadata"} | heavy)
     assert not [name for name in found if name.startswith(("muniment_text", "muniment_moderation"))]

@@ -8,7 +8,7 @@ import pytest
 
 import muniment
 from muniment import Difference, Generation, Replay
-from muniment.plugins import Plugins
+from muniment.plugins.registry import Plugins
 from muniment.session import Session
 from support.house import House
 

@@ -201,7 +201,7 @@ def test_what_was_shown_before_a_raise_in_company_is_recorded_whatever_is_said_a
 def test_what_was_shown_of_an_answer_that_cannot_be_recorded_is_recorded(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("muniment.answering._usage", lambda usage: usage)
+    monkeypatch.setattr("muniment.plugins.invocation._usage", lambda usage: usage)
     reply = "yield request.reply(Text('最近 我国'), usage=Usage(2**70, 1))"
     house.shelf.generator("wild", PARTS.replace("END", reply))
     pieces, (done,) = streamed(house, "a")

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import muniment
-from muniment.isolation import protocol
-from muniment.plugins import Plugin
+from muniment.plugins.isolation import protocol
+from muniment.plugins.registry import Plugin
 from muniment.types import (
     Content,
     Generation,

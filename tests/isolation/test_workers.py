@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from muniment import Draft, Generation, Piece, Session, UsageError
-from muniment.isolation import process
+from muniment.plugins.isolation import process
 from support.commands import Processes
 from support.plugins import Shelf
 from support.workers import IsolatedHouse, wait_for, wait_until_gone
@@ -614,7 +614,7 @@ def test_models_are_added_loaded_and_loaded_again_after_a_crash(
         "    yield r.reply(Text(f'{r.prompt} {self.words}'))",
         attributes=LOADING,
     )
-    from muniment.plugins import make
+    from muniment.plugins.registry import make
 
     made = make(house.session.plugins.find("generator", "modelled"))
     steps: list[tuple[str, float]] = []

@@ -43,7 +43,7 @@ def set_(settings: Settings, key: str, value: str) -> None:
     settings.config.set(key, value or None)
     if key.startswith("plugin.") and value:
         from muniment.config import normalised
-        from muniment.installed import installed_plugins
+        from muniment.plugins.discovery import installed_plugins
 
         name = key.removeprefix("plugin.").rpartition(".")[0]
         known = {normalised(plugin.distribution) for plugin in installed_plugins()}

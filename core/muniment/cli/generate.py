@@ -28,7 +28,7 @@ from muniment.cli.progress import waiting
 from muniment.cli.settings import Settings, closing
 from muniment.cli.showing import Shower
 from muniment.errors import UnknownNameError
-from muniment.plugins import Offer
+from muniment.plugins.registry import Offer
 
 
 class _Generators(click.Group):

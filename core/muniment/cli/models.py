@@ -70,7 +70,7 @@ def add(settings: Settings, source: str, name: str | None, generator: str, as_js
     ready once, which may take minutes, and its digest is kept.
     """
     from muniment.hookspecs import TakesModels
-    from muniment.plugins import make
+    from muniment.plugins.registry import make
 
     session = settings.session
     session.ensure_store()

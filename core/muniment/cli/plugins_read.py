@@ -27,7 +27,7 @@ def list_(settings: Settings, as_json: bool) -> None:
     What was installed here and is gone, and a change that was cut short, is said on standard error.
     """
     from muniment.config import normalised
-    from muniment.installed import installed_plugins
+    from muniment.plugins.discovery import installed_plugins
 
     found = sorted(installed_plugins(), key=lambda plugin: (plugin.distribution, plugin.name))
     disabled = settings.config.disabled()
@@ -75,8 +75,8 @@ def show(settings: Settings, name: str, as_json: bool) -> None:
 
     from muniment.config import normalised
     from muniment.errors import UnknownNameError
-    from muniment.installed import installed_plugins
     from muniment.installing.changing import code_digest, signer_of
+    from muniment.plugins.discovery import installed_plugins
 
     key = normalised(name)
     all_ = list(installed_plugins())

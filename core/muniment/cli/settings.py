@@ -80,7 +80,7 @@ class Settings:
     @cached_property
     def session(self) -> Session:
         """The session, for what generates; plugins are loaded when it first needs one."""
-        from muniment.plugins import Plugins
+        from muniment.plugins.registry import Plugins
         from muniment.session import Session
 
         plugins = Plugins(files=self._plugin_files) if self._plugin_files else None

@@ -16,7 +16,6 @@ from pathlib import Path
 
 from muniment.config import normalised
 from muniment.errors import UnknownNameError, UsageError
-from muniment.installed import installed_plugins
 from muniment.installing import bundles, leftovers
 from muniment.installing.checking import Present, check, requirements
 from muniment.installing.environment import CORE, Environment
@@ -29,6 +28,7 @@ from muniment.installing.records import Act, Held, Journal, KeptWheel, Records, 
 from muniment.installing.wheels import CONTRACTS, Wheel, repack, sha256_of
 from muniment.ledger.acts import PluginAct
 from muniment.ledger.keys import PublicKey
+from muniment.plugins.discovery import installed_plugins
 
 
 @dataclass(frozen=True, slots=True)

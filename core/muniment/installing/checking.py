@@ -10,10 +10,10 @@ from packaging.specifiers import SpecifierSet
 from packaging.version import InvalidVersion, Version
 
 from muniment.config import normalised
-from muniment.installed import ENTRY_POINT_GROUP
 from muniment.installing.environment import CORE, Environment
 from muniment.installing.errors import ConflictError, InstallError
 from muniment.installing.wheels import CONTRACTS, Wheel, is_editable
+from muniment.plugins.discovery import ENTRY_POINT_GROUP
 
 Present = Mapping[str, Distribution]
 Extras = Mapping[str, Collection[str]]

@@ -17,8 +17,8 @@ from pathlib import Path
 import msgspec
 
 from muniment.config import normalised
-from muniment.installed import installed_plugins
-from muniment.plugins import Offer, Plugin, Plugins
+from muniment.plugins.discovery import installed_plugins
+from muniment.plugins.registry import Offer, Plugin, Plugins
 
 IMPORT_LIMIT = 5.0  # seconds that loading a plugin may take: every command would wait for it
 PROCESS_LIMIT = 20.0  # seconds for the whole process, the other plugins included

@@ -16,9 +16,9 @@ from importlib.metadata import Distribution
 from pathlib import Path, PurePosixPath
 
 from muniment.config import normalised
-from muniment.installed import ENTRY_POINT_GROUP
 from muniment.installing.environment import Environment
 from muniment.installing.errors import InstallError
+from muniment.plugins.discovery import ENTRY_POINT_GROUP
 
 CONTRACTS = "muniment.v"  # what the group of any version of the contract begins with
 _OF_INSTALLING = ("RECORD", "INSTALLER", "REQUESTED", "direct_url.json")

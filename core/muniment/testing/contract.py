@@ -11,9 +11,9 @@ import jsonschema
 import pytest
 
 from muniment.errors import MunimentError, ParameterError, PluginError
-from muniment.installed import ENTRY_POINT_GROUP
 from muniment.parameters import Field, Parameters
-from muniment.plugins import Kind, Offer, Plugin, describe, make, offer_of
+from muniment.plugins.discovery import ENTRY_POINT_GROUP
+from muniment.plugins.registry import Kind, Offer, Plugin, describe, make, offer_of
 from muniment.testing import elsewhere
 
 

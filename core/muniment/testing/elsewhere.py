@@ -20,9 +20,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from muniment.answering import Unanswered, answers
 from muniment.hookspecs import Generator
-from muniment.plugins import Plugin, describe, offer_of, quiet_stdout
+from muniment.plugins.invocation import Unanswered, answers
+from muniment.plugins.registry import Plugin, describe, offer_of, quiet_stdout
 from muniment.types import Model, Output, Piece, Request
 
 HEAVY = frozenset(

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from muniment.hookspecs import Filter
 from muniment.moderation import sound
-from muniment.plugins import describe
+from muniment.plugins.registry import describe
 from muniment.testing.contract import Contract, broken
 from muniment.types import Content, Stage, Verdict, reads
 

@@ -11,7 +11,7 @@ import pytest
 
 from muniment.errors import ModelError, MunimentError
 from muniment.hookspecs import Generator
-from muniment.plugins import describe
+from muniment.plugins.registry import describe
 from muniment.testing import elsewhere
 from muniment.testing.contract import Contract, broken
 from muniment.testing.making import request

@@ -17,9 +17,9 @@ from dataclasses import dataclass
 from typing import NoReturn, TypeVar
 
 from muniment.errors import ModelError, MunimentError, ParameterError, PluginError, UsageError
-from muniment.isolation import protocol
-from muniment.isolation.protocol import Answer, Progressed, Question, Raised
-from muniment.plugins import Plugin, WorkerError
+from muniment.plugins.isolation import protocol
+from muniment.plugins.isolation.protocol import Answer, Progressed, Question, Raised
+from muniment.plugins.registry import Plugin, WorkerError
 
 _Answer = TypeVar("_Answer")
 
@@ -186,7 +186,14 @@ class _Child:
             handed = (questions, answers, lifeline)
             self._process = subprocess.Popen(
                 # -P: nothing is imported from the current folder; -u: what is said comes at once.
-                [sys.executable, "-P", "-u", "-m", "muniment.isolation.worker", *map(str, handed)],
+                [
+                    sys.executable,
+                    "-P",
+                    "-u",
+                    "-m",
+                    "muniment.plugins.isolation.worker",
+                    *map(str, handed),
+                ],
                 stdin=subprocess.DEVNULL,
                 stdout=saying,
                 stderr=saying,

@@ -14,7 +14,7 @@ from muniment.errors import MunimentError
 from muniment.hookspecs import Generator
 from muniment.keeping import storable
 from muniment.ledger.canonical import SAFE
-from muniment.plugins import INTERRUPTIONS, Offer, describe, quiet_stdout
+from muniment.plugins.registry import INTERRUPTIONS, Offer, describe, quiet_stdout
 from muniment.types import FINISH_REASONS, Output, Piece, Reply, Request, Trace, Usage
 
 _END = object()

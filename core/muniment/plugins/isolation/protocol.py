@@ -33,7 +33,7 @@ from typing import Any, TypeAlias
 import msgspec
 
 from muniment.parameters import Field, Parameters
-from muniment.plugins import Kind, Plugin
+from muniment.plugins.registry import Kind, Plugin
 from muniment.types import Content, Generation, Measure, Model, Piece, Reply, Verdict
 
 HEADER = 4  # bytes of a frame's length

@@ -21,7 +21,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
-from muniment import installed
 from muniment.config import normalised
 from muniment.errors import (
     AmbiguousNameError,
@@ -31,9 +30,10 @@ from muniment.errors import (
     UsageError,
 )
 from muniment.hookspecs import Evaluator, Filter, Generator
-from muniment.installed import NAME
-from muniment.installed import Plugin as Plugin
 from muniment.parameters import Field, Parameters
+from muniment.plugins import discovery
+from muniment.plugins.discovery import NAME
+from muniment.plugins.discovery import Plugin as Plugin
 from muniment.types import Measure
 
 Kind: TypeAlias = Literal["generator", "filter", "evaluator"]
@@ -109,7 +109,7 @@ class Plugins:
         names = [plugin.name for plugin in one_file.values()]
         if twice := next((name for name in names if names.count(name) > 1), None):
             raise UsageError(f"two plugins of one file are called {twice}; rename one")
-        found = installed.installed_plugins() if plugins is None else plugins
+        found = discovery.installed_plugins() if plugins is None else plugins
         self.installed = (*found, *one_file.values())
         self._registered: Callable[[Plugin], list[Offer]] = registered
         self._offers: dict[Plugin, list[Offer]] = {}

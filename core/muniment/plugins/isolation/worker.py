@@ -1,6 +1,6 @@
 """The program of a worker process: it imports one plugin and answers the core's questions.
 
-    python -m muniment.isolation.worker QUESTIONS ANSWERS LIFELINE
+    python -m muniment.plugins.isolation.worker QUESTIONS ANSWERS LIFELINE
 
 The arguments are file descriptors. LIFELINE is a pipe whose other end only the core holds: a
 watcher process waits for its end, and then kills the whole process group. A thread could not: the
@@ -20,14 +20,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from muniment.answering import Unanswered, asked, facts
 from muniment.errors import MunimentError, UsageError
 from muniment.evaluation import checked_values
-from muniment.isolation import protocol
-from muniment.isolation.protocol import Answer, Gave, Question
 from muniment.keeping import storable
 from muniment.moderation import sound
-from muniment.plugins import Kind, Offer, describe, quiet_stdout, registered
+from muniment.plugins.invocation import Unanswered, asked, facts
+from muniment.plugins.isolation import protocol
+from muniment.plugins.isolation.protocol import Answer, Gave, Question
+from muniment.plugins.registry import Kind, Offer, describe, quiet_stdout, registered
 from muniment.types import Piece, Request
 
 _TAKES_MODELS = ("suggested_model", "add_model", "find_model")  # see hookspecs.TakesModels

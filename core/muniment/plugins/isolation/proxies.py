@@ -10,12 +10,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
-from muniment.answering import Unanswered
 from muniment.errors import PluginError
 from muniment.hookspecs import Evaluator, Generator
-from muniment.isolation import protocol
-from muniment.isolation.process import CLOSING, LOADING, STARTING, Worker
-from muniment.plugins import Kind, Offer, Stoppable, WorkerError, check_class, offer_of
+from muniment.plugins.invocation import Unanswered
+from muniment.plugins.isolation import protocol
+from muniment.plugins.isolation.process import CLOSING, LOADING, STARTING, Worker
+from muniment.plugins.registry import Kind, Offer, Stoppable, WorkerError, check_class, offer_of
 from muniment.types import Content, Generation, Model, Piece, Reply, Request, Verdict
 
 

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 from muniment.config import Config
 from muniment.errors import PluginError, UsageError
-from muniment.plugins import Offer, Plugin, registered
+from muniment.plugins.registry import Offer, Plugin, registered
 
 if TYPE_CHECKING:
-    from muniment.isolation.process import Limits, Worker
+    from muniment.plugins.isolation.process import Limits, Worker
 
 _UNSUPPORTED = "worker processes need Linux or macOS; they are not supported on this system"
 
@@ -36,8 +36,8 @@ class Workers:
             return registered(plugin)
         if not _supported():
             raise PluginError(plugin.distribution, _UNSUPPORTED)
-        from muniment.isolation.process import Worker
-        from muniment.isolation.proxies import offers
+        from muniment.plugins.isolation.process import Worker
+        from muniment.plugins.isolation.proxies import offers
 
         worker = self._workers[plugin] = Worker(plugin, limits)
         return offers(worker)
@@ -54,7 +54,7 @@ class Workers:
         isolate = self._config.of_plugin(plugin.distribution, "isolate") == "true"
         if not (self._everything or isolate or seconds or megabytes):
             return None
-        from muniment.isolation.process import ANSWERING, Limits
+        from muniment.plugins.isolation.process import ANSWERING, Limits
 
         return Limits(
             float(seconds) if seconds else ANSWERING,
