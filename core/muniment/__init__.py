@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from muniment.errors import StoreError as StoreError
     from muniment.errors import UnknownNameError as UnknownNameError
     from muniment.errors import UsageError as UsageError
+    from muniment.generation.requests import Draft as Draft
     from muniment.hookspecs import Evaluator as Evaluator
     from muniment.hookspecs import Filter as Filter
     from muniment.hookspecs import Generator as Generator
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from muniment.hookspecs import hookimpl as hookimpl
     from muniment.parameters import Parameters as Parameters
     from muniment.parameters import param as param
-    from muniment.resolving import Draft as Draft
     from muniment.session import Session as Session
     from muniment.session import open as open
     from muniment.store import Query as Query

@@ -20,25 +20,19 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self, cast
 
 import muniment
-from muniment import batch, config, policy, seeds
+from muniment import config
 from muniment.errors import ModelError, PluginError, UsageError
-from muniment.evaluation import Evaluators
+from muniment.generation import batch, policy, seeds
+from muniment.generation.evaluation import Evaluators
+from muniment.generation.moderation import Moderator
+from muniment.generation.pipeline import Pipeline
+from muniment.generation.replay import replay
+from muniment.generation.requests import Draft, Resolved, Resolver, asked, samples, unresolved
 from muniment.ids import new_id
 from muniment.keeping import check_text, storable
 from muniment.models.registry import AddedModel, Models
-from muniment.moderation import Moderator
-from muniment.pipeline import Pipeline
 from muniment.plugins.isolation import Workers
 from muniment.plugins.registry import Plugin, Plugins
-from muniment.replay import replay
-from muniment.resolving import (
-    Draft,
-    Resolved,
-    Resolver,
-    asked,
-    samples,
-    unresolved,
-)
 from muniment.signing import after_writing
 from muniment.store import Query, Store
 from muniment.types import Generation, Piece, Replay

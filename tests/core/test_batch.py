@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import muniment
-from muniment import Draft, Generation, batch
+from muniment import Draft, Generation
+from muniment.generation import batch
 from support.house import House
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from muniment import Reason, Verdict
 from muniment.errors import PolicyError, UnknownNameError
-from muniment.policy import NO_POLICY, FilterRule, choose, installed, load, parse
+from muniment.generation.policy import NO_POLICY, FilterRule, choose, installed, load, parse
 from support.plugins import Shelf
 
 WHOLE = """

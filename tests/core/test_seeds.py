@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from muniment import seeds
 from muniment.errors import SeedError, UsageError
+from muniment.generation import seeds
 
 anything = st.integers(0, seeds.MAXIMUM)
 parts = st.one_of(st.integers(-5, 10**12), st.text(max_size=12))

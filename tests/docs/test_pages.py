@@ -20,7 +20,7 @@ from pathlib import Path
 
 import pytest
 
-from muniment import policy
+from muniment.generation import policy
 from muniment.installing.environment import Environment
 from muniment.installing.wheels import repack
 

@@ -6,7 +6,7 @@ import pytest
 
 import muniment
 import muniment_moderation
-from muniment import policy
+from muniment.generation import policy
 from muniment_moderation.blocklist import Blocklist
 
 FILE = Path(muniment_moderation.__file__).with_name("policy.yaml")

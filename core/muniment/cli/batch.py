@@ -86,8 +86,8 @@ def batch(
     lines: the text under a heading, or JSON. -o writes JSON lines to a file; when the batch is
     resumed, every result of the run is put into that file, those of before it was cut short too.
     """
+    from muniment.generation.requests import Draft
     from muniment.ids import new_id
-    from muniment.resolving import Draft
 
     defaults = Draft(
         "", generator=generator, model=model, parameters=parameters_given(pairs), tags=tags
@@ -138,7 +138,7 @@ _ANSWERED = ("completed", "blocked", "failed")
 
 def _answered(store: Store, run: str) -> Iterator[Generation]:
     """Yield what a run has answered, in the order of its lines and as `batch` shows it."""
-    from muniment.pipeline import shown
+    from muniment.generation.pipeline import shown
 
     for line in store.lines(run):
         if line.generation.status in _ANSWERED:

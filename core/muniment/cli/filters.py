@@ -59,7 +59,7 @@ def filter_options_without_status(command: _Command) -> _Command:
 
 def query_of(settings: Settings, filters: dict[str, Any], *, limit: int) -> Query:
     """Return the query that filters make; all given must hold, and a limit of 0 is none."""
-    from muniment import seeds
+    from muniment.generation import seeds
     from muniment.store import Query
 
     given = dict(filters)

@@ -162,7 +162,7 @@ def _run(
     as_json: bool,
     **own: Any,
 ) -> int:
-    from muniment.resolving import Draft
+    from muniment.generation.requests import Draft
 
     draft = Draft(
         _from_stdin() if prompt == "-" else prompt,

@@ -26,8 +26,8 @@ def show(settings: Settings, name: str | None, as_json: bool) -> int:
     everything it should judge, and makes the exit code 1. A parameter that a filter refuses makes
     the policy a wrong one, under which nothing is generated.
     """
-    from muniment import policy as policies
-    from muniment.moderation import Moderator
+    from muniment.generation import policy as policies
+    from muniment.generation.moderation import Moderator
 
     found = policies.choose(name if name is not None else settings.config.get("policy"))
     plugins = settings.session.plugins

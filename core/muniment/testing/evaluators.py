@@ -9,7 +9,7 @@ from typing import ClassVar
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from muniment.evaluation import scores_of
+from muniment.generation.evaluation import scores_of
 from muniment.hookspecs import Evaluator
 from muniment.ids import new_id
 from muniment.testing.contract import Contract, broken

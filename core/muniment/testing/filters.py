@@ -11,8 +11,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from muniment.generation.moderation import sound
 from muniment.hookspecs import Filter
-from muniment.moderation import sound
 from muniment.plugins.registry import describe
 from muniment.testing.contract import Contract, broken
 from muniment.types import Content, Stage, Verdict, reads

@@ -21,9 +21,9 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from muniment.errors import MunimentError, UsageError
-from muniment.evaluation import checked_values
+from muniment.generation.evaluation import checked_values
+from muniment.generation.moderation import sound
 from muniment.keeping import storable
-from muniment.moderation import sound
 from muniment.plugins.invocation import Unanswered, asked, facts
 from muniment.plugins.isolation import protocol
 from muniment.plugins.isolation.protocol import Answer, Gave, Question

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from muniment.errors import MunimentError, ParameterError, PolicyError
+from muniment.generation.policy import FilterRule, Policy
 from muniment.hookspecs import Filter
 from muniment.keeping import storable
 from muniment.plugins.registry import (
@@ -23,7 +24,6 @@ from muniment.plugins.registry import (
     make,
     quiet_stdout,
 )
-from muniment.policy import FilterRule, Policy
 from muniment.types import DECISIONS, Content, PluginRef, Reason, Verdict, reads
 
 

@@ -6,8 +6,8 @@ import json
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from muniment.generation.requests import Draft
 from muniment.keeping import storable
-from muniment.resolving import Draft
 
 FIELDS = ("prompt", "system", "generator", "model", "seed", "parameters", "tags")
 

@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from math import isfinite
 
-from muniment import seeds
 from muniment.config import Config
 from muniment.errors import UsageError
+from muniment.generation import seeds
 from muniment.hookspecs import Generator
 from muniment.ids import new_id
 from muniment.keeping import check_id, check_text, now, storable

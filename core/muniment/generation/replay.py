@@ -11,9 +11,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from muniment.errors import MunimentError
+from muniment.generation.requests import Resolved, Resolver
 from muniment.plugins.invocation import Unanswered, answers, facts, sentence
 from muniment.plugins.registry import INTERRUPTIONS
-from muniment.resolving import Resolved, Resolver
 from muniment.types import Difference, Generation, PluginRef, Replay, ReplayResult, Reply, Trace
 
 

@@ -15,12 +15,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from muniment.errors import PromptError
-from muniment.evaluation import Evaluators
+from muniment.generation.evaluation import Evaluators
+from muniment.generation.moderation import Moderator
+from muniment.generation.requests import Resolved, Resolver
 from muniment.keeping import now, storable
-from muniment.moderation import Moderator
 from muniment.plugins.invocation import Answer, Unanswered, answers, facts, sentence
 from muniment.plugins.registry import INTERRUPTIONS, quiet_stdout
-from muniment.resolving import Resolved, Resolver
 from muniment.store import AlreadyRecordedError, Store
 from muniment.types import (
     Content,

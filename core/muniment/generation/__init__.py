@@ -1,0 +1,1 @@
+"""The one path of every generation: requests, moderation, pipeline, evaluation and replay."""
