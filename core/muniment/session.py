@@ -29,13 +29,13 @@ from muniment.generation.pipeline import Pipeline
 from muniment.generation.replay import replay
 from muniment.generation.requests import Draft, Resolved, Resolver, asked, samples, unresolved
 from muniment.ids import new_id
-from muniment.keeping import check_text, storable
 from muniment.models.registry import AddedModel, Models
 from muniment.plugins.isolation import Workers
 from muniment.plugins.registry import Plugin, Plugins
 from muniment.signing import after_writing
 from muniment.store import Query, Store
 from muniment.types import Generation, Piece, Replay
+from muniment.validation import check_text, storable
 
 if TYPE_CHECKING:
     from muniment.ledger.acts import Judgement, ModelAct, Rating

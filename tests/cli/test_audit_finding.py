@@ -124,7 +124,7 @@ def test_lineage_draws_a_tree(recorded: Here) -> None:
 
 
 def _child(*parents: str) -> Generation:
-    from muniment.keeping import now
+    from muniment.validation import now
 
     return Generation(
         new_id(), new_id(), "Ada", "started", "echo", "again", 1, now(), parents=parents

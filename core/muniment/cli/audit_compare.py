@@ -12,7 +12,7 @@ from muniment.cli.output import coloured, data, data_json, ident, moment, one_li
 from muniment.cli.settings import Settings
 
 if TYPE_CHECKING:
-    from muniment.differences import Change, Difference
+    from muniment.diff import Change, Difference
     from muniment.store.queries.lineage import Lineage
     from muniment.types import Generation
 
@@ -31,7 +31,7 @@ def diff(settings: Settings, first: str, second: str, as_json: bool) -> None:
     Parameters, environment, prompt and output are compared; texts word by word, Chinese character
     by character. `[-…-]` was removed, `{+…+}` added on the way from A to B.
     """
-    from muniment.differences import differences
+    from muniment.diff import differences
 
     store = settings.store
     a, b = (store.generation(store.find(reference)) for reference in (first, second))

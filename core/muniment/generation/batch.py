@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from muniment.generation.requests import Draft
-from muniment.keeping import storable
+from muniment.validation import storable
 
 FIELDS = ("prompt", "system", "generator", "model", "seed", "parameters", "tags")
 

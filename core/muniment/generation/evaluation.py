@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 
 from muniment.errors import PluginError
 from muniment.hookspecs import Evaluator
-from muniment.keeping import storable
 from muniment.plugins.registry import INTERRUPTIONS, Offer, Plugins, describe, make, quiet_stdout
 from muniment.types import Generation, Measure, PluginRef, Score, reads
+from muniment.validation import storable
 
 
 class Evaluators:

@@ -14,7 +14,6 @@ from dataclasses import replace
 from muniment.errors import MunimentError, ParameterError, PolicyError
 from muniment.generation.policy import FilterRule, Policy
 from muniment.hookspecs import Filter
-from muniment.keeping import storable
 from muniment.plugins.registry import (
     INTERRUPTIONS,
     Offer,
@@ -25,6 +24,7 @@ from muniment.plugins.registry import (
     quiet_stdout,
 )
 from muniment.types import DECISIONS, Content, PluginRef, Reason, Verdict, reads
+from muniment.validation import storable
 
 
 class Moderator:

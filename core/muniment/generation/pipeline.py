@@ -18,7 +18,6 @@ from muniment.errors import PromptError
 from muniment.generation.evaluation import Evaluators
 from muniment.generation.moderation import Moderator
 from muniment.generation.requests import Resolved, Resolver
-from muniment.keeping import now, storable
 from muniment.plugins.invocation import Answer, Unanswered, answers, facts, sentence
 from muniment.plugins.registry import INTERRUPTIONS, quiet_stdout
 from muniment.store import AlreadyRecordedError, Store
@@ -32,6 +31,7 @@ from muniment.types import (
     Reply,
     Verdict,
 )
+from muniment.validation import now, storable
 
 
 class Pipeline:

@@ -13,11 +13,11 @@ from muniment.errors import UsageError
 from muniment.generation import seeds
 from muniment.hookspecs import Generator
 from muniment.ids import new_id
-from muniment.keeping import check_id, check_text, now, storable
 from muniment.models.registry import Models
 from muniment.parameters import Value
 from muniment.plugins.registry import Offer, Plugins, make, quiet_stdout
 from muniment.types import Failure, Generation, Model, Request
+from muniment.validation import check_id, check_text, now, storable
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,10 +12,10 @@ from typing import TypeAlias
 
 from muniment.errors import MunimentError
 from muniment.hookspecs import Generator
-from muniment.keeping import storable
 from muniment.ledger.canonical import SAFE
 from muniment.plugins.registry import INTERRUPTIONS, Offer, describe, quiet_stdout
 from muniment.types import FINISH_REASONS, Output, Piece, Reply, Request, Trace, Usage
+from muniment.validation import storable
 
 _END = object()
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from muniment.ids import new_id
-from muniment.keeping import now
 from muniment.parameters import Parameters
 from muniment.types import Content, Generation, Model, Output, Request, Stage, Text
+from muniment.validation import now
 
 
 def request(

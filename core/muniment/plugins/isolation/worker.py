@@ -23,12 +23,12 @@ from typing import Any, BinaryIO
 from muniment.errors import MunimentError, UsageError
 from muniment.generation.evaluation import checked_values
 from muniment.generation.moderation import sound
-from muniment.keeping import storable
 from muniment.plugins.invocation import Unanswered, asked, facts
 from muniment.plugins.isolation import protocol
 from muniment.plugins.isolation.protocol import Answer, Gave, Question
 from muniment.plugins.registry import Kind, Offer, describe, quiet_stdout, registered
 from muniment.types import Piece, Request
+from muniment.validation import storable
 
 _TAKES_MODELS = ("suggested_model", "add_model", "find_model")  # see hookspecs.TakesModels
 

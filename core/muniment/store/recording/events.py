@@ -11,7 +11,6 @@ from typing import Any
 from sqlalchemy import Connection, Table, func, select
 
 from muniment.ids import new_id
-from muniment.keeping import check_text, now
 from muniment.ledger import acts
 from muniment.ledger.acts import Judgement, ModelAct, PluginAct, Rating
 from muniment.ledger.entries import Body, moment
@@ -34,6 +33,7 @@ from muniment.store.queries.loader import bodies_of, contents_of
 from muniment.store.recording import references
 from muniment.store.recording.ledger import Prepared, append, prepare
 from muniment.types import PluginRef
+from muniment.validation import check_text, now
 
 HOLD_BATCH = 1000  # generations that one entry of a hold names
 QUEUE_PAGE = 100

@@ -14,7 +14,6 @@ from datetime import datetime
 
 from sqlalchemy import Connection, delete, select, update
 
-from muniment.keeping import now
 from muniment.ledger import acts
 from muniment.ledger.acts import Cause
 from muniment.ledger.entries import moment
@@ -41,6 +40,7 @@ from muniment.store.recording.events import actor_number, add, held_among, text
 from muniment.store.recording.ledger import prepare
 from muniment.store.retention import purge, rules
 from muniment.store.search import index
+from muniment.validation import now
 
 PAGE = 100  # generations of one transaction
 _TEXT_COLUMNS = ("generator", "model_name", "model_digest")

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import timedelta
 
-from muniment.keeping import now
 from muniment.store.database.engine import Database
 from muniment.store.queries.query import Query
 from muniment.store.retention import erasure
 from muniment.store.retention.erasure import Erasure
 from muniment.store.retention.rules import OF_GENERATION, Rule, days_for, rules
 from muniment.types import DECISIONS
+from muniment.validation import now
 
 
 def run(

@@ -13,7 +13,6 @@ from typing import Any, Literal
 
 from sqlalchemy import Connection, func, select
 
-from muniment.keeping import now
 from muniment.ledger import acts
 from muniment.ledger.entries import milliseconds
 from muniment.ledger.payloads import KINDS
@@ -23,6 +22,7 @@ from muniment.store.database.tables import generation, retention
 from muniment.store.queries.loader import bodies_of
 from muniment.store.recording.events import actor_number, add
 from muniment.store.recording.ledger import prepare
+from muniment.validation import now
 
 OF_GENERATION = tuple(kind for kind in KINDS if kind not in ("actor", "policy", "model"))
 
