@@ -9,8 +9,8 @@ import os
 import sys
 from collections.abc import Sequence
 
-from muniment.cli import exits
-from muniment.cli.importing import importing
+from muniment.cli import exit_codes
+from muniment.cli.gc_freeze import importing
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -23,15 +23,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         try:
             code = _run(sys.argv[1:] if arguments is None else list(arguments))
         except BaseException as error:
-            from muniment.cli.failures import report
+            from muniment.cli.error_handler import report
 
             code = report(error)
         sys.stdout.flush()
     except BrokenPipeError:
-        from muniment.cli.failures import let_go_of_stdout
+        from muniment.cli.error_handler import let_go_of_stdout
 
         let_go_of_stdout()
-        code = exits.FAILED
+        code = exit_codes.FAILED
     return code
 
 
@@ -57,4 +57,4 @@ def _run(arguments: list[str]) -> int:
     code = root.main(
         arguments, prog_name="muniment", standalone_mode=False, windows_expand_args=False
     )
-    return int(code or exits.DONE)
+    return int(code or exit_codes.DONE)

@@ -25,7 +25,7 @@ COMMANDS = {
     "show": ("muniment.cli.audit_read:show", "Show everything recorded of a generation."),
     "get": ("muniment.cli.audit_read:get", "Get the output of a generation as it was."),
     "runs": ("muniment.cli.audit_read:runs", "List runs, the newest first."),
-    "replay": ("muniment.cli.audit_check:replay", "Generate again and compare with the record."),
+    "replay": ("muniment.cli.audit_replay:replay", "Generate again and compare with the record."),
     "verify": ("muniment.cli.audit_verify:verify", "Check that the record was not altered."),
     "checkpoint": ("muniment.cli.audit_prove:checkpoint", "Print the signed head of the record."),
     "prove": ("muniment.cli.audit_prove:prove", "Write a proof for someone who has no store."),

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from muniment.cli.context import Settings
 from muniment.cli.options import json_option
 from muniment.cli.output import coloured, data, data_json, ident, moment, one_line, printable
-from muniment.cli.settings import Settings
 
 if TYPE_CHECKING:
     from muniment.diff import Change, Difference

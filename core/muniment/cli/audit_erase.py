@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from muniment.cli import exits
-from muniment.cli.asking import agreed
+from muniment.cli import exit_codes
+from muniment.cli.confirm import agreed
+from muniment.cli.context import Settings
 from muniment.cli.filters import filter_options_without_status, query_of
 from muniment.cli.options import Moment, json_option, yes_option
 from muniment.cli.output import count, data_json, message, moment, table
 from muniment.cli.progress import counting
-from muniment.cli.settings import Settings
 
 if TYPE_CHECKING:
     from muniment.store import Query
@@ -60,7 +60,7 @@ def erase(
         query = replace(query, until=min(filter(None, (query.until, older_than))))
     what = _what(settings, query)
     if not agreed(f"{what} erased for good", yes=yes, otherwise="nothing was erased"):
-        return exits.FAILED
+        return exit_codes.FAILED
     session = settings.session
     with counting("erasing", None) as bar:
         result = session.erase(query, reason, bar.advance)
@@ -91,7 +91,7 @@ def erased(result: Erasure, as_json: bool) -> int:
                 message(f"left {count(number, 'generation')}: {why}")
         if result.pending:
             message("pending: bytes may still be there; `muniment audit erase --status` goes on")
-    return exits.FAILED if result.held or result.kept or result.running else exits.DONE
+    return exit_codes.FAILED if result.held or result.kept or result.running else exit_codes.DONE
 
 
 def _what(settings: Settings, query: Query) -> str:
@@ -126,7 +126,7 @@ def _status(settings: Settings, as_json: bool) -> int:
         for backup in backups.values():
             there = "" if backup.there else " (not there any more; a copy of it may be)"
             message(f"made before an erasure, and holds what it erased: {backup.file}{there}")
-    return exits.DONE
+    return exit_codes.DONE
 
 
 def _to_json(item: Past) -> dict[str, Any]:

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from muniment.cli.files import Destination
+from muniment.cli.context import Interrupted, Settings
 from muniment.cli.filters import filter_options, query_of
 from muniment.cli.options import limit_option, overwrite_option
 from muniment.cli.output import count, message
+from muniment.cli.output_file import Destination
 from muniment.cli.progress import counting
-from muniment.cli.settings import Interrupted, Settings
 from muniment.errors import UsageError
 
 if TYPE_CHECKING:

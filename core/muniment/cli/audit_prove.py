@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from muniment.cli.files import Destination
+from muniment.cli.context import Settings
 from muniment.cli.lazy import no_such
 from muniment.cli.options import json_option, output_option, overwrite_option
 from muniment.cli.output import count, data_bytes, data_json, message
-from muniment.cli.settings import Settings
+from muniment.cli.output_file import Destination
 from muniment.errors import MunimentError, UsageError, VerificationError
 
 if TYPE_CHECKING:

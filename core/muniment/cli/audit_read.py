@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from muniment.cli.files import Destination, to_stdout, without_end
+from muniment.cli.context import Settings
 from muniment.cli.filters import filter_options, query_of
 from muniment.cli.options import (
     json_option,
@@ -28,7 +28,7 @@ from muniment.cli.output import (
     table,
     utc,
 )
-from muniment.cli.settings import Settings
+from muniment.cli.output_file import Destination, to_stdout, without_end
 from muniment.errors import MunimentError
 from muniment.types import Generation, Verdict
 

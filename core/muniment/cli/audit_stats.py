@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from muniment.cli.context import Settings
 from muniment.cli.filters import filter_options, query_of
 from muniment.cli.options import json_option
 from muniment.cli.output import (
@@ -20,7 +21,6 @@ from muniment.cli.output import (
     on_terminal,
     one_line,
 )
-from muniment.cli.settings import Settings
 
 if TYPE_CHECKING:
     from muniment.store.queries.stats import Spread, Stats

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from muniment.cli import exits
+from muniment.cli import exit_codes
+from muniment.cli.context import Settings
 from muniment.cli.options import json_option
 from muniment.cli.output import (
     count,
@@ -19,7 +20,6 @@ from muniment.cli.output import (
     shortened,
 )
 from muniment.cli.progress import fraction
-from muniment.cli.settings import Settings
 
 if TYPE_CHECKING:
     from muniment.ledger.keys import PublicKey
@@ -89,14 +89,14 @@ def verify(
         )
     if as_json:
         data_json(dataclasses.asdict(found))
-        return exits.DONE if found.ok else exits.UNVERIFIED
+        return exit_codes.DONE if found.ok else exit_codes.UNVERIFIED
     for problem in found.problems:
         data(one_line(f"{problem.kind}  {problem.where}  {problem.message}"))
     root = shortened(found.root) if on_terminal() else found.root
     verdict = "ok" if found.ok else f"failed  {count(len(found.problems), 'problem')} ·"
     data(f"{verdict}  {count(found.entries, 'entry')} · root {root}")
     message("; ".join(_extent(found, public)))
-    return exits.DONE if found.ok else exits.UNVERIFIED
+    return exit_codes.DONE if found.ok else exit_codes.UNVERIFIED
 
 
 def _extent(found: Verification, key: PublicKey | None) -> list[str]:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from muniment.cli import exits
-from muniment.cli.files import described, without_end
+from muniment.cli import exit_codes
+from muniment.cli.context import Interrupted, Settings, closing
 from muniment.cli.options import (
     generator_option,
     isolate_option,
@@ -33,9 +33,9 @@ from muniment.cli.output import (
     outcome_sentence,
     warn_broken,
 )
+from muniment.cli.output_file import described, without_end
 from muniment.cli.progress import Progress, counting
-from muniment.cli.results import Results, results_file
-from muniment.cli.settings import Interrupted, Settings, closing
+from muniment.cli.results_file import Results, results_file
 from muniment.errors import UsageError
 from muniment.types import Generation
 
@@ -149,7 +149,7 @@ class _Report:
     """Prints results as they come and counts them."""
 
     def __init__(self, as_json: bool, results: Results | None) -> None:
-        self.code = exits.DONE
+        self.code = exit_codes.DONE
         self._as_json = as_json
         self._results = results
         self._counts: Counter[str] = Counter()
@@ -164,7 +164,7 @@ class _Report:
     def add(self, item: Generation, bar: Progress) -> None:
         """Print one result, with the reason when there is no output."""
         self._counts[item.status] += 1
-        self.code = exits.worst((self.code, exits.of_status(item.status)))
+        self.code = exit_codes.worst((self.code, exit_codes.of_status(item.status)))
         if self._results is not None:
             self._results.add(item)
         elif self._as_json and not on_terminal():

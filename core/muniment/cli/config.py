@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import click
 
-from muniment.cli import exits
+from muniment.cli import exit_codes
+from muniment.cli.context import Settings
 from muniment.cli.options import json_option
 from muniment.cli.output import data, data_json, message, table
-from muniment.cli.settings import Settings
 
 
 @click.group
@@ -31,7 +31,7 @@ def get(settings: Settings, key: str, as_json: bool) -> int:
         message(f"{key} is not set")
     else:
         data(value)
-    return exits.FAILED if value is None else exits.DONE
+    return exit_codes.FAILED if value is None else exit_codes.DONE
 
 
 @config.command("set")

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import click
 
+from muniment.cli.context import Settings
 from muniment.cli.db_backup import backup, restore
 from muniment.cli.options import json_option
 from muniment.cli.output import card, data, data_json, message, table
-from muniment.cli.settings import Settings
 
 
 @click.group

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from muniment.cli import exits
-from muniment.cli.asking import agreed
-from muniment.cli.files import Destination
+from muniment.cli import exit_codes
+from muniment.cli.confirm import agreed
+from muniment.cli.context import Settings
 from muniment.cli.options import json_option, overwrite_option, yes_option
 from muniment.cli.output import count, data, data_json, message, on_terminal, shortened, utc
+from muniment.cli.output_file import Destination
 from muniment.cli.progress import fraction
-from muniment.cli.settings import Settings
 from muniment.errors import UsageError
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def restore(settings: Settings, file: str, yes: bool, as_json: bool) -> int:
         planned = Store.plan_restore(settings.store_url, Path(file), show)
     replaces = _replaces(planned)
     if replaces and not agreed(replaces, yes=yes, otherwise="nothing was restored"):
-        return exits.FAILED
+        return exit_codes.FAILED
     with fraction("restoring") as progress:
         Store.restore(settings.store_url, planned, show)
     contents = planned.contents
@@ -106,7 +106,7 @@ def restore(settings: Settings, file: str, yes: bool, as_json: bool) -> int:
             "what was erased since the backup was made cannot be told from what was here; erase "
             "it again"
         )
-    return exits.DONE
+    return exit_codes.DONE
 
 
 def _replaces(planned: Plan) -> str:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from muniment.cli.context import Settings
 from muniment.cli.options import Moment
-from muniment.cli.settings import Settings
 from muniment.types import DECISIONS
 
 if TYPE_CHECKING:

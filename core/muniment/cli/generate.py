@@ -9,8 +9,8 @@ from typing import Any
 
 import click
 
-from muniment.cli import fields
-from muniment.cli.files import Destination
+from muniment.cli import parameter_options
+from muniment.cli.context import Settings, closing
 from muniment.cli.lazy import no_such
 from muniment.cli.options import (
     isolate_option,
@@ -24,9 +24,9 @@ from muniment.cli.options import (
     tag_option,
 )
 from muniment.cli.output import count, on_terminal, warn_broken
+from muniment.cli.output_file import Destination
+from muniment.cli.presenter import Shower
 from muniment.cli.progress import waiting
-from muniment.cli.settings import Settings, closing
-from muniment.cli.showing import Shower
 from muniment.errors import UnknownNameError
 from muniment.plugins.registry import Offer
 
@@ -101,7 +101,7 @@ def command_of(name: str, offer: Offer) -> click.Command:
     """Return the command of a generator: the options all share, then those of its parameters."""
     fixed = _shared_parameters()
     taken = {flag for option in fixed for flag in (*option.opts, *option.secondary_opts)}
-    own = [fields.option(field) for field in offer.parameters.fields().values()]
+    own = [parameter_options.option(field) for field in offer.parameters.fields().values()]
     free = [option for option in own if not taken & {*option.opts, *option.secondary_opts}]
     return click.Command(
         name,
@@ -170,7 +170,7 @@ def _run(
         model=model,
         system=system,
         seed=seed,
-        parameters=parameters_given(pairs, fields.given(own)),
+        parameters=parameters_given(pairs, parameter_options.given(own)),
         tags=tags,
     )
     destination = None

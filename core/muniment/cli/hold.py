@@ -6,10 +6,10 @@ from typing import Any
 
 import click
 
+from muniment.cli.context import Settings
 from muniment.cli.filters import filter_options
 from muniment.cli.options import json_option
 from muniment.cli.output import count, data, data_json, ident, message, moment, table
-from muniment.cli.settings import Settings
 
 
 @click.group

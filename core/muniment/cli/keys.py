@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import click
 
+from muniment.cli.context import Settings
 from muniment.cli.options import json_option
 from muniment.cli.output import card, count, data, data_json, message, on_terminal
-from muniment.cli.settings import Settings
 from muniment.errors import MunimentError
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from muniment.cli.importing import importing
+from muniment.cli.gc_freeze import importing
 
 
 class LazyGroup(click.Group):

@@ -7,7 +7,8 @@ from typing import Any
 
 import click
 
-from muniment.cli import exits
+from muniment.cli import exit_codes
+from muniment.cli.context import Settings
 from muniment.cli.options import generator_option, json_option, yes_option
 from muniment.cli.output import (
     card,
@@ -21,7 +22,6 @@ from muniment.cli.output import (
     warn_broken,
 )
 from muniment.cli.progress import fraction
-from muniment.cli.settings import Settings
 from muniment.errors import ModelError, UsageError
 
 
@@ -127,14 +127,14 @@ def remove(settings: Settings, name: str, yes: bool) -> int:
             raise click.UsageError(f"removing {name} cannot be undone; say --yes.")
         if not click.confirm(f"Remove model {name} ({_size(settings, name)})?", err=True):
             message("nothing was removed")
-            return exits.FAILED
+            return exit_codes.FAILED
     known = [model for model in settings.models.added(_unreadable) if model.name == name]
     settings.session.ensure_store()
     settings.models.remove(name)
     for model in known:  # nothing says what the rest of one that was cut short had been
         settings.session.record_model("removed", model)
     data(f"removed {name}")
-    return exits.DONE
+    return exit_codes.DONE
 
 
 def _unreadable(error: ModelError) -> None:

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import click
 
-from muniment.cli.settings import Settings
+from muniment.cli.context import Settings
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 

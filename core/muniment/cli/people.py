@@ -7,9 +7,9 @@ from typing import Any
 import click
 
 from muniment.cli.audit_read import listing
+from muniment.cli.context import Settings
 from muniment.cli.options import json_option, limit_option
 from muniment.cli.output import data_json, message
-from muniment.cli.settings import Settings
 
 
 @click.command

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from muniment.cli.files import Destination
+from muniment.cli.context import Settings
 from muniment.cli.options import json_option, overwrite_option
 from muniment.cli.output import count, data, data_json, message
+from muniment.cli.output_file import Destination
 from muniment.cli.plugins_install import installer
 from muniment.cli.plugins_read import CHANGED, signed
 from muniment.cli.progress import waiting
-from muniment.cli.settings import Settings
 
 if TYPE_CHECKING:
     from muniment.ledger.keys import PrivateKey

@@ -7,13 +7,13 @@ from concurrent.futures import ThreadPoolExecutor
 
 import click
 
-from muniment.cli import exits
+from muniment.cli import exit_codes
+from muniment.cli.context import Settings
 from muniment.cli.options import json_option
 from muniment.cli.output import data_json, message, one_line, table
 from muniment.cli.plugins_install import installer
 from muniment.cli.plugins_read import CHANGED
 from muniment.cli.progress import counting
-from muniment.cli.settings import Settings
 
 _SLOW = 1.0  # seconds of loading that are worth a word
 
@@ -52,7 +52,7 @@ def doctor(settings: Settings, names: tuple[str, ...], as_json: bool) -> int:
             found[key] = probed
             bar.advance(1)
     rows = []
-    code = exits.DONE
+    code = exit_codes.DONE
     held = here.records.state().plugins
     for key in keys:
         if key in found:
@@ -64,7 +64,7 @@ def doctor(settings: Settings, names: tuple[str, ...], as_json: bool) -> int:
         if key in disabled:
             state = "disabled"
         elif not probed.ok:
-            code = exits.FAILED
+            code = exit_codes.FAILED
         changed = bool(probed.digest) and key in held and held[key].changed(version, probed.digest)
         if changed:
             message(f"Warning: {name} was {CHANGED}; uninstall and install it again")

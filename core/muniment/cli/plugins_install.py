@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from muniment.cli import exits
-from muniment.cli.asking import agreed
+from muniment.cli import exit_codes
+from muniment.cli.confirm import agreed
+from muniment.cli.context import Settings
 from muniment.cli.options import json_option, yes_option
 from muniment.cli.output import data, data_json, message
 from muniment.cli.plugins_read import signed
 from muniment.cli.progress import waiting
-from muniment.cli.settings import Settings
 
 if TYPE_CHECKING:
     from muniment.installing.changing import Change, Installer
@@ -76,11 +76,11 @@ def uninstall(settings: Settings, name: str, yes: bool, as_json: bool) -> int:
     here.find(name)
     along = "".join(f", and {other}, which nothing else needs" for other in here.along(name))
     if not agreed(f"Uninstalling {name}{along}", yes=yes, otherwise="nothing was uninstalled"):
-        return exits.FAILED
+        return exit_codes.FAILED
     with waiting(f"uninstalling {name}"):
         change = here.uninstall(name)
     _told([change], as_json, "")
-    return exits.DONE
+    return exit_codes.DONE
 
 
 @click.command

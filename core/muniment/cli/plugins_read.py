@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from muniment.cli.context import Settings
 from muniment.cli.options import json_option
 from muniment.cli.output import card, data_json, message, moment, on_terminal, shortened, table
-from muniment.cli.settings import Settings
 
 if TYPE_CHECKING:
     from muniment.installing.records import Held, Records

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import click
 
-from muniment.cli import exits
+from muniment.cli import exit_codes
+from muniment.cli.context import Settings
 from muniment.cli.options import json_option
 from muniment.cli.output import card, data, data_json, message, one_line, warn_broken
-from muniment.cli.settings import Settings
 
 
 @click.group
@@ -59,4 +59,4 @@ def show(settings: Settings, name: str | None, as_json: bool) -> int:
         data(found.document.rstrip("\n") if found.filters else "no filter runs under it")
     for failure in failures:
         message(f"Error: {one_line(failure)}; it blocks everything")
-    return exits.FAILED if failures else exits.DONE
+    return exit_codes.FAILED if failures else exit_codes.DONE

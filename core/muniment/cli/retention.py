@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from muniment.cli import exits
-from muniment.cli.asking import agreed
+from muniment.cli import exit_codes
+from muniment.cli.confirm import agreed
+from muniment.cli.context import Settings
 from muniment.cli.options import json_option, yes_option
 from muniment.cli.output import data_json, table
 from muniment.cli.progress import counting
-from muniment.cli.settings import Settings
 from muniment.types import DECISIONS
 
 if TYPE_CHECKING:
@@ -79,11 +79,11 @@ def run(settings: Settings, yes: bool, as_json: bool) -> int:
         yes=yes,
         otherwise="nothing was erased",
     ):
-        return exits.FAILED
+        return exit_codes.FAILED
     with counting("erasing", None) as bar:
         result = settings.session.run_retention(bar.advance)
     erased(result, as_json)
-    return exits.DONE
+    return exit_codes.DONE
 
 
 def _show(rules: list[Rule], as_json: bool) -> None:

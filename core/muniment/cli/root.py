@@ -8,8 +8,8 @@ from typing import Any
 import click
 
 import muniment
+from muniment.cli.context import Interrupted, Settings
 from muniment.cli.lazy import LazyGroup
-from muniment.cli.settings import Interrupted, Settings
 
 COMMANDS = {
     "generate": ("muniment.cli.generate:generate", "Generate text or another kind of output."),

@@ -14,7 +14,7 @@ from muniment.errors import MunimentError, ParameterError, PluginError
 from muniment.parameters import Field, Parameters
 from muniment.plugins.discovery import ENTRY_POINT_GROUP
 from muniment.plugins.registry import Kind, Offer, Plugin, describe, make, offer_of
-from muniment.testing import elsewhere
+from muniment.testing import isolated
 
 
 def broken(sentence: str) -> NoReturn:
@@ -73,7 +73,7 @@ class Contract:
     def test_its_import_is_light_and_quiet(self) -> None:
         """Every command that generates imports every plugin, and standard output is for data."""
         module = self.plugin or _entry_point(self.subject)
-        found = elsewhere.imported(self.subject, module)
+        found = isolated.imported(self.subject, module)
         if found.error:
             broken(f"{module} cannot be imported in a fresh process: {found.error}")
         if found.said:

@@ -13,7 +13,7 @@ from muniment.generation.evaluation import scores_of
 from muniment.hookspecs import Evaluator
 from muniment.ids import new_id
 from muniment.testing.contract import Contract, broken
-from muniment.testing.making import generation
+from muniment.testing.factories import generation
 from muniment.types import Generation, Output, Score, Text, Trace
 
 _WORDS = st.sampled_from(["the", "satellite", "卫星", "。", "\n", "the the the", "42", ""])

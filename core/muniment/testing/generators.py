@@ -12,9 +12,9 @@ import pytest
 from muniment.errors import ModelError, MunimentError
 from muniment.hookspecs import Generator
 from muniment.plugins.registry import describe
-from muniment.testing import elsewhere
+from muniment.testing import isolated
 from muniment.testing.contract import Contract, broken
-from muniment.testing.making import request
+from muniment.testing.factories import request
 from muniment.types import Model, Output, Request
 
 _ODD = (
@@ -89,10 +89,10 @@ class GeneratorContract(Contract):
         self._only_if_exact()
         here = self._all(self._ready(model), self._requests(model))
         try:
-            there = elsewhere.answered(self.subject, self._requests(model))
+            there = isolated.answered(self.subject, self._requests(model))
         except RuntimeError as error:
             broken(f"{self.offer.name} does not answer in another process: {error}")
-        self._same([elsewhere.fingerprint(reply) for reply in here], there, "in another process")
+        self._same([isolated.fingerprint(reply) for reply in here], there, "in another process")
 
     def test_different_seeds_give_different_outputs(self, model: Model | None) -> None:
         """`-n 4` makes four generations that differ in their seeds only."""
@@ -101,7 +101,7 @@ class GeneratorContract(Contract):
         generator = self._ready(model)
         for prompt in self.prompts:
             asked = [self._request(prompt, seed, model) for seed in range(8)]
-            if len({repr(elsewhere.fingerprint(r)) for r in self._all(generator, asked)}) > 1:
+            if len({repr(isolated.fingerprint(r)) for r in self._all(generator, asked)}) > 1:
                 return
         broken(
             f"{self.offer.name} gave the same output for eight seeds of every prompt; use "
@@ -157,7 +157,7 @@ class GeneratorContract(Contract):
         generator = self._ready(model)
         for prompt in _ODD:
             try:
-                (reply,) = elsewhere.replies(
+                (reply,) = isolated.replies(
                     generator, self.subject, [self._request(prompt, 7, model)]
                 )
             except RuntimeError as error:
@@ -208,7 +208,7 @@ class GeneratorContract(Contract):
         self, generator: Generator, requests: Sequence[Request]
     ) -> list[tuple[Output, ...] | str]:
         try:
-            return elsewhere.replies(generator, self.subject, requests)
+            return isolated.replies(generator, self.subject, requests)
         except RuntimeError as error:
             broken(f"{error}; answer each request by request.reply(...) or request.fail('why')")
 

@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from muniment.cli.importing import importing
+from muniment.cli.gc_freeze import importing
 
 if TYPE_CHECKING:
     from muniment.config import Config

@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from muniment.cli.files import Destination
 from muniment.cli.output import json_text
+from muniment.cli.output_file import Destination
 from muniment.errors import UsageError
 from muniment.types import Generation
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import click
 
-from muniment.cli import exits
-from muniment.cli.files import Destination, to_stdout, without_end
+from muniment.cli import exit_codes
 from muniment.cli.output import (
     data,
     data_json,
@@ -16,6 +15,7 @@ from muniment.cli.output import (
     printable,
     status_line,
 )
+from muniment.cli.output_file import Destination, to_stdout, without_end
 from muniment.types import Generation, Piece
 
 
@@ -23,7 +23,7 @@ class Shower:
     """Shows pieces and generations as they come, and keeps the worst exit code."""
 
     def __init__(self, total: int, destination: Destination | None, as_json: bool) -> None:
-        self.code = exits.DONE
+        self.code = exit_codes.DONE
         self._total = total
         self._destination = destination
         self._as_json = as_json
@@ -37,7 +37,7 @@ class Shower:
             click.echo(printable(item.text) if on_terminal() else item.text, nl=False)
             return
         self._number += 1
-        self.code = exits.worst((self.code, exits.of_status(item.status)))
+        self.code = exit_codes.worst((self.code, exit_codes.of_status(item.status)))
         if self._as_json:
             data_json(item.to_json())
         elif self._destination is None:

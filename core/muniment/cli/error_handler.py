@@ -7,9 +7,9 @@ import sys
 
 import click
 
-from muniment.cli import exits
+from muniment.cli import exit_codes
+from muniment.cli.context import Interrupted
 from muniment.cli.output import message, one_line
-from muniment.cli.settings import Interrupted
 from muniment.errors import MunimentError, UsageError, VerificationError
 
 TRACEBACK_VARIABLE = "MUNIMENT_TRACEBACK"
@@ -25,30 +25,30 @@ def report(error: BaseException) -> int:
         case click.exceptions.Exit():
             return error.exit_code
         case SystemExit():  # how click leaves after a broken pipe
-            return error.code if isinstance(error.code, int) else exits.FAILED
+            return error.code if isinstance(error.code, int) else exit_codes.FAILED
         case BrokenPipeError():
             raise error
         case Interrupted():
             message(f"Interrupted: {error}" if str(error) != "interrupted" else "Interrupted")
-            return exits.INTERRUPTED
+            return exit_codes.INTERRUPTED
         case KeyboardInterrupt() | click.Abort():
             message("Interrupted")
-            return exits.INTERRUPTED
+            return exit_codes.INTERRUPTED
         case click.exceptions.NoArgsIsHelpError():
             message(error.format_message())
-            return exits.USAGE
+            return exit_codes.USAGE
         case click.ClickException():
             message(f"Error: {_sentence(error)}")
             return error.exit_code
         case UsageError():
             message(f"Error: {one_line(str(error))}")
-            return exits.USAGE
+            return exit_codes.USAGE
         case VerificationError():
             message(f"Error: {one_line(str(error))}")
-            return exits.UNVERIFIED
+            return exit_codes.UNVERIFIED
         case MunimentError():
             message(f"Error: {one_line(str(error))}")
-            return exits.FAILED
+            return exit_codes.FAILED
     if os.environ.get(TRACEBACK_VARIABLE):
         raise error
     if isinstance(error, OSError) and error.strerror:
@@ -60,7 +60,7 @@ def report(error: BaseException) -> int:
             f"Error: something unexpected happened ({what}); this is a bug, "
             f"and {TRACEBACK_VARIABLE}=1 shows where"
         )
-    return exits.FAILED
+    return exit_codes.FAILED
 
 
 def let_go_of_stdout() -> None:

@@ -8,21 +8,21 @@ from typing import TYPE_CHECKING
 
 import click
 
-from muniment.cli import exits
+from muniment.cli import exit_codes
+from muniment.cli.context import Settings, closing
 from muniment.cli.options import isolate_option, json_option
 from muniment.cli.output import data_json, ident, message, on_terminal, one_line
 from muniment.cli.progress import counting
-from muniment.cli.settings import Settings, closing
 
 if TYPE_CHECKING:
     from muniment.types import Generation, Replay
 
 _CODES = {
-    "exact": exits.DONE,
-    "certified": exits.DONE,
-    "uncertified": exits.UNVERIFIED,
-    "diverged": exits.UNVERIFIED,
-    "impossible": exits.FAILED,
+    "exact": exit_codes.DONE,
+    "certified": exit_codes.DONE,
+    "uncertified": exit_codes.UNVERIFIED,
+    "diverged": exit_codes.UNVERIFIED,
+    "impossible": exit_codes.FAILED,
 }
 
 
@@ -92,7 +92,7 @@ def replay(
                 for line in _lines(result, as_json):
                     bar.write(line)
             bar.advance(1)
-    return exits.worst(codes)
+    return exit_codes.worst(codes)
 
 
 def _sample(settings: Settings, count: int, word: str | None) -> list[Generation]:
