@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from muniment.errors import UsageError
-from muniment.installing import bundles, locks
+from muniment.installing import bundle_format, locks
 from muniment.installing.errors import TamperedBundleError
 from muniment.installing.wheels import Wheel
 from muniment.ledger.keys import PrivateKey
@@ -202,14 +202,14 @@ def small(tmp_path: Path) -> Path:
             "muniment_tiny-1.0.dist-info/METADATA", "Name: muniment-tiny\nVersion: 1.0"
         )
     bundle = tmp_path / "small.bundle"
-    bundles.write(bundle, ["muniment-tiny"], [Wheel.read(wheel)], PrivateKey.generate("x"))
+    bundle_format.write(bundle, ["muniment-tiny"], [Wheel.read(wheel)], PrivateKey.generate("x"))
     return bundle
 
 
 def content(bundle: Path, into: Path) -> tuple[Any, ...]:
     """What would be installed of a bundle, and who signed it."""
-    held = bundles.read(bundle)
-    return held.plugins, held.signer, [wheel.sha256 for wheel in bundles.extract(held, into)]
+    held = bundle_format.read(bundle)
+    return held.plugins, held.signer, [wheel.sha256 for wheel in bundle_format.extract(held, into)]
 
 
 def test_a_bundle_with_any_other_byte_is_refused_or_holds_the_same(
@@ -234,7 +234,7 @@ def test_a_bundle_cut_anywhere_is_refused(small: Path, tmp_path: Path) -> None:
     cut = tmp_path / "cut.bundle"
     for length in range(len(whole)):
         cut.write_bytes(whole[:length])
-        assert bundles.is_bundle(cut)
+        assert bundle_format.is_bundle(cut)
         with pytest.raises(TamperedBundleError):
             content(cut, tmp_path)
 
@@ -248,7 +248,7 @@ def test_a_bundle_that_holds_more_or_another_lock_is_refused(small: Path, tmp_pa
 
     for change in (more, other_lock):
         with pytest.raises(TamperedBundleError, match="holds other than its manifest names"):
-            bundles.read(rewritten(small, change))
+            bundle_format.read(rewritten(small, change))
 
 
 def test_what_is_called_a_bundle_never_goes_to_pip(

@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 from packaging.specifiers import SpecifierSet
 
-from muniment.installing import checking, leftovers, pip
-from muniment.installing.changing import Installer
+from muniment.installing import cleanup, pip, preflight
 from muniment.installing.environment import Environment
 from muniment.installing.errors import ConflictError, InstallError
-from muniment.installing.records import Held, State
+from muniment.installing.installer import Installer
+from muniment.installing.state import Held, State
 from muniment.installing.wheels import Wheel, repack
 from support.environments import Fresh
 
@@ -109,7 +109,7 @@ def test_what_a_killed_pip_moved_aside_is_deleted_and_nothing_else(tmp_path: Pat
         (modules / name).mkdir(parents=True)
     files = ("muniment_one.py", "muniment_one-1.0.dist-info/METADATA")
     wheel = Wheel(tmp_path / "x.whl", "muniment-one", "1.0", "", (), frozenset(), (), files)
-    leftovers.sweep(modules, [wheel])
+    cleanup.sweep(modules, [wheel])
     assert {path.name for path in modules.iterdir()} == {"~ther.py", "muniment_one.py"}
 
 
@@ -148,6 +148,6 @@ def test_what_came_along_stays_as_long_as_anything_that_stays_needs_it(tmp_path:
 
 
 def test_a_version_of_another_age_hinders_nothing() -> None:
-    assert checking.fits(SpecifierSet(">=2"), "final-2009")
-    assert not checking.fits(SpecifierSet(">=2"), "1.0rc1")
-    assert checking.fits(SpecifierSet(">=2"), "2.1.dev1+local")
+    assert preflight.fits(SpecifierSet(">=2"), "final-2009")
+    assert not preflight.fits(SpecifierSet(">=2"), "1.0rc1")
+    assert preflight.fits(SpecifierSet(">=2"), "2.1.dev1+local")

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from muniment.installing.pip import _failure
-from muniment.installing.probe import IMPORT_LIMIT, PROCESS_LIMIT, probe
+from muniment.installing.smoke_test import IMPORT_LIMIT, PROCESS_LIMIT, probe
 from support.commands import ROOT
 from support.environments import Fresh
 

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from muniment.installing import bundles
+from muniment.installing import bundle_format
 from muniment.installing.environment import Environment
 from muniment.installing.wheels import repack
 from support.commands import ROOT, Result
@@ -62,7 +62,7 @@ def wheels_of_core(into: Path) -> None:
     here = Environment.here()
     present = here.present()
     build(ROOT, into)
-    for name in bundles.needed_by_core(present) - {"muniment"}:
+    for name in bundle_format.needed_by_core(present) - {"muniment"}:
         repack(present[name], here, into)
 
 

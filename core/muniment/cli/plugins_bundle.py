@@ -32,12 +32,12 @@ def freeze(settings: Settings, names: tuple[str, ...], as_json: bool) -> None:
     `muniment plugins restore` and pip read it. Muniment itself and what it needs are left out.
     """
     import muniment
-    from muniment.installing import locks, packing
-    from muniment.installing.changing import code_digest
+    from muniment.installing import bundle, locks
+    from muniment.installing.installer import code_digest
 
     here = installer(settings)
     with waiting("looking at plugins"):
-        pins = packing.pins(here, names)
+        pins = bundle.pins(here, names)
     installed = here.records.state().plugins
     for pin in pins:
         held = installed.get(pin.key)
@@ -69,7 +69,7 @@ def bundle(
     `muniment plugins install` takes. Muniment, and what it needs itself, is left out. The bundle is
     signed with the key of this store's record, if there is one (`muniment keys generate`).
     """
-    from muniment.installing import bundles, packing
+    from muniment.installing import bundle, bundle_format
 
     destination = Destination(output, overwrite=overwrite)
     if destination.stdout or destination.special:
@@ -79,14 +79,14 @@ def bundle(
         waiting(f"bundling {', '.join(plugins)}"),
         tempfile.TemporaryDirectory() as folder,
     ):
-        packed = packing.pack(installer(settings), plugins, Path(folder))
+        packed = bundle.pack(installer(settings), plugins, Path(folder))
         beside = destination.target.with_name(f".{destination.target.name}.part")
         try:
-            bundles.write(beside, packed.plugins, packed.wheels, key)
+            bundle_format.write(beside, packed.plugins, packed.wheels, key)
             beside.replace(destination.target)
         finally:
             beside.unlink(missing_ok=True)
-    signer = None if key is None else bundles.fingerprint(key.public)
+    signer = None if key is None else bundle_format.fingerprint(key.public)
     if as_json:
         data_json(
             {

@@ -30,7 +30,7 @@ def doctor(settings: Settings, names: tuple[str, ...], as_json: bool) -> int:
     of a broken plugin follows on standard error. One that is enabled and broken, or gone, means
     exit code 1.
     """
-    from muniment.installing.probe import Probed, probe
+    from muniment.installing.smoke_test import Probed, probe
 
     here = installer(settings)
     here.mend()

@@ -17,8 +17,8 @@ from muniment.cli.plugins_read import signed
 from muniment.cli.progress import waiting
 
 if TYPE_CHECKING:
-    from muniment.installing.changing import Change, Installer
-    from muniment.installing.records import Act
+    from muniment.installing.installer import Change, Installer
+    from muniment.installing.state import Act
 
 
 @click.command
@@ -134,7 +134,7 @@ def disable(settings: Settings, name: str, as_json: bool) -> None:
 
 def installer(settings: Settings) -> Installer:
     """Return what installs plugins for this home, on record and for this actor."""
-    from muniment.installing.changing import Installer
+    from muniment.installing.installer import Installer
     from muniment.ledger.entries import moment
     from muniment.types import PluginRef
 
@@ -157,8 +157,8 @@ def installer(settings: Settings) -> Installer:
 
 
 def _switch(settings: Settings, name: str, *, on: bool, as_json: bool) -> None:
-    from muniment.installing.changing import Change, code_digest, signer_of
-    from muniment.installing.records import Act, now
+    from muniment.installing.installer import Change, code_digest, signer_of
+    from muniment.installing.state import Act, now
 
     here = installer(settings)
     key = here.find(name)
@@ -206,10 +206,10 @@ def _told(changes: Sequence[Change], as_json: bool, nothing: str) -> None:
 
 def _read(lock: str) -> str:
     from muniment.errors import UsageError
-    from muniment.installing import bundles
+    from muniment.installing import bundle_format
 
-    if bundles.is_bundle(Path(lock)):
-        bundles.read(Path(lock))
+    if bundle_format.is_bundle(Path(lock)):
+        bundle_format.read(Path(lock))
         raise UsageError(f"{lock} is a bundle and no lock; `muniment plugins install` takes it")
     try:
         return Path(lock).read_text(encoding="utf-8")

@@ -11,7 +11,7 @@ from muniment.cli.options import json_option
 from muniment.cli.output import card, data_json, message, moment, on_terminal, shortened, table
 
 if TYPE_CHECKING:
-    from muniment.installing.records import Held, Records
+    from muniment.installing.state import Held, Records
     from muniment.store.recording.events import Installation
 
 CHANGED = "changed since it was installed"
@@ -75,7 +75,7 @@ def show(settings: Settings, name: str, as_json: bool) -> None:
 
     from muniment.config import normalised
     from muniment.errors import UnknownNameError
-    from muniment.installing.changing import code_digest, signer_of
+    from muniment.installing.installer import code_digest, signer_of
     from muniment.plugins.discovery import installed_plugins
 
     key = normalised(name)
@@ -162,7 +162,7 @@ def _records(settings: Settings) -> Records:
     import sys
     from pathlib import Path
 
-    from muniment.installing.records import Records
+    from muniment.installing.state import Records
 
     return Records(settings.home, Path(sys.prefix))
 

@@ -17,9 +17,9 @@ from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
-from muniment.installing.checking import is_version
 from muniment.installing.environment import Environment
 from muniment.installing.errors import ConflictError, InstallError
+from muniment.installing.preflight import is_version
 from muniment.installing.wheels import Wheel
 
 _ALWAYS = ("--disable-pip-version-check", "--no-input", "--no-color")

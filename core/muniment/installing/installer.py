@@ -16,15 +16,15 @@ from pathlib import Path
 
 from muniment.config import normalised
 from muniment.errors import UnknownNameError, UsageError
-from muniment.installing import bundles, leftovers
-from muniment.installing.checking import Present, check, requirements
+from muniment.installing import bundle_format, cleanup
 from muniment.installing.environment import CORE, Environment
 from muniment.installing.errors import ConflictError, InstallError, ProbeError
-from muniment.installing.gathering import Gathered, Target, gather
 from muniment.installing.locks import Pin
 from muniment.installing.pip import Pip
-from muniment.installing.probe import Probed, probe
-from muniment.installing.records import Act, Held, Journal, KeptWheel, Records, State, now
+from muniment.installing.preflight import Present, check, requirements
+from muniment.installing.resolver import Gathered, Target, gather
+from muniment.installing.smoke_test import Probed, probe
+from muniment.installing.state import Act, Held, Journal, KeptWheel, Records, State, now
 from muniment.installing.wheels import CONTRACTS, Wheel, repack, sha256_of
 from muniment.ledger.acts import PluginAct
 from muniment.ledger.keys import PublicKey
@@ -77,7 +77,7 @@ class Installer:
         """
         targets = [Target.parse(text) for text in wanted]
         bundle = next(
-            (one.path for one in targets if one.path and bundles.is_bundle(one.path)), None
+            (one.path for one in targets if one.path and bundle_format.is_bundle(one.path)), None
         )
         if bundle is not None and len(targets) > 1:
             raise UsageError(f"{bundle} is a bundle; install it in a command of its own")
@@ -88,9 +88,9 @@ class Installer:
             if upgrade:
                 _check_there(targets, present)
             if bundle is not None:
-                held = bundles.read(bundle, key)
-                gathered = bundles.pick(
-                    held, bundles.extract(held, staging), present, partial(self._own, present)
+                held = bundle_format.read(bundle, key)
+                gathered = bundle_format.pick(
+                    held, bundle_format.extract(held, staging), present, partial(self._own, present)
                 )
             else:
                 gathered = gather(
@@ -317,7 +317,7 @@ class Installer:
         coming = [Wheel.read(staging / kept.file) for kept in journal.new]
         old = [Wheel.read(staging / "old" / kept.file) for kept in journal.replaced]
         was = {wheel.key for wheel in old}
-        leftovers.sweep(self.environment.modules, [*coming, *old])  # the wheels have it all
+        cleanup.sweep(self.environment.modules, [*coming, *old])  # the wheels have it all
         if cut_short:  # what lacks its list of files could not be uninstalled
             pip.install(coming, over=True)
             for _ in range(3):  # two versions of one plugin may be there, each by half
@@ -336,7 +336,7 @@ class Installer:
             version = present[key].version if key in present else None
             if path is not None and version in (None, wheels[key].version):
                 wheel = Wheel.read(path)  # to be made whole, so that all of it can be taken out
-                leftovers.sweep(self.environment.modules, [wheel])
+                cleanup.sweep(self.environment.modules, [wheel])
                 pip.install([wheel], over=True)
         present = self.present()
         if there := [key for key in journal.removed if key in present]:

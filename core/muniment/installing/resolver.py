@@ -13,9 +13,9 @@ from packaging.requirements import InvalidRequirement, Requirement
 
 from muniment.config import normalised
 from muniment.errors import UsageError
-from muniment.installing.checking import Present, fits
 from muniment.installing.errors import InstallError
 from muniment.installing.pip import Pip
+from muniment.installing.preflight import Present, fits
 from muniment.installing.wheels import Wheel
 
 _ARCHIVES = (".whl", ".tar.gz", ".zip", ".bundle")

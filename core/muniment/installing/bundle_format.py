@@ -24,11 +24,11 @@ import msgspec
 from packaging.requirements import Requirement
 
 from muniment.config import normalised
-from muniment.installing.checking import Present, fits, requirements
 from muniment.installing.environment import CORE
 from muniment.installing.errors import BundleError, ConflictError, TamperedBundleError
-from muniment.installing.gathering import Gathered
 from muniment.installing.locks import Pin, lines
+from muniment.installing.preflight import Present, fits, requirements
+from muniment.installing.resolver import Gathered
 from muniment.installing.wheels import Wheel
 from muniment.ledger.canonical import canonical
 from muniment.ledger.keys import KeyFormatError, PrivateKey, PublicKey, strict_base64

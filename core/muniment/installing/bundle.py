@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from muniment.errors import UsageError
-from muniment.installing import bundles
-from muniment.installing.changing import Installer
-from muniment.installing.checking import check, fits
+from muniment.installing import bundle_format
 from muniment.installing.environment import CORE
 from muniment.installing.errors import ConflictError, InstallError
-from muniment.installing.gathering import Gathered, Target, gather
+from muniment.installing.installer import Installer
 from muniment.installing.locks import Pin
 from muniment.installing.pip import Pip
+from muniment.installing.preflight import check, fits
+from muniment.installing.resolver import Gathered, Target, gather
 from muniment.installing.wheels import Wheel, is_editable
 
 
@@ -39,7 +39,7 @@ def pins(installer: Installer, names: Sequence[str] = ()) -> list[Pin]:
         raise InstallError(lost[0], f"{lost[0]} is gone; `muniment plugins restore` brings it back")
     found: list[Pin] = []
     unknown: list[str] = []
-    for key in sorted(bundles.closure(wanted, {}, present, {})):
+    for key in sorted(bundle_format.closure(wanted, {}, present, {})):
         distribution, kept = present[key], wheels.get(key)
         name, version = distribution.metadata["Name"], distribution.version
         if kept is not None and kept.version == version:
@@ -68,7 +68,7 @@ def pack(installer: Installer, wanted: Sequence[str], into: Path) -> Packed:
     present = installer.present()
     targets = [Target.parse(text) for text in wanted]
     for target in targets:
-        if target.path and bundles.is_bundle(target.path):
+        if target.path and bundle_format.is_bundle(target.path):
             raise UsageError(f"{target.text} is a bundle already")
     missing = [one for one in targets if not _is_there(one, installer)]
     gathered = Gathered([], set())
@@ -81,7 +81,7 @@ def pack(installer: Installer, wanted: Sequence[str], into: Path) -> Packed:
         if one.key and one.requirement:
             extras.setdefault(one.key, set()).update(one.requirement.extras)
     coming = {wheel.key: wheel for wheel in gathered.wheels}
-    needed = bundles.closure(keys, coming, present, extras)
+    needed = bundle_format.closure(keys, coming, present, extras)
     if CORE in keys:
         raise ConflictError(CORE, "a bundle has plugins, and Muniment is none")
     wheels = [

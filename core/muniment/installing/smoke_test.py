@@ -1,6 +1,6 @@
 """Trying a plugin in a fresh process: does it load, keep the contract, and go with the others.
 
-`python -m muniment.installing.probe DISTRIBUTION RESULT [DISABLED…]` writes what it found to the
+`python -m muniment.installing.smoke_test DISTRIBUTION RESULT [DISABLED…]` writes what it found to the
 file RESULT; whatever the plugin does to that process, `probe` here gets an answer.
 """
 
