@@ -9,6 +9,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING
 
+from muniment._version import __version__ as __version__
+
 if TYPE_CHECKING:
     from muniment.errors import AmbiguousNameError as AmbiguousNameError
     from muniment.errors import ConfigError as ConfigError
@@ -71,7 +73,6 @@ _HOME_OF = {
 }
 
 __all__ = sorted(_HOME_OF)
-__version__ = "0.1.0"
 
 
 def __getattr__(name: str) -> object:

@@ -19,8 +19,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, cast
 
-import muniment
 from muniment import config
+from muniment._version import __version__
 from muniment.errors import ModelError, PluginError, UsageError
 from muniment.generation import batch, policy, seeds
 from muniment.generation.evaluation import Evaluators
@@ -449,7 +449,7 @@ def open(
 
 def core_plugin() -> Plugin:
     """Return the core itself, described like a plugin, for the evidence."""
-    return Plugin("muniment", muniment.__version__, "muniment", "muniment")
+    return Plugin("muniment", __version__, "muniment", "muniment")
 
 
 def core_environment() -> dict[str, str | int]:

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TextIO
 
-import muniment
+from muniment._version import __version__
 from muniment.errors import UsageError
 from muniment.ledger import checkpoints, proofs
 from muniment.ledger.checkpoints import Checkpoint, CheckpointFormatError, Note
@@ -92,7 +92,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--checkpoint", metavar="FILE", help="a published checkpoint that the proof must be of"
     )
     parser.add_argument("--json", dest="as_json", action="store_true", help="print one JSON object")
-    parser.add_argument("--version", action="version", version=f"%(prog)s {muniment.__version__}")
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     return parser.parse_args(arguments)
 
 

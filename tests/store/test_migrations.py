@@ -13,8 +13,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, inspect
 
 from muniment.store import Store
-from muniment.store.database import tables
-from muniment.store.database.engine import Database
+from muniment.store.database import open_database, tables
 from muniment.store.database.migrations import configuration, migrate
 from muniment.store.recording.schema_version import HEAD, migrations
 
@@ -22,7 +21,7 @@ from muniment.store.recording.schema_version import HEAD, migrations
 @pytest.fixture
 def connection(url: str) -> Iterator[Connection]:
     """A connection to an empty database."""
-    database = Database(url)
+    database = open_database(url)
     database.prepare()
     with database.engine.connect() as connection:
         yield connection

@@ -19,6 +19,7 @@ from muniment.errors import StoreError
 from muniment.ids import new_id
 from muniment.ledger.tree import Frontier
 from muniment.store import Problem, Query, Store, Verification
+from muniment.store.database import open_database
 from muniment.store.database.engine import Database
 from muniment.store.database.tables import entry, metadata
 from muniment.store.search.index import delete, insert
@@ -32,7 +33,7 @@ SPAN = 256  # the least there can be: a store of a few hundred entries has sever
 
 def verified(url: str, processes: int, **options: Any) -> Verification:
     everything = {"projections": True, "payloads": True, "search": True, "span": SPAN} | options
-    database = Database(url)
+    database = open_database(url)
     try:
         return verify(database, processes=processes, **everything)
     finally:
@@ -195,7 +196,7 @@ def test_a_process_that_fails_says_so_in_a_sentence(long: str) -> None:
 
 
 def test_a_process_that_is_killed_is_told_of(long: str) -> None:
-    database = Database(long)
+    database = open_database(long)
     with Checkers(database, Asked(False, False, False, b"x" * 16), 2) as checkers:
         checkers.ready()
         with database.reading_with(checkers.begin) as connection:
@@ -220,7 +221,7 @@ def told(*_):
 if __name__ == "__main__":
     os.setpgrp()
     try:
-        verify(Database(sys.argv[1]), projections=True, payloads=True, processes=2, span=256,
+        verify(open_database(sys.argv[1]), projections=True, payloads=True, processes=2, span=256,
                progress=told)
     except KeyboardInterrupt:
         print("interrupted", flush=True)

@@ -31,7 +31,7 @@ def freeze(settings: Settings, names: tuple[str, ...], as_json: bool) -> None:
     NAME pins only these and what they need.
     `muniment plugins restore` and pip read it. Muniment itself and what it needs are left out.
     """
-    import muniment
+    from muniment._version import __version__
     from muniment.installing import bundle, locks
     from muniment.installing.installer import code_digest
 
@@ -47,7 +47,7 @@ def freeze(settings: Settings, names: tuple[str, ...], as_json: bool) -> None:
         for pin in pins:
             data_json({"name": pin.name, "version": pin.version, "sha256": list(pin.sha256)})
         return
-    data(f"# with muniment {muniment.__version__} on Python {platform.python_version()}")
+    data(f"# with muniment {__version__} on Python {platform.python_version()}")
     for line in locks.lines(pins).splitlines():
         data(line)
 

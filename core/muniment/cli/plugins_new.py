@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-import muniment
+from muniment._version import __version__
 from muniment.cli.output import data, message
 from muniment.errors import MunimentError, UsageError
 
@@ -73,7 +73,7 @@ def _files(name: str, kind: str) -> dict[str, str]:
     """Return the contents of the files by their paths below the plugin's folder."""
     module = f"muniment_{name.replace('-', '_')}"
     said = "".join(part.capitalize() for part in name.split("-"))
-    major, minor, *_ = muniment.__version__.split(".")
+    major, minor, *_ = __version__.split(".")
     words = {
         "USE": _USES[kind],
         "KIND_ARTICLE": f"{'An' if kind == 'evaluator' else 'A'} {kind}",

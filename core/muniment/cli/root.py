@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-import muniment
+from muniment._version import __version__
 from muniment.cli.context import Interrupted, Settings
 from muniment.cli.lazy import LazyGroup
 
@@ -59,7 +59,7 @@ class _Root(LazyGroup):
     multiple=True,
     help="Use a plugin of one file, too, this once; may be repeated.",
 )
-@click.version_option(muniment.__version__, prog_name="muniment", message="%(prog)s %(version)s")
+@click.version_option(__version__, prog_name="muniment", message="%(prog)s %(version)s")
 @click.pass_context
 def root(
     ctx: click.Context,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import select
 
 from muniment.errors import UnknownNameError
+from muniment.store.database import open_database
 from muniment.store.database.engine import Database
 from muniment.store.database.tables import generation
 from muniment.store.queries.query import Query
@@ -212,7 +213,7 @@ class Keeping:
         """Check a backup, and say what restoring it to that store would do; BackupError."""
         from muniment.store.backup import restore
 
-        database = Database(url)
+        database = open_database(url)
         try:
             return restore.plan(database, file, progress)
         finally:
@@ -223,7 +224,7 @@ class Keeping:
         """Make the store what a backup is, whole or not at all; BackupError."""
         from muniment.store.backup import restore
 
-        database = Database(url)
+        database = open_database(url)
         try:
             restore.restore(database, planned, progress)
         finally:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, BinaryIO, Self
 from sqlalchemy import select
 
 from muniment.errors import StoreVersionError
+from muniment.store.database import open_database
 from muniment.store.database.engine import Database
 from muniment.store.database.leases import Lease
 from muniment.store.database.tables import ledger_head
@@ -84,7 +85,7 @@ class Store(Keeping):
         of another version (`outdated` lets an older one pass, to be upgraded) and StoreError for
         what cannot be opened.
         """
-        database = Database(url)
+        database = open_database(url)
         try:
             schema_version.require(database, create=create, older=outdated)
         except BaseException:
@@ -123,14 +124,14 @@ class Store(Keeping):
         """
         if not generations:
             return
-        from muniment.store.recording import generations
+        from muniment.store.recording import generations as recording
 
         with self._starting:
             if self._lease is None or self._lease.inherited:
                 self._lease = Lease(self._database)
                 self.record_interruptions()
                 self.finish_erasing()
-            self._open |= generations.record_started(
+            self._open |= recording.record_started(
                 self._database, self._lease, generations, policy_document
             )
 
@@ -146,12 +147,12 @@ class Store(Keeping):
         as payloads. Raises AlreadyRecordedError for a generation that has an outcome and
         UnknownNameError for one that was never started.
         """
-        from muniment.store.recording import generations
+        from muniment.store.recording import generations as recording
 
         if not generations:
             return
         declared = declared_categories or {}
-        generations.record_outcomes(self._database, generations, declared, self._open)
+        recording.record_outcomes(self._database, generations, declared, self._open)
         for generation in generations:
             self._open.pop(generation.id, None)
 

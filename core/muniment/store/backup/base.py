@@ -42,14 +42,3 @@ class Copying(Protocol):
 
     def restore(self, database: Database, file: Path) -> None:
         """Make the store what the copy is, whole or not at all; others may have it open."""
-
-
-def copying(database: Database) -> Copying:
-    """Return how the store of that database is copied."""
-    if database.dialect == "sqlite":
-        from muniment.store.backup.sqlite import SqliteCopying
-
-        return SqliteCopying()
-    from muniment.store.backup.postgresql import PostgresqlCopying
-
-    return PostgresqlCopying()

@@ -5,7 +5,8 @@ from __future__ import annotations
 from contextlib import suppress
 from pathlib import Path
 
-from muniment.store.backup.base import BackupError, Progress, copying
+from muniment.store.backup import copying
+from muniment.store.backup.base import BackupError, Progress
 from muniment.store.database.backups import Backup, now, register
 from muniment.store.database.engine import Database
 

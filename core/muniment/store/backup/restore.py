@@ -8,7 +8,8 @@ from pathlib import Path
 from sqlalchemy import select
 
 from muniment.errors import StoreError
-from muniment.store.backup.base import BackupError, Contents, Progress, copying
+from muniment.store.backup import copying
+from muniment.store.backup.base import BackupError, Contents, Progress
 from muniment.store.database.backups import Backup, now, register, registered
 from muniment.store.database.engine import Database
 from muniment.store.database.tables import ledger_head

@@ -11,6 +11,7 @@ from urllib.parse import quote
 from muniment.errors import StoreError
 from muniment.ledger.tree import Frontier
 from muniment.store.backup.base import BackupError, Contents, Progress
+from muniment.store.database import open_database
 from muniment.store.database.engine import LOCK_SECONDS, Database
 from muniment.store.recording import schema_version
 from muniment.store.verification.verify import verify
@@ -46,7 +47,7 @@ class SqliteCopying:
         """Verify the copy's ledger as that of any store."""
         if not file.is_file():
             raise BackupError(file, f"there is no file {file}")
-        copy = Database(f"sqlite:///{quote(str(file.absolute()))}")
+        copy = open_database(f"sqlite:///{quote(str(file.absolute()))}")
         try:
             found = schema_version.revision(copy)
             if found is None:

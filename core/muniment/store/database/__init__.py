@@ -1,1 +1,47 @@
-"""Access to the database: engines, tables, types, migrations and leases on SQLite and PostgreSQL."""
+"""Access to the database: engines, tables, types, migrations and leases.
+
+`open_database` returns the database of a URL; what differs between SQLite and PostgreSQL is in the
+backends `sqlite` and `postgresql`.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import URL, make_url
+from sqlalchemy.exc import ArgumentError
+
+from muniment.errors import StoreError
+from muniment.store.database.engine import Database, Dialect
+
+__all__ = ["Database", "Dialect", "open_database"]
+
+
+def open_database(url: str) -> Database:
+    """Return the database of a SQLAlchemy URL; nothing is connected yet.
+
+    Raises StoreError if the URL names no SQLite file and no PostgreSQL database.
+    """
+    try:
+        parsed = make_url(url)
+    except ArgumentError:
+        raise StoreError(
+            url,
+            f"{url!r} is not a store's URL; one looks like sqlite:////path/to/muniment.db or "
+            "postgresql://user@host/database",
+        ) from None
+    return _database_of(parsed)
+
+
+def _database_of(url: URL) -> Database:
+    match url.get_backend_name():
+        case "sqlite":
+            from muniment.store.database.sqlite import SqliteFile
+
+            return Database(url, SqliteFile(url), "sqlite")
+        case "postgresql" | "postgres":
+            from muniment.store.database.postgresql import PostgresqlDatabase
+
+            return Database(url, PostgresqlDatabase(url), "postgresql")
+    shown = url.render_as_string(hide_password=True)
+    raise StoreError(
+        shown, f"a store is an SQLite file or a PostgreSQL database; {shown} is something else"
+    )

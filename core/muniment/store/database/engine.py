@@ -14,7 +14,7 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-from sqlalchemy import URL, Connection, Engine, make_url
+from sqlalchemy import URL, Connection, Engine
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 
 from muniment.errors import StoreError
@@ -25,6 +25,9 @@ LOCK_SECONDS = 60.0  # how long a writer waits for the others
 
 class Backend(Protocol):
     """What one kind of database does in its own way."""
+
+    def __init__(self, url: URL) -> None:
+        """Take the URL; raises StoreError for one that the backend cannot use."""
 
     @property
     def path(self) -> Path | None:
@@ -80,20 +83,11 @@ class Database:
     `path` is its file, None where it is a server's; `name` is what sentences call it.
     """
 
-    def __init__(self, url: str) -> None:
-        """Take a SQLAlchemy URL; nothing is touched yet. Raises StoreError for one of no use."""
-        try:
-            parsed = make_url(url)
-        except ArgumentError:
-            raise StoreError(
-                url,
-                f"{url!r} is not a store's URL; one looks like sqlite:////path/to/muniment.db or "
-                "postgresql://user@host/database",
-            ) from None
-        self._given = url
-        self.url = parsed.render_as_string(hide_password=True)
-        self._backend, self.dialect = _backend(parsed)
-        self.path, self.name = self._backend.path, self._backend.name
+    def __init__(self, url: URL, backend: Backend, dialect: Dialect) -> None:
+        """Create the engine of a backend; nothing is connected. Use `open_database`."""
+        self.url = url.render_as_string(hide_password=True)
+        self._url, self._backend, self.dialect = url, backend, dialect
+        self.path, self.name = backend.path, backend.name
         try:
             self._engine = self._backend.engine()
         except (ArgumentError, NoSuchModuleError) as error:
@@ -125,9 +119,9 @@ class Database:
             self._backend.join(connection, state)
             yield connection
 
-    def __reduce__(self) -> tuple[type[Database], tuple[str]]:
-        """Let another process open it anew."""
-        return Database, (self._given,)
+    def __reduce__(self) -> tuple[type[Database], tuple[URL, Backend, Dialect]]:
+        """Pickle what a worker process needs to open the database again."""
+        return Database, (self._url, type(self._backend)(self._url), self.dialect)
 
     @contextmanager
     def writing(self, *, lock: bool = True) -> Iterator[Connection]:
@@ -197,19 +191,3 @@ class Database:
             yield
         except DBAPIError as error:
             raise StoreError(self.url, self._backend.sentence(error.orig)) from error
-
-
-def _backend(url: URL) -> tuple[Backend, Dialect]:
-    match url.get_backend_name():
-        case "sqlite":
-            from muniment.store.database.sqlite import SqliteFile
-
-            return SqliteFile(url), "sqlite"
-        case "postgresql" | "postgres":
-            from muniment.store.database.postgresql import PostgresqlDatabase
-
-            return PostgresqlDatabase(url), "postgresql"
-    shown = url.render_as_string(hide_password=True)
-    raise StoreError(
-        shown, f"a store is an SQLite file or a PostgreSQL database; {shown} is something else"
-    )

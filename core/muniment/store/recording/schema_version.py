@@ -6,11 +6,11 @@ Only making and upgrading import alembic; every other command reads its one-row 
 from __future__ import annotations
 
 import secrets
+from importlib import resources
 from pathlib import Path
 
 from sqlalchemy import Connection, inspect, select
 
-import muniment
 from muniment.errors import StoreVersionError
 from muniment.store.database.engine import Database
 from muniment.store.database.tables import alembic_version, ledger_head
@@ -21,7 +21,7 @@ HEAD = "0001"  # the newest revision in migrations/versions; revisions are numbe
 
 def migrations() -> Path:
     """Return the folder of the migrations: in the installed package, or in the checkout."""
-    package = Path(muniment.__file__).parent
+    package = Path(str(resources.files("muniment")))
     packaged = package / "migrations"
     return packaged if packaged.is_dir() else package.parents[1] / "migrations"
 
