@@ -6,9 +6,9 @@ resolve on first use, so that `import muniment` costs next to nothing.
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING
 
+from muniment._lazy import lazy_attributes
 from muniment._version import __version__ as __version__
 
 if TYPE_CHECKING:
@@ -55,33 +55,17 @@ if TYPE_CHECKING:
     from muniment.types import Usage as Usage
     from muniment.types import Verdict as Verdict
 
-_HOME_OF = {
-    name: module
-    for module, names in {
-        "errors": "AmbiguousNameError ConfigError ModelError MunimentError ParameterError "
-        "PluginError PolicyError PromptError SeedError StoreError UnknownNameError "
-        "UsageError",
-        "hookspecs": "Evaluator Filter Generator Register TakesModels hookimpl",
-        "parameters": "Parameters param",
-        "resolving": "Draft",
-        "session": "Session open",
-        "store": "Query",
-        "types": "Content Difference Failure Generation Measure Model Output Piece PluginRef "
-        "Reason Replay Reply Request Score Text Trace Usage Verdict",
-    }.items()
-    for name in names.split()
+_MODULES = {
+    "errors": "AmbiguousNameError ConfigError ModelError MunimentError ParameterError PluginError "
+    "PolicyError PromptError SeedError StoreError UnknownNameError UsageError",
+    "generation.requests": "Draft",
+    "hookspecs": "Evaluator Filter Generator Register TakesModels hookimpl",
+    "parameters": "Parameters param",
+    "session": "Session open",
+    "store": "Query",
+    "types": "Content Difference Failure Generation Measure Model Output Piece PluginRef Reason "
+    "Replay Reply Request Score Text Trace Usage Verdict",
 }
 
-__all__ = sorted(_HOME_OF)
-
-
-def __getattr__(name: str) -> object:
-    if name not in _HOME_OF:
-        raise AttributeError(f"module 'muniment' has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"muniment.{_HOME_OF[name]}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted([*globals(), *_HOME_OF])
+__all__ = sorted(" ".join(_MODULES.values()).split())
+__getattr__, __dir__ = lazy_attributes(__name__, _MODULES)

@@ -9,11 +9,9 @@ with muniment.open() as session:
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import platform
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
@@ -22,12 +20,12 @@ from typing import TYPE_CHECKING, Self, cast
 from muniment import config
 from muniment._version import __version__
 from muniment.errors import ModelError, PluginError, UsageError
-from muniment.generation import batch, policy, seeds
+from muniment.generation import batch, policy
 from muniment.generation.evaluation import Evaluators
 from muniment.generation.moderation import Moderator
 from muniment.generation.pipeline import Pipeline
 from muniment.generation.replay import replay
-from muniment.generation.requests import Draft, Resolved, Resolver, asked, samples, unresolved
+from muniment.generation.requests import Draft, Resolved, Resolver, samples, unresolved
 from muniment.ids import new_id
 from muniment.models.registry import AddedModel, Models
 from muniment.plugins.isolation import Workers
@@ -35,7 +33,7 @@ from muniment.plugins.registry import Plugin, Plugins
 from muniment.signing import after_writing
 from muniment.store import Query, Store
 from muniment.types import Generation, Piece, Replay
-from muniment.validation import check_text, storable
+from muniment.validation import check_text
 
 if TYPE_CHECKING:
     from muniment.ledger.acts import Judgement, ModelAct, Rating
@@ -76,6 +74,9 @@ class Session:
         self._workers = Workers(self.config, everything=isolate)
         self.plugins.load_by(self._workers.registered)
         self.models = Models(self.home)
+        self.plugins.hash_cache = self.models.hash_cache
+        self._reader: Store | None = None
+        self._writer: Store | None = None
 
     def generate(
         self,
@@ -133,12 +134,12 @@ class Session:
             raise UsageError("the batch size and the number of samples must be at least 1")
         moderator = Moderator(self._policy(policy), self.plugins)
         pipeline = Pipeline(
-            lambda: self._written,  # a mistake in what is asked makes no store
+            self._open_writer,  # a mistake in what is asked makes no store
             self._resolver,
             moderator,
             self._evaluators,
             core_environment(),
-            core_plugin().ref(),
+            self.plugins.ref(core_plugin()),
         )
         wanted = (sample for draft in drafts for sample in samples(draft, samples_each))
         chunks = iter(lambda: list(itertools.islice(wanted, batch_size)), [])
@@ -165,7 +166,7 @@ class Session:
         drafts = batch.read(lines, defaults)
         if resume is not None:
             run_id = self.store.find_run(resume)
-            drafts = self._unanswered(drafts, run_id)
+            drafts = batch.unanswered(drafts, run_id, self._open_writer(), self.plugins)
         items = self.run(drafts, policy=policy, batch_size=batch_size, run_id=run_id)
         return cast(Iterator[Generation], items)  # pieces come only where they are asked for
 
@@ -188,7 +189,7 @@ class Session:
             raise UsageError(f"a rating is up, down or a number from 1 to 5, not {rating!r}")
         if rating is None and not comment:
             raise UsageError("feedback needs a rating or a comment")
-        store = self._kept
+        store = self._open_existing()
         given = cast("Rating | None", None if rating is None else str(rating))
         store.give_feedback(store.find(reference), self.actor, given, comment)
 
@@ -198,29 +199,29 @@ class Session:
         """
         if decision not in ("approve", "overturn"):
             raise UsageError(f"a review is approve or overturn, not {decision!r}")
-        store = self._kept
+        store = self._open_existing()
         store.give_review(store.find(reference), self.actor, cast("Judgement", decision), reason)
 
     def hold(self, query: Query, reason: str) -> tuple[str, int]:
         """Forbid to erase the generations that a query wants now; return the hold's id and how
         many they are.
         """
-        return self._kept.hold(query, self.actor, reason)
+        return self._open_existing().hold(query, self.actor, reason)
 
     def release(self, hold: str, reason: str | None = None) -> str:
         """End a hold, by its id or a unique beginning or end of it; return the id."""
-        return self._kept.release(hold, self.actor, reason)
+        return self._open_existing().release(hold, self.actor, reason)
 
     def set_retention(self, rule: Rule) -> list[Rule]:
         """Put a rule of retention in the place of the one for the same payloads.
 
         It may be set before anything is recorded. Returns the rules then in force.
         """
-        return self._written.set_retention(rule, self.actor)
+        return self._open_writer().set_retention(rule, self.actor)
 
     def run_retention(self, progress: Callable[[int], None] = lambda number: None) -> Erasure:
         """Erase what was kept as long as the rules of retention say."""
-        return self._kept.run_retention(self.actor, progress)
+        return self._open_existing().run_retention(self.actor, progress)
 
     def erase(
         self,
@@ -233,7 +234,7 @@ class Session:
         The entries stay, and with them every proof. What is under a hold, must be kept longer or
         is under way is left; the result counts it, and says whether bytes may still be there.
         """
-        return self._kept.erase(query, self.actor, reason=reason, progress=progress)
+        return self._open_existing().erase(query, self.actor, reason=reason, progress=progress)
 
     def replay(self, generations: Iterable[Generation], *, record: bool = True) -> Iterator[Replay]:
         """Make recorded generations again, record how each compares, and say so.
@@ -247,27 +248,29 @@ class Session:
             core = core_plugin().ref()
             for found in replay(whole, self._resolver, core_environment(), core):
                 if record:
-                    self._written.record_replay(found, self.actor)
+                    self._open_writer().record_replay(found, self.actor)
                 yield found
 
     def ensure_store(self) -> None:
-        """Open the store for recording, and make it where there is none; raises StoreError."""
-        assert self._written is not None
+        """Open the store for recording and create it if it does not exist; raises StoreError."""
+        self._open_writer()
 
     def record_installation(self, done: Installation) -> None:
         """Record what this actor did to a plugin; calling it again changes nothing."""
-        self._written.record_installation(self.actor, done)
+        self._open_writer().record_installation(self.actor, done)
 
     def record_model(self, act: ModelAct, model: AddedModel) -> None:
         """Record that this actor added a model, or removed it."""
-        self._written.record_model(self.actor, act, model.digest, model.name, model.source)
+        self._open_writer().record_model(self.actor, act, model.digest, model.name, model.source)
 
-    @cached_property
+    @property
     def store(self) -> Store:
-        """The store, for reading; raises StoreError when there is none yet."""
-        if "_written" in self.__dict__:
-            return self._written
-        return Store.open(self.store_url, create=False)
+        """The store, for reading; raises StoreError if it does not exist."""
+        if self._writer is not None:
+            return self._writer
+        if self._reader is None:
+            self._reader = Store.open(self.store_url, create=False)
+        return self._reader
 
     def close(self) -> None:
         """Sign what was recorded, if there is a key, and let go of generators and the store.
@@ -275,12 +278,13 @@ class Session:
         Raises UnsignableHeadError when the record does not continue what was signed before.
         """
         try:
-            if "_written" in self.__dict__:
-                after_writing(self.home, self._written)
+            if self._writer is not None:
+                after_writing(self.home, self._writer)
         finally:
-            for name in ("_written", "store"):
-                if name in self.__dict__:
-                    self.__dict__.pop(name).close()
+            for store in (self._reader, self._writer):
+                if store is not None:
+                    store.close()
+            self._reader = self._writer = None
             if "_resolver" in self.__dict__:
                 self._resolver.close()
             self._workers.close()
@@ -336,81 +340,23 @@ class Session:
         for identifier in order:
             yield done[identifier]
 
-    def _unanswered(self, drafts: Iterable[Draft], run_id: str) -> Iterator[Draft]:
-        known = {line.number: line.generation for line in self._written.lines(run_id)}
-        if not known:
-            raise UsageError(f"run {run_id} is no batch: it has no lines to go on with")
-        for draft in drafts:
-            if draft.line not in known:
-                yield draft
-                continue
-            recorded = known[draft.line]
-            if changed := self._changed(recorded, draft):
-                raise UsageError(
-                    f"line {draft.line} is not the line that run {run_id} recorded "
-                    f"(its {changed} differs); give the file and options of the run's beginning"
-                )
-            if recorded.status == "started":
-                raise UsageError(f"run {run_id} is still under way; wait for it to end")
-            if recorded.status == "interrupted":
-                seed = recorded.seed if draft.seed is None else draft.seed
-                yield replace(draft, seed=seed)
-
-    def _changed(self, recorded: Generation, draft: Draft) -> str | None:
-        """Name what shows that a recorded generation was not made from the draft of its line."""
-        system = None if draft.system is None else storable(draft.system)
-        if storable(draft.prompt) != recorded.prompt:
-            return "prompt"
-        if system != recorded.system:
-            return "system prompt"
-        if draft.invalid is not None:
-            return None
-        if not _same_seed(recorded, draft):
-            return "seed"
-        if tuple(map(storable, draft.tags)) != recorded.tags:
-            return "list of tags"
-        if draft.model and (not recorded.model or recorded.model.name != storable(draft.model)):
-            return "model"
-        if not recorded.plugins:  # it could not be resolved: everything is kept as it was asked
-            asked_for = {storable(name): asked(value) for name, value in draft.parameters.items()}
-            if storable(draft.generator) != recorded.generator:
-                return "generator"
-            return None if asked_for == recorded.parameters else "parameters"
-        return self._changed_request(recorded, draft)
-
-    def _changed_request(self, recorded: Generation, draft: Draft) -> str | None:
-        """Name what a draft asks of a generator that was not what the record says was done."""
-        try:
-            offer = self.plugins.find("generator", recorded.generator)
-        except UsageError:  # gone since: nothing says how its parameters are read
-            return None
-        if draft.generator not in (offer.name, offer.media_type.partition("/")[0]):
-            return "generator"
-        fields = offer.parameters.fields()
-        for name, value in draft.parameters.items():
-            if name not in recorded.parameters:
-                return f"parameter {storable(name)}"
-            with contextlib.suppress(KeyError, UsageError):
-                value = fields[name].parse(value)
-            if value != recorded.parameters[name]:
-                return f"parameter {name}"
-        return None
-
     def _policy(self, wanted: str | Path | None) -> policy.Policy:
         return policy.choose(str(wanted) if wanted is not None else self.config.get("policy"))
 
-    @cached_property
-    def _written(self) -> Store:
-        """The store, for writing; made on first use."""
-        if "store" in self.__dict__:
-            self.__dict__.pop("store").close()
-        return Store.open(self.store_url, create=True)
+    def _open_writer(self) -> Store:
+        """Return the store for writing; create it if it does not exist."""
+        if self._writer is None:
+            if self._reader is not None:
+                self._reader.close()
+                self._reader = None
+            self._writer = Store.open(self.store_url, create=True)
+        return self._writer
 
-    @property
-    def _kept(self) -> Store:
-        """The store, for adding to what is there; raises StoreError when there is none yet."""
-        assert self.store is not None
-        return self._written
+    def _open_existing(self) -> Store:
+        """Return the store for writing; raise StoreError if it does not exist."""
+        if self._writer is None and self._reader is None:
+            self._reader = Store.open(self.store_url, create=False)
+        return self._open_writer()
 
     @cached_property
     def _resolver(self) -> Resolver:
@@ -423,14 +369,6 @@ class Session:
             None if named is None else [item.strip() for item in named.split(",") if item.strip()]
         )
         return Evaluators(self.plugins, names)
-
-
-def _same_seed(recorded: Generation, draft: Draft) -> bool:
-    """Say whether a draft has the recorded seed; one that is no seed was recorded as another."""
-    try:
-        return draft.seed is None or seeds.parse(draft.seed) == recorded.seed
-    except UsageError:
-        return True
 
 
 def open(

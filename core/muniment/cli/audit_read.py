@@ -33,8 +33,7 @@ from muniment.errors import MunimentError
 from muniment.types import Generation, Verdict
 
 if TYPE_CHECKING:
-    from muniment.store.recording.events import Feedback, Review
-    from muniment.store.recording.replays import Replayed
+    from muniment.store.recording.events import Feedback, Replayed, Review
 
 # What an output is called that was never returned whole, and what `get` says of it.
 _HELD = {"blocked": ", blocked", "interrupted": ", cut short", "failed": ", cut short"}

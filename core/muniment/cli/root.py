@@ -15,8 +15,8 @@ COMMANDS = {
     "generate": ("muniment.cli.generate:generate", "Generate text or another kind of output."),
     "batch": ("muniment.cli.batch:batch", "Generate for every line of a file."),
     "audit": ("muniment.cli.audit:audit", "Search, show, replay and verify what was recorded."),
-    "feedback": ("muniment.cli.people:feedback", "Say what you think of a generation."),
-    "review": ("muniment.cli.people:review", "Review what filters flagged or blocked."),
+    "feedback": ("muniment.cli.feedback:feedback", "Say what you think of a generation."),
+    "review": ("muniment.cli.review:review", "Review what filters flagged or blocked."),
     "hold": ("muniment.cli.hold:hold", "Forbid that generations are erased, as a court may."),
     "retention": (
         "muniment.cli.retention:retention",

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import Any
 
-from muniment.generation.requests import Draft
+from muniment.errors import UsageError
+from muniment.generation import seeds
+from muniment.generation.requests import Draft, asked
+from muniment.plugins.registry import Plugins
+from muniment.store import Store
+from muniment.types import Generation
 from muniment.validation import storable
 
 FIELDS = ("prompt", "system", "generator", "model", "seed", "parameters", "tags")
@@ -69,3 +76,81 @@ def _fields(raw: bytes) -> dict[str, Any]:
     if not isinstance(tags, list) or any(not isinstance(tag, str) for tag in tags):
         raise ValueError("the field 'tags' must be a list of texts")
     return body
+
+
+def unanswered(
+    drafts: Iterable[Draft], run_id: str, store: Store, plugins: Plugins
+) -> Iterator[Draft]:
+    """Yield the drafts of a batch that the run has no answer for yet.
+
+    A draft whose generation was interrupted keeps the seed that was recorded. Raises UsageError if
+    a line is not the one that was recorded, or if the run is still in progress.
+    """
+    known = {line.number: line.generation for line in store.lines(run_id)}
+    if not known:
+        raise UsageError(f"run {run_id} is no batch: it has no lines to go on with")
+    for draft in drafts:
+        if draft.line not in known:
+            yield draft
+            continue
+        recorded = known[draft.line]
+        if changed := _changed(recorded, draft, plugins):
+            raise UsageError(
+                f"line {draft.line} is not the line that run {run_id} recorded "
+                f"(its {changed} differs); give the file and options of the run's beginning"
+            )
+        if recorded.status == "started":
+            raise UsageError(f"run {run_id} is still under way; wait for it to end")
+        if recorded.status == "interrupted":
+            seed = recorded.seed if draft.seed is None else draft.seed
+            yield replace(draft, seed=seed)
+
+
+def _changed(recorded: Generation, draft: Draft, plugins: Plugins) -> str | None:
+    """Name what shows that a recorded generation was not made from the draft of its line."""
+    system = None if draft.system is None else storable(draft.system)
+    if storable(draft.prompt) != recorded.prompt:
+        return "prompt"
+    if system != recorded.system:
+        return "system prompt"
+    if draft.invalid is not None:
+        return None
+    if not _same_seed(recorded, draft):
+        return "seed"
+    if tuple(map(storable, draft.tags)) != recorded.tags:
+        return "list of tags"
+    if draft.model and (not recorded.model or recorded.model.name != storable(draft.model)):
+        return "model"
+    if not recorded.plugins:  # it could not be resolved: everything is kept as it was asked
+        asked_for = {storable(name): asked(value) for name, value in draft.parameters.items()}
+        if storable(draft.generator) != recorded.generator:
+            return "generator"
+        return None if asked_for == recorded.parameters else "parameters"
+    return _changed_request(recorded, draft, plugins)
+
+
+def _changed_request(recorded: Generation, draft: Draft, plugins: Plugins) -> str | None:
+    """Name what a draft asks of a generator that was not what the record says was done."""
+    try:
+        offer = plugins.find("generator", recorded.generator)
+    except UsageError:  # gone since: nothing says how its parameters are read
+        return None
+    if draft.generator not in (offer.name, offer.media_type.partition("/")[0]):
+        return "generator"
+    fields = offer.parameters.fields()
+    for name, value in draft.parameters.items():
+        if name not in recorded.parameters:
+            return f"parameter {storable(name)}"
+        with contextlib.suppress(KeyError, UsageError):
+            value = fields[name].parse(value)
+        if value != recorded.parameters[name]:
+            return f"parameter {name}"
+    return None
+
+
+def _same_seed(recorded: Generation, draft: Draft) -> bool:
+    """Say whether a draft has the recorded seed; one that is no seed was recorded as another."""
+    try:
+        return draft.seed is None or seeds.parse(draft.seed) == recorded.seed
+    except UsageError:
+        return True

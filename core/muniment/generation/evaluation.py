@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from muniment.errors import PluginError
 from muniment.hookspecs import Evaluator
+from muniment.plugins.invocation import checked_values
 from muniment.plugins.registry import INTERRUPTIONS, Offer, Plugins, describe, make, quiet_stdout
 from muniment.types import Generation, Measure, PluginRef, Score, reads
 from muniment.validation import storable
@@ -69,17 +69,3 @@ def scores_of(offer: Offer, evaluator: Evaluator, generation: Generation) -> lis
         failure = storable(f"evaluator {offer.name} failed: {describe(error)}")
         return [score(measure, None, failure) for measure in measures.values()]
     return [score(measures[name], value) for name, value in values.items()]
-
-
-def checked_values(given: Mapping[str, float], measures: Sequence[Measure]) -> dict[str, float]:
-    """Return an evaluator's numbers; raises TypeError or ValueError for what is none of them."""
-    values = dict(given)
-    declared = {measure.name for measure in measures}
-    for name, value in values.items():
-        if name not in declared:
-            raise ValueError(f"{name!r} is not among its measures")
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            raise TypeError(f"{name} is {type(value).__name__}, not a number")
-        if not math.isfinite(value):
-            raise ValueError(f"{name} is {value}")
-    return {name: float(value) for name, value in values.items()}

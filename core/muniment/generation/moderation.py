@@ -6,7 +6,6 @@ closed: its verdict is `block`, and says that the filter failed.
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Mapping
 from dataclasses import replace
@@ -14,6 +13,7 @@ from dataclasses import replace
 from muniment.errors import MunimentError, ParameterError, PolicyError
 from muniment.generation.policy import FilterRule, Policy
 from muniment.hookspecs import Filter
+from muniment.plugins.invocation import validate_verdict
 from muniment.plugins.registry import (
     INTERRUPTIONS,
     Offer,
@@ -23,7 +23,7 @@ from muniment.plugins.registry import (
     make,
     quiet_stdout,
 )
-from muniment.types import DECISIONS, Content, PluginRef, Reason, Verdict, reads
+from muniment.types import Content, PluginRef, Verdict, reads
 from muniment.validation import storable
 
 
@@ -115,7 +115,7 @@ class _Rule:
                     self.filter.ready()
                     start = time.perf_counter()
                 with quiet_stdout():
-                    verdict = sound(self.filter.check(content), content)
+                    verdict = validate_verdict(self.filter.check(content), content)
             except INTERRUPTIONS:
                 raise
             except BaseException as error:
@@ -142,34 +142,3 @@ class _Rule:
         if self.declared is not None and self.declared.version:
             return self.declared.version
         return self.offer.plugin.version if self.offer is not None else ""
-
-
-def sound(verdict: object, content: Content) -> Verdict:
-    """Return the verdict if it is one; raises TypeError or ValueError saying what is wrong."""
-    if not isinstance(verdict, Verdict):
-        raise TypeError(f"check() returned {type(verdict).__name__}, not a Verdict")
-    if verdict.decision not in DECISIONS:
-        raise ValueError(f"the decision {verdict.decision!r} is none of {', '.join(DECISIONS)}")
-    scores: list[tuple[object, object]] = list(verdict.categories.items())
-    for category, score in scores:
-        if not _is_text(category) or not isinstance(score, int | float):
-            raise TypeError("categories must be scores by name")
-        if not (math.isfinite(score) and 0 <= score <= 1):
-            raise ValueError(f"the score {score} of {category} is not between 0 and 1")
-    length = len(content.text) if content.is_text else len(content.data)
-    reasons: tuple[object, ...] = tuple(verdict.reasons)
-    for reason in reasons:
-        if not isinstance(reason, Reason):
-            raise TypeError("reasons must be muniment.Reason")
-        if not (_is_text(reason.category) and _is_text(reason.message)):
-            raise TypeError("the category and message of a reason must be text")
-        start = 0 if reason.start is None else reason.start
-        end = length if reason.end is None else reason.end
-        if type(start) is not int or type(end) is not int or not 0 <= start <= end <= length:
-            raise ValueError(f"the span {reason.start}-{reason.end} lies outside the content")
-    categories = {category: float(score) for category, score in verdict.categories.items()}
-    return Verdict(verdict.decision, categories, tuple(verdict.reasons))
-
-
-def _is_text(value: object) -> bool:
-    return isinstance(value, str) and value == storable(value)

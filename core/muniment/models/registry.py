@@ -46,7 +46,7 @@ class Models:
 
     def __init__(self, home: Path) -> None:
         self._folder = home / "models"
-        self._hashes = home / "file-hashes.json"
+        self.hash_cache = home / "file-hashes.json"
 
     def added(self, spoilt: Callable[[ModelError], None] | None = None) -> list[AddedModel]:
         """Return the models that were added, by name.
@@ -127,7 +127,7 @@ class Models:
             facts = dict(generator.add_model(source, working, progress))
             final = name or str(facts.get("name") or Path(source).name)
             self._check_free(final)
-            known = FileHashes(self._hashes)
+            known = FileHashes(self.hash_cache)
             added = AddedModel(
                 name=final,
                 digest=digest(working, known),
@@ -175,7 +175,7 @@ class Models:
         generator can find (a hub id); None means the only one added. `remembered` allows hashes
         remembered by file identity. Raises ModelError or UnknownNameError.
         """
-        hashes = FileHashes(self._hashes if remembered else None)
+        hashes = FileHashes(self.hash_cache if remembered else None)
         name, path, added = self._locate(wanted, generator)
         try:
             found = digest(path, hashes)

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 from muniment.errors import UsageError
 
 if TYPE_CHECKING:
+    from muniment.models.digests import FileHashes
     from muniment.types import PluginRef
 
 ENTRY_POINT_GROUP = "muniment.v1"  # the group's name is the version of the contract
@@ -57,11 +58,16 @@ class Plugin:
         module = f"{re.sub('[^a-z0-9]', '_', file.stem.lower())}_{mark}"
         return cls(file.stem, "", file.stem, module, str(file))
 
-    def ref(self) -> PluginRef:
-        """Return what evidence keeps of it: distribution, version and digest of its code."""
+    def ref(self, hash_cache: Path | None = None) -> PluginRef:
+        """Return what evidence keeps of it: distribution, version and digest of its code.
+
+        With `hash_cache`, files that have not changed since they were hashed are not read again;
+        see `FileHashes`.
+        """
         from muniment.types import PluginRef
 
-        return PluginRef(self.distribution, self.version, _code_digest(self.module, self.path))
+        code_digest = _code_digest(self.module, self.path, hash_cache)
+        return PluginRef(self.distribution, self.version, code_digest)
 
     def load_module(self) -> ModuleType:
         """Import and return its module; raises whatever its code raises."""
@@ -97,20 +103,30 @@ def installed_plugins() -> Iterator[Plugin]:
 
 
 @cache
-def _code_digest(module: str, path: str = "") -> str:
+def _code_digest(module: str, path: str, hash_cache: Path | None) -> str:
+    from muniment.models.digests import FileHashes
+
+    hashes = FileHashes(hash_cache)
+    try:
+        return _digest_of_code(module, path, hashes)
+    finally:
+        hashes.save()
+
+
+def _digest_of_code(module: str, path: str, hashes: FileHashes) -> str:
     from importlib.util import find_spec
 
-    from muniment.models.digests import FileHashes, digest
+    from muniment.models.digests import digest
 
     if path:
-        return digest(Path(path), FileHashes())
+        return digest(Path(path), hashes)
     parts = module.partition(":")[0].split(".")
     for depth in range(1, len(parts) + 1):  # a namespace shared by distributions has no origin
         spec = find_spec(".".join(parts[:depth]))
         if spec is not None and spec.origin is not None:
             origin = Path(spec.origin)
             root = origin.parent if spec.submodule_search_locations else origin
-            return digest(root, FileHashes(), keep=_is_code)
+            return digest(root, hashes, keep=_is_code)
     return "unknown"
 
 

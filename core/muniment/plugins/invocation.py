@@ -6,7 +6,7 @@ import contextlib
 import math
 import operator
 from collections.abc import Generator as Coroutine
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
@@ -14,7 +14,20 @@ from muniment.errors import MunimentError
 from muniment.hookspecs import Generator
 from muniment.ledger.canonical import SAFE
 from muniment.plugins.registry import INTERRUPTIONS, Offer, describe, quiet_stdout
-from muniment.types import FINISH_REASONS, Output, Piece, Reply, Request, Trace, Usage
+from muniment.types import (
+    DECISIONS,
+    FINISH_REASONS,
+    Content,
+    Measure,
+    Output,
+    Piece,
+    Reason,
+    Reply,
+    Request,
+    Trace,
+    Usage,
+    Verdict,
+)
 from muniment.validation import storable
 
 _END = object()
@@ -180,3 +193,48 @@ def _fact(value: object) -> str | int:
 def _whole(value: object) -> int:
     """Return a whole number of any library as a plain one; raises TypeError for anything else."""
     return int(operator.index(value))  # type: ignore[arg-type]
+
+
+def validate_verdict(verdict: object, content: Content) -> Verdict:
+    """Return the verdict if it is one; raises TypeError or ValueError saying what is wrong."""
+    if not isinstance(verdict, Verdict):
+        raise TypeError(f"check() returned {type(verdict).__name__}, not a Verdict")
+    if verdict.decision not in DECISIONS:
+        raise ValueError(f"the decision {verdict.decision!r} is none of {', '.join(DECISIONS)}")
+    scores: list[tuple[object, object]] = list(verdict.categories.items())
+    for category, score in scores:
+        if not _is_text(category) or not isinstance(score, int | float):
+            raise TypeError("categories must be scores by name")
+        if not (math.isfinite(score) and 0 <= score <= 1):
+            raise ValueError(f"the score {score} of {category} is not between 0 and 1")
+    length = len(content.text) if content.is_text else len(content.data)
+    reasons: tuple[object, ...] = tuple(verdict.reasons)
+    for reason in reasons:
+        if not isinstance(reason, Reason):
+            raise TypeError("reasons must be muniment.Reason")
+        if not (_is_text(reason.category) and _is_text(reason.message)):
+            raise TypeError("the category and message of a reason must be text")
+        start = 0 if reason.start is None else reason.start
+        end = length if reason.end is None else reason.end
+        if type(start) is not int or type(end) is not int or not 0 <= start <= end <= length:
+            raise ValueError(f"the span {reason.start}-{reason.end} lies outside the content")
+    categories = {category: float(score) for category, score in verdict.categories.items()}
+    return Verdict(verdict.decision, categories, tuple(verdict.reasons))
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and value == storable(value)
+
+
+def checked_values(given: Mapping[str, float], measures: Sequence[Measure]) -> dict[str, float]:
+    """Return an evaluator's numbers; raises TypeError or ValueError for what is none of them."""
+    values = dict(given)
+    declared = {measure.name for measure in measures}
+    for name, value in values.items():
+        if name not in declared:
+            raise ValueError(f"{name!r} is not among its measures")
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise TypeError(f"{name} is {type(value).__name__}, not a number")
+        if not math.isfinite(value):
+            raise ValueError(f"{name} is {value}")
+    return {name: float(value) for name, value in values.items()}

@@ -34,7 +34,7 @@ from muniment.parameters import Field, Parameters
 from muniment.plugins import discovery
 from muniment.plugins.discovery import NAME
 from muniment.plugins.discovery import Plugin as Plugin
-from muniment.types import Measure
+from muniment.types import Measure, PluginRef
 
 Kind: TypeAlias = Literal["generator", "filter", "evaluator"]
 
@@ -115,6 +115,7 @@ class Plugins:
         self._offers: dict[Plugin, list[Offer]] = {}
         self._broken: list[Broken] = []
         self.disabled: tuple[str, ...] = ()
+        self.hash_cache: Path | None = None  # where hashes of plugins' files are remembered
 
     @property
     def broken(self) -> tuple[Broken, ...]:
@@ -167,6 +168,10 @@ class Plugins:
                 f"choose one with `muniment config set generator.{name} NAME`",
             )
         return of_kind[0]
+
+    def ref(self, plugin: Plugin) -> PluginRef:
+        """Return what evidence keeps of a plugin; unchanged files are not hashed again."""
+        return plugin.ref(self.hash_cache)
 
     def load_by(self, registered: Callable[[Plugin], list[Offer]]) -> None:
         """Have plugins that were not asked for yet loaded by another function than `registered`."""

@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     from muniment.store.backup.base import Progress
     from muniment.store.backup.restore import Plan
     from muniment.store.database.backups import Backup
-    from muniment.store.recording.events import Feedback, Hold, Installation, Review
+    from muniment.store.recording.events import Feedback, Installation, Review
     from muniment.store.retention.erasure import Erasure, Past
+    from muniment.store.retention.holds import Hold
     from muniment.store.retention.rules import Rule
     from muniment.types import Generation
 
@@ -148,7 +149,7 @@ class Keeping:
         many they are.
         """
         from muniment.store.queries.planner import Picker
-        from muniment.store.recording import events
+        from muniment.store.retention import holds
 
         def pages(connection: object) -> Iterator[list[int]]:
             before: int | None = None
@@ -157,25 +158,25 @@ class Keeping:
                 yield numbers
                 before = numbers[-1]
 
-        return events.add_hold(self._database, actor, reason, pages)
+        return holds.add_hold(self._database, actor, reason, pages)
 
     def holds(self) -> list[Hold]:
         """Return the holds that are in force, the oldest first."""
-        from muniment.store.recording import events
+        from muniment.store.retention import holds
 
         with self._database.reading() as connection:
-            return events.holds(connection)
+            return holds.holds(connection)
 
     def release(self, hold: str, actor: str, reason: str | None = None) -> str:
         """End a hold, by its id or a unique beginning or end of it; return the id."""
-        from muniment.store.recording import events
+        from muniment.store.retention import holds
 
         part = hold.upper()
         ids = [held.id for held in self.holds()]
         found = [id for id in ids if id.startswith(part) or id.endswith(part)]
         if len(found) != 1 or not part:
             raise UnknownNameError("hold", hold, hint="`muniment hold list` shows those in force")
-        events.release_hold(self._database, found[0], actor, reason)
+        holds.release_hold(self._database, found[0], actor, reason)
         return found[0]
 
     def retention(self) -> list[Rule]:

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from muniment.store.export import Export
     from muniment.store.queries.lineage import Lineage
     from muniment.store.queries.stats import Stats
-    from muniment.store.recording.replays import Replayed
+    from muniment.store.recording.events import Replayed
     from muniment.store.recording.tree_heads import Sign
     from muniment.store.search.engine import Hit
     from muniment.store.verification.signatures import Held
@@ -164,9 +164,9 @@ class Store(Keeping):
 
     def record_replay(self, replay: Replay, actor: str) -> None:
         """Record what came of making a generation again, and who asked for it."""
-        from muniment.store.recording import replays
+        from muniment.store.recording import events
 
-        replays.record(self._database, replay, actor)
+        events.record_replay(self._database, replay, actor)
 
     # ---- finding -----------------------------------------------------------------------------
 
@@ -236,16 +236,16 @@ class Store(Keeping):
 
     def replays(self, id: str) -> list[Replayed]:
         """Return the replays of the generation of that whole id, the oldest first."""
-        from muniment.store.recording import replays
+        from muniment.store.recording import events
 
-        return replays.of_generation(self._database, id)
+        return events.replays_of(self._database, id)
 
     def drawn(self, count: int, word: str) -> list[str]:
-        """Return the ids of so many completed generations, drawn by a word; see `replays`."""
-        from muniment.store.recording import replays
+        """Return the ids of so many completed generations, drawn by a word; see `events`."""
+        from muniment.store.recording import events
 
         with self._database.reading() as connection:
-            return replays.drawn(connection, count, word)
+            return events.drawn(connection, count, word)
 
     # ---- taking out --------------------------------------------------------------------------
 

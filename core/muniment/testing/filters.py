@@ -11,8 +11,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from muniment.generation.moderation import sound
 from muniment.hookspecs import Filter
+from muniment.plugins.invocation import validate_verdict
 from muniment.plugins.registry import describe
 from muniment.testing.contract import Contract, broken
 from muniment.types import Content, Stage, Verdict, reads
@@ -71,7 +71,7 @@ class FilterContract(Contract):
 
         def within(content: Content) -> None:
             try:
-                sound(self._verdict(judge, content), content)
+                validate_verdict(self._verdict(judge, content), content)
             except (TypeError, ValueError) as error:
                 broken(
                     f"the verdict on {_shown(content)} cannot be used: {error}; give spans in "

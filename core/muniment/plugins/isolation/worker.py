@@ -21,9 +21,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from muniment.errors import MunimentError, UsageError
-from muniment.generation.evaluation import checked_values
-from muniment.generation.moderation import sound
-from muniment.plugins.invocation import Unanswered, asked, facts
+from muniment.plugins.invocation import Unanswered, asked, checked_values, facts, validate_verdict
 from muniment.plugins.isolation import protocol
 from muniment.plugins.isolation.protocol import Answer, Gave, Question
 from muniment.plugins.registry import Kind, Offer, describe, quiet_stdout, registered
@@ -132,7 +130,7 @@ class _Server:
             case protocol.Check():
                 content = question.content
                 verdict = self._object(question.object).check(content)
-                return protocol.Judged(sound(verdict, content))
+                return protocol.Judged(validate_verdict(verdict, content))
             case protocol.Evaluate():
                 return self._evaluate(question)
             case protocol.FindModel():

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import heapq
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from datetime import datetime
-from typing import Any
+from datetime import UTC, datetime
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, Table, func, select
 
-from muniment.ids import new_id
+from muniment.errors import UnknownNameError
 from muniment.ledger import acts
 from muniment.ledger.acts import Judgement, ModelAct, PluginAct, Rating
 from muniment.ledger.entries import Body, moment
@@ -21,21 +23,21 @@ from muniment.store.database.projections import ROWS
 from muniment.store.database.tables import (
     feedback,
     generation,
-    held,
-    hold,
     installation,
     metadata,
-    release,
+    replay,
     review,
 )
 from muniment.store.errors import whole
 from muniment.store.queries.loader import bodies_of, contents_of
 from muniment.store.recording import references
 from muniment.store.recording.ledger import Prepared, append, prepare
-from muniment.types import PluginRef
+from muniment.types import Difference, PluginRef, Replay, ReplayResult
 from muniment.validation import check_text, now
 
-HOLD_BATCH = 1000  # generations that one entry of a hold names
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
 QUEUE_PAGE = 100
 
 
@@ -57,17 +59,6 @@ class Review:
     actor: str
     decision: Judgement
     reason: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class Hold:
-    """Generations that may not be erased; `generations` counts them."""
-
-    id: str
-    at: datetime
-    actor: str
-    reason: str
-    generations: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,9 +106,9 @@ def give_feedback(
         at=now(),
         actor=actor_number(database, who),
         rating=rating,
-        comment=_commitment(payloads),
+        comment=commitment_of(payloads),
     )
-    _record(database, body, payloads)
+    record_event(database, body, payloads)
 
 
 def give_review(
@@ -130,9 +121,9 @@ def give_review(
         at=now(),
         actor=actor_number(database, who),
         decision=decision,
-        reason=_commitment(payloads),
+        reason=commitment_of(payloads),
     )
-    _record(database, body, payloads)
+    record_event(database, body, payloads)
 
 
 def of_generation(connection: Connection, number: int) -> tuple[list[Feedback], list[Review]]:
@@ -165,10 +156,10 @@ def _acts(
     numbers = connection.scalars(
         select(table.c.seq).where(table.c.generation == number).order_by(table.c.seq)
     ).all()
-    yield from _read(connection, numbers)
+    yield from read_events(connection, numbers)
 
 
-def _read(
+def read_events(
     connection: Connection, numbers: Sequence[int]
 ) -> Iterator[tuple[int, Body, str, Mapping[tuple[int, str], bytes]]]:
     """Yield number, body, actor's name and texts of acts."""
@@ -183,86 +174,6 @@ def _read(
         for seq in part:
             body = bodies[seq]
             yield seq, body, said.get((body["actor"], "actor"), b"").decode(), said
-
-
-# ---- holds -------------------------------------------------------------------------------------
-
-
-def add_hold(
-    database: Database, who: str, reason: str, pages: Callable[[Connection], Iterator[list[int]]]
-) -> tuple[str, int]:
-    """Hold the generations that `pages` yields by number; return the hold's id and how many."""
-    actor, id, at, counted = actor_number(database, who), new_id(), now(), 0
-    with database.writing() as connection:
-        for numbers in pages(connection):
-            for start in range(0, len(numbers), HOLD_BATCH):
-                part = numbers[start : start + HOLD_BATCH]
-                payloads = text("reason", reason)
-                body = acts.hold(
-                    at=at,
-                    actor=actor,
-                    hold=id,
-                    reason=payloads[0].commitment,
-                    generations=part,
-                )
-                add(connection, prepare(body, payloads))
-                counted += len(part)
-    return id, counted
-
-
-def release_hold(database: Database, id: str, who: str, reason: str | None) -> None:
-    """Record that a hold ended."""
-    payloads = text("reason", reason)
-    body = acts.release(
-        at=now(),
-        actor=actor_number(database, who),
-        hold=id,
-        reason=_commitment(payloads),
-    )
-    _record(database, body, payloads)
-
-
-def holds(connection: Connection) -> list[Hold]:
-    """Return the holds that are in force, the oldest first."""
-    rows = connection.execute(
-        select(hold.c.hold, func.min(hold.c.seq).label("seq"))
-        .where(hold.c.hold.not_in(select(release.c.hold)))
-        .group_by(hold.c.hold)
-        .order_by(func.min(hold.c.seq))
-    ).all()
-    counts = {
-        row.hold: row.number
-        for row in connection.execute(
-            select(hold.c.hold, func.count().label("number"))
-            .join(held, held.c.seq == hold.c.seq)
-            .group_by(hold.c.hold)
-        )
-    }
-    found = _read(connection, [row.seq for row in rows])
-    return [
-        Hold(
-            body["hold"],
-            moment(body["at"]),
-            who,
-            said.get((seq, "reason"), b"").decode(),
-            counts.get(body["hold"], 0),
-        )
-        for seq, body, who, said in found
-    ]
-
-
-def held_among(connection: Connection, numbers: Sequence[int]) -> set[int]:
-    """Return which of the generations are under a hold that is in force."""
-    found: set[int] = set()
-    for part in chunks(numbers):
-        found.update(
-            connection.scalars(
-                select(held.c.generation)
-                .join(hold, hold.c.seq == held.c.seq)
-                .where(held.c.generation.in_(part), hold.c.hold.not_in(select(release.c.hold)))
-            )
-        )
-    return found
 
 
 # ---- the house ---------------------------------------------------------------------------------
@@ -302,7 +213,7 @@ def installations(connection: Connection, distribution: str) -> list[Installatio
         Installation(
             moment(body["at"]), who, body["act"], PluginRef(**body["plugin"]), body["signer"]
         )
-        for _, body, who, _ in _read(connection, numbers)
+        for _, body, who, _ in read_events(connection, numbers)
     ]
 
 
@@ -313,7 +224,99 @@ def record_model(
     payloads = [Payload.new("model", json.dumps(detail, ensure_ascii=False).encode())]
     actor = actor_number(database, who)
     body = acts.model(at=now(), actor=actor, act=act, digest=digest, detail=payloads[0].commitment)
-    _record(database, body, payloads)
+    record_event(database, body, payloads)
+
+
+# ---- replays ---------------------------------------------------------------------------------
+
+
+def record_replay(database: Database, found: Replay, actor: str) -> None:
+    """Record what came of replaying a generation, with what it was replayed with."""
+    facts = tuple(sorted(found.environment.items()))
+    numbers = references.numbers(
+        database, {"actor": [actor], "environment": [facts], "plugin": found.plugins}
+    )
+    said = {"detail": found.detail, "differences": found.to_json()["differences"]}
+    detail = Payload.new("replay", json.dumps(said, ensure_ascii=False).encode())
+    with database.writing() as connection:
+        number = connection.scalar(select(generation.c.seq).where(generation.c.id == found.id))
+        if number is None:
+            raise UnknownNameError("generation", found.id)
+        body = acts.replay(
+            number,
+            at=datetime.now(UTC),
+            actor=numbers["actor", actor],
+            result=found.result,
+            environment=numbers["environment", facts],
+            plugins=[numbers["plugin", plugin] for plugin in found.plugins],
+            detail=detail.commitment,
+        )
+        seq = append(connection, [prepare(body, [detail])])
+        connection.execute(replay.insert(), {"seq": seq, "generation": number})
+
+
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """A replay on record; `detail` and `differences` are None when they are erased."""
+
+    at: datetime
+    actor: str
+    result: ReplayResult
+    detail: str | None
+    differences: tuple[Difference, ...] | None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as `audit show --json` prints it."""
+        at = self.at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        return {**asdict(self), "at": at}
+
+
+def replays_of(database: Database, id: str) -> list[Replayed]:
+    """Return the replays of the generation of that whole id, the oldest first."""
+    with database.reading() as connection, whole(database.url):
+        numbers = connection.scalars(
+            select(replay.c.seq)
+            .join(generation, generation.c.seq == replay.c.generation)
+            .where(generation.c.id == id)
+            .order_by(replay.c.seq)
+        ).all()
+        found = []
+        for part in chunks(numbers):
+            bodies = bodies_of(connection, part)
+            contents = contents_of(connection, [*part, *{b["actor"] for b in bodies.values()}])
+            found += [_replayed(seq, bodies[seq], contents) for seq in part]
+    return found
+
+
+def _replayed(seq: int, body: Body, contents: Mapping[Any, bytes]) -> Replayed:
+    said = contents.get((seq, "replay", 0))
+    held = json.loads(said) if said is not None else {}
+    differences = held.get("differences")
+    return Replayed(
+        moment(body["at"]),
+        (contents.get((body["actor"], "actor", 0)) or b"").decode(),
+        body["result"],
+        held.get("detail"),
+        None if differences is None else tuple(Difference(**item) for item in differences),
+    )
+
+
+def drawn(connection: Connection, count: int, word: str) -> list[str]:
+    """Return the ids of so many completed generations, drawn by a word.
+
+    They are those whose SHA-256 of the word and the id, with a zero byte between, is smallest: the
+    same word draws the same ones, and another cannot be told from chance.
+    """
+    ids: Iterable[str] = connection.scalars(
+        select(generation.c.id)
+        .where(generation.c.status == "completed")
+        .execution_options(yield_per=10_000)
+    )
+    return heapq.nsmallest(count, ids, key=lambda id: _lot(word, id))
+
+
+def _lot(word: str, id: str) -> bytes:
+    return sha256(f"{word}\0{id}".encode(errors="surrogateescape")).digest()
 
 
 # ---- the queue of reviews ----------------------------------------------------------------------
@@ -335,7 +338,7 @@ def queue(connection: Connection, before: int | None, size: int) -> Sequence[int
     return connection.scalars(statement).all()
 
 
-def to_json(item: Feedback | Review | Hold | Installation) -> dict[str, Any]:
+def to_json(item: DataclassInstance) -> dict[str, Any]:
     """Return an act as `--json` prints it."""
     held = asdict(item)
     return {
@@ -346,11 +349,13 @@ def to_json(item: Feedback | Review | Hold | Installation) -> dict[str, Any]:
     }
 
 
-def _record(database: Database, body: Body, payloads: Sequence[Payload]) -> None:
+def record_event(database: Database, body: Body, payloads: Sequence[Payload]) -> None:
+    """Append one entry with its payloads and rows, in a transaction of its own."""
     prepared = prepare(body, payloads)
     with database.writing() as connection:
         add(connection, prepared)
 
 
-def _commitment(payloads: Sequence[Payload]) -> str | None:
+def commitment_of(payloads: Sequence[Payload]) -> str | None:
+    """Return the commitment of the first payload; None if there is none."""
     return payloads[0].commitment if payloads else None

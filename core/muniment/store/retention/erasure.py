@@ -36,9 +36,10 @@ from muniment.store.queries.loader import bodies_of, contents_of, load
 from muniment.store.queries.planner import Picker
 from muniment.store.queries.query import Found, Query
 from muniment.store.recording.erasure_log import bodies, generations_of
-from muniment.store.recording.events import actor_number, add, held_among, text
+from muniment.store.recording.events import actor_number, add, text
 from muniment.store.recording.ledger import prepare
 from muniment.store.retention import purge, rules
+from muniment.store.retention.holds import held_among
 from muniment.store.search import index
 from muniment.validation import now
 

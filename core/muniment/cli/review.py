@@ -1,8 +1,6 @@
-"""`muniment feedback` and `muniment review`: what people think of generations, and decide."""
+"""`muniment review`: the queue of flagged and blocked generations, and decisions on them."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import click
 
@@ -10,32 +8,6 @@ from muniment.cli.audit_read import listing
 from muniment.cli.context import Settings
 from muniment.cli.options import json_option, limit_option
 from muniment.cli.output import data_json, message
-
-
-@click.command
-@click.argument("reference", metavar="ID")
-@click.option(
-    "--rating",
-    type=click.Choice(("up", "down", "1", "2", "3", "4", "5")),
-    help="What you think of it.",
-)
-@click.option("--comment", metavar="TEXT", help="Why.")
-@json_option
-@click.pass_obj
-def feedback(
-    settings: Settings, reference: str, rating: str | None, comment: str | None, as_json: bool
-) -> None:
-    """Say what you think of a generation.
-
-    ID is a unique beginning or end of an id, or `last`. It is recorded beside what others said,
-    with who said it; nothing is replaced. `audit show` shows it.
-    """
-    if rating is None and not comment:
-        raise click.UsageError("say --rating or --comment.")
-    session = settings.session
-    identifier = session.store.find(reference)
-    session.feedback(identifier, rating, comment)
-    _recorded(settings, identifier, 0, as_json)
 
 
 @click.group
@@ -84,14 +56,10 @@ def _review(
     session = settings.session
     identifier = session.store.find(reference)
     session.review(identifier, decision, reason)
-    _recorded(settings, identifier, 1, as_json)
-
-
-def _recorded(settings: Settings, identifier: str, which: int, as_json: bool) -> None:
-    from muniment.store.recording.events import to_json
-
     if not as_json:
         message(f"recorded, of {identifier}")
         return
-    acts: tuple[Any, Any] = settings.session.store.acts(identifier)
-    data_json(to_json(acts[which][-1]))
+    from muniment.store.recording.events import to_json
+
+    _, reviews = session.store.acts(identifier)
+    data_json(to_json(reviews[-1]))
