@@ -215,7 +215,10 @@ def test_standard_output_stays_clean_at_the_level_of_file_descriptors(
     shelf: Shelf, tmp_path: Path
 ) -> None:
     shelf.add(NOISY + REGISTER.format("print('in the hook')"))
-    program = "from muniment.plugins.registry import Plugins; print(len(Plugins().load()) >= 0, flush=True)"
+    program = (
+        "from muniment.plugins.registry import Plugins; "
+        "print(len(Plugins().load()) >= 0, flush=True)"
+    )
     done = subprocess.run(
         [sys.executable, "-c", program],
         env={**os.environ, "PYTHONPATH": str(shelf.folder)},

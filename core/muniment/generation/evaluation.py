@@ -21,6 +21,7 @@ class Evaluators:
         Raises UnknownNameError or PluginError for one that is named and cannot be had; a default
         one that cannot be had is left out, and its plugin is among the broken ones.
         """
+        self._plugins = plugins
         self._evaluators: list[tuple[Offer, Evaluator]] = []
         if names is not None:
             self._evaluators = [
@@ -37,7 +38,7 @@ class Evaluators:
     @property
     def plugins(self) -> list[PluginRef]:
         """The distributions whose evaluators are asked."""
-        return [offer.plugin.ref() for offer, _ in self._evaluators]
+        return [self._plugins.ref(offer.plugin) for offer, _ in self._evaluators]
 
     def scores(self, generation: Generation) -> tuple[Score, ...]:
         """Return every evaluator's scores of a generation whose output it can read."""

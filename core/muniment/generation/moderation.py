@@ -37,6 +37,7 @@ class Moderator:
         filter that cannot be had blocks instead.
         """
         self.policy = policy
+        self._plugins = plugins
         self._rules = []
         for number, rule in enumerate(policy.filters, 1):
             try:
@@ -62,7 +63,9 @@ class Moderator:
     @property
     def plugins(self) -> list[PluginRef]:
         """The distributions whose filters are in force."""
-        return [rule.offer.plugin.ref() for rule in self._rules if rule.offer is not None]
+        return [
+            self._plugins.ref(rule.offer.plugin) for rule in self._rules if rule.offer is not None
+        ]
 
     @property
     def categories(self) -> Mapping[str, frozenset[str]]:

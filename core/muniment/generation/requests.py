@@ -106,7 +106,7 @@ class Resolver:
             tags=draft.tags,
             parents=draft.parents,
             line=draft.line,
-            plugins=(offer.plugin.ref(),),
+            plugins=(self._plugins.ref(offer.plugin),),
         )
         return Resolved(request, generation, offer, generator)
 

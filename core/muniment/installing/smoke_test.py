@@ -1,7 +1,7 @@
 """Trying a plugin in a fresh process: does it load, keep the contract, and go with the others.
 
-`python -m muniment.installing.smoke_test DISTRIBUTION RESULT [DISABLED…]` writes what it found to the
-file RESULT; whatever the plugin does to that process, `probe` here gets an answer.
+`python -m muniment.installing.smoke_test DISTRIBUTION RESULT [DISABLED…]` writes what it found to
+the file RESULT; whatever the plugin does to that process, `probe` here gets an answer.
 """
 
 from __future__ import annotations
