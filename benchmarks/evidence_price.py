@@ -49,8 +49,8 @@ def main() -> None:
         model = session.models.resolve(options.model, TextGenerator())
         engine = Engine(load(model.path))
         parameters = {"max_tokens": options.max_tokens}
-        drafts = [
-            muniment.Draft(
+        specs = [
+            muniment.GenerationSpec(
                 PROMPTS[index % len(PROMPTS)],
                 model=model.name,
                 seed=index,
@@ -58,7 +58,7 @@ def main() -> None:
             )
             for index in range(options.requests)
         ]
-        recorded = list(session.run(drafts[:8]))  # loads the model, makes the store
+        recorded = list(session.run(specs[:8]))  # loads the model, makes the store
         sampling = Sampling(
             **{
                 name: value
@@ -69,12 +69,12 @@ def main() -> None:
         rows = [
             engine.row(
                 index,
-                draft.prompt,
+                spec.prompt,
                 seed=index,
                 max_tokens=options.max_tokens,
                 sampling=sampling,
             )
-            for index, draft in enumerate(drafts)
+            for index, spec in enumerate(specs)
         ]
         bare_tokens(engine, rows[:8])
         bare, whole = [], []
@@ -86,7 +86,7 @@ def main() -> None:
 
         def run_whole() -> None:
             start = time.perf_counter()
-            generations = list(session.run(drafts))
+            generations = list(session.run(specs))
             tokens = sum(item.usage.output_tokens for item in generations)
             whole.append(tokens / (time.perf_counter() - start))
             statuses = {item.status for item in generations}

@@ -23,7 +23,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from muniment import Draft, Request, Session
+from muniment import GenerationSpec, Request, Session
 from muniment.plugins.invocation import answers
 from muniment.plugins.registry import Plugin, Plugins, make
 
@@ -104,20 +104,20 @@ class Bench:
 
     def start(self) -> float:
         session = self.session()
-        draft = Draft(PROMPT, generator="bench-echo")
+        spec = GenerationSpec(PROMPT, generator="bench-echo")
         with contextlib.closing(session):
-            return timed(lambda: list(session.run([draft], policy=self.policy)))
+            return timed(lambda: list(session.run([spec], policy=self.policy)))
 
     def recorded(self, session: Session, count: int) -> float:
-        drafts = [Draft(f"{PROMPT} {n}", generator="bench-echo") for n in range(count)]
-        run = timed(lambda: list(session.run(drafts, policy=self.policy, batch_size=32)))
+        specs = [GenerationSpec(f"{PROMPT} {n}", generator="bench-echo") for n in range(count)]
+        run = timed(lambda: list(session.run(specs, policy=self.policy, batch_size=32)))
         return run / count
 
     def bare(self, session: Session, prompt: str, count: int) -> float:
-        offer = session.plugins.find("generator", "bench-echo")
-        generator = make(offer)
+        registered = session.plugins.find("generator", "bench-echo")
+        generator = make(registered)
         requests = [Request(str(n), prompt, n) for n in range(count)]
-        return timed(lambda: list(answers(generator, offer, requests))) / count
+        return timed(lambda: list(answers(generator, registered, requests))) / count
 
 
 def main() -> None:

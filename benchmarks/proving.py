@@ -28,7 +28,7 @@ from startup import BENCH
 from muniment.ledger import proofs
 from muniment.ledger.checkpoints import Note
 from muniment.ledger.tree import inclusion
-from muniment.signing import Keys
+from muniment.signing import KeyStore
 from muniment.store import Store
 from muniment.store.recording import tree_heads
 
@@ -74,7 +74,7 @@ def at_size(size: int, rounds: int) -> dict[str, Any]:
         tempfile.TemporaryDirectory() as home,
         Store.open(f"sqlite:///{path}", create=False) as store,
     ):
-        keys = Keys(Path(home))
+        keys = KeyStore(Path(home))
         key = keys.generate(store.log)
         note = keys.sign(store)
         assert note is not None

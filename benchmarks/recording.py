@@ -145,14 +145,15 @@ def batch(
     opened: muniment.Session, prompts: Sequence[str], count: int, *, size: int = CHUNK
 ) -> dict[str, float]:
     """Carry that many requests through the pipeline; return how fast."""
-    drafts = (
-        muniment.Draft(prompts[number % len(prompts)][:60], "free") for number in range(count)
+    specs = (
+        muniment.GenerationSpec(prompts[number % len(prompts)][:60], "free")
+        for number in range(count)
     )
     store = opened._written
     assert isinstance(store, TimedStore)
     store.spent = store.processor = 0.0
     whole, processor = time.perf_counter(), time.process_time()
-    found = opened.run(drafts, policy=opened.home / "policy.yaml", batch_size=size)
+    found = opened.run(specs, policy=opened.home / "policy.yaml", batch_size=size)
     done = sum(1 for item in found if getattr(item, "status", "") == "completed")
     whole, processor = time.perf_counter() - whole, time.process_time() - processor
     assert done == count, done

@@ -24,18 +24,19 @@ if TYPE_CHECKING:
     from muniment.errors import StoreError as StoreError
     from muniment.errors import UnknownNameError as UnknownNameError
     from muniment.errors import UsageError as UsageError
-    from muniment.generation.requests import Draft as Draft
+    from muniment.generation.requests import GenerationSpec as GenerationSpec
     from muniment.hookspecs import Evaluator as Evaluator
     from muniment.hookspecs import Filter as Filter
     from muniment.hookspecs import Generator as Generator
+    from muniment.hookspecs import ModelProvider as ModelProvider
     from muniment.hookspecs import Register as Register
-    from muniment.hookspecs import TakesModels as TakesModels
     from muniment.hookspecs import hookimpl as hookimpl
     from muniment.parameters import Parameters as Parameters
     from muniment.parameters import param as param
     from muniment.session import Session as Session
     from muniment.session import open as open
     from muniment.store import Query as Query
+    from muniment.types import Chunk as Chunk
     from muniment.types import Content as Content
     from muniment.types import Difference as Difference
     from muniment.types import Failure as Failure
@@ -43,7 +44,6 @@ if TYPE_CHECKING:
     from muniment.types import Measure as Measure
     from muniment.types import Model as Model
     from muniment.types import Output as Output
-    from muniment.types import Piece as Piece
     from muniment.types import PluginRef as PluginRef
     from muniment.types import Reason as Reason
     from muniment.types import Replay as Replay
@@ -58,12 +58,12 @@ if TYPE_CHECKING:
 _MODULES = {
     "errors": "AmbiguousNameError ConfigError ModelError MunimentError ParameterError PluginError "
     "PolicyError PromptError SeedError StoreError UnknownNameError UsageError",
-    "generation.requests": "Draft",
-    "hookspecs": "Evaluator Filter Generator Register TakesModels hookimpl",
+    "generation.requests": "GenerationSpec",
+    "hookspecs": "Evaluator Filter Generator Register ModelProvider hookimpl",
     "parameters": "Parameters param",
     "session": "Session open",
     "store": "Query",
-    "types": "Content Difference Failure Generation Measure Model Output Piece PluginRef Reason "
+    "types": "Content Difference Failure Generation Measure Model Output Chunk PluginRef Reason "
     "Replay Reply Request Score Text Trace Usage Verdict",
 }
 

@@ -22,12 +22,12 @@ import pluggy
 
 from muniment.parameters import Parameters as _NoParameters
 from muniment.types import (
+    Chunk,
     Content,
     Generation,
     Measure,
     Model,
     Output,
-    Piece,
     Reply,
     Request,
     Verdict,
@@ -87,11 +87,11 @@ class Generator(ABC):
         """
 
     @abstractmethod
-    def generate(self, requests: Sequence[Request]) -> Iterable[Reply | Piece | Output]:
+    def generate(self, requests: Sequence[Request]) -> Iterable[Reply | Chunk | Output]:
         """Answer each request by `yield request.reply(...)`, in any order.
 
         All requests of a call have the same model; parameters and seeds are each one's own. With
-        `request.piece(...)` text can be given as it comes, and the whole text must then begin with
+        `request.chunk(...)` text can be given as it comes, and the whole text must then begin with
         what its pieces said. `request.fail(reason)` answers that
         one request cannot be met. A bare output is understood only when there is one request.
         When this raises, what was answered stands and the rest is asked for one by one.
@@ -109,7 +109,7 @@ class Generator(ABC):
 
 
 @runtime_checkable
-class TakesModels(Protocol):
+class ModelProvider(Protocol):
     """An optional power of a generator that `uses_model`: models can be added to the house."""
 
     suggested_model: ClassVar[str | None]  # what to propose to someone who has added none yet

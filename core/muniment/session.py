@@ -22,23 +22,23 @@ from muniment._version import __version__
 from muniment.errors import ModelError, PluginError, UsageError
 from muniment.generation import batch, policy
 from muniment.generation.evaluation import Evaluators
-from muniment.generation.moderation import Moderator
+from muniment.generation.moderation import PolicyRunner
 from muniment.generation.pipeline import Pipeline
 from muniment.generation.replay import replay
-from muniment.generation.requests import Draft, Resolved, Resolver, samples, unresolved
+from muniment.generation.requests import BoundRequest, GenerationSpec, Resolver, samples, unresolved
 from muniment.ids import new_id
-from muniment.models.registry import AddedModel, Models
-from muniment.plugins.isolation import Workers
+from muniment.models.registry import ModelRecord, Models
+from muniment.plugins.isolation import PluginWorkers
 from muniment.plugins.registry import Plugin, Plugins
 from muniment.signing import after_writing
 from muniment.store import Query, Store
-from muniment.types import Generation, Piece, Replay
+from muniment.types import Chunk, Generation, Replay
 from muniment.validation import check_text
 
 if TYPE_CHECKING:
     from muniment.ledger.acts import Judgement, ModelAct, Rating
     from muniment.store.recording.events import Installation
-    from muniment.store.retention.erasure import Erasure
+    from muniment.store.retention.erasure import ErasureResult
     from muniment.store.retention.rules import Rule
 
 BATCH_SIZE = 32  # requests a generator gets at once; how many it runs side by side is its own
@@ -71,8 +71,8 @@ class Session:
         check_text("actor's name", self.actor)
         self.plugins = plugins if plugins is not None else Plugins()
         self.plugins.leave_out(self.config.disabled())
-        self._workers = Workers(self.config, everything=isolate)
-        self.plugins.load_by(self._workers.registered)
+        self._workers = PluginWorkers(self.config, everything=isolate)
+        self.plugins.load_by(self._workers.load_objects)
         self.models = Models(self.home)
         self.plugins.hash_cache = self.models.hash_cache
         self._reader: Store | None = None
@@ -97,7 +97,7 @@ class Session:
         installed policy. A blocked or failed generation is returned, too: look at its `status`.
         Raises UsageError, ModelError, PluginError or StoreError before anything is generated.
         """
-        draft = Draft(
+        spec = GenerationSpec(
             prompt,
             generator=generator,
             model=model,
@@ -107,21 +107,21 @@ class Session:
             tags=tuple(tags),
             parents=tuple(parents),
         )
-        for generation in self.run([draft], policy=policy):
+        for generation in self.run([spec], policy=policy):
             if isinstance(generation, Generation):
                 return generation
         raise AssertionError("the pipeline returned nothing")
 
     def run(
         self,
-        drafts: Iterable[Draft],
+        specs: Iterable[GenerationSpec],
         *,
         samples_each: int = 1,
         policy: str | Path | None = None,
         stream: bool = False,
         batch_size: int = BATCH_SIZE,
         run_id: str | None = None,
-    ) -> Iterator[Generation | Piece]:
+    ) -> Iterator[Generation | Chunk]:
         """Generate for every draft and yield the generations in the drafts' order.
 
         All of them form one run. `samples_each` makes several generations of a draft with
@@ -132,7 +132,7 @@ class Session:
         """
         if batch_size < 1 or samples_each < 1:
             raise UsageError("the batch size and the number of samples must be at least 1")
-        moderator = Moderator(self._policy(policy), self.plugins)
+        moderator = PolicyRunner(self._policy(policy), self.plugins)
         pipeline = Pipeline(
             self._open_writer,  # a mistake in what is asked makes no store
             self._resolver,
@@ -141,7 +141,7 @@ class Session:
             core_environment(),
             self.plugins.ref(core_plugin()),
         )
-        wanted = (sample for draft in drafts for sample in samples(draft, samples_each))
+        wanted = (sample for spec in specs for sample in samples(spec, samples_each))
         chunks = iter(lambda: list(itertools.islice(wanted, batch_size)), [])
         return self._run_chunks(
             chunks, pipeline, run_id or new_id(), moderator.policy.label, stream
@@ -151,7 +151,7 @@ class Session:
         self,
         lines: Iterable[bytes],
         *,
-        defaults: Draft | None = None,
+        defaults: GenerationSpec | None = None,
         policy: str | Path | None = None,
         batch_size: int = BATCH_SIZE,
         resume: str | None = None,
@@ -163,11 +163,11 @@ class Session:
         asked again, and what was interrupted is, with the seed it had. Raises UsageError when the
         file is not the run's or the run is still under way.
         """
-        drafts = batch.read(lines, defaults)
+        specs = batch.read(lines, defaults)
         if resume is not None:
             run_id = self.store.find_run(resume)
-            drafts = batch.unanswered(drafts, run_id, self._open_writer(), self.plugins)
-        items = self.run(drafts, policy=policy, batch_size=batch_size, run_id=run_id)
+            specs = batch.unanswered(specs, run_id, self._open_writer(), self.plugins)
+        items = self.run(specs, policy=policy, batch_size=batch_size, run_id=run_id)
         return cast(Iterator[Generation], items)  # pieces come only where they are asked for
 
     def generation(self, reference: str) -> Generation:
@@ -219,7 +219,7 @@ class Session:
         """
         return self._open_writer().set_retention(rule, self.actor)
 
-    def run_retention(self, progress: Callable[[int], None] = lambda number: None) -> Erasure:
+    def run_retention(self, progress: Callable[[int], None] = lambda number: None) -> ErasureResult:
         """Erase what was kept as long as the rules of retention say."""
         return self._open_existing().run_retention(self.actor, progress)
 
@@ -228,7 +228,7 @@ class Session:
         query: Query,
         reason: str | None = None,
         progress: Callable[[int], None] = lambda number: None,
-    ) -> Erasure:
+    ) -> ErasureResult:
         """Destroy prompts, outputs and all other texts of the wanted generations, for good.
 
         The entries stay, and with them every proof. What is under a hold, must be kept longer or
@@ -259,7 +259,7 @@ class Session:
         """Record what this actor did to a plugin; calling it again changes nothing."""
         self._open_writer().record_installation(self.actor, done)
 
-    def record_model(self, act: ModelAct, model: AddedModel) -> None:
+    def record_model(self, act: ModelAct, model: ModelRecord) -> None:
         """Record that this actor added a model, or removed it."""
         self._open_writer().record_model(self.actor, act, model.digest, model.name, model.source)
 
@@ -302,38 +302,43 @@ class Session:
 
     def _run_chunks(
         self,
-        chunks: Iterable[Sequence[Draft]],
+        chunks: Iterable[Sequence[GenerationSpec]],
         pipeline: Pipeline,
         run_id: str,
         label: str,
         stream: bool,
-    ) -> Iterator[Generation | Piece]:
+    ) -> Iterator[Generation | Chunk]:
         for chunk in chunks:
             yield from self._run_chunk(chunk, pipeline, run_id, label, stream)
 
     def _run_chunk(
-        self, chunk: Sequence[Draft], pipeline: Pipeline, run_id: str, label: str, stream: bool
-    ) -> Iterator[Generation | Piece]:
+        self,
+        chunk: Sequence[GenerationSpec],
+        pipeline: Pipeline,
+        run_id: str,
+        label: str,
+        stream: bool,
+    ) -> Iterator[Generation | Chunk]:
         order: list[str] = []
-        groups: dict[tuple[str, str], list[Resolved]] = {}
+        groups: dict[tuple[str, str], list[BoundRequest]] = {}
         rejected: list[Generation] = []
-        for draft in chunk:
+        for spec in chunk:
             try:
-                resolved = self._resolver.resolve(draft, run_id, self.actor, label)
+                resolved = self._resolver.resolve(spec, run_id, self.actor, label)
             except (UsageError, ModelError, PluginError) as error:
-                if draft.line is None:
+                if spec.line is None:
                     raise
-                rejected.append(unresolved(draft, str(error), run_id, self.actor, label))
+                rejected.append(unresolved(spec, str(error), run_id, self.actor, label))
                 order.append(rejected[-1].id)
                 continue
             order.append(resolved.request.id)
             model = resolved.request.model
-            key = (resolved.offer.name, model.digest if model else "")
+            key = (resolved.registered.name, model.digest if model else "")
             groups.setdefault(key, []).append(resolved)
         done = {item.id: item for item in pipeline.reject(rejected)} if rejected else {}
         for group in groups.values():
             for item in pipeline.run(group, stream=stream):
-                if isinstance(item, Piece):
+                if isinstance(item, Chunk):
                     yield item
                 else:
                     done[item.id] = item

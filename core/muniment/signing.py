@@ -55,7 +55,7 @@ class UnsignableHeadError(VerificationError):
 
 
 @dataclass(frozen=True, slots=True)
-class Signed:
+class LastCheckpoint:
     """What was last signed: where the store was then, and the checkpoint as a note."""
 
     store: str
@@ -75,10 +75,10 @@ class Signed:
 def after_writing(home: Path, store: Store) -> None:
     """Sign the head of a store that was written to, if its log has a key in that home."""
     if store.wrote:
-        Keys(home).sign(store)
+        KeyStore(home).sign(store)
 
 
-class Keys:
+class KeyStore:
     """The keys in a home folder: one for each log, named by its identity."""
 
     def __init__(self, home: Path) -> None:
@@ -127,11 +127,11 @@ class Keys:
             raise KeyFileError(path, f"the private key {path} is of another log: {key.name}")
         return key
 
-    def signed(self, log: str) -> Signed | None:
+    def signed(self, log: str) -> LastCheckpoint | None:
         """Return what was last signed of a log, or None."""
         return _read(self._signed_path(log))
 
-    def expected(self, store: Store) -> Signed | None:
+    def expected(self, store: Store) -> LastCheckpoint | None:
         """Return what the store should still have: what was last signed of it, or in its place."""
         if (own := self.signed(store.log)) is not None:
             return own
@@ -159,7 +159,7 @@ class Keys:
         if last is not None:
             _refuse_inconsistent(last.checkpoint, head, read)
         note = checkpoints.signed(Checkpoint(key.name, head.size, head.root), key)
-        now = Signed(store, str(note))
+        now = LastCheckpoint(store, str(note))
         if now != last:
             _write(self._signed_path(head.log), now)
         return note
@@ -204,10 +204,10 @@ def _refuse_inconsistent(last: Checkpoint, head: Head, read: Read) -> None:
         )
 
 
-def _read(path: Path) -> Signed | None:
+def _read(path: Path) -> LastCheckpoint | None:
     try:
         held = json.loads(path.read_text("utf-8"))
-        last = Signed(str(held["store"]), str(held["checkpoint"]))
+        last = LastCheckpoint(str(held["store"]), str(held["checkpoint"]))
         checkpoints.parse(last.note)
     except FileNotFoundError:
         return None
@@ -218,7 +218,7 @@ def _read(path: Path) -> Signed | None:
     return last
 
 
-def _write(path: Path, last: Signed) -> None:
+def _write(path: Path, last: LastCheckpoint) -> None:
     """Write a file so that a crash leaves the old or the new one."""
     beside = path.with_suffix(".new")
     try:

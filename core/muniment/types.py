@@ -100,7 +100,7 @@ class Reply:
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
+class Chunk:
     """A further piece of the text that the request of that id will be answered with."""
 
     request_id: str
@@ -144,12 +144,12 @@ class Request:
         """Return the answer to this request: one output or more."""
         return Reply(self.id, outputs, usage, trace)
 
-    def piece(self, text: str) -> Piece:
+    def chunk(self, text: str) -> Chunk:
         """Return the next piece of the answer's text; a reply with the whole text follows.
 
         The pieces must be the beginning of that text: they may have been shown.
         """
-        return Piece(self.id, text)
+        return Chunk(self.id, text)
 
     def fail(self, reason: str) -> Reply:
         """Return the answer that this request cannot be met, for a reason fit for a user."""

@@ -30,7 +30,7 @@ def check_id(reference: str) -> None:
         raise UsageError(f"{reference!r} is not the whole id of a generation")
 
 
-def storable(text: str) -> str:
+def escape_unencodable(text: str) -> str:
     """Return `text` with what cannot be encoded written out, so that a failure can be recorded."""
     return text.encode(errors="backslashreplace").decode()
 

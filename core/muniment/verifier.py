@@ -20,7 +20,7 @@ from muniment.ledger import checkpoints, proofs
 from muniment.ledger.checkpoints import Checkpoint, CheckpointFormatError, Note
 from muniment.ledger.entries import Body, moment
 from muniment.ledger.keys import PublicKey
-from muniment.ledger.proofs import Disclosed, Proof, ProofError, ProofFormatError
+from muniment.ledger.proofs import DisclosedPayload, Proof, ProofError, ProofFormatError
 
 DONE, FAILED, USAGE, UNVERIFIED = 0, 1, 2, 4
 
@@ -144,7 +144,7 @@ def _time(milliseconds: int | str) -> str:
         return f"{milliseconds} ms"
 
 
-def _excerpt(payload: Disclosed) -> str:
+def _excerpt(payload: DisclosedPayload) -> str:
     try:
         text = payload.content.decode()
     except UnicodeDecodeError:

@@ -27,7 +27,7 @@ for request in requests:
     if "leak" in words:
         text += " secret"
     for index, word in enumerate(text.split(" ") if request.stream else ()):
-        yield request.piece(" " * (index > 0) + word)
+        yield request.chunk(" " * (index > 0) + word)
     tokens = len(words)
     trace = Trace(range(tokens), [-1.0] * tokens, [0.5] * tokens)
     yield request.reply(Text(text, "stop"), usage=Usage(tokens, tokens), trace=trace)

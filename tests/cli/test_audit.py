@@ -179,7 +179,7 @@ def test_get_without_an_output_says_why(recorded: Here) -> None:
 def test_get_of_an_output_that_was_cut_short_says_so(
     muniment: Here, shelf: Shelf, tmp_path: Path, end: str, sentence: str
 ) -> None:
-    shelf.generator("parts", f"yield requests[0].piece('最近')\n{end}")
+    shelf.generator("parts", f"yield requests[0].chunk('最近')\n{end}")
     muniment("generate", "parts", "x", "--stream")
     result = muniment("audit", "get", "last")
     assert (result.code, result.out) == (0, "最近")
@@ -296,7 +296,7 @@ def test_replay_of_what_has_no_output_is_impossible(recorded: Here) -> None:
 def test_what_was_streamed_before_a_failure_is_shown_and_not_replayed(
     muniment: Here, shelf: Shelf
 ) -> None:
-    body = "yield requests[0].piece('最近')\nraise RuntimeError('no more')"
+    body = "yield requests[0].chunk('最近')\nraise RuntimeError('no more')"
     shelf.generator("parts", body)
     assert muniment("generate", "parts", "x", "--stream").out.strip() == "最近"
     shown = muniment("audit", "show", "last")
@@ -358,17 +358,21 @@ def test_a_sample_is_drawn_by_a_word_that_is_said(recorded: Here) -> None:
     (found,) = drawn.json("replay")
     assert found["id"] in ids
     assert found["result"] == "exact"
-    word = drawn.err.partition("--draw ")[2].split()[0]
-    (again,) = recorded("audit", "replay", "--sample", "1", "--draw", word, "--json").json("replay")
+    word = drawn.err.partition("--sample-key ")[2].split()[0]
+    (again,) = recorded("audit", "replay", "--sample", "1", "--sample-key", word, "--json").json(
+        "replay"
+    )
     assert again["id"] == found["id"]
-    every = recorded("audit", "replay", "--sample", "9", "--draw", "字", "--json").json("replay")
+    every = recorded("audit", "replay", "--sample", "9", "--sample-key", "字", "--json").json(
+        "replay"
+    )
     assert {value["id"] for value in every} == ids
 
 
 def test_a_word_without_a_sample_draws_nothing(recorded: Here) -> None:
-    result = recorded("audit", "replay", "last", "--draw", "x")
+    result = recorded("audit", "replay", "last", "--sample-key", "x")
     assert result.code == 2
-    assert "--draw says how a --sample is drawn" in result.err
+    assert "--sample-key needs --sample" in result.err
 
 
 @pytest.mark.parametrize(

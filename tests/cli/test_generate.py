@@ -390,9 +390,9 @@ def test_pieces_are_shown_as_they_come(muniment: Here, shelf: Shelf) -> None:
         "slow",
         """
         for r in requests:
-            yield r.piece("o")
+            yield r.chunk("o")
             assert r.stream
-            yield r.piece("ne")
+            yield r.chunk("ne")
             yield r.reply(Text("one more"))
         """,
     )
@@ -403,7 +403,7 @@ def test_pieces_are_shown_as_they_come(muniment: Here, shelf: Shelf) -> None:
 def test_pieces_that_are_not_what_the_answer_became_are_all_that_is_shown_and_recorded(
     muniment: Here, shelf: Shelf
 ) -> None:
-    body = "for r in requests: yield r.piece('wro'); yield r.reply(Text('right'))"
+    body = "for r in requests: yield r.chunk('wro'); yield r.reply(Text('right'))"
     shelf.generator("fickle", body)
     result = muniment("generate", "fickle", "x", "--stream")
     assert (result.code, result.out) == (1, "wro\n")
@@ -413,7 +413,7 @@ def test_pieces_that_are_not_what_the_answer_became_are_all_that_is_shown_and_re
 
 
 def test_a_failure_after_pieces_starts_a_line_of_its_own(muniment: Here, shelf: Shelf) -> None:
-    body = "for r in requests: yield r.piece('wro'); yield r.fail('stuck')"
+    body = "for r in requests: yield r.chunk('wro'); yield r.fail('stuck')"
     shelf.generator("stuck", body)
     result = muniment("generate", "stuck", "x", "--stream")
     assert (result.code, result.out) == (1, "wro\n")

@@ -14,7 +14,7 @@ from muniment import verifier
 from muniment.ledger import checkpoints
 from muniment.ledger.checkpoints import Checkpoint
 from muniment.ledger.keys import PublicKey
-from muniment.signing import Keys
+from muniment.signing import KeyStore
 from muniment.store import Store
 from support.commands import Here
 
@@ -28,7 +28,7 @@ def key(muniment: Here) -> PublicKey:
 def last_signed(home: Path) -> Checkpoint:
     """What was last signed, by what lies beside the key."""
     (path,) = (home / "keys").glob("*.json")
-    signed = Keys(home).signed(path.stem)
+    signed = KeyStore(home).signed(path.stem)
     assert signed is not None
     return signed.checkpoint
 

@@ -64,7 +64,7 @@ MISTAKES = [
     (["hold", "add", "last"], "Missing option '--reason'"),
     (["hold", "add", "--reason", "x"], "say what to hold"),
     (["hold", "release", "ZZZZ"], "no hold named 'ZZZZ'"),
-    (["retention", "set", "--at-least", "9", "--at-most", "3"], "--at-least is more than"),
+    (["retention", "set", "--min-days", "9", "--max-days", "3"], "--min-days is more than"),
     (["retention", "run"], "say --yes"),
 ]
 
@@ -139,8 +139,8 @@ def test_a_hold_is_stronger_than_erasing(recorded: Here) -> None:
 
 
 def test_retention_is_set_shown_and_run(recorded: Here) -> None:
-    recorded("retention", "set", "--payload", "output", "--at-most", "30")
-    rules = recorded("retention", "set", "--decision", "block", "--at-least", "10", "--json")
+    recorded("retention", "set", "--payload", "output", "--max-days", "30")
+    rules = recorded("retention", "set", "--decision", "block", "--min-days", "10", "--json")
     assert len(rules.json("retention_rule")) == 2
     assert recorded("retention", "show").rows == [
         ["any", "block", "10", ""],

@@ -401,8 +401,8 @@ class TestOnATerminal:
             """
             for r in requests:
                 assert r.stream
-                yield r.piece("one ")
-                yield r.piece("more")
+                yield r.chunk("one ")
+                yield r.chunk("more")
                 yield r.reply(Text("one more"))
             """,
         )

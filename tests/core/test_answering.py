@@ -95,7 +95,7 @@ def test_one_that_is_left_out_fails_and_is_not_given_its_neighbours_answer(house
         ("return ['text']", "TypeError: it gave str; answer with request.reply(...)"),
         ("return [Reply('unknown', (Text('x'),))]", "ValueError: it answered a request twice, or"),
         ("return [Reply([], (Text('x'),))]", "TypeError: unhashable"),
-        ("return [muniment.Piece('unknown', 'x')]", "ValueError: it answered a request twice, or"),
+        ("return [muniment.Chunk('unknown', 'x')]", "ValueError: it answered a request twice, or"),
         ("return []", "generator odd did not answer"),
         ("raise RuntimeError('\\ud800')", "RuntimeError: \\ud800"),
         ("raise muniment.ModelError('m', 'the weights are gone')", "the weights are gone"),

@@ -13,12 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import muniment
-from muniment import Draft, Generation
+from muniment import Generation, GenerationSpec
 from muniment.generation import batch
 from support.house import House
 
 
-def read(*lines: bytes | str, defaults: Draft | None = None) -> list[Draft]:
+def read(*lines: bytes | str, defaults: GenerationSpec | None = None) -> list[GenerationSpec]:
     return list(
         batch.read([line.encode() if isinstance(line, str) else line for line in lines], defaults)
     )
@@ -38,7 +38,7 @@ def test_a_line_says_all_that_a_request_can_say() -> None:
         "tags": ["a", "乙"],
     }
     assert read(json.dumps(line, ensure_ascii=False)) == [
-        Draft(
+        GenerationSpec(
             "最近我国",
             generator="echo",
             model="tiny",
@@ -52,14 +52,14 @@ def test_a_line_says_all_that_a_request_can_say() -> None:
 
 
 def test_lines_are_counted_with_the_blank_ones_from_one() -> None:
-    drafts = read(
+    specs = read(
         b'\xef\xbb\xbf{"prompt": "bom"}\r\n',
         b"\n",
         b'  {"prompt": "spaces"}  \n',
         b"\t\r\n",
         '{"prompt": "中文"}'.encode(),
     )
-    assert [(draft.line, draft.prompt, draft.invalid) for draft in drafts] == [
+    assert [(spec.line, spec.prompt, spec.invalid) for spec in specs] == [
         (1, "bom", None),
         (3, "spaces", None),
         (5, "中文", None),
@@ -71,7 +71,7 @@ def test_an_empty_file_has_no_lines() -> None:
 
 
 def test_what_a_line_leaves_away_comes_from_the_defaults() -> None:
-    defaults = Draft(
+    defaults = GenerationSpec(
         "", generator="g", model="m", parameters={"a": 1, "b": 2}, tags=("all",), system="not taken"
     )
     full, bare = read(
@@ -127,9 +127,9 @@ def test_a_bad_line_says_its_number_and_what_is_wrong(line: str | bytes, complai
 
 @given(st.lists(st.binary(max_size=40)))
 def test_no_bytes_make_reading_fail(lines: list[bytes]) -> None:
-    for draft in batch.read(lines):
-        assert draft.invalid is not None
-        draft.prompt.encode()
+    for spec in batch.read(lines):
+        assert spec.invalid is not None
+        spec.prompt.encode()
 
 
 # ---- running ------------------------------------------------------------------------------------
@@ -295,11 +295,11 @@ def test_a_line_is_recognised_however_it_writes_its_parameters(house: House) -> 
         b'{"prompt": "b", "generator": "echo", "parameters": {"words": "b"}, "tags": ["x"]}',
         b'{"prompt": "c", "generator": "text"}',
     ]
-    defaults = Draft("", tags=("all",), parameters={"heat": "0.25"})
+    defaults = GenerationSpec("", tags=("all",), parameters={"heat": "0.25"})
     first = list(house.session.batch(file, defaults=defaults))
     assert [item.status for item in first] == ["completed"] * 3
     assert list(house.session.batch(file, defaults=defaults, resume="last")) == []
-    changed = Draft("", tags=("all",), parameters={"heat": "0.5"})
+    changed = GenerationSpec("", tags=("all",), parameters={"heat": "0.5"})
     with pytest.raises(muniment.UsageError, match=r"line 2 .* \(its parameter heat differs\)"):
         list(house.session.batch(file, defaults=changed, resume="last"))
 
@@ -396,7 +396,7 @@ def test_a_batch_size_below_one_is_refused(house: House, options: dict[str, int]
     with pytest.raises(muniment.UsageError, match="must be at least 1"):
         list(house.session.batch(lines("a"), **options))
     with pytest.raises(muniment.UsageError, match="must be at least 1"):
-        list(house.session.run([Draft("a")], samples_each=0))
+        list(house.session.run([GenerationSpec("a")], samples_each=0))
 
 
 def test_a_killed_batch_resumes_and_records_nothing_twice(house: House) -> None:
@@ -413,8 +413,8 @@ def test_a_killed_batch_resumes_and_records_nothing_twice(house: House) -> None:
     file.write_bytes(b"".join(lines(*(f"line {number}" for number in range(1, 41)))))
     program = (
         "import sys\n"
-        "from muniment import Draft, Session\n"
-        "defaults = Draft('', generator='slow')\n"
+        "from muniment import GenerationSpec, Session\n"
+        "defaults = GenerationSpec('', generator='slow')\n"
         "with Session(sys.argv[1]) as session, open(sys.argv[2], 'rb') as file:\n"
         "    for item in session.batch(file, batch_size=4, defaults=defaults):\n"
         "        print(item.id, flush=True)\n"

@@ -17,9 +17,9 @@ import pytest
 
 from muniment import Generator, Model, ModelError
 from muniment.errors import UnknownNameError
-from muniment.hookspecs import TakesModels
+from muniment.hookspecs import ModelProvider
 from muniment.models.digests import FileHashes, digest
-from muniment.models.registry import AddedModel, Models
+from muniment.models.registry import ModelRecord, Models
 
 FILES = {"weights.bin": b"\x00\x01\x02", "vocab/words.txt": "最近".encode()}
 
@@ -60,7 +60,7 @@ def models(home: Path) -> Models:
     return Models(home)
 
 
-def add(home: Path, **options: Any) -> AddedModel:
+def add(home: Path, **options: Any) -> ModelRecord:
     return models(home).add("tiny.gguf", "keeper", Keeper(), **options)
 
 
@@ -439,5 +439,5 @@ def test_looking_by_digest_does_not_hash_the_current_folder(
 
 
 def test_the_keeper_is_a_generator_that_takes_models() -> None:
-    assert isinstance(Keeper(), TakesModels)
-    assert not isinstance(object(), TakesModels)
+    assert isinstance(Keeper(), ModelProvider)
+    assert not isinstance(object(), ModelProvider)

@@ -16,7 +16,7 @@ from muniment.installing import cleanup, pip, preflight
 from muniment.installing.environment import Environment
 from muniment.installing.errors import ConflictError, InstallError
 from muniment.installing.installer import Installer
-from muniment.installing.state import Held, State
+from muniment.installing.state import InstallRecord, State
 from muniment.installing.wheels import Wheel, repack
 from support.environments import Fresh
 
@@ -140,7 +140,7 @@ def test_what_came_along_stays_as_long_as_anything_that_stays_needs_it(tmp_path:
         )
         present[name] = PathDistribution(info)
     installer = Installer(tmp_path, ready=lambda: None, record=lambda act: None, say=print)
-    held = Held("plugin", "1", "", brought=["high", "low"])
+    held = InstallRecord("plugin", "1", "", brought=["high", "low"])
     installer.records.write_state(State("", {"plugin": held}))
     assert installer._own(present, {"plugin"}) == set()
     del present["other"]

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from muniment.installing.pip import _failure
-from muniment.installing.smoke_test import IMPORT_LIMIT, PROCESS_LIMIT, probe
+from muniment.installing.smoke_test import IMPORT_LIMIT, PROCESS_LIMIT, smoke_test
 from support.commands import ROOT
 from support.environments import Fresh
 
@@ -359,7 +359,7 @@ def test_an_index_out_of_reach_and_a_folder_that_may_be_meant_are_named(used: Fr
 
 
 def test_a_plugin_that_hangs_is_stopped_after_the_time_that_the_guide_names() -> None:
-    late = probe("muniment-none", limit=0.01)
+    late = smoke_test("muniment-none", limit=0.01)
     assert (late.ok, late.message) == (False, "it did not load within 0.01 seconds")
     guide = (ROOT / "docs/how-to/install-a-plugin.md").read_text(encoding="utf-8")
     for limit in (IMPORT_LIMIT, PROCESS_LIMIT):

@@ -188,7 +188,7 @@ ANSWERS = {
     "answers with nonsense": ("yield 5", "it gave int"),
     "answers with no output": ("yield request.reply()", "an answer needs an output"),
     "fails after an answer of pieces": (
-        "yield request.piece('hal')\nraise RuntimeError('no')",
+        "yield request.chunk('hal')\nraise RuntimeError('no')",
         "RuntimeError: no",
     ),
     "gives NaN": (

@@ -20,7 +20,13 @@ from muniment.ledger import entries, proofs, schema
 from muniment.ledger.checkpoints import Checkpoint, origin, signed
 from muniment.ledger.keys import PrivateKey
 from muniment.ledger.payloads import Payload
-from muniment.ledger.proofs import Disclosed, Proof, ProofError, ProofFormatError, ProvenEntry
+from muniment.ledger.proofs import (
+    DisclosedPayload,
+    Proof,
+    ProofError,
+    ProofFormatError,
+    ProvenEntry,
+)
 from muniment.ledger.tree import Frontier, Read, inclusion, leaf_hash
 from muniment.types import Generation, Output, PluginRef, Text
 from support.commands import check_shape
@@ -94,7 +100,7 @@ def reading(data: Sequence[bytes]) -> Read:
 def proof_of(
     numbers: Sequence[int],
     size: int,
-    *disclosed: Disclosed,
+    *disclosed: DisclosedPayload,
     data: list[bytes] | None = None,
     key: PrivateKey = KEY,
 ) -> Proof:
@@ -111,8 +117,8 @@ def proof_of(
     )
 
 
-def laid_open(entry: int, payload: Payload) -> Disclosed:
-    return Disclosed(entry, payload.kind, payload.position, payload.salt, payload.content)
+def laid_open(entry: int, payload: Payload) -> DisclosedPayload:
+    return DisclosedPayload(entry, payload.kind, payload.position, payload.salt, payload.content)
 
 
 WHOLE = proof_of(
@@ -179,7 +185,9 @@ def test_a_leaf_that_is_no_entry_is_refused_though_it_was_signed() -> None:
         (laid_open(OUTCOME, TEXT._replace(position=2)), "is none that the entry commits to"),
     ],
 )
-def test_a_disclosed_payload_must_be_the_one_committed_to(payload: Disclosed, why: str) -> None:
+def test_a_disclosed_payload_must_be_the_one_committed_to(
+    payload: DisclosedPayload, why: str
+) -> None:
     proof = dataclasses.replace(WHOLE, disclosed=(payload,))
     with pytest.raises(ProofError, match=why):
         proofs.parse(proof.write()).verify(KEY.public)

@@ -22,12 +22,12 @@ from muniment.store import Problem, Store
 from muniment.store.database.engine import Database
 from muniment.store.database.projections import ROWS, outcome_rows, started_rows
 from muniment.store.database.tables import entry, generation, ledger_head, metadata, payload
-from muniment.store.database.types import Words
+from muniment.store.database.types import PortableText
 from muniment.store.queries import time_index
 from muniment.store.recording.ledger import append, prepare
 from muniment.store.recording.tree_heads import Head
 from muniment.store.verification import verify
-from muniment.store.verification.signatures import Held
+from muniment.store.verification.signatures import TrustedCheckpoint
 from muniment.types import Failure
 from support.databases import Server, by_hand
 from support.golden import ledger
@@ -63,7 +63,7 @@ class Victim:
             projections=True,
             payloads=True,
             key=self.key.public,
-            held=[Held("the published checkpoint", self.note)] if published else [],
+            held=[TrustedCheckpoint("the published checkpoint", self.note)] if published else [],
             span=256,  # so that what belongs together lies in several ranges
         ).problems
 
@@ -307,7 +307,7 @@ def _published(store: Store) -> tuple[PrivateKey, Note]:
 
 def _verified(url: str, key: PrivateKey, note: Note) -> list[Problem]:
     with Store.open(url, create=False) as store:
-        held = [Held("the published checkpoint", note)]
+        held = [TrustedCheckpoint("the published checkpoint", note)]
         found = store.verify(projections=True, payloads=True, key=key.public, held=held)
         assert found.ok == (not found.problems)
         return found.problems
@@ -356,7 +356,7 @@ def _empty(column: Column[Any]) -> Any:
         return None
     if isinstance(column.type, LargeBinary):
         return b""
-    return "" if isinstance(column.type, Words) else -7
+    return "" if isinstance(column.type, PortableText) else -7
 
 
 def _named(found: list[Problem], table: Table) -> None:

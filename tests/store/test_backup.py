@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from muniment.store import Store
-from muniment.store.backup.base import BackupError, Contents, copying
+from muniment.store.backup.base import BackupError, BackupSummary, copying
 from muniment.store.database.backups import registered
 from support.databases import only_sqlite
 
@@ -96,7 +96,7 @@ def test_a_copy_that_is_not_what_the_store_was_is_not_kept(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     way = type(copying(store._database))
-    monkeypatch.setattr(way, "contents", lambda *_: Contents("other", 1, "00"))
+    monkeypatch.setattr(way, "contents", lambda *_: BackupSummary("other", 1, "00"))
     with pytest.raises(BackupError, match="the copy is not what the store was"):
         store.backup(tmp_path / "copy")
     assert list(tmp_path.glob("*copy*")) == []

@@ -18,25 +18,25 @@ from muniment.ledger import checkpoints, entries, proofs
 from muniment.ledger.checkpoints import Checkpoint, Note
 from muniment.ledger.keys import PrivateKey, PublicKey
 from muniment.ledger.tree import Frontier, frontier
-from muniment.signing import Keys
+from muniment.signing import KeyStore
 from muniment.store import Store
 from muniment.store.database.tables import checkpoint, entry, ledger_head, node, payload
 from muniment.store.recording import tree_heads
 from muniment.store.recording.ledger import append, prepare
 from muniment.store.verification.prove import NotProvableError
-from muniment.store.verification.signatures import Held
+from muniment.store.verification.signatures import TrustedCheckpoint
 from support.databases import only_sqlite
 
 Record = Callable[..., list[str]]
 
 
 @pytest.fixture
-def keys(tmp_path: Path) -> Keys:
-    return Keys(tmp_path / "home")
+def keys(tmp_path: Path) -> KeyStore:
+    return KeyStore(tmp_path / "home")
 
 
 @pytest.fixture
-def key(keys: Keys, store: Store) -> PublicKey:
+def key(keys: KeyStore, store: Store) -> PublicKey:
     return keys.generate(store.log)
 
 
@@ -53,7 +53,7 @@ def record(store: Store, start: Any, finish: Any) -> Record:
     return run
 
 
-def sign(keys: Keys, store: Store) -> Note:
+def sign(keys: KeyStore, store: Store) -> Note:
     note = keys.sign(store)
     assert note is not None
     return note
@@ -84,12 +84,12 @@ def problems(store: Store, **options: Any) -> list[tuple[str, str]]:
     return [(found.kind, found.message) for found in store.verify(**options).problems]
 
 
-def published(note: Note) -> Held:
-    return Held("the published checkpoint", note)
+def published(note: Note) -> TrustedCheckpoint:
+    return TrustedCheckpoint("the published checkpoint", note)
 
 
 def test_what_is_signed_verifies_and_the_rest_is_counted(
-    store: Store, keys: Keys, key: PublicKey, record: Record
+    store: Store, keys: KeyStore, key: PublicKey, record: Record
 ) -> None:
     record(3)
     note = sign(keys, store)
@@ -103,7 +103,7 @@ def test_what_is_signed_verifies_and_the_rest_is_counted(
 
 
 def test_signing_again_what_is_signed_changes_nothing(
-    store: Store, keys: Keys, key: PublicKey, record: Record
+    store: Store, keys: KeyStore, key: PublicKey, record: Record
 ) -> None:
     record()
     assert sign(keys, store) == sign(keys, store)
@@ -111,7 +111,7 @@ def test_signing_again_what_is_signed_changes_nothing(
 
 
 def test_a_tail_cut_off_after_a_checkpoint_is_found(
-    store: Store, keys: Keys, key: PublicKey, record: Record
+    store: Store, keys: KeyStore, key: PublicKey, record: Record
 ) -> None:
     record(200)
     note = sign(keys, store)
@@ -130,7 +130,7 @@ def test_a_tail_cut_off_after_a_checkpoint_is_found(
 
 @only_sqlite
 def test_a_store_rolled_back_behind_a_checkpoint_is_found(
-    store: Store, keys: Keys, key: PublicKey, record: Record, tmp_path: Path
+    store: Store, keys: KeyStore, key: PublicKey, record: Record, tmp_path: Path
 ) -> None:
     record(2)
     sign(keys, store)
@@ -148,14 +148,16 @@ def test_a_store_rolled_back_behind_a_checkpoint_is_found(
         last = keys.expected(old)
         assert last is not None
         assert last.parsed == note
-        ((kind, _),) = problems(old, key=key, held=[Held("the last signed", last.parsed)])
+        ((kind, _),) = problems(
+            old, key=key, held=[TrustedCheckpoint("the last signed", last.parsed)]
+        )
         assert kind == "checkpoint"
         with pytest.raises(VerificationError, match="rolled back"):
             keys.sign(old)
 
 
 def test_a_forked_history_is_found(
-    store: Store, keys: Keys, key: PublicKey, record: Record
+    store: Store, keys: KeyStore, key: PublicKey, record: Record
 ) -> None:
     record(2)
     fork = size(store)
@@ -173,7 +175,7 @@ def test_a_forked_history_is_found(
 
 
 def test_a_replaced_key_is_found_and_the_new_one_named(
-    store: Store, keys: Keys, key: PublicKey, record: Record
+    store: Store, keys: KeyStore, key: PublicKey, record: Record
 ) -> None:
     record()
     note = sign(keys, store)
@@ -189,7 +191,7 @@ def test_a_replaced_key_is_found_and_the_new_one_named(
 
 
 def test_what_an_earlier_key_signed_may_stay(
-    store: Store, keys: Keys, key: PublicKey, record: Record
+    store: Store, keys: KeyStore, key: PublicKey, record: Record
 ) -> None:
     record()
     sign(keys, store)
@@ -205,7 +207,7 @@ def test_what_an_earlier_key_signed_may_stay(
 
 
 def test_a_wrong_signature_under_the_right_name_is_found(
-    store: Store, keys: Keys, key: PublicKey, record: Record
+    store: Store, keys: KeyStore, key: PublicKey, record: Record
 ) -> None:
     record()
     note = sign(keys, store)
@@ -219,7 +221,7 @@ def test_a_wrong_signature_under_the_right_name_is_found(
 
 
 def test_a_checkpoint_of_another_log_is_not_continued(
-    store: Store, keys: Keys, key: PublicKey, record: Record
+    store: Store, keys: KeyStore, key: PublicKey, record: Record
 ) -> None:
     record()
     head = dataclasses.replace(sign(keys, store).checkpoint, origin="muniment/" + "0" * 32)
@@ -233,7 +235,7 @@ def test_a_checkpoint_of_another_log_is_not_continued(
 
 
 def test_since_reads_only_what_is_new(
-    store: Store, keys: Keys, key: PublicKey, record: Record
+    store: Store, keys: KeyStore, key: PublicKey, record: Record
 ) -> None:
     record(150)
     note = sign(keys, store)
@@ -251,7 +253,7 @@ def test_since_reads_only_what_is_new(
 
 @pytest.mark.parametrize(("seq", "since", "whole"), [(20, True, False), (460, False, False)])
 def test_since_finds_what_is_new_and_altered_but_reads_nothing_older(
-    seq: int, since: bool, whole: bool, store: Store, keys: Keys, key: PublicKey, record: Record
+    seq: int, since: bool, whole: bool, store: Store, keys: KeyStore, key: PublicKey, record: Record
 ) -> None:
     record(200)
     note = sign(keys, store)
@@ -264,7 +266,7 @@ def test_since_finds_what_is_new_and_altered_but_reads_nothing_older(
 
 
 def test_since_finds_an_altered_node_and_head(
-    store: Store, keys: Keys, key: PublicKey, record: Record
+    store: Store, keys: KeyStore, key: PublicKey, record: Record
 ) -> None:
     record(100)
     note = sign(keys, store)
@@ -280,7 +282,7 @@ def test_since_finds_an_altered_node_and_head(
 
 
 def test_since_reads_everything_again_when_the_record_does_not_continue_it(
-    store: Store, keys: Keys, key: PublicKey, record: Record
+    store: Store, keys: KeyStore, key: PublicKey, record: Record
 ) -> None:
     record(3)
     note = sign(keys, store)
@@ -292,7 +294,7 @@ def test_since_reads_everything_again_when_the_record_does_not_continue_it(
 
 
 def test_since_does_not_go_with_comparing_everything(
-    store: Store, keys: Keys, key: PublicKey
+    store: Store, keys: KeyStore, key: PublicKey
 ) -> None:
     note = sign(keys, store)
     with pytest.raises(UsageError, match="leave away --since"):
@@ -303,7 +305,7 @@ def test_since_does_not_go_with_comparing_everything(
 
 
 def test_each_of_many_generations_can_be_proven(
-    store: Store, keys: Keys, key: PublicKey, record: Record
+    store: Store, keys: KeyStore, key: PublicKey, record: Record
 ) -> None:
     ids = record(300)
     note = sign(keys, store)
@@ -316,7 +318,7 @@ def test_each_of_many_generations_can_be_proven(
 
 
 def test_a_proof_made_before_still_holds_after_its_payloads_were_erased(
-    store: Store, keys: Keys, key: PublicKey, record: Record
+    store: Store, keys: KeyStore, key: PublicKey, record: Record
 ) -> None:
     (id,) = record()
     note = sign(keys, store)
@@ -330,7 +332,7 @@ def test_a_proof_made_before_still_holds_after_its_payloads_were_erased(
 
 
 def test_nothing_is_proven_from_an_altered_store(
-    store: Store, keys: Keys, key: PublicKey, record: Record
+    store: Store, keys: KeyStore, key: PublicKey, record: Record
 ) -> None:
     (id,) = record()
     note = sign(keys, store)

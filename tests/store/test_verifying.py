@@ -23,9 +23,9 @@ from muniment.store.database import open_database
 from muniment.store.database.engine import Database
 from muniment.store.database.tables import entry, metadata
 from muniment.store.search.index import delete, insert
-from muniment.store.verification.ranges import Asked, Span, spans
+from muniment.store.verification.ranges import CheckOptions, EntryRange, entry_ranges
 from muniment.store.verification.verify import verify
-from muniment.store.verification.verify_pool import Checkers
+from muniment.store.verification.verify_pool import CheckerPool
 from support.databases import by_hand, change, only_postgresql, only_sqlite
 
 SPAN = 256  # the least there can be: a store of a few hundred entries has several
@@ -197,14 +197,14 @@ def test_a_process_that_fails_says_so_in_a_sentence(long: str) -> None:
 
 def test_a_process_that_is_killed_is_told_of(long: str) -> None:
     database = open_database(long)
-    with Checkers(database, Asked(False, False, False, b"x" * 16), 2) as checkers:
+    with CheckerPool(database, CheckOptions(False, False, False, b"x" * 16), 2) as checkers:
         checkers.ready()
         with database.reading_with(checkers.begin) as connection:
             for process in checkers._processes.values():
                 assert process.pid
                 os.kill(process.pid, signal.SIGKILL)
             with pytest.raises(StoreError, match="--processes 1"):
-                list(checkers.each(spans(connection, 0, SPAN)))
+                list(checkers.each(entry_ranges(connection, 0, SPAN)))
     database.close()
 
 
@@ -432,11 +432,11 @@ def test_ranges_skip_numbers_that_no_entry_has(store: Store) -> None:
         row = dict(connection.execute(entry.select()).mappings().one())
         far = 2**63 - 1
         connection.execute(entry.insert(), [row | {"seq": seq} for seq in (-5, 300, far)])
-        assert list(spans(connection, 0, SPAN)) == [
-            Span(-256, -1),
-            Span(0, 255),
-            Span(256, 511),
-            Span(far - 255, far),
+        assert list(entry_ranges(connection, 0, SPAN)) == [
+            EntryRange(-256, -1),
+            EntryRange(0, 255),
+            EntryRange(256, 511),
+            EntryRange(far - 255, far),
         ]
-        assert next(spans(connection, 17, SPAN)) == Span(256, 511)
+        assert next(entry_ranges(connection, 17, SPAN)) == EntryRange(256, 511)
         connection.execute(entry.delete().where(entry.c.seq.in_((-5, 300, far))))

@@ -28,9 +28,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             code = report(error)
         sys.stdout.flush()
     except BrokenPipeError:
-        from muniment.cli.error_handler import let_go_of_stdout
+        from muniment.cli.error_handler import detach_stdout
 
-        let_go_of_stdout()
+        detach_stdout()
         code = exit_codes.FAILED
     return code
 

@@ -7,9 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from muniment.cli.context import Settings
+from muniment.cli.context import CliContext
 from muniment.cli.options import json_option
-from muniment.cli.output import coloured, data, data_json, ident, moment, one_line, printable
+from muniment.cli.output import (
+    coloured,
+    moment,
+    one_line,
+    printable,
+    short_id,
+    write_data,
+    write_json,
+)
 
 if TYPE_CHECKING:
     from muniment.diff import Change, Difference
@@ -25,7 +33,7 @@ _COLOURS = {"removed": "red", "added": "green"}
 @click.argument("second", metavar="B")
 @json_option
 @click.pass_obj
-def diff(settings: Settings, first: str, second: str, as_json: bool) -> None:
+def diff(context: CliContext, first: str, second: str, as_json: bool) -> None:
     """Show what differs between two generations.
 
     Parameters, environment, prompt and output are compared; texts word by word, Chinese character
@@ -33,12 +41,12 @@ def diff(settings: Settings, first: str, second: str, as_json: bool) -> None:
     """
     from muniment.diff import differences
 
-    store = settings.store
+    store = context.store
     a, b = (store.generation(store.find(reference)) for reference in (first, second))
     found = differences(a, b)
     if as_json:
         groups = ("fields", "parameters", "environment", "outputs")
-        data_json(
+        write_json(
             {
                 "a": a.id,
                 "b": b.id,
@@ -57,7 +65,7 @@ def diff(settings: Settings, first: str, second: str, as_json: bool) -> None:
             }
         )
         return
-    data(f"{ident(a.id)} → {ident(b.id)}{'' if found else '  no difference'}")
+    write_data(f"{short_id(a.id)} → {short_id(b.id)}{'' if found else '  no difference'}")
     for title, items in (
         ("", found.fields),
         ("parameters", found.parameters),
@@ -73,7 +81,7 @@ def diff(settings: Settings, first: str, second: str, as_json: bool) -> None:
                 sides.append(("added", _shown(item.b)))
             data_changes(f"{name}  ", sides, between=" ")
     for text in found.texts:
-        data(f"\n{text.name}")
+        write_data(f"\n{text.name}")
         data_changes("", text.changes)
 
 
@@ -103,17 +111,17 @@ def _shown(value: Any) -> str:
 @click.argument("reference", metavar="ID")
 @json_option
 @click.pass_obj
-def lineage(settings: Settings, reference: str, as_json: bool) -> None:
+def lineage(context: CliContext, reference: str, as_json: bool) -> None:
     """Draw what a generation was made from, and what from it.
 
     Its other attempts, which are generations for the same line of a batch, are drawn as well. The
     generation itself is marked `*`.
     """
-    store = settings.store
+    store = context.store
     id = store.find(reference)
     found = store.lineage(id)
     if as_json:
-        data_json(
+        write_json(
             {
                 "id": id,
                 "whole": found.whole,
@@ -134,9 +142,9 @@ def lineage(settings: Settings, reference: str, as_json: bool) -> None:
         )
         return
     for line in _tree(found, id):
-        data(line)
+        write_data(line)
     if not found.whole:
-        data("… and more than can be shown")
+        write_data("… and more than can be shown")
 
 
 def _tree(found: Lineage, id: str) -> list[str]:
@@ -169,7 +177,7 @@ def _tree(found: Lineage, id: str) -> list[str]:
 
 def _line(item: Generation, attempt: int | None, marked: bool) -> str:
     parts = [
-        ident(item.id) + (" *" if marked else ""),
+        short_id(item.id) + (" *" if marked else ""),
         moment(item.started_at),
         item.status,
         item.generator,

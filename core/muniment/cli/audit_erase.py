@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from muniment.cli import exit_codes
-from muniment.cli.confirm import agreed
-from muniment.cli.context import Settings
+from muniment.cli.confirm import confirm
+from muniment.cli.context import CliContext
 from muniment.cli.filters import filter_options_without_status, query_of
 from muniment.cli.options import Moment, json_option, yes_option
-from muniment.cli.output import count, data_json, message, moment, table
+from muniment.cli.output import moment, pluralize, table, write_json, write_note
 from muniment.cli.progress import counting
 
 if TYPE_CHECKING:
     from muniment.store import Query
-    from muniment.store.retention.erasure import Erasure, Past
+    from muniment.store.retention.erasure import ErasureRecord, ErasureResult
 
 
 @click.command
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 @json_option
 @click.pass_obj
 def erase(
-    settings: Settings,
+    context: CliContext,
     /,
     references: tuple[str, ...],
     older_than: Any,
@@ -52,60 +52,60 @@ def erase(
     if show_status:
         if references or given or older_than or reason:
             raise click.UsageError("--status takes nothing else.")
-        return _status(settings, as_json)
+        return _status(context, as_json)
     if not (references or given or older_than):
         raise click.UsageError("say what to erase: ids, or filters such as --tag, --older-than.")
-    query = wanted(settings, references, filters)
+    query = wanted(context, references, filters)
     if older_than is not None:
         query = replace(query, until=min(filter(None, (query.until, older_than))))
-    what = _what(settings, query)
-    if not agreed(f"{what} erased for good", yes=yes, otherwise="nothing was erased"):
+    what = _what(context, query)
+    if not confirm(f"{what} erased for good", yes=yes, otherwise="nothing was erased"):
         return exit_codes.FAILED
-    session = settings.session
+    session = context.session
     with counting("erasing", None) as bar:
         result = session.erase(query, reason, bar.advance)
     return erased(result, as_json)
 
 
-def wanted(settings: Settings, references: tuple[str, ...], filters: dict[str, Any]) -> Query:
+def wanted(context: CliContext, references: tuple[str, ...], filters: dict[str, Any]) -> Query:
     """Return the query for ids or their ends, and filters."""
-    query = query_of(settings, filters, limit=0)
+    query = query_of(context, filters, limit=0)
     if not references:
         return query
-    store = settings.session.store
+    store = context.session.store
     return replace(query, ids=list(dict.fromkeys(map(store.find, references))))
 
 
-def erased(result: Erasure, as_json: bool) -> int:
+def erased(result: ErasureResult, as_json: bool) -> int:
     """Say what came of erasing; what was left on purpose makes the command fail."""
     if as_json:
-        data_json(asdict(result))
+        write_json(asdict(result))
     else:
-        message(f"erased {count(result.erased, 'generation')}")
+        write_note(f"erased {pluralize(result.erased, 'generation')}")
         for number, why in (
             (result.held, "under a hold"),
             (result.kept, "to be kept longer"),
             (result.running, "under way"),
         ):
             if number:
-                message(f"left {count(number, 'generation')}: {why}")
+                write_note(f"left {pluralize(number, 'generation')}: {why}")
         if result.pending:
-            message("pending: bytes may still be there; `muniment audit erase --status` goes on")
+            write_note("pending: bytes may still be there; `muniment audit erase --status` goes on")
     return exit_codes.FAILED if result.held or result.kept or result.running else exit_codes.DONE
 
 
-def _what(settings: Settings, query: Query) -> str:
-    number = settings.session.store.count(query)
-    return f"{count(number, 'generation')} {'is' if number == 1 else 'are'}"
+def _what(context: CliContext, query: Query) -> str:
+    number = context.session.store.count(query)
+    return f"{pluralize(number, 'generation')} {'is' if number == 1 else 'are'}"
 
 
-def _status(settings: Settings, as_json: bool) -> int:
-    store = settings.store
+def _status(context: CliContext, as_json: bool) -> int:
+    store = context.store
     store.finish_erasing()
     past = list(store.erasures())
     if as_json:
         for item in past:
-            data_json(_to_json(item))
+            write_json(_to_json(item))
     else:
         table(
             ("entry", "when", "by", "generations", "state", "reason"),
@@ -125,11 +125,11 @@ def _status(settings: Settings, as_json: bool) -> int:
         backups = {backup.file: backup for item in past for backup in item.backups}
         for backup in backups.values():
             there = "" if backup.there else " (not there any more; a copy of it may be)"
-            message(f"made before an erasure, and holds what it erased: {backup.file}{there}")
+            write_note(f"made before an erasure, and holds what it erased: {backup.file}{there}")
     return exit_codes.DONE
 
 
-def _to_json(item: Past) -> dict[str, Any]:
+def _to_json(item: ErasureRecord) -> dict[str, Any]:
     from muniment.cli.output import utc
 
     return {

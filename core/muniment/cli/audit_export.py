@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from muniment.cli.context import Interrupted, Settings
+from muniment.cli.context import CliContext, Interrupted
 from muniment.cli.filters import filter_options, query_of
 from muniment.cli.options import limit_option, overwrite_option
-from muniment.cli.output import count, message
-from muniment.cli.output_file import Destination
+from muniment.cli.output import pluralize, write_note
+from muniment.cli.output_file import OutputFile
 from muniment.cli.progress import counting
 from muniment.errors import UsageError
 
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 @click.option("--resume", is_flag=True, help="Go on with an export to FILE that was stopped.")
 @click.pass_obj
 def export(
-    settings: Settings,
+    context: CliContext,
     /,
     format: str | None,
     limit: int,
@@ -56,28 +56,28 @@ def export(
         raise click.UsageError("--resume goes on with a file: name it with -o, not --overwrite.")
     if output is None:
         output = "-"
-    destination = Destination(output, overwrite=overwrite or resume)
+    destination = OutputFile(output, overwrite=overwrite or resume)
     if destination.stdout or destination.special:
-        _stream(settings, destination, format or "jsonl", filters, limit)
+        _stream(context, destination, format or "jsonl", filters, limit)
         return
     from muniment.store.database.export_pool import cores
 
     target = destination.target
-    work = (_resumed if resume else _begun)(settings, target, format, filters, limit, overwrite)
+    work = (_resumed if resume else _begun)(context, target, format, filters, limit, overwrite)
     with counting("exporting", None) as bar:
         bar.advance(work.rows)
         try:
             rows = work.run(bar.advance, cores())
         except KeyboardInterrupt:
             raise Interrupted(
-                f"{count(work.rows, 'generation')} are written; the same command with --resume "
+                f"{pluralize(work.rows, 'generation')} are written; the same command with --resume "
                 "goes on"
             ) from None
-    message(f"wrote {target} ({count(rows, 'generation')}, {target.stat().st_size:,} bytes)")
+    write_note(f"wrote {target} ({pluralize(rows, 'generation')}, {target.stat().st_size:,} bytes)")
 
 
 def _begun(
-    settings: Settings,
+    context: CliContext,
     target: Path,
     format: str | None,
     filters: dict[str, Any],
@@ -91,11 +91,11 @@ def _begun(
             f"an export to {target} was stopped; go on with --resume, or use --overwrite"
         )
     format = format or _by_ending(target)
-    return settings.store.export(target, format, query_of(settings, filters, limit=limit))
+    return context.store.export(target, format, query_of(context, filters, limit=limit))
 
 
 def _resumed(
-    settings: Settings,
+    context: CliContext,
     target: Path,
     format: str | None,
     filters: dict[str, Any],
@@ -106,8 +106,8 @@ def _resumed(
 
     Moments are not compared: `7d` ago is later now than it was.
     """
-    work = settings.store.resume_export(target)
-    wanted = query_of(settings, filters, limit=limit)
+    work = context.store.resume_export(target)
+    wanted = query_of(context, filters, limit=limit)
     for name in wanted.__slots__:
         given, begun = getattr(wanted, name), getattr(work.query, name)
         same = given == begun or given is None or (name in ("since", "until") and begun is not None)
@@ -119,21 +119,21 @@ def _resumed(
 
 
 def _stream(
-    settings: Settings,
-    destination: Destination,
+    context: CliContext,
+    destination: OutputFile,
     format: str,
     filters: dict[str, Any],
     limit: int,
 ) -> None:
     from muniment.store.database.export_pool import cores
 
-    query = query_of(settings, filters, limit=limit)
+    query = query_of(context, filters, limit=limit)
     if destination.stdout:
         sys.stdout.flush()
-        settings.store.export_to(sys.stdout.buffer, format, query, cores())
+        context.store.export_to(sys.stdout.buffer, format, query, cores())
         return
     with open(destination.target, "wb") as output:
-        settings.store.export_to(output, format, query, cores())
+        context.store.export_to(output, format, query, cores())
 
 
 def _by_ending(target: Path) -> str:

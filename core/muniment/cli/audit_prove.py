@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from muniment.cli.context import Settings
+from muniment.cli.context import CliContext
 from muniment.cli.lazy import no_such
 from muniment.cli.options import json_option, output_option, overwrite_option
-from muniment.cli.output import count, data_bytes, data_json, message
-from muniment.cli.output_file import Destination
+from muniment.cli.output import pluralize, write_bytes, write_json, write_note
+from muniment.cli.output_file import OutputFile
 from muniment.errors import MunimentError, UsageError, VerificationError
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 @click.option("--publish", metavar="FILE", help="Write it to a file that others can read.")
 @json_option
 @click.pass_obj
-def checkpoint(settings: Settings, publish: str | None, as_json: bool) -> None:
+def checkpoint(context: CliContext, publish: str | None, as_json: bool) -> None:
     """Print the signed head of the record.
 
     It says which log it is, how many entries that has, and the root over them. With --publish it
@@ -30,20 +30,20 @@ def checkpoint(settings: Settings, publish: str | None, as_json: bool) -> None:
     log expect to find it. A record that does not continue what is published there is refused, with
     exit code 4.
     """
-    note = newest(settings)
+    note = newest(context)
     head = note.checkpoint
     if as_json:
-        data_json(
+        write_json(
             {"log": head.origin, "size": head.size, "root": head.root.hex(), "note": str(note)}
         )
     elif publish is None:
-        data_bytes(str(note).encode())
+        write_bytes(str(note).encode())
     if publish is not None:
-        destination = Destination(publish, overwrite=True)
+        destination = OutputFile(publish, overwrite=True)
         if not destination.stdout and not destination.special:
-            _refuse_published(settings, destination.target, note)
+            _refuse_published(context, destination.target, note)
         destination.write_bytes(str(note).encode())
-        message(f"published {count(head.size, 'entry')} in {publish}")
+        write_note(f"published {pluralize(head.size, 'entry')} in {publish}")
 
 
 class Kinds(click.ParamType[tuple[str, ...]]):
@@ -84,7 +84,7 @@ class Kinds(click.ParamType[tuple[str, ...]]):
 )
 @click.pass_obj
 def prove(
-    settings: Settings,
+    context: CliContext,
     reference: str,
     output: str | None,
     overwrite: bool,
@@ -99,32 +99,32 @@ def prove(
     """
     from muniment.verifier import read_checkpoint
 
-    destination = Destination(output or "-", overwrite=overwrite)
-    store = settings.store
+    destination = OutputFile(output or "-", overwrite=overwrite)
+    store = context.store
     identifier = store.find(reference)
-    note = newest(settings) if published is None else read_checkpoint(published)
+    note = newest(context) if published is None else read_checkpoint(published)
     proof = store.prove(identifier, note, disclose)
     if destination.stdout:
-        data_bytes(proof.write())
+        write_bytes(proof.write())
         return
     destination.write_bytes(proof.write())
-    disclosed = f", {count(len(proof.disclosed), 'payload')} disclosed" if disclose else ""
-    message(f"wrote {destination.target} ({count(len(proof.entries), 'entry')}{disclosed})")
+    disclosed = f", {pluralize(len(proof.disclosed), 'payload')} disclosed" if disclose else ""
+    write_note(f"wrote {destination.target} ({pluralize(len(proof.entries), 'entry')}{disclosed})")
 
 
-def newest(settings: Settings) -> Note:
+def newest(context: CliContext) -> Note:
     """Return the newest checkpoint, signing the head first where there is a key."""
-    from muniment.signing import Keys
+    from muniment.signing import KeyStore
 
-    store = settings.store
-    if (note := Keys(settings.home).sign(store)) is not None:
+    store = context.store
+    if (note := KeyStore(context.home).sign(store)) is not None:
         return note
     if kept := store.signed():  # a copy of a store whose key is elsewhere
         return kept[0]
     raise MunimentError("nothing is signed yet: `muniment keys generate` makes a key and signs")
 
 
-def _refuse_published(settings: Settings, path: Path, note: Note) -> None:
+def _refuse_published(context: CliContext, path: Path, note: Note) -> None:
     """Refuse to publish where that would replace something else than an earlier checkpoint."""
     from muniment.verifier import read_checkpoint
 
@@ -140,7 +140,7 @@ def _refuse_published(settings: Settings, path: Path, note: Note) -> None:
             f"{path} has {before.size} entries and the record {now.size}: it was rolled back, or "
             "its end was cut off; nothing was published"
         )
-    if settings.store.root(before.size) != before.root:
+    if context.store.root(before.size) != before.root:
         raise VerificationError(
             f"the first {before.size} entries are not those published in {path}: the record was "
             "altered; nothing was published"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from muniment.cli.context import Settings
+from muniment.cli.context import CliContext
 from muniment.cli.filters import filter_options, query_of
 from muniment.cli.options import (
     json_option,
@@ -16,19 +16,19 @@ from muniment.cli.options import (
     overwrite_option,
 )
 from muniment.cli.output import (
-    card,
-    count,
-    data,
-    data_json,
     excerpt,
-    ident,
-    message,
     moment,
     on_terminal,
+    pluralize,
+    print_fields,
+    short_id,
     table,
     utc,
+    write_data,
+    write_json,
+    write_note,
 )
-from muniment.cli.output_file import Destination, to_stdout, without_end
+from muniment.cli.output_file import OutputFile, to_stdout, without_end
 from muniment.errors import MunimentError
 from muniment.types import Generation, Verdict
 
@@ -49,21 +49,21 @@ _NOT_WHOLE = {
 @limit_option(20)
 @json_option
 @click.pass_obj
-def list_(settings: Settings, /, limit: int, as_json: bool, **filters: Any) -> None:
+def list_(context: CliContext, /, limit: int, as_json: bool, **filters: Any) -> None:
     """List generations, the newest first.
 
     All filters given must hold. Off a terminal the columns are, separated by tabs: id, start,
     status, decision, generator, model, seed, actor, tags, prompt.
     """
-    query = query_of(settings, filters, limit=limit)
-    listing(settings.store.generations(query), as_json=as_json)
+    query = query_of(context, filters, limit=limit)
+    listing(context.store.generations(query), as_json=as_json)
 
 
 def listing(found: Iterable[Generation], *, as_json: bool) -> None:
     """Print generations, a line or a JSON object each."""
     if as_json:
         for generation in found:
-            data_json(generation.to_json())
+            write_json(generation.to_json())
         return
     headers = ("id", "started", "status", "model", "actor", "tags", "prompt")
     table(headers, (row_of(generation) for generation in found), cut="prompt")
@@ -73,7 +73,7 @@ def listing(found: Iterable[Generation], *, as_json: bool) -> None:
 @click.argument("reference", metavar="ID")
 @json_option
 @click.pass_obj
-def show(settings: Settings, reference: str, as_json: bool) -> None:
+def show(context: CliContext, reference: str, as_json: bool) -> None:
     """Show everything recorded of a generation.
 
     ID is a unique beginning or end of an id, or `last`. What a policy blocked is shown, too: it
@@ -81,7 +81,7 @@ def show(settings: Settings, reference: str, as_json: bool) -> None:
     """
     from muniment.store.recording.events import to_json
 
-    store = settings.store
+    store = context.store
     generation = store.generation(store.find(reference))
     feedback, reviews = store.acts(generation.id)
     replays = store.replays(generation.id)
@@ -91,20 +91,20 @@ def show(settings: Settings, reference: str, as_json: bool) -> None:
             "reviews": [*map(to_json, reviews)],
             "replays": [replay.to_json() for replay in replays],
         }
-        data_json({**generation.to_json(), **acts})
+        write_json({**generation.to_json(), **acts})
         return
-    card([*_card(generation), *_acts(feedback, reviews), *_replays(replays)])
+    print_fields([*_card(generation), *_acts(feedback, reviews), *_replays(replays)])
     if "output" in generation.erased:
-        data("\nthe output was erased")
+        write_data("\nthe output was erased")
         return
     for number, output in enumerate(generation.outputs, 1):
         which = f" {number} of {len(generation.outputs)}" if len(generation.outputs) > 1 else ""
         held = _HELD.get(generation.status, "")
-        data(f"\noutput{which} ({output.media_type}, {len(output.data):,} bytes{held})")
+        write_data(f"\noutput{which} ({output.media_type}, {len(output.data):,} bytes{held})")
         if output.text is not None:
-            data(without_end(output.text))
+            write_data(without_end(output.text))
         else:  # a page to read; the bytes are what `get` is for
-            message(f"`muniment audit get {generation.id} -o FILE` writes it")
+            write_note(f"`muniment audit get {generation.id} -o FILE` writes it")
 
 
 @click.command
@@ -112,14 +112,14 @@ def show(settings: Settings, reference: str, as_json: bool) -> None:
 @output_option
 @overwrite_option
 @click.pass_obj
-def get(settings: Settings, reference: str, output: str | None, overwrite: bool) -> None:
+def get(context: CliContext, reference: str, output: str | None, overwrite: bool) -> None:
     """Get the output of a generation as it was.
 
     The bytes are those recorded, none added. Without -o they go to standard output. Where there
     are several outputs, -o numbers the files. Of one that was blocked or cut short, standard error
     says so.
     """
-    store = settings.store
+    store = context.store
     generation = store.generation(store.find(reference))
     outputs = generation.outputs
     if not outputs:
@@ -133,17 +133,19 @@ def get(settings: Settings, reference: str, output: str | None, overwrite: bool)
         raise click.UsageError(f"there are {len(outputs)} outputs; -o FILE writes each to a file.")
     _write(generation, output, overwrite=overwrite)
     if sentence := _NOT_WHOLE.get(generation.status):
-        message(f"{sentence}; `muniment audit show {ident(generation.id, 'stderr')}` says more")
+        write_note(
+            f"{sentence}; `muniment audit show {short_id(generation.id, 'stderr')}` says more"
+        )
 
 
 def _write(generation: Generation, output: str | None, *, overwrite: bool) -> None:
     """Write the outputs to files, or the only one to standard output."""
     outputs = generation.outputs
     if output is None and on_terminal():
-        to_stdout(outputs[0], ident(generation.id))
+        to_stdout(outputs[0], short_id(generation.id))
         return
     output = "-" if output is None else output
-    destination = Destination(output, overwrite=overwrite, count=len(outputs))
+    destination = OutputFile(output, overwrite=overwrite, count=len(outputs))
     for number, item in enumerate(outputs, 1):
         destination.write(item, (number,) if len(outputs) > 1 else ())
 
@@ -152,16 +154,16 @@ def _write(generation: Generation, output: str | None, *, overwrite: bool) -> No
 @limit_option(20)
 @json_option
 @click.pass_obj
-def runs(settings: Settings, limit: int, as_json: bool) -> None:
+def runs(context: CliContext, limit: int, as_json: bool) -> None:
     """List runs, the newest first.
 
     A run is what one command generated; a batch and its resumptions are one. Off a terminal the
     columns are: id, start, end, how many came to what, lines, generators, actor.
     """
-    found = settings.store.runs(limit or None)
+    found = context.store.runs(limit or None)
     if as_json:
         for run in found:
-            data_json(
+            write_json(
                 {
                     "id": run.id,
                     "started_at": utc(run.started_at),
@@ -175,7 +177,7 @@ def runs(settings: Settings, limit: int, as_json: bool) -> None:
         return
     rows = (
         (
-            ident(run.id),
+            short_id(run.id),
             moment(run.started_at),
             *(() if on_terminal() else (moment(run.finished_at),)),
             " · ".join(f"{number:,} {status}" for status, number in run.counts.items()),
@@ -195,7 +197,7 @@ def row_of(generation: Generation) -> tuple[str, ...]:
 
 def _row(generation: Generation) -> tuple[str, ...]:
     return (
-        ident(generation.id),
+        short_id(generation.id),
         moment(generation.started_at),
         generation.status,
         generation.decision,
@@ -211,7 +213,7 @@ def _row(generation: Generation) -> tuple[str, ...]:
 def _row_on_terminal(generation: Generation) -> tuple[str, ...]:
     flagged = ", flagged" if generation.decision == "flag" else ""
     return (
-        ident(generation.id),
+        short_id(generation.id),
         moment(generation.started_at),
         generation.status + flagged,
         generation.model.name if generation.model else generation.generator,
@@ -241,8 +243,8 @@ def _card(generation: Generation) -> list[tuple[str, str]]:
         ("parents", ", ".join(generation.parents)),
         (
             "usage",
-            f"{count(usage.prompt_tokens, 'prompt token')}, "
-            f"{count(usage.output_tokens, 'output token')}"
+            f"{pluralize(usage.prompt_tokens, 'prompt token')}, "
+            f"{pluralize(usage.output_tokens, 'output token')}"
             if usage
             else "",
         ),
@@ -281,7 +283,7 @@ def _replays(replays: list[Replayed]) -> list[tuple[str, str]]:
     lines = []
     for replay in replays:
         different = replay.differences or ()
-        said = count(len(different), "difference") + " of environment" if different else ""
+        said = pluralize(len(different), "difference") + " of environment" if different else ""
         parts = (replay.result, replay.detail, said, replay.actor, moment(replay.at))
         lines.append(("replay", " · ".join(filter(None, parts))))
     return lines

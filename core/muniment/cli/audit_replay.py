@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import click
 
 from muniment.cli import exit_codes
-from muniment.cli.context import Settings, closing
+from muniment.cli.context import CliContext, closing_iterator
 from muniment.cli.options import isolate_option, json_option
-from muniment.cli.output import data_json, ident, message, on_terminal, one_line
+from muniment.cli.output import on_terminal, one_line, short_id, write_json, write_note
 from muniment.cli.progress import counting
 
 if TYPE_CHECKING:
@@ -33,29 +33,27 @@ _CODES = {
     "--sample",
     type=click.IntRange(min=1),
     metavar="N",
-    help="So many completed generations, drawn by chance.",
+    help="Number of completed generations to pick at random.",
 )
-@click.option(
-    "--draw", metavar="WORD", help="Draw the --sample that this word draws, as often as you like."
-)
+@click.option("--sample-key", metavar="TEXT", help="Repeat the --sample picked with this key.")
 @click.option("--no-record", is_flag=True, help="Do not record it, as in a copy of a store.")
 @isolate_option
 @json_option
 @click.pass_obj
 def replay(
-    settings: Settings,
+    context: CliContext,
     references: tuple[str, ...],
     run: str | None,
     sample: int | None,
-    draw: str | None,
+    sample_key: str | None,
     no_record: bool,
     as_json: bool,
 ) -> int:
     """Generate again and compare with the record.
 
     ID is a unique beginning or end of an id, or `last`. What comes of it is recorded, as an entry
-    of its own. A --sample is drawn by a word, which is said: those whose SHA-256 of the word, a
-    zero byte and the id is smallest, so that who does not trust the drawing names the word. Each
+    of its own. --sample picks at random from a seed, which is printed; --sample-key repeats a
+    pick, so an auditor can choose it. Each
     replay comes out as
     exact (the same bytes in the same environment), certified (the same bytes in another one, by
     every recorded margin and the measured change of log-probabilities, which estimates how far
@@ -68,26 +66,26 @@ def replay(
         raise click.UsageError(
             "name the generations to replay, or a run with --run, or how many with --sample."
         )
-    if draw is not None and sample is None:
-        raise click.UsageError("--draw says how a --sample is drawn; there is none.")
-    store = settings.store
+    if sample_key is not None and sample is None:
+        raise click.UsageError("--sample-key needs --sample.")
+    store = context.store
     if run is not None:
-        wanted = _of_run(settings, store.find_run(run))
+        wanted = _of_run(context, store.find_run(run))
     elif sample is not None:
-        wanted = _sample(settings, sample, draw)
+        wanted = _sample(context, sample, sample_key)
     else:
         found = dict.fromkeys(store.find(reference) for reference in references)
         wanted = [store.generation(identifier) for identifier in found]
-    session = settings.session
+    session = context.session
     codes = []
     with (
-        closing(session.replay(wanted, record=not no_record)) as results,
+        closing_iterator(session.replay(wanted, record=not no_record)) as results,
         counting("replaying", len(wanted)) as bar,
     ):
         for result in results:
             codes.append(_CODES[result.result])
             if as_json and not on_terminal():
-                data_json(result.to_json())
+                write_json(result.to_json())
             else:
                 for line in _lines(result, as_json):
                     bar.write(line)
@@ -95,19 +93,19 @@ def replay(
     return exit_codes.worst(codes)
 
 
-def _sample(settings: Settings, count: int, word: str | None) -> list[Generation]:
+def _sample(context: CliContext, count: int, key: str | None) -> list[Generation]:
     import secrets
 
-    word = secrets.token_hex(8) if word is None else word
-    drawn = settings.store.drawn(count, word)
-    message(f"drew {len(drawn)} of the completed generations by --draw {word}")
-    return [settings.store.generation(identifier) for identifier in drawn]
+    key = secrets.token_hex(8) if key is None else key
+    ids = context.store.sample(count, key)
+    write_note(f"picked {len(ids)} completed generations with --sample-key {key}")
+    return [context.store.generation(identifier) for identifier in ids]
 
 
-def _of_run(settings: Settings, run: str) -> list[Generation]:
+def _of_run(context: CliContext, run: str) -> list[Generation]:
     from muniment.store import Query
 
-    store = settings.store
+    store = context.store
     skipped: Counter[str] = Counter()
     wanted = []
     for found in store.generations(Query(run=run)):
@@ -117,7 +115,7 @@ def _of_run(settings: Settings, run: str) -> list[Generation]:
             skipped[found.status] += 1
     if skipped:
         parts = ", ".join(f"{number} {status}" for status, number in skipped.items())
-        message(f"nothing to compare with: {parts}")
+        write_note(f"nothing to compare with: {parts}")
     return [store.generation(identifier) for identifier in reversed(wanted)]
 
 
@@ -130,7 +128,7 @@ def _lines(result: Replay, as_json: bool) -> Iterator[str]:
     differences = [f"{item.name}: {item.recorded} → {item.now}" for item in result.differences]
     detail = one_line(result.detail)
     if on_terminal():
-        yield f"{result.result:<11}  {ident(result.id)}  {detail}"
+        yield f"{result.result:<11}  {short_id(result.id)}  {detail}"
         yield from (f"{'':<11}  {one_line(line)}" for line in differences)
     else:
         cells = (result.result, result.id, detail, one_line("; ".join(differences)))

@@ -6,18 +6,18 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from muniment.cli.context import Settings
+from muniment.cli.context import CliContext
 from muniment.cli.filters import filter_options, query_of
 from muniment.cli.options import json_option, limit_option
 from muniment.cli.output import (
     coloured,
-    data,
-    data_json,
-    ident,
-    message,
     moment,
     on_terminal,
     one_line,
+    short_id,
+    write_data,
+    write_json,
+    write_note,
 )
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 @json_option
 @click.pass_obj
 def search(
-    settings: Settings, /, wanted: str, rank: bool, limit: int, as_json: bool, **filters: Any
+    context: CliContext, /, wanted: str, rank: bool, limit: int, as_json: bool, **filters: Any
 ) -> None:
     """Search prompts, outputs and reasons, the newest first.
 
@@ -48,25 +48,25 @@ def search(
     """
     from muniment.store.search.engine import RANKED, searchable
 
-    query = query_of(settings, filters, limit=limit)
+    query = query_of(context, filters, limit=limit)
     if not searchable(wanted):
-        message("There is no letter and no digit in the query, so nothing can be found by it.")
+        write_note("There is no letter and no digit in the query, so nothing can be found by it.")
         return
-    for hit in settings.store.search(wanted, query, ranked=rank):
+    for hit in context.store.search(wanted, query, ranked=rank):
         if as_json:
-            data_json({"generation": hit.generation.to_json(), "snippets": _snippets_json(hit)})
+            write_json({"generation": hit.generation.to_json(), "snippets": _snippets_json(hit)})
         elif on_terminal():
             _show(hit)
         else:
             for snippet in hit.snippets:
                 cells = (*_cells(hit.generation), snippet.source, snippet.text)
-                data("\t".join(map(one_line, cells)))
+                write_data("\t".join(map(one_line, cells)))
     if rank:
-        message(f"Ranked among the newest {RANKED:,} generations with all words.")
+        write_note(f"Ranked among the newest {RANKED:,} generations with all words.")
 
 
 def _cells(generation: Generation) -> tuple[str, ...]:
-    return ident(generation.id), moment(generation.started_at), generation.status
+    return short_id(generation.id), moment(generation.started_at), generation.status
 
 
 def _snippets_json(hit: Hit) -> list[dict[str, Any]]:
@@ -83,7 +83,7 @@ def _snippets_json(hit: Hit) -> list[dict[str, Any]]:
 def _show(hit: Hit) -> None:
     generation = hit.generation
     made_by = generation.model.name if generation.model else generation.generator
-    data("  ".join([*_cells(generation), one_line(made_by)]))
+    write_data("  ".join([*_cells(generation), one_line(made_by)]))
     for snippet in hit.snippets:
         shown, done = "", 0
         for start, end in snippet.highlights:

@@ -8,22 +8,22 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from muniment.cli.context import Settings
+from muniment.cli.context import CliContext
 from muniment.cli.filters import filter_options, query_of
 from muniment.cli.options import json_option
 from muniment.cli.output import (
-    count,
-    data,
-    data_json,
     excerpt,
-    ident,
     moment,
     on_terminal,
     one_line,
+    pluralize,
+    short_id,
+    write_data,
+    write_json,
 )
 
 if TYPE_CHECKING:
-    from muniment.store.queries.stats import Spread, Stats
+    from muniment.store.queries.stats import Stats, Summary
     from muniment.types import Generation
 
 _BAR = 30  # cells of the longest bar
@@ -35,7 +35,7 @@ _EIGHTHS = " ▏▎▍▌▋▊▉"
 @filter_options
 @json_option
 @click.pass_obj
-def stats(settings: Settings, /, as_json: bool, **filters: Any) -> None:
+def stats(context: CliContext, /, as_json: bool, **filters: Any) -> None:
     """Count generations by what they are, and by day.
 
     That is by status, decision, generator, model and actor, with the spread of latencies (from
@@ -43,9 +43,9 @@ def stats(settings: Settings, /, as_json: bool, **filters: Any) -> None:
     terminal the columns are, separated by tabs: what is counted, value, number; of a spread: what,
     statistic, value.
     """
-    found = settings.store.stats(query_of(settings, filters, limit=0))
+    found = context.store.stats(query_of(context, filters, limit=0))
     if as_json:
-        data_json(_stats_json(found))
+        write_json(_stats_json(found))
         return
     tables: list[tuple[str, Mapping[str, int]]] = [
         ("status", found.statuses),
@@ -61,21 +61,21 @@ def stats(settings: Settings, /, as_json: bool, **filters: Any) -> None:
         ("output tokens", found.output_tokens, ""),
     ]
     if not on_terminal():
-        data(f"total\t\t{found.total}")
+        write_data(f"total\t\t{found.total}")
         for name, counted in tables:
             for value, number in counted.items():
-                data("\t".join((name, one_line(value), str(number))))
+                write_data("\t".join((name, one_line(value), str(number))))
         for name, spread, _ in spreads:
             for statistic, amount in _statistics(spread).items():
-                data(f"{name}\t{statistic}\t{amount}")
+                write_data(f"{name}\t{statistic}\t{amount}")
         return
-    data(count(found.total, "generation"))
+    write_data(pluralize(found.total, "generation"))
     for name, counted in tables:
         _chart(name, counted)
     for name, spread, unit in spreads:
         if spread is not None:
             told = "  ".join(f"{key} {value:,}" for key, value in _statistics(spread).items())
-            data(f"\n{name}{f' ({unit})' if unit else ''}\n  {told}")
+            write_data(f"\n{name}{f' ({unit})' if unit else ''}\n  {told}")
 
 
 def _chart(name: str, counted: Mapping[str, int]) -> None:
@@ -89,16 +89,16 @@ def _chart(name: str, counted: Mapping[str, int]) -> None:
     most = max(number for _, number in shown)
     labels = [excerpt(value or "none", 40) for value, _ in shown]
     width = max(map(cell_len, labels))
-    data(f"\n{name}")
+    write_data(f"\n{name}")
     for label, (_, number) in zip(labels, shown, strict=True):
         eighths = max(1, round(number * _BAR * 8 / most))
         bar = "█" * (eighths // 8) + _EIGHTHS[eighths % 8].strip()
-        data(f"  {label}{' ' * (width - cell_len(label))}  {bar} {number:,}")
+        write_data(f"  {label}{' ' * (width - cell_len(label))}  {bar} {number:,}")
     if len(counted) > len(shown):
-        data(f"  … {len(counted) - len(shown):,} {'earlier' if days else 'more'}")
+        write_data(f"  … {len(counted) - len(shown):,} {'earlier' if days else 'more'}")
 
 
-def _statistics(spread: Spread | None) -> dict[str, float]:
+def _statistics(spread: Summary | None) -> dict[str, float]:
     if spread is None:
         return {}
     shares = {f"p{share}": value for share, value in spread.percentiles.items()}
@@ -143,7 +143,7 @@ def _stats_json(found: Stats) -> dict[str, Any]:
 @filter_options
 @json_option
 @click.pass_obj
-def tail(settings: Settings, /, follow: bool, limit: int, as_json: bool, **filters: Any) -> None:
+def tail(context: CliContext, /, follow: bool, limit: int, as_json: bool, **filters: Any) -> None:
     """Show the last generations, and with -f those that follow.
 
     The newest come at the end.
@@ -152,14 +152,14 @@ def tail(settings: Settings, /, follow: bool, limit: int, as_json: bool, **filte
     """
     from dataclasses import replace
 
-    query = replace(query_of(settings, filters, limit=limit), limit=limit)
-    found = settings.store.tail(query, follow=follow)
+    query = replace(query_of(context, filters, limit=limit), limit=limit)
+    found = context.store.tail(query, follow=follow)
     try:
         for generation in found:
             if as_json:
-                data_json(generation.to_json())
+                write_json(generation.to_json())
             else:
-                data(_line(generation))
+                write_data(_line(generation))
     except KeyboardInterrupt:
         if not follow:
             raise
@@ -167,7 +167,7 @@ def tail(settings: Settings, /, follow: bool, limit: int, as_json: bool, **filte
 
 def _line(generation: Generation) -> str:
     cells = (
-        ident(generation.id),
+        short_id(generation.id),
         moment(generation.started_at),
         generation.status,
         generation.generator,

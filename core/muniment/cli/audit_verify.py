@@ -8,23 +8,23 @@ from typing import TYPE_CHECKING
 import click
 
 from muniment.cli import exit_codes
-from muniment.cli.context import Settings
+from muniment.cli.context import CliContext
 from muniment.cli.options import json_option
 from muniment.cli.output import (
-    count,
-    data,
-    data_json,
-    message,
     on_terminal,
     one_line,
+    pluralize,
     shortened,
+    write_data,
+    write_json,
+    write_note,
 )
 from muniment.cli.progress import fraction
 
 if TYPE_CHECKING:
     from muniment.ledger.keys import PublicKey
     from muniment.store import Verification
-    from muniment.store.verification.signatures import Held
+    from muniment.store.verification.signatures import TrustedCheckpoint
 
 
 @click.command
@@ -54,7 +54,7 @@ if TYPE_CHECKING:
 @json_option
 @click.pass_obj
 def verify(
-    settings: Settings,
+    context: CliContext,
     projections: bool,
     payloads: bool,
     search: bool,
@@ -75,9 +75,9 @@ def verify(
     """
     from muniment.store.database.export_pool import cores
 
-    public, held = _known(settings, key)
+    public, held = _known(context, key)
     with fraction("verifying") as progress:
-        found = settings.store.verify(
+        found = context.store.verify(
             projections=projections or everything,
             payloads=payloads or everything,
             search=search or everything,
@@ -88,14 +88,14 @@ def verify(
             processes=processes or cores(),
         )
     if as_json:
-        data_json(dataclasses.asdict(found))
+        write_json(dataclasses.asdict(found))
         return exit_codes.DONE if found.ok else exit_codes.UNVERIFIED
     for problem in found.problems:
-        data(one_line(f"{problem.kind}  {problem.where}  {problem.message}"))
+        write_data(one_line(f"{problem.kind}  {problem.where}  {problem.message}"))
     root = shortened(found.root) if on_terminal() else found.root
-    verdict = "ok" if found.ok else f"failed  {count(len(found.problems), 'problem')} ·"
-    data(f"{verdict}  {count(found.entries, 'entry')} · root {root}")
-    message("; ".join(_extent(found, public)))
+    verdict = "ok" if found.ok else f"failed  {pluralize(len(found.problems), 'problem')} ·"
+    write_data(f"{verdict}  {pluralize(found.entries, 'entry')} · root {root}")
+    write_note("; ".join(_extent(found, public)))
     return exit_codes.DONE if found.ok else exit_codes.UNVERIFIED
 
 
@@ -103,22 +103,26 @@ def _extent(found: Verification, key: PublicKey | None) -> list[str]:
     """Say what was checked, and what was not."""
     parts = [f"checked: {', '.join(found.checked)}"]
     if found.not_read:
-        parts.append(f"not read again: the first {count(found.not_read, 'entry')}")
+        parts.append(f"not read again: the first {pluralize(found.not_read, 'entry')}")
     if key is None:
         parts.append("signatures were not checked, since no key is known")
     elif found.unsigned_tail:
-        parts.append(f"not signed: the newest {count(found.unsigned_tail, 'entry')}")
+        parts.append(f"not signed: the newest {pluralize(found.unsigned_tail, 'entry')}")
     return parts
 
 
-def _known(settings: Settings, given: str | None) -> tuple[PublicKey | None, list[Held]]:
+def _known(
+    context: CliContext, given: str | None
+) -> tuple[PublicKey | None, list[TrustedCheckpoint]]:
     """Return the key to check by, and what this home last signed of the store."""
-    from muniment.signing import Keys
-    from muniment.store.verification.signatures import Held
+    from muniment.signing import KeyStore
+    from muniment.store.verification.signatures import TrustedCheckpoint
 
-    keys, store = Keys(settings.home), settings.store
+    keys, store = KeyStore(context.home), context.store
     last = keys.expected(store)
-    held = [] if last is None else [Held("the last checkpoint signed here", last.parsed)]
+    held = (
+        [] if last is None else [TrustedCheckpoint("the last checkpoint signed here", last.parsed)]
+    )
     if given is not None:
         from muniment.verifier import public_key
 
@@ -127,8 +131,8 @@ def _known(settings: Settings, given: str | None) -> tuple[PublicKey | None, lis
     return (None if private is None else private.public), held
 
 
-def _held(path: str) -> Held:
-    from muniment.store.verification.signatures import Held
+def _held(path: str) -> TrustedCheckpoint:
+    from muniment.store.verification.signatures import TrustedCheckpoint
     from muniment.verifier import read_checkpoint
 
-    return Held(path, read_checkpoint(path))
+    return TrustedCheckpoint(path, read_checkpoint(path))

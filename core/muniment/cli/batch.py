@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from muniment.cli import exit_codes
-from muniment.cli.context import Interrupted, Settings, closing
+from muniment.cli.context import CliContext, Interrupted, closing_iterator
 from muniment.cli.options import (
     generator_option,
     isolate_option,
@@ -26,12 +26,12 @@ from muniment.cli.options import (
     tag_option,
 )
 from muniment.cli.output import (
-    data_json,
     json_text,
-    message,
     on_terminal,
     outcome_sentence,
     warn_broken,
+    write_json,
+    write_note,
 )
 from muniment.cli.output_file import described, without_end
 from muniment.cli.progress import Progress, counting
@@ -65,7 +65,7 @@ if TYPE_CHECKING:
 @json_option
 @click.pass_obj
 def batch(
-    settings: Settings,
+    context: CliContext,
     file: str,
     batch_size: int,
     resume: str | None,
@@ -86,13 +86,13 @@ def batch(
     lines: the text under a heading, or JSON. -o writes JSON lines to a file; when the batch is
     resumed, every result of the run is put into that file, those of before it was cut short too.
     """
-    from muniment.generation.requests import Draft
+    from muniment.generation.requests import GenerationSpec
     from muniment.ids import new_id
 
-    defaults = Draft(
+    defaults = GenerationSpec(
         "", generator=generator, model=model, parameters=parameters_given(pairs), tags=tags
     )
-    session = settings.session
+    session = context.session
     run = session.store.find_run(resume) if resume is not None else new_id()
     counts = session.store.run(run).counts if resume is not None else {}
     if counts.get("started"):  # its file of results is being written, too
@@ -121,15 +121,15 @@ def batch(
         warn_broken(session.plugins.load())
         if total is not None:
             total -= sum(number for status, number in counts.items() if status in _ANSWERED)
-        message(f"run {run}  if this is cut short, add --resume {run} to the same command")
+        write_note(f"run {run}  if this is cut short, add --resume {run} to the same command")
         report = _Report(as_json, results)
         try:
-            with closing(answers) as items, counting("generating", total) as bar:
+            with closing_iterator(answers) as items, counting("generating", total) as bar:
                 for item in items:
                     report.add(item, bar)
         except KeyboardInterrupt:
             raise Interrupted(f"{report.summary} so far; add --resume {run} to go on") from None
-    message(f"run {run}  {report.summary}")
+    write_note(f"run {run}  {report.summary}")
     return report.code
 
 
@@ -138,11 +138,11 @@ _ANSWERED = ("completed", "blocked", "failed")
 
 def _answered(store: Store, run: str) -> Iterator[Generation]:
     """Yield what a run has answered, in the order of its lines and as `batch` shows it."""
-    from muniment.generation.pipeline import shown
+    from muniment.generation.pipeline import without_blocked_content
 
     for line in store.lines(run):
         if line.generation.status in _ANSWERED:
-            yield shown(line.generation)
+            yield without_blocked_content(line.generation)
 
 
 class _Report:
@@ -168,7 +168,7 @@ class _Report:
         if self._results is not None:
             self._results.add(item)
         elif self._as_json and not on_terminal():
-            data_json(item.to_json())
+            write_json(item.to_json())
         elif self._as_json:
             bar.write(json_text(item.to_json()))
         else:

@@ -24,7 +24,7 @@ class Interrupted(Exception):
     """Ctrl-C, after everything that has to be recorded was; the message is shown."""
 
 
-class Settings:
+class CliContext:
     """The global options; everything is made when first asked for, and closed at the end.
 
     Reading commands take `store`, which needs neither plugins nor the pipeline.
@@ -108,7 +108,7 @@ class Settings:
 
 
 @contextlib.contextmanager
-def closing(items: Iterator[_T]) -> Iterator[Iterator[_T]]:
+def closing_iterator(items: Iterator[_T]) -> Iterator[Iterator[_T]]:
     """Close what yields the items when the block is left, so that it records how it ended."""
     try:
         yield items

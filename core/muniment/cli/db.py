@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import click
 
-from muniment.cli.context import Settings
+from muniment.cli.context import CliContext
 from muniment.cli.db_backup import backup, restore
 from muniment.cli.options import json_option
-from muniment.cli.output import card, data, data_json, message, table
+from muniment.cli.output import print_fields, table, write_data, write_json, write_note
 
 
 @click.group
@@ -18,26 +18,26 @@ def db() -> None:
 @db.command
 @json_option
 @click.pass_obj
-def path(settings: Settings, as_json: bool) -> None:
+def path(context: CliContext, as_json: bool) -> None:
     """Print where the store is, or would be: the file of an SQLite store, else the URL."""
-    url = _shown(settings.store_url)
+    url = _shown(context.store_url)
     if as_json:
-        data_json({"url": url, "path": _file(url)})
+        write_json({"url": url, "path": _file(url)})
     else:
-        data(_file(url) or url)
+        write_data(_file(url) or url)
 
 
 @db.command
 @json_option
 @click.pass_obj
-def status(settings: Settings, as_json: bool) -> None:
+def status(context: CliContext, as_json: bool) -> None:
     """Show the store's size and whether its schema is current."""
     from muniment.store import Store
 
-    with Store.open(settings.store_url, create=False, outdated=True) as store:
+    with Store.open(context.store_url, create=False, outdated=True) as store:
         found = store.status()
     if as_json:
-        data_json(
+        write_json(
             {
                 "url": found.url,
                 "path": str(found.path) if found.path else None,
@@ -50,7 +50,7 @@ def status(settings: Settings, as_json: bool) -> None:
         )
         return
     schema = "current" if found.current else "older; `muniment db upgrade` brings it up to date"
-    card(
+    print_fields(
         [
             ("store", str(found.path or found.url)),
             ("schema", f"{found.revision} ({schema})"),
@@ -62,22 +62,22 @@ def status(settings: Settings, as_json: bool) -> None:
 
 @db.command
 @click.pass_obj
-def upgrade(settings: Settings) -> None:
+def upgrade(context: CliContext) -> None:
     """Make the store, or bring its schema up to date; entries stay as they are."""
     from muniment.store import Store
 
-    with Store.open(settings.store_url, create=True, outdated=True) as store:
+    with Store.open(context.store_url, create=True, outdated=True) as store:
         copy = store.upgrade()
         found = store.status()
     if copy:
-        message(f"the store as it was is kept in {copy}; delete it when all is well")
-    data(f"{found.path or found.url}  schema {found.revision}")
+        write_note(f"the store as it was is kept in {copy}; delete it when all is well")
+    write_data(f"{found.path or found.url}  schema {found.revision}")
 
 
 @db.command
 @json_option
 @click.pass_obj
-def rebuild(settings: Settings, as_json: bool) -> None:
+def rebuild(context: CliContext, as_json: bool) -> None:
     """Make the tables to find by again, from entries and payloads.
 
     Lists and searches then answer as they should; the evidence itself is only read. Others can
@@ -87,12 +87,12 @@ def rebuild(settings: Settings, as_json: bool) -> None:
     from muniment.store import Store
 
     with (
-        Store.open(settings.store_url, create=False) as store,
+        Store.open(context.store_url, create=False) as store,
         fraction("rebuilding") as progress,
     ):
         made = store.rebuild(lambda what, done, total: progress(what, done / total))
     if as_json:
-        data_json(made)
+        write_json(made)
         return
     table(("table", "rows"), [(name, f"{rows}") for name, rows in made.items()])
 

@@ -9,7 +9,7 @@ import click
 
 from muniment.cli import exit_codes
 from muniment.cli.context import Interrupted
-from muniment.cli.output import message, one_line
+from muniment.cli.output import one_line, write_note
 from muniment.errors import MunimentError, UsageError, VerificationError
 
 TRACEBACK_VARIABLE = "MUNIMENT_TRACEBACK"
@@ -29,41 +29,41 @@ def report(error: BaseException) -> int:
         case BrokenPipeError():
             raise error
         case Interrupted():
-            message(f"Interrupted: {error}" if str(error) != "interrupted" else "Interrupted")
+            write_note(f"Interrupted: {error}" if str(error) != "interrupted" else "Interrupted")
             return exit_codes.INTERRUPTED
         case KeyboardInterrupt() | click.Abort():
-            message("Interrupted")
+            write_note("Interrupted")
             return exit_codes.INTERRUPTED
         case click.exceptions.NoArgsIsHelpError():
-            message(error.format_message())
+            write_note(error.format_message())
             return exit_codes.USAGE
         case click.ClickException():
-            message(f"Error: {_sentence(error)}")
+            write_note(f"Error: {_sentence(error)}")
             return error.exit_code
         case UsageError():
-            message(f"Error: {one_line(str(error))}")
+            write_note(f"Error: {one_line(str(error))}")
             return exit_codes.USAGE
         case VerificationError():
-            message(f"Error: {one_line(str(error))}")
+            write_note(f"Error: {one_line(str(error))}")
             return exit_codes.UNVERIFIED
         case MunimentError():
-            message(f"Error: {one_line(str(error))}")
+            write_note(f"Error: {one_line(str(error))}")
             return exit_codes.FAILED
     if os.environ.get(TRACEBACK_VARIABLE):
         raise error
     if isinstance(error, OSError) and error.strerror:
         where = f"{error.filename}: " if error.filename else ""
-        message(f"Error: {where}{error.strerror}")
+        write_note(f"Error: {where}{error.strerror}")
     else:
         what = one_line(f"{type(error).__name__}: {error}")
-        message(
+        write_note(
             f"Error: something unexpected happened ({what}); this is a bug, "
             f"and {TRACEBACK_VARIABLE}=1 shows where"
         )
     return exit_codes.FAILED
 
 
-def let_go_of_stdout() -> None:
+def detach_stdout() -> None:
     """Send what is still to be written nowhere: whoever read standard output has gone."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     try:

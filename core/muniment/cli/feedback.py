@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import click
 
-from muniment.cli.context import Settings
+from muniment.cli.context import CliContext
 from muniment.cli.options import json_option
-from muniment.cli.output import data_json, message
+from muniment.cli.output import write_json, write_note
 
 
 @click.command
@@ -20,7 +20,7 @@ from muniment.cli.output import data_json, message
 @json_option
 @click.pass_obj
 def feedback(
-    settings: Settings, reference: str, rating: str | None, comment: str | None, as_json: bool
+    context: CliContext, reference: str, rating: str | None, comment: str | None, as_json: bool
 ) -> None:
     """Say what you think of a generation.
 
@@ -29,13 +29,13 @@ def feedback(
     """
     if rating is None and not comment:
         raise click.UsageError("say --rating or --comment.")
-    session = settings.session
+    session = context.session
     identifier = session.store.find(reference)
     session.feedback(identifier, rating, comment)
     if not as_json:
-        message(f"recorded, of {identifier}")
+        write_note(f"recorded, of {identifier}")
         return
     from muniment.store.recording.events import to_json
 
     given, _ = session.store.acts(identifier)
-    data_json(to_json(given[-1]))
+    write_json(to_json(given[-1]))

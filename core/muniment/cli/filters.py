@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from muniment.cli.context import Settings
+from muniment.cli.context import CliContext
 from muniment.cli.options import Moment
 from muniment.types import DECISIONS
 
@@ -57,7 +57,7 @@ def filter_options_without_status(command: _Command) -> _Command:
     return command
 
 
-def query_of(settings: Settings, filters: dict[str, Any], *, limit: int) -> Query:
+def query_of(context: CliContext, filters: dict[str, Any], *, limit: int) -> Query:
     """Return the query that filters make; all given must hold, and a limit of 0 is none."""
     from muniment.generation import seeds
     from muniment.store import Query
@@ -68,7 +68,7 @@ def query_of(settings: Settings, filters: dict[str, Any], *, limit: int) -> Quer
         filter=given.pop("filter_"),
         actor=given.pop("by"),
         seed=None if seed is None else seeds.parse(seed),
-        run=None if run is None else settings.store.find_run(run),
+        run=None if run is None else context.store.find_run(run),
         limit=limit or None,
         **given,
     )

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from muniment.cli import parameter_options
-from muniment.cli.context import Settings, closing
+from muniment.cli.context import CliContext, closing_iterator
 from muniment.cli.lazy import no_such
 from muniment.cli.options import (
     isolate_option,
@@ -23,12 +23,12 @@ from muniment.cli.options import (
     policy_option,
     tag_option,
 )
-from muniment.cli.output import count, on_terminal, warn_broken
-from muniment.cli.output_file import Destination
-from muniment.cli.presenter import Shower
+from muniment.cli.output import on_terminal, pluralize, warn_broken
+from muniment.cli.output_file import OutputFile
+from muniment.cli.presenter import ResultPresenter
 from muniment.cli.progress import waiting
 from muniment.errors import UnknownNameError
-from muniment.plugins.registry import Offer
+from muniment.plugins.registry import RegisteredObject
 
 
 class _Generators(click.Group):
@@ -36,8 +36,8 @@ class _Generators(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the kinds of media, then the generators."""
-        offers = _settings(ctx).session.plugins.offers("generator")
-        return list(dict.fromkeys([*_kinds(offers), *(offer.name for offer in offers)]))
+        objects = _settings(ctx).session.plugins.objects("generator")
+        return list(dict.fromkeys([*_kinds(objects), *(registered.name for registered in objects)]))
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -54,7 +54,7 @@ class _Generators(click.Group):
         session = _settings(ctx).session
         warn_broken(session.plugins.load())
         try:
-            offer = session.plugins.generator(cmd_name, session.config.generators())
+            registered = session.plugins.generator(cmd_name, session.config.generators())
         except UnknownNameError as error:
             gone = session.plugins.broken or session.plugins.disabled
             if error.name != cmd_name or error.kind != "generator" or gone:
@@ -68,22 +68,22 @@ class _Generators(click.Group):
                 ) from None
             sentence = no_such("generator", cmd_name, known)
             raise click.UsageError(f"{sentence} There are: {', '.join(known)}.", ctx) from None
-        return command_of(cmd_name, offer)
+        return command_of(cmd_name, registered)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List what can be generated."""
         session = _settings(ctx).session
         warn_broken(session.plugins.load())
-        offers = session.plugins.offers("generator")
-        if not offers:
+        objects = session.plugins.objects("generator")
+        if not objects:
             formatter.write_text("No plugin with a generator is installed.")
             return
         with formatter.section("What can be generated"):
-            names = {offer.name for offer in offers}
-            rows = [(kind, _means(session, kind)) for kind in _kinds(offers) if kind not in names]
+            names = {registered.name for registered in objects}
+            rows = [(kind, _means(session, kind)) for kind in _kinds(objects) if kind not in names]
             rows += [
-                (offer.name, f"{offer.media_type}, by {offer.plugin.distribution}")
-                for offer in offers
+                (registered.name, f"{registered.media_type}, by {registered.plugin.distribution}")
+                for registered in objects
             ]
             formatter.write_dl(rows)
 
@@ -97,18 +97,18 @@ def generate() -> None:
     """
 
 
-def command_of(name: str, offer: Offer) -> click.Command:
+def command_of(name: str, registered: RegisteredObject) -> click.Command:
     """Return the command of a generator: the options all share, then those of its parameters."""
     fixed = _shared_parameters()
     taken = {flag for option in fixed for flag in (*option.opts, *option.secondary_opts)}
-    own = [parameter_options.option(field) for field in offer.parameters.fields().values()]
+    own = [parameter_options.option(field) for field in registered.parameters.fields().values()]
     free = [option for option in own if not taken & {*option.opts, *option.secondary_opts}]
     return click.Command(
         name,
         callback=functools.partial(_run, name),
         params=[*fixed, *free],
-        help=f"Generate {offer.media_type} with {offer.name} "
-        f"({offer.plugin.distribution} {offer.plugin.version}).\n\n"
+        help=f"Generate {registered.media_type} with {registered.name} "
+        f"({registered.plugin.distribution} {registered.plugin.version}).\n\n"
         "PROMPT is text, or - for standard input. A prompt that begins with a hyphen goes "
         "last, after --.",
     )
@@ -162,9 +162,9 @@ def _run(
     as_json: bool,
     **own: Any,
 ) -> int:
-    from muniment.generation.requests import Draft
+    from muniment.generation.requests import GenerationSpec
 
-    draft = Draft(
+    spec = GenerationSpec(
         _from_stdin() if prompt == "-" else prompt,
         generator=name,
         model=model,
@@ -175,15 +175,15 @@ def _run(
     )
     destination = None
     if output is not None:
-        destination = Destination(output, overwrite=overwrite, count=samples)
+        destination = OutputFile(output, overwrite=overwrite, count=samples)
     if stream is None:
         stream = on_terminal()
     # Pieces of several texts would mix, and JSON and files want the whole.
     stream = stream and samples == 1 and not as_json and destination is None
-    shower = Shower(samples, destination, as_json)
+    shower = ResultPresenter(samples, destination, as_json)
     session = _settings(click.get_current_context()).session
-    answers = session.run([draft], samples_each=samples, policy=policy, stream=stream)
-    with closing(answers) as items, waiting("generating …") as arrived:
+    answers = session.run([spec], samples_each=samples, policy=policy, stream=stream)
+    with closing_iterator(answers) as items, waiting("generating …") as arrived:
         for item in items:
             arrived()
             shower.show(item)
@@ -205,8 +205,8 @@ def _from_stdin() -> str:
     return text.removesuffix("\n").removesuffix("\r")
 
 
-def _kinds(offers: list[Offer]) -> list[str]:
-    return sorted({offer.media_type.partition("/")[0] for offer in offers})
+def _kinds(objects: list[RegisteredObject]) -> list[str]:
+    return sorted({registered.media_type.partition("/")[0] for registered in objects})
 
 
 def _means(session: Any, kind: str) -> str:
@@ -216,11 +216,13 @@ def _means(session: Any, kind: str) -> str:
         return f"what {session.plugins.generator(kind, session.config.generators()).name} makes"
     except MunimentError:
         choices = [
-            offer
-            for offer in session.plugins.offers("generator")
-            if offer.media_type.startswith(f"{kind}/")
+            registered
+            for registered in session.plugins.objects("generator")
+            if registered.media_type.startswith(f"{kind}/")
         ]
-        return f"{count(len(choices), 'generator')}; `muniment config set generator.{kind} NAME`"
+        return (
+            f"{pluralize(len(choices), 'generator')}; `muniment config set generator.{kind} NAME`"
+        )
 
 
 def _gone(ctx: click.Context) -> str:
@@ -228,11 +230,11 @@ def _gone(ctx: click.Context) -> str:
     from muniment.cli.plugins_read import gone_plugins
     from muniment.config import normalised
 
-    settings = _settings(ctx)
-    there = {normalised(plugin.distribution) for plugin in settings.session.plugins.installed}
-    return gone_plugins(settings, there)
+    context = _settings(ctx)
+    there = {normalised(plugin.distribution) for plugin in context.session.plugins.installed}
+    return gone_plugins(context, there)
 
 
-def _settings(ctx: click.Context) -> Settings:
-    settings = ctx.find_object(Settings)
-    return settings if settings is not None else Settings()
+def _settings(ctx: click.Context) -> CliContext:
+    context = ctx.find_object(CliContext)
+    return context if context is not None else CliContext()

@@ -6,10 +6,18 @@ from typing import Any
 
 import click
 
-from muniment.cli.context import Settings
+from muniment.cli.context import CliContext
 from muniment.cli.filters import filter_options
 from muniment.cli.options import json_option
-from muniment.cli.output import count, data, data_json, ident, message, moment, table
+from muniment.cli.output import (
+    moment,
+    pluralize,
+    short_id,
+    table,
+    write_data,
+    write_json,
+    write_note,
+)
 
 
 @click.group
@@ -24,7 +32,7 @@ def hold() -> None:
 @json_option
 @click.pass_obj
 def add(
-    settings: Settings, /, references: tuple[str, ...], reason: str, as_json: bool, **filters: Any
+    context: CliContext, /, references: tuple[str, ...], reason: str, as_json: bool, **filters: Any
 ) -> None:
     """Forbid that generations are erased until the hold is released.
 
@@ -35,32 +43,32 @@ def add(
 
     if not references and all(value is None for value in filters.values()):
         raise click.UsageError("say what to hold: ids, or filters such as --tag.")
-    query = wanted(settings, references, filters)
-    identifier, number = settings.session.hold(query, reason)
+    query = wanted(context, references, filters)
+    identifier, number = context.session.hold(query, reason)
     if as_json:
-        found = next(held for held in settings.session.store.holds() if held.id == identifier)
-        data_json(to_json(found))
+        found = next(held for held in context.session.store.holds() if held.id == identifier)
+        write_json(to_json(found))
         return
-    data(identifier)
-    message(f"held {count(number, 'generation')}")
+    write_data(identifier)
+    write_note(f"held {pluralize(number, 'generation')}")
 
 
 @hold.command("list")
 @json_option
 @click.pass_obj
-def list_(settings: Settings, as_json: bool) -> None:
+def list_(context: CliContext, as_json: bool) -> None:
     """List the holds that are in force, the oldest first."""
     from muniment.store.recording.events import to_json
 
-    found = settings.store.holds()
+    found = context.store.holds()
     if as_json:
         for held in found:
-            data_json(to_json(held))
+            write_json(to_json(held))
         return
     table(
         ("hold", "since", "by", "generations", "reason"),
         (
-            (ident(held.id), moment(held.at), held.actor, str(held.generations), held.reason)
+            (short_id(held.id), moment(held.at), held.actor, str(held.generations), held.reason)
             for held in found
         ),
         cut="reason",
@@ -71,6 +79,6 @@ def list_(settings: Settings, as_json: bool) -> None:
 @click.argument("reference", metavar="HOLD")
 @click.option("--reason", metavar="TEXT", help="Why.")
 @click.pass_obj
-def release(settings: Settings, reference: str, reason: str | None) -> None:
+def release(context: CliContext, reference: str, reason: str | None) -> None:
     """End a hold."""
-    message(f"released {settings.session.release(reference, reason)}")
+    write_note(f"released {context.session.release(reference, reason)}")

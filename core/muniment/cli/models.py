@@ -8,18 +8,18 @@ from typing import Any
 import click
 
 from muniment.cli import exit_codes
-from muniment.cli.context import Settings
+from muniment.cli.context import CliContext
 from muniment.cli.options import generator_option, json_option, yes_option
 from muniment.cli.output import (
-    card,
-    count,
-    data,
-    data_json,
-    message,
     one_line,
+    pluralize,
+    print_fields,
     shortened,
     table,
     warn_broken,
+    write_data,
+    write_json,
+    write_note,
 )
 from muniment.cli.progress import fraction
 from muniment.errors import ModelError, UsageError
@@ -33,20 +33,20 @@ def models() -> None:
 @models.command("list")
 @json_option
 @click.pass_obj
-def list_(settings: Settings, as_json: bool) -> None:
+def list_(context: CliContext, as_json: bool) -> None:
     """List the models that were added.
 
     Off a terminal the columns are: name, generator, digest, source, when it was added. What cannot
     be used, half-written or with a record that cannot be read, is listed on standard error.
     """
     spoilt: list[ModelError] = []
-    found = settings.models.added(spoilt.append)
-    spoilt += settings.models.half_written()
+    found = context.models.added(spoilt.append)
+    spoilt += context.models.half_written()
     for error in spoilt:
-        message(f"Warning: {one_line(str(error))}")
+        write_note(f"Warning: {one_line(str(error))}")
     if as_json:
         for model in found:
-            data_json(model.to_json())
+            write_json(model.to_json())
         return
     rows = [
         (model.name, model.generator, _digest(model.digest), model.source, model.added_at)
@@ -54,7 +54,7 @@ def list_(settings: Settings, as_json: bool) -> None:
     ]
     table(("name", "generator", "digest", "source", "added"), rows)
     if not found and not spoilt:
-        message("no model was added yet; `muniment models add SOURCE` adds one")
+        write_note("no model was added yet; `muniment models add SOURCE` adds one")
 
 
 @models.command
@@ -63,43 +63,43 @@ def list_(settings: Settings, as_json: bool) -> None:
 @generator_option("The generator, or kind of media, that is to run it.")
 @json_option
 @click.pass_obj
-def add(settings: Settings, source: str, name: str | None, generator: str, as_json: bool) -> None:
+def add(context: CliContext, source: str, name: str | None, generator: str, as_json: bool) -> None:
     """Add a model.
 
     SOURCE is a folder or file, a hub id, or a name that the generator knows. The model is made
     ready once, which may take minutes, and its digest is kept.
     """
-    from muniment.hookspecs import TakesModels
+    from muniment.hookspecs import ModelProvider
     from muniment.plugins.registry import make
 
-    session = settings.session
+    session = context.session
     session.ensure_store()
     warn_broken(session.plugins.load())
-    offer = session.plugins.generator(generator, session.config.generators())
-    made = make(offer)
-    if not isinstance(made, TakesModels):
-        raise UsageError(f"no model can be added to generator {offer.name}")
+    registered = session.plugins.generator(generator, session.config.generators())
+    made = make(registered)
+    if not isinstance(made, ModelProvider):
+        raise UsageError(f"no model can be added to generator {registered.name}")
     with fraction(f"adding {source}") as progress:
-        added = session.models.add(source, offer.name, made, name=name, progress=progress)
+        added = session.models.add(source, registered.name, made, name=name, progress=progress)
     session.record_model("added", added)
     if added.terms:
-        message(added.terms)
+        write_note(added.terms)
     if as_json:
-        data_json(added.to_json())
+        write_json(added.to_json())
     else:
-        data(f"added {added.name}  {_digest(added.digest)}")
+        write_data(f"added {added.name}  {_digest(added.digest)}")
 
 
 @models.command
 @click.argument("name")
 @json_option
 @click.pass_obj
-def show(settings: Settings, name: str, as_json: bool) -> None:
+def show(context: CliContext, name: str, as_json: bool) -> None:
     """Show what is known of a model."""
-    model = settings.models.get(name)
-    files = settings.models.files(name)
+    model = context.models.get(name)
+    files = context.models.files(name)
     if as_json:
-        data_json({**model.to_json(), "files": files})
+        write_json({**model.to_json(), "files": files})
         return
     lines = [
         ("name", model.name),
@@ -108,32 +108,32 @@ def show(settings: Settings, name: str, as_json: bool) -> None:
         ("source", model.source),
         ("added", model.added_at),
         ("terms", model.terms),
-        ("folder", str(settings.models.path(name))),
+        ("folder", str(context.models.path(name))),
         *((role, file) for role, file in model.roles.items()),
         ("files", "\n".join(f"{file}  {size:,} bytes" for file, size in sorted(files.items()))),
     ]
-    card(lines)
+    print_fields(lines)
 
 
 @models.command
 @click.argument("name")
 @yes_option
 @click.pass_obj
-def remove(settings: Settings, name: str, yes: bool) -> int:
+def remove(context: CliContext, name: str, yes: bool) -> int:
     """Remove a model; what was generated with it stays on record, but cannot be replayed."""
-    settings.models.check_removable(name)
+    context.models.check_removable(name)
     if not yes:
         if not sys.stdin.isatty():
             raise click.UsageError(f"removing {name} cannot be undone; say --yes.")
-        if not click.confirm(f"Remove model {name} ({_size(settings, name)})?", err=True):
-            message("nothing was removed")
+        if not click.confirm(f"Remove model {name} ({_size(context, name)})?", err=True):
+            write_note("nothing was removed")
             return exit_codes.FAILED
-    known = [model for model in settings.models.added(_unreadable) if model.name == name]
-    settings.session.ensure_store()
-    settings.models.remove(name)
+    known = [model for model in context.models.added(_unreadable) if model.name == name]
+    context.session.ensure_store()
+    context.models.remove(name)
     for model in known:  # nothing says what the rest of one that was cut short had been
-        settings.session.record_model("removed", model)
-    data(f"removed {name}")
+        context.session.record_model("removed", model)
+    write_data(f"removed {name}")
     return exit_codes.DONE
 
 
@@ -141,12 +141,12 @@ def _unreadable(error: ModelError) -> None:
     """Let a spoilt record be removed, too."""
 
 
-def _size(settings: Settings, name: str) -> str:
+def _size(context: CliContext, name: str) -> str:
     try:
-        files = settings.models.files(name)
+        files = context.models.files(name)
     except ModelError:
         return "what is left of it"
-    return f"{count(len(files), 'file')}, {sum(files.values()):,} bytes"
+    return f"{pluralize(len(files), 'file')}, {sum(files.values()):,} bytes"
 
 
 def _digest(digest: Any) -> str:

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import click
 
-from muniment.cli.context import Settings
+from muniment.cli.context import CliContext
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -31,9 +31,9 @@ overwrite_option = click.option(
 
 
 def _isolate(ctx: click.Context, param: click.Parameter, value: bool) -> None:
-    settings = ctx.find_object(Settings)
-    if value and settings is not None:
-        settings.isolate = True
+    context = ctx.find_object(CliContext)
+    if value and context is not None:
+        context.isolate = True
 
 
 isolate_option = click.option(

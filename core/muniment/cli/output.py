@@ -34,21 +34,21 @@ def on_terminal(stream: Literal["stdout", "stderr"] = "stdout") -> bool:
     return bool(getattr(sys, stream).isatty())
 
 
-def data(text: str = "") -> None:
+def write_data(text: str = "") -> None:
     """Write a line to standard output; on a terminal, control characters are made visible."""
     click.echo(printable(text) if on_terminal() else text)
 
 
-def data_bytes(content: bytes) -> None:
+def write_bytes(content: bytes) -> None:
     """Write bytes to standard output as they are."""
     sys.stdout.flush()
     sys.stdout.buffer.write(content)
     sys.stdout.buffer.flush()
 
 
-def data_json(value: Any) -> None:
+def write_json(value: Any) -> None:
     """Write one JSON object as a line of UTF-8 to standard output."""
-    data_bytes(json_text(value).encode() + b"\n")
+    write_bytes(json_text(value).encode() + b"\n")
 
 
 def json_text(value: Any) -> str:
@@ -57,7 +57,7 @@ def json_text(value: Any) -> str:
     return text if text.isprintable() else _C1.sub(lambda m: f"\\u{ord(m[0]):04x}", text)
 
 
-def message(text: str) -> None:
+def write_note(text: str) -> None:
     """Write a line to standard error; control characters are made visible."""
     click.echo(printable(text), err=True)
 
@@ -95,7 +95,7 @@ def excerpt(text: str, length: int = 200) -> str:
     return line if len(text) <= length else line[:length] + "…"
 
 
-def ident(identifier: str, stream: Literal["stdout", "stderr"] = "stdout") -> str:
+def short_id(identifier: str, stream: Literal["stdout", "stderr"] = "stdout") -> str:
     """Return an id as its end on a terminal (beginnings only tell time), else whole."""
     return f"…{identifier[-_SHORT:]}" if on_terminal(stream) else identifier
 
@@ -114,7 +114,7 @@ def utc(when: datetime) -> str:
     return when.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def count(number: int, noun: str) -> str:
+def pluralize(number: int, noun: str) -> str:
     """Return a number with its noun: `1 filter`, `1,204 entries`."""
     plural = f"{noun[:-1]}ies" if noun.endswith("ry") else f"{noun}s"
     return f"{number:,} {noun if number == 1 else plural}"
@@ -161,21 +161,21 @@ def table(headers: Sequence[str], rows: Iterable[Sequence[str]], *, cut: str = "
     console.print(shown)
 
 
-def card(lines: Iterable[tuple[str, str]]) -> None:
+def print_fields(lines: Iterable[tuple[str, str]]) -> None:
     """Print names and values, the values aligned; what is empty is left away."""
     kept = [(name, value) for name, value in lines if value]
     width = max((len(name) for name, _ in kept), default=0)
     for name, value in kept:
         first, *more = value.splitlines() or [""]
-        data(f"{name:<{width}}  {first}")
+        write_data(f"{name:<{width}}  {first}")
         for line in more:
-            data(f"{'':<{width}}  {line}")
+            write_data(f"{'':<{width}}  {line}")
 
 
 def warn_broken(broken: Iterable[Any]) -> None:
     """Say of each plugin that could not be loaded why, in one line."""
     for plugin in broken:
-        message(f"Warning: {one_line(plugin.message)}")
+        write_note(f"Warning: {one_line(plugin.message)}")
 
 
 def status_line(generation: Generation) -> str:
@@ -189,8 +189,8 @@ def status_line(generation: Generation) -> str:
     if generation.finished_at is not None:
         took = f"{(generation.finished_at - generation.started_at).total_seconds():.1f} s"
         usage = generation.usage
-        parts.append(f"{count(usage.output_tokens, 'token')} in {took}" if usage else took)
-    return f"{ident(generation.id, 'stderr')}  {one_line(' · '.join(parts))}"
+        parts.append(f"{pluralize(usage.output_tokens, 'token')} in {took}" if usage else took)
+    return f"{short_id(generation.id, 'stderr')}  {one_line(' · '.join(parts))}"
 
 
 def outcome_sentence(generation: Generation) -> str:
@@ -236,7 +236,7 @@ def _filters(generation: Generation) -> str:
             entries[entry] = max(entries.get(entry, "allow"), verdict.action, key=_ACTIONS.index)
     actions = Counter(entries.values())
     words = [
-        f"{count(actions[action], 'filter')} {verb}"
+        f"{pluralize(actions[action], 'filter')} {verb}"
         for action, verb in zip(_ACTIONS, ("passed", "flagged", "blocked"), strict=True)
         if actions[action]
     ]

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from muniment.cli.output import data, data_bytes, message, on_terminal
+from muniment.cli.output import on_terminal, write_bytes, write_data, write_note
 from muniment.errors import MunimentError, UsageError
 from muniment.types import Output
 
 
-class Destination:
+class OutputFile:
     """Where `-o` leads: one file, or numbered ones (`out-1.txt`, `out-2.txt`); `-` is stdout."""
 
     def __init__(self, path: str, *, overwrite: bool = False, count: int = 1) -> None:
@@ -41,11 +41,11 @@ class Destination:
     def write(self, output: Output, number: tuple[int, ...] = ()) -> None:
         """Write an output's bytes; the numbers, if any, go before the file's suffix."""
         if self.stdout:
-            data_bytes(output.data)
+            write_bytes(output.data)
             return
         path = self._numbered(number)
         self.write_bytes(output.data, path)
-        message(f"wrote {path} ({described(output)})")
+        write_note(f"wrote {path} ({described(output)})")
 
     def write_bytes(self, content: bytes, path: Path | None = None) -> None:
         """Write a file so that it is there whole or not at all; raises MunimentError."""
@@ -82,11 +82,11 @@ def to_stdout(output: Output, identifier: str) -> None:
     """Write an output to standard output: text with one line end, other bytes to no terminal."""
     text = output.text
     if text is not None:
-        data(without_end(text))
+        write_data(without_end(text))
     elif on_terminal():
-        message(f"{described(output)}; `muniment audit get {identifier} -o FILE` writes it")
+        write_note(f"{described(output)}; `muniment audit get {identifier} -o FILE` writes it")
     else:
-        data_bytes(output.data)
+        write_bytes(output.data)
 
 
 def described(output: Output) -> str:

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from muniment.cli.context import Settings
+from muniment.cli.context import CliContext
 from muniment.cli.options import json_option, overwrite_option
-from muniment.cli.output import count, data, data_json, message
-from muniment.cli.output_file import Destination
+from muniment.cli.output import pluralize, write_data, write_json, write_note
+from muniment.cli.output_file import OutputFile
 from muniment.cli.plugins_install import installer
 from muniment.cli.plugins_read import CHANGED, signed
 from muniment.cli.progress import waiting
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 @click.argument("names", metavar="[NAME]...", nargs=-1)
 @json_option
 @click.pass_obj
-def freeze(settings: Settings, names: tuple[str, ...], as_json: bool) -> None:
+def freeze(context: CliContext, names: tuple[str, ...], as_json: bool) -> None:
     """Print the installed plugins and what they need, pinned by version and hash.
 
     NAME pins only these and what they need.
@@ -35,21 +35,21 @@ def freeze(settings: Settings, names: tuple[str, ...], as_json: bool) -> None:
     from muniment.installing import bundle, locks
     from muniment.installing.installer import code_digest
 
-    here = installer(settings)
+    here = installer(context)
     with waiting("looking at plugins"):
         pins = bundle.pins(here, names)
     installed = here.records.state().plugins
     for pin in pins:
         held = installed.get(pin.key)
         if held is not None and held.changed(pin.version, code_digest(pin.key)):
-            message(f"Warning: {pin.name} was {CHANGED}; its pin is of what was installed")
+            write_note(f"Warning: {pin.name} was {CHANGED}; its pin is of what was installed")
     if as_json:
         for pin in pins:
-            data_json({"name": pin.name, "version": pin.version, "sha256": list(pin.sha256)})
+            write_json({"name": pin.name, "version": pin.version, "sha256": list(pin.sha256)})
         return
-    data(f"# with muniment {__version__} on Python {platform.python_version()}")
+    write_data(f"# with muniment {__version__} on Python {platform.python_version()}")
     for line in locks.lines(pins).splitlines():
-        data(line)
+        write_data(line)
 
 
 @click.command
@@ -61,7 +61,7 @@ def freeze(settings: Settings, names: tuple[str, ...], as_json: bool) -> None:
 @json_option
 @click.pass_obj
 def bundle(
-    settings: Settings, plugins: tuple[str, ...], output: str, overwrite: bool, as_json: bool
+    context: CliContext, plugins: tuple[str, ...], output: str, overwrite: bool, as_json: bool
 ) -> None:
     """Write plugins and all they need into one file, to install where there is no network.
 
@@ -71,15 +71,15 @@ def bundle(
     """
     from muniment.installing import bundle, bundle_format
 
-    destination = Destination(output, overwrite=overwrite)
+    destination = OutputFile(output, overwrite=overwrite)
     if destination.stdout or destination.special:
         raise click.UsageError("a bundle is written to a file.")
-    key = _key(settings)
+    key = _key(context)
     with (
         waiting(f"bundling {', '.join(plugins)}"),
         tempfile.TemporaryDirectory() as folder,
     ):
-        packed = bundle.pack(installer(settings), plugins, Path(folder))
+        packed = bundle.pack(installer(context), plugins, Path(folder))
         beside = destination.target.with_name(f".{destination.target.name}.part")
         try:
             bundle_format.write(beside, packed.plugins, packed.wheels, key)
@@ -88,7 +88,7 @@ def bundle(
             beside.unlink(missing_ok=True)
     signer = None if key is None else bundle_format.fingerprint(key.public)
     if as_json:
-        data_json(
+        write_json(
             {
                 "file": str(destination.target),
                 "signer": signer,
@@ -100,20 +100,22 @@ def bundle(
             }
         )
         return
-    data(f"wrote {destination.target}  {count(len(packed.wheels), 'wheel')}  {signed(signer)}")
+    write_data(
+        f"wrote {destination.target}  {pluralize(len(packed.wheels), 'wheel')}  {signed(signer)}"
+    )
     if key is None:
-        message("no key signs this store's record; `muniment keys generate` makes one")
+        write_note("no key signs this store's record; `muniment keys generate` makes one")
 
 
-def _key(settings: Settings) -> PrivateKey | None:
+def _key(context: CliContext) -> PrivateKey | None:
     """Return the key of this store's record, or None where there is no store or no key."""
     from muniment.errors import StoreError
-    from muniment.signing import FOLDER, Keys
+    from muniment.signing import FOLDER, KeyStore
 
-    if not (settings.home / FOLDER).is_dir():
+    if not (context.home / FOLDER).is_dir():
         return None
     try:
-        log = settings.store.log
+        log = context.store.log
     except StoreError:
         return None
-    return Keys(settings.home).private(log)
+    return KeyStore(context.home).private(log)

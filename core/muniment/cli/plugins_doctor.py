@@ -8,9 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 import click
 
 from muniment.cli import exit_codes
-from muniment.cli.context import Settings
+from muniment.cli.context import CliContext
 from muniment.cli.options import json_option
-from muniment.cli.output import data_json, message, one_line, table
+from muniment.cli.output import one_line, table, write_json, write_note
 from muniment.cli.plugins_install import installer
 from muniment.cli.plugins_read import CHANGED
 from muniment.cli.progress import counting
@@ -22,7 +22,7 @@ _SLOW = 1.0  # seconds of loading that are worth a word
 @click.argument("names", metavar="[NAME]...", nargs=-1)
 @json_option
 @click.pass_obj
-def doctor(settings: Settings, names: tuple[str, ...], as_json: bool) -> int:
+def doctor(context: CliContext, names: tuple[str, ...], as_json: bool) -> int:
     """Try every installed plugin, each in a process of its own, and mend what was cut short.
 
     NAME tries only these. Off a terminal the columns are: distribution, version, what it is (ok,
@@ -30,20 +30,20 @@ def doctor(settings: Settings, names: tuple[str, ...], as_json: bool) -> int:
     of a broken plugin follows on standard error. One that is enabled and broken, or gone, means
     exit code 1.
     """
-    from muniment.installing.smoke_test import Probed, probe
+    from muniment.installing.smoke_test import SmokeTestResult, smoke_test
 
-    here = installer(settings)
+    here = installer(context)
     here.mend()
-    present, disabled = here.present(), settings.config.disabled()
+    present, disabled = here.present(), context.config.disabled()
     known = here.plugins()
     gone = here.records.gone(present)
     keys = [here.find(name) for name in names] or sorted({*known, *gone})
 
-    def tried(key: str) -> Probed:
-        return probe(key, sorted(disabled - {key}))
+    def tried(key: str) -> SmokeTestResult:
+        return smoke_test(key, sorted(disabled - {key}))
 
     there = [key for key in keys if key in known]
-    found: dict[str, Probed] = {}
+    found: dict[str, SmokeTestResult] = {}
     with (
         counting("trying plugins", len(there)) as bar,
         ThreadPoolExecutor(max(1, os.cpu_count() or 1)) as pool,
@@ -60,16 +60,18 @@ def doctor(settings: Settings, names: tuple[str, ...], as_json: bool) -> int:
             state = "ok" if probed.ok else "broken"
         else:
             name, version, state = gone[key].name, gone[key].version, "gone"
-            probed = Probed(key, False, "it is not installed any more; `muniment plugins restore`")
+            probed = SmokeTestResult(
+                key, False, "it is not installed any more; `muniment plugins restore`"
+            )
         if key in disabled:
             state = "disabled"
         elif not probed.ok:
             code = exit_codes.FAILED
         changed = bool(probed.digest) and key in held and held[key].changed(version, probed.digest)
         if changed:
-            message(f"Warning: {name} was {CHANGED}; uninstall and install it again")
+            write_note(f"Warning: {name} was {CHANGED}; uninstall and install it again")
         if as_json:
-            data_json(
+            write_json(
                 {
                     "distribution": name,
                     "version": version,
@@ -81,14 +83,14 @@ def doctor(settings: Settings, names: tuple[str, ...], as_json: bool) -> int:
                     "changed": changed,
                     "offers": [
                         {"kind": one.kind, "name": one.name, "media_type": one.media_type}
-                        for one in probed.offers
+                        for one in probed.objects
                     ],
                 }
             )
         seconds = "" if probed.seconds is None else f"{probed.seconds:.2f}"
         rows.append((name, version, state, seconds, one_line(probed.message)))
         if (probed.seconds or 0) > _SLOW:
-            message(
+            write_note(
                 f"Warning: loading {name} takes {probed.seconds:.1f} seconds, which every command "
                 "that loads plugins waits for"
             )
@@ -96,5 +98,5 @@ def doctor(settings: Settings, names: tuple[str, ...], as_json: bool) -> int:
         table(("distribution", "version", "state", "seconds", "why"), rows)
         for key, probed in found.items():
             if probed.traceback:
-                message(f"\n{known[key]}:\n{probed.traceback.rstrip()}")
+                write_note(f"\n{known[key]}:\n{probed.traceback.rstrip()}")
     return code

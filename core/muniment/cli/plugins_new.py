@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from muniment._version import __version__
-from muniment.cli.output import data, message
+from muniment.cli.output import write_data, write_note
 from muniment.errors import MunimentError, UsageError
 
 _TEMPLATES = Path(__file__).with_name("templates")
@@ -65,8 +65,10 @@ def new(name: str, kind: str, into: str) -> None:
         ) from None
     except OSError as error:
         raise MunimentError(f"cannot write {error.filename}: {error.strerror}") from None
-    data(str(folder))
-    message(f"wrote {', '.join(files)}; then `pip install -e '{folder}[test]'`, and `pytest` in it")
+    write_data(str(folder))
+    write_note(
+        f"wrote {', '.join(files)}; then `pip install -e '{folder}[test]'`, and `pytest` in it"
+    )
 
 
 def _files(name: str, kind: str) -> dict[str, str]:

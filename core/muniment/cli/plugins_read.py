@@ -6,12 +6,20 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from muniment.cli.context import Settings
+from muniment.cli.context import CliContext
 from muniment.cli.options import json_option
-from muniment.cli.output import card, data_json, message, moment, on_terminal, shortened, table
+from muniment.cli.output import (
+    moment,
+    on_terminal,
+    print_fields,
+    shortened,
+    table,
+    write_json,
+    write_note,
+)
 
 if TYPE_CHECKING:
-    from muniment.installing.state import Held, Records
+    from muniment.installing.state import InstallRecord, Records
     from muniment.store.recording.events import Installation
 
 CHANGED = "changed since it was installed"
@@ -20,7 +28,7 @@ CHANGED = "changed since it was installed"
 @click.command("list")
 @json_option
 @click.pass_obj
-def list_(settings: Settings, as_json: bool) -> None:
+def list_(context: CliContext, as_json: bool) -> None:
     """List the installed plugins.
 
     Off a terminal the columns are: distribution, version, name, module, and enabled or disabled.
@@ -30,8 +38,8 @@ def list_(settings: Settings, as_json: bool) -> None:
     from muniment.plugins.discovery import installed_plugins
 
     found = sorted(installed_plugins(), key=lambda plugin: (plugin.distribution, plugin.name))
-    disabled = settings.config.disabled()
-    held = _look(settings, {normalised(plugin.distribution) for plugin in found})
+    disabled = context.config.disabled()
+    held = _look(context, {normalised(plugin.distribution) for plugin in found})
     rows = []
     for plugin in found:
         key = normalised(plugin.distribution)
@@ -40,7 +48,7 @@ def list_(settings: Settings, as_json: bool) -> None:
             digest = plugin.ref().digest if origin else ""
             changed = origin is not None and origin.changed(plugin.version, digest)
             same = origin is not None and origin.version == plugin.version and not changed
-            data_json(
+            write_json(
                 {
                     "distribution": plugin.distribution,
                     "version": plugin.version,
@@ -56,7 +64,7 @@ def list_(settings: Settings, as_json: bool) -> None:
             rows.append((plugin.distribution, plugin.version, plugin.name, plugin.module, state))
     table(("distribution", "version", "name", "module", "state"), rows)
     if not found:
-        message(
+        write_note(
             "no plugin is installed; `muniment plugins install muniment-text` brings one for text"
         )
 
@@ -65,7 +73,7 @@ def list_(settings: Settings, as_json: bool) -> None:
 @click.argument("name")
 @json_option
 @click.pass_obj
-def show(settings: Settings, name: str, as_json: bool) -> None:
+def show(context: CliContext, name: str, as_json: bool) -> None:
     """Show what is known of an installed plugin.
 
     NAME is that of its distribution. What `muniment plugins` did to it, and who asked, is read from
@@ -85,17 +93,17 @@ def show(settings: Settings, name: str, as_json: bool) -> None:
         raise UnknownNameError("plugin", name, sorted({plugin.distribution for plugin in all_}))
     first = plugins[0]
     distribution = importlib.metadata.distribution(first.distribution)
-    held = _records(settings).state().plugins.get(key)
+    held = _records(context).state().plugins.get(key)
     digest = code_digest(key)
     signer = signer_of(held, first.version, digest)
     changed = held is not None and held.changed(first.version, digest)
     previous = held.previous.version if held and held.previous else None
-    enabled = key not in settings.config.disabled()
-    history = _history(settings, first.distribution)
+    enabled = key not in context.config.disabled()
+    history = _history(context, first.distribution)
     summary = str(distribution.metadata["Summary"] or "")
     requires = list(distribution.requires or ())
     if as_json:
-        data_json(
+        write_json(
             {
                 "distribution": first.distribution,
                 "version": first.version,
@@ -111,7 +119,7 @@ def show(settings: Settings, name: str, as_json: bool) -> None:
             }
         )
         return
-    card(
+    print_fields(
         [
             ("distribution", first.distribution),
             ("version", first.version),
@@ -141,14 +149,14 @@ def signed(signer: str | None) -> str:
     return f"signed by {shortened(signer) if on_terminal() else signer}"
 
 
-def gone_plugins(settings: Settings, there: set[str]) -> str:
+def gone_plugins(context: CliContext, there: set[str]) -> str:
     """Return which plugins were installed here and are not any more; empty where none is gone.
 
     `there` has the normalised names of those that are.
     """
-    if not (settings.home / "plugins").is_dir():
+    if not (context.home / "plugins").is_dir():
         return ""
-    held = _records(settings).state().plugins
+    held = _records(context).state().plugins
     gone = sorted(plugin.name for key, plugin in held.items() if key not in there)
     if not gone:
         return ""
@@ -158,35 +166,37 @@ def gone_plugins(settings: Settings, there: set[str]) -> str:
     )
 
 
-def _records(settings: Settings) -> Records:
+def _records(context: CliContext) -> Records:
     import sys
     from pathlib import Path
 
     from muniment.installing.state import Records
 
-    return Records(settings.home, Path(sys.prefix))
+    return Records(context.home, Path(sys.prefix))
 
 
-def _look(settings: Settings, there: set[str]) -> dict[str, Held]:
+def _look(context: CliContext, there: set[str]) -> dict[str, InstallRecord]:
     """Return the plugins as they were installed; say what is not as it should be."""
-    if not (settings.home / "plugins").is_dir():  # `records` costs more to import than all else
+    if not (context.home / "plugins").is_dir():  # `records` costs more to import than all else
         return {}
-    records = _records(settings)
+    records = _records(context)
     if not records.folder.is_dir():
         return {}
     if (journal := records.cut_short()) is not None:
-        message(f"Warning: {journal.what} was cut short; `muniment plugins doctor` puts that right")
+        write_note(
+            f"Warning: {journal.what} was cut short; `muniment plugins doctor` puts that right"
+        )
     plugins = records.state().plugins
-    if gone := gone_plugins(settings, there):
-        message(f"Warning: {gone}, `muniment plugins uninstall NAME` forgets it")
+    if gone := gone_plugins(context, there):
+        write_note(f"Warning: {gone}, `muniment plugins uninstall NAME` forgets it")
     return plugins
 
 
-def _history(settings: Settings, distribution: str) -> list[Installation]:
+def _history(context: CliContext, distribution: str) -> list[Installation]:
     from muniment.errors import StoreError
 
     try:
-        return settings.store.installations(distribution)
+        return context.store.installations(distribution)
     except StoreError:
         return []  # nothing was ever recorded
 

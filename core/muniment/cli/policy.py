@@ -5,9 +5,16 @@ from __future__ import annotations
 import click
 
 from muniment.cli import exit_codes
-from muniment.cli.context import Settings
+from muniment.cli.context import CliContext
 from muniment.cli.options import json_option
-from muniment.cli.output import card, data, data_json, message, one_line, warn_broken
+from muniment.cli.output import (
+    one_line,
+    print_fields,
+    warn_broken,
+    write_data,
+    write_json,
+    write_note,
+)
 
 
 @click.group
@@ -19,7 +26,7 @@ def policy() -> None:
 @click.argument("name", metavar="[FILE_OR_NAME]", required=False)
 @json_option
 @click.pass_obj
-def show(settings: Settings, name: str | None, as_json: bool) -> int:
+def show(context: CliContext, name: str | None, as_json: bool) -> int:
     """Show a policy; the one in force when none is named.
 
     Its filters are made as they would be to generate: one that cannot be is named, blocks
@@ -27,14 +34,14 @@ def show(settings: Settings, name: str | None, as_json: bool) -> int:
     the policy a wrong one, under which nothing is generated.
     """
     from muniment.generation import policy as policies
-    from muniment.generation.moderation import Moderator
+    from muniment.generation.moderation import PolicyRunner
 
-    found = policies.choose(name if name is not None else settings.config.get("policy"))
-    plugins = settings.session.plugins
-    failures = Moderator(found, plugins).failures
+    found = policies.choose(name if name is not None else context.config.get("policy"))
+    plugins = context.session.plugins
+    failures = PolicyRunner(found, plugins).failures
     warn_broken(plugins.load())
     if as_json:
-        data_json(
+        write_json(
             {
                 "policy": found.name,
                 "version": found.version,
@@ -54,9 +61,9 @@ def show(settings: Settings, name: str | None, as_json: bool) -> int:
             }
         )
     else:
-        card([("policy", found.name), ("version", found.version), ("source", found.source)])
-        data()
-        data(found.document.rstrip("\n") if found.filters else "no filter runs under it")
+        print_fields([("policy", found.name), ("version", found.version), ("source", found.source)])
+        write_data()
+        write_data(found.document.rstrip("\n") if found.filters else "no filter runs under it")
     for failure in failures:
-        message(f"Error: {one_line(failure)}; it blocks everything")
+        write_note(f"Error: {one_line(failure)}; it blocks everything")
     return exit_codes.FAILED if failures else exit_codes.DONE

@@ -6,23 +6,23 @@ import click
 
 from muniment.cli import exit_codes
 from muniment.cli.output import (
-    data,
-    data_json,
-    ident,
-    message,
     on_terminal,
     outcome_sentence,
     printable,
+    short_id,
     status_line,
+    write_data,
+    write_json,
+    write_note,
 )
-from muniment.cli.output_file import Destination, to_stdout, without_end
-from muniment.types import Generation, Piece
+from muniment.cli.output_file import OutputFile, to_stdout, without_end
+from muniment.types import Chunk, Generation
 
 
-class Shower:
+class ResultPresenter:
     """Shows pieces and generations as they come, and keeps the worst exit code."""
 
-    def __init__(self, total: int, destination: Destination | None, as_json: bool) -> None:
+    def __init__(self, total: int, destination: OutputFile | None, as_json: bool) -> None:
         self.code = exit_codes.DONE
         self._total = total
         self._destination = destination
@@ -30,35 +30,35 @@ class Shower:
         self._number = 0
         self._streamed = ""
 
-    def show(self, item: Generation | Piece) -> None:
+    def show(self, item: Generation | Chunk) -> None:
         """Show what the pipeline gave."""
-        if isinstance(item, Piece):
+        if isinstance(item, Chunk):
             self._streamed += item.text
             click.echo(printable(item.text) if on_terminal() else item.text, nl=False)
             return
         self._number += 1
         self.code = exit_codes.worst((self.code, exit_codes.of_status(item.status)))
         if self._as_json:
-            data_json(item.to_json())
+            write_json(item.to_json())
         elif self._destination is None:
             self._to_stdout(item)
         if self._destination is not None:
             self._to_files(item, self._destination)
         if item.status != "completed":
-            message(outcome_sentence(item))
+            write_note(outcome_sentence(item))
         if not self._as_json:
-            message(status_line(item))
+            write_note(status_line(item))
 
     def _to_stdout(self, item: Generation) -> None:
         if self._streamed:  # the answer's beginning; the rest follows it
-            data(without_end(item.text.removeprefix(self._streamed)))
+            write_data(without_end(item.text.removeprefix(self._streamed)))
             return
         if self._total > 1:
-            data(f"--- {self._number} of {self._total} ---")
+            write_data(f"--- {self._number} of {self._total} ---")
         for output in item.outputs:
-            to_stdout(output, ident(item.id))
+            to_stdout(output, short_id(item.id))
 
-    def _to_files(self, item: Generation, destination: Destination) -> None:
+    def _to_files(self, item: Generation, destination: OutputFile) -> None:
         for index, output in enumerate(item.outputs, 1):
             number = (self._number,) if self._total > 1 else ()
             destination.write(output, (*number, index) if len(item.outputs) > 1 else number)

@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
-from muniment.cli.output import data, message, on_terminal, printable
+from muniment.cli.output import on_terminal, printable, write_data, write_note
 
 if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
@@ -19,8 +19,8 @@ class Progress:
     def __init__(
         self,
         advance: Callable[[int], None] = lambda step: None,
-        write: Callable[[str], None] = data,
-        note: Callable[[str], None] = message,
+        write: Callable[[str], None] = write_data,
+        note: Callable[[str], None] = write_note,
     ) -> None:
         self.advance = advance
         self.write = write  # prints a line of data without tearing the bar
@@ -47,7 +47,7 @@ def counting(what: str, total: int | None) -> Iterator[Progress]:
         def above(text: str) -> None:
             bar.console.print(Text(printable(text)), soft_wrap=True)
 
-        write = above if on_terminal() else data
+        write = above if on_terminal() else write_data
         yield Progress(lambda step: bar.advance(task, step), write, above)
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from muniment.cli.output import json_text
-from muniment.cli.output_file import Destination
+from muniment.cli.output_file import OutputFile
 from muniment.errors import UsageError
 from muniment.types import Generation
 
@@ -49,7 +49,7 @@ def results_file(
     there and holds anything else, unless `overwrite` is given.
     """
     resumed = run is not None
-    destination = Destination(path, overwrite=overwrite or resumed)
+    destination = OutputFile(path, overwrite=overwrite or resumed)
     target = destination.target
     if destination.special:  # a device or a pipe takes what is new, as standard output does
         with target.open("wb") as file:

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import click
 
 from muniment.cli import exit_codes
-from muniment.cli.confirm import agreed
-from muniment.cli.context import Settings
+from muniment.cli.confirm import confirm
+from muniment.cli.context import CliContext
 from muniment.cli.options import json_option, yes_option
-from muniment.cli.output import data_json, table
+from muniment.cli.output import table, write_json
 from muniment.cli.progress import counting
 from muniment.types import DECISIONS
 
@@ -29,16 +29,16 @@ def retention() -> None:
 @retention.command("set")
 @click.option("--payload", type=click.Choice(PAYLOADS), help="Of this kind; else of any.")
 @click.option("--decision", type=click.Choice(DECISIONS), help="Of generations decided so.")
-@click.option("--at-least", type=click.IntRange(min=1), metavar="DAYS", help="Kept at least.")
-@click.option("--at-most", type=click.IntRange(min=1), metavar="DAYS", help="Kept at most.")
+@click.option("--min-days", type=click.IntRange(min=1), metavar="DAYS", help="Kept at least.")
+@click.option("--max-days", type=click.IntRange(min=1), metavar="DAYS", help="Kept at most.")
 @json_option
 @click.pass_obj
 def set_(
-    settings: Settings,
+    context: CliContext,
     payload: str | None,
     decision: str | None,
-    at_least: int | None,
-    at_most: int | None,
+    min_days: int | None,
+    max_days: int | None,
     as_json: bool,
 ) -> None:
     """Set how long payloads are kept; without days, nothing is set for them any more.
@@ -49,39 +49,39 @@ def set_(
     """
     from muniment.store.retention.rules import Rule
 
-    if at_least is not None and at_most is not None and at_least > at_most:
-        raise click.UsageError("--at-least is more than --at-most.")
-    rule = Rule(payload, decision, at_least, at_most)
-    _show(settings.session.set_retention(rule), as_json)
+    if min_days is not None and max_days is not None and min_days > max_days:
+        raise click.UsageError("--min-days is more than --max-days.")
+    rule = Rule(payload, decision, min_days, max_days)
+    _show(context.session.set_retention(rule), as_json)
 
 
 @retention.command
 @json_option
 @click.pass_obj
-def show(settings: Settings, as_json: bool) -> None:
+def show(context: CliContext, as_json: bool) -> None:
     """Show the rules in force.
 
     Off a terminal the columns are: payload, decision, at least, at most, in days.
     """
-    _show(settings.store.retention(), as_json)
+    _show(context.store.retention(), as_json)
 
 
 @retention.command
 @yes_option
 @json_option
 @click.pass_obj
-def run(settings: Settings, yes: bool, as_json: bool) -> int:
+def run(context: CliContext, yes: bool, as_json: bool) -> int:
     """Erase what was kept as long as the rules say, as `audit erase` does."""
     from muniment.cli.audit_erase import erased
 
-    if not agreed(
+    if not confirm(
         "what was kept as long as the rules say is erased for good",
         yes=yes,
         otherwise="nothing was erased",
     ):
         return exit_codes.FAILED
     with counting("erasing", None) as bar:
-        result = settings.session.run_retention(bar.advance)
+        result = context.session.run_retention(bar.advance)
     erased(result, as_json)
     return exit_codes.DONE
 
@@ -89,7 +89,7 @@ def run(settings: Settings, yes: bool, as_json: bool) -> int:
 def _show(rules: list[Rule], as_json: bool) -> None:
     if as_json:
         for rule in rules:
-            data_json(asdict(rule))
+            write_json(asdict(rule))
         return
     table(
         ("payload", "decision", "at least", "at most"),

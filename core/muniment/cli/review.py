@@ -5,9 +5,9 @@ from __future__ import annotations
 import click
 
 from muniment.cli.audit_read import listing
-from muniment.cli.context import Settings
+from muniment.cli.context import CliContext
 from muniment.cli.options import json_option, limit_option
-from muniment.cli.output import data_json, message
+from muniment.cli.output import write_json, write_note
 
 
 @click.group
@@ -19,12 +19,12 @@ def review() -> None:
 @limit_option(20)
 @json_option
 @click.pass_obj
-def queue(settings: Settings, limit: int, as_json: bool) -> None:
+def queue(context: CliContext, limit: int, as_json: bool) -> None:
     """List what filters flagged or blocked and nobody has reviewed yet, the newest first.
 
     Off a terminal the columns are those of `audit list`.
     """
-    listing(settings.store.review_queue(limit or None), as_json=as_json)
+    listing(context.store.review_queue(limit or None), as_json=as_json)
 
 
 @review.command
@@ -32,9 +32,9 @@ def queue(settings: Settings, limit: int, as_json: bool) -> None:
 @click.option("--reason", metavar="TEXT", help="Why.")
 @json_option
 @click.pass_obj
-def approve(settings: Settings, reference: str, reason: str | None, as_json: bool) -> None:
+def approve(context: CliContext, reference: str, reason: str | None, as_json: bool) -> None:
     """Record that what the filters' findings led to was right."""
-    _review(settings, reference, "approve", reason, as_json)
+    _review(context, reference, "approve", reason, as_json)
 
 
 @review.command
@@ -42,24 +42,24 @@ def approve(settings: Settings, reference: str, reason: str | None, as_json: boo
 @click.option("--reason", metavar="TEXT", help="Why.")
 @json_option
 @click.pass_obj
-def overturn(settings: Settings, reference: str, reason: str | None, as_json: bool) -> None:
+def overturn(context: CliContext, reference: str, reason: str | None, as_json: bool) -> None:
     """Record that what the filters' findings led to was wrong.
 
     The verdicts and what was done stay on record as they are.
     """
-    _review(settings, reference, "overturn", reason, as_json)
+    _review(context, reference, "overturn", reason, as_json)
 
 
 def _review(
-    settings: Settings, reference: str, decision: str, reason: str | None, as_json: bool
+    context: CliContext, reference: str, decision: str, reason: str | None, as_json: bool
 ) -> None:
-    session = settings.session
+    session = context.session
     identifier = session.store.find(reference)
     session.review(identifier, decision, reason)
     if not as_json:
-        message(f"recorded, of {identifier}")
+        write_note(f"recorded, of {identifier}")
         return
     from muniment.store.recording.events import to_json
 
     _, reviews = session.store.acts(identifier)
-    data_json(to_json(reviews[-1]))
+    write_json(to_json(reviews[-1]))

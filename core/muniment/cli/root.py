@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from muniment._version import __version__
-from muniment.cli.context import Interrupted, Settings
+from muniment.cli.context import CliContext, Interrupted
 from muniment.cli.lazy import LazyGroup
 
 COMMANDS = {
@@ -69,7 +69,7 @@ def root(
     plugins: tuple[str, ...],
 ) -> None:
     """Generate text and more with plugins, and keep the evidence of every generation."""
-    ctx.obj = Settings(home, store, actor, plugins)
+    ctx.obj = CliContext(home, store, actor, plugins)
     ctx.call_on_close(ctx.obj.close)
 
 

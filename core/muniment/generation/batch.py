@@ -10,36 +10,40 @@ from typing import Any
 
 from muniment.errors import UsageError
 from muniment.generation import seeds
-from muniment.generation.requests import Draft, asked
+from muniment.generation.requests import GenerationSpec, requested_value
 from muniment.plugins.registry import Plugins
 from muniment.store import Store
 from muniment.types import Generation
-from muniment.validation import storable
+from muniment.validation import escape_unencodable
 
 FIELDS = ("prompt", "system", "generator", "model", "seed", "parameters", "tags")
 
 
-def read(lines: Iterable[bytes], defaults: Draft | None = None) -> Iterator[Draft]:
+def read(
+    lines: Iterable[bytes], defaults: GenerationSpec | None = None
+) -> Iterator[GenerationSpec]:
     """Yield a draft for every line that is not blank, with its number from 1.
 
     A line that is no request yields a draft whose `invalid` says why; its prompt is the line.
     `defaults` gives the generator, model, parameters and tags that a line leaves away.
     """
-    base = defaults or Draft("")
+    base = defaults or GenerationSpec("")
     for number, raw in enumerate(lines, 1):
         if number == 1:
             raw = raw.removeprefix(b"\xef\xbb\xbf")
         if raw.strip():
-            yield _draft(number, raw, base)
+            yield _spec(number, raw, base)
 
 
-def _draft(number: int, raw: bytes, base: Draft) -> Draft:
+def _spec(number: int, raw: bytes, base: GenerationSpec) -> GenerationSpec:
     try:
         fields = _fields(raw)
     except ValueError as error:
         text = raw.decode(errors="backslashreplace").rstrip("\r\n")
-        return Draft(text, generator=base.generator, line=number, invalid=f"line {number}: {error}")
-    return Draft(
+        return GenerationSpec(
+            text, generator=base.generator, line=number, invalid=f"line {number}: {error}"
+        )
+    return GenerationSpec(
         prompt=fields["prompt"],
         generator=fields.get("generator") or base.generator,
         model=fields.get("model") or base.model,
@@ -62,7 +66,9 @@ def _fields(raw: bytes) -> dict[str, Any]:
         raise ValueError('not a JSON object, e.g. {"prompt": "…"}')
     unknown = [name for name in body if name not in FIELDS]
     if unknown:
-        raise ValueError(f"unknown field {storable(unknown[0])!r}; known: {', '.join(FIELDS)}")
+        raise ValueError(
+            f"unknown field {escape_unencodable(unknown[0])!r}; known: {', '.join(FIELDS)}"
+        )
     if not isinstance(body.get("prompt"), str):
         raise ValueError("the field 'prompt' is missing or no text")
     for name in ("system", "generator", "model"):
@@ -79,8 +85,8 @@ def _fields(raw: bytes) -> dict[str, Any]:
 
 
 def unanswered(
-    drafts: Iterable[Draft], run_id: str, store: Store, plugins: Plugins
-) -> Iterator[Draft]:
+    specs: Iterable[GenerationSpec], run_id: str, store: Store, plugins: Plugins
+) -> Iterator[GenerationSpec]:
     """Yield the drafts of a batch that the run has no answer for yet.
 
     A draft whose generation was interrupted keeps the seed that was recorded. Raises UsageError if
@@ -89,58 +95,61 @@ def unanswered(
     known = {line.number: line.generation for line in store.lines(run_id)}
     if not known:
         raise UsageError(f"run {run_id} is no batch: it has no lines to go on with")
-    for draft in drafts:
-        if draft.line not in known:
-            yield draft
+    for spec in specs:
+        if spec.line not in known:
+            yield spec
             continue
-        recorded = known[draft.line]
-        if changed := _changed(recorded, draft, plugins):
+        recorded = known[spec.line]
+        if changed := _changed(recorded, spec, plugins):
             raise UsageError(
-                f"line {draft.line} is not the line that run {run_id} recorded "
+                f"line {spec.line} is not the line that run {run_id} recorded "
                 f"(its {changed} differs); give the file and options of the run's beginning"
             )
         if recorded.status == "started":
             raise UsageError(f"run {run_id} is still under way; wait for it to end")
         if recorded.status == "interrupted":
-            seed = recorded.seed if draft.seed is None else draft.seed
-            yield replace(draft, seed=seed)
+            seed = recorded.seed if spec.seed is None else spec.seed
+            yield replace(spec, seed=seed)
 
 
-def _changed(recorded: Generation, draft: Draft, plugins: Plugins) -> str | None:
+def _changed(recorded: Generation, spec: GenerationSpec, plugins: Plugins) -> str | None:
     """Name what shows that a recorded generation was not made from the draft of its line."""
-    system = None if draft.system is None else storable(draft.system)
-    if storable(draft.prompt) != recorded.prompt:
+    system = None if spec.system is None else escape_unencodable(spec.system)
+    if escape_unencodable(spec.prompt) != recorded.prompt:
         return "prompt"
     if system != recorded.system:
         return "system prompt"
-    if draft.invalid is not None:
+    if spec.invalid is not None:
         return None
-    if not _same_seed(recorded, draft):
+    if not _same_seed(recorded, spec):
         return "seed"
-    if tuple(map(storable, draft.tags)) != recorded.tags:
+    if tuple(map(escape_unencodable, spec.tags)) != recorded.tags:
         return "list of tags"
-    if draft.model and (not recorded.model or recorded.model.name != storable(draft.model)):
+    if spec.model and (not recorded.model or recorded.model.name != escape_unencodable(spec.model)):
         return "model"
     if not recorded.plugins:  # it could not be resolved: everything is kept as it was asked
-        asked_for = {storable(name): asked(value) for name, value in draft.parameters.items()}
-        if storable(draft.generator) != recorded.generator:
+        asked_for = {
+            escape_unencodable(name): requested_value(value)
+            for name, value in spec.parameters.items()
+        }
+        if escape_unencodable(spec.generator) != recorded.generator:
             return "generator"
         return None if asked_for == recorded.parameters else "parameters"
-    return _changed_request(recorded, draft, plugins)
+    return _changed_request(recorded, spec, plugins)
 
 
-def _changed_request(recorded: Generation, draft: Draft, plugins: Plugins) -> str | None:
+def _changed_request(recorded: Generation, spec: GenerationSpec, plugins: Plugins) -> str | None:
     """Name what a draft asks of a generator that was not what the record says was done."""
     try:
-        offer = plugins.find("generator", recorded.generator)
+        registered = plugins.find("generator", recorded.generator)
     except UsageError:  # gone since: nothing says how its parameters are read
         return None
-    if draft.generator not in (offer.name, offer.media_type.partition("/")[0]):
+    if spec.generator not in (registered.name, registered.media_type.partition("/")[0]):
         return "generator"
-    fields = offer.parameters.fields()
-    for name, value in draft.parameters.items():
+    fields = registered.parameters.fields()
+    for name, value in spec.parameters.items():
         if name not in recorded.parameters:
-            return f"parameter {storable(name)}"
+            return f"parameter {escape_unencodable(name)}"
         with contextlib.suppress(KeyError, UsageError):
             value = fields[name].parse(value)
         if value != recorded.parameters[name]:
@@ -148,9 +157,9 @@ def _changed_request(recorded: Generation, draft: Draft, plugins: Plugins) -> st
     return None
 
 
-def _same_seed(recorded: Generation, draft: Draft) -> bool:
+def _same_seed(recorded: Generation, spec: GenerationSpec) -> bool:
     """Say whether a draft has the recorded seed; one that is no seed was recorded as another."""
     try:
-        return draft.seed is None or seeds.parse(draft.seed) == recorded.seed
+        return spec.seed is None or seeds.parse(spec.seed) == recorded.seed
     except UsageError:
         return True

@@ -16,18 +16,18 @@ from muniment.hookspecs import Filter
 from muniment.plugins.invocation import validate_verdict
 from muniment.plugins.registry import (
     INTERRUPTIONS,
-    Offer,
+    InterruptibleFilter,
     Plugins,
-    Stoppable,
+    RegisteredObject,
     describe,
     make,
     quiet_stdout,
 )
 from muniment.types import Content, PluginRef, Verdict, reads
-from muniment.validation import storable
+from muniment.validation import escape_unencodable
 
 
-class Moderator:
+class PolicyRunner:
     """A policy in force: its filters, made once, asked about every content."""
 
     def __init__(self, policy: Policy, plugins: Plugins) -> None:
@@ -41,7 +41,7 @@ class Moderator:
         self._rules = []
         for number, rule in enumerate(policy.filters, 1):
             try:
-                self._rules.append(_Rule(rule, policy.label, plugins))
+                self._rules.append(_BoundFilter(rule, policy.label, plugins))
             except ParameterError as error:
                 where = f"filter {number} ({rule.filter})"
                 raise PolicyError(policy.source, f"{where}: {error}") from None
@@ -64,7 +64,9 @@ class Moderator:
     def plugins(self) -> list[PluginRef]:
         """The distributions whose filters are in force."""
         return [
-            self._plugins.ref(rule.offer.plugin) for rule in self._rules if rule.offer is not None
+            self._plugins.ref(rule.registered.plugin)
+            for rule in self._rules
+            if rule.registered is not None
         ]
 
     @property
@@ -77,28 +79,28 @@ class Moderator:
         }
 
 
-class _Rule:
+class _BoundFilter:
     """One entry of a policy with its filter, or with the reason why there is none."""
 
     def __init__(self, rule: FilterRule, policy_version: str, plugins: Plugins) -> None:
         self.rule = rule
-        self.offer: Offer | None = None
+        self.registered: RegisteredObject | None = None
         self.filter: Filter | None = None
         # Entries name what the class declares: an object may have taken words from its parameters.
         self.declared: type[Filter] | None = None
         self._policy_version = policy_version
         self.failure = ""
         try:
-            self.offer = plugins.find("filter", rule.filter)
-            declared = self.offer.load_class()
-            self.filter = make(self.offer, declared.Parameters(**rule.parameters))
+            self.registered = plugins.find("filter", rule.filter)
+            declared = self.registered.load_class()
+            self.filter = make(self.registered, declared.Parameters(**rule.parameters))
             self.declared = declared
-            if isinstance(self.filter, Stoppable):
+            if isinstance(self.filter, InterruptibleFilter):
                 self.filter.time_limit = rule.time_limit
         except ParameterError:
             raise
         except MunimentError as error:
-            self.failure = storable(f"filter {rule.filter} cannot be used: {error}")
+            self.failure = escape_unencodable(f"filter {rule.filter} cannot be used: {error}")
 
     def applies(self, content: Content) -> bool:
         if not self.rule.applies(content.stage):
@@ -114,7 +116,7 @@ class _Rule:
             verdict = Verdict("block", failure=self.failure)
         else:
             try:
-                if isinstance(self.filter, Stoppable):
+                if isinstance(self.filter, InterruptibleFilter):
                     self.filter.ready()
                     start = time.perf_counter()
                 with quiet_stdout():
@@ -139,9 +141,11 @@ class _Rule:
         )
 
     def _failed(self, why: str) -> Verdict:
-        return Verdict("block", failure=storable(f"filter {self.rule.filter} failed: {why}"))
+        return Verdict(
+            "block", failure=escape_unencodable(f"filter {self.rule.filter} failed: {why}")
+        )
 
     def _version(self) -> str:
         if self.declared is not None and self.declared.version:
             return self.declared.version
-        return self.offer.plugin.version if self.offer is not None else ""
+        return self.registered.plugin.version if self.registered is not None else ""

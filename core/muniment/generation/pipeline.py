@@ -16,22 +16,22 @@ from dataclasses import dataclass, field, replace
 
 from muniment.errors import PromptError
 from muniment.generation.evaluation import Evaluators
-from muniment.generation.moderation import Moderator
-from muniment.generation.requests import Resolved, Resolver
-from muniment.plugins.invocation import Answer, Unanswered, answers, facts, sentence
+from muniment.generation.moderation import PolicyRunner
+from muniment.generation.requests import BoundRequest, Resolver
+from muniment.plugins.invocation import Answer, MissingReply, answers, environment_of, error_message
 from muniment.plugins.registry import INTERRUPTIONS, quiet_stdout
 from muniment.store import AlreadyRecordedError, Store
 from muniment.types import (
+    Chunk,
     Content,
     Failure,
     Generation,
     Output,
-    Piece,
     PluginRef,
     Reply,
     Verdict,
 )
-from muniment.validation import now, storable
+from muniment.validation import escape_unencodable, now
 
 
 class Pipeline:
@@ -41,7 +41,7 @@ class Pipeline:
         self,
         store: Callable[[], Store],
         resolver: Resolver,
-        moderator: Moderator,
+        moderator: PolicyRunner,
         evaluators: Evaluators,
         environment: dict[str, str | int],
         core: PluginRef,
@@ -64,8 +64,8 @@ class Pipeline:
         return self._finish(failed, {})
 
     def run(
-        self, batch: Sequence[Resolved], *, stream: bool = False
-    ) -> Iterator[Piece | Generation]:
+        self, batch: Sequence[BoundRequest], *, stream: bool = False
+    ) -> Iterator[Chunk | Generation]:
         """Carry a model batch (one generator, one model) through; yield what may be shown.
 
         Pieces of text come only where `stream` asks and no filter has a say on the output. The
@@ -74,8 +74,8 @@ class Pipeline:
         is, the rest as `interrupted` with what was shown of it, and the interruption goes on.
         """
         self._start([item.generation for item in batch])
-        open_ = {item.request.id: _Open(item) for item in batch}
-        media_type = batch[0].offer.media_type
+        open_ = {item.request.id: _InFlight(item) for item in batch}
+        media_type = batch[0].registered.media_type
         stream = stream and media_type.startswith("text/")
         stream = stream and not self._moderator.judges_output(media_type)
         try:
@@ -86,7 +86,7 @@ class Pipeline:
             waiting = [item for item in open_.values() if item.done is None]
             with contextlib.nullcontext() if stream else quiet_stdout():
                 for answer in self._answers(waiting, stream):
-                    if isinstance(answer, Piece):
+                    if isinstance(answer, Chunk):
                         open_[answer.request_id].shown.append(answer.text)
                         yield answer
                     else:
@@ -96,12 +96,12 @@ class Pipeline:
             self._finish_all(open_)
             raise
         for generation in self._finish_all(open_):
-            yield shown(generation)
+            yield without_blocked_content(generation)
 
     def _start(self, generations: Sequence[Generation]) -> None:
         self._store().record_started(generations, policy_document=self._moderator.policy.document)
 
-    def _finish_all(self, open_: Mapping[str, _Open]) -> list[Generation]:
+    def _finish_all(self, open_: Mapping[str, _InFlight]) -> list[Generation]:
         finished = [item.done or item.interrupted() for item in open_.values()]
         return self._finish(finished, {name: item.said() for name, item in open_.items()})
 
@@ -126,7 +126,7 @@ class Pipeline:
             self._store().record_outcomes([failed], declared_categories=categories)
             return [failed]
 
-    def _judge_prompt(self, item: _Open) -> None:
+    def _judge_prompt(self, item: _InFlight) -> None:
         request = item.resolved.request
         contents = [Content("prompt", "text/plain", request.prompt.encode())]
         if request.system is not None:
@@ -136,9 +136,9 @@ class Pipeline:
         if any(verdict.action == "block" for verdict in item.verdicts):
             item.done = self._outcome(item, status="blocked")
 
-    def _judge_output(self, item: _Open, reply: Reply | Unanswered) -> Generation:
+    def _judge_output(self, item: _InFlight, reply: Reply | MissingReply) -> Generation:
         reply = _as_shown(item, reply)
-        if isinstance(reply, Unanswered):
+        if isinstance(reply, MissingReply):
             failure = Failure("generator", reply.reason)
             return self._outcome(item, status="failed", failure=failure, outputs=item.said())
         if reply.failure is not None:
@@ -160,7 +160,7 @@ class Pipeline:
             return generation
         return replace(generation, scores=self._evaluators.scores(generation))
 
-    def _outcome(self, item: _Open, **changes: object) -> Generation:
+    def _outcome(self, item: _InFlight, **changes: object) -> Generation:
         used = [
             self._core,
             *item.resolved.generation.plugins,
@@ -176,7 +176,7 @@ class Pipeline:
             **changes,  # type: ignore[arg-type]
         )
 
-    def _answers(self, items: Sequence[_Open], stream: bool) -> Iterator[Answer]:
+    def _answers(self, items: Sequence[_InFlight], stream: bool) -> Iterator[Answer]:
         """Yield pieces, and for each item one reply or why there is none."""
         if not items:
             return
@@ -186,21 +186,21 @@ class Pipeline:
         except INTERRUPTIONS:
             raise
         except BaseException as error:
-            reason = sentence(error, first.offer)
-            yield from (Unanswered(item.resolved.request.id, reason) for item in items)
+            reason = error_message(error, first.registered)
+            yield from (MissingReply(item.resolved.request.id, reason) for item in items)
             return
-        environment = facts(generator)
+        environment = environment_of(generator)
         for item in items:
             item.environment = environment
         requests = [replace(item.resolved.request, stream=stream) for item in items]
-        yield from answers(generator, first.offer, requests)
+        yield from answers(generator, first.registered, requests)
 
 
 @dataclass(slots=True)
-class _Open:
+class _InFlight:
     """A generation under way; `shown` are the pieces of it that its caller has seen."""
 
-    resolved: Resolved
+    resolved: BoundRequest
     verdicts: list[Verdict] = field(default_factory=list)
     environment: dict[str, str | int] = field(default_factory=dict)
     shown: list[str] = field(default_factory=list)
@@ -209,7 +209,7 @@ class _Open:
     def said(self) -> tuple[Output, ...]:
         """Return what was shown as the output of a generation that will get no other."""
         data = "".join(self.shown).encode()
-        return (Output(self.resolved.offer.media_type, data),) if data else ()
+        return (Output(self.resolved.registered.media_type, data),) if data else ()
 
     def interrupted(self) -> Generation:
         return replace(
@@ -222,25 +222,27 @@ class _Open:
         )
 
 
-def _as_shown(item: _Open, reply: Reply | Unanswered) -> Reply | Unanswered:
+def _as_shown(item: _InFlight, reply: Reply | MissingReply) -> Reply | MissingReply:
     """Return the reply if what was shown in pieces is its beginning, else that it has none.
 
     What was seen is what must be recorded. A generator that raised in company and is asked again
     alone may say something else.
     """
-    if isinstance(reply, Unanswered) or reply.failure is not None:
+    if isinstance(reply, MissingReply) or reply.failure is not None:
         return reply
     text = "\n\n".join(output.text or "" for output in reply.outputs)
     if text.startswith("".join(item.shown)):
         return reply
-    name = item.resolved.offer.name
+    name = item.resolved.registered.name
     reason = f"generator {name} answered with another text than was shown of it in pieces"
-    return Unanswered(reply.request_id, reason)
+    return MissingReply(reply.request_id, reason)
 
 
 def _unrecordable(generation: Generation, error: Exception, said: tuple[Output, ...]) -> Generation:
     """Return the failure to record instead of an outcome that does not fit an entry."""
-    reason = storable(f"generator {generation.generator} gave what cannot be recorded: {error}")
+    reason = escape_unencodable(
+        f"generator {generation.generator} gave what cannot be recorded: {error}"
+    )
     return replace(
         generation,
         status="failed",
@@ -254,7 +256,7 @@ def _unrecordable(generation: Generation, error: Exception, said: tuple[Output, 
     )
 
 
-def shown(generation: Generation) -> Generation:
+def without_blocked_content(generation: Generation) -> Generation:
     """Return the generation as its caller may see it: nothing blocked leaves the store this way.
 
     A reason may quote what it is about, so what filters said of an output keeps its categories

@@ -169,19 +169,19 @@ def choose(wanted: str | None) -> Policy:
     Where nothing is wanted and nothing installed, it is the policy without filters. Raises
     UnknownNameError, or PolicyError when two distributions ship the wanted name.
     """
-    offers = installed()
-    if wanted == NO_POLICY.name or (wanted is None and DEFAULT not in offers):
+    objects = installed()
+    if wanted == NO_POLICY.name or (wanted is None and DEFAULT not in objects):
         return NO_POLICY
     name = wanted or DEFAULT
-    if name in offers:
-        rows = offers[name]
+    if name in objects:
+        rows = objects[name]
         if len(rows) > 1:
             both = " and ".join(distribution for distribution, _ in rows)
             raise PolicyError(name, f"is shipped by {both}; name one file with --policy")
         return load(rows[0][1])
     if not os.path.exists(name) and Path(name).suffix not in (".yaml", ".yml"):
         raise UnknownNameError(
-            "policy", name, [*offers, NO_POLICY.name], "or give the path of a YAML file"
+            "policy", name, [*objects, NO_POLICY.name], "or give the path of a YAML file"
         )
     return load(Path(name))
 

@@ -11,8 +11,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from muniment.errors import MunimentError
-from muniment.generation.requests import Resolved, Resolver
-from muniment.plugins.invocation import Unanswered, answers, facts, sentence
+from muniment.generation.requests import BoundRequest, Resolver
+from muniment.plugins.invocation import MissingReply, answers, environment_of, error_message
 from muniment.plugins.registry import INTERRUPTIONS
 from muniment.types import Difference, Generation, PluginRef, Replay, ReplayResult, Reply, Trace
 
@@ -41,7 +41,7 @@ def _replay(
     environment: Mapping[str, str | int],
     core: PluginRef,
 ) -> Iterator[Replay]:
-    groups: dict[tuple[str, str], list[Resolved]] = {}
+    groups: dict[tuple[str, str], list[BoundRequest]] = {}
     for generation in {generation.id: generation for generation in generations}.values():
         if reason := _not_replayable(generation):
             yield Replay(generation.id, "impossible", reason)
@@ -52,11 +52,11 @@ def _replay(
             yield Replay(generation.id, "impossible", str(error))
             continue
         if resolved.generator.determinism != "exact":
-            reason = f"generator {resolved.offer.name} promises no determinism"
+            reason = f"generator {resolved.registered.name} promises no determinism"
             yield Replay(generation.id, "impossible", reason)
             continue
         model = generation.model.digest if generation.model else ""
-        groups.setdefault((resolved.offer.name, model), []).append(resolved)
+        groups.setdefault((resolved.registered.name, model), []).append(resolved)
     for group in groups.values():
         yield from _replay_group(group, resolver, environment, core)
 
@@ -77,30 +77,34 @@ def _not_replayable(generation: Generation) -> str | None:
 
 
 def _replay_group(
-    group: Sequence[Resolved],
+    group: Sequence[BoundRequest],
     resolver: Resolver,
     environment: Mapping[str, str | int],
     core: PluginRef,
 ) -> Iterator[Replay]:
     recorded = {item.request.id: item for item in group}
-    offer = group[0].offer
+    registered = group[0].registered
     try:
         generator = resolver.ready(group[0])
     except INTERRUPTIONS:
         raise
     except BaseException as error:
-        yield from (Replay(name, "impossible", sentence(error, offer)) for name in recorded)
+        yield from (
+            Replay(name, "impossible", error_message(error, registered)) for name in recorded
+        )
         return
-    now = {**environment, **facts(generator)}
-    for answer in answers(generator, offer, [item.request for item in group]):
-        if isinstance(answer, Unanswered):
+    now = {**environment, **environment_of(generator)}
+    for answer in answers(generator, registered, [item.request for item in group]):
+        if isinstance(answer, MissingReply):
             yield Replay(answer.request_id, "impossible", answer.reason)
         elif isinstance(answer, Reply):
             found = _compare(recorded[answer.request_id], answer, now, core)
-            yield replace(found, environment=now, plugins=(core, offer.plugin.ref()))
+            yield replace(found, environment=now, plugins=(core, registered.plugin.ref()))
 
 
-def _compare(item: Resolved, reply: Reply, now: Mapping[str, str | int], core: PluginRef) -> Replay:
+def _compare(
+    item: BoundRequest, reply: Reply, now: Mapping[str, str | int], core: PluginRef
+) -> Replay:
     generation = item.generation
     differences = _differences(item, now, core)
     if reply.failure is not None:
@@ -156,7 +160,7 @@ def _first_difference(generation: Generation, reply: Reply) -> str:
 
 
 def _differences(
-    item: Resolved, now: Mapping[str, str | int], core: PluginRef
+    item: BoundRequest, now: Mapping[str, str | int], core: PluginRef
 ) -> tuple[Difference, ...]:
     was = dict(item.generation.environment)
     rows = [
@@ -164,7 +168,7 @@ def _differences(
         for name in sorted(was.keys() | now.keys())
         if was.get(name) != now.get(name)
     ]
-    current = item.offer.plugin.ref()
+    current = item.registered.plugin.ref()
     for plugin in item.generation.plugins:
         if plugin.distribution == current.distribution and plugin != current:
             before = f"{plugin.version} {plugin.digest}"

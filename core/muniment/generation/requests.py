@@ -15,13 +15,13 @@ from muniment.hookspecs import Generator
 from muniment.ids import new_id
 from muniment.models.registry import Models
 from muniment.parameters import Value
-from muniment.plugins.registry import Offer, Plugins, make, quiet_stdout
+from muniment.plugins.registry import Plugins, RegisteredObject, make, quiet_stdout
 from muniment.types import Failure, Generation, Model, Request
-from muniment.validation import check_id, check_text, now, storable
+from muniment.validation import check_id, check_text, escape_unencodable, now
 
 
 @dataclass(frozen=True, slots=True)
-class Draft:
+class GenerationSpec:
     """A request as a caller writes it: names, and gaps where defaults go.
 
     `generator` is a generator's name or a media kind (`text`); `seed` is drawn when None; `line`
@@ -41,12 +41,12 @@ class Draft:
 
 
 @dataclass(frozen=True, slots=True)
-class Resolved:
+class BoundRequest:
     """A draft with everything decided: the request, who answers it, and its record so far."""
 
     request: Request
     generation: Generation
-    offer: Offer
+    registered: RegisteredObject
     generator: Generator
 
 
@@ -62,32 +62,32 @@ class Resolver:
         self._resolved_models: dict[tuple[str, str | None], Model] = {}
         self._found_again: dict[str, Model] = {}
 
-    def resolve(self, draft: Draft, run_id: str, actor: str, policy: str) -> Resolved:
+    def resolve(self, spec: GenerationSpec, run_id: str, actor: str, policy: str) -> BoundRequest:
         """Return the draft with everything decided.
 
         Raises UsageError, ModelError or PluginError with a sentence for whoever asked.
         """
-        if draft.invalid is not None:
-            raise UsageError(draft.invalid)
-        check_text("prompt", draft.prompt)
-        if draft.system is not None:
-            check_text("system prompt", draft.system)
-        if draft.model is not None:
-            check_text("model's name", draft.model)
-        for tag in draft.tags:
+        if spec.invalid is not None:
+            raise UsageError(spec.invalid)
+        check_text("prompt", spec.prompt)
+        if spec.system is not None:
+            check_text("system prompt", spec.system)
+        if spec.model is not None:
+            check_text("model's name", spec.model)
+        for tag in spec.tags:
             check_text("tag", tag)
-        for parent in draft.parents:
+        for parent in spec.parents:
             check_id(parent)
-        seed = seeds.draw() if draft.seed is None else seeds.parse(draft.seed)
-        offer = self._plugins.generator(draft.generator, self._config.generators())
-        parameters = offer.parameters(**draft.parameters)
-        model, generator = self._with_model(offer, draft.model)
+        seed = seeds.draw() if spec.seed is None else seeds.parse(spec.seed)
+        registered = self._plugins.generator(spec.generator, self._config.generators())
+        parameters = registered.parameters(**spec.parameters)
+        model, generator = self._with_model(registered, spec.model)
         request = Request(
             id=new_id(),
-            prompt=draft.prompt,
+            prompt=spec.prompt,
             seed=seed,
             parameters=parameters,
-            system=draft.system,
+            system=spec.system,
             model=model,
         )
         generation = Generation(
@@ -95,33 +95,33 @@ class Resolver:
             run_id=run_id,
             actor=actor,
             status="started",
-            generator=offer.name,
-            prompt=draft.prompt,
+            generator=registered.name,
+            prompt=spec.prompt,
             seed=seed,
             started_at=now(),
-            system=draft.system,
+            system=spec.system,
             model=model,
             parameters=dict(parameters),
             policy=policy,
-            tags=draft.tags,
-            parents=draft.parents,
-            line=draft.line,
-            plugins=(self._plugins.ref(offer.plugin),),
+            tags=spec.tags,
+            parents=spec.parents,
+            line=spec.line,
+            plugins=(self._plugins.ref(registered.plugin),),
         )
-        return Resolved(request, generation, offer, generator)
+        return BoundRequest(request, generation, registered, generator)
 
-    def again(self, generation: Generation) -> Resolved:
+    def again(self, generation: Generation) -> BoundRequest:
         """Return the request of a recorded generation, to be answered once more.
 
         The model is looked for by digest and hashed afresh, once. Raises as `resolve` does.
         """
         recorded = {plugin.distribution for plugin in generation.plugins}
-        offer = self._plugins.find("generator", generation.generator, among=recorded)
-        parameters = offer.parameters(**generation.parameters)
-        model, generator = None, self._object(offer, None)
+        registered = self._plugins.find("generator", generation.generator, among=recorded)
+        parameters = registered.parameters(**generation.parameters)
+        model, generator = None, self._object(registered, None)
         if generation.model is not None:
             model = self._hashed_afresh(generation.model, generator)
-            generator = self._object(offer, model)
+            generator = self._object(registered, model)
         request = Request(
             id=generation.id,
             prompt=generation.prompt,
@@ -130,12 +130,12 @@ class Resolver:
             system=generation.system,
             model=model,
         )
-        return Resolved(request, generation, offer, generator)
+        return BoundRequest(request, generation, registered, generator)
 
-    def ready(self, resolved: Resolved) -> Generator:
+    def ready(self, resolved: BoundRequest) -> Generator:
         """Return the generator with its model loaded; raises what `Generator.load` raises."""
         model = resolved.request.model
-        key = (resolved.offer.name, model.digest if model else "")
+        key = (resolved.registered.name, model.digest if model else "")
         if model is not None and key not in self._loaded:
             with quiet_stdout():
                 resolved.generator.load(model)
@@ -150,18 +150,20 @@ class Resolver:
         self._generators.clear()
         self._loaded.clear()
 
-    def _with_model(self, offer: Offer, wanted: str | None) -> tuple[Model | None, Generator]:
-        generator = self._object(offer, None)
+    def _with_model(
+        self, registered: RegisteredObject, wanted: str | None
+    ) -> tuple[Model | None, Generator]:
+        generator = self._object(registered, None)
         if not generator.uses_model:
             if wanted is not None:
-                raise UsageError(f"generator {offer.name} runs no model; leave -m away")
+                raise UsageError(f"generator {registered.name} runs no model; leave -m away")
             return None, generator
         wanted = wanted or self._config.get("model")
-        key = (offer.name, wanted)
+        key = (registered.name, wanted)
         if key not in self._resolved_models:
             self._resolved_models[key] = self._models.resolve(wanted, generator)
         model = self._resolved_models[key]
-        return model, self._object(offer, model)
+        return model, self._object(registered, model)
 
     def _hashed_afresh(self, recorded: Model, generator: Generator) -> Model:
         if recorded.digest not in self._found_again:
@@ -171,17 +173,19 @@ class Resolver:
             self._found_again[recorded.digest] = model
         return self._found_again[recorded.digest]
 
-    def _object(self, offer: Offer, model: Model | None) -> Generator:
-        key = (offer.name, model.digest if model else "")
+    def _object(self, registered: RegisteredObject, model: Model | None) -> Generator:
+        key = (registered.name, model.digest if model else "")
         if key not in self._generators:
-            self._generators[key] = make(offer)
+            self._generators[key] = make(registered)
         return self._generators[key]
 
 
-def unresolved(draft: Draft, reason: str, run_id: str, actor: str, policy: str) -> Generation:
+def unresolved(
+    spec: GenerationSpec, reason: str, run_id: str, actor: str, policy: str
+) -> Generation:
     """Return the record of a draft that could not be resolved, before its failure is recorded."""
     try:
-        seed = seeds.draw() if draft.seed is None else seeds.parse(draft.seed)
+        seed = seeds.draw() if spec.seed is None else seeds.parse(spec.seed)
     except UsageError:  # any seed said here would be found by it
         seed = seeds.draw()
     return Generation(
@@ -189,38 +193,41 @@ def unresolved(draft: Draft, reason: str, run_id: str, actor: str, policy: str) 
         run_id=run_id,
         actor=actor,
         status="started",
-        generator=storable(draft.generator),
-        prompt=storable(draft.prompt),
+        generator=escape_unencodable(spec.generator),
+        prompt=escape_unencodable(spec.prompt),
         seed=seed,
         started_at=now(),
-        system=draft.system and storable(draft.system),
-        model=None if draft.model is None else Model(storable(draft.model), "", ""),
-        parameters={storable(name): asked(value) for name, value in draft.parameters.items()},
+        system=spec.system and escape_unencodable(spec.system),
+        model=None if spec.model is None else Model(escape_unencodable(spec.model), "", ""),
+        parameters={
+            escape_unencodable(name): requested_value(value)
+            for name, value in spec.parameters.items()
+        },
         policy=policy,
-        tags=tuple(storable(tag) for tag in draft.tags),
-        line=draft.line,
-        failure=Failure("invalid", storable(reason)),
+        tags=tuple(escape_unencodable(tag) for tag in spec.tags),
+        line=spec.line,
+        failure=Failure("invalid", escape_unencodable(reason)),
     )
 
 
-def asked(value: object) -> Value:
+def requested_value(value: object) -> Value:
     """Return the value of a parameter as it is kept when nobody knows what it should have been."""
     if isinstance(value, str):
-        return storable(value)
+        return escape_unencodable(value)
     if isinstance(value, list | tuple) and all(isinstance(item, str) for item in value):
-        return tuple(map(storable, value))
+        return tuple(map(escape_unencodable, value))
     short = isinstance(value, int) and not abs(value) >> 999  # Python writes no longer ones
     if value is None or short or (isinstance(value, float) and isfinite(value)):
         return value  # type: ignore[return-value]
     try:
-        return storable(json.dumps(value, ensure_ascii=False))
+        return escape_unencodable(json.dumps(value, ensure_ascii=False))
     except (TypeError, ValueError, RecursionError):
         return type(value).__name__
 
 
-def samples(draft: Draft, count: int) -> list[Draft]:
+def samples(spec: GenerationSpec, count: int) -> list[GenerationSpec]:
     """Return `count` drafts that differ in their seeds only; the first keeps the draft's own."""
     if count == 1:
-        return [draft]
-    first = seeds.draw() if draft.seed is None else seeds.parse(draft.seed)
-    return [replace(draft, seed=seeds.sample_seed(first, index)) for index in range(count)]
+        return [spec]
+    first = seeds.draw() if spec.seed is None else seeds.parse(spec.seed)
+    return [replace(spec, seed=seeds.sample_seed(first, index)) for index in range(count)]

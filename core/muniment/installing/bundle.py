@@ -15,12 +15,12 @@ from muniment.installing.installer import Installer
 from muniment.installing.locks import Pin
 from muniment.installing.pip import Pip
 from muniment.installing.preflight import check, fits
-from muniment.installing.resolver import Gathered, Target, gather
+from muniment.installing.resolver import InstallPlan, Target, gather
 from muniment.installing.wheels import Wheel, is_editable
 
 
 @dataclass(frozen=True, slots=True)
-class Packed:
+class BundleContents:
     """Wheels to take along, and which of them were asked for, by normalised name."""
 
     plugins: tuple[str, ...]
@@ -60,7 +60,7 @@ def pins(installer: Installer, names: Sequence[str] = ()) -> list[Pin]:
     return sorted(found, key=lambda pin: pin.key)
 
 
-def pack(installer: Installer, wanted: Sequence[str], into: Path) -> Packed:
+def pack(installer: Installer, wanted: Sequence[str], into: Path) -> BundleContents:
     """Put wheels of plugins and all they need, but for what Muniment needs itself, into a folder.
 
     A plugin that is installed is taken as it is; any other as `install` would get it.
@@ -71,7 +71,7 @@ def pack(installer: Installer, wanted: Sequence[str], into: Path) -> Packed:
         if target.path and bundle_format.is_bundle(target.path):
             raise UsageError(f"{target.text} is a bundle already")
     missing = [one for one in targets if not _is_there(one, installer)]
-    gathered = Gathered([], set())
+    gathered = InstallPlan([], set())
     if missing:
         gathered = gather(missing, Pip(installer.environment), present, into)
         check(gathered.wheels, gathered.targets, present, installer.environment, gathered.extras)
@@ -87,7 +87,7 @@ def pack(installer: Installer, wanted: Sequence[str], into: Path) -> Packed:
     wheels = [
         coming[key] if key in coming else installer.wheel_of(key, into) for key in sorted(needed)
     ]
-    return Packed(tuple(sorted(keys)), tuple(wheels))
+    return BundleContents(tuple(sorted(keys)), tuple(wheels))
 
 
 def _is_there(target: Target, installer: Installer) -> bool:

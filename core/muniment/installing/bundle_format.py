@@ -28,7 +28,7 @@ from muniment.installing.environment import CORE
 from muniment.installing.errors import BundleError, ConflictError, TamperedBundleError
 from muniment.installing.locks import Pin, lines
 from muniment.installing.preflight import Present, fits, requirements
-from muniment.installing.resolver import Gathered
+from muniment.installing.resolver import InstallPlan
 from muniment.installing.wheels import Wheel
 from muniment.ledger.canonical import canonical
 from muniment.ledger.keys import KeyFormatError, PrivateKey, PublicKey, strict_base64
@@ -203,7 +203,7 @@ def pick(
     wheels: Iterable[Wheel],
     present: Present,
     own: Callable[[set[str]], set[str]] = lambda keys: set(),
-) -> Gathered:
+) -> InstallPlan:
     """Return what of a bundle is to be installed: its plugins, and of the rest what is missing.
 
     What is the plugins' `own` (by normalised names) is replaced where it has to be.
@@ -232,7 +232,7 @@ def pick(
             chosen[key] = offered[key]
             waiting.append(offered[key])
     signer = bundle.signer
-    return Gathered(
+    return InstallPlan(
         list(chosen.values()),
         targets,
         free=free,

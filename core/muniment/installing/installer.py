@@ -22,9 +22,17 @@ from muniment.installing.errors import ConflictError, InstallError, ProbeError
 from muniment.installing.locks import Pin
 from muniment.installing.pip import Pip
 from muniment.installing.preflight import Present, check, requirements
-from muniment.installing.resolver import Gathered, Target, gather
-from muniment.installing.smoke_test import Probed, probe
-from muniment.installing.state import Act, Held, Journal, KeptWheel, Records, State, now
+from muniment.installing.resolver import InstallPlan, Target, gather
+from muniment.installing.smoke_test import SmokeTestResult, smoke_test
+from muniment.installing.state import (
+    InstallEvent,
+    InstallRecord,
+    Journal,
+    KeptWheel,
+    Records,
+    State,
+    now,
+)
 from muniment.installing.wheels import CONTRACTS, Wheel, repack, sha256_of
 from muniment.ledger.acts import PluginAct
 from muniment.ledger.keys import PublicKey
@@ -52,7 +60,7 @@ class Installer:
         home: Path,
         *,
         ready: Callable[[], None],
-        record: Callable[[Act], None],
+        record: Callable[[InstallEvent], None],
         say: Callable[[str], None],
         disabled: Collection[str] = (),
     ) -> None:
@@ -132,7 +140,7 @@ class Installer:
             state.plugins.pop(key, None)
             for gone in (key, *along):
                 state.wheels.pop(gone, None)
-            acts = [Act(now(), "removed", title, version, digest, signer)]
+            acts = [InstallEvent(now(), "removed", title, version, digest, signer)]
             self._ready()
             journal = Journal(
                 f"uninstalling {title} {version}",
@@ -168,7 +176,7 @@ class Installer:
             if missing:
                 pip.fetch_pinned([pin.line for pin in missing], staging, beside)
             wheels = [Wheel.read(path) for path in sorted(staging.glob("*.whl"))]
-            gathered = Gathered(wheels, {wheel.key for wheel in wheels if wheel.is_plugin})
+            gathered = InstallPlan(wheels, {wheel.key for wheel in wheels if wheel.is_plugin})
             for wheel in wheels:
                 held, kept = state.plugins.get(wheel.key), state.wheels.get(wheel.key)
                 if held and held.signer and kept and kept.sha256 == wheel.sha256:
@@ -240,7 +248,7 @@ class Installer:
             self._finish(journal)
             self._say(f"{journal.what} was cut short; it is finished now")
 
-    def _apply(self, gathered: Gathered, pip: Pip, present: Present) -> list[Change]:
+    def _apply(self, gathered: InstallPlan, pip: Pip, present: Present) -> list[Change]:
         """Install wheels, try the plugins and note what was done; or leave all as it was."""
         state = self.records.state()
         wheels = [wheel for wheel in gathered.wheels if not _same(wheel, present, state)]
@@ -279,7 +287,7 @@ class Installer:
         _note(state, wheels, changes, old)
         at = now()
         journal.acts = [
-            Act(at, done.act, done.distribution, done.version, done.digest, done.signer)
+            InstallEvent(at, done.act, done.distribution, done.version, done.digest, done.signer)
             for done in changes
         ]
         journal.state = state
@@ -305,8 +313,8 @@ class Installer:
                 return own
             own -= needed
 
-    def _try(self, key: str) -> Probed:
-        found = probe(key, sorted(self._disabled))
+    def _try(self, key: str) -> SmokeTestResult:
+        found = smoke_test(key, sorted(self._disabled))
         if not found.ok:
             raise ProbeError(key, f"{key} was not installed: {found.message}")
         return found
@@ -372,7 +380,7 @@ def code_digest(key: str) -> str:
     return next((plugin.ref().digest for plugin in found), "")
 
 
-def signer_of(held: Held | None, version: str, digest: str) -> str | None:
+def signer_of(held: InstallRecord | None, version: str, digest: str) -> str | None:
     """Return who signed a plugin, if that version and code is what was installed here."""
     same = held is not None and (held.version, held.digest) == (version, digest)
     return held.signer if held is not None and same else None
@@ -383,7 +391,7 @@ def _changes(
     targets: Collection[str],
     old: Mapping[str, Wheel],
     signer: Mapping[str, str],
-    probed: Mapping[str, Probed],
+    probed: Mapping[str, SmokeTestResult],
 ) -> list[Change]:
     brought = tuple(wheel.name for wheel in wheels if wheel.key not in targets)
     return [
@@ -415,7 +423,7 @@ def _note(
     for done in changes:
         key = normalised(done.distribution)
         before = state.plugins.get(key)
-        state.plugins[key] = Held(
+        state.plugins[key] = InstallRecord(
             done.distribution,
             done.version,
             done.digest,
@@ -429,7 +437,7 @@ def _note(
     state.wheels |= {wheel.key: _kept(wheel) for wheel in wheels}
 
 
-def _pins(gone: Mapping[str, Held], state: State) -> list[Pin]:
+def _pins(gone: Mapping[str, InstallRecord], state: State) -> list[Pin]:
     """Pin plugins and what came along with them as it was installed."""
     names = {name for key, held in gone.items() for name in (key, *map(normalised, held.brought))}
     kept = [state.wheels[name] for name in sorted(names) if name in state.wheels]

@@ -29,7 +29,7 @@ _ADDRESS = re.compile(r"\b[a-z][a-z0-9+.-]*://\S+")
 
 
 @dataclass(frozen=True, slots=True)
-class Chosen:
+class ResolvedPackage:
     """What pip would install: a version from an index, or the file given as `path`."""
 
     name: str
@@ -46,7 +46,7 @@ class Pip:
 
     def choose(
         self, wanted: Sequence[str], keep: Mapping[str, str], *, upgrade: bool
-    ) -> list[Chosen]:
+    ) -> list[ResolvedPackage]:
         """Return what would have to be installed for `wanted`, and nothing is.
 
         What is in `keep` (versions by name) stays as it is. Raises ConflictError.
@@ -63,7 +63,7 @@ class Pip:
             )
             found = json.loads(report.read_text(encoding="utf-8"))["install"]
         return [
-            Chosen(
+            ResolvedPackage(
                 item["metadata"]["name"],
                 item["metadata"]["version"],
                 _path(item["download_info"]["url"]) if item["is_direct"] else None,

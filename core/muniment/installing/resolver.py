@@ -59,7 +59,7 @@ class Target:
 
 
 @dataclass(slots=True)
-class Gathered:
+class InstallPlan:
     """Wheels to install, the targets among them by normalised name, and the extras asked for.
 
     `free` are those besides the targets that may be replaced; `signer` has the fingerprint of who
@@ -81,7 +81,7 @@ def gather(
     *,
     upgrade: bool = False,
     own: Callable[[set[str]], set[str]] = lambda keys: set(),
-) -> Gathered:
+) -> InstallPlan:
     """Put the wheels into a folder that installing these targets would take; no bundles.
 
     What is there is kept at its version: all but the targets given by path, with `upgrade` all
@@ -114,7 +114,7 @@ def gather(
     if others:
         pip.fetch(others, into)
     wheels = {wheel.key: wheel for wheel in map(Wheel.read, sorted(into.glob("*.whl")))}
-    return Gathered(list(wheels.values()), keys & set(wheels), extras, free)
+    return InstallPlan(list(wheels.values()), keys & set(wheels), extras, free)
 
 
 def _other_version(targets: Iterable[Target], present: Present) -> Iterator[str]:

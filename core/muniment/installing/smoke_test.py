@@ -18,13 +18,13 @@ import msgspec
 
 from muniment.config import normalised
 from muniment.plugins.discovery import installed_plugins
-from muniment.plugins.registry import Offer, Plugin, Plugins
+from muniment.plugins.registry import Plugin, Plugins, RegisteredObject
 
 IMPORT_LIMIT = 5.0  # seconds that loading a plugin may take: every command would wait for it
 PROCESS_LIMIT = 20.0  # seconds for the whole process, the other plugins included
 
 
-class Offered(msgspec.Struct, frozen=True):
+class RegisteredName(msgspec.Struct, frozen=True):
     """One object that a plugin registers."""
 
     kind: str
@@ -32,7 +32,7 @@ class Offered(msgspec.Struct, frozen=True):
     media_type: str
 
 
-class Probed(msgspec.Struct):
+class SmokeTestResult(msgspec.Struct):
     """What came of trying a plugin: `message` says why not, in part of a sentence.
 
     `digest` is that of its code; `seconds` is how long it took to load.
@@ -44,12 +44,12 @@ class Probed(msgspec.Struct):
     traceback: str = ""
     seconds: float | None = None
     digest: str = ""
-    offers: list[Offered] = []
+    objects: list[RegisteredName] = []
 
 
-def probe(
+def smoke_test(
     distribution: str, disabled: Collection[str] = (), *, limit: float = PROCESS_LIMIT
-) -> Probed:
+) -> SmokeTestResult:
     """Try the plugin of a distribution in a process of its own, which gets `limit` seconds."""
     with tempfile.TemporaryDirectory() as folder:
         result = Path(folder, "result.json")
@@ -66,17 +66,17 @@ def probe(
         except subprocess.TimeoutExpired as late:
             said = (late.stderr or b"").decode("utf-8", "replace")
             why = f"it did not load within {limit:g} seconds"
-            return Probed(distribution, False, why, said)
+            return SmokeTestResult(distribution, False, why, said)
         said = done.stderr.decode("utf-8", "replace")
         try:
-            return msgspec.json.decode(result.read_bytes(), type=Probed)
+            return msgspec.json.decode(result.read_bytes(), type=SmokeTestResult)
         except (OSError, msgspec.DecodeError):
             code = done.returncode
             why = f"signal {-code} ended" if code < 0 else f"exit code {code} ended"
-            return Probed(distribution, False, f"{why} the process that loaded it", said)
+            return SmokeTestResult(distribution, False, f"{why} the process that loaded it", said)
 
 
-def _probe(distribution: str, disabled: Collection[str]) -> Probed:
+def _probe(distribution: str, disabled: Collection[str]) -> SmokeTestResult:
     own: list[Plugin] = []
     others: list[Plugin] = []
     for plugin in installed_plugins():
@@ -86,8 +86,8 @@ def _probe(distribution: str, disabled: Collection[str]) -> Probed:
         elif name not in disabled:
             others.append(plugin)
     if not own:
-        return Probed(distribution, False, "it has nothing for muniment.v1")
-    found = Probed(distribution, True, digest=own[0].ref().digest)
+        return SmokeTestResult(distribution, False, "it has nothing for muniment.v1")
+    found = SmokeTestResult(distribution, True, digest=own[0].ref().digest)
     began = time.perf_counter()
     plugins = Plugins(own)
     broken = plugins.load()
@@ -97,40 +97,46 @@ def _probe(distribution: str, disabled: Collection[str]) -> Probed:
         found.message = broken[0].message
         found.traceback = "\n".join(item.traceback for item in broken)
         return found
-    offers = list(_offers(plugins))
-    found.offers = [Offered(offer.kind, offer.name, offer.media_type) for offer in offers]
-    _judge(found, offers, Plugins(others))
+    objects = list(_objects(plugins))
+    found.objects = [
+        RegisteredName(registered.kind, registered.name, registered.media_type)
+        for registered in objects
+    ]
+    _judge(found, objects, Plugins(others))
     return found
 
 
-def _judge(found: Probed, offers: list[Offer], others: Plugins) -> None:
+def _judge(found: SmokeTestResult, objects: list[RegisteredObject], others: Plugins) -> None:
     """Say what is wrong with a plugin that loads, if anything is."""
-    if not offers:
+    if not objects:
         _refuse(found, "it registers nothing")
-    for offer in offers:
+    for registered in objects:
         try:
-            offer.load_class()
+            registered.load_class()
         except Exception as error:
             import traceback
 
             _refuse(found, str(error), traceback.format_exc())
     if (found.seconds or 0) > IMPORT_LIMIT:
         _refuse(found, f"loading it takes {found.seconds:.1f} seconds, more than {IMPORT_LIMIT:g}")
-    taken = {(offer.kind, offer.name): offer.plugin.distribution for offer in _offers(others)}
-    for offer in offers:
-        if other := taken.get((offer.kind, offer.name)):
-            _refuse(found, f"{other} has a {offer.kind} named {offer.name}, too")
+    taken = {
+        (registered.kind, registered.name): registered.plugin.distribution
+        for registered in _objects(others)
+    }
+    for registered in objects:
+        if other := taken.get((registered.kind, registered.name)):
+            _refuse(found, f"{other} has a {registered.kind} named {registered.name}, too")
 
 
-def _refuse(found: Probed, message: str, traceback: str = "") -> None:
+def _refuse(found: SmokeTestResult, message: str, traceback: str = "") -> None:
     if found.ok:
         found.ok, found.message, found.traceback = False, message, traceback
 
 
-def _offers(plugins: Plugins) -> Iterator[Offer]:
-    yield from plugins.offers("generator")
-    yield from plugins.offers("filter")
-    yield from plugins.offers("evaluator")
+def _objects(plugins: Plugins) -> Iterator[RegisteredObject]:
+    yield from plugins.objects("generator")
+    yield from plugins.objects("filter")
+    yield from plugins.objects("evaluator")
 
 
 def main() -> None:

@@ -36,7 +36,7 @@ class KeptWheel(msgspec.Struct, frozen=True):
     file: str
 
 
-class Held(msgspec.Struct):
+class InstallRecord(msgspec.Struct):
     """A plugin as it was installed here; `brought` are the distributions that came along."""
 
     name: str
@@ -56,11 +56,11 @@ class State(msgspec.Struct):
     """What `muniment plugins` installed, by normalised name; `wheels` are of all of it."""
 
     environment: str
-    plugins: dict[str, Held] = {}
+    plugins: dict[str, InstallRecord] = {}
     wheels: dict[str, KeptWheel] = {}
 
 
-class Act(msgspec.Struct, frozen=True):
+class InstallEvent(msgspec.Struct, frozen=True):
     """What was done to a plugin, as it goes on record; `at` is in milliseconds since 1970."""
 
     at: int
@@ -83,7 +83,7 @@ class Journal(msgspec.Struct):
     new: list[KeptWheel] = []
     replaced: list[KeptWheel] = []
     removed: list[str] = []
-    acts: list[Act] | None = None
+    acts: list[InstallEvent] | None = None
     state: State | None = None
 
 
@@ -125,7 +125,7 @@ class Records:
             return self.journal()
         return None
 
-    def gone(self, present: Mapping[str, Distribution]) -> dict[str, Held]:
+    def gone(self, present: Mapping[str, Distribution]) -> dict[str, InstallRecord]:
         """Return what was installed here and is not there any more."""
         return {name: held for name, held in self.state().plugins.items() if name not in present}
 

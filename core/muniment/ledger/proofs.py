@@ -57,7 +57,7 @@ class ProvenEntry:
 
 
 @dataclass(frozen=True, slots=True)
-class Disclosed:
+class DisclosedPayload:
     """A payload laid open: that of the entry, kind and position, with its salt."""
 
     entry: int
@@ -73,7 +73,7 @@ class Proof:
 
     checkpoint: str
     entries: tuple[ProvenEntry, ...]
-    disclosed: tuple[Disclosed, ...] = ()
+    disclosed: tuple[DisclosedPayload, ...] = ()
 
     def verify(self, key: PublicKey) -> tuple[Checkpoint, dict[int, Body]]:
         """Return the checkpoint and the entries by number if all of it holds under that key.
@@ -161,7 +161,7 @@ def _included(entry: ProvenEntry, head: Checkpoint) -> Body:
         ) from None
 
 
-def _committed(payload: Disclosed, bodies: Mapping[int, Body]) -> None:
+def _committed(payload: DisclosedPayload, bodies: Mapping[int, Body]) -> None:
     where = f"the disclosed {payload.kind} of entry {payload.entry}"
     body = bodies.get(payload.entry)
     if body is None:
@@ -198,7 +198,7 @@ def _entry(where: str, value: Any) -> ProvenEntry:
     )
 
 
-def _disclosed(where: str, value: Any) -> Disclosed:
+def _disclosed(where: str, value: Any) -> DisclosedPayload:
     form = "base64" if isinstance(value, dict) and "base64" in value else "text"
     held = _object(where, value, ("entry", "kind", "position", "salt", form))
     content = _text(f"{where}.{form}", held[form])
@@ -206,7 +206,7 @@ def _disclosed(where: str, value: Any) -> Disclosed:
         data = content.encode() if form == "text" else strict_base64(content)
     except ValueError:
         raise ProofFormatError(f"{where}.{form}", "is not base64") from None
-    return Disclosed(
+    return DisclosedPayload(
         _count(f"{where}.entry", held["entry"]),
         _text(f"{where}.kind", held["kind"]),
         _count(f"{where}.position", held["position"]),

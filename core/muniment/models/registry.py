@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from muniment.errors import ModelError, MunimentError, UnknownNameError
-from muniment.hookspecs import TakesModels
+from muniment.hookspecs import ModelProvider
 from muniment.models.digests import FileHashes, digest, files
 from muniment.types import Model
 
@@ -25,7 +25,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
 @dataclass(frozen=True, slots=True)
-class AddedModel:
+class ModelRecord:
     """A model that was added: its digest then, where it came from and what its files are for."""
 
     name: str
@@ -48,7 +48,7 @@ class Models:
         self._folder = home / "models"
         self.hash_cache = home / "file-hashes.json"
 
-    def added(self, spoilt: Callable[[ModelError], None] | None = None) -> list[AddedModel]:
+    def added(self, spoilt: Callable[[ModelError], None] | None = None) -> list[ModelRecord]:
         """Return the models that were added, by name.
 
         Raises ModelError for a record that cannot be read, or gives it to `spoilt` and goes on.
@@ -72,7 +72,7 @@ class Models:
         )
         return [ModelError(name, _half_written(name)) for name in names]
 
-    def get(self, name: str) -> AddedModel:
+    def get(self, name: str) -> ModelRecord:
         """Return the added model of that name; raises UnknownNameError or ModelError."""
         record = self._folder / f"{name}.json"
         if not _NAME.fullmatch(name) or not record.is_file():
@@ -105,11 +105,11 @@ class Models:
         self,
         source: str,
         generator_name: str,
-        generator: TakesModels,
+        generator: ModelProvider,
         *,
         name: str | None = None,
         progress: Callable[[str, float], None] = lambda what, fraction: None,
-    ) -> AddedModel:
+    ) -> ModelRecord:
         """Have `generator` put the model of `source` into the home, and return it.
 
         The work happens beside the final place and is moved there at the end, so a kill leaves no
@@ -128,7 +128,7 @@ class Models:
             final = name or str(facts.get("name") or Path(source).name)
             self._check_free(final)
             known = FileHashes(self.hash_cache)
-            added = AddedModel(
+            added = ModelRecord(
                 name=final,
                 digest=digest(working, known),
                 generator=generator_name,
@@ -202,7 +202,9 @@ class Models:
                 return model
         return None
 
-    def _locate(self, wanted: str | None, generator: object) -> tuple[str, Path, AddedModel | None]:
+    def _locate(
+        self, wanted: str | None, generator: object
+    ) -> tuple[str, Path, ModelRecord | None]:
         if wanted is None:
             wanted = self._only(generator)
         if _NAME.fullmatch(wanted):
@@ -214,7 +216,7 @@ class Models:
         if os.path.exists(path):
             return wanted, path.absolute(), None
         is_path = wanted.startswith((".", "~")) or path.is_absolute()
-        if "/" in wanted and isinstance(generator, TakesModels) and not is_path:
+        if "/" in wanted and isinstance(generator, ModelProvider) and not is_path:
             try:
                 return wanted, Path(generator.find_model(wanted)), None
             except MunimentError:
@@ -271,12 +273,12 @@ class Models:
     def _there(self, name: str) -> bool:
         return self.path(name).is_dir() or self.path(name).is_symlink()
 
-    def _readable(self) -> list[AddedModel]:
+    def _readable(self) -> list[ModelRecord]:
         return self.added(spoilt=lambda error: None)
 
-    def _read(self, record: Path) -> AddedModel:
+    def _read(self, record: Path) -> ModelRecord:
         try:
-            return AddedModel(**json.loads(record.read_text(encoding="utf-8")))
+            return ModelRecord(**json.loads(record.read_text(encoding="utf-8")))
         except (OSError, ValueError, TypeError) as error:
             raise ModelError(
                 record.stem,

@@ -13,14 +13,14 @@ from typing import TypeAlias
 from muniment.errors import MunimentError
 from muniment.hookspecs import Generator
 from muniment.ledger.canonical import SAFE
-from muniment.plugins.registry import INTERRUPTIONS, Offer, describe, quiet_stdout
+from muniment.plugins.registry import INTERRUPTIONS, RegisteredObject, describe, quiet_stdout
 from muniment.types import (
     DECISIONS,
     FINISH_REASONS,
+    Chunk,
     Content,
     Measure,
     Output,
-    Piece,
     Reason,
     Reply,
     Request,
@@ -28,41 +28,43 @@ from muniment.types import (
     Usage,
     Verdict,
 )
-from muniment.validation import storable
+from muniment.validation import escape_unencodable
 
 _END = object()
 
 
 @dataclass(frozen=True, slots=True)
-class Unanswered:
+class MissingReply:
     """Why the request of that id has no reply: the generator raised or broke its contract."""
 
     request_id: str
     reason: str
 
 
-Answer: TypeAlias = Piece | Reply | Unanswered
+Answer: TypeAlias = Chunk | Reply | MissingReply
 
 
-def answers(generator: Generator, offer: Offer, requests: Sequence[Request]) -> Iterator[Answer]:
+def answers(
+    generator: Generator, registered: RegisteredObject, requests: Sequence[Request]
+) -> Iterator[Answer]:
     """Yield pieces (of requests that want them), and for each request a reply or why there is none.
 
     When the generator raises, what was answered stands and the rest is asked for one by one.
     """
     left = {request.id: request for request in requests}
-    broke = yield from asked(generator, offer, left)
-    silent = f"generator {offer.name} did not answer"
+    add_failure = yield from invoke(generator, registered, left)
+    silent = f"generator {registered.name} did not answer"
     for request in list(left.values()):
         # What of it was streamed before may be shown; the whole reply follows.
         alone = {request.id: replace(request, stream=False)}
-        reason = broke
-        if broke is not None and len(requests) > 1:
-            reason = yield from asked(generator, offer, alone)
+        reason = add_failure
+        if add_failure is not None and len(requests) > 1:
+            reason = yield from invoke(generator, registered, alone)
         if alone:
-            yield Unanswered(request.id, reason or silent)
+            yield MissingReply(request.id, reason or silent)
 
 
-def facts(generator: Generator) -> dict[str, str | int]:
+def environment_of(generator: Generator) -> dict[str, str | int]:
     """Return what the generator says its bytes depend on, or that it failed to say."""
     try:
         with quiet_stdout():
@@ -74,15 +76,15 @@ def facts(generator: Generator) -> dict[str, str | int]:
         return {"environment_failed": type(error).__name__}
 
 
-def sentence(error: BaseException, offer: Offer) -> str:
+def error_message(error: BaseException, registered: RegisteredObject) -> str:
     """Return what a generator raised as a sentence for whoever asked."""
     if isinstance(error, MunimentError):
-        return storable(str(error))
-    return storable(f"generator {offer.name} failed: {describe(error)}")
+        return escape_unencodable(str(error))
+    return escape_unencodable(f"generator {registered.name} failed: {describe(error)}")
 
 
-def asked(
-    generator: Generator, offer: Offer, left: dict[str, Request]
+def invoke(
+    generator: Generator, registered: RegisteredObject, left: dict[str, Request]
 ) -> Coroutine[Answer, None, str | None]:
     """Ask once: yield answers to the requests in `left` and take those out; return why it broke
     off, if it did. What a generator in a worker process was asked comes checked from there.
@@ -99,20 +101,20 @@ def asked(
                 return None
             if isinstance(answer, Output) and len(requests) == 1:
                 answer = requests[0].reply(answer)
-            if not isinstance(answer, Piece | Reply | Unanswered):
+            if not isinstance(answer, Chunk | Reply | MissingReply):
                 raise TypeError(f"it gave {type(answer).__name__}; answer with request.reply(...)")
             if answer.request_id not in left:
                 raise ValueError("it answered a request twice, or one that was not asked")
-            if not isinstance(answer, Piece):
+            if not isinstance(answer, Chunk):
                 del left[answer.request_id]
-                yield _checked(answer, offer) if isinstance(answer, Reply) else answer
+                yield _checked(answer, registered) if isinstance(answer, Reply) else answer
             elif left[answer.request_id].stream:
                 answer.text.encode()
                 yield answer
     except INTERRUPTIONS:
         raise
     except BaseException as error:
-        return sentence(error, offer)
+        return error_message(error, registered)
     finally:
         close = getattr(given, "close", None)
         if close is not None:  # what a plugin says at its end spoils no answer
@@ -120,16 +122,16 @@ def asked(
                 close()
 
 
-def _checked(reply: Reply, offer: Offer) -> Reply | Unanswered:
+def _checked(reply: Reply, registered: RegisteredObject) -> Reply | MissingReply:
     """Return the reply, with its parts in plain types, if it keeps the contract."""
     try:
         if reply.failure is not None:
-            return Reply(reply.request_id, failure=storable(str(reply.failure)))
+            return Reply(reply.request_id, failure=escape_unencodable(str(reply.failure)))
         outputs = tuple(reply.outputs)
         if not outputs:
             raise ValueError("an answer needs an output")
         for output in outputs:
-            _check_output(output, offer.media_type)
+            _check_output(output, registered.media_type)
         return replace(
             reply,
             outputs=outputs,
@@ -137,8 +139,8 @@ def _checked(reply: Reply, offer: Offer) -> Reply | Unanswered:
             trace=None if reply.trace is None else _trace(reply.trace),
         )
     except Exception as error:
-        reason = f"generator {offer.name} broke the contract: {error}"
-        return Unanswered(reply.request_id, storable(reason))
+        reason = f"generator {registered.name} broke the contract: {error}"
+        return MissingReply(reply.request_id, escape_unencodable(reason))
 
 
 def _check_output(output: object, media_type: str) -> None:
@@ -223,10 +225,10 @@ def validate_verdict(verdict: object, content: Content) -> Verdict:
 
 
 def _is_text(value: object) -> bool:
-    return isinstance(value, str) and value == storable(value)
+    return isinstance(value, str) and value == escape_unencodable(value)
 
 
-def checked_values(given: Mapping[str, float], measures: Sequence[Measure]) -> dict[str, float]:
+def validate_values(given: Mapping[str, float], measures: Sequence[Measure]) -> dict[str, float]:
     """Return an evaluator's numbers; raises TypeError or ValueError for what is none of them."""
     values = dict(given)
     declared = {measure.name for measure in measures}

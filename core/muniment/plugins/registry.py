@@ -1,7 +1,7 @@
 """Finding, isolating and describing plugins.
 
 Every plugin gets a PluginManager of its own: in a shared one, a plugin that raises keeps the next
-from registering. A plugin that breaks is kept as `Broken`, and everything else works on.
+from registering. A plugin that breaks is kept as `LoadFailure`, and everything else works on.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ _MEDIA_TYPE = re.compile(r"[a-z]+/[A-Za-z0-9.+-]+(; ?[a-z]+=[A-Za-z0-9.-]+)*")
 
 
 @dataclass(frozen=True, slots=True)
-class Offer:
+class RegisteredObject:
     """One object a plugin registered: enough to list it, and the way to its class."""
 
     kind: Kind
@@ -90,7 +90,7 @@ class Offer:
 
 
 @dataclass(frozen=True, slots=True)
-class Broken:
+class LoadFailure:
     """A plugin that could not be loaded: why in one sentence, and the traceback."""
 
     plugin: Plugin
@@ -111,44 +111,51 @@ class Plugins:
             raise UsageError(f"two plugins of one file are called {twice}; rename one")
         found = discovery.installed_plugins() if plugins is None else plugins
         self.installed = (*found, *one_file.values())
-        self._registered: Callable[[Plugin], list[Offer]] = registered
-        self._offers: dict[Plugin, list[Offer]] = {}
-        self._broken: list[Broken] = []
+        self._loader: Callable[[Plugin], list[RegisteredObject]] = load_objects
+        self._objects: dict[Plugin, list[RegisteredObject]] = {}
+        self._broken: list[LoadFailure] = []
         self.disabled: tuple[str, ...] = ()
         self.hash_cache: Path | None = None  # where hashes of plugins' files are remembered
 
     @property
-    def broken(self) -> tuple[Broken, ...]:
+    def broken(self) -> tuple[LoadFailure, ...]:
         """The plugins that were asked for so far and could not be loaded."""
         return tuple(self._broken)
 
-    def offers(self, kind: Kind, *, among: Collection[str] | None = None) -> list[Offer]:
+    def objects(
+        self, kind: Kind, *, among: Collection[str] | None = None
+    ) -> list[RegisteredObject]:
         """Return everything registered of one kind, by name.
 
         Loads the plugins, or only those of the distributions named by `among`.
         """
         return sorted(
-            (offer for offer in self._load(among) if offer.kind == kind),
-            key=lambda offer: offer.name,
+            (registered for registered in self._load(among) if registered.kind == kind),
+            key=lambda registered: registered.name,
         )
 
-    def find(self, kind: Kind, name: str, *, among: Collection[str] | None = None) -> Offer:
+    def find(
+        self, kind: Kind, name: str, *, among: Collection[str] | None = None
+    ) -> RegisteredObject:
         """Return the object of exactly that name; loads what `offers` loads.
 
         Raises UnknownNameError, or AmbiguousNameError when two distributions offer the name.
         """
-        offers = self.offers(kind, among=among)
-        found = [offer for offer in offers if offer.name == name]
+        objects = self.objects(kind, among=among)
+        found = [registered for registered in objects if registered.name == name]
         if not found:
-            known = [offer.name for offer in offers]
+            known = [registered.name for registered in objects]
             raise UnknownNameError(kind, name, known, self._broken_hint())
         if len(found) > 1:
             raise AmbiguousNameError(
-                kind, name, [offer.plugin.distribution for offer in found], "uninstall one"
+                kind,
+                name,
+                [registered.plugin.distribution for registered in found],
+                "uninstall one",
             )
         return found[0]
 
-    def generator(self, name: str, defaults: Mapping[str, str]) -> Offer:
+    def generator(self, name: str, defaults: Mapping[str, str]) -> RegisteredObject:
         """Return the generator that `generate NAME` means.
 
         The configured default for the media kind of that name (`defaults`: kind → name), else
@@ -156,15 +163,17 @@ class Plugins:
         """
         if name in defaults:
             return self.find("generator", defaults[name])
-        offers = self.offers("generator")
-        of_kind = [offer for offer in offers if offer.media_type.partition("/")[0] == name]
-        if any(offer.name == name for offer in offers) or not of_kind:
+        objects = self.objects("generator")
+        of_kind = [
+            registered for registered in objects if registered.media_type.partition("/")[0] == name
+        ]
+        if any(registered.name == name for registered in objects) or not of_kind:
             return self.find("generator", name)
         if len(of_kind) > 1:
             raise AmbiguousNameError(
                 "generator",
                 name,
-                [offer.name for offer in of_kind],
+                [registered.name for registered in of_kind],
                 f"choose one with `muniment config set generator.{name} NAME`",
             )
         return of_kind[0]
@@ -173,9 +182,9 @@ class Plugins:
         """Return what evidence keeps of a plugin; unchanged files are not hashed again."""
         return plugin.ref(self.hash_cache)
 
-    def load_by(self, registered: Callable[[Plugin], list[Offer]]) -> None:
+    def load_by(self, loader: Callable[[Plugin], list[RegisteredObject]]) -> None:
         """Have plugins that were not asked for yet loaded by another function than `registered`."""
-        self._registered = registered
+        self._loader = loader
 
     def leave_out(self, disabled: Collection[str]) -> None:
         """Do as if the plugins of these distributions (normalised names) were not installed.
@@ -186,31 +195,31 @@ class Plugins:
         self.disabled = tuple(sorted({plugin.distribution for plugin in left}))
         self.installed = tuple(plugin for plugin in self.installed if plugin not in left)
 
-    def load(self) -> tuple[Broken, ...]:
+    def load(self) -> tuple[LoadFailure, ...]:
         """Load all plugins and return the broken ones."""
         list(self._load())
         return self.broken
 
-    def broke(self, plugin: Plugin, message: str) -> None:
+    def add_failure(self, plugin: Plugin, message: str) -> None:
         """Note that a plugin broke after it was loaded; call it while the exception is handled."""
-        self._broken.append(Broken(plugin, message, traceback.format_exc()))
+        self._broken.append(LoadFailure(plugin, message, traceback.format_exc()))
 
-    def _load(self, among: Collection[str] | None = None) -> Iterator[Offer]:
+    def _load(self, among: Collection[str] | None = None) -> Iterator[RegisteredObject]:
         for plugin in self.installed:
             if among is not None and plugin.distribution not in among:
                 continue
-            if plugin not in self._offers:
+            if plugin not in self._objects:
                 try:
-                    self._offers[plugin] = self._registered(plugin)
+                    self._objects[plugin] = self._loader(plugin)
                 except INTERRUPTIONS:
                     raise
                 except BaseException as error:
                     why = f"plugin {plugin.distribution} cannot be loaded: {describe(error)}"
                     if plugin.path:  # it was asked for by name: without it nothing is as asked
                         raise PluginError(plugin.distribution, why) from error
-                    self._offers[plugin] = []
-                    self.broke(plugin, why)
-            yield from self._offers[plugin]
+                    self._objects[plugin] = []
+                    self.add_failure(plugin, why)
+            yield from self._objects[plugin]
 
     def _broken_hint(self) -> str:
         disabled = (
@@ -220,13 +229,13 @@ class Plugins:
         return "; ".join([*(broken.message for broken in self._broken), *disabled])
 
 
-def make(offer: Offer, *arguments: Any) -> Any:
+def make(registered: RegisteredObject, *arguments: Any) -> Any:
     """Return a new object of a registered class.
 
     Raises PluginError when it cannot be made, and the ParameterError by which it refuses what it
     was told.
     """
-    made = offer.load_class()
+    made = registered.load_class()
     try:
         with quiet_stdout():
             return made(*arguments)
@@ -234,13 +243,13 @@ def make(offer: Offer, *arguments: Any) -> Any:
         raise
     except BaseException as error:
         raise PluginError(
-            offer.plugin.distribution,
-            f"{offer.kind} {offer.name!r} of {offer.plugin.distribution} cannot be made: "
-            f"{describe(error)}",
+            registered.plugin.distribution,
+            f"{registered.kind} {registered.name!r} of {registered.plugin.distribution} "
+            f"cannot be made: {describe(error)}",
         ) from error
 
 
-class Stoppable(Filter):
+class InterruptibleFilter(Filter):
     """A filter in a worker process, which is stopped when it takes longer than `time_limit`."""
 
     time_limit: float  # seconds
@@ -309,13 +318,13 @@ def _flush_stdout() -> None:
         sys.stdout.flush()
 
 
-def registered(plugin: Plugin) -> list[Offer]:
+def load_objects(plugin: Plugin) -> list[RegisteredObject]:
     """Import a plugin and return what its hooks register; raises whatever it raises."""
     with quiet_stdout():
-        return _registered(plugin)
+        return _load_objects(plugin)
 
 
-def _registered(plugin: Plugin) -> list[Offer]:
+def _load_objects(plugin: Plugin) -> list[RegisteredObject]:
     import pluggy
 
     from muniment import hookspecs
@@ -328,7 +337,7 @@ def _registered(plugin: Plugin) -> list[Offer]:
         manager.check_pending()
     except pluggy.PluginValidationError as error:  # says what is wrong in its later lines
         raise TypeError(" ".join(str(error).split())) from error
-    offers: list[Offer] = []
+    objects: list[RegisteredObject] = []
     for kind in _BASES:
 
         def register(
@@ -340,20 +349,20 @@ def _registered(plugin: Plugin) -> list[Offer]:
             parameters: type[Parameters] | None = None,
             kind: Kind = kind,
         ) -> None:
-            offers.append(offer_of(kind, plugin, target, name, media_type, parameters))
+            objects.append(registered_object(kind, plugin, target, name, media_type, parameters))
 
         getattr(manager.hook, f"muniment_{kind}s")(register=register)
-    return offers
+    return objects
 
 
-def offer_of(
+def registered_object(
     kind: Kind,
     plugin: Plugin,
     target: object,
     name: object = None,
     media_type: object = None,
     parameters: object = None,
-) -> Offer:
+) -> RegisteredObject:
     """Return what a hook registered; raises TypeError where it cannot be listed or recorded."""
     if isinstance(target, type):
         if not issubclass(target, _BASES[kind]):
@@ -374,7 +383,7 @@ def offer_of(
     if not (isinstance(parameters, type) and issubclass(parameters, Parameters)):
         raise TypeError(f"the Parameters of {name!r} must subclass muniment.Parameters")
     _check_parameters(parameters)
-    return Offer(kind, name, plugin, target, str(media_type or ""), parameters)
+    return RegisteredObject(kind, name, plugin, target, str(media_type or ""), parameters)
 
 
 def check_class(kind: Kind, found: type) -> None:

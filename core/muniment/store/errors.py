@@ -12,7 +12,7 @@ UNREADABLE = (LookupError, ValueError, TypeError, AttributeError, OverflowError,
 
 
 @contextmanager
-def whole(url: str) -> Iterator[None]:
+def corruption_as_store_error(url: str) -> Iterator[None]:
     """Raise StoreError, which says what to do, where something read in the block is unreadable."""
     try:
         yield

@@ -17,10 +17,10 @@ from muniment.store.queries.query import Query
 if TYPE_CHECKING:
     from muniment.ledger.acts import Judgement, ModelAct, Rating
     from muniment.store.backup.base import Progress
-    from muniment.store.backup.restore import Plan
+    from muniment.store.backup.restore import RestorePlan
     from muniment.store.database.backups import Backup
     from muniment.store.recording.events import Feedback, Installation, Review
-    from muniment.store.retention.erasure import Erasure, Past
+    from muniment.store.retention.erasure import ErasureRecord, ErasureResult
     from muniment.store.retention.holds import Hold
     from muniment.store.retention.rules import Rule
     from muniment.types import Generation
@@ -108,7 +108,7 @@ class Keeping:
         *,
         reason: str | None = None,
         progress: Callable[[int], None] = lambda number: None,
-    ) -> Erasure:
+    ) -> ErasureResult:
         """Destroy the payloads of the wanted generations; their entries stay.
 
         What is under a hold, must be kept longer or is under way is left. Where the query is by
@@ -121,12 +121,12 @@ class Keeping:
 
     def count(self, query: Query) -> int:
         """Return how many generations a query wants."""
-        from muniment.store.queries.planner import Picker
+        from muniment.store.queries.planner import QueryPlanner
 
         before: int | None = None
         counted = 0
         with self._database.reading() as connection:
-            picker = Picker(connection, query)
+            picker = QueryPlanner(connection, query)
             while numbers := picker.page(before, _PAGE):
                 counted += len(numbers)
                 before = numbers[-1]
@@ -138,7 +138,7 @@ class Keeping:
 
         return erasure.finish(self._database)
 
-    def erasures(self) -> Iterator[Past]:
+    def erasures(self) -> Iterator[ErasureRecord]:
         """Yield the erasures that are on record, the oldest first."""
         from muniment.store.retention import erasure
 
@@ -148,12 +148,12 @@ class Keeping:
         """Forbid to erase the generations that a query wants now; return the hold's id and how
         many they are.
         """
-        from muniment.store.queries.planner import Picker
+        from muniment.store.queries.planner import QueryPlanner
         from muniment.store.retention import holds
 
         def pages(connection: object) -> Iterator[list[int]]:
             before: int | None = None
-            picker = Picker(connection, query)  # type: ignore[arg-type]
+            picker = QueryPlanner(connection, query)  # type: ignore[arg-type]
             while numbers := picker.page(before, _PAGE):
                 yield numbers
                 before = numbers[-1]
@@ -194,7 +194,7 @@ class Keeping:
 
     def run_retention(
         self, actor: str, progress: Callable[[int], None] = lambda number: None
-    ) -> Erasure:
+    ) -> ErasureResult:
         """Erase what was kept as long as the rules say."""
         from muniment.store.retention import expiry
 
@@ -207,21 +207,21 @@ class Keeping:
         """Copy the store to a file, read the copy again and register it; BackupError."""
         from muniment.store.backup import create
 
-        return create.make(self._database, target, progress)
+        return create.create_backup(self._database, target, progress)
 
     @staticmethod
-    def plan_restore(url: str, file: Path, progress: Progress | None = None) -> Plan:
+    def plan_restore(url: str, file: Path, progress: Progress | None = None) -> RestorePlan:
         """Check a backup, and say what restoring it to that store would do; BackupError."""
         from muniment.store.backup import restore
 
         database = open_database(url)
         try:
-            return restore.plan(database, file, progress)
+            return restore.plan_restore(database, file, progress)
         finally:
             database.close()
 
     @staticmethod
-    def restore(url: str, planned: Plan, progress: Progress | None = None) -> None:
+    def restore(url: str, planned: RestorePlan, progress: Progress | None = None) -> None:
         """Make the store what a backup is, whole or not at all; BackupError."""
         from muniment.store.backup import restore
 

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from muniment.store.recording.events import Replayed
     from muniment.store.recording.tree_heads import Sign
     from muniment.store.search.engine import Hit
-    from muniment.store.verification.signatures import Held
+    from muniment.store.verification.signatures import TrustedCheckpoint
     from muniment.store.verification.verify import Verification
 
 Progress = Callable[[str, int, int], None]
@@ -240,12 +240,12 @@ class Store(Keeping):
 
         return events.replays_of(self._database, id)
 
-    def drawn(self, count: int, word: str) -> list[str]:
-        """Return the ids of so many completed generations, drawn by a word; see `events`."""
+    def sample(self, count: int, key: str) -> list[str]:
+        """Return the ids of `count` completed generations, chosen by a key; see `events.sample`."""
         from muniment.store.recording import events
 
         with self._database.reading() as connection:
-            return events.drawn(connection, count, word)
+            return events.sample(connection, count, key)
 
     # ---- taking out --------------------------------------------------------------------------
 
@@ -333,8 +333,8 @@ class Store(Keeping):
         payloads: bool = False,
         search: bool = False,
         key: PublicKey | None = None,
-        held: Sequence[Held] = (),
-        since: Held | None = None,
+        held: Sequence[TrustedCheckpoint] = (),
+        since: TrustedCheckpoint | None = None,
         progress: Progress | None = None,
         processes: int = 1,
     ) -> Verification:

@@ -13,7 +13,14 @@ import pytest
 from muniment.errors import MunimentError, ParameterError, PluginError
 from muniment.parameters import Field, Parameters
 from muniment.plugins.discovery import ENTRY_POINT_GROUP
-from muniment.plugins.registry import Kind, Offer, Plugin, describe, make, offer_of
+from muniment.plugins.registry import (
+    Kind,
+    Plugin,
+    RegisteredObject,
+    describe,
+    make,
+    registered_object,
+)
 from muniment.testing import isolated
 
 
@@ -47,26 +54,26 @@ class Contract:
         return found
 
     @property
-    def offer(self) -> Offer:
+    def registered(self) -> RegisteredObject:
         """The class as a hook would register it."""
         subject = self.subject
         plugin = Plugin("contract", "", "contract", subject.__module__)
         try:
-            return offer_of(self.kind, plugin, subject)
+            return registered_object(self.kind, plugin, subject)
         except TypeError as error:
             broken(f"{subject.__name__} cannot be registered: {error}")
 
     def made(self, *arguments: object) -> Any:
         """Return a new object of the class."""
         try:
-            return make(self.offer, *arguments)
+            return make(self.registered, *arguments)
         except (PluginError, ParameterError) as error:
             broken(f"{error}; let it be made with what the suite's `parameters` give")
 
     def given(self) -> Any:
         """Return the parameters that the suite asks with."""
         try:
-            return self.offer.parameters(**self.parameters)
+            return self.registered.parameters(**self.parameters)
         except ParameterError as error:
             broken(f"the suite's `parameters` are refused: {error}; give those it takes")
 
@@ -94,7 +101,7 @@ class Contract:
 
     def test_its_parameters_are_json_and_fit_their_schema(self) -> None:
         """Records and commands rest on the schema, and replay on what was recorded."""
-        declared = self.offer.parameters
+        declared = self.registered.parameters
         schema = declared.schema()
         try:
             json.dumps(schema, allow_nan=False)

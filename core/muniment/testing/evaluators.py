@@ -41,7 +41,7 @@ class EvaluatorContract(Contract):
 
     def test_its_measures_declare_their_direction(self) -> None:
         """Who compares two scores has to know which is better."""
-        measures = {measure.name: measure for measure in self.offer.load_class().measures}
+        measures = {measure.name: measure for measure in self.registered.load_class().measures}
         for name, measure in measures.items():
             if measure.higher_is_better is None and name not in self.undirected:
                 broken(
@@ -66,7 +66,7 @@ class EvaluatorContract(Contract):
         for text, one, other, new in zip(self.texts, once, again, afresh, strict=True):
             if not one == other == new:
                 broken(
-                    f"{self.offer.name} measured {text[:40]!r} as {_shown(one)} and then as "
+                    f"{self.registered.name} measured {text[:40]!r} as {_shown(one)} and then as "
                     f"{_shown(other if other != one else new)}; let a score depend on the "
                     "generation's content only"
                 )
@@ -92,7 +92,7 @@ class EvaluatorContract(Contract):
         return st.lists(st.one_of(made), max_size=3).map(tuple)
 
     def _scores(self, evaluator: Evaluator, measured: Generation) -> tuple[Score, ...]:
-        found = tuple(scores_of(self.offer, evaluator, measured))
+        found = tuple(scores_of(self.registered, evaluator, measured))
         for score in found:
             if score.failure is not None:
                 broken(

@@ -91,7 +91,7 @@ class GeneratorContract(Contract):
         try:
             there = isolated.answered(self.subject, self._requests(model))
         except RuntimeError as error:
-            broken(f"{self.offer.name} does not answer in another process: {error}")
+            broken(f"{self.registered.name} does not answer in another process: {error}")
         self._same([isolated.fingerprint(reply) for reply in here], there, "in another process")
 
     def test_different_seeds_give_different_outputs(self, model: Model | None) -> None:
@@ -104,7 +104,7 @@ class GeneratorContract(Contract):
             if len({repr(isolated.fingerprint(r)) for r in self._all(generator, asked)}) > 1:
                 return
         broken(
-            f"{self.offer.name} gave the same output for eight seeds of every prompt; use "
+            f"{self.registered.name} gave the same output for eight seeds of every prompt; use "
             "request.random(), or say `seeded = False` in the suite if it draws nothing"
         )
 
@@ -112,7 +112,7 @@ class GeneratorContract(Contract):
 
     def test_it_can_be_cancelled(self, model: Model | None) -> None:
         """Ctrl-C reaches the caller at once, and what was begun spoils nothing."""
-        name = self.offer.name
+        name = self.registered.name
         generator = self._ready(model)
         given = iter(generator.generate(self._requests(model)))
         next(given, None)
@@ -166,12 +166,12 @@ class GeneratorContract(Contract):
                     continue
                 why = str(error) if raised is None else f"it raised {describe(raised)}"
                 broken(
-                    f"{self.offer.name} has no answer to the prompt {prompt[:40]!r}: {why}; "
+                    f"{self.registered.name} has no answer to the prompt {prompt[:40]!r}: {why}; "
                     "answer with request.fail('why') or raise a muniment.MunimentError"
                 )
             if isinstance(reply, str) and (not reply.strip() or "\n" in reply):
                 broken(
-                    f"{self.offer.name} failed the prompt {prompt[:40]!r} by {reply[:80]!r}; "
+                    f"{self.registered.name} failed the prompt {prompt[:40]!r} by {reply[:80]!r}; "
                     "give request.fail(...) one sentence that a user can act on"
                 )
         if self.subject.uses_model:
@@ -216,8 +216,8 @@ class GeneratorContract(Contract):
         for prompt, one, other in zip(self.prompts, first, again, strict=True):
             if one != other:
                 broken(
-                    f"{self.offer.name} claims to be exact, but answered {prompt[:40]!r} otherwise "
-                    f"{when}; {_RANDOMNESS}"
+                    f"{self.registered.name} claims to be exact, but answered {prompt[:40]!r} "
+                    f"otherwise {when}; {_RANDOMNESS}"
                 )
 
     def _only_if_exact(self) -> None:

@@ -21,9 +21,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from muniment.hookspecs import Generator
-from muniment.plugins.invocation import Unanswered, answers
-from muniment.plugins.registry import Plugin, describe, offer_of, quiet_stdout
-from muniment.types import Model, Output, Piece, Request
+from muniment.plugins.invocation import MissingReply, answers
+from muniment.plugins.registry import Plugin, describe, quiet_stdout, registered_object
+from muniment.types import Chunk, Model, Output, Request
 
 HEAVY = frozenset(
     "PIL cv2 diffusers jax matplotlib numpy onnxruntime pandas scipy sklearn spacy tensorflow "
@@ -74,12 +74,14 @@ def replies(
 
     Raises RuntimeError where the generator broke its contract, as the pipeline would see it.
     """
-    offer = offer_of("generator", Plugin("contract", "", "", subject.__module__), subject)
+    registered = registered_object(
+        "generator", Plugin("contract", "", "", subject.__module__), subject
+    )
     found: dict[str, tuple[Output, ...] | str] = {}
-    for answer in answers(generator, offer, requests):
-        if isinstance(answer, Unanswered):
+    for answer in answers(generator, registered, requests):
+        if isinstance(answer, MissingReply):
             raise RuntimeError(answer.reason)
-        if not isinstance(answer, Piece):
+        if not isinstance(answer, Chunk):
             found[answer.request_id] = answer.outputs if answer.failure is None else answer.failure
     return [found[request.id] for request in requests]
 

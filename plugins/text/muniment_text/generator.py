@@ -45,7 +45,7 @@ class TextGenerator(muniment.Generator):
 
     def generate(
         self, requests: Sequence[muniment.Request]
-    ) -> Iterable[muniment.Reply | muniment.Piece | muniment.Output]:
+    ) -> Iterable[muniment.Reply | muniment.Chunk | muniment.Output]:
         """Decode all requests together; a row that cannot be decoded fails alone."""
         engine = self.engine
         by_id = {request.id: request for request in requests}
@@ -59,7 +59,7 @@ class TextGenerator(muniment.Generator):
             request = by_id[str(event.key)]
             if isinstance(event, Piece):
                 if request.stream:
-                    yield request.piece(event.text)
+                    yield request.chunk(event.text)
             elif isinstance(event, Failure):
                 yield request.fail(str(event.error))
             else:

@@ -10,6 +10,6 @@ starts and ends a worker, `worker` is the program that it runs.
 A worker is trusted with less, not with nothing: see docs/explanation/isolation.md.
 """
 
-from muniment.plugins.isolation.workers import Workers
+from muniment.plugins.isolation.workers import PluginWorkers
 
-__all__ = ["Workers"]
+__all__ = ["PluginWorkers"]

@@ -18,7 +18,7 @@ from typing import NoReturn, TypeVar
 
 from muniment.errors import ModelError, MunimentError, ParameterError, PluginError, UsageError
 from muniment.plugins.isolation import protocol
-from muniment.plugins.isolation.protocol import Answer, Progressed, Question, Raised
+from muniment.plugins.isolation.protocol import Answer, ErrorResult, Progressed, Question
 from muniment.plugins.registry import Plugin, WorkerError
 
 _Answer = TypeVar("_Answer")
@@ -62,7 +62,7 @@ class Worker:
         self.plugin = plugin
         self.limits = limits
         self.incarnation = 0
-        self._child: _Child | None = None
+        self._child: _WorkerProcess | None = None
         self._numbers = 0
 
     def number(self) -> int:
@@ -78,12 +78,12 @@ class Worker:
     def start(self) -> list[protocol.Registration]:
         """Start a process and have it import the plugin; return what that registers."""
         self.end()
-        self._child = child = _Child(self.plugin.distribution)
+        self._child = child = _WorkerProcess(self.plugin.distribution)
         self._finalizer = weakref.finalize(self, child.end)
         self.incarnation += 1
         start = protocol.Start(self.plugin, list(sys.path), self.limits.memory)
         try:
-            return self.ask(start, protocol.Registered, STARTING).offers
+            return self.ask(start, protocol.Registered, STARTING).objects
         except BaseException:
             self.end()
             raise
@@ -123,7 +123,7 @@ class Worker:
         except BaseException:  # Ctrl-C: nobody knows what it would answer next
             self.end()
             raise
-        if isinstance(answer, Raised):
+        if isinstance(answer, ErrorResult):
             raise self._raised(answer)
         if not isinstance(answer, expected):
             self.end()
@@ -148,7 +148,7 @@ class Worker:
             return f"{what} (its limit is {self.limits.memory >> 20} MB)"
         return what
 
-    def _raised(self, answer: Raised) -> Exception:
+    def _raised(self, answer: ErrorResult) -> Exception:
         error: Exception
         match answer.kind:
             case "ParameterError":
@@ -167,7 +167,7 @@ class Worker:
         return error
 
 
-class _Child:
+class _WorkerProcess:
     """One worker process, from its start to its end."""
 
     def __init__(self, name: str) -> None:

@@ -34,7 +34,7 @@ import msgspec
 
 from muniment.parameters import Field, Parameters
 from muniment.plugins.registry import Kind, Plugin
-from muniment.types import Content, Generation, Measure, Model, Piece, Reply, Verdict
+from muniment.types import Chunk, Content, Generation, Measure, Model, Reply, Verdict
 
 HEADER = 4  # bytes of a frame's length
 LONGEST = 2**30  # bytes of a frame's body: what claims to be longer is no answer
@@ -84,7 +84,7 @@ class Facts(_Message, frozen=True):
     object: int
 
 
-class Asked(msgspec.Struct, frozen=True):
+class WireRequest(msgspec.Struct, frozen=True):
     """One request, with its parameters as JSON."""
 
     id: str
@@ -101,7 +101,7 @@ class Generate(_Message, frozen=True):
 
     object: int
     call: int
-    requests: list[Asked]
+    requests: list[WireRequest]
 
 
 class Next(_Message, frozen=True):
@@ -184,7 +184,7 @@ class Registration(msgspec.Struct, frozen=True):
 class Registered(_Message, frozen=True):
     """What the plugin registered."""
 
-    offers: list[Registration]
+    objects: list[Registration]
 
 
 class Described(_Message, frozen=True):
@@ -202,7 +202,7 @@ class Described(_Message, frozen=True):
     default: bool = False
 
 
-class Made(_Message, frozen=True):
+class MakeResult(_Message, frozen=True):
     """An object was made; what it says of itself may differ from what its class declares."""
 
     determinism: str = "best-effort"
@@ -214,32 +214,32 @@ class Done(_Message, frozen=True):
     """It was done."""
 
 
-class Told(_Message, frozen=True):
+class FactsResult(_Message, frozen=True):
     """The facts of the environment."""
 
     facts: dict[str, str | int]
 
 
-class Gave(_Message, frozen=True):
+class NextResult(_Message, frozen=True):
     """A piece, a reply, or why the request of that id has none; or, with none of them, the end.
 
     `broke` says why a call that is over broke off, if it did.
     """
 
-    piece: Piece | None = None
+    chunk: Chunk | None = None
     reply: Reply | None = None
     unanswered: tuple[str, str] | None = None
     over: bool = False
-    broke: str | None = None
+    error: str | None = None
 
 
-class Judged(_Message, frozen=True):
+class VerdictResult(_Message, frozen=True):
     """A verdict."""
 
     verdict: Verdict
 
 
-class Measured(_Message, frozen=True):
+class EvaluateResult(_Message, frozen=True):
     """Numbers by the names of measures."""
 
     values: dict[str, float]
@@ -264,7 +264,7 @@ class Added(_Message, frozen=True):
     facts: str
 
 
-class Raised(_Message, frozen=True):
+class ErrorResult(_Message, frozen=True):
     """An exception: `kind` is the name of Muniment's own error, or empty for any other.
 
     `message` is the error's sentence, or the description of any other exception; `about` is the
@@ -280,16 +280,16 @@ class Raised(_Message, frozen=True):
 Answer: TypeAlias = (
     Registered
     | Described
-    | Made
+    | MakeResult
     | Done
-    | Told
-    | Gave
-    | Judged
-    | Measured
+    | FactsResult
+    | NextResult
+    | VerdictResult
+    | EvaluateResult
     | Found
     | Progressed
     | Added
-    | Raised
+    | ErrorResult
 )
 
 _encoder = msgspec.msgpack.Encoder()

@@ -12,15 +12,22 @@ from typing import Any, ClassVar
 
 from muniment.errors import PluginError
 from muniment.hookspecs import Evaluator, Generator
-from muniment.plugins.invocation import Unanswered
+from muniment.plugins.invocation import MissingReply
 from muniment.plugins.isolation import protocol
 from muniment.plugins.isolation.process import CLOSING, LOADING, STARTING, Worker
-from muniment.plugins.registry import Kind, Offer, Stoppable, WorkerError, check_class, offer_of
-from muniment.types import Content, Generation, Model, Piece, Reply, Request, Verdict
+from muniment.plugins.registry import (
+    InterruptibleFilter,
+    Kind,
+    RegisteredObject,
+    WorkerError,
+    check_class,
+    registered_object,
+)
+from muniment.types import Chunk, Content, Generation, Model, Reply, Request, Verdict
 
 
 @dataclass(frozen=True, slots=True)
-class IsolatedOffer(Offer):
+class IsolatedOffer(RegisteredObject):
     """What an isolated plugin registered; its class is a proxy's, made when first asked for."""
 
     proxy: Callable[[], type] = field(kw_only=True, compare=False, repr=False)
@@ -33,18 +40,20 @@ class IsolatedOffer(Offer):
         return self.proxy()
 
 
-def offers(worker: Worker) -> list[Offer]:
+def proxy_objects(worker: Worker) -> list[RegisteredObject]:
     """Have the worker import its plugin, and return what that registers.
 
     Raises WorkerError, and TypeError for what no plugin may register.
     """
-    return [_offer(worker, item) for item in worker.start()]
+    return [_registered_object(worker, item) for item in worker.start()]
 
 
-def _offer(worker: Worker, item: protocol.Registration) -> Offer:
+def _registered_object(worker: Worker, item: protocol.Registration) -> RegisteredObject:
     parameters = protocol.parameters_class(item.parameters)
     media_type = item.media_type or None
-    plain = offer_of(item.kind, worker.plugin, "worker:proxy", item.name, media_type, parameters)
+    plain = registered_object(
+        item.kind, worker.plugin, "worker:proxy", item.name, media_type, parameters
+    )
     return IsolatedOffer(
         plain.kind,
         plain.name,
@@ -56,45 +65,47 @@ def _offer(worker: Worker, item: protocol.Registration) -> Offer:
     )
 
 
-def _declared(offer: Offer, worker: Worker) -> type:
+def _declared(registered: RegisteredObject, worker: Worker) -> type:
     """Return the proxy class of an offer."""
-    who = f"{offer.kind} {offer.name!r} of {offer.plugin.distribution}"
+    who = f"{registered.kind} {registered.name!r} of {registered.plugin.distribution}"
     try:
         if not worker.running:
             worker.start()
-        question = protocol.Describe(offer.kind, offer.name)
+        question = protocol.Describe(registered.kind, registered.name)
         told = worker.ask(question, protocol.Described, LOADING)
-        declares: dict[str, Any] = {"name": offer.name, "offer": offer, "worker": worker}
-        base: type = _BASES[offer.kind]
-        if offer.kind == "generator":
+        declares: dict[str, Any] = {"name": registered.name, "offer": registered, "worker": worker}
+        base: type = _BASES[registered.kind]
+        if registered.kind == "generator":
             declares |= {
-                "media_type": offer.media_type,
+                "media_type": registered.media_type,
                 "determinism": told.determinism,
                 "uses_model": told.uses_model,
-                "Parameters": offer.parameters,
+                "Parameters": registered.parameters,
             }
             if told.takes_models:
                 base = IsolatedModelTaker
                 declares["suggested_model"] = told.suggested_model
         else:
             declares |= {"version": told.version, "media_types": tuple(told.media_types)}
-        if offer.kind == "filter":
+        if registered.kind == "filter":
             declares["categories"] = tuple(told.categories)
             declares["Parameters"] = protocol.parameters_class(told.parameters)
-        elif offer.kind == "evaluator":
+        elif registered.kind == "evaluator":
             declares |= {"measures": tuple(told.measures), "default": told.default}
         found = type(base.__name__, (base,), declares)
-        check_class(offer.kind, found)
+        check_class(registered.kind, found)
     except (WorkerError, TypeError) as error:
-        raise PluginError(offer.plugin.distribution, f"{who} cannot be loaded: {error}") from error
+        raise PluginError(
+            registered.plugin.distribution, f"{who} cannot be loaded: {error}"
+        ) from error
     return found
 
 
-class _Remote:
+class _RemoteObject:
     """An object in a worker; it is made again when the worker was started anew."""
 
-    def __init__(self, offer: Offer, worker: Worker, parameters: Any = ()) -> None:
-        self._offer = offer
+    def __init__(self, registered: RegisteredObject, worker: Worker, parameters: Any = ()) -> None:
+        self._registered = registered
         self._worker = worker
         self._parameters = protocol.values_json(parameters)
         self._number = 0
@@ -108,9 +119,11 @@ class _Remote:
             self._worker.start()
         if self._incarnation != self._worker.incarnation:
             self._number = self._worker.number()
-            offer = self._offer
-            question = protocol.Make(self._number, offer.kind, offer.name, self._parameters)
-            self.made = self._worker.ask(question, protocol.Made, LOADING)
+            registered = self._registered
+            question = protocol.Make(
+                self._number, registered.kind, registered.name, self._parameters
+            )
+            self.made = self._worker.ask(question, protocol.MakeResult, LOADING)
             if self._model is not None:
                 self._worker.ask(protocol.Load(self._number, self._model), protocol.Done, LOADING)
             self._incarnation = self._worker.incarnation
@@ -129,11 +142,11 @@ class _Remote:
 class IsolatedGenerator(Generator):
     """A generator in a worker process."""
 
-    offer: ClassVar[Offer]
+    registered: ClassVar[RegisteredObject]
     worker: ClassVar[Worker]
 
     def __init__(self) -> None:
-        self._remote = _Remote(self.offer, self.worker)
+        self._remote = _RemoteObject(self.registered, self.worker)
         made = self._remote.made  # an object may say other things of itself than its class
         vars(self).update(determinism=made.determinism, uses_model=made.uses_model)
 
@@ -141,7 +154,7 @@ class IsolatedGenerator(Generator):
         """Have the model made ready."""
         self._remote.load(model)
 
-    def generate(self, requests: Sequence[Request]) -> Iterator[Piece | Reply | Unanswered]:  # type: ignore[override]
+    def generate(self, requests: Sequence[Request]) -> Iterator[Chunk | Reply | MissingReply]:  # type: ignore[override]
         """Yield what the worker answers; its time is counted from one reply to the next.
 
         The worker runs only while this waits for it, as a generator in this process would.
@@ -157,19 +170,19 @@ class IsolatedGenerator(Generator):
                 if worker.incarnation != incarnation:
                     raise WorkerError("its worker process ended while it was answering")
                 since, over = time.monotonic(), True  # a call that raises is over
-                gave = worker.ask(protocol.Next(call), protocol.Gave, left, limit=limit)
+                gave = worker.ask(protocol.Next(call), protocol.NextResult, left, limit=limit)
                 over = gave.over
                 left = max(0.0, left - (time.monotonic() - since))
-                if gave.piece is not None:
-                    yield gave.piece
+                if gave.chunk is not None:
+                    yield gave.chunk
                 elif gave.reply is not None:
                     left = limit
                     yield gave.reply
                 elif gave.unanswered is not None:
                     left = limit
-                    yield Unanswered(*gave.unanswered)
-                elif gave.broke is not None:
-                    reason = worker.explained(gave.broke)
+                    yield MissingReply(*gave.unanswered)
+                elif gave.error is not None:
+                    reason = worker.explained(gave.error)
                     raise PluginError(worker.plugin.distribution, reason)
                 else:
                     return
@@ -179,7 +192,9 @@ class IsolatedGenerator(Generator):
 
     def environment(self) -> Mapping[str, str | int]:
         """Return the facts; where the bytes may depend on more than those, the process is one."""
-        told = self.worker.ask(protocol.Facts(self._remote.ready()), protocol.Told, STARTING).facts
+        told = self.worker.ask(
+            protocol.Facts(self._remote.ready()), protocol.FactsResult, STARTING
+        ).facts
         return told if self.determinism == "exact" else {**told, "process": "worker"}
 
     def close(self) -> None:
@@ -206,16 +221,16 @@ class IsolatedModelTaker(IsolatedGenerator):
         return dict(json.loads(added.facts))
 
 
-class IsolatedFilter(Stoppable):
+class IsolatedFilter(InterruptibleFilter):
     """A filter in a worker process."""
 
-    offer: ClassVar[Offer]
+    registered: ClassVar[RegisteredObject]
     worker: ClassVar[Worker]
 
     def __init__(self, parameters: Any) -> None:
         super().__init__(parameters)
         self.time_limit = self.worker.limits.answer
-        self._remote = _Remote(self.offer, self.worker, parameters)
+        self._remote = _RemoteObject(self.registered, self.worker, parameters)
         vars(self).update(media_types=tuple(self._remote.made.media_types))
 
     def ready(self) -> None:
@@ -226,17 +241,17 @@ class IsolatedFilter(Stoppable):
         """Return the verdict; at its time limit the process is ended."""
         question = protocol.Check(self._remote.ready(), content)
         limit = min(self.time_limit, self.worker.limits.answer)
-        return self.worker.ask(question, protocol.Judged, limit).verdict
+        return self.worker.ask(question, protocol.VerdictResult, limit).verdict
 
 
 class IsolatedEvaluator(Evaluator):
     """An evaluator in a worker process."""
 
-    offer: ClassVar[Offer]
+    registered: ClassVar[RegisteredObject]
     worker: ClassVar[Worker]
 
     def __init__(self) -> None:
-        self._remote = _Remote(self.offer, self.worker)
+        self._remote = _RemoteObject(self.registered, self.worker)
         vars(self).update(media_types=tuple(self._remote.made.media_types))
 
     def evaluate(self, generation: Generation) -> Mapping[str, float]:
@@ -247,7 +262,7 @@ class IsolatedEvaluator(Evaluator):
             protocol.values_json(generation.parameters),
         )
         limit = self.worker.limits.answer
-        return self.worker.ask(question, protocol.Measured, limit).values
+        return self.worker.ask(question, protocol.EvaluateResult, limit).values
 
 
 _BASES: Mapping[Kind, type] = {
@@ -257,8 +272,8 @@ _BASES: Mapping[Kind, type] = {
 }
 
 
-def _asked(request: Request) -> protocol.Asked:
-    return protocol.Asked(
+def _asked(request: Request) -> protocol.WireRequest:
+    return protocol.WireRequest(
         request.id,
         request.prompt,
         request.seed,

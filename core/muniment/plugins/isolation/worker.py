@@ -21,14 +21,20 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from muniment.errors import MunimentError, UsageError
-from muniment.plugins.invocation import Unanswered, asked, checked_values, facts, validate_verdict
+from muniment.plugins.invocation import (
+    MissingReply,
+    environment_of,
+    invoke,
+    validate_values,
+    validate_verdict,
+)
 from muniment.plugins.isolation import protocol
-from muniment.plugins.isolation.protocol import Answer, Gave, Question
-from muniment.plugins.registry import Kind, Offer, describe, quiet_stdout, registered
-from muniment.types import Piece, Request
-from muniment.validation import storable
+from muniment.plugins.isolation.protocol import Answer, NextResult, Question
+from muniment.plugins.registry import Kind, RegisteredObject, describe, load_objects, quiet_stdout
+from muniment.types import Chunk, Request
+from muniment.validation import escape_unencodable
 
-_TAKES_MODELS = ("suggested_model", "add_model", "find_model")  # see hookspecs.TakesModels
+_TAKES_MODELS = ("suggested_model", "add_model", "find_model")  # see hookspecs.ModelProvider
 
 
 def main(arguments: list[str]) -> None:
@@ -87,8 +93,8 @@ class _Server:
 
     def __init__(self, answers: BinaryIO) -> None:
         self._answers = answers
-        self._offers: list[Offer] = []
-        self._objects: dict[int, tuple[Offer, Any]] = {}
+        self._registered: list[RegisteredObject] = []
+        self._objects: dict[int, tuple[RegisteredObject, Any]] = {}
         self._calls: dict[int, Coroutine[Answer, None, None]] = {}
 
     def answer(self, question: Question) -> None:
@@ -114,13 +120,13 @@ class _Server:
             case protocol.Start():
                 return self._start(question)
             case protocol.Describe():
-                return _described(self._offer(question.kind, question.name))
+                return _described(self._registered_object(question.kind, question.name))
             case protocol.Make():
                 return self._make(question)
             case protocol.Load():
                 self._object(question.object).load(question.model)
             case protocol.Facts():
-                return protocol.Told(facts(self._object(question.object)))
+                return protocol.FactsResult(environment_of(self._object(question.object)))
             case protocol.Generate():
                 self._calls[question.call] = self._generate(question)
             case protocol.Next():
@@ -130,7 +136,7 @@ class _Server:
             case protocol.Check():
                 content = question.content
                 verdict = self._object(question.object).check(content)
-                return protocol.Judged(validate_verdict(verdict, content))
+                return protocol.VerdictResult(validate_verdict(verdict, content))
             case protocol.Evaluate():
                 return self._evaluate(question)
             case protocol.FindModel():
@@ -148,57 +154,62 @@ class _Server:
         sys.path[:] = question.path
         if question.memory is not None and sys.platform == "linux":
             _limit("RLIMIT_AS", question.memory)
-        self._offers = registered(question.plugin)
+        self._registered = load_objects(question.plugin)
         return protocol.Registered(
             [
                 protocol.Registration(
-                    offer.kind, offer.name, offer.media_type, protocol.fields_json(offer.parameters)
+                    registered.kind,
+                    registered.name,
+                    registered.media_type,
+                    protocol.fields_json(registered.parameters),
                 )
-                for offer in self._offers
+                for registered in self._registered
             ]
         )
 
     def _make(self, question: protocol.Make) -> Answer:
-        offer = self._offer(question.kind, question.name)
+        registered = self._registered_object(question.kind, question.name)
         given = protocol.values(question.parameters)
-        found = offer.load_class()
+        found = registered.load_class()
         made = found(found.Parameters(**given)) if question.kind == "filter" else found()
-        self._objects[question.object] = offer, made
+        self._objects[question.object] = registered, made
         if question.kind == "generator":
-            return protocol.Made(determinism=made.determinism, uses_model=bool(made.uses_model))
-        return protocol.Made(media_types=list(made.media_types))
+            return protocol.MakeResult(
+                determinism=made.determinism, uses_model=bool(made.uses_model)
+            )
+        return protocol.MakeResult(media_types=list(made.media_types))
 
     def _generate(self, question: protocol.Generate) -> Coroutine[Answer, None, None]:
-        offer, generator = self._objects[question.object]
+        registered, generator = self._objects[question.object]
         requests = [
             Request(
                 id=item.id,
                 prompt=item.prompt,
                 seed=item.seed,
-                parameters=offer.parameters(**protocol.values(item.parameters)),
+                parameters=registered.parameters(**protocol.values(item.parameters)),
                 system=item.system,
                 model=item.model,
                 stream=item.stream,
             )
             for item in question.requests
         ]
-        answers = asked(generator, offer, {request.id: request for request in requests})
+        answers = invoke(generator, registered, {request.id: request for request in requests})
         reason = None
         try:
             while True:
                 answer = next(answers)
-                if isinstance(answer, Piece):
-                    yield Gave(piece=answer)
-                elif isinstance(answer, Unanswered):
-                    yield Gave(unanswered=(answer.request_id, answer.reason))
+                if isinstance(answer, Chunk):
+                    yield NextResult(chunk=answer)
+                elif isinstance(answer, MissingReply):
+                    yield NextResult(unanswered=(answer.request_id, answer.reason))
                 else:
-                    yield Gave(reply=answer)
+                    yield NextResult(reply=answer)
         except StopIteration as end:
             reason = end.value
         finally:
             answers.close()
         del self._calls[question.call]
-        yield Gave(over=True, broke=reason)
+        yield NextResult(over=True, error=reason)
 
     def _next(self, call: int) -> Answer:
         try:
@@ -208,11 +219,11 @@ class _Server:
             raise
 
     def _evaluate(self, question: protocol.Evaluate) -> Answer:
-        offer, evaluator = self._objects[question.object]
+        registered, evaluator = self._objects[question.object]
         parameters = protocol.values(question.parameters)
         generation = replace(question.generation, parameters=parameters)
         found = evaluator.evaluate(generation)
-        return protocol.Measured(checked_values(found, offer.load_class().measures))
+        return protocol.EvaluateResult(validate_values(found, registered.load_class().measures))
 
     def _add_model(self, question: protocol.AddModel) -> Answer:
         def progress(what: str, fraction: float) -> None:
@@ -225,23 +236,23 @@ class _Server:
     def _object(self, number: int) -> Any:
         return self._objects[number][1]
 
-    def _offer(self, kind: Kind, name: str) -> Offer:
-        return next(item for item in self._offers if (item.kind, item.name) == (kind, name))
+    def _registered_object(self, kind: Kind, name: str) -> RegisteredObject:
+        return next(item for item in self._registered if (item.kind, item.name) == (kind, name))
 
 
-def _described(offer: Offer) -> Answer:
-    found = offer.load_class()
-    if offer.kind == "generator":
+def _described(registered: RegisteredObject) -> Answer:
+    found = registered.load_class()
+    if registered.kind == "generator":
         takes_models = all(hasattr(found, power) for power in _TAKES_MODELS)
         return protocol.Described(
-            protocol.fields_json(offer.parameters),
+            protocol.fields_json(registered.parameters),
             determinism=found.determinism,
             uses_model=bool(found.uses_model),
             takes_models=takes_models,
             suggested_model=found.suggested_model if takes_models else None,
         )
     described = {"version": found.version, "media_types": list(found.media_types)}
-    if offer.kind == "filter":
+    if registered.kind == "filter":
         fields = protocol.fields_json(found.Parameters)
         return protocol.Described(fields, categories=list(found.categories), **described)
     return protocol.Described(
@@ -250,15 +261,17 @@ def _described(offer: Offer) -> Answer:
 
 
 def _raised(error: BaseException) -> Answer:
-    trace = storable(traceback.format_exc())
+    trace = escape_unencodable(traceback.format_exc())
     if not isinstance(error, MunimentError):
-        return protocol.Raised("", storable(describe(error)), traceback=trace)
+        return protocol.ErrorResult("", escape_unencodable(describe(error)), traceback=trace)
     kinds = ("ParameterError", "ModelError", "PluginError")
     kind = type(error).__name__ if type(error).__name__ in kinds else "MunimentError"
     if kind == "MunimentError" and isinstance(error, UsageError):
         kind = "UsageError"
     about = getattr(error, "name", None) or getattr(error, "model", None) or ""
-    return protocol.Raised(kind, storable(str(error)), storable(str(about)), trace)
+    return protocol.ErrorResult(
+        kind, escape_unencodable(str(error)), escape_unencodable(str(about)), trace
+    )
 
 
 if __name__ == "__main__":

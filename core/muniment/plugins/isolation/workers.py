@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from muniment.config import Config
 from muniment.errors import PluginError, UsageError
-from muniment.plugins.registry import Offer, Plugin, registered
+from muniment.plugins.registry import Plugin, RegisteredObject, load_objects
 
 if TYPE_CHECKING:
     from muniment.plugins.isolation.process import Limits, Worker
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 _UNSUPPORTED = "worker processes need Linux or macOS; they are not supported on this system"
 
 
-class Workers:
+class PluginWorkers:
     """The worker processes of a session, one for each plugin that is isolated.
 
     The settings `plugin.NAME.isolate`, `.timeout` and `.memory` isolate a plugin; `everything`
@@ -29,18 +29,18 @@ class Workers:
         self._everything = everything
         self._workers: dict[Plugin, Worker] = {}
 
-    def registered(self, plugin: Plugin) -> list[Offer]:
+    def load_objects(self, plugin: Plugin) -> list[RegisteredObject]:
         """Return what a plugin registers, here or in its worker; raises whatever it raises."""
         limits = self._limits(plugin)
         if limits is None:
-            return registered(plugin)
+            return load_objects(plugin)
         if not _supported():
             raise PluginError(plugin.distribution, _UNSUPPORTED)
         from muniment.plugins.isolation.process import Worker
-        from muniment.plugins.isolation.proxies import offers
+        from muniment.plugins.isolation.proxies import proxy_objects
 
         worker = self._workers[plugin] = Worker(plugin, limits)
-        return offers(worker)
+        return proxy_objects(worker)
 
     def close(self) -> None:
         """Let the processes end; each is started again when it is asked again."""

@@ -6,16 +6,16 @@
 
 from __future__ import annotations
 
-from muniment.store.backup.base import Copying
+from muniment.store.backup.base import BackupBackend
 from muniment.store.database.engine import Database
 
 
-def copying(database: Database) -> Copying:
+def backend_of(database: Database) -> BackupBackend:
     """Return the backend that copies the store of a database."""
     if database.dialect == "sqlite":
-        from muniment.store.backup.sqlite import SqliteCopying
+        from muniment.store.backup.sqlite import SqliteBackup
 
-        return SqliteCopying()
-    from muniment.store.backup.postgresql import PostgresqlCopying
+        return SqliteBackup()
+    from muniment.store.backup.postgresql import PostgresqlBackup
 
-    return PostgresqlCopying()
+    return PostgresqlBackup()

@@ -23,7 +23,7 @@ class BackupError(MunimentError):
 
 
 @dataclass(frozen=True, slots=True)
-class Contents:
+class BackupSummary:
     """Which ledger a backup holds and how much of it: `root` is computed from its entries."""
 
     log: str
@@ -31,13 +31,13 @@ class Contents:
     root: str
 
 
-class Copying(Protocol):
+class BackupBackend(Protocol):
     """How the stores of one kind of database are copied and put back."""
 
-    def copy(self, database: Database, target: Path) -> Contents:
+    def copy(self, database: Database, target: Path) -> BackupSummary:
         """Copy one state of the store to a file that is not there; return what that state was."""
 
-    def contents(self, file: Path, progress: Progress | None) -> Contents:
+    def contents(self, file: Path, progress: Progress | None) -> BackupSummary:
         """Read a copy from its first entry to its last; BackupError unless it is whole."""
 
     def restore(self, database: Database, file: Path) -> None:

@@ -5,19 +5,19 @@ from __future__ import annotations
 from contextlib import suppress
 from pathlib import Path
 
-from muniment.store.backup import copying
+from muniment.store.backup import backend_of
 from muniment.store.backup.base import BackupError, Progress
 from muniment.store.database.backups import Backup, now, register
 from muniment.store.database.engine import Database
 
 
-def make(database: Database, target: Path, progress: Progress | None = None) -> Backup:
+def create_backup(database: Database, target: Path, progress: Progress | None = None) -> Backup:
     """Copy the store to a file, which is there whole or not at all; others may go on writing.
 
     What was copied is read again: its entries must be as many, and make the same root, as the
     store had at that moment. Raises BackupError.
     """
-    way = copying(database)
+    way = backend_of(database)
     target = target.absolute()
     beside = target.with_name(f".{target.name}.partial")
     made_at = now()

@@ -14,17 +14,17 @@ from sqlalchemy import select
 
 from muniment.ledger.schema import read
 from muniment.ledger.tree import Frontier, leaf_hash
-from muniment.store.backup.base import BackupError, Contents, Progress
+from muniment.store.backup.base import BackupError, BackupSummary, Progress
 from muniment.store.database.engine import Database
 from muniment.store.database.tables import alembic_version, ledger_head, metadata
 
 _COPY_ENTRY = re.compile(r'COPY (?:\S+\.)?"?entry"? \(.*\) FROM stdin;\n')
 
 
-class PostgresqlCopying:
+class PostgresqlBackup:
     """Copies are archives in the custom format of pg_dump, of the store's tables alone."""
 
-    def copy(self, database: Database, target: Path) -> Contents:
+    def copy(self, database: Database, target: Path) -> BackupSummary:
         """Dump one snapshot; the head is read in the same."""
         with database.reading() as connection:
             head = connection.execute(select(ledger_head)).one()
@@ -38,9 +38,9 @@ class PostgresqlCopying:
                 ["--format=custom", f"--snapshot={snapshot}", f"--file={target}", *tables],
             )
         root = Frontier.from_bytes(head.size, head.frontier).root().hex()
-        return Contents(head.log_id, head.size, root)
+        return BackupSummary(head.log_id, head.size, root)
 
-    def contents(self, file: Path, progress: Progress | None) -> Contents:
+    def contents(self, file: Path, progress: Progress | None) -> BackupSummary:
         """Read the entries out of the archive and compute their tree."""
         if not file.is_file():
             raise BackupError(file, f"there is no file {file}")
@@ -57,7 +57,7 @@ class PostgresqlCopying:
                 progress("backup", frontier.size, frontier.size)
         if not log:
             raise BackupError(file, f"{file} is no backup of a store: it has no ledger")
-        return Contents(log, frontier.size, frontier.root().hex())
+        return BackupSummary(log, frontier.size, frontier.root().hex())
 
     def restore(self, database: Database, file: Path) -> None:
         """Replace the tables in one transaction."""

@@ -8,8 +8,8 @@ from pathlib import Path
 from sqlalchemy import select
 
 from muniment.errors import StoreError
-from muniment.store.backup import copying
-from muniment.store.backup.base import BackupError, Contents, Progress
+from muniment.store.backup import backend_of
+from muniment.store.backup.base import BackupError, BackupSummary, Progress
 from muniment.store.database.backups import Backup, now, register, registered
 from muniment.store.database.engine import Database
 from muniment.store.database.tables import ledger_head
@@ -18,7 +18,7 @@ from muniment.store.recording.erasure_log import bodies, generations_of
 
 
 @dataclass(frozen=True, slots=True)
-class Present:
+class RestoreTarget:
     """What is in the store that a backup would replace; `unreadable` says why it is not known."""
 
     log: str = ""
@@ -29,12 +29,12 @@ class Present:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class RestorePlan:
     """What restoring a backup would do: `present` is None where there is no store yet."""
 
     file: Path
-    contents: Contents
-    present: Present | None
+    contents: BackupSummary
+    present: RestoreTarget | None
 
     @property
     def lost(self) -> int:
@@ -54,22 +54,22 @@ class Plan:
         return self.present is not None and self.present.log not in ("", self.contents.log)
 
 
-def plan(database: Database, file: Path, progress: Progress | None = None) -> Plan:
+def plan_restore(database: Database, file: Path, progress: Progress | None = None) -> RestorePlan:
     """Check that a backup is whole, and say what it would replace; nothing is changed.
 
     Raises BackupError.
     """
     file = file.absolute()
-    contents = copying(database).contents(file, progress)
-    return Plan(file, contents, _present(database, contents.entries))
+    contents = backend_of(database).contents(file, progress)
+    return RestorePlan(file, contents, _present(database, contents.entries))
 
 
-def restore(database: Database, planned: Plan, progress: Progress | None = None) -> None:
+def restore(database: Database, planned: RestorePlan, progress: Progress | None = None) -> None:
     """Make the store what the backup is, whole or not at all, and check that it became so.
 
     The store keeps knowing of the backups that were made of it. Raises BackupError.
     """
-    way = copying(database)
+    way = backend_of(database)
     way.restore(database, planned.file)
     database.close()  # no connection may remember what was there
     if schema_version.revision(database) != schema_version.HEAD:
@@ -93,7 +93,7 @@ def restore(database: Database, planned: Plan, progress: Progress | None = None)
         register(connection, known)
 
 
-def _present(database: Database, entries: int) -> Present | None:
+def _present(database: Database, entries: int) -> RestoreTarget | None:
     try:
         found = schema_version.revision(database)
         if found is None:
@@ -107,5 +107,5 @@ def _present(database: Database, entries: int) -> Present | None:
                 for _, body in bodies(connection, since=entries):
                     erased |= dict.fromkeys(generations_of(connection, body))
     except StoreError as error:
-        return Present(unreadable=str(error))
-    return Present(head.log_id, head.size, backups, list(erased))
+        return RestoreTarget(unreadable=str(error))
+    return RestoreTarget(head.log_id, head.size, backups, list(erased))

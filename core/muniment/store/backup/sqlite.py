@@ -10,17 +10,17 @@ from urllib.parse import quote
 
 from muniment.errors import StoreError
 from muniment.ledger.tree import Frontier
-from muniment.store.backup.base import BackupError, Contents, Progress
+from muniment.store.backup.base import BackupError, BackupSummary, Progress
 from muniment.store.database import open_database
 from muniment.store.database.engine import LOCK_SECONDS, Database
 from muniment.store.recording import schema_version
 from muniment.store.verification.verify import verify
 
 
-class SqliteCopying:
+class SqliteBackup:
     """Copies are SQLite files without a write-ahead log: one file is the whole of it."""
 
-    def copy(self, database: Database, target: Path) -> Contents:
+    def copy(self, database: Database, target: Path) -> BackupSummary:
         """Copy what is committed; the head is read in the transaction that is copied."""
         path = _file(database)
         try:
@@ -41,9 +41,9 @@ class SqliteCopying:
             target.chmod(path.stat().st_mode & 0o777)
         except (OSError, sqlite3.Error) as error:
             raise BackupError(target, f"cannot write {target}: {_why(error)}") from error
-        return Contents(log, size, Frontier.from_bytes(size, frontier).root().hex())
+        return BackupSummary(log, size, Frontier.from_bytes(size, frontier).root().hex())
 
-    def contents(self, file: Path, progress: Progress | None) -> Contents:
+    def contents(self, file: Path, progress: Progress | None) -> BackupSummary:
         """Verify the copy's ledger as that of any store."""
         if not file.is_file():
             raise BackupError(file, f"there is no file {file}")
@@ -70,7 +70,7 @@ class SqliteCopying:
             raise BackupError(file, f"{file} is no backup of a store: {error}") from error
         finally:
             copy.close()
-        return Contents(str(log), checked.entries, checked.root)
+        return BackupSummary(str(log), checked.entries, checked.root)
 
     def restore(self, database: Database, file: Path) -> None:
         """Write the copy over the store in one transaction, so that whoever has it open sees that.

@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 from sqlalchemy import Column, Connection, Table
 from sqlalchemy.exc import DBAPIError
 
-from muniment.store.database.types import Words
+from muniment.store.database.types import PortableText
 
 Values: TypeAlias = tuple[Any, ...]
 
@@ -75,7 +75,9 @@ def update(
     written = _writable(connection, given, rows)
     if connection.dialect.name == "postgresql":
         types = [
-            "text" if isinstance(column.type, Words) else column.type.compile(connection.dialect)
+            "text"
+            if isinstance(column.type, PortableText)
+            else column.type.compile(connection.dialect)
             for column in given
         ]
         sql = _update_from_arrays(table, tuple(columns), tuple(types), where)
@@ -104,10 +106,10 @@ def _writable(
     if connection.dialect.name == "sqlite":
         return list(rows)
     texts = "".join([value for row in rows for value in row if type(value) is str])
-    if Words.plain(texts):  # nearly always, and seen for all of them at once
+    if PortableText.plain(texts):  # nearly always, and seen for all of them at once
         return list(rows)
-    words = [isinstance(column.type, Words) for column in columns]
-    convert = Words().process_bind_param
+    words = [isinstance(column.type, PortableText) for column in columns]
+    convert = PortableText().process_bind_param
     return [
         tuple(
             convert(value, connection.dialect) if text else value

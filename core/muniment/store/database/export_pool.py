@@ -38,7 +38,7 @@ def cores() -> int:
     return min(free, MOST)
 
 
-class Workers:
+class WorkerPool:
     """Processes at work; made by `workers`."""
 
     def __init__(self, pool: ProcessPoolExecutor) -> None:
@@ -54,7 +54,7 @@ class Workers:
 
 
 @contextlib.contextmanager
-def workers(database: Database, count: int) -> Iterator[Workers]:
+def worker_pool(database: Database, count: int) -> Iterator[WorkerPool]:
     """Start so many workers, and end them when the block is left and what they are at is done.
 
     Work that none of them has taken is not done any more. The main module is imported anew in each,
@@ -63,7 +63,7 @@ def workers(database: Database, count: int) -> Iterator[Workers]:
     context = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(count, context, _begin, (database,))
     try:
-        yield Workers(pool)
+        yield WorkerPool(pool)
     except BrokenProcessPool as error:
         raise StoreError(
             database.url,

@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 from sqlalchemy import ColumnElement, Connection, Select, Table, type_coerce
 from sqlalchemy.types import NullType
 
-from muniment.store.database.types import Words
+from muniment.store.database.types import PortableText
 
 Values: TypeAlias = tuple[Any, ...]
 
@@ -39,7 +39,7 @@ def raw(table: Table, *names: str) -> list[ColumnElement[Any]]:
     columns = [table.c[name] for name in names] if names else list(table.c)
     return [
         column
-        if isinstance(column.type, Words)
+        if isinstance(column.type, PortableText)
         else type_coerce(column, NullType()).label(column.name)
         for column in columns
     ]
@@ -56,7 +56,7 @@ def tuples(connection: Connection, statement: Select[*tuple[Any, ...]]) -> list[
     if connection.dialect.name == "sqlite":
         return rows
     columns = enumerate(statement.selected_columns)
-    words = [at for at, column in columns if isinstance(column.type, Words)]
+    words = [at for at, column in columns if isinstance(column.type, PortableText)]
     return [_decoded(connection, row, words) for row in rows] if words else rows
 
 
@@ -69,5 +69,5 @@ def _decoded(connection: Connection, row: Values, words: Sequence[int]) -> Value
     """Return a row with texts as they were written."""
     held = list(row)
     for at in words:
-        held[at] = Words().process_result_value(held[at], connection.dialect)
+        held[at] = PortableText().process_result_value(held[at], connection.dialect)
     return tuple(held)

@@ -25,7 +25,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-from muniment.store.database.types import Words
+from muniment.store.database.types import PortableText
 
 metadata = MetaData(
     naming_convention={
@@ -46,7 +46,7 @@ entry = Table(
     "entry",
     metadata,
     Column("seq", Sequence, primary_key=True, autoincrement=False),
-    Column("kind", Words(16), nullable=False),
+    Column("kind", PortableText(16), nullable=False),
     Column("version", Integer, nullable=False),
     Column("canonical_bytes", LargeBinary, nullable=False),
     Column("leaf_hash", LargeBinary(32), nullable=False),
@@ -56,7 +56,7 @@ ledger_head = Table(
     "ledger_head",
     metadata,
     Column("id", Integer, primary_key=True, autoincrement=False),  # one row, 1
-    Column("log_id", Words(32), nullable=False),
+    Column("log_id", PortableText(32), nullable=False),
     Column("size", BigInteger, nullable=False),
     Column("frontier", LargeBinary, nullable=False),
 )
@@ -73,16 +73,16 @@ node = Table(
 checkpoint = Table(
     "checkpoint",
     metadata,
-    Column("key", Words, primary_key=True),  # the last that each key signed
+    Column("key", PortableText, primary_key=True),  # the last that each key signed
     Column("size", BigInteger, nullable=False),
-    Column("note", Words, nullable=False),
+    Column("note", PortableText, nullable=False),
 )
 
 payload = Table(
     "payload",
     metadata,
     Column("entry", Sequence, primary_key=True, autoincrement=False),
-    Column("kind", Words(16), primary_key=True),
+    Column("kind", PortableText(16), primary_key=True),
     Column("position", Integer, primary_key=True, autoincrement=False),
     Column("salt", LargeBinary(32), nullable=False),
     Column("content", LargeBinary, nullable=False),
@@ -91,11 +91,11 @@ payload = Table(
 lease = Table(
     "lease",
     metadata,
-    Column("id", Words(ID), primary_key=True),
-    Column("host", Words, nullable=False),
-    Column("boot_id", Words, nullable=False),
+    Column("id", PortableText(ID), primary_key=True),
+    Column("host", PortableText, nullable=False),
+    Column("boot_id", PortableText, nullable=False),
     Column("pid", BigInteger, nullable=False),
-    Column("process_start", Words, nullable=False),
+    Column("process_start", PortableText, nullable=False),
     Column("heartbeat_at", BigInteger, nullable=False),
 )
 
@@ -103,37 +103,37 @@ pending = Table(
     "pending",
     metadata,
     Column("generation", Sequence, primary_key=True, autoincrement=False),
-    Column("lease", Words(ID), nullable=False),
+    Column("lease", PortableText(ID), nullable=False),
 )
 
 actor = Table(
     "actor",
     metadata,
     Column("seq", Sequence, primary_key=True, autoincrement=False),
-    Column("name", Words, nullable=False, index=True),
+    Column("name", PortableText, nullable=False, index=True),
 )
 
 policy = Table(
     "policy",
     metadata,
     Column("seq", Sequence, primary_key=True, autoincrement=False),
-    Column("name", Words, nullable=False, index=True),
+    Column("name", PortableText, nullable=False, index=True),
 )
 
 environment = Table(
     "environment",
     metadata,
     Column("seq", Sequence, primary_key=True, autoincrement=False),
-    Column("digest", Words(64), nullable=False, unique=True),
+    Column("digest", PortableText(64), nullable=False, unique=True),
 )
 
 plugin = Table(
     "plugin",
     metadata,
     Column("seq", Sequence, primary_key=True, autoincrement=False),
-    Column("distribution", Words, nullable=False),
-    Column("version", Words, nullable=False),
-    Column("digest", Words, nullable=False),
+    Column("distribution", PortableText, nullable=False),
+    Column("version", PortableText, nullable=False),
+    Column("digest", PortableText, nullable=False),
     UniqueConstraint("distribution", "version", "digest"),
 )
 
@@ -141,7 +141,7 @@ run = Table(
     "run",
     metadata,
     Column("seq", Sequence, primary_key=True, autoincrement=False),
-    Column("id", Words(ID), nullable=False, unique=True),
+    Column("id", PortableText(ID), nullable=False, unique=True),
 )
 
 generation = Table(
@@ -149,18 +149,18 @@ generation = Table(
     metadata,
     Column("seq", Sequence, primary_key=True, autoincrement=False),
     Column("outcome", Sequence),
-    Column("id", Words(ID), nullable=False, unique=True),
-    Column("tail", Words(TAIL), nullable=False),
+    Column("id", PortableText(ID), nullable=False, unique=True),
+    Column("tail", PortableText(TAIL), nullable=False),
     Column("run", Sequence, nullable=False),
     Column("line", Integer),
     Column("actor", Sequence, nullable=False),
-    Column("generator", Words, nullable=False),
-    Column("model_name", Words, nullable=False),  # empty where there is no model
-    Column("model_digest", Words, nullable=False),
+    Column("generator", PortableText, nullable=False),
+    Column("model_name", PortableText, nullable=False),  # empty where there is no model
+    Column("model_digest", PortableText, nullable=False),
     Column("seed", BigInteger, nullable=False),  # less 2^63: databases know signed integers only
-    Column("status", Words(16), nullable=False),
-    Column("decision", Words(8)),
-    Column("failure", Words(16)),
+    Column("status", PortableText(16), nullable=False),
+    Column("decision", PortableText(8)),
+    Column("failure", PortableText(16)),
     Column("started_at", BigInteger, nullable=False),
     Column("finished_at", BigInteger),
     Column("prompt_tokens", BigInteger),
@@ -199,19 +199,19 @@ def _child(name: str, *columns: Column[Any]) -> Table:
 
 verdict = _child(
     "verdict",
-    Column("filter", Words, nullable=False),
-    Column("stage", Words(8), nullable=False),
-    Column("decision", Words(8), nullable=False),
-    Column("action", Words(8), nullable=False),
+    Column("filter", PortableText, nullable=False),
+    Column("stage", PortableText(8), nullable=False),
+    Column("decision", PortableText(8), nullable=False),
+    Column("action", PortableText(8), nullable=False),
 )
 Index(None, verdict.c.filter, verdict.c.decision, verdict.c.generation)
 
-generation_tag = _child("generation_tag", Column("tag", Words, nullable=False))
+generation_tag = _child("generation_tag", Column("tag", PortableText, nullable=False))
 Index(None, generation_tag.c.tag, generation_tag.c.generation)
 
 generation_parent = _child(
     "generation_parent",
-    Column("parent", Words(ID), nullable=False, index=True),
+    Column("parent", PortableText(ID), nullable=False, index=True),
 )
 
 feedback = Table(
@@ -241,7 +241,7 @@ hold = Table(
     "hold",
     metadata,
     Column("seq", Sequence, primary_key=True, autoincrement=False),
-    Column("hold", Words(ID), nullable=False, index=True),
+    Column("hold", PortableText(ID), nullable=False, index=True),
 )
 
 held = Table(
@@ -256,7 +256,7 @@ release = Table(
     "release",
     metadata,
     Column("seq", Sequence, primary_key=True, autoincrement=False),
-    Column("hold", Words(ID), nullable=False, index=True),
+    Column("hold", PortableText(ID), nullable=False, index=True),
 )
 
 retention = Table(
@@ -267,7 +267,7 @@ installation = Table(
     "installation",
     metadata,
     Column("seq", Sequence, primary_key=True, autoincrement=False),
-    Column("distribution", Words, nullable=False, index=True),
+    Column("distribution", PortableText, nullable=False, index=True),
 )
 
 model = Table("model", metadata, Column("seq", Sequence, primary_key=True, autoincrement=False))
@@ -283,12 +283,12 @@ erasing = Table(
 backup = Table(
     "backup",
     metadata,
-    Column("file", Words, primary_key=True),
+    Column("file", PortableText, primary_key=True),
     Column("made_at", BigInteger, nullable=False),
     Column("entries", BigInteger, nullable=False),
-    Column("root", Words(64), nullable=False),
+    Column("root", PortableText(64), nullable=False),
 )
 
 alembic_version = Table(
-    "alembic_version", MetaData(), Column("version_num", Words(32), primary_key=True)
+    "alembic_version", MetaData(), Column("version_num", PortableText(32), primary_key=True)
 )

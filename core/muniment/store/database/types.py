@@ -10,7 +10,7 @@ from sqlalchemy.types import TypeDecorator
 _ESCAPE = "\x1a"  # SUBSTITUTE: hardly any text has it, so that nearly all of it is kept as it is
 
 
-class Words(TypeDecorator[str]):
+class PortableText(TypeDecorator[str]):
     """Text, of a length at most where one is given.
 
     PostgreSQL refuses the character NUL; there it is written as two others, so that what is equal

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from muniment.store.database.engine import Database
 from muniment.store.export.formats import FORMATS
 from muniment.store.export.reader import Reader
-from muniment.store.queries.planner import Picker
+from muniment.store.queries.planner import QueryPlanner
 from muniment.store.queries.query import Query
 
 FIRST_PAGE = 16  # generations that are in memory at once, before it is known how long they are
@@ -67,9 +67,9 @@ def pages(
         yield page
     if plan.done:
         return
-    from muniment.store.database.export_pool import workers
+    from muniment.store.database.export_pool import worker_pool
 
-    with workers(database, processes) as started:
+    with worker_pool(database, processes) as started:
         waiting: deque[Future[Page]] = deque()
         for numbers in plan.parts():
             waiting.append(started.start(make, format, numbers, size))
@@ -95,7 +95,7 @@ class _Plan:
         while not self.done and (upto is None or self._planned < upto):
             number = self._wanted if self._left is None else min(self._wanted, self._left)
             with self._database.reading() as connection:
-                found = Picker(connection, self._query).page(self._before, number)
+                found = QueryPlanner(connection, self._query).page(self._before, number)
             self._planned += len(found)
             if self._left is not None:
                 self._left -= len(found)

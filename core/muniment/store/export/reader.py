@@ -19,11 +19,11 @@ from msgspec import Raw
 from msgspec.json import Decoder, decode
 from sqlalchemy import Connection
 
-from muniment.ledger.canonical import SAFE, narrow
+from muniment.ledger.canonical import SAFE, decode_number
 from muniment.ledger.texts import policy_name
 from muniment.store.database import leases
 from muniment.store.database.batches import chunks
-from muniment.store.errors import whole
+from muniment.store.errors import corruption_as_store_error
 from muniment.store.export.records import (
     Failure,
     HeldOutput,
@@ -81,7 +81,7 @@ class Reader:
 
     def records(self, numbers: Sequence[int]) -> Iterator[list[Record]]:
         """Yield the records of generations by number, a few at a time, the newest first."""
-        with whole(str(self._connection.engine.url)):
+        with corruption_as_store_error(str(self._connection.engine.url)):
             for part in chunks(numbers):
                 found = self._connection.exec_driver_sql(_GENERATIONS.format(_listed(part)))
                 while rows := found.fetchmany(_ROWS):
@@ -277,7 +277,7 @@ def _parameters(numbers: Mapping[str, Any], texts: Mapping[str, Any] | None) -> 
     held = dict(numbers)
     for name, value in numbers.items():
         if (type(value) is not int and type(value) is not float) or not -SAFE <= value <= SAFE:
-            held[name] = narrow(value)
+            held[name] = decode_number(value)
     if texts:
         held.update(texts)
         held = dict(sorted(held.items()))

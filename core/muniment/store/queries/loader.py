@@ -16,9 +16,9 @@ from muniment.ledger.texts import facts_of, plugin_of, policy_name, restore
 from muniment.store.database import leases
 from muniment.store.database.engine import Database
 from muniment.store.database.tables import TAIL, entry, generation, payload
-from muniment.store.errors import whole
+from muniment.store.errors import corruption_as_store_error
 from muniment.store.queries.planner import page
-from muniment.store.queries.query import COLUMNS, Found, Query
+from muniment.store.queries.query import COLUMNS, GenerationRow, Query
 from muniment.types import Generation
 
 PAGE = 100  # generations that are in memory at once
@@ -101,15 +101,17 @@ def _escaped(part: str) -> str:
     return part.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
 
 
-def load(connection: Connection, rows: Sequence[Found], *, trace: bool) -> list[Generation]:
+def load(connection: Connection, rows: Sequence[GenerationRow], *, trace: bool) -> list[Generation]:
     """Return whole generations in the order of their rows, with a few queries for all of them."""
     if not rows:
         return []
-    with whole(str(connection.engine.url)):
+    with corruption_as_store_error(str(connection.engine.url)):
         return _load(connection, rows, trace=trace)
 
 
-def _load(connection: Connection, rows: Sequence[Found], *, trace: bool) -> list[Generation]:
+def _load(
+    connection: Connection, rows: Sequence[GenerationRow], *, trace: bool
+) -> list[Generation]:
     bodies = bodies_of(
         connection, {n for row in rows for n in (row.seq, row.outcome) if n is not None}
     )
@@ -126,7 +128,7 @@ def _load(connection: Connection, rows: Sequence[Found], *, trace: bool) -> list
         outcome = None if row.outcome is None else bodies[row.outcome]
         environment = None if outcome is None else outcome["environment"]
 
-        def content(kind: str, position: int, row: Found = row) -> bytes | None:
+        def content(kind: str, position: int, row: GenerationRow = row) -> bytes | None:
             entry = row.seq if kind in ("prompt", "request") else row.outcome
             return contents.get((entry, kind, position))
 

@@ -25,9 +25,9 @@ from muniment.store.database import leases
 from muniment.store.database.batches import chunks
 from muniment.store.database.projections import seed_number
 from muniment.store.database.tables import actor, generation, run
-from muniment.store.database.types import Words
+from muniment.store.database.types import PortableText
 from muniment.store.queries import time_index
-from muniment.store.queries.query import COLUMNS, Found, Query
+from muniment.store.queries.query import COLUMNS, GenerationRow, Query
 from muniment.types import DECISIONS
 
 MOST = 2**63 - 1
@@ -44,7 +44,7 @@ Origin: TypeAlias = tuple[str, str, str]
 
 
 @dataclass(frozen=True, slots=True)
-class Way:
+class AccessPath:
     """One way in: branches of SQL that yield numbers, each ordered by an index.
 
     A branch is a FROM clause and conditions; `number` is the column that holds the numbers.
@@ -58,14 +58,16 @@ class Way:
     distinct: bool = False
 
 
-def page(connection: Connection, query: Query, before: int | None, size: int) -> Sequence[Found]:
+def page(
+    connection: Connection, query: Query, before: int | None, size: int
+) -> Sequence[GenerationRow]:
     """Return up to `size` of the wanted generations before number `before`, the newest first."""
-    return rows(connection, Picker(connection, query).page(before, size))
+    return rows(connection, QueryPlanner(connection, query).page(before, size))
 
 
-def rows(connection: Connection, numbers: Sequence[int]) -> Sequence[Found]:
+def rows(connection: Connection, numbers: Sequence[int]) -> Sequence[GenerationRow]:
     """Return the rows of generations in the order of their numbers, the newest first."""
-    found: list[Found] = []
+    found: list[GenerationRow] = []
     for part in chunks(numbers):
         found += connection.execute(
             select(*COLUMNS).where(generation.c.seq.in_(part)).order_by(generation.c.seq.desc())
@@ -73,7 +75,7 @@ def rows(connection: Connection, numbers: Sequence[int]) -> Sequence[Found]:
     return found
 
 
-class Picker:
+class QueryPlanner:
     """Finds the numbers of one query's generations in one state of the store."""
 
     def __init__(self, connection: Connection, query: Query, words: Collection[str] = ()) -> None:
@@ -81,9 +83,9 @@ class Picker:
         self._connection, self._query = connection, query
         self._parameters: dict[str, Any] = {}
         self._checks: dict[str, str] = {}
-        self._ways: list[Way] = []
-        self._way: Way | None = None
-        self._match: Way | None = None
+        self._ways: list[AccessPath] = []
+        self._way: AccessPath | None = None
+        self._match: AccessPath | None = None
         self._ranges: Sequence[tuple[int, int]] = [(0, MOST)]
         self._read(words)
         if query.since is not None or query.until is not None:
@@ -123,7 +125,7 @@ class Picker:
         sql = f"SELECT {columns} FROM generation g WHERE {' AND '.join(checks)}"
         return self._run(sql)
 
-    def _numbers(self, way: Way, low: int, high: int, size: int) -> list[int]:
+    def _numbers(self, way: AccessPath, low: int, high: int, size: int) -> list[int]:
         found: set[int] = set()
         for start in range(0, len(way.branches), _BRANCHES):
             branches = way.branches[start : start + _BRANCHES]
@@ -135,7 +137,9 @@ class Picker:
             found.update(self._run(sql).scalars())
         return sorted(found, reverse=True)[:size]
 
-    def _select(self, way: Way, source: str, condition: str, low: int, high: int, size: int) -> str:
+    def _select(
+        self, way: AccessPath, source: str, condition: str, low: int, high: int, size: int
+    ) -> str:
         number = way.number
         checks = [check for name, check in self._checks.items() if name not in way.covers]
         conditions = [condition, f"{number} BETWEEN {low} AND {high}"]
@@ -154,10 +158,10 @@ class Picker:
         """Whether what a page has was found by the match; otherwise nobody looked at it yet."""
         return self._way is self._match
 
-    def _shortest(self) -> Way:
+    def _shortest(self) -> AccessPath:
         ways = self._ways
         if not ways:
-            return Way(frozenset(), [("generation g", "")])
+            return AccessPath(frozenset(), [("generation g", "")])
         if self._match is not None:
             return self._beside(self._match)
         for look in _LOOKS if len(ways) > 1 else ():
@@ -166,7 +170,7 @@ class Picker:
                 return ways[counted.index(min(counted))]
         return ways[0]
 
-    def _beside(self, match: Way) -> Way:
+    def _beside(self, match: AccessPath) -> AccessPath:
         """Return the match, narrowed by a way that leads to few, or a way that leads to very few.
 
         An index of words is slow to ask about one generation, and fast to run through.
@@ -185,7 +189,7 @@ class Picker:
         self._match = replace(match, branches=[(source, narrowed)])
         return self._match
 
-    def _count(self, way: Way, most: int) -> int:
+    def _count(self, way: AccessPath, most: int) -> int:
         """Return how many entries a way has, up to `most`."""
         counted = 0
         for start in range(0, len(way.branches), _BRANCHES):
@@ -230,13 +234,13 @@ class Picker:
             until = self._parameter(milliseconds(query.until))
             self._checks["until"] = f"{self._plain('g.started_at')} < {until}"
 
-    def _search(self, words: Sequence[str]) -> Way:
+    def _search(self, words: Sequence[str]) -> AccessPath:
         if self._connection.dialect.name == "sqlite":
             # Terms are letters, digits and marks: between quotes nothing in them is an operator.
             match = self._parameter(" AND ".join(f'"{word}"' for word in words))
-            return Way(frozenset(), [("search s", f"s.search MATCH {match}")], "s.rowid")
+            return AccessPath(frozenset(), [("search s", f"s.search MATCH {match}")], "s.rowid")
         held = self._parameter(list(words))
-        return Way(frozenset(), [("search s", f"s.terms @> {held}::text[]")], "s.generation")
+        return AccessPath(frozenset(), [("search s", f"s.terms @> {held}::text[]")], "s.generation")
 
     def _equal(self, column: str, value: int) -> None:
         self._add(
@@ -349,7 +353,7 @@ class Picker:
     ) -> None:
         self._checks |= checks
         nothing = [("generation g", "g.seq = -1")]
-        self._ways.append(Way(frozenset(checks), branches or nothing, number, distinct))
+        self._ways.append(AccessPath(frozenset(checks), branches or nothing, number, distinct))
 
     def _run(self, sql: str) -> Result[*tuple[Any, ...]]:
         # Past SQLAlchemy's reading of statements, which takes longer than most of these do.
@@ -359,7 +363,7 @@ class Picker:
         dialect = self._connection.dialect
         name = f"p{len(self._parameters)}"
         self._parameters[name] = (
-            Words().process_bind_param(value, dialect) if isinstance(value, str) else value
+            PortableText().process_bind_param(value, dialect) if isinstance(value, str) else value
         )
         return f":{name}" if dialect.name == "sqlite" else f"%({name})s"
 
@@ -368,7 +372,7 @@ class Picker:
         return f"+{column}" if self._connection.dialect.name == "sqlite" else column
 
 
-def _union(way: Way) -> str:
+def _union(way: AccessPath) -> str:
     return " UNION ".join(
         f"SELECT {way.number} FROM {source} WHERE {condition}" for source, condition in way.branches
     )

@@ -42,4 +42,4 @@ COLUMNS = (
     generation.c.id,
     generation.c.status,
 )
-Found = Row[int, int | None, str, str]
+GenerationRow = Row[int, int | None, str, str]

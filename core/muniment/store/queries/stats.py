@@ -17,7 +17,7 @@ from sqlalchemy import select
 from muniment.store.database import leases
 from muniment.store.database.engine import Database
 from muniment.store.database.tables import actor
-from muniment.store.queries.planner import Picker
+from muniment.store.queries.planner import QueryPlanner
 from muniment.store.queries.query import Query
 
 SHARES = (50, 90, 95, 99)  # percentiles that are told
@@ -26,7 +26,7 @@ _BATCH = 20_000
 
 
 @dataclass(frozen=True, slots=True)
-class Spread:
+class Summary:
     """How a quantity is spread: `percentiles` by share in percent, smallest and largest value."""
 
     count: int
@@ -52,9 +52,9 @@ class Stats:
     models: Mapping[str, int]
     actors: Mapping[str, int]
     days: Mapping[date, int]
-    latency: Spread | None
-    prompt_tokens: Spread | None
-    output_tokens: Spread | None
+    latency: Summary | None
+    prompt_tokens: Summary | None
+    output_tokens: Summary | None
 
 
 def stats(database: Database, query: Query) -> Stats:
@@ -65,7 +65,7 @@ def stats(database: Database, query: Query) -> Stats:
     spreads: tuple[Counter[int | None], ...] = (Counter(), Counter(), Counter())
     with database.reading() as connection:
         running = ", ".join(map(str, leases.running(connection))) or "-1"
-        rows = Picker(connection, query).all(
+        rows = QueryPlanner(connection, query).all(
             f"CASE WHEN g.status = 'started' AND g.seq NOT IN ({running}) THEN 'interrupted' "
             "ELSE g.status END, g.decision, g.generator, g.model_name, "
             f"g.actor, g.started_at / {_DAY}, "
@@ -107,12 +107,12 @@ def _day(number: int) -> date:
     return (datetime.fromtimestamp(0, UTC) + timedelta(days=number)).date()
 
 
-def _spread(counted: Mapping[int | None, int]) -> Spread | None:
+def _spread(counted: Mapping[int | None, int]) -> Summary | None:
     values = sorted((value, count) for value, count in counted.items() if value is not None)
     if not values:
         return None
     total = sum(count for _, count in values)
-    return Spread(
+    return Summary(
         count=total,
         mean=sum(value * count for value, count in values) / total,
         smallest=values[0][0],

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, select
 from muniment.store.database.engine import Database
 from muniment.store.database.tables import entry, ledger_head
 from muniment.store.queries.loader import PAGE, load
-from muniment.store.queries.planner import Picker, rows
+from muniment.store.queries.planner import QueryPlanner, rows
 from muniment.store.queries.query import Query
 from muniment.types import Generation
 
@@ -26,7 +26,7 @@ def tail(database: Database, query: Query, *, follow: bool) -> Iterator[Generati
     """
     with database.reading() as connection:
         size = _size(connection)
-        numbers = Picker(connection, query).page(None, query.limit or 0)
+        numbers = QueryPlanner(connection, query).page(None, query.limit or 0)
         loaded = load(connection, rows(connection, numbers), trace=False)
     yield from reversed(loaded)
     while follow:
@@ -35,7 +35,7 @@ def tail(database: Database, query: Query, *, follow: bool) -> Iterator[Generati
             with database.reading() as connection:
                 reached = min(_size(connection), size + PAGE)
                 numbers = sorted(_ended(connection, size, reached))
-                wanted = Picker(connection, query).among(numbers) if numbers else []
+                wanted = QueryPlanner(connection, query).among(numbers) if numbers else []
                 loaded = load(connection, rows(connection, wanted), trace=False)
             yield from reversed(loaded)
             if reached == size:

@@ -28,10 +28,10 @@ from muniment.store.database.tables import (
     replay,
     review,
 )
-from muniment.store.errors import whole
+from muniment.store.errors import corruption_as_store_error
 from muniment.store.queries.loader import bodies_of, contents_of
 from muniment.store.recording import references
-from muniment.store.recording.ledger import Prepared, append, prepare
+from muniment.store.recording.ledger import PreparedEntry, append, prepare
 from muniment.types import Difference, PluginRef, Replay, ReplayResult
 from muniment.validation import check_text, now
 
@@ -78,7 +78,7 @@ def actor_number(database: Database, name: str) -> int:
     return references.numbers(database, {"actor": [name]})["actor", name]
 
 
-def add(connection: Connection, prepared: Prepared) -> int:
+def add(connection: Connection, prepared: PreparedEntry) -> int:
     """Append an entry with the rows that it makes; return its number."""
     number = append(connection, [prepared])
     rows = ROWS[prepared.body["kind"]](number, prepared.body, prepared.content)
@@ -133,7 +133,7 @@ def of_generation(connection: Connection, number: int) -> tuple[list[Feedback], 
         content = said.get((seq, kind))
         return None if content is None else content.decode()
 
-    with whole(str(connection.engine.url)):
+    with corruption_as_store_error(str(connection.engine.url)):
         return (
             [
                 Feedback(
@@ -273,7 +273,7 @@ class Replayed:
 
 def replays_of(database: Database, id: str) -> list[Replayed]:
     """Return the replays of the generation of that whole id, the oldest first."""
-    with database.reading() as connection, whole(database.url):
+    with database.reading() as connection, corruption_as_store_error(database.url):
         numbers = connection.scalars(
             select(replay.c.seq)
             .join(generation, generation.c.seq == replay.c.generation)
@@ -301,22 +301,22 @@ def _replayed(seq: int, body: Body, contents: Mapping[Any, bytes]) -> Replayed:
     )
 
 
-def drawn(connection: Connection, count: int, word: str) -> list[str]:
-    """Return the ids of so many completed generations, drawn by a word.
+def sample(connection: Connection, count: int, key: str) -> list[str]:
+    """Return the ids of `count` completed generations, chosen by a key.
 
-    They are those whose SHA-256 of the word and the id, with a zero byte between, is smallest: the
-    same word draws the same ones, and another cannot be told from chance.
+    These are the ids with the smallest SHA-256 of key, zero byte and id. The same key gives the
+    same sample; without the key, the sample cannot be predicted.
     """
     ids: Iterable[str] = connection.scalars(
         select(generation.c.id)
         .where(generation.c.status == "completed")
         .execution_options(yield_per=10_000)
     )
-    return heapq.nsmallest(count, ids, key=lambda id: _lot(word, id))
+    return heapq.nsmallest(count, ids, key=lambda id: _sample_hash(key, id))
 
 
-def _lot(word: str, id: str) -> bytes:
-    return sha256(f"{word}\0{id}".encode(errors="surrogateescape")).digest()
+def _sample_hash(key: str, id: str) -> bytes:
+    return sha256(f"{key}\0{id}".encode(errors="surrogateescape")).digest()
 
 
 # ---- the queue of reviews ----------------------------------------------------------------------

@@ -32,7 +32,7 @@ from muniment.store.database.tables import generation, pending, run
 from muniment.store.errors import AlreadyRecordedError
 from muniment.store.queries import loader, planner, time_index
 from muniment.store.recording import references
-from muniment.store.recording.ledger import Prepared, append, prepare
+from muniment.store.recording.ledger import PreparedEntry, append, prepare
 from muniment.store.recording.references import Numbers
 from muniment.store.search import index
 from muniment.types import Generation
@@ -78,7 +78,7 @@ def _insert_started(
     database: Database,
     lease: Lease,
     generations: Sequence[Generation],
-    prepared: Sequence[Prepared],
+    prepared: Sequence[PreparedEntry],
 ) -> int:
     with database.writing() as connection:
         lease.take(connection)
@@ -176,7 +176,7 @@ def _interrupted(id: str, at: datetime) -> Generation:
     return Generation(id, "", "", "interrupted", "", "", 0, at, at)
 
 
-def _started(g: Generation, policy: tuple[str, str], numbers: Numbers) -> Prepared:
+def _started(g: Generation, policy: tuple[str, str], numbers: Numbers) -> PreparedEntry:
     if g.status != "started":
         raise ValueError(f"generation {g.id} is {g.status}, not started")
     try:
@@ -195,7 +195,7 @@ def _started(g: Generation, policy: tuple[str, str], numbers: Numbers) -> Prepar
     return prepare(body, [prompt, *([request] if request else [])])
 
 
-def _outcome(g: Generation, started: int, declared: Declared, numbers: Numbers) -> Prepared:
+def _outcome(g: Generation, started: int, declared: Declared, numbers: Numbers) -> PreparedEntry:
     if g.status == "started":
         raise ValueError(f"generation {g.id} has no outcome")
     outputs = [
@@ -295,7 +295,7 @@ def _had_outcomes(connection: Connection, numbers: Sequence[int], first: int) ->
     return found
 
 
-def _insert_outcomes(connection: Connection, prepared: Sequence[Prepared]) -> tuple[int, bool]:
+def _insert_outcomes(connection: Connection, prepared: Sequence[PreparedEntry]) -> tuple[int, bool]:
     """Write outcomes; return the first's number, and whether no generation had one before."""
     first = append(connection, prepared)
     made = [

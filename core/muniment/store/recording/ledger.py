@@ -16,7 +16,7 @@ from muniment.store.database.tables import entry, ledger_head, node, payload
 
 
 @dataclass(frozen=True, slots=True)
-class Prepared:
+class PreparedEntry:
     """An entry with all but its number, and the payloads it commits to."""
 
     body: Body
@@ -29,13 +29,13 @@ class Prepared:
         return next((p.content for p in self.payloads if p.kind == kind), None)
 
 
-def prepare(body: Body, payloads: Sequence[Payload] = ()) -> Prepared:
+def prepare(body: Body, payloads: Sequence[Payload] = ()) -> PreparedEntry:
     """Write an entry as canonical bytes and hash it; EntryError when it does not fit."""
     data = schema.write(body)
-    return Prepared(body, data, leaf_hash(data), payloads)
+    return PreparedEntry(body, data, leaf_hash(data), payloads)
 
 
-def append(connection: Connection, prepared: Sequence[Prepared]) -> int:
+def append(connection: Connection, prepared: Sequence[PreparedEntry]) -> int:
     """Write entries and payloads; return the number of the first, the others follow it."""
     head = connection.execute(select(ledger_head.c.size, ledger_head.c.frontier)).one()
     frontier = Frontier.from_bytes(head.size, head.frontier)

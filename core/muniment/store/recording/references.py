@@ -18,7 +18,7 @@ from muniment.ledger.texts import policy_of
 from muniment.store.database.engine import Database
 from muniment.store.database.projections import ROWS
 from muniment.store.database.tables import actor, environment, metadata, payload, plugin, policy
-from muniment.store.recording.ledger import Prepared, append, prepare
+from muniment.store.recording.ledger import PreparedEntry, append, prepare
 from muniment.types import PluginRef
 
 Facts: TypeAlias = tuple[tuple[str, str | int], ...]
@@ -28,7 +28,7 @@ Numbers: TypeAlias = dict[tuple[str, Any], int]
 
 class _Kind(NamedTuple):
     find: Callable[[Connection, Sequence[Any]], dict[Any, int]]
-    make: Callable[[Any], Prepared]
+    make: Callable[[Any], PreparedEntry]
 
 
 def numbers(database: Database, wanted: Mapping[str, Iterable[Hashable]]) -> Numbers:
@@ -64,7 +64,7 @@ def _find(connection: Connection, keys: Mapping[str, Sequence[Any]]) -> Numbers:
     }
 
 
-def _add(connection: Connection, prepared: Prepared) -> int:
+def _add(connection: Connection, prepared: PreparedEntry) -> int:
     number = append(connection, [prepared])
     rows = ROWS[prepared.body["kind"]](number, prepared.body, prepared.content)
     for table, held in rows.items():
@@ -81,7 +81,7 @@ def _find_actors(connection: Connection, names: Sequence[str]) -> dict[str, int]
     return {row.name: row.seq for row in rows}
 
 
-def _make_actor(name: str) -> Prepared:
+def _make_actor(name: str) -> PreparedEntry:
     held = Payload.new("actor", name.encode())
     return prepare(entries.actor(held.commitment), [held])
 
@@ -96,7 +96,7 @@ def _find_policy(connection: Connection, key: tuple[str, str]) -> int | None:
     )
 
 
-def _make_policy(key: tuple[str, str]) -> Prepared:
+def _make_policy(key: tuple[str, str]) -> PreparedEntry:
     held = Payload.new("policy", policy_of(*key))
     return prepare(entries.policy(held.commitment), [held])
 
@@ -116,11 +116,11 @@ def _find_plugin(connection: Connection, found: PluginRef) -> int | None:
     )
 
 
-def _make_environment(facts: Facts) -> Prepared:
+def _make_environment(facts: Facts) -> PreparedEntry:
     return prepare(entries.environment(dict(facts)))
 
 
-def _make_plugin(found: PluginRef) -> Prepared:
+def _make_plugin(found: PluginRef) -> PreparedEntry:
     body: Body = entries.plugin(found)
     return prepare(body)
 

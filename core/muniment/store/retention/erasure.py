@@ -33,8 +33,8 @@ from muniment.store.database.tables import (
 )
 from muniment.store.queries import planner
 from muniment.store.queries.loader import bodies_of, contents_of, load
-from muniment.store.queries.planner import Picker
-from muniment.store.queries.query import Found, Query
+from muniment.store.queries.planner import QueryPlanner
+from muniment.store.queries.query import GenerationRow, Query
 from muniment.store.recording.erasure_log import bodies, generations_of
 from muniment.store.recording.events import actor_number, add, text
 from muniment.store.recording.ledger import prepare
@@ -48,7 +48,7 @@ _TEXT_COLUMNS = ("generator", "model_name", "model_digest")
 
 
 @dataclass(slots=True)
-class Erasure:
+class ErasureResult:
     """What came of erasing: how many generations, and how many were left for which reason.
 
     `pending` says that the bytes are not gone yet; `held` are under a hold, `kept` must be kept
@@ -63,7 +63,7 @@ class Erasure:
 
 
 @dataclass(frozen=True, slots=True)
-class Past:
+class ErasureRecord:
     """An erasure that is on record; `backups` were made before it and hold what it erased."""
 
     entry: int
@@ -85,17 +85,17 @@ def erase(
     cause: Cause = "request",
     kinds: Sequence[str] | None = None,
     progress: Callable[[int], None] = lambda number: None,
-) -> Erasure:
+) -> ErasureResult:
     """Erase the wanted generations' payloads, those of the kinds given or all.
 
     A query by actor erases the actor's name, too, unless a generation of theirs had to be left.
     """
-    result = Erasure()
+    result = ErasureResult()
     by = actor_number(database, who)
     before: int | None = None
     while True:
         with database.reading() as connection:
-            numbers = Picker(connection, query).page(before, PAGE)
+            numbers = QueryPlanner(connection, query).page(before, PAGE)
         if numbers:
             before = numbers[-1]
             _erase_page(database, numbers, by, result, reason, cause, kinds)
@@ -113,7 +113,7 @@ def _erase_page(
     database: Database,
     numbers: Sequence[int],
     by: int,
-    result: Erasure,
+    result: ErasureResult,
     reason: str | None,
     cause: Cause,
     kinds: Sequence[str] | None,
@@ -144,7 +144,7 @@ def _erase_page(
 
 
 def _payloads(
-    connection: Connection, rows: Sequence[Found], free: dict[int, set[str] | None]
+    connection: Connection, rows: Sequence[GenerationRow], free: dict[int, set[str] | None]
 ) -> dict[int, set[str]]:
     """Return which payloads there are to erase: the kinds by entry, what was said later too."""
     of = {number: row.seq for row in rows for number in (row.seq, row.outcome) if number}
@@ -163,16 +163,16 @@ def _payloads(
     return found
 
 
-def _unindex(connection: Connection, rows: Sequence[Found]) -> None:
+def _unindex(connection: Connection, rows: Sequence[GenerationRow]) -> None:
     index.delete(connection, _terms(connection, rows))
 
 
-def _index(connection: Connection, rows: Sequence[Found]) -> None:
+def _index(connection: Connection, rows: Sequence[GenerationRow]) -> None:
     """Make findable again what is left of generations of which only a part was erased."""
     index.insert(connection, _terms(connection, rows))
 
 
-def _terms(connection: Connection, rows: Sequence[Found]) -> list[index.Row]:
+def _terms(connection: Connection, rows: Sequence[GenerationRow]) -> list[index.Row]:
     loaded = load(connection, rows, trace=False)
     return [(row.seq, index.terms_of(g)) for row, g in zip(rows, loaded, strict=True)]
 
@@ -233,7 +233,7 @@ def unfinished(database: Database) -> bool:
         return connection.scalar(select(erasing.c.erasure).limit(1)) is not None
 
 
-def past(database: Database) -> Iterator[Past]:
+def past(database: Database) -> Iterator[ErasureRecord]:
     """Yield the erasures that are on record, the oldest first."""
     with database.reading() as connection:
         backups = registered(connection)
@@ -242,7 +242,7 @@ def past(database: Database) -> Iterator[Past]:
             said = contents_of(connection, [number, body["actor"]])
             who = said.get((body["actor"], "actor", 0), b"")
             reason = said.get((number, "reason", 0))
-            yield Past(
+            yield ErasureRecord(
                 number,
                 moment(body["at"]),
                 who.decode(),

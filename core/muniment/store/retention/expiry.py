@@ -8,7 +8,7 @@ from datetime import timedelta
 from muniment.store.database.engine import Database
 from muniment.store.queries.query import Query
 from muniment.store.retention import erasure
-from muniment.store.retention.erasure import Erasure
+from muniment.store.retention.erasure import ErasureResult
 from muniment.store.retention.rules import OF_GENERATION, Rule, days_for, rules
 from muniment.types import DECISIONS
 from muniment.validation import now
@@ -16,11 +16,11 @@ from muniment.validation import now
 
 def run(
     database: Database, actor: str, progress: Callable[[int], None] = lambda number: None
-) -> Erasure:
+) -> ErasureResult:
     """Erase every payload that is older than the rule that counts for it allows."""
     with database.reading() as connection:
         held = rules(connection)
-    result = Erasure()
+    result = ErasureResult()
     at = now()
     for decision in DECISIONS:
         for days, kinds in _ends(held, decision).items():

@@ -19,8 +19,8 @@ from muniment.store.database.batches import chunks
 from muniment.store.database.engine import Database
 from muniment.store.database.tables import payload
 from muniment.store.queries.loader import PAGE, load
-from muniment.store.queries.planner import Picker, rows
-from muniment.store.queries.query import Found, Query
+from muniment.store.queries.planner import QueryPlanner, rows
+from muniment.store.queries.query import GenerationRow, Query
 from muniment.store.search.index import texts_of
 from muniment.store.search.phrases import Phrase, Snippet, holds, phrases, snippets
 from muniment.store.search.tokenizer import folded
@@ -62,7 +62,7 @@ def _newest(database: Database, asked: Sequence[Phrase], query: Query) -> Iterat
     size = min(PAGE, query.limit or PAGE)
     while True:
         with database.reading() as connection:
-            picker = Picker(connection, query, _words(asked))
+            picker = QueryPlanner(connection, query, _words(asked))
             numbers = picker.page(before, size)
             loaded = _loaded(connection, numbers)
         left = _unproved(asked, picker)
@@ -78,7 +78,7 @@ def _words(asked: Sequence[Phrase]) -> frozenset[str]:
     return frozenset().union(*(phrase.terms for phrase in asked))
 
 
-def _unproved(asked: Sequence[Phrase], picker: Picker) -> list[Phrase]:
+def _unproved(asked: Sequence[Phrase], picker: QueryPlanner) -> list[Phrase]:
     """Return the phrases that having been picked does not prove yet."""
     return [phrase for phrase in asked if not (phrase.exact and picker.matched)]
 
@@ -86,7 +86,7 @@ def _unproved(asked: Sequence[Phrase], picker: Picker) -> list[Phrase]:
 def _best(database: Database, asked: Sequence[Phrase], query: Query) -> Iterator[Generation]:
     """Yield the newest generations by how much of what was asked for is in them (BM25)."""
     with database.reading() as connection:
-        numbers = Picker(connection, query, _words(asked)).page(None, RANKED)
+        numbers = QueryPlanner(connection, query, _words(asked)).page(None, RANKED)
         counted: list[tuple[int, int, list[int]]] = []
         for part in chunks(numbers):
             for number, texts in _texts(connection, part).items():
@@ -156,6 +156,6 @@ def _strings(value: Any) -> Iterator[str]:
 
 
 def _loaded(connection: Connection, numbers: Sequence[int]) -> list[tuple[int, Generation]]:
-    found: Sequence[Found] = rows(connection, numbers)
+    found: Sequence[GenerationRow] = rows(connection, numbers)
     loaded = load(connection, found, trace=False)
     return [(row.seq, generation) for row, generation in zip(found, loaded, strict=True)]

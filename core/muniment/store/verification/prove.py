@@ -10,7 +10,7 @@ from muniment.errors import UnknownNameError, UsageError, VerificationError
 from muniment.ledger import schema
 from muniment.ledger.checkpoints import Note
 from muniment.ledger.entries import Body
-from muniment.ledger.proofs import Disclosed, Proof, ProvenEntry, included
+from muniment.ledger.proofs import DisclosedPayload, Proof, ProvenEntry, included
 from muniment.ledger.tree import inclusion
 from muniment.store.database.tables import entry, generation, payload
 from muniment.store.recording.tree_heads import nodes
@@ -70,7 +70,7 @@ def _bytes(connection: Connection, numbers: Collection[int]) -> dict[int, bytes]
 
 def _disclosed(
     connection: Connection, id: str, bodies: dict[int, Body], kinds: Collection[str]
-) -> Iterator[Disclosed]:
+) -> Iterator[DisclosedPayload]:
     missing = set(kinds)
     if not missing:
         return
@@ -86,6 +86,8 @@ def _disclosed(
             row = held.get((number, reference.kind, reference.position))
             if row is None:
                 raise NotProvableError(id, f"its {reference.kind} was erased")
-            yield Disclosed(number, reference.kind, reference.position, row.salt, row.content)
+            yield DisclosedPayload(
+                number, reference.kind, reference.position, row.salt, row.content
+            )
     if missing:
         raise NotProvableError(id, f"it has no {' and no '.join(sorted(missing))} to disclose")

@@ -20,29 +20,35 @@ from muniment.store.verification.entries import Entries
 from muniment.store.verification.payloads import PayloadComparison
 from muniment.store.verification.projections import RowComparison
 from muniment.store.verification.report import Problem, Report
-from muniment.store.verification.search_index import Index, Sums, TermComparison, hashing, index_of
-from muniment.store.verification.tree import HASHED, WHOLE, Leaves, compare_nodes, pages
+from muniment.store.verification.search_index import (
+    Index,
+    TermChecksums,
+    TermComparison,
+    hashing,
+    index_of,
+)
+from muniment.store.verification.tree import HASHED, WHOLE, RangeHasher, compare_nodes, pages
 
-SPAN = 1 << 14  # entries of a range: some hundredths of a second of hashing
+RANGE_SIZE = 1 << 14  # entries of a range: some hundredths of a second of hashing
 _LAST = 2**63 - 1  # the largest number that a database can hold
 
 
-class Span(NamedTuple):
+class EntryRange(NamedTuple):
     """The entries from number `low` to `high`, both included."""
 
     low: int
     high: int
 
 
-class WholeIndex:
+class SearchIndexTask:
     """The search index, which is not kept by entries."""
 
 
-Task: TypeAlias = Span | WholeIndex
+Task: TypeAlias = EntryRange | SearchIndexTask
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class CheckOptions:
     """What is to be checked besides the tree; `secret` is a key for sums of terms."""
 
     rows: bool
@@ -57,7 +63,7 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class RangeResult:
     """What was found in a range.
 
     `last` is the number of its last entry, `tree` the tree of its entries, None where it cannot be
@@ -66,33 +72,33 @@ class Part:
     outcomes are in the range.
     """
 
-    span: Span
+    span: EntryRange
     last: int
     tree: Frontier | None
     nodes: int
     met: Counter[str]
-    sums: Sums
+    sums: TermChecksums
     problems: list[Problem]
 
 
-def spans(connection: Connection, start: int, size: int) -> Iterator[Span]:
+def entry_ranges(connection: Connection, start: int, size: int) -> Iterator[EntryRange]:
     """Yield ranges of that many numbers in which there are entries, from number `start` on."""
     first = select(func.min(entry.c.seq))
     low = connection.scalar(first.where(entry.c.seq >= start) if start else first)
     while low is not None:
         begin = low // size * size
         high = min(begin + size - 1, _LAST)
-        yield Span(max(begin, start) if start else begin, high)
+        yield EntryRange(max(begin, start) if start else begin, high)
         low = connection.scalar(first.where(entry.c.seq > high))
 
 
-Answer: TypeAlias = Part | Index
+Answer: TypeAlias = RangeResult | Index
 
 
 class Checker:
     """Checks ranges in one state of the database, and its search index."""
 
-    def __init__(self, connection: Connection, asked: Asked) -> None:
+    def __init__(self, connection: Connection, asked: CheckOptions) -> None:
         self._connection, self._asked = connection, asked
         self._hash = hashing(asked.secret)
 
@@ -102,10 +108,10 @@ class Checker:
 
     def check(self, task: Task) -> Answer:
         """Return what was found in a range, or what the whole search index has."""
-        if isinstance(task, WholeIndex):
+        if isinstance(task, SearchIndexTask):
             return index_of(self._connection, self._hash)
         connection, asked, report = self._connection, self._asked, Report()
-        leaves = Leaves(task.low, report)
+        leaves = RangeHasher(task.low, report)
         entries = Entries(connection, report)
         rows = RowComparison(connection, report)
         payloads = PayloadComparison(connection, report)
@@ -126,4 +132,4 @@ class Checker:
             made = [replace(one, index=first + one.index) for one in leaves.nodes]
             nodes = compare_nodes(connection, report, made)
         met = rows.met + payloads.met
-        return Part(task, leaves.next - 1, tree, nodes, met, terms.sums, report.problems)
+        return RangeResult(task, leaves.next - 1, tree, nodes, met, terms.sums, report.problems)

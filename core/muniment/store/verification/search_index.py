@@ -45,7 +45,7 @@ def hashing(secret: bytes) -> Hash:
     return of
 
 
-class Sums:
+class TermChecksums:
     """The sum of the hashes of each generation's terms, by number; 0 where there are none."""
 
     def __init__(self) -> None:
@@ -60,13 +60,13 @@ class Sums:
                 page = pages[number >> _PAGE] = _empty()
             page[number & _WITHIN] = page[number & _WITHIN] + value & _MASK
 
-    def merge(self, other: Sums) -> None:
+    def merge(self, other: TermChecksums) -> None:
         """Add what another has."""
         for at, page in other._pages.items():
             mine = self._pages.setdefault(at, _empty())
             self._pages[at] = array("Q", (a + b & _MASK for a, b in zip(mine, page, strict=True)))
 
-    def differences(self, other: Sums) -> Iterator[tuple[int, int, int]]:
+    def differences(self, other: TermChecksums) -> Iterator[tuple[int, int, int]]:
         """Yield each number that has not the same in both, in order, and what it has in each."""
         for at in sorted(self._pages.keys() | other._pages.keys()):
             mine, theirs = (sums._pages.get(at, _empty()) for sums in (self, other))
@@ -83,13 +83,13 @@ def _empty() -> array[int]:
 class Index(NamedTuple):
     """What the whole search index has; `damaged` says that it cannot be read to its end."""
 
-    sums: Sums
+    sums: TermChecksums
     damaged: bool
 
 
 def index_of(connection: Connection, hash: Hash) -> Index:
     """Read the whole index."""
-    sums = Sums()
+    sums = TermChecksums()
     try:
         for numbers, terms in index.held(connection):
             sums.add(numbers, sum(map(hash, map(str, terms))))
@@ -98,7 +98,7 @@ def index_of(connection: Connection, hash: Hash) -> Index:
     return Index(sums, damaged=False)
 
 
-def compare_index(report: Report, expected: Sums, index: Index) -> None:
+def compare_index(report: Report, expected: TermChecksums, index: Index) -> None:
     """Name each generation that the index has not by the terms that its texts make."""
     if index.damaged:
         report.add("search", "search", "the index cannot be read: it is damaged")
@@ -118,7 +118,7 @@ class TermComparison:
 
     def __init__(self, connection: Connection, report: Report, hash: Hash) -> None:
         self._connection, self._report, self._hash = connection, report, hash
-        self.sums = Sums()
+        self.sums = TermChecksums()
 
     def page(self, page: Page) -> None:
         """Make the terms of the outcomes of a page."""

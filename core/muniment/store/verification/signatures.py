@@ -27,7 +27,7 @@ from muniment.store.verification.report import Report
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class TrustedCheckpoint:
     """A checkpoint that was kept outside the store; `name` is what it is called in sentences."""
 
     name: str
@@ -38,7 +38,11 @@ class SignatureComparison:
     """Checks the ledger against checkpoints, and these against a key where one is known."""
 
     def __init__(
-        self, connection: Connection, report: Report, key: PublicKey | None, held: Sequence[Held]
+        self,
+        connection: Connection,
+        report: Report,
+        key: PublicKey | None,
+        held: Sequence[TrustedCheckpoint],
     ) -> None:
         self._report, self._key = report, key
         self._outside = list(held)
@@ -74,7 +78,7 @@ class SignatureComparison:
         return size - signed
 
     def _fits(
-        self, head: Held, roots: Mapping[int, bytes | None], size: int, log: str | None
+        self, head: TrustedCheckpoint, roots: Mapping[int, bytes | None], size: int, log: str | None
     ) -> bool:
         checkpoint = head.note.checkpoint
         if log is not None and checkpoint.origin != origin(log):
@@ -103,7 +107,7 @@ class SignatureComparison:
             by = f"; there are some by {_signers(self._inside)}" if self._inside else ""
             self._add("signature", "checkpoint", f"no checkpoint is signed by {key}{by}")
 
-    def _kept(self, connection: Connection) -> Iterator[Held]:
+    def _kept(self, connection: Connection) -> Iterator[TrustedCheckpoint]:
         for row in connection.execute(select(*raw(checkpoint))).all():
             where = f"checkpoint {row.key}"
             try:
@@ -115,11 +119,11 @@ class SignatureComparison:
                 self._add("checkpoint", where, "its size is not what its text says")
             if row.key != key_of(note):
                 self._add("checkpoint", where, "its key is not what its text says")
-            yield Held(where, note)
+            yield TrustedCheckpoint(where, note)
 
     def _add(self, kind: str, where: str, message: str) -> None:
         self._report.add(kind, where, message)
 
 
-def _signers(heads: Sequence[Held]) -> str:
+def _signers(heads: Sequence[TrustedCheckpoint]) -> str:
     return ", ".join(key_of(head.note) for head in heads)

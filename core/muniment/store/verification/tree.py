@@ -36,7 +36,7 @@ def pages(
         page = tuples(connection, statement.where(entry.c.seq > page[-1][0]))
 
 
-class Leaves:
+class RangeHasher:
     """The entries of one range, hashed again."""
 
     def __init__(self, low: int, report: Report) -> None:

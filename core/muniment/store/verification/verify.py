@@ -34,21 +34,21 @@ from muniment.store.recording import tree_heads
 from muniment.store.verification.payloads import compare_count
 from muniment.store.verification.projections import compare_counts
 from muniment.store.verification.ranges import (
-    SPAN,
+    RANGE_SIZE,
     Answer,
-    Asked,
     Checker,
-    Part,
-    Span,
+    CheckOptions,
+    EntryRange,
+    RangeResult,
+    SearchIndexTask,
     Task,
-    WholeIndex,
-    spans,
+    entry_ranges,
 )
 from muniment.store.verification.report import Problem, Report
-from muniment.store.verification.search_index import Index, Sums, compare_index
-from muniment.store.verification.signatures import Held, SignatureComparison
+from muniment.store.verification.search_index import Index, TermChecksums, compare_index
+from muniment.store.verification.signatures import SignatureComparison, TrustedCheckpoint
 from muniment.store.verification.tree import Tree
-from muniment.store.verification.verify_pool import Checkers
+from muniment.store.verification.verify_pool import CheckerPool
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,11 +81,11 @@ def verify(
     payloads: bool,
     search: bool = False,
     key: PublicKey | None = None,
-    held: Sequence[Held] = (),
-    since: Held | None = None,
+    held: Sequence[TrustedCheckpoint] = (),
+    since: TrustedCheckpoint | None = None,
     progress: Progress | None = None,
     processes: int = 1,
-    span: int = SPAN,
+    span: int = RANGE_SIZE,
 ) -> Verification:
     """Check the ledger, and where asked projections, payloads and search index against it.
 
@@ -94,10 +94,15 @@ def verify(
     root; then they are, to say what is wrong. Up to so many `processes` check ranges of `span`
     entries, a power of two from 2**8 to 2**15.
     """
-    asked = Asked(projections, payloads, search, secrets.token_bytes(16))
+    asked = CheckOptions(projections, payloads, search, secrets.token_bytes(16))
     if since is not None and asked.entries:
         raise UsageError("what is compared with the entries needs all of them: leave away --since")
-    report, met, sums, index = Report(), Counter[str](), Sums(), Index(Sums(), damaged=False)
+    report, met, sums, index = (
+        Report(),
+        Counter[str](),
+        TermChecksums(),
+        Index(TermChecksums(), damaged=False),
+    )
     known = since.note.checkpoint.size if since else 0
     with (
         _checking(database, asked, processes, known, span) as (connection, check),
@@ -109,7 +114,7 @@ def verify(
         )
         tree = Tree(connection, report, start, signatures.sizes)
         total = _size(connection)
-        for found in _in_order(check, spans(connection, start.size, span), search):
+        for found in _in_order(check, entry_ranges(connection, start.size, span), search):
             if isinstance(found, Index):
                 index = found
                 continue
@@ -149,7 +154,7 @@ def verify(
 
 @contextmanager
 def _checking(
-    database: Database, asked: Asked, processes: int, known: int, span: int
+    database: Database, asked: CheckOptions, processes: int, known: int, span: int
 ) -> Iterator[tuple[Connection, Check]]:
     """One state of the database, and what does tasks in it: processes where they are worth it.
 
@@ -163,21 +168,23 @@ def _checking(
         with database.reading() as connection:
             yield connection, Checker(connection, asked).each
         return
-    with Checkers(database, asked, processes) as checkers:
+    with CheckerPool(database, asked, processes) as checkers:
         checkers.ready()
         with database.reading_with(checkers.begin) as connection:
             alone = Checker(connection, asked)
             yield connection, checkers.each if checkers.begun else alone.each
 
 
-def _in_order(check: Check, ranges: Iterable[Span], search: bool) -> Iterator[Part | Index]:
+def _in_order(
+    check: Check, ranges: Iterable[EntryRange], search: bool
+) -> Iterator[RangeResult | Index]:
     """Yield what is found in each range, in order, and of the index as soon as it is known."""
-    asked: deque[Span] = deque()
-    early: dict[Span, Part] = {}
+    asked: deque[EntryRange] = deque()
+    early: dict[EntryRange, RangeResult] = {}
 
     def tasks() -> Iterator[Task]:
         if search:
-            yield WholeIndex()
+            yield SearchIndexTask()
         for one in ranges:
             asked.append(one)
             yield one
@@ -197,7 +204,7 @@ def _size(connection: Connection) -> int:
     return 0 if last is None else last + 1
 
 
-def _start(connection: Connection, since: Held | None) -> Frontier:
+def _start(connection: Connection, since: TrustedCheckpoint | None) -> Frontier:
     """Return the tree that is not read again: that of a checkpoint, if its nodes make its root."""
     if since is None:
         return Frontier()

@@ -20,15 +20,15 @@ from muniment.errors import MunimentError, StoreError
 from muniment.store.database.engine import Database
 from muniment.store.database.export_pool import no_interrupt
 from muniment.store.database.raw import any_text
-from muniment.store.verification.ranges import Answer, Asked, Checker, Task
+from muniment.store.verification.ranges import Answer, Checker, CheckOptions, Task
 
 GARBAGE = 100_000  # objects made before cycles are looked for: what is read here has none
 
 
-class Checkers:
+class CheckerPool:
     """Some processes, which are ended when the block is left."""
 
-    def __init__(self, database: Database, asked: Asked, number: int) -> None:
+    def __init__(self, database: Database, asked: CheckOptions, number: int) -> None:
         """Start them; they open the database and wait."""
         self._database = database
         self._processes: dict[Pipe, BaseProcess] = {}
@@ -42,7 +42,7 @@ class Checkers:
                 theirs.close()
                 self._processes[pipe] = process
 
-    def __enter__(self) -> Checkers:
+    def __enter__(self) -> CheckerPool:
         return self
 
     def __exit__(
@@ -119,7 +119,7 @@ class Failure:
         self.sentence = sentence
 
 
-def work(pipe: Pipe, database: Database, asked: Asked) -> None:
+def work(pipe: Pipe, database: Database, asked: CheckOptions) -> None:
     """Do what each process does, to its end."""
     gc.set_threshold(GARBAGE)
     try:
