@@ -139,7 +139,7 @@ class Session:
             moderator,
             self._evaluators,
             core_environment(),
-            self.plugins.ref(core_plugin()),
+            lambda: self.plugins.ref(core_plugin()),  # a mistake must not create the home
         )
         wanted = (sample for spec in specs for sample in samples(spec, samples_each))
         chunks = iter(lambda: list(itertools.islice(wanted, batch_size)), [])

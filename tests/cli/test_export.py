@@ -112,9 +112,9 @@ KILLED = """
 import os, sys
 from pathlib import Path
 from muniment.store import Store
-from muniment.store.export import files, pages
-pages.FIRST_PAGE = 1
-files.SAVE_SECONDS = -1
+from muniment.store.export import batches, exporter
+batches.FIRST_PAGE = 1
+exporter.SAVE_SECONDS = -1
 with Store.open(f"sqlite:///{sys.argv[1]}", create=False) as store:
     store.export(Path(sys.argv[2]), "jsonl").run(lambda rows: os.kill(os.getpid(), 9))
 """
@@ -135,8 +135,8 @@ STOPPED = """
 import os, signal, sys
 from pathlib import Path
 from muniment.store import Store
-from muniment.store.export import pages
-pages.FIRST_PAGE = pages.MOST_PAGE = pages.ALONE = 1
+from muniment.store.export import batches
+batches.FIRST_PAGE = batches.MOST_PAGE = batches.ALONE = 1
 written = []
 def stop(rows):
     written.append(rows)

@@ -44,8 +44,9 @@ def tops(modules: set[str]) -> set[str]:
 def test_help_imports_click_and_next_to_nothing(processes: Processes, shelf: Shelf) -> None:
     modules = modules_after(processes, "--help")
     ours = {module for module in modules if module.startswith("muniment")}
-    parts = ("", ".exits", ".importing", ".lazy", ".root", ".settings")
-    assert ours == {"muniment", *(f"muniment.cli{part}" for part in parts)}
+    parts = ("", ".context", ".exit_codes", ".gc_freeze", ".lazy", ".root")
+    light = {"muniment", "muniment._lazy", "muniment._version"}
+    assert ours == light | {f"muniment.cli{part}" for part in parts}
     assert not tops(modules) & {*HEAVY, "sqlalchemy", "asyncio", "importlib_metadata"}
     assert not tops(modules) & {plugin.module for plugin in shelf.all}
 
@@ -176,16 +177,16 @@ def test_a_killed_batch_resumes_and_nothing_is_recorded_twice(
 
 KILLED = """
 import os, sys
-from muniment.cli import main, results
-add, left = results.Results.add, [3]
+from muniment.cli import main, results_file
+add, left = results_file.Results.add, [3]
 def killed(self, item):
     left[0] -= 1
     if left[0]:
         return add(self, item)
-    self._file.write(results._line(item)[:40])
+    self._file.write(results_file._line(item)[:40])
     self._file.flush()
     os.kill(os.getpid(), int(sys.argv[1]))
-results.Results.add = killed
+results_file.Results.add = killed
 sys.exit(main(sys.argv[2:]))
 """
 

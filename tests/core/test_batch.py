@@ -369,7 +369,7 @@ def test_a_run_that_is_under_way_is_refused(house: House) -> None:
         "asks",
         """
         from muniment import Session, UsageError
-        from muniment.plugins import Plugins
+        from muniment.plugins.registry import Plugins
         if requests[0].prompt == "outer":
             with Session(HOME, plugins=Plugins([])) as session:
                 try:

@@ -208,7 +208,7 @@ def test_a_half_written_model_can_be_added_again_or_removed(home: Path) -> None:
 def test_a_kill_while_adding_leaves_nothing_that_looks_whole(home: Path, where: str) -> None:
     program = textwrap.dedent("""
         import pathlib, sys, time
-        from muniment.models import Models
+        from muniment.models.registry import Models
         home, where = sys.argv[1:]
         def stop(*_, **__):
             print("now", flush=True)

@@ -150,7 +150,7 @@ def test_another_version_of_the_core_is_a_difference(
     house.shelf.generator("dice", DICE)
     (done,) = generate(house, "x")
     before = muniment.__version__
-    monkeypatch.setattr(muniment, "__version__", "99")
+    monkeypatch.setattr("muniment.session.__version__", "99")
     (result,) = replayed(house, done)
     assert result.result == "uncertified"
     assert result.differences == (Difference("muniment", before, "99"),)

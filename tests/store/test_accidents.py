@@ -215,7 +215,7 @@ def test_a_writer_that_stands_still_lets_the_others_go_on(
 ) -> None:
     holder = run(
         """
-        from muniment.store import postgresql
+        from muniment.store.database import postgresql
         postgresql._BOUND = postgresql._BOUND.replace("= 60000; SELECT", "= 200; SELECT")
         from muniment.errors import StoreError
         with Store.open(url, create=False) as store:

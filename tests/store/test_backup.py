@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from muniment.store import Store
-from muniment.store.backup.base import BackupError, BackupSummary, copying
+from muniment.store.backup import backend_of
+from muniment.store.backup.base import BackupError, BackupSummary
 from muniment.store.database.backups import registered
 from support.databases import only_sqlite
 
@@ -95,7 +96,7 @@ def test_backups_are_remembered_and_outlive_a_restore(
 def test_a_copy_that_is_not_what_the_store_was_is_not_kept(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    way = type(copying(store._database))
+    way = type(backend_of(store._database))
     monkeypatch.setattr(way, "contents", lambda *_: BackupSummary("other", 1, "00"))
     with pytest.raises(BackupError, match="the copy is not what the store was"):
         store.backup(tmp_path / "copy")

@@ -151,8 +151,8 @@ def test_a_migration_that_fails_leaves_everything_as_it_was(
 
 UPGRADE = """
 from pathlib import Path
-from muniment.store import schema
-schema.HEAD, schema.migrations = arguments[0], lambda: Path(arguments[1])
+from muniment.store.recording import schema_version
+schema_version.HEAD, schema_version.migrations = arguments[0], lambda: Path(arguments[1])
 with Store.open(url, create=False, outdated=True) as store:
     print("open", flush=True)
     sys.stdin.readline()
@@ -254,8 +254,8 @@ NO_ROOM = """
 import resource
 from pathlib import Path
 from muniment.errors import StoreError
-from muniment.store import schema
-schema.HEAD, schema.migrations = arguments[0], lambda: Path(arguments[1])
+from muniment.store.recording import schema_version
+schema_version.HEAD, schema_version.migrations = arguments[0], lambda: Path(arguments[1])
 with Store.open(url, create=False, outdated=True) as store:
     resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))  # bytes that a file may have
     try:

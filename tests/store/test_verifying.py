@@ -210,8 +210,8 @@ def test_a_process_that_is_killed_is_told_of(long: str) -> None:
 
 INTERRUPTED = """
 import sys, threading, os, signal
-from muniment.store.database import Database
-from muniment.store.verifying import verify
+from muniment.store.database import open_database
+from muniment.store.verification.verify import verify
 
 def told(*_):
     import multiprocessing

@@ -44,7 +44,7 @@ class Pipeline:
         moderator: PolicyRunner,
         evaluators: Evaluators,
         environment: dict[str, str | int],
-        core: PluginRef,
+        core: Callable[[], PluginRef],
     ) -> None:
         """Take the parts; `environment` and `core` say where, and by which core, all of it runs.
 
@@ -162,7 +162,7 @@ class Pipeline:
 
     def _outcome(self, item: _InFlight, **changes: object) -> Generation:
         used = [
-            self._core,
+            self._core(),
             *item.resolved.generation.plugins,
             *self._moderator.plugins,
             *self._evaluators.plugins,
