@@ -50,7 +50,7 @@ FAULTS = (
     # ---- filters, policies, streaming ---------------------------------------------------------
     Fault(
         "filter-that-raises-allows",
-        "core/muniment/moderation.py",
+        "core/muniment/generation/moderation.py",
         "verdict = self._failed(describe(error))",
         'verdict = Verdict("allow")',
         (
@@ -60,14 +60,14 @@ FAULTS = (
     ),
     Fault(
         "missing-filter-allows",
-        "core/muniment/moderation.py",
+        "core/muniment/generation/moderation.py",
         'verdict = Verdict("block", failure=self.failure)',
         'verdict = Verdict("allow")',
         ("core/test_moderation.py::test_a_filter_that_is_not_installed_blocks",),
     ),
     Fault(
         "failed-filter-in-observe-mode-allows",
-        "core/muniment/policy.py",
+        "core/muniment/generation/policy.py",
         'return "block"',
         'return "allow" if self.mode == "observe" else "block"',
         (
@@ -77,14 +77,14 @@ FAULTS = (
     ),
     Fault(
         "score-at-threshold-is-below-it",
-        "core/muniment/policy.py",
+        "core/muniment/generation/policy.py",
         "if score >= self.thresholds",
         "if score > self.thresholds",
         ("core/test_policy.py::test_a_category_with_thresholds_is_judged_by_its_score_alone",),
     ),
     Fault(
         "text-is-streamed-before-output-filters",
-        "core/muniment/pipeline.py",
+        "core/muniment/generation/pipeline.py",
         "stream = stream and not self._moderator.judges_output(media_type)",
         "pass",
         (
@@ -105,7 +105,7 @@ FAULTS = (
     ),
     Fault(
         "parameter-default-is-not-recorded",
-        "core/muniment/resolving.py",
+        "core/muniment/generation/requests.py",
         "parameters=dict(parameters),",
         "parameters={k: v for k, v in parameters if k in draft.parameters},",
         (
@@ -115,7 +115,7 @@ FAULTS = (
     ),
     Fault(
         "replay-with-other-bytes-is-exact",
-        "core/muniment/replay.py",
+        "core/muniment/generation/replay.py",
         "if before != after:",
         "if len(before) != len(after):",
         (
@@ -125,7 +125,7 @@ FAULTS = (
     ),
     Fault(
         "changed-model-files-are-accepted",
-        "core/muniment/models.py",
+        "core/muniment/models/registry.py",
         "found != added.digest",
         "not found",
         (
@@ -181,7 +181,7 @@ FAULTS = (
     # ---- verifying and erasing ----------------------------------------------------------------
     Fault(
         "projections-are-not-compared",
-        "core/muniment/store/verifying/rows.py",
+        "core/muniment/store/verification/projections.py",
         "if actual[column] != value:",
         "if column not in actual:",
         (
@@ -191,14 +191,14 @@ FAULTS = (
     ),
     Fault(
         "commitments-are-not-compared",
-        "core/muniment/store/verifying/payloads.py",
+        "core/muniment/store/verification/payloads.py",
         "or commitment(kind, salt, content).hex() != reference.commitment",
         "or not commitment(kind, salt, content)",
         ("store/test_tampering.py::test_an_altered_prompt_is_named[sqlite]",),
     ),
     Fault(
         "erasure-leaves-search-rows",
-        "core/muniment/store/erasing.py",
+        "core/muniment/store/retention/erasure.py",
         "_unindex(connection, touched)\n        for",
         "for",
         (
@@ -208,7 +208,7 @@ FAULTS = (
     ),
     Fault(
         "hold-is-ignored",
-        "core/muniment/store/erasing.py",
+        "core/muniment/store/retention/erasure.py",
         "rows = [row for row in rows if row.seq not in held]",
         "rows = list(rows)",
         (
@@ -219,7 +219,7 @@ FAULTS = (
     # ---- recording, finding, exporting, backups -----------------------------------------------
     Fault(
         "outcome-is-recorded-twice",
-        "core/muniment/store/writing.py",
+        "core/muniment/store/recording/generations.py",
         '"outcome IS NULL"',
         '"seq IS NOT NULL"',
         (
@@ -229,7 +229,7 @@ FAULTS = (
     ),
     Fault(
         "lease-never-expires",
-        "core/muniment/store/leases.py",
+        "core/muniment/store/database/leases.py",
         "row.now - row.heartbeat_at < DEAD_AFTER_SECONDS * 1000",
         "True",
         (
@@ -239,14 +239,14 @@ FAULTS = (
     ),
     Fault(
         "phrase-order-is-ignored",
-        "core/muniment/store/search.py",
+        "core/muniment/store/search/engine.py",
         "if not (phrase.exact and picker.matched)",
         "if not picker.matched",
         ('store/test_searching.py::test_a_search_finds[sqlite-"new moon"-prompts4]',),
     ),
     Fault(
         "list-page-skips-one",
-        "core/muniment/store/picking.py",
+        "core/muniment/store/queries/planner.py",
         "min(high, before - 1)",
         "min(high, before - 2)",
         (
@@ -256,7 +256,7 @@ FAULTS = (
     ),
     Fault(
         "resumed-export-duplicates-rows",
-        "core/muniment/store/export/files.py",
+        "core/muniment/store/export/exporter.py",
         "part.truncate(self._state.size)\n        part.seek(self._state.size)",
         "part.seek(0, os.SEEK_END)",
         (
@@ -273,14 +273,14 @@ FAULTS = (
     # ---- plugins, isolation, installing, the command line -------------------------------------
     Fault(
         "exit-in-plugin-import-escapes",
-        "core/muniment/plugins.py",
+        "core/muniment/plugins/registry.py",
         "except BaseException as error:\n                    why",
         "except Exception as error:\n                    why",
         ("core/test_plugins.py::test_a_broken_plugin_is_one_line_that_names_it_and_says_why",),
     ),
     Fault(
         "isolation-timeout-is-ignored",
-        "core/muniment/isolation/process.py",
+        "core/muniment/plugins/isolation/process.py",
         "time.monotonic() + seconds",
         "time.monotonic() + 3600 * seconds",
         ("isolation/test_workers.py::test_the_setting_of_a_plugin_limits_its_filter_too",),
@@ -288,7 +288,7 @@ FAULTS = (
     ),
     Fault(
         "failed-installation-is-not-rolled-back",
-        "core/muniment/installing/changing.py",
+        "core/muniment/installing/installer.py",
         "self._undo(journal, pip)\n",
         "pass\n",
         (
@@ -300,7 +300,7 @@ FAULTS = (
     ),
     Fault(
         "blocked-generation-exits-with-0",
-        "core/muniment/cli/exits.py",
+        "core/muniment/cli/exit_codes.py",
         '"blocked": BLOCKED',
         '"blocked": DONE',
         ("cli/test_generate.py::test_a_blocked_prompt_exits_with_3_and_says_why",),
