@@ -68,7 +68,7 @@ def upwards(held: dict[str, bytes]) -> None:
     held["manifest.json"] = held["manifest.json"].replace(b'"file":"leftpad', b'"file":"../leftpad')
 
 
-@pytest.mark.slow
+@pytest.mark.integration
 def test_a_bundle_is_all_that_is_needed_and_says_who_signed_it(
     fresh: Fresh, another: Any, shop: Any, tmp_path: Path
 ) -> None:
@@ -129,7 +129,7 @@ def test_a_bundle_is_all_that_is_needed_and_says_who_signed_it(
     assert "needs leftpad>=1, but leftpad 0.5 is installed here and stays" in refused.err
 
 
-@pytest.mark.slow
+@pytest.mark.integration
 def test_what_went_with_an_environment_comes_back(
     fresh: Fresh, another: Any, shop: Any, tmp_path: Path, bare: Path
 ) -> None:

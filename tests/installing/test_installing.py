@@ -15,7 +15,7 @@ from muniment.installing.probe import IMPORT_LIMIT, PROCESS_LIMIT, probe
 from support.commands import ROOT
 from support.environments import Fresh
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.integration
 
 LEFTPAD = {"source": "def pad(text): return ' ' + text", "group": ""}
 BAD = "raise RuntimeError('broken at import')"
