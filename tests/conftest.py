@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import shutil
 import signal
 import sys
@@ -10,12 +9,14 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
 
-from support.databases import Server, server
+from support.databases import Server, server, stop
 from support.plugins import Shelf
+from support.sharing import SHARED, locked
 
 # A busy machine is no reason to fail.
 settings.register_profile("house", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -23,6 +24,30 @@ settings.load_profile("house")
 
 # A shell has what it starts in the background ignore Ctrl-C, and what tests start would inherit it.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Make the folder that the processes of this run share; workers are given its path."""
+    given = getattr(config, "workerinput", {}).get("shared")
+    config.stash[SHARED] = Path(given or tempfile.mkdtemp(prefix="muniment-tests-"))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    node.workerinput["shared"] = str(node.config.stash[SHARED])
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Stop the database server and remove the folder, when no worker needs them any more."""
+    if not hasattr(config, "workerinput"):
+        stop(config.stash[SHARED])
+        shutil.rmtree(config.stash[SHARED])
+
+
+@pytest.fixture(scope="session")
+def shared(pytestconfig: pytest.Config) -> Path:
+    """A folder that all processes of this run share, for what `support.sharing.once` makes."""
+    return pytestconfig.stash[SHARED]
 
 
 @pytest.fixture(autouse=True)
@@ -40,9 +65,9 @@ def home(tmp_path: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def postgresql() -> Iterator[Server]:
-    """A PostgreSQL server that the tests may make databases on; it is never skipped."""
-    with server() as there:
+def postgresql(shared: Path) -> Iterator[Server]:
+    """A PostgreSQL server, one for all processes, on which the tests may make databases."""
+    with server(shared) as there:
         yield there
 
 
@@ -64,8 +89,8 @@ def shelf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shelf]:
 def gemma_home(request: pytest.FixtureRequest) -> Path:
     """Give a home folder to which the default model was added; look, copy, but do not change.
 
-    Adding takes most of a minute, so the home is kept in pytest's cache until the code that makes
-    it changes.
+    Adding takes most of a minute. One process does it while the others wait, and pytest's cache
+    keeps the home until the code that makes it changes.
     """
     import muniment_text
     from muniment.models.digests import FileHashes, digest
@@ -79,12 +104,13 @@ def gemma_home(request: pytest.FixtureRequest) -> Path:
     )
     cache = Path(request.config.cache.mkdir("muniment-homes"))
     home = cache / code.rpartition(":")[2][:16]
-    if not home.exists():
-        for old in cache.iterdir():
-            if time.time() - old.stat().st_mtime > 3600:  # another run may be using a newer one
-                shutil.rmtree(old)
-        made = Path(tempfile.mkdtemp(dir=cache))
-        Models(made).add("gemma-3-270m", "text", TextGenerator())
-        with contextlib.suppress(OSError):  # another run was faster
+    with locked(cache / "lock"):
+        if not home.exists():
+            for old in cache.iterdir():
+                # Another run may be using a newer one.
+                if old.is_dir() and time.time() - old.stat().st_mtime > 3600:
+                    shutil.rmtree(old)
+            made = Path(tempfile.mkdtemp(dir=cache))
+            Models(made).add("gemma-3-270m", "text", TextGenerator())
             made.rename(home)
     return home

@@ -3,12 +3,15 @@
 `console` blocks run line by line in a shell (`# exits with N` states another exit code than 0),
 `python` blocks run in an interpreter, `yaml` blocks are policies, and a block with `file=NAME` is
 written to that file first. `text` blocks are not code. `make` lines are what runs these tests.
+
+A stub stands for the language model; the first two pages run with the model itself, too.
 """
 
 from __future__ import annotations
 
 import os
 import re
+import shlex
 import shutil
 import site
 import subprocess
@@ -23,10 +26,15 @@ import pytest
 from muniment.generation import policy
 from muniment.installing.environment import Environment
 from muniment.installing.wheels import repack
+from muniment.models.registry import Models
+from support import stub_text
+from support.commands import Here
+from support.sharing import once
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
 FENCE = re.compile(r"^```(\w*)([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+SHELL = re.compile(r"[|&;<>$`*]")  # what only a shell understands
 EXITS = re.compile(r"#\s*exits with (\d+)")
 
 
@@ -47,18 +55,20 @@ def blocks_of(page: Path) -> list[Block]:
 
 
 @pytest.fixture(scope="session")
-def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def wheels(shared: Path) -> Path:
     """A folder with the wheels of what builds a plugin, so that no page needs a network."""
-    folder = tmp_path_factory.mktemp("wheels")
-    here = Environment.here()
-    present = here.present()
-    for name in ("hatchling", "packaging", "pathspec", "pluggy", "trove-classifiers"):
-        repack(present[name], here, folder)
-    return folder
+
+    def build(folder: Path) -> None:
+        here = Environment.here()
+        present = here.present()
+        for name in ("hatchling", "packaging", "pathspec", "pluggy", "trove-classifiers"):
+            repack(present[name], here, folder)
+
+    return once(shared / "wheels-to-build", build)
 
 
 @pytest.fixture
-def desk(tmp_path: Path, gemma_home: Path, wheels: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def desk(tmp_path: Path, home: Path, wheels: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with an environment of its own, which sees what is installed here."""
     environment = tmp_path / ".venv"
     venv.create(environment, with_pip=False, symlinks=True)
@@ -76,12 +86,9 @@ def desk(tmp_path: Path, gemma_home: Path, wheels: Path, monkeypatch: pytest.Mon
         script = environment / "bin" / name
         script.write_text(f"#!{environment}/bin/python\n{call}\n")
         script.chmod(0o755)
-    home = tmp_path / "home"
-    shutil.copytree(gemma_home, home, copy_function=os.link)
     (tmp_path / "examples").symlink_to(ROOT / "examples")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PATH", f"{environment}/bin{os.pathsep}{os.environ['PATH']}")
-    monkeypatch.setenv("MUNIMENT_HOME", str(home))
     monkeypatch.delenv("MUNIMENT_STORE", raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("PIP_FIND_LINKS", str(wheels))
@@ -90,9 +97,48 @@ def desk(tmp_path: Path, gemma_home: Path, wheels: Path, monkeypatch: pytest.Mon
     return tmp_path
 
 
-@pytest.mark.model
+@pytest.fixture
+def stub(desk: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder where a stub answers in place of the language model, and is added as it is."""
+    plugins = desk / ".stub"
+    plugins.mkdir()
+    stub_text.install(plugins)
+    monkeypatch.setenv("PYTHONPATH", str(plugins))
+    monkeypatch.syspath_prepend(str(plugins))
+    Models(home).add("gemma-3-270m", "text", stub_text.StubText())
+    return desk
+
+
+@pytest.fixture
+def muniment(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Here:
+    """The command line in this process."""
+    return Here(capfd, monkeypatch)
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_every_code_block_of_the_page_runs(page: Path, desk: Path) -> None:
+def test_every_code_block_of_the_page_runs(page: Path, stub: Path, muniment: Here) -> None:
+    run_blocks(page, stub, muniment)
+
+
+@pytest.mark.integration
+@pytest.mark.model
+@pytest.mark.parametrize("page", ["README.md", "docs/tutorial/first-generation.md"])
+def test_the_first_pages_run_with_the_default_model(
+    page: str, desk: Path, home: Path, gemma_home: Path
+) -> None:
+    shutil.copytree(gemma_home, home, copy_function=os.link)
+    run_blocks(ROOT / page, desk)
+
+
+def test_the_demo_runs(stub: Path) -> None:
+    run(["bash", "examples/demo.sh"], 0)
+
+
+def run_blocks(page: Path, desk: Path, muniment: Here | None = None) -> None:
+    """Run a page; where `muniment` is given, plain commands of it run in this process.
+
+    They need a process of their own as soon as the page has changed what is installed.
+    """
     for block in blocks_of(page):
         if block.file is not None:
             target = desk / block.file
@@ -100,7 +146,7 @@ def test_every_code_block_of_the_page_runs(page: Path, desk: Path) -> None:
             target.write_text(block.body, encoding="utf-8")
         match block.language:
             case "console":
-                run_console(block.body)
+                muniment = run_console(block.body, muniment)
             case "python" if block.file is None:
                 run(["python", "-W", "error::SyntaxWarning", "-c", block.body], 0)
             case "yaml":
@@ -111,15 +157,24 @@ def test_every_code_block_of_the_page_runs(page: Path, desk: Path) -> None:
                 pass
 
 
-def run_console(body: str) -> None:
+def run_console(body: str, muniment: Here | None) -> Here | None:
+    """Run the commands of a block; return what runs those of the next."""
     for line in body.splitlines():
         if not line.startswith("$ ") or line.startswith("$ make "):
             continue
         command = line[2:]
+        if re.search(r"\b(pip|plugins) (install|restore|uninstall)\b", command):
+            muniment = None
         if command.startswith("muniment models add gemma-3-270m"):
             command += " --name another-gemma && muniment models remove --yes another-gemma"
         expected = EXITS.search(command)
-        run(["bash", "-c", command], int(expected.group(1)) if expected else 0)
+        code = int(expected.group(1)) if expected else 0
+        if muniment is None or not command.startswith("muniment ") or SHELL.search(command):
+            run(["bash", "-c", command], code)
+        else:
+            done = muniment(*shlex.split(command, comments=True)[1:])
+            assert done.code == code, (command, done)
+    return muniment
 
 
 def run(command: list[str], expected: int) -> None:

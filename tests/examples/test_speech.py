@@ -55,7 +55,7 @@ def spoken(result: Result) -> dict[str, object]:
     return dict(json.loads(result.out))
 
 
-@pytest.mark.slow
+@pytest.mark.integration
 def test_it_is_recorded_searched_replayed_exported_and_shown(fresh: Fresh, tmp_path: Path) -> None:
     for prompt in ("Once upon a time", "最近我国成功发射了新的卫星"):
         made = spoken(fresh("generate", "speech", prompt, "--rate", "300", "--json"))
@@ -87,7 +87,7 @@ def test_it_is_recorded_searched_replayed_exported_and_shown(fresh: Fresh, tmp_p
     assert fresh("audit", "verify", "--all").code == 0
 
 
-@pytest.mark.slow
+@pytest.mark.integration
 def test_without_the_wheel_that_carries_the_library_the_record_says_what_to_do(
     fresh: Fresh, tmp_path: Path
 ) -> None:
@@ -102,7 +102,7 @@ def test_without_the_wheel_that_carries_the_library_the_record_says_what_to_do(
     assert "speech needs the library espeak-ng: pip install espeakng-loader" in refused.err
 
 
-@pytest.mark.slow
+@pytest.mark.integration
 def test_it_passes_its_own_tests(example: Path, tmp_path: Path) -> None:
     environment = tmp_path / "environment"
     venv.create(environment, with_pip=False, symlinks=True)

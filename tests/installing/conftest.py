@@ -9,10 +9,12 @@ from typing import Any
 import pytest
 
 from support.environments import Fresh, plugin, template, wheels_of_core
+from support.pip_double import Inside
+from support.sharing import once
 
 
 class Shop:
-    """A folder of wheels, built when they are first asked for; pip can look in it."""
+    """A folder of wheels, written when they are first asked for; pip can look in it."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -31,42 +33,62 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Shop:
     return Shop(tmp_path_factory.mktemp("shop"))
 
 
-@pytest.fixture(scope="session")
-def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheels of Muniment and all it needs."""
-    folder = tmp_path_factory.mktemp("wheels")
-    wheels_of_core(folder)
-    return folder
+@pytest.fixture
+def pip_kind() -> str:
+    """The kind of pip: `double`, or `real` where a test is marked with `on_both` or `only_real`."""
+    return "double"
 
 
 @pytest.fixture(scope="session")
-def bare(wheels: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return template(wheels, tmp_path_factory.mktemp("template") / "environment")
+def bare(shared: Path) -> Path:
+    """An environment with nothing but Muniment, from its wheel; one for all processes."""
+    wheels = once(shared / "wheels-of-core", wheels_of_core)
+    return once(shared / "environment", lambda folder: template(wheels, folder))
 
 
 @pytest.fixture
-def fresh(bare: Path, tmp_path: Path) -> Fresh:
-    """An environment with nothing but Muniment, from its wheel."""
-    return Fresh.copy(bare, tmp_path / "environment", tmp_path / "home")
-
-
-@pytest.fixture
-def another(bare: Path, tmp_path: Path) -> Any:
-    """Makes further environments, each with a home of its own."""
+def another(pip_kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> Any:
+    """Makes environments with nothing but Muniment, each with a home of its own."""
     numbers = itertools.count(1)
 
-    def make(home: Path | None = None) -> Fresh:
+    def make() -> Fresh:
         number = next(numbers)
-        folder = tmp_path / f"environment-{number}"
-        return Fresh.copy(bare, folder, home or tmp_path / f"home-{number}")
+        folder, home = tmp_path / f"environment-{number}", tmp_path / f"home-{number}"
+        if pip_kind == "double":
+            return Inside.make(folder, home)
+        return Fresh.copy(request.getfixturevalue("bare"), folder, home)
 
     return make
 
 
-@pytest.fixture(scope="module")
-def used(bare: Path, tmp_path_factory: pytest.TempPathFactory, shop: Shop) -> Fresh:
-    """An environment with one plugin, for tests that must leave it as it is."""
-    folder = tmp_path_factory.mktemp("used")
-    made = Fresh.copy(bare, folder / "environment", folder / "home")
-    assert made("plugins", "install", shop("muniment-one", generator="one")).code == 0
+@pytest.fixture
+def fresh(another: Any) -> Fresh:
+    """An environment with nothing but Muniment."""
+    made: Fresh = another()
     return made
+
+
+@pytest.fixture(scope="module")
+def used_kinds(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Fresh]:
+    return {}
+
+
+@pytest.fixture
+def used(
+    pip_kind: str,
+    used_kinds: dict[str, Fresh],
+    shop: Shop,
+    tmp_path_factory: pytest.TempPathFactory,
+    request: pytest.FixtureRequest,
+) -> Fresh:
+    """An environment with one plugin, for tests that must leave it as it is."""
+    if pip_kind not in used_kinds:
+        folder = tmp_path_factory.mktemp("used")
+        if pip_kind == "double":
+            made: Fresh = Inside.make(folder / "environment", folder / "home")
+        else:
+            bare = request.getfixturevalue("bare")
+            made = Fresh.copy(bare, folder / "environment", folder / "home")
+        assert made("plugins", "install", shop("muniment-one", generator="one")).code == 0
+        used_kinds[pip_kind] = made
+    return used_kinds[pip_kind]

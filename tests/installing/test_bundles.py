@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import random
-import shutil
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +16,7 @@ from muniment.installing import bundle_format, locks
 from muniment.installing.errors import TamperedBundleError
 from muniment.installing.wheels import Wheel
 from muniment.ledger.keys import PrivateKey
-from support.environments import Fresh
+from support.environments import Fresh, on_both
 
 LEFTPAD = {"source": "def pad(text): return ' ' + text", "group": ""}
 
@@ -68,7 +67,7 @@ def upwards(held: dict[str, bytes]) -> None:
     held["manifest.json"] = held["manifest.json"].replace(b'"file":"leftpad', b'"file":"../leftpad')
 
 
-@pytest.mark.slow
+@on_both
 def test_a_bundle_is_all_that_is_needed_and_says_who_signed_it(
     fresh: Fresh, another: Any, shop: Any, tmp_path: Path
 ) -> None:
@@ -129,9 +128,9 @@ def test_a_bundle_is_all_that_is_needed_and_says_who_signed_it(
     assert "needs leftpad>=1, but leftpad 0.5 is installed here and stays" in refused.err
 
 
-@pytest.mark.slow
+@on_both
 def test_what_went_with_an_environment_comes_back(
-    fresh: Fresh, another: Any, shop: Any, tmp_path: Path, bare: Path
+    fresh: Fresh, another: Any, shop: Any, tmp_path: Path
 ) -> None:
     leftpad = shop("leftpad", **LEFTPAD)
     one = shop("muniment-one", generator="one", needs=["leftpad"])
@@ -142,8 +141,7 @@ def test_what_went_with_an_environment_comes_back(
     pins = fresh("plugins", "freeze", "--json").json("plugin_pin")
     assert [pin["name"] for pin in pins] == ["leftpad", "muniment-one"]
 
-    shutil.rmtree(fresh.folder)  # as `pipx reinstall` does
-    shutil.copytree(bare, fresh.folder, symlinks=True)
+    fresh.renew()
     fresh.environment.clear()
     listed = fresh("plugins", "list")
     assert listed.out == ""

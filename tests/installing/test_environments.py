@@ -18,7 +18,7 @@ from muniment.installing.errors import ConflictError, InstallError
 from muniment.installing.installer import Installer
 from muniment.installing.state import InstallRecord, State
 from muniment.installing.wheels import Wheel, repack
-from support.environments import Fresh
+from support.environments import Fresh, only_real
 
 
 def without_pip(fresh: Fresh) -> list[Path]:
@@ -28,7 +28,7 @@ def without_pip(fresh: Fresh) -> list[Path]:
     return [Path(shutil.move(path, aside)) for path in fresh.modules.glob("pip*")]
 
 
-@pytest.mark.slow
+@only_real
 def test_an_environment_of_uv_that_has_no_pip(fresh: Fresh, shop: Any) -> None:
     without_pip(fresh)
     (fresh.folder / "uv-receipt.toml").write_text("[tool]\n")
@@ -39,7 +39,7 @@ def test_an_environment_of_uv_that_has_no_pip(fresh: Fresh, shop: Any) -> None:
     assert fresh.files() == files  # pip came and went
 
 
-@pytest.mark.slow
+@only_real
 def test_an_environment_of_pipx_that_shares_its_pip(fresh: Fresh, shop: Any) -> None:
     shared = without_pip(fresh)[0].parent
     (fresh.folder / "pipx_metadata.json").write_text("{}")

@@ -13,9 +13,7 @@ import pytest
 from muniment.installing.pip import _failure
 from muniment.installing.smoke_test import IMPORT_LIMIT, PROCESS_LIMIT, smoke_test
 from support.commands import ROOT
-from support.environments import Fresh
-
-pytestmark = pytest.mark.slow
+from support.environments import Fresh, on_both, only_real
 
 LEFTPAD = {"source": "def pad(text): return ' ' + text", "group": ""}
 BAD = "raise RuntimeError('broken at import')"
@@ -51,6 +49,7 @@ EVALUATOR = """
 POLICY = "policy: house\nversion: '1'\nfilters: [{filter: no-shouting}]\n"
 
 
+@pytest.mark.parametrize("pip_kind", ["real"])
 def test_three_plugins_by_different_hands_work_side_by_side(
     fresh: Fresh, shop: Any, tmp_path: Path
 ) -> None:
@@ -171,7 +170,17 @@ CASES = (
 )
 
 
-@pytest.mark.parametrize("case", CASES.split("|"))
+# What pip finds out, and what it has to take out again.
+WITH_PIP = ("conflict", "core", "missing", "import error", "slow", "unknown")
+
+
+@pytest.mark.parametrize(
+    ("pip_kind", "case"),
+    [
+        *(("double", case) for case in CASES.split("|") if case != "slow"),
+        *(pytest.param("real", case, marks=pytest.mark.integration) for case in WITH_PIP),
+    ],
+)
 def test_what_cannot_be_is_refused_and_nothing_changes(used: Fresh, shop: Any, case: str) -> None:
     wanted, why = refusals(shop)[case]
     files, entries = used.files(), used.entries("installation")
@@ -186,6 +195,7 @@ def test_what_cannot_be_is_refused_and_nothing_changes(used: Fresh, shop: Any, c
     assert not list(used.home.glob("plugins/*/journal.json"))
 
 
+@on_both
 def test_a_failed_plugin_takes_along_only_what_came_with_it(used: Fresh, shop: Any) -> None:
     leftpad = shop("leftpad", **LEFTPAD)
     used.environment["PIP_FIND_LINKS"] = str(leftpad.parent)
@@ -198,6 +208,7 @@ def test_a_failed_plugin_takes_along_only_what_came_with_it(used: Fresh, shop: A
     assert used("generate", "one", "x").code == 0
 
 
+@on_both
 def test_what_is_installed_already_is_left(used: Fresh, shop: Any) -> None:
     entries = used.entries("installation")
     wheel = shop("muniment-one", generator="one")
@@ -208,6 +219,7 @@ def test_what_is_installed_already_is_left(used: Fresh, shop: Any) -> None:
     assert used.entries("installation") == entries
 
 
+@on_both
 def test_an_upgrade_takes_the_place_and_one_that_fails_makes_way_again(
     fresh: Fresh, shop: Any
 ) -> None:
@@ -240,6 +252,7 @@ def test_an_upgrade_takes_the_place_and_one_that_fails_makes_way_again(
     assert shown["previous"] == "2.0"
 
 
+@on_both
 def test_what_came_along_is_upgraded_with_its_plugin_or_goes_back_with_it(
     fresh: Fresh, shop: Any
 ) -> None:
@@ -262,6 +275,7 @@ def test_what_came_along_is_upgraded_with_its_plugin_or_goes_back_with_it(
     assert "leftpad 2.0 is installed here and stays" in refused.err
 
 
+@on_both
 def test_what_pip_installed_goes_back_to_where_it_was_too(fresh: Fresh, shop: Any) -> None:
     fresh.pip("install", "--no-deps", shop("muniment-one", generator="one", scripts={"one": "x:y"}))
     files = fresh.files()
@@ -343,6 +357,7 @@ def test_the_reason_of_a_pip_that_pip_ran_is_the_one_that_is_told() -> None:
     assert str(_failure("wheel", "no space\nnote: read on\n")).endswith(": no space")
 
 
+@only_real
 def test_an_index_out_of_reach_and_a_folder_that_may_be_meant_are_named(used: Fresh) -> None:
     away = {"PIP_NO_INDEX": "0", "PIP_INDEX_URL": "http://127.0.0.1:9/", "PIP_RETRIES": "1"}
     there = replace(used, environment={**used.environment, **away})

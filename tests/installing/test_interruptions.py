@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from support.environments import Fresh, run
+from support.environments import Fresh, only_real, run
 
 KILLS = int(os.environ.get("MUNIMENT_TEST_KILLS", "20")) // 4
 
@@ -59,7 +59,7 @@ def until(what: Callable[[], bool], process: subprocess.Popen[str]) -> None:
         time.sleep(0.02)
 
 
-@pytest.mark.slow
+@only_real
 @pytest.mark.parametrize("state", ["whole", "half installed", "moved aside"])
 def test_a_killed_upgrade_is_undone_by_the_next_command(
     fresh: Fresh, shop: Any, tmp_path: Path, state: str
@@ -94,7 +94,7 @@ def test_a_killed_upgrade_is_undone_by_the_next_command(
     assert [entry["act"] for entry in fresh.entries("installation")] == ["installed"]
 
 
-@pytest.mark.slow
+@only_real
 def test_ctrl_c_puts_everything_back_at_once(fresh: Fresh, shop: Any, tmp_path: Path) -> None:
     fresh.environment = {"STALLED": str(tmp_path / "now")}
     files = fresh.files()
@@ -109,7 +109,7 @@ def test_ctrl_c_puts_everything_back_at_once(fresh: Fresh, shop: Any, tmp_path: 
     assert not list(fresh.home.glob("plugins/*/journal.json"))
 
 
-@pytest.mark.slow
+@only_real
 @pytest.mark.parametrize("change", ["install", "upgrade", "uninstall"])
 def test_killed_anywhere_it_is_as_before_or_done(fresh: Fresh, shop: Any, change: str) -> None:
     one = shop("muniment-one", generator="one", needs=["leftpad"])

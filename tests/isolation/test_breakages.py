@@ -58,7 +58,7 @@ def options(request: pytest.FixtureRequest) -> tuple[str, ...]:
     return request.param  # type: ignore[no-any-return]
 
 
-@pytest.mark.slow
+@pytest.mark.integration
 def test_with_every_broken_plugin_at_once_everything_else_works(
     processes: Processes, shelf: Shelf, options: tuple[str, ...], tmp_path: Path
 ) -> None:

