@@ -105,7 +105,7 @@ def main() -> None:
 def session(url: str, home: str) -> muniment.Session:
     """Open a session with the benchmark's plugin only."""
     opened = muniment.Session(home, store=url, actor="bench", plugins=Plugins([PLUGIN]))
-    opened._written = TimedStore.open(url, create=True)
+    opened._writer = TimedStore.open(url, create=True)
     return opened
 
 
@@ -149,7 +149,7 @@ def batch(
         muniment.GenerationSpec(prompts[number % len(prompts)][:60], "free")
         for number in range(count)
     )
-    store = opened._written
+    store = opened._writer
     assert isinstance(store, TimedStore)
     store.spent = store.processor = 0.0
     whole, processor = time.perf_counter(), time.process_time()
