@@ -1,9 +1,9 @@
-"""The price of evidence: a batch through the whole pipeline beside the bare engine.
+"""Measure the cost of the evidence, comparing the whole pipeline with the bare engine.
 
 The same prompts, seeds and parameters go through `Session.run` (default policy, default
 evaluators, everything recorded) and through the text engine called directly, in turn, in one
-process. Prints one JSON line; `ratio` is the median over the rounds of pipeline throughput ÷ bare
-throughput.
+process. Prints one JSON line. `ratio` is the best pipeline throughput ÷ the best bare throughput,
+and `ratio_median` the median over the rounds.
 
     python benchmarks/evidence_price.py [--rounds N] [--requests N] [--max-tokens N] [--model NAME]
 """
@@ -119,7 +119,7 @@ def main() -> None:
 
 
 def bare_tokens(engine: Engine, rows: list[object]) -> int:
-    """Decode the rows and return how many tokens came out."""
+    """Decode the rows and return the number of output tokens."""
     return sum(len(event.token_ids) for event in engine.decode(rows) if isinstance(event, Finish))
 
 

@@ -1,11 +1,10 @@
-"""Isolation: what a worker process costs, beside the same plugin in process in the same run.
+"""Measure the cost of a worker process, compared with the same plugin in process.
 
 Prints one JSON line. `start` is the time from a new session to its first generation by a plugin of
-a few lines; `recorded` is a generation of a batch carried through the whole pipeline, judged by a
-filter, measured by an evaluator and recorded; `bare` is the generator asked with nothing around it,
-which shows the price of a question itself; `megabyte` is a bare answer of a million bytes. Every
-figure is the best of the rounds, in process and isolated in turn; the time is the clock's, since
-two processes share the work.
+a few lines. `recorded` is a generation of a batch in the whole pipeline, with a filter, an
+evaluator and recording. `bare` is a call of the generator alone, which shows the cost of a call.
+`megabyte` is a bare answer of a million bytes. Every figure is the best of the rounds, in process
+and isolated in turn. The figures are wall time, since two processes share the work.
 
     python benchmarks/isolation.py [--rounds 7] [--requests 512]
 """
@@ -138,7 +137,7 @@ def main() -> None:
             for name, way in ways.items()
         }
         for name, way in ways.items():
-            way.recorded(sessions[name], 32)  # the store is made, the plugin loaded
+            way.recorded(sessions[name], 32)  # creates the store and loads the plugin
         for _ in range(options.rounds):
             for name, way in ways.items():
                 session = sessions[name]

@@ -1,9 +1,9 @@
-"""How long it takes to show one generation and to prove it, in stores of several sizes.
+"""Measure the time to show and to prove one generation, in stores of several sizes.
 
-Fills stores by the functions that record (kept in `.bench/`, where `finding.py` finds them too),
-signs each, and takes generations at random: `show` reads all that is recorded of one, `inclusion`
-makes the path of an entry to the root, `prove` a whole proof: about six entries, prompt and output.
-`verify` checks that proof as who has no store would; `sign` is what signing adds to a command.
+Fills stores with the recording functions (kept in `.bench/`, which `finding.py` uses too), signs
+each, and picks generations at random. `show` reads the whole record of one. `inclusion` makes the
+path of an entry to the root. `prove` makes a whole proof of about six entries, prompt and output.
+`verify` checks that proof without a store. `sign` is the time that signing adds to a command.
 Prints one JSON line, in milliseconds.
 
     python benchmarks/proving.py [--generations 10000,100000] [--rounds 300]
@@ -37,7 +37,7 @@ LIMIT = 5.0  # milliseconds, the 95th percentile of showing and of an inclusion 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--generations", default="10000,100000", help="sizes, with commas between")
+    parser.add_argument("--generations", default="10000,100000", help="Sizes, separated by commas")
     parser.add_argument("--rounds", type=int, default=300)
     options = parser.parse_args()
     BENCH.mkdir(exist_ok=True)
@@ -62,7 +62,7 @@ def main() -> None:
 
 
 def at_size(size: int, rounds: int) -> dict[str, Any]:
-    """Measure a store of that many generations."""
+    """Measure a store of the given number of generations."""
     path = BENCH / f"finding-{size}.db"
     if not path.exists():
         partial = path.with_suffix(".partial")
@@ -103,7 +103,7 @@ def path_of(store: Store, number: int, note: Note) -> list[bytes]:
 
 
 def timed(call: Callable[[], object], rounds: int) -> dict[str, float]:
-    """Return the median and the 95th percentile of calls that are warm, and the CPU they took."""
+    """Return the median and the 95th percentile of warm calls, and their processor time."""
     call()
     spent = []
     cpu = time.process_time()
