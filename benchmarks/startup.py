@@ -22,7 +22,7 @@ from pathlib import Path
 
 LLM_VERSION = "0.36"
 RECORDS = 20
-LIMITS = {"help": 0.25, "list": 0.6}
+LIMITS = {"help": 0.15, "list": 0.6}
 
 BENCH = Path(".bench").resolve()
 PROMPTS = [f"prompt {number}: 最近我国成功发射了新的卫星" for number in range(RECORDS)]
