@@ -21,6 +21,8 @@ from muniment.store.database import Database
 from muniment.store.migrating import configuration, migrate
 from muniment.store.schema import HEAD, migrations
 
+pytestmark = pytest.mark.dialect
+
 
 @pytest.fixture
 def connection(url: str) -> Iterator[Connection]:

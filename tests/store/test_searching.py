@@ -19,6 +19,8 @@ from muniment.store.matching import phrases, snippets
 from muniment.store.reading import PAGE
 from muniment.types import Failure, Output, Reason, Verdict
 
+pytestmark = pytest.mark.dialect
+
 NEWS = "最近我国成功发射了新的卫星"
 
 
