@@ -13,10 +13,13 @@ EDITABLE := -e . -e 'plugins/text[gemma]' \
 	$(foreach plugin,$(filter-out plugins/text,$(patsubst %/pyproject.toml,%,$(wildcard plugins/*/pyproject.toml))),-e $(plugin))
 # Extra arguments for pytest, as in: make test ARGS="tests/core -k seed"
 ARGS ?=
+# Processes that run tests: as many as there are cores, and at least two.
+WORKERS ?= $(shell n=$$(getconf _NPROCESSORS_ONLN || echo 2); echo $$((n < 2 ? 2 : n)))
+PYTEST = $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal
 
 .PHONY: help
 help: ## say what there is
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # ---- environments: a stamp each, made again when its inputs change -----------------------------
 
@@ -47,11 +50,15 @@ demo: install ## run the main job on a real model, printing each command
 
 .PHONY: test
 test: install $(VENV)/.installed-test ## install what the tests need and run them (ARGS= goes to pytest)
-	$(BIN)/python -m pytest $(ARGS)
+	$(PYTEST) -m "not integration" $(ARGS)
+
+.PHONY: test-integration
+test-integration: install $(VENV)/.installed-test ## run the tests that `make test` leaves out: slower, on the real things
+	$(PYTEST) -m integration $(ARGS)
 
 .PHONY: test-nightly
-test-nightly: install $(VENV)/.installed-test ## kill what writes and installs, ten times as often as `make test`
-	MUNIMENT_TEST_KILLS=200 $(BIN)/python -m pytest tests/store/test_accidents.py \
+test-nightly: install $(VENV)/.installed-test ## kill what writes and installs, ten times as often as `make test-integration`
+	MUNIMENT_TEST_KILLS=200 $(PYTEST) tests/store/test_accidents.py \
 		tests/installing/test_interruptions.py $(ARGS)
 
 .PHONY: lint

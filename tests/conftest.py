@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import sys
@@ -21,6 +22,10 @@ from support.sharing import SHARED, locked
 # A busy machine is no reason to fail.
 settings.register_profile("house", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("house")
+
+# Several processes run tests at once; torch's threads would wait for one another's cores. With two
+# threads each, on two busy cores, the tests of the text generator took five times as much CPU time.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # A shell has what it starts in the background ignore Ctrl-C, and what tests start would inherit it.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -42,6 +47,20 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     if not hasattr(config, "workerinput"):
         stop(config.stash[SHARED])
         shutil.rmtree(config.stash[SHARED])
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave to the integration tests what needs the real model, or repeats on PostgreSQL."""
+    for item in items:
+        values = (
+            item.callspec.params.values()
+            if isinstance(item, pytest.Function) and hasattr(item, "callspec")
+            else ()
+        )
+        repeats = "postgresql" in [value for value in values if isinstance(value, str)]
+        if item.get_closest_marker("model") or (repeats and not item.get_closest_marker("dialect")):
+            item.add_marker(pytest.mark.integration)
 
 
 @pytest.fixture(scope="session")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -53,12 +54,47 @@ def processes(shelf: Shelf, home: Path) -> Processes:
     return Processes(shelf.folder, home)
 
 
-@pytest.fixture(params=[(), ("--isolate",)], ids=["in process", "isolated"])
-def options(request: pytest.FixtureRequest) -> tuple[str, ...]:
-    return request.param  # type: ignore[no-any-return]
+HERE, ISOLATED = (), ("--isolate",)
+both = pytest.mark.parametrize(
+    "options",
+    [
+        pytest.param(HERE, id="in process"),
+        pytest.param(ISOLATED, id="isolated", marks=pytest.mark.integration),
+    ],
+)
 
 
-@pytest.mark.integration
+def each(cases: Iterable[str], *, isolated: str) -> pytest.MarkDecorator:
+    """Run a test for each case, in process and isolated.
+
+    All but the case `isolated` are isolated in the integration tests alone.
+    """
+    names = list(cases)
+    assert isolated in names
+    return pytest.mark.parametrize(
+        ("name", "options"),
+        [
+            *(pytest.param(name, HERE, id=f"{name}-in process") for name in names),
+            *(
+                pytest.param(
+                    name,
+                    ISOLATED,
+                    id=f"{name}-isolated",
+                    marks=() if name == isolated else pytest.mark.integration,
+                )
+                for name in names
+            ),
+        ],
+    )
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        pytest.param(HERE, id="in process", marks=pytest.mark.integration),
+        pytest.param(ISOLATED, id="isolated"),
+    ],
+)
 def test_with_every_broken_plugin_at_once_everything_else_works(
     processes: Processes, shelf: Shelf, options: tuple[str, ...], tmp_path: Path
 ) -> None:
@@ -91,7 +127,7 @@ def test_with_every_broken_plugin_at_once_everything_else_works(
         assert "unlucky" not in done.err
 
 
-@pytest.mark.parametrize("name", BREAKAGES)
+@each(BREAKAGES, isolated="exit at import")
 def test_a_broken_plugin_is_told_in_one_line_and_takes_nothing_along(
     muniment: Here, shelf: Shelf, name: str, options: tuple[str, ...]
 ) -> None:
@@ -110,7 +146,7 @@ def test_a_broken_plugin_is_told_in_one_line_and_takes_nothing_along(
     assert complaint in missing.err.splitlines()[-1]
 
 
-@pytest.mark.parametrize("name", UNLOADABLE)
+@each(UNLOADABLE, isolated="exception in the hook")
 def test_a_configured_filter_that_does_not_load_blocks(
     muniment: Here, shelf: Shelf, name: str, options: tuple[str, ...], tmp_path: Path
 ) -> None:
@@ -126,6 +162,7 @@ def test_a_configured_filter_that_does_not_load_blocks(
     assert verdict["failure"].startswith("filter made cannot be used: no filter named 'made'")
 
 
+@both
 def test_a_plugin_of_another_contract_is_never_imported(
     processes: Processes, shelf: Shelf, options: tuple[str, ...]
 ) -> None:
@@ -135,6 +172,7 @@ def test_a_plugin_of_another_contract_is_never_imported(
     assert "unlucky" not in done.err
 
 
+@both
 def test_a_name_that_two_plugins_have_is_an_error_naming_both_and_others_work(
     muniment: Here, shelf: Shelf, options: tuple[str, ...]
 ) -> None:
@@ -146,6 +184,7 @@ def test_a_name_that_two_plugins_have_is_an_error_naming_both_and_others_work(
     assert "'twin' could be one or unlucky; uninstall one" in done.err
 
 
+@both
 def test_a_name_of_a_first_party_plugin_is_an_error_naming_both_and_others_work(
     processes: Processes, shelf: Shelf, options: tuple[str, ...], tmp_path: Path
 ) -> None:
@@ -165,6 +204,7 @@ def test_a_name_of_a_first_party_plugin_is_an_error_naming_both_and_others_work(
     assert "muniment-moderation" in generation["verdicts"][0]["failure"]
 
 
+@both
 def test_an_evaluator_of_a_name_that_is_taken_costs_no_generation(
     muniment: Here, shelf: Shelf, home: Path, options: tuple[str, ...]
 ) -> None:
@@ -217,7 +257,7 @@ for request in requests:
 """
 
 
-@pytest.mark.parametrize("name", ANSWERS)
+@each(ANSWERS, isolated="panics")
 def test_an_answer_that_breaks_the_contract_fails_its_request_and_the_rest_goes_on(
     muniment: Here,
     shelf: Shelf,
@@ -244,6 +284,7 @@ def test_an_answer_that_breaks_the_contract_fails_its_request_and_the_rest_goes_
     assert muniment("audit", "verify", "--all").code == 0
 
 
+@both
 def test_answers_of_too_many_requests_leave_those_that_were_asked(
     muniment: Here, shelf: Shelf, options: tuple[str, ...]
 ) -> None:
@@ -259,25 +300,24 @@ def test_answers_of_too_many_requests_leave_those_that_were_asked(
     assert texts == ["first"] * 3
 
 
-@pytest.mark.parametrize(
-    ("body", "complaint"),
-    [
-        ("raise RuntimeError('no')", "RuntimeError: no"),
-        ("return None", "TypeError: check() returned NoneType"),
-        ("return Verdict('maybe')", "ValueError: the decision 'maybe'"),
-        ("return content.allow(score=float('nan'))", "ValueError: the score nan"),
-        ("return content.flag(Reason('a', start=0, end=99))", "ValueError: the span 0-99"),
-        ("raise SystemExit", "SystemExit"),
-    ],
-)
+CHECKS = {
+    "raises": ("raise RuntimeError('no')", "RuntimeError: no"),
+    "returns nothing": ("return None", "TypeError: check() returned NoneType"),
+    "another decision": ("return Verdict('maybe')", "ValueError: the decision 'maybe'"),
+    "scores NaN": ("return content.allow(score=float('nan'))", "ValueError: the score nan"),
+    "a span beyond the text": (
+        "return content.flag(Reason('a', start=0, end=99))",
+        "ValueError: the span 0-99",
+    ),
+    "exits": ("raise SystemExit", "SystemExit"),
+}
+
+
+@each(CHECKS, isolated="exits")
 def test_a_filter_that_breaks_blocks(
-    muniment: Here,
-    shelf: Shelf,
-    body: str,
-    complaint: str,
-    options: tuple[str, ...],
-    tmp_path: Path,
+    muniment: Here, shelf: Shelf, name: str, options: tuple[str, ...], tmp_path: Path
 ) -> None:
+    body, complaint = CHECKS[name]
     shelf.filter("fickle", body)
     policy = tmp_path / "policy.yaml"
     policy.write_text("policy: house\nversion: 1\nfilters: [{filter: fickle}]\n")
@@ -287,25 +327,21 @@ def test_a_filter_that_breaks_blocks(
     assert generation["verdicts"][0]["failure"].startswith(f"filter fickle failed: {complaint}")
 
 
-@pytest.mark.parametrize(
-    ("body", "complaint"),
-    [
-        ("raise RuntimeError('no')", "RuntimeError: no"),
-        ("return 5", "TypeError: "),
-        ("return {'value': float('nan')}", "ValueError: value is nan"),
-        ("return {'other': 1.0}", "ValueError: 'other' is not among its measures"),
-        ("return {'value': 'high'}", "TypeError: value is str, not a number"),
-        ("return {5: 1.0}", "ValueError: 5 is not among its measures"),
-    ],
-)
+SCORES = {
+    "raises": ("raise RuntimeError('no')", "RuntimeError: no"),
+    "returns a number": ("return 5", "TypeError: "),
+    "returns NaN": ("return {'value': float('nan')}", "ValueError: value is nan"),
+    "another measure": ("return {'other': 1.0}", "ValueError: 'other' is not among its measures"),
+    "a text": ("return {'value': 'high'}", "TypeError: value is str, not a number"),
+    "a number for a name": ("return {5: 1.0}", "ValueError: 5 is not among its measures"),
+}
+
+
+@each(SCORES, isolated="returns NaN")
 def test_an_evaluator_that_breaks_fails_its_score_alone(
-    muniment: Here,
-    shelf: Shelf,
-    home: Path,
-    body: str,
-    complaint: str,
-    options: tuple[str, ...],
+    muniment: Here, shelf: Shelf, home: Path, name: str, options: tuple[str, ...]
 ) -> None:
+    body, complaint = SCORES[name]
     (home / "config.toml").write_text('policy = "none"\nevaluators = "fickle, fine"\n')
     shelf.evaluator("fickle", body)
     shelf.evaluator("fine", "return {'value': 1.5}")

@@ -18,6 +18,8 @@ from muniment.store import Query, Store
 from support.databases import Server, only_postgresql, only_sqlite
 from support.programs import Programs, ended, says
 
+pytestmark = pytest.mark.dialect
+
 KILLS = int(os.environ.get("MUNIMENT_TEST_KILLS", "20"))  # more of them every night
 PROCESSES = 16
 
@@ -35,6 +37,7 @@ with Store.open(url, create=False) as store:
 """
 
 
+@pytest.mark.integration
 def test_kills_at_random_moments_lose_and_double_nothing(store: Store, run: Programs) -> None:
     began: set[str] = set()
     started: set[str] = set()

@@ -40,6 +40,8 @@ from muniment.types import Failure
 from support.databases import Server, by_hand
 from support.golden import ledger
 
+pytestmark = pytest.mark.dialect
+
 # Who is at work, what is still to be done and where copies are; an index made from the texts.
 NO_EVIDENCE = {"lease", "pending", "erasing", "backup", "alembic_version", "search"}
 TABLES = [table for table in metadata.sorted_tables if table.name not in NO_EVIDENCE]

@@ -22,6 +22,8 @@ from muniment.store.queries.loader import PAGE
 from muniment.types import Model, Verdict
 from support.databases import only_sqlite
 
+pytestmark = pytest.mark.dialect
+
 # Ids of runs that are the same in every process: parts of the names of tests are made of them.
 NEWS, TALES = "01KJMZ8Q0000000000000000N0", "01KJMZ8Q0000000000000000T0"
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)

@@ -17,6 +17,8 @@ from muniment.store.database import open_database, tables
 from muniment.store.database.migrations import configuration, migrate
 from muniment.store.recording.schema_version import HEAD, migrations
 
+pytestmark = pytest.mark.dialect
+
 
 @pytest.fixture
 def connection(url: str) -> Iterator[Connection]:

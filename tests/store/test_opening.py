@@ -22,6 +22,8 @@ from muniment.store import NoStoreError, Store
 from muniment.store.recording.schema_version import HEAD
 from support.databases import change, only_sqlite
 
+pytestmark = pytest.mark.dialect
+
 
 def test_a_store_is_made_on_first_use_with_its_folders(url: str, tmp_path: Path) -> None:
     with Store.open(url, create=True) as store:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +16,8 @@ from muniment.store import AlreadyRecordedError, Query, Store
 from muniment.store.database import leases
 from support.databases import ask, change
 from support.programs import Programs, ended, says
+
+pytestmark = pytest.mark.dialect
 
 WORKER = """
 with Store.open(url, create=False) as store:
@@ -89,50 +90,6 @@ def test_what_was_started_and_left_when_the_store_was_closed_is_interrupted(
     store.close()
     with Store.open(url, create=False) as again:
         assert statuses(again) == ["interrupted"]
-
-
-def test_killing_writers_at_any_moment_leaves_a_store_that_verifies(
-    store: Store, run: Programs
-) -> None:
-    program = """
-        with Store.open(url, create=False) as store:
-            print("open", flush=True)
-            while True:
-                batch = [start() for _ in range(20)]
-                store.record_started(batch, policy_document="")
-                store.record_outcomes([finish(g) for g in batch])
-                print(20, flush=True)
-    """
-    acknowledged = 0
-    for moment in range(8):
-        worker = run(program)
-        says(worker, "open")
-        time.sleep(0.05 + 0.1 * moment)
-        worker.send_signal(signal.SIGKILL)
-        acknowledged += sum(int(line) for line in worker.communicate()[0].split())
-    assert acknowledged
-    assert len(list(store.generations(Query(status="completed")))) >= acknowledged
-    assert store.verify(projections=True, payloads=True).ok
-    assert set(statuses(store)) <= {"completed", "interrupted"}
-    store.record_interruptions()
-    assert store.verify(projections=True, payloads=True).ok
-
-
-def test_eight_processes_write_at_once_and_everything_counts(store: Store, run: Programs) -> None:
-    program = """
-        with Store.open(url, create=False) as store:
-            for turn in range(15):
-                batch = [start(actor=f"actor {(turn + n) % 3}") for n in range(3)]
-                store.record_started(batch, policy_document="shared")
-                store.record_outcomes([finish(g) for g in batch])
-    """
-    for worker in [run(program) for _ in range(8)]:
-        ended(worker)
-    assert statuses(store) == ["completed"] * (8 * 15 * 3)
-    verification = store.verify(projections=True, payloads=True)
-    assert verification.problems == []
-    # genesis, three actors, a policy, an environment, a plugin: once each, whoever came first
-    assert verification.entries == 1 + 3 + 1 + 1 + 1 + 2 * 8 * 15 * 3
 
 
 def test_processes_that_make_the_store_at_once_make_one(url: str, run: Programs) -> None:

@@ -19,6 +19,8 @@ from muniment.store.search.phrases import phrases, snippets
 from muniment.store.search.tokenizer import INDEXED, folded
 from muniment.types import Failure, Output, Reason, Verdict
 
+pytestmark = pytest.mark.dialect
+
 NEWS = "最近我国成功发射了新的卫星"
 
 

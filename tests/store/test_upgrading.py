@@ -21,6 +21,8 @@ from support.commands import Here
 from support.databases import ask, change, only_postgresql, only_sqlite
 from support.programs import Programs, ended, says
 
+pytestmark = pytest.mark.dialect
+
 REVISIONS = [
     script.revision
     for script in ScriptDirectory.from_config(

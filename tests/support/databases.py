@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
@@ -20,7 +20,12 @@ from sqlalchemy import Connection, create_engine, make_url, text
 from support.sharing import once
 
 only_sqlite = pytest.mark.parametrize("kind", ["sqlite"])
-only_postgresql = pytest.mark.parametrize("kind", ["postgresql"])
+
+
+def only_postgresql(test: Callable[..., None]) -> Any:
+    """Run a test on PostgreSQL alone, where it would be pointless on SQLite."""
+    return pytest.mark.dialect(pytest.mark.parametrize("kind", ["postgresql"])(test))
+
 
 VARIABLE = "MUNIMENT_TEST_POSTGRESQL"
 

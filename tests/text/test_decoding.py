@@ -78,6 +78,19 @@ def test_logits_are_bit_equal_alone_and_in_any_batch(
             assert all(torch.equal(a, b) for a, b in zip(mine, others, strict=True))
 
 
+@pytest.mark.integration
+@pytest.mark.parametrize(("family", "way"), [("llama", "direct"), ("gemma3", "rows")])
+def test_logits_are_bit_equal_on_two_threads_too(
+    family: str, way: str, engine_of: Callable[[str, str], Engine]
+) -> None:
+    threads = torch.get_num_threads()  # one, as the tests run
+    torch.set_num_threads(2)
+    try:
+        test_logits_are_bit_equal_alone_and_in_any_batch(family, way, engine_of)
+    finally:
+        torch.set_num_threads(threads)
+
+
 @pytest.mark.parametrize(("family", "way"), WAYS)
 def test_one_flipped_bit_of_one_row_shows_in_that_row_alone(
     family: str, way: str, engine_of: Callable[[str, str], Engine]
