@@ -216,7 +216,8 @@ def test_a_writer_that_stands_still_lets_the_others_go_on(
     holder = run(
         """
         from muniment.store.database import postgresql
-        postgresql._BOUND = postgresql._BOUND.replace("= 60000; SELECT", "= 200; SELECT")
+        statements = postgresql._SET_TIMEOUTS
+        postgresql._SET_TIMEOUTS = statements.replace("= 60000; SELECT", "= 200; SELECT")
         from muniment.errors import StoreError
         with Store.open(url, create=False) as store:
             try:

@@ -210,8 +210,8 @@ def test_an_upgrade_does_not_wait_for_ever(
     holder = run(HOLDING)
     says(holder, "holds")
     newer()
-    short = postgresql._BOUND.replace(str(int(engine.LOCK_SECONDS * 1000)), "50")
-    monkeypatch.setattr(postgresql, "_BOUND", short)
+    short = postgresql._SET_TIMEOUTS.replace(str(int(engine.LOCK_SECONDS * 1000)), "50")
+    monkeypatch.setattr(postgresql, "_SET_TIMEOUTS", short)
     with pytest.raises(StoreError, match="being written by others"):
         upgrade(url)
     assert ask(url, "SELECT to_regclass('remark')") == [(None,)]

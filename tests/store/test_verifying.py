@@ -199,7 +199,7 @@ def test_a_process_that_is_killed_is_told_of(long: str) -> None:
     database = open_database(long)
     with CheckerPool(database, CheckOptions(False, False, False, b"x" * 16), 2) as checkers:
         checkers.ready()
-        with database.reading_with(checkers.begin) as connection:
+        with database.reading_shared(checkers.begin) as connection:
             for process in checkers._processes.values():
                 assert process.pid
                 os.kill(process.pid, signal.SIGKILL)

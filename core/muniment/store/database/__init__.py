@@ -1,7 +1,7 @@
-"""Access to the database: engines, tables, types, migrations and leases.
+"""Access to the database: engines, tables, column types, migrations and leases.
 
-`open_database` returns the database of a URL; what differs between SQLite and PostgreSQL is in the
-backends `sqlite` and `postgresql`.
+`open_database` returns the `Database` of a URL. The backends `sqlite` and `postgresql` have the
+parts that differ between the two databases, and are imported only when they are used.
 """
 
 from __future__ import annotations
@@ -16,9 +16,10 @@ __all__ = ["Database", "Dialect", "open_database"]
 
 
 def open_database(url: str) -> Database:
-    """Return the database of a SQLAlchemy URL; nothing is connected yet.
+    """Return the database of a SQLAlchemy URL, without connecting to it.
 
-    Raises StoreError if the URL names no SQLite file and no PostgreSQL database.
+    Raise StoreError if the URL is malformed or names neither an SQLite file nor a PostgreSQL
+    database.
     """
     try:
         parsed = make_url(url)
@@ -41,7 +42,8 @@ def _database_of(url: URL) -> Database:
             from muniment.store.database.postgresql import PostgresqlDatabase
 
             return Database(url, PostgresqlDatabase(url), "postgresql")
-    shown = url.render_as_string(hide_password=True)
+    display_url = url.render_as_string(hide_password=True)
     raise StoreError(
-        shown, f"a store is an SQLite file or a PostgreSQL database; {shown} is something else"
+        display_url,
+        f"a store is an SQLite file or a PostgreSQL database; {display_url} is something else",
     )
