@@ -1,4 +1,4 @@
-"""What can go wrong between Muniment and its store, beyond what `muniment.errors` names."""
+"""Errors of the store in addition to those in `muniment.errors`."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from contextlib import contextmanager
 from muniment.errors import StoreError
 
 UNREADABLE = (LookupError, ValueError, TypeError, AttributeError, OverflowError, RecursionError)
-"""What reading entries and payloads raises where they are not what was recorded."""
+"""The exceptions that decoding a corrupt entry or payload can raise."""
 
 
 @contextmanager
 def corruption_as_store_error(url: str) -> Iterator[None]:
-    """Raise StoreError, which says what to do, where something read in the block is unreadable."""
+    """Raise StoreError instead of an exception that a corrupt entry or payload causes."""
     try:
         yield
     except UNREADABLE as error:
@@ -24,7 +24,7 @@ def corruption_as_store_error(url: str) -> Iterator[None]:
 
 
 class NoStoreError(StoreError):
-    """There is no store yet: nothing has been recorded."""
+    """The store does not exist yet, because nothing has been recorded."""
 
     def __init__(self, url: str, where: str) -> None:
         super().__init__(
@@ -35,7 +35,7 @@ class NoStoreError(StoreError):
 
 
 class AlreadyRecordedError(StoreError):
-    """A generation, its outcome, or an attempt at its line, is already in the store."""
+    """The generation, its outcome or an attempt at its line is already in the store."""
 
     def __init__(self, url: str, generation: str, message: str) -> None:
         super().__init__(url, message)

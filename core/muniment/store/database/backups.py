@@ -35,7 +35,7 @@ class Backup:
 
 
 def register(connection: Connection, backups: list[Backup]) -> None:
-    """Add backups to the register; each replaces an earlier one of the same path."""
+    """Add backups to the register, in place of earlier ones with the same paths."""
     for item in backups:
         connection.execute(delete(backup).where(backup.c.file == str(item.file)))
         connection.execute(

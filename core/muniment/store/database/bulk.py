@@ -1,7 +1,7 @@
 """Write many rows at once.
 
 Rows are tuples in the order of the columns, and are passed to the driver without conversion. SQLite
-runs one prepared statement for each row; PostgreSQL gets all rows in one statement.
+runs one prepared statement for each row. PostgreSQL gets all rows in one statement.
 """
 
 # SQLAlchemy binds the values of every row by name and type, which takes longer than the database
@@ -67,7 +67,7 @@ def ordered(rows: Iterable[Mapping[str, Any]], names: Sequence[str]) -> list[Val
 def update(
     connection: Connection, table: Table, columns: Sequence[str], rows: Sequence[Values], where: str
 ) -> int:
-    """Update rows by primary key; return the number of rows that were changed.
+    """Update rows by primary key and return the number of rows that were changed.
 
     Each of `rows` has new values for `columns`, and the primary key last. Rows that do not meet the
     SQL condition `where` are not changed.
@@ -90,7 +90,7 @@ def update(
 
 
 def delete(connection: Connection, table: Table, keys: Iterable[Any]) -> None:
-    """Delete rows by primary key; the key must have one column."""
+    """Delete rows by primary key, which must have one column."""
     [key] = table.primary_key
     if connection.dialect.name == "postgresql":
         sql = f'DELETE FROM "{table.name}" WHERE "{key.name}" = ANY(%s)'
@@ -103,7 +103,7 @@ def delete(connection: Connection, table: Table, keys: Iterable[Any]) -> None:
 def _writable(
     connection: Connection, columns: Sequence[Column[Any]], rows: Sequence[Values]
 ) -> list[Values]:
-    """Return the rows with texts escaped for PostgreSQL; SQLite stores every text unchanged."""
+    """Return the rows with texts escaped for PostgreSQL, and unchanged for SQLite."""
     if connection.dialect.name == "sqlite":
         return list(rows)
     texts = "".join([value for row in rows for value in row if type(value) is str])

@@ -1,7 +1,7 @@
 """Connections, transactions and error messages of the store's database.
 
-`Database` is what the rest of the store uses. A `Backend` has the parts that differ between SQLite
-and PostgreSQL; they are implemented in `sqlite.py` and `postgresql.py`.
+The rest of the store uses `Database`. Its `Backend` has the operations that differ between SQLite
+and PostgreSQL, which are implemented in `sqlite.py` and `postgresql.py`.
 
 A read transaction sees one snapshot of the store. A write transaction takes the write lock when it
 begins and keeps it until it ends.
@@ -59,8 +59,8 @@ class Backend(Protocol):
     def share_snapshot(self, connection: Connection, publish: Callable[[str], None]) -> None:
         """Begin to read, and call `publish` with a token of the snapshot.
 
-        Other processes pass the token to `join_snapshot`; `publish` must return only after all of
-        them have done so. It is not called if the database cannot share a snapshot now.
+        Other processes pass the token to `join_snapshot`, and `publish` must return only after all
+        of them have done so. It is not called if the database cannot share a snapshot now.
         """
 
     def join_snapshot(self, connection: Connection, snapshot: str) -> None:
@@ -148,7 +148,7 @@ class Database:
 
     @contextmanager
     def writing(self, *, lock: bool = True) -> Iterator[Connection]:
-        """Open a write transaction; it is rolled back if the block raises.
+        """Open a write transaction, which is rolled back if the block raises.
 
         `lock=False` does not take the write lock on PostgreSQL, so that other processes can write
         at the same time. Use it only for tables that are neither the ledger nor derived from it.

@@ -31,7 +31,7 @@ _T = TypeVar("_T")
 
 
 def cores() -> int:
-    """Return how many processes may work at the same time; 1 means to start no workers."""
+    """Return the number of workers to start, or 1 if a pool would not be faster."""
     try:
         available = len(os.sched_getaffinity(0))
     except AttributeError:  # only Linux reports the cores that this process may use
@@ -56,7 +56,7 @@ class WorkerPool:
 
 @contextlib.contextmanager
 def worker_pool(database: Database, count: int) -> Iterator[WorkerPool]:
-    """Start up to `count` workers; end them at the end of the block.
+    """Start up to `count` workers and end them at the end of the block.
 
     At the end, running calls are waited for and pending calls are cancelled. Each worker imports
     the main module again, as `multiprocessing` does with its start method "spawn". Raise StoreError

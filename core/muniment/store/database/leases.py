@@ -46,7 +46,7 @@ class Lease:
 
     @property
     def inherited(self) -> bool:
-        """Whether a parent process created this lease; a child process needs its own."""
+        """Whether a parent process created this lease, so that this process needs its own."""
         return self._process != os.getpid()
 
     def take(self, connection: Connection) -> None:
@@ -126,7 +126,7 @@ def dead(connection: Connection) -> list[str]:
 
 
 def forget_dead(connection: Connection) -> None:
-    """Delete dead leases; call this after the interruptions of their generations are recorded."""
+    """Delete dead leases, after the interruptions of their generations have been recorded."""
     if ids := dead(connection):
         connection.execute(delete(lease).where(lease.c.id.in_(ids)))
 
@@ -172,7 +172,7 @@ def _boot_id() -> str:
 
 
 def _process_start(pid: int) -> str | None:
-    """Return when a process started, in clock ticks since boot; None if it ended or is unknown."""
+    """Return the start of a process in clock ticks since boot, or None if it has ended."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_bytes()
     except OSError:
@@ -184,7 +184,7 @@ def _process_start(pid: int) -> str | None:
 def _now(connection: Connection) -> ColumnElement[int]:
     """Return an expression for the time in Unix milliseconds.
 
-    PostgreSQL uses the server's clock; SQLite uses the clock of this machine.
+    PostgreSQL uses the server's clock, and SQLite the clock of this machine.
     """
     if connection.dialect.name == "postgresql":
         return cast(func.extract("epoch", func.clock_timestamp()) * 1000, BigInteger)

@@ -29,7 +29,10 @@ class PostgresqlDatabase:
     path: Path | None = None
 
     def __init__(self, url: URL) -> None:
-        """Prepare to connect to `url`; raise StoreError if it names a driver other than psycopg."""
+        """Prepare to connect to `url`.
+
+        Raise StoreError if it names a driver other than psycopg.
+        """
         self.name = url.render_as_string(hide_password=True)
         if url.drivername not in ("postgresql", "postgres", DRIVER):
             raise StoreError(
@@ -38,7 +41,10 @@ class PostgresqlDatabase:
         self._url = url.set(drivername=DRIVER)
 
     def engine(self) -> Engine:
-        """Create the engine without connecting; raise StoreError if psycopg cannot be imported."""
+        """Create the engine, without connecting.
+
+        Raise StoreError if psycopg cannot be imported.
+        """
         query = self._url.query
         defaults = {name: value for name, value in _CONNECT.items() if name not in query}
         try:
@@ -69,7 +75,7 @@ class PostgresqlDatabase:
         connection.exec_driver_sql(_SET_TIMEOUTS)
 
     def lock_schema(self, connection: Connection) -> None:
-        """Take the advisory lock of upgrades, then exclude writers; set no idle timeout."""
+        """Take the advisory lock of upgrades, then the write lock, without an idle timeout."""
         # A migration may compute for a long time between two statements.
         connection.exec_driver_sql(
             f"{_SET_TIMEOUTS}SET LOCAL idle_in_transaction_session_timeout = 0; "
@@ -90,7 +96,7 @@ class PostgresqlDatabase:
         connection.exec_driver_sql("SET LOCAL idle_in_transaction_session_timeout = 0")
 
     def exists(self) -> bool:
-        """Return True; a missing database is reported as an error by the first connection."""
+        """Return True, because the first connection reports a missing database."""
         return True
 
     def prepare(self, connect: Callable[[], AbstractContextManager[Connection]]) -> None:

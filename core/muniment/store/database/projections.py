@@ -3,8 +3,8 @@
 Recording inserts these rows, verification recomputes and compares them, and rebuilding inserts
 them again. All three pass the body of the entry and a function that reads its payloads.
 
-`ROWS` has one function for each kind of entry, except for generations: the row of a generation is
-inserted for its `started` entry and updated for its `outcome` entry.
+`ROWS` has one function for each kind of entry, except for those of a generation. The row of a
+generation is inserted for its `started` entry and updated for its `outcome` entry.
 """
 
 from __future__ import annotations

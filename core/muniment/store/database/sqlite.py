@@ -24,7 +24,10 @@ class SqliteFile:
     """A store in an SQLite file."""
 
     def __init__(self, url: URL) -> None:
-        """Prepare to open the file of `url`; raise StoreError if the URL has no file."""
+        """Prepare to open the file of `url`.
+
+        Raise StoreError if the URL has no file.
+        """
         self._display_url = url.render_as_string(hide_password=True)
         if not url.database or url.database == ":memory:":
             raise StoreError(
@@ -86,7 +89,7 @@ class SqliteFile:
             self.join_snapshot(connection, "")
 
     def join_snapshot(self, connection: Connection, snapshot: str) -> None:
-        """Begin to read now; the process that shares the snapshot holds the write lock."""
+        """Begin to read now, while the process that shares the snapshot holds the write lock."""
         # Each of these processes reads everything once and in order: a large cache has no use.
         connection.exec_driver_sql(f"PRAGMA cache_size = -{SHARED_CACHE}")
         # BEGIN alone takes no snapshot; the first SELECT does.
@@ -137,7 +140,7 @@ class SqliteFile:
     def copy_before_upgrade(self, revision: str) -> Path:
         """Copy all committed data to a file beside the store, fsync it and return its path.
 
-        Raise StoreError if the copy fails; the partial file is then removed.
+        Raise StoreError if the copy fails, after removing the partial file.
         """
         timestamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
         target = Path(f"{self.path}.before-upgrade-of-{revision}-{timestamp}")
@@ -177,8 +180,8 @@ class SqliteFile:
 def _is_immutable(path: Path) -> bool:
     """Return whether a store can be opened with immutable=1.
 
-    That is so if its folder is not writable, as for an auditor's copy, and there is neither a
-    write-ahead log nor a rollback journal with data.
+    Its folder must not be writable, as for an auditor's copy. There must be no data in a
+    write-ahead log or rollback journal beside it.
     """
     # SQLite cannot open a database with write-ahead logging in a folder where it may not create
     # files, except with immutable=1. With that it ignores a log or journal beside the file.

@@ -43,13 +43,13 @@ class PortableText(TypeDecorator[str]):
         return super().result_processor(dialect, coltype) if dialect.name == "postgresql" else None
 
     def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
-        """Return a text as PostgreSQL stores it; other values and databases are not changed."""
+        """Return a text as PostgreSQL stores it, or any other value unchanged."""
         if isinstance(value, str) and dialect.name == "postgresql":
             return value.replace(_ESCAPE, _ESCAPE + "1").replace("\0", _ESCAPE + "0")
         return value
 
     def process_result_value(self, value: Any, dialect: Dialect) -> Any:
-        """Return a stored text as it was written; a value that is not text is not changed."""
+        """Return a stored text as it was written, or a value that is not text unchanged."""
         if isinstance(value, str) and _ESCAPE in value:
             return value.replace(_ESCAPE + "0", "\0").replace(_ESCAPE + "1", _ESCAPE)
         return value

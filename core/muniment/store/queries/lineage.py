@@ -25,7 +25,7 @@ class Lineage:
     Attributes:
         generations: The generations, in the order in which they were started.
         attempts: By id, the number of the attempt at its line of a batch, counted from 1.
-        whole: Whether these are all; false if there are more than `MAX_GENERATIONS`.
+        whole: Whether these are all. False if there are more than `MAX_GENERATIONS`.
     """
 
     generations: tuple[Generation, ...]

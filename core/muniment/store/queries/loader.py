@@ -41,7 +41,10 @@ def generations(database: Database, query: Query) -> Iterator[Generation]:
 
 
 def generation_of(database: Database, id: str) -> Generation:
-    """Return one generation with its trace; raise UnknownNameError if no generation has this id."""
+    """Return one generation, with its trace, by its whole id.
+
+    Raise UnknownNameError if no generation has this id.
+    """
     with database.reading() as connection:
         rows = connection.execute(select(*COLUMNS).where(generation.c.id == id)).all()
         if not rows:
@@ -179,7 +182,10 @@ def bodies_of(connection: Connection, numbers: Iterable[int]) -> dict[int, Body]
 def contents_of(
     connection: Connection, entries: Sequence[int], *, trace: bool = True
 ) -> dict[tuple[int | None, str, int], bytes]:
-    """Return the payloads of entries by number, kind and position; `trace=False` skips traces."""
+    """Return the payloads of entries by number, kind and position.
+
+    `trace=False` leaves out the payloads of kind `trace`.
+    """
     statement = select(
         payload.c.entry, payload.c.kind, payload.c.position, payload.c.content
     ).where(payload.c.entry.in_(entries))

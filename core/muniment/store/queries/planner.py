@@ -200,7 +200,7 @@ class QueryPlanner:
         return self._search_path
 
     def _count(self, path: AccessPath, limit: int) -> int:
-        """Return the number of entries of a path; counting may stop at `limit`."""
+        """Return the number of entries of a path, or at least `limit` if there are more."""
         count = 0
         for start in range(0, len(path.branches), _MAX_BRANCHES):
             parts = [

@@ -1,4 +1,4 @@
-"""The filters of a query for generations; `planner.py` finds the matching numbers."""
+"""The filters of a query for generations, which `planner.py` evaluates."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Query:
     Attributes:
         since: Earliest start, included.
         until: Latest start, excluded.
-        status: The status; a started generation whose process has ended is interrupted.
+        status: The status. A started generation whose process has ended is interrupted.
         generator: The name of the generator.
         model: The model's name, its digest or a prefix of the digest.
         decision: The most severe action taken. With `filter`, the decision of that filter instead,

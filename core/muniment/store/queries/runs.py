@@ -93,7 +93,10 @@ def find_run(database: Database, ref: str) -> str:
 
 
 def run_of(database: Database, id: str) -> Run:
-    """Return the run with this whole id; raise UnknownNameError if there is none."""
+    """Return the run with this whole id.
+
+    Raise UnknownNameError if no run has it.
+    """
     with database.reading() as connection:
         number = connection.scalar(select(run.c.seq).where(run.c.id == id))
         if number is None:
@@ -102,7 +105,7 @@ def run_of(database: Database, id: str) -> Run:
 
 
 def lines(database: Database, run_id: str) -> Iterator[Line]:
-    """Yield the lines of a batch in order; see `Line` for the attempt that is chosen."""
+    """Yield the lines of a batch in order, each with its completed or else latest attempt."""
     g = generation.c
     chosen: dict[int, tuple[int, bool]] = {}
     attempts: dict[int, int] = {}

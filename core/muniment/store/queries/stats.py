@@ -51,9 +51,9 @@ class Stats:
     Attributes:
         total: The number of generations.
         statuses: Counts by status.
-        decisions: Counts by decision; "" counts those without an outcome.
+        decisions: Counts by decision, with "" for those without an outcome.
         generators: Counts by name of the generator.
-        models: Counts by name of the model; "" counts those without a model.
+        models: Counts by name of the model, with "" for those without a model.
         actors: Counts by name of the actor.
         days: Counts by day of the start, in UTC.
         latency: Milliseconds from start to end, or None if no generation has ended.

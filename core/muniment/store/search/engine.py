@@ -1,4 +1,4 @@
-"""Search prompts, outputs and reasons; order results by time or by relevance.
+"""Search prompts, outputs and reasons, with the newest or the most relevant results first.
 
 The search index yields the generations that have all terms. It is one of the access paths of the
 query planner, beside the filters. Phrases that the index cannot prove are looked for in the texts,

@@ -1,9 +1,9 @@
 """The search index, written in the same transaction as the outcome of a generation.
 
-A row has the terms of one generation. SQLite has them in an FTS5 index without stored content, so
-that deleting a row needs its terms, computed from texts that are not yet erased. PostgreSQL has
-them as an array with a GIN index. Neither index has the positions of terms, so a search looks for
-phrases in the payloads (`engine.py`).
+A row has the terms of one generation. SQLite has them in an FTS5 index without stored content.
+Deleting a row there needs its terms, so they are computed before the texts are erased. PostgreSQL
+has them as an array with a GIN index. Neither index has the positions of terms, so a search looks
+for phrases in the payloads (`engine.py`).
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def terms_of(generation: Generation) -> str:
 
 
 def insert(connection: Connection, rows: Sequence[Row]) -> None:
-    """Add generations to the index; each must be inserted only once."""
+    """Add generations to the index, which must not have them already."""
     rows = [row for row in rows if row[1]]
     if rows:
         if _is_sqlite(connection):
@@ -90,7 +90,7 @@ def insert(connection: Connection, rows: Sequence[Row]) -> None:
 
 
 def delete(connection: Connection, rows: Sequence[Row]) -> None:
-    """Delete generations from the index; their terms must equal those that were inserted.
+    """Delete generations from the index, given the same terms that were inserted.
 
     The bytes stay in the database until `purge`.
     """

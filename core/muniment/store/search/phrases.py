@@ -37,7 +37,7 @@ class Phrase:
     Attributes:
         terms: The terms that the search index must have.
         pattern: The pattern that matches the phrase in folded texts.
-        exact: Whether a text with the terms always contains the phrase; then there is one term.
+        exact: Whether a text with the terms always contains the phrase, which then has one term.
     """
 
     terms: frozenset[str]
@@ -61,7 +61,7 @@ class Snippet:
 
 
 def phrases(text: str) -> tuple[Phrase, ...]:
-    """Return the distinct phrases of a search text; none if it has no letter or digit."""
+    """Return the distinct phrases of a search text, or none if it has no letter or digit."""
     parsed = (
         _parse_phrase(quoted or bare)
         for quoted, bare in _QUOTED_OR_BARE.findall(text)
@@ -165,7 +165,7 @@ def _cut_snippet(
 def _merge_overlapping(
     spans: Iterable[tuple[int, int]], start: int, end: int
 ) -> Iterator[tuple[int, int]]:
-    """Yield the spans in order, cut at `end` and relative to `start`; overlapping ones as one."""
+    """Yield the spans in order, merged, cut at `end` and relative to `start`."""
     low = high = -1
     for first, last in sorted(spans):
         last = min(last, end)

@@ -1,8 +1,8 @@
 """Split texts and search texts into the terms of the search index.
 
-In scripts with spaces between words, each word is a term, in lower case. In scripts without them
-(such as Chinese, Japanese and Thai), each character and each pair of adjacent characters is a term,
-so that words of one or two characters are found without a dictionary. Compatibility forms such as
+In scripts with spaces between words, each word is a term, in lower case. In scripts without them,
+such as Chinese, Japanese and Thai, each character and each pair of adjacent characters is a term.
+Words of one or two characters are therefore found without a dictionary. Compatibility forms such as
 full-width letters are normalised (NFKC).
 """
 
