@@ -20,7 +20,9 @@ def run(connection: Connection) -> None:
 
 
 if context.is_offline_mode():
-    raise SystemExit("migrations run on a store, not into a script: use `muniment db upgrade`")
+    raise SystemExit(
+        "alembic's offline mode is not supported; run `muniment db upgrade` on a store"
+    )
 
 bind = context.config.attributes.get("connection")
 if isinstance(bind, Connection):

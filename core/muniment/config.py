@@ -15,15 +15,15 @@ STORE_VARIABLE = "MUNIMENT_STORE"
 ACTOR_VARIABLE = "MUNIMENT_ACTOR"
 
 SETTINGS: Mapping[str, str] = {
-    "generator.KIND": "the generator that `generate KIND` uses, e.g. generator.text",
-    "model": "the model used when a request names none",
-    "policy": "the policy file, or the name of an installed policy, used when none is named",
-    "evaluators": "the evaluators that run when none are named, separated by commas",
-    "actor": "who is recorded as having asked",
-    "plugin.NAME.enabled": "false leaves the plugin out, as `plugins disable` does",
+    "generator.KIND": "default generator of `generate KIND`, for example generator.text",
+    "model": "default model",
+    "policy": "default policy (a file, or the name of an installed policy)",
+    "evaluators": "default evaluators, separated by commas",
+    "actor": "name of the actor that is recorded",
+    "plugin.NAME.enabled": "false disables the plugin, as `plugins disable` does",
     "plugin.NAME.isolate": "true runs the plugin in a worker process, as --isolate does for all",
-    "plugin.NAME.timeout": "the seconds that an answer of the plugin may take; isolates it",
-    "plugin.NAME.memory": "the megabytes that the plugin may take (on Linux); isolates it",
+    "plugin.NAME.timeout": "maximum seconds for an answer of the plugin; implies isolate",
+    "plugin.NAME.memory": "maximum memory of the plugin in megabytes (on Linux); implies isolate",
 }
 
 
@@ -144,7 +144,7 @@ class Config:
         if key.startswith("plugin.") and name and f"plugin.NAME.{setting}" in SETTINGS:
             return f"plugin.{normalised(name)}.{setting}"
         known = ", ".join(SETTINGS)
-        raise ConfigError(self.path, f"no setting is named {key!r}; there are: {known}")
+        raise ConfigError(self.path, f"there is no setting {key!r}; use one of {known}")
 
     def _valid_value(self, key: str, value: str) -> str:
         """Return the value. Raise ConfigError if it is invalid for a setting of a plugin."""
@@ -183,7 +183,7 @@ def store_url(home: Path, address: str | None = None) -> str:
     if "://" in url:
         return url
     if "\0" in url:
-        raise UsageError("the store's address contains a NUL character")
+        raise UsageError("the address of the store contains a NUL character; remove it")
     path = str(Path(os.path.expanduser(url)).absolute())
     return f"sqlite:///{path.replace('%', '%25').replace('?', '%3F')}"
 

@@ -186,9 +186,10 @@ def test_a_process_that_fails_says_so_in_a_sentence(long: str) -> None:
     class Elsewhere(Database):
         def __reduce__(self) -> Any:
             url = make_url(long).set(database="/nowhere/at/all")
-            return Database, (url.render_as_string(hide_password=False),)
+            return open_database, (url.render_as_string(hide_password=False),)
 
-    database = Elsewhere(long)
+    opened = open_database(long)
+    database = Elsewhere(make_url(long), opened._backend, opened.dialect)
     with pytest.raises(StoreError) as caught:
         verify(database, projections=False, payloads=False, processes=2, span=SPAN)
     database.close()

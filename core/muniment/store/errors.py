@@ -19,7 +19,7 @@ def corruption_as_store_error(url: str) -> Iterator[None]:
     except UNREADABLE as error:
         raise StoreError(
             url,
-            "the store does not hold together: run `muniment audit verify --all` to see where",
+            "the store is damaged; run `muniment audit verify --all` to find the corrupt entries",
         ) from error
 
 
@@ -30,7 +30,7 @@ class NoStoreError(StoreError):
         super().__init__(
             url,
             f"nothing is recorded yet: there is no store at {where}; generate something first, "
-            "or name the store with --store",
+            "or use --store to open another store",
         )
 
 

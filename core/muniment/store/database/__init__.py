@@ -15,6 +15,9 @@ from muniment.store.database.engine import Database, Dialect
 __all__ = ["Database", "Dialect", "open_database"]
 
 
+_USE = "use sqlite:////path/to/muniment.db or postgresql://user@host/database"
+
+
 def open_database(url: str) -> Database:
     """Return the database of a SQLAlchemy URL, without connecting to it.
 
@@ -26,8 +29,7 @@ def open_database(url: str) -> Database:
     except ArgumentError:
         raise StoreError(
             url,
-            f"{url!r} is not a store's URL; one looks like sqlite:////path/to/muniment.db or "
-            "postgresql://user@host/database",
+            f"{url!r} is not the URL of a store; {_USE}",
         ) from None
     return _database_of(parsed)
 
@@ -45,5 +47,5 @@ def _database_of(url: URL) -> Database:
     display_url = url.render_as_string(hide_password=True)
     raise StoreError(
         display_url,
-        f"a store is an SQLite file or a PostgreSQL database; {display_url} is something else",
+        f"{display_url} is neither an SQLite file nor a PostgreSQL database; {_USE}",
     )

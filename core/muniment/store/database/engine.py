@@ -110,7 +110,7 @@ class Database:
         try:
             self._engine = self._backend.engine()
         except (ArgumentError, NoSuchModuleError) as error:
-            raise StoreError(self.url, f"cannot open {self.url}: {error}") from None
+            raise StoreError(self.url, f"cannot open {self.url}: {error}; check the URL") from None
         self._process = os.getpid()
         self.wrote = False
 

@@ -69,7 +69,7 @@ def worker_pool(database: Database, count: int) -> Iterator[WorkerPool]:
     except BrokenProcessPool as error:
         raise StoreError(
             database.url,
-            "a worker process ended before its work was done, as happens where memory runs out; "
+            "a worker process ended before its work was done, possibly because memory ran out; "
             "try again",
         ) from error
     finally:

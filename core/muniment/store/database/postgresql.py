@@ -36,7 +36,8 @@ class PostgresqlDatabase:
         self.name = url.render_as_string(hide_password=True)
         if url.drivername not in ("postgresql", "postgres", DRIVER):
             raise StoreError(
-                self.name, f"PostgreSQL is spoken to through psycopg: write {DRIVER}:// instead"
+                self.name,
+                f"{self.name} names another driver than psycopg; use a URL with {DRIVER}://",
             )
         self._url = url.set(drivername=DRIVER)
 
@@ -106,8 +107,8 @@ class PostgresqlDatabase:
         if encoding != "UTF8":
             raise StoreError(
                 self.name,
-                f"the database {self.name} has the encoding {encoding}, which cannot hold every "
-                "text; make one with ENCODING 'UTF8'",
+                f"the database {self.name} has the encoding {encoding}, which cannot store every "
+                "text; create a database with ENCODING 'UTF8'",
             )
 
     def size(self, reading: Callable[[], AbstractContextManager[Connection]]) -> int:
@@ -154,32 +155,34 @@ WHERE relkind = 'r' AND relnamespace = current_schema()::regnamespace
 
 def _connection_error(name: str, reason: str) -> str:
     if "does not exist" in reason and "database" in reason:
-        return f"there is no database at {name}; make it with `createdb` and try again"
+        return f"there is no database at {name}; create it with `createdb` and try again"
     if reason.startswith(("connection failed", "failed to resolve", "connection timeout")):
-        return f"the server of {name} did not let us in: {reason}"
+        return f"cannot connect to {name}: {reason}"
     return (
-        f"the connection to {name} was lost ({reason}); what was just being written is there whole "
-        "or not at all: look with `muniment audit list`"
+        f"the connection to {name} was lost ({reason}); the last transaction was written "
+        "completely or not at all, check with `muniment audit list`"
     )
 
 
 _MESSAGES = {
-    "08": "the connection to {name} was lost ({reason}); look at the server and try again",
-    "25006": "the store {name} cannot be written: the server takes no writing ({reason})",
-    "25P03": "the store {name} was held for a minute without a word, so the server gave it to "
-    "others; nothing of this was written, try again",
-    "28": "the store {name} may not be opened: {reason}",
-    "3D000": "there is no database at {name} any more",
-    "3F000": "the schema that {name} names is not there; make it with CREATE SCHEMA",
-    "42501": "the store {name} may not be used so: {reason}; look at the permissions of its user",
-    "42P01": "{name} is no store any more: {reason}",
-    "53100": "the server's disk is full: nothing was written to {name}; make room and try again",
-    "53300": "the server of {name} has no connection left; try again when others are done",
-    "55P03": "the store {name} is being written by others and did not become free within "
+    "08": "the connection to {name} was lost ({reason}); check the server and try again",
+    "25006": "the store {name} is read-only ({reason}); use a server that accepts writes",
+    "25P03": f"the transaction on {{name}} was idle for more than {IDLE_SECONDS} seconds, so the "
+    "server ended it; nothing of it was written, try again",
+    "28": "cannot log in to {name}: {reason}; check the user and the password",
+    "3D000": "there is no database at {name}; check the name, or create it with `createdb`",
+    "3F000": "the schema of {name} does not exist; create it with CREATE SCHEMA",
+    "42501": "the user of {name} lacks a permission ({reason}); grant it and try again",
+    "42P01": "{name} is not a Muniment store ({reason}); check the name, or restore a backup",
+    "53100": "the disk of the server is full: nothing was written to {name}; free disk space and "
+    "try again",
+    "53300": "the server of {name} has no free connection; try again later",
+    "55P03": "the store {name} is locked: other processes wrote to it for more than "
     f"{LOCK_SECONDS:g} seconds; try again",
-    "57P": "the server of {name} ended the connection ({reason}); what was just being written is "
-    "there whole or not at all: look with `muniment audit list`",
-    "58": "the disk failed under the store {name}; nothing of this was written",
+    "57P": "the server of {name} ended the connection ({reason}); the last transaction was written "
+    "completely or not at all, check with `muniment audit list`",
+    "58": "the server of {name} reported a system error ({reason}): nothing was written; check "
+    "its disk",
     "XX001": "the store {name} is damaged; restore it from a backup",
-    "XX002": "an index of the store {name} is damaged; REINDEX it or restore it from a backup",
+    "XX002": "an index of the store {name} is damaged; run REINDEX, or restore it from a backup",
 }

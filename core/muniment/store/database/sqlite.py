@@ -31,7 +31,8 @@ class SqliteFile:
         self._display_url = url.render_as_string(hide_password=True)
         if not url.database or url.database == ":memory:":
             raise StoreError(
-                self._display_url, "a store is kept in a file; name one after sqlite:///"
+                self._display_url,
+                f"{self._display_url} has no file name; add a path after sqlite:///",
             )
         self.path = Path(url.database).absolute()
         self.name = str(self.path)
@@ -59,9 +60,8 @@ class SqliteFile:
         if _file_state(self.path) != self._file_state:
             raise StoreError(
                 self._display_url,
-                f"the store {self.path} was written while it was read, which cannot be followed "
-                "where its folder may not be written; try again when nobody writes, or read a "
-                "backup",
+                f"the store {self.path} was written while it was read in a read-only folder; try "
+                "again when no process writes, or read a backup",
             )
 
     def options(self, *, writes: bool) -> Mapping[str, Any]:
@@ -104,14 +104,15 @@ class SqliteFile:
             if self.path.is_dir():
                 raise StoreError(
                     self._display_url,
-                    f"{self.path} is a folder; the store is a file, name one inside it",
+                    f"{self.path} is a folder, but a store is a file; add a file name to the path",
                 )
             return self.path.stat().st_size > 0
         except (FileNotFoundError, NotADirectoryError):
             return False
         except OSError as error:
             raise StoreError(
-                self._display_url, f"the store {self.path} cannot be opened: {error.strerror}"
+                self._display_url,
+                f"the store {self.path} cannot be opened: {error.strerror}; check the path",
             ) from error
 
     def prepare(self, connect: Callable[[], AbstractContextManager[Connection]]) -> None:
@@ -124,7 +125,9 @@ class SqliteFile:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise StoreError(
-                self._display_url, f"the store's folder {folder} cannot be made: {error.strerror}"
+                self._display_url,
+                f"the folder {folder} of the store cannot be created: {error.strerror}; check the "
+                "path",
             ) from error
         with connect() as connection:
             driver = connection.connection.driver_connection
@@ -163,8 +166,8 @@ class SqliteFile:
             reason = error.strerror if isinstance(error, OSError) else str(error)
             raise StoreError(
                 self._display_url,
-                f"the store {self.path} was left as it is: it cannot be backed up to {target} "
-                f"before the upgrade ({reason}); make room beside it and try again",
+                f"the store {self.path} was not upgraded, because it cannot be backed up to "
+                f"{target} ({reason}); free disk space there and try again",
             ) from error
         return target
 
@@ -206,16 +209,20 @@ def _file_state(path: Path) -> tuple[int, int, int]:
 
 
 _MESSAGES = {
-    "SQLITE_BUSY": "the store {path} is being written by others and did not become free within "
+    "SQLITE_BUSY": "the store {path} is locked: other processes wrote to it for more than "
     f"{LOCK_SECONDS:g} seconds; try again",
-    "SQLITE_FULL": "the disk is full: nothing was written to {path}; make room and try again",
-    "SQLITE_READONLY": "the store {path} cannot be written: the file or its folder is read-only",
-    "SQLITE_PERM": "the store {path} may not be opened; look at its permissions",
-    "SQLITE_AUTH": "the store {path} may not be opened; look at its permissions",
-    "SQLITE_CANTOPEN": "the store {path} cannot be opened; look at the permissions",
-    "SQLITE_NOTADB": "{path} is not a Muniment store: it is no database",
+    "SQLITE_FULL": "the disk is full: nothing was written to {path}; free disk space and try again",
+    "SQLITE_READONLY": "the store {path} cannot be written, because the file or its folder is "
+    "read-only; change its permissions",
+    "SQLITE_PERM": "access to the store {path} is denied; check its permissions",
+    "SQLITE_AUTH": "access to the store {path} is denied; check its permissions",
+    "SQLITE_CANTOPEN": "the store {path} cannot be opened; check the permissions of the file and "
+    "its folder",
+    "SQLITE_NOTADB": "{path} is not a Muniment store, because it is not an SQLite database; check "
+    "the path",
     "SQLITE_CORRUPT": "the store {path} is damaged; restore it from a backup",
-    "SQLITE_IOERR": "the disk failed under the store {path}; nothing of this was written",
+    "SQLITE_IOERR": "a disk error occurred in the store {path}: nothing was written; check the "
+    "disk",
 }
 
 

@@ -95,7 +95,7 @@ def match(
     part = ref.removeprefix("…").upper()  # commands print suffixes of ids with "…"
     if len(part) < TAIL:
         raise UnknownNameError(
-            kind, ref, hint=f"give at least {TAIL} characters of the id's beginning or end"
+            kind, ref, hint=f"use at least {TAIL} characters of the beginning or end of the id"
         )
     column = ids.selected_columns[0]
     begins = ids.where(column >= part, column < part + "~")
@@ -109,7 +109,7 @@ def match(
     if not matches:
         raise UnknownNameError(kind, ref)
     if len(matches) > 1:
-        raise AmbiguousNameError(kind, ref, matches, hint="give more of it")
+        raise AmbiguousNameError(kind, ref, matches, hint="use more characters of it")
     return matches[0]
 
 
