@@ -190,7 +190,7 @@ def _acts(store: Store) -> None:
                 number = runs.setdefault(body["run"], seq)
                 row, others = started_rows(seq, body, number, item.content("request"))
                 rows = {"generation": [row], **others}
-                time_index.note(connection, [(seq, row["started_at"])])
+                time_index.add(connection, [(seq, row["started_at"])])
                 rows["run"] = [{"seq": seq, "id": body["run"]}] if number == seq else []
             elif body["kind"] == "outcome":
                 changes, verdicts = outcome_rows(seq, body)

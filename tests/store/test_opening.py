@@ -87,7 +87,7 @@ def test_a_database_of_someone_elses_is_no_store(tmp_path: Path, create: bool) -
 @pytest.mark.parametrize("create", [True, False])
 def test_a_place_below_a_file_cannot_be_opened(tmp_path: Path, create: bool) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(StoreError, match=r"nothing is recorded yet|cannot be made"):
+    with pytest.raises(StoreError, match=r"nothing is recorded yet|cannot be created"):
         Store.open(f"sqlite:///{tmp_path}/file/muniment.db", create=create)
 
 

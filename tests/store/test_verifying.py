@@ -186,9 +186,10 @@ def test_a_process_that_fails_says_so_in_a_sentence(long: str) -> None:
     class Elsewhere(Database):
         def __reduce__(self) -> Any:
             url = make_url(long).set(database="/nowhere/at/all")
-            return Database, (url.render_as_string(hide_password=False),)
+            return open_database, (url.render_as_string(hide_password=False),)
 
-    database = Elsewhere(long)
+    opened = open_database(long)
+    database = Elsewhere(make_url(long), opened._backend, opened.dialect)
     with pytest.raises(StoreError) as caught:
         verify(database, projections=False, payloads=False, processes=2, span=SPAN)
     database.close()
@@ -199,7 +200,7 @@ def test_a_process_that_is_killed_is_told_of(long: str) -> None:
     database = open_database(long)
     with CheckerPool(database, CheckOptions(False, False, False, b"x" * 16), 2) as checkers:
         checkers.ready()
-        with database.reading_with(checkers.begin) as connection:
+        with database.reading_shared(checkers.begin) as connection:
             for process in checkers._processes.values():
                 assert process.pid
                 os.kill(process.pid, signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""The store: the ledger and its payloads in a database, and everything asked of them."""
+"""The store, which keeps the ledger and its payloads in a database."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Access to the database: engines, tables, types, migrations and leases.
+"""Access to the database: engines, tables, column types, migrations and leases.
 
-`open_database` returns the database of a URL; what differs between SQLite and PostgreSQL is in the
-backends `sqlite` and `postgresql`.
+`open_database` returns the `Database` of a URL. The backends `sqlite` and `postgresql` have the
+parts that differ between the two databases, and are imported only when they are used.
 """
 
 from __future__ import annotations
@@ -15,18 +15,21 @@ from muniment.store.database.engine import Database, Dialect
 __all__ = ["Database", "Dialect", "open_database"]
 
 
-def open_database(url: str) -> Database:
-    """Return the database of a SQLAlchemy URL; nothing is connected yet.
+_USE = "use sqlite:////path/to/muniment.db or postgresql://user@host/database"
 
-    Raises StoreError if the URL names no SQLite file and no PostgreSQL database.
+
+def open_database(url: str) -> Database:
+    """Return the database of a SQLAlchemy URL, without connecting to it.
+
+    Raise StoreError if the URL is malformed or names neither an SQLite file nor a PostgreSQL
+    database.
     """
     try:
         parsed = make_url(url)
     except ArgumentError:
         raise StoreError(
             url,
-            f"{url!r} is not a store's URL; one looks like sqlite:////path/to/muniment.db or "
-            "postgresql://user@host/database",
+            f"{url!r} is not the URL of a store; {_USE}",
         ) from None
     return _database_of(parsed)
 
@@ -41,7 +44,8 @@ def _database_of(url: URL) -> Database:
             from muniment.store.database.postgresql import PostgresqlDatabase
 
             return Database(url, PostgresqlDatabase(url), "postgresql")
-    shown = url.render_as_string(hide_password=True)
+    display_url = url.render_as_string(hide_password=True)
     raise StoreError(
-        shown, f"a store is an SQLite file or a PostgreSQL database; {shown} is something else"
+        display_url,
+        f"{display_url} is neither an SQLite file nor a PostgreSQL database; {_USE}",
     )

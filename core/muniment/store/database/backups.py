@@ -1,4 +1,4 @@
-"""Which backups were made of a store: what was erased later is still in them."""
+"""The register of backups, which still contain texts that are erased later."""
 
 from __future__ import annotations
 
@@ -14,7 +14,14 @@ from muniment.store.database.tables import backup
 
 @dataclass(frozen=True, slots=True)
 class Backup:
-    """A copy of the store: `entries` and `root` are those of the ledger that it holds."""
+    """A registered backup of the store.
+
+    Attributes:
+        file: The path that it was written to.
+        made_at: When it was made.
+        entries: The number of ledger entries in it.
+        root: The root hash of its ledger, in hexadecimal digits.
+    """
 
     file: Path
     made_at: datetime
@@ -23,12 +30,12 @@ class Backup:
 
     @property
     def there(self) -> bool:
-        """Whether the file is still where it was written."""
+        """Whether the file is still at the path that it was written to."""
         return self.file.exists()
 
 
 def register(connection: Connection, backups: list[Backup]) -> None:
-    """Remember backups; one that was written to the same file before is forgotten."""
+    """Add backups to the register, in place of earlier ones with the same paths."""
     for item in backups:
         connection.execute(delete(backup).where(backup.c.file == str(item.file)))
         connection.execute(
@@ -43,11 +50,11 @@ def register(connection: Connection, backups: list[Backup]) -> None:
 
 
 def registered(connection: Connection) -> list[Backup]:
-    """Return every backup that was made, the oldest first."""
+    """Return all registered backups, the oldest first."""
     rows = connection.execute(select(backup).order_by(backup.c.made_at, backup.c.file))
     return [Backup(Path(row.file), moment(row.made_at), row.entries, row.root) for row in rows]
 
 
 def now() -> datetime:
-    """Return the time that a backup is registered with."""
+    """Return the current time in UTC, for `Backup.made_at`."""
     return datetime.now(UTC)

@@ -1,4 +1,4 @@
-"""Cutting a list into parts short enough for one statement."""
+"""Split lists of values into batches for one SQL statement each."""
 
 from __future__ import annotations
 
@@ -11,5 +11,5 @@ CHUNK = 1000  # values in one IN (…)
 
 
 def chunks(values: Sequence[T]) -> Iterator[Sequence[T]]:
-    """Yield the values in parts of `CHUNK`."""
+    """Yield the values in slices of at most `CHUNK`."""
     return (values[start : start + CHUNK] for start in range(0, len(values), CHUNK))

@@ -1,9 +1,11 @@
-"""Writing many rows at once.
+"""Write many rows at once.
 
-SQLAlchemy prepares the values of every row by name and type, which takes longer than the database
-needs to write them. Here rows are tuples in the order of the columns and go to the driver as they
-are: SQLite runs one prepared statement for each, PostgreSQL takes all of them in one.
+Rows are tuples in the order of the columns, and are passed to the driver without conversion. SQLite
+runs one prepared statement for each row. PostgreSQL gets all rows in one statement.
 """
+
+# SQLAlchemy binds the values of every row by name and type, which takes longer than the database
+# needs to write them.
 
 from __future__ import annotations
 
@@ -21,7 +23,7 @@ Values: TypeAlias = tuple[Any, ...]
 
 
 def insert(connection: Connection, table: Table, rows: Sequence[Values]) -> None:
-    """Insert rows, each with a value for every column in the table's order."""
+    """Insert rows that have one value for each column, in the table's order."""
     if not rows:
         return
     written = _writable(connection, list(table.c), rows)
@@ -34,7 +36,7 @@ def insert(connection: Connection, table: Table, rows: Sequence[Values]) -> None
 def copy(
     connection: Connection, table: str, columns: Sequence[str], rows: Iterable[Values]
 ) -> None:
-    """Insert rows as PostgreSQL takes many of them: COPY, several times as fast as INSERT."""
+    """Insert rows into a PostgreSQL table with COPY, several times as fast as INSERT."""
     names = ", ".join(f'"{name}"' for name in columns)
     sql = f'COPY "{table}" ({names}) FROM STDIN'
     driver: Any = connection.dialect.loaded_dbapi
@@ -43,20 +45,20 @@ def copy(
         with cursor, cursor.copy(sql) as stream:
             for row in rows:
                 stream.write_row(row)
-    except driver.Error as error:  # named as SQLAlchemy names what goes through it
+    except driver.Error as error:  # as SQLAlchemy raises it for its own statements
         raise DBAPIError.instance(
             sql, None, error, driver.Error, dialect=connection.dialect
         ) from error
 
 
 def insert_named(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Insert rows that name the columns of their values."""
+    """Insert rows given as mappings from column names to values."""
     if rows:
         insert(connection, table, ordered(rows, [column.name for column in table.c]))
 
 
 def ordered(rows: Iterable[Mapping[str, Any]], names: Sequence[str]) -> list[Values]:
-    """Return the values of rows in the order of the names."""
+    """Return the values of rows as tuples in the order of `names`."""
     if len(names) == 1:
         return [(row[names[0]],) for row in rows]
     return list(map(itemgetter(*names), rows))
@@ -65,20 +67,19 @@ def ordered(rows: Iterable[Mapping[str, Any]], names: Sequence[str]) -> list[Val
 def update(
     connection: Connection, table: Table, columns: Sequence[str], rows: Sequence[Values], where: str
 ) -> int:
-    """Set columns in the rows of the first column's values; return how many rows were changed.
+    """Update rows by primary key and return the number of rows that were changed.
 
-    Each of `rows` has the values of `columns` and, last, of the primary key; `where` is a further
-    condition.
+    Each of `rows` has new values for `columns`, and the primary key last. Rows that do not meet the
+    SQL condition `where` are not changed.
     """
-    held = [table.c[name] for name in columns]
-    given = [*held, *table.primary_key]
-    written = _writable(connection, given, rows)
+    bound = [*(table.c[name] for name in columns), *table.primary_key]
+    written = _writable(connection, bound, rows)
     if connection.dialect.name == "postgresql":
         types = [
             "text"
             if isinstance(column.type, PortableText)
             else column.type.compile(connection.dialect)
-            for column in given
+            for column in bound
         ]
         sql = _update_from_arrays(table, tuple(columns), tuple(types), where)
         return connection.exec_driver_sql(
@@ -89,7 +90,7 @@ def update(
 
 
 def delete(connection: Connection, table: Table, keys: Iterable[Any]) -> None:
-    """Delete the rows of these primary keys, of one column each."""
+    """Delete rows by primary key, which must have one column."""
     [key] = table.primary_key
     if connection.dialect.name == "postgresql":
         sql = f'DELETE FROM "{table.name}" WHERE "{key.name}" = ANY(%s)'
@@ -102,18 +103,18 @@ def delete(connection: Connection, table: Table, keys: Iterable[Any]) -> None:
 def _writable(
     connection: Connection, columns: Sequence[Column[Any]], rows: Sequence[Values]
 ) -> list[Values]:
-    """Return the rows as the driver takes them; SQLite takes any text as it is."""
+    """Return the rows with texts escaped for PostgreSQL, and unchanged for SQLite."""
     if connection.dialect.name == "sqlite":
         return list(rows)
     texts = "".join([value for row in rows for value in row if type(value) is str])
-    if PortableText.plain(texts):  # nearly always, and seen for all of them at once
+    if PortableText.plain(texts):  # nearly always; one check of all texts is faster
         return list(rows)
-    words = [isinstance(column.type, PortableText) for column in columns]
+    is_text = [isinstance(column.type, PortableText) for column in columns]
     convert = PortableText().process_bind_param
     return [
         tuple(
             convert(value, connection.dialect) if text else value
-            for value, text in zip(row, words, strict=True)
+            for value, text in zip(row, is_text, strict=True)
         )
         for row in rows
     ]
@@ -137,7 +138,7 @@ def _update(table: Table, columns: tuple[str, ...], where: str) -> str:
 def _update_from_arrays(
     table: Table, columns: tuple[str, ...], types: tuple[str, ...], where: str
 ) -> str:
-    """All rows in one statement, for PostgreSQL: the values of each column are an array."""
+    """Return a PostgreSQL statement that updates all rows from one array for each column."""
     changes = ", ".join(f'"{name}" = new.v{number}' for number, name in enumerate(columns))
     arrays = ", ".join(f"%s::{type}[]" for type in types)
     names = ", ".join(f"v{number}" for number in range(len(types)))

@@ -1,9 +1,10 @@
-"""The store's database: connections, transactions, and errors that say what to do.
+"""Connections, transactions and error messages of the store's database.
 
-A reading transaction sees one state of the store from beginning to end. A writing one takes the
-write lock at once and keeps it to its end: a transaction that reads first and then wants to write
-can find that it lost the race, and would have to fail. What differs between SQLite and PostgreSQL
-is in `sqlite.py` and `postgresql.py`.
+The rest of the store uses `Database`. Its `Backend` has the operations that differ between SQLite
+and PostgreSQL, which are implemented in `sqlite.py` and `postgresql.py`.
+
+A read transaction sees one snapshot of the store. A write transaction takes the write lock when it
+begins and keeps it until it ends.
 """
 
 from __future__ import annotations
@@ -20,150 +21,181 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 from muniment.errors import StoreError
 
 Dialect = Literal["sqlite", "postgresql"]
-LOCK_SECONDS = 60.0  # how long a writer waits for the others
+LOCK_SECONDS = 60.0  # how long a writer waits for the write lock
 
 
 class Backend(Protocol):
-    """What one kind of database does in its own way."""
+    """The operations that differ between the supported databases."""
 
     def __init__(self, url: URL) -> None:
-        """Take the URL; raises StoreError for one that the backend cannot use."""
+        """Prepare to connect to `url`, without connecting.
+
+        Raise StoreError if this backend cannot use the URL.
+        """
 
     @property
     def path(self) -> Path | None:
-        """The file that the store is, where it is one."""
+        """The absolute path of the database file, or None for a database server."""
 
     @property
     def name(self) -> str:
-        """What the store is called in a sentence; never with a password."""
+        """The name of the store in messages, without a password."""
 
     def engine(self) -> Engine:
-        """Make the engine; nothing is connected to yet."""
+        """Create the SQLAlchemy engine, without connecting."""
 
     def options(self, *, writes: bool) -> Mapping[str, Any]:
-        """Return the options of a connection that is to read or to write."""
+        """Return the SQLAlchemy execution options of a read or write transaction."""
 
     def lock(self, connection: Connection) -> None:
-        """Keep other writers out until the transaction ends."""
+        """Take the write lock, which is released when the transaction ends."""
 
-    def bound(self, connection: Connection) -> None:
-        """Do without the lock, but let nothing be waited for too long."""
+    def set_timeouts(self, connection: Connection) -> None:
+        """Set the timeouts of the transaction without taking the write lock."""
 
     def lock_schema(self, connection: Connection) -> None:
-        """Keep other writers out, and whoever else makes or upgrades the store."""
+        """Take the write lock and the lock that serialises creating and upgrading a store."""
 
-    def share(self, connection: Connection, others: Callable[[str], None]) -> None:
-        """Begin to read, and have others begin at the same state, which they are told to `join`.
+    def share_snapshot(self, connection: Connection, publish: Callable[[str], None]) -> None:
+        """Begin to read, and call `publish` with a token of the snapshot.
 
-        They are not called where that cannot be had.
+        Other processes pass the token to `join_snapshot`, and `publish` must return only after all
+        of them have done so. It is not called if the database cannot share a snapshot now.
         """
 
-    def join(self, connection: Connection, state: str) -> None:
-        """Begin to read the state that another process shares."""
+    def join_snapshot(self, connection: Connection, snapshot: str) -> None:
+        """Begin to read the snapshot that another process shares under this token."""
 
     def exists(self) -> bool:
-        """Whether there is anything to connect to."""
+        """Return whether there is a database to connect to."""
 
     def prepare(self, connect: Callable[[], AbstractContextManager[Connection]]) -> None:
-        """Get ready what a new store needs; StoreError where that cannot be had."""
+        """Create or check the prerequisites of a new store.
+
+        Raise StoreError if one is missing and cannot be created.
+        """
 
     def size(self, reading: Callable[[], AbstractContextManager[Connection]]) -> int:
-        """Return the bytes that the store takes."""
+        """Return the size of the store in bytes, indexes included."""
 
-    def copy(self, revision: str) -> Path | None:
-        """Copy the store before its schema changes; None where that is left to its keepers."""
+    def copy_before_upgrade(self, revision: str) -> Path | None:
+        """Copy the store before its schema is upgraded from `revision`.
 
-    def sentence(self, error: Any) -> str:
-        """Say what an error of the driver means, and what to do."""
+        Return the path of the copy, or None if this backend makes no copy.
+        """
+
+    def error_message(self, error: Any) -> str:
+        """Return what an error of the database driver means and what the user can do."""
 
 
 class Database:
-    """The store's database: `url` is what it was opened by, without password.
+    """The store's database.
 
-    `path` is its file, None where it is a server's; `name` is what sentences call it.
+    Attributes:
+        url: The SQLAlchemy URL, without a password.
+        dialect: The kind of database.
+        path: The absolute path of an SQLite file, or None for a database server.
+        name: The name of the store in messages.
+        wrote: Whether this object began a write transaction, so that a new checkpoint may be due.
     """
 
     def __init__(self, url: URL, backend: Backend, dialect: Dialect) -> None:
-        """Create the engine of a backend; nothing is connected. Use `open_database`."""
+        """Create the engine of a backend, without connecting. Call `open_database` instead.
+
+        Raise StoreError if SQLAlchemy rejects the URL.
+        """
         self.url = url.render_as_string(hide_password=True)
         self._url, self._backend, self.dialect = url, backend, dialect
         self.path, self.name = backend.path, backend.name
         try:
             self._engine = self._backend.engine()
         except (ArgumentError, NoSuchModuleError) as error:
-            raise StoreError(self.url, f"cannot open {self.url}: {error}") from None
+            raise StoreError(self.url, f"cannot open {self.url}: {error}; check the URL") from None
         self._process = os.getpid()
-        self.wrote = False  # whether anything may have been written, and needs a signature
+        self.wrote = False
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
-        """One state of the store; nothing can be written."""
+        """Open a read-only transaction that sees one snapshot of the store."""
         with self._transaction(writes=False) as connection:
             yield connection
 
     @contextmanager
-    def reading_with(self, others: Callable[[str], None]) -> Iterator[Connection]:
-        """One state of the store for this process and others, as long as the block lasts.
+    def reading_shared(self, publish: Callable[[str], None]) -> Iterator[Connection]:
+        """Open a read-only transaction whose snapshot other processes can join.
 
-        `others` is called once, with what `reading_beside` takes, and returns when all of them have
-        begun. It is not called where one state for all cannot be had.
+        `publish` is called once, with the token that `reading_snapshot` takes. It must return only
+        after every other process has begun to read. It is not called if the database cannot share
+        a snapshot now.
         """
         with self._transaction(writes=False) as connection:
-            self._backend.share(connection, others)
+            self._backend.share_snapshot(connection, publish)
             yield connection
 
     @contextmanager
-    def reading_beside(self, state: str) -> Iterator[Connection]:
-        """The state that another process reads, which waits in `reading_with`."""
+    def reading_snapshot(self, snapshot: str) -> Iterator[Connection]:
+        """Open a read-only transaction on a snapshot that another process shares.
+
+        The other process must stay in `reading_shared` until this transaction has begun.
+        """
         with self._transaction(writes=False) as connection:
-            self._backend.join(connection, state)
+            self._backend.join_snapshot(connection, snapshot)
             yield connection
 
     def __reduce__(self) -> tuple[type[Database], tuple[URL, Backend, Dialect]]:
-        """Pickle what a worker process needs to open the database again."""
+        """Pickle the URL and an unconnected backend, so that a worker process can connect."""
         return Database, (self._url, type(self._backend)(self._url), self.dialect)
 
     @contextmanager
     def writing(self, *, lock: bool = True) -> Iterator[Connection]:
-        """All that is done is committed at the end, or none of it when an exception leaves.
+        """Open a write transaction, which is rolled back if the block raises.
 
-        Without `lock` others may write meanwhile, where the database allows that: for what
-        touches neither the ledger nor what is derived from it.
+        `lock=False` does not take the write lock on PostgreSQL, so that other processes can write
+        at the same time. Use it only for tables that are neither the ledger nor derived from it.
         """
+        # The lock comes first: after a transaction has read, another writer can commit before the
+        # lock is free. The transaction would then have to fail or to be retried.
         with self._transaction(writes=True) as connection:
-            (self._backend.lock if lock else self._backend.bound)(connection)
+            (self._backend.lock if lock else self._backend.set_timeouts)(connection)
             self.wrote = True
             yield connection
 
     @contextmanager
     def upgrading(self) -> Iterator[Connection]:
-        """A writing transaction that makes or changes the tables; one process at a time."""
+        """Open a write transaction that creates or changes tables, in one process at a time."""
         with self._transaction(writes=True) as connection:
             self._backend.lock_schema(connection)
             yield connection
 
     def exists(self) -> bool:
-        """Whether there is a database; StoreError when its place is taken by something else."""
+        """Return whether there is a database to connect to.
+
+        Raise StoreError if the path is a folder or cannot be accessed.
+        """
         return self._backend.exists()
 
     def prepare(self) -> None:
-        """Get ready what a new store needs; StoreError where that cannot be had."""
+        """Create or check the prerequisites of a new store.
+
+        Raise StoreError if one is missing and cannot be created.
+        """
         self._backend.prepare(self._connected)
 
-    def copy(self, revision: str) -> Path | None:
-        """Copy an SQLite store of that revision to a file beside it, whose path is returned.
+    def copy_before_upgrade(self, revision: str) -> Path | None:
+        """Copy an SQLite store of schema `revision` to a file beside it and return its path.
 
-        Of a server's database nothing is copied: its keepers back it up.
+        Return None on PostgreSQL, where nothing is copied.
         """
-        return self._backend.copy(revision)
+        return self._backend.copy_before_upgrade(revision)
 
     def size(self) -> int:
-        """Return the bytes that the store takes."""
+        """Return the size of the store in bytes, indexes included."""
         return self._backend.size(self.reading)
 
     @property
     def engine(self) -> Engine:
-        """The engine; connections that a parent process opened are never used in a child."""
+        """The SQLAlchemy engine of this process."""
+        # Two processes must not share one connection: a forked child forgets those of its parent.
         if self._process != os.getpid():
             self._engine.dispose(close=False)
             self._process = os.getpid()
@@ -175,7 +207,7 @@ class Database:
 
     @contextmanager
     def _connected(self) -> Iterator[Connection]:
-        with self._errors(), self.engine.connect() as connection:
+        with self._driver_errors(), self.engine.connect() as connection:
             yield connection
 
     @contextmanager
@@ -186,8 +218,9 @@ class Database:
                 yield connection
 
     @contextmanager
-    def _errors(self) -> Iterator[None]:
+    def _driver_errors(self) -> Iterator[None]:
+        """Raise StoreError instead of errors of the database driver."""
         try:
             yield
         except DBAPIError as error:
-            raise StoreError(self.url, self._backend.sentence(error.orig)) from error
+            raise StoreError(self.url, self._backend.error_message(error.orig)) from error

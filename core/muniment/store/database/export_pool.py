@@ -1,9 +1,10 @@
-"""Worker processes: the work on a large store is shared among the machine's cores.
+"""A pool of worker processes, which divides the export of a large store among the cores.
 
-Each has the store open by itself and does one piece of work after another. They are processes,
-not threads, since what takes the time is Python's own work. Ctrl-C is for the process that started
-them, which ends them; they end too when that process is gone without a word.
+Each worker opens the store itself and runs one call after another. Workers ignore SIGINT, because
+the parent process handles Ctrl-C and ends them. They also exit when the parent process has died.
 """
+
+# Processes instead of threads, because most of the time is spent running Python code.
 
 from __future__ import annotations
 
@@ -23,51 +24,52 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 from muniment.errors import StoreError
 from muniment.store.database.engine import Database
 
-MOST = 4  # more would wait for the disk, and for the one process that takes what they made
+MAX_WORKERS = 4  # more would wait for the disk, and for the one process that reads their results
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
 
 def cores() -> int:
-    """Return how many workers there is room for on this machine; one is none."""
+    """Return the number of workers to start, or 1 if a pool would not be faster."""
     try:
-        free = len(os.sched_getaffinity(0))
-    except AttributeError:  # only Linux says which cores this process may use
-        free = os.cpu_count() or 1
-    return min(free, MOST)
+        available = len(os.sched_getaffinity(0))
+    except AttributeError:  # only Linux reports the cores that this process may use
+        available = os.cpu_count() or 1
+    return min(available, MAX_WORKERS)
 
 
 class WorkerPool:
-    """Processes at work; made by `workers`."""
+    """Running worker processes, as started by `worker_pool`."""
 
     def __init__(self, pool: ProcessPoolExecutor) -> None:
-        """Take the pool."""
+        """Wrap an executor whose workers were initialised with a database."""
         self._pool = pool
 
     def start(
-        self, work: Callable[Concatenate[Database, _P], _T], *args: _P.args, **kwargs: _P.kwargs
+        self, function: Callable[Concatenate[Database, _P], _T], *args: _P.args, **kwargs: _P.kwargs
     ) -> Future[_T]:
-        """Have a function of a module called with a worker's own database and these arguments."""
-        with no_interrupt():  # the pool starts a process when there is work for it
-            return self._pool.submit(_do, work, args, kwargs)
+        """Call a module-level function in a worker, with its database and these arguments."""
+        with no_interrupt():  # submit() may start a process
+            return self._pool.submit(_call, function, args, kwargs)
 
 
 @contextlib.contextmanager
 def worker_pool(database: Database, count: int) -> Iterator[WorkerPool]:
-    """Start so many workers, and end them when the block is left and what they are at is done.
+    """Start up to `count` workers and end them at the end of the block.
 
-    Work that none of them has taken is not done any more. The main module is imported anew in each,
-    as `multiprocessing` says. Raises StoreError when a worker is gone, as where memory ran out.
+    At the end, running calls are waited for and pending calls are cancelled. Each worker imports
+    the main module again, as `multiprocessing` does with its start method "spawn". Raise StoreError
+    if a worker ended unexpectedly, for example when memory ran out.
     """
     context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(count, context, _begin, (database,))
+    pool = ProcessPoolExecutor(count, context, _initialize, (database,))
     try:
         yield WorkerPool(pool)
     except BrokenProcessPool as error:
         raise StoreError(
             database.url,
-            "a worker process ended before its work was done, as happens where memory runs out; "
+            "a worker process ended before its work was done, possibly because memory ran out; "
             "try again",
         ) from error
     finally:
@@ -76,34 +78,37 @@ def worker_pool(database: Database, count: int) -> Iterator[WorkerPool]:
 
 @contextlib.contextmanager
 def no_interrupt() -> Iterator[None]:
-    """Let what is started here inherit that Ctrl-C is held back; it comes through afterwards."""
+    """Block SIGINT in this thread, and in the processes that the block starts.
+
+    A SIGINT that arrives in the block is delivered at its end. Does nothing on Windows.
+    """
     if sys.platform == "win32":
         yield
         return
-    resource_tracker.ensure_running()  # or it is started below, and takes the mask away
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    resource_tracker.ensure_running()  # started inside the block, it would unblock the signal
+    previous = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        signal.pthread_sigmask(signal.SIG_SETMASK, previous)
 
 
-_database: Database  # of a worker
+_database: Database  # the database of this worker process
 
 
-def _begin(database: Database) -> None:
+def _initialize(database: Database) -> None:
     global _database
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _database = database
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    threading.Thread(target=_exit_with_parent, daemon=True).start()
 
 
-def _end_with_parent() -> None:
+def _exit_with_parent() -> None:
     parent = multiprocessing.parent_process()
     assert parent is not None
     wait([parent.sentinel])
     os._exit(1)
 
 
-def _do(work: Callable[..., _T], args: tuple[Any, ...], kwargs: dict[str, Any]) -> _T:
-    return work(_database, *args, **kwargs)
+def _call(function: Callable[..., _T], args: tuple[Any, ...], kwargs: dict[str, Any]) -> _T:
+    return function(_database, *args, **kwargs)

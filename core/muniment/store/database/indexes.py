@@ -1,8 +1,7 @@
-"""The indexes over a part of a table, which only migrations need to know of.
+"""Partial indexes, declared apart from the tables. Only migrations import this module."""
 
-Their conditions are written for each dialect, and to declare one imports that dialect whoever uses
-it: for PostgreSQL's that took a twelfth of the time of `muniment audit list`.
-"""
+# SQLAlchemy imports the dialect of each condition below when the index is declared. Importing that
+# of PostgreSQL took a twelfth of the time of `muniment audit list`.
 
 from __future__ import annotations
 

@@ -1,10 +1,12 @@
-"""Leases: who is at work right now, so that interrupted can be told from running.
+"""Leases mark the processes that are writing, so that interrupted and running generations differ.
 
-A process that writes holds one lease. On one machine the lease is dead when its process is gone,
-which `/proc` tells exactly. From another machine, or without `/proc`, it is dead when its
-heartbeat has stopped: by the server's clock on PostgreSQL, so that those of the machines need not
-agree. Leases are no evidence: readers only derive from them, and the next writer records what they
-tell.
+Every process that writes has one lease. On the same machine, `/proc` shows whether the process of a
+lease still exists. From another machine, or without `/proc`, a lease is dead when its heartbeat is
+older than `DEAD_AFTER_SECONDS`. On PostgreSQL the server's clock measures that age, so that the
+clocks of the machines may differ.
+
+Leases are no evidence. Readers derive from them which generations are interrupted, and the next
+writer records the interruptions in the ledger.
 """
 
 from __future__ import annotations
@@ -28,34 +30,33 @@ from muniment.ids import new_id
 from muniment.store.database.engine import Database
 from muniment.store.database.tables import generation, lease, pending
 
-HEARTBEAT_SECONDS = 15
-DEAD_AFTER_SECONDS = 60
+HEARTBEAT_SECONDS = 15  # between two renewals of a lease
+DEAD_AFTER_SECONDS = 60  # age of a heartbeat at which its lease is dead
 
 
 class Lease:
-    """This process's lease; taken with the first writing transaction, renewed by a thread."""
+    """The lease of this process, taken in its first write transaction and renewed by a thread."""
 
     def __init__(self, database: Database) -> None:
         self.id = new_id()
         self._database = database
         self._process = os.getpid()
-        self._held = False
+        self._renewing = False
         self._stop = threading.Event()
 
     @property
     def inherited(self) -> bool:
-        """Whether a parent process took this lease; a child needs its own."""
+        """Whether a parent process created this lease, so that this process needs its own."""
         return self._process != os.getpid()
 
     def take(self, connection: Connection) -> None:
-        """Write the lease in the caller's transaction, or renew it.
-
-        Another writer may have taken it for dead and removed it, after a long sleep, say.
-        """
+        """Insert or renew the lease in the caller's transaction."""
+        # A renewal may have to insert: while this machine was suspended, another writer may have
+        # found the lease dead and deleted it.
         now = _now(connection)
-        database = import_module(f"sqlalchemy.dialects.{connection.dialect.name}")
+        dialect = import_module(f"sqlalchemy.dialects.{connection.dialect.name}")
         connection.execute(
-            database.insert(lease)
+            dialect.insert(lease)
             .values(
                 id=self.id,
                 host=_host(),
@@ -68,39 +69,40 @@ class Lease:
         )
 
     def keep(self) -> None:
-        """Renew the lease from now on; called once the transaction that took it is committed."""
-        if not self._held:
-            self._held = True
+        """Start the thread that renews the lease, after the transaction that took it committed."""
+        if not self._renewing:
+            self._renewing = True
             threading.Thread(target=self._renew, name="muniment-lease", daemon=True).start()
 
     def give_back(self) -> None:
-        """Drop the lease; what was started under it and has no outcome counts as interrupted.
+        """Stop renewing the lease and delete it.
 
-        Where the store cannot be written any more, the lease ends with the process.
+        Generations that were started under it and have no outcome are then interrupted. If the
+        store cannot be written, the row stays, and the lease is dead once this process has ended.
         """
         self._stop.set()
-        if self._held and not self.inherited:
+        if self._renewing and not self.inherited:
             with suppress(StoreError), self._database.writing() as connection:
                 connection.execute(delete(lease).where(lease.c.id == self.id))
-        self._held = False
+        self._renewing = False
 
     def _renew(self) -> None:
         while not self._stop.wait(HEARTBEAT_SECONDS):
-            # A beat may fail: the next comes before anyone gives this process up.
+            # A renewal may fail: others follow before the lease is dead.
             with suppress(StoreError), self._database.writing(lock=False) as connection:
-                if not self._stop.is_set():  # given back while this waited for the lock
+                if not self._stop.is_set():  # deleted while this thread waited to write
                     self.take(connection)
 
 
 def running(connection: Connection) -> set[int]:
-    """Return the generations, by number, that a live process is working on."""
-    held = connection.execute(select(pending.c.generation, pending.c.lease)).all()
-    live = live_leases(connection, {row.lease for row in held})
-    return {row.generation for row in held if row.lease in live}
+    """Return the numbers of the generations that a live process is working on."""
+    rows = connection.execute(select(pending.c.generation, pending.c.lease)).all()
+    live = live_leases(connection, {row.lease for row in rows})
+    return {row.generation for row in rows if row.lease in live}
 
 
 def interrupted(connection: Connection) -> list[tuple[int, str]]:
-    """Return number and id of generations that were started, have no outcome and will get none."""
+    """Return number and id of the generations without an outcome whose process has ended."""
     rows = connection.execute(
         select(generation.c.seq, generation.c.id, pending.c.lease)
         .outerjoin(pending, pending.c.generation == generation.c.seq)
@@ -112,21 +114,21 @@ def interrupted(connection: Connection) -> list[tuple[int, str]]:
 
 
 def live_leases(connection: Connection, wanted: Collection[str | None]) -> set[str]:
-    """Return those of the wanted leases whose process is at work."""
+    """Return those of the `wanted` leases whose process is alive."""
     if not wanted:
         return set()
     return {row.id for row in _leases(connection) if row.id in wanted and alive(row)}
 
 
 def dead(connection: Connection) -> list[str]:
-    """Return the leases whose process is gone."""
+    """Return the ids of the leases whose process has ended."""
     return [row.id for row in _leases(connection) if not alive(row)]
 
 
 def forget_dead(connection: Connection) -> None:
-    """Remove the leases of dead processes; called when what they left is recorded."""
-    if gone := dead(connection):
-        connection.execute(delete(lease).where(lease.c.id.in_(gone)))
+    """Delete dead leases, after the interruptions of their generations have been recorded."""
+    if ids := dead(connection):
+        connection.execute(delete(lease).where(lease.c.id.in_(ids)))
 
 
 def _leases(connection: Connection) -> Sequence[Any]:
@@ -134,7 +136,10 @@ def _leases(connection: Connection) -> Sequence[Any]:
 
 
 def alive(row: Any) -> bool:
-    """Whether the process of a lease, a row of the table and the time `now`, is at work."""
+    """Return whether the process of a lease is alive.
+
+    `row` has the columns of the table `lease`, and the time in milliseconds as `now`.
+    """
     if row.host == _host() and row.boot_id and _boot_id():
         boot, namespace = row.boot_id.split("/")
         own_boot, own_namespace = _boot_id().split("/")
@@ -147,7 +152,7 @@ def alive(row: Any) -> bool:
 
 @functools.cache
 def _host() -> str:
-    """The machine's name, told apart from others of that name by a digest of its identity."""
+    """Return the host name and a digest of the machine id, as host names need not be unique."""
     try:
         machine = Path("/etc/machine-id").read_bytes()
     except OSError:
@@ -157,7 +162,7 @@ def _host() -> str:
 
 @functools.cache
 def _boot_id() -> str:
-    """Which start of the kernel this is, and which process ids mean the same; empty if unknown."""
+    """Return the kernel's boot id and the namespace of process ids, or "" if they are unknown."""
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
         namespace = os.readlink("/proc/self/ns/pid")
@@ -167,7 +172,7 @@ def _boot_id() -> str:
 
 
 def _process_start(pid: int) -> str | None:
-    """Return when a process started, in the kernel's ticks; None when it is gone or unknown."""
+    """Return the start of a process in clock ticks since boot, or None if it has ended."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_bytes()
     except OSError:
@@ -177,7 +182,10 @@ def _process_start(pid: int) -> str | None:
 
 
 def _now(connection: Connection) -> ColumnElement[int]:
-    """The time in milliseconds, by the one clock that all who use the database share."""
+    """Return an expression for the time in Unix milliseconds.
+
+    PostgreSQL uses the server's clock, and SQLite the clock of this machine.
+    """
     if connection.dialect.name == "postgresql":
         return cast(func.extract("epoch", func.clock_timestamp()) * 1000, BigInteger)
     return literal(_clock())

@@ -1,4 +1,7 @@
-"""Running alembic inside a transaction of ours, silently; imported only to make or upgrade."""
+"""Run alembic's migrations inside the caller's transaction, without its log output.
+
+Imported only when a store is created or upgraded, because importing alembic is slow.
+"""
 
 from __future__ import annotations
 
@@ -11,14 +14,14 @@ from sqlalchemy import Connection
 
 
 def configuration(folder: Path) -> Config:
-    """Return alembic's configuration; there is no alembic.ini."""
+    """Return alembic's configuration for a folder of migrations, without an alembic.ini."""
     config = Config()
     config.set_main_option("script_location", str(folder).replace("%", "%%"))
     return config
 
 
 def migrate(connection: Connection, folder: Path, revision: str = "head") -> None:
-    """Upgrade the connection's database to a revision; the caller commits."""
+    """Upgrade the database to a revision. The caller commits or rolls back."""
     logging.getLogger("alembic").setLevel(logging.WARNING)
     config = configuration(folder)
     config.attributes["connection"] = connection
@@ -28,15 +31,13 @@ def migrate(connection: Connection, folder: Path, revision: str = "head") -> Non
 
 
 def _order_by_code_points(connection: Connection) -> None:
-    """Let every text sort and compare as on SQLite, whatever the database's own collation.
-
-    Prefixes of ids and digests are looked for as ranges, which a language's order would break.
-    """
-    for table, changes in connection.exec_driver_sql(_UNORDERED).all():
+    """Give every text column the collation "C", so that texts sort as on SQLite."""
+    # Prefixes of ids and digests are looked up as ranges; a language's collation would break these.
+    for table, changes in connection.exec_driver_sql(_COLUMNS_WITHOUT_C).all():
         connection.exec_driver_sql(f"ALTER TABLE {table} {changes}")
 
 
-_UNORDERED = """
+_COLUMNS_WITHOUT_C = """
 SELECT a.attrelid::regclass::text,
        string_agg(
            format('ALTER COLUMN %I TYPE %s COLLATE "C"',

@@ -1,8 +1,9 @@
-"""A store in a PostgreSQL database: processes on any host write one ledger.
+"""The PostgreSQL backend, with which processes on several hosts write one ledger.
 
-Whoever writes holds the one row of `ledger_head` from the beginning of the transaction to its end,
-so that entries are numbered in the order in which they are committed, and what was read before
-writing still holds. Readers are never in the way.
+The write lock is the single row of `ledger_head`, locked with SELECT FOR UPDATE from the beginning
+of a write transaction to its end. Entries are therefore numbered in the order of their commits, and
+the rows that a writer has read cannot change before it commits. Readers neither wait for writers
+nor delay them.
 """
 
 from __future__ import annotations
@@ -19,29 +20,36 @@ from muniment.store.database.engine import LOCK_SECONDS
 
 DRIVER = "postgresql+psycopg"
 SCHEMA_LOCK = 0x6D756E696D656E74  # "muniment", as an advisory lock of the database
-SILENT_SECONDS = 60  # a writer that stands still for longer lets the others go on
+IDLE_SECONDS = 60  # the server ends a transaction that is idle for longer, and frees its locks
 
 
 class PostgresqlDatabase:
-    """A database on a server, and what PostgreSQL needs to be told."""
+    """A database on a PostgreSQL server, reached through psycopg 3."""
 
     path: Path | None = None
 
     def __init__(self, url: URL) -> None:
-        """Take the URL; raises StoreError where it names another driver than psycopg."""
+        """Prepare to connect to `url`.
+
+        Raise StoreError if it names a driver other than psycopg.
+        """
         self.name = url.render_as_string(hide_password=True)
         if url.drivername not in ("postgresql", "postgres", DRIVER):
             raise StoreError(
-                self.name, f"PostgreSQL is spoken to through psycopg: write {DRIVER}:// instead"
+                self.name,
+                f"{self.name} names another driver than psycopg; use a URL with {DRIVER}://",
             )
         self._url = url.set(drivername=DRIVER)
 
     def engine(self) -> Engine:
-        """Make the engine; StoreError where psycopg is not installed."""
+        """Create the engine, without connecting.
+
+        Raise StoreError if psycopg cannot be imported.
+        """
         query = self._url.query
         defaults = {name: value for name, value in _CONNECT.items() if name not in query}
         try:
-            # A connection that the server dropped while nothing was asked is replaced unseen.
+            # pool_pre_ping replaces a pooled connection that the server closed while it was idle.
             return create_engine(self._url, connect_args=defaults, pool_pre_ping=True)
         except ImportError as error:
             raise StoreError(
@@ -51,86 +59,90 @@ class PostgresqlDatabase:
             ) from error
 
     def options(self, *, writes: bool) -> Mapping[str, Any]:
-        """Read one state; write on what is committed when the lock is had."""
+        """Return REPEATABLE READ and read-only for readers, READ COMMITTED for writers."""
+        # A reader needs one snapshot. A writer must see the rows that other writers committed while
+        # it waited for the lock, and a snapshot taken before the lock would not have them.
         return {
             "isolation_level": "READ COMMITTED" if writes else "REPEATABLE READ",
             "postgresql_readonly": not writes,
         }
 
     def lock(self, connection: Connection) -> None:
-        """Take the row of the head; whoever holds it alone may number entries."""
-        connection.exec_driver_sql(_BOUND + "SELECT 1 FROM ledger_head FOR UPDATE")
+        """Lock the row of `ledger_head`, which every transaction that numbers entries must do."""
+        connection.exec_driver_sql(_SET_TIMEOUTS + "SELECT 1 FROM ledger_head FOR UPDATE")
 
-    def bound(self, connection: Connection) -> None:
-        """Wait for no lock for ever, and commit to disk whatever the server's setting."""
-        connection.exec_driver_sql(_BOUND)
+    def set_timeouts(self, connection: Connection) -> None:
+        """Set the lock and idle timeouts of the transaction, and make its commit synchronous."""
+        connection.exec_driver_sql(_SET_TIMEOUTS)
 
     def lock_schema(self, connection: Connection) -> None:
-        """Keep out whoever else upgrades, and then the writers; a migration may take its time."""
+        """Take the advisory lock of upgrades, then the write lock, without an idle timeout."""
+        # A migration may compute for a long time between two statements.
         connection.exec_driver_sql(
-            f"{_BOUND}SET LOCAL idle_in_transaction_session_timeout = 0; "
+            f"{_SET_TIMEOUTS}SET LOCAL idle_in_transaction_session_timeout = 0; "
             f"SELECT pg_advisory_xact_lock({SCHEMA_LOCK})"
         )
         if connection.exec_driver_sql("SELECT to_regclass('ledger_head')").scalar() is not None:
             connection.exec_driver_sql("LOCK TABLE ledger_head IN ACCESS EXCLUSIVE MODE")
 
-    def share(self, connection: Connection, others: Callable[[str], None]) -> None:
-        """Export the snapshot, which others can take as long as the transaction lasts."""
+    def share_snapshot(self, connection: Connection, publish: Callable[[str], None]) -> None:
+        """Export the snapshot, which others can import until this transaction ends."""
+        # This transaction is idle while the others read.
         connection.exec_driver_sql("SET LOCAL idle_in_transaction_session_timeout = 0")
-        others(str(connection.exec_driver_sql("SELECT pg_export_snapshot()").scalar()))
+        publish(str(connection.exec_driver_sql("SELECT pg_export_snapshot()").scalar()))
 
-    def join(self, connection: Connection, state: str) -> None:
-        """Take the snapshot."""
-        connection.exec_driver_sql(f"SET TRANSACTION SNAPSHOT '{state}'")
+    def join_snapshot(self, connection: Connection, snapshot: str) -> None:
+        """Import a snapshot that another process exported."""
+        connection.exec_driver_sql(f"SET TRANSACTION SNAPSHOT '{snapshot}'")
         connection.exec_driver_sql("SET LOCAL idle_in_transaction_session_timeout = 0")
 
     def exists(self) -> bool:
-        """Say yes: whether the database is there is found out by connecting to it."""
+        """Return True, because the first connection reports a missing database."""
         return True
 
     def prepare(self, connect: Callable[[], AbstractContextManager[Connection]]) -> None:
-        """See that the database can hold every text."""
+        """Raise StoreError if the encoding of the database is not UTF8."""
         with connect() as connection:
             encoding = connection.exec_driver_sql("SHOW server_encoding").scalar()
         if encoding != "UTF8":
             raise StoreError(
                 self.name,
-                f"the database {self.name} has the encoding {encoding}, which cannot hold every "
-                "text; make one with ENCODING 'UTF8'",
+                f"the database {self.name} has the encoding {encoding}, which cannot store every "
+                "text; create a database with ENCODING 'UTF8'",
             )
 
     def size(self, reading: Callable[[], AbstractContextManager[Connection]]) -> int:
-        """Return the bytes that the tables and indexes of the schema take."""
+        """Return the size in bytes of all tables and indexes of the schema."""
         with reading() as connection:
             return int(connection.exec_driver_sql(_SIZE).scalar() or 0)
 
-    def copy(self, revision: str) -> None:
-        """Copy nothing: a server has backups of its own, and a migration that fails is undone."""
+    def copy_before_upgrade(self, revision: str) -> None:
+        """Return None: PostgreSQL rolls back a failed migration, and servers have their backups."""
 
-    def sentence(self, error: Any) -> str:
-        """Say what an error of PostgreSQL means."""
+    def error_message(self, error: Any) -> str:
+        """Return the message for an error of psycopg, by its SQLSTATE or the prefix of one."""
         state = getattr(error, "sqlstate", None)
-        said = str(error).partition("\n")[0].strip()
-        if state is None:  # the server said nothing: it was not reached, or it is gone
-            return _unreached(self.name, said)
-        for start, sentence in _SENTENCES.items():
-            if state.startswith(start):
-                return sentence.format(name=self.name, said=said)
-        return f"the store {self.name} failed: {said}"
+        reason = str(error).partition("\n")[0].strip()
+        if state is None:  # no SQLSTATE: the connection failed or was lost
+            return _connection_error(self.name, reason)
+        for prefix, message in _MESSAGES.items():
+            if state.startswith(prefix):
+                return message.format(name=self.name, reason=reason)
+        return f"the store {self.name} failed: {reason}"
 
 
 _CONNECT: Mapping[str, str | int] = {
     "application_name": "muniment",
     "connect_timeout": 10,
-    # A server that is gone without a word is noticed within a minute or two.
+    # Detects within one or two minutes a server that disappeared without closing the connection.
     "keepalives_idle": 30,
     "keepalives_interval": 10,
     "keepalives_count": 3,
 }
 
-_BOUND = (
+_SET_TIMEOUTS = (
     f"SET LOCAL lock_timeout = {int(LOCK_SECONDS * 1000)}; "
-    f"SET LOCAL idle_in_transaction_session_timeout = {SILENT_SECONDS * 1000}; "
+    f"SET LOCAL idle_in_transaction_session_timeout = {IDLE_SECONDS * 1000}; "
     "SELECT set_config('synchronous_commit', 'on', true) "
     "WHERE current_setting('synchronous_commit') = 'off'; "
 )
@@ -141,34 +153,36 @@ WHERE relkind = 'r' AND relnamespace = current_schema()::regnamespace
 """
 
 
-def _unreached(name: str, said: str) -> str:
-    if "does not exist" in said and "database" in said:
-        return f"there is no database at {name}; make it with `createdb` and try again"
-    if said.startswith(("connection failed", "failed to resolve", "connection timeout")):
-        return f"the server of {name} did not let us in: {said}"
+def _connection_error(name: str, reason: str) -> str:
+    if "does not exist" in reason and "database" in reason:
+        return f"there is no database at {name}; create it with `createdb` and try again"
+    if reason.startswith(("connection failed", "failed to resolve", "connection timeout")):
+        return f"cannot connect to {name}: {reason}"
     return (
-        f"the connection to {name} was lost ({said}); what was just being written is there whole "
-        "or not at all: look with `muniment audit list`"
+        f"the connection to {name} was lost ({reason}); the last transaction was written "
+        "completely or not at all, check with `muniment audit list`"
     )
 
 
-_SENTENCES = {
-    "08": "the connection to {name} was lost ({said}); look at the server and try again",
-    "25006": "the store {name} cannot be written: the server takes no writing ({said})",
-    "25P03": "the store {name} was held for a minute without a word, so the server gave it to "
-    "others; nothing of this was written, try again",
-    "28": "the store {name} may not be opened: {said}",
-    "3D000": "there is no database at {name} any more",
-    "3F000": "the schema that {name} names is not there; make it with CREATE SCHEMA",
-    "42501": "the store {name} may not be used so: {said}; look at the permissions of its user",
-    "42P01": "{name} is no store any more: {said}",
-    "53100": "the server's disk is full: nothing was written to {name}; make room and try again",
-    "53300": "the server of {name} has no connection left; try again when others are done",
-    "55P03": "the store {name} is being written by others and did not become free within "
+_MESSAGES = {
+    "08": "the connection to {name} was lost ({reason}); check the server and try again",
+    "25006": "the store {name} is read-only ({reason}); use a server that accepts writes",
+    "25P03": f"the transaction on {{name}} was idle for more than {IDLE_SECONDS} seconds, so the "
+    "server ended it; nothing of it was written, try again",
+    "28": "cannot log in to {name}: {reason}; check the user and the password",
+    "3D000": "there is no database at {name}; check the name, or create it with `createdb`",
+    "3F000": "the schema of {name} does not exist; create it with CREATE SCHEMA",
+    "42501": "the user of {name} lacks a permission ({reason}); grant it and try again",
+    "42P01": "{name} is not a Muniment store ({reason}); check the name, or restore a backup",
+    "53100": "the disk of the server is full: nothing was written to {name}; free disk space and "
+    "try again",
+    "53300": "the server of {name} has no free connection; try again later",
+    "55P03": "the store {name} is locked: other processes wrote to it for more than "
     f"{LOCK_SECONDS:g} seconds; try again",
-    "57P": "the server of {name} ended the connection ({said}); what was just being written is "
-    "there whole or not at all: look with `muniment audit list`",
-    "58": "the disk failed under the store {name}; nothing of this was written",
+    "57P": "the server of {name} ended the connection ({reason}); the last transaction was written "
+    "completely or not at all, check with `muniment audit list`",
+    "58": "the server of {name} reported a system error ({reason}): nothing was written; check "
+    "its disk",
     "XX001": "the store {name} is damaged; restore it from a backup",
-    "XX002": "an index of the store {name} is damaged; REINDEX it or restore it from a backup",
+    "XX002": "an index of the store {name} is damaged; run REINDEX, or restore it from a backup",
 }

@@ -1,10 +1,10 @@
-"""Projections: the one place that says which rows an entry makes.
+"""Compute the rows of the projections from entries.
 
-Writing inserts these rows; verifying computes them again and compares; rebuilding puts them back.
-All pass the entry's body and a way to its payloads.
+Recording inserts these rows, verification recomputes and compares them, and rebuilding inserts
+them again. All three pass the body of the entry and a function that reads its payloads.
 
-Most kinds make rows that carry the number of their entry: `ROWS` has a function for each, and
-nothing else is needed for a further kind. A generation is one row that two entries fill.
+`ROWS` has one function for each kind of entry, except for those of a generation. The row of a
+generation is inserted for its `started` entry and updated for its `outcome` entry.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from muniment.types import DECISIONS
 Row: TypeAlias = dict[str, Any]
 Rows: TypeAlias = dict[str, list[Row]]
 Content: TypeAlias = Callable[[str], bytes | None]
-"""Finds the content of the entry's payload of a kind; None when there is none, or it is gone."""
+"""Returns the content of the entry's payload of a kind, or None if it is missing or erased."""
 
 OUTCOME_COLUMNS = (
     "outcome",
@@ -41,8 +41,8 @@ def _actor(seq: int, body: Body, content: Content) -> Rows:
 
 
 def _policy(seq: int, body: Body, content: Content) -> Rows:
-    held = json.loads(content("policy") or b"{}")
-    return {"policy": [{"seq": seq, "name": held.get("name", "")}]}
+    policy = json.loads(content("policy") or b"{}")
+    return {"policy": [{"seq": seq, "name": policy.get("name", "")}]}
 
 
 def _environment(seq: int, body: Body, content: Content) -> Rows:
@@ -91,7 +91,7 @@ ROWS: Mapping[str, Callable[[int, Body, Content], Rows]] = {
     "installation": _installation,
     "model": _alone,
 }
-"""By kind, the rows that its entries make; each has the entry's number in the column `seq`."""
+"""Functions by kind of entry, which return its rows by table; `seq` is the entry's number."""
 
 ROW_TABLES = (
     *("actor", "policy", "environment", "plugin"),
@@ -102,12 +102,16 @@ ROW_TABLES = (
 
 
 def started_rows(seq: int, body: Body, run: int, request: bytes | None) -> tuple[Row, Rows]:
-    """Return the row of a generation that has no outcome yet, and its tags and parents.
+    """Return the row of a generation without an outcome, and the rows of its tags and parents.
 
-    `run` is the number of the run's first entry.
+    Args:
+        seq: The number of the `started` entry.
+        body: The body of that entry.
+        run: The number of the first entry of its run.
+        request: The content of its `request` payload, or None if that is erased.
     """
-    held: Mapping[str, Any] = msgspec.json.decode(request) if request else {}
-    named = held.get("model", {})
+    requested: Mapping[str, Any] = msgspec.json.decode(request) if request else {}
+    model = requested.get("model", {})
     id = body["generation"]
     generation = {
         "seq": seq,
@@ -117,9 +121,9 @@ def started_rows(seq: int, body: Body, run: int, request: bytes | None) -> tuple
         "run": run,
         "line": body["line"],
         "actor": body["actor"],
-        "generator": body["generator"] or held.get("generator", ""),
-        "model_name": named.get("name", ""),
-        "model_digest": body["model"] or named.get("digest", ""),
+        "generator": body["generator"] or requested.get("generator", ""),
+        "model_name": model.get("name", ""),
+        "model_digest": body["model"] or model.get("digest", ""),
         "seed": seed_number(int(body["seed"])),
         "status": "started",
         "decision": None,
@@ -132,7 +136,7 @@ def started_rows(seq: int, body: Body, run: int, request: bytes | None) -> tuple
     return generation, {
         "generation_tag": [
             {"generation": seq, "position": position, "tag": tag}
-            for position, tag in enumerate(held.get("tags", ()))
+            for position, tag in enumerate(requested.get("tags", ()))
         ],
         "generation_parent": [
             {"generation": seq, "position": position, "parent": parent}
@@ -142,7 +146,12 @@ def started_rows(seq: int, body: Body, run: int, request: bytes | None) -> tuple
 
 
 def outcome_rows(seq: int, body: Body) -> tuple[Row, list[Row]]:
-    """Return what an outcome, entry `seq`, sets in the row of its generation, and its verdicts."""
+    """Return the columns that an outcome sets in its generation's row, and the verdict rows.
+
+    Args:
+        seq: The number of the `outcome` entry.
+        body: The body of that entry.
+    """
     usage = body["usage"] or {}
     verdicts = body["verdicts"]
     update = {
@@ -170,5 +179,5 @@ def outcome_rows(seq: int, body: Body) -> tuple[Row, list[Row]]:
 
 
 def seed_number(seed: int) -> int:
-    """Return a seed as tables hold it: less 2^63, since databases know signed integers only."""
+    """Return a seed minus 2^63, because integers in databases are signed."""
     return seed - 2**63

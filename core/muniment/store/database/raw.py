@@ -1,4 +1,4 @@
-"""Reading columns as the database holds them, for whoever does not believe the database."""
+"""Read columns without type conversion, so that verification sees exactly what is stored."""
 
 from __future__ import annotations
 
@@ -14,28 +14,31 @@ from muniment.store.database.types import PortableText
 
 Values: TypeAlias = tuple[Any, ...]
 
-BUFFER = 16  # rows that are in memory at once where contents may be large
+ROWS_PER_FETCH = 16  # rows in memory at once, where a row may have a large content
 
-
-_any = partial(str, encoding="utf-8", errors="surrogateescape")  # equals no text that was written
+# Invalid bytes become lone surrogates, which no recorded text contains.
+_decode_any_bytes = partial(str, encoding="utf-8", errors="surrogateescape")
 
 
 @contextmanager
 def any_text(connection: Connection) -> Iterator[None]:
-    """Read in the block what an SQLite file holds as text, even where its bytes are no text."""
+    """Let the block read TEXT values of an SQLite file that are not valid UTF-8."""
     driver: Any = connection.connection.driver_connection
     if connection.dialect.name != "sqlite":
         yield
         return
-    before, driver.text_factory = driver.text_factory, _any
+    previous, driver.text_factory = driver.text_factory, _decode_any_bytes
     try:
         yield
     finally:
-        driver.text_factory = before
+        driver.text_factory = previous
 
 
 def raw(table: Table, *names: str) -> list[ColumnElement[Any]]:
-    """Return the columns of a table, or those named, whatever type their values should have."""
+    """Return all columns of a table, or the named ones, without result conversion.
+
+    Only `PortableText` keeps its conversion.
+    """
     columns = [table.c[name] for name in names] if names else list(table.c)
     return [
         column
@@ -46,28 +49,26 @@ def raw(table: Table, *names: str) -> list[ColumnElement[Any]]:
 
 
 def tuples(connection: Connection, statement: Select[*tuple[Any, ...]]) -> list[Values]:
-    """Return the rows of a statement over such columns, as tuples.
-
-    They are the driver's own: SQLAlchemy's rows take longer to make than to read.
-    """
+    """Return the rows of a statement over raw columns, as the driver's tuples."""
+    # Building SQLAlchemy's row objects takes longer than reading the rows.
     result = connection.execute(statement)
     rows: list[Values] = list(result.cursor.fetchall())
     result.close()
     if connection.dialect.name == "sqlite":
         return rows
     columns = enumerate(statement.selected_columns)
-    words = [at for at, column in columns if isinstance(column.type, PortableText)]
-    return [_decoded(connection, row, words) for row in rows] if words else rows
+    text_indexes = [at for at, column in columns if isinstance(column.type, PortableText)]
+    return [_decode(connection, row, text_indexes) for row in rows] if text_indexes else rows
 
 
 def stream(connection: Connection, statement: Select[*tuple[Any, ...]]) -> Iterator[Any]:
-    """Yield the rows of a statement without holding more than a few in memory."""
-    yield from connection.execute(statement.execution_options(yield_per=BUFFER))
+    """Yield the rows of a statement, with at most `ROWS_PER_FETCH` of them in memory."""
+    yield from connection.execute(statement.execution_options(yield_per=ROWS_PER_FETCH))
 
 
-def _decoded(connection: Connection, row: Values, words: Sequence[int]) -> Values:
-    """Return a row with texts as they were written."""
-    held = list(row)
-    for at in words:
-        held[at] = PortableText().process_result_value(held[at], connection.dialect)
-    return tuple(held)
+def _decode(connection: Connection, row: Values, text_indexes: Sequence[int]) -> Values:
+    """Return a row with the conversion of `PortableText` applied to its text columns."""
+    values = list(row)
+    for at in text_indexes:
+        values[at] = PortableText().process_result_value(values[at], connection.dialect)
+    return tuple(values)

@@ -1,4 +1,4 @@
-"""A store in an SQLite file: write-ahead logging, one writer at a time, durable when it returns."""
+"""The SQLite backend: write-ahead logging, one writer at a time, fsync at every commit."""
 
 from __future__ import annotations
 
@@ -16,116 +16,137 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event
 from muniment.errors import StoreError
 from muniment.store.database.engine import LOCK_SECONDS
 
-SHARE_SECONDS = 2.0  # how long is waited for a moment in which nobody writes
-SHARED_CACHE = 8192  # KiB
+SHARE_SECONDS = 2.0  # how long `share_snapshot` waits for the write lock
+SHARED_CACHE = 8192  # KiB of page cache for each process that reads a shared snapshot
 
 
 class SqliteFile:
-    """The file of a store, and what SQLite needs to be told."""
+    """A store in an SQLite file."""
 
     def __init__(self, url: URL) -> None:
-        """Take the URL; raises StoreError for one that names no file."""
-        self._shown = url.render_as_string(hide_password=True)
+        """Prepare to open the file of `url`.
+
+        Raise StoreError if the URL has no file.
+        """
+        self._display_url = url.render_as_string(hide_password=True)
         if not url.database or url.database == ":memory:":
-            raise StoreError(self._shown, "a store is kept in a file; name one after sqlite:///")
+            raise StoreError(
+                self._display_url,
+                f"{self._display_url} has no file name; add a path after sqlite:///",
+            )
         self.path = Path(url.database).absolute()
         self.name = str(self.path)
-        self._unchangeable = _unchangeable(self.path)
-        if self._unchangeable:
+        self._immutable = _is_immutable(self.path)
+        if self._immutable:
             url = url.set(
                 database=f"file:{quote(str(self.path))}", query={"uri": "true", "immutable": "1"}
             )
         self._url = url
 
     def engine(self) -> Engine:
-        """Make the engine."""
+        """Create the engine, without connecting."""
         engine = create_engine(self._url, connect_args={"timeout": LOCK_SECONDS})
         event.listen(engine, "connect", _configure)
         event.listen(engine, "begin", _begin)
-        if self._unchangeable:
-            self._state = _state(self.path)
-            event.listen(engine, "commit", self._check)
+        if self._immutable:
+            self._file_state = _file_state(self.path)
+            event.listen(engine, "commit", self._raise_if_written)
         return engine
 
-    def _check(self, connection: Connection) -> None:
-        """Refuse what was read while others, who may, wrote: SQLite was told not to look."""
-        if _state(self.path) != self._state:
+    def _raise_if_written(self, connection: Connection) -> None:
+        """Raise StoreError if the file of an immutable store has changed since it was opened."""
+        # Opened with immutable=1, SQLite takes no locks and does not detect changes. A process with
+        # more permissions may have written, so the rows read may be inconsistent.
+        if _file_state(self.path) != self._file_state:
             raise StoreError(
-                self._shown,
-                f"the store {self.path} was written while it was read, which cannot be followed "
-                "where its folder may not be written; try again when nobody writes, or read a "
-                "backup",
+                self._display_url,
+                f"the store {self.path} was written while it was read in a read-only folder; try "
+                "again when no process writes, or read a backup",
             )
 
     def options(self, *, writes: bool) -> Mapping[str, Any]:
-        """Tell `_begin` how to begin."""
+        """Return the option by which `_begin` chooses the statement that begins."""
         return {"muniment_writes": writes}
 
     def lock(self, connection: Connection) -> None:
-        """Do nothing: `BEGIN IMMEDIATE` took the lock."""
+        """Do nothing, because BEGIN IMMEDIATE took the write lock."""
 
-    bound = lock_schema = lock
+    set_timeouts = lock_schema = lock
 
-    def share(self, connection: Connection, others: Callable[[str], None]) -> None:
-        """Keep writers out for the instant in which all begin to read.
+    def share_snapshot(self, connection: Connection, publish: Callable[[str], None]) -> None:
+        """Hold the write lock while this process and the others begin to read.
 
-        Whoever may not write, or finds others writing for long, cannot, and reads alone.
+        An immutable store needs no lock. `publish` is not called if the lock is not free within
+        `SHARE_SECONDS`, or if this process may not write.
         """
-        with closing(sqlite3.connect(self.path, timeout=SHARE_SECONDS)) as keeper:
-            if not self._unchangeable:
+        with closing(sqlite3.connect(self.path, timeout=SHARE_SECONDS)) as locking:
+            if not self._immutable:
                 try:
-                    keeper.execute("BEGIN IMMEDIATE")
+                    locking.execute("BEGIN IMMEDIATE")
                 except sqlite3.OperationalError:
                     return
-            others("")
-            self.join(connection, "")
+            publish("")
+            self.join_snapshot(connection, "")
 
-    def join(self, connection: Connection, state: str) -> None:
-        """Begin to read at once, not only when something is asked for.
-
-        Many processes that read everything once, in order, have no use for a large cache each.
-        """
+    def join_snapshot(self, connection: Connection, snapshot: str) -> None:
+        """Begin to read now, while the process that shares the snapshot holds the write lock."""
+        # Each of these processes reads everything once and in order: a large cache has no use.
         connection.exec_driver_sql(f"PRAGMA cache_size = -{SHARED_CACHE}")
+        # BEGIN alone takes no snapshot; the first SELECT does.
         connection.exec_driver_sql("SELECT 1 FROM sqlite_schema")
 
     def exists(self) -> bool:
-        """Whether there is a file; StoreError when its place is taken by a folder or barred."""
+        """Return whether the file exists and is not empty.
+
+        Raise StoreError if the path is a folder or cannot be accessed.
+        """
         try:
             if self.path.is_dir():
                 raise StoreError(
-                    self._shown, f"{self.path} is a folder; the store is a file, name one inside it"
+                    self._display_url,
+                    f"{self.path} is a folder, but a store is a file; add a file name to the path",
                 )
             return self.path.stat().st_size > 0
         except (FileNotFoundError, NotADirectoryError):
             return False
         except OSError as error:
             raise StoreError(
-                self._shown, f"the store {self.path} cannot be opened: {error.strerror}"
+                self._display_url,
+                f"the store {self.path} cannot be opened: {error.strerror}; check the path",
             ) from error
 
     def prepare(self, connect: Callable[[], AbstractContextManager[Connection]]) -> None:
-        """Make the folder, and turn on write-ahead logging, which a file keeps once it has it."""
+        """Create the folder and the file, and turn on write-ahead logging in the file.
+
+        Raise StoreError if the folder cannot be created.
+        """
         folder = self.path.parent
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise StoreError(
-                self._shown, f"the store's folder {folder} cannot be made: {error.strerror}"
+                self._display_url,
+                f"the folder {folder} of the store cannot be created: {error.strerror}; check the "
+                "path",
             ) from error
         with connect() as connection:
-            raw = connection.connection.driver_connection
-            assert raw is not None
-            raw.execute("PRAGMA journal_mode = WAL")
+            driver = connection.connection.driver_connection
+            assert driver is not None
+            # Outside a transaction. The file keeps this mode for every later connection.
+            driver.execute("PRAGMA journal_mode = WAL")
 
     def size(self, reading: Callable[[], AbstractContextManager[Connection]]) -> int:
-        """Return the bytes that the store's files take."""
+        """Return the size in bytes of the database, its write-ahead log and shared-memory file."""
         files = (Path(f"{self.path}{suffix}") for suffix in ("", "-wal", "-shm"))
         return sum(file.stat().st_size for file in files if file.exists())
 
-    def copy(self, revision: str) -> Path:
-        """Copy what is committed to a file beside the store's; StoreError where that fails."""
-        moment = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
-        target = Path(f"{self.path}.before-upgrade-of-{revision}-{moment}")
+    def copy_before_upgrade(self, revision: str) -> Path:
+        """Copy all committed data to a file beside the store, fsync it and return its path.
+
+        Raise StoreError if the copy fails, after removing the partial file.
+        """
+        timestamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+        target = Path(f"{self.path}.before-upgrade-of-{revision}-{timestamp}")
         partial = Path(f"{target}.partial")
         try:
             partial.touch(mode=0o600)
@@ -142,63 +163,66 @@ class SqliteFile:
         except (OSError, sqlite3.Error) as error:
             with suppress(OSError):
                 partial.unlink(missing_ok=True)
-            why = error.strerror if isinstance(error, OSError) else str(error)
+            reason = error.strerror if isinstance(error, OSError) else str(error)
             raise StoreError(
-                self._shown,
-                f"the store {self.path} was left as it is: it cannot be backed up to {target} "
-                f"before the upgrade ({why}); make room beside it and try again",
+                self._display_url,
+                f"the store {self.path} was not upgraded, because it cannot be backed up to "
+                f"{target} ({reason}); free disk space there and try again",
             ) from error
         return target
 
-    def sentence(self, error: Any) -> str:
-        """Say what an error of SQLite means."""
-        name = getattr(error, "sqlite_errorname", None) or ""
-        for start, sentence in _SENTENCES.items():
-            if name.startswith(start):
-                return sentence.format(path=self.path)
+    def error_message(self, error: Any) -> str:
+        """Return the message for an error of the `sqlite3` module, by the name of its code."""
+        code = getattr(error, "sqlite_errorname", None) or ""
+        for prefix, message in _MESSAGES.items():
+            if code.startswith(prefix):
+                return message.format(path=self.path)
         return f"the store {self.path} failed: {error}"
 
 
-def _unchangeable(path: Path) -> bool:
-    """Whether a store lies where nothing can be written, as an auditor's copy may.
+def _is_immutable(path: Path) -> bool:
+    """Return whether a store can be opened with immutable=1.
 
-    SQLite cannot read a database with write-ahead logging where it may make no file beside it,
-    unless it is told that nothing will change. That is no lie only where nothing is left beside it.
+    Its folder must not be writable, as for an auditor's copy. There must be no data in a
+    write-ahead log or rollback journal beside it.
     """
-    ours = os.access in os.supports_effective_ids
-    if os.access(path.parent, os.W_OK, effective_ids=ours):
+    # SQLite cannot open a database with write-ahead logging in a folder where it may not create
+    # files, except with immutable=1. With that it ignores a log or journal beside the file.
+    effective_ids = os.access in os.supports_effective_ids
+    if os.access(path.parent, os.W_OK, effective_ids=effective_ids):
         return False
     try:
-        _, size, left = _state(path)
-    except OSError:  # not there, or out of reach
+        _, size, unmerged = _file_state(path)
+    except OSError:  # the file is missing or cannot be accessed
         return False
-    return size > 0 and left == 0
+    return size > 0 and unmerged == 0
 
 
-def _state(path: Path) -> tuple[int, int, int]:
-    """Return when a store was last written, its size, and that of what is not in it yet.
-
-    That is a log of what is to be added, or a journal of what is to be taken back.
-    """
+def _file_state(path: Path) -> tuple[int, int, int]:
+    """Return modification time (ns) and size of a store, and the size of its log and journal."""
     file = path.stat()
-    left = 0
+    unmerged = 0
     for suffix in ("-wal", "-journal"):
         with suppress(FileNotFoundError):
-            left += Path(f"{path}{suffix}").stat().st_size
-    return file.st_mtime_ns, file.st_size, left
+            unmerged += Path(f"{path}{suffix}").stat().st_size
+    return file.st_mtime_ns, file.st_size, unmerged
 
 
-_SENTENCES = {
-    "SQLITE_BUSY": "the store {path} is being written by others and did not become free within "
+_MESSAGES = {
+    "SQLITE_BUSY": "the store {path} is locked: other processes wrote to it for more than "
     f"{LOCK_SECONDS:g} seconds; try again",
-    "SQLITE_FULL": "the disk is full: nothing was written to {path}; make room and try again",
-    "SQLITE_READONLY": "the store {path} cannot be written: the file or its folder is read-only",
-    "SQLITE_PERM": "the store {path} may not be opened; look at its permissions",
-    "SQLITE_AUTH": "the store {path} may not be opened; look at its permissions",
-    "SQLITE_CANTOPEN": "the store {path} cannot be opened; look at the permissions",
-    "SQLITE_NOTADB": "{path} is not a Muniment store: it is no database",
+    "SQLITE_FULL": "the disk is full: nothing was written to {path}; free disk space and try again",
+    "SQLITE_READONLY": "the store {path} cannot be written, because the file or its folder is "
+    "read-only; change its permissions",
+    "SQLITE_PERM": "access to the store {path} is denied; check its permissions",
+    "SQLITE_AUTH": "access to the store {path} is denied; check its permissions",
+    "SQLITE_CANTOPEN": "the store {path} cannot be opened; check the permissions of the file and "
+    "its folder",
+    "SQLITE_NOTADB": "{path} is not a Muniment store, because it is not an SQLite database; check "
+    "the path",
     "SQLITE_CORRUPT": "the store {path} is damaged; restore it from a backup",
-    "SQLITE_IOERR": "the disk failed under the store {path}; nothing of this was written",
+    "SQLITE_IOERR": "a disk error occurred in the store {path}: nothing was written; check the "
+    "disk",
 }
 
 
@@ -207,12 +231,12 @@ _PRAGMAS = (
     "secure_delete = ON",
     "synchronous = FULL",
     "cache_size = -65536",  # 64 MiB: the inner pages of every index of millions of generations
-    "wal_autocheckpoint = 8192",  # pages, 32 MiB: those that many chunks change are copied once
+    "wal_autocheckpoint = 8192",  # pages, 32 MiB: a page that many batches change is copied once
 )
 
 
 def _configure(connection: sqlite3.Connection, record: object) -> None:
-    connection.isolation_level = None  # transactions begin where `_begin` says so
+    connection.isolation_level = None  # sqlite3 begins no transactions itself; `_begin` does
     for pragma in _PRAGMAS:
         connection.execute(f"PRAGMA {pragma}")
 

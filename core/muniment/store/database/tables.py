@@ -1,13 +1,15 @@
-"""The tables. `entry`, `ledger_head`, `node`, `checkpoint` and `payload` are the evidence, the rest
-can be made again.
+"""The tables of the store.
 
-Projections (`actor` and below) only serve to find, so they hold no more than some command finds
-by: what is shown of a generation is read from its entries and payloads. They are recomputed and
-compared by `verify`. `lease` and `pending` tell who is at work right now and are no evidence.
+`entry`, `ledger_head`, `node`, `checkpoint` and `payload` are the evidence. `lease` and `pending`
+record which processes are writing. The tables from `actor` to `model` are projections of entries,
+which `rebuild` can recreate and `verify` recomputes and compares.
 
-Whatever an entry tells of is known inside the database by the number of that entry: a generation
-by that of its `started` entry, a run by that of its first generation. So the newest come last in
-every index. Indexes over a part of a table are in `indexes.py`.
+Projections have only the columns that a command filters or sorts by. Everything that is displayed
+of a generation is read from its entries and payloads.
+
+Rows refer to each other by entry numbers. The number of a generation is that of its `started`
+entry, and the number of a run is that of its first generation. The newest rows are therefore last
+in every index. Partial indexes are in `indexes.py`.
 """
 
 from __future__ import annotations
@@ -37,9 +39,9 @@ metadata = MetaData(
 )
 
 ID = 26  # characters of a ULID
-TAIL = 4  # characters that a suffix of an id needs at least
+TAIL = 4  # last characters of an id in an indexed column; the shortest suffix that can be looked up
 
-# SQLite numbers rows by itself only in columns declared INTEGER; elsewhere 32 bits are too few.
+# In SQLite only a column declared INTEGER is the row id. On PostgreSQL, INTEGER has just 32 bits.
 Sequence = BigInteger().with_variant(Integer, "sqlite")
 
 entry = Table(
@@ -55,7 +57,7 @@ entry = Table(
 ledger_head = Table(
     "ledger_head",
     metadata,
-    Column("id", Integer, primary_key=True, autoincrement=False),  # one row, 1
+    Column("id", Integer, primary_key=True, autoincrement=False),  # always 1: the only row
     Column("log_id", PortableText(32), nullable=False),
     Column("size", BigInteger, nullable=False),
     Column("frontier", LargeBinary, nullable=False),
@@ -73,7 +75,7 @@ node = Table(
 checkpoint = Table(
     "checkpoint",
     metadata,
-    Column("key", PortableText, primary_key=True),  # the last that each key signed
+    Column("key", PortableText, primary_key=True),  # one row a key: the last checkpoint it signed
     Column("size", BigInteger, nullable=False),
     Column("note", PortableText, nullable=False),
 )
@@ -155,9 +157,9 @@ generation = Table(
     Column("line", Integer),
     Column("actor", Sequence, nullable=False),
     Column("generator", PortableText, nullable=False),
-    Column("model_name", PortableText, nullable=False),  # empty where there is no model
+    Column("model_name", PortableText, nullable=False),  # empty if no model runs
     Column("model_digest", PortableText, nullable=False),
-    Column("seed", BigInteger, nullable=False),  # less 2^63: databases know signed integers only
+    Column("seed", BigInteger, nullable=False),  # minus 2^63: integers are signed
     Column("status", PortableText(16), nullable=False),
     Column("decision", PortableText(8)),
     Column("failure", PortableText(16)),
@@ -171,7 +173,8 @@ for _columns in (
     ("run", "seq"),
     ("actor", "seq"),
     ("seed", "seq"),
-    # One index for all combinations of these filters (`picking.py`): each costs a write.
+    # One index for all combinations of these filters (`queries/planner.py`), as each index slows
+    # down writing.
     ("generator", "model_name", "model_digest", "status", "decision", "seq"),
 ):
     Index(None, *(generation.c[_name] for _name in _columns))
@@ -186,7 +189,7 @@ period = Table(
 
 
 def _child(name: str, *columns: Column[Any]) -> Table:
-    """Return the table of things that a generation has several of, in order."""
+    """Return a table of ordered items, of which one generation has several."""
     return Table(
         name,
         metadata,
@@ -272,7 +275,8 @@ installation = Table(
 
 model = Table("model", metadata, Column("seq", Sequence, primary_key=True, autoincrement=False))
 
-# What is still to be done, and where copies are: no evidence, and not made from entries.
+# Erasures whose bytes are not purged yet, and the register of backups. Neither is evidence, and
+# neither can be rebuilt from entries.
 erasing = Table(
     "erasing",
     metadata,

@@ -1,4 +1,4 @@
-"""A column of text that holds any text on every database."""
+"""A column type that stores any text on every database."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from typing import Any
 from sqlalchemy import Dialect, String, Text
 from sqlalchemy.types import TypeDecorator
 
-_ESCAPE = "\x1a"  # SUBSTITUTE: hardly any text has it, so that nearly all of it is kept as it is
+_ESCAPE = "\x1a"  # SUBSTITUTE, which hardly any text contains: nearly all are stored unchanged
 
 
 class PortableText(TypeDecorator[str]):
-    """Text, of a length at most where one is given.
+    """Text with an optional maximum length in characters.
 
-    PostgreSQL refuses the character NUL; there it is written as two others, so that what is equal
-    stays equal and nothing else becomes so.
+    PostgreSQL rejects the character NUL, so NUL is stored there as two other characters. The
+    conversion is reversible: equal texts stay equal, and different texts stay different.
     """
 
     impl = Text
@@ -26,30 +26,30 @@ class PortableText(TypeDecorator[str]):
 
     @staticmethod
     def plain(text: str) -> bool:
-        """Whether every database holds a text as it is."""
+        """Return whether every database stores a text unchanged."""
         return _ESCAPE not in text and "\0" not in text
 
     def load_dialect_impl(self, dialect: Dialect) -> Any:
-        """Return TEXT, or VARCHAR where there is a length, ordered by code points."""
+        """Return TEXT, or VARCHAR if there is a length, sorted by code points."""
         collation = "C" if dialect.name == "postgresql" else None
         return String(self.length, collation) if self.length else Text(collation=collation)
 
     def bind_processor(self, dialect: Dialect) -> Any:
-        """Return nothing where texts are written as they are, so that no value is looked at."""
+        """Return None except for PostgreSQL, so that SQLAlchemy binds values without conversion."""
         return super().bind_processor(dialect) if dialect.name == "postgresql" else None
 
     def result_processor(self, dialect: Dialect, coltype: object) -> Any:
-        """Return nothing where texts are read as they are."""
+        """Return None except for PostgreSQL, so that SQLAlchemy reads values without conversion."""
         return super().result_processor(dialect, coltype) if dialect.name == "postgresql" else None
 
     def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
-        """Write a text so that the database takes it."""
+        """Return a text as PostgreSQL stores it, or any other value unchanged."""
         if isinstance(value, str) and dialect.name == "postgresql":
             return value.replace(_ESCAPE, _ESCAPE + "1").replace("\0", _ESCAPE + "0")
         return value
 
     def process_result_value(self, value: Any, dialect: Dialect) -> Any:
-        """Read it as it was given; what is no text (SQLite holds anything) stays what it is."""
+        """Return a stored text as it was written, or a value that is not text unchanged."""
         if isinstance(value, str) and _ESCAPE in value:
             return value.replace(_ESCAPE + "0", "\0").replace(_ESCAPE + "1", _ESCAPE)
         return value

@@ -1,1 +1,1 @@
-"""Queries: which generations match, and how they are loaded."""
+"""Queries for generations and runs: planning, loading, lineage and statistics."""

@@ -1,4 +1,4 @@
-"""Lineage: what a generation was made from, what was made from it, and its other attempts."""
+"""The lineage of a generation: its ancestors, its descendants and other attempts at its line."""
 
 from __future__ import annotations
 
@@ -15,15 +15,17 @@ from muniment.store.queries.loader import load
 from muniment.store.queries.planner import rows
 from muniment.types import Generation
 
-MOST = 1000  # generations of one lineage that are told
+MAX_GENERATIONS = 1000  # generations of one lineage that are returned
 
 
 @dataclass(frozen=True, slots=True)
 class Lineage:
-    """The generations that hang together with one, in the order they were started.
+    """The generations that are connected with one.
 
-    `attempts` has, by id, which attempt at its line of a batch a generation was, from 1. `whole`
-    is false where there are more generations than were looked at.
+    Attributes:
+        generations: The generations, in the order in which they were started.
+        attempts: By id, the number of the attempt at its line of a batch, counted from 1.
+        whole: Whether these are all. False if there are more than `MAX_GENERATIONS`.
     """
 
     generations: tuple[Generation, ...]
@@ -32,18 +34,21 @@ class Lineage:
 
 
 def lineage(database: Database, id: str) -> Lineage:
-    """Return the lineage of the generation of that whole id."""
+    """Return the lineage of the generation with this whole id.
+
+    Raise UnknownNameError if no generation has it.
+    """
     g = generation.c
     with database.reading() as connection:
         first = connection.scalar(select(g.seq).where(g.id == id))
         if first is None:
             raise UnknownNameError("generation", id)
-        found: set[int] = set()
-        edge = {first}
-        while edge and len(found) < MOST:
-            found |= edge
-            edge = _neighbours(connection, sorted(edge)) - found
-        numbers = sorted(found)[:MOST] if len(found) > MOST else sorted(found)
+        visited: set[int] = set()
+        frontier = {first}
+        while frontier and len(visited) < MAX_GENERATIONS:
+            visited |= frontier
+            frontier = _neighbours(connection, sorted(frontier)) - visited
+        numbers = sorted(visited)[:MAX_GENERATIONS]
         loaded = load(connection, rows(connection, numbers), trace=False)[::-1]
         attempts = _attempts(connection, numbers)
     return Lineage(
@@ -53,35 +58,36 @@ def lineage(database: Database, id: str) -> Lineage:
             for number, item in zip(numbers, loaded, strict=True)
             if number in attempts
         },
-        not edge and len(found) <= MOST,
+        not frontier and len(visited) <= MAX_GENERATIONS,
     )
 
 
 def _neighbours(connection: Connection, numbers: Sequence[int]) -> set[int]:
+    """Return parents, children and other attempts of some generations, by number."""
     g, link = generation.c, generation_parent.c
-    found: set[int] = set()
+    neighbours: set[int] = set()
     for part in chunks(numbers):
         ids = select(g.id).where(g.seq.in_(part))
         parents = select(link.parent).where(link.generation.in_(part))
-        found.update(connection.scalars(select(g.seq).where(g.id.in_(parents))))
-        found.update(connection.scalars(select(link.generation).where(link.parent.in_(ids))))
+        neighbours.update(connection.scalars(select(g.seq).where(g.id.in_(parents))))
+        neighbours.update(connection.scalars(select(link.generation).where(link.parent.in_(ids))))
         lines = connection.execute(
             select(g.run, g.line).where(g.seq.in_(part), g.line.is_not(None)).distinct()
         )
         for run, line in lines:
-            found.update(connection.scalars(select(g.seq).where(g.run == run, g.line == line)))
-    return found
+            neighbours.update(connection.scalars(select(g.seq).where(g.run == run, g.line == line)))
+    return neighbours
 
 
 def _attempts(connection: Connection, numbers: Sequence[int]) -> dict[int, int]:
-    """Return which attempt at its line each generation was, where it is the line of a batch."""
+    """Return the numbers of the attempts at lines of batches, by number of the generation."""
     g = generation.c
     counted: dict[tuple[int, int], int] = {}
-    found: dict[int, int] = {}
+    attempts: dict[int, int] = {}
     for part in chunks(numbers):
         of_lines = connection.execute(
             select(g.seq, g.run, g.line).where(g.seq.in_(part), g.line.is_not(None)).order_by(g.seq)
         )
         for seq, run, line in of_lines:
-            counted[run, line] = found[seq] = counted.get((run, line), 0) + 1
-    return found
+            counted[run, line] = attempts[seq] = counted.get((run, line), 0) + 1
+    return attempts

@@ -1,4 +1,4 @@
-"""Reading generations: found by projections, shown from entries and payloads."""
+"""Load generations from entries and payloads, after finding them in the projections."""
 
 from __future__ import annotations
 
@@ -21,27 +21,30 @@ from muniment.store.queries.planner import page
 from muniment.store.queries.query import COLUMNS, GenerationRow, Query
 from muniment.types import Generation
 
-PAGE = 100  # generations that are in memory at once
+PAGE = 100  # generations in memory at once
 
 
 def generations(database: Database, query: Query) -> Iterator[Generation]:
-    """Yield the wanted generations, the newest first, without their traces."""
+    """Yield the matching generations without their traces, the newest first."""
     before: int | None = None
-    left = query.limit
-    while left is None or left > 0:
-        size = PAGE if left is None else min(PAGE, left)
+    remaining = query.limit
+    while remaining is None or remaining > 0:
+        size = PAGE if remaining is None else min(PAGE, remaining)
         with database.reading() as connection:
             rows = page(connection, query, before, size)
-            found = load(connection, rows, trace=False)
-        yield from found
+            loaded = load(connection, rows, trace=False)
+        yield from loaded
         if len(rows) < size:
             return
         before = rows[-1].seq
-        left = None if left is None else left - size
+        remaining = None if remaining is None else remaining - size
 
 
 def generation_of(database: Database, id: str) -> Generation:
-    """Return one generation with everything that is kept of it."""
+    """Return one generation, with its trace, by its whole id.
+
+    Raise UnknownNameError if no generation has this id.
+    """
     with database.reading() as connection:
         rows = connection.execute(select(*COLUMNS).where(generation.c.id == id)).all()
         if not rows:
@@ -50,7 +53,10 @@ def generation_of(database: Database, id: str) -> Generation:
 
 
 def find(database: Database, ref: str) -> str:
-    """Return the id of the generation that a prefix or suffix of it, or `last`, means."""
+    """Return the id of a generation, given a unique prefix or suffix of it, or `last`.
+
+    Raise UnknownNameError or AmbiguousNameError if not exactly one generation matches.
+    """
     with database.reading() as connection:
         if ref.lower() == "last":
             newest: str | None = connection.scalar(
@@ -75,26 +81,36 @@ def match(
     ids: Select[str],
     tail: Callable[[str], Any] | None = None,
 ) -> str:
-    """Return the one id that begins or ends with `ref`; `tail` narrows by its last characters."""
-    part = ref.removeprefix("…").upper()  # as ends are printed
+    """Return the one id that begins or ends with `ref`.
+
+    Args:
+        connection: The transaction to read in.
+        kind: The kind of thing to name in errors.
+        ref: A prefix or suffix of at least `TAIL` characters, in upper or lower case.
+        ids: A SELECT of all ids.
+        tail: Returns a condition on an indexed column with the last `TAIL` characters of the ids.
+
+    Raise UnknownNameError or AmbiguousNameError if not exactly one id matches.
+    """
+    part = ref.removeprefix("…").upper()  # commands print suffixes of ids with "…"
     if len(part) < TAIL:
         raise UnknownNameError(
-            kind, ref, hint=f"give at least {TAIL} characters of the id's beginning or end"
+            kind, ref, hint=f"use at least {TAIL} characters of the beginning or end of the id"
         )
     column = ids.selected_columns[0]
     begins = ids.where(column >= part, column < part + "~")
     ends = ids.where(column.like("%" + _escaped(part), escape="\\"))
     if tail is not None:
         ends = ends.where(tail(part[-TAIL:]))
-    found: list[str] = []
+    matches: list[str] = []
     for statement in (begins, ends):
-        found += connection.scalars(statement.order_by(column).limit(3)).all()
-    found = sorted(set(found))
-    if not found:
+        matches += connection.scalars(statement.order_by(column).limit(3)).all()
+    matches = sorted(set(matches))
+    if not matches:
         raise UnknownNameError(kind, ref)
-    if len(found) > 1:
-        raise AmbiguousNameError(kind, ref, found, hint="give more of it")
-    return found[0]
+    if len(matches) > 1:
+        raise AmbiguousNameError(kind, ref, matches, hint="use more characters of it")
+    return matches[0]
 
 
 def _escaped(part: str) -> str:
@@ -102,7 +118,10 @@ def _escaped(part: str) -> str:
 
 
 def load(connection: Connection, rows: Sequence[GenerationRow], *, trace: bool) -> list[Generation]:
-    """Return whole generations in the order of their rows, with a few queries for all of them."""
+    """Return generations in the order of their rows, with a constant number of SQL queries.
+
+    Raise StoreError if entries or payloads cannot be decoded. `trace` loads the traces too.
+    """
     if not rows:
         return []
     with corruption_as_store_error(str(connection.engine.url)):
@@ -122,7 +141,7 @@ def _load(
     plugins = {n: plugin_of(body) for n, body in bodies.items() if body["kind"] == "plugin"}
     open_ = any(row.outcome is None for row in rows)
     running = leases.running(connection) if open_ else set()
-    found = []
+    generations = []
     for row in rows:
         started = bodies[row.seq]
         outcome = None if row.outcome is None else bodies[row.outcome]
@@ -142,18 +161,18 @@ def _load(
             plugins=plugins,
             status="started" if row.seq in running else "interrupted",
         )
-        gone = {
-            held.kind
+        erased = {
+            reference.kind
             for body in (started, outcome or {})
-            for held in (references(body) if body else ())
-            if held.kind != "trace" and content(held.kind, held.position) is None
+            for reference in (references(body) if body else ())
+            if reference.kind != "trace" and content(reference.kind, reference.position) is None
         }
-        found.append(replace(restored, erased=tuple(sorted(gone))) if gone else restored)
-    return found
+        generations.append(replace(restored, erased=tuple(sorted(erased))) if erased else restored)
+    return generations
 
 
 def bodies_of(connection: Connection, numbers: Iterable[int]) -> dict[int, Body]:
-    """Return what entries say, by number."""
+    """Return the decoded bodies of entries by number."""
     rows = connection.execute(
         select(entry.c.seq, entry.c.canonical_bytes).where(entry.c.seq.in_(list(numbers)))
     )
@@ -163,7 +182,10 @@ def bodies_of(connection: Connection, numbers: Iterable[int]) -> dict[int, Body]
 def contents_of(
     connection: Connection, entries: Sequence[int], *, trace: bool = True
 ) -> dict[tuple[int | None, str, int], bytes]:
-    """Return the payloads of entries by number, kind and position, those of traces where asked."""
+    """Return the payloads of entries by number, kind and position.
+
+    `trace=False` leaves out the payloads of kind `trace`.
+    """
     statement = select(
         payload.c.entry, payload.c.kind, payload.c.position, payload.c.content
     ).where(payload.c.entry.in_(entries))

@@ -1,4 +1,4 @@
-"""What can be asked of the store; `picking.py` finds what answers it."""
+"""The filters of a query for generations, which `planner.py` evaluates."""
 
 from __future__ import annotations
 
@@ -14,11 +14,23 @@ from muniment.types import Decision, Status
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """Which generations are wanted; all that is given must hold.
+    """Filters for generations. A generation matches if it passes all filters that are not None.
 
-    `since` is included, `until` is not. `model` is a name, a digest or the beginning of one.
-    `decision` is the most severe action that was taken; together with `filter`, what that filter
-    itself decided, whatever was done about it (a policy may only observe). `ids` are whole ids.
+    Attributes:
+        since: Earliest start, included.
+        until: Latest start, excluded.
+        status: The status. A started generation whose process has ended is interrupted.
+        generator: The name of the generator.
+        model: The model's name, its digest or a prefix of the digest.
+        decision: The most severe action taken. With `filter`, the decision of that filter instead,
+            whether or not the policy acted on it.
+        filter: The name of a filter that returned a verdict.
+        actor: The name of the actor.
+        tag: A tag.
+        run: The whole id of the run.
+        seed: The seed.
+        limit: Maximum number of generations.
+        ids: The whole ids of generations.
     """
 
     since: datetime | None = None
@@ -43,3 +55,4 @@ COLUMNS = (
     generation.c.status,
 )
 GenerationRow = Row[int, int | None, str, str]
+"""A row of `COLUMNS`: number, number of the outcome, id and stored status."""

@@ -1,4 +1,4 @@
-"""Runs: generations that belong together, and the lines of a batch."""
+"""Runs, which group generations, and the lines of a batch."""
 
 from __future__ import annotations
 
@@ -20,10 +20,16 @@ from muniment.types import Generation, Status
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """Generations that belong together: one command, a batch and its resumptions.
+    """A group of generations, such as those of one command, or of a batch and its resumptions.
 
-    `actor` is who began it, `generators` are those that were used, by name. `finished_at` is
-    None while a generation is at work; `lines` counts the lines of a batch.
+    Attributes:
+        id: The id of the run.
+        started_at: The start of its first generation.
+        finished_at: The end of its last generation, or None if one is still running.
+        counts: The number of generations by status, without zeros.
+        actor: The name of the actor of the first generation.
+        generators: The names of the generators, sorted.
+        lines: The number of lines of a batch, or 0.
     """
 
     id: str
@@ -37,7 +43,13 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One line of a batch: its completed attempt, or else the latest."""
+    """One line of a batch.
+
+    Attributes:
+        number: The number of the line in the batch's input.
+        generation: The completed attempt, or else the latest attempt.
+        attempts: The number of attempts.
+    """
 
     number: int
     generation: Generation
@@ -47,25 +59,28 @@ class Line:
 def runs(database: Database, limit: int | None) -> Iterator[Run]:
     """Yield runs, the newest first."""
     before: int | None = None
-    left = limit
-    while left is None or left > 0:
-        size = PAGE if left is None else min(PAGE, left)
+    remaining = limit
+    while remaining is None or remaining > 0:
+        size = PAGE if remaining is None else min(PAGE, remaining)
         with database.reading() as connection:
             statement = select(run.c.id, run.c.seq).order_by(run.c.seq.desc()).limit(size)
             if before is not None:
                 statement = statement.where(run.c.seq < before)
             rows = connection.execute(statement).all()
             running = leases.running(connection)
-            found = [_run(connection, row.id, row.seq, running) for row in rows]
-        yield from found
+            page = [_load_run(connection, row.id, row.seq, running) for row in rows]
+        yield from page
         if len(rows) < size:
             return
         before = rows[-1].seq
-        left = None if left is None else left - size
+        remaining = None if remaining is None else remaining - size
 
 
 def find_run(database: Database, ref: str) -> str:
-    """Return the id of the run that a prefix or suffix of it, or `last`, means."""
+    """Return the id of a run, given a unique prefix or suffix of it, or `last`.
+
+    Raise UnknownNameError or AmbiguousNameError if not exactly one run matches.
+    """
     with database.reading() as connection:
         if ref.lower() == "last":
             newest: str | None = connection.scalar(
@@ -78,16 +93,19 @@ def find_run(database: Database, ref: str) -> str:
 
 
 def run_of(database: Database, id: str) -> Run:
-    """Return one run by its whole id."""
+    """Return the run with this whole id.
+
+    Raise UnknownNameError if no run has it.
+    """
     with database.reading() as connection:
         number = connection.scalar(select(run.c.seq).where(run.c.id == id))
         if number is None:
             raise UnknownNameError("run", id)
-        return _run(connection, id, number, leases.running(connection))
+        return _load_run(connection, id, number, leases.running(connection))
 
 
 def lines(database: Database, run_id: str) -> Iterator[Line]:
-    """Yield each line of a batch in order, with the attempt that counts."""
+    """Yield the lines of a batch in order, each with its completed or else latest attempt."""
     g = generation.c
     chosen: dict[int, tuple[int, bool]] = {}
     attempts: dict[int, int] = {}
@@ -106,17 +124,17 @@ def lines(database: Database, run_id: str) -> Iterator[Line]:
     for start in range(0, len(numbers), PAGE):
         part = numbers[start : start + PAGE]
         with database.reading() as connection:
-            found = connection.execute(
+            rows_of_page = connection.execute(
                 select(*COLUMNS).where(g.seq.in_([chosen[number][0] for number in part]))
             ).all()
-            loaded = {item.line: item for item in load(connection, found, trace=False)}
+            loaded = {item.line: item for item in load(connection, rows_of_page, trace=False)}
         for number in part:
             yield Line(number, loaded[number], attempts[number])
 
 
-def _run(connection: Connection, id: str, number: int, running: set[int]) -> Run:
+def _load_run(connection: Connection, id: str, number: int, running: set[int]) -> Run:
     g = generation.c
-    whole = connection.execute(
+    totals = connection.execute(
         select(
             func.min(g.started_at).label("started_at"),
             func.max(g.finished_at).label("finished_at"),
@@ -130,9 +148,9 @@ def _run(connection: Connection, id: str, number: int, running: set[int]) -> Run
         )
     }
     started = stored.pop("started", 0)
-    at_work = 0
+    active = 0
     if started:
-        at_work = len(
+        active = len(
             running.intersection(
                 connection.scalars(select(g.seq).where(g.run == number, g.status == "started"))
             )
@@ -140,8 +158,8 @@ def _run(connection: Connection, id: str, number: int, running: set[int]) -> Run
     counts: dict[Status, int] = {}
     for status in _ORDER:
         count = stored.get(status, 0)
-        count += at_work if status == "started" else 0
-        count += started - at_work if status == "interrupted" else 0
+        count += active if status == "started" else 0
+        count += started - active if status == "interrupted" else 0
         if count:
             counts[status] = count
     generators = connection.scalars(
@@ -150,15 +168,15 @@ def _run(connection: Connection, id: str, number: int, running: set[int]) -> Run
     name = connection.scalar(
         select(actor.c.name).join(generation, g.actor == actor.c.seq).where(g.seq == number)
     )
-    ended = whole.finished_at is not None and not at_work
+    ended = totals.finished_at is not None and not active
     return Run(
         id=id,
-        started_at=moment(whole.started_at),
-        finished_at=moment(whole.finished_at) if ended else None,
+        started_at=moment(totals.started_at),
+        finished_at=moment(totals.finished_at) if ended else None,
         counts=counts,
         actor=name or "",
         generators=tuple(generators),
-        lines=whole.lines,
+        lines=totals.lines,
     )
 
 

@@ -1,7 +1,7 @@
-"""Statistics of generations: how many of what, how long they took, how many tokens they used.
+"""Statistics of generations: counts, latencies and numbers of tokens.
 
-Everything is counted from the rows when it is asked for, so that it is exact and goes with every
-filter; nothing is kept that could disagree with the record. A row costs about two microseconds.
+They are computed from the rows at each call, so they are exact and work with every filter. Nothing
+is stored that could differ from the record. A row takes about two microseconds.
 """
 
 from __future__ import annotations
@@ -20,14 +20,22 @@ from muniment.store.database.tables import actor
 from muniment.store.queries.planner import QueryPlanner
 from muniment.store.queries.query import Query
 
-SHARES = (50, 90, 95, 99)  # percentiles that are told
-_DAY = 24 * 60 * 60 * 1000
-_BATCH = 20_000
+PERCENTILES = (50, 90, 95, 99)
+_DAY = 24 * 60 * 60 * 1000  # milliseconds
+_BATCH = 20_000  # rows in memory at once
 
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """How a quantity is spread: `percentiles` by share in percent, smallest and largest value."""
+    """Summary statistics of a quantity.
+
+    Attributes:
+        count: The number of generations that have the quantity.
+        mean: The arithmetic mean.
+        smallest: The smallest value.
+        largest: The largest value.
+        percentiles: The values of the `PERCENTILES`, by percent.
+    """
 
     count: int
     mean: float
@@ -38,11 +46,19 @@ class Summary:
 
 @dataclass(frozen=True, slots=True)
 class Stats:
-    """What a query's generations are, counted. Days are those of UTC on which they started.
+    """Statistics of the generations that match a query.
 
-    `latency` is from the start to the end in milliseconds. A spread is None where no generation
-    has the quantity; a model's name is empty where there is no model, a decision where nothing
-    is decided yet.
+    Attributes:
+        total: The number of generations.
+        statuses: Counts by status.
+        decisions: Counts by decision, with "" for those without an outcome.
+        generators: Counts by name of the generator.
+        models: Counts by name of the model, with "" for those without a model.
+        actors: Counts by name of the actor.
+        days: Counts by day of the start, in UTC.
+        latency: Milliseconds from start to end, or None if no generation has ended.
+        prompt_tokens: Tokens of the prompt, or None if no generation reports them.
+        output_tokens: Tokens of the output, or None if no generation reports them.
     """
 
     total: int
@@ -58,14 +74,14 @@ class Stats:
 
 
 def stats(database: Database, query: Query) -> Stats:
-    """Count the generations that a query wants; its limit does not matter."""
+    """Return the statistics of the generations that match a query, whatever its limit."""
     kinds: Counter[tuple[str, ...]] = Counter()
     actors: Counter[int] = Counter()
     days: Counter[int] = Counter()
-    spreads: tuple[Counter[int | None], ...] = (Counter(), Counter(), Counter())
+    quantities: tuple[Counter[int | None], ...] = (Counter(), Counter(), Counter())
     with database.reading() as connection:
         running = ", ".join(map(str, leases.running(connection))) or "-1"
-        rows = QueryPlanner(connection, query).all(
+        rows = QueryPlanner(connection, query).select_all(
             f"CASE WHEN g.status = 'started' AND g.seq NOT IN ({running}) THEN 'interrupted' "
             "ELSE g.status END, g.decision, g.generator, g.model_name, "
             f"g.actor, g.started_at / {_DAY}, "
@@ -75,19 +91,19 @@ def stats(database: Database, query: Query) -> Stats:
             kinds.update(map(itemgetter(0, 1, 2, 3), part))
             actors.update(map(itemgetter(4), part))
             days.update(map(itemgetter(5), part))
-            for column, spread in enumerate(spreads, 6):
-                spread.update(map(itemgetter(column), part))
+            for column, counts in enumerate(quantities, 6):
+                counts.update(map(itemgetter(column), part))
         names = {row.seq: row.name for row in connection.execute(select(actor))}
     by_actor: Counter[str] = Counter()
     for number, count in actors.items():
         by_actor[names.get(number, "")] += count
-    latency, prompt_tokens, output_tokens = map(_spread, spreads)
+    latency, prompt_tokens, output_tokens = map(_summary, quantities)
     return Stats(
         total=kinds.total(),
-        statuses=_by(kinds, 0),
-        decisions=_by(kinds, 1),
-        generators=_by(kinds, 2),
-        models=_by(kinds, 3),
+        statuses=_count_by(kinds, 0),
+        decisions=_count_by(kinds, 1),
+        generators=_count_by(kinds, 2),
+        models=_count_by(kinds, 3),
         actors=dict(by_actor.most_common()),
         days={_day(number): days[number] for number in sorted(days)},
         latency=latency,
@@ -96,7 +112,7 @@ def stats(database: Database, query: Query) -> Stats:
     )
 
 
-def _by(kinds: Mapping[tuple[str, ...], int], column: int) -> dict[str, int]:
+def _count_by(kinds: Mapping[tuple[str, ...], int], column: int) -> dict[str, int]:
     counted: Counter[str] = Counter()
     for kind, count in kinds.items():
         counted[kind[column] or ""] += count
@@ -107,8 +123,8 @@ def _day(number: int) -> date:
     return (datetime.fromtimestamp(0, UTC) + timedelta(days=number)).date()
 
 
-def _spread(counted: Mapping[int | None, int]) -> Summary | None:
-    values = sorted((value, count) for value, count in counted.items() if value is not None)
+def _summary(counts: Mapping[int | None, int]) -> Summary | None:
+    values = sorted((value, count) for value, count in counts.items() if value is not None)
     if not values:
         return None
     total = sum(count for _, count in values)
@@ -117,16 +133,19 @@ def _spread(counted: Mapping[int | None, int]) -> Summary | None:
         mean=sum(value * count for value, count in values) / total,
         smallest=values[0][0],
         largest=values[-1][0],
-        percentiles=dict(zip(SHARES, _percentiles(values, total), strict=True)),
+        percentiles=dict(zip(PERCENTILES, _percentiles(values, total), strict=True)),
     )
 
 
 def _percentiles(values: Iterable[tuple[int, int]], total: int) -> list[int]:
-    """Return the smallest value that each share of all values does not exceed."""
-    found: list[int] = []
-    below = 0
+    """Return, for each of `PERCENTILES`, the smallest value with so many percent at or below it."""
+    percentiles: list[int] = []
+    counted = 0
     for value, count in values:
-        below += count
-        while len(found) < len(SHARES) and below * 100 >= SHARES[len(found)] * total:
-            found.append(value)
-    return found
+        counted += count
+        while (
+            len(percentiles) < len(PERCENTILES)
+            and counted * 100 >= PERCENTILES[len(percentiles)] * total
+        ):
+            percentiles.append(value)
+    return percentiles

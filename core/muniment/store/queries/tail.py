@@ -1,4 +1,4 @@
-"""Following the ledger: generations as they end."""
+"""Follow the ledger and yield generations as they end."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from muniment.store.queries.planner import QueryPlanner, rows
 from muniment.store.queries.query import Query
 from muniment.types import Generation
 
-SECONDS = 1.0  # between two looks
+POLL_SECONDS = 1.0  # between two reads of the size of the ledger
 
 
 def tail(database: Database, query: Query, *, follow: bool) -> Iterator[Generation]:
-    """Yield the last generations that the query wants, as many as its limit, the oldest first.
+    """Yield the last `query.limit` generations that match, the oldest first.
 
-    With `follow` it goes on for ever, with each that ends: every second one row is read that tells
-    whether anything was recorded.
+    With `follow`, go on without end and yield each matching generation when it ends. Every
+    `POLL_SECONDS` one row is read to detect new entries.
     """
     with database.reading() as connection:
         size = _size(connection)
@@ -30,17 +30,17 @@ def tail(database: Database, query: Query, *, follow: bool) -> Iterator[Generati
         loaded = load(connection, rows(connection, numbers), trace=False)
     yield from reversed(loaded)
     while follow:
-        time.sleep(SECONDS)
+        time.sleep(POLL_SECONDS)
         while True:
             with database.reading() as connection:
-                reached = min(_size(connection), size + PAGE)
-                numbers = sorted(_ended(connection, size, reached))
-                wanted = QueryPlanner(connection, query).among(numbers) if numbers else []
-                loaded = load(connection, rows(connection, wanted), trace=False)
+                end = min(_size(connection), size + PAGE)
+                numbers = sorted(_ended(connection, size, end))
+                matching = QueryPlanner(connection, query).among(numbers) if numbers else []
+                loaded = load(connection, rows(connection, matching), trace=False)
             yield from reversed(loaded)
-            if reached == size:
+            if end == size:
                 break
-            size = reached
+            size = end
 
 
 def _size(connection: Connection) -> int:
@@ -48,11 +48,11 @@ def _size(connection: Connection) -> int:
 
 
 def _ended(connection: Connection, start: int, end: int) -> Iterator[int]:
-    """Yield the numbers of generations whose outcomes are the entries from `start` to `end`."""
-    found = connection.scalars(
+    """Yield the numbers of generations whose outcomes are entries in range(start, end)."""
+    bodies = connection.scalars(
         select(entry.c.canonical_bytes).where(
             entry.c.seq >= start, entry.c.seq < end, entry.c.kind == "outcome"
         )
     )
-    for data in found:
-        yield json.loads(data)["generation"]
+    for body in bodies:
+        yield json.loads(body)["generation"]

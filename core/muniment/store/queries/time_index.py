@@ -1,8 +1,7 @@
-"""Periods: between which times the generations of each stretch of numbers were started.
+"""An index from start times to ranges of generation numbers.
 
-Numbers grow with time, but not strictly: who started first may be recorded last, and clocks are
-set back. The earliest and the latest start of every stretch say exactly where in the numbers the
-generations of a span of time can be, so that no index by time is needed beside every other.
+The table `period` has the earliest and latest start of each block of numbers. With it, a time range
+is converted to ranges of numbers, so that no other index needs the time as a further column.
 """
 
 from __future__ import annotations
@@ -13,9 +12,9 @@ from sqlalchemy import Connection, select, text
 
 from muniment.store.database.tables import period
 
-STRETCH = 4096  # numbers
+BLOCK = 4096  # numbers in one block; the database column is named "stretch"
 
-_NOTE = text(
+_UPSERT = text(
     "INSERT INTO period (stretch, earliest, latest) VALUES (:stretch, :earliest, :latest) "
     "ON CONFLICT (stretch) DO UPDATE SET "
     "earliest = CASE WHEN excluded.earliest < period.earliest "
@@ -24,55 +23,57 @@ _NOTE = text(
     "THEN excluded.latest ELSE period.latest END"
 )
 _EXPECTED = (
-    f"SELECT seq / {STRETCH} AS stretch, min(started_at) AS earliest, max(started_at) AS latest "
+    f"SELECT seq / {BLOCK} AS stretch, min(started_at) AS earliest, max(started_at) AS latest "
     "FROM generation GROUP BY 1"
 )
 
 
-def note(connection: Connection, starts: Iterable[tuple[int, int]]) -> None:
-    """Note generations, given as number and start in milliseconds, in the caller's transaction."""
-    spans: dict[int, tuple[int, int]] = {}
+def add(connection: Connection, starts: Iterable[tuple[int, int]]) -> None:
+    """Add generations, given as numbers and starts in Unix milliseconds, to the index."""
+    periods: dict[int, tuple[int, int]] = {}
     for number, at in starts:
-        stretch = number // STRETCH
-        earliest, latest = spans.get(stretch, (at, at))
-        spans[stretch] = min(earliest, at), max(latest, at)
+        block = number // BLOCK
+        earliest, latest = periods.get(block, (at, at))
+        periods[block] = min(earliest, at), max(latest, at)
     rows = [
-        {"stretch": stretch, "earliest": earliest, "latest": latest}
-        for stretch, (earliest, latest) in spans.items()
+        {"stretch": block, "earliest": earliest, "latest": latest}
+        for block, (earliest, latest) in periods.items()
     ]
     if rows:
-        connection.execute(_NOTE, rows)
+        connection.execute(_UPSERT, rows)
 
 
 def ranges(
     connection: Connection, since: int | None, until: int | None
 ) -> Sequence[tuple[int, int]]:
-    """Return the ranges of numbers that hold what started from `since` on and before `until`.
+    """Return ranges of numbers with all generations that started in [since, until).
 
-    Both ends are included, the newest range comes first. What lies in them may have started at
-    other times, too.
+    The ranges include both ends and are in descending order. They can contain generations that
+    started at other times. Times are in Unix milliseconds.
     """
-    found: list[tuple[int, int]] = []
-    near = False
+    # Numbers grow with time, but not strictly: a generation that started earlier can be recorded
+    # later, and clocks are set back. Every block is therefore compared with the time range.
+    merged: list[tuple[int, int]] = []
+    adjacent = False
     for row in connection.execute(select(period).order_by(period.c.stretch.desc())):
         if (since is None or row.latest >= since) and (until is None or row.earliest < until):
-            low = row.stretch * STRETCH
-            high = found.pop()[1] if near else low + STRETCH - 1
-            found.append((low, high))
-            near = True
+            low = row.stretch * BLOCK
+            high = merged.pop()[1] if adjacent else low + BLOCK - 1
+            merged.append((low, high))
+            adjacent = True
         else:
-            near = False
-    return found
+            adjacent = False
+    return merged
 
 
 def rebuild(connection: Connection) -> None:
-    """Make all periods again from the generations."""
+    """Delete the index and recompute it from the generations."""
     connection.execute(period.delete())
     connection.execute(text(f"INSERT INTO period (stretch, earliest, latest) {_EXPECTED}"))
 
 
-def wrong(connection: Connection) -> list[int]:
-    """Return the stretches whose period is not what their generations say."""
+def mismatches(connection: Connection) -> list[int]:
+    """Return the blocks whose period differs from the starts of their generations."""
     expected = set(map(tuple, connection.execute(text(_EXPECTED))))
-    held = set(map(tuple, connection.execute(select(period))))
-    return sorted({stretch for stretch, *_ in expected ^ held})
+    stored = set(map(tuple, connection.execute(select(period))))
+    return sorted({block for block, *_ in expected ^ stored})

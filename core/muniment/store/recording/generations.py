@@ -97,7 +97,7 @@ def _insert_started(
             for name, held in of_row.items():
                 others.setdefault(name, []).extend(held)
         bulk.insert_named(connection, generation, rows)
-        time_index.note(connection, ((row["seq"], row["started_at"]) for row in rows))
+        time_index.add(connection, ((row["seq"], row["started_at"]) for row in rows))
         for name, held in others.items():
             bulk.insert_named(connection, tables.metadata.tables[name], held)
         bulk.insert(connection, pending, [(row["seq"], lease.id) for row in rows])

@@ -90,7 +90,7 @@ def upgrade(database: Database) -> Path | None:
         from muniment.store.database.migrations import migrate
         from muniment.store.recording.ledger import append, prepare
 
-        copy = database.copy(found) if found else None
+        copy = database.copy_before_upgrade(found) if found else None
         try:
             migrate(connection, migrations())
         except BaseException:

@@ -1,1 +1,1 @@
-"""Full-text search: tokenizer, index, phrases and the engine that runs a search."""
+"""Full-text search of generations: tokenizer, index, phrases and the search engine."""

@@ -1,9 +1,9 @@
-"""The search index: written while recording, in the same transaction as the outcome.
+"""The search index, written in the same transaction as the outcome of a generation.
 
-A row says by which terms a generation is found. SQLite keeps them in an FTS5 index that stores no
-text beside it; to take a row out again its terms must be given, made from the texts while they
-are there. PostgreSQL keeps them as an array under a GIN index. Neither holds where in a text a term
-stands: what was found is looked at again in the payloads (`search.py`).
+A row has the terms of one generation. SQLite has them in an FTS5 index without stored content.
+Deleting a row there needs its terms, so they are computed before the texts are erased. PostgreSQL
+has them as an array with a GIN index. Neither index has the positions of terms, so a search looks
+for phrases in the payloads (`engine.py`).
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from sqlalchemy import Connection
 from muniment.ledger.entries import Body
 from muniment.ledger.texts import Contents
 from muniment.store.database import bulk
-from muniment.store.search.tokenizer import terms
+from muniment.store.search import tokenizer
 from muniment.types import Generation
 
 Row: TypeAlias = tuple[int, str]
-"""The number of a generation, and its terms with spaces between."""
+"""The number of a generation, and its terms separated by spaces."""
 
 
 def texts_of(generation: Generation) -> Iterator[tuple[str, str]]:
-    """Yield what of a generation can be searched, each text with what it is.
+    """Yield the searchable texts of a generation, each after the name of its source.
 
-    That is `system`, `prompt`, `output` (those that are text), `reason` (of verdicts) and
-    `failure` (of the generation, its filters and evaluators).
+    The sources are `system`, `prompt`, `output` (text outputs only), `reason` (of verdicts) and
+    `failure` (of the generation, its filters and its evaluators).
     """
     if generation.system:
         yield "system", generation.system
@@ -47,10 +47,8 @@ def texts_of(generation: Generation) -> Iterator[tuple[str, str]]:
 
 
 def recorded_texts(outcome: Body, contents: Contents) -> Iterator[str]:
-    """Yield the same texts straight from an outcome and the payloads of its generation.
-
-    That takes a fraction of the time of putting the generation together first.
-    """
+    """Yield the same texts, without sources, from an outcome and the generation's payloads."""
+    # Takes a fraction of the time of loading the generation first.
     request, detail = (
         decode(contents("request", 0) or b"{}"),
         decode(contents("detail", 0) or b"{}"),
@@ -63,43 +61,43 @@ def recorded_texts(outcome: Body, contents: Contents) -> Iterator[str]:
     if outcome["failure"]:
         yield detail.get("failure", "")
     for name in ("verdicts", "scores"):
-        said = detail.get(name, {})
-        for position, held in enumerate(outcome[name]):
-            of_one = said.get(str(position), {})
-            yield from [reason["message"] for reason in of_one.get("reasons", ())]
-            if held["failed"]:
-                yield of_one.get("failure", "")
+        texts = detail.get(name, {})
+        for position, result in enumerate(outcome[name]):
+            of_result = texts.get(str(position), {})
+            yield from [reason["message"] for reason in of_result.get("reasons", ())]
+            if result["failed"]:
+                yield of_result.get("failure", "")
 
 
 def terms_of(generation: Generation) -> str:
-    """Return the terms of a generation that has its outcome, as a row holds them.
+    """Return the terms of a generation with an outcome, as in a `Row`.
 
-    Pure and the costly part, to be called before the lock is taken.
+    This is the slow part of indexing and needs no database: call it before taking the write lock.
     """
-    return " ".join(terms(text for _, text in texts_of(generation)))
+    return " ".join(tokenizer.terms(text for _, text in texts_of(generation)))
 
 
 def insert(connection: Connection, rows: Sequence[Row]) -> None:
-    """Make generations findable; each may be inserted once."""
+    """Add generations to the index, which must not have them already."""
     rows = [row for row in rows if row[1]]
     if rows:
-        if _sqlite(connection):
+        if _is_sqlite(connection):
             connection.exec_driver_sql(_INSERT, rows)
         else:
-            # An array as text, at once: terms are letters and digits, with nothing to escape.
-            arrays = [(number, '{"' + '","'.join(held.split()) + '"}') for number, held in rows]
+            # Array literals. Terms are letters, digits and marks, so nothing needs escaping.
+            arrays = [(number, '{"' + '","'.join(terms.split()) + '"}') for number, terms in rows]
             bulk.copy(connection, "search", ["generation", "terms"], arrays)
 
 
 def delete(connection: Connection, rows: Sequence[Row]) -> None:
-    """Take generations out again; the terms must be those that were inserted.
+    """Delete generations from the index, given the same terms that were inserted.
 
-    The bytes are gone only after `purge`.
+    The bytes stay in the database until `purge`.
     """
     rows = [row for row in rows if row[1]]
     if not rows:
         return
-    if _sqlite(connection):
+    if _is_sqlite(connection):
         connection.exec_driver_sql(
             "INSERT INTO search (search, rowid, terms) VALUES ('delete', ?, ?)", rows
         )
@@ -108,51 +106,49 @@ def delete(connection: Connection, rows: Sequence[Row]) -> None:
     connection.exec_driver_sql("DELETE FROM search WHERE generation = ANY(%s)", (numbers,))
 
 
-def held(connection: Connection) -> Iterator[tuple[Sequence[int], Sequence[str]]]:
-    """Yield what the whole index holds: numbers of generations and terms that all of these have.
-
-    SQLite is asked for each term that there is as searching asks for it, so that a generation that
-    is not found is not there; its numbers come as one text, since a row for each takes ten times as
-    long.
-    """
-    if _sqlite(connection):
+def contents(connection: Connection) -> Iterator[tuple[Sequence[int], Sequence[str]]]:
+    """Yield the whole index as numbers of generations with terms that each of these has."""
+    if _is_sqlite(connection):
+        # Each term is looked up with MATCH, as a search does, so that the result has exactly the
+        # generations that a search finds. Their numbers are one text a term, because one row a
+        # number takes ten times as long.
         connection.exec_driver_sql(_VOCABULARY)
-        for term, numbers in connection.exec_driver_sql(_FOUND):
+        for term, numbers in connection.exec_driver_sql(_NUMBERS_BY_TERM):
             yield list(map(int, (numbers or "").split(","))), (term,)
         return
     rows = connection.exec_driver_sql(
         "SELECT generation, terms FROM search", execution_options={"yield_per": 1000}
     )
-    for number, terms_ in rows:
-        yield (number,), terms_
+    for number, terms in rows:
+        yield (number,), terms
 
 
 def purge(connection: Connection) -> None:
-    """Rewrite the index without what was deleted, which stays in the file until then.
+    """Remove the bytes of deleted rows from the index of SQLite.
 
-    Takes time in proportion to the whole index. On PostgreSQL vacuum does this (outside any
-    transaction), for rows deleted here as for those of every other table.
+    Takes time in proportion to the size of the index. Does nothing on PostgreSQL, where VACUUM does
+    this for every table, outside a transaction.
     """
-    if _sqlite(connection):
+    if _is_sqlite(connection):
         connection.exec_driver_sql("INSERT INTO search (search) VALUES ('optimize')")
 
 
 def clear(connection: Connection) -> None:
-    """Empty the index, to be made again."""
+    """Delete all rows of the index, so that it can be rebuilt."""
     connection.exec_driver_sql(
         "INSERT INTO search (search) VALUES ('delete-all')"
-        if _sqlite(connection)
+        if _is_sqlite(connection)
         else "TRUNCATE search"
     )
 
 
-def _sqlite(connection: Connection) -> bool:
+def _is_sqlite(connection: Connection) -> bool:
     return connection.dialect.name == "sqlite"
 
 
 _INSERT = "INSERT INTO search (rowid, terms) VALUES (?, ?)"
 _VOCABULARY = "CREATE VIRTUAL TABLE IF NOT EXISTS temp.term USING fts5vocab(main, search, row)"
-_FOUND = """
+_NUMBERS_BY_TERM = """
 SELECT term, (SELECT group_concat(rowid) FROM search WHERE search MATCH '"' || term || '"')
 FROM temp.term
 """

@@ -1,7 +1,7 @@
-"""What a search asks for, and where in a text it stands.
+"""Parse search texts into phrases, and find phrases in the texts of generations.
 
-A query is words; all must be there. What is between quotes must stand together, and so must what
-is written without a space, such as a Chinese phrase or `GPT-4`. Nothing in a query is an operator.
+A generation must contain every phrase. A phrase is a quoted part, or a part without a space such as
+`GPT-4` or a Chinese expression. A search text has no operators.
 """
 
 from __future__ import annotations
@@ -10,14 +10,21 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from muniment.store.search.tokenizer import LETTER, LONGEST, MARKS, folded, parts, terms
+from muniment.store.search.tokenizer import (
+    LETTER,
+    MARKS,
+    MAX_TERM_CHARACTERS,
+    fold,
+    terms,
+    words_and_runs,
+)
 
-BEFORE = 30  # characters that a snippet shows before what was found
-LENGTH = 120  # characters of a snippet
-MOST = 3  # snippets of one generation
-_HIGHLIGHTS = 20  # in one snippet
+LEADING_CHARACTERS = 30  # of context in a snippet, before its first match
+SNIPPET_CHARACTERS = 120
+MAX_SNIPPETS = 3  # of one generation
+_MAX_HIGHLIGHTS = 20  # in one snippet
 
-_PIECES = re.compile(r'["“”]([^"“”]*)["“”]?|([^\s"“”]+)')
+_QUOTED_OR_BARE = re.compile(r'["“”]([^"“”]*)["“”]?|([^\s"“”]+)')
 _BETWEEN = r"[\W_]"
 _COMBINING = re.compile(rf"[{MARKS}\u1100-\u11ff\ua960-\ua97f\ud7b0-\ud7ff]")
 _CLUSTER = re.compile(rf"(?s:.)[{MARKS}]*")
@@ -25,9 +32,12 @@ _CLUSTER = re.compile(rf"(?s:.)[{MARKS}]*")
 
 @dataclass(frozen=True, slots=True)
 class Phrase:
-    """Words that stand together: the terms they are found by, and a pattern for folded texts.
+    """Adjacent words to search for.
 
-    `exact` says that a text with the terms has the phrase: there is one only.
+    Attributes:
+        terms: The terms that the search index must have.
+        pattern: The pattern that matches the phrase in folded texts.
+        exact: Whether a text with the terms always contains the phrase, which then has one term.
     """
 
     terms: frozenset[str]
@@ -37,10 +47,12 @@ class Phrase:
 
 @dataclass(frozen=True, slots=True)
 class Snippet:
-    """A part of a text with what was found in it.
+    """A part of a text that shows matches.
 
-    `source` is what the text is: `prompt`, `system`, `output`, `reason` or `failure`. `highlights`
-    are offsets in `text` in characters, ends excluded.
+    Attributes:
+        source: The source of the text: `prompt`, `system`, `output`, `reason` or `failure`.
+        text: The part of the text, with "…" at an end where the text goes on.
+        highlights: Start and end (excluded) of matches, as character offsets in `text`.
     """
 
     source: str
@@ -48,102 +60,112 @@ class Snippet:
     highlights: tuple[tuple[int, int], ...]
 
 
-def phrases(query: str) -> tuple[Phrase, ...]:
-    """Return what a query asks for; nothing where it holds no letter and no digit."""
-    found = (
-        _phrase(quoted or bare) for quoted, bare in _PIECES.findall(query) if parts(quoted or bare)
+def phrases(text: str) -> tuple[Phrase, ...]:
+    """Return the distinct phrases of a search text, or none if it has no letter or digit."""
+    parsed = (
+        _parse_phrase(quoted or bare)
+        for quoted, bare in _QUOTED_OR_BARE.findall(text)
+        if words_and_runs(quoted or bare)
     )
-    return tuple({phrase.pattern.pattern: phrase for phrase in found}.values())
+    return tuple({phrase.pattern.pattern: phrase for phrase in parsed}.values())
 
 
-def _phrase(piece: str) -> Phrase:
-    pattern, before = "", ""
-    given = parts(piece)
-    for word, run in given:
+def _parse_phrase(text: str) -> Phrase:
+    pattern, previous = "", ""
+    parts = words_and_runs(text)
+    for word, run in parts:
         kind = "word" if word else "run"
-        if before:
-            pattern += _BETWEEN + ("+" if kind == before == "word" else "*")
+        if previous:
+            pattern += _BETWEEN + ("+" if kind == previous == "word" else "*")
         pattern += (
             rf"(?<!{LETTER}){re.escape(word)}(?!{LETTER}|[{MARKS}])" if word else re.escape(run)
         )
-        before = kind
-    word, run = given[0]
-    exact = len(given) == 1 and (len(word) <= LONGEST if word else len(run) <= 2)
-    asked = terms([piece])
+        previous = kind
+    word, run = parts[0]
+    exact = len(parts) == 1 and (len(word) <= MAX_TERM_CHARACTERS if word else len(run) <= 2)
+    wanted = terms([text])
     if not exact:
-        # A pair tells more than its characters, which would only be looked up besides.
-        pairs = [run for _, run in given if len(run) > 1]
-        asked -= {character for run in pairs for character in run if len(run) > 1}
-        asked |= {run for _, run in given if len(run) == 1}
+        # A pair is more selective than its two characters, which need no lookup of their own.
+        pairs = [run for _, run in parts if len(run) > 1]
+        wanted -= {character for run in pairs for character in run if len(run) > 1}
+        wanted |= {run for _, run in parts if len(run) == 1}
     elif len(run) == 2:
-        asked = {run}
-    return Phrase(frozenset(asked), re.compile(pattern), exact)
+        wanted = {run}
+    return Phrase(frozenset(wanted), re.compile(pattern), exact)
 
 
-def holds(texts: Iterable[str], wanted: Sequence[Phrase]) -> bool:
-    """Whether every phrase stands in one of the texts."""
-    left = list(wanted)
+def contain_all(texts: Iterable[str], wanted: Sequence[Phrase]) -> bool:
+    """Return whether each phrase occurs in at least one of the texts."""
+    missing = list(wanted)
     for text in texts:
-        if left:
-            there = folded(text)
-            left = [phrase for phrase in left if phrase.pattern.search(there) is None]
-    return not left
+        if missing:
+            folded = fold(text)
+            missing = [phrase for phrase in missing if phrase.pattern.search(folded) is None]
+    return not missing
 
 
 def snippets(texts: Iterable[tuple[str, str]], wanted: Sequence[Phrase]) -> tuple[Snippet, ...]:
-    """Return parts of texts, given with what they are, that show each phrase once if possible."""
-    left = list(wanted)
-    found: list[Snippet] = []
+    """Return up to `MAX_SNIPPETS` snippets that show each phrase once, if possible.
+
+    `texts` are pairs of a source and a text, as `texts_of` yields them.
+    """
+    missing = list(wanted)
+    cut: list[Snippet] = []
     for source, text in texts:
-        there = folded(text)
-        while left and len(found) < MOST:
-            first = [m for phrase in left if (m := phrase.pattern.search(there))]
-            if not first:
+        folded = fold(text)
+        while missing and len(cut) < MAX_SNIPPETS:
+            matches = [m for phrase in missing if (m := phrase.pattern.search(folded))]
+            if not matches:
                 break
-            snippet, shown = _snippet(source, text, there, min(m.start() for m in first), wanted)
-            found.append(snippet)
-            still = [phrase for phrase in left if phrase not in shown]
-            if len(still) == len(left):
+            at = min(match.start() for match in matches)
+            snippet, shown = _cut_snippet(source, text, folded, at, wanted)
+            cut.append(snippet)
+            still_missing = [phrase for phrase in missing if phrase not in shown]
+            if len(still_missing) == len(missing):
                 break
-            left = still
-    return tuple(found)
+            missing = still_missing
+    return tuple(cut)
 
 
-def _snippet(
-    source: str, text: str, there: str, at: int, wanted: Sequence[Phrase]
+def _cut_snippet(
+    source: str, text: str, folded: str, at: int, wanted: Sequence[Phrase]
 ) -> tuple[Snippet, list[Phrase]]:
-    """Cut a snippet from the original `text` around offset `at` of its folded form."""
-    original = _offsets(text, there)
-    start = max(0, original[at] - BEFORE)
-    end = min(len(text), start + LENGTH)
+    """Return a snippet of `text` around offset `at` of its folded form, and the phrases in it."""
+    original = _original_offsets(text, folded)
+    start = max(0, original[at] - LEADING_CHARACTERS)
+    end = min(len(text), start + SNIPPET_CHARACTERS)
     low, high = at, at
     while low > 0 and original[low - 1] >= start:
         low -= 1
-    while high < len(there) and original[high] < end:
+    while high < len(folded) and original[high] < end:
         high += 1
     spans: list[tuple[int, int]] = []
     shown: list[Phrase] = []
     for phrase in wanted:
-        # What begins before the end may go on after it; the snippet then ends with it.
-        for match in phrase.pattern.finditer(there, low):
-            if match.start() >= high or len(spans) >= _HIGHLIGHTS:
+        # A match that begins in the snippet may end after it; the snippet is then extended.
+        for match in phrase.pattern.finditer(folded, low):
+            if match.start() >= high or len(spans) >= _MAX_HIGHLIGHTS:
                 break
             if phrase not in shown:
                 shown.append(phrase)
             spans.append((original[match.start()], original[match.end()]))
-    end = max(end, min(max((stop for _, stop in spans), default=end), start + 2 * LENGTH))
+    end = max(
+        end, min(max((stop for _, stop in spans), default=end), start + 2 * SNIPPET_CHARACTERS)
+    )
     return (
         Snippet(
             source,
             ("…" if start else "") + text[start:end] + ("…" if end < len(text) else ""),
-            tuple(_joined(spans, start - bool(start), end)),
+            tuple(_merge_overlapping(spans, start - bool(start), end)),
         ),
         shown,
     )
 
 
-def _joined(spans: Iterable[tuple[int, int]], start: int, end: int) -> Iterator[tuple[int, int]]:
-    """Yield the spans in order, relative to `start`, those that overlap as one."""
+def _merge_overlapping(
+    spans: Iterable[tuple[int, int]], start: int, end: int
+) -> Iterator[tuple[int, int]]:
+    """Yield the spans in order, merged, cut at `end` and relative to `start`."""
     low = high = -1
     for first, last in sorted(spans):
         last = min(last, end)
@@ -157,12 +179,12 @@ def _joined(spans: Iterable[tuple[int, int]], start: int, end: int) -> Iterator[
         yield low - start, high - start
 
 
-def _offsets(text: str, there: str) -> Sequence[int]:
-    """Return for every offset of the folded text, its end included, the one in the original."""
-    if len(text) == len(there) and not _COMBINING.search(text):
+def _original_offsets(text: str, folded: str) -> Sequence[int]:
+    """Return the offset in the original text for each offset in the folded text and its end."""
+    if len(text) == len(folded) and not _COMBINING.search(text):
         return range(len(text) + 1)
-    found: list[int] = []
+    offsets: list[int] = []
     for match in _CLUSTER.finditer(text):
-        found += [match.start()] * len(folded(match[0]))
-    found = found[: len(there)] + [len(text)] * (len(there) - len(found))
-    return [*found, len(text)]
+        offsets += [match.start()] * len(fold(match[0]))
+    offsets = offsets[: len(folded)] + [len(text)] * (len(folded) - len(offsets))
+    return [*offsets, len(text)]

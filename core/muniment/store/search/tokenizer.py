@@ -1,9 +1,9 @@
-"""Index terms: what of a text can be searched for, and what a query means.
+"""Split texts and search texts into the terms of the search index.
 
-Words of scripts that put spaces between them are terms as they are, lower-cased. Scripts that
-do not (Chinese, Japanese, Thai, ...) give every character and every pair of neighbours, so that a
-word of one or two characters is found without a dictionary. Compatibility forms such as full-width
-letters count as what they stand for (NFKC).
+In scripts with spaces between words, each word is a term, in lower case. In scripts without them,
+such as Chinese, Japanese and Thai, each character and each pair of adjacent characters is a term.
+Words of one or two characters are therefore found without a dictionary. Compatibility forms such as
+full-width letters are normalised (NFKC).
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ import re
 import unicodedata
 from collections.abc import Iterable
 
-INDEXED = 256 * 1024  # bytes of UTF-8 of each text that are indexed
-LONGEST = 64  # characters of a word that are told apart
+MAX_INDEXED_BYTES = 256 * 1024  # bytes of UTF-8; the rest of a text is not indexed
+MAX_TERM_CHARACTERS = 64  # longer words are cut to this length
 
-# Scripts without spaces between words; Hangul is written in phrases, so it belongs here too.
+# Scripts without spaces between words. Hangul has spaces between phrases only, so it is included.
 _UNSPACED = (
     "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u2e80-\u2fdf\u3005-\u3007\u3040-\u3098\u309d-\u30ff"
     "\u3100-\u312f\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff"
     "\U00020000-\U0003ffff"
 )
-# Marks that belong to the letter before them; `\w` leaves them out.
+# Marks that belong to the letter before them; `\w` does not match them.
 MARKS = "\u0300-\u036f\u0591-\u05c7\u064b-\u0670\u0900-\u0dff\u3099\u309a"
 LETTER = rf"[^\W_{_UNSPACED}]"
 _TEXT = re.compile(rf"(?:[^\W_]|[{_UNSPACED}])(?:[^\W_]|[{_UNSPACED}{MARKS}])*")
@@ -34,33 +34,36 @@ _ASCII = bytes(
 
 
 def terms(texts: Iterable[str]) -> set[str]:
-    """Return the terms that texts are found by."""
-    found: set[str] = set()
+    """Return the terms of texts."""
+    result: set[str] = set()
     for text in texts:
-        text = beginning(text)
+        text = truncate(text)
         if text.isascii():
-            found.update(text.encode().translate(_ASCII).decode().split())
+            result.update(text.encode().translate(_ASCII).decode().split())
             continue
-        for word, run in parts(text):
+        for word, run in words_and_runs(text):
             if word:
-                found.add(word)
+                result.add(word)
             else:
-                found.update(run)
-                found.update(map(operator.add, run, run[1:]))
-    if found and len(max(found, key=len)) > LONGEST:
-        found = {term[:LONGEST] for term in found}
-    return found
+                result.update(run)
+                result.update(map(operator.add, run, run[1:]))
+    if result and len(max(result, key=len)) > MAX_TERM_CHARACTERS:
+        result = {term[:MAX_TERM_CHARACTERS] for term in result}
+    return result
 
 
-def parts(text: str) -> list[tuple[str, str]]:
-    """Return the words and unspaced runs of a text in order, as pairs of which one is empty."""
-    # Punctuation is left out first: most of what NFKC changes in Chinese texts is commas.
+def words_and_runs(text: str) -> list[tuple[str, str]]:
+    """Return the words, and the runs of unspaced scripts, of a text in order.
+
+    Each is a pair (word, run), one of which is empty.
+    """
+    # Punctuation is removed first: most characters that NFKC changes in Chinese texts are commas.
     words = " ".join(_TEXT.findall(text))
-    return _PARTS.findall(folded(words))
+    return _PARTS.findall(fold(words))
 
 
-def folded(text: str) -> str:
-    """Return a text as it is compared: compatibility forms and case do not matter."""
+def fold(text: str) -> str:
+    """Return a text for comparison, normalised with NFKC and case-folded."""
     if text.isascii():
         return text.lower()
     if not unicodedata.is_normalized("NFKC", text):
@@ -68,8 +71,8 @@ def folded(text: str) -> str:
     return text.casefold()
 
 
-def beginning(text: str) -> str:
-    """Return as much of a text as is indexed."""
-    if len(text) * 4 <= INDEXED or (text.isascii() and len(text) <= INDEXED):
+def truncate(text: str) -> str:
+    """Return the first `MAX_INDEXED_BYTES` of a text, without a partial character."""
+    if len(text) * 4 <= MAX_INDEXED_BYTES or (text.isascii() and len(text) <= MAX_INDEXED_BYTES):
         return text
-    return text[:INDEXED].encode()[:INDEXED].decode(errors="ignore")
+    return text[:MAX_INDEXED_BYTES].encode()[:MAX_INDEXED_BYTES].decode(errors="ignore")

@@ -207,7 +207,7 @@ def compare_counts(connection: Connection, report: Report, met: Mapping[str, int
             add(name, f"there are {there} rows, the entries make {met[name]}")
     if _count(connection, generation, generation.c.outcome.is_not(None)) != met[OUTCOMES]:
         add(OUTCOMES, f"the entries tell of {met[OUTCOMES]}, the rows do not")
-    for stretch in time_index.wrong(connection):
+    for stretch in time_index.mismatches(connection):
         add("period", f"stretch {stretch} is not what its generations say")
     stray = connection.scalar(
         select(func.count())

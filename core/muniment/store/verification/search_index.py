@@ -91,7 +91,7 @@ def index_of(connection: Connection, hash: Hash) -> Index:
     """Read the whole index."""
     sums = TermChecksums()
     try:
-        for numbers, terms in index.held(connection):
+        for numbers, terms in index.contents(connection):
             sums.add(numbers, sum(map(hash, map(str, terms))))
     except (DBAPIError, ValueError):
         return Index(sums, damaged=True)

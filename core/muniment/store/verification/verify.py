@@ -170,7 +170,7 @@ def _checking(
         return
     with CheckerPool(database, asked, processes) as checkers:
         checkers.ready()
-        with database.reading_with(checkers.begin) as connection:
+        with database.reading_shared(checkers.begin) as connection:
             alone = Checker(connection, asked)
             yield connection, checkers.each if checkers.begun else alone.each
 

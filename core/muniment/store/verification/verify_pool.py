@@ -124,7 +124,7 @@ def work(pipe: Pipe, database: Database, asked: CheckOptions) -> None:
     gc.set_threshold(GARBAGE)
     try:
         pipe.send("ready")
-        with database.reading_beside(pipe.recv()) as connection, any_text(connection):
+        with database.reading_snapshot(pipe.recv()) as connection, any_text(connection):
             pipe.send("begun")
             checker = Checker(connection, asked)
             while True:
