@@ -126,7 +126,7 @@ class Victim:
             payloads=True,
             key=self.key.public,
             held=[TrustedCheckpoint("the published checkpoint", self.note)] if published else [],
-            span=256,  # so that what belongs together lies in several ranges
+            range_size=256,  # so that what belongs together lies in several ranges
         ).problems
 
     @contextmanager

@@ -66,7 +66,7 @@ def size(store: Store) -> int:
 def cut(store: Store, size: int) -> None:
     """Take away the newest entries as a forger would, who mends nodes and head."""
     with store._database.writing() as connection:
-        edge = frontier(size, tree_heads.nodes(connection))
+        edge = frontier(size, tree_heads.node_reader(connection))
         connection.execute(delete(entry).where(entry.c.seq >= size))
         connection.execute(delete(payload).where(payload.c.entry >= size))
         for level in range(1, 4):

@@ -136,13 +136,13 @@ class Keeping:
         """Make the bytes of what was erased go away, if any are left; whether they are gone."""
         from muniment.store.retention import erasure
 
-        return erasure.finish(self._database)
+        return erasure.purge_erased(self._database)
 
     def erasures(self) -> Iterator[ErasureRecord]:
         """Yield the erasures that are on record, the oldest first."""
         from muniment.store.retention import erasure
 
-        return erasure.past(self._database)
+        return erasure.records(self._database)
 
     def hold(self, query: Query, actor: str, reason: str) -> tuple[str, int]:
         """Forbid to erase the generations that a query wants now; return the hold's id and how
@@ -184,13 +184,13 @@ class Keeping:
         from muniment.store.retention import rules
 
         with self._database.reading() as connection:
-            return rules.rules(connection)
+            return rules.current_rules(connection)
 
     def set_retention(self, rule: Rule, actor: str) -> list[Rule]:
         """Put a rule in the place of the one for the same payloads; return those in force."""
         from muniment.store.retention import rules
 
-        return rules.change(self._database, actor, rule)
+        return rules.set_rule(self._database, actor, rule)
 
     def run_retention(
         self, actor: str, progress: Callable[[int], None] = lambda number: None
@@ -199,7 +199,7 @@ class Keeping:
         from muniment.store.retention import expiry
 
         self._record_interruptions()
-        return expiry.run(self._database, actor, progress)
+        return expiry.erase_expired(self._database, actor, progress)
 
     # ---- copies ------------------------------------------------------------------------------
 

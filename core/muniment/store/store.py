@@ -353,7 +353,7 @@ class Store(Keeping):
             payloads=payloads,
             search=search,
             key=key,
-            held=held,
+            trusted=held,
             since=since,
             progress=progress,
             processes=processes,

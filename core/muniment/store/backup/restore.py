@@ -14,7 +14,7 @@ from muniment.store.database.backups import Backup, now, register, registered
 from muniment.store.database.engine import Database
 from muniment.store.database.tables import ledger_head
 from muniment.store.recording import schema_version
-from muniment.store.recording.erasure_log import bodies, generations_of
+from muniment.store.recording.erasure_log import erased_generations, erasure_bodies
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,8 +104,8 @@ def _present(database: Database, entries: int) -> RestoreTarget | None:
             erased: dict[str, None] = {}
             if found == schema_version.HEAD:
                 backups = registered(connection)
-                for _, body in bodies(connection, since=entries):
-                    erased |= dict.fromkeys(generations_of(connection, body))
+                for _, body in erasure_bodies(connection, since=entries):
+                    erased |= dict.fromkeys(erased_generations(connection, body))
     except StoreError as error:
         return RestoreTarget(unreadable=str(error))
     return RestoreTarget(head.log_id, head.size, backups, list(erased))
