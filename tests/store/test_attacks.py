@@ -125,7 +125,7 @@ class Victim:
             projections=True,
             payloads=True,
             key=self.key.public,
-            held=[TrustedCheckpoint("the published checkpoint", self.note)] if published else [],
+            trusted=[TrustedCheckpoint("the published checkpoint", self.note)] if published else [],
             range_size=256,  # so that what belongs together lies in several ranges
         ).problems
 
@@ -410,7 +410,7 @@ def _published(store: Store) -> tuple[PrivateKey, Note]:
 def _verified(url: str, key: PrivateKey, note: Note) -> list[Problem]:
     with Store.open(url, create=False) as store:
         held = [TrustedCheckpoint("the published checkpoint", note)]
-        found = store.verify(projections=True, payloads=True, key=key.public, held=held)
+        found = store.verify(projections=True, payloads=True, key=key.public, trusted=held)
         assert found.ok == (not found.problems)
         return found.problems
 
