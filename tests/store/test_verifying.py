@@ -187,13 +187,13 @@ def test_a_store_that_may_not_be_locked_is_read_by_one_process(long: str) -> Non
     assert path.exists()
 
 
-def test_a_process_that_fails_says_so_in_a_sentence(long: str) -> None:
-    class Elsewhere(Database):
-        def __reduce__(self) -> Any:
-            url = make_url(long).set(database="/nowhere/at/all")
-            return Database, (url.render_as_string(hide_password=False),)
-
-    database = Elsewhere(long)
+def test_a_process_that_fails_says_so_in_a_sentence(
+    long: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = make_url(long).set(database="/nowhere/at/all").render_as_string(hide_password=False)
+    missing, reduce = open_database(url), Database.__reduce__
+    monkeypatch.setattr(Database, "__reduce__", lambda _: reduce(missing))
+    database = open_database(long)
     with pytest.raises(StoreError) as caught:
         verify(database, projections=False, payloads=False, processes=2, range_size=SPAN)
     database.close()
