@@ -99,7 +99,7 @@ def at_size(size: int, rounds: int) -> dict[str, Any]:
 def path_of(store: Store, number: int, note: Note) -> list[bytes]:
     """Return the path of one entry, read from the store."""
     with store._database.reading() as connection:
-        return inclusion(number, note.checkpoint.size, tree_heads.nodes(connection))
+        return inclusion(number, note.checkpoint.size, tree_heads.node_reader(connection))
 
 
 def timed(call: Callable[[], object], rounds: int) -> dict[str, float]:

@@ -154,7 +154,7 @@ FAULTS = (
     Fault(
         "inconsistent-head-is-signed",
         "core/muniment/signing.py",
-        "_refuse_inconsistent(last.checkpoint, head, read)\n        note",
+        "_raise_if_inconsistent(last.checkpoint, head, read)\n        note",
         "pass\n        note",
         (
             "store/test_signatures.py::test_a_tail_cut_off_after_a_checkpoint_is_found[sqlite]",
@@ -199,7 +199,7 @@ FAULTS = (
     Fault(
         "erasure-leaves-search-rows",
         "core/muniment/store/retention/erasure.py",
-        "_unindex(connection, touched)\n        for",
+        "index.delete(connection, _search_rows(connection, erased))\n        for",
         "for",
         (
             "store/test_erasing.py::test_an_erased_generation_is_in_no_file_of_the_store[sqlite]",
@@ -266,8 +266,8 @@ FAULTS = (
     Fault(
         "damaged-backup-is-accepted",
         "core/muniment/store/backup/sqlite.py",
-        "if not checked.ok:",
-        "if not checked.entries:",
+        "if not verification.ok:",
+        "if not verification.entries:",
         ("store/test_backup.py::test_a_backup_that_was_altered_is_refused[sqlite]",),
     ),
     # ---- plugins, isolation, installing, the command line -------------------------------------

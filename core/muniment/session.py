@@ -30,7 +30,7 @@ from muniment.ids import new_id
 from muniment.models.registry import ModelRecord, Models
 from muniment.plugins.isolation import PluginWorkers
 from muniment.plugins.registry import Plugin, Plugins
-from muniment.signing import after_writing
+from muniment.signing import sign_after_writing
 from muniment.store import Query, Store
 from muniment.types import Chunk, Generation, Replay
 from muniment.validation import check_text
@@ -279,7 +279,7 @@ class Session:
         """
         try:
             if self._writer is not None:
-                after_writing(self.home, self._writer)
+                sign_after_writing(self.home, self._writer)
         finally:
             for store in (self._reader, self._writer):
                 if store is not None:

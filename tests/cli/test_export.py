@@ -136,7 +136,7 @@ import os, signal, sys
 from pathlib import Path
 from muniment.store import Store
 from muniment.store.export import batches
-batches.FIRST_PAGE = batches.MOST_PAGE = batches.ALONE = 1
+batches.FIRST_PAGE = batches.MAX_PAGE = batches.PARALLEL_AFTER = 1
 written = []
 def stop(rows):
     written.append(rows)

@@ -28,7 +28,7 @@ def key(muniment: Here) -> PublicKey:
 def last_signed(home: Path) -> Checkpoint:
     """What was last signed, by what lies beside the key."""
     (path,) = (home / "keys").glob("*.json")
-    signed = KeyStore(home).signed(path.stem)
+    signed = KeyStore(home).last_checkpoint(path.stem)
     assert signed is not None
     return signed.checkpoint
 

@@ -127,8 +127,8 @@ class Victim:
             projections=True,
             payloads=True,
             key=self.key.public,
-            held=[TrustedCheckpoint("the published checkpoint", self.note)] if published else [],
-            span=256,  # so that what belongs together lies in several ranges
+            trusted=[TrustedCheckpoint("the published checkpoint", self.note)] if published else [],
+            range_size=256,  # so that what belongs together lies in several ranges
         ).problems
 
     @contextmanager
@@ -412,7 +412,7 @@ def _published(store: Store) -> tuple[PrivateKey, Note]:
 def _verified(url: str, key: PrivateKey, note: Note) -> list[Problem]:
     with Store.open(url, create=False) as store:
         held = [TrustedCheckpoint("the published checkpoint", note)]
-        found = store.verify(projections=True, payloads=True, key=key.public, held=held)
+        found = store.verify(projections=True, payloads=True, key=key.public, trusted=held)
         assert found.ok == (not found.problems)
         return found.problems
 

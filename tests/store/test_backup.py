@@ -96,8 +96,8 @@ def test_backups_are_remembered_and_outlive_a_restore(
 def test_a_copy_that_is_not_what_the_store_was_is_not_kept(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    way = type(backend_of(store._database))
-    monkeypatch.setattr(way, "contents", lambda *_: BackupSummary("other", 1, "00"))
+    backend = type(backend_of(store._database))
+    monkeypatch.setattr(backend, "verify", lambda *_: BackupSummary("other", 1, "00"))
     with pytest.raises(BackupError, match="the copy is not what the store was"):
         store.backup(tmp_path / "copy")
     assert list(tmp_path.glob("*copy*")) == []

@@ -123,7 +123,7 @@ def test_an_export_killed_after_any_page_ends_up_byte_equal(
     filled: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, format: str
 ) -> None:
     monkeypatch.setattr(batches, "FIRST_PAGE", 1)
-    monkeypatch.setattr(batches, "MOST_PAGE", 2)
+    monkeypatch.setattr(batches, "MAX_PAGE", 2)
     monkeypatch.setattr(exporter, "SAVE_SECONDS", -1.0)
     whole = tmp_path / "whole"
     export(filled, whole, format)
@@ -289,10 +289,10 @@ def test_several_processes_write_the_same_bytes(
     filled: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(batches, "FIRST_PAGE", 1)
-    monkeypatch.setattr(batches, "MOST_PAGE", 1)
+    monkeypatch.setattr(batches, "MAX_PAGE", 1)
     for format in FORMATS:
         export(filled, tmp_path / "alone", format)
-    monkeypatch.setattr(batches, "ALONE", 1)
+    monkeypatch.setattr(batches, "PARALLEL_AFTER", 1)
     for format in FORMATS:
         export(filled, tmp_path / "alone", format)
         assert shared(filled, tmp_path / format, format) == (tmp_path / "alone").read_bytes()
@@ -308,7 +308,7 @@ def test_what_a_worker_cannot_read_is_said_as_ever(
     filled: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(batches, "FIRST_PAGE", 1)
-    monkeypatch.setattr(batches, "ALONE", 1)
+    monkeypatch.setattr(batches, "PARALLEL_AFTER", 1)
     with filled._database.writing() as connection:
         oldest = select(func.min(tables.generation.c.seq)).scalar_subquery()
         connection.execute(tables.entry.delete().where(tables.entry.c.seq == oldest))

@@ -66,7 +66,7 @@ def size(store: Store) -> int:
 def cut(store: Store, size: int) -> None:
     """Take away the newest entries as a forger would, who mends nodes and head."""
     with store._database.writing() as connection:
-        edge = frontier(size, tree_heads.nodes(connection))
+        edge = frontier(size, tree_heads.node_reader(connection))
         connection.execute(delete(entry).where(entry.c.seq >= size))
         connection.execute(delete(payload).where(payload.c.entry >= size))
         for level in range(1, 4):
@@ -93,7 +93,7 @@ def test_what_is_signed_verifies_and_the_rest_is_counted(
 ) -> None:
     record(3)
     note = sign(keys, store)
-    found = store.verify(key=key, held=[published(note)])
+    found = store.verify(key=key, trusted=[published(note)])
     assert (found.ok, found.unsigned_tail, found.not_read) == (True, 0, 0)
     assert found.checked == ["tree", "signatures"]
     assert note.checkpoint == Checkpoint(key.name, size(store), bytes.fromhex(found.root))
@@ -119,7 +119,7 @@ def test_a_tail_cut_off_after_a_checkpoint_is_found(
     assert store.verify(projections=False).problems  # by the checkpoint that the store keeps
     forget(store)
     assert store.verify().ok  # nothing inside tells any more
-    ((kind, message),) = problems(store, held=[published(note)])
+    ((kind, message),) = problems(store, trusted=[published(note)])
     assert kind == "checkpoint"
     assert f"it has {note.checkpoint.size} entries and the store {size(store)}" in message
     ((kind, message),) = problems(store, key=key)
@@ -145,11 +145,11 @@ def test_a_store_rolled_back_behind_a_checkpoint_is_found(
     shutil.copy(tmp_path / "before.db", store.path)
     with Store.open(store.url, create=False) as old:
         assert old.verify(key=key).ok  # it was good then
-        last = keys.expected(old)
+        last = keys.expected_checkpoint(old)
         assert last is not None
         assert last.parsed == note
         ((kind, _),) = problems(
-            old, key=key, held=[TrustedCheckpoint("the last signed", last.parsed)]
+            old, key=key, trusted=[TrustedCheckpoint("the last signed", last.parsed)]
         )
         assert kind == "checkpoint"
         with pytest.raises(VerificationError, match="rolled back"):
@@ -169,7 +169,7 @@ def test_a_forked_history_is_found(
         append(connection, [prepare(entries.actor(f"{n:064x}")) for n in range(5)])
     assert store.verify().ok
     expected = f"the first {note.checkpoint.size} entries are not those that it has"
-    assert problems(store, held=[published(note)]) == [("checkpoint", expected)]
+    assert problems(store, trusted=[published(note)]) == [("checkpoint", expected)]
     with pytest.raises(VerificationError, match="are not those that were signed"):
         keys.sign(store)
 
@@ -186,7 +186,7 @@ def test_a_replaced_key_is_found_and_the_new_one_named(
     assert kind == "signature"
     assert f"there are some by {key.name}+{forger.public.id.hex()}" in message
     (kept,) = store.signed()
-    found = problems(store, key=key, held=[published(kept)])
+    found = problems(store, key=key, trusted=[published(kept)])
     assert ("signature", f"it is signed by {tree_heads.key_of(kept)}, not by {key}") in found
 
 
@@ -226,7 +226,7 @@ def test_a_checkpoint_of_another_log_is_not_continued(
     record()
     head = dataclasses.replace(sign(keys, store).checkpoint, origin="muniment/" + "0" * 32)
     other = checkpoints.signed(head, PrivateKey.generate(head.origin))
-    ((kind, message),) = problems(store, held=[published(other)])
+    ((kind, message),) = problems(store, trusted=[published(other)])
     assert kind == "checkpoint"
     assert f"it is of the log {head.origin}, and the store is {key.name}" in message
 

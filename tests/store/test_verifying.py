@@ -32,7 +32,12 @@ SPAN = 256  # the least there can be: a store of a few hundred entries has sever
 
 
 def verified(url: str, processes: int, **options: Any) -> Verification:
-    everything = {"projections": True, "payloads": True, "search": True, "span": SPAN} | options
+    everything = {
+        "projections": True,
+        "payloads": True,
+        "search": True,
+        "range_size": SPAN,
+    } | options
     database = open_database(url)
     try:
         return verify(database, processes=processes, **everything)
@@ -64,7 +69,7 @@ def test_a_whole_store_is_whole_to_any_number_of_processes(long: str) -> None:
     assert found[1:] == found[:-1]
     assert found[0].entries > 3 * SPAN
     assert found[0].checked == ["tree", "entries", "projections", "payloads", "search"]
-    assert verified(long, 1, span=2**14) == found[0]
+    assert verified(long, 1, range_size=2**14) == found[0]
 
 
 OTHER_BYTES = "SELECT e.canonical_bytes FROM entry e WHERE e.seq = 9"
@@ -137,7 +142,7 @@ def test_missing_entries_are_named_wherever_ranges_end(
 def test_ranges_of_any_size_name_the_same(long: str) -> None:
     for statement in ATTACKS["rows"]:
         assert change(long, statement)
-    whole, cut = verified(long, 1, span=2**14), verified(long, 1)
+    whole, cut = verified(long, 1, range_size=2**14), verified(long, 1)
     assert whole.problems
     assert set(whole.problems) == set(cut.problems)
 
@@ -182,16 +187,15 @@ def test_a_store_that_may_not_be_locked_is_read_by_one_process(long: str) -> Non
     assert path.exists()
 
 
-def test_a_process_that_fails_says_so_in_a_sentence(long: str) -> None:
-    class Elsewhere(Database):
-        def __reduce__(self) -> Any:
-            url = make_url(long).set(database="/nowhere/at/all")
-            return open_database, (url.render_as_string(hide_password=False),)
-
-    opened = open_database(long)
-    database = Elsewhere(make_url(long), opened._backend, opened.dialect)
+def test_a_process_that_fails_says_so_in_a_sentence(
+    long: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = make_url(long).set(database="/nowhere/at/all").render_as_string(hide_password=False)
+    missing, reduce = open_database(url), Database.__reduce__
+    monkeypatch.setattr(Database, "__reduce__", lambda _: reduce(missing))
+    database = open_database(long)
     with pytest.raises(StoreError) as caught:
-        verify(database, projections=False, payloads=False, processes=2, span=SPAN)
+        verify(database, projections=False, payloads=False, processes=2, range_size=SPAN)
     database.close()
     assert "\n" not in str(caught.value)
 
@@ -199,13 +203,13 @@ def test_a_process_that_fails_says_so_in_a_sentence(long: str) -> None:
 def test_a_process_that_is_killed_is_told_of(long: str) -> None:
     database = open_database(long)
     with CheckerPool(database, CheckOptions(False, False, False, b"x" * 16), 2) as checkers:
-        checkers.ready()
-        with database.reading_shared(checkers.begin) as connection:
+        checkers.wait_until_ready()
+        with database.reading_shared(checkers.begin_reading) as connection:
             for process in checkers._processes.values():
                 assert process.pid
                 os.kill(process.pid, signal.SIGKILL)
             with pytest.raises(StoreError, match="--processes 1"):
-                list(checkers.each(entry_ranges(connection, 0, SPAN)))
+                list(checkers.check_all(entry_ranges(connection, 0, SPAN)))
     database.close()
 
 
@@ -222,8 +226,8 @@ def told(*_):
 if __name__ == "__main__":
     os.setpgrp()
     try:
-        verify(open_database(sys.argv[1]), projections=True, payloads=True, processes=2, span=256,
-               progress=told)
+        verify(open_database(sys.argv[1]), projections=True, payloads=True, processes=2,
+               range_size=256, progress=told)
     except KeyboardInterrupt:
         print("interrupted", flush=True)
 """

@@ -82,7 +82,7 @@ def verify(
             payloads=payloads or everything,
             search=search or everything,
             key=public,
-            held=[*held, *map(_held, published)],
+            trusted=[*held, *map(_held, published)],
             since=None if since is None else _held(since),
             progress=lambda what, done, total: progress(what, done / total if total else 1.0),
             processes=processes or cores(),
@@ -119,7 +119,7 @@ def _known(
     from muniment.store.verification.signatures import TrustedCheckpoint
 
     keys, store = KeyStore(context.home), context.store
-    last = keys.expected(store)
+    last = keys.expected_checkpoint(store)
     held = (
         [] if last is None else [TrustedCheckpoint("the last checkpoint signed here", last.parsed)]
     )
@@ -127,7 +127,7 @@ def _known(
         from muniment.verifier import public_key
 
         return public_key(given), held
-    private = keys.private(store.log)
+    private = keys.private_key(store.log)
     return (None if private is None else private.public), held
 
 

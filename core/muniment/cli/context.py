@@ -99,9 +99,9 @@ class CliContext:
             if session is not None:
                 session.close()
             if store is not None and store.wrote:
-                from muniment.signing import after_writing
+                from muniment.signing import sign_after_writing
 
-                after_writing(self.home, store)
+                sign_after_writing(self.home, store)
         finally:
             if store is not None:
                 store.close()

@@ -53,12 +53,12 @@ def show(context: CliContext, as_json: bool) -> None:
     from muniment.signing import KeyStore
 
     held, log = KeyStore(context.home), context.store.log
-    private = held.private(log)
+    private = held.private_key(log)
     if private is None:
         raise MunimentError(
             f"no key signs the record of {context.store.url}; `muniment keys generate` makes one"
         )
-    key, path, last = private.public, held.path(log), held.signed(log)
+    key, path, last = private.public, held.path(log), held.last_checkpoint(log)
     if as_json:
         head = last.checkpoint if last else None
         write_json(

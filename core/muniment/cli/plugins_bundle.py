@@ -118,4 +118,4 @@ def _key(context: CliContext) -> PrivateKey | None:
         log = context.store.log
     except StoreError:
         return None
-    return KeyStore(context.home).private(log)
+    return KeyStore(context.home).private_key(log)

@@ -1,4 +1,4 @@
-"""What the store's keeper and reviewers ask of it, apart from recording, finding and proving."""
+"""The methods of `Store` for feedback, reviews, events, erasure, retention and backups."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _PAGE = 500
 
 
 class Keeping:
-    """The part of the store's face that looks after what is recorded; see `Store`."""
+    """A base class of `Store` with the methods that manage recorded generations."""
 
     _database: Database
 
@@ -38,7 +38,7 @@ class Keeping:
     def give_feedback(
         self, id: str, actor: str, rating: Rating | None = None, comment: str | None = None
     ) -> None:
-        """Record what someone thinks of the generation of that whole id."""
+        """Record feedback on the generation with a complete id."""
         from muniment.store.recording import events
 
         events.give_feedback(self._database, self._number(id), actor, rating, comment)
@@ -46,20 +46,20 @@ class Keeping:
     def give_review(
         self, id: str, actor: str, decision: Judgement, reason: str | None = None
     ) -> None:
-        """Record what a person decided about what filters found in that generation."""
+        """Record a person's decision on the filters' verdict of the generation with that id."""
         from muniment.store.recording import events
 
         events.give_review(self._database, self._number(id), actor, decision, reason)
 
     def acts(self, id: str) -> tuple[list[Feedback], list[Review]]:
-        """Return the feedback on and the reviews of that generation, the oldest first."""
+        """Return the feedback on a generation and its reviews, the oldest first."""
         from muniment.store.recording import events
 
         with self._database.reading() as connection:
             return events.of_generation(connection, self._number(id))
 
     def review_queue(self, limit: int | None = None) -> Iterator[Generation]:
-        """Yield what filters flagged or blocked and nobody reviewed yet, the newest first."""
+        """Yield flagged, redacted and blocked generations without a review, the newest first."""
         from muniment.store.queries import loader, planner
         from muniment.store.recording import events
 
@@ -77,23 +77,23 @@ class Keeping:
             before = numbers[-1]
             left = None if left is None else left - size
 
-    # ---- the house ---------------------------------------------------------------------------
+    # ---- installations and models ------------------------------------------------------------
 
     def record_installation(self, actor: str, done: Installation) -> None:
-        """Record what was done to a plugin, and who asked; once, however often it is called."""
+        """Record a change of a plugin and its actor, unless it is recorded already."""
         from muniment.store.recording import events
 
         events.record_installation(self._database, actor, done)
 
     def installations(self, distribution: str) -> list[Installation]:
-        """Return what was done to the plugin of that distribution, the oldest first."""
+        """Return the recorded changes of a distribution, the oldest first."""
         from muniment.store.recording import events
 
         with self._database.reading() as connection:
             return events.installations(connection, distribution)
 
     def record_model(self, actor: str, act: ModelAct, digest: str, name: str, source: str) -> None:
-        """Record that a model was added or removed, and who asked."""
+        """Record that an actor added or removed a model."""
         from muniment.store.recording import events
 
         detail = {"name": name, "source": source}
@@ -109,10 +109,10 @@ class Keeping:
         reason: str | None = None,
         progress: Callable[[int], None] = lambda number: None,
     ) -> ErasureResult:
-        """Destroy the payloads of the wanted generations; their entries stay.
+        """Erase the payloads of the matching generations. Their entries remain.
 
-        What is under a hold, must be kept longer or is under way is left. Where the query is by
-        actor and nothing of theirs was left, their name goes, too.
+        Generations on hold, under retention or still running are skipped. A query by actor also
+        erases the actor's name, unless a generation was skipped.
         """
         from muniment.store.retention import erasure
 
@@ -120,7 +120,7 @@ class Keeping:
         return erasure.erase(self._database, query, actor, reason=reason, progress=progress)
 
     def count(self, query: Query) -> int:
-        """Return how many generations a query wants."""
+        """Return the number of generations that match a query."""
         from muniment.store.queries.planner import QueryPlanner
 
         before: int | None = None
@@ -133,20 +133,21 @@ class Keeping:
         return counted
 
     def finish_erasing(self) -> bool:
-        """Make the bytes of what was erased go away, if any are left; whether they are gone."""
+        """Remove the bytes of pending erasures from the files. Return whether none is pending."""
         from muniment.store.retention import erasure
 
-        return erasure.finish(self._database)
+        return erasure.purge_erased(self._database)
 
     def erasures(self) -> Iterator[ErasureRecord]:
-        """Yield the erasures that are on record, the oldest first."""
+        """Yield the recorded erasures, the oldest first."""
         from muniment.store.retention import erasure
 
-        return erasure.past(self._database)
+        return erasure.records(self._database)
 
     def hold(self, query: Query, actor: str, reason: str) -> tuple[str, int]:
-        """Forbid to erase the generations that a query wants now; return the hold's id and how
-        many they are.
+        """Place the generations that match a query now under legal hold.
+
+        Return the hold's id and the number of generations.
         """
         from muniment.store.queries.planner import QueryPlanner
         from muniment.store.retention import holds
@@ -161,14 +162,14 @@ class Keeping:
         return holds.add_hold(self._database, actor, reason, pages)
 
     def holds(self) -> list[Hold]:
-        """Return the holds that are in force, the oldest first."""
+        """Return the holds in force, the oldest first."""
         from muniment.store.retention import holds
 
         with self._database.reading() as connection:
             return holds.holds(connection)
 
     def release(self, hold: str, actor: str, reason: str | None = None) -> str:
-        """End a hold, by its id or a unique beginning or end of it; return the id."""
+        """End a hold, and return its id. `hold` is the id or a unique beginning or end of it."""
         from muniment.store.retention import holds
 
         part = hold.upper()
@@ -180,38 +181,38 @@ class Keeping:
         return found[0]
 
     def retention(self) -> list[Rule]:
-        """Return the rules of retention in force."""
+        """Return the retention rules in force."""
         from muniment.store.retention import rules
 
         with self._database.reading() as connection:
-            return rules.rules(connection)
+            return rules.current_rules(connection)
 
     def set_retention(self, rule: Rule, actor: str) -> list[Rule]:
-        """Put a rule in the place of the one for the same payloads; return those in force."""
+        """Add or replace a retention rule, and return the rules in force."""
         from muniment.store.retention import rules
 
-        return rules.change(self._database, actor, rule)
+        return rules.set_rule(self._database, actor, rule)
 
     def run_retention(
         self, actor: str, progress: Callable[[int], None] = lambda number: None
     ) -> ErasureResult:
-        """Erase what was kept as long as the rules say."""
+        """Erase the payloads that are older than the retention rules allow."""
         from muniment.store.retention import expiry
 
         self._record_interruptions()
-        return expiry.run(self._database, actor, progress)
+        return expiry.erase_expired(self._database, actor, progress)
 
-    # ---- copies ------------------------------------------------------------------------------
+    # ---- backups -----------------------------------------------------------------------------
 
     def backup(self, target: Path, progress: Progress | None = None) -> Backup:
-        """Copy the store to a file, read the copy again and register it; BackupError."""
+        """Copy the store to a file, verify the copy and register it. Raise BackupError."""
         from muniment.store.backup import create
 
         return create.create_backup(self._database, target, progress)
 
     @staticmethod
     def plan_restore(url: str, file: Path, progress: Progress | None = None) -> RestorePlan:
-        """Check a backup, and say what restoring it to that store would do; BackupError."""
+        """Verify a backup, and return the effects of restoring it. Raise BackupError."""
         from muniment.store.backup import restore
 
         database = open_database(url)
@@ -222,7 +223,7 @@ class Keeping:
 
     @staticmethod
     def restore(url: str, planned: RestorePlan, progress: Progress | None = None) -> None:
-        """Make the store what a backup is, whole or not at all; BackupError."""
+        """Replace the store with a backup in one transaction. Raise BackupError."""
         from muniment.store.backup import restore
 
         database = open_database(url)

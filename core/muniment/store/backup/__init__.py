@@ -1,7 +1,7 @@
-"""Backups: verified copies of a whole store.
+"""Verified copies of a store.
 
-`create` makes a backup and reads it again, `restore` checks one and puts it back. The backends
-`sqlite` and `postgresql` copy one kind of database each.
+`create` copies a store and verifies the copy. `restore` verifies a backup and replaces a store
+with it. The backends `sqlite` and `postgresql` copy one kind of database each.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from muniment.store.database.engine import Database
 
 
 def backend_of(database: Database) -> BackupBackend:
-    """Return the backend that copies the store of a database."""
+    """Return the backup backend for the dialect of a database."""
     if database.dialect == "sqlite":
         from muniment.store.backup.sqlite import SqliteBackup
 

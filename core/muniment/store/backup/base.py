@@ -1,4 +1,4 @@
-"""What a backup is to whoever makes or restores one, whatever database it is of."""
+"""The interface of backup backends, and the types that all of them share."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from muniment.errors import MunimentError
 from muniment.store.database.engine import Database
 
 Progress = Callable[[str, int, int], None]
-"""Told what is being checked, how much of it is done, and how much there is."""
+"""A function that receives the kind of checked items, the number checked and the total."""
 
 
 class BackupError(MunimentError):
-    """A backup cannot be made, is not whole, or cannot be restored; `file` is the backup's."""
+    """A backup that cannot be created, is corrupt, or cannot be restored. `file` is its path."""
 
     def __init__(self, file: Path, message: str) -> None:
         super().__init__(message)
@@ -24,7 +24,10 @@ class BackupError(MunimentError):
 
 @dataclass(frozen=True, slots=True)
 class BackupSummary:
-    """Which ledger a backup holds and how much of it: `root` is computed from its entries."""
+    """The ledger in a backup: its identity `log`, its number of entries, and its root.
+
+    `root` is computed from the bytes of the entries, in hexadecimal.
+    """
 
     log: str
     entries: int
@@ -32,13 +35,19 @@ class BackupSummary:
 
 
 class BackupBackend(Protocol):
-    """How the stores of one kind of database are copied and put back."""
+    """The operations for copying and restoring the stores of one kind of database."""
 
     def copy(self, database: Database, target: Path) -> BackupSummary:
-        """Copy one state of the store to a file that is not there; return what that state was."""
+        """Copy a snapshot of the store to a new file. Return the head of that snapshot.
 
-    def contents(self, file: Path, progress: Progress | None) -> BackupSummary:
-        """Read a copy from its first entry to its last; BackupError unless it is whole."""
+        Other processes may write meanwhile. Raises BackupError.
+        """
+
+    def verify(self, file: Path, progress: Progress | None) -> BackupSummary:
+        """Read all entries of a copy and return its summary. Raise BackupError if it is corrupt."""
 
     def restore(self, database: Database, file: Path) -> None:
-        """Make the store what the copy is, whole or not at all; others may have it open."""
+        """Replace the store with a copy in one transaction.
+
+        Other processes may have the store open. Raises BackupError, and then changes nothing.
+        """

@@ -1,4 +1,4 @@
-"""Making a backup: copied, read again from end to end, compared, named, registered."""
+"""Create a backup: copy the store, verify the copy, and register it in the store."""
 
 from __future__ import annotations
 
@@ -12,32 +12,34 @@ from muniment.store.database.engine import Database
 
 
 def create_backup(database: Database, target: Path, progress: Progress | None = None) -> Backup:
-    """Copy the store to a file, which is there whole or not at all; others may go on writing.
+    """Copy the store to a file, verify the copy, and register it.
 
-    What was copied is read again: its entries must be as many, and make the same root, as the
-    store had at that moment. Raises BackupError.
+    The copy is written to a temporary file, which is renamed after verification. Its number of
+    entries and its root must be those of the store at the time of the copy. Other processes may
+    write meanwhile. Raises BackupError, and then leaves no new file.
     """
-    way = backend_of(database)
+    backend = backend_of(database)
     target = target.absolute()
-    beside = target.with_name(f".{target.name}.partial")
+    partial = target.with_name(f".{target.name}.partial")
     made_at = now()
     try:
-        beside.unlink(missing_ok=True)
-        had = way.copy(database, beside)
-        found = way.contents(beside, progress)
-        if found != had:
+        partial.unlink(missing_ok=True)
+        copied = backend.copy(database, partial)
+        verified = backend.verify(partial, progress)
+        if verified != copied:
             raise BackupError(
                 target,
-                f"the copy is not what the store was ({found.entries} entries with root "
-                f"{found.root}, not {had.entries} with {had.root}); nothing was kept of it",
+                f"the copy is not what the store was ({verified.entries} entries with root "
+                f"{verified.root}, not {copied.entries} with {copied.root}); nothing was kept of "
+                "it",
             )
-        beside.replace(target)
+        partial.replace(target)
     except OSError as error:
         raise BackupError(target, f"cannot write {target}: {error.strerror}") from error
     finally:
         with suppress(OSError):
-            beside.unlink(missing_ok=True)
-    made = Backup(target, made_at, found.entries, found.root)
+            partial.unlink(missing_ok=True)
+    backup = Backup(target, made_at, verified.entries, verified.root)
     with database.writing(lock=False) as connection:
-        register(connection, [made])
-    return made
+        register(connection, [backup])
+    return backup

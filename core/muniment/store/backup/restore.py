@@ -1,4 +1,7 @@
-"""Restoring a backup: checked before anything is touched, and what was lost with it is said."""
+"""Restore a backup: verify it, plan the changes, and replace the store.
+
+A plan shows which entries of the store would be lost and which erased texts would come back.
+"""
 
 from __future__ import annotations
 
@@ -14,12 +17,17 @@ from muniment.store.database.backups import Backup, now, register, registered
 from muniment.store.database.engine import Database
 from muniment.store.database.tables import ledger_head
 from muniment.store.recording import schema_version
-from muniment.store.recording.erasure_log import bodies, generations_of
+from muniment.store.recording.erasure_log import erased_generations, erasure_bodies
 
 
 @dataclass(frozen=True, slots=True)
 class RestoreTarget:
-    """What is in the store that a backup would replace; `unreadable` says why it is not known."""
+    """The present state of the store that a backup would replace.
+
+    `log` is the identity of its ledger, and `entries` the number of its entries. `erased_since`
+    has the ids of generations that were erased after the backup. `unreadable` is the reason why
+    the store cannot be read. It is empty for a readable store.
+    """
 
     log: str = ""
     entries: int = 0
@@ -30,7 +38,7 @@ class RestoreTarget:
 
 @dataclass(frozen=True, slots=True)
 class RestorePlan:
-    """What restoring a backup would do: `present` is None where there is no store yet."""
+    """The effects of restoring a backup. `present` is None if there is no store yet."""
 
     file: Path
     contents: BackupSummary
@@ -38,46 +46,45 @@ class RestorePlan:
 
     @property
     def lost(self) -> int:
-        """How many entries of the store are not in the backup."""
+        """The number of entries of the store that are not in the backup."""
         if self.present is None or self.present.log != self.contents.log:
             return 0
         return max(0, self.present.entries - self.contents.entries)
 
     @property
     def erased_since(self) -> list[str]:
-        """The generations that were erased since the backup was made, and come back with it."""
+        """The ids of generations that were erased after the backup and would come back."""
         return self.present.erased_since if self.present and not self.other else []
 
     @property
     def other(self) -> bool:
-        """Whether the store holds another ledger than the backup."""
+        """Whether the store contains another ledger than the backup."""
         return self.present is not None and self.present.log not in ("", self.contents.log)
 
 
 def plan_restore(database: Database, file: Path, progress: Progress | None = None) -> RestorePlan:
-    """Check that a backup is whole, and say what it would replace; nothing is changed.
+    """Verify a backup, and return the effects that restoring it would have. Change nothing.
 
-    Raises BackupError.
+    Raises BackupError if the backup is corrupt.
     """
     file = file.absolute()
-    contents = backend_of(database).contents(file, progress)
-    return RestorePlan(file, contents, _present(database, contents.entries))
+    contents = backend_of(database).verify(file, progress)
+    return RestorePlan(file, contents, _read_target(database, contents.entries))
 
 
 def restore(database: Database, planned: RestorePlan, progress: Progress | None = None) -> None:
-    """Make the store what the backup is, whole or not at all, and check that it became so.
+    """Replace the store with the backup in one transaction, and verify the result.
 
-    The store keeps knowing of the backups that were made of it. Raises BackupError.
+    The list of registered backups stays the same, with this backup added. Raises BackupError.
     """
-    way = backend_of(database)
-    way.restore(database, planned.file)
-    database.close()  # no connection may remember what was there
+    backend_of(database).restore(database, planned.file)
+    database.close()  # open connections may have cached pages and statements of the old store
     if schema_version.revision(database) != schema_version.HEAD:
-        return  # `db upgrade` comes first, and says so
+        return  # an older schema is verified after `db upgrade`, which every command requires
     from muniment.store.verification.verify import verify
 
-    found = verify(database, projections=False, payloads=False, progress=progress)
-    if not found.ok or (found.entries, found.root) != (
+    verification = verify(database, projections=False, payloads=False, progress=progress)
+    if not verification.ok or (verification.entries, verification.root) != (
         planned.contents.entries,
         planned.contents.root,
     ):
@@ -86,26 +93,30 @@ def restore(database: Database, planned: RestorePlan, progress: Progress | None 
             f"the restored store is not what {planned.file} holds; look with `muniment audit "
             "verify --all`",
         )
-    known = list(planned.present.backups) if planned.present else []
-    if all(item.file != planned.file for item in known):
-        known.append(Backup(planned.file, now(), planned.contents.entries, planned.contents.root))
+    backups = list(planned.present.backups) if planned.present else []
+    if all(item.file != planned.file for item in backups):
+        backups.append(Backup(planned.file, now(), planned.contents.entries, planned.contents.root))
     with database.writing(lock=False) as connection:
-        register(connection, known)
+        register(connection, backups)
 
 
-def _present(database: Database, entries: int) -> RestoreTarget | None:
+def _read_target(database: Database, entries: int) -> RestoreTarget | None:
+    """Return the state of the store, or None if there is none.
+
+    `entries` is the number of entries in the backup.
+    """
     try:
-        found = schema_version.revision(database)
-        if found is None:
+        revision = schema_version.revision(database)
+        if revision is None:
             return None
         with database.reading() as connection:
             head = connection.execute(select(ledger_head.c.log_id, ledger_head.c.size)).one()
             backups: list[Backup] = []
             erased: dict[str, None] = {}
-            if found == schema_version.HEAD:
+            if revision == schema_version.HEAD:  # older tables may lack columns
                 backups = registered(connection)
-                for _, body in bodies(connection, since=entries):
-                    erased |= dict.fromkeys(generations_of(connection, body))
+                for _, body in erasure_bodies(connection, since=entries):
+                    erased |= dict.fromkeys(erased_generations(connection, body))
     except StoreError as error:
         return RestoreTarget(unreadable=str(error))
     return RestoreTarget(head.log_id, head.size, backups, list(erased))

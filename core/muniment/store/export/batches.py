@@ -1,8 +1,8 @@
-"""The pages of an export: as many generations at a time as memory should hold, made into bytes.
+"""Encode the generations of an export page by page, to limit the use of memory.
 
-A large export is made by several processes, each page by one of them; the pages come in order, and
-are the same however many make them. Each is a reading of its own, so that a long export stands in
-nobody's way.
+In a large export several processes encode pages in parallel. The pages are yielded in order, and
+their bytes together do not depend on the number of processes. Each page is read in a transaction
+of its own, so that a long export does not hold a snapshot open.
 """
 
 from __future__ import annotations
@@ -18,18 +18,19 @@ from muniment.store.export.reader import Reader
 from muniment.store.queries.planner import QueryPlanner
 from muniment.store.queries.query import Query
 
-FIRST_PAGE = 16  # generations that are in memory at once, before it is known how long they are
-MOST_PAGE = 1000
-PAGE_BYTES = 8 << 20  # what the payloads of a page should not exceed by much
-ALONE = 20_000  # generations before it is worth while to start other processes
-AHEAD = 2  # pages that each process is given before the first of them is written
+FIRST_PAGE = 16  # generations of the first page, when their size is unknown
+MAX_PAGE = 1000  # generations of a page
+PAGE_BYTES = 8 << 20  # target size of the payloads of a page
+PARALLEL_AFTER = 20_000  # exported generations before processes are started; fewer do not pay
+PAGES_AHEAD = 2  # pages that each process may encode before the first of them is written
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """The bytes of so many generations; `last` is the number after which to go on.
+    """The encoded bytes of some generations.
 
-    `length` is what their payloads came to.
+    `rows` is their number, and `last` is the entry number of the last one, where the next page
+    continues. `length` is the size of their payloads in bytes.
     """
 
     data: bytes
@@ -38,8 +39,8 @@ class Page:
     length: int
 
 
-def make(database: Database, format: str, numbers: list[int], size: int) -> Page:
-    """Return the page of generations by number, as a ledger of `size` entries has them."""
+def encode_page(database: Database, format: str, numbers: list[int], size: int) -> Page:
+    """Encode the generations with these numbers, in the state of the first `size` entries."""
     lines = FORMATS[format].lines
     with database.reading() as connection:
         reader = Reader(connection, size)
@@ -56,55 +57,62 @@ def pages(
     limit: int | None,
     processes: int,
 ) -> Generator[Page]:
-    """Yield the wanted generations before entry number `before`, as a ledger of `size` has them.
+    """Yield the pages of the generations that match a query, the newest first.
 
-    With more `processes` than one these make the pages as soon as there are many.
+    The generations are those with numbers below `before`, at most `limit`, in the state of the
+    first `size` entries. With `processes` above 1, that many processes encode the pages after
+    the first `PARALLEL_AFTER` generations.
     """
-    plan = _Plan(database, query, before, limit)
-    for numbers in plan.parts(upto=ALONE if processes > 1 else None):
-        page = make(database, format, numbers, size)
-        plan.learn(page)
+    planner = _PagePlanner(database, query, before, limit)
+    for numbers in planner.pages(upto=PARALLEL_AFTER if processes > 1 else None):
+        page = encode_page(database, format, numbers, size)
+        planner.adjust(page)
         yield page
-    if plan.done:
+    if planner.done:
         return
     from muniment.store.database.export_pool import worker_pool
 
-    with worker_pool(database, processes) as started:
-        waiting: deque[Future[Page]] = deque()
-        for numbers in plan.parts():
-            waiting.append(started.start(make, format, numbers, size))
-            if len(waiting) > AHEAD * processes:
-                page = waiting.popleft().result()
-                plan.learn(page)
+    with worker_pool(database, processes) as pool:
+        futures: deque[Future[Page]] = deque()
+        for numbers in planner.pages():
+            futures.append(pool.start(encode_page, format, numbers, size))
+            if len(futures) > PAGES_AHEAD * processes:
+                page = futures.popleft().result()
+                planner.adjust(page)
                 yield page
-        while waiting:
-            yield waiting.popleft().result()
+        while futures:
+            yield futures.popleft().result()
 
 
-class _Plan:
-    """Which generations make a page, by what the pages so far came to."""
+class _PagePlanner:
+    """The division of an export into pages, whose size follows the size of the earlier ones."""
 
     def __init__(self, database: Database, query: Query, before: int, limit: int | None) -> None:
         self._database, self._query = database, query
-        self._before, self._left = before, limit
-        self._wanted, self._planned = FIRST_PAGE, 0
+        self._before, self._remaining = before, limit
+        self._page_rows, self._planned = FIRST_PAGE, 0
         self.done = limit == 0
 
-    def parts(self, upto: int | None = None) -> Iterator[list[int]]:
-        """Yield the numbers of each page, until `upto` generations are planned or none is left."""
-        while not self.done and (upto is None or self._planned < upto):
-            number = self._wanted if self._left is None else min(self._wanted, self._left)
-            with self._database.reading() as connection:
-                found = QueryPlanner(connection, self._query).page(self._before, number)
-            self._planned += len(found)
-            if self._left is not None:
-                self._left -= len(found)
-            self.done = len(found) < number or self._left == 0
-            if found:
-                self._before = found[-1]
-                yield found
+    def pages(self, upto: int | None = None) -> Iterator[list[int]]:
+        """Yield the numbers of the generations of each page.
 
-    def learn(self, page: Page) -> None:
-        """Note how long a page was, so that the next ones are neither too long nor too short."""
-        fitting = page.rows * PAGE_BYTES // max(1, page.length)
-        self._wanted = max(1, min(fitting, 2 * page.rows, MOST_PAGE))
+        Stop when at least `upto` generations are planned, or when no more match the query.
+        """
+        while not self.done and (upto is None or self._planned < upto):
+            rows = self._page_rows
+            if self._remaining is not None:
+                rows = min(rows, self._remaining)
+            with self._database.reading() as connection:
+                numbers = QueryPlanner(connection, self._query).page(self._before, rows)
+            self._planned += len(numbers)
+            if self._remaining is not None:
+                self._remaining -= len(numbers)
+            self.done = len(numbers) < rows or self._remaining == 0
+            if numbers:
+                self._before = numbers[-1]
+                yield numbers
+
+    def adjust(self, page: Page) -> None:
+        """Set the number of generations of the next pages by the size of an encoded page."""
+        rows = page.rows * PAGE_BYTES // max(1, page.length)
+        self._page_rows = max(1, min(rows, 2 * page.rows, MAX_PAGE))

@@ -1,9 +1,9 @@
-"""Files of an export: there whole or not at all, and an export that was stopped can go on.
+"""Write an export to a file, so that the file is complete or absent, and an export can be resumed.
 
-Until it is finished an export is two files beside the one asked for: `FILE.part`, what was written
-so far, and `FILE.part.json`, which says of how much of it is certain, and where to go on. A page
-that was half written when the process died is cut off and written again, so the finished file is
-the same, byte for byte, as if nothing had happened.
+An unfinished export has two files in the folder of its target. `FILE.part` has the bytes written
+so far. `FILE.part.json` has the number of bytes that are on disk after fsync, and where to
+continue. When an export is resumed, `FILE.part` is truncated to that number of bytes. So the
+finished file has the same bytes as that of an export without interruption.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ from muniment.store.export.formats import FORMATS
 from muniment.store.queries.query import Query
 
 STATE_VERSION = 1
-SAVE_SECONDS = 2.0  # work that is lost at most when the process is killed
+SAVE_SECONDS = 2.0  # time between two saves, which is the work that a killed process loses
 
 
 class ExportError(MunimentError):
-    """An export cannot begin, go on or be written; `path` is the file asked for."""
+    """An export that cannot be started, resumed or written. `path` is its target."""
 
     def __init__(self, path: Path, message: str) -> None:
         super().__init__(message)
@@ -41,7 +41,12 @@ class ExportError(MunimentError):
 
 @dataclass(frozen=True, slots=True)
 class _State:
-    """How far an export has come: `size` bytes of the part are certain."""
+    """The state of an export, which is saved to resume it.
+
+    `size` is the number of bytes of the part file that are on disk. `upto` is the number of
+    entries in the ledger at the start, and `before` is the entry number where to continue.
+    `rows` is the number of generations written. `whole` is true when all are written.
+    """
 
     log: str
     format: str
@@ -55,14 +60,15 @@ class _State:
 
 
 def unfinished(target: Path) -> bool:
-    """Whether an export to that file was begun and not finished."""
+    """Return whether there is an unfinished export to a file."""
     return _state_path(target).exists()
 
 
 class Export:
-    """One export to one file; `rows` counts what is written, `run` does the work."""
+    """An export to a file, which `run` writes."""
 
     def __init__(self, database: Database, target: Path, state: _State) -> None:
+        """Prepare an export. Use `begin` or `resume` instead."""
         self._database = database
         self._target = target
         self._state = state
@@ -71,20 +77,25 @@ class Export:
 
     @classmethod
     def begin(cls, database: Database, target: Path, format: str, query: Query) -> Export:
-        """Return an export of what is recorded now; one that was unfinished there is forgotten.
+        """Return an export of the generations that are recorded now.
 
-        Raises MunimentError where what the format needs is not installed.
+        An unfinished export to the same file is discarded. Raises MunimentError if a package
+        that the format needs is not installed.
         """
         FORMATS[format].check()
-        log, size = _ledger(database)
-        return cls(database, target, _State(log, format, _written(query), size, size))
+        log, size = _log_and_size(database)
+        return cls(database, target, _State(log, format, _query_to_json(query), size, size))
 
     @classmethod
     def resume(cls, database: Database, target: Path) -> Export:
-        """Return the export to that file which was stopped; raises ExportError if it cannot."""
+        """Return the unfinished export to a file.
+
+        Raises ExportError if there is none, or if its state is unreadable or of another version
+        or store. Raises it also if texts were erased since the export began.
+        """
         path = _state_path(target)
         try:
-            held = json.loads(path.read_bytes())
+            saved = json.loads(path.read_bytes())
         except FileNotFoundError:
             raise ExportError(
                 target, f"there is no unfinished export to {target}; leave --resume away"
@@ -93,14 +104,14 @@ class Export:
             raise ExportError(
                 target, f"{path} is not readable; export anew with --overwrite"
             ) from None
-        if held.get("version") != STATE_VERSION:
+        if saved.get("version") != STATE_VERSION:
             raise ExportError(
                 target,
                 f"the unfinished export to {target} was begun by another version of Muniment; "
                 "export anew with --overwrite",
             )
-        state = _State(**held)
-        if _ledger(database)[0] != state.log:
+        state = _State(**saved)
+        if _log_and_size(database)[0] != state.log:
             raise ExportError(
                 target, f"the unfinished export to {target} is of another store than this one"
             )
@@ -115,7 +126,7 @@ class Export:
 
     @property
     def rows(self) -> int:
-        """How many generations are written."""
+        """The number of generations written so far."""
         return self._state.rows
 
     @property
@@ -125,18 +136,19 @@ class Export:
 
     @property
     def query(self) -> Query:
-        """What is exported."""
-        return _read(self._state.query)
+        """The query whose generations are exported."""
+        return _query_from_json(self._state.query)
 
     def run(self, advance: Callable[[int], None] = lambda rows: None, processes: int = 1) -> int:
-        """Write what is left, tell `advance` of every page, and return how many rows there are.
+        """Write the remaining generations. Return the number of generations in the file.
 
-        A large export is shared among so many `processes`, as `workers` says. Raises ExportError
-        when the file cannot be written; what was written stays for `resume`.
+        `advance` receives the number of generations of each page. A large export uses up to
+        `processes` processes. Raises ExportError if the file cannot be written. The export can
+        then be resumed.
         """
         try:
             if not self._state.whole:
-                with self._opened() as part:
+                with self._open_part() as part:
                     self._write(part, advance, processes)
             if self._part.exists():
                 self._format.finish(self._part, self._target)
@@ -150,8 +162,8 @@ class Export:
             ) from error
         return self.rows
 
-    def _opened(self) -> BinaryIO:
-        """Open the part where it is certain; begin it where nothing is."""
+    def _open_part(self) -> BinaryIO:
+        """Open the part file at the end of its saved bytes. Create it if nothing is saved."""
         if self._state.size == 0:
             part: BinaryIO = self._part.open("wb")
             part.write(self._format.head())
@@ -168,33 +180,37 @@ class Export:
         return part
 
     def _write(self, part: BinaryIO, advance: Callable[[int], None], processes: int) -> None:
+        """Write the remaining pages, and save the state now and then and at the end."""
         state = self._state
         query = self.query
-        left = None if query.limit is None else query.limit - state.rows
-        saved = time.monotonic()
-        made = pages(self._database, state.format, query, state.upto, state.before, left, processes)
-        with closing(made):
-            for page in made:
+        remaining = None if query.limit is None else query.limit - state.rows
+        saved_at = time.monotonic()
+        new_pages = pages(
+            self._database, state.format, query, state.upto, state.before, remaining, processes
+        )
+        with closing(new_pages):
+            for page in new_pages:
                 part.write(page.data)
                 state = replace(state, before=page.last, rows=state.rows + page.rows)
                 advance(page.rows)
-                if time.monotonic() - saved > SAVE_SECONDS:
+                if time.monotonic() - saved_at > SAVE_SECONDS:
                     self._save(part, state)
-                    saved = time.monotonic()
+                    saved_at = time.monotonic()
         self._save(part, replace(state, whole=True))
 
     def _save(self, part: BinaryIO, state: _State) -> None:
-        """Make certain what is written, then that it is: in this order."""
+        """Write the part file and then the state to disk with fsync."""
+        # In this order: the state must never count bytes that are not on disk.
         part.flush()
         os.fsync(part.fileno())
         self._state = replace(state, size=part.tell())
         path = _state_path(self._target)
-        beside = path.with_name(f"{path.name}.new")
-        with beside.open("wb") as file:
+        temporary = path.with_name(f"{path.name}.new")
+        with temporary.open("wb") as file:
             file.write(json.dumps(asdict(self._state), ensure_ascii=False).encode())
             file.flush()
             os.fsync(file.fileno())
-        beside.replace(path)
+        temporary.replace(path)
 
 
 def stream(
@@ -204,60 +220,63 @@ def stream(
     query: Query,
     processes: int = 1,
 ) -> int:
-    """Write an export to a pipe, a device or standard output; return how many rows there are."""
-    chosen = FORMATS[format]
-    if not chosen.streams:
-        raise MunimentError(f"{chosen.name} is no stream; write it to a file with -o FILE")
+    """Write an export to a pipe, a device or stdout. Return the number of generations.
+
+    Raises MunimentError for a format that needs a file.
+    """
+    encoder = FORMATS[format]
+    if not encoder.streams:
+        raise MunimentError(f"{encoder.name} is no stream; write it to a file with -o FILE")
     rows = 0
-    output.write(chosen.head())
-    size = _ledger(database)[1]
-    with closing(pages(database, format, query, size, size, query.limit, processes)) as made:
-        for page in made:
+    output.write(encoder.head())
+    size = _log_and_size(database)[1]
+    with closing(pages(database, format, query, size, size, query.limit, processes)) as new_pages:
+        for page in new_pages:
             output.write(page.data)
             rows += page.rows
     output.flush()
     return rows
 
 
-def _ledger(database: Database) -> tuple[str, int]:
-    """Return which ledger the store holds, and how many entries it has."""
+def _log_and_size(database: Database) -> tuple[str, int]:
+    """Return the identity of the ledger and the number of its entries."""
     with database.reading() as connection:
         head = connection.execute(select(ledger_head.c.log_id, ledger_head.c.size)).one()
     return head.log_id, head.size
 
 
 def _erased_since(database: Database, size: int) -> bool:
-    """Whether anything was erased when the ledger had that many entries already."""
+    """Return whether there is an `erasure` entry after the first `size` entries."""
     with database.reading() as connection:
-        found = connection.scalar(select(erasure.c.seq).where(erasure.c.seq >= size).limit(1))
-    return found is not None
+        newer = connection.scalar(select(erasure.c.seq).where(erasure.c.seq >= size).limit(1))
+    return newer is not None
 
 
 def _state_path(target: Path) -> Path:
     return target.with_name(f"{target.name}.part.json")
 
 
-def _written(query: Query) -> dict[str, Any]:
-    """Return a query as JSON can hold it."""
-    held = {field.name: getattr(query, field.name) for field in fields(query)}
+def _query_to_json(query: Query) -> dict[str, Any]:
+    """Return the fields of a query that are set, as JSON values."""
+    values = {field.name: getattr(query, field.name) for field in fields(query)}
     return {
         name: value.isoformat() if isinstance(value, datetime) else value
-        for name, value in held.items()
+        for name, value in values.items()
         if value is not None
     }
 
 
-def _read(held: dict[str, Any]) -> Query:
-    given = dict(held)
+def _query_from_json(values: dict[str, Any]) -> Query:
+    arguments = dict(values)
     for name in ("since", "until"):
-        if name in given:
-            given[name] = datetime.fromisoformat(given[name])
-    return Query(**given)
+        if name in arguments:
+            arguments[name] = datetime.fromisoformat(arguments[name])
+    return Query(**arguments)
 
 
 def _sync_folder(folder: Path) -> None:
-    """Make the file's new name certain, where the system can."""
-    if os.name == "posix":
+    """Write a folder to disk with fsync, so that a crash does not undo a rename in it."""
+    if os.name == "posix":  # other systems cannot open a folder
         descriptor = os.open(folder, os.O_RDONLY)
         try:
             os.fsync(descriptor)

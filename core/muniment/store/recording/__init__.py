@@ -1,1 +1,1 @@
-"""Recording: append entries and payloads, and keep the query tables in step."""
+"""Append entries and payloads to the store, and update the query tables with them."""

@@ -1,4 +1,4 @@
-"""Which payloads were erased, by what the ledger says of it."""
+"""Read from the ledger which payloads were erased."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from muniment.store.queries.loader import bodies_of
 _BITS: dict[str, int] = {kind: 1 << number for number, kind in enumerate(KINDS)}
 
 
-class Erased:
-    """Entry and kind of every payload that was erased: two bytes an entry of the ledger."""
+class ErasedPayloads:
+    """The set of (entry number, payload kind) that were erased, with two bytes for each entry."""
 
     def __init__(self) -> None:
         self._bits = bytearray()
 
     def add(self, number: int, kind: str) -> None:
-        """Note that payloads of that kind of entry `number` were erased."""
+        """Add the payloads of a kind of entry `number`."""
         end = 2 * number + 2
         if len(self._bits) < end:
             self._bits.extend(bytes(end - len(self._bits)))
@@ -39,20 +39,20 @@ class Erased:
         return bool(self._bits[start] & bit & 0xFF or self._bits[start + 1] & bit >> 8)
 
 
-def erased(connection: Connection) -> Erased:
-    """Return which payloads the ledger's erasures name."""
-    found = Erased()
-    for _, body in bodies(connection):
-        for held in body.get("payloads", ()):
-            for kind in held["kinds"]:
-                found.add(held["entry"], kind)
-    return found
+def erased_payloads(connection: Connection) -> ErasedPayloads:
+    """Return the payloads that the `erasure` entries name."""
+    erased = ErasedPayloads()
+    for _, body in erasure_bodies(connection):
+        for item in body.get("payloads", ()):
+            for kind in item["kinds"]:
+                erased.add(item["entry"], kind)
+    return erased
 
 
-def bodies(connection: Connection, since: int = 0) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yield number and body of every erasure from entry number `since` on, in order.
+def erasure_bodies(connection: Connection, since: int = 0) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield number and body of each `erasure` entry from number `since` on, in order.
 
-    One that cannot be read is left out: `verify` says of it what is wrong.
+    Unreadable entries are skipped, because verification reports them.
     """
     rows = connection.execute(
         select(entry.c.seq, entry.c.canonical_bytes)
@@ -70,14 +70,14 @@ def bodies(connection: Connection, since: int = 0) -> Iterator[tuple[int, dict[s
             continue
 
 
-def generations_of(connection: Connection, body: dict[str, Any]) -> list[str]:
-    """Return the ids of the generations whose payloads an erasure destroyed."""
-    numbers = [held["entry"] for held in body["payloads"]]
-    found: dict[str, None] = {}
+def erased_generations(connection: Connection, body: dict[str, Any]) -> list[str]:
+    """Return the ids of the generations whose payloads an `erasure` entry names."""
+    numbers = [item["entry"] for item in body["payloads"]]
+    ids: dict[str, None] = {}
     for part in chunks(numbers):
-        told = bodies_of(connection, part)
-        of = {seq if b["kind"] == "started" else b.get("generation") for seq, b in told.items()}
-        found |= dict.fromkeys(
-            connection.scalars(select(generation.c.id).where(generation.c.seq.in_(of)))
+        bodies = bodies_of(connection, part)
+        seqs = {seq if b["kind"] == "started" else b.get("generation") for seq, b in bodies.items()}
+        ids |= dict.fromkeys(
+            connection.scalars(select(generation.c.id).where(generation.c.seq.in_(seqs)))
         )
-    return list(found)
+    return list(ids)

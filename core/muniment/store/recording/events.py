@@ -1,4 +1,7 @@
-"""What people do, each an entry with its actor; nothing recorded is edited."""
+"""Record and read events: feedback, reviews, installations, models and replays.
+
+Each event is an entry with an actor. Recorded events are never changed.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +46,7 @@ QUEUE_PAGE = 100
 
 @dataclass(frozen=True, slots=True)
 class Feedback:
-    """What someone thinks of a generation; `comment` is None when there is none or it is erased."""
+    """Feedback on a generation. `comment` is None if there is none or it was erased."""
 
     at: datetime
     actor: str
@@ -53,7 +56,7 @@ class Feedback:
 
 @dataclass(frozen=True, slots=True)
 class Review:
-    """What a person decided about what filters found; `reason` is None when none is kept."""
+    """A person's decision on the filters' verdict. `reason` is None if absent or erased."""
 
     at: datetime
     actor: str
@@ -63,7 +66,7 @@ class Review:
 
 @dataclass(frozen=True, slots=True)
 class Installation:
-    """What was done to a plugin, and by whom; `signer` is the fingerprint of its bundle's key."""
+    """A change of an installed plugin. `signer` is the fingerprint of its bundle's key."""
 
     at: datetime
     actor: str
@@ -73,13 +76,13 @@ class Installation:
 
 
 def actor_number(database: Database, name: str) -> int:
-    """Return the number of an actor's entry, made when there is none."""
+    """Return the number of an actor's entry. Append the entry if it is missing."""
     check_text("actor's name", name)
     return references.numbers(database, {"actor": [name]})["actor", name]
 
 
 def add(connection: Connection, prepared: PreparedEntry) -> int:
-    """Append an entry with the rows that it makes; return its number."""
+    """Append an entry, insert its rows, and return its number."""
     number = append(connection, [prepared])
     rows = ROWS[prepared.body["kind"]](number, prepared.body, prepared.content)
     for table, made in rows.items():
@@ -89,7 +92,7 @@ def add(connection: Connection, prepared: PreparedEntry) -> int:
 
 
 def text(kind: Any, said: str | None) -> list[Payload]:
-    """Return the payload of what someone wrote, in a list; an empty list when it is nothing."""
+    """Return a list with the payload of a text, or an empty list without a text."""
     if not said:
         return []
     check_text(kind, said)
@@ -127,7 +130,7 @@ def give_review(
 
 
 def of_generation(connection: Connection, number: int) -> tuple[list[Feedback], list[Review]]:
-    """Return the feedback on and the reviews of a generation, the oldest first."""
+    """Return the feedback on a generation and its reviews, the oldest first."""
 
     def text_of(body: Body, said: Mapping[tuple[int, str], bytes], seq: int, kind: str) -> Any:
         content = said.get((seq, kind))
@@ -162,7 +165,7 @@ def _acts(
 def read_events(
     connection: Connection, numbers: Sequence[int]
 ) -> Iterator[tuple[int, Body, str, Mapping[tuple[int, str], bytes]]]:
-    """Yield number, body, actor's name and texts of acts."""
+    """Yield number, body, actor's name and texts of each event."""
     for part in chunks(numbers):
         bodies = bodies_of(connection, part)
         actors = {body["actor"] for body in bodies.values()}
@@ -176,13 +179,13 @@ def read_events(
             yield seq, body, said.get((body["actor"], "actor"), b"").decode(), said
 
 
-# ---- the house ---------------------------------------------------------------------------------
+# ---- installations and models ------------------------------------------------------------------
 
 
 def record_installation(database: Database, who: str, done: Installation) -> None:
-    """Record what was done to a plugin, unless just this is on record already.
+    """Record a change of a plugin, unless it is the plugin's last recorded change already.
 
-    `done.actor` is not looked at: `who` asked.
+    The actor is `who`. `done.actor` is ignored.
     """
     body = acts.installation(
         done.plugin,
@@ -203,7 +206,7 @@ def record_installation(database: Database, who: str, done: Installation) -> Non
 
 
 def installations(connection: Connection, distribution: str) -> list[Installation]:
-    """Return what was done to a plugin, the oldest first."""
+    """Return the recorded changes of a plugin, the oldest first."""
     numbers = connection.scalars(
         select(installation.c.seq)
         .where(installation.c.distribution == distribution)
@@ -220,7 +223,7 @@ def installations(connection: Connection, distribution: str) -> list[Installatio
 def record_model(
     database: Database, who: str, act: ModelAct, digest: str, detail: Mapping[str, str]
 ) -> None:
-    """Record that a model was added or removed; `detail` has its name and where it came from."""
+    """Record that a model was added or removed. `detail` has its name and its source."""
     payloads = [Payload.new("model", json.dumps(detail, ensure_ascii=False).encode())]
     actor = actor_number(database, who)
     body = acts.model(at=now(), actor=actor, act=act, digest=digest, detail=payloads[0].commitment)
@@ -231,7 +234,7 @@ def record_model(
 
 
 def record_replay(database: Database, found: Replay, actor: str) -> None:
-    """Record what came of replaying a generation, with what it was replayed with."""
+    """Record the result of a replay, with its environment and plugins."""
     facts = tuple(sorted(found.environment.items()))
     numbers = references.numbers(
         database, {"actor": [actor], "environment": [facts], "plugin": found.plugins}
@@ -257,7 +260,7 @@ def record_replay(database: Database, found: Replay, actor: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Replayed:
-    """A replay on record; `detail` and `differences` are None when they are erased."""
+    """A recorded replay. `detail` and `differences` are None if they were erased."""
 
     at: datetime
     actor: str
@@ -266,13 +269,13 @@ class Replayed:
     differences: tuple[Difference, ...] | None
 
     def to_json(self) -> dict[str, Any]:
-        """Return it as `audit show --json` prints it."""
+        """Return the replay as `audit show --json` prints it."""
         at = self.at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
         return {**asdict(self), "at": at}
 
 
 def replays_of(database: Database, id: str) -> list[Replayed]:
-    """Return the replays of the generation of that whole id, the oldest first."""
+    """Return the replays of the generation with the complete id `id`, the oldest first."""
     with database.reading() as connection, corruption_as_store_error(database.url):
         numbers = connection.scalars(
             select(replay.c.seq)
@@ -323,7 +326,10 @@ def _sample_hash(key: str, id: str) -> bytes:
 
 
 def queue(connection: Connection, before: int | None, size: int) -> Sequence[int]:
-    """Return generations that filters flagged or blocked and nobody reviewed, newest first."""
+    """Return the numbers of flagged, redacted or blocked generations without a review.
+
+    The newest come first. `before` is an entry number, and `size` is the maximum number of results.
+    """
     statement = (
         select(generation.c.seq)
         .where(
@@ -339,7 +345,7 @@ def queue(connection: Connection, before: int | None, size: int) -> Sequence[int
 
 
 def to_json(item: DataclassInstance) -> dict[str, Any]:
-    """Return an act as `--json` prints it."""
+    """Return an event as `--json` prints it."""
     held = asdict(item)
     return {
         name: value.isoformat(timespec="milliseconds").replace("+00:00", "Z")
@@ -350,12 +356,12 @@ def to_json(item: DataclassInstance) -> dict[str, Any]:
 
 
 def record_event(database: Database, body: Body, payloads: Sequence[Payload]) -> None:
-    """Append one entry with its payloads and rows, in a transaction of its own."""
+    """Append one entry with its payloads and rows in a transaction."""
     prepared = prepare(body, payloads)
     with database.writing() as connection:
         add(connection, prepared)
 
 
 def commitment_of(payloads: Sequence[Payload]) -> str | None:
-    """Return the commitment of the first payload; None if there is none."""
+    """Return the commitment of the first payload, or None without a payload."""
     return payloads[0].commitment if payloads else None

@@ -1,4 +1,7 @@
-"""Appending to the ledger: what is costly is done before the lock is taken, numbering under it."""
+"""Append entries to the ledger.
+
+Hashing happens before the write lock is taken. Numbers are assigned while holding it.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,7 @@ from muniment.store.database.tables import entry, ledger_head, node, payload
 
 @dataclass(frozen=True, slots=True)
 class PreparedEntry:
-    """An entry with all but its number, and the payloads it commits to."""
+    """An entry without its number: body, canonical bytes, leaf hash and payloads."""
 
     body: Body
     data: bytes
@@ -30,13 +33,19 @@ class PreparedEntry:
 
 
 def prepare(body: Body, payloads: Sequence[Payload] = ()) -> PreparedEntry:
-    """Write an entry as canonical bytes and hash it; EntryError when it does not fit."""
+    """Encode an entry as canonical bytes and hash it.
+
+    Raises EntryError if the body does not match the schema of its kind.
+    """
     data = schema.write(body)
     return PreparedEntry(body, data, leaf_hash(data), payloads)
 
 
 def append(connection: Connection, prepared: Sequence[PreparedEntry]) -> int:
-    """Write entries and payloads; return the number of the first, the others follow it."""
+    """Write entries with their payloads and tree nodes. Return the number of the first entry.
+
+    The entries get consecutive numbers. The connection must hold the write lock.
+    """
     head = connection.execute(select(ledger_head.c.size, ledger_head.c.frontier)).one()
     frontier = Frontier.from_bytes(head.size, head.frontier)
     completed = frontier.extend(item.leaf for item in prepared)
@@ -51,9 +60,13 @@ def append(connection: Connection, prepared: Sequence[PreparedEntry]) -> int:
     bulk.insert(
         connection,
         payload,
-        [(seq, *held) for seq, item in enumerate(prepared, head.size) for held in item.payloads],
+        [
+            (seq, *content)
+            for seq, item in enumerate(prepared, head.size)
+            for content in item.payloads
+        ],
     )
-    bulk.insert(connection, node, [(made.level, made.index, made.hash) for made in completed])
+    bulk.insert(connection, node, [(new.level, new.index, new.hash) for new in completed])
     connection.execute(update(ledger_head).values(size=frontier.size, frontier=bytes(frontier)))
     first: int = head.size
     return first

@@ -1,8 +1,8 @@
-"""Rebuilding: every table to find by is emptied and made again from entries and payloads.
+"""Rebuild the query tables and the search index from entries and payloads.
 
-It happens in one transaction, so that readers see the old tables or the new ones, and a rebuilding
-that is cut short changes nothing. The rows are those of `projections.py`, which recording inserts
-and verifying expects; what was erased is not found again.
+All happens in one transaction, so that readers see either the old tables or the new ones, and an
+interrupted rebuild changes nothing. The rows are computed by `store.database.projections`, which
+recording and verification also use. Erased texts are not in the rebuilt tables.
 """
 
 from __future__ import annotations
@@ -32,21 +32,22 @@ _TABLES = (*ROW_TABLES, "run", "generation", "generation_tag", "generation_paren
 def rebuild(
     database: Database, progress: Callable[[str, int, int], None] | None = None
 ) -> dict[str, int]:
-    """Make the tables to find by again; return how many rows each then has.
+    """Rebuild the query tables and the search index. Return the number of rows of each table.
 
-    Raises StoreError when an entry or a payload that rows are made of cannot be read; nothing is
-    changed then.
+    `progress` receives the kind of items, the number processed and the total. Raises StoreError,
+    and changes nothing, if an entry or a payload cannot be read.
     """
     with database.writing() as connection:
         total = connection.scalar(select(func.count()).select_from(entry)) or 0
         for name in _TABLES:
             connection.execute(metadata.tables[name].delete())
         index.clear(connection)
-        runs = _Runs(connection)
+        runs = _RunNumbers(connection)
         done = 0
         for page in _pages(connection):
             try:
-                _insert(connection, [(row.seq, read(row.canonical_bytes)) for row in page], runs)
+                entries = [(row.seq, read(row.canonical_bytes)) for row in page]
+                _insert_page(connection, entries, runs)
             except UNREADABLE as error:
                 raise StoreError(
                     database.url,
@@ -60,23 +61,26 @@ def rebuild(
         return {name: _count(connection, name) for name in _TABLES}
 
 
-class _Runs:
-    """The number of each run; those of past pages are looked up in what was made so far."""
+class _RunNumbers:
+    """The numbers of runs, which are the numbers of their first entries.
+
+    Memory does not hold all runs. Those of earlier pages are read from the table `run`.
+    """
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
-    def of(self, page: Sequence[tuple[int, Body]]) -> dict[str, int]:
-        """Return the number of each run that a page names, making those that begin in it."""
+    def of_page(self, page: Sequence[tuple[int, Body]]) -> dict[str, int]:
+        """Return the number of each run of a page by its id, and insert the new runs."""
         first: dict[str, int] = {}
         for seq, body in page:
             first.setdefault(body["run"], seq)
         rows = self._connection.execute(select(run.c.id, run.c.seq).where(run.c.id.in_(first)))
-        known = {row.id: row.seq for row in rows}
+        earlier = {row.id: row.seq for row in rows}
         bulk.insert(
-            self._connection, run, [(seq, id) for id, seq in first.items() if id not in known]
+            self._connection, run, [(seq, id) for id, seq in first.items() if id not in earlier]
         )
-        return first | known
+        return first | earlier
 
 
 def _pages(connection: Connection) -> Iterator[Sequence[Row[*tuple[Any, ...]]]]:
@@ -87,43 +91,49 @@ def _pages(connection: Connection) -> Iterator[Sequence[Row[*tuple[Any, ...]]]]:
         page = connection.execute(statement.where(entry.c.seq > page[-1].seq)).all()
 
 
-def _insert(connection: Connection, page: Sequence[tuple[int, Body]], runs: _Runs) -> None:
-    contents = _contents(connection, page[0][0], page[-1][0])
-    begun = [(seq, body) for seq, body in page if body["kind"] == "started"]
-    numbers = runs.of(begun)
+def _insert_page(
+    connection: Connection, page: Sequence[tuple[int, Body]], runs: _RunNumbers
+) -> None:
+    """Insert the rows of a page of entries."""
+    contents = _payloads_for_rows(connection, page[0][0], page[-1][0])
+    started = [(seq, body) for seq, body in page if body["kind"] == "started"]
+    numbers = runs.of_page(started)
     rows: Rows = {name: [] for name in _TABLES}
-    for seq, body in begun:
-        row, others = started_rows(seq, body, numbers[body["run"]], contents.get((seq, "request")))
+    for seq, body in started:
+        row, child_rows = started_rows(
+            seq, body, numbers[body["run"]], contents.get((seq, "request"))
+        )
         rows["generation"].append(row)
-        for name, held in others.items():
-            rows[name] += held
+        for name, new_rows in child_rows.items():
+            rows[name] += new_rows
     for seq, body in page:
-        if make := ROWS.get(body["kind"]):
-            made = make(seq, body, lambda kind, seq=seq: contents.get((seq, kind)))  # type: ignore[misc]
-            for name, held in made.items():
-                rows[name] += held
-    for name, held in rows.items():
-        bulk.insert_named(connection, metadata.tables[name], held)
+        if make_rows := ROWS.get(body["kind"]):
+            tables = make_rows(seq, body, lambda kind, seq=seq: contents.get((seq, kind)))  # type: ignore[misc]
+            for name, new_rows in tables.items():
+                rows[name] += new_rows
+    for name, new_rows in rows.items():
+        bulk.insert_named(connection, metadata.tables[name], new_rows)
     _insert_outcomes(connection, [item for item in page if item[1]["kind"] == "outcome"])
 
 
 def _insert_outcomes(connection: Connection, page: Sequence[tuple[int, Body]]) -> None:
+    """Insert the rows and search terms of the outcomes of a page."""
     if not page:
         return
-    made = [(body["generation"], *outcome_rows(seq, body)) for seq, body in page]
-    if not update_outcomes(connection, [(number, row) for number, row, _ in made]):
+    outcomes = [(body["generation"], *outcome_rows(seq, body)) for seq, body in page]
+    if not update_outcomes(connection, [(number, row) for number, row, _ in outcomes]):
         raise ValueError("an outcome of nothing, or a second one")
-    bulk.insert_named(connection, verdict, [row for *_, verdicts in made for row in verdicts])
-    found = planner.rows(connection, [number for number, *_ in made])
-    loaded = loader.load(connection, found, trace=False)
+    bulk.insert_named(connection, verdict, [row for *_, verdicts in outcomes for row in verdicts])
+    rows = planner.rows(connection, [number for number, *_ in outcomes])
+    loaded = loader.load(connection, rows, trace=False)
     index.insert(
         connection,
-        [(row.seq, index.terms_of(g)) for row, g in zip(found, loaded, strict=True)],
+        [(row.seq, index.terms_of(g)) for row, g in zip(rows, loaded, strict=True)],
     )
 
 
-def _contents(connection: Connection, low: int, high: int) -> dict[tuple[int, str], bytes]:
-    """Return the payloads that rows are made of, by entry and kind."""
+def _payloads_for_rows(connection: Connection, low: int, high: int) -> dict[tuple[int, str], bytes]:
+    """Return the payloads that rows are computed from, by entry and kind."""
     rows = connection.execute(
         select(payload.c.entry, payload.c.kind, payload.c.content).where(
             payload.c.entry.between(low, high),

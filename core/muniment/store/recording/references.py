@@ -1,7 +1,7 @@
-"""What happened once and is named often: actors, policies, environments and plugins.
+"""Find or append the entries that others refer to: actors, policies, environments, plugins.
 
-Each is an entry of its own, which other entries name by number. They have a short transaction of
-their own, before the entries that name them: those cannot be made canonical without the numbers.
+Other entries refer to them by number. They are appended in an earlier, short transaction of their
+own, because the bytes of the other entries contain the numbers and are prepared without the lock.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class _Kind(NamedTuple):
 
 
 def numbers(database: Database, wanted: Mapping[str, Iterable[Hashable]]) -> Numbers:
-    """Return the number of each wanted entry by kind and key, making those that are new.
+    """Return the number of each wanted entry by kind and key. Append the missing entries.
 
     The key of an `actor` is a name; of a `policy`, name and document; of a `plugin`, a PluginRef;
     of an `environment`, the items of its facts.
@@ -48,7 +48,7 @@ def numbers(database: Database, wanted: Mapping[str, Iterable[Hashable]]) -> Num
     }
     if made:
         with database.writing() as connection:
-            known |= _find(connection, keys)  # another process may have been faster
+            known |= _find(connection, keys)  # another process may have appended them
             for named, prepared in made.items():
                 if named not in known:
                     known[named] = _add(connection, prepared)
@@ -128,7 +128,7 @@ def _make_plugin(found: PluginRef) -> PreparedEntry:
 def _each(
     find: Callable[[Connection, Any], int | None],
 ) -> Callable[[Connection, Sequence[Any]], dict[Any, int]]:
-    """Look for keys one by one: of most kinds there are few at a time."""
+    """Return a function that calls `find` for each key. Most kinds have few keys at a time."""
 
     def found(connection: Connection, keys: Sequence[Any]) -> dict[Any, int]:
         numbers = ((key, find(connection, key)) for key in keys)

@@ -1,6 +1,6 @@
-"""The schema's version: making a store, telling its version, upgrading it.
+"""Read the version of a store's schema, and create or upgrade the store.
 
-Only making and upgrading import alembic; every other command reads its one-row table.
+Only creating and upgrading import alembic. All other commands read its table of one row.
 """
 
 from __future__ import annotations
@@ -20,24 +20,25 @@ HEAD = "0001"  # the newest revision in migrations/versions; revisions are numbe
 
 
 def migrations() -> Path:
-    """Return the folder of the migrations: in the installed package, or in the checkout."""
+    """Return the folder of the migrations, in the installed package or in the repository."""
     package = Path(str(resources.files("muniment")))
     packaged = package / "migrations"
     return packaged if packaged.is_dir() else package.parents[1] / "migrations"
 
 
 def revision(database: Database) -> str | None:
-    """Return the revision a store is at; None when there is no store yet.
+    """Return the revision of the store's schema, or None if there is no store.
 
-    Raises StoreVersionError for a database of someone else's, StoreError for no database.
+    Raises StoreVersionError if the database belongs to another program, and StoreError if it is
+    no database.
     """
     if not database.exists():
         return None
     with database.reading() as connection:
-        return _revision(database, connection)
+        return _read_revision(database, connection)
 
 
-def _revision(database: Database, connection: Connection) -> str | None:
+def _read_revision(database: Database, connection: Connection) -> str | None:
     tables = inspect(connection).get_table_names()
     if alembic_version.name in tables and ledger_head.name in tables:
         return connection.scalar(select(alembic_version.c.version_num))
@@ -49,55 +50,60 @@ def _revision(database: Database, connection: Connection) -> str | None:
 
 
 def require(database: Database, *, create: bool, older: bool = False) -> None:
-    """Make sure that the store is there and of this version; make it where `create` says so."""
-    found = revision(database)
-    if found is None:
+    """Raise unless the store exists and has the current schema.
+
+    With `create`, a missing store is created. With `older`, an older schema is accepted. Raises
+    NoStoreError for a missing store and StoreVersionError for another schema.
+    """
+    current = revision(database)
+    if current is None:
         if not create:
             raise NoStoreError(database.url, database.name)
         upgrade(database)
         return
-    _refuse_newer(database, found)
-    if found < HEAD and not older:
+    _raise_if_newer(database, current)
+    if current < HEAD and not older:
         raise StoreVersionError(
             database.url,
-            f"the store {database.name} is of an older version (schema {found}, this one needs "
+            f"the store {database.name} is of an older version (schema {current}, this one needs "
             f"{HEAD}); run `muniment db upgrade`",
         )
 
 
-def _refuse_newer(database: Database, found: str) -> None:
-    if found > HEAD:
+def _raise_if_newer(database: Database, current: str) -> None:
+    if current > HEAD:
         raise StoreVersionError(
             database.url,
-            f"the store {database.name} was written by a newer Muniment (schema {found}, this one "
-            f"knows {HEAD}); install that version to use it",
+            f"the store {database.name} was written by a newer Muniment (schema {current}, this "
+            f"one knows {HEAD}); install that version to use it",
         )
 
 
 def upgrade(database: Database) -> Path | None:
-    """Bring the store to this version in one transaction, making it where there is none.
+    """Upgrade the store to the current schema in one transaction. Create it if it is missing.
 
-    Return the file that an SQLite store was copied to before; None where nothing was copied.
+    Return the file that an SQLite store was copied to before the upgrade, or None if nothing
+    was copied.
     """
     database.prepare()
     with database.upgrading() as connection:
-        found = _revision(database, connection)
-        if found == HEAD:  # another process was faster
+        current = _read_revision(database, connection)
+        if current == HEAD:  # another process upgraded it while this one waited for the lock
             return None
-        if found:
-            _refuse_newer(database, found)
+        if current:
+            _raise_if_newer(database, current)
         from muniment.ledger.entries import genesis
         from muniment.store.database.migrations import migrate
         from muniment.store.recording.ledger import append, prepare
 
-        copy = database.copy_before_upgrade(found) if found else None
+        copy = database.copy_before_upgrade(current) if current else None
         try:
             migrate(connection, migrations())
         except BaseException:
-            if copy:  # all is undone, so that it says nothing new
+            if copy:  # the transaction is rolled back, so the copy equals the store
                 copy.unlink(missing_ok=True)
             raise
-        if copy:  # what is erased later is still in it
+        if copy:  # registered as a backup, because payloads erased later are still in it
             from muniment.store.database import backups
             from muniment.store.recording import tree_heads
 

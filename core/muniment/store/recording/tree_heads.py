@@ -1,4 +1,4 @@
-"""The head of the ledger's tree, the nodes that proofs are made of, and the checkpoints signed."""
+"""Read the head and the nodes of the ledger's tree, and store signed checkpoints of the head."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from muniment.store.database.tables import checkpoint, entry, ledger_head, node
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """Which log it is, how many entries it has, and their root."""
+    """The identity of a ledger, the number of its entries, and the root of their tree."""
 
     log: str
     size: int
@@ -25,7 +25,10 @@ class Head:
 
 
 Sign: TypeAlias = Callable[[Head, Read], Note]
-"""Makes a signed checkpoint of a head, reading the tree's nodes; or refuses, by raising."""
+"""A function that signs a checkpoint of a head, or raises to refuse.
+
+It can read the nodes of the tree with its second argument.
+"""
 
 
 def log_of(connection: Connection) -> str:
@@ -41,39 +44,40 @@ def head(connection: Connection) -> Head:
     return Head(row.log_id, row.size, Frontier.from_bytes(row.size, row.frontier).root())
 
 
-def nodes(connection: Connection) -> Read:
-    """Return what reads the tree's nodes, the leaf hashes of entries among them.
+def node_reader(connection: Connection) -> Read:
+    """Return a function that reads nodes of the tree. Level 0 are the leaf hashes of entries.
 
-    They are read 256 at a time and remembered: the path of an entry takes its neighbours.
+    The function returns fewer nodes than requested if one is missing.
     """
+    # Nodes are read and cached in tiles of 256, because an entry's path needs its neighbours.
     tiles: dict[tuple[int, int], Sequence[bytes]] = {}
 
     def read(level: int, start: int, stop: int) -> Sequence[bytes]:
-        found: list[bytes] = []
+        hashes: list[bytes] = []
         while start < stop:
             tile, first = divmod(start, 256)
             if (level, tile) not in tiles:
                 tiles[level, tile] = _tile(connection, level, tile)
             part = tiles[level, tile][first : first + stop - start]
-            found += part
+            hashes += part
             if first + len(part) < 256:
                 break
             start += len(part)
-        return found
+        return hashes
 
     return read
 
 
 def _tile(connection: Connection, level: int, tile: int) -> Sequence[bytes]:
-    """Return the nodes of a tile up to the first that is missing."""
+    """Return the nodes of a tile that come before the first missing one."""
     start, stop = tile * 256, tile * 256 + 255
-    between = {"start": start, "stop": stop}
+    limits = {"start": start, "stop": stop}
     if level == 0:
-        found = connection.execute(_LEAVES, between)
+        result = connection.execute(_LEAVES, limits)
     else:
-        found = connection.execute(_NODES, {"level": level, **between})
+        result = connection.execute(_NODES, {"level": level, **limits})
     hashes: list[bytes] = []
-    for expected, (index, hash) in enumerate(found.tuples().all(), start):
+    for expected, (index, hash) in enumerate(result.tuples().all(), start):
         if index != expected or not isinstance(hash, bytes):
             break
         hashes.append(hash)
@@ -96,32 +100,32 @@ _NODES = (
 
 
 def root(connection: Connection, size: int) -> bytes | None:
-    """Return the root of the first so many entries, by the nodes kept; None without them."""
+    """Return the root of the first `size` entries, or None if stored nodes are missing."""
     try:
-        return tree.root(size, nodes(connection))
+        return tree.root(size, node_reader(connection))
     except MissingNodesError:
         return None
 
 
 def sign(connection: Connection, signer: Sign) -> Note:
-    """Have the head signed, and keep the checkpoint as the last of its key, if it was not."""
-    found = head(connection)
-    note = signer(found, nodes(connection))
-    kept = {"key": key_of(note), "size": found.size, "note": str(note)}
-    own = checkpoint.c.key == kept["key"]
-    if connection.scalar(select(checkpoint.c.note).where(own)) != kept["note"]:
-        connection.execute(delete(checkpoint).where(own))
-        connection.execute(checkpoint.insert(), kept)
+    """Sign the head, and store the checkpoint as the last one of its key."""
+    current = head(connection)
+    note = signer(current, node_reader(connection))
+    row = {"key": key_of(note), "size": current.size, "note": str(note)}
+    same_key = checkpoint.c.key == row["key"]
+    if connection.scalar(select(checkpoint.c.note).where(same_key)) != row["note"]:
+        connection.execute(delete(checkpoint).where(same_key))
+        connection.execute(checkpoint.insert(), row)
     return note
 
 
 def key_of(note: Note) -> str:
-    """Return name and id of the key whose signature comes first, which is the log's own."""
-    signature = note.signatures[0]
+    """Return name and id of the key that signed a checkpoint, as `name+id`."""
+    signature = note.signatures[0]  # the log's own signature comes first
     return f"{signature.name}+{signature.key_id.hex()}"
 
 
 def signed(connection: Connection) -> list[Note]:
-    """Return the checkpoints that are kept, that of the most entries first."""
+    """Return the stored checkpoints, the largest first."""
     rows = connection.scalars(select(checkpoint.c.note).order_by(checkpoint.c.size.desc()))
     return [checkpoints.parse(note) for note in rows]

@@ -1,9 +1,9 @@
-"""Erasing: payloads, salts, search rows and every copy of a text go, and an entry says so.
+"""Erase payloads, salts, search terms and all copies of their texts, and record it as an entry.
 
-Each page of generations is one transaction: what is erased is gone for every reader when it is
-committed. Its bytes may still lie in the write-ahead log, and its terms in the search index, until
-`finish` has rewritten both; as long as it could not (a reader holds up the log), the erasure is
-`pending`, and whoever writes next tries again.
+Each page of generations is erased in one transaction. After its commit no reader finds the texts.
+Their bytes may still be in the write-ahead log and their terms in the search index, until
+`purge_erased` rewrites both. While a long-running reader prevents that, the erasure is `pending`,
+and the next process that writes to the store tries again.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from muniment.store.queries import planner
 from muniment.store.queries.loader import bodies_of, contents_of, load
 from muniment.store.queries.planner import QueryPlanner
 from muniment.store.queries.query import GenerationRow, Query
-from muniment.store.recording.erasure_log import bodies, generations_of
+from muniment.store.recording.erasure_log import erased_generations, erasure_bodies
 from muniment.store.recording.events import actor_number, add, text
 from muniment.store.recording.ledger import prepare
 from muniment.store.retention import purge, rules
@@ -49,10 +49,11 @@ _TEXT_COLUMNS = ("generator", "model_name", "model_digest")
 
 @dataclass(slots=True)
 class ErasureResult:
-    """What came of erasing: how many generations, and how many were left for which reason.
+    """The numbers of generations that an erasure erased or skipped.
 
-    `pending` says that the bytes are not gone yet; `held` are under a hold, `kept` must be kept
-    longer by the retention in force, `running` are under way.
+    `held` were skipped because of a legal hold, `kept` because of the retention rules, and
+    `running` because they have no outcome yet. `pending` is true if the bytes of erased texts
+    may still be in the database's files.
     """
 
     erased: int = 0
@@ -64,7 +65,11 @@ class ErasureResult:
 
 @dataclass(frozen=True, slots=True)
 class ErasureRecord:
-    """An erasure that is on record; `backups` were made before it and hold what it erased."""
+    """A recorded erasure. `backups` are older than it and may contain the erased texts.
+
+    `entry` is the number of its entry, and `generations` is the number of erased generations.
+    `pending` is true if the bytes of the texts may still be in the database's files.
+    """
 
     entry: int
     at: datetime
@@ -86,9 +91,11 @@ def erase(
     kinds: Sequence[str] | None = None,
     progress: Callable[[int], None] = lambda number: None,
 ) -> ErasureResult:
-    """Erase the wanted generations' payloads, those of the kinds given or all.
+    """Erase the payloads of the generations that match a query.
 
-    A query by actor erases the actor's name, too, unless a generation of theirs had to be left.
+    `who` is the name of the actor who erases. Without `kinds` the payloads of all kinds are
+    erased. `progress` receives the number of generations of each page. A query by actor without
+    `kinds` also erases the actor's name, unless one of the generations was skipped.
     """
     result = ErasureResult()
     by = actor_number(database, who)
@@ -102,10 +109,10 @@ def erase(
             progress(len(numbers))
         if len(numbers) < PAGE:
             break
-    left = result.held + result.kept + result.running
-    if query.actor is not None and kinds is None and not left:
+    skipped = result.held + result.kept + result.running
+    if query.actor is not None and kinds is None and not skipped:
         _erase_actor(database, query.actor, by, reason, cause)
-    result.pending = not finish(database)
+    result.pending = not purge_erased(database)
     return result
 
 
@@ -118,6 +125,7 @@ def _erase_page(
     cause: Cause,
     kinds: Sequence[str] | None,
 ) -> None:
+    """Erase the payloads of a page of generations, and add their numbers to `result`."""
     with database.writing() as connection:
         rows = list(planner.rows(connection, numbers))
         result.running += sum(row.outcome is None for row in rows)
@@ -125,60 +133,58 @@ def _erase_page(
         held = held_among(connection, [row.seq for row in rows])
         result.held += len(held)
         rows = [row for row in rows if row.seq not in held]
-        free = rules.erasable(connection, [row.seq for row in rows], kinds)
-        wanted_kinds = None if kinds is None else set(kinds)
-        result.kept += sum(free.get(row.seq, ()) != wanted_kinds for row in rows)
-        wanted = _payloads(connection, [row for row in rows if row.seq in free], free)
-        if not wanted:
+        erasable = rules.erasable_kinds(connection, [row.seq for row in rows], kinds)
+        requested = None if kinds is None else set(kinds)
+        result.kept += sum(erasable.get(row.seq, ()) != requested for row in rows)
+        rows_to_erase = [row for row in rows if row.seq in erasable]
+        kinds_by_entry = _erasable_payloads(connection, rows_to_erase, erasable)
+        if not kinds_by_entry:
             return
-        touched = [row for row in rows if any(n in wanted for n in (row.seq, row.outcome))]
-        result.erased += len(touched)
-        _unindex(connection, touched)
-        for number, found in wanted.items():
+        erased = [row for row in rows if any(n in kinds_by_entry for n in (row.seq, row.outcome))]
+        result.erased += len(erased)
+        # The index needs the terms to delete, which are computed from the texts.
+        index.delete(connection, _search_rows(connection, erased))
+        for number, erased_kinds in kinds_by_entry.items():
             connection.execute(
-                delete(payload).where(payload.c.entry == number, payload.c.kind.in_(found))
+                delete(payload).where(payload.c.entry == number, payload.c.kind.in_(erased_kinds))
             )
-        _forget_texts(connection, [n for n, found in wanted.items() if "request" in found])
-        _index(connection, touched)
-        _note(database, connection, by, reason, cause, wanted)
+        _clear_texts(connection, [n for n, kinds_ in kinds_by_entry.items() if "request" in kinds_])
+        # Generations of which only some kinds were erased can still be found by the others.
+        index.insert(connection, _search_rows(connection, erased))
+        _record_erasure(connection, by, reason, cause, kinds_by_entry)
 
 
-def _payloads(
-    connection: Connection, rows: Sequence[GenerationRow], free: dict[int, set[str] | None]
+def _erasable_payloads(
+    connection: Connection, rows: Sequence[GenerationRow], erasable: dict[int, set[str] | None]
 ) -> dict[int, set[str]]:
-    """Return which payloads there are to erase: the kinds by entry, what was said later too."""
-    of = {number: row.seq for row in rows for number in (row.seq, row.outcome) if number}
+    """Return the kinds of the stored payloads to erase, by the number of their entry.
+
+    These are the payloads of the generations and of the feedback, reviews and replays of them.
+    """
+    generations = {number: row.seq for row in rows for number in (row.seq, row.outcome) if number}
     for part in chunks([row.seq for row in rows]):
         for table in (feedback, review, replay):
-            for later in connection.execute(select(table).where(table.c.generation.in_(part))):
-                of[later.seq] = later.generation
-    found: dict[int, set[str]] = {}
-    for part in chunks(list(of)):
+            for event in connection.execute(select(table).where(table.c.generation.in_(part))):
+                generations[event.seq] = event.generation
+    kinds_by_entry: dict[int, set[str]] = {}
+    for part in chunks(list(generations)):
         for row in connection.execute(
             select(payload.c.entry, payload.c.kind).where(payload.c.entry.in_(part)).distinct()
         ):
-            kinds = free[of[row.entry]]
+            kinds = erasable[generations[row.entry]]
             if kinds is None or row.kind in kinds:
-                found.setdefault(row.entry, set()).add(row.kind)
-    return found
+                kinds_by_entry.setdefault(row.entry, set()).add(row.kind)
+    return kinds_by_entry
 
 
-def _unindex(connection: Connection, rows: Sequence[GenerationRow]) -> None:
-    index.delete(connection, _terms(connection, rows))
-
-
-def _index(connection: Connection, rows: Sequence[GenerationRow]) -> None:
-    """Make findable again what is left of generations of which only a part was erased."""
-    index.insert(connection, _terms(connection, rows))
-
-
-def _terms(connection: Connection, rows: Sequence[GenerationRow]) -> list[index.Row]:
+def _search_rows(connection: Connection, rows: Sequence[GenerationRow]) -> list[index.Row]:
+    """Return the rows of the search index for generations, computed from their payloads."""
     loaded = load(connection, rows, trace=False)
     return [(row.seq, index.terms_of(g)) for row, g in zip(rows, loaded, strict=True)]
 
 
-def _forget_texts(connection: Connection, numbers: Sequence[int]) -> None:
-    """Make the rows of generations what they are without the request payload."""
+def _clear_texts(connection: Connection, numbers: Sequence[int]) -> None:
+    """Set the rows of generations to the values that they have without the request payload."""
     for part in chunks(numbers):
         connection.execute(delete(generation_tag).where(generation_tag.c.generation.in_(part)))
         for number, body in bodies_of(connection, part).items():
@@ -191,6 +197,7 @@ def _forget_texts(connection: Connection, numbers: Sequence[int]) -> None:
 
 
 def _erase_actor(database: Database, name: str, by: int, reason: str | None, cause: Cause) -> None:
+    """Erase the name of an actor from the payload and the query table."""
     with database.writing() as connection:
         numbers = connection.scalars(select(actor.c.seq).where(actor.c.name == name)).all()
         if not numbers:
@@ -199,56 +206,52 @@ def _erase_actor(database: Database, name: str, by: int, reason: str | None, cau
             delete(payload).where(payload.c.entry.in_(numbers), payload.c.kind == "actor")
         )
         connection.execute(update(actor).where(actor.c.seq.in_(numbers)).values(name=""))
-        _note(database, connection, by, reason, cause, {n: {"actor"} for n in numbers})
+        _record_erasure(connection, by, reason, cause, {n: {"actor"} for n in numbers})
 
 
-def _note(
-    database: Database,
+def _record_erasure(
     connection: Connection,
     by: int,
     reason: str | None,
     cause: Cause,
-    payloads: dict[int, set[str]],
+    kinds_by_entry: dict[int, set[str]],
 ) -> None:
-    said = text("reason", reason)
+    """Append an `erasure` entry, and mark the erasure as pending until its bytes are purged."""
+    reason_payloads = text("reason", reason)
     body = acts.erasure(
         at=now(),
         actor=by,
         cause=cause,
-        reason=said[0].commitment if said else None,
-        payloads={number: sorted(kinds) for number, kinds in payloads.items()},
+        reason=reason_payloads[0].commitment if reason_payloads else None,
+        payloads={number: sorted(kinds) for number, kinds in kinds_by_entry.items()},
     )
-    number = add(connection, prepare(body, said))
-    connection.execute(erasing.insert(), {"erasure": number, "horizon": purge.horizon(connection)})
+    number = add(connection, prepare(body, reason_payloads))
+    connection.execute(
+        erasing.insert(), {"erasure": number, "horizon": purge.current_xid(connection)}
+    )
 
 
-def finish(database: Database) -> bool:
-    """Make the bytes of what was erased go away; whether they are gone."""
+def purge_erased(database: Database) -> bool:
+    """Remove the bytes of erased texts from the database's files. Return whether it succeeded."""
     return purge.purge(database)
 
 
-def unfinished(database: Database) -> bool:
-    """Whether there are erasures whose bytes may still be there."""
-    with database.reading() as connection:
-        return connection.scalar(select(erasing.c.erasure).limit(1)) is not None
-
-
-def past(database: Database) -> Iterator[ErasureRecord]:
-    """Yield the erasures that are on record, the oldest first."""
+def records(database: Database) -> Iterator[ErasureRecord]:
+    """Yield the recorded erasures, the oldest first."""
     with database.reading() as connection:
         backups = registered(connection)
         pending = set(connection.scalars(select(erasing.c.erasure)))
-        for number, body in bodies(connection):
-            said = contents_of(connection, [number, body["actor"]])
-            who = said.get((body["actor"], "actor", 0), b"")
-            reason = said.get((number, "reason", 0))
+        for number, body in erasure_bodies(connection):
+            contents = contents_of(connection, [number, body["actor"]])
+            actor_name = contents.get((body["actor"], "actor", 0), b"")
+            reason = contents.get((number, "reason", 0))
             yield ErasureRecord(
                 number,
                 moment(body["at"]),
-                who.decode(),
+                actor_name.decode(),
                 body["cause"],
                 None if reason is None else reason.decode(),
-                len(generations_of(connection, body)),
+                len(erased_generations(connection, body)),
                 number in pending,
                 tuple(backup for backup in backups if backup.entries <= number),
             )

@@ -1,4 +1,4 @@
-"""Erasing what was kept as long as the rules of retention say: the one path of erasing."""
+"""Erase the payloads that are older than the retention rules allow."""
 
 from __future__ import annotations
 
@@ -9,23 +9,26 @@ from muniment.store.database.engine import Database
 from muniment.store.queries.query import Query
 from muniment.store.retention import erasure
 from muniment.store.retention.erasure import ErasureResult
-from muniment.store.retention.rules import OF_GENERATION, Rule, days_for, rules
+from muniment.store.retention.rules import GENERATION_KINDS, Rule, current_rules, days_for
 from muniment.types import DECISIONS
 from muniment.validation import now
 
 
-def run(
+def erase_expired(
     database: Database, actor: str, progress: Callable[[int], None] = lambda number: None
 ) -> ErasureResult:
-    """Erase every payload that is older than the rule that counts for it allows."""
+    """Erase each payload that is older than the maximum age of its rule.
+
+    `progress` receives the number of generations of each page. Return the sums over all rules.
+    """
     with database.reading() as connection:
-        held = rules(connection)
+        rules = current_rules(connection)
     result = ErasureResult()
     at = now()
     for decision in DECISIONS:
-        for days, kinds in _ends(held, decision).items():
+        for days, kinds in _kinds_by_max_days(rules, decision).items():
             query = Query(until=at - timedelta(days=days), decision=decision)
-            came = erasure.erase(
+            erased = erasure.erase(
                 database,
                 query,
                 actor,
@@ -34,19 +37,19 @@ def run(
                 kinds=kinds,
                 progress=progress,
             )
-            result.erased += came.erased
-            result.held += came.held
-            result.kept += came.kept
-            result.running += came.running
-            result.pending = came.pending
+            result.erased += erased.erased
+            result.held += erased.held
+            result.kept += erased.kept
+            result.running += erased.running
+            result.pending = erased.pending
     return result
 
 
-def _ends(held: list[Rule], decision: str) -> dict[int, list[str]]:
-    """Return which kinds of payload end after how many days, for one decision."""
-    ends: dict[int, list[str]] = {}
-    for kind in OF_GENERATION:
-        days = days_for(held, kind, decision, "most_days")
+def _kinds_by_max_days(rules: list[Rule], decision: str) -> dict[int, list[str]]:
+    """Return the kinds of payload for each maximum number of days, for one decision."""
+    kinds_by_days: dict[int, list[str]] = {}
+    for kind in GENERATION_KINDS:
+        days = days_for(rules, kind, decision, "most_days")
         if days is not None:
-            ends.setdefault(days, []).append(kind)
-    return ends
+            kinds_by_days.setdefault(days, []).append(kind)
+    return kinds_by_days

@@ -1,4 +1,4 @@
-"""Legal holds: which generations may not be erased, by whom and why."""
+"""Legal holds, which protect generations from erasure, with their actors and reasons."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from muniment.store.recording.events import (
 from muniment.store.recording.ledger import prepare
 from muniment.validation import now
 
-HOLD_BATCH = 1000  # generations that one entry of a hold names
+HOLD_BATCH = 1000  # generations in one entry of a hold
 
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """Generations that may not be erased; `generations` counts them."""
+    """A legal hold. `generations` is the number of generations under it."""
 
     id: str
     at: datetime
@@ -42,8 +42,11 @@ class Hold:
 def add_hold(
     database: Database, who: str, reason: str, pages: Callable[[Connection], Iterator[list[int]]]
 ) -> tuple[str, int]:
-    """Hold the generations that `pages` yields by number; return the hold's id and how many."""
-    actor, id, at, counted = actor_number(database, who), new_id(), now(), 0
+    """Place generations under a new hold. Return the hold's id and the number of generations.
+
+    `pages` yields the numbers of the generations. It is called in the writing transaction.
+    """
+    actor, id, at, count = actor_number(database, who), new_id(), now(), 0
     with database.writing() as connection:
         for numbers in pages(connection):
             for start in range(0, len(numbers), HOLD_BATCH):
@@ -57,12 +60,12 @@ def add_hold(
                     generations=part,
                 )
                 add(connection, prepare(body, payloads))
-                counted += len(part)
-    return id, counted
+                count += len(part)
+    return id, count
 
 
 def release_hold(database: Database, id: str, who: str, reason: str | None) -> None:
-    """Record that a hold ended."""
+    """Record the end of a hold."""
     payloads = text("reason", reason)
     body = acts.release(
         at=now(),
@@ -74,7 +77,7 @@ def release_hold(database: Database, id: str, who: str, reason: str | None) -> N
 
 
 def holds(connection: Connection) -> list[Hold]:
-    """Return the holds that are in force, the oldest first."""
+    """Return the holds in force, the oldest first."""
     rows = connection.execute(
         select(hold.c.hold, func.min(hold.c.seq).label("seq"))
         .where(hold.c.hold.not_in(select(release.c.hold)))
@@ -89,28 +92,28 @@ def holds(connection: Connection) -> list[Hold]:
             .group_by(hold.c.hold)
         )
     }
-    found = read_events(connection, [row.seq for row in rows])
+    events = read_events(connection, [row.seq for row in rows])
     return [
         Hold(
             body["hold"],
             moment(body["at"]),
             who,
-            said.get((seq, "reason"), b"").decode(),
+            texts.get((seq, "reason"), b"").decode(),
             counts.get(body["hold"], 0),
         )
-        for seq, body, who, said in found
+        for seq, body, who, texts in events
     ]
 
 
 def held_among(connection: Connection, numbers: Sequence[int]) -> set[int]:
-    """Return which of the generations are under a hold that is in force."""
-    found: set[int] = set()
+    """Return those of the generations that are under a hold in force."""
+    under_hold: set[int] = set()
     for part in chunks(numbers):
-        found.update(
+        under_hold.update(
             connection.scalars(
                 select(held.c.generation)
                 .join(hold, hold.c.seq == held.c.seq)
                 .where(held.c.generation.in_(part), hold.c.hold.not_in(select(release.c.hold)))
             )
         )
-    return found
+    return under_hold

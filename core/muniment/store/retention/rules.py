@@ -1,7 +1,7 @@
-"""Retention: how long payloads are kept, at least and at most, by their kind and the decision.
+"""Retention rules: minimum and maximum age of payloads, by payload kind and decision.
 
-The rules in force are those of the newest `retention` entry. Of several rules that fit a payload
-and set what is asked the closest counts: its kind and the decision, its kind, the decision, any.
+The rules in force are those of the newest `retention` entry. The most specific rule with a value
+wins: kind and decision, then kind, then decision, then the rule for all payloads.
 """
 
 from __future__ import annotations
@@ -24,12 +24,17 @@ from muniment.store.recording.events import actor_number, add
 from muniment.store.recording.ledger import prepare
 from muniment.validation import now
 
-OF_GENERATION = tuple(kind for kind in KINDS if kind not in ("actor", "policy", "model"))
+# The kinds of payload that belong to a generation.
+GENERATION_KINDS = tuple(kind for kind in KINDS if kind not in ("actor", "policy", "model"))
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """How many days payloads are kept; None where nothing is set, or any kind or decision fits."""
+    """The minimum and maximum number of days for payloads of one kind and one decision.
+
+    `payload` and `decision` are None for a rule about all kinds and all decisions. The numbers
+    of days are None if the rule does not set them.
+    """
 
     payload: str | None = None
     decision: str | None = None
@@ -38,40 +43,43 @@ class Rule:
 
     @property
     def key(self) -> tuple[str | None, str | None]:
-        """What payloads the rule is about."""
+        """The kind and decision that identify the rule."""
         return self.payload, self.decision
 
 
-def rules(connection: Connection) -> list[Rule]:
+def current_rules(connection: Connection) -> list[Rule]:
     """Return the rules in force."""
     newest = connection.scalar(select(func.max(retention.c.seq)))
     if newest is None:
         return []
-    held: Sequence[Mapping[str, Any]] = bodies_of(connection, [newest])[newest]["rules"]
-    return [Rule(**rule) for rule in held]
+    items: Sequence[Mapping[str, Any]] = bodies_of(connection, [newest])[newest]["rules"]
+    return [Rule(**item) for item in items]
 
 
-def change(database: Database, who: str, rule: Rule) -> list[Rule]:
-    """Put a rule in the place of the one for the same payloads; return the rules then in force.
+def set_rule(database: Database, who: str, rule: Rule) -> list[Rule]:
+    """Add a rule, or replace the rule for the same kind and decision. Return the new rules.
 
-    A rule that sets nothing takes that one away.
+    A rule without days removes the rule for the same kind and decision.
     """
     actor = actor_number(database, who)
     with database.writing() as connection:
-        kept = [held for held in rules(connection) if held.key != rule.key]
+        rules = [other for other in current_rules(connection) if other.key != rule.key]
         if rule.least_days is not None or rule.most_days is not None:
-            kept.append(rule)
-        kept.sort(key=lambda held: (held.payload or "", held.decision or ""))
-        body = acts.retention(at=now(), actor=actor, rules=[asdict(held) for held in kept])
+            rules.append(rule)
+        rules.sort(key=lambda rule: (rule.payload or "", rule.decision or ""))
+        body = acts.retention(at=now(), actor=actor, rules=[asdict(rule) for rule in rules])
         add(connection, prepare(body))
-    return kept
+    return rules
 
 
 def days_for(
-    held: Sequence[Rule], kind: str, decision: str | None, which: Literal["least_days", "most_days"]
+    rules: Sequence[Rule],
+    kind: str,
+    decision: str | None,
+    which: Literal["least_days", "most_days"],
 ) -> int | None:
-    """Return how long a kind of payload of a generation with that decision is kept, or None."""
-    by_key = {rule.key: rule for rule in held}
+    """Return the days of the most specific rule for a kind and a decision, or None."""
+    by_key = {rule.key: rule for rule in rules}
     for key in ((kind, decision), (kind, None), (None, decision), (None, None)):
         days: int | None = getattr(by_key.get(key), which, None)
         if days is not None:
@@ -79,34 +87,38 @@ def days_for(
     return None
 
 
-def erasable(
+def erasable_kinds(
     connection: Connection, numbers: Sequence[int], kinds: Sequence[str] | None
 ) -> dict[int, set[str] | None]:
-    """Return which kinds of payload may be erased of which generations; None for all of them.
+    """Return the kinds of payload that may be erased, by the number of their generation.
 
-    A generation of which every wanted kind must still be kept is left out.
+    `kinds` are the kinds to erase, None for all. The value is None if all kinds may be erased.
+    A generation is missing if none of the kinds may be erased.
     """
-    held = rules(connection)
-    if not any(rule.least_days for rule in held):
+    rules = current_rules(connection)
+    if not any(rule.least_days for rule in rules):
         return dict.fromkeys(numbers, None if kinds is None else set(kinds))
-    wanted = set(OF_GENERATION if kinds is None else kinds)
+    wanted = set(GENERATION_KINDS if kinds is None else kinds)
     at = now()
-    found: dict[int, set[str] | None] = {}
+    erasable: dict[int, set[str] | None] = {}
     for part in chunks(numbers):
         for row in connection.execute(
             select(generation.c.seq, generation.c.decision, generation.c.started_at).where(
                 generation.c.seq.in_(part)
             )
         ):
-            free = {
+            old_enough = {
                 kind
                 for kind in wanted
-                if row.started_at <= _latest(days_for(held, kind, row.decision, "least_days"), at)
+                if row.started_at
+                <= _days_before(at, days_for(rules, kind, row.decision, "least_days"))
             }
-            if free:
-                found[row.seq] = None if kinds is None and free == wanted else free
-    return found
+            if old_enough:
+                all_kinds = kinds is None and old_enough == wanted
+                erasable[row.seq] = None if all_kinds else old_enough
+    return erasable
 
 
-def _latest(days: int | None, at: datetime) -> int:
+def _days_before(at: datetime, days: int | None) -> int:
+    """Return the time `days` days before a time, in milliseconds since 1970."""
     return milliseconds(at - timedelta(days=days or 0))

@@ -1,4 +1,4 @@
-"""What entries say, read by the closed schema of their kinds."""
+"""Read entries and check them against the closed schemas of their kinds."""
 
 from __future__ import annotations
 
@@ -16,18 +16,24 @@ from muniment.store.errors import UNREADABLE
 from muniment.store.verification.report import Report
 
 Page: TypeAlias = Sequence[tuple[int, Body]]
+"""Numbers and bodies of entries, in order."""
 
 
-class Entries:
-    """Reads the entries of a range in order; what they name may lie before it."""
+class EntryReader:
+    """Reader of the entries of one range, in order.
+
+    The entries that these refer to may come before the range.
+    """
 
     def __init__(self, connection: Connection, report: Report) -> None:
         self._connection, self._report = connection, report
-        self._kinds: dict[int, str | None] = {}  # of entries of the range and those named
+        # The kind of each entry of the range and of each entry referred to.
+        # None for an entry that is missing or unreadable.
+        self._kinds: dict[int, str | None] = {}
 
-    def page(self, rows: Sequence[Values]) -> Page:
-        """Return those that can be read of some rows, which are `WHOLE`."""
-        found = []
+    def read_page(self, rows: Sequence[Values]) -> Page:
+        """Check rows with the columns `ENTRY_COLUMNS`, and return the readable entries."""
+        page = []
         for seq, data, _, kind, version in rows:
             try:
                 body = read(data)
@@ -40,34 +46,35 @@ class Entries:
                 self._add(seq, "its version is not what its bytes say")
             if (body["kind"] == "genesis") != (seq == 0):
                 self._add(seq, "the ledger must begin with genesis")
-            found.append((seq, body))
-        self._compare_named(rows, found)
-        return found
+            page.append((seq, body))
+        self._check_references(rows, page)
+        return page
 
-    def _compare_named(self, rows: Sequence[Values], page: Page) -> None:
-        """See that entries name earlier ones of the kinds that they should."""
+    def _check_references(self, rows: Sequence[Values], page: Page) -> None:
+        """Report each reference to an entry of another kind or with a higher number."""
         kinds = self._kinds
         kinds |= dict.fromkeys(row[0] for row in rows)
         kinds |= {seq: body["kind"] for seq, body in page}
-        names = [(seq, kind, number) for seq, body in page for kind, number in named(body)]
-        self._learn({number for seq, _, number in names if number < seq} - kinds.keys())
-        for seq, kind, number in names:
+        references = [(seq, kind, number) for seq, body in page for kind, number in named(body)]
+        self._read_kinds({number for seq, _, number in references if number < seq} - kinds.keys())
+        for seq, kind, number in references:
             if number >= seq or kinds[number] != kind:
                 self._add(seq, f"it names entry {number}, which is no earlier {kind} entry")
 
-    def _learn(self, numbers: set[int]) -> None:
-        """Read the kinds of entries before the range; None of those that cannot be read."""
+    def _read_kinds(self, numbers: set[int]) -> None:
+        """Read the kinds of entries that come before the range."""
         self._kinds |= dict.fromkeys(numbers)
         for part in chunks(sorted(numbers)):
             statement = select(entry.c.seq, *raw(entry, "canonical_bytes"))
             for seq, data in tuples(self._connection, statement.where(entry.c.seq.in_(part))):
-                self._kinds[seq] = _kind(data)
+                self._kinds[seq] = _kind_of(data)
 
     def _add(self, seq: int, message: str) -> None:
         self._report.add("entry", f"entry {seq}", message)
 
 
-def _kind(data: bytes) -> str | None:
+def _kind_of(data: bytes) -> str | None:
+    """Return the kind of an entry, or None if its bytes cannot be read."""
     try:
         return str(read(data)["kind"])
     except UNREADABLE:

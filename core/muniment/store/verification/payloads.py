@@ -1,4 +1,4 @@
-"""Comparing payloads with the entries that commit to them."""
+"""Compare payloads with the commitments in their entries."""
 
 from __future__ import annotations
 
@@ -13,55 +13,62 @@ from muniment.ledger.payloads import SALT_BYTES, commitment
 from muniment.ledger.schema import Reference, references
 from muniment.store.database.raw import raw, stream
 from muniment.store.database.tables import payload
-from muniment.store.recording.erasure_log import Erased, erased
+from muniment.store.recording.erasure_log import ErasedPayloads, erased_payloads
 from muniment.store.verification.entries import Page
 from muniment.store.verification.report import Report
 
 
 class PayloadComparison:
-    """Recomputes the commitment to every payload of a range of entries."""
+    """Comparison of the payloads of one range of entries with their commitments."""
 
     def __init__(self, connection: Connection, report: Report) -> None:
         self._connection, self._report = connection, report
-        self.met: Counter[str] = Counter()  # rows that belong to entries
+        self.row_counts: Counter[str] = Counter()  # payload rows of the range
 
-    def page(self, page: Page, low: int, high: int) -> None:
-        """Check the payloads that the entries from number `low` to `high` commit to."""
-        left: dict[tuple[int, str, int], Reference] = {
-            (seq, held.kind, held.position): held for seq, body in page for held in references(body)
+    def compare_page(self, page: Page, low: int, high: int) -> None:
+        """Check the payloads of the entries from number `low` to `high`, both included."""
+        missing: dict[tuple[int, str, int], Reference] = {
+            (seq, reference.kind, reference.position): reference
+            for seq, body in page
+            for reference in references(body)
         }
-        there = 0
+        rows = 0
         statement = select(*raw(payload)).where(payload.c.entry.between(low, high))
         for entry, kind, position, salt, content in stream(self._connection, statement):
-            there += 1
-            reference = left.pop((entry, kind, position), None)
+            rows += 1
+            reference = missing.pop((entry, kind, position), None)
             if reference is None:
                 self._add(entry, kind, position, "no entry commits to it")
-            elif problem := _wrong(kind, salt, content, reference):
+            elif problem := _problem_of(kind, salt, content, reference):
                 self._add(entry, kind, position, problem)
-        self.met[payload.name] += there
-        for key in left:
+        self.row_counts[payload.name] += rows
+        for key in missing:
             if key[:2] not in self._erased:
                 self._add(*key, "it is gone, and no entry says that it was erased")
 
     @cached_property
-    def _erased(self) -> Erased:
-        return erased(self._connection)
+    def _erased(self) -> ErasedPayloads:
+        return erased_payloads(self._connection)
 
     def _add(self, entry: int, kind: str, position: int, message: str) -> None:
         self._report.add("payload", f"{kind} {position} of entry {entry}", message)
 
 
-def compare_count(connection: Connection, report: Report, met: Mapping[str, int]) -> None:
-    """Look for payloads that belong to no entry, `met` saying how many do."""
-    there = connection.scalar(select(func.count()).select_from(payload)) or 0
-    if there != met[payload.name]:
-        message = f"there are {there}, {met[payload.name]} of them belong to entries"
+def compare_payload_count(
+    connection: Connection, report: Report, row_counts: Mapping[str, int]
+) -> None:
+    """Report payloads outside the checked entries.
+
+    `row_counts["payload"]` is the number of payload rows found for the entries.
+    """
+    rows = connection.scalar(select(func.count()).select_from(payload)) or 0
+    if rows != row_counts[payload.name]:
+        message = f"there are {rows}, {row_counts[payload.name]} of them belong to entries"
         report.add("payload", "payload", message)
 
 
-def _wrong(kind: str, salt: Any, content: Any, reference: Reference) -> str | None:
-    """Say what is wrong with a payload; None when it is what the entry commits to."""
+def _problem_of(kind: str, salt: Any, content: Any, reference: Reference) -> str | None:
+    """Return a description of the problem, or None if the payload matches its commitment."""
     if not (isinstance(salt, bytes) and isinstance(content, bytes)):
         return "it is not bytes"
     if len(salt) != SALT_BYTES or commitment(kind, salt, content).hex() != reference.commitment:

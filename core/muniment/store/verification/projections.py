@@ -1,8 +1,8 @@
-"""Comparing projections with the entries, page by page of entries.
+"""Compare projections with the entries that they are computed from, page by page.
 
-Every row is looked for from the entry that makes it; at the end as many rows must have been met
-as there are, so that none can have been slipped in. Rows are compared as tuples, all of a page at
-once; only where they differ is each looked at, to name what is wrong.
+The rows of each entry are computed again and compared with the stored ones. Finally the number of
+rows found must be the number of rows in the table, so that an inserted row is detected. Rows are
+compared as tuples, a page at once. Single columns are compared only to name the differences.
 """
 
 from __future__ import annotations
@@ -34,20 +34,21 @@ from muniment.store.verification.report import Report
 Texts: TypeAlias = Mapping[tuple[int, str], bytes]
 Key: TypeAlias = tuple[Any, ...]
 
-OUTCOMES = "generation.outcome"  # counted as rows are
+OUTCOMES = "generation.outcome"  # counted like the rows of a table
 _CHILDREN = ("generation_tag", "generation_parent")
 _PROJECTIONS = (*ROW_TABLES, "run", "generation", *_CHILDREN, "verdict")
 
 
 class RowComparison:
-    """Compares the tables that find generations with what a range of entries says."""
+    """Comparison of the query tables with one range of entries."""
 
     def __init__(self, connection: Connection, report: Report) -> None:
         self._connection, self._report = connection, report
-        self.met: Counter[str] = Counter()  # rows that entries make, by table
+        # Stored rows that belong to the entries of the range, by table.
+        self.row_counts: Counter[str] = Counter()
 
-    def page(self, page: Page, low: int, high: int) -> None:
-        """Compare what the entries from number `low` to `high` should have made."""
+    def compare_page(self, page: Page, low: int, high: int) -> None:
+        """Compare the rows of the entries from number `low` to `high`, both included."""
         texts = self._texts(low, high)
         self._compare_rows(page, texts, low, high)
         runs = self._compare_runs(page, low, high)
@@ -56,7 +57,7 @@ class RowComparison:
         self._compare_outcomes(page, rows, low, high)
 
     def _texts(self, low: int, high: int) -> Texts:
-        """Return the payloads that rows are made of, by entry and kind."""
+        """Return the payloads that rows are computed from, by entry and kind."""
         statement = select(*raw(payload, "entry", "kind", "content")).where(
             payload.c.entry.between(low, high),
             payload.c.kind.not_in(("prompt", "output", "trace", "detail")),
@@ -64,36 +65,36 @@ class RowComparison:
         return {(entry, kind): text for entry, kind, text in tuples(self._connection, statement)}
 
     def _compare_rows(self, page: Page, texts: Texts, low: int, high: int) -> None:
-        """Compare the rows that carry the number of their entry."""
+        """Compare the tables whose column `seq` is the number of the row's entry."""
         expected: dict[str, list[Row]] = {name: [] for name in ROW_TABLES}
         for seq, body in page:
-            make = ROWS.get(body["kind"])
-            if make is None:
+            make_rows = ROWS.get(body["kind"])
+            if make_rows is None:
                 continue
             try:
-                made = make(seq, body, lambda kind, seq=seq: texts.get((seq, kind)))  # type: ignore[misc]
+                tables = make_rows(seq, body, lambda kind, seq=seq: texts.get((seq, kind)))  # type: ignore[misc]
             except UNREADABLE:
-                self._unreadable(seq)
+                self._add_unreadable(seq)
                 continue
-            for name, rows in made.items():
+            for name, rows in tables.items():
                 expected[name] += rows
         for name in ROW_TABLES:
             table = metadata.tables[name]
             self._compare(table, expected[name], self._rows(table, table.c.seq.between(low, high)))
 
     def _compare_runs(self, page: Page, low: int, high: int) -> dict[str, int]:
-        """Compare the runs that begin in a page; return the number of each that it names."""
+        """Compare the runs of a page. Return the number of each run's first entry by its id."""
         started = {seq: body["run"] for seq, body in page if body["kind"] == "started"}
         first = {id: seq for seq, id in reversed(started.items())}
-        known = {id: seq for seq, id in self._of(run, run.c.id, list(first))}
+        stored = {id: seq for seq, id in self._rows_with(run, run.c.id, list(first))}
         for id, seq in first.items():
-            if not isinstance(known.get(id), int) or known[id] > seq:
+            if not isinstance(stored.get(id), int) or stored[id] > seq:
                 self._add("run", f"run {id} is missing or begins too late")
         for number, id in self._rows(run, run.c.seq.between(low, high)):
-            self.met["run"] += 1
+            self.row_counts["run"] += 1
             if started.get(number) != id:
                 self._add("run", f"run {id} does not begin with entry {number}")
-        return known
+        return stored
 
     def _compare_started(
         self,
@@ -104,7 +105,8 @@ class RowComparison:
         low: int,
         high: int,
     ) -> None:
-        there = {row[0]: row for row in rows}
+        """Compare the rows of generations, their tags and their parents."""
+        stored = {row[0]: row for row in rows}
         expected: list[Row] = []
         children: dict[str, list[Row]] = {name: [] for name in _CHILDREN}
         for seq, body in page:
@@ -112,101 +114,115 @@ class RowComparison:
                 continue
             try:
                 number = runs.get(body["run"], seq)
-                row, of_row = started_rows(seq, body, number, texts.get((seq, "request")))
+                row, child_rows = started_rows(seq, body, number, texts.get((seq, "request")))
             except UNREADABLE:
-                self._unreadable(seq)
+                self._add_unreadable(seq)
                 continue
-            if seq in there and _outcome_of(there[seq]) is not None:
-                # What its outcome sets is compared with that entry.
-                row |= zip(OUTCOME_COLUMNS, _set_by_outcome(there[seq]), strict=True)
+            if seq in stored and _outcome_of(stored[seq]) is not None:
+                # The columns that the outcome sets are compared with the outcome's entry.
+                row |= zip(OUTCOME_COLUMNS, _outcome_columns(stored[seq]), strict=True)
             expected.append(row)
-            for name, held in of_row.items():
-                children[name] += held
+            for name, new_rows in child_rows.items():
+                children[name] += new_rows
         self._compare(generation, expected, rows)
         for name in _CHILDREN:
             table = metadata.tables[name]
-            held_rows = self._rows(table, table.c.generation.between(low, high))
-            self._compare(table, children[name], held_rows)
+            stored_children = self._rows(table, table.c.generation.between(low, high))
+            self._compare(table, children[name], stored_children)
 
     def _compare_outcomes(self, page: Page, rows: Sequence[Values], low: int, high: int) -> None:
-        """Compare what outcomes set in generations, those of earlier pages among them."""
+        """Compare the columns and verdicts that outcomes set.
+
+        `rows` are the stored generations of this page. An outcome may also belong to a
+        generation of an earlier page.
+        """
         outcomes = [(seq, body) for seq, body in page if body["kind"] == "outcome"]
-        there = {row[0]: row for row in rows}
-        open_ = {row[0] for row in rows if _outcome_of(row) is None}
-        earlier = [body["generation"] for _, body in outcomes if body["generation"] not in there]
-        there |= {row[0]: row for row in self._of(generation, generation.c.seq, earlier)}
+        generations = {row[0]: row for row in rows}
+        without_outcome = {row[0] for row in rows if _outcome_of(row) is None}
+        earlier = [
+            body["generation"] for _, body in outcomes if body["generation"] not in generations
+        ]
+        generations |= {
+            row[0]: row for row in self._rows_with(generation, generation.c.seq, earlier)
+        }
         verdicts = self._rows(verdict, verdict.c.generation.between(low, high))
-        verdicts += self._of(verdict, verdict.c.generation, earlier)
-        settled: set[int] = set()
+        verdicts += self._rows_with(verdict, verdict.c.generation, earlier)
+        with_outcome: set[int] = set()
         expected: list[Row] = []
         for seq, body in outcomes:
             number = body["generation"]
-            row = there.get(number)
+            row = generations.get(number)
             if row is None or _outcome_of(row) != seq:
                 self._add(OUTCOMES, f"entry {seq} is not the outcome of its row", number)
                 continue
-            settled.add(number)
-            update, held = outcome_rows(seq, body)
-            if tuple(update.values()) != _set_by_outcome(row):
-                self._differences(generation, (number,), update, _named(generation, row))
-            expected += held
-        self.met[OUTCOMES] += len(settled)
-        compared = settled | open_
-        own = [held for held in verdicts if held[0] in compared]
-        own.sort(key=itemgetter(0))
+            with_outcome.add(number)
+            update, expected_verdicts = outcome_rows(seq, body)
+            if tuple(update.values()) != _outcome_columns(row):
+                self._add_differences(generation, (number,), update, _as_mapping(generation, row))
+            expected += expected_verdicts
+        self.row_counts[OUTCOMES] += len(with_outcome)
+        # The verdicts of the other generations are compared on the page of their outcome.
+        compared = with_outcome | without_outcome
+        actual = [row for row in verdicts if row[0] in compared]
+        actual.sort(key=itemgetter(0))
         expected.sort(key=itemgetter("generation"))
-        self._compare(verdict, expected, own)
+        self._compare(verdict, expected, actual)
 
     def _compare(self, table: Table, expected: Sequence[Row], rows: Sequence[Values]) -> None:
-        """Compare the rows that entries make with those that there are, both in order."""
-        self.met[table.name] += len(rows)
+        """Compare expected rows with stored rows. Both must be in the order of the key."""
+        self.row_counts[table.name] += len(rows)
         if bulk.ordered(expected, table.c.keys()) == rows:
             return
-        made = {_key(table, row): row for row in expected}
-        actual = {_key(table, row): row for row in (_named(table, row) for row in rows)}
-        for key in made.keys() | actual.keys():
+        computed = {_key(table, row): row for row in expected}
+        actual = {_key(table, row): row for row in (_as_mapping(table, row) for row in rows)}
+        for key in computed.keys() | actual.keys():
             place = f"row {key[1]}" if len(key) > 1 else "the row"
             if key not in actual:
                 self._add(table.name, f"{place} is missing", key[0])
-            elif key not in made:
+            elif key not in computed:
                 self._add(table.name, f"no entry makes {place}", key[0])
             else:
-                self._differences(table, key, made[key], actual[key])
+                self._add_differences(table, key, computed[key], actual[key])
 
-    def _differences(self, table: Table, key: Key, expected: Row, actual: Row) -> None:
+    def _add_differences(self, table: Table, key: Key, expected: Row, actual: Row) -> None:
         for column, value in expected.items():
             if actual[column] != value:
                 self._add(f"{table.name}.{column}", "differs from what the entry says", key[0])
 
     def _rows(self, table: Table, condition: ColumnElement[bool]) -> list[Values]:
-        """Return rows in the order of their primary key."""
+        """Return the rows that meet a condition, in the order of the primary key."""
         statement = select(*raw(table)).where(condition).order_by(*table.primary_key)
         return tuples(self._connection, statement)
 
-    def _of(self, table: Table, column: Column[Any], values: Sequence[Any]) -> list[Values]:
-        """Return the rows that have one of the values."""
+    def _rows_with(self, table: Table, column: Column[Any], values: Sequence[Any]) -> list[Values]:
+        """Return the rows whose column has one of the values."""
         return [row for part in chunks(values) for row in self._rows(table, column.in_(part))]
 
     def _add(self, where: str, message: str, seq: Any = None) -> None:
         at = f" of entry {seq}" if seq is not None else ""
         self._report.add("projection", f"{where}{at}", message)
 
-    def _unreadable(self, seq: int) -> None:
+    def _add_unreadable(self, seq: int) -> None:
         self._report.add("payload", f"entry {seq}", "a payload that rows are made of is unreadable")
 
 
-def compare_counts(connection: Connection, report: Report, met: Mapping[str, int]) -> None:
-    """Look for rows that no entry made, `met` being how many of each table entries make."""
+def compare_row_counts(
+    connection: Connection, report: Report, row_counts: Mapping[str, int]
+) -> None:
+    """Report tables with rows that belong to no entry, and wrong rows of `period` and `pending`.
+
+    `row_counts` has the number of stored rows that belong to entries, by table.
+    """
 
     def add(where: str, message: str) -> None:
         report.add("projection", where, message)
 
     for name in _PROJECTIONS:
-        there = _count(connection, metadata.tables[name])
-        if there != met[name]:
-            add(name, f"there are {there} rows, the entries make {met[name]}")
-    if _count(connection, generation, generation.c.outcome.is_not(None)) != met[OUTCOMES]:
-        add(OUTCOMES, f"the entries tell of {met[OUTCOMES]}, the rows do not")
+        rows = _count(connection, metadata.tables[name])
+        if rows != row_counts[name]:
+            add(name, f"there are {rows} rows, the entries make {row_counts[name]}")
+    if _count(connection, generation, generation.c.outcome.is_not(None)) != row_counts[OUTCOMES]:
+        add(OUTCOMES, f"the entries tell of {row_counts[OUTCOMES]}, the rows do not")
     for stretch in time_index.mismatches(connection):
         add("period", f"stretch {stretch} is not what its generations say")
     stray = connection.scalar(
@@ -226,10 +242,10 @@ def _count(connection: Connection, table: Table, *conditions: ColumnElement[bool
 
 _COLUMNS = list(generation.c.keys())
 _outcome_of = itemgetter(_COLUMNS.index("outcome"))
-_set_by_outcome = itemgetter(*map(_COLUMNS.index, OUTCOME_COLUMNS))
+_outcome_columns = itemgetter(*map(_COLUMNS.index, OUTCOME_COLUMNS))
 
 
-def _named(table: Table, row: Values) -> Row:
+def _as_mapping(table: Table, row: Values) -> Row:
     return dict(zip(table.c.keys(), row, strict=True))
 
 

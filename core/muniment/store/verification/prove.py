@@ -1,4 +1,4 @@
-"""Proving: taking out of the store what shows a generation to someone who does not have it."""
+"""Create the proof that a generation is in the ledger, for a verifier without the store."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from muniment.ledger.entries import Body
 from muniment.ledger.proofs import DisclosedPayload, Proof, ProvenEntry, included
 from muniment.ledger.tree import inclusion
 from muniment.store.database.tables import entry, generation, payload
-from muniment.store.recording.tree_heads import nodes
+from muniment.store.recording.tree_heads import node_reader
 
 
 class NotProvableError(UsageError):
-    """What is to be proven is not there: not signed yet, never recorded, or erased."""
+    """A generation that the checkpoint does not cover, or a payload that is missing or erased."""
 
     def __init__(self, id: str, why: str) -> None:
         super().__init__(f"generation {id} cannot be proven so: {why}")
@@ -25,10 +25,13 @@ class NotProvableError(UsageError):
 
 
 def prove(connection: Connection, id: str, note: Note, disclose: Collection[str]) -> Proof:
-    """Return the proof that a generation is in the ledger of that checkpoint.
+    """Return the proof that a generation is in the ledger that the checkpoint `note` signs.
 
-    Its entries are how it started and ended, and what these name: actor, policy, environment and
-    plugins. `disclose` has the kinds of payloads that are laid open; each must be there.
+    The proof contains the `started` and `outcome` entries and the entries that they refer to:
+    actor, policy, environment and plugins. `disclose` has the kinds of payloads to include.
+    Raises UnknownNameError for an id that is not recorded. Raises NotProvableError if the
+    checkpoint is older than the generation or a payload to disclose is missing. Raises
+    VerificationError if the stored entries are not the signed ones.
     """
     row = connection.execute(
         select(generation.c.seq, generation.c.outcome).where(generation.c.id == id)
@@ -41,15 +44,17 @@ def prove(connection: Connection, id: str, note: Note, disclose: Collection[str]
         raise NotProvableError(
             id, f"the checkpoint has {size} entries, and it was recorded after these"
         )
-    data = _bytes(connection, own)
+    data = _entry_bytes(connection, own)
     bodies = {number: schema.read(data[number]) for number in own}
-    named = {number for body in bodies.values() for _, number in schema.named(body)} - set(own)
-    data |= _bytes(connection, sorted(named))
-    bodies |= {number: schema.read(data[number]) for number in sorted(named)}
-    read = nodes(connection)
-    known: dict[tuple[int, int], bytes] = {}
+    references = {number for body in bodies.values() for _, number in schema.named(body)}
+    references -= set(own)
+    data |= _entry_bytes(connection, sorted(references))
+    bodies |= {number: schema.read(data[number]) for number in sorted(references)}
+    read = node_reader(connection)
+    # Shared by all entries: their paths have most nodes in common.
+    subtrees: dict[tuple[int, int], bytes] = {}
     entries = tuple(
-        ProvenEntry(number, data[number], tuple(inclusion(number, size, read, known)))
+        ProvenEntry(number, data[number], tuple(inclusion(number, size, read, subtrees)))
         for number in bodies
     )
     for proven in entries:
@@ -58,32 +63,33 @@ def prove(connection: Connection, id: str, note: Note, disclose: Collection[str]
                 f"entry {proven.number} is not what was signed with {size} entries: the store was "
                 "altered; `muniment audit verify` says where"
             )
-    return Proof(str(note), entries, tuple(_disclosed(connection, id, bodies, disclose)))
+    return Proof(str(note), entries, tuple(_disclosed_payloads(connection, id, bodies, disclose)))
 
 
-def _bytes(connection: Connection, numbers: Collection[int]) -> dict[int, bytes]:
+def _entry_bytes(connection: Connection, numbers: Collection[int]) -> dict[int, bytes]:
     rows = connection.execute(
         select(entry.c.seq, entry.c.canonical_bytes).where(entry.c.seq.in_(numbers))
     )
     return dict(rows.tuples().all())
 
 
-def _disclosed(
+def _disclosed_payloads(
     connection: Connection, id: str, bodies: dict[int, Body], kinds: Collection[str]
 ) -> Iterator[DisclosedPayload]:
+    """Yield the payloads of the given kinds. Raise NotProvableError if one is missing."""
     missing = set(kinds)
     if not missing:
         return
     rows = connection.execute(
         select(payload).where(payload.c.entry.in_(bodies), payload.c.kind.in_(kinds))
     )
-    held = {(row.entry, row.kind, row.position): row for row in rows}
+    stored = {(row.entry, row.kind, row.position): row for row in rows}
     for number, body in bodies.items():
         for reference in schema.references(body):
             if reference.kind not in kinds:
                 continue
             missing.discard(reference.kind)
-            row = held.get((number, reference.kind, reference.position))
+            row = stored.get((number, reference.kind, reference.position))
             if row is None:
                 raise NotProvableError(id, f"its {reference.kind} was erased")
             yield DisclosedPayload(

@@ -1,20 +1,20 @@
-"""What verifying finds wrong."""
+"""The problems that a verification finds."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-MOST = 1000  # a store with more problems than this needs no longer list
+MAX_PROBLEMS = 1000  # longer lists are not read
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing that is not as the ledger says.
+    """A difference between the ledger and the rest of the store.
 
     `kind` is `tree`, `head`, `checkpoint`, `signature`, `entry`, `projection`, `payload` or
-    `search`; `where` names the entry, the table and column, the checkpoint, the payload, or the
-    generation that is searched for.
+    `search`. `where` names the entry, the table and column, the checkpoint, the payload, or the
+    generation that the search index is wrong for.
     """
 
     kind: str
@@ -23,20 +23,21 @@ class Problem:
 
 
 class Report:
-    """Collects problems, up to a number that people still read."""
+    """A list of at most `MAX_PROBLEMS` problems, and one more that marks an incomplete list."""
 
     def __init__(self) -> None:
         self.problems: list[Problem] = []
 
     def extend(self, problems: Iterable[Problem]) -> None:
-        """Note the problems of another report, after these."""
+        """Append the problems of another report."""
         for problem in problems:
             self.add(problem.kind, problem.where, problem.message)
 
     def add(self, kind: str, where: str, message: str) -> None:
-        """Note a problem; what it tells of and is no text is written so that it can be printed."""
+        """Append a problem. Escape characters that cannot be encoded in UTF-8."""
+        # Values from an altered database may contain surrogates, which cannot be printed.
         where, message = (s.encode(errors="backslashreplace").decode() for s in (where, message))
-        if len(self.problems) == MOST:
+        if len(self.problems) == MAX_PROBLEMS:
             self.problems.append(Problem(kind, where, "… and more problems, which are not listed"))
-        elif len(self.problems) < MOST:
+        elif len(self.problems) < MAX_PROBLEMS:
             self.problems.append(Problem(kind, where, message))

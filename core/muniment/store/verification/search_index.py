@@ -1,10 +1,12 @@
-"""Comparing the search index with the texts that generations should be found by.
+"""Compare the search index with the texts of the generations.
 
-The terms of a generation are made again from its payloads. What an SQLite index has is asked of it
-as searching asks, term by term, so that what is not found is not there; in PostgreSQL the rows are
-read, and the server is believed to find them. Neither is kept: each generation has the sum of its
-terms' hashes under a key drawn for this one comparison, which nobody could know who altered the
-index; the sums must be the same.
+The terms of each generation are computed from its payloads. The terms in the index are read by
+`muniment.store.search.index.held`. SQLite is queried term by term, as a search does it. In
+PostgreSQL the rows are read, and its GIN index over them is trusted.
+
+Memory does not hold the terms of a large store. Instead each generation has a checksum: the sum
+of the keyed hashes of its terms. The key is random and used for one comparison, so that nobody who
+alters the index can produce other terms with the same sum.
 """
 
 from __future__ import annotations
@@ -26,87 +28,99 @@ from muniment.store.verification.entries import Page
 from muniment.store.verification.report import Report
 
 BATCH = 100  # generations whose texts are in memory at once
-_OF_STARTED = ("prompt", "request")  # payloads of the entry that began a generation
-_KINDS = (*_OF_STARTED, "output", "detail")
-_PAGE = 12  # a page of sums is for 2**12 numbers
-_WITHIN = (1 << _PAGE) - 1
+_STARTED_KINDS = ("prompt", "request")  # payload kinds of `started` entries
+_KINDS = (*_STARTED_KINDS, "output", "detail")
+_PAGE_BITS = 12  # a page has the checksums of 2**12 entry numbers
+_OFFSET_MASK = (1 << _PAGE_BITS) - 1
 _MASK = 2**64 - 1
 
 Hash: TypeAlias = Callable[[str], int]
 
 
-def hashing(secret: bytes) -> Hash:
-    """Return the hash of a term under a key."""
+def keyed_hash(secret: bytes) -> Hash:
+    """Return a function that hashes a term to 64 bits with the key `secret`."""
 
     @lru_cache(1 << 16)
-    def of(term: str) -> int:
+    def hash_term(term: str) -> int:
         return int.from_bytes(blake2b(term.encode(), key=secret, digest_size=8).digest())
 
-    return of
+    return hash_term
 
 
 class TermChecksums:
-    """The sum of the hashes of each generation's terms, by number; 0 where there are none."""
+    """The checksum of each generation's terms, by the number of its `started` entry.
+
+    The checksum of a generation without terms is 0. Checksums are sums modulo 2**64.
+    """
 
     def __init__(self) -> None:
         self._pages: dict[int, array[int]] = {}
 
     def add(self, numbers: Iterable[int], value: int) -> None:
-        """Add a value to what these generations have."""
+        """Add a value to the checksums of these generations."""
         pages = self._pages
         for number in numbers:
-            page = pages.get(number >> _PAGE)
+            page = pages.get(number >> _PAGE_BITS)
             if page is None:
-                page = pages[number >> _PAGE] = _empty()
-            page[number & _WITHIN] = page[number & _WITHIN] + value & _MASK
+                page = pages[number >> _PAGE_BITS] = _empty_page()
+            page[number & _OFFSET_MASK] = page[number & _OFFSET_MASK] + value & _MASK
 
     def merge(self, other: TermChecksums) -> None:
-        """Add what another has."""
-        for at, page in other._pages.items():
-            mine = self._pages.setdefault(at, _empty())
-            self._pages[at] = array("Q", (a + b & _MASK for a, b in zip(mine, page, strict=True)))
+        """Add the checksums of another object to these."""
+        for number, page in other._pages.items():
+            own = self._pages.setdefault(number, _empty_page())
+            self._pages[number] = array(
+                "Q", (a + b & _MASK for a, b in zip(own, page, strict=True))
+            )
 
     def differences(self, other: TermChecksums) -> Iterator[tuple[int, int, int]]:
-        """Yield each number that has not the same in both, in order, and what it has in each."""
-        for at in sorted(self._pages.keys() | other._pages.keys()):
-            mine, theirs = (sums._pages.get(at, _empty()) for sums in (self, other))
-            if mine != theirs:
-                for number, (a, b) in enumerate(zip(mine, theirs, strict=True), at << _PAGE):
+        """Yield number, own checksum and other checksum of each generation that differs.
+
+        The numbers are in ascending order.
+        """
+        for page_number in sorted(self._pages.keys() | other._pages.keys()):
+            own, others = (
+                checksums._pages.get(page_number, _empty_page()) for checksums in (self, other)
+            )
+            if own != others:
+                for number, (a, b) in enumerate(
+                    zip(own, others, strict=True), page_number << _PAGE_BITS
+                ):
                     if a != b:
                         yield number, a, b
 
 
-def _empty() -> array[int]:
-    return array("Q", bytes(8 << _PAGE))
+def _empty_page() -> array[int]:
+    return array("Q", bytes(8 << _PAGE_BITS))
 
 
-class Index(NamedTuple):
-    """What the whole search index has; `damaged` says that it cannot be read to its end."""
+class IndexResult(NamedTuple):
+    """The checksums of the search index. `damaged` is true if it cannot be read to its end."""
 
-    sums: TermChecksums
+    checksums: TermChecksums
     damaged: bool
 
 
-def index_of(connection: Connection, hash: Hash) -> Index:
-    """Read the whole index."""
-    sums = TermChecksums()
+def read_index(connection: Connection, hash: Hash) -> IndexResult:
+    """Read the search index and return its checksums."""
+    checksums = TermChecksums()
     try:
         for numbers, terms in index.contents(connection):
-            sums.add(numbers, sum(map(hash, map(str, terms))))
+            checksums.add(numbers, sum(map(hash, map(str, terms))))
     except (DBAPIError, ValueError):
-        return Index(sums, damaged=True)
-    return Index(sums, damaged=False)
+        return IndexResult(checksums, damaged=True)
+    return IndexResult(checksums, damaged=False)
 
 
-def compare_index(report: Report, expected: TermChecksums, index: Index) -> None:
-    """Name each generation that the index has not by the terms that its texts make."""
-    if index.damaged:
+def compare_index(report: Report, expected: TermChecksums, indexed: IndexResult) -> None:
+    """Report each generation whose terms in the index are not the terms of its texts."""
+    if indexed.damaged:
         report.add("search", "search", "the index cannot be read: it is damaged")
         return
-    for number, made, held in expected.differences(index.sums):
-        if not held:
+    for number, expected_sum, indexed_sum in expected.differences(indexed.checksums):
+        if not indexed_sum:
             message = "it is not found: the index has none of the terms that its texts make"
-        elif not made:
+        elif not expected_sum:
             message = "the index has terms for it, and there are no texts that make any"
         else:
             message = "the index does not have the terms that its texts make"
@@ -114,14 +128,14 @@ def compare_index(report: Report, expected: TermChecksums, index: Index) -> None
 
 
 class TermComparison:
-    """Makes the terms of the generations whose outcomes are in a range."""
+    """The expected checksums of the generations whose outcomes are in one range."""
 
     def __init__(self, connection: Connection, report: Report, hash: Hash) -> None:
         self._connection, self._report, self._hash = connection, report, hash
-        self.sums = TermChecksums()
+        self.checksums = TermChecksums()
 
-    def page(self, page: Page) -> None:
-        """Make the terms of the outcomes of a page."""
+    def add_page(self, page: Page) -> None:
+        """Add the checksums of the generations whose outcomes are in a page."""
         outcomes = [(seq, body) for seq, body in page if body["kind"] == "outcome"]
         for start in range(0, len(outcomes), BATCH):
             self._add(outcomes[start : start + BATCH])
@@ -131,13 +145,13 @@ class TermComparison:
         statement = select(*raw(payload, "entry", "kind", "position", "content")).where(
             payload.c.entry.in_(entries), payload.c.kind.in_(_KINDS)
         )
-        held = {row[:3]: row[3] for row in tuples(self._connection, statement)}
+        contents = {row[:3]: row[3] for row in tuples(self._connection, statement)}
         for seq, body in outcomes:
             number: int = body["generation"]
 
             def content(kind: str, position: int, seq: int = seq, number: int = number) -> Any:
-                entry = number if kind in _OF_STARTED else seq
-                return held.get((entry, kind, position))
+                entry = number if kind in _STARTED_KINDS else seq
+                return contents.get((entry, kind, position))
 
             try:
                 terms = tokenizer.terms(index.recorded_texts(body, content))
@@ -145,4 +159,4 @@ class TermComparison:
                 where = f"generation of entry {number}"
                 self._report.add("search", where, "its texts cannot be read")
             else:
-                self.sums.add((number,), sum(map(self._hash, terms)))
+                self.checksums.add((number,), sum(map(self._hash, terms)))

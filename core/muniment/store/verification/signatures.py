@@ -1,8 +1,8 @@
-"""Verifying signatures: the checkpoints in the store, and those that were kept outside it.
+"""Compare the ledger with signed checkpoints, inside and outside the store.
 
-A checkpoint holds the ledger to everything up to its size: entries that were there must still be
-there, and be the same. One that lies outside the store, beside the key or with someone else, also
-tells when the whole store was rolled back.
+A checkpoint fixes the entries up to its size: none of them may be missing or different. A
+checkpoint outside the store, in the folder of the key or with another person, also detects a
+rollback of the complete store.
 """
 
 from __future__ import annotations
@@ -28,59 +28,67 @@ from muniment.store.verification.report import Report
 
 @dataclass(frozen=True, slots=True)
 class TrustedCheckpoint:
-    """A checkpoint that was kept outside the store; `name` is what it is called in sentences."""
+    """A checkpoint with the name that problems use for it, such as the path of its file."""
 
     name: str
     note: Note
 
 
 class SignatureComparison:
-    """Checks the ledger against checkpoints, and these against a key where one is known."""
+    """Comparison of the ledger with checkpoints, and of their signatures with a public key."""
 
     def __init__(
         self,
         connection: Connection,
         report: Report,
         key: PublicKey | None,
-        held: Sequence[TrustedCheckpoint],
+        trusted: Sequence[TrustedCheckpoint],
     ) -> None:
+        """Read the stored checkpoints. `trusted` are the checkpoints outside the store."""
         self._report, self._key = report, key
-        self._outside = list(held)
-        self._inside = [*self._kept(connection)]
+        self._outside = list(trusted)
+        self._inside = [*self._stored_checkpoints(connection)]
 
     @property
     def sizes(self) -> list[int]:
-        """The sizes of the tree whose roots `finish` needs, in order."""
-        heads = (*self._inside, *self._outside)
-        return sorted({head.note.checkpoint.size for head in heads})
+        """The tree sizes whose roots `finish` needs, in ascending order."""
+        checkpoints = (*self._inside, *self._outside)
+        return sorted({trusted.note.checkpoint.size for trusted in checkpoints})
 
     def finish(self, roots: Mapping[int, bytes | None], size: int, log: str | None) -> int:
-        """Compare with the roots that the entries make; `log` is the ledger's identity.
+        """Compare the checkpoints with the ledger and their signatures with the key.
 
-        Return how many of the newest entries no good signature covers: all, without a key.
+        `roots` are the computed roots by size, `size` is the number of entries, and `log` is
+        the ledger's identity. Return the number of the newest entries that no valid signature
+        covers, which is `size` without a key.
         """
         signed = 0
-        found = False
-        for head in (*self._inside, *self._outside):
-            good = self._fits(head, roots, size, log)
-            if self._key is None or not head.note.names(self._key):
+        any_by_key = False
+        for trusted in (*self._inside, *self._outside):
+            matches = self._matches_ledger(trusted, roots, size, log)
+            if self._key is None or not trusted.note.names(self._key):
                 continue
-            found = True
+            any_by_key = True
             try:
-                head.note.verify(self._key)
+                trusted.note.verify(self._key)
             except SignatureError as error:
-                self._add("signature", head.name, str(error))
+                self._add("signature", trusted.name, str(error))
                 continue
-            if good:
-                signed = max(signed, head.note.checkpoint.size)
+            if matches:
+                signed = max(signed, trusted.note.checkpoint.size)
         if self._key is not None:
-            self._refuse_strangers(self._key, found)
+            self._report_other_signers(self._key, any_by_key)
         return size - signed
 
-    def _fits(
-        self, head: TrustedCheckpoint, roots: Mapping[int, bytes | None], size: int, log: str | None
+    def _matches_ledger(
+        self,
+        trusted: TrustedCheckpoint,
+        roots: Mapping[int, bytes | None],
+        size: int,
+        log: str | None,
     ) -> bool:
-        checkpoint = head.note.checkpoint
+        """Report the difference between a checkpoint and the ledger. Return whether they match."""
+        checkpoint = trusted.note.checkpoint
         if log is not None and checkpoint.origin != origin(log):
             problem = f"it is of the log {checkpoint.origin}, and the store is {origin(log)}"
         elif checkpoint.size > size:
@@ -92,22 +100,23 @@ class SignatureComparison:
             problem = f"the first {checkpoint.size} entries are not those that it has"
         else:
             return True
-        self._add("checkpoint", head.name, problem)
+        self._add("checkpoint", trusted.name, problem)
         return False
 
-    def _refuse_strangers(self, key: PublicKey, found: bool) -> None:
-        """Note checkpoints that others signed, where the key's own were to be expected.
-
-        A store may keep what an earlier key signed; what was kept outside is the key's or wrong.
-        """
-        strange = [head for head in self._outside if not head.note.names(key)]
-        for head in strange:
-            self._add("signature", head.name, f"it is signed by {_signers([head])}, not by {key}")
-        if not found and not strange:
+    def _report_other_signers(self, key: PublicKey, any_by_key: bool) -> None:
+        """Report the checkpoints outside the store that another key signed, or missing ones."""
+        # Only those outside: a store may still contain the last checkpoint of an earlier key.
+        others = [trusted for trusted in self._outside if not trusted.note.names(key)]
+        for trusted in others:
+            self._add(
+                "signature", trusted.name, f"it is signed by {_signers([trusted])}, not by {key}"
+            )
+        if not any_by_key and not others:
             by = f"; there are some by {_signers(self._inside)}" if self._inside else ""
             self._add("signature", "checkpoint", f"no checkpoint is signed by {key}{by}")
 
-    def _kept(self, connection: Connection) -> Iterator[TrustedCheckpoint]:
+    def _stored_checkpoints(self, connection: Connection) -> Iterator[TrustedCheckpoint]:
+        """Yield the checkpoints in the store, and report rows that contradict their text."""
         for row in connection.execute(select(*raw(checkpoint))).all():
             where = f"checkpoint {row.key}"
             try:
@@ -125,5 +134,5 @@ class SignatureComparison:
         self._report.add(kind, where, message)
 
 
-def _signers(heads: Sequence[TrustedCheckpoint]) -> str:
-    return ", ".join(key_of(head.note) for head in heads)
+def _signers(checkpoints: Sequence[TrustedCheckpoint]) -> str:
+    return ", ".join(key_of(trusted.note) for trusted in checkpoints)

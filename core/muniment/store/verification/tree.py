@@ -1,7 +1,7 @@
-"""The tree that the entries make, and whether its nodes and head are those that are kept.
+"""Hash the entries again, and compare their tree with the stored nodes and the stored head.
 
-Each range of entries is hashed by itself, as a tree of its own (`Leaves`); the trees of all ranges
-in order make the ledger's (`Tree`).
+Each range of entries is hashed into a tree of its own (`RangeHasher`). The trees of all ranges,
+in order, are joined to the tree of the ledger (`Tree`).
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from muniment.store.verification.report import Report
 PAGE = 4096  # entries in memory at once
 
 
-HASHED = ("seq", "canonical_bytes", "leaf_hash")
-WHOLE = (*HASHED, "kind", "version")
+HASH_COLUMNS = ("seq", "canonical_bytes", "leaf_hash")
+ENTRY_COLUMNS = (*HASH_COLUMNS, "kind", "version")
 
 
 def pages(
-    connection: Connection, low: int, high: int, columns: Sequence[str] = HASHED
+    connection: Connection, low: int, high: int, columns: Sequence[str] = HASH_COLUMNS
 ) -> Iterator[Sequence[Values]]:
-    """Yield the rows of the entries from number `low` to `high`, both included."""
+    """Yield the rows of the entries from number `low` to `high`, both included, page by page."""
     statement = select(*raw(entry, *columns)).order_by(entry.c.seq).limit(PAGE)
     statement = statement.where(entry.c.seq <= high)
     page = tuples(connection, statement.where(entry.c.seq >= low))
@@ -37,28 +37,29 @@ def pages(
 
 
 class RangeHasher:
-    """The entries of one range, hashed again."""
+    """The tree of one range of entries, computed from their bytes."""
 
     def __init__(self, low: int, report: Report) -> None:
-        """Begin before entry number `low`."""
+        """Start before entry number `low`."""
         self._report = report
-        self.next = low  # number of the entry that should follow
-        self.complete = True  # whether there is every entry from the first to the last
+        self.next = low  # expected number of the next entry
+        self.complete = True  # whether no entry is missing between the first and the last
         self.tree = Frontier()
-        self.nodes: list[Node] = []  # completed by the range alone, numbered from its beginning
+        self.nodes: list[Node] = []  # complete nodes, with indexes that count from the range
 
-    def page(self, rows: Sequence[Values]) -> None:
-        """Hash the entries of a page."""
+    def add_page(self, rows: Sequence[Values]) -> None:
+        """Hash the entries of a page, and report wrong numbers and wrong leaf hashes."""
         leaves = leaf_hashes_of(rows)
-        numbers, _, kept, *_ = zip(*rows, strict=True)
-        if numbers != tuple(range(self.next, self.next + len(rows))) or leaves != list(kept):
-            self._name(rows, leaves)
+        numbers, _, stored, *_ = zip(*rows, strict=True)
+        # Rows are compared all at once, and one by one only to name the differences.
+        if numbers != tuple(range(self.next, self.next + len(rows))) or leaves != list(stored):
+            self._report_differences(rows, leaves)
         self.next = numbers[-1] + 1
         self.nodes += self.tree.extend(leaves)
 
-    def _name(self, rows: Sequence[Values], leaves: Sequence[bytes]) -> None:
-        """Say of each entry what is wrong with it."""
-        for (seq, data, kept, *_), leaf in zip(rows, leaves, strict=True):
+    def _report_differences(self, rows: Sequence[Values], leaves: Sequence[bytes]) -> None:
+        """Report the problems of each entry of a page."""
+        for (seq, data, stored, *_), leaf in zip(rows, leaves, strict=True):
             if seq != self.next:
                 gap = f"entries {self.next} to {seq - 1} before it are missing or out of order"
                 self._report.add("tree", f"entry {seq}", gap)
@@ -66,13 +67,16 @@ class RangeHasher:
             self.next = seq + 1
             if not isinstance(data, bytes):
                 self._report.add("entry", f"entry {seq}", "its bytes are not bytes")
-            if leaf != kept:
+            if leaf != stored:
                 message = "its bytes do not hash to its leaf hash"
                 self._report.add("tree", f"entry {seq}", message)
 
 
 def leaf_hashes_of(rows: Sequence[Values]) -> list[bytes]:
-    """Return the leaf hashes that entries have by their bytes; text counts as what it writes."""
+    """Return the leaf hashes of entries, computed from their bytes.
+
+    A value that is not bytes, which only an altered SQLite file can hold, is hashed as text.
+    """
     column = [row[1] for row in rows]
     try:
         return leaf_hashes(column)
@@ -83,91 +87,107 @@ def leaf_hashes_of(rows: Sequence[Values]) -> list[bytes]:
         ]
 
 
-def compare_nodes(connection: Connection, report: Report, made: Iterable[Node]) -> int:
-    """Compare nodes that follow one another with those kept; return how many of these there are."""
-    met = 0
+def compare_nodes(connection: Connection, report: Report, nodes: Iterable[Node]) -> int:
+    """Compare computed nodes with the stored ones. Return the number of stored nodes read.
+
+    The nodes of each level must have consecutive indexes.
+    """
+    rows = 0
     levels: dict[int, list[Node]] = {}
-    for one in made:
-        levels.setdefault(one.level, []).append(one)
+    for computed in nodes:
+        levels.setdefault(computed.level, []).append(computed)
     for level, expected in levels.items():
         statement = select(node.c.index, *raw(node, "hash")).where(
             node.c.level == level, node.c.index.between(expected[0].index, expected[-1].index)
         )
-        kept: dict[int, Any] = dict(tuples(connection, statement))
-        met += len(kept)
-        for one in expected:
-            if kept.get(one.index) != one.hash:
+        stored: dict[int, Any] = dict(tuples(connection, statement))
+        rows += len(stored)
+        for computed in expected:
+            if stored.get(computed.index) != computed.hash:
                 bits = TILE_BITS * level
-                first, last = one.index << bits, (one.index + 1 << bits) - 1
+                first, last = computed.index << bits, (computed.index + 1 << bits) - 1
                 report.add(
                     "tree",
-                    f"node {level}/{one.index}",
+                    f"node {level}/{computed.index}",
                     f"entries {first} to {last} do not make the node that is kept",
                 )
-    return met
+    return rows
 
 
-class Tree:
-    """The tree of all entries."""
+class LedgerTree:
+    """The tree of all entries, joined from the trees of ranges."""
 
     def __init__(
         self, connection: Connection, report: Report, start: Frontier, sizes: Sequence[int]
     ) -> None:
-        """Go on from a tree; the roots of those sizes are noted in `roots`."""
+        """Continue from the tree `start`, whose entries are not read.
+
+        `sizes` are the sizes in ascending order whose roots are collected in `roots`.
+        """
         self._connection, self._report = connection, report
-        self._nodes = 0
+        self._node_count = 0
         self.start = self._next = start.size
         self.frontier = Frontier(start.size, start.peaks)
-        kept = [size for size in sizes if size <= self.start]
-        self.roots = {size: tree_heads.root(connection, size) for size in kept}
-        self._sizes = list(sizes[len(kept) :])
+        past_sizes = [size for size in sizes if size <= self.start]
+        self.roots = {size: tree_heads.root(connection, size) for size in past_sizes}
+        self._sizes = list(sizes[len(past_sizes) :])
 
     def add(self, low: int, high: int, last: int, tree: Frontier | None, nodes: int) -> None:
-        """Add the entries from number `low` to `high`, of which there is at least one.
+        """Add the entries from number `low` to `high`. At least one of them must exist.
 
-        `last` is the number of the last there is, `tree` is theirs, None where they are none by
-        themselves; `nodes` is how many kept nodes it was compared with. Where it does not fit,
-        since entries are missing or the range does not begin where a subtree does, or where a root
-        inside it is wanted, they are hashed again.
+        `last` is the number of the last existing entry. `tree` is the tree of the entries, or
+        None if they form no subtree of the ledger. `nodes` is the number of stored nodes that
+        were compared with it.
         """
         if low > self._next:
             gap = f"entries {self._next} to {low - 1} before it are missing or out of order"
             self._add("tree", f"entry {low}", gap)
         self._next = last + 1
-        self._nodes += nodes
+        self._node_count += nodes
         size = self.frontier.size
         fits = tree is not None and low == size and self.frontier.fits(tree)
+        # The entries are hashed again if entries are missing, if the range does not begin where
+        # a subtree does, or if a root within the range is needed.
         if tree is None or not fits or (self._sizes and self._sizes[0] < size + tree.size):
             completed = []
             for page in pages(self._connection, low, high):
                 completed += self._extend(leaf_hashes_of(page))
         else:
             completed = self.frontier.join(tree)
-            self._note_root()
-        new = [one for one in completed if tree is None or one.level > 1]
-        self._nodes += compare_nodes(self._connection, self._report, new)
+            self._save_root()
+        # The nodes of level 1 of a range's tree were already compared with the range.
+        unchecked = [computed for computed in completed if tree is None or computed.level > 1]
+        self._node_count += compare_nodes(self._connection, self._report, unchecked)
 
     def _extend(self, leaves: Sequence[bytes]) -> list[Node]:
-        """Add the leaves, stopping where a root is wanted; return the nodes completed."""
+        """Add leaves and save the roots of the requested sizes. Return the completed nodes."""
         completed: list[Node] = []
         while self._sizes and self._sizes[0] <= self.frontier.size + len(leaves):
             stop = self._sizes[0] - self.frontier.size
             completed += self.frontier.extend(leaves[:stop])
             leaves = leaves[stop:]
-            self._note_root()
+            self._save_root()
         return completed + self.frontier.extend(leaves)
 
-    def _note_root(self) -> None:
+    def _save_root(self) -> None:
+        """Save the current root if the current size is requested."""
         if self._sizes and self._sizes[0] == self.frontier.size:
             self.roots[self._sizes.pop(0)] = self.frontier.root()
 
     def finish(self, log: str | None) -> None:
-        """Compare the number of nodes and the head; `log` is what the first entry identifies."""
+        """Compare the stored head and the number of stored nodes with the tree.
+
+        `log` is the identity of the ledger according to its first entry.
+        """
         new = [(node.c.level == n) & (node.c.index >= self.start >> 8 * n) for n in range(1, 8)]
-        counted = select(func.count()).select_from(node)
-        there = self._connection.scalar(counted.where(or_(*new)) if self.start else counted) or 0
-        if there != self._nodes:
-            self._add("tree", "node", f"there are {there} nodes, the entries make {self._nodes}")
+        statement = select(func.count()).select_from(node)
+        if self.start:
+            statement = statement.where(or_(*new))
+        node_count = self._connection.scalar(statement) or 0
+        if node_count != self._node_count:
+            self._add(
+                "tree", "node", f"there are {node_count} nodes, the entries make {self._node_count}"
+            )
         rows = self._connection.execute(select(*raw(ledger_head))).mappings().all()
         if len(rows) != 1 or rows[0]["id"] != 1:
             self._add(

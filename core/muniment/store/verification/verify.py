@@ -1,14 +1,14 @@
-"""Verifying: nothing that the database says about itself is believed.
+"""Verify the store, treating every stored value as untrusted.
 
-Entries are read in order and hashed again; the tree that they make must be the one whose nodes
-and head are stored (`trees.py`). Where more is to be checked, each entry is read too: it must be
-canonical, fit its kind, and name earlier entries of the kinds it should (`entries.py`); then every
-row (`rows.py`), every payload (`payloads.py`) and the search index (`terms.py`) is compared with
-what the entries say.
+Entries are read in order and hashed again. Their tree must have the stored nodes and the stored
+head (`tree`). For the other checks each entry is decoded. It must be canonical, match the schema
+of its kind, and refer only to earlier entries of the right kinds (`entries`). Then every row
+(`projections`), every payload (`payloads`) and the search index (`search_index`) is compared with
+the entries.
 
-The ledger is cut into ranges (`ranges.py`), which can be checked beside one another by several
-processes (`processes.py`); what they find is put together here, in order. All of it happens in one
-state of the database, page by page, so that memory stays level and writers are not in the way.
+The ledger is divided into ranges (`ranges`), which several processes can check in parallel
+(`verify_pool`). This module joins their results in order. All checks read one snapshot of the
+database, page by page, so that memory use is constant and writers are not blocked.
 """
 
 from __future__ import annotations
@@ -31,34 +31,36 @@ from muniment.store.database.raw import any_text, raw, tuples
 from muniment.store.database.tables import entry
 from muniment.store.errors import UNREADABLE
 from muniment.store.recording import tree_heads
-from muniment.store.verification.payloads import compare_count
-from muniment.store.verification.projections import compare_counts
+from muniment.store.verification.payloads import compare_payload_count
+from muniment.store.verification.projections import compare_row_counts
 from muniment.store.verification.ranges import (
     RANGE_SIZE,
-    Answer,
     Checker,
     CheckOptions,
     EntryRange,
     RangeResult,
+    Result,
     SearchIndexTask,
     Task,
     entry_ranges,
 )
 from muniment.store.verification.report import Problem, Report
-from muniment.store.verification.search_index import Index, TermChecksums, compare_index
+from muniment.store.verification.search_index import IndexResult, TermChecksums, compare_index
 from muniment.store.verification.signatures import SignatureComparison, TrustedCheckpoint
-from muniment.store.verification.tree import Tree
+from muniment.store.verification.tree import LedgerTree
 from muniment.store.verification.verify_pool import CheckerPool
 
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """What was checked and what was found.
+    """The result of a verification.
 
-    `root` is the tree's root in hexadecimal, computed from the entries; `checked` names what was
-    looked at: `tree`, `signatures`, `entries`, `projections`, `payloads`, `search`. `not_read` is
-    the number of the oldest entries that were taken as a checkpoint has them, `unsigned_tail` of
-    the newest ones that no good signature covers.
+    `ok` is true if there are no problems. `checked` lists the checks that were made: `tree`,
+    `signatures`, `entries`, `projections`, `payloads`, `search`. `entries` is the number of
+    entries, and `root` is the root of their tree in hexadecimal, computed from their bytes.
+    `not_read` is the number of the oldest entries that were not read because a trusted
+    checkpoint covers them. `unsigned_tail` is the number of the newest entries that no valid
+    signature covers.
     """
 
     ok: bool
@@ -71,7 +73,9 @@ class Verification:
 
 
 Progress: TypeAlias = Callable[[str, int, int], None]
-Check: TypeAlias = Callable[[Iterable[Task]], Iterator[Answer]]
+"""A function that receives the kind of checked items, the number checked and the total."""
+CheckAll: TypeAlias = Callable[[Iterable[Task]], Iterator[Result]]
+"""A function that yields the results of tasks, in any order."""
 
 
 def verify(
@@ -81,62 +85,64 @@ def verify(
     payloads: bool,
     search: bool = False,
     key: PublicKey | None = None,
-    held: Sequence[TrustedCheckpoint] = (),
+    trusted: Sequence[TrustedCheckpoint] = (),
     since: TrustedCheckpoint | None = None,
     progress: Progress | None = None,
     processes: int = 1,
-    span: int = RANGE_SIZE,
+    range_size: int = RANGE_SIZE,
 ) -> Verification:
-    """Check the ledger, and where asked projections, payloads and search index against it.
+    """Verify the ledger and, if requested, the projections, payloads and search index.
 
-    `key` is whose signatures are checked, `held` what checkpoints the ledger must continue. The
-    entries that `since` covers are not read again, unless what is kept of them does not make its
-    root; then they are, to say what is wrong. Up to so many `processes` check ranges of `span`
-    entries, a power of two from 2**8 to 2**15.
+    `key` is the public key for the signatures. The ledger must begin with the entries of each
+    of the `trusted` checkpoints, which come from outside the store. The entries that `since`
+    covers are read only if their stored nodes do not have its root, to locate the difference.
+    Up to `processes` processes check ranges of `range_size` entries, a power of two from 2**8
+    to 2**15. Raises UsageError for `since` together with a check that needs all entries.
     """
-    asked = CheckOptions(projections, payloads, search, secrets.token_bytes(16))
-    if since is not None and asked.entries:
+    options = CheckOptions(projections, payloads, search, secrets.token_bytes(16))
+    if since is not None and options.entries:
         raise UsageError("what is compared with the entries needs all of them: leave away --since")
-    report, met, sums, index = (
+    report, row_counts, checksums, indexed = (
         Report(),
         Counter[str](),
         TermChecksums(),
-        Index(TermChecksums(), damaged=False),
+        IndexResult(TermChecksums(), damaged=False),
     )
-    known = since.note.checkpoint.size if since else 0
+    skipped = since.note.checkpoint.size if since else 0
     with (
-        _checking(database, asked, processes, known, span) as (connection, check),
+        _open_checker(database, options, processes, skipped, range_size) as (connection, check_all),
         any_text(connection),
     ):
-        start = _start(connection, since)
+        start = _trusted_frontier(connection, since)
         signatures = SignatureComparison(
-            connection, report, key, [*held, *([since] if since else [])]
+            connection, report, key, [*trusted, *([since] if since else [])]
         )
-        tree = Tree(connection, report, start, signatures.sizes)
-        total = _size(connection)
-        for found in _in_order(check, entry_ranges(connection, start.size, span), search):
-            if isinstance(found, Index):
-                index = found
+        tree = LedgerTree(connection, report, start, signatures.sizes)
+        total = _expected_size(connection)
+        ranges = entry_ranges(connection, start.size, range_size)
+        for result in _results_in_order(check_all, ranges, search):
+            if isinstance(result, IndexResult):
+                indexed = result
                 continue
-            tree.add(*found.span, found.last, found.tree, found.nodes)
-            report.extend(found.problems)
-            met += found.met
-            sums.merge(found.sums)
+            tree.add(*result.range, result.last, result.tree, result.nodes)
+            report.extend(result.problems)
+            row_counts += result.row_counts
+            checksums.merge(result.checksums)
             if progress:
                 progress("entries", tree.frontier.size, total)
         if projections:
-            compare_counts(connection, report, met)
+            compare_row_counts(connection, report, row_counts)
         if payloads:
-            compare_count(connection, report, met)
+            compare_payload_count(connection, report, row_counts)
         if search:
-            compare_index(report, sums, index)
-        log = _log(connection)
+            compare_index(report, checksums, indexed)
+        log = _log_id(connection)
         tree.finish(log)
         unsigned = signatures.finish(tree.roots, tree.frontier.size, log)
     checks = {
         "tree": True,
         "signatures": key is not None,
-        "entries": asked.entries,
+        "entries": options.entries,
         "projections": projections,
         "payloads": payloads,
         "search": search,
@@ -153,71 +159,82 @@ def verify(
 
 
 @contextmanager
-def _checking(
-    database: Database, asked: CheckOptions, processes: int, known: int, span: int
-) -> Iterator[tuple[Connection, Check]]:
-    """One state of the database, and what does tasks in it: processes where they are worth it.
+def _open_checker(
+    database: Database, options: CheckOptions, processes: int, skipped: int, range_size: int
+) -> Iterator[tuple[Connection, CheckAll]]:
+    """Yield a connection with a snapshot, and the function that does tasks in that snapshot.
 
-    The first `known` entries need not be read. Where other processes cannot be given the same
-    state, all is done here.
+    The first `skipped` entries will not be checked. Several processes do the tasks if there is
+    a range for each of them and if the database can share the snapshot with them. Otherwise
+    this process does them.
     """
     if processes > 1:
         with database.reading() as connection:
-            processes = min(processes, max(_size(connection) - known, 0) // span)
+            unchecked = max(_expected_size(connection) - skipped, 0)
+            processes = min(processes, unchecked // range_size)
     if processes <= 1:
         with database.reading() as connection:
-            yield connection, Checker(connection, asked).each
+            yield connection, Checker(connection, options).check_all
         return
-    with CheckerPool(database, asked, processes) as checkers:
-        checkers.ready()
-        with database.reading_shared(checkers.begin) as connection:
-            alone = Checker(connection, asked)
-            yield connection, checkers.each if checkers.begun else alone.each
+    with CheckerPool(database, options, processes) as pool:
+        pool.wait_until_ready()
+        with database.reading_shared(pool.begin_reading) as connection:
+            local = Checker(connection, options)
+            yield connection, pool.check_all if pool.has_snapshot else local.check_all
 
 
-def _in_order(
-    check: Check, ranges: Iterable[EntryRange], search: bool
-) -> Iterator[RangeResult | Index]:
-    """Yield what is found in each range, in order, and of the index as soon as it is known."""
-    asked: deque[EntryRange] = deque()
+def _results_in_order(
+    check_all: CheckAll, ranges: Iterable[EntryRange], search: bool
+) -> Iterator[Result]:
+    """Yield the result of each range in the order of the ranges.
+
+    The result for the search index, if requested, is not held back for the ranges.
+    """
+    unfinished: deque[EntryRange] = deque()
     early: dict[EntryRange, RangeResult] = {}
 
     def tasks() -> Iterator[Task]:
         if search:
             yield SearchIndexTask()
-        for one in ranges:
-            asked.append(one)
-            yield one
+        for entry_range in ranges:
+            unfinished.append(entry_range)
+            yield entry_range
 
-    for answer in check(tasks()):
-        if isinstance(answer, Index):
-            yield answer
+    for result in check_all(tasks()):
+        if isinstance(result, IndexResult):
+            yield result
             continue
-        early[answer.span] = answer
-        while asked and asked[0] in early:
-            yield early.pop(asked.popleft())
+        early[result.range] = result
+        while unfinished and unfinished[0] in early:
+            yield early.pop(unfinished.popleft())
 
 
-def _size(connection: Connection) -> int:
-    """Return how many entries there should be, by the number of the last."""
+def _expected_size(connection: Connection) -> int:
+    """Return the number of entries that there should be, according to the highest number."""
     last: int | None = connection.scalar(select(func.max(entry.c.seq)))
     return 0 if last is None else last + 1
 
 
-def _start(connection: Connection, since: TrustedCheckpoint | None) -> Frontier:
-    """Return the tree that is not read again: that of a checkpoint, if its nodes make its root."""
+def _trusted_frontier(connection: Connection, since: TrustedCheckpoint | None) -> Frontier:
+    """Return the tree of a trusted checkpoint, if the stored nodes have its root.
+
+    Otherwise return an empty tree.
+    """
     if since is None:
         return Frontier()
     checkpoint = since.note.checkpoint
     try:
-        edge = frontier(checkpoint.size, tree_heads.nodes(connection))
+        stored = frontier(checkpoint.size, tree_heads.node_reader(connection))
     except MissingNodesError:
         return Frontier()
-    return edge if edge.root() == checkpoint.root else Frontier()
+    return stored if stored.root() == checkpoint.root else Frontier()
 
 
-def _log(connection: Connection) -> str | None:
-    """Return the identity that the first entry gives the ledger."""
+def _log_id(connection: Connection) -> str | None:
+    """Return the identity of the ledger according to its first entry.
+
+    Return None if that entry is missing, unreadable or not of the kind `genesis`.
+    """
     first = select(*raw(entry, "canonical_bytes")).where(entry.c.seq == 0)
     for (data,) in tuples(connection, first):
         try:

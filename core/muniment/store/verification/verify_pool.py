@@ -1,8 +1,9 @@
-"""Processes that check ranges beside one another, all in one state of the database.
+"""Check ranges in several processes, which all read one snapshot of the database.
 
-Each says when it is ready, begins to read when it is told to, and then answers one task after the
-other. A pool cannot tell each of its processes to begin, so each has a pipe of its own. When the
-process that started them goes, in whatever way, so do they: they find the pipe closed.
+Each process sends a message when it is ready, begins its transaction when it receives the
+snapshot, and then does one task after the other. Each has its own pipe, because an executor cannot
+address each of its processes. A process exits when its pipe is closed, which also happens when
+the parent process exits or is killed.
 """
 
 from __future__ import annotations
@@ -20,26 +21,30 @@ from muniment.errors import MunimentError, StoreError
 from muniment.store.database.engine import Database
 from muniment.store.database.export_pool import no_interrupt
 from muniment.store.database.raw import any_text
-from muniment.store.verification.ranges import Answer, Checker, CheckOptions, Task
+from muniment.store.verification.ranges import Checker, CheckOptions, Result, Task
 
-GARBAGE = 100_000  # objects made before cycles are looked for: what is read here has none
+# Objects allocated between two garbage collections. The default costs time, and the objects that
+# a checker creates have no cycles.
+GC_THRESHOLD = 100_000
 
 
 class CheckerPool:
-    """Some processes, which are ended when the block is left."""
+    """A context manager with checker processes, which are terminated at the end of the block."""
 
-    def __init__(self, database: Database, asked: CheckOptions, number: int) -> None:
-        """Start them; they open the database and wait."""
+    def __init__(self, database: Database, options: CheckOptions, count: int) -> None:
+        """Start `count` processes."""
         self._database = database
         self._processes: dict[Pipe, BaseProcess] = {}
-        self.begun = False
-        context = multiprocessing.get_context("spawn")  # nothing that is open here is open there
+        self.has_snapshot = False  # whether the processes read the snapshot of this process
+        context = multiprocessing.get_context("spawn")  # "fork" would copy open connections
         with no_interrupt():
-            for _ in range(number):
-                pipe, theirs = context.Pipe()
-                process = context.Process(target=work, args=(theirs, database, asked), daemon=True)
+            for _ in range(count):
+                pipe, child_pipe = context.Pipe()
+                process = context.Process(
+                    target=run_checker, args=(child_pipe, database, options), daemon=True
+                )
                 process.start()
-                theirs.close()
+                child_pipe.close()
                 self._processes[pipe] = process
 
     def __enter__(self) -> CheckerPool:
@@ -52,27 +57,27 @@ class CheckerPool:
         traceback: TracebackType | None,
     ) -> None:
         for pipe, process in self._processes.items():
-            process.terminate()  # at any moment: it only reads
+            process.terminate()  # safe at any time, since it only reads
             process.join()
             pipe.close()
 
-    def ready(self) -> None:
-        """Wait until all of them can begin at once."""
+    def wait_until_ready(self) -> None:
+        """Wait until all processes can begin to read without delay."""
         for pipe in self._processes:
             self._receive(pipe)
 
-    def begin(self, state: str) -> None:
-        """Let all of them begin to read a state of the database; return when they have."""
+    def begin_reading(self, snapshot: str) -> None:
+        """Make all processes begin a transaction with a snapshot, and wait until they have."""
         for pipe in self._processes:
-            self._send(pipe, state)
+            self._send(pipe, snapshot)
         for pipe in self._processes:
             self._receive(pipe)
-        self.begun = True
+        self.has_snapshot = True
 
-    def each(self, tasks: Iterable[Task]) -> Iterator[Answer]:
-        """Yield the answers to tasks, as they come.
+    def check_all(self, tasks: Iterable[Task]) -> Iterator[Result]:
+        """Yield the results of tasks in the order in which they are finished.
 
-        Raises StoreError where a process failed, with what it said.
+        Raises StoreError if a process fails, with its message, or if a process ends.
         """
         free, busy = list(self._processes), set[Any]()
         for task in tasks:
@@ -80,8 +85,8 @@ class CheckerPool:
             self._send(pipe, task)
             busy.add(pipe)
             if not free:
-                done = wait(list(busy))
-                free = [pipe for pipe in self._processes if pipe in done]
+                readable = wait(list(busy))
+                free = [pipe for pipe in self._processes if pipe in readable]
                 busy.difference_update(free)
                 yield from map(self._receive, free)
         for pipe in busy:
@@ -91,18 +96,18 @@ class CheckerPool:
         try:
             pipe.send(message)
         except OSError:
-            raise self._gone(pipe) from None
+            raise self._process_ended_error(pipe) from None
 
     def _receive(self, pipe: Pipe) -> Any:
         try:
-            answer = pipe.recv()
+            message = pipe.recv()
         except (EOFError, OSError):
-            raise self._gone(pipe) from None
-        if isinstance(answer, Failure):
-            raise StoreError(self._database.url, answer.sentence)
-        return answer
+            raise self._process_ended_error(pipe) from None
+        if isinstance(message, CheckFailure):
+            raise StoreError(self._database.url, message.text)
+        return message
 
-    def _gone(self, pipe: Pipe) -> StoreError:
+    def _process_ended_error(self, pipe: Pipe) -> StoreError:
         process = self._processes[pipe]
         process.join()
         return StoreError(
@@ -112,24 +117,27 @@ class CheckerPool:
         )
 
 
-class Failure:
-    """A process could not go on; `sentence` says why."""
+class CheckFailure:
+    """The message of a process that failed. `text` is the text of its error."""
 
-    def __init__(self, sentence: str) -> None:
-        self.sentence = sentence
+    def __init__(self, text: str) -> None:
+        self.text = text
 
 
-def work(pipe: Pipe, database: Database, asked: CheckOptions) -> None:
-    """Do what each process does, to its end."""
-    gc.set_threshold(GARBAGE)
+def run_checker(pipe: Pipe, database: Database, options: CheckOptions) -> None:
+    """Receive a snapshot and then tasks from a pipe, and send a result for each task.
+
+    This is the main function of each process. It returns when the pipe is closed.
+    """
+    gc.set_threshold(GC_THRESHOLD)
     try:
         pipe.send("ready")
         with database.reading_snapshot(pipe.recv()) as connection, any_text(connection):
             pipe.send("begun")
-            checker = Checker(connection, asked)
+            checker = Checker(connection, options)
             while True:
                 pipe.send(checker.check(pipe.recv()))
-    except (EOFError, BrokenPipeError):  # nobody is there any more
+    except (EOFError, BrokenPipeError):  # the parent process closed the pipe or ended
         return
     except MunimentError as error:
-        pipe.send(Failure(str(error)))
+        pipe.send(CheckFailure(str(error)))
