@@ -1,4 +1,4 @@
-"""`muniment audit list`, `show`, `get` and `runs`: reading what was recorded."""
+"""The commands `muniment audit list`, `show`, `get` and `runs`."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ from muniment.types import Generation, Verdict
 if TYPE_CHECKING:
     from muniment.store.recording.events import Feedback, Replayed, Review
 
-# What an output is called that was never returned whole, and what `get` says of it.
-_HELD = {"blocked": ", blocked", "interrupted": ", cut short", "failed": ", cut short"}
-_NOT_WHOLE = {
+# Marks of an output that was never returned, or returned only in part.
+_MARKS = {"blocked": ", blocked", "interrupted": ", incomplete", "failed": ", incomplete"}
+_NOTES = {
     "blocked": "this output was blocked",
-    "interrupted": "this output was cut short by an interruption",
-    "failed": "this output was cut short by a failure",
+    "interrupted": "this output is incomplete because the generation was interrupted",
+    "failed": "this output is incomplete because the generation failed",
 }
 
 
@@ -50,23 +50,23 @@ _NOT_WHOLE = {
 @json_option
 @click.pass_obj
 def list_(context: CliContext, /, limit: int, as_json: bool, **filters: Any) -> None:
-    """List generations, the newest first.
+    """List generations, newest first.
 
-    All filters given must hold. Off a terminal the columns are, separated by tabs: id, start,
-    status, decision, generator, model, seed, actor, tags, prompt.
+    All filters must match. Piped output has tab-separated columns: id, start, status, decision,
+    generator, model, seed, actor, tags, prompt.
     """
     query = query_of(context, filters, limit=limit)
-    listing(context.store.generations(query), as_json=as_json)
+    print_generations(context.store.generations(query), as_json=as_json)
 
 
-def listing(found: Iterable[Generation], *, as_json: bool) -> None:
-    """Print generations, a line or a JSON object each."""
+def print_generations(generations: Iterable[Generation], *, as_json: bool) -> None:
+    """Print a line or a JSON object for each generation."""
     if as_json:
-        for generation in found:
+        for generation in generations:
             write_json(generation.to_json())
         return
     headers = ("id", "started", "status", "model", "actor", "tags", "prompt")
-    table(headers, (row_of(generation) for generation in found), cut="prompt")
+    table(headers, map(_row, generations), cut="prompt")
 
 
 @click.command
@@ -74,10 +74,10 @@ def listing(found: Iterable[Generation], *, as_json: bool) -> None:
 @json_option
 @click.pass_obj
 def show(context: CliContext, reference: str, as_json: bool) -> None:
-    """Show everything recorded of a generation.
+    """Show everything recorded about a generation.
 
-    ID is a unique beginning or end of an id, or `last`. What a policy blocked is shown, too: it
-    is evidence.
+    ID is a unique beginning or end of an id, or `last`. Blocked outputs are shown too, because
+    they are evidence.
     """
     from muniment.store.recording.events import to_json
 
@@ -86,25 +86,25 @@ def show(context: CliContext, reference: str, as_json: bool) -> None:
     feedback, reviews = store.acts(generation.id)
     replays = store.replays(generation.id)
     if as_json:
-        acts = {
+        events = {
             "feedback": [*map(to_json, feedback)],
             "reviews": [*map(to_json, reviews)],
             "replays": [replay.to_json() for replay in replays],
         }
-        write_json({**generation.to_json(), **acts})
+        write_json({**generation.to_json(), **events})
         return
-    print_fields([*_card(generation), *_acts(feedback, reviews), *_replays(replays)])
+    print_fields([*_fields(generation), *_comments(feedback, reviews), *_replays(replays)])
     if "output" in generation.erased:
         write_data("\nthe output was erased")
         return
     for number, output in enumerate(generation.outputs, 1):
         which = f" {number} of {len(generation.outputs)}" if len(generation.outputs) > 1 else ""
-        held = _HELD.get(generation.status, "")
-        write_data(f"\noutput{which} ({output.media_type}, {len(output.data):,} bytes{held})")
+        mark = _MARKS.get(generation.status, "")
+        write_data(f"\noutput{which} ({output.media_type}, {len(output.data):,} bytes{mark})")
         if output.text is not None:
             write_data(without_end(output.text))
-        else:  # a page to read; the bytes are what `get` is for
-            write_note(f"`muniment audit get {generation.id} -o FILE` writes it")
+        else:  # bytes would mix with the text, even in a file
+            write_note(f"run `muniment audit get {generation.id} -o FILE` to save it")
 
 
 @click.command
@@ -113,33 +113,36 @@ def show(context: CliContext, reference: str, as_json: bool) -> None:
 @overwrite_option
 @click.pass_obj
 def get(context: CliContext, reference: str, output: str | None, overwrite: bool) -> None:
-    """Get the output of a generation as it was.
+    """Get the output of a generation, unchanged.
 
-    The bytes are those recorded, none added. Without -o they go to standard output. Where there
-    are several outputs, -o numbers the files. Of one that was blocked or cut short, standard error
-    says so.
+    Writes exactly the recorded bytes. They go to standard output without -o. -o numbers the files
+    of several outputs. A message on standard error marks a blocked or incomplete output.
     """
     store = context.store
     generation = store.generation(store.find(reference))
     outputs = generation.outputs
     if not outputs:
-        raise MunimentError(f"generation {generation.id} has no output: it is {generation.status}")
+        raise MunimentError(
+            f"generation {generation.id} has no output because its status is {generation.status}; "
+            "run `muniment audit show` for details"
+        )
     if "output" in generation.erased:
         raise MunimentError(
-            f"the output of generation {generation.id} is not in the store any more: it was erased "
-            "(or lost, which `muniment audit verify --payloads` would say)"
+            f"the output of generation {generation.id} was erased or lost; run "
+            "`muniment audit verify --payloads` to find out which"
         )
     if len(outputs) > 1 and output in (None, "-"):
-        raise click.UsageError(f"there are {len(outputs)} outputs; -o FILE writes each to a file.")
-    _write(generation, output, overwrite=overwrite)
-    if sentence := _NOT_WHOLE.get(generation.status):
-        write_note(
-            f"{sentence}; `muniment audit show {short_id(generation.id, 'stderr')}` says more"
+        raise click.UsageError(
+            f"the generation has {len(outputs)} outputs; use -o FILE to write each to a file."
         )
+    _write(generation, output, overwrite=overwrite)
+    if note := _NOTES.get(generation.status):
+        identifier = short_id(generation.id, "stderr")
+        write_note(f"{note}; run `muniment audit show {identifier}` for details")
 
 
 def _write(generation: Generation, output: str | None, *, overwrite: bool) -> None:
-    """Write the outputs to files, or the only one to standard output."""
+    """Write the outputs to files, or the only one to stdout."""
     outputs = generation.outputs
     if output is None and on_terminal():
         to_stdout(outputs[0], short_id(generation.id))
@@ -155,14 +158,14 @@ def _write(generation: Generation, output: str | None, *, overwrite: bool) -> No
 @json_option
 @click.pass_obj
 def runs(context: CliContext, limit: int, as_json: bool) -> None:
-    """List runs, the newest first.
+    """List runs, newest first.
 
-    A run is what one command generated; a batch and its resumptions are one. Off a terminal the
-    columns are: id, start, end, how many came to what, lines, generators, actor.
+    A run is the generations of one command. A resumed batch remains one run. Piped output has
+    tab-separated columns: id, start, end, counts by status, lines, generators, actor.
     """
-    found = context.store.runs(limit or None)
+    recent = context.store.runs(limit or None)
     if as_json:
-        for run in found:
+        for run in recent:
             write_json(
                 {
                     "id": run.id,
@@ -185,17 +188,16 @@ def runs(context: CliContext, limit: int, as_json: bool) -> None:
             ", ".join(run.generators),
             run.actor,
         )
-        for run in found
+        for run in recent
     )
     table(("run", "started", "generations", "lines", "generators", "actor"), rows)
 
 
-def row_of(generation: Generation) -> tuple[str, ...]:
-    """Return a generation's row of the list, as it suits where it is printed."""
-    return _row_on_terminal(generation) if on_terminal() else _row(generation)
-
-
 def _row(generation: Generation) -> tuple[str, ...]:
+    return _row_on_terminal(generation) if on_terminal() else _row_in_pipe(generation)
+
+
+def _row_in_pipe(generation: Generation) -> tuple[str, ...]:
     return (
         short_id(generation.id),
         moment(generation.started_at),
@@ -223,7 +225,7 @@ def _row_on_terminal(generation: Generation) -> tuple[str, ...]:
     )
 
 
-def _card(generation: Generation) -> list[tuple[str, str]]:
+def _fields(generation: Generation) -> list[tuple[str, str]]:
     model, usage, failure = generation.model, generation.usage, generation.failure
     lines = [
         ("id", generation.id),
@@ -267,11 +269,11 @@ def _card(generation: Generation) -> list[tuple[str, str]]:
     return [*lines, ("environment", _pairs(generation.environment))]
 
 
-def _acts(feedback: list[Feedback], reviews: list[Review]) -> list[tuple[str, str]]:
+def _comments(feedback: list[Feedback], reviews: list[Review]) -> list[tuple[str, str]]:
     lines = []
-    for said in feedback:
-        rating = {None: "", "up": "up", "down": "down"}.get(said.rating, f"{said.rating} of 5")
-        parts = (rating, said.comment, said.actor, moment(said.at))
+    for item in feedback:
+        rating = {None: "", "up": "up", "down": "down"}.get(item.rating, f"{item.rating} of 5")
+        parts = (rating, item.comment, item.actor, moment(item.at))
         lines.append(("feedback", " · ".join(filter(None, parts))))
     for review in reviews:
         parts = (review.decision, review.reason, review.actor, moment(review.at))
@@ -282,9 +284,9 @@ def _acts(feedback: list[Feedback], reviews: list[Review]) -> list[tuple[str, st
 def _replays(replays: list[Replayed]) -> list[tuple[str, str]]:
     lines = []
     for replay in replays:
-        different = replay.differences or ()
-        said = pluralize(len(different), "difference") + " of environment" if different else ""
-        parts = (replay.result, replay.detail, said, replay.actor, moment(replay.at))
+        number = len(replay.differences or ())
+        environment = f"{pluralize(number, 'difference')} of environment" if number else ""
+        parts = (replay.result, replay.detail, environment, replay.actor, moment(replay.at))
         lines.append(("replay", " · ".join(filter(None, parts))))
     return lines
 
@@ -303,9 +305,9 @@ def _verdict(verdict: Verdict) -> str:
 
 
 def _pairs(values: Any) -> str:
-    def shown(value: object) -> str:
+    def text_of(value: object) -> str:
         if isinstance(value, tuple):
             return "[" + ", ".join(map(repr, value)) + "]"
         return repr(value) if isinstance(value, str) and not value.isalnum() else str(value)
 
-    return "\n".join(f"{name} = {shown(value)}" for name, value in sorted(values.items()))
+    return "\n".join(f"{name} = {text_of(value)}" for name, value in sorted(values.items()))
