@@ -7,7 +7,7 @@ import click
 from muniment.cli.lazy import LazyGroup
 
 COMMANDS = {
-    "list": ("muniment.cli.audit_read:list_", "List generations, newest first."),
+    "list": ("muniment.cli.audit_list:list_", "List generations, newest first."),
     "search": (
         "muniment.cli.audit_search:search",
         "Search prompts, outputs and reasons, newest first.",
@@ -28,9 +28,9 @@ COMMANDS = {
         "muniment.cli.audit_compare:lineage",
         "Show parents and children of a generation.",
     ),
-    "show": ("muniment.cli.audit_read:show", "Show everything recorded about a generation."),
-    "get": ("muniment.cli.audit_read:get", "Get the output of a generation, unchanged."),
-    "runs": ("muniment.cli.audit_read:runs", "List runs, newest first."),
+    "show": ("muniment.cli.audit_show:show", "Show everything recorded about a generation."),
+    "get": ("muniment.cli.audit_show:get", "Get the output of a generation, unchanged."),
+    "runs": ("muniment.cli.audit_list:runs", "List runs, newest first."),
     "replay": ("muniment.cli.audit_replay:replay", "Generate again and compare with the record."),
     "verify": ("muniment.cli.audit_verify:verify", "Check that the record was not altered."),
     "checkpoint": ("muniment.cli.audit_prove:checkpoint", "Print the newest signed checkpoint."),

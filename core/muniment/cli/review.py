@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from muniment.cli.audit_read import print_generations
+from muniment.cli.audit_list import print_generations
 from muniment.cli.context import CliContext
 from muniment.cli.options import json_option, limit_option
 from muniment.cli.output import short_id, write_json, write_note
