@@ -273,7 +273,7 @@ def test_a_filter_that_fails_blocks_and_says_so(
     (tmp_path / "p.yaml").write_text('policy: p\nversion: "1"\nfilters: [{filter: shaky}]\n')
     result = muniment("generate", "echo", "hi", "--policy", tmp_path / "p.yaml")
     assert result.code == 3
-    assert "the prompt could not be judged: filter shaky failed: ValueError: ouch" in result.err
+    assert "the prompt could not be checked: filter shaky failed: ValueError: ouch" in result.err
 
 
 @pytest.mark.parametrize(

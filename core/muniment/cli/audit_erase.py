@@ -63,7 +63,9 @@ def erase(
     if older_than is not None:
         query = replace(query, until=min(filter(None, (query.until, older_than))))
     number = pluralize(context.session.store.count(query), "generation")
-    if not confirm(f"this will erase the texts of {number}", yes, "nothing was erased"):
+    if not confirm(
+        f"this will erase the texts of {number}", yes=yes, otherwise="nothing was erased"
+    ):
         return exit_codes.FAILED
     session = context.session
     with counting("erasing", None) as bar:

@@ -11,7 +11,7 @@ import click
 from muniment.cli import exit_codes
 from muniment.cli.context import CliContext, closing_iterator
 from muniment.cli.options import isolate_option, json_option
-from muniment.cli.output import on_terminal, one_line, short_id, write_json, write_note
+from muniment.cli.output import on_terminal, one_line, pluralize, short_id, write_json, write_note
 from muniment.cli.progress import counting
 
 if TYPE_CHECKING:
@@ -99,7 +99,8 @@ def _sample(context: CliContext, count: int, key: str | None) -> list[Generation
 
     key = secrets.token_hex(8) if key is None else key
     ids = context.store.sample(count, key)
-    write_note(f"picked {len(ids)} completed generations with --sample-key {key}")
+    number = pluralize(len(ids), "completed generation")
+    write_note(f"picked {number} with --sample-key {key}")
     return [context.store.generation(identifier) for identifier in ids]
 
 

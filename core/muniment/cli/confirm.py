@@ -9,10 +9,10 @@ import click
 from muniment.cli.output import write_note
 
 
-def confirm(action: str, yes: bool, refusal: str) -> bool:
+def confirm(action: str, *, yes: bool, otherwise: str) -> bool:
     """Return whether the user confirms an action, such as "this will erase 3 texts".
 
-    `yes` confirms without a question. `refusal` is printed when the user declines. Raises
+    `yes` confirms without a question. `otherwise` is printed when the user declines. Raises
     UsageError if stdin is not a terminal.
     """
     sentence = action[:1].upper() + action[1:]
@@ -25,5 +25,5 @@ def confirm(action: str, yes: bool, refusal: str) -> bool:
         )
     if click.confirm(f"{sentence}. Continue?", err=True):
         return True
-    write_note(refusal)
+    write_note(otherwise)
     return False

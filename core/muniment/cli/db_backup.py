@@ -85,7 +85,7 @@ def restore(context: CliContext, file: str, yes: bool, as_json: bool) -> int:
 
         plan = Store.plan_restore(context.store_url, Path(file), report)
     loss = _loss(plan)
-    if loss and not confirm(loss, yes, "nothing was restored"):
+    if loss and not confirm(loss, yes=yes, otherwise="nothing was restored"):
         return exit_codes.FAILED
     with fraction("restoring") as progress:
         Store.restore(context.store_url, plan, report)

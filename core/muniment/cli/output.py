@@ -213,7 +213,7 @@ def outcome_sentence(generation: Generation) -> str:
 def _finding(verdict: Any) -> str:
     stage = {"system": "system prompt"}.get(verdict.stage, verdict.stage)
     if verdict.failure is not None:
-        return f"the {stage} could not be judged: {one_line(verdict.failure)}"
+        return f"the {stage} could not be checked: {one_line(verdict.failure)}"
     # A reason may quote the text it is about, so for an output only categories are printed.
     causes = dict.fromkeys(
         f"{reason.category} ({reason.message})"

@@ -75,7 +75,7 @@ def uninstall(context: CliContext, name: str, yes: bool, as_json: bool) -> int:
     here.mend()
     here.find(name)
     along = "".join(f", and {other}, which nothing else needs" for other in here.along(name))
-    if not confirm(f"this will uninstall {name}{along}", yes, "nothing was uninstalled"):
+    if not confirm(f"Uninstalling {name}{along}", yes=yes, otherwise="nothing was uninstalled"):
         return exit_codes.FAILED
     with waiting(f"uninstalling {name}"):
         change = here.uninstall(name)

@@ -89,7 +89,7 @@ def run(context: CliContext, yes: bool, as_json: bool) -> int:
     from muniment.cli.audit_erase import report_erasure
 
     action = "this will erase all texts older than the retention rules allow"
-    if not confirm(action, yes, "nothing was erased"):
+    if not confirm(action, yes=yes, otherwise="nothing was erased"):
         return exit_codes.FAILED
     with counting("erasing", None) as bar:
         result = context.session.run_retention(bar.advance)
