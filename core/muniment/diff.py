@@ -1,4 +1,4 @@
-"""Differences between two generations: of what was asked, of where it ran, and of what came out."""
+"""Differences between two generations, in their requests, environments and outputs."""
 
 from __future__ import annotations
 
@@ -6,22 +6,24 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
+from itertools import groupby
+from operator import itemgetter
 from typing import Any, Literal, TypeAlias
 
 from muniment.types import Generation, Output
 
 Change: TypeAlias = tuple[Literal["same", "removed", "added"], str]
 
-# A word with what follows it; a character where no spaces are written; or one of anything else.
+# A word with the spaces after it, or one character of a script without spaces or of anything else.
 _WORD = r"[^\W_\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u2e80-\u30ff\u3400-\u9fff\uac00-\ud7af]+\s*"
 _TOKENS = re.compile(rf"{_WORD}|\s+|(?s:.)\s*")
 _LINES = re.compile(r"[^\n]*\n|[^\n]+")
-_MOST = 4_000_000  # pairs of tokens that are compared; beyond, lines are
+_MAX_PAIRS = 4_000_000  # pairs of tokens; longer texts are compared by lines
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """Something two generations differ in; what one of them does not have is None there."""
+    """A field in which two generations differ, with None where one does not have it."""
 
     name: str
     a: Any
@@ -30,9 +32,9 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class TextDifference:
-    """How a text became another: parts that are the same, removed or added, in order.
+    """A text that differs, in parts that are the same, removed or added.
 
-    `name` is `prompt`, `system`, or `output` with its number where there are several.
+    `name` is `prompt`, `system`, `output`, or `output` with a number if there are several.
     """
 
     name: str
@@ -41,7 +43,7 @@ class TextDifference:
 
 @dataclass(frozen=True, slots=True)
 class Differences:
-    """All that two generations differ in; what they have in common is not told."""
+    """All differences between two generations."""
 
     fields: tuple[Difference, ...]
     parameters: tuple[Difference, ...]
@@ -50,15 +52,15 @@ class Differences:
     outputs: tuple[Difference, ...]
 
     def __bool__(self) -> bool:
-        """Whether there are any."""
+        """Return whether there are any differences."""
         return any((self.fields, self.parameters, self.environment, self.texts, self.outputs))
 
 
 def differences(a: Generation, b: Generation) -> Differences:
-    """Return what two generations differ in.
+    """Return the differences between two generations.
 
-    Texts are compared by words, or by characters where no spaces are written; outputs of other
-    media types by their digests.
+    Texts are compared by words, or by characters in scripts without spaces. Outputs of other
+    media types are compared by their digests.
     """
     texts = [("system", a.system or "", b.system or ""), ("prompt", a.prompt, b.prompt)]
     outputs: list[Difference] = []
@@ -66,10 +68,10 @@ def differences(a: Generation, b: Generation) -> Differences:
     for number in range(count):
         name = f"output {number + 1}" if count > 1 else "output"
         first, second = _nth(a.outputs, number), _nth(b.outputs, number)
-        if {_readable(first), _readable(second)} <= {True, None}:
+        if _has_text(first) and _has_text(second):
             texts.append((name, _text(first), _text(second)))
         elif first != second:
-            outputs.append(Difference(name, _facts(first), _facts(second)))
+            outputs.append(Difference(name, _digest(first), _digest(second)))
     return Differences(
         fields=_mappings(_fields(a), _fields(b)),
         parameters=_mappings(a.parameters, b.parameters),
@@ -84,42 +86,36 @@ def differences(a: Generation, b: Generation) -> Differences:
 
 
 def changes(a: str, b: str) -> Iterator[Change]:
-    """Yield how text `a` became `b`; texts that are very long and very different go by lines."""
+    """Yield the changes from text `a` to text `b`.
+
+    Texts that are very long and very different are compared by lines.
+    """
     first, second = _TOKENS.findall(a), _TOKENS.findall(b)
-    head = _shared(first, second)
-    tail = _shared(first[head:][::-1], second[head:][::-1])
+    head = _common_length(first, second)
+    tail = _common_length(first[head:][::-1], second[head:][::-1])
     middle = first[head : len(first) - tail], second[head : len(second) - tail]
-    if len(middle[0]) * len(middle[1]) > _MOST:
+    if len(middle[0]) * len(middle[1]) > _MAX_PAIRS:
         middle = _LINES.findall("".join(middle[0])), _LINES.findall("".join(middle[1]))
-    pieces: list[Change] = [("same", "".join(first[:head]))]
+    parts: list[Change] = [("same", "".join(first[:head]))]
     matcher = SequenceMatcher(None, *middle, autojunk=False)
     for kind, i, j, k, m in matcher.get_opcodes():
         if kind == "equal":
-            pieces.append(("same", "".join(middle[0][i:j])))
+            parts.append(("same", "".join(middle[0][i:j])))
         else:
-            pieces.append(("removed", "".join(middle[0][i:j])))
-            pieces.append(("added", "".join(middle[1][k:m])))
-    pieces.append(("same", "".join(first[len(first) - tail :])))
-    yield from _merged(pieces)
+            parts.append(("removed", "".join(middle[0][i:j])))
+            parts.append(("added", "".join(middle[1][k:m])))
+    parts.append(("same", "".join(first[len(first) - tail :])))
+    yield from _merge(parts)
 
 
-def _merged(pieces: Sequence[Change]) -> Iterator[Change]:
-    held: Change | None = None
-    for piece in pieces:
-        if not piece[1]:
-            continue
-        if held is not None and held[0] == piece[0]:
-            held = (held[0], held[1] + piece[1])
-            continue
-        if held is not None:
-            yield held
-        held = piece
-    if held is not None:
-        yield held
+def _merge(parts: Sequence[Change]) -> Iterator[Change]:
+    """Yield the parts that are not empty, with adjacent ones of a kind joined."""
+    for kind, group in groupby((part for part in parts if part[1]), key=itemgetter(0)):
+        yield kind, "".join(text for _, text in group)
 
 
-def _shared(a: Sequence[str], b: Sequence[str]) -> int:
-    """Return how many tokens two lists have in common at their beginning."""
+def _common_length(a: Sequence[str], b: Sequence[str]) -> int:
+    """Return the number of equal tokens at the beginning of two lists."""
     for number, (one, other) in enumerate(zip(a, b, strict=False)):
         if one != other:
             return number
@@ -160,11 +156,12 @@ def _text(output: Output | None) -> str:
     return (output.text or "") if output is not None else ""
 
 
-def _readable(output: Output | None) -> bool | None:
-    return None if output is None else output.text is not None
+def _has_text(output: Output | None) -> bool:
+    """Return whether an output is text or missing, which counts as empty text."""
+    return output is None or output.text is not None
 
 
-def _facts(output: Output | None) -> dict[str, Any] | None:
+def _digest(output: Output | None) -> dict[str, Any] | None:
     if output is None:
         return None
     return {

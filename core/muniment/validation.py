@@ -1,4 +1,4 @@
-"""What can be kept: texts, ids and times in the form that they are recorded in."""
+"""Checks and conversions of texts, ids and times before they are recorded."""
 
 from __future__ import annotations
 
@@ -8,34 +8,35 @@ from muniment.errors import PromptError, UsageError
 from muniment.ids import ALPHABET, LENGTH
 
 
-def check_text(what: str, text: str) -> None:
-    """Raise PromptError unless `text` can be kept as UTF-8 and contains no NUL character."""
+def check_text(name: str, text: str) -> None:
+    """Raise PromptError unless `text` can be encoded as UTF-8 and contains no NUL character."""
     if "\0" in text:
         raise PromptError(
-            f"the {what} contains a NUL character (at character {text.index(chr(0)) + 1}); "
+            f"the {name} contains a NUL character (at character {text.index(chr(0)) + 1}); "
             "remove it"
         )
     try:
         text.encode()
     except UnicodeEncodeError as error:
         raise PromptError(
-            f"the {what} is not valid UTF-8 (at character {error.start + 1}); "
-            "save or pass it as UTF-8"
+            f"the {name} is not valid UTF-8 (at character {error.start + 1}); encode it as UTF-8"
         ) from None
 
 
 def check_id(reference: str) -> None:
     """Raise UsageError unless `reference` has the shape of a generation's id."""
     if len(reference) != LENGTH or not set(reference) <= set(ALPHABET) or reference[0] > "7":
-        raise UsageError(f"{reference!r} is not the whole id of a generation")
+        raise UsageError(
+            f"{reference!r} is not the whole id of a generation; use all {LENGTH} characters"
+        )
 
 
 def escape_unencodable(text: str) -> str:
-    """Return `text` with what cannot be encoded written out, so that a failure can be recorded."""
+    """Return `text` with characters escaped that UTF-8 cannot encode."""
     return text.encode(errors="backslashreplace").decode()
 
 
 def now() -> datetime:
-    """Return the current time in UTC, cut to the milliseconds that are recorded."""
+    """Return the current time in UTC, truncated to milliseconds."""
     moment = datetime.now(UTC)
     return moment.replace(microsecond=moment.microsecond // 1000 * 1000)

@@ -27,7 +27,7 @@ def test_a_backup_says_what_it_holds(recorded: Here, tmp_path: Path) -> None:
     assert result.out == f"{file}  {verified['entries']} entries · root {verified['root']}\n"
     again = recorded("db", "backup", file)
     assert again.code == 2
-    assert "is there already" in again.err
+    assert "already exists" in again.err
     (made,) = recorded("db", "backup", file, "--overwrite", "--json").json("backup")
     assert (made["entries"], made["root"]) == (verified["entries"], verified["root"])
     assert made["bytes"] == file.stat().st_size
@@ -39,7 +39,7 @@ def test_restore_asks_and_says_what_is_lost(recorded: Here, tmp_path: Path) -> N
     recorded("generate", "echo", "two")
     result = recorded("db", "restore", file)
     assert result.code == 2
-    assert "2 are lost: this cannot be undone; say --yes" in result.err
+    assert "2 will be lost; use --yes" in result.err
     assert prompts(recorded) == ["two", "one"]
     result = recorded("db", "restore", file, "--yes")
     assert result.code == 0
@@ -60,7 +60,7 @@ def test_a_lost_store_is_restored_without_asking(
     (home / "muniment.db").unlink()
     result = recorded("db", "restore", file)
     assert result.code == 0
-    assert "erased since the backup was made cannot be told" in result.err
+    assert "erasures since the backup are not known" in result.err
     assert prompts(recorded) == ["one"]
 
 

@@ -126,7 +126,7 @@ def test_a_line_that_is_not_utf8_fails_alone(muniment: Here, tmp_path: Path) -> 
         (["a", "b"], 0, "2 completed"),
         (["a", "bomb"], 3, "1 completed · 1 blocked"),
         (["fail", "bomb", "a"], 1, "1 completed · 1 blocked · 1 failed"),
-        ([], 0, "nothing to answer"),
+        ([], 0, "nothing to generate"),
     ],
 )
 def test_the_exit_code_is_the_worst(
@@ -176,7 +176,7 @@ def test_a_file_of_other_things_is_not_made_into_that_of_a_resumed_run(
         before = other.read_bytes()
         result = muniment("batch", lines, "-o", other, "--resume", "last")
         assert result.code == 2
-        assert f"{other} holds more than results of run" in result.err
+        assert f"{other} contains more than results of run" in result.err
         assert other.read_bytes() == before
     assert muniment("batch", lines, "-o", first, "--resume", "last", "--overwrite").code == 0
     assert objects(first) == objects(second)
@@ -205,7 +205,7 @@ def test_a_run_that_is_done_has_nothing_left(muniment: Here, lines: Path) -> Non
     before = muniment("audit", "list", "--json").out
     result = muniment("batch", lines, "--resume", "last")
     assert (result.code, result.out) == (0, "")
-    assert "nothing to answer" in result.err
+    assert "nothing to generate" in result.err
     assert muniment("audit", "list", "--json").out == before
 
 

@@ -48,14 +48,14 @@ def test_a_file_that_is_there_is_kept(recorded: Here, tmp_path: Path) -> None:
     target.write_text("mine")
     result = recorded("audit", "export", "-o", target)
     assert result.code == 2
-    assert "is there already" in result.err
+    assert "already exists" in result.err
     assert target.read_text() == "mine"
     assert recorded("audit", "export", "-o", target, "--overwrite", "-n", "1").code == 0
     assert target.read_bytes().count(b"\n") == 1
 
 
 MISTAKES = [
-    (["--resume"], "--resume goes on with a file"),
+    (["--resume"], "add -o FILE"),
     (["--format", "parquet"], "parquet is no stream; write it to a file with -o FILE"),
     (["--format", "xml"], "'xml' is not one of"),
     (["--resume", "-o", "nowhere.csv"], "there is no unfinished export to nowhere.csv"),
@@ -92,16 +92,16 @@ def test_an_interrupted_export_says_how_to_go_on_and_does(
         patch.setattr(exporter, "pages", interrupted)
         result = recorded("audit", "export", "--since", "7d", "-o", target)
     assert result.code == 130
-    assert "--resume goes on" in result.err
+    assert "with --resume to continue" in result.err
     assert not target.exists()
     again = recorded("audit", "export", "--since", "7d", "-o", target)
     assert again.code == 2
-    assert "was stopped; go on with --resume, or use --overwrite" in again.err
+    assert "was interrupted; use --resume" in again.err
     other = recorded("audit", "export", "--tag", "nice", "-o", target, "--resume")
     assert other.code == 2
-    assert "was begun with another tag" in other.err
+    assert "began with a different tag" in other.err
     other = recorded("audit", "export", "--format", "jsonl", "-o", target, "--resume")
-    assert "was begun as csv" in other.err
+    assert "began as csv" in other.err
     assert recorded("audit", "export", "--since", "7d", "-o", target, "--resume").code == 0
     whole = recorded("audit", "export", "--format", "csv").out
     assert target.read_bytes().decode() == whole.replace("\r\n", "\n").replace("\n", "\r\n")

@@ -81,7 +81,7 @@ def test_p_sets_parameters_as_the_options_do(muniment: Here) -> None:
         (["-p", "warmth=nan"], "warmth must be a number of at least 0, not 'nan'"),
         (["-p", "tims=1"], "no parameter is named 'tims'; there are: times"),
         (["-p", "times"], "'times' is not of the form key=value"),
-        (["-p", "times=2", "--times", "2"], "times is given twice, by --times and by -p"),
+        (["-p", "times=2", "--times", "2"], "times is set twice, by --times and by -p"),
         (["-p", "times=2", "-p", "times=3"], "times must be a whole number"),
         (["--mood", "angry"], "'angry' is not one of 'happy', 'sad'"),
         (["--seed", "-1"], "seed -1 is not a whole number from 0 to 18446744073709551615"),
@@ -273,7 +273,7 @@ def test_a_filter_that_fails_blocks_and_says_so(
     (tmp_path / "p.yaml").write_text('policy: p\nversion: "1"\nfilters: [{filter: shaky}]\n')
     result = muniment("generate", "echo", "hi", "--policy", tmp_path / "p.yaml")
     assert result.code == 3
-    assert "the prompt could not be judged: filter shaky failed: ValueError: ouch" in result.err
+    assert "the prompt could not be checked: filter shaky failed: ValueError: ouch" in result.err
 
 
 @pytest.mark.parametrize(
@@ -311,7 +311,7 @@ def test_o_writes_the_bytes_and_never_over_a_file(muniment: Here, tmp_path: Path
     assert f"wrote {target} (image/png, 5 bytes)" in result.err
     refused = muniment("generate", "dots", "x", "-o", target)
     assert refused.code == 2
-    assert "is there already; name another file, or use --overwrite" in refused.err
+    assert "already exists" in refused.err
     assert muniment("generate", "dots", "x", "--seed", "66", "-o", target, "--overwrite").code == 0
     assert target.read_bytes() == b"\x89PNGB"
     assert len(muniment("audit", "list").lines) == 2
@@ -365,7 +365,7 @@ def test_o_where_no_file_can_be_is_said_before_anything_is_generated(
     muniment: Here, tmp_path: Path
 ) -> None:
     for target, sentence in {
-        tmp_path / "no" / "out.txt": "there is no folder",
+        tmp_path / "no" / "out.txt": "does not exist",
         tmp_path: "it is a folder",
     }.items():
         result = muniment("generate", "echo", "hi", "-o", target)

@@ -226,7 +226,7 @@ class TestPolicy:
         self, muniment: Here, policy_file: Path
     ) -> None:
         assert muniment("policy", "show", "--json").json("policy")[0]["policy"] == "none"
-        assert "no filter runs under it" in muniment("policy", "show").out
+        assert "this policy has no filters" in muniment("policy", "show").out
         muniment("config", "set", "policy", str(policy_file))
         assert muniment("policy", "show", "--json").json("policy")[0]["policy"] == "house"
         assert muniment("generate", "echo", "a bomb").code == 3
@@ -306,7 +306,7 @@ class TestConfig:
     def test_a_setting_of_a_plugin_that_is_not_there_says_so(self, muniment: Here) -> None:
         done = muniment("config", "set", "plugin.nobody.timeout", "2")
         assert done.code == 0
-        assert "no distribution named nobody offers a plugin here" in done.err
+        assert "no installed plugin is named nobody" in done.err
 
 
 class TestStore:
@@ -440,10 +440,9 @@ class TestMistakes:
         monkeypatch.setattr("muniment.store.Store.runs", broken)
         result = muniment("audit", "runs")
         assert result.code == 1
-        assert result.err == (
-            "Error: something unexpected happened (ZeroDivisionError: by zero); this is a bug, "
-            "and MUNIMENT_TRACEBACK=1 shows where\n"
-        )
+        assert result.err.count("\n") == 1
+        assert "ZeroDivisionError: by zero" in result.err
+        assert "MUNIMENT_TRACEBACK=1" in result.err
         monkeypatch.setenv("MUNIMENT_TRACEBACK", "1")
         with pytest.raises(ZeroDivisionError):
             muniment("audit", "runs")

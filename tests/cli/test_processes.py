@@ -135,7 +135,7 @@ def test_ctrl_c_in_a_batch_says_how_to_go_on_and_going_on_works(
     assert process.returncode == 130
     first, last = err.splitlines()
     run = first.split()[1]
-    assert last == f"Interrupted: 4 completed so far; add --resume {run} to go on"
+    assert last == f"Interrupted: 4 completed so far; add --resume {run} to continue"
     assert out.count("--- line") == 4
     resumed = processes("batch", file, "--resume", run, "--json")
     assert resumed.code == 0
@@ -268,7 +268,7 @@ def test_a_batch_under_way_cannot_be_resumed(
         process.kill()
         process.communicate(timeout=30)
     assert refused.code == 2
-    assert "is still under way" in refused.err
+    assert "is still running" in refused.err
 
 
 def test_several_processes_write_at_the_same_time(
@@ -425,7 +425,7 @@ class TestOnATerminal:
     def test_bytes_that_are_no_text_are_not_shown(self, processes: Processes) -> None:
         result = processes.on_terminal("generate", "dots", "x")
         assert "PNG" not in result.out
-        assert "image/png, 5 bytes; `muniment audit get …" in result.out
+        assert "image/png, 5 bytes; run `muniment audit get …" in result.out
 
     def test_a_batch_has_a_bar_and_its_results_stay_whole(
         self, processes: Processes, tmp_path: Path

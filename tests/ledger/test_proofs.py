@@ -280,15 +280,17 @@ def test_the_program_says_what_a_proof_shows(
     assert verifier.main([str(file), "--key", str(KEY.public)]) == 0
     out, err = capsys.readouterr()
     lines = out.splitlines()
-    assert lines[0].startswith(f"good  {KEY.name} signed the checkpoint: 300 entries, root ")
-    assert lines[1].startswith("good  entry 3 is among them: started, ")
+    assert lines[0].startswith(f"ok    {KEY.name} signed the checkpoint: 300 entries, root ")
+    assert lines[1].startswith("ok    entry 3 is in the signed log: started, ")
     assert "generation 01JQ0000000000000000000001" in lines[1]
-    assert lines[2].startswith("good  entry 4 is among them: outcome, at 2026-03-01T12:00:00.000")
+    assert lines[2].startswith(
+        "ok    entry 4 is in the signed log: outcome, at 2026-03-01T12:00:00.000"
+    )
     assert "generation of entry 3, status completed" in lines[2]
-    assert lines[4].endswith(r"what entry 3 committed to: 最近我国成功发射了\n新的卫星")
-    assert lines[6] == "good  output 2 is what entry 4 committed to: 6 bytes"
+    assert lines[4].endswith(r"recorded in entry 3: 最近我国成功发射了\n新的卫星")
+    assert lines[6] == "ok    output 2 is the text recorded in entry 4: 6 bytes"
     assert lines[-1] == "verified"
-    assert "not that it is true" in err
+    assert "not that they are true" in err
 
 
 def test_the_program_prints_one_documented_object(

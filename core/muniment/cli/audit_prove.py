@@ -1,4 +1,4 @@
-"""`muniment audit checkpoint` and `prove`: what is given to someone who does not have the store."""
+"""The commands `muniment audit checkpoint` and `muniment audit prove`."""
 
 from __future__ import annotations
 
@@ -19,16 +19,15 @@ if TYPE_CHECKING:
 
 
 @click.command
-@click.option("--publish", metavar="FILE", help="Write it to a file that others can read.")
+@click.option("--publish", metavar="FILE", help="File to publish the checkpoint in.")
 @json_option
 @click.pass_obj
 def checkpoint(context: CliContext, publish: str | None, as_json: bool) -> None:
-    """Print the signed head of the record.
+    """Print the newest signed checkpoint.
 
-    It says which log it is, how many entries that has, and the root over them. With --publish it
-    takes the place of the older checkpoint in that file, whole or not at all, as those who watch a
-    log expect to find it. A record that does not continue what is published there is refused, with
-    exit code 4.
+    A checkpoint contains the log's name, its number of entries and their root hash. --publish
+    replaces the earlier checkpoint in a file. If the record does not continue that checkpoint,
+    nothing is published and the exit code is 4.
     """
     note = newest(context)
     head = note.checkpoint
@@ -47,22 +46,22 @@ def checkpoint(context: CliContext, publish: str | None, as_json: bool) -> None:
 
 
 class Kinds(click.ParamType[tuple[str, ...]]):
-    """Kinds of payloads, separated by commas."""
+    """Payload kinds separated by commas."""
 
     name = "kinds"
 
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> tuple[str, ...]:
-        """Split at commas; each must be a kind of payload."""
+        """Return the kinds. Fails for an unknown one."""
         from muniment.ledger.payloads import KINDS
 
-        given = [part.strip() for part in str(value).split(",") if part.strip()]
-        for kind in given:
+        kinds = [part.strip() for part in str(value).split(",") if part.strip()]
+        for kind in kinds:
             if kind not in KINDS:
                 known = ", ".join(KINDS)
-                self.fail(f"{no_such('kind of payload', kind, list(KINDS))} There are: {known}.")
-        return tuple(given)
+                self.fail(f"{no_such('kind of payload', kind, list(KINDS))} Use any of: {known}.")
+        return tuple(kinds)
 
 
 @click.command
@@ -74,13 +73,13 @@ class Kinds(click.ParamType[tuple[str, ...]]):
     type=Kinds(),
     metavar="KINDS",
     default="",
-    help="Lay these open in the proof, as in prompt,output. Nothing else that was said is in it.",
+    help="Texts to include in the proof, such as prompt,output (none by default).",
 )
 @click.option(
     "--checkpoint",
     "published",
     metavar="FILE",
-    help="Prove it by this checkpoint, which someone has, instead of the newest.",
+    help="Checkpoint to prove against, instead of the newest.",
 )
 @click.pass_obj
 def prove(
@@ -91,11 +90,11 @@ def prove(
     disclose: tuple[str, ...],
     published: str | None,
 ) -> None:
-    """Write a proof for someone who has no store.
+    """Write a proof that can be checked without the store.
 
-    The file shows that a generation is in the record: it has the signed checkpoint, the entries
-    of the generation, and their paths to the checkpoint's root. `muniment-verify FILE --key PUB`
-    checks it. What was said and generated is not in it, but for what --disclose names.
+    The file proves that a generation is in the record. It contains the signed checkpoint, the
+    generation's entries, and their paths to the checkpoint's root. `muniment-verify FILE --key
+    PUB` checks it. It contains no prompt, output or other text unless --disclose names it.
     """
     from muniment.verifier import read_checkpoint
 
@@ -113,19 +112,21 @@ def prove(
 
 
 def newest(context: CliContext) -> Note:
-    """Return the newest checkpoint, signing the head first where there is a key."""
+    """Return the newest checkpoint, after signing the current head if there is a key."""
     from muniment.signing import KeyStore
 
     store = context.store
     if (note := KeyStore(context.home).sign(store)) is not None:
         return note
-    if kept := store.signed():  # a copy of a store whose key is elsewhere
-        return kept[0]
-    raise MunimentError("nothing is signed yet: `muniment keys generate` makes a key and signs")
+    if checkpoints := store.signed():  # a copy of a store, without its key
+        return checkpoints[0]
+    raise MunimentError(
+        "the record has no signed checkpoint; run `muniment keys generate` to create a key and sign"
+    )
 
 
 def _refuse_published(context: CliContext, path: Path, note: Note) -> None:
-    """Refuse to publish where that would replace something else than an earlier checkpoint."""
+    """Raise unless `path` is absent or contains an earlier checkpoint of the same record."""
     from muniment.verifier import read_checkpoint
 
     if not path.exists():
@@ -133,15 +134,15 @@ def _refuse_published(context: CliContext, path: Path, note: Note) -> None:
     before, now = read_checkpoint(str(path)).checkpoint, note.checkpoint
     if before.origin != now.origin:
         raise UsageError(
-            f"{path} has a checkpoint of another log, {before.origin}; name another file"
+            f"{path} contains a checkpoint of another log, {before.origin}; use another file"
         )
     if before.size > now.size:
         raise VerificationError(
-            f"{path} has {before.size} entries and the record {now.size}: it was rolled back, or "
-            "its end was cut off; nothing was published"
+            f"the record has {now.size} entries but {before.size} are published in {path}; it was "
+            "rolled back or truncated, so nothing was published"
         )
     if context.store.root(before.size) != before.root:
         raise VerificationError(
-            f"the first {before.size} entries are not those published in {path}: the record was "
-            "altered; nothing was published"
+            f"the first {before.size} entries differ from those published in {path}; the record "
+            "was altered, so nothing was published"
         )

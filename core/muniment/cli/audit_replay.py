@@ -1,4 +1,4 @@
-"""`muniment audit replay`: can it be made again?"""
+"""The command `muniment audit replay`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import click
 from muniment.cli import exit_codes
 from muniment.cli.context import CliContext, closing_iterator
 from muniment.cli.options import isolate_option, json_option
-from muniment.cli.output import on_terminal, one_line, short_id, write_json, write_note
+from muniment.cli.output import on_terminal, one_line, pluralize, short_id, write_json, write_note
 from muniment.cli.progress import counting
 
 if TYPE_CHECKING:
@@ -28,15 +28,15 @@ _CODES = {
 
 @click.command
 @click.argument("references", metavar="[ID]...", nargs=-1)
-@click.option("--run", metavar="RUN", help="Every generation of a run that has an output.")
+@click.option("--run", metavar="RUN", help="Run to replay: its generations with an output.")
 @click.option(
     "--sample",
     type=click.IntRange(min=1),
     metavar="N",
     help="Number of completed generations to pick at random.",
 )
-@click.option("--sample-key", metavar="TEXT", help="Repeat the --sample picked with this key.")
-@click.option("--no-record", is_flag=True, help="Do not record it, as in a copy of a store.")
+@click.option("--sample-key", metavar="TEXT", help="Seed of the pick, to repeat it.")
+@click.option("--no-record", is_flag=True, help="Do not record the results.")
 @isolate_option
 @json_option
 @click.pass_obj
@@ -51,36 +51,37 @@ def replay(
 ) -> int:
     """Generate again and compare with the record.
 
-    ID is a unique beginning or end of an id, or `last`. What comes of it is recorded, as an entry
-    of its own. --sample picks at random from a seed, which is printed; --sample-key repeats a
-    pick, so an auditor can choose it. Each
-    replay comes out as
-    exact (the same bytes in the same environment), certified (the same bytes in another one, by
-    every recorded margin and the measured change of log-probabilities, which estimates how far
-    the environments lie apart), uncertified (the same bytes, but some margin is too small to
-    promise it), diverged (other bytes) or impossible. The exit code is 4 when one is uncertified
-    or has diverged, else 1 when one was impossible. Off a terminal the columns are: result, id,
-    detail, differences of the environment.
+    ID is a unique beginning or end of an id, or `last`. Each result is recorded as an entry.
+    With --sample, generations are picked at random from a seed, which is printed. With
+    --sample-key the pick is repeated, so an auditor can choose it.
+
+    `exact` means the same bytes in the same environment. `certified` means the same bytes on a
+    different machine or version, and no token was a close call. `uncertified` means the same
+    bytes, but some token was a close call. `diverged` means different bytes. `impossible` means
+    that it cannot be generated again.
+
+    The exit code is 4 if a replay is uncertified or diverged, else 1 if one is impossible. Piped
+    output has tab-separated columns: result, id, detail, differences of environment.
     """
     if [bool(references), run is not None, sample is not None].count(True) != 1:
         raise click.UsageError(
-            "name the generations to replay, or a run with --run, or how many with --sample."
+            "replay needs one selection of generations; use either ids, --run or --sample."
         )
     if sample_key is not None and sample is None:
-        raise click.UsageError("--sample-key needs --sample.")
+        raise click.UsageError("--sample-key needs --sample; add --sample N.")
     store = context.store
     if run is not None:
-        wanted = _of_run(context, store.find_run(run))
+        generations = _of_run(context, store.find_run(run))
     elif sample is not None:
-        wanted = _sample(context, sample, sample_key)
+        generations = _sample(context, sample, sample_key)
     else:
-        found = dict.fromkeys(store.find(reference) for reference in references)
-        wanted = [store.generation(identifier) for identifier in found]
+        ids = dict.fromkeys(store.find(reference) for reference in references)
+        generations = [store.generation(identifier) for identifier in ids]
     session = context.session
     codes = []
     with (
-        closing_iterator(session.replay(wanted, record=not no_record)) as results,
-        counting("replaying", len(wanted)) as bar,
+        closing_iterator(session.replay(generations, record=not no_record)) as results,
+        counting("replaying", len(generations)) as bar,
     ):
         for result in results:
             codes.append(_CODES[result.result])
@@ -98,7 +99,8 @@ def _sample(context: CliContext, count: int, key: str | None) -> list[Generation
 
     key = secrets.token_hex(8) if key is None else key
     ids = context.store.sample(count, key)
-    write_note(f"picked {len(ids)} completed generations with --sample-key {key}")
+    number = pluralize(len(ids), "completed generation")
+    write_note(f"picked {number} with --sample-key {key}")
     return [context.store.generation(identifier) for identifier in ids]
 
 
@@ -107,16 +109,16 @@ def _of_run(context: CliContext, run: str) -> list[Generation]:
 
     store = context.store
     skipped: Counter[str] = Counter()
-    wanted = []
-    for found in store.generations(Query(run=run)):
-        if found.outputs and found.status in ("completed", "blocked"):
-            wanted.append(found.id)
+    ids = []
+    for generation in store.generations(Query(run=run)):
+        if generation.outputs and generation.status in ("completed", "blocked"):
+            ids.append(generation.id)
         else:
-            skipped[found.status] += 1
+            skipped[generation.status] += 1
     if skipped:
         parts = ", ".join(f"{number} {status}" for status, number in skipped.items())
-        write_note(f"nothing to compare with: {parts}")
-    return [store.generation(identifier) for identifier in reversed(wanted)]
+        write_note(f"skipped {parts}: no output to compare with")
+    return [store.generation(identifier) for identifier in reversed(ids)]
 
 
 def _lines(result: Replay, as_json: bool) -> Iterator[str]:

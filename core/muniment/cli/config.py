@@ -1,4 +1,4 @@
-"""`muniment config`: the settings of this home."""
+"""The command group `muniment config`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from muniment.cli.output import table, write_data, write_json, write_note
 def config() -> None:
     """Read and change settings.
 
-    `muniment config list --known` says what can be set.
+    `muniment config list --known` lists all known settings.
     """
 
 
@@ -23,7 +23,10 @@ def config() -> None:
 @json_option
 @click.pass_obj
 def get(context: CliContext, key: str, as_json: bool) -> int:
-    """Print the value of a setting; exit code 1 when it is not set."""
+    """Print the value of a setting.
+
+    The exit code is 1 if it is not set.
+    """
     value = context.config.get(key)
     if as_json:
         write_json({"key": key, "value": value})
@@ -39,7 +42,10 @@ def get(context: CliContext, key: str, as_json: bool) -> int:
 @click.argument("value")
 @click.pass_obj
 def set_(context: CliContext, key: str, value: str) -> None:
-    """Change a setting; an empty VALUE removes it."""
+    """Change or remove a setting.
+
+    An empty VALUE removes it.
+    """
     context.config.set(key, value or None)
     if key.startswith("plugin.") and value:
         from muniment.config import normalised
@@ -49,17 +55,17 @@ def set_(context: CliContext, key: str, value: str) -> None:
         known = {normalised(plugin.distribution) for plugin in installed_plugins()}
         if normalised(name) not in known:
             write_note(
-                f"no distribution named {name} offers a plugin here, so this changes nothing yet; "
-                "`muniment plugins list` shows the names"
+                f"no installed plugin is named {name}, so this has no effect yet; run "
+                "`muniment plugins list` to see the names"
             )
 
 
 @config.command("list")
-@click.option("--known", is_flag=True, help="List what can be set, and what it means.")
+@click.option("--known", is_flag=True, help="List all known settings and their meaning.")
 @json_option
 @click.pass_obj
 def list_(context: CliContext, known: bool, as_json: bool) -> None:
-    """List the settings that were made, or with --known all that can be."""
+    """List the settings that have a value."""
     from muniment.config import SETTINGS
 
     values = SETTINGS if known else context.config.items()

@@ -1,4 +1,4 @@
-"""Asking before something is destroyed."""
+"""Confirmation of actions that cannot be undone."""
 
 from __future__ import annotations
 
@@ -9,17 +9,21 @@ import click
 from muniment.cli.output import write_note
 
 
-def confirm(question: str, *, yes: bool, otherwise: str) -> bool:
-    """Whether someone agrees to what the question says; `--yes` answers for them.
+def confirm(action: str, *, yes: bool, otherwise: str) -> bool:
+    """Return whether the user confirms an action, such as "this will erase 3 texts".
 
-    Raises UsageError where nobody is there to ask. `otherwise` is said when they do not.
+    `yes` confirms without a question. `otherwise` is printed when the user declines. Raises
+    UsageError if stdin is not a terminal.
     """
+    sentence = action[:1].upper() + action[1:]
     if yes:
-        write_note(question)
+        write_note(sentence)
         return True
     if not sys.stdin.isatty():
-        raise click.UsageError(f"{question}: this cannot be undone; say --yes.")
-    if click.confirm(f"{question}. Go on?", err=True):
+        raise click.UsageError(
+            f"{action}; use --yes to confirm, since standard input is not a terminal."
+        )
+    if click.confirm(f"{sentence}. Continue?", err=True):
         return True
     write_note(otherwise)
     return False

@@ -1,4 +1,4 @@
-"""What the global options said, and the session or store that they lead to."""
+"""Global options of a command, and the session or store that they select."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ _T = TypeVar("_T")
 
 
 class Interrupted(Exception):
-    """Ctrl-C, after everything that has to be recorded was; the message is shown."""
+    """Ctrl-C after everything was recorded. Its message is printed."""
 
 
 class CliContext:
-    """The global options; everything is made when first asked for, and closed at the end.
+    """Global options and the objects they select, created on first use and closed at the end.
 
-    Reading commands take `store`, which needs neither plugins nor the pipeline.
+    Commands that only read use `store`, which loads neither plugins nor the pipeline.
     """
 
     def __init__(
@@ -39,25 +39,25 @@ class CliContext:
     ) -> None:
         self._home, self._store, self._actor = home, store, actor
         self._plugin_files = plugin_files
-        self.isolate = False  # whether the session runs every plugin in a worker process
+        self.isolate = False  # run every plugin in a worker process
 
     @cached_property
     def home(self) -> Path:
-        """The home folder; it may not exist yet."""
+        """The home folder, which may not exist yet."""
         from muniment import config
 
         return Path(self._home).expanduser() if self._home else config.home_folder()
 
     @cached_property
     def store_url(self) -> str:
-        """The store's address."""
+        """The store's URL."""
         from muniment import config
 
         return config.store_url(self.home, self._store)
 
     @cached_property
     def config(self) -> Config:
-        """The settings file; raises ConfigError when it is malformed."""
+        """The settings file. Raises ConfigError if it is malformed."""
         from muniment.config import Config
 
         return Config(self.home)
@@ -71,15 +71,15 @@ class CliContext:
 
     @cached_property
     def store(self) -> Store:
-        """The store, for reading; raises StoreError when there is none yet."""
+        """The store, for reading. Raises StoreError if it does not exist."""
         with importing():
             from muniment.store import Store
 
-            return Store.open(self.store_url, create=False)  # it imports the database's dialect
+            return Store.open(self.store_url, create=False)  # imports the database driver
 
     @cached_property
     def session(self) -> Session:
-        """The session, for what generates; plugins are loaded when it first needs one."""
+        """The session, for writing. It loads plugins when it first needs one."""
         from muniment.plugins.registry import Plugins
         from muniment.session import Session
 
@@ -93,7 +93,7 @@ class CliContext:
         )
 
     def close(self) -> None:
-        """Close what was opened; what was written is signed first, if there is a key."""
+        """Close the session and the store. New entries are signed first if there is a key."""
         session, store = self.__dict__.pop("session", None), self.__dict__.pop("store", None)
         try:
             if session is not None:
@@ -109,7 +109,7 @@ class CliContext:
 
 @contextlib.contextmanager
 def closing_iterator(items: Iterator[_T]) -> Iterator[Iterator[_T]]:
-    """Close what yields the items when the block is left, so that it records how it ended."""
+    """Close the iterator when the block ends, so that it records an interruption at once."""
     try:
         yield items
     finally:

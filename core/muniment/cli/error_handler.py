@@ -1,4 +1,4 @@
-"""Errors as a user sees them: one line saying what was wrong and what to do, and an exit code."""
+"""Conversion of exceptions into one line on stderr and an exit code."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ TRACEBACK_VARIABLE = "MUNIMENT_TRACEBACK"
 
 
 def report(error: BaseException) -> int:
-    """Say what went wrong on standard error and return the exit code that it means.
+    """Print an error on stderr and return its exit code.
 
-    A broken pipe says nothing. Raises the error itself when MUNIMENT_TRACEBACK is set and it was
-    not raised on purpose.
+    Raises the error itself if it is a broken pipe, or if it is unexpected and MUNIMENT_TRACEBACK
+    is set.
     """
     match error:
         case click.exceptions.Exit():
             return error.exit_code
-        case SystemExit():  # how click leaves after a broken pipe
+        case SystemExit():  # raised by click after a broken pipe
             return error.code if isinstance(error.code, int) else exit_codes.FAILED
         case BrokenPipeError():
             raise error
@@ -55,23 +55,23 @@ def report(error: BaseException) -> int:
         where = f"{error.filename}: " if error.filename else ""
         write_note(f"Error: {where}{error.strerror}")
     else:
-        what = one_line(f"{type(error).__name__}: {error}")
+        message = one_line(f"{type(error).__name__}: {error}")
         write_note(
-            f"Error: something unexpected happened ({what}); this is a bug, "
-            f"and {TRACEBACK_VARIABLE}=1 shows where"
+            f"Error: unexpected {message}; this is a bug, please report it with the traceback "
+            f"that {TRACEBACK_VARIABLE}=1 prints"
         )
     return exit_codes.FAILED
 
 
 def detach_stdout() -> None:
-    """Send what is still to be written nowhere: whoever read standard output has gone."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
+    """Redirect stdout to the null device, after the reader closed the pipe."""
+    null = os.open(os.devnull, os.O_WRONLY)
     try:
-        os.dup2(nowhere, sys.stdout.fileno())
+        os.dup2(null, sys.stdout.fileno())
     except (OSError, ValueError):
-        return  # standard output is no file
+        return  # stdout has no file descriptor
     finally:
-        os.close(nowhere)
+        os.close(null)
 
 
 def _sentence(error: click.ClickException) -> str:

@@ -1,4 +1,4 @@
-"""What a command's exit code means, and which of several wins."""
+"""Exit codes of the commands, and their order of severity."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _OF_STATUS = {"completed": DONE, "blocked": BLOCKED, "failed": FAILED, "interrup
 
 
 def worst(codes: Iterable[int]) -> int:
-    """Return the most severe of several exit codes; DONE when there are none."""
+    """Return the most severe of several exit codes, or DONE if there are none."""
     return max(codes, key=_FROM_MILD_TO_SEVERE.index, default=DONE)
 
 
 def of_status(status: str) -> int:
-    """Return the exit code that a generation of that status stands for."""
+    """Return the exit code for a generation's status."""
     return _OF_STATUS.get(status, FAILED)

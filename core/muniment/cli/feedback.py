@@ -1,4 +1,4 @@
-"""`muniment feedback`: record a rating of a generation or a comment on it."""
+"""The command `muniment feedback`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import click
 
 from muniment.cli.context import CliContext
 from muniment.cli.options import json_option
-from muniment.cli.output import write_json, write_note
+from muniment.cli.output import short_id, write_json, write_note
 
 
 @click.command
@@ -14,28 +14,28 @@ from muniment.cli.output import write_json, write_note
 @click.option(
     "--rating",
     type=click.Choice(("up", "down", "1", "2", "3", "4", "5")),
-    help="What you think of it.",
+    help="Rating of the generation.",
 )
-@click.option("--comment", metavar="TEXT", help="Why.")
+@click.option("--comment", metavar="TEXT", help="Comment on the generation.")
 @json_option
 @click.pass_obj
 def feedback(
     context: CliContext, reference: str, rating: str | None, comment: str | None, as_json: bool
 ) -> None:
-    """Say what you think of a generation.
+    """Rate a generation or comment on it.
 
-    ID is a unique beginning or end of an id, or `last`. It is recorded beside what others said,
-    with who said it; nothing is replaced. `audit show` shows it.
+    ID is a unique beginning or end of an id, or `last`. Feedback is recorded with the actor's
+    name and added to earlier feedback. `audit show` prints it.
     """
     if rating is None and not comment:
-        raise click.UsageError("say --rating or --comment.")
+        raise click.UsageError("the feedback is empty; use --rating or --comment.")
     session = context.session
     identifier = session.store.find(reference)
     session.feedback(identifier, rating, comment)
     if not as_json:
-        write_note(f"recorded, of {identifier}")
+        write_note(f"Feedback recorded for {short_id(identifier, 'stderr')}.")
         return
     from muniment.store.recording.events import to_json
 
-    given, _ = session.store.acts(identifier)
-    write_json(to_json(given[-1]))
+    entries, _ = session.store.acts(identifier)
+    write_json(to_json(entries[-1]))

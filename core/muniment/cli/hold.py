@@ -1,4 +1,4 @@
-"""`muniment hold`: what may not be erased."""
+"""The command group `muniment hold`."""
 
 from __future__ import annotations
 
@@ -22,54 +22,55 @@ from muniment.cli.output import (
 
 @click.group
 def hold() -> None:
-    """Forbid that generations are erased, as a court may."""
+    """Place generations under legal hold."""
 
 
 @hold.command
 @click.argument("references", metavar="[ID]...", nargs=-1)
 @filter_options
-@click.option("--reason", metavar="TEXT", required=True, help="Why they must be kept.")
+@click.option("--reason", metavar="TEXT", required=True, help="Reason for the hold.")
 @json_option
 @click.pass_obj
 def add(
     context: CliContext, /, references: tuple[str, ...], reason: str, as_json: bool, **filters: Any
 ) -> None:
-    """Forbid that generations are erased until the hold is released.
+    """Place generations under legal hold.
 
-    Meant are those that there are now: all filters given must hold.
+    Generations on hold cannot be erased until the hold is released. Applies to the generations
+    that match now. All filters must match.
     """
-    from muniment.cli.audit_erase import wanted
+    from muniment.cli.audit_erase import selection
     from muniment.store.recording.events import to_json
 
     if not references and all(value is None for value in filters.values()):
-        raise click.UsageError("say what to hold: ids, or filters such as --tag.")
-    query = wanted(context, references, filters)
+        raise click.UsageError("no generation is selected; add ids, or filters such as --tag.")
+    query = selection(context, references, filters)
     identifier, number = context.session.hold(query, reason)
     if as_json:
-        found = next(held for held in context.session.store.holds() if held.id == identifier)
-        write_json(to_json(found))
+        holds = context.session.store.holds()
+        write_json(to_json(next(hold for hold in holds if hold.id == identifier)))
         return
     write_data(identifier)
-    write_note(f"held {pluralize(number, 'generation')}")
+    write_note(f"placed {pluralize(number, 'generation')} on hold")
 
 
 @hold.command("list")
 @json_option
 @click.pass_obj
 def list_(context: CliContext, as_json: bool) -> None:
-    """List the holds that are in force, the oldest first."""
+    """List the holds in force, oldest first."""
     from muniment.store.recording.events import to_json
 
-    found = context.store.holds()
+    holds = context.store.holds()
     if as_json:
-        for held in found:
-            write_json(to_json(held))
+        for hold in holds:
+            write_json(to_json(hold))
         return
     table(
         ("hold", "since", "by", "generations", "reason"),
         (
-            (short_id(held.id), moment(held.at), held.actor, str(held.generations), held.reason)
-            for held in found
+            (short_id(hold.id), moment(hold.at), hold.actor, str(hold.generations), hold.reason)
+            for hold in holds
         ),
         cut="reason",
     )
@@ -77,8 +78,8 @@ def list_(context: CliContext, as_json: bool) -> None:
 
 @hold.command
 @click.argument("reference", metavar="HOLD")
-@click.option("--reason", metavar="TEXT", help="Why.")
+@click.option("--reason", metavar="TEXT", help="Reason for the release.")
 @click.pass_obj
 def release(context: CliContext, reference: str, reason: str | None) -> None:
-    """End a hold."""
+    """Release a hold."""
     write_note(f"released {context.session.release(reference, reason)}")

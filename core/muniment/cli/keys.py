@@ -1,4 +1,4 @@
-"""`muniment keys`: the key that signs the record."""
+"""The command group `muniment keys`."""
 
 from __future__ import annotations
 
@@ -19,46 +19,47 @@ from muniment.errors import MunimentError
 
 @click.group
 def keys() -> None:
-    """Make and show the key that signs the record."""
+    """Create and show the key that signs the record."""
 
 
 @keys.command
 @click.pass_obj
 def generate(context: CliContext) -> None:
-    """Make the key of this store's record, and print its public part.
+    """Create the key for this store and print the public key.
 
-    From then on every command that records signs a checkpoint. The private key lies in the home
-    folder's `keys`, readable by you alone and not encrypted, since signing asks nobody; it is
-    never overwritten. Give the public key to whoever is to verify, by another way than the store.
+    From then on, every command that records also signs a checkpoint. The private key is stored
+    unencrypted in `keys` in the home folder, readable only by you. It is never overwritten. Give
+    the public key to the people who verify, separately from the store.
     """
     from muniment.signing import KeyStore
     from muniment.store import Store
 
-    held = KeyStore(context.home)
+    key_store = KeyStore(context.home)
     with Store.open(context.store_url, create=True) as store:
-        key = held.generate(store.log)
-        held.sign(store)
+        key = key_store.generate(store.log)
+        key_store.sign(store)
         write_data(str(key))
-        write_note(f"the private key is in {held.path(store.log)}; it is not encrypted")
+        write_note(f"the private key is in {key_store.path(store.log)}; it is not encrypted")
 
 
 @keys.command
 @json_option
 @click.pass_obj
 def show(context: CliContext, as_json: bool) -> None:
-    """Show the public key, where the private one lies, and what it signed last.
+    """Show the public key, the file of the private key and the last signature.
 
-    Off a terminal only the public key is printed.
+    Piped output is only the public key.
     """
     from muniment.signing import KeyStore
 
-    held, log = KeyStore(context.home), context.store.log
-    private = held.private_key(log)
+    key_store, log = KeyStore(context.home), context.store.log
+    private = key_store.private_key(log)
     if private is None:
         raise MunimentError(
-            f"no key signs the record of {context.store.url}; `muniment keys generate` makes one"
+            f"the record of {context.store.url} has no key; run `muniment keys generate` to "
+            "create one"
         )
-    key, path, last = private.public, held.path(log), held.last_checkpoint(log)
+    key, path, last = private.public, key_store.path(log), key_store.last_checkpoint(log)
     if as_json:
         head = last.checkpoint if last else None
         write_json(

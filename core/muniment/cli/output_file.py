@@ -1,4 +1,4 @@
-"""Writing outputs to files: checked before anything is generated, never half-written."""
+"""Output files, checked before anything is generated and written atomically."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from muniment.types import Output
 
 
 class OutputFile:
-    """Where `-o` leads: one file, or numbered ones (`out-1.txt`, `out-2.txt`); `-` is stdout."""
+    """Target of `-o`, which is one file, numbered files (`out-1.txt`), or stdout for `-`."""
 
     def __init__(self, path: str, *, overwrite: bool = False, count: int = 1) -> None:
-        """Check that the files can be made, `count` of them; raises UsageError if they cannot.
+        """Raise UsageError unless `count` files can be created.
 
-        A link is followed. A device or a pipe (`special`) is written to and never replaced.
+        Links are followed. A device or a pipe (`special`) is written to and never replaced.
         """
         self.stdout = path == "-"
         self.target = Path(os.path.realpath(path)) if os.path.islink(path) else Path(path)
@@ -30,7 +30,7 @@ class OutputFile:
                 raise UsageError(f"cannot write {path}: it is not writable")
             return
         if not folder.is_dir():
-            raise UsageError(f"cannot write {path}: there is no folder {folder}")
+            raise UsageError(f"cannot write {path}: the folder {folder} does not exist")
         if self.target.is_dir():
             raise UsageError(f"cannot write {path}: it is a folder")
         if not os.access(folder, os.W_OK):
@@ -39,7 +39,7 @@ class OutputFile:
             self._check(self._numbered((number,) if count > 1 else ()))
 
     def write(self, output: Output, number: tuple[int, ...] = ()) -> None:
-        """Write an output's bytes; the numbers, if any, go before the file's suffix."""
+        """Write an output's bytes, with the numbers, if any, before the file's suffix."""
         if self.stdout:
             write_bytes(output.data)
             return
@@ -48,23 +48,23 @@ class OutputFile:
         write_note(f"wrote {path} ({described(output)})")
 
     def write_bytes(self, content: bytes, path: Path | None = None) -> None:
-        """Write a file so that it is there whole or not at all; raises MunimentError."""
+        """Write a file atomically. Raises MunimentError if it cannot be written."""
         path = path or self.target
         self._check(path)
-        beside = path.with_name(f".{path.name}.{os.getpid()}.part")
+        temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
         try:
             if _special(path):
                 path.write_bytes(content)
                 return
-            beside.write_bytes(content)
-            beside.replace(path)
+            temporary.write_bytes(content)
+            temporary.replace(path)
         except OSError as error:
-            beside.unlink(missing_ok=True)
+            temporary.unlink(missing_ok=True)
             raise MunimentError(f"cannot write {path}: {error.strerror}") from None
 
     def _check(self, path: Path) -> None:
         if path.exists() and not self._overwrite and not _special(path):
-            raise UsageError(f"{path} is there already; name another file, or use --overwrite")
+            raise UsageError(f"{path} already exists; use another file or --overwrite")
 
     def _numbered(self, number: tuple[int, ...]) -> Path:
         if self.special:
@@ -74,26 +74,26 @@ class OutputFile:
 
 
 def _special(path: Path) -> bool:
-    """Say whether there is a device, a pipe or a socket, which must not be replaced."""
+    """Return whether the path is a device, a pipe or a socket, which must not be replaced."""
     return path.exists() and not path.is_file() and not path.is_dir()
 
 
 def to_stdout(output: Output, identifier: str) -> None:
-    """Write an output to standard output: text with one line end, other bytes to no terminal."""
+    """Write an output to stdout, unless it is binary and stdout is a terminal."""
     text = output.text
     if text is not None:
         write_data(without_end(text))
     elif on_terminal():
-        write_note(f"{described(output)}; `muniment audit get {identifier} -o FILE` writes it")
+        write_note(f"{described(output)}; run `muniment audit get {identifier} -o FILE` to save it")
     else:
         write_bytes(output.data)
 
 
 def described(output: Output) -> str:
-    """Return what an output is when it cannot be shown."""
+    """Return the type and size of an output."""
     return f"{output.media_type}, {len(output.data):,} bytes"
 
 
 def without_end(text: str) -> str:
-    """Return a text without the line end that printing it adds."""
+    """Return a text without its last line end, which printing adds."""
     return text.removesuffix("\n")

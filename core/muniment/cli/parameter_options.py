@@ -1,4 +1,4 @@
-"""A generator's parameters as options: one declaration, the same words everywhere."""
+"""Command-line options built from a generator's parameters."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ import click
 
 from muniment.parameters import Field
 
-_PREFIX = "parameter_of_generator_"  # keeps a generator's parameters apart from our own
+_PREFIX = "parameter_of_generator_"  # avoids clashes with the command's own options
 
 
 def given(arguments: dict[str, Any]) -> dict[str, Any]:
-    """Return what a command was given for the parameters, by their own names."""
+    """Return the arguments that set parameters, by the parameters' names."""
     return {name.removeprefix(_PREFIX): value for name, value in arguments.items()}
 
 
 def option(field: Field) -> click.Option:
-    """Return the option that sets a parameter; its text is read by the parameter itself."""
+    """Return the option that sets a parameter, which parses the text itself."""
     flag = f"--{field.name.replace('_', '-')}"
     declarations = [_PREFIX + field.name, flag]
     extra: dict[str, Any] = {"help": _help(field)}

@@ -1,4 +1,4 @@
-"""`muniment policy`: which filters run where, and what follows from what they find."""
+"""The command group `muniment policy`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from muniment.cli.output import (
 
 @click.group
 def policy() -> None:
-    """Show which filters run, and what follows."""
+    """Show which filters run, and their effect."""
 
 
 @policy.command
@@ -27,25 +27,26 @@ def policy() -> None:
 @json_option
 @click.pass_obj
 def show(context: CliContext, name: str | None, as_json: bool) -> int:
-    """Show a policy; the one in force when none is named.
+    """Show a policy.
 
-    Its filters are made as they would be to generate: one that cannot be is named, blocks
-    everything it should judge, and makes the exit code 1. A parameter that a filter refuses makes
-    the policy a wrong one, under which nothing is generated.
+    Without a name, shows the policy in force. Its filters are created as for a generation. A
+    filter that cannot be created is reported and makes the exit code 1. It blocks everything that
+    it should check. A policy with a parameter that its filter rejects is invalid, and nothing is
+    generated under it.
     """
     from muniment.generation import policy as policies
     from muniment.generation.moderation import PolicyRunner
 
-    found = policies.choose(name if name is not None else context.config.get("policy"))
+    policy = policies.choose(name if name is not None else context.config.get("policy"))
     plugins = context.session.plugins
-    failures = PolicyRunner(found, plugins).failures
+    failures = PolicyRunner(policy, plugins).failures
     warn_broken(plugins.load())
     if as_json:
         write_json(
             {
-                "policy": found.name,
-                "version": found.version,
-                "source": found.source,
+                "policy": policy.name,
+                "version": policy.version,
+                "source": policy.source,
                 "filters": [
                     {
                         "filter": rule.filter,
@@ -55,15 +56,20 @@ def show(context: CliContext, name: str | None, as_json: bool) -> int:
                         "thresholds": rule.thresholds,
                         "parameters": rule.parameters,
                     }
-                    for rule in found.filters
+                    for rule in policy.filters
                 ],
                 "failures": failures,
             }
         )
     else:
-        print_fields([("policy", found.name), ("version", found.version), ("source", found.source)])
+        print_fields(
+            [("policy", policy.name), ("version", policy.version), ("source", policy.source)]
+        )
         write_data()
-        write_data(found.document.rstrip("\n") if found.filters else "no filter runs under it")
+        write_data(policy.document.rstrip("\n") if policy.filters else "this policy has no filters")
     for failure in failures:
-        write_note(f"Error: {one_line(failure)}; it blocks everything")
+        write_note(
+            f"Error: {one_line(failure)}; everything it should check is blocked, so fix it or "
+            "remove it from the policy"
+        )
     return exit_codes.FAILED if failures else exit_codes.DONE

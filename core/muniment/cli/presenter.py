@@ -1,4 +1,4 @@
-"""Showing what the pipeline gave: pieces as they come, outputs, what became of each."""
+"""Printing of chunks, outputs and results as the pipeline yields them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from muniment.types import Chunk, Generation
 
 
 class ResultPresenter:
-    """Shows pieces and generations as they come, and keeps the worst exit code."""
+    """Printer of chunks and generations, with the most severe exit code so far."""
 
     def __init__(self, total: int, destination: OutputFile | None, as_json: bool) -> None:
         self.code = exit_codes.DONE
@@ -31,7 +31,7 @@ class ResultPresenter:
         self._streamed = ""
 
     def show(self, item: Generation | Chunk) -> None:
-        """Show what the pipeline gave."""
+        """Print a chunk or a generation."""
         if isinstance(item, Chunk):
             self._streamed += item.text
             click.echo(printable(item.text) if on_terminal() else item.text, nl=False)
@@ -50,7 +50,7 @@ class ResultPresenter:
             write_note(status_line(item))
 
     def _to_stdout(self, item: Generation) -> None:
-        if self._streamed:  # the answer's beginning; the rest follows it
+        if self._streamed:  # the beginning is printed already
             write_data(without_end(item.text.removeprefix(self._streamed)))
             return
         if self._total > 1:

@@ -1,4 +1,4 @@
-"""Bars and spinners on standard error, for whoever is looking; nothing where nobody is."""
+"""Progress bars and spinners on stderr, disabled when stderr is not a terminal."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Progress:
-    """A bar under way, or nothing at all where standard error is no terminal."""
+    """A running progress bar, or a substitute without a display."""
 
     def __init__(
         self,
@@ -23,13 +23,13 @@ class Progress:
         note: Callable[[str], None] = write_note,
     ) -> None:
         self.advance = advance
-        self.write = write  # prints a line of data without tearing the bar
-        self.note = note  # prints a message without tearing the bar
+        self.write = write  # prints a line of data above the bar
+        self.note = note  # prints a message above the bar
 
 
 @contextlib.contextmanager
 def counting(what: str, total: int | None) -> Iterator[Progress]:
-    """Show how many of `total` are done, how fast it goes and how long it will take."""
+    """Show the number of items done, the rate and the remaining time."""
     if not on_terminal("stderr"):
         yield Progress()
         return
@@ -53,7 +53,7 @@ def counting(what: str, total: int | None) -> Iterator[Progress]:
 
 @contextlib.contextmanager
 def fraction(what: str) -> Iterator[Callable[[str, float], None]]:
-    """Show how far a long piece of work has come; the function takes a step and its fraction."""
+    """Show a fraction and yield a function that updates it, given a step's name and fraction."""
     if not on_terminal("stderr"):
         yield lambda step, done: None
         return
@@ -66,7 +66,7 @@ def fraction(what: str) -> Iterator[Callable[[str, float], None]]:
 
 @contextlib.contextmanager
 def waiting(what: str) -> Iterator[Callable[[], None]]:
-    """Show a spinner until the function given is called, or the block ends."""
+    """Show a spinner until the yielded function is called or the block ends."""
     if not on_terminal("stderr"):
         yield lambda: None
         return
@@ -78,7 +78,7 @@ def waiting(what: str) -> Iterator[Callable[[], None]]:
 
 
 def _bar(*columns: ProgressColumn) -> RichProgress:
-    """Return a bar on standard error with these columns before the time that is left."""
+    """Return a bar on stderr with these columns before the remaining time."""
     from rich import progress
     from rich.console import Console
 

@@ -1,7 +1,7 @@
-"""The file that `batch -o` writes: a result a line, and every recorded one after a resumption.
+"""The file of results that `batch -o` writes, one JSON object per line.
 
-The store is where results are safe; the file follows it. A kill can come between recording and
-writing, so a resumed batch makes the file anew from the store before it goes on.
+Results are recorded in the store first and then written to the file. A kill can come between, so
+a resumed batch rewrites the file from the store before it continues.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from muniment.errors import UsageError
 from muniment.types import Generation
 
 Recorded = Callable[[], Iterable[Generation]]
-"""Gives what a run has answered so far, in the order of its lines."""
+"""Returns the finished generations of a run in the order of its lines."""
 
 
 class Results:
-    """The file under way: results are added to its end as they come."""
+    """An open file of results, to which results are appended."""
 
     def __init__(self, file: BinaryIO, last: int = 0) -> None:
         self.ordered = True
@@ -31,7 +31,7 @@ class Results:
         self._last = last
 
     def add(self, item: Generation) -> None:
-        """Write a result."""
+        """Append a result."""
         self._file.write(_line(item))
         self._file.flush()
         number = item.line or 0
@@ -43,15 +43,15 @@ class Results:
 def results_file(
     path: str, *, overwrite: bool, run: str | None = None, recorded: Recorded = tuple
 ) -> Iterator[Results]:
-    """Open a new file of results, or that of the `run` that is resumed, made whole first.
+    """Open a new file of results, or complete and continue that of the resumed `run`.
 
-    A resumed run's file comes out in the order of the lines. Raises UsageError for a file that is
-    there and holds anything else, unless `overwrite` is given.
+    The file of a resumed run is sorted by line at the end. Raises UsageError if the file contains
+    anything else, unless `overwrite` is true.
     """
     resumed = run is not None
     destination = OutputFile(path, overwrite=overwrite or resumed)
     target = destination.target
-    if destination.special:  # a device or a pipe takes what is new, as standard output does
+    if destination.special:  # a device or a pipe gets only new results, as stdout does
         with target.open("wb") as file:
             yield Results(file)
         return
@@ -59,8 +59,7 @@ def results_file(
     if run is not None:
         if not overwrite and not _holds_only(target, run):
             raise UsageError(
-                f"{path} holds more than results of run {run}; "
-                "name another file, or use --overwrite"
+                f"{path} contains more than results of run {run}; use another file or --overwrite"
             )
         last = _rewrite(target, recorded())
     empty = False
@@ -83,29 +82,29 @@ def _line(item: Generation) -> bytes:
 
 
 def _rewrite(path: Path, items: Iterable[Generation]) -> int:
-    """Replace the file by one of these results; return the line of the last."""
+    """Replace the file's content by these results and return the line number of the last."""
     last = 0
-    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        with beside.open("wb") as file:
+        with temporary.open("wb") as file:
             for item in items:
                 file.write(_line(item))
                 last = item.line or 0
-        beside.replace(path)
+        temporary.replace(path)
     finally:
-        beside.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
     return last
 
 
 def _holds_only(path: Path, run: str) -> bool:
-    """Say whether a file holds results of a run and, at most, the beginning of one more."""
+    """Return whether a file contains only results of a run, the last perhaps incomplete."""
     if not path.exists():
         return True
     with path.open("rb") as lines:
         for raw in lines:
             if not raw.endswith(b"\n"):
-                begins = b'{"id": "'
-                return raw.startswith(begins) or begins.startswith(raw)
+                beginning = b'{"id": "'
+                return raw.startswith(beginning) or beginning.startswith(raw)
             try:
                 value = json.loads(raw)
             except ValueError:

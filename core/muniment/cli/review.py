@@ -1,18 +1,18 @@
-"""`muniment review`: the queue of flagged and blocked generations, and decisions on them."""
+"""The command group `muniment review`."""
 
 from __future__ import annotations
 
 import click
 
-from muniment.cli.audit_read import listing
+from muniment.cli.audit_list import print_generations
 from muniment.cli.context import CliContext
 from muniment.cli.options import json_option, limit_option
-from muniment.cli.output import write_json, write_note
+from muniment.cli.output import short_id, write_json, write_note
 
 
 @click.group
 def review() -> None:
-    """Review what filters flagged or blocked."""
+    """Review generations that filters flagged or blocked."""
 
 
 @review.command
@@ -20,32 +20,32 @@ def review() -> None:
 @json_option
 @click.pass_obj
 def queue(context: CliContext, limit: int, as_json: bool) -> None:
-    """List what filters flagged or blocked and nobody has reviewed yet, the newest first.
+    """List flagged and blocked generations without a review, newest first.
 
-    Off a terminal the columns are those of `audit list`.
+    Piped output has the columns of `audit list`.
     """
-    listing(context.store.review_queue(limit or None), as_json=as_json)
+    print_generations(context.store.review_queue(limit or None), as_json=as_json)
 
 
 @review.command
 @click.argument("reference", metavar="ID")
-@click.option("--reason", metavar="TEXT", help="Why.")
+@click.option("--reason", metavar="TEXT", help="Reason for the decision.")
 @json_option
 @click.pass_obj
 def approve(context: CliContext, reference: str, reason: str | None, as_json: bool) -> None:
-    """Record that what the filters' findings led to was right."""
+    """Mark the filters' decision as right."""
     _review(context, reference, "approve", reason, as_json)
 
 
 @review.command
 @click.argument("reference", metavar="ID")
-@click.option("--reason", metavar="TEXT", help="Why.")
+@click.option("--reason", metavar="TEXT", help="Reason for the decision.")
 @json_option
 @click.pass_obj
 def overturn(context: CliContext, reference: str, reason: str | None, as_json: bool) -> None:
-    """Record that what the filters' findings led to was wrong.
+    """Mark the filters' decision as wrong.
 
-    The verdicts and what was done stay on record as they are.
+    The recorded verdicts and output do not change.
     """
     _review(context, reference, "overturn", reason, as_json)
 
@@ -57,7 +57,8 @@ def _review(
     identifier = session.store.find(reference)
     session.review(identifier, decision, reason)
     if not as_json:
-        write_note(f"recorded, of {identifier}")
+        participle = {"approve": "approved", "overturn": "overturned"}[decision]
+        write_note(f"Marked as {participle}: {short_id(identifier, 'stderr')}")
         return
     from muniment.store.recording.events import to_json
 

@@ -14,20 +14,20 @@ from muniment.cli.lazy import LazyGroup
 COMMANDS = {
     "generate": ("muniment.cli.generate:generate", "Generate text or another kind of output."),
     "batch": ("muniment.cli.batch:batch", "Generate for every line of a file."),
-    "audit": ("muniment.cli.audit:audit", "Search, show, replay and verify what was recorded."),
-    "feedback": ("muniment.cli.feedback:feedback", "Say what you think of a generation."),
-    "review": ("muniment.cli.review:review", "Review what filters flagged or blocked."),
-    "hold": ("muniment.cli.hold:hold", "Forbid that generations are erased, as a court may."),
+    "audit": ("muniment.cli.audit:audit", "Search, show, replay and verify recorded generations."),
+    "feedback": ("muniment.cli.feedback:feedback", "Rate a generation or comment on it."),
+    "review": ("muniment.cli.review:review", "Review generations that filters flagged or blocked."),
+    "hold": ("muniment.cli.hold:hold", "Place generations under legal hold."),
     "retention": (
         "muniment.cli.retention:retention",
-        "Set how long texts are kept, and erase what was kept long enough.",
+        "Set how long texts are kept, and erase expired ones.",
     ),
     "models": ("muniment.cli.models:models", "Add, list, show and remove models."),
     "plugins": ("muniment.cli.plugins:plugins", "List, install and look after plugins."),
-    "policy": ("muniment.cli.policy:policy", "Show which filters run, and what follows."),
+    "policy": ("muniment.cli.policy:policy", "Show which filters run, and their effect."),
     "config": ("muniment.cli.config:config", "Read and change settings."),
-    "keys": ("muniment.cli.keys:keys", "Make and show the key that signs the record."),
-    "db": ("muniment.cli.db:db", "Look after the store."),
+    "keys": ("muniment.cli.keys:keys", "Create and show the key that signs the record."),
+    "db": ("muniment.cli.db:db", "Manage the store."),
 }
 
 _ANYWHERE = ("--home", "--store", "--actor", "--plugin")
