@@ -1,4 +1,4 @@
-"""Where Muniment keeps things, and the settings a user made: one folder, one TOML file."""
+"""The home folder and the user's settings, which are stored in its file config.toml."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ STORE_VARIABLE = "MUNIMENT_STORE"
 ACTOR_VARIABLE = "MUNIMENT_ACTOR"
 
 SETTINGS: Mapping[str, str] = {
-    "generator.KIND": "the generator that `generate KIND` uses, e.g. generator.text",
-    "model": "the model used when a request names none",
-    "policy": "the policy file, or the name of an installed policy, used when none is named",
-    "evaluators": "the evaluators that run when none are named, separated by commas",
-    "actor": "who is recorded as having asked",
-    "plugin.NAME.enabled": "false leaves the plugin out, as `plugins disable` does",
+    "generator.KIND": "default generator of `generate KIND`, e.g. generator.text",
+    "model": "default model",
+    "policy": "default policy, as a file or the name of an installed policy",
+    "evaluators": "default evaluators, separated by commas",
+    "actor": "name recorded as the actor of each generation",
+    "plugin.NAME.enabled": "false disables the plugin, as `plugins disable` does",
     "plugin.NAME.isolate": "true runs the plugin in a worker process, as --isolate does for all",
-    "plugin.NAME.timeout": "the seconds that an answer of the plugin may take; isolates it",
-    "plugin.NAME.memory": "the megabytes that the plugin may take (on Linux); isolates it",
+    "plugin.NAME.timeout": "maximum seconds for each reply of the plugin; isolates it",
+    "plugin.NAME.memory": "maximum memory of the plugin in megabytes (Linux only); isolates it",
 }
 
 
 class Config:
-    """The settings of one home folder; reading never creates anything."""
+    """The settings of one home folder. Reading them never creates a file or folder."""
 
     def __init__(self, home: Path) -> None:
-        """Read `home`/config.toml if there is one; raises ConfigError when it is malformed."""
+        """Read `home`/config.toml if it exists. Raise ConfigError if it is malformed."""
         self.home = home
         self.path = home / "config.toml"
         self._values: dict[str, str] = {}
@@ -44,24 +44,24 @@ class Config:
             return
         except (OSError, ValueError) as error:
             raise ConfigError(self.path, f"cannot be read: {error}") from None
-        for key, value in _flat(document):
+        for key, value in _flatten(document):
             if key.startswith("plugin."):
-                value = _written(value)
+                value = _toml_text(value)
             if not isinstance(value, str):
                 raise ConfigError(self.path, f"{key} must be text, not {value!r}")
-            key = self._checked(key)
-            self._values[key] = self._checked_value(key, value)
+            key = self._normalised_key(key)
+            self._values[key] = self._validated_value(key, value)
 
     def get(self, key: str) -> str | None:
-        """Return the value of a setting, or None where the user set nothing."""
-        return self._values.get(self._checked(key))
+        """Return the value of a setting, or None if it is not set."""
+        return self._values.get(self._normalised_key(key))
 
     def of_plugin(self, distribution: str, setting: str) -> str | None:
-        """Return a setting of one plugin, such as `timeout`, however its name is spelled."""
+        """Return a setting of one plugin, such as `timeout`. The name is normalised first."""
         return self.get(f"plugin.{distribution}.{setting}")
 
     def disabled(self) -> set[str]:
-        """Return the plugins that were disabled, by the normalised names of their distributions."""
+        """Return the normalised names of the distributions that the user disabled."""
         return {
             key.removeprefix("plugin.").removesuffix(".enabled")
             for key, value in self._values.items()
@@ -69,11 +69,11 @@ class Config:
         }
 
     def items(self) -> Mapping[str, str]:
-        """Return everything that was set, by key."""
+        """Return all settings that are set, sorted by key."""
         return dict(sorted(self._values.items()))
 
     def generators(self) -> Mapping[str, str]:
-        """Return the default generators that were set, by media kind."""
+        """Return the configured default generators by media kind."""
         prefix = "generator."
         return {
             key.removeprefix(prefix): value
@@ -82,12 +82,12 @@ class Config:
         }
 
     def set(self, key: str, value: str | None) -> None:
-        """Write one setting to the file, keeping the file's comments; None removes it."""
+        """Write one setting to the file and keep the file's comments. None removes the setting."""
         import tomlkit
 
-        key = self._checked(key)
+        key = self._normalised_key(key)
         if value is not None:
-            self._checked_value(key, value)
+            self._validated_value(key, value)
         text = self.path.read_text(encoding="utf-8") if self.path.exists() else ""
         document = tomlkit.parse(text)
         *tables, last = key.split(".")
@@ -114,7 +114,8 @@ class Config:
         else:
             self._values[key] = value
 
-    def _checked(self, key: str) -> str:
+    def _normalised_key(self, key: str) -> str:
+        """Return the key with a normalised plugin name. Raise ConfigError if it is unknown."""
         kind = key.removeprefix("generator.")
         if key in SETTINGS and "." not in key:
             return key
@@ -126,36 +127,37 @@ class Config:
         known = ", ".join(SETTINGS)
         raise ConfigError(self.path, f"no setting is named {key!r}; there are: {known}")
 
-    def _checked_value(self, key: str, value: str) -> str:
-        """Return the value; raises ConfigError where a plugin's setting cannot mean it."""
+    def _validated_value(self, key: str, value: str) -> str:
+        """Return the value. Raise ConfigError if it is invalid for a plugin's setting."""
         setting = key.rpartition(".")[2] if key.startswith("plugin.") else ""
         if setting in _PLUGIN_VALUES:
-            what, fits = _PLUGIN_VALUES[setting]
-            if not fits(value):
-                raise ConfigError(self.path, f"{key} must be {what}, not {value!r}")
+            expected, is_valid = _PLUGIN_VALUES[setting]
+            if not is_valid(value):
+                raise ConfigError(self.path, f"{key} must be {expected}, not {value!r}")
         return value
 
 
 def normalised(distribution: str) -> str:
-    """Return the name of a distribution as PEP 503 spells it: two that differ are two."""
+    """Return the normalised name of a distribution (PEP 503), which is equal for all spellings."""
     return re.sub(r"[-_.]+", "-", distribution).lower()
 
 
 def home_folder() -> Path:
-    """Return MUNIMENT_HOME, else the platform's folder for user data; it may not exist yet."""
-    if given := os.environ.get(HOME_VARIABLE):
-        return Path(os.path.expanduser(given))
+    """Return MUNIMENT_HOME, or else the platform's folder for user data. It may not exist yet."""
+    if folder := os.environ.get(HOME_VARIABLE):
+        return Path(os.path.expanduser(folder))
     import platformdirs
 
     return Path(platformdirs.user_data_dir("muniment", appauthor=False))
 
 
-def store_url(home: Path, given: str | None = None) -> str:
-    """Return the store's address: what was given, else MUNIMENT_STORE, else SQLite in `home`.
+def store_url(home: Path, address: str | None = None) -> str:
+    """Return the URL of the store.
 
-    A plain path is read as a SQLite file.
+    Use `address`, or else MUNIMENT_STORE, or else a SQLite file in `home`. A plain path is
+    converted to the URL of a SQLite file.
     """
-    url = given or os.environ.get(STORE_VARIABLE) or str(home / "muniment.db")
+    url = address or os.environ.get(STORE_VARIABLE) or str(home / "muniment.db")
     if "://" in url:
         return url
     if "\0" in url:
@@ -164,9 +166,13 @@ def store_url(home: Path, given: str | None = None) -> str:
     return f"sqlite:///{path.replace('%', '%25').replace('?', '%3F')}"
 
 
-def actor_name(config: Config, given: str | None = None) -> str:
-    """Return who asks: the name given, else MUNIMENT_ACTOR, the setting, the system's user."""
-    name = given or os.environ.get(ACTOR_VARIABLE) or config.get("actor")
+def actor_name(config: Config, name: str | None = None) -> str:
+    """Return the name of the actor.
+
+    Use `name`, or else MUNIMENT_ACTOR, or else the setting `actor`, or else the name of the
+    operating system's user.
+    """
+    name = name or os.environ.get(ACTOR_VARIABLE) or config.get("actor")
     if name:
         return name
     import getpass
@@ -177,8 +183,8 @@ def actor_name(config: Config, given: str | None = None) -> str:
         return str(os.getuid()) if hasattr(os, "getuid") else "unknown"
 
 
-def _written(value: object) -> object:
-    """Return a flag or a number of a TOML file as the text that `config set` would write."""
+def _toml_text(value: object) -> object:
+    """Return a boolean or number of a TOML file as the text that `config set` would write."""
     if isinstance(value, bool):
         return str(value).lower()
     return str(value) if isinstance(value, int | float) else value
@@ -207,11 +213,12 @@ _PLUGIN_VALUES: Mapping[str, tuple[str, Callable[[str], bool]]] = {
 }
 
 
-def _flat(table: Mapping[str, object], prefix: str = "") -> list[tuple[str, object]]:
+def _flatten(table: Mapping[str, object], prefix: str = "") -> list[tuple[str, object]]:
+    """Return the leaf values of nested tables as (dotted key, value) pairs."""
     rows: list[tuple[str, object]] = []
     for key, value in table.items():
         if isinstance(value, dict):
-            rows += _flat(value, f"{prefix}{key}.")
+            rows += _flatten(value, f"{prefix}{key}.")
         else:
             rows.append((prefix + key, value))
     return rows
