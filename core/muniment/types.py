@@ -279,7 +279,7 @@ class PluginRef:
 class Failure:
     """The reason why a generation failed, as a code and a sentence.
 
-    The code is `invalid` if the request could not be resolved, `refused` if the generator
+    The code is `invalid` if the request could not be resolved. It is `refused` if the generator
     returned `request.fail(...)`, and `generator` if it raised or broke the contract.
     """
 

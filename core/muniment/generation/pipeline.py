@@ -49,7 +49,7 @@ class Pipeline:
         """Create a pipeline.
 
         `store` returns the store and is first called when there is something to record.
-        `environment` describes the machine, and `core` is the version of the core.
+        `environment` describes the machine. `core` returns the version of the core.
         """
         self._store = store
         self._resolver = resolver

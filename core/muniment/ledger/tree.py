@@ -4,9 +4,9 @@ Only every eighth level of the binary tree is stored. Node (level, index) is the
 256**level leaves from index * 256**level on, and level 0 contains the leaf hashes. A node is
 stored when all of its leaves exist, and it never changes. A proof is computed from O(log n) nodes.
 
-Functions that compute a root or a proof take `read(level, start, stop)`, which returns the hashes
-of the nodes of a level from `start` (included) to `stop` (excluded). Functions that verify a proof
-read no nodes.
+Functions that compute a root or a proof take a function `read(level, start, stop)`. It returns the
+hashes of the nodes of a level from `start` (included) to `stop` (excluded). Functions that verify a
+proof read no nodes.
 """
 
 from __future__ import annotations

@@ -164,9 +164,13 @@ class Plugins:
     def generator(self, name: str, defaults: Mapping[str, str]) -> RegisteredObject:
         """Return the generator that `generate NAME` selects.
 
-        It is the configured default of the media kind with that name (`defaults` maps kinds to
-        names), or else the generator with exactly that name, or else the only generator of that
-        media kind. Raises UnknownNameError or AmbiguousNameError.
+        The first of these that exists is returned:
+
+        - the configured default of the media kind with that name (`defaults` maps kinds to names)
+        - the generator with exactly that name
+        - the only generator of that media kind
+
+        Raises UnknownNameError or AmbiguousNameError.
         """
         if name in defaults:
             return self.find("generator", defaults[name])

@@ -19,7 +19,7 @@ from muniment.types import Content, Stage, Verdict, reads
 
 
 def _png(size: tuple[int, int], shade: int) -> bytes:
-    """Return a greyscale PNG image of one shade from 0 to 255; `size` is width and height."""
+    """Return a greyscale PNG image of one shade (0 to 255) with a size (width, height)."""
 
     def chunk(kind: bytes, body: bytes) -> bytes:
         return (

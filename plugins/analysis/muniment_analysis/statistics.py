@@ -2,7 +2,7 @@
 
 distinct-n is the number of distinct n-grams divided by the number of n-grams. It is from Li et al.
 2016, "A Diversity-Promoting Objective Function for Neural Conversation Models". They divide by the
-number of words, which is larger by n − 1 for each text, so their value cannot reach 1 for n > 1.
+number of words, which is larger by n − 1 for each text. Their value cannot reach 1 for n > 1.
 
 repetition is 1 − the number of distinct 4-grams divided by the number of 4-grams. It is seq-rep-4
 of Welleck et al. 2020, "Neural Text Generation with Unlikelihood Training".

@@ -49,8 +49,8 @@ class Blocklist(muniment.Filter):
     def check(self, content: muniment.Content) -> muniment.Verdict:
         """Return the verdict on a text.
 
-        It has one reason for each of the first 20 matches, in the order of the text, and a
-        further reason with the number of matches if there are more.
+        It has one reason for each of the first 20 matches, in the order of the text. If there
+        are more, a further reason has the number of matches.
         """
         folded = fold(content.text)
         terms = outermost(self._terms.find(folded))

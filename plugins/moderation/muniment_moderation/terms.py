@@ -19,8 +19,8 @@ class Terms:
     """A set of terms, compiled into one automaton for each view.
 
     The term determines the view. Terms that begin or end with a symbol (`c++`, an emoji) are found
-    in the literal view, other terms with Chinese characters in the compact view, and all other
-    terms in the views of words and of spelled-out words.
+    in the literal view. Other terms with Chinese characters are found in the compact view, and all
+    other terms in the views of words and of spelled-out words.
     """
 
     def __init__(self, terms: Iterable[str], *, whole_words: bool, skip_separators: bool) -> None:

@@ -145,8 +145,8 @@ def describe(model: Any) -> Architecture:
 def _window(attention: Any, config: Any, layer: int) -> int | None:
     """Return the number of tokens that a layer attends to, or None for all.
 
-    Depending on the model, it is an attribute of the layer, or follows from the configuration's
-    list of layer types, or is the same for all layers.
+    Depending on the model, it is an attribute of the layer, follows from the layer's type in the
+    configuration, or is common to all layers.
     """
     common = getattr(config, "sliding_window", None)
     types = getattr(config, "layer_types", None)

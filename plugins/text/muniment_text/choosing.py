@@ -4,8 +4,9 @@ The decoders are tried in this order:
 
 1. `direct`, for architectures of the Llama family
 2. `rows`, which runs transformers' modules with all rows in one pass
-3. `row-by-row`, which runs transformers' modules for each row separately; it is slow, and exact
-   by construction
+3. `row-by-row`, which runs transformers' modules for each row separately
+
+The last one is slow, and exact by construction.
 """
 
 from __future__ import annotations

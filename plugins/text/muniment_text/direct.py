@@ -201,8 +201,8 @@ class DirectDecoder:
     def _rotations(self, positions: list[int]) -> list[tuple[Tensor, Tensor]]:
         """Return the cosines and signed sines [rows, 1, width] of each rotary embedding.
 
-        The first half of the sines is negated, so that the rotation of x is
-        x * cosine + (x rolled by width / 2) * sine.
+        The first half of the sines is negated. The rotation of x is then
+        `x * cosine + x.roll(width // 2) * sine`.
         """
         column = torch.tensor(positions, dtype=torch.float32)[:, None]
         rotations = []

@@ -1,9 +1,10 @@
 """Linear layers with fp16 weights and fp32 activations, in which rows do not affect each other.
 
 fbgemm multiplies fp32 rows by packed fp16 weights. The number of rows in a call determines its
-kernel, and the kernels for one and two rows round differently from the others. Measurements show
-that in calls of 4, 6, 8, 12, 16, 20 or 24 rows, the bits of a row do not depend on its position or
-on the other rows. Rows are therefore split and padded to these numbers, for steps and for prompts.
+kernel, and the kernels for one and two rows round differently from the others. Calls of 4, 6, 8,
+12, 16, 20 and 24 rows were measured. In these calls, the bits of a row do not depend on its
+position or on the other rows. Rows are therefore split and padded to these numbers, for steps and
+for prompts.
 
 A self-test verifies this on the current machine when a model is loaded. Without fbgemm (on other
 processors), the weights are converted to fp32.

@@ -43,7 +43,7 @@ def filtered_margin(
     - best: index of the chosen rank
     - lead: difference between its score and the next best kept score
     - limit: top_k, or the size of the vocabulary
-    - total: ln of the sum of exp(logit / temperature) within the limit; used with top_p only
+    - total: ln of the sum of exp(logit / temperature) within the limit (used with top_p only)
     - complete: whether n is the size of the vocabulary
     """
     depth = values.size
@@ -94,7 +94,7 @@ def filtered_margin(
 
 
 def _combine(change: Floats, distance: Floats, inside: NDArray[np.bool_]) -> Floats:
-    """Return the changes of all filters, after adding one filter's distances; all have shape [n].
+    """Return the changes of all filters [n], after adding the distances [n] of one filter.
 
     Distances are negative for ranks that the filter keeps, and positive for others. A kept rank
     leaves if any filter drops it. Another rank enters only if all filters keep it.
@@ -107,8 +107,8 @@ def _combine(change: Floats, distance: Floats, inside: NDArray[np.bool_]) -> Flo
 def _grown(grow: Floats, values: Floats, kept: int) -> Floats:
     """Return, for each rank outside, the smallest change at which it can enter.
 
-    It is the minimum over n of the larger of two changes, that at which the number of kept ranks
-    can be n and that at which the rank can reach rank n.
+    For each n, a rank enters when both the number of kept ranks can be n and the rank can reach
+    rank n. The result is the minimum over n.
     """
     outside = values[kept:]
     needed = (outside[np.newaxis, :] - outside[:, np.newaxis]) / 2.0

@@ -75,8 +75,8 @@ def uniform(values: NDArray[np.uint64]) -> NDArray[np.float64]:
 def natural_log(x: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return ln(x) for positive normal doubles, with equal bits on every platform.
 
-    The error is at most 2 units in the last place. The method is x = m * 2^e with m in
-    [sqrt(1/2), sqrt(2)) and ln m = 2 atanh((m - 1) / (m + 1)), computed as a series.
+    The error is at most 2 units in the last place. The method is `x = m * 2^e` with m in
+    `[sqrt(1/2), sqrt(2))`. The series of `ln m = 2 atanh((m - 1) / (m + 1))` has 13 terms.
     """
     mantissa, exponent = np.frexp(x)
     small = mantissa < _SQRT_HALF

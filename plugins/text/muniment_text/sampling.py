@@ -199,7 +199,7 @@ def _best_two(ids: Ints, scores: Floats) -> tuple[int, float]:
 
 
 def _scores(ranking: Ranking, ids: Ints, temperature: float, seed: int, step: int) -> Floats:
-    """Return logit / temperature + Gumbel noise for each id; shape [n] for n ids."""
+    """Return logit / temperature + Gumbel noise for each of n ids, as an array [n]."""
     scaled: Floats = ranking.values[ids].astype(np.float64) / temperature
     return scaled + noise.gumbel(seed, step, ids)
 

@@ -73,7 +73,11 @@ def _declared(registered: RegisteredObject, worker: Worker) -> type:
             worker.start()
         question = protocol.Describe(registered.kind, registered.name)
         told = worker.ask(question, protocol.Described, LOADING)
-        declares: dict[str, Any] = {"name": registered.name, "registered": registered, "worker": worker}
+        declares: dict[str, Any] = {
+            "name": registered.name,
+            "registered": registered,
+            "worker": worker,
+        }
         base: type = _BASES[registered.kind]
         if registered.kind == "generator":
             declares |= {
