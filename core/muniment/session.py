@@ -70,7 +70,7 @@ class Session:
         self.actor = config.actor_name(self.config, actor)
         check_text("actor's name", self.actor)
         self.plugins = plugins if plugins is not None else Plugins()
-        self.plugins.leave_out(self.config.disabled())
+        self.plugins.disable(self.config.disabled())
         self._workers = PluginWorkers(self.config, everything=isolate)
         self.plugins.load_by(self._workers.load_objects)
         self.models = Models(self.home)

@@ -1,1 +1,1 @@
-"""The one path of every generation: requests, moderation, pipeline, evaluation and replay."""
+"""Generation: requests, moderation, the pipeline, evaluation and replay."""

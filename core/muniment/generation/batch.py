@@ -1,4 +1,4 @@
-"""Batch files: one request a line as JSON, read so that a bad line spoils nothing but itself."""
+"""Batch files with one JSON request in each line. An invalid line does not affect other lines."""
 
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ FIELDS = ("prompt", "system", "generator", "model", "seed", "parameters", "tags"
 def read(
     lines: Iterable[bytes], defaults: GenerationSpec | None = None
 ) -> Iterator[GenerationSpec]:
-    """Yield a draft for every line that is not blank, with its number from 1.
+    """Yield a spec for each non-blank line, with its line number counted from 1.
 
-    A line that is no request yields a draft whose `invalid` says why; its prompt is the line.
-    `defaults` gives the generator, model, parameters and tags that a line leaves away.
+    An invalid line yields a spec with the line as its prompt and the reason in `invalid`.
+    `defaults` provides the generator, model, parameters and tags that a line omits.
     """
     base = defaults or GenerationSpec("")
-    for number, raw in enumerate(lines, 1):
+    for number, line in enumerate(lines, 1):
         if number == 1:
-            raw = raw.removeprefix(b"\xef\xbb\xbf")
-        if raw.strip():
-            yield _spec(number, raw, base)
+            line = line.removeprefix(b"\xef\xbb\xbf")  # UTF-8 byte order mark
+        if line.strip():
+            yield _spec(number, line, base)
 
 
-def _spec(number: int, raw: bytes, base: GenerationSpec) -> GenerationSpec:
+def _spec(number: int, line: bytes, base: GenerationSpec) -> GenerationSpec:
     try:
-        fields = _fields(raw)
+        fields = _fields(line)
     except ValueError as error:
-        text = raw.decode(errors="backslashreplace").rstrip("\r\n")
+        text = line.decode(errors="backslashreplace").rstrip("\r\n")
         return GenerationSpec(
             text, generator=base.generator, line=number, invalid=f"line {number}: {error}"
         )
@@ -55,9 +55,10 @@ def _spec(number: int, raw: bytes, base: GenerationSpec) -> GenerationSpec:
     )
 
 
-def _fields(raw: bytes) -> dict[str, Any]:
+def _fields(line: bytes) -> dict[str, Any]:
+    """Return the JSON object of a line. Raise ValueError with the reason if it is invalid."""
     try:
-        body = json.loads(raw.decode())
+        body = json.loads(line.decode())
     except UnicodeDecodeError as error:
         raise ValueError(f"not valid UTF-8 (at byte {error.start + 1})") from None
     except (ValueError, RecursionError) as error:
@@ -87,19 +88,19 @@ def _fields(raw: bytes) -> dict[str, Any]:
 def unanswered(
     specs: Iterable[GenerationSpec], run_id: str, store: Store, plugins: Plugins
 ) -> Iterator[GenerationSpec]:
-    """Yield the drafts of a batch that the run has no answer for yet.
+    """Yield the specs of a batch that have no outcome in the run yet.
 
-    A draft whose generation was interrupted keeps the seed that was recorded. Raises UsageError if
-    a line is not the one that was recorded, or if the run is still in progress.
+    A spec whose generation was interrupted gets the recorded seed. Raises UsageError if a line
+    differs from the recorded one, or if the run is still in progress.
     """
-    known = {line.number: line.generation for line in store.lines(run_id)}
-    if not known:
+    generations = {line.number: line.generation for line in store.lines(run_id)}
+    if not generations:
         raise UsageError(f"run {run_id} is no batch: it has no lines to go on with")
     for spec in specs:
-        if spec.line not in known:
+        if spec.line not in generations:
             yield spec
             continue
-        recorded = known[spec.line]
+        recorded = generations[spec.line]
         if changed := _changed(recorded, spec, plugins):
             raise UsageError(
                 f"line {spec.line} is not the line that run {run_id} recorded "
@@ -113,7 +114,10 @@ def unanswered(
 
 
 def _changed(recorded: Generation, spec: GenerationSpec, plugins: Plugins) -> str | None:
-    """Name what shows that a recorded generation was not made from the draft of its line."""
+    """Return the name of the first field in which a spec differs from the recorded generation.
+
+    Return None if the generation can have been made from the spec.
+    """
     system = None if spec.system is None else escape_unencodable(spec.system)
     if escape_unencodable(spec.prompt) != recorded.prompt:
         return "prompt"
@@ -127,22 +131,22 @@ def _changed(recorded: Generation, spec: GenerationSpec, plugins: Plugins) -> st
         return "list of tags"
     if spec.model and (not recorded.model or recorded.model.name != escape_unencodable(spec.model)):
         return "model"
-    if not recorded.plugins:  # it could not be resolved: everything is kept as it was asked
-        asked_for = {
+    if not recorded.plugins:  # it could not be resolved, so the record has the values as requested
+        requested = {
             escape_unencodable(name): requested_value(value)
             for name, value in spec.parameters.items()
         }
         if escape_unencodable(spec.generator) != recorded.generator:
             return "generator"
-        return None if asked_for == recorded.parameters else "parameters"
+        return None if requested == recorded.parameters else "parameters"
     return _changed_request(recorded, spec, plugins)
 
 
 def _changed_request(recorded: Generation, spec: GenerationSpec, plugins: Plugins) -> str | None:
-    """Name what a draft asks of a generator that was not what the record says was done."""
+    """Return the name of a generator or parameter that differs from the record, or None."""
     try:
         registered = plugins.find("generator", recorded.generator)
-    except UsageError:  # gone since: nothing says how its parameters are read
+    except UsageError:  # not installed any more, so its parameters cannot be parsed
         return None
     if spec.generator not in (registered.name, registered.media_type.partition("/")[0]):
         return "generator"
@@ -158,8 +162,8 @@ def _changed_request(recorded: Generation, spec: GenerationSpec, plugins: Plugin
 
 
 def _same_seed(recorded: Generation, spec: GenerationSpec) -> bool:
-    """Say whether a draft has the recorded seed; one that is no seed was recorded as another."""
+    """Return whether a spec has no seed or the recorded one."""
     try:
         return spec.seed is None or seeds.parse(spec.seed) == recorded.seed
-    except UsageError:
+    except UsageError:  # a random seed was recorded in place of an invalid one
         return True

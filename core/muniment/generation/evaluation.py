@@ -1,4 +1,4 @@
-"""Running evaluators so that a broken one fails its own scores and nothing else."""
+"""Run evaluators. An evaluator that fails loses only its own scores."""
 
 from __future__ import annotations
 
@@ -20,20 +20,21 @@ from muniment.validation import escape_unencodable
 
 
 class Evaluators:
-    """The evaluators of a session, made once, asked about every completed generation."""
+    """The evaluators of a session. Each is created once and scores every completed generation."""
 
     def __init__(self, plugins: Plugins, names: Sequence[str] | None) -> None:
-        """Take those named, else every one that calls itself a default.
+        """Create the evaluators in `names`, or all those that set `default` if it is None.
 
-        Raises UnknownNameError or PluginError for one that is named and cannot be had; a default
-        one that cannot be had is left out, and its plugin is among the broken ones.
+        Raises UnknownNameError or PluginError if a named evaluator is missing or cannot be
+        created. A default evaluator that cannot be created is skipped, and its plugin is added
+        to `plugins.broken`.
         """
         self._plugins = plugins
         self._evaluators: list[tuple[RegisteredObject, Evaluator]] = []
         if names is not None:
             self._evaluators = [
                 (registered, make(registered))
-                for registered in (plugins.find("evaluator", n) for n in names)
+                for registered in (plugins.find("evaluator", name) for name in names)
             ]
             return
         for registered in plugins.objects("evaluator"):
@@ -45,11 +46,11 @@ class Evaluators:
 
     @property
     def plugins(self) -> list[PluginRef]:
-        """The distributions whose evaluators are asked."""
+        """The distributions that provide the evaluators."""
         return [self._plugins.ref(registered.plugin) for registered, _ in self._evaluators]
 
     def scores(self, generation: Generation) -> tuple[Score, ...]:
-        """Return every evaluator's scores of a generation whose output it can read."""
+        """Return the scores of all evaluators that accept a media type of the outputs."""
         media_types = {output.media_type for output in generation.outputs}
         return tuple(
             score
@@ -62,16 +63,18 @@ class Evaluators:
 def scores_of(
     registered: RegisteredObject, evaluator: Evaluator, generation: Generation
 ) -> list[Score]:
-    """Return what one evaluator says of a generation; that it failed, for each of its measures."""
-    declared = (
-        registered.load_class()
-    )  # an object may say other things of itself; entries name these
+    """Return one evaluator's scores, or a failed score for each of its measures."""
+    # Versions and measures come from the class: an object could change them for itself, but
+    # entries may contain only names that the class declares.
+    declared = registered.load_class()
     version = declared.version or registered.plugin.version
     measures = {measure.name: measure for measure in declared.measures}
 
     def score(measure: Measure, value: float | None, failure: str | None = None) -> Score:
-        better = measure.higher_is_better
-        return Score(registered.name, version, measure.name, value, measure.unit, better, failure)
+        direction = measure.higher_is_better
+        return Score(
+            registered.name, version, measure.name, value, measure.unit, direction, failure
+        )
 
     try:
         with quiet_stdout():

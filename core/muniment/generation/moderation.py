@@ -1,7 +1,7 @@
-"""Running a policy's filters so that nothing passes unjudged.
+"""Run the filters of a policy, failing closed.
 
-A filter that cannot load, raises, answers anything but a sound verdict, or answers too late fails
-closed: its verdict is `block`, and says that the filter failed.
+A filter fails if it cannot be loaded, raises, returns an invalid verdict, or exceeds its time
+limit. Its verdict is then `block`, with the reason in `failure`.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ from muniment.validation import escape_unencodable
 
 
 class PolicyRunner:
-    """A policy in force: its filters, made once, asked about every content."""
+    """The policy in force. Its filters are created once and check every content."""
 
     def __init__(self, policy: Policy, plugins: Plugins) -> None:
-        """Make the policy's filters.
+        """Create the policy's filters.
 
-        Raises PolicyError for parameters that a filter refuses: its author can mend that. A
-        filter that cannot be had blocks instead.
+        Raises PolicyError for parameters that a filter rejects, because the policy's author can
+        correct them. A filter that is missing or cannot be created blocks all content instead.
         """
         self.policy = policy
         self._plugins = plugins
@@ -47,22 +47,22 @@ class PolicyRunner:
                 raise PolicyError(policy.source, f"{where}: {error}") from None
 
     def check(self, content: Content) -> list[Verdict]:
-        """Return a verdict of every filter that applies to the content, in the policy's order."""
+        """Return the verdicts of all filters that apply to the content, in the policy's order."""
         return [rule.check(content) for rule in self._rules if rule.applies(content)]
 
     def judges_output(self, media_type: str) -> bool:
-        """Say whether any filter would be asked about an output of that media type."""
+        """Return whether any filter checks outputs of that media type."""
         empty = Content("output", media_type, b"")
         return any(rule.applies(empty) for rule in self._rules)
 
     @property
     def failures(self) -> list[str]:
-        """Why filters of the policy cannot be used, a sentence each; they block everything."""
+        """One sentence for each filter that cannot be used. Such a filter blocks all content."""
         return [rule.failure for rule in self._rules if rule.filter is None]
 
     @property
     def plugins(self) -> list[PluginRef]:
-        """The distributions whose filters are in force."""
+        """The distributions that provide the filters in force."""
         return [
             self._plugins.ref(rule.registered.plugin)
             for rule in self._rules
@@ -80,13 +80,14 @@ class PolicyRunner:
 
 
 class _BoundFilter:
-    """One entry of a policy with its filter, or with the reason why there is none."""
+    """One rule of a policy, with its filter or with the reason why the filter cannot be used."""
 
     def __init__(self, rule: FilterRule, policy_version: str, plugins: Plugins) -> None:
         self.rule = rule
         self.registered: RegisteredObject | None = None
         self.filter: Filter | None = None
-        # Entries name what the class declares: an object may have taken words from its parameters.
+        # Entries may contain only names that the class declares. An object can have categories
+        # from its parameters, which are free text.
         self.declared: type[Filter] | None = None
         self._policy_version = policy_version
         self.failure = ""
@@ -103,20 +104,23 @@ class _BoundFilter:
             self.failure = escape_unencodable(f"filter {rule.filter} cannot be used: {error}")
 
     def applies(self, content: Content) -> bool:
+        """Return whether the filter must check this content."""
         if not self.rule.applies(content.stage):
             return False
         if self.filter is None or reads(self.filter.media_types, content.media_type):
             return True
-        # Whatever a text is called, who reads texts is asked: nothing passes under another name.
+        # A text filter must not be bypassed by labelling a text with another media type.
         return "text/plain" in self.filter.media_types and content.is_text
 
     def check(self, content: Content) -> Verdict:
+        """Return the filter's verdict with the action, version and latency filled in."""
         start = time.perf_counter()
         if self.filter is None:
             verdict = Verdict("block", failure=self.failure)
         else:
             try:
                 if isinstance(self.filter, InterruptibleFilter):
+                    # Restarting a worker process does not count towards the time limit.
                     self.filter.ready()
                     start = time.perf_counter()
                 with quiet_stdout():
@@ -140,9 +144,9 @@ class _BoundFilter:
             latency_ms=round(seconds * 1000, 3),
         )
 
-    def _failed(self, why: str) -> Verdict:
+    def _failed(self, reason: str) -> Verdict:
         return Verdict(
-            "block", failure=escape_unencodable(f"filter {self.rule.filter} failed: {why}")
+            "block", failure=escape_unencodable(f"filter {self.rule.filter} failed: {reason}")
         )
 
     def _version(self) -> str:

@@ -1,11 +1,11 @@
-"""The one path of a generation.
+"""The pipeline, which carries every generation from its `started` entry to its outcome.
 
     started committed → prompt filters → generate → output filters → evaluators → outcome committed
 
-Every caller (command line, Python, batch) comes through `Pipeline.run`; no plugin can go around
-it. What a caller gets back has been recorded, and what was blocked is not shown. Pieces are shown
-as they come; what was shown of a generation is recorded when it ends, however it ends: an answer
-that does not begin with it fails.
+Every caller (command line, Python, batch) uses `Pipeline.run`, and no plugin can bypass it. A
+generation is returned only after its outcome was recorded, and blocked content is not returned.
+Chunks are yielded as they arrive. The chunks that a caller received are always recorded, even if
+the generation fails. A reply that does not begin with them fails.
 """
 
 from __future__ import annotations
@@ -35,30 +35,34 @@ from muniment.validation import escape_unencodable, now
 
 
 class Pipeline:
-    """Carries resolved requests through the path, one model batch at a time."""
+    """Runs bound requests, one model batch at a time."""
 
     def __init__(
         self,
         store: Callable[[], Store],
         resolver: Resolver,
-        moderator: PolicyRunner,
+        policy_runner: PolicyRunner,
         evaluators: Evaluators,
         environment: dict[str, str | int],
         core: Callable[[], PluginRef],
     ) -> None:
-        """Take the parts; `environment` and `core` say where, and by which core, all of it runs.
+        """Create a pipeline.
 
-        `store` gives the store; it is first asked for when there is something to record.
+        `store` returns the store and is first called when there is something to record.
+        `environment` describes the machine. `core` returns the version of the core.
         """
         self._store = store
         self._resolver = resolver
-        self._moderator = moderator
+        self._policy_runner = policy_runner
         self._evaluators = evaluators
         self._environment = environment
         self._core = core
 
     def reject(self, generations: Sequence[Generation]) -> list[Generation]:
-        """Record requests that could not be resolved: started, and failed for the reason given."""
+        """Record requests that could not be resolved, each as started and then as failed.
+
+        The failure of each generation must be set.
+        """
         self._start([replace(item, failure=None) for item in generations])
         failed = [replace(item, status="failed", finished_at=now()) for item in generations]
         return self._finish(failed, {})
@@ -66,86 +70,99 @@ class Pipeline:
     def run(
         self, batch: Sequence[BoundRequest], *, stream: bool = False
     ) -> Iterator[Chunk | Generation]:
-        """Carry a model batch (one generator, one model) through; yield what may be shown.
+        """Run a model batch (one generator, one model) and yield chunks and generations.
 
-        Pieces of text come only where `stream` asks and no filter has a say on the output. The
-        generations come last, in the batch's order, after their outcomes were committed. When
-        this is interrupted (Ctrl-C, or the consumer stops), what was answered is recorded as it
-        is, the rest as `interrupted` with what was shown of it, and the interruption goes on.
+        Chunks are yielded only if `stream` is true and no filter checks outputs of this media
+        type. The generations follow in the batch's order, after their outcomes were committed,
+        without blocked content. If the run is interrupted (by Ctrl-C, or because the consumer
+        closes the iterator), finished generations are recorded as they are. The others are
+        recorded as `interrupted`, with the text of their chunks, and the exception is re-raised.
         """
         self._start([item.generation for item in batch])
-        open_ = {item.request.id: _InFlight(item) for item in batch}
+        in_flight = {item.request.id: _InFlight(item) for item in batch}
         media_type = batch[0].registered.media_type
         stream = stream and media_type.startswith("text/")
-        stream = stream and not self._moderator.judges_output(media_type)
+        stream = stream and not self._policy_runner.judges_output(media_type)
         try:
-            # Standard output is kept quiet once a batch: once a call costs as much as recording.
+            # Standard output is redirected once for the batch. Redirecting it for each call
+            # takes as long as recording.
             with quiet_stdout():
-                for item in open_.values():
-                    self._judge_prompt(item)
-            waiting = [item for item in open_.values() if item.done is None]
+                for item in in_flight.values():
+                    self._check_prompt(item)
+            waiting = [item for item in in_flight.values() if item.outcome is None]
             with contextlib.nullcontext() if stream else quiet_stdout():
                 for answer in self._answers(waiting, stream):
                     if isinstance(answer, Chunk):
-                        open_[answer.request_id].shown.append(answer.text)
+                        in_flight[answer.request_id].chunks.append(answer.text)
                         yield answer
                     else:
-                        item = open_[answer.request_id]
-                        item.done = self._judge_output(item, answer)
+                        item = in_flight[answer.request_id]
+                        item.outcome = self._check_reply(item, answer)
         except BaseException:
-            self._finish_all(open_)
+            self._finish_all(in_flight)
             raise
-        for generation in self._finish_all(open_):
+        for generation in self._finish_all(in_flight):
             yield without_blocked_content(generation)
 
     def _start(self, generations: Sequence[Generation]) -> None:
-        self._store().record_started(generations, policy_document=self._moderator.policy.document)
+        self._store().record_started(
+            generations, policy_document=self._policy_runner.policy.document
+        )
 
-    def _finish_all(self, open_: Mapping[str, _InFlight]) -> list[Generation]:
-        finished = [item.done or item.interrupted() for item in open_.values()]
-        return self._finish(finished, {name: item.said() for name, item in open_.items()})
+    def _finish_all(self, in_flight: Mapping[str, _InFlight]) -> list[Generation]:
+        finished = [item.outcome or item.interrupted() for item in in_flight.values()]
+        streamed = {key: item.streamed_outputs() for key, item in in_flight.items()}
+        return self._finish(finished, streamed)
 
     def _finish(
-        self, generations: Sequence[Generation], said: Mapping[str, tuple[Output, ...]]
+        self, generations: Sequence[Generation], streamed: Mapping[str, tuple[Output, ...]]
     ) -> list[Generation]:
-        """Record outcomes and return what is recorded; one that cannot be costs only itself.
+        """Record outcomes and return the recorded generations.
 
-        What was `said` of that one is kept. Another process may have taken this one for dead and
-        recorded an interruption: that stands.
+        An outcome that cannot be recorded is recorded as failed, with its `streamed` outputs (by
+        generation id). The other outcomes are not affected.
         """
-        categories = self._moderator.categories
+        categories = self._policy_runner.categories
         try:
             self._store().record_outcomes(generations, declared_categories=categories)
             return list(generations)
         except (ValueError, PromptError, AlreadyRecordedError) as error:
             if len(generations) > 1:
-                return [done for item in generations for done in self._finish([item], said)]
+                return [
+                    recorded for item in generations for recorded in self._finish([item], streamed)
+                ]
             if isinstance(error, AlreadyRecordedError):
+                # Another process found the lease expired and recorded an interruption, which
+                # cannot be changed.
                 return [self._store().generation(error.generation)]
-            failed = _unrecordable(generations[0], error, said.get(generations[0].id, ()))
+            failed = _unrecordable(generations[0], error, streamed.get(generations[0].id, ()))
             self._store().record_outcomes([failed], declared_categories=categories)
             return [failed]
 
-    def _judge_prompt(self, item: _InFlight) -> None:
+    def _check_prompt(self, item: _InFlight) -> None:
+        """Run the filters on the system prompt and the prompt, and set the outcome if blocked."""
         request = item.resolved.request
         contents = [Content("prompt", "text/plain", request.prompt.encode())]
         if request.system is not None:
             contents.insert(0, Content("system", "text/plain", request.system.encode()))
         for content in contents:
-            item.verdicts += self._moderator.check(content)
+            item.verdicts += self._policy_runner.check(content)
         if any(verdict.action == "block" for verdict in item.verdicts):
-            item.done = self._outcome(item, status="blocked")
+            item.outcome = self._outcome(item, status="blocked")
 
-    def _judge_output(self, item: _InFlight, reply: Reply | MissingReply) -> Generation:
-        reply = _as_shown(item, reply)
+    def _check_reply(self, item: _InFlight, reply: Reply | MissingReply) -> Generation:
+        """Return the outcome of a reply after the output filters and the evaluators ran."""
+        reply = _check_chunks(item, reply)
+        failure = None
         if isinstance(reply, MissingReply):
             failure = Failure("generator", reply.reason)
-            return self._outcome(item, status="failed", failure=failure, outputs=item.said())
-        if reply.failure is not None:
+        elif reply.failure is not None:
             failure = Failure("refused", reply.failure)
-            return self._outcome(item, status="failed", failure=failure, outputs=item.said())
+        if isinstance(reply, MissingReply) or failure is not None:
+            outputs = item.streamed_outputs()
+            return self._outcome(item, status="failed", failure=failure, outputs=outputs)
         for output in reply.outputs:
-            item.verdicts += self._moderator.check(
+            item.verdicts += self._policy_runner.check(
                 Content("output", output.media_type, output.data)
             )
         blocked = any(verdict.action == "block" for verdict in item.verdicts)
@@ -161,10 +178,11 @@ class Pipeline:
         return replace(generation, scores=self._evaluators.scores(generation))
 
     def _outcome(self, item: _InFlight, **changes: object) -> Generation:
+        """Return the finished generation with verdicts, plugins and environment filled in."""
         used = [
             self._core(),
             *item.resolved.generation.plugins,
-            *self._moderator.plugins,
+            *self._policy_runner.plugins,
             *self._evaluators.plugins,
         ]
         return replace(
@@ -177,7 +195,7 @@ class Pipeline:
         )
 
     def _answers(self, items: Sequence[_InFlight], stream: bool) -> Iterator[Answer]:
-        """Yield pieces, and for each item one reply or why there is none."""
+        """Yield chunks, and for each item one reply or the reason why there is none."""
         if not items:
             return
         first = items[0].resolved
@@ -198,55 +216,59 @@ class Pipeline:
 
 @dataclass(slots=True)
 class _InFlight:
-    """A generation under way; `shown` are the pieces of it that its caller has seen."""
+    """A generation in progress.
+
+    `chunks` are the texts that the caller has received. `outcome` is None until it is decided.
+    """
 
     resolved: BoundRequest
     verdicts: list[Verdict] = field(default_factory=list)
     environment: dict[str, str | int] = field(default_factory=dict)
-    shown: list[str] = field(default_factory=list)
-    done: Generation | None = None
+    chunks: list[str] = field(default_factory=list)
+    outcome: Generation | None = None
 
-    def said(self) -> tuple[Output, ...]:
-        """Return what was shown as the output of a generation that will get no other."""
-        data = "".join(self.shown).encode()
+    def streamed_outputs(self) -> tuple[Output, ...]:
+        """Return the chunks as one output, for a generation that has no other output."""
+        data = "".join(self.chunks).encode()
         return (Output(self.resolved.registered.media_type, data),) if data else ()
 
     def interrupted(self) -> Generation:
+        """Return the generation as interrupted, with its chunks as output."""
         return replace(
             self.resolved.generation,
             status="interrupted",
             finished_at=now(),
-            outputs=self.said(),
+            outputs=self.streamed_outputs(),
             verdicts=tuple(self.verdicts),
             environment=self.environment,
         )
 
 
-def _as_shown(item: _InFlight, reply: Reply | MissingReply) -> Reply | MissingReply:
-    """Return the reply if what was shown in pieces is its beginning, else that it has none.
-
-    What was seen is what must be recorded. A generator that raised in company and is asked again
-    alone may say something else.
-    """
+def _check_chunks(item: _InFlight, reply: Reply | MissingReply) -> Reply | MissingReply:
+    """Return the reply if it begins with the item's chunks, or else a MissingReply."""
     if isinstance(reply, MissingReply) or reply.failure is not None:
         return reply
     text = "\n\n".join(output.text or "" for output in reply.outputs)
-    if text.startswith("".join(item.shown)):
+    # The record must contain the text that the caller received. The two can differ if a generator
+    # raised during a batch and returned another text when the request was repeated alone.
+    if text.startswith("".join(item.chunks)):
         return reply
     name = item.resolved.registered.name
     reason = f"generator {name} answered with another text than was shown of it in pieces"
     return MissingReply(reply.request_id, reason)
 
 
-def _unrecordable(generation: Generation, error: Exception, said: tuple[Output, ...]) -> Generation:
-    """Return the failure to record instead of an outcome that does not fit an entry."""
+def _unrecordable(
+    generation: Generation, error: Exception, outputs: tuple[Output, ...]
+) -> Generation:
+    """Return the failed generation to record instead of an outcome that an entry cannot hold."""
     reason = escape_unencodable(
         f"generator {generation.generator} gave what cannot be recorded: {error}"
     )
     return replace(
         generation,
         status="failed",
-        outputs=said,
+        outputs=outputs,
         verdicts=(),
         scores=(),
         usage=None,
@@ -257,18 +279,19 @@ def _unrecordable(generation: Generation, error: Exception, said: tuple[Output, 
 
 
 def without_blocked_content(generation: Generation) -> Generation:
-    """Return the generation as its caller may see it: nothing blocked leaves the store this way.
+    """Return a blocked generation without its outputs, trace and quotations of the outputs.
 
-    A reason may quote what it is about, so what filters said of an output keeps its categories
-    and places only, and what they raised its type.
+    A generation that is not blocked is returned unchanged. Output verdicts keep the categories
+    and spans of their reasons, and the type of an exception.
     """
     if generation.status != "blocked":
         return generation
-    verdicts = (_unquoted(verdict) for verdict in generation.verdicts)
+    verdicts = (_without_quotations(verdict) for verdict in generation.verdicts)
     return replace(generation, outputs=(), trace=None, verdicts=tuple(verdicts))
 
 
-def _unquoted(verdict: Verdict) -> Verdict:
+def _without_quotations(verdict: Verdict) -> Verdict:
+    # The message of a reason, or of an exception, may quote the blocked output.
     if verdict.stage != "output":
         return verdict
     reasons = tuple(replace(reason, message="") for reason in verdict.reasons)

@@ -1,6 +1,6 @@
-"""Policies: versioned YAML files saying which filters run where, and what follows from it.
+"""Policies: versioned YAML files that select filters, stages, thresholds and actions.
 
-    policy: house
+    policy: support-desk
     version: "3"
     filters:
       - filter: blocklist
@@ -10,10 +10,10 @@
         thresholds: {insult: {flag: 0.5, block: 0.9}}
         parameters: {category: weapons, terms: [pipe bomb]}
 
-`prompt` covers system prompts too. `mode: observe` records what a filter finds and lets it pass.
-A verdict that takes longer than `time_limit`, in seconds, blocks.
-A category under `thresholds` is judged by its score alone, whatever the filter decided on it; the
-filter's decision stands where it found a category that has no thresholds or no score.
+The stage `prompt` includes system prompts. `mode: observe` records a filter's verdict without
+applying it. `time_limit` is in seconds, and a later verdict blocks. A category under `thresholds`
+is decided by its score alone, regardless of the filter's decision. The filter's decision applies
+if it found a category without thresholds or without a score.
 """
 
 from __future__ import annotations
@@ -29,18 +29,18 @@ from typing import Any, Literal, cast
 from muniment.errors import PolicyError, UnknownNameError
 from muniment.types import DECISIONS, Decision, Stage, Verdict
 
-ENTRY_POINT_GROUP = "muniment.policies"  # read from metadata; no plugin is imported for it
+ENTRY_POINT_GROUP = "muniment.policies"  # read from metadata, without importing a plugin
 DEFAULT = "default"
 
 _STAGES = ("prompt", "output")
 _MODES = ("enforce", "observe")
-_TIME_LIMIT = 30.0  # seconds: a model is loaded within it on a slow machine
+_TIME_LIMIT = 30.0  # seconds; a slow machine loads a filter's model in this time
 _DAY = 86_400
 
 
 @dataclass(frozen=True, slots=True)
 class FilterRule:
-    """One entry of a policy: a filter, where it runs, and what its verdicts lead to."""
+    """One rule of a policy, with a filter, its stages and the actions for its verdicts."""
 
     filter: str
     stages: tuple[str, ...] = _STAGES
@@ -50,40 +50,41 @@ class FilterRule:
     time_limit: float = _TIME_LIMIT
 
     def applies(self, stage: Stage) -> bool:
-        """Say whether the filter runs at `stage`."""
+        """Return whether the filter runs at `stage`."""
         return ("prompt" if stage == "system" else stage) in self.stages
 
     def action(self, verdict: Verdict) -> Decision:
-        """Return what the pipeline does about a verdict: the most severe that this rule asks."""
+        """Return the action that the pipeline applies for a verdict."""
         if verdict.failure is not None:
-            return "block"  # fail closed, in observe mode too: nothing was observed
-        return "allow" if self.mode == "observe" else self._judged(verdict)
+            return "block"  # fail closed, also in observe mode, because nothing was observed
+        return "allow" if self.mode == "observe" else self._enforced_action(verdict)
 
     def observed_action(self, verdict: Verdict) -> Decision | None:
-        """Return what would be done if this rule did not only observe; None where it does it."""
+        """Return the action that enforcing this rule would apply, or None if it is enforced."""
         if verdict.failure is not None or self.mode == "enforce":
             return None
-        return self._judged(verdict)
+        return self._enforced_action(verdict)
 
-    def _judged(self, verdict: Verdict) -> Decision:
-        """Return what follows from the filter's decision and the thresholds of this rule."""
-        judged: Decision = verdict.decision
-        found = {name for name, score in verdict.categories.items() if score > 0}
-        found |= {reason.category for reason in verdict.reasons}
-        if found and found <= self.thresholds.keys() & verdict.categories.keys():
-            judged = "allow"
+    def _enforced_action(self, verdict: Verdict) -> Decision:
+        """Return the most severe of the filter's decision and the thresholds' decisions."""
+        by_filter: Decision = verdict.decision
+        categories = {name for name, score in verdict.categories.items() if score > 0}
+        categories |= {reason.category for reason in verdict.reasons}
+        # If every category has a score and thresholds, the scores alone decide.
+        if categories and categories <= self.thresholds.keys() & verdict.categories.keys():
+            by_filter = "allow"
         by_score = [
             decision
             for category, score in verdict.categories.items()
             for decision in ("flag", "block")
             if score >= self.thresholds.get(category, {}).get(decision, float("inf"))
         ]
-        return max((judged, *cast(list[Decision], by_score)), key=DECISIONS.index)
+        return max((by_filter, *cast(list[Decision], by_score)), key=DECISIONS.index)
 
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """A policy as read; `document` is the file's text, kept as evidence of what was in force."""
+    """A parsed policy. `document` is the file's text, which is recorded as evidence."""
 
     name: str
     version: str
@@ -93,7 +94,7 @@ class Policy:
 
     @property
     def label(self) -> str:
-        """Name and version in one word, as verdicts show it."""
+        """The name and version of the policy as `NAME@VERSION`, as recorded in verdicts."""
         return f"{self.name}@{self.version}"
 
 
@@ -103,8 +104,8 @@ NO_POLICY = Policy("none", "1", (), 'policy: none\nversion: "1"\nfilters: []\n',
 def parse(document: str, source: str) -> Policy:
     """Return the policy that a YAML text describes.
 
-    Raises PolicyError for anything unknown or ill-formed: a misspelt key must not silently
-    switch a filter off.
+    `source` is the file name in error messages. Raises PolicyError for an unknown key or an
+    invalid value, because a misspelt key must not silently disable a filter.
     """
     import yaml
 
@@ -116,15 +117,15 @@ def parse(document: str, source: str) -> Policy:
         raise PolicyError(source, f"is not valid YAML{where}") from None
     except _RepeatedKeyError as error:
         raise PolicyError(source, f"says {error.args[0]!r} twice in one place") from None
-    except (ValueError, RecursionError) as error:  # a date that is none, a thousand brackets
+    except (ValueError, RecursionError) as error:  # an impossible date, deeply nested brackets
         raise PolicyError(source, f"is not valid YAML: {error}") from None
-    top = _mapping(source, body, "the policy", {"policy", "version", "filters"})
-    name, version = top.get("policy"), top.get("version")
+    fields = _mapping(source, body, "the policy", {"policy", "version", "filters"})
+    name, version = fields.get("policy"), fields.get("version")
     if not isinstance(name, str) or not name:
         raise PolicyError(source, "needs a name, e.g. `policy: house`")
     if not isinstance(version, str | int) or isinstance(version, bool):
         raise PolicyError(source, 'needs a version, e.g. `version: "1"`')
-    rules = top.get("filters", [])
+    rules = fields.get("filters", [])
     if not isinstance(rules, list):
         raise PolicyError(source, "`filters` must be a list")
     filters = tuple(_rule(source, index, rule) for index, rule in enumerate(rules, 1))
@@ -132,7 +133,7 @@ def parse(document: str, source: str) -> Policy:
 
 
 def load(path: Path) -> Policy:
-    """Return the policy in a file; raises PolicyError when it cannot be read or parsed."""
+    """Return the policy in a file. Raise PolicyError if it cannot be read or parsed."""
     try:
         return parse(path.read_text(encoding="utf-8"), str(path))
     except OSError as error:
@@ -144,54 +145,59 @@ def load(path: Path) -> Policy:
 
 
 def installed() -> dict[str, list[tuple[str, Path]]]:
-    """Return the policies that installed distributions ship: name → (distribution, file).
+    """Return the policies of installed distributions, as (distribution, file) pairs by name.
 
-    An entry point `name = "package:folder/file.yaml"` names a file below the package's folder. A
-    file that is not there is listed too: to choose it is an error, not to go without filters.
+    An entry point `name = "package:folder/file.yaml"` names a file relative to the package's
+    folder. A missing file is listed too, so that its use raises an error instead of running
+    without filters.
     """
-    found: dict[str, list[tuple[str, Path]]] = {}
+    policies: dict[str, list[tuple[str, Path]]] = {}
     for entry in importlib.metadata.entry_points(group=ENTRY_POINT_GROUP):
         package, _, file = entry.value.partition(":")
-        top, *below = package.split(".")  # to find a deeper package would import the ones above
+        # Only the top package is looked up: find_spec of a subpackage imports its parents.
+        top, *subpackages = package.split(".")
         spec = importlib.util.find_spec(top)
         folder = Path(spec.origin).parent if spec and spec.origin else Path(top)
-        row = (entry.dist.name if entry.dist else package, folder.joinpath(*below, file))
-        rows = found.setdefault(entry.name, [])
+        row = (entry.dist.name if entry.dist else package, folder.joinpath(*subpackages, file))
+        rows = policies.setdefault(entry.name, [])
         if row not in rows:
             rows.append(row)
-    return found
+    return policies
 
 
 def choose(wanted: str | None) -> Policy:
-    """Return the policy of an installed name or a file; the shipped default when None.
+    """Return the policy with an installed name or in a file. None selects the default policy.
 
-    A name that is installed means what is installed, whatever files lie in the current folder.
-    Where nothing is wanted and nothing installed, it is the policy without filters. Raises
-    UnknownNameError, or PolicyError when two distributions ship the wanted name.
+    An installed name takes precedence over a file with that name in the current folder. If
+    `wanted` is None and no default policy is installed, return the policy without filters.
+    Raises UnknownNameError, or PolicyError if two distributions provide the name.
     """
-    objects = installed()
-    if wanted == NO_POLICY.name or (wanted is None and DEFAULT not in objects):
+    policies = installed()
+    if wanted == NO_POLICY.name or (wanted is None and DEFAULT not in policies):
         return NO_POLICY
     name = wanted or DEFAULT
-    if name in objects:
-        rows = objects[name]
+    if name in policies:
+        rows = policies[name]
         if len(rows) > 1:
             both = " and ".join(distribution for distribution, _ in rows)
             raise PolicyError(name, f"is shipped by {both}; name one file with --policy")
         return load(rows[0][1])
     if not os.path.exists(name) and Path(name).suffix not in (".yaml", ".yml"):
         raise UnknownNameError(
-            "policy", name, [*objects, NO_POLICY.name], "or give the path of a YAML file"
+            "policy", name, [*policies, NO_POLICY.name], "or give the path of a YAML file"
         )
     return load(Path(name))
 
 
 class _RepeatedKeyError(Exception):
-    """A mapping has a key twice; YAML readers keep the last, and a filter would be lost."""
+    """A mapping that contains a key twice.
+
+    PyYAML keeps only the last value, which would silently drop a filter.
+    """
 
 
 def _read_yaml(document: str) -> object:
-    """Return what a YAML text holds; raises what the safe loader does, and _RepeatedKeyError."""
+    """Return the parsed YAML document. Raise YAMLError, ValueError or _RepeatedKeyError."""
     import yaml
 
     class Loader(yaml.SafeLoader):
@@ -205,6 +211,7 @@ def _read_yaml(document: str) -> object:
 
 
 def _rule(source: str, index: int, body: object) -> FilterRule:
+    """Return the rule at position `index` (from 1) of the list `filters`."""
     where = f"filter {index}"
     keys = {"filter", "stages", "mode", "thresholds", "parameters", "time_limit"}
     rule = _mapping(source, body, where, keys)
@@ -219,12 +226,14 @@ def _rule(source: str, index: int, body: object) -> FilterRule:
         raise PolicyError(source, f"{where}: `mode` must be enforce or observe, not {mode!r}")
     thresholds = _mapping(source, rule.get("thresholds", {}), f"{where}: `thresholds`")
     for category, limits in thresholds.items():
-        at = f"{where}: thresholds of {category}"
-        if not _mapping(source, limits, at, {"flag", "block"}):
-            raise PolicyError(source, f"{at} must say `flag`, `block` or both")
+        field_name = f"{where}: thresholds of {category}"
+        if not _mapping(source, limits, field_name, {"flag", "block"}):
+            raise PolicyError(source, f"{field_name} must say `flag`, `block` or both")
         for value in limits.values():
             if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
-                raise PolicyError(source, f"{at} must be numbers from 0 to 1, not {value!r}")
+                raise PolicyError(
+                    source, f"{field_name} must be numbers from 0 to 1, not {value!r}"
+                )
     parameters = _mapping(source, rule.get("parameters", {}), f"{where}: `parameters`")
     limit = rule.get("time_limit", _TIME_LIMIT)
     if isinstance(limit, bool) or not isinstance(limit, int | float) or not 0 < limit <= _DAY:
@@ -237,6 +246,7 @@ def _rule(source: str, index: int, body: object) -> FilterRule:
 def _mapping(
     source: str, body: object, where: str, allowed: set[str] | None = None
 ) -> dict[str, Any]:
+    """Return `body` if it is a mapping with text keys, all of them in `allowed` unless None."""
     if not isinstance(body, dict) or any(not isinstance(key, str) for key in body):
         raise PolicyError(source, f"{where} must be a mapping of names to values")
     unknown = sorted(body.keys() - allowed) if allowed is not None else []

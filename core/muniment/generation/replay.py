@@ -1,8 +1,13 @@
-"""Replay: make a recorded generation again from its record, and say how it compares.
+"""Replay: repeat a recorded generation from its record and compare the outputs.
 
-exact: the same bytes in the same environment. certified: the same bytes in a different one, every
-recorded margin above the estimated difference of logits. uncertified: the same bytes, but some
-margin was too small to promise it. diverged: other bytes. impossible: something is missing.
+The result is one of:
+
+- exact: the same bytes in the same environment.
+- certified: the same bytes in a different environment, and every recorded margin is larger than
+  the estimated difference of the logits.
+- uncertified: the same bytes in a different environment, but a margin is missing or too small.
+- diverged: different bytes.
+- impossible: something that the replay needs is missing.
 """
 
 from __future__ import annotations
@@ -23,16 +28,16 @@ def replay(
     environment: Mapping[str, str | int],
     core: PluginRef,
 ) -> Iterator[Replay]:
-    """Replay generations, those of one generator and model together, and yield each result.
+    """Replay generations in groups of one generator and model, and yield each result.
 
-    A generation given twice is replayed once. `environment` is what the core knows of where it
-    runs, `core` which version of it. The order of results is that of the groups.
+    A repeated generation is replayed once. `environment` describes the machine, and `core` is
+    the version of the core. Results come in the order of the groups.
     """
-    for found in _replay(generations, resolver, environment, core):
-        if found.environment:
-            yield found
-        else:  # it did not come to anything being loaded
-            yield replace(found, environment=dict(environment), plugins=(core,))
+    for result in _replay(generations, resolver, environment, core):
+        if result.environment:
+            yield result
+        else:  # no generator was loaded, so the core's own environment is used
+            yield replace(result, environment=dict(environment), plugins=(core,))
 
 
 def _replay(
@@ -62,17 +67,18 @@ def _replay(
 
 
 def _not_replayable(generation: Generation) -> str | None:
+    """Return the reason why a generation cannot be replayed, or None."""
     if generation.status not in ("completed", "blocked"):
-        did = {"failed": "it failed", "interrupted": "it was interrupted"}
-        output = "whole output" if generation.outputs else "output"  # pieces may have been shown
-        return (
-            f"{did.get(generation.status, 'it is under way')}: there is no {output} to compare with"
-        )
+        states = {"failed": "it failed", "interrupted": "it was interrupted"}
+        state = states.get(generation.status, "it is under way")
+        # A failed generation may have recorded chunks, which are a part of an output.
+        output = "whole output" if generation.outputs else "output"
+        return f"{state}: there is no {output} to compare with"
     if not generation.outputs:
         return "it was blocked before anything was generated"
     if generation.erased:
-        gone = generation.erased
-        return f"it was erased: its {' and '.join(gone)} {'is' if len(gone) == 1 else 'are'} gone"
+        kinds = generation.erased
+        return f"it was erased: its {' and '.join(kinds)} {'is' if len(kinds) == 1 else 'are'} gone"
     return None
 
 
@@ -89,93 +95,98 @@ def _replay_group(
     except INTERRUPTIONS:
         raise
     except BaseException as error:
-        yield from (
-            Replay(name, "impossible", error_message(error, registered)) for name in recorded
-        )
+        yield from (Replay(key, "impossible", error_message(error, registered)) for key in recorded)
         return
-    now = {**environment, **environment_of(generator)}
+    current = {**environment, **environment_of(generator)}
     for answer in answers(generator, registered, [item.request for item in group]):
         if isinstance(answer, MissingReply):
             yield Replay(answer.request_id, "impossible", answer.reason)
         elif isinstance(answer, Reply):
-            found = _compare(recorded[answer.request_id], answer, now, core)
-            yield replace(found, environment=now, plugins=(core, registered.plugin.ref()))
+            result = _compare(recorded[answer.request_id], answer, current, core)
+            yield replace(result, environment=current, plugins=(core, registered.plugin.ref()))
 
 
 def _compare(
-    item: BoundRequest, reply: Reply, now: Mapping[str, str | int], core: PluginRef
+    item: BoundRequest, reply: Reply, environment: Mapping[str, str | int], core: PluginRef
 ) -> Replay:
+    """Return the result for one reply, without its environment and plugins."""
     generation = item.generation
-    differences = _differences(item, now, core)
+    differences = _differences(item, environment, core)
     if reply.failure is not None:
         return Replay(generation.id, "diverged", f"it failed: {reply.failure}", differences)
-    before = [(output.media_type, output.data) for output in generation.outputs]
-    after = [(output.media_type, output.data) for output in reply.outputs]
-    if before != after:
+    recorded = [(output.media_type, output.data) for output in generation.outputs]
+    replayed = [(output.media_type, output.data) for output in reply.outputs]
+    if recorded != replayed:
         return Replay(generation.id, "diverged", _first_difference(generation, reply), differences)
-    unit = (
+    size = (
         f"{len(generation.trace.token_ids)} of {len(generation.trace.token_ids)} tokens"
         if (generation.trace is not None)
-        else f"{sum(len(data) for _, data in before)} bytes"
+        else f"{sum(len(data) for _, data in recorded)} bytes"
     )
     if not differences:
-        return Replay(generation.id, "exact", unit)
-    result, why = _certify(generation.trace, reply.trace)
-    return Replay(generation.id, result, f"{unit}; {why}", differences)
+        return Replay(generation.id, "exact", size)
+    result, reason = _certify(generation.trace, reply.trace)
+    return Replay(generation.id, result, f"{size}; {reason}", differences)
 
 
-def _certify(before: Trace | None, after: Trace | None) -> tuple[ReplayResult, str]:
-    """Compare the recorded margins with how far log-probabilities of chosen tokens moved."""
-    if before is None or after is None:
+def _certify(recorded: Trace | None, replayed: Trace | None) -> tuple[ReplayResult, str]:
+    """Return whether equal bytes are certified, and the numbers that decide it.
+
+    The largest change of a chosen token's log-probability estimates how far the logits moved. It
+    must be smaller than the smallest recorded margin.
+    """
+    if recorded is None or replayed is None:
         return "uncertified", "no margins were recorded"
-    if list(before.token_ids) != list(after.token_ids):
+    if list(recorded.token_ids) != list(replayed.token_ids):
         return "uncertified", "other tokens spell the same bytes"
-    pairs = zip(before.logprobs, after.logprobs, strict=True)
-    moved = max((abs(was - now) for was, now in pairs), default=0.0)
-    margin = min(before.margins, default=float("inf"))
-    words = f"smallest margin {margin:.2g}, log-probabilities moved by up to {moved:.2g}"
-    return ("certified" if margin > moved else "uncertified"), words
+    pairs = zip(recorded.logprobs, replayed.logprobs, strict=True)
+    change = max((abs(old - new) for old, new in pairs), default=0.0)
+    margin = min(recorded.margins, default=float("inf"))
+    detail = f"smallest margin {margin:.2g}, log-probabilities moved by up to {change:.2g}"
+    return ("certified" if margin > change else "uncertified"), detail
 
 
 def _first_difference(generation: Generation, reply: Reply) -> str:
-    before, after = generation.trace, reply.trace
-    if before is not None and after is not None:
-        for index, (was, is_) in enumerate(zip(before.token_ids, after.token_ids, strict=False)):
-            if was != is_:
-                margin = before.margins[index]
+    """Return the first token, or else the first byte, in which a replay differs, as a phrase."""
+    recorded, replayed = generation.trace, reply.trace
+    if recorded is not None and replayed is not None:
+        token_ids = zip(recorded.token_ids, replayed.token_ids, strict=False)
+        for index, (old, new) in enumerate(token_ids):
+            if old != new:
+                margin = recorded.margins[index]
                 return (
-                    f"token {index + 1} differs ({was} → {is_}); the margin there was {margin:.2g}"
+                    f"token {index + 1} differs ({old} → {new}); the margin there was {margin:.2g}"
                 )
-        return f"{len(before.token_ids)} tokens became {len(after.token_ids)}"
+        return f"{len(recorded.token_ids)} tokens became {len(replayed.token_ids)}"
     pairs = zip(generation.outputs, reply.outputs, strict=False)
     for number, (first, second) in enumerate(pairs, 1):
         if first.data != second.data:
-            unequal = zip(first.data, second.data, strict=False)
-            place = next(
-                (index for index, (a, b) in enumerate(unequal, 1) if a != b),
+            byte_pairs = zip(first.data, second.data, strict=False)
+            position = next(
+                (index for index, (a, b) in enumerate(byte_pairs, 1) if a != b),
                 min(len(first.data), len(second.data)) + 1,
             )
-            return f"output {number} differs from byte {place} on"
+            return f"output {number} differs from byte {position} on"
     return f"{len(generation.outputs)} outputs became {len(reply.outputs)}"
 
 
 def _differences(
-    item: BoundRequest, now: Mapping[str, str | int], core: PluginRef
+    item: BoundRequest, environment: Mapping[str, str | int], core: PluginRef
 ) -> tuple[Difference, ...]:
-    was = dict(item.generation.environment)
-    rows = [
-        Difference(name, str(was.get(name, "")), str(now.get(name, "")))
-        for name in sorted(was.keys() | now.keys())
-        if was.get(name) != now.get(name)
+    """Return the values of the environment and the plugin versions that differ from the record."""
+    recorded = dict(item.generation.environment)
+    differences = [
+        Difference(name, str(recorded.get(name, "")), str(environment.get(name, "")))
+        for name in sorted(recorded.keys() | environment.keys())
+        if recorded.get(name) != environment.get(name)
     ]
     current = item.registered.plugin.ref()
     for plugin in item.generation.plugins:
         if plugin.distribution == current.distribution and plugin != current:
-            before = f"{plugin.version} {plugin.digest}"
-            rows.append(
-                Difference(plugin.distribution, before, f"{current.version} {current.digest}")
-            )
+            old = f"{plugin.version} {plugin.digest}"
+            new = f"{current.version} {current.digest}"
+            differences.append(Difference(plugin.distribution, old, new))
         elif plugin.distribution == core.distribution and plugin.version != core.version:
-            # Not its digest: most of the core's code has no say in what a generator gives.
-            rows.append(Difference(core.distribution, plugin.version, core.version))
-    return tuple(rows)
+            # The core's digest is not compared: most of its code does not affect the outputs.
+            differences.append(Difference(core.distribution, plugin.version, core.version))
+    return tuple(differences)

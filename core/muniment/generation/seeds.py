@@ -1,7 +1,7 @@
-"""Seeds: unsigned 64-bit integers, drawn when none is given and derived for everything below.
+"""Seeds: unsigned 64-bit integers, chosen at random by default, and seeds derived from them.
 
-An item's randomness depends on its own seed only. What is derived here is fixed for ever:
-recorded generations replay from it, so `tests/core/test_seeds.py` holds golden values.
+An item's randomness depends on its own seed only. The derivation must never change, because
+recorded generations replay from it. `tests/core/test_seeds.py` contains golden values.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ MAXIMUM = 2**BITS - 1
 
 
 def draw() -> int:
-    """Return a fresh seed from the operating system's randomness."""
+    """Return a random seed from the operating system."""
     return secrets.randbits(BITS)
 
 
 def parse(value: object) -> int:
-    """Return `value` (an integer or its decimal string) as a seed.
+    """Return `value`, an integer or its decimal string, as a seed.
 
-    Raises SeedError for anything that is not a whole number from 0 to 2^64 - 1.
+    Raises SeedError for anything other than a whole number from 0 to 2^64 - 1.
     """
     if isinstance(value, bool) or not isinstance(value, int | str):
         raise SeedError(value)
@@ -36,12 +36,12 @@ def parse(value: object) -> int:
 
 
 def derive(seed: int, *path: str | int) -> int:
-    """Return the seed of the sample or step that `path` names below `seed`.
+    """Return the seed of a sample or step, derived from `seed` and a path of names and numbers.
 
-    The first eight bytes, big-endian, of SHA-256 over the decimal seed and the parts of the
-    path, each preceded by its type and its length in bytes, so that no two paths collide by
-    concatenation.
+    It is the first eight bytes, big-endian, of a SHA-256 over the decimal seed and the parts of
+    the path, each preceded by its type and its length in bytes.
     """
+    # Type and length prevent two paths from having the same concatenation.
     digest = hashlib.sha256(b"muniment-seed/1\n")
     for part in (seed, *path):
         kind, data = (b"i", str(part).encode()) if isinstance(part, int) else (b"s", part.encode())
@@ -50,8 +50,8 @@ def derive(seed: int, *path: str | int) -> int:
 
 
 def sample_seed(seed: int, index: int) -> int:
-    """Return the seed of sample `index` of a request asked for several times with one seed.
+    """Return the seed of sample `index` (from 0) of several samples of one request.
 
-    Sample 0 keeps the seed that was asked for, so `-n 1` and the first of `-n 4` agree.
+    Sample 0 has the requested seed, so `-n 1` and the first sample of `-n 4` are equal.
     """
     return seed if index == 0 else derive(seed, "sample", index)

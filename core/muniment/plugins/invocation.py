@@ -1,4 +1,4 @@
-"""Asking a generator and holding it to its contract; pipeline and replay both ask this way."""
+"""Call generators and check all values that plugins return against the plugin contract."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _END = object()
 
 @dataclass(frozen=True, slots=True)
 class MissingReply:
-    """Why the request of that id has no reply: the generator raised or broke its contract."""
+    """The reason why a request has no reply: the generator raised or broke its contract."""
 
     request_id: str
     reason: str
@@ -47,29 +47,30 @@ Answer: TypeAlias = Chunk | Reply | MissingReply
 def answers(
     generator: Generator, registered: RegisteredObject, requests: Sequence[Request]
 ) -> Iterator[Answer]:
-    """Yield pieces (of requests that want them), and for each request a reply or why there is none.
+    """Yield chunks of the requests with `stream`, and one Reply or MissingReply per request.
 
-    When the generator raises, what was answered stands and the rest is asked for one by one.
+    If the generator raises, replies that it already returned are kept, and the other requests
+    are repeated one by one.
     """
-    left = {request.id: request for request in requests}
-    add_failure = yield from invoke(generator, registered, left)
-    silent = f"generator {registered.name} did not answer"
-    for request in list(left.values()):
-        # What of it was streamed before may be shown; the whole reply follows.
+    remaining = {request.id: request for request in requests}
+    batch_failure = yield from invoke(generator, registered, remaining)
+    no_reply = f"generator {registered.name} did not answer"
+    for request in list(remaining.values()):
+        # The caller may already have chunks of this request, so only the whole reply is useful.
         alone = {request.id: replace(request, stream=False)}
-        reason = add_failure
-        if add_failure is not None and len(requests) > 1:
+        reason = batch_failure
+        if batch_failure is not None and len(requests) > 1:
             reason = yield from invoke(generator, registered, alone)
         if alone:
-            yield MissingReply(request.id, reason or silent)
+            yield MissingReply(request.id, reason or no_reply)
 
 
 def environment_of(generator: Generator) -> dict[str, str | int]:
-    """Return what the generator says its bytes depend on, or that it failed to say."""
+    """Return the generator's environment, or the fact `environment_failed` if it raised."""
     try:
         with quiet_stdout():
-            found = dict(generator.environment())
-        return {_fact_name(name): _fact(value) for name, value in found.items()}
+            facts = dict(generator.environment())
+        return {_fact_name(name): _fact(value) for name, value in facts.items()}
     except INTERRUPTIONS:
         raise
     except BaseException as error:
@@ -77,53 +78,55 @@ def environment_of(generator: Generator) -> dict[str, str | int]:
 
 
 def error_message(error: BaseException, registered: RegisteredObject) -> str:
-    """Return what a generator raised as a sentence for whoever asked."""
+    """Return a sentence for the user that describes an exception of a generator."""
     if isinstance(error, MunimentError):
         return escape_unencodable(str(error))
     return escape_unencodable(f"generator {registered.name} failed: {describe(error)}")
 
 
 def invoke(
-    generator: Generator, registered: RegisteredObject, left: dict[str, Request]
+    generator: Generator, registered: RegisteredObject, remaining: dict[str, Request]
 ) -> Coroutine[Answer, None, str | None]:
-    """Ask once: yield answers to the requests in `left` and take those out; return why it broke
-    off, if it did. What a generator in a worker process was asked comes checked from there.
+    """Call `generate` once, yield its answers, and remove answered requests from `remaining`.
+
+    Return the reason if the generator raised or broke its contract, and None otherwise. A worker
+    process checks replies itself and sends a MissingReply for an invalid one.
     """
-    requests = list(left.values())
-    given: Iterator[object] = iter(())
+    requests = list(remaining.values())
+    iterator: Iterator[object] = iter(())
     try:
         with quiet_stdout():
-            given = iter(generator.generate(requests))
+            iterator = iter(generator.generate(requests))
         while True:
             with quiet_stdout():
-                answer = next(given, _END)
+                answer = next(iterator, _END)
             if answer is _END:
                 return None
             if isinstance(answer, Output) and len(requests) == 1:
                 answer = requests[0].reply(answer)
             if not isinstance(answer, Chunk | Reply | MissingReply):
                 raise TypeError(f"it gave {type(answer).__name__}; answer with request.reply(...)")
-            if answer.request_id not in left:
+            if answer.request_id not in remaining:
                 raise ValueError("it answered a request twice, or one that was not asked")
             if not isinstance(answer, Chunk):
-                del left[answer.request_id]
+                del remaining[answer.request_id]
                 yield _checked(answer, registered) if isinstance(answer, Reply) else answer
-            elif left[answer.request_id].stream:
-                answer.text.encode()
+            elif remaining[answer.request_id].stream:
+                answer.text.encode()  # raises if it contains a lone surrogate
                 yield answer
     except INTERRUPTIONS:
         raise
     except BaseException as error:
         return error_message(error, registered)
     finally:
-        close = getattr(given, "close", None)
-        if close is not None:  # what a plugin says at its end spoils no answer
+        close = getattr(iterator, "close", None)
+        if close is not None:  # an exception in close() must not discard the answers
             with quiet_stdout(), contextlib.suppress(Exception, SystemExit):
                 close()
 
 
 def _checked(reply: Reply, registered: RegisteredObject) -> Reply | MissingReply:
-    """Return the reply, with its parts in plain types, if it keeps the contract."""
+    """Return the reply with its parts in built-in types, or a MissingReply if it is invalid."""
     try:
         if reply.failure is not None:
             return Reply(reply.request_id, failure=escape_unencodable(str(reply.failure)))
@@ -161,7 +164,7 @@ def _usage(usage: Usage) -> Usage:
     counts = _whole(usage.prompt_tokens), _whole(usage.output_tokens)
     if min(counts) < 0:
         raise ValueError("usage cannot be negative")
-    if max(counts) > SAFE:  # an entry could not hold it
+    if max(counts) > SAFE:  # an entry cannot hold it
         raise ValueError("usage cannot be beyond 2^53")
     return Usage(*counts)
 
@@ -193,12 +196,15 @@ def _fact(value: object) -> str | int:
 
 
 def _whole(value: object) -> int:
-    """Return a whole number of any library as a plain one; raises TypeError for anything else."""
+    """Return an integer of any library as an int. Raise TypeError for any other type."""
     return int(operator.index(value))  # type: ignore[arg-type]
 
 
 def validate_verdict(verdict: object, content: Content) -> Verdict:
-    """Return the verdict if it is one; raises TypeError or ValueError saying what is wrong."""
+    """Return the verdict in built-in types. Raise TypeError or ValueError if it is invalid.
+
+    Spans are offsets in characters of a text, or in bytes of any other content.
+    """
     if not isinstance(verdict, Verdict):
         raise TypeError(f"check() returned {type(verdict).__name__}, not a Verdict")
     if verdict.decision not in DECISIONS:
@@ -228,9 +234,11 @@ def _is_text(value: object) -> bool:
     return isinstance(value, str) and value == escape_unencodable(value)
 
 
-def validate_values(given: Mapping[str, float], measures: Sequence[Measure]) -> dict[str, float]:
-    """Return an evaluator's numbers; raises TypeError or ValueError for what is none of them."""
-    values = dict(given)
+def validate_values(
+    evaluated: Mapping[str, float], measures: Sequence[Measure]
+) -> dict[str, float]:
+    """Return an evaluator's values as floats. Raise TypeError or ValueError if one is invalid."""
+    values = dict(evaluated)
     declared = {measure.name for measure in measures}
     for name, value in values.items():
         if name not in declared:

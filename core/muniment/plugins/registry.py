@@ -1,7 +1,6 @@
-"""Finding, isolating and describing plugins.
+"""Load plugins and look up the objects that they register.
 
-Every plugin gets a PluginManager of its own: in a shared one, a plugin that raises keeps the next
-from registering. A plugin that breaks is kept as `LoadFailure`, and everything else works on.
+A plugin that cannot be loaded is kept as a `LoadFailure`. The other plugins are not affected.
 """
 
 from __future__ import annotations
@@ -39,14 +38,18 @@ from muniment.types import Measure, PluginRef
 Kind: TypeAlias = Literal["generator", "filter", "evaluator"]
 
 _BASES: Mapping[Kind, type] = {"generator": Generator, "filter": Filter, "evaluator": Evaluator}
-# What no plugin is blamed for. Everything else is caught: a panic of Rust code is no Exception.
+# Exceptions that are never treated as a plugin's failure. All other subclasses of BaseException
+# are caught, because a panic in Rust code (pyo3) is not an Exception.
 INTERRUPTIONS = (KeyboardInterrupt, GeneratorExit)
 _MEDIA_TYPE = re.compile(r"[a-z]+/[A-Za-z0-9.+-]+(; ?[a-z]+=[A-Za-z0-9.-]+)*")
 
 
 @dataclass(frozen=True, slots=True)
 class RegisteredObject:
-    """One object a plugin registered: enough to list it, and the way to its class."""
+    """One object that a plugin registered, with enough data to list it without importing it.
+
+    `target` is the class or a string "module:Class".
+    """
 
     kind: Kind
     name: str
@@ -58,14 +61,14 @@ class RegisteredObject:
     def load_class(self) -> Any:
         """Import and return the registered class.
 
-        Raises PluginError when it cannot be imported or is not what was registered.
+        Raises PluginError if it cannot be imported or is not a valid class of this kind.
         """
         if isinstance(self.target, type):
             return self.target
         module, _, attribute = self.target.partition(":")
         try:
             with quiet_stdout():
-                found = getattr(importlib.import_module(module), attribute)
+                loaded = getattr(importlib.import_module(module), attribute)
         except INTERRUPTIONS:
             raise
         except BaseException as error:
@@ -74,24 +77,24 @@ class RegisteredObject:
                 f"{self.kind} {self.name!r} of {self.plugin.distribution} cannot be loaded: "
                 f"{describe(error)}",
             ) from error
-        if not (isinstance(found, type) and issubclass(found, _BASES[self.kind])):
+        if not (isinstance(loaded, type) and issubclass(loaded, _BASES[self.kind])):
             raise PluginError(
                 self.plugin.distribution,
                 f"{self.target} of {self.plugin.distribution} is not a {self.kind}",
             )
         try:
-            check_class(self.kind, found)
+            check_class(self.kind, loaded)
         except TypeError as error:
             raise PluginError(
                 self.plugin.distribution,
                 f"{self.kind} {self.name!r} of {self.plugin.distribution} cannot be used: {error}",
             ) from None
-        return found
+        return loaded
 
 
 @dataclass(frozen=True, slots=True)
 class LoadFailure:
-    """A plugin that could not be loaded: why in one sentence, and the traceback."""
+    """A plugin that could not be loaded, with the reason in one sentence and the traceback."""
 
     plugin: Plugin
     message: str
@@ -99,35 +102,38 @@ class LoadFailure:
 
 
 class Plugins:
-    """All installed plugins; they are imported when the first object is asked for."""
+    """All installed plugins. They are imported when an object is first looked up."""
 
     def __init__(
         self, plugins: Iterable[Plugin] | None = None, *, files: Iterable[str | Path] = ()
     ) -> None:
-        """Take the plugins given, else those installed; and those of one file, by their paths."""
-        one_file = {plugin.path: plugin for plugin in map(Plugin.from_file, files)}
-        names = [plugin.name for plugin in one_file.values()]
-        if twice := next((name for name in names if names.count(name) > 1), None):
-            raise UsageError(f"two plugins of one file are called {twice}; rename one")
-        found = discovery.installed_plugins() if plugins is None else plugins
-        self.installed = (*found, *one_file.values())
+        """Select the installed plugins, or `plugins` unless None, and the single-file plugins.
+
+        `files` are the paths of single-file plugins. Raises UsageError if two have one name.
+        """
+        file_plugins = {plugin.path: plugin for plugin in map(Plugin.from_file, files)}
+        names = [plugin.name for plugin in file_plugins.values()]
+        if duplicate := next((name for name in names if names.count(name) > 1), None):
+            raise UsageError(f"two plugins of one file are called {duplicate}; rename one")
+        packages = discovery.installed_plugins() if plugins is None else plugins
+        self.installed = (*packages, *file_plugins.values())
         self._loader: Callable[[Plugin], list[RegisteredObject]] = load_objects
         self._objects: dict[Plugin, list[RegisteredObject]] = {}
         self._broken: list[LoadFailure] = []
         self.disabled: tuple[str, ...] = ()
-        self.hash_cache: Path | None = None  # where hashes of plugins' files are remembered
+        self.hash_cache: Path | None = None  # file that caches the hashes of plugins' files
 
     @property
     def broken(self) -> tuple[LoadFailure, ...]:
-        """The plugins that were asked for so far and could not be loaded."""
+        """The plugins that could not be loaded so far."""
         return tuple(self._broken)
 
     def objects(
         self, kind: Kind, *, among: Collection[str] | None = None
     ) -> list[RegisteredObject]:
-        """Return everything registered of one kind, by name.
+        """Return all registered objects of one kind, sorted by name.
 
-        Loads the plugins, or only those of the distributions named by `among`.
+        Loads all plugins, or only those of the distributions in `among`.
         """
         return sorted(
             (registered for registered in self._load(among) if registered.kind == kind),
@@ -137,29 +143,34 @@ class Plugins:
     def find(
         self, kind: Kind, name: str, *, among: Collection[str] | None = None
     ) -> RegisteredObject:
-        """Return the object of exactly that name; loads what `offers` loads.
+        """Return the object with exactly that name. Loads the same plugins as `objects`.
 
-        Raises UnknownNameError, or AmbiguousNameError when two distributions offer the name.
+        Raises UnknownNameError, or AmbiguousNameError if two distributions register the name.
         """
         objects = self.objects(kind, among=among)
-        found = [registered for registered in objects if registered.name == name]
-        if not found:
+        matches = [registered for registered in objects if registered.name == name]
+        if not matches:
             known = [registered.name for registered in objects]
             raise UnknownNameError(kind, name, known, self._broken_hint())
-        if len(found) > 1:
+        if len(matches) > 1:
             raise AmbiguousNameError(
                 kind,
                 name,
-                [registered.plugin.distribution for registered in found],
+                [registered.plugin.distribution for registered in matches],
                 "uninstall one",
             )
-        return found[0]
+        return matches[0]
 
     def generator(self, name: str, defaults: Mapping[str, str]) -> RegisteredObject:
-        """Return the generator that `generate NAME` means.
+        """Return the generator that `generate NAME` selects.
 
-        The configured default for the media kind of that name (`defaults`: kind → name), else
-        the generator of exactly that name, else the only one of the kind.
+        The first of these that exists is returned:
+
+        - the configured default of the media kind with that name (`defaults` maps kinds to names)
+        - the generator with exactly that name
+        - the only generator of that media kind
+
+        Raises UnknownNameError or AmbiguousNameError.
         """
         if name in defaults:
             return self.find("generator", defaults[name])
@@ -179,21 +190,29 @@ class Plugins:
         return of_kind[0]
 
     def ref(self, plugin: Plugin) -> PluginRef:
-        """Return what evidence keeps of a plugin; unchanged files are not hashed again."""
+        """Return the distribution, version and code digest of a plugin.
+
+        The hashes of unchanged files are read from `hash_cache`.
+        """
         return plugin.ref(self.hash_cache)
 
     def load_by(self, loader: Callable[[Plugin], list[RegisteredObject]]) -> None:
-        """Have plugins that were not asked for yet loaded by another function than `registered`."""
+        """Replace the function that loads a plugin, by default `load_objects`.
+
+        Plugins that are already loaded stay unchanged.
+        """
         self._loader = loader
 
-    def leave_out(self, disabled: Collection[str]) -> None:
-        """Do as if the plugins of these distributions (normalised names) were not installed.
+    def disable(self, disabled: Collection[str]) -> None:
+        """Ignore the plugins of these distributions, given by their normalised names.
 
-        Where something of theirs may be missed, the error says that they are disabled.
+        The error for an unknown name mentions them, because they may provide it.
         """
-        left = [plugin for plugin in self.installed if normalised(plugin.distribution) in disabled]
-        self.disabled = tuple(sorted({plugin.distribution for plugin in left}))
-        self.installed = tuple(plugin for plugin in self.installed if plugin not in left)
+        ignored = [
+            plugin for plugin in self.installed if normalised(plugin.distribution) in disabled
+        ]
+        self.disabled = tuple(sorted({plugin.distribution for plugin in ignored}))
+        self.installed = tuple(plugin for plugin in self.installed if plugin not in ignored)
 
     def load(self) -> tuple[LoadFailure, ...]:
         """Load all plugins and return the broken ones."""
@@ -201,7 +220,7 @@ class Plugins:
         return self.broken
 
     def add_failure(self, plugin: Plugin, message: str) -> None:
-        """Note that a plugin broke after it was loaded; call it while the exception is handled."""
+        """Add a plugin to `broken`. Call this while its exception is being handled."""
         self._broken.append(LoadFailure(plugin, message, traceback.format_exc()))
 
     def _load(self, among: Collection[str] | None = None) -> Iterator[RegisteredObject]:
@@ -214,14 +233,15 @@ class Plugins:
                 except INTERRUPTIONS:
                     raise
                 except BaseException as error:
-                    why = f"plugin {plugin.distribution} cannot be loaded: {describe(error)}"
-                    if plugin.path:  # it was asked for by name: without it nothing is as asked
-                        raise PluginError(plugin.distribution, why) from error
+                    message = f"plugin {plugin.distribution} cannot be loaded: {describe(error)}"
+                    if plugin.path:  # the user named this file, so the command cannot go on
+                        raise PluginError(plugin.distribution, message) from error
                     self._objects[plugin] = []
-                    self.add_failure(plugin, why)
+                    self.add_failure(plugin, message)
             yield from self._objects[plugin]
 
     def _broken_hint(self) -> str:
+        """Return the broken and disabled plugins, which may provide an unknown name."""
         disabled = (
             f"plugin {name} is disabled (`muniment plugins enable {name}`)"
             for name in self.disabled
@@ -232,13 +252,13 @@ class Plugins:
 def make(registered: RegisteredObject, *arguments: Any) -> Any:
     """Return a new object of a registered class.
 
-    Raises PluginError when it cannot be made, and the ParameterError by which it refuses what it
-    was told.
+    Raises ParameterError if the class rejects its arguments, and PluginError for any other
+    failure.
     """
-    made = registered.load_class()
+    loaded = registered.load_class()
     try:
         with quiet_stdout():
-            return made(*arguments)
+            return loaded(*arguments)
     except (ParameterError, *INTERRUPTIONS):
         raise
     except BaseException as error:
@@ -250,40 +270,40 @@ def make(registered: RegisteredObject, *arguments: Any) -> Any:
 
 
 class InterruptibleFilter(Filter):
-    """A filter in a worker process, which is stopped when it takes longer than `time_limit`."""
+    """A filter in a worker process, which is killed if a check exceeds `time_limit`."""
 
     time_limit: float  # seconds
 
     def ready(self) -> None:
-        """Start the process anew if it was stopped; what that takes is not the filter's."""
+        """Start the worker process if it is not running. This time counts against no limit."""
 
 
 class WorkerError(Exception):
-    """What was raised in a worker process, or befell it; `str()` is its whole description."""
+    """An exception in a worker process, or its unexpected end. `str()` describes it in full."""
 
 
 def describe(error: BaseException) -> str:
-    """Return an exception as part of a sentence: its type and its first line."""
+    """Return the type and the first line of an exception, as part of a sentence."""
     if isinstance(error, WorkerError):
         return str(error)
     try:
-        first = str(error).strip().partition("\n")[0][:500]
-    except Exception:  # what a plugin raises may not even say what it is
-        first = ""
-    return f"{type(error).__name__}: {first}" if first else type(error).__name__
+        line = str(error).strip().partition("\n")[0][:500]
+    except Exception:  # the __str__ of a plugin's exception may raise
+        line = ""
+    return f"{type(error).__name__}: {line}" if line else type(error).__name__
 
 
 _quiet_lock = threading.Lock()
-_quiet_depth = 0  # of plugin calls under way, in every thread
-_quiet_exit = contextlib.ExitStack()  # restores standard output when the last one ends
+_quiet_depth = 0  # number of active quiet_stdout contexts in all threads
+_quiet_exit = contextlib.ExitStack()  # restores standard output after the last of them
 
 
 @contextlib.contextmanager
 def quiet_stdout() -> Iterator[None]:
-    """Send what is written to standard output, by C code too, to standard error.
+    """Redirect standard output to standard error, also for C code.
 
-    Standard output is for data: a plugin that prints at import would spoil it. Standard output
-    is the process's: while one thread is inside, every thread's output goes to standard error.
+    Standard output contains only data, which the output of a plugin would corrupt. The redirection
+    applies to the whole process, so it affects all threads while one of them is in this context.
     """
     global _quiet_depth
     with _quiet_lock:
@@ -305,7 +325,7 @@ def _redirect_stdout() -> None:
         saved = os.dup(1)
         os.dup2(2, 1)
     except OSError:
-        pass  # one of the two is closed: there is nothing to spoil, or nowhere else to go
+        pass  # standard output or standard error is closed, so nothing can be redirected
     else:
         _quiet_exit.callback(os.close, saved)
         _quiet_exit.callback(os.dup2, saved, 1)
@@ -314,12 +334,15 @@ def _redirect_stdout() -> None:
 
 
 def _flush_stdout() -> None:
-    with contextlib.suppress(AttributeError, OSError, ValueError):  # none, or closed
+    with contextlib.suppress(AttributeError, OSError, ValueError):  # it is None or closed
         sys.stdout.flush()
 
 
 def load_objects(plugin: Plugin) -> list[RegisteredObject]:
-    """Import a plugin and return what its hooks register; raises whatever it raises."""
+    """Import a plugin and return the objects that its hooks register.
+
+    Exceptions of the plugin are raised unchanged.
+    """
     with quiet_stdout():
         return _load_objects(plugin)
 
@@ -330,12 +353,13 @@ def _load_objects(plugin: Plugin) -> list[RegisteredObject]:
     from muniment import hookspecs
 
     module = plugin.load_module()
+    # One manager for each plugin: in a shared one, a plugin that raises stops the following ones.
     manager = pluggy.PluginManager("muniment")
     manager.add_hookspecs(hookspecs)
     try:
         manager.register(module)
         manager.check_pending()
-    except pluggy.PluginValidationError as error:  # says what is wrong in its later lines
+    except pluggy.PluginValidationError as error:  # the reason is in the later lines
         raise TypeError(" ".join(str(error).split())) from error
     objects: list[RegisteredObject] = []
     for kind in _BASES:
@@ -363,7 +387,7 @@ def registered_object(
     media_type: object = None,
     parameters: object = None,
 ) -> RegisteredObject:
-    """Return what a hook registered; raises TypeError where it cannot be listed or recorded."""
+    """Return the object that a hook registered. Raise TypeError if its declaration is invalid."""
     if isinstance(target, type):
         if not issubclass(target, _BASES[kind]):
             raise TypeError(f"{target.__qualname__} is not a muniment.{_BASES[kind].__name__}")
@@ -386,29 +410,32 @@ def registered_object(
     return RegisteredObject(kind, name, plugin, target, str(media_type or ""), parameters)
 
 
-def check_class(kind: Kind, found: type) -> None:
-    """Raise TypeError where what a class declares about itself would spoil the evidence."""
-    where = found.__qualname__
-    declared = getattr(found, "Parameters", Parameters)
+def check_class(kind: Kind, cls: type) -> None:
+    """Raise TypeError if an attribute that a class declares cannot be recorded or displayed."""
+    where = cls.__qualname__
+    declared = getattr(cls, "Parameters", Parameters)
     if not (isinstance(declared, type) and issubclass(declared, Parameters)):
         raise TypeError(f"{where}.Parameters must subclass muniment.Parameters")
     _check_parameters(declared)
     for name in ("media_types", "categories"):
-        if not _is_texts(getattr(found, name, ())):
+        if not _is_texts(getattr(cls, name, ())):
             raise TypeError(f"{where}.{name} must be a tuple of texts")
     if kind == "generator":
-        if found.determinism not in ("exact", "best-effort"):  # type: ignore[attr-defined]
+        if cls.determinism not in ("exact", "best-effort"):  # type: ignore[attr-defined]
             raise TypeError(f"{where}.determinism must be 'exact' or 'best-effort'")
-    elif not _is_label(found.version):  # type: ignore[attr-defined]
+    elif not _is_label(cls.version):  # type: ignore[attr-defined]
         raise TypeError(f"{where}.version must be a short text")
     if kind == "evaluator":
-        measures = getattr(found, "measures", None)
+        measures = getattr(cls, "measures", None)
         if not isinstance(measures, tuple) or not all(map(_is_measure, measures)):
             raise TypeError(f"{where}.measures must be a tuple of muniment.Measure, each named")
 
 
 def _check_parameters(declared: type[Parameters]) -> None:
-    """Raise TypeError where a class has overridden what commands make options and help from."""
+    """Raise TypeError unless `fields()` and `schema()` return valid options and a JSON schema.
+
+    A subclass may have overridden them with methods that return something else.
+    """
     fields: object = declared.fields()
     if not isinstance(fields, Mapping) or not all(isinstance(f, Field) for f in fields.values()):
         raise TypeError(

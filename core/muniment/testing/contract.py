@@ -83,9 +83,9 @@ class Contract:
         found = isolated.imported(self.subject, module)
         if found.error:
             broken(f"{module} cannot be imported in a fresh process: {found.error}")
-        if found.said:
+        if found.output:
             broken(
-                f"importing {module} printed {found.said[:80]!r}; "
+                f"importing {module} printed {found.output[:80]!r}; "
                 "print nothing while a module is imported"
             )
         if found.heavy:

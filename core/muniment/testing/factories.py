@@ -1,4 +1,4 @@
-"""What a plugin is given, made up for a test: a request, a content, a generation."""
+"""Factories of the objects that a plugin receives, for tests."""
 
 from __future__ import annotations
 
@@ -19,21 +19,27 @@ def request(
     model: Model | None = None,
     stream: bool = False,
 ) -> Request:
-    """Return a request as a generator gets it; `parameters` are an object of its class."""
+    """Return a request as a generator receives it.
+
+    `parameters` is an object of the generator's `Parameters` class.
+    """
     parameters = Parameters() if parameters is None else parameters
     return Request(new_id(), prompt, seed, parameters, system, model, stream)
 
 
 def content(data: str | bytes, *, stage: Stage = "output", media_type: str = "") -> Content:
-    """Return a content as a filter gets it: of text, or of bytes with their media type."""
+    """Return a content as a filter receives it, from a text or from bytes with a media type."""
     if isinstance(data, str):
         return Content(stage, media_type or "text/plain", data.encode())
     return Content(stage, media_type or "application/octet-stream", data)
 
 
 def generation(*outputs: str | Output, **fields: Any) -> Generation:
-    """Return a completed generation as an evaluator gets it; `fields` are those of Generation."""
-    made: dict[str, Any] = {
+    """Return a completed generation as an evaluator receives it.
+
+    `fields` replace the default values of the fields of Generation.
+    """
+    defaults: dict[str, Any] = {
         "id": new_id(),
         "run_id": new_id(),
         "actor": "tester",
@@ -45,4 +51,4 @@ def generation(*outputs: str | Output, **fields: Any) -> Generation:
         "finished_at": now(),
         "outputs": tuple(Text(item) if isinstance(item, str) else item for item in outputs),
     }
-    return Generation(**{**made, **fields})
+    return Generation(**{**defaults, **fields})

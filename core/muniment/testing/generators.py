@@ -1,4 +1,4 @@
-"""The contract of a generator, as pytest runs it."""
+"""The contract suite for generators, run by pytest."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from muniment.testing.contract import Contract, broken
 from muniment.testing.factories import request
 from muniment.types import Model, Output, Request
 
-_ODD = (
+_UNUSUAL_PROMPTS = (
     *("", " \n\t ", "a", "a" * 5000, "\x01\x1b[31m", "‮abc‭", "👩‍👩‍👧‍👦", "e\u0301\u0301\u0301"),
     *("مرحبا", "<b>&amp;</b>", "{prompt}", "%s %n", "'; DROP TABLE x; --", "卫星" * 500),
 )
@@ -29,11 +29,11 @@ _RANDOMNESS = (
 
 
 class GeneratorContract(Contract):
-    """Subclass it, name the class, and pytest checks that Muniment can rely on it.
+    """Base class of a generator's test suite. Set `generator` to the generator's class.
 
-    `prompts` are asked with `parameters`. `seeded` says that the seed changes what comes out: set
-    it to False for a generator that draws nothing. Override the fixture `model` where the
-    generator uses one. `cancel_seconds` is how long it may go on once nobody wants its answers.
+    The suite requests each of `prompts` with `parameters`. Set `seeded` to False if the output
+    does not depend on the seed. Override the fixture `model` if the generator uses a model.
+    `cancel_seconds` is the time in which the generator must stop after it was closed.
     """
 
     kind = "generator"
@@ -49,33 +49,33 @@ class GeneratorContract(Contract):
 
     @pytest.fixture
     def model(self) -> Model | None:
-        """The model that the generator is asked with; None where it uses none."""
+        """Return the model to use, or None for a generator without a model."""
         return None
 
     # ---- the same seed, the same output ----------------------------------------------------------
 
     def test_the_same_seed_gives_the_same_output_alone(self, model: Model | None) -> None:
-        """Asked twice, by one object and by a new one."""
+        """Check that one object repeats its outputs, and that a new object repeats them too."""
         self._only_if_exact()
         generator = self._ready(model)
-        first = [self._one(generator, asked) for asked in self._requests(model)]
-        again = [self._one(generator, asked) for asked in self._requests(model)]
+        first = [self._one(generator, request) for request in self._requests(model)]
+        again = [self._one(generator, request) for request in self._requests(model)]
         self._same(first, again, "asked a second time")
-        afresh = self._ready(model)
-        again = [self._one(afresh, asked) for asked in self._requests(model)]
+        new_generator = self._ready(model)
+        again = [self._one(new_generator, request) for request in self._requests(model)]
         self._same(first, again, "asked of a new object")
 
     def test_the_same_seed_gives_the_same_output_in_a_batch(self, model: Model | None) -> None:
-        """An item's randomness is its own: its neighbours change nothing."""
+        """Check that an output does not depend on the other requests of its batch."""
         self._only_if_exact()
         generator = self._ready(model)
-        alone = [self._one(generator, asked) for asked in self._requests(model)]
+        alone = [self._one(generator, request) for request in self._requests(model)]
         self._same(alone, self._all(generator, self._requests(model)), "in a batch")
 
     def test_the_same_seed_gives_the_same_output_in_another_order(
         self, model: Model | None
     ) -> None:
-        """A batch the other way round has the same answers, each under its own request."""
+        """Check that a batch in reverse order has the same outputs for each request."""
         self._only_if_exact()
         generator = self._ready(model)
         forward = self._all(generator, self._requests(model))
@@ -85,23 +85,26 @@ class GeneratorContract(Contract):
     def test_the_same_seed_gives_the_same_output_in_another_process(
         self, model: Model | None
     ) -> None:
-        """Replay happens tomorrow: nothing that lives in this process may matter."""
+        """Check that an output does not depend on the state of this process.
+
+        Replay takes place in another process.
+        """
         self._only_if_exact()
-        here = self._all(self._ready(model), self._requests(model))
+        local = self._all(self._ready(model), self._requests(model))
         try:
-            there = isolated.answered(self.subject, self._requests(model))
+            remote = isolated.answered(self.subject, self._requests(model))
         except RuntimeError as error:
             broken(f"{self.registered.name} does not answer in another process: {error}")
-        self._same([isolated.fingerprint(reply) for reply in here], there, "in another process")
+        self._same([isolated.fingerprint(reply) for reply in local], remote, "in another process")
 
     def test_different_seeds_give_different_outputs(self, model: Model | None) -> None:
-        """`-n 4` makes four generations that differ in their seeds only."""
+        """Check that the seed changes the output. Samples (`-n 4`) differ in their seeds only."""
         if not self.seeded:
             pytest.skip("the suite says that the seed changes nothing (seeded = False)")
         generator = self._ready(model)
         for prompt in self.prompts:
-            asked = [self._request(prompt, seed, model) for seed in range(8)]
-            if len({repr(isolated.fingerprint(r)) for r in self._all(generator, asked)}) > 1:
+            requests = [self._request(prompt, seed, model) for seed in range(8)]
+            if len({repr(isolated.fingerprint(r)) for r in self._all(generator, requests)}) > 1:
                 return
         broken(
             f"{self.registered.name} gave the same output for eight seeds of every prompt; use "
@@ -111,14 +114,14 @@ class GeneratorContract(Contract):
     # ---- cancelling ------------------------------------------------------------------------------
 
     def test_it_can_be_cancelled(self, model: Model | None) -> None:
-        """Ctrl-C reaches the caller at once, and what was begun spoils nothing."""
+        """Check that closing and Ctrl-C stop the generator soon, and that it works afterwards."""
         name = self.registered.name
         generator = self._ready(model)
-        given = iter(generator.generate(self._requests(model)))
-        next(given, None)
+        replies = iter(generator.generate(self._requests(model)))
+        next(replies, None)
         start = time.monotonic()
         try:
-            getattr(given, "close", lambda: None)()
+            getattr(replies, "close", lambda: None)()
         except BaseException as error:
             broken(
                 f"{name} raised {describe(error)} when it was closed after its first answer; "
@@ -130,11 +133,11 @@ class GeneratorContract(Contract):
                 f"{name} took {seconds:.1f} s to end after it was closed, and may take "
                 f"{self.cancel_seconds:g} s; stop working when GeneratorExit comes"
             )
-        given = iter(generator.generate(self._requests(model)))
-        next(given, None)
-        if hasattr(given, "throw"):
+        replies = iter(generator.generate(self._requests(model)))
+        next(replies, None)
+        if hasattr(replies, "throw"):
             try:
-                given.throw(KeyboardInterrupt())
+                replies.throw(KeyboardInterrupt())
             except KeyboardInterrupt:
                 pass
             except BaseException as error:
@@ -145,29 +148,32 @@ class GeneratorContract(Contract):
                 broken(f"{name} went on after Ctrl-C; let KeyboardInterrupt through")
         after = self._all(generator, self._requests(model))
         if generator.determinism == "exact":
-            fresh = self._all(self._ready(model), self._requests(model))
-            self._same(fresh, after, "after it had been cancelled")
+            expected = self._all(self._ready(model), self._requests(model))
+            self._same(expected, after, "after it had been cancelled")
 
     # ---- errors ----------------------------------------------------------------------------------
 
     def test_what_it_cannot_do_it_says_in_a_sentence(
         self, model: Model | None, tmp_path: Path
     ) -> None:
-        """Odd prompts are answered, or failed by name: nothing but a MunimentError is raised."""
+        """Check that unusual prompts get a reply, a refusal or a MunimentError.
+
+        `load` must raise ModelError for a missing model.
+        """
         generator = self._ready(model)
-        for prompt in _ODD:
+        for prompt in _UNUSUAL_PROMPTS:
             try:
                 (reply,) = isolated.replies(
                     generator, self.subject, [self._request(prompt, 7, model)]
                 )
             except RuntimeError as error:
-                raised = _raised(generator, self._request(prompt, 7, model))
+                raised = _exception_of(generator, self._request(prompt, 7, model))
                 if isinstance(raised, MunimentError):
                     continue
-                why = str(error) if raised is None else f"it raised {describe(raised)}"
+                reason = str(error) if raised is None else f"it raised {describe(raised)}"
                 broken(
-                    f"{self.registered.name} has no answer to the prompt {prompt[:40]!r}: {why}; "
-                    "answer with request.fail('why') or raise a muniment.MunimentError"
+                    f"{self.registered.name} has no answer to the prompt {prompt[:40]!r}: "
+                    f"{reason}; answer with request.fail('why') or raise a muniment.MunimentError"
                 )
             if isinstance(reply, str) and (not reply.strip() or "\n" in reply):
                 broken(
@@ -184,7 +190,7 @@ class GeneratorContract(Contract):
                 broken(f"a model that is not there raised {describe(error)}; raise ModelError")
             broken("a model that is not there was loaded without a word; raise ModelError")
 
-    # ---- asking ----------------------------------------------------------------------------------
+    # ---- sending requests ------------------------------------------------------------------------
 
     def _ready(self, model: Model | None) -> Generator:
         generator: Generator = self.made()
@@ -195,25 +201,32 @@ class GeneratorContract(Contract):
         return generator
 
     def _requests(self, model: Model | None) -> list[Request]:
-        """Return the requests afresh: ids are new each time, since no output may hang on them."""
-        return [self._request(p, 7 + index, model) for index, p in enumerate(self.prompts)]
+        """Return one request for each prompt. Ids are new, because outputs must not depend on them.
+
+        The seeds are 7, 8, and so on.
+        """
+        return [
+            self._request(prompt, 7 + index, model) for index, prompt in enumerate(self.prompts)
+        ]
 
     def _request(self, prompt: str, seed: int, model: Model | None) -> Request:
         return request(prompt, seed=seed, parameters=self.given(), model=model)
 
-    def _one(self, generator: Generator, asked: Request) -> tuple[Output, ...] | str:
-        return self._all(generator, [asked])[0]
+    def _one(self, generator: Generator, request: Request) -> tuple[Output, ...] | str:
+        return self._all(generator, [request])[0]
 
     def _all(
         self, generator: Generator, requests: Sequence[Request]
     ) -> list[tuple[Output, ...] | str]:
+        """Return the outputs, or the reason of a refusal, for each request."""
         try:
             return isolated.replies(generator, self.subject, requests)
         except RuntimeError as error:
             broken(f"{error}; answer each request by request.reply(...) or request.fail('why')")
 
-    def _same(self, first: Sequence[object], again: Sequence[object], when: str) -> None:
-        for prompt, one, other in zip(self.prompts, first, again, strict=True):
+    def _same(self, first: Sequence[object], second: Sequence[object], when: str) -> None:
+        """Fail the test unless both sequences have equal outputs for each prompt."""
+        for prompt, one, other in zip(self.prompts, first, second, strict=True):
             if one != other:
                 broken(
                     f"{self.registered.name} claims to be exact, but answered {prompt[:40]!r} "
@@ -225,10 +238,10 @@ class GeneratorContract(Contract):
             pytest.skip("it does not claim to be exact")
 
 
-def _raised(generator: Generator, asked: Request) -> Exception | None:
-    """Return what a generator raises for a request, which the pipeline would put into words."""
+def _exception_of(generator: Generator, request: Request) -> Exception | None:
+    """Return the exception that a generator raises for a request, or None."""
     try:
-        list(generator.generate([asked]))
+        list(generator.generate([request]))
     except Exception as error:
         return error
     return None

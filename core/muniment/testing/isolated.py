@@ -1,6 +1,7 @@
-"""What a plugin does in a process of its own: this module is both sides, caller and program.
+"""Run a plugin in another process, for the contract suites.
 
-The class is found there by its module's name on the same path, else in its module's file.
+This module contains the caller and the program of that process. The program imports the plugin's
+class by its module's name, or else from its module's file.
 """
 
 from __future__ import annotations
@@ -33,26 +34,30 @@ HEAVY = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Imported:
-    """What importing a module did: heavy libraries it brought, what it printed, seconds."""
+    """The result of importing a module in a new process.
+
+    `output` is what it printed, `heavy` the large libraries that it imported, and `seconds` the
+    processor time.
+    """
 
     error: str = ""
-    said: str = ""
+    output: str = ""
     heavy: tuple[str, ...] = ()
     seconds: float = 0.0
 
 
 def imported(subject: type, module: str) -> Imported:
-    """Import a plugin's module in a fresh process and say what that did."""
-    found = _ask({"do": "import", "module": module, **_whereabouts(subject)})
-    return Imported(**{**found, "heavy": tuple(found.get("heavy", ()))})
+    """Import a plugin's module in a new process and return what happened."""
+    result = _run({"do": "import", "module": module, **_location(subject)})
+    return Imported(**{**result, "heavy": tuple(result.get("heavy", ()))})
 
 
 def answered(subject: type[Generator], requests: Sequence[Request]) -> list[Any]:
-    """Answer requests in a fresh process; return what `fingerprint` makes of each answer.
+    """Answer requests in a new process and return the fingerprint of each answer.
 
-    Raises RuntimeError saying why there are no answers.
+    Raises RuntimeError with the reason if the process has no answers.
     """
-    asked = [
+    fields = [
         {
             "prompt": request.prompt,
             "seed": request.seed,
@@ -61,39 +66,41 @@ def answered(subject: type[Generator], requests: Sequence[Request]) -> list[Any]
         }
         for request in requests
     ]
-    found = _ask({"do": "answer", "requests": asked, **_whereabouts(subject)})
-    if "error" in found:
-        raise RuntimeError(found["error"])
-    return list(found["answers"])
+    result = _run({"do": "answer", "requests": fields, **_location(subject)})
+    if "error" in result:
+        raise RuntimeError(result["error"])
+    return list(result["answers"])
 
 
 def replies(
     generator: Generator, subject: type[Generator], requests: Sequence[Request]
 ) -> list[tuple[Output, ...] | str]:
-    """Return each request's outputs, or why it could not be met, in the requests' order.
+    """Return each request's outputs, or the reason of its refusal, in the requests' order.
 
-    Raises RuntimeError where the generator broke its contract, as the pipeline would see it.
+    Raises RuntimeError if the generator breaks its contract, as the pipeline defines it.
     """
     registered = registered_object(
         "generator", Plugin("contract", "", "", subject.__module__), subject
     )
-    found: dict[str, tuple[Output, ...] | str] = {}
+    results: dict[str, tuple[Output, ...] | str] = {}
     for answer in answers(generator, registered, requests):
         if isinstance(answer, MissingReply):
             raise RuntimeError(answer.reason)
         if not isinstance(answer, Chunk):
-            found[answer.request_id] = answer.outputs if answer.failure is None else answer.failure
-    return [found[request.id] for request in requests]
+            result = answer.outputs if answer.failure is None else answer.failure
+            results[answer.request_id] = result
+    return [results[request.id] for request in requests]
 
 
 def fingerprint(reply: tuple[Output, ...] | str) -> Any:
-    """Return what two processes compare: JSON that is equal where the bytes are."""
+    """Return a JSON value that is equal for two replies if their bytes are equal."""
     if isinstance(reply, str):
         return reply
     return [[o.media_type, hashlib.sha256(o.data).hexdigest(), o.finish_reason] for o in reply]
 
 
-def _whereabouts(subject: type) -> dict[str, Any]:
+def _location(subject: type) -> dict[str, Any]:
+    """Return the module, qualified name and file of a class."""
     try:
         file = os.path.abspath(inspect.getfile(subject))
     except (OSError, TypeError):
@@ -101,32 +108,34 @@ def _whereabouts(subject: type) -> dict[str, Any]:
     return {"home": subject.__module__, "class": subject.__qualname__, "file": file}
 
 
-def _ask(question: Mapping[str, Any]) -> dict[str, Any]:
+def _run(question: Mapping[str, Any]) -> dict[str, Any]:
+    """Run this module in a new process and return its answer to the question."""
     path = [entry if entry else os.getcwd() for entry in sys.path]
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-P", __file__],
         input=json.dumps({"path": path, **question}, default=list).encode(),
         capture_output=True,
-        # What hangs on the order of a set, or on hash(), shows only under another hash seed.
+        # Another hash seed reveals outputs that depend on hash() or on the order of a set.
         env={**os.environ, "PYTHONHASHSEED": "random", "PYTHONPATH": os.pathsep.join(path)},
     )
     try:
-        return dict(json.loads(done.stdout.splitlines()[-1]))
+        return dict(json.loads(process.stdout.splitlines()[-1]))
     except (ValueError, IndexError):
-        last = done.stderr.decode(errors="replace").strip().rpartition("\n")[2]
-        return {"error": f"the process ended with {done.returncode}: {last}"}
+        last_line = process.stderr.decode(errors="replace").strip().rpartition("\n")[2]
+        return {"error": f"the process ended with {process.returncode}: {last_line}"}
 
 
 def _import(question: Mapping[str, Any]) -> dict[str, Any]:
-    for name in ("hookspecs", "parameters", "types", "errors"):  # what a plugin may well import
+    # Import the core's modules first, so that their import time does not count.
+    for name in ("hookspecs", "parameters", "types", "errors"):
         importlib.import_module(f"muniment.{name}")
     before = set(sys.modules)
-    with tempfile.TemporaryFile() as said:
+    with tempfile.TemporaryFile() as output:
         saved = [(number, os.dup(number)) for number in (1, 2)]
         start = time.process_time()
         try:
             for number, _ in saved:
-                os.dup2(said.fileno(), number)
+                os.dup2(output.fileno(), number)
             _module(question["module"], question)
             error = ""
         except BaseException as caught:
@@ -137,39 +146,42 @@ def _import(question: Mapping[str, Any]) -> dict[str, Any]:
             sys.stderr.flush()
             for number, copy in saved:
                 os.dup2(copy, number)
-        said.seek(0)
-        text = said.read().decode(errors="replace")
+        output.seek(0)
+        text = output.read().decode(errors="replace")
     new = {name.partition(".")[0] for name in set(sys.modules) - before}
     heavy = sorted(new & HEAVY)
-    return {"error": error, "said": text, "heavy": heavy, "seconds": seconds}
+    return {"error": error, "output": text, "heavy": heavy, "seconds": seconds}
 
 
 def _answer(question: Mapping[str, Any]) -> dict[str, Any]:
     try:
         with quiet_stdout():
-            found: Any = _module(question["home"], question)
+            cls: Any = _module(question["home"], question)
             for name in question["class"].split("."):
-                found = getattr(found, name)
-            generator = found()
+                cls = getattr(cls, name)
+            generator = cls()
             requests = [
                 Request(
-                    f"elsewhere-{number}",
-                    asked["prompt"],
-                    asked["seed"],
-                    found.Parameters(**asked["parameters"]),
-                    model=None if asked["model"] is None else Model(**asked["model"]),
+                    f"isolated-{number}",
+                    fields["prompt"],
+                    fields["seed"],
+                    cls.Parameters(**fields["parameters"]),
+                    model=None if fields["model"] is None else Model(**fields["model"]),
                 )
-                for number, asked in enumerate(question["requests"])
+                for number, fields in enumerate(question["requests"])
             ]
             if requests[0].model is not None:
                 generator.load(requests[0].model)
-            return {"answers": [*map(fingerprint, replies(generator, found, requests))]}
+            return {"answers": [*map(fingerprint, replies(generator, cls, requests))]}
     except (Exception, SystemExit) as error:
         return {"error": describe(error)}
 
 
 def _module(name: str, question: Mapping[str, Any]) -> Any:
-    """Import a module by its name, or the class's own from its file where it has no name there."""
+    """Return a module imported by its name.
+
+    The module of the class is loaded from its file if it cannot be imported by name.
+    """
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
@@ -187,8 +199,8 @@ def _module(name: str, question: Mapping[str, Any]) -> Any:
 def _main() -> None:
     question = json.loads(sys.stdin.buffer.read())
     sys.path[:] = question["path"]
-    found = {"import": _import, "answer": _answer}[question["do"]](question)
-    sys.stdout.buffer.write(json.dumps(found).encode() + b"\n")
+    result = {"import": _import, "answer": _answer}[question["do"]](question)
+    sys.stdout.buffer.write(json.dumps(result).encode() + b"\n")
 
 
 if __name__ == "__main__":

@@ -171,7 +171,7 @@ def _write_model(model: Any, origin: str, building: Path, progress: Progress) ->
         "format": FORMAT,
         "origin": origin,
         "tied": tied,
-        "architecture": None if direct is None else direct.of.to_json(),
+        "architecture": None if direct is None else direct.architecture.to_json(),
         **limits(model.config, building),
     }
     (building / PREPARED).write_text(json.dumps(about, indent=1, sort_keys=True), encoding="utf-8")

@@ -1,13 +1,14 @@
-"""Plugins in worker processes: what breaks there, breaks nothing here.
+"""Plugins in worker processes, so that a crash or a hang of a plugin ends only its worker.
 
-An isolated plugin is imported in a process of its own and never in this one; what it registers
-comes back as data, and stands here as proxies (`proxies`) that the pipeline uses as it uses any
-other generator, filter or evaluator. `protocol` says what both sides tell each other, `process`
-starts and ends a worker, `worker` is the program that it runs.
+An isolated plugin is imported in its own process and never in the main one. The worker returns
+its registrations as data. The main process builds proxies from them (module `proxies`), which the
+pipeline uses like any other generator, filter or evaluator. `protocol` defines the messages,
+`process` starts and ends a worker, and `worker` is the program that the worker process runs.
 
     pipeline ─→ proxy ─→ Worker ══ pipes ══ worker program ─→ the plugin's own object
 
-A worker is trusted with less, not with nothing: see docs/explanation/isolation.md.
+A worker has fewer rights than the main process, but it is not a sandbox. See
+docs/explanation/isolation.md for the limits.
 """
 
 from muniment.plugins.isolation.workers import PluginWorkers

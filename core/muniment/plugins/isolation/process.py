@@ -1,4 +1,4 @@
-"""Starting, asking and ending worker processes."""
+"""Start worker processes, exchange messages with them, and end them."""
 
 from __future__ import annotations
 
@@ -23,13 +23,14 @@ from muniment.plugins.registry import Plugin, WorkerError
 
 _Answer = TypeVar("_Answer")
 
-STARTING = 60.0  # seconds to import a plugin and have it register, or to say facts
-LOADING = 600.0  # seconds to load a class, make an object or load a model
-ANSWERING = 600.0  # seconds to answer one request, where no setting says otherwise
-CLOSING = 5.0  # seconds to let go of something
+# Timeouts in seconds.
+STARTING = 60.0  # to import a plugin and register its objects, or to return its environment
+LOADING = 600.0  # to load a class, create an object or load a model
+ANSWERING = 600.0  # to answer one request, unless the setting plugin.NAME.timeout is set
+CLOSING = 5.0  # to release an object or to end after the pipe was closed
 
-# What a worker sees of the environment: what Python and the libraries that run models need to find
-# their files and to give the same bytes. No token, no key, no address of a database.
+# Environment variables that a worker receives: those that Python and model libraries need to find
+# their files and to compute the same bytes. Tokens, keys and database addresses are not passed.
 ENVIRONMENT = re.compile(
     "PATH|HOME|USER|LOGNAME|LANG|LANGUAGE|LC_[A-Z]+|TZ|TMPDIR|TEMP|TMP|LD_LIBRARY_PATH"
     "|DYLD_(FALLBACK_)?LIBRARY_PATH|VIRTUAL_ENV|CONDA_PREFIX"
@@ -39,47 +40,50 @@ ENVIRONMENT = re.compile(
     "|CUDA_(VISIBLE_DEVICES|DEVICE_ORDER|HOME|PATH)|TOKENIZERS_PARALLELISM"
 )
 
-_LINES = 1000  # of standard error passed on for one question: an endless printer fills no log
+_MAX_LINES = 1000  # lines of output forwarded for one question, so that a loop fills no log
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
-_SLICE = 0.2  # seconds between looks whether a worker is alive whose pipe another process holds
+# Seconds between checks whether the worker is alive. The end of a worker does not close its pipe
+# if another process has inherited it.
+_POLL_INTERVAL = 0.2
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a plugin may take: seconds for an answer, bytes of memory (None for any)."""
+    """The limits of a plugin: seconds for each answer, and bytes of memory (None is unlimited)."""
 
     answer: float = ANSWERING
     memory: int | None = None
 
 
 class Worker:
-    """The worker process of one plugin: started when it is first asked, and again after its end.
+    """The worker process of one plugin, which can be started again after it ended.
 
-    `incarnation` counts the starts: what an earlier process made is not known to a later one.
+    `incarnation` counts the starts. Objects created in an earlier process do not exist in a
+    later one.
     """
 
     def __init__(self, plugin: Plugin, limits: Limits) -> None:
         self.plugin = plugin
         self.limits = limits
         self.incarnation = 0
-        self._child: _WorkerProcess | None = None
+        self._process: _WorkerProcess | None = None
         self._numbers = 0
 
     def number(self) -> int:
-        """Return a number that no object or call of this worker has had."""
+        """Return a new number for an object or call, unique in this worker."""
         self._numbers += 1
         return self._numbers
 
     @property
     def running(self) -> bool:
-        """Whether there is a process, as far as is known."""
-        return self._child is not None
+        """Whether a process was started and its end has not been noticed."""
+        return self._process is not None
 
     def start(self) -> list[protocol.Registration]:
-        """Start a process and have it import the plugin; return what that registers."""
+        """Start a process that imports the plugin, and return the registered objects."""
         self.end()
-        self._child = child = _WorkerProcess(self.plugin.distribution)
-        self._finalizer = weakref.finalize(self, child.end)
+        self._process = process = _WorkerProcess(self.plugin.distribution)
+        self._finalizer = weakref.finalize(self, process.end)
         self.incarnation += 1
         start = protocol.Start(self.plugin, list(sys.path), self.limits.memory)
         try:
@@ -95,60 +99,64 @@ class Worker:
         seconds: float | None,
         *,
         limit: float | None = None,
-        progress: Callable[[str, float], None] = lambda what, fraction: None,
+        progress: Callable[[str, float], None] = lambda task, fraction: None,
     ) -> _Answer:
-        """Return the answer to a question.
+        """Send a question and return the answer, which must have the type `expected`.
 
-        After `seconds` (or None: never) the process is ended; `limit` is what is then named,
-        where that is more. Raises WorkerError when the process ended, and what the plugin raised.
+        The process is killed if no answer arrives within `seconds` (None is unlimited). The error
+        message names `limit` instead, if it is set. `progress` is called with a task and a
+        fraction from 0 to 1. Raises WorkerError if the process ended or sent an invalid answer,
+        and the exception of the plugin if it raised one.
         """
-        child = self._child
-        if child is None:
+        process = self._process
+        if process is None:
             raise WorkerError("its worker process has ended")
         frame = protocol.framed(question)
         try:
-            answer = child.ask(frame, seconds, progress)
+            answer = process.ask(frame, seconds, progress)
         except TimeoutError:
-            named = seconds if limit is None else limit
+            exceeded = seconds if limit is None else limit
             self.end()
             raise WorkerError(
-                f"it gave no answer within its limit of {named:g} s; its worker process was ended"
+                f"it gave no answer within its limit of {exceeded:g} s; "
+                "its worker process was ended"
             ) from None
         except (OSError, EOFError):
             self.end()
-            raise WorkerError(f"its worker process {child.how_it_ended}") from None
+            raise WorkerError(f"its worker process {process.end_reason}") from None
         except ValueError as error:
             self.end()
             raise WorkerError(f"its worker process answered nonsense ({error})") from None
-        except BaseException:  # Ctrl-C: nobody knows what it would answer next
+        except BaseException:  # after Ctrl-C its next message would answer this question
             self.end()
             raise
         if isinstance(answer, ErrorResult):
-            raise self._raised(answer)
+            raise self._exception(answer)
         if not isinstance(answer, expected):
             self.end()
             raise WorkerError(f"its worker process answered nonsense ({type(answer).__name__})")
         return answer
 
     def end(self) -> None:
-        """Kill the process, and with it all that it started."""
-        if self._child is not None:
+        """Kill the process and all processes that it started."""
+        if self._process is not None:
             self._finalizer()
-            self._child = None
+            self._process = None
 
     def close(self) -> None:
-        """Let the process end by itself, and kill what is left of it."""
-        if self._child is not None:
-            self._child.let_end(CLOSING)
+        """Wait until the process exits by itself, and kill it after a timeout."""
+        if self._process is not None:
+            self._process.wait_for_exit(CLOSING)
             self.end()
 
-    def explained(self, what: str) -> str:
-        """Return what was raised with the limit that it ran against, if it was that of memory."""
-        if self.limits.memory is not None and re.search(r"\bMemoryError\b", what):
-            return f"{what} (its limit is {self.limits.memory >> 20} MB)"
-        return what
+    def explained(self, message: str) -> str:
+        """Return an exception's message, with the memory limit appended to a MemoryError."""
+        if self.limits.memory is not None and re.search(r"\bMemoryError\b", message):
+            return f"{message} (its limit is {self.limits.memory >> 20} MB)"
+        return message
 
-    def _raised(self, answer: ErrorResult) -> Exception:
+    def _exception(self, answer: ErrorResult) -> Exception:
+        """Return the exception that an ErrorResult describes."""
         error: Exception
         match answer.kind:
             case "ParameterError":
@@ -168,65 +176,69 @@ class Worker:
 
 
 class _WorkerProcess:
-    """One worker process, from its start to its end."""
+    """One worker process and its pipes."""
 
     def __init__(self, name: str) -> None:
-        self.how_it_ended = "ended"
-        self._lines_left = _LINES
-        with contextlib.ExitStack() as theirs, contextlib.ExitStack() as ours:
+        self.end_reason = "ended"
+        self._remaining_lines = _MAX_LINES
+        # The worker's ends of the pipes are always closed here, our own ends only on an error.
+        with contextlib.ExitStack() as worker_ends, contextlib.ExitStack() as own_ends:
             questions, self._questions = os.pipe()
             self._answers, answers = os.pipe()
+            # Closed by the kernel when this process ends, which the worker's watcher notices.
             lifeline, self._lifeline = os.pipe()
-            said, saying = os.pipe()
-            for descriptor in (questions, answers, lifeline, saying):
-                theirs.callback(os.close, descriptor)
-            for descriptor in (self._questions, self._answers, self._lifeline, said):
-                ours.callback(os.close, descriptor)
+            output, output_writer = os.pipe()
+            for descriptor in (questions, answers, lifeline, output_writer):
+                worker_ends.callback(os.close, descriptor)
+            for descriptor in (self._questions, self._answers, self._lifeline, output):
+                own_ends.callback(os.close, descriptor)
             os.set_blocking(self._questions, False)
-            handed = (questions, answers, lifeline)
+            inherited = (questions, answers, lifeline)
             self._process = subprocess.Popen(
-                # -P: nothing is imported from the current folder; -u: what is said comes at once.
+                # -P: import nothing from the current folder. -u: do not buffer the output.
                 [
                     sys.executable,
                     "-P",
                     "-u",
                     "-m",
                     "muniment.plugins.isolation.worker",
-                    *map(str, handed),
+                    *map(str, inherited),
                 ],
                 stdin=subprocess.DEVNULL,
-                stdout=saying,
-                stderr=saying,
-                pass_fds=handed,
+                stdout=output_writer,
+                stderr=output_writer,
+                pass_fds=inherited,
                 start_new_session=True,
                 env={k: v for k, v in os.environ.items() if ENVIRONMENT.fullmatch(k)},
             )
-            ours.pop_all()
+            own_ends.pop_all()
         self._buffer = bytearray()
         self._readable, self._writable = select.poll(), select.poll()
         self._readable.register(self._answers, select.POLLIN)
         self._writable.register(self._questions, select.POLLOUT)
-        self._passing = threading.Thread(target=self._pass_on, args=(name, said), daemon=True)
-        self._passing.start()
+        self._forwarder = threading.Thread(
+            target=self._forward_output, args=(name, output), daemon=True
+        )
+        self._forwarder.start()
 
     def ask(
         self, frame: bytes, seconds: float | None, progress: Callable[[str, float], None]
     ) -> Answer:
-        """Write a frame and read the answer to it.
+        """Write a frame and return the answer to it.
 
-        Raises TimeoutError, EOFError when the process ended, ValueError for no answer.
+        Raises TimeoutError, EOFError if the process ended, and ValueError for an invalid answer.
         """
-        self._lines_left = _LINES
-        end = None if seconds is None else time.monotonic() + seconds
-        self._write(frame, end)
+        self._remaining_lines = _MAX_LINES
+        deadline = None if seconds is None else time.monotonic() + seconds
+        self._write(frame, deadline)
         while True:
-            answer = protocol.answer(self._read(end))
+            answer = protocol.answer(self._read(deadline))
             if not isinstance(answer, Progressed):
                 return answer
             progress(answer.what, answer.fraction)
 
-    def let_end(self, seconds: float) -> None:
-        """Close the pipe of questions, and wait for the process to end."""
+    def wait_for_exit(self, seconds: float) -> None:
+        """Close the pipe of questions and wait up to `seconds` for the process to exit."""
         with contextlib.suppress(OSError):
             os.close(self._questions)
         self._questions = -1
@@ -234,27 +246,27 @@ class _WorkerProcess:
             self._process.wait(seconds)
 
     def end(self) -> None:
-        """Kill the process and, here or by its watcher, everything that it started."""
-        if self._process.poll() is None:  # afterwards its number may be another's
+        """Kill the process and its process group. The watcher kills the group if this does not."""
+        if self._process.poll() is None:  # the id of an ended process may be in use again
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
         for descriptor in (self._questions, self._answers, self._lifeline):
             with contextlib.suppress(OSError):
                 os.close(descriptor)
-        self._passing.join(1)
+        self._forwarder.join(1)
 
-    def _write(self, frame: bytes, end: float | None) -> None:
-        left = memoryview(frame)
-        while left:
+    def _write(self, frame: bytes, deadline: float | None) -> None:
+        remaining = memoryview(frame)
+        while remaining:
             try:
-                left = left[os.write(self._questions, left) :]
+                remaining = remaining[os.write(self._questions, remaining) :]
             except BlockingIOError:
-                self._wait(self._writable, end)
+                self._wait(self._writable, deadline)
             except BrokenPipeError:
-                self._ended()
+                self._raise_ended()
 
-    def _read(self, end: float | None) -> bytes:
+    def _read(self, deadline: float | None) -> bytes:
         """Return the body of the next frame."""
         buffer, header = self._buffer, protocol.HEADER
         while True:
@@ -265,43 +277,47 @@ class _WorkerProcess:
                 body = bytes(buffer[header : header + length])
                 del buffer[: header + length]
                 return body
-            self._wait(self._readable, end)
-            part = os.read(self._answers, 1 << 20)
-            if not part:
-                self._ended()
-            buffer += part
+            self._wait(self._readable, deadline)
+            data = os.read(self._answers, 1 << 20)
+            if not data:
+                self._raise_ended()
+            buffer += data
 
-    def _wait(self, poll: select.poll, end: float | None) -> None:
+    def _wait(self, poll: select.poll, deadline: float | None) -> None:
+        """Wait until the pipe is ready. Raise TimeoutError, or EOFError if the process ended."""
         while True:
-            left = _SLICE if end is None else min(_SLICE, max(end - time.monotonic(), 0))
-            if poll.poll(left * 1000):
+            seconds = _POLL_INTERVAL
+            if deadline is not None:
+                seconds = min(seconds, max(deadline - time.monotonic(), 0))
+            if poll.poll(seconds * 1000):
                 return
             if self._process.poll() is not None and not poll.poll(0):
-                self._ended()
-            if end is not None and time.monotonic() >= end:
+                self._raise_ended()
+            if deadline is not None and time.monotonic() >= deadline:
                 raise TimeoutError
 
-    def _ended(self) -> NoReturn:
+    def _raise_ended(self) -> NoReturn:
+        """Set `end_reason` and raise EOFError."""
         try:
             code = self._process.wait(1)
         except subprocess.TimeoutExpired:
-            self.how_it_ended = "closed its pipes"
+            self.end_reason = "closed its pipes"
             raise EOFError from None
-        self.how_it_ended = f"ended with exit code {code}"
+        self.end_reason = f"ended with exit code {code}"
         if code < 0:
             with contextlib.suppress(ValueError):
-                self.how_it_ended = f"was ended by {signal.Signals(-code).name}"
+                self.end_reason = f"was ended by {signal.Signals(-code).name}"
         raise EOFError
 
-    def _pass_on(self, name: str, said: int) -> None:
-        """Pass on what the process writes to standard output and error, line by line."""
-        with open(said, "rb") as lines:
+    def _forward_output(self, name: str, output: int) -> None:
+        """Write the process's standard output and error to standard error, line by line."""
+        with open(output, "rb") as lines:
             while line := lines.readline(8192):
-                self._lines_left -= 1
+                self._remaining_lines -= 1
                 text = _CONTROL.sub("", line.decode(errors="replace").rstrip("\r\n"))
-                if self._lines_left < 0:
+                if self._remaining_lines < 0:
                     text = "says more than is passed on"
-                if self._lines_left >= -1:
+                if self._remaining_lines >= -1:
                     with contextlib.suppress(OSError, ValueError):
                         sys.stderr.write(f"plugin {name}: {text}\n")
                         sys.stderr.flush()

@@ -1,4 +1,4 @@
-"""Which plugins run in worker processes, and the workers of one session."""
+"""Select the plugins that run in worker processes, and manage the workers of a session."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _UNSUPPORTED = "worker processes need Linux or macOS; they are not supported on 
 
 
 class PluginWorkers:
-    """The worker processes of a session, one for each plugin that is isolated.
+    """The worker processes of a session, one for each isolated plugin.
 
-    The settings `plugin.NAME.isolate`, `.timeout` and `.memory` isolate a plugin; `everything`
-    isolates them all.
+    Each of the settings `plugin.NAME.isolate`, `.timeout` and `.memory` isolates a plugin.
+    `everything` isolates all plugins. Raises UsageError if the system has no worker processes.
     """
 
     def __init__(self, config: Config, *, everything: bool = False) -> None:
@@ -30,7 +30,10 @@ class PluginWorkers:
         self._workers: dict[Plugin, Worker] = {}
 
     def load_objects(self, plugin: Plugin) -> list[RegisteredObject]:
-        """Return what a plugin registers, here or in its worker; raises whatever it raises."""
+        """Return the objects that a plugin registers, as proxies if it is isolated.
+
+        Exceptions of the plugin are raised unchanged.
+        """
         limits = self._limits(plugin)
         if limits is None:
             return load_objects(plugin)
@@ -43,12 +46,12 @@ class PluginWorkers:
         return proxy_objects(worker)
 
     def close(self) -> None:
-        """Let the processes end; each is started again when it is asked again."""
+        """End all worker processes. A worker is started again when it is used again."""
         for worker in self._workers.values():
             worker.close()
 
     def _limits(self, plugin: Plugin) -> Limits | None:
-        """Return the limits of a plugin that is isolated, None for one that is not."""
+        """Return the limits of an isolated plugin, or None if it is not isolated."""
         seconds = self._config.of_plugin(plugin.distribution, "timeout")
         megabytes = self._config.of_plugin(plugin.distribution, "memory")
         isolate = self._config.of_plugin(plugin.distribution, "isolate") == "true"
