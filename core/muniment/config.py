@@ -16,7 +16,7 @@ ACTOR_VARIABLE = "MUNIMENT_ACTOR"
 
 SETTINGS: Mapping[str, str] = {
     "generator.KIND": "the generator that `generate KIND` uses, e.g. generator.text",
-    "model": "the model used when a request names none",
+    "model.GENERATOR": "the model that a generator uses when a request names none, e.g. model.text",
     "policy": "the policy file, or the name of an installed policy, used when none is named",
     "evaluators": "the evaluators that run when none are named, separated by commas",
     "actor": "who is recorded as having asked",
@@ -90,7 +90,8 @@ class Config:
             self._checked_value(key, value)
         text = self.path.read_text(encoding="utf-8") if self.path.exists() else ""
         document = tomlkit.parse(text)
-        *tables, last = key.split(".")
+        # The name of a generator may have dots; the normalised name of a plugin has none.
+        *tables, last = key.split(".", 1 if key.startswith("model.") else -1)
         table: tomlkit.TOMLDocument | tomlkit.items.Table = document
         for name in tables:
             if name not in table:
@@ -119,6 +120,8 @@ class Config:
         if key in SETTINGS and "." not in key:
             return key
         if key.startswith("generator.") and kind and "." not in kind:
+            return key
+        if key.startswith("model.") and key != "model.":
             return key
         name, _, setting = key.removeprefix("plugin.").rpartition(".")
         if key.startswith("plugin.") and name and f"plugin.NAME.{setting}" in SETTINGS:

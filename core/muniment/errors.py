@@ -82,6 +82,10 @@ class ModelError(MunimentError):
         self.model = model
 
 
+class ModelTermsWarning(UserWarning):
+    """The terms of a packaged model that is about to be added; made an error, it prevents that."""
+
+
 class PolicyError(UsageError):
     """A policy file is malformed; nothing is generated under it."""
 
