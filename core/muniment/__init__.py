@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from muniment.errors import AmbiguousNameError as AmbiguousNameError
     from muniment.errors import ConfigError as ConfigError
     from muniment.errors import ModelError as ModelError
+    from muniment.errors import ModelTermsWarning as ModelTermsWarning
     from muniment.errors import MunimentError as MunimentError
     from muniment.errors import ParameterError as ParameterError
     from muniment.errors import PluginError as PluginError
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from muniment.types import Measure as Measure
     from muniment.types import Model as Model
     from muniment.types import Output as Output
+    from muniment.types import PackagedModel as PackagedModel
     from muniment.types import PluginRef as PluginRef
     from muniment.types import Reason as Reason
     from muniment.types import Replay as Replay
@@ -56,15 +58,16 @@ if TYPE_CHECKING:
     from muniment.types import Verdict as Verdict
 
 _MODULES = {
-    "errors": "AmbiguousNameError ConfigError ModelError MunimentError ParameterError PluginError "
-    "PolicyError PromptError SeedError StoreError UnknownNameError UsageError",
+    "errors": "AmbiguousNameError ConfigError ModelError ModelTermsWarning MunimentError "
+    "ParameterError PluginError PolicyError PromptError SeedError StoreError UnknownNameError "
+    "UsageError",
     "generation.requests": "GenerationSpec",
     "hookspecs": "Evaluator Filter Generator Register ModelProvider hookimpl",
     "parameters": "Parameters param",
     "session": "Session open",
     "store": "Query",
-    "types": "Content Difference Failure Generation Measure Model Output Chunk PluginRef Reason "
-    "Replay Reply Request Score Text Trace Usage Verdict",
+    "types": "Content Difference Failure Generation Measure Model Output Chunk PackagedModel "
+    "PluginRef Reason Replay Reply Request Score Text Trace Usage Verdict",
 }
 
 __all__ = sorted(" ".join(_MODULES.values()).split())

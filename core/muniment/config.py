@@ -16,7 +16,7 @@ ACTOR_VARIABLE = "MUNIMENT_ACTOR"
 
 SETTINGS: Mapping[str, str] = {
     "generator.KIND": "default generator of `generate KIND`, for example generator.text",
-    "model": "default model",
+    "model.GENERATOR": "default model of a generator, for example model.text",
     "policy": "default policy (a file, or the name of an installed policy)",
     "evaluators": "default evaluators, separated by commas",
     "actor": "name of the actor that is recorded",
@@ -106,7 +106,8 @@ class Config:
             self._valid_value(key, value)
         text = self.path.read_text(encoding="utf-8") if self.path.exists() else ""
         document = tomlkit.parse(text)
-        *tables, last = key.split(".")
+        # The name of a generator may have dots; the normalised name of a plugin has none.
+        *tables, last = key.split(".", 1 if key.startswith("model.") else -1)
         table: tomlkit.TOMLDocument | tomlkit.items.Table = document
         for name in tables:
             if name not in table:
@@ -139,6 +140,8 @@ class Config:
         if key in SETTINGS and "." not in key:
             return key
         if key.startswith("generator.") and kind and "." not in kind:
+            return key
+        if key.startswith("model.") and key != "model.":
             return key
         name, _, setting = key.removeprefix("plugin.").rpartition(".")
         if key.startswith("plugin.") and name and f"plugin.NAME.{setting}" in SETTINGS:

@@ -87,6 +87,10 @@ class ModelError(MunimentError):
         self.model = model
 
 
+class ModelTermsWarning(UserWarning):
+    """The terms of a packaged model that is about to be added; made an error, it prevents that."""
+
+
 class PolicyError(UsageError):
     """A malformed policy file. Nothing is generated with it."""
 

@@ -28,6 +28,7 @@ from muniment.types import (
     Measure,
     Model,
     Output,
+    PackagedModel,
     Reply,
     Request,
     Verdict,
@@ -110,16 +111,21 @@ class Generator(ABC):
 
 @runtime_checkable
 class ModelProvider(Protocol):
-    """An optional power of a generator that `uses_model`: models can be added to the house."""
+    """The optional methods of a generator that `uses_model` by which models are added."""
 
-    suggested_model: ClassVar[str | None]  # what to propose to someone who has added none yet
+    def packaged_models(self) -> Sequence[PackagedModel]:
+        """Return the models that come with installed packages, the default one first.
+
+        One of them is added when a request means it and it is not in the home yet. Use no
+        network, and return an empty sequence when no such package is installed.
+        """
 
     def add_model(
         self, source: str, into: Path, progress: Callable[[str, float], None]
     ) -> Mapping[str, Any]:
-        """Put the model that `source` names (a path, a hub id, a name of your own) into a folder.
+        """Put the model of `source` (a path, a hub id, a name of your own) into a folder.
 
-        `into` is empty and becomes the model's folder when this returns; an exception leaves
+        `into` is empty and becomes the model's folder when this returns. An exception leaves
         nothing behind. Call `progress(what, fraction)` on long work. Return facts worth keeping:
         `name` (a proposal), `roles` (role → file), `terms` (a sentence shown once).
         Raises ModelError.

@@ -19,20 +19,29 @@ from typing import TYPE_CHECKING, Self, cast
 
 from muniment import config
 from muniment._version import __version__
-from muniment.errors import ModelError, PluginError, UsageError
+from muniment.errors import ModelError, MunimentError, PluginError, UsageError
 from muniment.generation import batch, policy
 from muniment.generation.evaluation import Evaluators
 from muniment.generation.moderation import PolicyRunner
 from muniment.generation.pipeline import Pipeline
 from muniment.generation.replay import replay
-from muniment.generation.requests import BoundRequest, GenerationSpec, Resolver, samples, unresolved
+from muniment.generation.requests import (
+    BoundRequest,
+    CheckedSpec,
+    GenerationSpec,
+    Resolver,
+    samples,
+    unresolved,
+)
+from muniment.hookspecs import ModelProvider
 from muniment.ids import new_id
+from muniment.models.packaged import AdditionNotices
 from muniment.models.registry import ModelRecord, Models
 from muniment.plugins.isolation import PluginWorkers
-from muniment.plugins.registry import Plugin, Plugins
+from muniment.plugins.registry import Plugin, Plugins, quiet_stdout
 from muniment.signing import sign_after_writing
 from muniment.store import Query, Store
-from muniment.types import Chunk, Generation, Replay
+from muniment.types import Chunk, Generation, PackagedModel, Replay
 from muniment.validation import check_text
 
 if TYPE_CHECKING:
@@ -75,6 +84,7 @@ class Session:
         self.plugins.load_by(self._workers.load_objects)
         self.models = Models(self.home)
         self.plugins.hash_cache = self.models.hash_cache
+        self.notices: Callable[[PackagedModel], AdditionNotices] = AdditionNotices
         self._reader: Store | None = None
         self._writer: Store | None = None
 
@@ -95,7 +105,9 @@ class Session:
 
         `generator` is a generator's name or a media kind; `policy` is a file or the name of an
         installed policy. A blocked or failed generation is returned, too: look at its `status`.
-        Raises UsageError, ModelError, PluginError or StoreError before anything is generated.
+        A packaged model that is needed and not in the home yet is added first, which may take a
+        minute; its terms come as a ModelTermsWarning. Raises UsageError, ModelError, PluginError
+        or StoreError before anything is generated.
         """
         spec = GenerationSpec(
             prompt,
@@ -143,9 +155,7 @@ class Session:
         )
         wanted = (sample for spec in specs for sample in samples(spec, samples_each))
         chunks = iter(lambda: list(itertools.islice(wanted, batch_size)), [])
-        return self._run_chunks(
-            chunks, pipeline, run_id or new_id(), moderator.policy.label, stream
-        )
+        return self._run_chunks(chunks, pipeline, run_id or new_id(), moderator, stream)
 
     def batch(
         self,
@@ -305,36 +315,48 @@ class Session:
         chunks: Iterable[Sequence[GenerationSpec]],
         pipeline: Pipeline,
         run_id: str,
-        label: str,
+        moderator: PolicyRunner,
         stream: bool,
     ) -> Iterator[Generation | Chunk]:
         for chunk in chunks:
-            yield from self._run_chunk(chunk, pipeline, run_id, label, stream)
+            yield from self._run_chunk(chunk, pipeline, run_id, moderator, stream)
 
     def _run_chunk(
         self,
         chunk: Sequence[GenerationSpec],
         pipeline: Pipeline,
         run_id: str,
-        label: str,
+        moderator: PolicyRunner,
         stream: bool,
     ) -> Iterator[Generation | Chunk]:
         order: list[str] = []
         groups: dict[tuple[str, str], list[BoundRequest]] = {}
         rejected: list[Generation] = []
-        for spec in chunk:
-            try:
-                resolved = self._resolver.resolve(spec, run_id, self.actor, label)
-            except (UsageError, ModelError, PluginError) as error:
-                if spec.line is None:
-                    raise
-                rejected.append(unresolved(spec, str(error), run_id, self.actor, label))
-                order.append(rejected[-1].id)
+        label = moderator.policy.label
+
+        def reject(spec: GenerationSpec, error: MunimentError) -> None:
+            if spec.line is None:
+                raise error
+            rejected.append(unresolved(spec, str(error), run_id, self.actor, label))
+            order.append(rejected[-1].id)
+
+        def blocks(spec: GenerationSpec) -> bool:
+            return moderator.blocks_prompts(spec.prompt, spec.system)
+
+        # All are checked before one is bound: that may add a model, which takes a minute.
+        for spec, checked in [(spec, self._check(spec)) for spec in chunk]:
+            if not isinstance(checked, CheckedSpec):
+                reject(spec, checked)
                 continue
-            order.append(resolved.request.id)
-            model = resolved.request.model
-            key = (resolved.registered.name, model.digest if model else "")
-            groups.setdefault(key, []).append(resolved)
+            try:
+                bound = self._resolver.bind(checked, run_id, self.actor, label, blocks)
+            except (UsageError, ModelError, PluginError) as error:
+                reject(spec, error)
+                continue
+            order.append(bound.request.id)
+            model = bound.request.model
+            key = (bound.registered.name, model.digest if model else "")
+            groups.setdefault(key, []).append(bound)
         done = {item.id: item for item in pipeline.reject(rejected)} if rejected else {}
         for group in groups.values():
             for item in pipeline.run(group, stream=stream):
@@ -344,6 +366,28 @@ class Session:
                     done[item.id] = item
         for identifier in order:
             yield done[identifier]
+
+    def _check(self, spec: GenerationSpec) -> CheckedSpec | UsageError | PluginError:
+        """Return a draft checked, or the error of one that was read from a line."""
+        try:
+            return self._resolver.check(spec)
+        except (UsageError, PluginError) as error:
+            if spec.line is None:
+                raise
+            return error
+
+    def _add_packaged(
+        self, packaged: PackagedModel, generator_name: str, generator: ModelProvider
+    ) -> None:
+        self.ensure_store()  # before minutes of work: the addition is recorded there
+        with self.notices(packaged) as notices, quiet_stdout():
+            self.models.add_packaged(
+                packaged,
+                generator_name,
+                generator,
+                notices,
+                lambda added: self.record_model("added", added),
+            )
 
     def _policy(self, wanted: str | Path | None) -> policy.Policy:
         return policy.choose(str(wanted) if wanted is not None else self.config.get("policy"))
@@ -365,7 +409,7 @@ class Session:
 
     @cached_property
     def _resolver(self) -> Resolver:
-        return Resolver(self.config, self.plugins, self.models)
+        return Resolver(self.config, self.plugins, self.models, self._add_packaged)
 
     @cached_property
     def _evaluators(self) -> Evaluators:

@@ -118,6 +118,18 @@ class Model:
 
 
 @dataclass(frozen=True, slots=True)
+class PackagedModel:
+    """A model that comes with an installed package, so that adding it needs no network.
+
+    `source` is what the generator's `add_model` takes; `terms` is a sentence shown once.
+    """
+
+    name: str
+    source: str
+    terms: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Request:
     """One request as a generator receives it, with all names and defaults resolved.
 

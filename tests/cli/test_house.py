@@ -19,7 +19,9 @@ import muniment
 
 class Tiny(muniment.Generator):
     name, media_type, determinism, uses_model = "tiny", "text/plain", "exact", True
-    suggested_model = "tiny-model"
+
+    def packaged_models(self):
+        return ()
 
     def load(self, model):
         self.word = (Path(model.path) / "word.txt").read_text()

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from muniment import Generator, Model, ModelError
+from muniment import Generator, Model, ModelError, PackagedModel
 from muniment.errors import UnknownNameError
 from muniment.hookspecs import ModelProvider
 from muniment.models.digests import FileHashes, digest
@@ -28,11 +28,13 @@ class Keeper(Generator):
     """Adds a model of two files; `fault` goes wrong in the middle."""
 
     name, media_type, uses_model = "keeper", "text/plain", True
-    suggested_model = "tiny"
 
     def __init__(self, facts: Mapping[str, Any] | None = None) -> None:
         self.facts: Any = {"name": "tiny"} if facts is None else facts
         self.fault: BaseException | None = None
+
+    def packaged_models(self) -> list[PackagedModel]:
+        return []
 
     def generate(self, requests: object) -> list[Any]:
         return []
@@ -65,8 +67,8 @@ def add(home: Path, **options: Any) -> ModelRecord:
 
 
 def left(home: Path) -> list[str]:
-    """What stands in the models folder, but for the empty place of work."""
-    return sorted(path.name for path in (home / "models").iterdir() if path.name != ".adding")
+    """Models in the folder, without the place of work, the lock and the defaults."""
+    return sorted(path.name for path in (home / "models").iterdir() if path.name[0] != ".")
 
 
 def test_an_added_model_is_listed_with_everything_known_of_it(home: Path) -> None:
@@ -214,7 +216,7 @@ def test_a_kill_while_adding_leaves_nothing_that_looks_whole(home: Path, where: 
             print("now", flush=True)
             time.sleep(60)
         class Slow:
-            suggested_model = None
+            def packaged_models(self): return []
             def add_model(self, source, into, progress):
                 (into / "weights.bin").write_bytes(b"1")
                 if where.startswith("while"):
@@ -317,13 +319,12 @@ def test_what_looks_like_a_hub_id_is_asked_of_the_generator(home: Path) -> None:
 
 
 def test_without_a_name_the_only_model_is_meant(home: Path) -> None:
-    with pytest.raises(ModelError, match=r"no model was added yet; .*models add tiny`"):
-        models(home).resolve(None, Keeper())
+    with pytest.raises(ModelError, match="no model was added yet"):
+        models(home).choose(None, "keeper", Keeper())
     add(home)
-    assert models(home).resolve(None, Keeper()).name == "tiny"
+    assert models(home).choose(None, "keeper", Keeper()) == "tiny"
     add(home, name="other")
-    with pytest.raises(ModelError, match=r"name a model with -m.*there are: other, tiny"):
-        models(home).resolve(None, Keeper())
+    assert models(home).choose(None, "keeper", Keeper()) == "tiny"
 
 
 def test_a_folder_that_cannot_be_a_model_is_an_error(home: Path, tmp_path: Path) -> None:

@@ -590,7 +590,8 @@ def test_an_evaluator_that_never_answers_fails_its_score(
 
 LOADING = """
 uses_model = True
-suggested_model = "tiny"
+def packaged_models(self):
+    return []
 def load(self, model):
     import os
     with open(os.environ["HOME"] + "/loads", "a") as file: file.write("x")

@@ -12,9 +12,11 @@ from muniment.cli.gc_freeze import importing
 
 if TYPE_CHECKING:
     from muniment.config import Config
+    from muniment.models.packaged import AdditionNotices
     from muniment.models.registry import Models
     from muniment.session import Session
     from muniment.store import Store
+    from muniment.types import PackagedModel
 
 
 _T = TypeVar("_T")
@@ -84,13 +86,15 @@ class CliContext:
         from muniment.session import Session
 
         plugins = Plugins(files=self._plugin_files) if self._plugin_files else None
-        return Session(
+        session = Session(
             self.home,
             store=self._store,
             actor=self._actor,
             plugins=plugins,
             isolate=self.isolate,
         )
+        session.notices = _printed_notices
+        return session
 
     def close(self) -> None:
         """Close the session and the store. New entries are signed first if there is a key."""
@@ -105,6 +109,12 @@ class CliContext:
         finally:
             if store is not None:
                 store.close()
+
+
+def _printed_notices(model: PackagedModel) -> AdditionNotices:
+    from muniment.cli.addition import PrintedNotices
+
+    return PrintedNotices(model)
 
 
 @contextlib.contextmanager

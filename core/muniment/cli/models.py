@@ -21,7 +21,7 @@ from muniment.cli.output import (
     write_json,
     write_note,
 )
-from muniment.cli.progress import fraction
+from muniment.cli.progress import fraction, write_waiting
 from muniment.errors import ModelError, UsageError
 
 
@@ -70,7 +70,7 @@ def add(context: CliContext, source: str, name: str | None, generator: str, as_j
     ready once, which may take minutes, and its digest is kept.
     """
     from muniment.hookspecs import ModelProvider
-    from muniment.plugins.registry import make
+    from muniment.plugins.registry import make, quiet_stdout
 
     session = context.session
     session.ensure_store()
@@ -79,11 +79,26 @@ def add(context: CliContext, source: str, name: str | None, generator: str, as_j
     made = make(registered)
     if not isinstance(made, ModelProvider):
         raise UsageError(f"no model can be added to generator {registered.name}")
-    with fraction(f"adding {source}") as progress:
-        added = session.models.add(source, registered.name, made, name=name, progress=progress)
-    session.record_model("added", added)
+    with fraction(f"adding {source}") as progress, quiet_stdout():
+        added = session.models.add(
+            source,
+            registered.name,
+            made,
+            name=name,
+            progress=progress,
+            waiting=lambda text: write_waiting(text, progress),
+            record=lambda added: session.record_model("added", added),
+        )
     if added.terms:
         write_note(added.terms)
+    default = session.config.get(f"model.{registered.name}") or session.models.default(
+        registered.name
+    )
+    if default is not None and default != added.name:
+        write_note(
+            f"the default stays {default}; use -m {added.name}, or "
+            f"`muniment config set model.{registered.name} {added.name}`"
+        )
     if as_json:
         write_json(added.to_json())
     else:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from muniment.cli.output import on_terminal, printable, write_data, write_note
 
@@ -41,7 +41,8 @@ def counting(what: str, total: int | None) -> Iterator[Progress]:
             speed = task.finished_speed or task.speed
             return Text("" if speed is None else f"{speed:.2f}/s", style="progress.data.speed")
 
-    with _bar(progress.MofNCompleteColumn(), Rate()) as bar:
+    bar = _bar(progress.MofNCompleteColumn(), Rate())
+    with _shown(bar):
         task = bar.add_task(what, total=total)
 
         def above(text: str) -> None:
@@ -59,7 +60,8 @@ def fraction(what: str) -> Iterator[Callable[[str, float], None]]:
         return
     from rich import progress
 
-    with _bar(progress.TaskProgressColumn()) as bar:
+    bar = _bar(progress.TaskProgressColumn())
+    with _shown(bar):
         task = bar.add_task(what, total=1.0)
         yield lambda step, done: bar.update(task, description=step, completed=done)
 
@@ -73,8 +75,58 @@ def waiting(what: str) -> Iterator[Callable[[], None]]:
     from rich.console import Console
     from rich.text import Text
 
-    with Console(stderr=True).status(Text(what)) as spinner:
-        yield spinner.stop
+    with _shown(Console(stderr=True).status(Text(what))) as end:
+        yield end
+
+
+def write_waiting(text: str, show: Callable[[str, float], None]) -> None:
+    """Show a reason to wait in the bar of `fraction`, or print it when there is no terminal."""
+    if on_terminal("stderr"):
+        show(text, 0.0)
+    else:
+        write_note(text)
+
+
+class _Display(Protocol):
+    """A bar or a spinner of rich."""
+
+    def start(self) -> None: ...
+
+    def stop(self) -> None: ...
+
+
+_displays: list[_Display] = []  # those begun; only the last one is on the screen
+
+
+@contextlib.contextmanager
+def _shown(display: _Display) -> Iterator[Callable[[], None]]:
+    """Show a display until the function is called, or the block ends; suspend an outer one."""
+
+    def end() -> None:
+        if display in _displays:
+            _displays.remove(display)
+            display.stop()
+
+    with suspended():
+        _displays.append(display)
+        display.start()
+        try:
+            yield end
+        finally:
+            end()
+
+
+@contextlib.contextmanager
+def suspended() -> Iterator[None]:
+    """Take the display off the screen for a message or another display."""
+    display = _displays[-1] if _displays else None
+    if display is not None:
+        display.stop()
+    try:
+        yield
+    finally:
+        if display in _displays:
+            display.start()
 
 
 def _bar(*columns: ProgressColumn) -> RichProgress:

@@ -27,6 +27,14 @@ from muniment.types import Content, PluginRef, Verdict, reads
 from muniment.validation import escape_unencodable
 
 
+def prompt_contents(prompt: str, system: str | None) -> list[Content]:
+    """Return the contents of a request that filters check before anything is generated."""
+    contents = [Content("prompt", "text/plain", prompt.encode())]
+    if system is not None:
+        contents.insert(0, Content("system", "text/plain", system.encode()))
+    return contents
+
+
 class PolicyRunner:
     """The policy in force. Its filters are created once and check every content."""
 
@@ -49,6 +57,15 @@ class PolicyRunner:
     def check(self, content: Content) -> list[Verdict]:
         """Return the verdicts of all filters that apply to the content, in the policy's order."""
         return [rule.check(content) for rule in self._rules if rule.applies(content)]
+
+    def blocks_prompts(self, prompt: str, system: str | None) -> bool:
+        """Return whether a filter blocks the prompt or the system prompt; nothing is recorded."""
+        with quiet_stdout():
+            return any(
+                verdict.action == "block"
+                for content in prompt_contents(prompt, system)
+                for verdict in self.check(content)
+            )
 
     def judges_output(self, media_type: str) -> bool:
         """Return whether any filter checks outputs of that media type."""

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 
 from muniment.errors import PromptError
 from muniment.generation.evaluation import Evaluators
-from muniment.generation.moderation import PolicyRunner
+from muniment.generation.moderation import PolicyRunner, prompt_contents
 from muniment.generation.requests import BoundRequest, Resolver
 from muniment.plugins.invocation import Answer, MissingReply, answers, environment_of, error_message
 from muniment.plugins.registry import INTERRUPTIONS, quiet_stdout
@@ -142,10 +142,7 @@ class Pipeline:
     def _check_prompt(self, item: _InFlight) -> None:
         """Run the filters on the system prompt and the prompt, and set the outcome if blocked."""
         request = item.resolved.request
-        contents = [Content("prompt", "text/plain", request.prompt.encode())]
-        if request.system is not None:
-            contents.insert(0, Content("system", "text/plain", request.system.encode()))
-        for content in contents:
+        for content in prompt_contents(request.prompt, request.system):
             item.verdicts += self._policy_runner.check(content)
         if any(verdict.action == "block" for verdict in item.verdicts):
             item.outcome = self._outcome(item, status="blocked")

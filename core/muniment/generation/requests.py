@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from math import isfinite
+from typing import cast
 
 from muniment.config import Config
-from muniment.errors import UsageError
+from muniment.errors import ModelError, UsageError
 from muniment.generation import seeds
-from muniment.hookspecs import Generator
+from muniment.hookspecs import Generator, ModelProvider
 from muniment.ids import new_id
 from muniment.models.registry import Models
-from muniment.parameters import Value
+from muniment.parameters import Parameters, Value
 from muniment.plugins.registry import Plugins, RegisteredObject, make, quiet_stdout
-from muniment.types import Failure, Generation, Model, Request
+from muniment.types import Failure, Generation, Model, PackagedModel, Request
 from muniment.validation import check_id, check_text, escape_unencodable, now
 
 
@@ -41,6 +42,16 @@ class GenerationSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class CheckedSpec:
+    """A draft whose names and values were found valid, before its model is looked for."""
+
+    spec: GenerationSpec
+    seed: int
+    registered: RegisteredObject
+    parameters: Parameters
+
+
+@dataclass(frozen=True, slots=True)
 class BoundRequest:
     """A draft with everything decided: the request, who answers it, and its record so far."""
 
@@ -53,19 +64,28 @@ class BoundRequest:
 class Resolver:
     """Resolves drafts; keeps one generator object for each generator and model."""
 
-    def __init__(self, config: Config, plugins: Plugins, models: Models) -> None:
+    def __init__(
+        self,
+        config: Config,
+        plugins: Plugins,
+        models: Models,
+        add: Callable[[PackagedModel, str, ModelProvider], None],
+    ) -> None:
+        """Take the parts; `add` adds a packaged model, for the generator of that name."""
         self._config = config
         self._plugins = plugins
         self._models = models
+        self._add = add
         self._generators: dict[tuple[str, str], Generator] = {}
         self._loaded: set[tuple[str, str]] = set()
         self._resolved_models: dict[tuple[str, str | None], Model] = {}
         self._found_again: dict[str, Model] = {}
+        self._failed_additions: dict[str, ModelError] = {}
 
-    def resolve(self, spec: GenerationSpec, run_id: str, actor: str, policy: str) -> BoundRequest:
-        """Return the draft with everything decided.
+    def check(self, spec: GenerationSpec) -> CheckedSpec:
+        """Return the draft with its seed, generator and parameters; the model is not looked at.
 
-        Raises UsageError, ModelError or PluginError with a sentence for whoever asked.
+        Raises UsageError or PluginError with a sentence for the caller.
         """
         if spec.invalid is not None:
             raise UsageError(spec.invalid)
@@ -80,8 +100,25 @@ class Resolver:
             check_id(parent)
         seed = seeds.draw() if spec.seed is None else seeds.parse(spec.seed)
         registered = self._plugins.generator(spec.generator, self._config.generators())
-        parameters = registered.parameters(**spec.parameters)
-        model, generator = self._with_model(registered, spec.model)
+        return CheckedSpec(spec, seed, registered, registered.parameters(**spec.parameters))
+
+    def bind(
+        self,
+        checked: CheckedSpec,
+        run_id: str,
+        actor: str,
+        policy: str,
+        blocks: Callable[[GenerationSpec], bool],
+    ) -> BoundRequest:
+        """Return the draft with everything decided; a packaged model that it needs is added.
+
+        `blocks` returns whether the policy blocks the prompts: then no model is added, and the
+        request has a model without a digest. Raises UsageError, ModelError, PluginError or
+        StoreError with a sentence for the caller.
+        """
+        spec, seed = checked.spec, checked.seed
+        registered, parameters = checked.registered, checked.parameters
+        model, generator = self._with_model(registered, spec, blocks)
         request = Request(
             id=new_id(),
             prompt=spec.prompt,
@@ -137,6 +174,8 @@ class Resolver:
         model = resolved.request.model
         key = (resolved.registered.name, model.digest if model else "")
         if model is not None and key not in self._loaded:
+            if not model.digest:  # the policy blocked the prompts, then allowed them
+                raise ModelError(model.name, f"model {model.name} was not added; try again")
             with quiet_stdout():
                 resolved.generator.load(model)
             self._loaded.add(key)
@@ -151,19 +190,38 @@ class Resolver:
         self._loaded.clear()
 
     def _with_model(
-        self, registered: RegisteredObject, wanted: str | None
+        self,
+        registered: RegisteredObject,
+        spec: GenerationSpec,
+        blocks: Callable[[GenerationSpec], bool],
     ) -> tuple[Model | None, Generator]:
         generator = self._object(registered, None)
+        name = registered.name
         if not generator.uses_model:
-            if wanted is not None:
-                raise UsageError(f"generator {registered.name} runs no model; leave -m away")
+            if spec.model is not None:
+                raise UsageError(f"generator {name} runs no model; leave -m away")
             return None, generator
-        wanted = wanted or self._config.get("model")
-        key = (registered.name, wanted)
+        wanted = spec.model or self._config.get(f"model.{name}")
+        key = (name, wanted)
         if key not in self._resolved_models:
-            self._resolved_models[key] = self._models.resolve(wanted, generator)
+            chosen = self._models.choose(wanted, name, generator)
+            if isinstance(chosen, PackagedModel):
+                if blocks(spec):
+                    return Model(chosen.name, "", ""), generator
+                self._add_once(chosen, name, generator)
+                chosen = chosen.name
+            self._resolved_models[key] = self._models.resolve(chosen, generator)
         model = self._resolved_models[key]
         return model, self._object(registered, model)
+
+    def _add_once(self, packaged: PackagedModel, name: str, generator: Generator) -> None:
+        """Add a packaged model; after a failure, raise its error again without a second attempt."""
+        if packaged.name not in self._failed_additions:
+            try:
+                return self._add(packaged, name, cast(ModelProvider, generator))
+            except ModelError as error:
+                self._failed_additions[packaged.name] = error
+        raise self._failed_additions[packaged.name]
 
     def _hashed_afresh(self, recorded: Model, generator: Generator) -> Model:
         if recorded.digest not in self._found_again:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import muniment
 
@@ -13,7 +13,7 @@ from .environment import facts
 from .errors import ModelUnusable, RowError
 from .loading import check_folder, load, resolve
 from .parameters import TextParameters
-from .preparing import DEFAULT_NAME, DEFAULT_SOURCE, prepare
+from .preparing import DEFAULT_NAME, DEFAULT_PACKAGE, DEFAULT_SOURCE, is_installed, prepare
 from .sampling import Sampling
 
 TERMS_FILE = "GEMMA_TERMS.html"
@@ -31,7 +31,6 @@ class TextGenerator(muniment.Generator):
     determinism = "exact"
     uses_model = True
     Parameters = TextParameters
-    suggested_model: ClassVar[str | None] = DEFAULT_NAME
 
     def __init__(self) -> None:
         self._engine: Engine | None = None
@@ -75,6 +74,12 @@ class TextGenerator(muniment.Generator):
     def environment(self) -> Mapping[str, str | int]:
         """What the bytes depend on besides the record: kernels, threads, versions, processor."""
         return facts(self.engine) if self._engine is not None else {}
+
+    def packaged_models(self) -> Sequence[muniment.PackagedModel]:
+        """Return Gemma 3 270M when its package is installed."""
+        if not is_installed(DEFAULT_PACKAGE):
+            return ()
+        return (muniment.PackagedModel(DEFAULT_NAME, DEFAULT_SOURCE, TERMS),)
 
     def add_model(
         self, source: str, into: Path, progress: Callable[[str, float], None]

@@ -184,6 +184,15 @@ def _copy_notices(folder: Path, building: Path) -> None:
                 shutil.copyfile(file, building / file.name)
 
 
+def is_installed(package: str) -> bool:
+    """Return whether a package is installed in this environment."""
+    try:
+        importlib.metadata.distribution(package)
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    return True
+
+
 @contextmanager
 def package_file(
     package: str, scratch: Path, progress: Progress = silent

@@ -16,6 +16,7 @@ named here, or `Raised` (but `AddModel`, which `Progressed` may precede):
     Stop ─→ Done               close a call that nobody wants the rest of
     Check ─→ Judged            a filter's verdict
     Evaluate ─→ Measured       an evaluator's numbers
+    ListPackaged ─→ Packaged   the models that come with installed packages
     FindModel ─→ Found         where a model lies
     AddModel ─→ Added          put a model into a folder
     Close ─→ Done              let go of an object
@@ -34,7 +35,16 @@ import msgspec
 
 from muniment.parameters import Field, Parameters
 from muniment.plugins.registry import Kind, Plugin
-from muniment.types import Chunk, Content, Generation, Measure, Model, Reply, Verdict
+from muniment.types import (
+    Chunk,
+    Content,
+    Generation,
+    Measure,
+    Model,
+    PackagedModel,
+    Reply,
+    Verdict,
+)
 
 HEADER = 4  # bytes of a frame's length
 LONGEST = 2**30  # bytes of a frame's body: what claims to be longer is no answer
@@ -131,6 +141,12 @@ class Evaluate(_Message, frozen=True):
     parameters: str
 
 
+class ListPackaged(_Message, frozen=True):
+    """List the models that come with installed packages."""
+
+    object: int
+
+
 class FindModel(_Message, frozen=True):
     """Ask where a model lies."""
 
@@ -163,6 +179,7 @@ Question: TypeAlias = (
     | Stop
     | Check
     | Evaluate
+    | ListPackaged
     | FindModel
     | AddModel
     | Close
@@ -194,7 +211,6 @@ class Described(_Message, frozen=True):
     determinism: str = "best-effort"
     uses_model: bool = False
     takes_models: bool = False
-    suggested_model: str | None = None
     version: str = ""
     media_types: list[str] = []
     categories: list[str] = []
@@ -245,6 +261,12 @@ class EvaluateResult(_Message, frozen=True):
     values: dict[str, float]
 
 
+class Packaged(_Message, frozen=True):
+    """The models that come with installed packages."""
+
+    models: list[PackagedModel]
+
+
 class Found(_Message, frozen=True):
     """The folder of a model."""
 
@@ -286,6 +308,7 @@ Answer: TypeAlias = (
     | NextResult
     | VerdictResult
     | EvaluateResult
+    | Packaged
     | Found
     | Progressed
     | Added

@@ -23,7 +23,16 @@ from muniment.plugins.registry import (
     check_class,
     registered_object,
 )
-from muniment.types import Chunk, Content, Generation, Model, Reply, Request, Verdict
+from muniment.types import (
+    Chunk,
+    Content,
+    Generation,
+    Model,
+    PackagedModel,
+    Reply,
+    Request,
+    Verdict,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +97,6 @@ def _declared(registered: RegisteredObject, worker: Worker) -> type:
             }
             if told.takes_models:
                 base = IsolatedModelTaker
-                declares["suggested_model"] = told.suggested_model
         else:
             declares |= {"version": told.version, "media_types": tuple(told.media_types)}
         if registered.kind == "filter":
@@ -209,7 +217,10 @@ class IsolatedGenerator(Generator):
 class IsolatedModelTaker(IsolatedGenerator):
     """A generator in a worker process to which models can be added."""
 
-    suggested_model: ClassVar[str | None]
+    def packaged_models(self) -> Sequence[PackagedModel]:
+        """Return the models that come with installed packages."""
+        question = protocol.ListPackaged(self._remote.ready())
+        return self.worker.ask(question, protocol.Packaged, LOADING).models
 
     def find_model(self, source: str) -> Path:
         """Return the local folder of a model that was never added."""

@@ -34,7 +34,7 @@ from muniment.plugins.registry import Kind, RegisteredObject, describe, load_obj
 from muniment.types import Chunk, Request
 from muniment.validation import escape_unencodable
 
-_TAKES_MODELS = ("suggested_model", "add_model", "find_model")  # see hookspecs.ModelProvider
+_TAKES_MODELS = ("packaged_models", "add_model", "find_model")  # see hookspecs.ModelProvider
 
 
 def main(arguments: list[str]) -> None:
@@ -139,6 +139,8 @@ class _Server:
                 return protocol.VerdictResult(validate_verdict(verdict, content))
             case protocol.Evaluate():
                 return self._evaluate(question)
+            case protocol.ListPackaged():
+                return protocol.Packaged(list(self._object(question.object).packaged_models()))
             case protocol.FindModel():
                 path = self._object(question.object).find_model(question.source)
                 return protocol.Found(str(Path(path)))
@@ -249,7 +251,6 @@ def _described(registered: RegisteredObject) -> Answer:
             determinism=found.determinism,
             uses_model=bool(found.uses_model),
             takes_models=takes_models,
-            suggested_model=found.suggested_model if takes_models else None,
         )
     described = {"version": found.version, "media_types": list(found.media_types)}
     if registered.kind == "filter":
