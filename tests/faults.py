@@ -240,8 +240,8 @@ FAULTS = (
     Fault(
         "phrase-order-is-ignored",
         "core/muniment/store/search/engine.py",
-        "if not (phrase.exact and picker.matched)",
-        "if not picker.matched",
+        "if not (phrase.exact and planner.used_search_index)",
+        "if not planner.used_search_index",
         ('store/test_searching.py::test_a_search_finds[sqlite-"new moon"-prompts4]',),
     ),
     Fault(

@@ -25,7 +25,7 @@ def tail(database: Database, query: Query, *, follow: bool) -> Iterator[Generati
     `POLL_SECONDS` one row is read to detect new entries.
     """
     with database.reading() as connection:
-        size = _size(connection)
+        size = _ledger_size(connection)
         numbers = QueryPlanner(connection, query).page(None, query.limit or 0)
         loaded = load(connection, rows(connection, numbers), trace=False)
     yield from reversed(loaded)
@@ -33,7 +33,7 @@ def tail(database: Database, query: Query, *, follow: bool) -> Iterator[Generati
         time.sleep(POLL_SECONDS)
         while True:
             with database.reading() as connection:
-                end = min(_size(connection), size + PAGE)
+                end = min(_ledger_size(connection), size + PAGE)
                 numbers = sorted(_ended(connection, size, end))
                 matching = QueryPlanner(connection, query).among(numbers) if numbers else []
                 loaded = load(connection, rows(connection, matching), trace=False)
@@ -43,7 +43,7 @@ def tail(database: Database, query: Query, *, follow: bool) -> Iterator[Generati
             size = end
 
 
-def _size(connection: Connection) -> int:
+def _ledger_size(connection: Connection) -> int:
     return connection.scalar(select(ledger_head.c.size)) or 0
 
 
