@@ -1,7 +1,7 @@
 """Compare the search index with the texts of the generations.
 
 The terms of each generation are computed from its payloads. The terms in the index are read by
-`muniment.store.search.index.held`. SQLite is queried term by term, as a search does it. In
+`muniment.store.search.index.contents`. SQLite is queried term by term, as a search does it. In
 PostgreSQL the rows are read, and its GIN index over them is trusted.
 
 Memory does not hold the terms of a large store. Instead each generation has a checksum: the sum
