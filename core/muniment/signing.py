@@ -41,8 +41,8 @@ class KeyExistsError(UsageError):
 
     def __init__(self, path: Path) -> None:
         super().__init__(
-            f"there is a key already, {path}, and keys are never overwritten; to begin with a new "
-            "one, move that file away and tell whoever verifies"
+            f"the key {path} exists already, and keys are never overwritten; to use a new one, "
+            "move that file away and give the new public key to your verifiers"
         )
         self.path = path
 
@@ -104,7 +104,7 @@ class KeyStore:
         except FileExistsError:
             raise KeyExistsError(path) from None
         except OSError as error:
-            raise KeyFileError(path, f"the key {path} cannot be made: {error.strerror}") from None
+            raise KeyFileError(path, f"cannot write the key {path}: {error.strerror}") from None
         with open(descriptor, "w", encoding="utf-8") as file:
             file.write(f"{key.text}\n")
             file.flush()
@@ -123,17 +123,17 @@ class KeyStore:
                 if os.name == "posix" and os.fstat(file.fileno()).st_mode & 0o077:
                     raise KeyFileError(
                         path,
-                        f"the private key {path} is readable by others; `chmod 600` it, or move it "
-                        "away and generate a new one",
+                        f"the private key {path} is readable by others; run `chmod 600 {path}`, or "
+                        "move it away and generate a new one",
                     )
                 key = PrivateKey.parse(file.read())
         except FileNotFoundError:
             return None
         except (OSError, ValueError) as error:
             why = error if isinstance(error, KeyFormatError) else "it cannot be read"
-            raise KeyFileError(path, f"the private key {path} is of no use: {why}") from None
+            raise KeyFileError(path, f"the private key {path} cannot be used: {why}") from None
         if key.name != checkpoints.origin(log):
-            raise KeyFileError(path, f"the private key {path} is of another log: {key.name}")
+            raise KeyFileError(path, f"the private key {path} belongs to another log: {key.name}")
         return key
 
     def last_checkpoint(self, log: str) -> LastCheckpoint | None:
@@ -188,9 +188,9 @@ class KeyStore:
         log = signed.origin.rpartition("/")[2]
         raise UnsignableHeadError(
             store.log,
-            f"the store {store.url} is now the log {checkpoints.origin(store.log)}, but "
-            f"{signed.origin} was signed there, with {signed.size} entries; bring that store back, "
-            f"or remove {self._checkpoint_path(log)} if this was meant",
+            f"the store {store.url} is log {checkpoints.origin(store.log)}, but log "
+            f"{signed.origin} was signed there, with {signed.size} entries; restore that store, or "
+            f"remove {self._checkpoint_path(log)} if you replaced it on purpose",
         )
 
 
@@ -199,20 +199,21 @@ def _raise_if_inconsistent(last: Checkpoint, head: Head, read: Read) -> None:
     if head.size < last.size:
         raise UnsignableHeadError(
             head.log,
-            f"the store has {head.size} entries, but {last.size} were signed: it was rolled back, "
-            "or its end was cut off; bring back the store that has them",
+            f"the store has {head.size} entries, but {last.size} were signed: it was truncated or "
+            "rolled back; restore a backup that has them",
         )
     try:
         proof = consistency(last.size, head.size, read)
     except MissingNodesError as error:
         raise UnsignableHeadError(
-            head.log, f"{error}; `muniment audit verify` says what is wrong"
+            head.log, f"{error}; run `muniment audit verify` to find the cause"
         ) from None
     if not verify_consistency(last.size, last.root, head.size, head.root, proof):
         raise UnsignableHeadError(
             head.log,
-            f"the first {last.size} entries are not those that were signed: the record was "
-            "altered, or rolled back and then written to; `muniment audit verify` says more",
+            f"the first {last.size} entries differ from the signed ones: the ledger was altered, "
+            "or rolled back and then written to; run `muniment audit verify` to find the "
+            "difference",
         )
 
 
@@ -226,7 +227,7 @@ def _read(path: Path) -> LastCheckpoint | None:
         return None
     except (OSError, ValueError, KeyError, TypeError):
         raise KeyFileError(
-            path, f"{path} does not say what was last signed; bring it back from a backup"
+            path, f"{path} is not a valid last checkpoint; restore it from a backup"
         ) from None
     return last
 
@@ -241,4 +242,4 @@ def _write(path: Path, last: LastCheckpoint) -> None:
             os.fsync(file.fileno())
         temporary.replace(path)
     except OSError as error:
-        raise KeyFileError(path, f"{path} cannot be written: {error.strerror}") from None
+        raise KeyFileError(path, f"cannot write {path}: {error.strerror}") from None

@@ -66,11 +66,11 @@ def test_a_lost_store_is_restored_without_asking(
 
 def test_what_is_no_backup_is_refused(recorded: Here, tmp_path: Path) -> None:
     file = tmp_path / "no.db"
-    for content, sentence in ((b"", "is empty"), (b"nonsense" * 99, "is no backup of a store")):
+    for content, sentence in ((b"", "is empty"), (b"nonsense" * 99, "is not a backup of a store")):
         file.write_bytes(content)
         result = recorded("db", "restore", file, "--yes")
         assert result.code == 1
         assert sentence in result.err
         assert result.err.count("\n") == 1
-    assert f"there is no file {tmp_path}/x" in recorded("db", "restore", tmp_path / "x").err
+    assert f"{tmp_path}/x does not exist" in recorded("db", "restore", tmp_path / "x").err
     assert prompts(recorded) == ["one"]

@@ -56,7 +56,7 @@ def test_a_file_that_is_there_is_kept(recorded: Here, tmp_path: Path) -> None:
 
 MISTAKES = [
     (["--resume"], "add -o FILE"),
-    (["--format", "parquet"], "parquet is no stream; write it to a file with -o FILE"),
+    (["--format", "parquet"], "parquet cannot be written to a stream; use -o FILE"),
     (["--format", "xml"], "'xml' is not one of"),
     (["--resume", "-o", "nowhere.csv"], "there is no unfinished export to nowhere.csv"),
 ]

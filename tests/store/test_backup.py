@@ -98,7 +98,7 @@ def test_a_copy_that_is_not_what_the_store_was_is_not_kept(
 ) -> None:
     backend = type(backend_of(store._database))
     monkeypatch.setattr(backend, "verify", lambda *_: BackupSummary("other", 1, "00"))
-    with pytest.raises(BackupError, match="the copy is not what the store was"):
+    with pytest.raises(BackupError, match="the copy differs"):
         store.backup(tmp_path / "copy")
     assert list(tmp_path.glob("*copy*")) == []
 
@@ -114,7 +114,7 @@ def test_a_backup_that_was_altered_is_refused(
         place = len(content) - 300
     made.file.write_bytes(content[:place] + b'"seed":"8"' + content[place + 10 :])
     before = list(store.generations())
-    with pytest.raises(BackupError, match=r"is no (whole )?backup"):
+    with pytest.raises(BackupError, match=r"is (corrupt|incomplete|not a backup)"):
         Store.plan_restore(url, made.file)
     assert list(store.generations()) == before
 

@@ -221,9 +221,9 @@ def stamp(url: str, revision: str) -> None:
 @pytest.mark.parametrize("create", [True, False])
 def test_a_store_of_a_newer_version_is_left_alone(store: Store, url: str, create: bool) -> None:
     stamp(url, "9999")
-    with pytest.raises(StoreVersionError, match="newer Muniment"):
+    with pytest.raises(StoreVersionError, match="newer schema"):
         Store.open(url, create=create)
-    with pytest.raises(StoreVersionError, match="newer Muniment"):
+    with pytest.raises(StoreVersionError, match="newer schema"):
         Store.open(url, create=False, outdated=True)
 
 

@@ -78,7 +78,7 @@ def test_an_outcome_that_comes_after_the_interruption_was_recorded_is_refused(
     monkeypatch.setattr(leases, "alive", lambda row: False)
     assert store.record_interruptions() == 1
     monkeypatch.undo()
-    with pytest.raises(AlreadyRecordedError, match="has an outcome already"):
+    with pytest.raises(AlreadyRecordedError, match="already has an outcome"):
         store.record_outcomes([finish(started)])
     assert store.generation(started.id).status == "interrupted"
 

@@ -121,10 +121,10 @@ def test_a_tail_cut_off_after_a_checkpoint_is_found(
     assert store.verify().ok  # nothing inside tells any more
     ((kind, message),) = problems(store, trusted=[published(note)])
     assert kind == "checkpoint"
-    assert f"it has {note.checkpoint.size} entries and the store {size(store)}" in message
+    assert f"it has {note.checkpoint.size} entries, but the store has {size(store)}" in message
     ((kind, message),) = problems(store, key=key)
     assert (kind, message) == ("signature", f"no checkpoint is signed by {key}")
-    with pytest.raises(VerificationError, match="rolled back, or its end was cut off"):
+    with pytest.raises(VerificationError, match="truncated or rolled back"):
         keys.sign(store)
 
 
@@ -168,9 +168,10 @@ def test_a_forked_history_is_found(
     with store._database.writing() as connection:
         append(connection, [prepare(entries.actor(f"{n:064x}")) for n in range(5)])
     assert store.verify().ok
-    expected = f"the first {note.checkpoint.size} entries are not those that it has"
-    assert problems(store, trusted=[published(note)]) == [("checkpoint", expected)]
-    with pytest.raises(VerificationError, match="are not those that were signed"):
+    ((kind, message),) = problems(store, trusted=[published(note)])
+    assert kind == "checkpoint"
+    assert f"the first {note.checkpoint.size} entries differ" in message
+    with pytest.raises(VerificationError, match="differ from the signed ones"):
         keys.sign(store)
 
 
@@ -184,7 +185,7 @@ def test_a_replaced_key_is_found_and_the_new_one_named(
     store.sign(lambda head, read: checkpoints.signed(note.checkpoint, forger))
     ((kind, message),) = problems(store, key=key)
     assert kind == "signature"
-    assert f"there are some by {key.name}+{forger.public.id.hex()}" in message
+    assert f"only by {key.name}+{forger.public.id.hex()}" in message
     (kept,) = store.signed()
     found = problems(store, key=key, trusted=[published(kept)])
     assert ("signature", f"it is signed by {tree_heads.key_of(kept)}, not by {key}") in found
@@ -228,7 +229,8 @@ def test_a_checkpoint_of_another_log_is_not_continued(
     other = checkpoints.signed(head, PrivateKey.generate(head.origin))
     ((kind, message),) = problems(store, trusted=[published(other)])
     assert kind == "checkpoint"
-    assert f"it is of the log {head.origin}, and the store is {key.name}" in message
+    assert head.origin in message
+    assert key.name in message
 
 
 # ---- since a checkpoint -----------------------------------------------------------------------
@@ -297,7 +299,7 @@ def test_since_does_not_go_with_comparing_everything(
     store: Store, keys: KeyStore, key: PublicKey
 ) -> None:
     note = sign(keys, store)
-    with pytest.raises(UsageError, match="leave away --since"):
+    with pytest.raises(UsageError, match="remove --since"):
         store.verify(payloads=True, since=published(note))
 
 
@@ -340,7 +342,7 @@ def test_nothing_is_proven_from_an_altered_store(
         (number,) = {row.seq for row in connection.execute(entry.select()) if row.kind == "started"}
         data = update(entry).where(entry.c.seq == number)
         connection.execute(data.values(leaf_hash=bytes(32)))
-    with pytest.raises(VerificationError, match="is not what was signed"):
+    with pytest.raises(VerificationError, match="is not the entry that was signed"):
         store.prove(id, note)
 
 

@@ -295,7 +295,7 @@ def test_the_command_names_the_copy(
 
 def test_what_is_newer_is_never_upgraded(full: Store, url: str) -> None:
     change(url, "UPDATE alembic_version SET version_num = '9999'")
-    with pytest.raises(StoreVersionError, match="newer Muniment"):
+    with pytest.raises(StoreVersionError, match="newer schema"):
         full.upgrade()
     if full.path is not None:
         assert copies(full) == []

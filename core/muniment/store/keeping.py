@@ -176,7 +176,9 @@ class Keeping:
         ids = [held.id for held in self.holds()]
         found = [id for id in ids if id.startswith(part) or id.endswith(part)]
         if len(found) != 1 or not part:
-            raise UnknownNameError("hold", hold, hint="`muniment hold list` shows those in force")
+            raise UnknownNameError(
+                "hold", hold, hint="`muniment hold list` prints the holds in force"
+            )
         holds.release_hold(self._database, found[0], actor, reason)
         return found[0]
 

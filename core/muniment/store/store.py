@@ -388,7 +388,7 @@ class Store(Keeping):
         """Return the place, schema revision and size of the store."""
         revision = schema_version.revision(self._database)
         if revision is None:
-            raise StoreVersionError(self.url, f"{self._database.name} is no store any more")
+            raise StoreVersionError(self.url, f"{self._database.name} is not a store any more")
         with self._database.reading() as connection:
             entries = connection.scalar(select(ledger_head.c.size)) or 0
         return StoreStatus(

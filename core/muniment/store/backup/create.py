@@ -29,9 +29,9 @@ def create_backup(database: Database, target: Path, progress: Progress | None = 
         if verified != copied:
             raise BackupError(
                 target,
-                f"the copy is not what the store was ({verified.entries} entries with root "
-                f"{verified.root}, not {copied.entries} with {copied.root}); nothing was kept of "
-                "it",
+                f"the copy differs from the store ({verified.entries} entries with root "
+                f"{verified.root}, not {copied.entries} with {copied.root}) and was deleted; try "
+                "again",
             )
         partial.replace(target)
     except OSError as error:

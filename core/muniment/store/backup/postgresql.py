@@ -50,20 +50,18 @@ class PostgresqlBackup:
         Raises BackupError if the archive is corrupt or an entry is missing.
         """
         if not file.is_file():
-            raise BackupError(file, f"there is no file {file}")
+            raise BackupError(file, f"file {file} does not exist")
         frontier, log = Frontier(), ""
         for seq, data in _entries(file):
             if seq != frontier.size:
-                raise BackupError(
-                    file, f"{file} is no whole backup: entry {frontier.size} is missing"
-                )
+                raise BackupError(file, f"{file} is incomplete: entry {frontier.size} is missing")
             if seq == 0:
                 log = str(read(data).get("log", ""))
             frontier.append(leaf_hash(data))
             if progress and frontier.size % 1000 == 0:
                 progress("backup", frontier.size, frontier.size)
         if not log:
-            raise BackupError(file, f"{file} is no backup of a store: it has no ledger")
+            raise BackupError(file, f"{file} is not a backup of a store: it has no ledger")
         return BackupSummary(log, frontier.size, frontier.root().hex())
 
     def restore(self, database: Database, file: Path) -> None:
@@ -103,7 +101,7 @@ def _entries(file: Path) -> Iterator[tuple[int, bytes]]:
                 columns = line[line.index("(") + 1 : line.rindex(")")].split(", ")
         stderr = process.stderr.read()
         if process.wait() != 0:
-            raise BackupError(file, f"{file} is no backup of a store: {_reason(stderr)}")
+            raise BackupError(file, f"{file} is not a backup of a store: {_reason(stderr)}")
     finally:
         with suppress(OSError):
             process.kill()
@@ -131,8 +129,8 @@ def _program_path(name: str, file: Path) -> str:
     if path is None:
         raise BackupError(
             file,
-            f"a store in PostgreSQL is backed up with {name}, which is not here; install "
-            "PostgreSQL's client programs, of the server's version or newer",
+            f"{name}, which backups of PostgreSQL stores need, is not installed; install "
+            "PostgreSQL's client programs, in the server's version or a newer one",
         )
     return path
 
@@ -141,4 +139,4 @@ def _reason(stderr: str) -> str:
     """Return the errors in the output of a client program, or else its last line."""
     lines = [line.strip() for line in stderr.splitlines() if line.strip()]
     errors = [line.partition(": ")[2] for line in lines if ": error: " in line or "detail" in line]
-    return "; ".join(errors or lines[-1:]) or "it said nothing"
+    return "; ".join(errors or lines[-1:]) or "no error message"

@@ -90,8 +90,8 @@ def restore(database: Database, planned: RestorePlan, progress: Progress | None 
     ):
         raise BackupError(
             planned.file,
-            f"the restored store is not what {planned.file} holds; look with `muniment audit "
-            "verify --all`",
+            f"the restored store differs from {planned.file}; run `muniment audit verify --all` "
+            "to find the difference",
         )
     backups = list(planned.present.backups) if planned.present else []
     if all(item.file != planned.file for item in backups):

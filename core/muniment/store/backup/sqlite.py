@@ -50,28 +50,26 @@ class SqliteBackup:
         Raises BackupError if the file is no store, has a newer schema, or is corrupt.
         """
         if not file.is_file():
-            raise BackupError(file, f"there is no file {file}")
+            raise BackupError(file, f"file {file} does not exist")
         copy = open_database(f"sqlite:///{quote(str(file.absolute()))}")
         try:
             revision = schema_version.revision(copy)
             if revision is None:
-                raise BackupError(file, f"{file} is empty, and no backup of a store")
+                raise BackupError(file, f"{file} is empty and not a backup of a store")
             if revision > schema_version.HEAD:
                 raise BackupError(
                     file,
-                    f"{file} was made by a newer Muniment (schema {revision}, this one knows "
-                    f"{schema_version.HEAD}); install that version to restore it",
+                    f"{file} has a newer schema ({revision} instead of {schema_version.HEAD}); "
+                    "install the Muniment version that wrote it",
                 )
             verification = verify(copy, projections=False, payloads=False, progress=progress)
             if not verification.ok:
                 first = verification.problems[0]
-                raise BackupError(
-                    file, f"{file} is no whole backup: {first.where}: {first.message}"
-                )
+                raise BackupError(file, f"{file} is corrupt: {first.where}: {first.message}")
             with copy.reading() as connection:
                 log = connection.exec_driver_sql("SELECT log_id FROM ledger_head").scalar()
         except StoreError as error:
-            raise BackupError(file, f"{file} is no backup of a store: {error}") from error
+            raise BackupError(file, f"{file} is not a backup of a store: {error}") from error
         finally:
             copy.close()
         return BackupSummary(str(log), verification.entries, verification.root)
@@ -96,7 +94,7 @@ class SqliteBackup:
                 _replace_file(path, file)
         except (OSError, sqlite3.Error) as error:
             raise BackupError(
-                file, f"cannot restore to {path}: {_reason(error)}; the store is as it was"
+                file, f"cannot restore to {path}: {_reason(error)}; the store is unchanged"
             ) from error
 
 
@@ -138,5 +136,5 @@ def _reason(error: Exception) -> str:
     if isinstance(error, OSError):
         return error.strerror or str(error)
     if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_BUSY:
-        return f"others used it for more than {LOCK_SECONDS:g} seconds"
+        return f"other processes locked it for more than {LOCK_SECONDS:g} seconds"
     return str(error)

@@ -98,28 +98,30 @@ class Export:
             saved = json.loads(path.read_bytes())
         except FileNotFoundError:
             raise ExportError(
-                target, f"there is no unfinished export to {target}; leave --resume away"
+                target, f"there is no unfinished export to {target}; remove --resume"
             ) from None
         except ValueError:
             raise ExportError(
-                target, f"{path} is not readable; export anew with --overwrite"
+                target, f"{path} is not readable; start again with --overwrite"
             ) from None
         if saved.get("version") != STATE_VERSION:
             raise ExportError(
                 target,
-                f"the unfinished export to {target} was begun by another version of Muniment; "
-                "export anew with --overwrite",
+                f"the unfinished export to {target} is of another version of Muniment; "
+                "start again with --overwrite",
             )
         state = _State(**saved)
         if _log_and_size(database)[0] != state.log:
             raise ExportError(
-                target, f"the unfinished export to {target} is of another store than this one"
+                target,
+                f"the unfinished export to {target} is of another store; start again with "
+                "--overwrite",
             )
         if state.rows and _erased_since(database, state.upto):
             raise ExportError(
                 target,
-                f"texts were erased since the export to {target} began, and what is written may "
-                "hold them; export anew with --overwrite, which destroys it",
+                f"the unfinished export to {target} may contain texts that were erased since; "
+                "start again with --overwrite, which deletes it",
             )
         FORMATS[state.format].check()
         return cls(database, target, state)
@@ -157,8 +159,8 @@ class Export:
         except OSError as error:
             raise ExportError(
                 self._target,
-                f"cannot write {self._target}: {error.strerror}; what is written so far stays, "
-                "and --resume goes on from there",
+                f"cannot write {self._target}: {error.strerror}; use --resume to continue "
+                "after the part that is written",
             ) from error
         return self.rows
 
@@ -172,7 +174,7 @@ class Export:
         if not self._part.exists() or self._part.stat().st_size < self._state.size:
             raise ExportError(
                 self._target,
-                f"{self._part} is not what was written; export anew with --overwrite",
+                f"{self._part} is missing or too short; start again with --overwrite",
             )
         part = self._part.open("r+b")
         part.truncate(self._state.size)
@@ -226,7 +228,7 @@ def stream(
     """
     encoder = FORMATS[format]
     if not encoder.streams:
-        raise MunimentError(f"{encoder.name} is no stream; write it to a file with -o FILE")
+        raise MunimentError(f"{encoder.name} cannot be written to a stream; use -o FILE")
     rows = 0
     output.write(encoder.head())
     size = _log_and_size(database)[1]

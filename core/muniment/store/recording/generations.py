@@ -127,7 +127,7 @@ def record_outcomes(
             started |= _started_numbers(connection, unknown)
     for id, count in Counter(ids).items():
         if id not in started:
-            raise UnknownNameError("generation", id, hint="it was never started")
+            raise UnknownNameError("generation", id, hint="it was not started")
         if count > 1:
             raise _outcome_exists_error(database, id)
     numbers = references.numbers(
@@ -241,11 +241,11 @@ def _optional_payload(kind: Kind, content: bytes | None) -> Payload | None:
 
 
 def _outcome_exists_error(database: Database, id: str) -> AlreadyRecordedError:
-    return AlreadyRecordedError(database.url, id, f"generation {id} has an outcome already")
+    return AlreadyRecordedError(database.url, id, f"generation {id} already has an outcome")
 
 
 def _already_recorded_error(database: Database, id: str) -> AlreadyRecordedError:
-    return AlreadyRecordedError(database.url, id, f"generation {id} is recorded already")
+    return AlreadyRecordedError(database.url, id, f"generation {id} is already recorded")
 
 
 def _raise_if_lines_settled(
@@ -284,7 +284,7 @@ def _raise_if_lines_settled(
         run_id, line = min(settled)
         id = next(g.id for g in generations if (g.run_id, g.line) == (run_id, line))
         raise AlreadyRecordedError(
-            database.url, id, f"line {line} of run {run_id} is completed or being worked on already"
+            database.url, id, f"line {line} of run {run_id} is completed or in progress"
         )
 
 

@@ -51,8 +51,8 @@ def rebuild(
             except UNREADABLE as error:
                 raise StoreError(
                     database.url,
-                    f"the store {database.name} cannot be rebuilt, since its entries or payloads "
-                    "are not what was recorded: run `muniment audit verify --all` to see where",
+                    f"the store {database.name} cannot be rebuilt, because its entries or payloads "
+                    "were altered; run `muniment audit verify --all` to find them",
                 ) from error
             done += len(page)
             if progress:
@@ -122,7 +122,7 @@ def _insert_outcomes(connection: Connection, page: Sequence[tuple[int, Body]]) -
         return
     outcomes = [(body["generation"], *outcome_rows(seq, body)) for seq, body in page]
     if not update_outcomes(connection, [(number, row) for number, row, _ in outcomes]):
-        raise ValueError("an outcome of nothing, or a second one")
+        raise ValueError("an outcome of an unknown generation, or a second outcome")
     bulk.insert_named(connection, verdict, [row for *_, verdicts in outcomes for row in verdicts])
     rows = planner.rows(connection, [number for number, *_ in outcomes])
     loaded = loader.load(connection, rows, trace=False)

@@ -44,7 +44,7 @@ def _read_revision(database: Database, connection: Connection) -> str | None:
         return connection.scalar(select(alembic_version.c.version_num))
     if tables:
         raise StoreVersionError(
-            database.url, f"{database.name} is a database, but not a Muniment store"
+            database.url, f"{database.name} is not a Muniment store; use another database"
         )
     return None
 
@@ -65,8 +65,8 @@ def require(database: Database, *, create: bool, older: bool = False) -> None:
     if current < HEAD and not older:
         raise StoreVersionError(
             database.url,
-            f"the store {database.name} is of an older version (schema {current}, this one needs "
-            f"{HEAD}); run `muniment db upgrade`",
+            f"the store {database.name} has an older schema ({current} instead of {HEAD}); run "
+            "`muniment db upgrade`",
         )
 
 
@@ -74,8 +74,8 @@ def _raise_if_newer(database: Database, current: str) -> None:
     if current > HEAD:
         raise StoreVersionError(
             database.url,
-            f"the store {database.name} was written by a newer Muniment (schema {current}, this "
-            f"one knows {HEAD}); install that version to use it",
+            f"the store {database.name} has a newer schema ({current} instead of {HEAD}); install "
+            "the Muniment version that wrote it",
         )
 
 

@@ -38,14 +38,14 @@ class EntryReader:
             try:
                 body = read(data)
             except UNREADABLE as error:
-                self._add(seq, f"its bytes are no entry: {error}")
+                self._add(seq, f"its bytes are not a valid entry: {error}")
                 continue
             if body["kind"] != kind:
-                self._add(seq, "its kind is not what its bytes say")
+                self._add(seq, "its kind differs from the kind in its bytes")
             if body["version"] != version:
-                self._add(seq, "its version is not what its bytes say")
+                self._add(seq, "its version differs from the version in its bytes")
             if (body["kind"] == "genesis") != (seq == 0):
-                self._add(seq, "the ledger must begin with genesis")
+                self._add(seq, "genesis must be the first entry, and only the first")
             page.append((seq, body))
         self._check_references(rows, page)
         return page
@@ -59,7 +59,7 @@ class EntryReader:
         self._read_kinds({number for seq, _, number in references if number < seq} - kinds.keys())
         for seq, kind, number in references:
             if number >= seq or kinds[number] != kind:
-                self._add(seq, f"it names entry {number}, which is no earlier {kind} entry")
+                self._add(seq, f"it refers to entry {number}, which is not an earlier {kind} entry")
 
     def _read_kinds(self, numbers: set[int]) -> None:
         """Read the kinds of entries that come before the range."""

@@ -38,13 +38,13 @@ class PayloadComparison:
             rows += 1
             reference = missing.pop((entry, kind, position), None)
             if reference is None:
-                self._add(entry, kind, position, "no entry commits to it")
+                self._add(entry, kind, position, "it belongs to no entry")
             elif problem := _problem_of(kind, salt, content, reference):
                 self._add(entry, kind, position, problem)
         self.row_counts[payload.name] += rows
         for key in missing:
             if key[:2] not in self._erased:
-                self._add(*key, "it is gone, and no entry says that it was erased")
+                self._add(*key, "it is missing, and no entry records its erasure")
 
     @cached_property
     def _erased(self) -> ErasedPayloads:
@@ -63,16 +63,18 @@ def compare_payload_count(
     """
     rows = connection.scalar(select(func.count()).select_from(payload)) or 0
     if rows != row_counts[payload.name]:
-        message = f"there are {rows}, {row_counts[payload.name]} of them belong to entries"
+        message = (
+            f"the table has {rows} payloads, but only {row_counts[payload.name]} belong to entries"
+        )
         report.add("payload", "payload", message)
 
 
 def _problem_of(kind: str, salt: Any, content: Any, reference: Reference) -> str | None:
     """Return a description of the problem, or None if the payload matches its commitment."""
     if not (isinstance(salt, bytes) and isinstance(content, bytes)):
-        return "it is not bytes"
+        return "its content or salt is not bytes"
     if len(salt) != SALT_BYTES or commitment(kind, salt, content).hex() != reference.commitment:
-        return "its content or salt is not what the entry commits to"
+        return "it was changed after it was recorded"
     if reference.size is not None and len(content) != reference.size:
-        return f"it has {len(content)} bytes, the entry says {reference.size}"
+        return f"it has {len(content)} bytes instead of {reference.size}"
     return None

@@ -89,7 +89,7 @@ class RowComparison:
         stored = {id: seq for seq, id in self._rows_with(run, run.c.id, list(first))}
         for id, seq in first.items():
             if not isinstance(stored.get(id), int) or stored[id] > seq:
-                self._add("run", f"run {id} is missing or begins too late")
+                self._add("run", f"run {id} is missing or its first entry is wrong")
         for number, id in self._rows(run, run.c.seq.between(low, high)):
             self.row_counts["run"] += 1
             if started.get(number) != id:
@@ -180,14 +180,14 @@ class RowComparison:
             if key not in actual:
                 self._add(table.name, f"{place} is missing", key[0])
             elif key not in computed:
-                self._add(table.name, f"no entry makes {place}", key[0])
+                self._add(table.name, f"{place} belongs to no entry", key[0])
             else:
                 self._add_differences(table, key, computed[key], actual[key])
 
     def _add_differences(self, table: Table, key: Key, expected: Row, actual: Row) -> None:
         for column, value in expected.items():
             if actual[column] != value:
-                self._add(f"{table.name}.{column}", "differs from what the entry says", key[0])
+                self._add(f"{table.name}.{column}", "differs from the entry", key[0])
 
     def _rows(self, table: Table, condition: ColumnElement[bool]) -> list[Values]:
         """Return the rows that meet a condition, in the order of the primary key."""
@@ -203,7 +203,9 @@ class RowComparison:
         self._report.add("projection", f"{where}{at}", message)
 
     def _add_unreadable(self, seq: int) -> None:
-        self._report.add("payload", f"entry {seq}", "a payload that rows are made of is unreadable")
+        self._report.add(
+            "payload", f"entry {seq}", "a payload that query tables need is unreadable"
+        )
 
 
 def compare_row_counts(
@@ -220,11 +222,11 @@ def compare_row_counts(
     for name in _PROJECTIONS:
         rows = _count(connection, metadata.tables[name])
         if rows != row_counts[name]:
-            add(name, f"there are {rows} rows, the entries make {row_counts[name]}")
+            add(name, f"the table has {rows} rows, but only {row_counts[name]} belong to entries")
     if _count(connection, generation, generation.c.outcome.is_not(None)) != row_counts[OUTCOMES]:
-        add(OUTCOMES, f"the entries tell of {row_counts[OUTCOMES]}, the rows do not")
-    for stretch in time_index.mismatches(connection):
-        add("period", f"stretch {stretch} is not what its generations say")
+        add(OUTCOMES, f"the number of rows with an outcome is not {row_counts[OUTCOMES]}")
+    for block in time_index.mismatches(connection):
+        add("period", f"row {block} differs from the times of its generations")
     stray = connection.scalar(
         select(func.count())
         .select_from(pending)
@@ -232,7 +234,7 @@ def compare_row_counts(
         .where((generation.c.seq.is_(None)) | (generation.c.outcome.is_not(None)))
     )
     if stray:
-        add("pending", f"{stray} rows are of generations that nothing is pending of")
+        add("pending", f"{stray} rows belong to generations that are finished or missing")
 
 
 def _count(connection: Connection, table: Table, *conditions: ColumnElement[bool]) -> int:

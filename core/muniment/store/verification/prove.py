@@ -20,7 +20,7 @@ class NotProvableError(UsageError):
     """A generation that the checkpoint does not cover, or a payload that is missing or erased."""
 
     def __init__(self, id: str, why: str) -> None:
-        super().__init__(f"generation {id} cannot be proven so: {why}")
+        super().__init__(f"generation {id} cannot be proven: {why}")
         self.id = id
 
 
@@ -42,7 +42,7 @@ def prove(connection: Connection, id: str, note: Note, disclose: Collection[str]
     size = note.checkpoint.size
     if own[-1] >= size:
         raise NotProvableError(
-            id, f"the checkpoint has {size} entries, and it was recorded after these"
+            id, f"it was recorded after the {size} entries of the checkpoint; sign a new checkpoint"
         )
     data = _entry_bytes(connection, own)
     bodies = {number: schema.read(data[number]) for number in own}
@@ -60,8 +60,8 @@ def prove(connection: Connection, id: str, note: Note, disclose: Collection[str]
     for proven in entries:
         if not included(proven, note.checkpoint):
             raise VerificationError(
-                f"entry {proven.number} is not what was signed with {size} entries: the store was "
-                "altered; `muniment audit verify` says where"
+                f"entry {proven.number} is not the entry that was signed with {size} entries; run "
+                "`muniment audit verify` to find the altered entries"
             )
     return Proof(str(note), entries, tuple(_disclosed_payloads(connection, id, bodies, disclose)))
 
@@ -96,4 +96,6 @@ def _disclosed_payloads(
                 number, reference.kind, reference.position, row.salt, row.content
             )
     if missing:
-        raise NotProvableError(id, f"it has no {' and no '.join(sorted(missing))} to disclose")
+        raise NotProvableError(
+            id, f"it has no {' and no '.join(sorted(missing))}, which cannot be disclosed"
+        )

@@ -38,6 +38,6 @@ class Report:
         # Values from an altered database may contain surrogates, which cannot be printed.
         where, message = (s.encode(errors="backslashreplace").decode() for s in (where, message))
         if len(self.problems) == MAX_PROBLEMS:
-            self.problems.append(Problem(kind, where, "… and more problems, which are not listed"))
+            self.problems.append(Problem(kind, where, "… more problems are not listed"))
         elif len(self.problems) < MAX_PROBLEMS:
             self.problems.append(Problem(kind, where, message))

@@ -115,15 +115,15 @@ def read_index(connection: Connection, hash: Hash) -> IndexResult:
 def compare_index(report: Report, expected: TermChecksums, indexed: IndexResult) -> None:
     """Report each generation whose terms in the index are not the terms of its texts."""
     if indexed.damaged:
-        report.add("search", "search", "the index cannot be read: it is damaged")
+        report.add("search", "search", "the index is damaged; run `muniment db rebuild`")
         return
     for number, expected_sum, indexed_sum in expected.differences(indexed.checksums):
         if not indexed_sum:
-            message = "it is not found: the index has none of the terms that its texts make"
+            message = "it is not found: the index has none of its terms"
         elif not expected_sum:
-            message = "the index has terms for it, and there are no texts that make any"
+            message = "the index has terms for it, but it has no texts"
         else:
-            message = "the index does not have the terms that its texts make"
+            message = "the index does not have exactly the terms of its texts"
         report.add("search", f"generation of entry {number}", message)
 
 

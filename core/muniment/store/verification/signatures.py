@@ -90,14 +90,14 @@ class SignatureComparison:
         """Report the difference between a checkpoint and the ledger. Return whether they match."""
         checkpoint = trusted.note.checkpoint
         if log is not None and checkpoint.origin != origin(log):
-            problem = f"it is of the log {checkpoint.origin}, and the store is {origin(log)}"
+            problem = f"it belongs to log {checkpoint.origin}, but the store is log {origin(log)}"
         elif checkpoint.size > size:
             problem = (
-                f"it has {checkpoint.size} entries and the store {size}: the end was cut off, or "
-                "the whole store rolled back"
+                f"it has {checkpoint.size} entries, but the store has {size}: the store was "
+                "truncated or rolled back"
             )
         elif roots.get(checkpoint.size) != checkpoint.root:
-            problem = f"the first {checkpoint.size} entries are not those that it has"
+            problem = f"the first {checkpoint.size} entries differ from the signed ones"
         else:
             return True
         self._add("checkpoint", trusted.name, problem)
@@ -112,7 +112,7 @@ class SignatureComparison:
                 "signature", trusted.name, f"it is signed by {_signers([trusted])}, not by {key}"
             )
         if not any_by_key and not others:
-            by = f"; there are some by {_signers(self._inside)}" if self._inside else ""
+            by = f", only by {_signers(self._inside)}" if self._inside else ""
             self._add("signature", "checkpoint", f"no checkpoint is signed by {key}{by}")
 
     def _stored_checkpoints(self, connection: Connection) -> Iterator[TrustedCheckpoint]:
@@ -122,12 +122,12 @@ class SignatureComparison:
             try:
                 note = parse(row.note)
             except (CheckpointFormatError, TypeError):
-                self._add("checkpoint", where, "its text is no checkpoint")
+                self._add("checkpoint", where, "its text is not a checkpoint")
                 continue
             if row.size != note.checkpoint.size:
-                self._add("checkpoint", where, "its size is not what its text says")
+                self._add("checkpoint", where, "its size differs from the size in its text")
             if row.key != key_of(note):
-                self._add("checkpoint", where, "its key is not what its text says")
+                self._add("checkpoint", where, "its key differs from the key in its text")
             yield TrustedCheckpoint(where, note)
 
     def _add(self, kind: str, where: str, message: str) -> None:

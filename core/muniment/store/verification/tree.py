@@ -66,9 +66,9 @@ class RangeHasher:
                 self.complete = False
             self.next = seq + 1
             if not isinstance(data, bytes):
-                self._report.add("entry", f"entry {seq}", "its bytes are not bytes")
+                self._report.add("entry", f"entry {seq}", "its bytes are stored as another type")
             if leaf != stored:
-                message = "its bytes do not hash to its leaf hash"
+                message = "its leaf hash is not the hash of its bytes"
                 self._report.add("tree", f"entry {seq}", message)
 
 
@@ -109,7 +109,7 @@ def compare_nodes(connection: Connection, report: Report, nodes: Iterable[Node])
                 report.add(
                     "tree",
                     f"node {level}/{computed.index}",
-                    f"entries {first} to {last} do not make the node that is kept",
+                    f"its hash is not that of entries {first} to {last}",
                 )
     return rows
 
@@ -185,13 +185,13 @@ class LedgerTree:
             statement = statement.where(or_(*new))
         node_count = self._connection.scalar(statement) or 0
         if node_count != self._node_count:
-            self._add(
-                "tree", "node", f"there are {node_count} nodes, the entries make {self._node_count}"
-            )
+            self._add("tree", "node", f"there are {node_count} nodes instead of {self._node_count}")
         rows = self._connection.execute(select(*raw(ledger_head))).mappings().all()
         if len(rows) != 1 or rows[0]["id"] != 1:
             self._add(
-                "head", "ledger_head", f"there must be one head, number 1; there are {len(rows)}"
+                "head",
+                "ledger_head",
+                f"the table must have one row with id 1; it has {len(rows)} rows",
             )
             return
         head, frontier = rows[0], self.frontier
@@ -199,17 +199,17 @@ class LedgerTree:
             self._add(
                 "head",
                 "ledger_head.size",
-                f"the head says {head['size']} entries, there are {frontier.size}",
+                f"its size is {head['size']}, but there are {frontier.size} entries",
             )
         if head["frontier"] != bytes(frontier):
             self._add(
                 "head",
                 "ledger_head.frontier",
-                "the entries do not make the tree whose head is stored",
+                "it differs from the tree of the entries",
             )
         if head["log_id"] != log:
             self._add(
-                "head", "ledger_head.log_id", "the head is of another ledger than the entries"
+                "head", "ledger_head.log_id", "it differs from the identity in the first entry"
             )
 
     def _add(self, kind: str, where: str, message: str) -> None:

@@ -101,7 +101,9 @@ def verify(
     """
     options = CheckOptions(projections, payloads, search, secrets.token_bytes(16))
     if since is not None and options.entries:
-        raise UsageError("what is compared with the entries needs all of them: leave away --since")
+        raise UsageError(
+            "the checks of projections, payloads and search need all entries; remove --since"
+        )
     report, row_counts, checksums, indexed = (
         Report(),
         Counter[str](),

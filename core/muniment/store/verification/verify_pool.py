@@ -112,8 +112,8 @@ class CheckerPool:
         process.join()
         return StoreError(
             self._database.url,
-            f"a process that verified the store was ended (code {process.exitcode}); if memory was "
-            "short, verify with --processes 1",
+            f"a verification process ended with exit code {process.exitcode}; if it was out of "
+            "memory, use --processes 1",
         )
 
 
