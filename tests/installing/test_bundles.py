@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 
 from muniment.errors import UsageError
-from muniment.installing import bundle_format, locks
-from muniment.installing.errors import TamperedBundleError
-from muniment.installing.wheels import Wheel
 from muniment.ledger.keys import PrivateKey
+from muniment_installer import bundle_format, locks
+from muniment_installer.errors import TamperedBundleError
+from muniment_installer.wheels import Wheel
 from support.environments import Fresh, on_both
 
 LEFTPAD = {"source": "def pad(text): return ' ' + text", "group": ""}
@@ -102,7 +102,7 @@ def test_a_bundle_is_all_that_is_needed_and_says_who_signed_it(
     assert there.files() == files
 
     (change,) = there("plugins", "install", bundle, *key, "--json").json("plugin_change")
-    assert (change["signer"], change["brought"]) == (made["signer"], ["leftpad"])
+    assert (change["signer"], change["installed_with"]) == (made["signer"], ["leftpad"])
     assert there("generate", "one", "x").out == "1.0: x\n"
     (entry,) = there.entries("installation")
     assert entry["signer"] == made["signer"]
@@ -153,7 +153,9 @@ def test_what_went_with_an_environment_comes_back(
     sick = fresh("plugins", "doctor")
     assert (sick.code, sick.rows[0][2]) == (1, "gone")
     restored = fresh("plugins", "restore", "--json").json("plugin_change")
-    assert [(done["act"], done["brought"]) for done in restored] == [("installed", ["leftpad"])]
+    assert [(done["act"], done["installed_with"]) for done in restored] == [
+        ("installed", ["leftpad"])
+    ]
     assert fresh("generate", "one", "x").out == "1.0: x\n"
     assert "nothing is missing" in fresh("plugins", "restore").err
 

@@ -12,12 +12,11 @@ from typing import Any
 import pytest
 from packaging.specifiers import SpecifierSet
 
-from muniment.installing import cleanup, pip, preflight
-from muniment.installing.environment import Environment
-from muniment.installing.errors import ConflictError, InstallError
-from muniment.installing.installer import Installer
-from muniment.installing.state import InstallRecord, State
-from muniment.installing.wheels import Wheel, repack
+from muniment.installation import InstallError
+from muniment_installer import cleanup, dependencies, pip, preflight
+from muniment_installer.environment import Environment
+from muniment_installer.errors import ConflictError
+from muniment_installer.wheels import Wheel, repack
 from support.environments import Fresh, only_real
 
 
@@ -139,12 +138,9 @@ def test_what_came_along_stays_as_long_as_anything_that_stays_needs_it(tmp_path:
             "\n".join([*lines, *(f"Requires-Dist: {n}" for n in needed)])
         )
         present[name] = PathDistribution(info)
-    installer = Installer(tmp_path, ready=lambda: None, record=lambda act: None, say=print)
-    held = InstallRecord("plugin", "1", "", brought=["high", "low"])
-    installer.records.write_state(State("", {"plugin": held}))
-    assert installer._own(present, {"plugin"}) == set()
+    assert dependencies.owned({"plugin"}, {"high", "low"}, present) == set()
     del present["other"]
-    assert installer._own(present, {"plugin"}) == {"high", "low"}
+    assert dependencies.owned({"plugin"}, {"high", "low"}, present) == {"high", "low"}
 
 
 def test_a_version_of_another_age_hinders_nothing() -> None:

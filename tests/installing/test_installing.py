@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from muniment.installing.pip import _failure
-from muniment.installing.smoke_test import IMPORT_LIMIT, PROCESS_LIMIT, smoke_test
+from muniment.plugins.smoke_test import IMPORT_LIMIT, PROCESS_LIMIT, smoke_test
+from muniment_installer.pip import _failure
 from support.commands import ROOT
 from support.environments import Fresh, on_both, only_real
 
@@ -67,7 +67,7 @@ def test_three_plugins_by_different_hands_work_side_by_side(
     assert result.code == 0, result.err
     changes = {change["distribution"]: change for change in result.json("plugin_change")}
     assert set(changes) == {"muniment-one", "acme-no-shouting", "length-of-text"}
-    assert changes["length-of-text"]["brought"] == ["leftpad"]
+    assert changes["length-of-text"]["installed_with"] == ["leftpad"]
     assert {change["signer"] for change in changes.values()} == {None}
 
     (tmp_path / "house.yaml").write_text(POLICY)
@@ -93,7 +93,7 @@ def test_three_plugins_by_different_hands_work_side_by_side(
 
     assert fresh("plugins", "uninstall", "Acme.No_Shouting").code == 2  # nobody is there to ask
     gone = fresh("plugins", "uninstall", "length-of-text", "--yes", "--json")
-    assert gone.json("plugin_change")[0]["brought"] == ["leftpad"]
+    assert gone.json("plugin_change")[0]["installed_with"] == ["leftpad"]
     assert "leftpad" not in fresh.installed()
     gone = fresh("plugins", "uninstall", "Acme.No_Shouting", "--yes", "--json")
     assert [change["act"] for change in gone.json("plugin_change")] == ["removed"]
