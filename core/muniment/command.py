@@ -1,7 +1,8 @@
 """The parts of the command line that plugins use to add commands.
 
-A plugin adds a command through the entry-point group `muniment.commands`; see
-docs/reference/plugins.md. This module is the only part of the command line that a plugin imports.
+A plugin adds a command through the entry-point group `muniment.commands`, as
+docs/reference/plugins.md describes. This module is the only part of the command line that a plugin
+imports.
 """
 
 from __future__ import annotations
@@ -98,8 +99,8 @@ def generation_filters(*, limit: int | None = None) -> Callable[[_Function], _Fu
 def progress(label: str, total: int | None = None) -> Iterator[Progress]:
     """Show progress on standard error while the block runs, if that is a terminal.
 
-    With a `total`, shows a bar, which `advance` moves; without one, a spinner. `write` and `note`
-    of the yielded object print lines of data and messages above it.
+    With a `total`, shows a bar, which `advance` moves. Without one, shows a spinner. `write` and
+    `note` of the yielded object print lines of data and messages above it.
     """
     if total is not None:
         with counting(label, total) as bar:
@@ -119,7 +120,7 @@ def progress(label: str, total: int | None = None) -> Iterator[Progress]:
 
 
 def _context(ctx: click.Context) -> CliContext:
-    """Return the global options; the defaults when the command runs without `muniment`."""
+    """Return the global options, or the defaults when the command runs without `muniment`."""
     context = ctx.find_object(CliContext)
     if context is None:
         context = ctx.find_root().obj = CliContext()

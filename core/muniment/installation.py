@@ -1,8 +1,8 @@
 """The names that an installer of plugins needs beyond the public API.
 
-muniment-installer imports them. A function of its own repairs an interrupted change: the entry
-point in the group `muniment.repair` names it, and `muniment plugins doctor` calls it with the
-session when the journal of such a change exists.
+Muniment-installer imports them. Its entry point in the group `muniment.repair` names a function
+that repairs an interrupted change. When the journal of such a change exists, `muniment plugins
+doctor` calls that function with the session.
 """
 
 from __future__ import annotations

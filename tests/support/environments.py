@@ -77,6 +77,11 @@ def wheels_of_core(into: Path) -> None:
         repack(present[name], here, into)
 
 
+def others(rows: Iterable[Any]) -> list[Any]:
+    """Return the rows or objects of a list of plugins but that of the installer itself."""
+    return [row for row in rows if "'muniment-installer'" not in str(row)]
+
+
 def template(wheels: Path, folder: Path) -> Path:
     """Make an environment with pip, and Muniment from its wheel."""
     venv.create(folder, with_pip=True, symlinks=True)

@@ -2,7 +2,7 @@
 
 `DoublePip` has the methods of `muniment_installer.pip.Pip`: it resolves requirements among the
 wheels that PIP_FIND_LINKS names and writes their files into a folder. Tests that run with both it
-and pip (`on_both` in tests/installing) hold it to what pip does.
+and pip (`on_both` in tests/installer) hold it to what pip does.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ from packaging.version import Version
 
 from muniment.cli import main
 from muniment.installation import InstallError
+from muniment.plugins import discovery
 from muniment_installer import dependencies
 from muniment_installer.environment import Environment
 from muniment_installer.errors import ConflictError
 from muniment_installer.pip import Pip, ResolvedPackage
 from muniment_installer.preflight import requirements
 from muniment_installer.wheels import Wheel
-from muniment.plugins import discovery
 from support.commands import Result
 from support.environments import Fresh
 from support.sharing import link

@@ -1,7 +1,7 @@
 """The command groups of the core, which import their commands when called.
 
-Plugins add commands to every such group; see `plugin_commands`. Metadata is read only for `--help`
-and for names that the group does not have itself.
+Plugins add commands to every such group, through `plugin_commands`. Metadata is read only for
+`--help`, and for names that the group does not have itself.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class LazyGroup(click.Group):
         return list(dict.fromkeys([*self.own_names, *plugin_commands.command_names(ctx)]))
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import and return a command; return None when no command has that name.
+        """Import and return a command, or return None when no command has that name.
 
         Raises UsageError or PluginError for a plugin's command that cannot be used.
         """
@@ -68,7 +68,7 @@ class LazyGroup(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Return the command to run; raise UsageError with similar names for an unknown one."""
+        """Return the command to run. Raise UsageError with similar names for an unknown one."""
         name = args[0]
         if name in self.own_names or name.startswith("-") or ctx.resilient_parsing:
             return super().resolve_command(ctx, args)
@@ -78,7 +78,7 @@ class LazyGroup(click.Group):
         return name, command, args[1:]
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the table of commands; those in `lazy` are not imported."""
+        """Write the table of commands, without importing those in `lazy`."""
         from muniment.cli import plugin_commands
 
         own = [(name, line) for name, (_, line) in self.lazy.items()]

@@ -88,8 +88,8 @@ def check_commands(
 ) -> str | None:
     """Return why the commands of a plugin cannot be used, from metadata, or None.
 
-    `distribution` and `disabled` are normalised names. `core` has the paths of the core's commands;
-    its values are true for groups that plugins can add to.
+    `distribution` and `disabled` are normalised names. `core` has the paths of the core's commands.
+    Its values are true for groups that plugins can add to.
     """
     commands = discovery.installed_commands()
     own = [command for command in commands if normalised(command.distribution) == distribution]

@@ -21,9 +21,10 @@ CHANGED = "changed since it was installed"
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A change to a plugin; `brought` are the distributions that were installed or removed with it.
+    """A change to a plugin.
 
-    `previous` is the version that it replaced, `signer` the fingerprint of the bundle's key.
+    `installed_with` are the distributions that were installed or removed with it. `previous` is the
+    version that it replaced, and `signer` the fingerprint of the bundle's key.
     """
 
     act: PluginAct
@@ -64,7 +65,7 @@ def signer_text(signer: str | None) -> str:
 
 
 def record_event(session: Session, event: InstallEvent) -> None:
-    """Record a change to a plugin in the ledger; recording it again changes nothing."""
+    """Record a change to a plugin in the ledger. Recording it again changes nothing."""
     from muniment.ledger.entries import moment
     from muniment.store.recording.events import Installation
     from muniment.types import PluginRef

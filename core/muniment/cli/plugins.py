@@ -1,4 +1,4 @@
-"""`muniment plugins`: list, check and switch plugins; muniment-installer adds more commands."""
+"""`muniment plugins`: list, check and switch plugins."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class _Plugins(LazyGroup):
     """The group, with an error for the commands of muniment-installer where it is missing."""
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import and return a command; raise UsageError for one that muniment-installer adds."""
+        """Import and return a command, or raise UsageError for one that muniment-installer adds."""
         command = super().get_command(ctx, cmd_name)
         if command is None and cmd_name in OF_INSTALLER and not ctx.resilient_parsing:
             from muniment.cli.plugin_records import install_command

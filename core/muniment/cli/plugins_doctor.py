@@ -96,9 +96,9 @@ def doctor(context: CliContext, names: tuple[str, ...], as_json: bool) -> int:
 
 
 def _repair(context: CliContext, records: InstallRecords) -> int:
-    """Let muniment-installer repair an interrupted change; return the exit code.
+    """Let muniment-installer repair an interrupted change, and return the exit code.
 
-    It has an entry point in the group `muniment.repair`: a function that takes the session.
+    Its entry point in the group `muniment.repair` names a function that takes the session.
     """
     change = records.interrupted()
     if change is None:

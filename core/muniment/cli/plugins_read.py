@@ -148,7 +148,7 @@ def show(context: CliContext, name: str, as_json: bool) -> None:
 
 
 def gone_plugins(context: CliContext, present: Collection[str]) -> str:
-    """Return a sentence that names recorded plugins which are gone; empty when none is.
+    """Return a sentence that names the recorded plugins that are gone, or an empty text.
 
     `present` has the normalised names of the installed plugins.
     """

@@ -34,14 +34,14 @@ _ANYWHERE = ("--home", "--store", "--actor", "--plugin")
 
 
 class _Root(LazyGroup):
-    """The root group; its options may stand anywhere on the line before a `--`."""
+    """The root group, whose options may stand anywhere on the line before a `--`."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Move the global options to the front, then parse."""
         return super().parse_args(ctx, self._global_options_first(ctx, args))
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command; turn Ctrl-C and the bugs of a plugin's command into one-line errors."""
+        """Run the command, and turn Ctrl-C and bugs of a plugin into errors of one line."""
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
@@ -72,9 +72,9 @@ class _Root(LazyGroup):
         return [*front, *rest, *args[end:]]
 
     def _has_actor_filter(self, ctx: click.Context, words: list[str]) -> bool:
-        """Whether `--actor` after these words filters generations by their actor.
+        """Return whether `--actor` after these words filters generations by their actor.
 
-        So it does in `audit` and `hold`, which record no actor, and in a command of a plugin that
+        It does in `audit` and `hold`, which record no actor, and in a command of a plugin that
         declares the option itself.
         """
         if not words or words[0] in COMMANDS:
@@ -105,7 +105,7 @@ class _Root(LazyGroup):
     "plugins",
     metavar="FILE",
     multiple=True,
-    help="Python file to use as a plugin for this command; may be repeated.",
+    help="Python file to use as a plugin for this command (may be repeated).",
 )
 @click.version_option(__version__, prog_name="muniment", message="%(prog)s %(version)s")
 @click.pass_context

@@ -31,7 +31,7 @@ _COMMAND_PATH = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*(\.[a-z0-9]+(-[a-z0-9]+)*)*")
 class Plugin:
     """An entry point of an installed distribution, known from metadata.
 
-    A plugin of one file has a `path`; its distribution is the file's name without `.py`, and its
+    A plugin of one file has a `path`. Its distribution is the file's name without `.py`, and its
     version is empty.
     """
 
@@ -43,7 +43,7 @@ class Plugin:
 
     @classmethod
     def from_file(cls, path: str | Path) -> Plugin:
-        """Return the plugin in a Python file; raises UsageError when the file cannot be one."""
+        """Return the plugin in a Python file. Raise UsageError when the file cannot be one."""
         file = Path(os.path.abspath(Path(path).expanduser()))
         if file.is_dir():
             raise UsageError(f"{path} is a folder; `muniment plugins install {path}` takes it")
@@ -60,10 +60,10 @@ class Plugin:
         return cls(file.stem, "", file.stem, module, str(file))
 
     def ref(self, hash_cache: Path | None = None) -> PluginRef:
-        """Return what evidence keeps of it: distribution, version and digest of its code.
+        """Return the distribution, the version and the digest of the code, for the evidence.
 
-        With `hash_cache`, files that have not changed since they were hashed are not read again;
-        see `FileHashes`.
+        With `hash_cache`, files that have not changed since they were hashed are not read again.
+        See `FileHashes`.
         """
         from muniment.types import PluginRef
 
@@ -71,7 +71,7 @@ class Plugin:
         return PluginRef(self.distribution, self.version, code_digest)
 
     def load_module(self) -> ModuleType:
-        """Import and return its module; raises whatever its code raises."""
+        """Import and return its module. Any exception of its code is raised."""
         if not self.path or self.module in sys.modules:
             return importlib.import_module(self.module)
         from importlib.util import module_from_spec, spec_from_file_location
@@ -109,7 +109,7 @@ class PluginCommand:
 
     @property
     def group(self) -> str:
-        """The path of the group that contains the command; empty at the top level."""
+        """The path of the group that contains the command, empty at the top level."""
         return self.path.rpartition(".")[0]
 
     @property

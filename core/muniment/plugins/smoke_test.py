@@ -42,10 +42,10 @@ class RegisteredName(msgspec.Struct, frozen=True):
 
 
 class SmokeTestResult(msgspec.Struct):
-    """The result of loading a plugin; `message` is the reason for a failure, as part of a sentence.
+    """The result of loading a plugin.
 
-    `digest` is that of the plugin's code, `seconds` the time that loading it took, `commands` are
-    the paths of its commands.
+    `message` is the reason for a failure, as part of a sentence. `digest` is that of the plugin's
+    code, `seconds` the time that loading it took, `commands` are the paths of its commands.
     """
 
     distribution: str
@@ -58,7 +58,7 @@ class SmokeTestResult(msgspec.Struct):
     commands: list[str] = []
 
     def fail(self, message: str, traceback: str = "") -> None:
-        """Note a failure; only the first one counts."""
+        """Note a failure. Only the first one counts."""
         if self.ok:
             self.ok, self.message, self.traceback = False, message, traceback
 

@@ -1,7 +1,7 @@
 """Read the record of the plugins that were installed into an environment.
 
-The record is a folder in the home folder, one for each environment, so it outlives the environment
-when `pipx reinstall` or `uv tool upgrade` replaces it. muniment-installer writes it.
+The record is a folder in the home folder, one for each environment. So it outlives an environment
+that `pipx reinstall` or `uv tool upgrade` replaces. Muniment-installer writes it.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _T = TypeVar("_T")
 
 
 class InstallError(MunimentError):
-    """A plugin cannot be installed or removed; `target` is its name, or the file concerned."""
+    """A plugin cannot be installed or removed. `target` is its name, or the file concerned."""
 
     def __init__(self, target: str, message: str) -> None:
         super().__init__(message)
@@ -51,7 +51,7 @@ class InstallError(MunimentError):
 
 
 class KeptWheel(msgspec.Struct, frozen=True):
-    """A wheel that was installed, with its hash; `file` is its file name."""
+    """A wheel that was installed, with its hash. `file` is its file name."""
 
     name: str
     version: str
@@ -60,7 +60,7 @@ class KeptWheel(msgspec.Struct, frozen=True):
 
 
 class InstallRecord(msgspec.Struct):
-    """A plugin as it was installed; `installed_with` are distributions that it needed."""
+    """A plugin as it was installed. `installed_with` are distributions that it needed."""
 
     name: str
     version: str
@@ -84,7 +84,7 @@ class InstallState(msgspec.Struct):
 
 
 class InstallEvent(msgspec.Struct, frozen=True):
-    """A change to a plugin, as the ledger records it; `at` is in milliseconds since 1970."""
+    """A change to a plugin, as the ledger records it. `at` is in milliseconds since 1970."""
 
     at: int
     act: PluginAct
@@ -108,7 +108,7 @@ class InstallRecords:
         self.folder = home / "plugins" / sha256(os.fsencode(prefix)).hexdigest()[:16]
 
     def state(self) -> InstallState:
-        """Return the plugins that were installed; raise InstallError for an unreadable file."""
+        """Return the plugins that were installed. Raise InstallError for an unreadable file."""
         return self.read("state.json", InstallState) or InstallState(self.prefix)
 
     def gone(self, present: Mapping[str, object]) -> dict[str, InstallRecord]:
@@ -116,7 +116,7 @@ class InstallRecords:
         return {key: record for key, record in self.state().plugins.items() if key not in present}
 
     def interrupted(self) -> str | None:
-        """Return which change was interrupted, or None; a change under way does not count."""
+        """Return which change was interrupted, or None. A change under way does not count."""
         if not (self.folder / JOURNAL).is_file():
             return None
         with contextlib.suppress(InstallError), self.locked():
@@ -202,7 +202,7 @@ def is_plugin_group(group: str) -> bool:
 
 
 def code_digest(key: str) -> str:
-    """Return the digest of an installed plugin's code; empty when it is not installed.
+    """Return the digest of an installed plugin's code, empty when it is not installed.
 
     `key` is the normalised name. The code is that of the first entry point for this version of the
     contract, else of the first command.

@@ -1,4 +1,4 @@
-"""Pin installed plugins in a lock, or pack them into a bundle; nothing is changed."""
+"""Pin installed plugins in a lock, or pack them into a bundle."""
 
 from __future__ import annotations
 

@@ -75,7 +75,7 @@ class _Manifest(msgspec.Struct, forbid_unknown_fields=True):
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
-    """A bundle that was read and checked; `key` signed it, and is None for an unsigned one."""
+    """A bundle that was read and checked. `key` signed it, and is None for an unsigned one."""
 
     path: Path
     plugins: tuple[str, ...]
@@ -109,7 +109,7 @@ def is_bundle(path: Path) -> bool:
 def write(
     path: Path, plugins: Collection[str], wheels: Iterable[Wheel], key: PrivateKey | None
 ) -> None:
-    """Write a bundle of wheels; `plugins` are the normalised names of the plugins among them."""
+    """Write a bundle of wheels. `plugins` are the normalised names of the plugins among them."""
     packed = sorted(wheels, key=lambda wheel: wheel.key)
     manifest = canonical(
         {
@@ -140,11 +140,11 @@ def write(
 
 
 def read(path: Path, required: PublicKey | None = None) -> Bundle:
-    """Read a bundle and check its signature, if it has one; `extract` checks the wheels.
+    """Read a bundle and check its signature, if it has one. `extract` checks the wheels.
 
-    Raises TamperedBundleError when the bundle is damaged, contains a file that its manifest does
-    not list, has a wrong signature, or is not signed by the key `required`. Raises BundleError when
-    the file cannot be read or has another format.
+    Raises TamperedBundleError when the bundle is damaged, or its files differ from its manifest.
+    The same holds for a wrong signature, and for one by another key than `required`. Raises
+    BundleError when the file cannot be read or has another format.
     """
     try:
         file = path.open("rb")
@@ -260,7 +260,7 @@ def _member(archive: zipfile.ZipFile, name: str) -> bytes:
 
 
 def _verified(path: Path, manifest: bytes, signature: bytes) -> PublicKey:
-    """Return the key that signed a manifest; raise TamperedBundleError for a wrong signature."""
+    """Return the key that signed a manifest. Raise TamperedBundleError for a wrong signature."""
     try:
         decoded: Any = json.loads(signature)
         key = PublicKey.parse(decoded["key"])
@@ -273,7 +273,7 @@ def _verified(path: Path, manifest: bytes, signature: bytes) -> PublicKey:
 
 
 def _signed(manifest: bytes) -> bytes:
-    """Return the signed bytes; no checkpoint, which the same key signs, begins like them."""
+    """Return the signed bytes. No checkpoint, which the same key signs, begins like them."""
     return FORMAT.encode() + b"\n" + manifest
 
 

@@ -26,7 +26,7 @@ def install(session: Session, plugins: tuple[str, ...], key: str | None, as_json
 
     PLUGIN is the name of a distribution (`name`, `name==1.2`), the path of a folder or wheel, or a
     bundle, whose content alone is then used. All plugins are installed, or none. Installed packages
-    are never changed; a plugin that conflicts is refused.
+    are never changed. A plugin that conflicts is refused.
 
     A plugin is code that runs with all your permissions: install only what you trust.
     """
@@ -43,7 +43,7 @@ def install(session: Session, plugins: tuple[str, ...], key: str | None, as_json
 @json_option
 @pass_session
 def upgrade(session: Session, plugins: tuple[str, ...], as_json: bool) -> None:
-    """Upgrade plugins; a version that does not work is rolled back.
+    """Upgrade plugins. A version that does not work is rolled back.
 
     PLUGIN is the name of an installed plugin, or the path of a folder or wheel of one. The wheel of
     the previous version is kept, and `muniment plugins install` can install it again.
@@ -90,7 +90,7 @@ def uninstall(session: Session, name: str, yes: bool, as_json: bool) -> int:
     metavar="FOLDER",
     multiple=True,
     type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="Folder to search for wheels; may be repeated.",
+    help="Folder to search for wheels (may be repeated).",
 )
 @json_option
 @pass_session
@@ -111,7 +111,7 @@ def restore(session: Session, lock: str | None, folders: tuple[Path, ...], as_js
 
 
 def repair(session: Session) -> None:
-    """Undo or finish an interrupted change; `muniment plugins doctor` calls this function."""
+    """Undo or finish an interrupted change. `muniment plugins doctor` calls this function."""
     installer(session).recover()
 
 

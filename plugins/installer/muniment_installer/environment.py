@@ -55,7 +55,7 @@ class Environment:
             )
 
     def pip(self) -> list[str]:
-        """Return the command that runs pip for this environment; raise InstallError for none."""
+        """Return the command that runs pip for this environment, or raise InstallError."""
         # -P: the current folder must not provide a module named pip
         python = [sys.executable, "-P"]
         if importlib.util.find_spec("pip") is not None:

@@ -13,7 +13,7 @@ class ConflictError(InstallError):
 
 
 class SmokeTestError(InstallError):
-    """A plugin does not work in this environment; its installation was rolled back."""
+    """A plugin does not work in this environment. Its installation was rolled back."""
 
 
 class BundleError(UsageError):

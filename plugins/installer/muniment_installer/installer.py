@@ -59,7 +59,7 @@ class Installer:
     def install(
         self, wanted: Sequence[str], *, key: PublicKey | None = None, upgrade: bool = False
     ) -> list[Change]:
-        """Install plugins by name, path or bundle, all or none; return the changes.
+        """Install plugins by name, path or bundle, all or none, and return the changes.
 
         A plugin that is installed from the same wheel stays. With `key`, the bundle must be signed
         by it. With `upgrade`, the newest version is taken. Raises InstallError or a subclass,
@@ -216,7 +216,7 @@ class Installer:
 
 
 def _bundle_among(targets: Sequence[Target], key: PublicKey | None) -> Path | None:
-    """Return the bundle to install; raise UsageError when it cannot be installed like this."""
+    """Return the bundle to install. Raise UsageError when it cannot be installed like this."""
     bundle = next(
         (one.path for one in targets if one.path and bundle_format.is_bundle(one.path)), None
     )

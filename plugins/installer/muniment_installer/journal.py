@@ -28,7 +28,7 @@ KEPT_BYTES = 100 * 2**20  # of a larger wheel only the hash is kept
 class Journal(msgspec.Struct):
     """A change under way, with all that is needed to undo or to finish it.
 
-    The wheels of `new` and `replaced` lie in the staging folder; `removed` are the normalised names
+    The wheels of `new` and `replaced` lie in the staging folder. `removed` are the normalised names
     of distributions that are being removed. With `events`, the environment is changed completely,
     and only the state and the ledger remain to be written.
     """
@@ -67,7 +67,7 @@ class JournaledRecords(InstallRecords):
 
     @contextlib.contextmanager
     def stage(self) -> Iterator[Path]:
-        """Yield an empty folder for wheels; empty it again unless a journal needs it."""
+        """Yield an empty folder for wheels, and empty it again unless a journal needs it."""
         self._clear()
         self.staging.mkdir(parents=True)
         try:

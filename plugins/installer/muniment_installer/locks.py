@@ -38,7 +38,7 @@ def lines(pins: Iterable[Pin]) -> str:
 
 
 def parse(text: str, source: str) -> list[Pin]:
-    """Return the pins in the text of a lock; raise UsageError for a line that is not a pin.
+    """Return the pins in the text of a lock. Raise UsageError for a line that is not a pin.
 
     `#` begins a comment, and a backslash continues a line.
     """

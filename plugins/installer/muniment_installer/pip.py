@@ -39,7 +39,7 @@ class ResolvedPackage:
 
 
 class Pip:
-    """pip for one environment; it inherits the file descriptor `lock`, and so holds the lock."""
+    """pip for one environment. It inherits the file descriptor `lock`, and so holds the lock."""
 
     def __init__(self, environment: Environment, lock: int | None = None) -> None:
         self._command = environment.pip()
@@ -77,7 +77,7 @@ class Pip:
         self._run("wheel", "--no-deps", "--wheel-dir", str(into), "--", *wanted)
 
     def fetch_pinned(self, pins: Sequence[str], into: Path, beside: Sequence[Path]) -> None:
-        """Put the wheels of lines `name==version --hash=…` into a folder; search `beside`, too."""
+        """Put the wheels of lines `name==version --hash=…` into a folder. Search `beside`, too."""
         with tempfile.TemporaryDirectory() as folder:
             lock = Path(folder, "pins.txt")
             lock.write_text("".join(f"{pin}\n" for pin in pins), encoding="utf-8")
@@ -118,7 +118,7 @@ class Pip:
         self._run("uninstall", "--yes", "--", *names, changes=True)
 
     def _run(self, *arguments: str, changes: bool = False) -> None:
-        """Run pip; with `changes`, an interrupt waits for its end instead of killing it."""
+        """Run pip. With `changes`, an interrupt waits for its end instead of killing it."""
         environment = {
             name: value for name, value in os.environ.items() if name not in _OTHER_PLACES
         }

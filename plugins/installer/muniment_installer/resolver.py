@@ -1,4 +1,4 @@
-"""Resolve requested plugins to the wheels to install; nothing is changed."""
+"""Resolve requested plugins to the wheels to install."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Target:
 
     @classmethod
     def parse(cls, text: str) -> Target:
-        """Return the target that an argument describes; raise UsageError for any other text."""
+        """Return the target that an argument describes. Raise UsageError for any other text."""
         path = Path(os.path.expanduser(text))
         separators = {os.sep, os.altsep or os.sep}
         is_path = (
@@ -53,7 +53,7 @@ class Target:
 
     @property
     def key(self) -> str | None:
-        """The normalised name; None for a path."""
+        """The normalised name, or None for a path."""
         return normalised(self.requirement.name) if self.requirement else None
 
 

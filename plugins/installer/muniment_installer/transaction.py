@@ -1,8 +1,8 @@
 """Change the installed distributions completely or not at all.
 
-The journal is written before pip runs. When the process is killed, the next command undoes the
-change, or finishes it when only the record was missing. pip installs only from the staging folder,
-so no download can fail in between.
+The journal is written before pip runs. After a kill, the next command undoes the change, or
+finishes it when only the record is missing. Pip installs only from the staging folder, so no
+download can fail in between.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class Transaction:
             self._note(f"{journal.what} was interrupted; it is complete now")
 
     def install(self, plan: InstallPlan, present: Distributions) -> list[Change]:
-        """Install the wheels of a plan and load the plugins; roll back when one fails."""
+        """Install the wheels of a plan, load the plugins, and roll back when one fails."""
         state = self.records.state()
         wheels = [wheel for wheel in plan.wheels if not _is_installed(wheel, present, state)]
         targets = plan.targets & {wheel.key for wheel in wheels}
@@ -144,7 +144,7 @@ class Transaction:
         return result
 
     def _undo(self, journal: Journal, *, interrupted: bool = False) -> None:
-        """Uninstall what is new and install what it replaced; pip may have been `interrupted`."""
+        """Uninstall what is new and install what it replaced. Pip may have been `interrupted`."""
         staging = self.records.staging
         new = [Wheel.read(staging / kept.file) for kept in journal.new]
         old = [Wheel.read(staging / "old" / kept.file) for kept in journal.replaced]
@@ -162,7 +162,7 @@ class Transaction:
             self.pip.install(old)
 
     def _remove(self, journal: Journal, *, interrupted: bool = False) -> None:
-        """Uninstall what is to be removed; pip may have been `interrupted` before."""
+        """Uninstall what is to be removed. Pip may have been `interrupted` before."""
         present, wheels = self.environment.present(), self.records.state().wheels
         for key in journal.removed if interrupted else ():
             path = self.records.wheel(wheels[key]) if key in wheels else None

@@ -31,7 +31,7 @@ _CHUNK = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Wheel:
-    """A wheel and its metadata; `programs` are the scripts that installing it creates."""
+    """A wheel and its metadata. `programs` are the scripts that installing it creates."""
 
     path: Path
     name: str
@@ -60,7 +60,7 @@ class Wheel:
 
     @classmethod
     def read(cls, path: Path) -> Wheel:
-        """Read the metadata of a wheel; raise InstallError for any other file."""
+        """Read the metadata of a wheel. Raise InstallError for any other file."""
         try:
             with zipfile.ZipFile(path) as archive:
                 names = archive.namelist()
@@ -165,7 +165,7 @@ def _packed(
 
 
 def _add(archive: zipfile.ZipFile, source: Path, target: str) -> tuple[str, int]:
-    """Add a file to a wheel; return its hash and size in the format of RECORD."""
+    """Add a file to a wheel. Return its hash and size in the format of RECORD."""
     if ".data/scripts/" in target:  # pip wrote the path of this environment's Python into it
         content = source.read_bytes()
         own = f"#!{sys.executable}".encode()

@@ -85,7 +85,7 @@ ERROR: ResolutionImpossible: for help visit https://pip.pypa.io
     failure = pip._failure("install", output)
     assert isinstance(failure, ConflictError)
     assert str(failure) == (
-        "a 1.0 needs click<8; click 8.5.1 is installed here and stays; b>=2 was asked for"
+        "a 1.0 needs click<8; click 8.5.1 is installed here and stays; b>=2 was requested"
     )
 
 
@@ -96,10 +96,10 @@ def test_what_is_nowhere_to_be_had_is_told_in_words() -> None:
         "ERROR: No matching distribution found for lost==9\n"
     )
     assert str(pip._failure("wheel", output)) == (
-        "lost==9 is in no index and no folder that pip looks in, or not for this Python and machine"
+        "lost==9 is in no index or folder that pip searches, or not for this Python and machine"
     )
     offline = "WARNING: Retrying (…) after connection broken by 'NewConnectionError(…)': /simple\n"
-    assert "an index could not be reached" in str(pip._failure("wheel", offline + output))
+    assert "the index cannot be reached" in str(pip._failure("wheel", offline + output))
 
 
 def test_what_a_killed_pip_moved_aside_is_deleted_and_nothing_else(tmp_path: Path) -> None:
