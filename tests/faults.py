@@ -288,12 +288,12 @@ FAULTS = (
     ),
     Fault(
         "failed-installation-is-not-rolled-back",
-        "core/muniment/installing/installer.py",
-        "self._undo(journal, pip)\n",
+        "plugins/installer/muniment_installer/transaction.py",
+        "self._undo(journal)\n",
         "pass\n",
         (
             (
-                "installing/test_installing.py"
+                "installer/test_installing.py"
                 "::test_what_cannot_be_is_refused_and_nothing_changes[import error]"
             ),
         ),

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from muniment.plugins import discovery
 from support.commands import Here, Processes
 from support.plugins import Shelf
 
@@ -90,6 +91,11 @@ def muniment(
 ) -> Here:
     """The command line, in this process, with the plugins of these tests and no other."""
     monkeypatch.setattr("muniment.plugins.discovery.installed_plugins", lambda: iter(shelf.all))
+    everything = discovery.installed_commands
+    monkeypatch.setattr(
+        "muniment.plugins.discovery.installed_commands",
+        lambda: [item for item in everything() if item.distribution != "muniment-installer"],
+    )
     return Here(capfd, monkeypatch)
 
 

@@ -44,8 +44,9 @@ def tops(modules: set[str]) -> set[str]:
 def test_help_imports_click_and_next_to_nothing(processes: Processes, shelf: Shelf) -> None:
     modules = modules_after(processes, "--help")
     ours = {module for module in modules if module.startswith("muniment")}
-    parts = ("", ".context", ".exit_codes", ".gc_freeze", ".lazy", ".root")
-    light = {"muniment", "muniment._lazy", "muniment._version"}
+    parts = ("", ".context", ".exit_codes", ".gc_freeze", ".lazy", ".plugin_commands", ".root")
+    light = {"muniment", "muniment._lazy", "muniment._version", "muniment.config"}
+    light |= {"muniment.errors", "muniment.plugins", "muniment.plugins.discovery"}
     assert ours == light | {f"muniment.cli{part}" for part in parts}
     assert not tops(modules) & {*HEAVY, "sqlalchemy", "asyncio", "importlib_metadata"}
     assert not tops(modules) & {plugin.module for plugin in shelf.all}

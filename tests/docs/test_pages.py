@@ -24,9 +24,9 @@ from pathlib import Path
 import pytest
 
 from muniment.generation import policy
-from muniment.installing.environment import Environment
-from muniment.installing.wheels import repack
 from muniment.models.registry import Models
+from muniment_installer.environment import Environment
+from muniment_installer.wheels import repack
 from support import stub_text
 from support.commands import Here
 from support.sharing import once

@@ -24,9 +24,9 @@ from typing import Any
 
 import pytest
 
-from muniment.installing import bundle_format
-from muniment.installing.environment import Environment
-from muniment.installing.wheels import repack
+from muniment_installer import dependencies
+from muniment_installer.environment import Environment
+from muniment_installer.wheels import repack
 from support.commands import ROOT, Result
 from support.sharing import link
 
@@ -68,12 +68,18 @@ def build(source: Path, into: Path) -> Path:
 
 
 def wheels_of_core(into: Path) -> None:
-    """Put the wheels of Muniment and of all it needs into a folder."""
+    """Put the wheels of Muniment, its installer, and all they need into a folder."""
     here = Environment.here()
     present = here.present()
     build(ROOT, into)
-    for name in bundle_format.needed_by_core(present) - {"muniment"}:
+    build(ROOT / "plugins" / "installer", into)
+    for name in dependencies.needed_by_core(present) - {"muniment", "muniment-installer"}:
         repack(present[name], here, into)
+
+
+def others(rows: Iterable[Any]) -> list[Any]:
+    """Return the rows or objects of a list of plugins but that of the installer itself."""
+    return [row for row in rows if "'muniment-installer'" not in str(row)]
 
 
 def template(wheels: Path, folder: Path) -> Path:
@@ -82,7 +88,7 @@ def template(wheels: Path, folder: Path) -> Path:
     must(
         run(
             *(folder / "bin" / "python", "-m", "pip", "install", "--quiet", "--no-index"),
-            *("--find-links", wheels, "muniment"),
+            *("--find-links", wheels, "muniment", "muniment-installer"),
             cwd=folder,
         )
     )

@@ -58,4 +58,4 @@ def _run(arguments: list[str]) -> int:
     code = root.main(
         arguments, prog_name="muniment", standalone_mode=False, windows_expand_args=False
     )
-    return int(code or exit_codes.DONE)
+    return code if isinstance(code, int) else exit_codes.DONE

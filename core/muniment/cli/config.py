@@ -6,11 +6,12 @@ import click
 
 from muniment.cli import exit_codes
 from muniment.cli.context import CliContext
+from muniment.cli.lazy import LazyGroup
 from muniment.cli.options import json_option
 from muniment.cli.output import table, write_data, write_json, write_note
 
 
-@click.group
+@click.group(cls=LazyGroup)
 def config() -> None:
     """Read and change settings.
 

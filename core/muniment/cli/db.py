@@ -6,11 +6,12 @@ import click
 
 from muniment.cli.context import CliContext
 from muniment.cli.db_backup import backup, restore
+from muniment.cli.lazy import LazyGroup
 from muniment.cli.options import json_option
 from muniment.cli.output import print_fields, table, write_data, write_json, write_note
 
 
-@click.group
+@click.group(cls=LazyGroup)
 def db() -> None:
     """Manage the store."""
 

@@ -8,6 +8,7 @@ import click
 
 from muniment.cli.context import CliContext
 from muniment.cli.filters import filter_options
+from muniment.cli.lazy import LazyGroup
 from muniment.cli.options import json_option
 from muniment.cli.output import (
     moment,
@@ -20,7 +21,7 @@ from muniment.cli.output import (
 )
 
 
-@click.group
+@click.group(cls=LazyGroup)
 def hold() -> None:
     """Place generations under legal hold."""
 

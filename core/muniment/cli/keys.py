@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from muniment.cli.context import CliContext
+from muniment.cli.lazy import LazyGroup
 from muniment.cli.options import json_option
 from muniment.cli.output import (
     on_terminal,
@@ -17,7 +18,7 @@ from muniment.cli.output import (
 from muniment.errors import MunimentError
 
 
-@click.group
+@click.group(cls=LazyGroup)
 def keys() -> None:
     """Create and show the key that signs the record."""
 

@@ -9,6 +9,7 @@ import click
 
 from muniment.cli import exit_codes
 from muniment.cli.context import CliContext
+from muniment.cli.lazy import LazyGroup
 from muniment.cli.options import generator_option, json_option, yes_option
 from muniment.cli.output import (
     one_line,
@@ -25,7 +26,7 @@ from muniment.cli.progress import fraction, write_waiting
 from muniment.errors import ModelError, UsageError
 
 
-@click.group
+@click.group(cls=LazyGroup)
 def models() -> None:
     """Add, list, show and remove models."""
 

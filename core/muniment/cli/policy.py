@@ -6,6 +6,7 @@ import click
 
 from muniment.cli import exit_codes
 from muniment.cli.context import CliContext
+from muniment.cli.lazy import LazyGroup
 from muniment.cli.options import json_option
 from muniment.cli.output import (
     one_line,
@@ -17,7 +18,7 @@ from muniment.cli.output import (
 )
 
 
-@click.group
+@click.group(cls=LazyGroup)
 def policy() -> None:
     """Show which filters run, and their effect."""
 

@@ -10,6 +10,7 @@ import click
 from muniment.cli import exit_codes
 from muniment.cli.confirm import confirm
 from muniment.cli.context import CliContext
+from muniment.cli.lazy import LazyGroup
 from muniment.cli.options import json_option, yes_option
 from muniment.cli.output import table, write_json
 from muniment.cli.progress import counting
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 PAYLOADS = ("prompt", "request", "output", "trace", "detail", "comment", "reason", "replay")
 
 
-@click.group
+@click.group(cls=LazyGroup)
 def retention() -> None:
     """Set how long texts are kept, and erase expired ones."""
 

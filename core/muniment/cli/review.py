@@ -6,11 +6,12 @@ import click
 
 from muniment.cli.audit_list import print_generations
 from muniment.cli.context import CliContext
+from muniment.cli.lazy import LazyGroup
 from muniment.cli.options import json_option, limit_option
 from muniment.cli.output import short_id, write_json, write_note
 
 
-@click.group
+@click.group(cls=LazyGroup)
 def review() -> None:
     """Review generations that filters flagged or blocked."""
 

@@ -1,21 +1,20 @@
-"""Which plugins there are, from metadata alone: listing them must cost next to nothing.
-
-What a plugin offers is in `plugins`, which imports it; nothing is imported here.
-"""
+"""Find installed plugins and their commands from metadata, without importing any of them."""
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
+from muniment.config import normalised
 from muniment.errors import UsageError
 
 if TYPE_CHECKING:
@@ -23,15 +22,17 @@ if TYPE_CHECKING:
     from muniment.types import PluginRef
 
 ENTRY_POINT_GROUP = "muniment.v1"  # the group's name is the version of the contract
+COMMAND_GROUP = "muniment.commands"
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,99}")
+_COMMAND_PATH = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*(\.[a-z0-9]+(-[a-z0-9]+)*)*")
 
 
 @dataclass(frozen=True, slots=True)
 class Plugin:
-    """An installed distribution's entry point, known from metadata; nothing is imported.
+    """An entry point of an installed distribution, known from metadata.
 
-    A plugin of one file has its `path`; its distribution is the file's name without `.py`, and
-    its version is empty.
+    A plugin of one file has a `path`. Its distribution is the file's name without `.py`, and its
+    version is empty.
     """
 
     distribution: str
@@ -42,7 +43,7 @@ class Plugin:
 
     @classmethod
     def from_file(cls, path: str | Path) -> Plugin:
-        """Return the plugin that a file of Python is; raises UsageError when it cannot be one."""
+        """Return the plugin in a Python file. Raise UsageError when the file cannot be one."""
         file = Path(os.path.abspath(Path(path).expanduser()))
         if file.is_dir():
             raise UsageError(f"{path} is a folder; `muniment plugins install {path}` takes it")
@@ -59,10 +60,10 @@ class Plugin:
         return cls(file.stem, "", file.stem, module, str(file))
 
     def ref(self, hash_cache: Path | None = None) -> PluginRef:
-        """Return what evidence keeps of it: distribution, version and digest of its code.
+        """Return the distribution, the version and the digest of the code, for the evidence.
 
-        With `hash_cache`, files that have not changed since they were hashed are not read again;
-        see `FileHashes`.
+        With `hash_cache`, files that have not changed since they were hashed are not read again.
+        See `FileHashes`.
         """
         from muniment.types import PluginRef
 
@@ -70,7 +71,7 @@ class Plugin:
         return PluginRef(self.distribution, self.version, code_digest)
 
     def load_module(self) -> ModuleType:
-        """Import and return its module; raises whatever its code raises."""
+        """Import and return its module. Any exception of its code is raised."""
         if not self.path or self.module in sys.modules:
             return importlib.import_module(self.module)
         from importlib.util import module_from_spec, spec_from_file_location
@@ -87,6 +88,52 @@ class Plugin:
         return module
 
 
+@dataclass(frozen=True, slots=True)
+class PluginCommand:
+    """A command that an installed distribution adds, known from metadata.
+
+    `path` is the command's name, after the names of the groups that contain it, joined by dots:
+    `plugins.install`. `target` is `module:attribute`.
+    """
+
+    distribution: str
+    version: str
+    summary: str
+    path: str
+    target: str
+
+    @property
+    def name(self) -> str:
+        """The name of the command in its group."""
+        return self.path.rpartition(".")[2]
+
+    @property
+    def group(self) -> str:
+        """The path of the group that contains the command, empty at the top level."""
+        return self.path.rpartition(".")[0]
+
+    @property
+    def words(self) -> str:
+        """The command as a user types it after `muniment`."""
+        return self.path.replace(".", " ")
+
+    @property
+    def module(self) -> str:
+        """The module that contains the command."""
+        return self.target.partition(":")[0].strip()
+
+    @property
+    def is_well_formed(self) -> bool:
+        """Whether the path consists of lower-case words, digits and hyphens, joined by dots."""
+        return _COMMAND_PATH.fullmatch(self.path) is not None
+
+    def ref(self, hash_cache: Path | None = None) -> PluginRef:
+        """Return the distribution, the version and the digest of the code, as `Plugin.ref` does."""
+        from muniment.types import PluginRef
+
+        return PluginRef(self.distribution, self.version, _code_digest(self.module, "", hash_cache))
+
+
 def installed_plugins() -> Iterator[Plugin]:
     """Yield the installed plugins from metadata, each distribution's entry point once."""
     import importlib.metadata
@@ -95,11 +142,78 @@ def installed_plugins() -> Iterator[Plugin]:
     for entry in importlib.metadata.entry_points(group=ENTRY_POINT_GROUP):
         if entry.dist is None:
             continue
-        held = entry.dist.metadata  # read and parsed each time it is asked for
-        plugin = Plugin(held["Name"], held["Version"], entry.name, entry.value)
+        metadata = entry.dist.metadata  # this property parses the file on each access
+        plugin = Plugin(metadata["Name"], metadata["Version"], entry.name, entry.value)
         if (key := (plugin.distribution, plugin.name)) not in seen:
             seen.add(key)
             yield plugin
+
+
+def installed_commands() -> list[PluginCommand]:
+    """Return the commands that installed distributions add, by distribution and path.
+
+    Reads the files of the metadata itself: importing importlib.metadata takes as long as the rest
+    of `muniment --help`.
+    """
+    commands: list[PluginCommand] = []
+    seen = set()
+    for info in _metadata_folders():
+        name = normalised(re.split(r"-|\.egg-info|\.dist-info", info.name)[0])
+        if name in seen:  # Python imports the first on sys.path
+            continue
+        seen.add(name)
+        targets = _section(info / "entry_points.txt", COMMAND_GROUP)
+        if not targets:
+            continue
+        headers = _headers(info / ("METADATA" if info.suffix == ".dist-info" else "PKG-INFO"))
+        about = (headers.get(key, "") for key in ("name", "version", "summary"))
+        distribution, version, summary = about
+        commands += [
+            PluginCommand(distribution or name, version, summary, path, target)
+            for path, target in targets.items()
+        ]
+    return sorted(commands, key=lambda command: (command.distribution, command.path))
+
+
+def _metadata_folders() -> Iterator[Path]:
+    for folder in dict.fromkeys(sys.path):
+        with contextlib.suppress(OSError), os.scandir(folder or ".") as entries:
+            for entry in entries:
+                # pip renames a folder to `~…` before it deletes it
+                if entry.name.endswith((".dist-info", ".egg-info")) and entry.name[0] != "~":
+                    yield Path(entry.path)
+
+
+def _section(path: Path, group: str) -> Mapping[str, str]:
+    """Return the entry points of one group in an `entry_points.txt`, by name."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return {}
+    if group not in text:
+        return {}
+    targets: dict[str, str] = {}
+    section = ""
+    for line in map(str.strip, text.splitlines()):
+        if line.startswith("[") and line.endswith("]"):
+            section = line[1:-1].strip()
+        elif section == group and "=" in line and line[0] not in "#;":
+            name, _, target = line.partition("=")
+            targets.setdefault(name.strip(), target.strip())
+    return targets
+
+
+def _headers(path: Path) -> Mapping[str, str]:
+    """Return the headers of a distribution's metadata, by lower-case name."""
+    headers: dict[str, str] = {}
+    with contextlib.suppress(OSError), path.open(encoding="utf-8", errors="replace") as lines:
+        for line in lines:
+            if not line.strip():
+                break
+            name, colon, value = line.partition(":")
+            if colon and not line[0].isspace():
+                headers.setdefault(name.strip().lower(), value.strip())
+    return headers
 
 
 @cache

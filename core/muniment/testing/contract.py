@@ -1,4 +1,4 @@
-"""What the three suites share: the object under test, its import, its parameters."""
+"""The base of the suites for generators, filters and evaluators."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ def broken(sentence: str) -> NoReturn:
 
 
 class Contract:
-    """The base of the suites; subclass one of those.
+    """The base of the suites for generators, filters and evaluators.
 
-    `plugin` is the module that the entry point names; where it is empty, the one that is
-    installed for the class's package, else the class's own. `import_seconds` is the processor
+    `plugin` is the module that the entry point names. By default it is the one that is installed
+    for the class's package, else the class's own. `import_seconds` is the processor
     time that importing it may take.
     """
 
@@ -78,7 +78,7 @@ class Contract:
             broken(f"the suite's `parameters` are refused: {error}; give those it takes")
 
     def test_its_import_is_light_and_quiet(self) -> None:
-        """Every command that generates imports every plugin, and standard output is for data."""
+        """Check the import of the module, which every command that generates repeats."""
         module = self.plugin or _entry_point(self.subject)
         found = isolated.imported(self.subject, module)
         if found.error:
@@ -100,7 +100,7 @@ class Contract:
             )
 
     def test_its_parameters_are_json_and_fit_their_schema(self) -> None:
-        """Records and commands rest on the schema, and replay on what was recorded."""
+        """Check that parameters fit their schema, and are equal after a round trip through JSON."""
         declared = self.registered.parameters
         schema = declared.schema()
         try:

@@ -46,7 +46,7 @@ class Imported:
     seconds: float = 0.0
 
 
-def imported(subject: type, module: str) -> Imported:
+def imported(subject: Any, module: str) -> Imported:
     """Import a plugin's module in a new process and return what happened."""
     result = _run({"do": "import", "module": module, **_location(subject)})
     return Imported(**{**result, "heavy": tuple(result.get("heavy", ()))})
@@ -99,7 +99,7 @@ def fingerprint(reply: tuple[Output, ...] | str) -> Any:
     return [[o.media_type, hashlib.sha256(o.data).hexdigest(), o.finish_reason] for o in reply]
 
 
-def _location(subject: type) -> dict[str, Any]:
+def _location(subject: Any) -> dict[str, Any]:
     """Return the module, qualified name and file of a class."""
     try:
         file = os.path.abspath(inspect.getfile(subject))

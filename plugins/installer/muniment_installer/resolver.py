@@ -1,4 +1,4 @@
-"""From what someone asks for to the wheels that would have to be installed; nothing is changed."""
+"""Resolve requested plugins to the wheels to install."""
 
 from __future__ import annotations
 
@@ -11,19 +11,18 @@ from pathlib import Path
 
 from packaging.requirements import InvalidRequirement, Requirement
 
-from muniment.config import normalised
-from muniment.errors import UsageError
-from muniment.installing.errors import InstallError
-from muniment.installing.pip import Pip
-from muniment.installing.preflight import Present, fits
-from muniment.installing.wheels import Wheel
+from muniment import UsageError
+from muniment.installation import Distributions, InstallError, normalised
+from muniment_installer.pip import Pip
+from muniment_installer.preflight import fits
+from muniment_installer.wheels import Wheel
 
 _ARCHIVES = (".whl", ".tar.gz", ".zip", ".bundle")
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """One thing asked for: a path, or a name with version and extras."""
+    """A requested plugin: a path, or a name with version and extras."""
 
     text: str
     path: Path | None = None
@@ -31,39 +30,39 @@ class Target:
 
     @classmethod
     def parse(cls, text: str) -> Target:
-        """Read what someone gave; raises UsageError for what can be neither."""
+        """Return the target that an argument describes. Raise UsageError for any other text."""
         path = Path(os.path.expanduser(text))
         separators = {os.sep, os.altsep or os.sep}
-        looks = (
+        is_path = (
             bool(separators & set(text)) or text.startswith(("~", ".")) or text.endswith(_ARCHIVES)
         )
         if "://" in text:
             raise UsageError(
-                f"{text.partition('://')[0]}://… is an address; download it and give the file"
+                f"{text.partition('://')[0]}://… is an address; download the file and give its path"
             )
-        if looks or path.is_file():
+        if is_path or path.is_file():
             if not path.exists():
-                raise UsageError(f"there is nothing at {text}")
+                raise UsageError(f"{text} does not exist")
             return cls(text, Path(os.path.abspath(path)))
         try:
             return cls(text, requirement=Requirement(text))
         except InvalidRequirement:
             raise UsageError(
-                f"{text!r} is neither the name of a plugin nor a path (which has a {os.sep} in it)"
+                f"{text!r} is neither the name of a plugin nor a path (which contains a {os.sep})"
             ) from None
 
     @property
     def key(self) -> str | None:
-        """The normalised name, where it is known without looking into a file."""
+        """The normalised name, or None for a path."""
         return normalised(self.requirement.name) if self.requirement else None
 
 
 @dataclass(slots=True)
 class InstallPlan:
-    """Wheels to install, the targets among them by normalised name, and the extras asked for.
+    """Wheels to install, the normalised names of the plugins among them, and requested extras.
 
-    `free` are those besides the targets that may be replaced; `signer` has the fingerprint of who
-    signed a target, where a bundle brought it.
+    `free` are the other distributions that may be replaced. `signer` has the fingerprint of the key
+    that signed a plugin's bundle.
     """
 
     wheels: list[Wheel]
@@ -76,17 +75,17 @@ class InstallPlan:
 def gather(
     targets: Sequence[Target],
     pip: Pip,
-    present: Present,
+    present: Distributions,
     into: Path,
     *,
     upgrade: bool = False,
-    own: Callable[[set[str]], set[str]] = lambda keys: set(),
+    owned: Callable[[set[str]], set[str]] = lambda keys: set(),
 ) -> InstallPlan:
-    """Put the wheels into a folder that installing these targets would take; no bundles.
+    """Download or build the wheels that installing these targets needs, into a folder.
 
-    What is there is kept at its version: all but the targets given by path, with `upgrade` all
-    targets, and what is their `own` (by normalised names). Raises ConflictError where that cannot
-    be.
+    Installed distributions keep their version, except targets given by path, with `upgrade` all
+    targets, and the distributions that `owned` returns for them. Raises ConflictError when that is
+    impossible. Bundles are not targets.
     """
     local = {wheel.key: wheel for wheel in _local(targets, pip, into)}
     named = {target.key: target for target in targets if target.requirement}
@@ -97,8 +96,8 @@ def gather(
     }
     keys = set(local) | {key for key in named if key is not None}
     open_ = keys if upgrade else {*local, *_other_version(named.values(), present)}
-    free = own(open_)
-    keep = {key: held.version for key, held in present.items() if key not in open_ | free}
+    free = owned(open_)
+    keep = {key: one.version for key, one in present.items() if key not in open_ | free}
     wanted = [str(wheel.path) for wheel in local.values()]
     wanted += [str(target.requirement) for target in named.values()]
     try:
@@ -107,7 +106,7 @@ def gather(
         for target in named.values():
             if error.target == str(target.requirement) and Path(target.text).is_dir():
                 raise InstallError(
-                    error.target, f"{error}; if the folder here is meant, give ./{target.text}"
+                    error.target, f"{error}; for the folder of that name, use ./{target.text}"
                 ) from None
         raise
     others = [f"{one.name}=={one.version}" for one in chosen if one.path is None]
@@ -117,8 +116,8 @@ def gather(
     return InstallPlan(list(wheels.values()), keys & set(wheels), extras, free)
 
 
-def _other_version(targets: Iterable[Target], present: Present) -> Iterator[str]:
-    """Yield the plugins that are there, but asked for in a version that is not."""
+def _other_version(targets: Iterable[Target], present: Distributions) -> Iterator[str]:
+    """Yield the names of installed plugins that are requested in another version."""
     for target in targets:
         key, requirement = target.key, target.requirement
         if key is None or requirement is None or key not in present:
@@ -128,17 +127,17 @@ def _other_version(targets: Iterable[Target], present: Present) -> Iterator[str]
 
 
 def _local(targets: Sequence[Target], pip: Pip, into: Path) -> list[Wheel]:
-    """Put the wheels of targets given by path into a folder, built where need be."""
-    found = []
+    """Copy or build the wheels of the targets given by path into a folder."""
+    wheels = []
     for target in targets:
         if target.path is None:
             continue
         if target.path.suffix == ".whl":
-            Wheel.read(target.path)  # who names what is no wheel is told so
-            found.append(Wheel.read(Path(shutil.copy(target.path, into))))
+            Wheel.read(target.path)  # the error names the path that the user gave
+            wheels.append(Wheel.read(Path(shutil.copy(target.path, into))))
             continue
         with tempfile.TemporaryDirectory(dir=into) as folder:
             pip.fetch([str(target.path)], Path(folder))
             (built,) = Path(folder).glob("*.whl")
-            found.append(Wheel.read(Path(shutil.move(str(built), into / built.name))))
-    return found
+            wheels.append(Wheel.read(Path(shutil.move(str(built), into / built.name))))
+    return wheels

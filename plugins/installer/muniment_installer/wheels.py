@@ -1,4 +1,4 @@
-"""Wheels: what is in one, and making one again of what is installed."""
+"""Read the metadata of wheels, and rebuild a wheel from an installed distribution."""
 
 from __future__ import annotations
 
@@ -15,19 +15,23 @@ from email.parser import Parser
 from importlib.metadata import Distribution
 from pathlib import Path, PurePosixPath
 
-from muniment.config import normalised
-from muniment.installing.environment import Environment
-from muniment.installing.errors import InstallError
-from muniment.plugins.discovery import ENTRY_POINT_GROUP
+from muniment.installation import (
+    COMMAND_GROUP,
+    CONTRACTS,
+    ENTRY_POINT_GROUP,
+    InstallError,
+    is_plugin_group,
+    normalised,
+)
+from muniment_installer.environment import Environment
 
-CONTRACTS = "muniment.v"  # what the group of any version of the contract begins with
-_OF_INSTALLING = ("RECORD", "INSTALLER", "REQUESTED", "direct_url.json")
+_WRITTEN_BY_PIP = ("RECORD", "INSTALLER", "REQUESTED", "direct_url.json")
 _CHUNK = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
 class Wheel:
-    """A wheel and what it says of itself; `programs` are the scripts that it has made."""
+    """A wheel and its metadata. `programs` are the scripts that installing it creates."""
 
     path: Path
     name: str
@@ -40,22 +44,23 @@ class Wheel:
 
     @property
     def key(self) -> str:
-        """The name as it is compared."""
+        """The normalised name."""
         return normalised(self.name)
 
     @property
     def is_plugin(self) -> bool:
-        """Whether it has something for Muniment, of whatever version of the contract."""
-        return any(group.startswith(CONTRACTS) for group in self.groups)
+        """Whether it is a plugin, for any version of the contract."""
+        return any(map(is_plugin_group, self.groups))
 
     @property
     def fits(self) -> bool:
-        """Whether it has something for this version of the contract."""
-        return ENTRY_POINT_GROUP in self.groups
+        """Whether it is a plugin for this version of the contract, or only adds commands."""
+        contracts = {group for group in self.groups if group.startswith(CONTRACTS)}
+        return ENTRY_POINT_GROUP in contracts or (not contracts and COMMAND_GROUP in self.groups)
 
     @classmethod
     def read(cls, path: Path) -> Wheel:
-        """Read a wheel; raises InstallError for what is none."""
+        """Read the metadata of a wheel. Raise InstallError for any other file."""
         try:
             with zipfile.ZipFile(path) as archive:
                 names = archive.namelist()
@@ -64,11 +69,11 @@ class Wheel:
                 }
                 metadata = Parser().parsestr(archive.read(f"{info}/METADATA").decode("utf-8"))
                 points = f"{info}/entry_points.txt"
-                held = archive.read(points).decode("utf-8") if points in names else ""
+                entry_points = archive.read(points).decode("utf-8") if points in names else ""
             name, version = metadata["Name"].strip(), metadata["Version"].strip()
-            groups = _groups(held)
+            groups = _groups(entry_points)
         except (OSError, ValueError, AttributeError, KeyError, zipfile.BadZipFile) as error:
-            why = error.strerror if isinstance(error, OSError) else "it is no wheel"
+            why = error.strerror if isinstance(error, OSError) else "it is not a wheel"
             raise InstallError(str(path), f"{path} cannot be read: {why}") from None
         return cls(
             path,
@@ -93,26 +98,26 @@ def sha256_of(path: Path) -> str:
 
 
 def is_editable(distribution: Distribution) -> bool:
-    """Whether what is installed only points to a folder where it is being worked on."""
-    held = distribution.read_text("direct_url.json") or ""
-    return '"editable": true' in held or '"editable":true' in held
+    """Return whether a distribution is an editable install of a source folder."""
+    origin = distribution.read_text("direct_url.json") or ""
+    return '"editable": true' in origin or '"editable":true' in origin
 
 
 def repack(distribution: Distribution, environment: Environment, into: Path) -> Path:
-    """Make a wheel of what is installed, as it is now; return its path.
+    """Write a wheel with the installed files of a distribution, and return its path.
 
-    Raises InstallError where that cannot be: of an editable install, or without a record of files.
+    Raises InstallError for an editable install, and for one without a list of its files.
     """
     name, version = distribution.metadata["Name"], distribution.version
-    held = distribution.read_text("WHEEL")
-    if distribution.files is None or held is None or is_editable(distribution):
-        how = "is installed from a folder that is being worked on (editable)"
+    wheel = distribution.read_text("WHEEL")
+    if distribution.files is None or wheel is None or is_editable(distribution):
+        why = "is an editable install" if is_editable(distribution) else "was not installed by pip"
         raise InstallError(
             name,
-            f"{name} {version} {how if is_editable(distribution) else 'was not installed by pip'}, "
-            "so that no wheel can be made of what is there; build one and give its path",
+            f"{name} {version} {why}, and cannot be turned into a wheel; build a wheel and give "
+            "its path",
         )
-    about: Message = Parser().parsestr(held)
+    about: Message = Parser().parsestr(wheel)
     stem = f"{normalised(name).replace('-', '_')}-{version}"
     tags = [tag.strip().split("-") for tag in about.get_all("Tag") or ["py3-none-any"]]
     tag = "-".join(".".join(sorted({part[place] for part in tags})) for place in range(3))
@@ -128,7 +133,7 @@ def repack(distribution: Distribution, environment: Environment, into: Path) -> 
             archive.writestr(f"{info}/RECORD", record.getvalue())
     except OSError as error:
         raise InstallError(
-            name, f"no wheel can be made of {name} {version}: {error.filename}: {error.strerror}"
+            name, f"{name} {version} cannot be packed: {error.filename}: {error.strerror}"
         ) from None
     return path
 
@@ -136,32 +141,32 @@ def repack(distribution: Distribution, environment: Environment, into: Path) -> 
 def _packed(
     distribution: Distribution, environment: Environment, stem: str
 ) -> list[tuple[Path, str]]:
-    """Return the files that belong in a wheel, and their names in it."""
+    """Return the files of a distribution that belong in a wheel, and their names there."""
     made = {point.name for point in distribution.entry_points if "scripts" in point.group}
     root = Path(str(distribution.locate_file("")))
-    found: list[tuple[Path, str]] = []
+    packed: list[tuple[Path, str]] = []
     for file in distribution.files or ():
         source = Path(str(distribution.locate_file(file)))
         parts = PurePosixPath(file).parts
         if "__pycache__" in parts or source.suffix == ".pyc":
             continue
         if ".." not in parts:
-            if not (parts[0].endswith(".dist-info") and parts[-1] in _OF_INSTALLING):
-                found.append((source, file.as_posix()))
+            if not (parts[0].endswith(".dist-info") and parts[-1] in _WRITTEN_BY_PIP):
+                packed.append((source, file.as_posix()))
             continue
         source = Path(*(root / file).resolve().parts)
         if source.parent == environment.programs.resolve():
             if source.name.removesuffix(".exe") not in made:
-                found.append((source, f"{stem}.data/scripts/{source.name}"))
+                packed.append((source, f"{stem}.data/scripts/{source.name}"))
         elif source.is_relative_to(environment.prefix.resolve()):
             relative = source.relative_to(environment.prefix.resolve()).as_posix()
-            found.append((source, f"{stem}.data/data/{relative}"))
-    return found
+            packed.append((source, f"{stem}.data/data/{relative}"))
+    return packed
 
 
 def _add(archive: zipfile.ZipFile, source: Path, target: str) -> tuple[str, int]:
-    """Add a file to a wheel; return its hash and size as RECORD has them."""
-    if ".data/scripts/" in target:  # pip wrote this environment's Python into it
+    """Add a file to a wheel. Return its hash and size in the format of RECORD."""
+    if ".data/scripts/" in target:  # pip wrote the path of this environment's Python into it
         content = source.read_bytes()
         own = f"#!{sys.executable}".encode()
         if content.startswith(own):

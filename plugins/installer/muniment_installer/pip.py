@@ -1,7 +1,7 @@
-"""Running pip: always as a program of its own, for this environment, without a shell.
+"""Run pip for this environment in a process of its own, without a shell.
 
-What pip prints is not shown, since it names indexes, whose addresses may hold passwords; of an
-error what matters is taken out.
+The output of pip is not shown, because it contains the addresses of indexes, which may contain
+passwords. Only the reason of an error is taken from it.
 """
 
 from __future__ import annotations
@@ -17,20 +17,21 @@ from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
-from muniment.installing.environment import Environment
-from muniment.installing.errors import ConflictError, InstallError
-from muniment.installing.preflight import is_version
-from muniment.installing.wheels import Wheel
+from muniment.installation import InstallError
+from muniment_installer.environment import Environment
+from muniment_installer.errors import ConflictError
+from muniment_installer.preflight import is_version
+from muniment_installer.wheels import Wheel
 
 _ALWAYS = ("--disable-pip-version-check", "--no-input", "--no-color")
-# Settings of pip that would install elsewhere than where Muniment runs.
-_ELSEWHERE = ("PIP_TARGET", "PIP_PREFIX", "PIP_ROOT", "PIP_USER", "PIP_PYTHON", "PIP_DRY_RUN")
+# Settings that make pip install into another environment.
+_OTHER_PLACES = ("PIP_TARGET", "PIP_PREFIX", "PIP_ROOT", "PIP_USER", "PIP_PYTHON", "PIP_DRY_RUN")
 _ADDRESS = re.compile(r"\b[a-z][a-z0-9+.-]*://\S+")
 
 
 @dataclass(frozen=True, slots=True)
 class ResolvedPackage:
-    """What pip would install: a version from an index, or the file given as `path`."""
+    """A distribution that pip would install: a version from an index, or the file `path`."""
 
     name: str
     version: str
@@ -38,18 +39,18 @@ class ResolvedPackage:
 
 
 class Pip:
-    """pip for one environment; `held` is a file that stays open as long as pip works."""
+    """pip for one environment. It inherits the file descriptor `lock`, and so holds the lock."""
 
-    def __init__(self, environment: Environment, held: int | None = None) -> None:
+    def __init__(self, environment: Environment, lock: int | None = None) -> None:
         self._command = environment.pip()
-        self._held = held
+        self._lock = lock
 
     def choose(
         self, wanted: Sequence[str], keep: Mapping[str, str], *, upgrade: bool
     ) -> list[ResolvedPackage]:
-        """Return what would have to be installed for `wanted`, and nothing is.
+        """Return the distributions that installing `wanted` needs, without installing them.
 
-        What is in `keep` (versions by name) stays as it is. Raises ConflictError.
+        Those in `keep` (versions by name) stay. Raises ConflictError when they cannot.
         """
         with tempfile.TemporaryDirectory() as folder:
             constraints, report = Path(folder, "keep.txt"), Path(folder, "report.json")
@@ -72,11 +73,11 @@ class Pip:
         ]
 
     def fetch(self, wanted: Sequence[str], into: Path) -> None:
-        """Put the wheels of just what is wanted into a folder, built where need be."""
+        """Download or build the wheels of `wanted`, and of nothing else, into a folder."""
         self._run("wheel", "--no-deps", "--wheel-dir", str(into), "--", *wanted)
 
     def fetch_pinned(self, pins: Sequence[str], into: Path, beside: Sequence[Path]) -> None:
-        """Put wheels into a folder by lines `name==version --hash=…`; look in `beside`, too."""
+        """Put the wheels of lines `name==version --hash=…` into a folder. Search `beside`, too."""
         with tempfile.TemporaryDirectory() as folder:
             lock = Path(folder, "pins.txt")
             lock.write_text("".join(f"{pin}\n" for pin in pins), encoding="utf-8")
@@ -87,10 +88,10 @@ class Pip:
             )
 
     def install(self, wheels: Sequence[Wheel], *, over: bool = False) -> None:
-        """Install just these wheels, by their hashes and from nowhere else.
+        """Install these wheels, checked by their hashes, and nothing else.
 
-        What has the name of one is replaced; with `over`, written over, which makes whole what an
-        interrupted pip left.
+        An installed version is uninstalled first. With `over`, its files are overwritten, which
+        completes an installation that was interrupted.
         """
         with tempfile.TemporaryDirectory() as temporary:
             lock = Path(temporary, "lock.txt")
@@ -113,13 +114,15 @@ class Pip:
             )
 
     def uninstall(self, names: Sequence[str]) -> None:
-        """Take distributions out."""
+        """Uninstall distributions."""
         self._run("uninstall", "--yes", "--", *names, changes=True)
 
     def _run(self, *arguments: str, changes: bool = False) -> None:
-        """Run pip; what changes the environment is let end when someone interrupts."""
-        environment = {name: value for name, value in os.environ.items() if name not in _ELSEWHERE}
-        if changes:  # nobody's settings may have a say in it
+        """Run pip. With `changes`, an interrupt waits for its end instead of killing it."""
+        environment = {
+            name: value for name, value in os.environ.items() if name not in _OTHER_PLACES
+        }
+        if changes:  # the user's settings of pip must not change the result
             environment = {
                 name: value for name, value in environment.items() if not name.startswith("PIP_")
             }
@@ -142,8 +145,8 @@ class Pip:
             env=environment,
             text=True,
             errors="replace",
-            pass_fds=(self._held,) if posix and self._held is not None else (),
-            process_group=0 if posix else None,  # Ctrl-C is for us, who know what to do
+            pass_fds=(self._lock,) if posix and self._lock is not None else (),
+            process_group=0 if posix else None,  # Ctrl-C must reach this process only
         )
         try:
             output = process.communicate()[0]
@@ -156,7 +159,7 @@ class Pip:
 
 
 def without_addresses(text: str) -> str:
-    """Return a text without the addresses in it, which may hold passwords."""
+    """Return a text without its addresses, which may contain passwords."""
     return _ADDRESS.sub("…", text)
 
 
@@ -165,7 +168,7 @@ def _path(url: str) -> Path:
 
 
 def _failure(command: str, output: str) -> InstallError:
-    """Return what pip's output says went wrong; of a pip that it ran itself, what that said."""
+    """Return the error that pip's output describes, or that of a pip which pip ran."""
     lines = [without_addresses(line.rstrip()) for line in output.splitlines()]
     for number, line in enumerate(lines):
         if line.strip() == "The conflict is caused by:":
@@ -175,35 +178,30 @@ def _failure(command: str, output: str) -> InstallError:
                     break
                 causes.append(_cause(cause.strip()))
             return ConflictError(command, "; ".join(dict.fromkeys(causes)))
-    said = [
+    errors = [
         line.partition("ERROR:")[2].strip() for line in lines if line.lstrip().startswith("ERROR:")
     ]
-    for line in said:
-        if lost := re.fullmatch(r"No matching distribution found for (.+)", line):
-            why = (
-                f"{lost[1]} is in no index and no folder that pip looks in, or not for this Python "
-            )
-            why += "and machine"
+    for line in errors:
+        if missing := re.fullmatch(r"No matching distribution found for (.+)", line):
+            why = "is in no index or folder that pip searches, or not for this Python and machine"
             if "after connection broken by" in output:
-                why = (
-                    f"{lost[1]} cannot be had: an index could not be reached (a bundle needs none)"
-                )
-            return InstallError(lost[1], why)
-    return InstallError(command, f"pip could not do it: {' '.join(said[:2]) or _last(lines)}")
+                why = "cannot be downloaded: the index cannot be reached (a bundle needs no index)"
+            return InstallError(missing[1], f"{missing[1]} {why}")
+    return InstallError(command, f"pip failed: {' '.join(errors[:2]) or _last(lines)}")
 
 
 def _cause(line: str) -> str:
-    """Return one cause of a conflict in our words."""
+    """Return one cause of a conflict in plain words."""
     if kept := re.fullmatch(r"The user requested \(constraint\) (\S+?)===?(\S+)", line):
         return f"{kept[1]} {kept[2]} is installed here and stays"
     if asked := re.fullmatch(r"The user requested (.+)", line):
-        return f"{asked[1]} was asked for"
+        return f"{asked[1]} was requested"
     return line.replace(" depends on ", " needs ", 1)
 
 
 def _last(lines: Sequence[str]) -> str:
-    said = (line.strip() for line in reversed(lines))
+    stripped = (line.strip() for line in reversed(lines))
     return next(
-        (line for line in said if line and not line.startswith(("note:", "hint:"))),
-        "it did not say why",
+        (line for line in stripped if line and not line.startswith(("note:", "hint:"))),
+        "it printed no reason",
     )

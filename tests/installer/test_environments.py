@@ -12,12 +12,11 @@ from typing import Any
 import pytest
 from packaging.specifiers import SpecifierSet
 
-from muniment.installing import cleanup, pip, preflight
-from muniment.installing.environment import Environment
-from muniment.installing.errors import ConflictError, InstallError
-from muniment.installing.installer import Installer
-from muniment.installing.state import InstallRecord, State
-from muniment.installing.wheels import Wheel, repack
+from muniment.installation import InstallError
+from muniment_installer import cleanup, dependencies, pip, preflight
+from muniment_installer.environment import Environment
+from muniment_installer.errors import ConflictError
+from muniment_installer.wheels import Wheel, repack
 from support.environments import Fresh, only_real
 
 
@@ -86,7 +85,7 @@ ERROR: ResolutionImpossible: for help visit https://pip.pypa.io
     failure = pip._failure("install", output)
     assert isinstance(failure, ConflictError)
     assert str(failure) == (
-        "a 1.0 needs click<8; click 8.5.1 is installed here and stays; b>=2 was asked for"
+        "a 1.0 needs click<8; click 8.5.1 is installed here and stays; b>=2 was requested"
     )
 
 
@@ -97,10 +96,10 @@ def test_what_is_nowhere_to_be_had_is_told_in_words() -> None:
         "ERROR: No matching distribution found for lost==9\n"
     )
     assert str(pip._failure("wheel", output)) == (
-        "lost==9 is in no index and no folder that pip looks in, or not for this Python and machine"
+        "lost==9 is in no index or folder that pip searches, or not for this Python and machine"
     )
     offline = "WARNING: Retrying (…) after connection broken by 'NewConnectionError(…)': /simple\n"
-    assert "an index could not be reached" in str(pip._failure("wheel", offline + output))
+    assert "the index cannot be reached" in str(pip._failure("wheel", offline + output))
 
 
 def test_what_a_killed_pip_moved_aside_is_deleted_and_nothing_else(tmp_path: Path) -> None:
@@ -139,12 +138,9 @@ def test_what_came_along_stays_as_long_as_anything_that_stays_needs_it(tmp_path:
             "\n".join([*lines, *(f"Requires-Dist: {n}" for n in needed)])
         )
         present[name] = PathDistribution(info)
-    installer = Installer(tmp_path, ready=lambda: None, record=lambda act: None, say=print)
-    held = InstallRecord("plugin", "1", "", brought=["high", "low"])
-    installer.records.write_state(State("", {"plugin": held}))
-    assert installer._own(present, {"plugin"}) == set()
+    assert dependencies.owned({"plugin"}, {"high", "low"}, present) == set()
     del present["other"]
-    assert installer._own(present, {"plugin"}) == {"high", "low"}
+    assert dependencies.owned({"plugin"}, {"high", "low"}, present) == {"high", "low"}
 
 
 def test_a_version_of_another_age_hinders_nothing() -> None:

@@ -1,42 +1,51 @@
-"""What must hold before anything is installed: nothing that is there is replaced or overwritten."""
+"""Check, before anything is installed, that wheels replace and overwrite nothing."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from importlib.metadata import Distribution
+from pathlib import Path
 
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.version import InvalidVersion, Version
 
-from muniment.config import normalised
-from muniment.installing.environment import CORE, Environment
-from muniment.installing.errors import ConflictError, InstallError
-from muniment.installing.wheels import CONTRACTS, Wheel, is_editable
-from muniment.plugins.discovery import ENTRY_POINT_GROUP
+from muniment import UsageError
+from muniment.installation import (
+    COMMAND_GROUP,
+    CONTRACTS,
+    CORE,
+    ENTRY_POINT_GROUP,
+    INSTALLER,
+    Distributions,
+    InstallError,
+    normalised,
+)
+from muniment_installer.environment import Environment
+from muniment_installer.errors import ConflictError
+from muniment_installer.wheels import Wheel, is_editable
 
-Present = Mapping[str, Distribution]
 Extras = Mapping[str, Collection[str]]
-"""By normalised name, the extras that were asked for."""
+"""The requested extras, by normalised name."""
 
 
 def check(
     wheels: Sequence[Wheel],
     targets: Collection[str],
-    present: Present,
+    present: Distributions,
     environment: Environment,
     extras: Extras,
     free: Collection[str] = (),
 ) -> None:
-    """Raise InstallError unless these wheels can be installed beside what is there.
+    """Raise InstallError unless these wheels can be installed beside the present distributions.
 
-    `targets` are the plugins, by normalised name; only they, and what is `free`, may replace what
-    is there.
+    `targets` are the normalised names of the plugins. Only they, and the distributions in `free`,
+    may replace an installed version.
     """
     for wheel in wheels:
-        if wheel.key == CORE:
+        if wheel.key in (CORE, INSTALLER):
             raise ConflictError(
-                wheel.name, f"this is Muniment {wheel.version} itself, which installs no other one"
+                wheel.name,
+                f"{wheel.name} {wheel.version} would replace Muniment itself; use pip for that",
             )
         if wheel.key in targets:
             _check_plugin(wheel)
@@ -46,28 +55,33 @@ def check(
         if wheel.key not in targets and wheel.key not in free:
             raise ConflictError(
                 wheel.name,
-                f"{wheel.name} {wheel.version} is wanted, but {there.version} is installed here "
+                f"{wheel.name} {wheel.version} is needed, but {there.version} is installed here "
                 "and stays",
             )
         if is_editable(there):
             raise InstallError(
                 wheel.name,
-                f"{wheel.name} is installed from a folder that is being worked on (editable); "
-                f"`pip uninstall {wheel.name}` first",
+                f"{wheel.name} is an editable install; run `pip uninstall {wheel.name}` first",
             )
     _check_requirements(wheels, present, extras)
     _check_files(wheels, present, environment)
 
 
+def refuse_own(name: str) -> None:
+    """Raise UsageError for the name of Muniment or of this installer."""
+    if (key := normalised(name)) in (CORE, INSTALLER):
+        raise UsageError(f"{key} is not changed by `muniment plugins`; use pip")
+
+
 def requirements(
     texts: Iterable[str] | None, extras: Collection[str] = ()
 ) -> Iterator[Requirement]:
-    """Yield the requirements of a distribution that count here, with these extras."""
+    """Yield the requirements that apply in this environment, with these extras."""
     for text in texts or ():
         try:
             requirement = Requirement(text)
         except InvalidRequirement:
-            continue  # of another age; pip would not have installed it
+            continue  # older than the specification, and ignored by pip
         marker = requirement.marker
         if marker is None or any(marker.evaluate({"extra": extra}) for extra in ("", *extras)):
             yield requirement
@@ -77,55 +91,56 @@ def _check_plugin(wheel: Wheel) -> None:
     if not wheel.is_plugin:
         raise InstallError(
             wheel.name,
-            f"{wheel.name} {wheel.version} is no plugin of Muniment: it has no entry point in the "
-            f"group {ENTRY_POINT_GROUP}; `pip install` takes what is none",
+            f"{wheel.name} {wheel.version} is not a plugin of Muniment: it has no entry point in "
+            f"the group {ENTRY_POINT_GROUP} or {COMMAND_GROUP}; use `pip install` for it",
         )
     if not wheel.fits:
         made_for = ", ".join(sorted(group for group in wheel.groups if group.startswith(CONTRACTS)))
         raise ConflictError(
             wheel.name,
-            f"{wheel.name} {wheel.version} is made for {made_for}, and this Muniment offers "
-            f"{ENTRY_POINT_GROUP}; look for another version of the plugin or of Muniment",
+            f"{wheel.name} {wheel.version} is made for {made_for}, and this Muniment provides "
+            f"{ENTRY_POINT_GROUP}; use another version of the plugin or of Muniment",
         )
 
 
-def _check_requirements(wheels: Sequence[Wheel], present: Present, extras: Extras) -> None:
-    versions = {key: held.version for key, held in present.items()}
+def _check_requirements(wheels: Sequence[Wheel], present: Distributions, extras: Extras) -> None:
+    versions = {key: installed.version for key, installed in present.items()}
     coming = {wheel.key: wheel.version for wheel in wheels}
     after = {**versions, **coming}
     for wheel in wheels:
         for needed in requirements(wheel.requires, extras.get(wheel.key, ())):
             _check_need(f"{wheel.name} {wheel.version}", needed, after, coming)
     replaced = set(coming) & set(versions)
-    for key, held in present.items():
+    for key, installed in present.items():
         if key in coming or not replaced:
             continue
-        for needed in requirements(held.requires):
+        for needed in requirements(installed.requires):
             if normalised(needed.name) in replaced:
-                _check_need(f"{held.metadata['Name']} {held.version}", needed, after, coming)
+                dependent = f"{installed.metadata['Name']} {installed.version}"
+                _check_need(dependent, needed, after, coming)
 
 
 def _check_need(
-    who: str, needed: Requirement, after: Mapping[str, str], coming: Mapping[str, str]
+    dependent: str, needed: Requirement, after: Mapping[str, str], coming: Mapping[str, str]
 ) -> None:
     key = normalised(needed.name)
     there = after.get(key)
     if there is None:
-        raise ConflictError(needed.name, f"{who} needs {_named(needed)}, which is not there")
+        raise ConflictError(needed.name, f"{dependent} needs {_named(needed)}, which is missing")
     if not fits(needed.specifier, there):
         state = "would be installed" if key in coming else "is installed here and stays"
         raise ConflictError(
-            needed.name, f"{who} needs {_named(needed)}, but {needed.name} {there} {state}"
+            needed.name, f"{dependent} needs {_named(needed)}, but {needed.name} {there} {state}"
         )
 
 
 def fits(specifier: SpecifierSet, version: str) -> bool:
-    """Whether a version is one of those; what is installed counts, a preview or not."""
+    """Return whether a specifier accepts an installed version, including a pre-release."""
     return not is_version(version) or specifier.contains(version, prereleases=True)
 
 
 def is_version(text: str) -> bool:
-    """Whether a version can be compared and pinned: some, of another age, cannot."""
+    """Return whether a version can be compared and pinned, which some old ones cannot."""
     try:
         Version(text)
     except InvalidVersion:
@@ -137,8 +152,8 @@ def _named(needed: Requirement) -> str:
     return f"{needed.name}{needed.specifier}"
 
 
-def _check_files(wheels: Sequence[Wheel], present: Present, environment: Environment) -> None:
-    """Raise ConflictError where a file of another distribution would be overwritten."""
+def _check_files(wheels: Sequence[Wheel], present: Distributions, environment: Environment) -> None:
+    """Raise ConflictError when a file of another distribution would be overwritten."""
     coming = {wheel.key for wheel in wheels}
     clashes = {}
     for wheel in wheels:
@@ -150,11 +165,11 @@ def _check_files(wheels: Sequence[Wheel], present: Present, environment: Environ
                 clashes[path] = (wheel, name)
     if not clashes:
         return
-    for key, held in present.items():
+    for key, installed in present.items():
         if key in coming:
             continue
-        for file in held.files or ():
-            path = environment.modules.__class__(str(held.locate_file(file)))
+        for file in installed.files or ():
+            path = Path(str(installed.locate_file(file)))
             if ".." in path.parts:
                 path = path.resolve()
             if path in clashes:
@@ -162,5 +177,5 @@ def _check_files(wheels: Sequence[Wheel], present: Present, environment: Environ
                 raise ConflictError(
                     wheel.name,
                     f"{wheel.name} {wheel.version} would overwrite {name} of "
-                    f"{held.metadata['Name']} {held.version}",
+                    f"{installed.metadata['Name']} {installed.version}",
                 )
