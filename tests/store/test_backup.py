@@ -39,8 +39,8 @@ def test_a_backup_restores_everything(
     assert (made.entries, made.root) == root(store)
     record(store, start, finish, 2)
     planned = Store.plan_restore(url, made.file)
-    assert planned.lost == 4
-    assert not planned.other
+    assert planned.lost_entries == 4
+    assert not planned.other_ledger
     Store.restore(url, planned)
     assert list(store.generations()) == whole
     assert root(store) == (made.entries, made.root)
@@ -135,7 +135,7 @@ def test_a_damaged_store_is_replaced(
     store.path.write_bytes(os.urandom(10_000))
     planned = Store.plan_restore(url, made.file)
     assert planned.present is not None
-    assert "no database" in planned.present.unreadable
+    assert "not an SQLite database" in planned.present.unreadable
     Store.restore(url, planned)
     with Store.open(url, create=False) as again:
         assert root(again) == (made.entries, made.root)

@@ -96,7 +96,7 @@ def restore(context: CliContext, file: str, yes: bool, as_json: bool) -> int:
                 "file": str(plan.file),
                 "entries": contents.entries,
                 "root": contents.root,
-                "lost": plan.lost,
+                "lost": plan.lost_entries,
                 "erase_again": plan.erased_since,
             }
         )
@@ -110,7 +110,7 @@ def restore(context: CliContext, file: str, yes: bool, as_json: bool) -> int:
             f"{number} erased since the backup came back; run `muniment audit erase ID... "
             "--reason TEXT` to erase again"
         )
-    elif plan.present is None or plan.present.unreadable or plan.other:
+    elif plan.present is None or plan.present.unreadable or plan.other_ledger:
         write_note(
             "erasures since the backup are not known, because the previous store was not its "
             "continuation; erase those generations again"
@@ -126,9 +126,9 @@ def _loss(plan: RestorePlan) -> str:
     if present.unreadable:
         return f"this will replace the store, which cannot be read ({present.unreadable})"
     entries = pluralize(present.entries, "entry")
-    if plan.other:
+    if plan.other_ledger:
         return f"this will replace the store, another ledger of {entries}"
     return (
         f"this will replace the store of {entries} with the backup of {plan.contents.entries:,}: "
-        f"{plan.lost:,} will be lost"
+        f"{plan.lost_entries:,} will be lost"
     )

@@ -45,7 +45,7 @@ class RestorePlan:
     present: RestoreTarget | None
 
     @property
-    def lost(self) -> int:
+    def lost_entries(self) -> int:
         """The number of entries of the store that are not in the backup."""
         if self.present is None or self.present.log != self.contents.log:
             return 0
@@ -54,10 +54,10 @@ class RestorePlan:
     @property
     def erased_since(self) -> list[str]:
         """The ids of generations that were erased after the backup and would come back."""
-        return self.present.erased_since if self.present and not self.other else []
+        return self.present.erased_since if self.present and not self.other_ledger else []
 
     @property
-    def other(self) -> bool:
+    def other_ledger(self) -> bool:
         """Whether the store contains another ledger than the backup."""
         return self.present is not None and self.present.log not in ("", self.contents.log)
 
