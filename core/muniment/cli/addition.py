@@ -12,7 +12,7 @@ from muniment.models.packaged import AdditionNotices
 
 
 class PrintedNotices(AdditionNotices):
-    """Prints the terms, and shows a progress bar on a terminal."""
+    """Printer of the terms, with a progress bar on a terminal."""
 
     def __enter__(self) -> Self:
         self._exit = contextlib.ExitStack()
@@ -36,9 +36,9 @@ class PrintedNotices(AdditionNotices):
                 write_note(self.model.terms)
 
     def waiting(self, text: str) -> None:
-        """Show the reason in the bar, or print it where there is no bar."""
+        """Show the reason in the bar, or print it without a terminal."""
         write_waiting(text, self._bar)
 
     def progress(self, step: str, fraction: float) -> None:
-        """Move the bar."""
+        """Update the bar."""
         self._bar(f"adding model {self.model.name}: {step}", fraction)

@@ -42,7 +42,7 @@ def counting(what: str, total: int | None) -> Iterator[Progress]:
             return Text("" if speed is None else f"{speed:.2f}/s", style="progress.data.speed")
 
     bar = _bar(progress.MofNCompleteColumn(), Rate())
-    with _shown(bar):
+    with _displayed(bar):
         task = bar.add_task(what, total=total)
 
         def above(text: str) -> None:
@@ -61,7 +61,7 @@ def fraction(what: str) -> Iterator[Callable[[str, float], None]]:
     from rich import progress
 
     bar = _bar(progress.TaskProgressColumn())
-    with _shown(bar):
+    with _displayed(bar):
         task = bar.add_task(what, total=1.0)
         yield lambda step, done: bar.update(task, description=step, completed=done)
 
@@ -75,7 +75,7 @@ def waiting(what: str) -> Iterator[Callable[[], None]]:
     from rich.console import Console
     from rich.text import Text
 
-    with _shown(Console(stderr=True).status(Text(what))) as end:
+    with _displayed(Console(stderr=True).status(Text(what))) as end:
         yield end
 
 
@@ -95,12 +95,12 @@ class _Display(Protocol):
     def stop(self) -> None: ...
 
 
-_displays: list[_Display] = []  # those begun; only the last one is on the screen
+_displays: list[_Display] = []  # started ones, of which only the last is on the screen
 
 
 @contextlib.contextmanager
-def _shown(display: _Display) -> Iterator[Callable[[], None]]:
-    """Show a display until the function is called, or the block ends; suspend an outer one."""
+def _displayed(display: _Display) -> Iterator[Callable[[], None]]:
+    """Show a display until the function is called or the block ends, and suspend an outer one."""
 
     def end() -> None:
         if display in _displays:
