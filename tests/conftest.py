@@ -16,8 +16,9 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from support.databases import Server, server, stop
+from support.environments import template, wheels_of_core
 from support.plugins import Shelf
-from support.sharing import SHARED, locked
+from support.sharing import SHARED, locked, once
 
 # A busy machine is no reason to fail.
 settings.register_profile("house", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -88,6 +89,13 @@ def postgresql(shared: Path) -> Iterator[Server]:
     """A PostgreSQL server, one for all processes, on which the tests may make databases."""
     with server(shared) as there:
         yield there
+
+
+@pytest.fixture(scope="session")
+def bare(shared: Path) -> Path:
+    """A fresh environment with nothing but Muniment, from its wheel; to be copied."""
+    wheels = once(shared / "wheels-of-core", wheels_of_core)
+    return once(shared / "environment", lambda folder: template(wheels, folder))
 
 
 @pytest.fixture

@@ -85,7 +85,7 @@ FAULTS = (
     Fault(
         "text-is-streamed-before-output-filters",
         "core/muniment/generation/pipeline.py",
-        "stream = stream and not self._moderator.judges_output(media_type)",
+        "stream = stream and not self._policy_runner.judges_output(media_type)",
         "pass",
         (
             "core/test_streaming.py::test_pieces_are_held_back_where_a_filter_judges_outputs",
@@ -116,8 +116,8 @@ FAULTS = (
     Fault(
         "replay-with-other-bytes-is-exact",
         "core/muniment/generation/replay.py",
-        "if before != after:",
-        "if len(before) != len(after):",
+        "if recorded != replayed:",
+        "if len(recorded) != len(replayed):",
         (
             "core/test_replay.py::test_other_bytes_diverge_at_the_first_byte_that_differs",
             "core/test_replay.py::test_other_tokens_diverge_at_the_first_with_its_margin",
@@ -164,8 +164,8 @@ FAULTS = (
     Fault(
         "signature-is-not-verified",
         "core/muniment/ledger/checkpoints.py",
-        "if not all(key.verify(s.signature, self.text.encode()) for s in own):",
-        "if not own:",
+        "if not all(key.verify(s.signature, self.text.encode()) for s in matches):",
+        "if not matches:",
         (
             "ledger/test_checkpoints.py::test_no_character_of_a_checkpoint_can_be_changed",
             "store/test_signatures.py::test_a_wrong_signature_under_the_right_name_is_found[sqlite]",
@@ -274,8 +274,8 @@ FAULTS = (
     Fault(
         "exit-in-plugin-import-escapes",
         "core/muniment/plugins/registry.py",
-        "except BaseException as error:\n                    why",
-        "except Exception as error:\n                    why",
+        "except BaseException as error:\n                    message",
+        "except Exception as error:\n                    message",
         ("core/test_plugins.py::test_a_broken_plugin_is_one_line_that_names_it_and_says_why",),
     ),
     Fault(
@@ -309,8 +309,8 @@ FAULTS = (
     Fault(
         "invisible-characters-hide-a-term",
         "plugins/moderation/muniment_moderation/normalise.py",
-        "if at >= 0 and code <= _IGNORABLE[at][1]:",
-        "if at >= 0 and code < _IGNORABLE[at][0]:",
+        "if index >= 0 and code <= _IGNORABLE[index][1]:",
+        "if index >= 0 and code < _IGNORABLE[index][0]:",
         ("moderation/test_terms.py::test_an_english_term_is_found_however_it_is_dressed_up",),
     ),
     Fault(

@@ -47,6 +47,7 @@ def run(*command: str | Path, cwd: Path, home: Path) -> str:
     return done.stdout
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_is_written_installs_passes_its_tests_and_runs(
     kind: str, environment: Path, tmp_path: Path, muniment: Here

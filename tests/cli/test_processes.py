@@ -52,8 +52,10 @@ def test_help_imports_click_and_next_to_nothing(processes: Processes, shelf: She
     assert not tops(modules) & {plugin.module for plugin in shelf.all}
 
 
-def test_audit_list_imports_no_plugin_and_nothing_heavy(processes: Processes, shelf: Shelf) -> None:
-    assert processes("generate", "echo", "hi").code == 0
+def test_audit_list_imports_no_plugin_and_nothing_heavy(
+    processes: Processes, muniment: Here, shelf: Shelf
+) -> None:
+    assert muniment("generate", "echo", "hi").code == 0
     for command in (["list"], ["list", "--json"], ["show", "last"], ["runs"], ["verify", "--all"]):
         found = tops(modules_after(processes, "audit", *command))
         assert "sqlalchemy" in found
@@ -66,7 +68,7 @@ def test_audit_list_imports_no_plugin_and_nothing_heavy(processes: Processes, sh
 def test_looking_after_the_house_imports_no_plugin(
     processes: Processes, muniment: Here, shelf: Shelf, command: list[str]
 ) -> None:
-    assert processes("generate", "echo", "hi").code == 0
+    assert muniment("generate", "echo", "hi").code == 0
     found = tops(modules_after(processes, *command))
     assert not found & {"torch", "numpy", "transformers", *(item.module for item in shelf.all)}
     assert not {name for name in found if name.startswith("muniment_")}
@@ -290,8 +292,8 @@ def test_several_processes_write_at_the_same_time(
     assert muniment("audit", "verify", "--all").code == 0
 
 
-def test_a_reader_that_goes_away_is_no_error(processes: Processes) -> None:
-    assert processes("generate", "echo", "hi " * 2000, "-n", "30").code == 0  # beyond a pipe
+def test_a_reader_that_goes_away_is_no_error(processes: Processes, muniment: Here) -> None:
+    assert muniment("generate", "echo", "hi " * 2000, "-n", "30").code == 0  # beyond a pipe
     with processes.started("audit", "list", "-n", "0", "--json") as process:
         assert process.stdout is not None
         process.stdout.readline()
@@ -310,9 +312,9 @@ def test_a_reader_that_goes_away_is_no_error(processes: Processes) -> None:
     ],
 )
 def test_a_locale_without_chinese_or_emoji_is_no_crash(
-    processes: Processes, environment: dict[str, str], written_in: str
+    processes: Processes, muniment: Here, environment: dict[str, str], written_in: str
 ) -> None:
-    assert processes("generate", "echo", "卫星🛰", "--tag", "标签").code == 0
+    assert muniment("generate", "echo", "卫星🛰", "--tag", "标签").code == 0
     shown = subprocess.run(
         [processes.program, "audit", "show", "last"],
         env={**processes.environment, **environment},
@@ -370,8 +372,8 @@ class TestOnATerminal:
     def test_a_table_cuts_prompts_and_shows_the_ends_of_ids(
         self, processes: Processes, muniment: Here
     ) -> None:
-        processes("generate", "echo", "最近我国成功发射了新的卫星 " * 20, "--seed", "7")
-        processes("generate", "echo", "short", "--seed", "8")
+        muniment("generate", "echo", "最近我国成功发射了新的卫星 " * 20, "--seed", "7")
+        muniment("generate", "echo", "short", "--seed", "8")
         ids = [value["id"] for value in listed(muniment)]
         heading, first, second = processes.on_terminal("audit", "list", width=110).lines
         assert heading.split() == ("id started status model actor tags prompt".split())
@@ -388,14 +390,14 @@ class TestOnATerminal:
         assert "hi there\n" in result.out
         assert f"…{value['id'][-8:]}  completed · seed " in result.out
 
-    def test_an_id_is_accepted_as_it_is_printed(self, processes: Processes) -> None:
-        processes("generate", "echo", "one", "-n", "2")
-        processes("generate", "echo", "one two")
+    def test_an_id_is_accepted_as_it_is_printed(self, processes: Processes, muniment: Here) -> None:
+        muniment("generate", "echo", "one", "-n", "2")
+        muniment("generate", "echo", "one two")
         shown = processes.on_terminal("audit", "list", "-n", "1").lines[1].split()[0]
         assert shown.startswith("…")
-        assert "one two" in processes("audit", "show", shown).out
+        assert "one two" in muniment("audit", "show", shown).out
         run = processes.on_terminal("audit", "runs", "-n", "1").lines[1].split()[0]
-        assert len(processes("audit", "list", "--run", run).lines) == 1
+        assert len(muniment("audit", "list", "--run", run).lines) == 1
 
     def test_text_is_shown_as_it_comes(self, processes: Processes, shelf: Shelf) -> None:
         shelf.generator(
@@ -412,16 +414,17 @@ class TestOnATerminal:
         assert result.code == 0
         assert "one more\n" in result.out
 
-    def test_a_model_cannot_move_the_cursor(self, processes: Processes, shelf: Shelf) -> None:
+    def test_a_model_cannot_move_the_cursor(
+        self, processes: Processes, muniment: Here, shelf: Shelf
+    ) -> None:
         shelf.generator("evil", "for r in requests: yield r.reply(Text('a\\x1b[2Jb\\x9bc\\td'))")
         shown = processes.on_terminal("generate", "evil", "x\x1b[1A").err
         assert "a\\x1b[2Jb\\x9bc" in shown
         for command in (["list"], ["list", "--json"], ["show", "last"], ["get", "last"]):
-            arguments = ["audit", *command]
-            assert "\x9b" not in processes.on_terminal(*arguments).err
-            assert "\x1b[2J" not in processes.on_terminal(*arguments).err
-            assert "\x1b[1A" not in processes.on_terminal(*arguments).err
-        assert processes("audit", "get", "last").out == "a\x1b[2Jb\x9bc\td"
+            shown = processes.on_terminal("audit", *command).err
+            for control in ("\x9b", "\x1b[2J", "\x1b[1A"):
+                assert control not in shown
+        assert muniment("audit", "get", "last").out == "a\x1b[2Jb\x9bc\td"
 
     def test_bytes_that_are_no_text_are_not_shown(self, processes: Processes) -> None:
         result = processes.on_terminal("generate", "dots", "x")
@@ -478,20 +481,20 @@ def test_the_home_of_the_settings_is_that_of_the_option(
     assert os.environ["MUNIMENT_HOME"] != str(other)
 
 
-def test_tail_follows_what_others_record_until_ctrl_c(processes: Processes) -> None:
-    processes("generate", "echo", "before")
+def test_tail_follows_what_others_record_until_ctrl_c(processes: Processes, muniment: Here) -> None:
+    muniment("generate", "echo", "before")
     with processes.started("audit", "tail", "-f", "-n", "1", "--json") as process:
         assert process.stdout is not None
         assert json.loads(process.stdout.readline())["prompt"] == "before"
-        processes("generate", "echo", "after")
+        muniment("generate", "echo", "after")
         assert json.loads(process.stdout.readline())["prompt"] == "after"
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=60)
         assert (process.returncode, out, err) == (0, "", "")
 
 
-def test_stats_and_hits_are_drawn_on_a_terminal(processes: Processes) -> None:
-    processes("generate", "echo", "a new moon")
+def test_stats_and_hits_are_drawn_on_a_terminal(processes: Processes, muniment: Here) -> None:
+    muniment("generate", "echo", "a new moon")
     shown = processes.on_terminal("audit", "stats").out
     assert "1 generation\n" in shown
     assert "█ 1" in shown

@@ -18,10 +18,12 @@ import subprocess
 import sys
 import tomllib
 import venv
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from _pytest.mark import ParameterSet
 
 from muniment.generation import policy
 from muniment.models.registry import Models
@@ -35,6 +37,7 @@ ROOT = Path(__file__).parents[2]
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
 FENCE = re.compile(r"^```(\w*)([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 SHELL = re.compile(r"[|&;<>$`*]")  # what only a shell understands
+INSTALLS = re.compile(r"^\$ .*\b(pip|plugins) (install|restore|uninstall)\b", re.MULTILINE)
 EXITS = re.compile(r"#\s*exits with (\d+)")
 
 
@@ -115,7 +118,15 @@ def muniment(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch)
     return Here(capfd, monkeypatch)
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def pages_as_cases() -> Iterator[ParameterSet]:
+    """The pages; those that install plugins with pip, but for the README, take longest."""
+    for page in PAGES:
+        slow = INSTALLS.search(page.read_text(encoding="utf-8")) and page.name != "README.md"
+        marks = pytest.mark.integration if slow else ()
+        yield pytest.param(page, id=str(page.relative_to(ROOT)), marks=marks)
+
+
+@pytest.mark.parametrize("page", pages_as_cases())
 def test_every_code_block_of_the_page_runs(page: Path, stub: Path, muniment: Here) -> None:
     run_blocks(page, stub, muniment)
 
@@ -163,7 +174,7 @@ def run_console(body: str, muniment: Here | None) -> Here | None:
         if not line.startswith("$ ") or line.startswith("$ make "):
             continue
         command = line[2:]
-        if re.search(r"\b(pip|plugins) (install|restore|uninstall)\b", command):
+        if INSTALLS.search(f"$ {command}"):
             muniment = None
         if command.startswith("muniment models add gemma-3-270m"):
             command += " --name another-gemma && muniment models remove --yes another-gemma"

@@ -17,9 +17,11 @@ import pytest
 from muniment_installer.environment import Environment
 from muniment_installer.wheels import repack
 from support.commands import ROOT, Result
-from support.environments import Fresh, template, wheels_of_core
+from support.environments import Fresh
 
 EXAMPLE = ROOT / "examples" / "muniment-speech"
+pytestmark = pytest.mark.integration
+
 BUILDING = ("hatchling", "packaging", "pathspec", "pluggy", "trove-classifiers")
 
 
@@ -33,18 +35,17 @@ def example(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def fresh(example: Path, tmp_path_factory: pytest.TempPathFactory) -> Fresh:
+def fresh(example: Path, bare: Path, tmp_path_factory: pytest.TempPathFactory) -> Fresh:
     """A fresh environment with Muniment from its wheel, where the example was installed."""
     wheels = tmp_path_factory.mktemp("wheels")
-    wheels_of_core(wheels)
     here = Environment.here()
     present = here.present()
     for name in (*BUILDING, "espeakng-loader"):
         repack(present[name], here, wheels)
-    folder = template(wheels, tmp_path_factory.mktemp("environment") / "venv")
     home = tmp_path_factory.mktemp("home")
     (home / "config.toml").write_text('policy = "none"\nactor = "小明"\n', encoding="utf-8")
-    fresh = Fresh(folder, home, {"PIP_FIND_LINKS": str(wheels)})
+    fresh = Fresh.copy(bare, tmp_path_factory.mktemp("environment") / "venv", home)
+    fresh.environment["PIP_FIND_LINKS"] = str(wheels)
     installed = fresh("plugins", "install", example)
     assert installed.code == 0, installed.err
     return fresh
@@ -55,7 +56,6 @@ def spoken(result: Result) -> dict[str, object]:
     return dict(json.loads(result.out))
 
 
-@pytest.mark.integration
 def test_it_is_recorded_searched_replayed_exported_and_shown(fresh: Fresh, tmp_path: Path) -> None:
     for prompt in ("Once upon a time", "最近我国成功发射了新的卫星"):
         made = spoken(fresh("generate", "speech", prompt, "--rate", "300", "--json"))
@@ -87,7 +87,6 @@ def test_it_is_recorded_searched_replayed_exported_and_shown(fresh: Fresh, tmp_p
     assert fresh("audit", "verify", "--all").code == 0
 
 
-@pytest.mark.integration
 def test_without_the_wheel_that_carries_the_library_the_record_says_what_to_do(
     fresh: Fresh, tmp_path: Path
 ) -> None:
@@ -102,7 +101,6 @@ def test_without_the_wheel_that_carries_the_library_the_record_says_what_to_do(
     assert "speech needs the library espeak-ng: pip install espeakng-loader" in refused.err
 
 
-@pytest.mark.integration
 def test_it_passes_its_own_tests(example: Path, tmp_path: Path) -> None:
     environment = tmp_path / "environment"
     venv.create(environment, with_pip=False, symlinks=True)

@@ -8,9 +8,8 @@ from typing import Any
 
 import pytest
 
-from support.environments import Fresh, plugin, template, wheels_of_core
+from support.environments import Fresh, plugin
 from support.pip_double import Inside
-from support.sharing import once
 
 
 class Shop:
@@ -37,13 +36,6 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Shop:
 def pip_kind() -> str:
     """The kind of pip: `double`, or `real` where a test is marked with `on_both` or `only_real`."""
     return "double"
-
-
-@pytest.fixture(scope="session")
-def bare(shared: Path) -> Path:
-    """An environment with nothing but Muniment, from its wheel; one for all processes."""
-    wheels = once(shared / "wheels-of-core", wheels_of_core)
-    return once(shared / "environment", lambda folder: template(wheels, folder))
 
 
 @pytest.fixture

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from muniment.store.search.index import delete, insert
 from muniment.store.verification.ranges import CheckOptions, EntryRange, entry_ranges
 from muniment.store.verification.verify import verify
 from muniment.store.verification.verify_pool import CheckerPool
-from support.databases import by_hand, change, only_postgresql, only_sqlite
+from support.databases import Server, by_hand, change, only_postgresql, only_sqlite
 
 SPAN = 256  # the least there can be: a store of a few hundred entries has several
 
@@ -45,19 +46,53 @@ def verified(url: str, processes: int, **options: Any) -> Verification:
         database.close()
 
 
+@pytest.fixture(scope="module")
+def longs() -> dict[str, str]:
+    """The URLs of the stores that `long` copies, by kind."""
+    return {}
+
+
 @pytest.fixture
-def long(store: Store, url: str, start: Any, finish: Any, make_rich: Any) -> str:
+def long(
+    kind: str,
+    longs: dict[str, str],
+    tmp_path: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    request: pytest.FixtureRequest,
+    fill: Callable[[str], None],
+) -> Iterator[str]:
     """A store of more than four ranges; runs and generations reach from one into the next."""
-    run = new_id()
-    for part in range(3):
-        started = [start(f"prompt {part} {n}", run_id=run, tags=("x",)) for n in range(160)]
-        one, ended = make_rich()
-        store.record_started([*started, one], policy_document="rules: []")
-        declared = {"words": frozenset({"violence"})}
-        done = [finish(g, f"answer {part} {n}") for n, g in enumerate(started) if n % 50]
-        store.record_outcomes([*done, ended], declared_categories=declared)
-    store.close()
-    return url
+    if kind == "sqlite":
+        if kind not in longs:
+            longs[kind] = str(tmp_path_factory.mktemp("long") / "muniment.db")
+            fill(f"sqlite:///{longs[kind]}")
+        yield f"sqlite:///{shutil.copy(longs[kind], tmp_path / 'long.db')}"
+        return
+    server: Server = request.getfixturevalue("postgresql")
+    if kind not in longs:
+        longs[kind] = server.create()
+        fill(longs[kind])
+    made = server.create(longs[kind])
+    yield made
+    server.drop(made)
+
+
+@pytest.fixture
+def fill(start: Any, finish: Any, make_rich: Any) -> Callable[[str], None]:
+    """Make what is in the store of `long`."""
+
+    def make(url: str) -> None:
+        run = new_id()
+        with Store.open(url, create=True) as store:
+            for part in range(3):
+                started = [start(f"prompt {part} {n}", run_id=run, tags=("x",)) for n in range(160)]
+                one, ended = make_rich()
+                store.record_started([*started, one], policy_document="rules: []")
+                declared = {"words": frozenset({"violence"})}
+                done = [finish(g, f"answer {part} {n}") for n, g in enumerate(started) if n % 50]
+                store.record_outcomes([*done, ended], declared_categories=declared)
+
+    return make
 
 
 # ---- several processes -------------------------------------------------------------------------
@@ -337,6 +372,7 @@ def _exchange_term(connection: Connection, number: int, terms: str) -> None:
         (_exchange_term, "does not have exactly the terms"),
     ],
 )
+@pytest.mark.dialect
 def test_an_altered_row_of_the_index_is_named(
     searchable: str, attack: Attack, message: str
 ) -> None:
@@ -355,6 +391,7 @@ def test_an_altered_row_of_the_index_is_named(
 
 
 @pytest.mark.parametrize("number", [4611686018427387904, -3, 0, 5000])
+@pytest.mark.dialect
 def test_a_row_slipped_into_the_index_is_named(searchable: str, number: int) -> None:
     with by_hand(searchable) as connection:
         insert(connection, [(number, "moon star")])
@@ -363,6 +400,7 @@ def test_a_row_slipped_into_the_index_is_named(searchable: str, number: int) -> 
     assert "no texts" in problem.message
 
 
+@pytest.mark.dialect
 def test_a_generation_under_way_is_not_in_the_index_yet(searchable: str) -> None:
     with by_hand(searchable) as connection:
         waiting = max(numbers(connection)) - 1
@@ -371,6 +409,7 @@ def test_a_generation_under_way_is_not_in_the_index_yet(searchable: str) -> None
     assert [problem.where for problem in in_index(searchable)] == [f"generation of entry {waiting}"]
 
 
+@pytest.mark.dialect
 def test_an_emptied_index_is_found(searchable: str) -> None:
     with by_hand(searchable) as connection:
         delete(connection, [(number, _terms(searchable, number)) for number in numbers(connection)])
@@ -392,6 +431,7 @@ def test_terms_that_are_none_are_found(searchable: str) -> None:
     assert len(in_index(searchable)) == 3
 
 
+@pytest.mark.dialect
 def test_texts_that_cannot_be_read_are_named(searchable: str) -> None:
     assert change(searchable, "UPDATE payload SET content = salt WHERE kind = 'detail'")
     assert {problem.kind for problem in in_index(searchable)} == {"search"}
