@@ -214,7 +214,7 @@ def test_an_output_that_was_erased_is_not_given_as_an_empty_one(muniment: Here, 
     assert "the output was erased" in muniment("audit", "show", "last").out
     (value,) = muniment("audit", "replay", "last", "--json").json("replay")
     assert value["result"] == "impossible"
-    assert value["detail"] == "it was erased: its output is gone"
+    assert value["detail"] == "its output was erased"
 
 
 def test_runs_count_what_became_of_their_generations(

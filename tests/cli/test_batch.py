@@ -87,7 +87,7 @@ def test_a_bad_line_is_a_failed_record_and_the_rest_goes_on(muniment: Here, tmp_
     bad = {
         "not json": "not valid JSON",
         '["a list"]': "not a JSON object",
-        '{"prompt": 7}': "the field 'prompt' is missing or no text",
+        '{"prompt": 7}': "the field 'prompt' is missing or not text",
         '{"prompt": "x", "promt": ""}': "unknown field 'promt'",
         '{"prompt": "x", "seed": -1}': "seed -1 is not a whole number",
         '{"prompt": "x", "seed": 18446744073709551616}': "seed 18446744073709551616 is not",
@@ -214,7 +214,7 @@ def test_resuming_with_another_file_is_refused(muniment: Here, lines: Path, tmp_
     other = written(tmp_path / "other.jsonl", {"prompt": "something else"})
     result = muniment("batch", other, "--resume", "last")
     assert result.code == 2
-    assert "line 1 is not the line that run" in result.err
+    assert "line 1 differs from the recorded line of run" in result.err
 
 
 @pytest.mark.parametrize(

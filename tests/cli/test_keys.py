@@ -219,7 +219,7 @@ def test_a_file_that_is_no_checkpoint_is_not_replaced(
     precious.write_text("mine")
     result = muniment("audit", "checkpoint", "--publish", precious)
     assert result.code == 2
-    assert "this is no checkpoint" in result.err
+    assert "this is not a checkpoint" in result.err
     assert precious.read_text() == "mine"
 
 

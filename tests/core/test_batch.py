@@ -99,9 +99,9 @@ def test_what_a_line_leaves_away_comes_from_the_defaults() -> None:
         ('"prompt"', "not a JSON object"),
         ("5", "not a JSON object"),
         ("null", "not a JSON object"),
-        ("{}", "the field 'prompt' is missing or no text"),
-        ('{"prompt": null}', "the field 'prompt' is missing or no text"),
-        ('{"prompt": 5}', "the field 'prompt' is missing or no text"),
+        ("{}", "the field 'prompt' is missing or not text"),
+        ('{"prompt": null}', "the field 'prompt' is missing or not text"),
+        ('{"prompt": 5}', "the field 'prompt' is missing or not text"),
         ('{"prompt": "x", "promt": "y"}', "unknown field 'promt'; known: prompt, system"),
         ('{"prompt": "x", "\\ud800": 1}', "unknown field '\\\\ud800'"),
         ('{"prompt": "x", "system": 5}', "the field 'system' must be text"),
@@ -275,7 +275,7 @@ def test_a_changed_file_is_refused(house: House, changed: bytes) -> None:
         "echo", ECHO, parameters="times: int = param(1)\nwords: list[str] = param(['a'])"
     )
     list(house.session.batch(lines("a", "b")))
-    with pytest.raises(muniment.UsageError, match=r"line 1 is not the line that run .* recorded"):
+    with pytest.raises(muniment.UsageError, match="line 1 differs from the recorded line of run"):
         list(house.session.batch([changed, *lines("b", "c")], resume="last"))
     assert len(house.recorded()) == 2
 
@@ -380,7 +380,7 @@ def test_a_run_that_is_under_way_is_refused(house: House) -> None:
         """.replace("HOME", repr(str(house.home))),
     )
     (done,) = house.session.batch(lines("outer"))
-    assert "is still under way; wait for it to end" in done.text
+    assert "is still running; wait until it ends" in done.text
     assert len(house.recorded()) == 1
 
 

@@ -112,7 +112,7 @@ def test_a_filter_that_cannot_be_made_blocks(house: House) -> None:
         attributes="def __init__(self, parameters): raise OSError('no list of words')",
         distribution="odd-dist",
     )
-    assert "'odd' of odd-dist cannot be made: OSError: no list of words" in str(
+    assert "'odd' of odd-dist cannot be created: OSError: no list of words" in str(
         blocked_by(house).verdicts[0].failure
     )
 

@@ -440,7 +440,7 @@ def test_a_generator_that_cannot_be_made_is_an_error_that_names_it(house: House)
         attributes="def __init__(self): raise RuntimeError('no')",
         distribution="unlucky",
     )
-    with pytest.raises(muniment.MunimentError, match="'stillborn' of unlucky cannot be made"):
+    with pytest.raises(muniment.MunimentError, match="'stillborn' of unlucky cannot be created"):
         house.session.generate("x")
 
 

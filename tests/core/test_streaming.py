@@ -169,7 +169,7 @@ def test_an_answer_that_is_not_what_was_shown_fails_and_what_was_shown_is_record
     assert done.failure is not None
     assert done.failure.code == "generator"
     assert done.failure.message == (
-        "generator parts answered with another text than was shown of it in pieces"
+        "generator parts replied with a text that does not begin with its chunks"
     )
     assert house.recorded() == [done]
 

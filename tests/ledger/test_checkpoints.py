@@ -89,7 +89,7 @@ def test_another_key_of_the_same_name_opens_nothing() -> None:
 
 def test_a_checkpoint_of_another_log_is_refused_even_under_a_good_signature() -> None:
     note = signed(Checkpoint(origin("cd" * 16), 3, b"r" * 32), KEY)
-    with pytest.raises(SignatureError, match="is of the log muniment/cdcd"):
+    with pytest.raises(SignatureError, match="belongs to the log muniment/cdcd"):
         note.verify(KEY.public)
 
 

@@ -177,12 +177,12 @@ def test_a_leaf_that_is_no_entry_is_refused_though_it_was_signed() -> None:
 @pytest.mark.parametrize(
     ("payload", "why"),
     [
-        (laid_open(STARTED, TEXT), "is none that the entry commits to"),
+        (laid_open(STARTED, TEXT), "is not one that the entry commits to"),
         (laid_open(1, PROMPT), "belongs to an entry that is not in the proof"),
         (laid_open(STARTED, PROMPT._replace(content=b"other")), "is not what the entry commits to"),
         (laid_open(STARTED, PROMPT._replace(salt=bytes(32))), "is not what the entry commits to"),
         (laid_open(OUTCOME, TEXT._replace(position=1)), "is not what the entry commits to"),
-        (laid_open(OUTCOME, TEXT._replace(position=2)), "is none that the entry commits to"),
+        (laid_open(OUTCOME, TEXT._replace(position=2)), "is not one that the entry commits to"),
     ],
 )
 def test_a_disclosed_payload_must_be_the_one_committed_to(
@@ -248,11 +248,11 @@ def test_no_byte_can_be_changed_that_means_anything(place: int, flip: int) -> No
         (b"[]", "it is not an object"),
         (b"{}", "it must have format, checkpoint, entries, disclosed"),
         (FILE.replace(b"proof/1", b"proof/2"), "format is not muniment-proof/1"),
-        (FILE.replace(b'"format"', b'"format":"","format"'), "a field is given twice"),
+        (FILE.replace(b'"format"', b'"format":"","format"'), "a field occurs twice"),
         (FILE.replace(b'"number": 3', b'"number": 3.0'), r"entries\[0\].number is not a whole"),
         (FILE.replace(b'"number": 3', b'"number": true'), r"entries\[0\].number is not a whole"),
         (FILE.replace(b'"number": 3', b'"number": -3'), r"entries\[0\].number is not a whole"),
-        (FILE.replace(b'"number": 3', b'"number": NaN'), "NaN is no JSON"),
+        (FILE.replace(b'"number": 3', b'"number": NaN'), "NaN is not JSON"),
         (FILE.replace(b'"number": 2', b'"number": 3'), "entries has an entry twice"),
         (FILE.replace(b'"kind": "prompt"', b'"kind": "\\ud800"'), "not valid Unicode"),
         (dataclasses.replace(WHOLE, entries=()).write(), "entries is empty"),
@@ -336,7 +336,10 @@ def test_the_program_can_hold_a_proof_to_a_published_checkpoint(
         (["{file}", "--key", "nonsense"], "--key nonsense: a public key is a name"),
         (["{file}", "--key", KEY.text], "this is a private key"),
         (["{file}", "--key", "{file}"], "a public key is a name"),
-        (["{file}", "--key", str(KEY.public), "--checkpoint", "{file}"], "this is no checkpoint"),
+        (
+            ["{file}", "--key", str(KEY.public), "--checkpoint", "{file}"],
+            "this is not a checkpoint",
+        ),
     ],
 )
 def test_the_program_says_what_it_cannot_use(

@@ -217,7 +217,7 @@ def test_a_wrong_signature_under_the_right_name_is_found(
     with store._database.writing() as connection:
         connection.execute(update(checkpoint).values(note=str(forged)))
     assert problems(store, key=key) == [
-        ("signature", f"the checkpoint bears a wrong signature of {key.name}")
+        ("signature", f"the checkpoint has a wrong signature of {key.name}")
     ]
 
 

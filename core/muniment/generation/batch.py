@@ -71,7 +71,7 @@ def _fields(line: bytes) -> dict[str, Any]:
             f"unknown field {escape_unencodable(unknown[0])!r}; known: {', '.join(FIELDS)}"
         )
     if not isinstance(body.get("prompt"), str):
-        raise ValueError("the field 'prompt' is missing or no text")
+        raise ValueError("the field 'prompt' is missing or not text")
     for name in ("system", "generator", "model"):
         if not isinstance(body.get(name), str | None):
             raise ValueError(f"the field {name!r} must be text")
@@ -95,7 +95,7 @@ def unanswered(
     """
     generations = {line.number: line.generation for line in store.lines(run_id)}
     if not generations:
-        raise UsageError(f"run {run_id} is no batch: it has no lines to go on with")
+        raise UsageError(f"run {run_id} is not a batch; use the id of a batch run")
     for spec in specs:
         if spec.line not in generations:
             yield spec
@@ -103,11 +103,11 @@ def unanswered(
         recorded = generations[spec.line]
         if changed := _changed(recorded, spec, plugins):
             raise UsageError(
-                f"line {spec.line} is not the line that run {run_id} recorded "
-                f"(its {changed} differs); give the file and options of the run's beginning"
+                f"line {spec.line} differs from the recorded line of run {run_id} "
+                f"in its {changed}; use the file and options that the run was started with"
             )
         if recorded.status == "started":
-            raise UsageError(f"run {run_id} is still under way; wait for it to end")
+            raise UsageError(f"run {run_id} is still running; wait until it ends")
         if recorded.status == "interrupted":
             seed = recorded.seed if spec.seed is None else spec.seed
             yield replace(spec, seed=seed)

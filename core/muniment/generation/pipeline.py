@@ -251,7 +251,7 @@ def _check_chunks(item: _InFlight, reply: Reply | MissingReply) -> Reply | Missi
     if text.startswith("".join(item.chunks)):
         return reply
     name = item.resolved.registered.name
-    reason = f"generator {name} answered with another text than was shown of it in pieces"
+    reason = f"generator {name} replied with a text that does not begin with its chunks"
     return MissingReply(reply.request_id, reason)
 
 
@@ -260,7 +260,7 @@ def _unrecordable(
 ) -> Generation:
     """Return the failed generation to record instead of an outcome that an entry cannot hold."""
     reason = escape_unencodable(
-        f"generator {generation.generator} gave what cannot be recorded: {error}"
+        f"the output of generator {generation.generator} cannot be recorded: {error}"
     )
     return replace(
         generation,

@@ -116,13 +116,13 @@ def parse(document: str, source: str) -> Policy:
         where = f" in line {mark.line + 1}" if mark else ""
         raise PolicyError(source, f"is not valid YAML{where}") from None
     except _RepeatedKeyError as error:
-        raise PolicyError(source, f"says {error.args[0]!r} twice in one place") from None
+        raise PolicyError(source, f"contains the key {error.args[0]!r} twice") from None
     except (ValueError, RecursionError) as error:  # an impossible date, deeply nested brackets
         raise PolicyError(source, f"is not valid YAML: {error}") from None
     fields = _mapping(source, body, "the policy", {"policy", "version", "filters"})
     name, version = fields.get("policy"), fields.get("version")
     if not isinstance(name, str) or not name:
-        raise PolicyError(source, "needs a name, e.g. `policy: house`")
+        raise PolicyError(source, "needs a name, e.g. `policy: support`")
     if not isinstance(version, str | int) or isinstance(version, bool):
         raise PolicyError(source, 'needs a version, e.g. `version: "1"`')
     rules = fields.get("filters", [])
@@ -180,7 +180,9 @@ def choose(wanted: str | None) -> Policy:
         rows = policies[name]
         if len(rows) > 1:
             both = " and ".join(distribution for distribution, _ in rows)
-            raise PolicyError(name, f"is shipped by {both}; name one file with --policy")
+            raise PolicyError(
+                name, f"is provided by {both}; give the path of one file with --policy"
+            )
         return load(rows[0][1])
     if not os.path.exists(name) and Path(name).suffix not in (".yaml", ".yml"):
         raise UnknownNameError(
@@ -228,7 +230,7 @@ def _rule(source: str, index: int, body: object) -> FilterRule:
     for category, limits in thresholds.items():
         field_name = f"{where}: thresholds of {category}"
         if not _mapping(source, limits, field_name, {"flag", "block"}):
-            raise PolicyError(source, f"{field_name} must say `flag`, `block` or both")
+            raise PolicyError(source, f"{field_name} must contain `flag`, `block` or both")
         for value in limits.values():
             if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
                 raise PolicyError(

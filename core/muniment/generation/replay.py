@@ -57,7 +57,7 @@ def _replay(
             yield Replay(generation.id, "impossible", str(error))
             continue
         if resolved.generator.determinism != "exact":
-            reason = f"generator {resolved.registered.name} promises no determinism"
+            reason = f"generator {resolved.registered.name} is not deterministic"
             yield Replay(generation.id, "impossible", reason)
             continue
         model = generation.model.digest if generation.model else ""
@@ -70,7 +70,7 @@ def _not_replayable(generation: Generation) -> str | None:
     """Return the reason why a generation cannot be replayed, or None."""
     if generation.status not in ("completed", "blocked"):
         states = {"failed": "it failed", "interrupted": "it was interrupted"}
-        state = states.get(generation.status, "it is under way")
+        state = states.get(generation.status, "it is still running")
         # A failed generation may have recorded chunks, which are a part of an output.
         output = "whole output" if generation.outputs else "output"
         return f"{state}: there is no {output} to compare with"
@@ -78,7 +78,7 @@ def _not_replayable(generation: Generation) -> str | None:
         return "it was blocked before anything was generated"
     if generation.erased:
         kinds = generation.erased
-        return f"it was erased: its {' and '.join(kinds)} {'is' if len(kinds) == 1 else 'are'} gone"
+        return f"its {' and '.join(kinds)} {'was' if len(kinds) == 1 else 'were'} erased"
     return None
 
 
@@ -138,11 +138,11 @@ def _certify(recorded: Trace | None, replayed: Trace | None) -> tuple[ReplayResu
     if recorded is None or replayed is None:
         return "uncertified", "no margins were recorded"
     if list(recorded.token_ids) != list(replayed.token_ids):
-        return "uncertified", "other tokens spell the same bytes"
+        return "uncertified", "the same bytes have other tokens"
     pairs = zip(recorded.logprobs, replayed.logprobs, strict=True)
     change = max((abs(old - new) for old, new in pairs), default=0.0)
     margin = min(recorded.margins, default=float("inf"))
-    detail = f"smallest margin {margin:.2g}, log-probabilities moved by up to {change:.2g}"
+    detail = f"smallest margin {margin:.2g}, log-probabilities changed by up to {change:.2g}"
     return ("certified" if margin > change else "uncertified"), detail
 
 

@@ -25,7 +25,7 @@ class CheckpointFormatError(MunimentError, ValueError):
     """A text that is not a valid checkpoint."""
 
     def __init__(self, reason: str) -> None:
-        super().__init__(f"this is no checkpoint: {reason}")
+        super().__init__(f"this is not a checkpoint: {reason}")
 
 
 class SignatureError(MunimentError):
@@ -95,10 +95,10 @@ class Note:
             )
         matches = [s for s in self.signatures if (s.name, s.key_id) == (key.name, key.id)]
         if not all(key.verify(s.signature, self.text.encode()) for s in matches):
-            raise SignatureError(key, f"bears a wrong signature of {key.name}")
+            raise SignatureError(key, f"has a wrong signature of {key.name}")
         if self.checkpoint.origin != key.name:
             raise SignatureError(
-                key, f"is of the log {self.checkpoint.origin}, the key of {key.name}"
+                key, f"belongs to the log {self.checkpoint.origin}, but the key to {key.name}"
             )
         return self.checkpoint
 

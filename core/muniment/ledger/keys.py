@@ -46,7 +46,7 @@ class PublicKey:
         text = text.strip()
         if text.startswith(_PRIVATE):
             raise KeyFormatError(
-                "this is a private key, which is nobody else's; give its public key"
+                "this is a private key, which must stay secret; use its public key"
             )
         name, identifier, key = _parts(text, "public")
         if key_id(name, key) != identifier:

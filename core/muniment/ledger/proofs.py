@@ -34,7 +34,7 @@ class ProofFormatError(MunimentError, ValueError):
     """A file that is not a valid proof. `where` is the path of the invalid field."""
 
     def __init__(self, where: str, reason: str) -> None:
-        super().__init__(f"this is no proof: {f'{where} ' if where else 'it '}{reason}")
+        super().__init__(f"this is not a proof: {f'{where} ' if where else 'it '}{reason}")
         self.where = where
 
 
@@ -175,7 +175,7 @@ def _check_commitment(payload: DisclosedPayload, bodies: Mapping[int, Body]) -> 
         if (reference.kind, reference.position) == (payload.kind, payload.position)
     ]
     if not recorded:
-        raise ProofError(where, "is none that the entry commits to")
+        raise ProofError(where, "is not one that the entry commits to")
     computed = commitment(payload.kind, payload.salt, payload.content).hex()
     if not hmac.compare_digest(computed, recorded[0]):
         raise ProofError(where, "is not what the entry commits to")
@@ -223,7 +223,9 @@ def _object(where: str, value: Any, names: Sequence[str]) -> Mapping[str, Any]:
     if not isinstance(value, dict):
         raise ProofFormatError(where, "is not an object")
     if unmatched := sorted(value.keys() ^ set(names)):
-        raise ProofFormatError(where, f"must have {', '.join(names)}: see {', '.join(unmatched)}")
+        raise ProofFormatError(
+            where, f"must have {', '.join(names)}; missing or unknown: {', '.join(unmatched)}"
+        )
     return value
 
 
@@ -258,10 +260,10 @@ def _hash(where: str, value: Any) -> bytes:
 def _unique_fields(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
     fields = dict(pairs)
     if len(fields) != len(pairs):
-        raise ValueError("a field is given twice")
+        raise ValueError("a field occurs twice")
     return fields
 
 
 def _reject_constant(name: str) -> None:
     """Raise ValueError for NaN and Infinity, which Python's parser accepts but JSON forbids."""
-    raise ValueError(f"{name} is no JSON")
+    raise ValueError(f"{name} is not JSON")

@@ -105,9 +105,9 @@ def invoke(
             if isinstance(answer, Output) and len(requests) == 1:
                 answer = requests[0].reply(answer)
             if not isinstance(answer, Chunk | Reply | MissingReply):
-                raise TypeError(f"it gave {type(answer).__name__}; answer with request.reply(...)")
+                raise TypeError(f"it yielded {type(answer).__name__}; yield request.reply(...)")
             if answer.request_id not in remaining:
-                raise ValueError("it answered a request twice, or one that was not asked")
+                raise ValueError("it answered a request twice, or one that it did not receive")
             if not isinstance(answer, Chunk):
                 del remaining[answer.request_id]
                 yield _checked(answer, registered) if isinstance(answer, Reply) else answer
@@ -132,7 +132,7 @@ def _checked(reply: Reply, registered: RegisteredObject) -> Reply | MissingReply
             return Reply(reply.request_id, failure=escape_unencodable(str(reply.failure)))
         outputs = tuple(reply.outputs)
         if not outputs:
-            raise ValueError("an answer needs an output")
+            raise ValueError("a reply needs at least one output")
         for output in outputs:
             _check_output(output, registered.media_type)
         return replace(
@@ -148,11 +148,11 @@ def _checked(reply: Reply, registered: RegisteredObject) -> Reply | MissingReply
 
 def _check_output(output: object, media_type: str) -> None:
     if not isinstance(output, Output) or not isinstance(output.data, bytes):
-        raise TypeError(f"{type(output).__name__} is no Output of bytes")
+        raise TypeError(f"{type(output).__name__} is not an Output of bytes")
     if output.media_type != media_type:
         raise ValueError(f"it answered with {output.media_type}, not {media_type}")
     if output.finish_reason not in FINISH_REASONS:
-        raise ValueError(f"{output.finish_reason!r} is no finish reason")
+        raise ValueError(f"{output.finish_reason!r} is not a finish reason")
     if media_type.startswith("text/"):
         try:
             output.data.decode()
@@ -165,7 +165,7 @@ def _usage(usage: Usage) -> Usage:
     if min(counts) < 0:
         raise ValueError("usage cannot be negative")
     if max(counts) > SAFE:  # an entry cannot hold it
-        raise ValueError("usage cannot be beyond 2^53")
+        raise ValueError("usage cannot exceed 2^53")
     return Usage(*counts)
 
 
@@ -176,7 +176,7 @@ def _trace(trace: Trace) -> Trace:
     if not len(token_ids) == len(logprobs) == len(margins):
         raise ValueError("the sequences of a trace must be equally long")
     if any(abs(token_id) > SAFE for token_id in token_ids):
-        raise ValueError("the token ids of a trace cannot be beyond 2^53")
+        raise ValueError("the token ids of a trace cannot exceed 2^53")
     if not all(map(math.isfinite, (*logprobs, *margins))):
         raise ValueError("the numbers of a trace must be finite")
     return Trace(token_ids, logprobs, margins)
@@ -208,7 +208,7 @@ def validate_verdict(verdict: object, content: Content) -> Verdict:
     if not isinstance(verdict, Verdict):
         raise TypeError(f"check() returned {type(verdict).__name__}, not a Verdict")
     if verdict.decision not in DECISIONS:
-        raise ValueError(f"the decision {verdict.decision!r} is none of {', '.join(DECISIONS)}")
+        raise ValueError(f"the decision {verdict.decision!r} is not one of {', '.join(DECISIONS)}")
     scores: list[tuple[object, object]] = list(verdict.categories.items())
     for category, score in scores:
         if not _is_text(category) or not isinstance(score, int | float):

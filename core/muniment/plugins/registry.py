@@ -114,7 +114,7 @@ class Plugins:
         file_plugins = {plugin.path: plugin for plugin in map(Plugin.from_file, files)}
         names = [plugin.name for plugin in file_plugins.values()]
         if duplicate := next((name for name in names if names.count(name) > 1), None):
-            raise UsageError(f"two plugins of one file are called {duplicate}; rename one")
+            raise UsageError(f"two single-file plugins have the name {duplicate}; rename one")
         packages = discovery.installed_plugins() if plugins is None else plugins
         self.installed = (*packages, *file_plugins.values())
         self._loader: Callable[[Plugin], list[RegisteredObject]] = load_objects
@@ -265,7 +265,7 @@ def make(registered: RegisteredObject, *arguments: Any) -> Any:
         raise PluginError(
             registered.plugin.distribution,
             f"{registered.kind} {registered.name!r} of {registered.plugin.distribution} "
-            f"cannot be made: {describe(error)}",
+            f"cannot be created: {describe(error)}",
         ) from error
 
 
@@ -439,14 +439,14 @@ def _check_parameters(declared: type[Parameters]) -> None:
     fields: object = declared.fields()
     if not isinstance(fields, Mapping) or not all(isinstance(f, Field) for f in fields.values()):
         raise TypeError(
-            f"the fields of {declared.__qualname__} are not what muniment.param declares"
+            f"{declared.__qualname__}.fields() must return fields declared with muniment.param"
         )
     try:
         schema: object = json.loads(json.dumps(declared.schema(), allow_nan=False))
     except (TypeError, ValueError, RecursionError):
         schema = None
     if not isinstance(schema, dict) or schema.get("type") != "object":
-        raise TypeError(f"the schema of {declared.__qualname__} is no JSON schema of an object")
+        raise TypeError(f"the schema of {declared.__qualname__} is not a JSON schema of an object")
 
 
 def _is_label(value: object) -> bool:

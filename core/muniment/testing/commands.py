@@ -1,4 +1,4 @@
-"""The contract of a command, as pytest runs it."""
+"""The contract suite for commands, run by pytest."""
 
 from __future__ import annotations
 

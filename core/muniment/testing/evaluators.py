@@ -46,14 +46,14 @@ class EvaluatorContract(Contract):
             if measure.higher_is_better is None and name not in self.undirected:
                 broken(
                     f"the measure {name!r} does not say which direction is better; give "
-                    "muniment.Measure higher_is_better=True or False, or name it in the suite's "
-                    "`undirected` if neither is"
+                    "muniment.Measure higher_is_better=True or False, or add it to the suite's "
+                    "`undirected` if neither is better"
                 )
         for name in self.undirected:
             if name not in measures or measures[name].higher_is_better is not None:
                 broken(
-                    f"`undirected` names {name!r}, which is no measure without a direction; "
-                    "take it out"
+                    f"`undirected` names {name!r}, which is not a measure without a direction; "
+                    "remove it"
                 )
 
     def test_it_measures_the_same_generation_alike_every_time(self) -> None:
@@ -67,8 +67,8 @@ class EvaluatorContract(Contract):
             if not one == other == new:
                 broken(
                     f"{self.registered.name} measured {text[:40]!r} as {_format(one)} and then as "
-                    f"{_format(other if other != one else new)}; let a score depend on the "
-                    "generation's content only"
+                    f"{_format(other if other != one else new)}; a score must depend only on the "
+                    "generation's content"
                 )
 
     def test_it_gives_finite_numbers_for_any_output(self) -> None:
@@ -101,7 +101,7 @@ class EvaluatorContract(Contract):
             if score.failure is not None:
                 broken(
                     f"{score.failure}, of the output {measured.text[:40]!r}; return finite "
-                    "numbers by the names of `measures`, and leave out what cannot be measured"
+                    "numbers for names in `measures`, and omit those that cannot be measured"
                 )
         return scores
 

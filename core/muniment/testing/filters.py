@@ -88,7 +88,7 @@ class FilterContract(Contract):
         """Check that redacting a text twice has the same result as redacting it once."""
         mask = self.mask
         if mask is None:
-            pytest.skip("the suite says that it judges a text as a whole (mask = None)")
+            pytest.skip("the filter assesses a text as a whole (mask = None)")
         if not reads(self.subject.media_types, "text/plain"):
             pytest.skip("it does not read text")
         subject = self._new_filter()
@@ -106,13 +106,13 @@ class FilterContract(Contract):
                 if set(text[start:end]) == {mask}:
                     broken(
                         f"it found something in {text[:60]!r} at {start}-{end}, where its own "
-                        "finding was blanked already; point at what it found and at no more, or "
-                        "say `mask = None` in the suite if it judges a text as a whole"
+                        "finding was redacted already; its spans must cover only its finding; "
+                        "otherwise set `mask = None` in the suite if it assesses a text as a whole"
                     )
 
         self._for_all(self._texts(), check)
         if not span_count:
-            pytest.skip("no reason pointed anywhere; give the suite `samples` that it objects to")
+            pytest.skip("no reason had a span; add `samples` that it finds to the suite")
 
     def _new_filter(self) -> Filter:
         subject: Filter = self.made(self.given())
@@ -123,8 +123,8 @@ class FilterContract(Contract):
             return subject.check(content)
         except (Exception, SystemExit) as error:
             broken(
-                f"check() of {_describe(content)} raised {describe(error)}; answer with a verdict, "
-                "whatever the content is: what raises blocks"
+                f"check() of {_describe(content)} raised {describe(error)}; return a verdict "
+                "for any content, because an exception blocks"
             )
 
     def _for_all(

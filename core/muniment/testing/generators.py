@@ -23,8 +23,8 @@ _UNUSUAL_PROMPTS = (
 )
 
 _RANDOMNESS = (
-    "take everything random from request.random() or request.seed, and nothing from the time, "
-    "hash(), a global generator or what came before"
+    "use only request.random() or request.seed for randomness, and not the time, "
+    "hash(), a global generator or earlier requests"
 )
 
 
@@ -60,10 +60,10 @@ class GeneratorContract(Contract):
         generator = self._ready(model)
         first = [self._one(generator, request) for request in self._requests(model)]
         again = [self._one(generator, request) for request in self._requests(model)]
-        self._same(first, again, "asked a second time")
+        self._same(first, again, "on a second call")
         new_generator = self._ready(model)
         again = [self._one(new_generator, request) for request in self._requests(model)]
-        self._same(first, again, "asked of a new object")
+        self._same(first, again, "with a new object")
 
     def test_the_same_seed_gives_the_same_output_in_a_batch(self, model: Model | None) -> None:
         """Check that an output does not depend on the other requests of its batch."""
@@ -94,13 +94,13 @@ class GeneratorContract(Contract):
         try:
             remote = isolated.answered(self.subject, self._requests(model))
         except RuntimeError as error:
-            broken(f"{self.registered.name} does not answer in another process: {error}")
+            broken(f"{self.registered.name} does not reply in another process: {error}")
         self._same([isolated.fingerprint(reply) for reply in local], remote, "in another process")
 
     def test_different_seeds_give_different_outputs(self, model: Model | None) -> None:
         """Check that the seed changes the output. Samples (`-n 4`) differ in their seeds only."""
         if not self.seeded:
-            pytest.skip("the suite says that the seed changes nothing (seeded = False)")
+            pytest.skip("the output does not depend on the seed (seeded = False)")
         generator = self._ready(model)
         for prompt in self.prompts:
             requests = [self._request(prompt, seed, model) for seed in range(8)]
@@ -108,7 +108,7 @@ class GeneratorContract(Contract):
                 return
         broken(
             f"{self.registered.name} gave the same output for eight seeds of every prompt; use "
-            "request.random(), or say `seeded = False` in the suite if it draws nothing"
+            "request.random(), or set `seeded = False` in the suite if it uses no randomness"
         )
 
     # ---- cancelling ------------------------------------------------------------------------------
@@ -125,13 +125,13 @@ class GeneratorContract(Contract):
         except BaseException as error:
             broken(
                 f"{name} raised {describe(error)} when it was closed after its first answer; "
-                "let GeneratorExit through: catch Exception, never everything"
+                "do not catch GeneratorExit: catch Exception instead of BaseException"
             )
         seconds = time.monotonic() - start
         if seconds > self.cancel_seconds:
             broken(
-                f"{name} took {seconds:.1f} s to end after it was closed, and may take "
-                f"{self.cancel_seconds:g} s; stop working when GeneratorExit comes"
+                f"{name} took {seconds:.1f} s to end after it was closed; the limit is "
+                f"{self.cancel_seconds:g} s, so stop when GeneratorExit is raised"
             )
         replies = iter(generator.generate(self._requests(model)))
         next(replies, None)
@@ -142,14 +142,14 @@ class GeneratorContract(Contract):
                 pass
             except BaseException as error:
                 broken(
-                    f"{name} turned Ctrl-C into {describe(error)}; let KeyboardInterrupt through"
+                    f"{name} turned Ctrl-C into {describe(error)}; do not catch KeyboardInterrupt"
                 )
             else:
-                broken(f"{name} went on after Ctrl-C; let KeyboardInterrupt through")
+                broken(f"{name} continued after Ctrl-C; do not catch KeyboardInterrupt")
         after = self._all(generator, self._requests(model))
         if generator.determinism == "exact":
             expected = self._all(self._ready(model), self._requests(model))
-            self._same(expected, after, "after it had been cancelled")
+            self._same(expected, after, "after it was cancelled")
 
     # ---- errors ----------------------------------------------------------------------------------
 
@@ -172,13 +172,13 @@ class GeneratorContract(Contract):
                     continue
                 reason = str(error) if raised is None else f"it raised {describe(raised)}"
                 broken(
-                    f"{self.registered.name} has no answer to the prompt {prompt[:40]!r}: "
-                    f"{reason}; answer with request.fail('why') or raise a muniment.MunimentError"
+                    f"{self.registered.name} has no reply to the prompt {prompt[:40]!r}: "
+                    f"{reason}; return request.fail('reason') or raise a muniment.MunimentError"
                 )
             if isinstance(reply, str) and (not reply.strip() or "\n" in reply):
                 broken(
-                    f"{self.registered.name} failed the prompt {prompt[:40]!r} by {reply[:80]!r}; "
-                    "give request.fail(...) one sentence that a user can act on"
+                    f"{self.registered.name} refused the prompt {prompt[:40]!r} with "
+                    f"{reply[:80]!r}; pass one sentence with the next step to request.fail(...)"
                 )
         if self.subject.uses_model:
             missing = Model("missing", "tree1-sha256:0", str(tmp_path / "missing"))
@@ -187,15 +187,15 @@ class GeneratorContract(Contract):
             except ModelError:
                 return
             except Exception as error:
-                broken(f"a model that is not there raised {describe(error)}; raise ModelError")
-            broken("a model that is not there was loaded without a word; raise ModelError")
+                broken(f"loading a missing model raised {describe(error)}; raise ModelError")
+            broken("a missing model was loaded without an error; raise ModelError")
 
     # ---- sending requests ------------------------------------------------------------------------
 
     def _ready(self, model: Model | None) -> Generator:
         generator: Generator = self.made()
         if generator.uses_model and model is None:
-            broken("the generator uses a model; override the suite's fixture `model` to give one")
+            broken("the generator uses a model; override the suite's fixture `model`")
         if model is not None:
             generator.load(model)
         return generator
@@ -222,15 +222,17 @@ class GeneratorContract(Contract):
         try:
             return isolated.replies(generator, self.subject, requests)
         except RuntimeError as error:
-            broken(f"{error}; answer each request by request.reply(...) or request.fail('why')")
+            broken(
+                f"{error}; answer each request with request.reply(...) or request.fail('reason')"
+            )
 
     def _same(self, first: Sequence[object], second: Sequence[object], when: str) -> None:
         """Fail the test unless both sequences have equal outputs for each prompt."""
         for prompt, one, other in zip(self.prompts, first, second, strict=True):
             if one != other:
                 broken(
-                    f"{self.registered.name} claims to be exact, but answered {prompt[:40]!r} "
-                    f"otherwise {when}; {_RANDOMNESS}"
+                    f"{self.registered.name} claims to be exact, but replied to {prompt[:40]!r} "
+                    f"differently {when}; {_RANDOMNESS}"
                 )
 
     def _only_if_exact(self) -> None:

@@ -28,11 +28,9 @@ class Blocklist(muniment.Filter):
         """Compile terms and patterns. Raise ParameterError if one of them is invalid."""
         super().__init__(parameters)
         if not parameters.category.strip():
-            raise muniment.ParameterError("category", "category must name something")
+            raise muniment.ParameterError("category", "category must not be empty")
         if not parameters.terms and not parameters.patterns:
-            raise muniment.ParameterError(
-                "terms", "a blocklist needs terms or patterns: with neither it would pass any text"
-            )
+            raise muniment.ParameterError("terms", "a blocklist needs terms or patterns")
         try:
             self._terms = Terms(
                 parameters.terms,

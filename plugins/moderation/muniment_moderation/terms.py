@@ -54,7 +54,9 @@ class Terms:
         text = fold(term).text.strip()
         kinds = views.kinds(text)
         if not text:
-            raise ValueError(f"the term {term!r} has no visible character: it would match any text")
+            raise ValueError(
+                f"the term {term!r} has no visible character, so it would match any text"
+            )
         if not self._skip_separators or kinds[0] == " " or kinds[-1] == " ":
             yield views.literal, self._with_edges(views.literal(text).text)
         elif "c" in kinds:

@@ -102,7 +102,7 @@ def describe(model: Any) -> Architecture:
     """Return the architecture of a transformers causal LM. Raise NotOfThisKind if unsupported."""
     base, config = getattr(model, "model", None), model.config
     if base is None or {name for name, _ in base.named_children()} != _BASE:
-        raise NotOfThisKind("its modules are not those of the Llama kind")
+        raise NotOfThisKind("its modules are not those of the Llama family")
     first = base.layers[0]
     parts = {name for name, _ in first.named_children()}
     attention = {name for name, _ in first.self_attn.named_children()}
@@ -117,7 +117,7 @@ def describe(model: Any) -> Architecture:
         raise NotOfThisKind(f"its activation is {activation}")
     width = int(first.self_attn.head_dim)
     if attention >= _HEAD_NORMS and tuple(first.self_attn.q_norm.weight.shape) != (width,):
-        raise NotOfThisKind("it norms queries otherwise than head by head")
+        raise NotOfThisKind("it does not normalise queries for each head")
     rotaries: list[Rotary] = []
     rotary_of = [
         _rotary_index(base.rotary_emb, config, number, rotaries)
@@ -198,7 +198,7 @@ def _norm_offset(norm: Any) -> float:
         for offset in (0.0, 1.0):
             if torch.allclose(normed * (offset + norm.weight), expected, rtol=1e-4, atol=1e-5):
                 return offset
-    raise NotOfThisKind("its norm is another")
+    raise NotOfThisKind("its norm is unknown")
 
 
 def _embedding_scale(embedding: Any) -> float:

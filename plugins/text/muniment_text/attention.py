@@ -103,7 +103,7 @@ def _mask(
     """Return the visible positions of each new token, bool [rows, 1, new tokens, longest row]."""
     cache = _active.cache
     if cache is None or kwargs.get("use_vmap"):
-        raise RowsUnsupported("this model's attention mask is not by position alone")
+        raise RowsUnsupported("this model's attention mask does not depend on positions only")
     assert mask_function is not None
     if cache.tokens > 1:
         kwargs["allow_is_causal_skip"] = False

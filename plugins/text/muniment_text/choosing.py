@@ -23,7 +23,7 @@ from .errors import NotOfThisKind, RowsMixed, RowsUnsupported
 from .layers import HalfLinear, pack
 from .selftest import compare_logits, mixes_rows, sample_logits
 
-_PROVEN = "self-test: logits bit-equal alone and among neighbours"
+_PROVEN = "self-test: equal logits alone and in a batch"
 
 
 def pack_direct(
@@ -89,4 +89,4 @@ def decide_modules(model: Any) -> tuple[Decoder, str]:
         reason = f"{type(error).__name__}: {error}"
     if reason is None:
         return decoder, _PROVEN
-    return SinglesDecoder(model), f"rows cannot share a pass here ({reason})"
+    return SinglesDecoder(model), f"rows cannot share a pass on this machine ({reason})"

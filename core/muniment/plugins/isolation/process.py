@@ -118,15 +118,15 @@ class Worker:
             exceeded = seconds if limit is None else limit
             self.end()
             raise WorkerError(
-                f"it gave no answer within its limit of {exceeded:g} s; "
-                "its worker process was ended"
+                f"it did not answer within its limit of {exceeded:g} s; "
+                "its worker process was killed"
             ) from None
         except (OSError, EOFError):
             self.end()
             raise WorkerError(f"its worker process {process.end_reason}") from None
         except ValueError as error:
             self.end()
-            raise WorkerError(f"its worker process answered nonsense ({error})") from None
+            raise WorkerError(f"its worker process sent an invalid answer ({error})") from None
         except BaseException:  # after Ctrl-C its next message would answer this question
             self.end()
             raise
@@ -134,7 +134,9 @@ class Worker:
             raise self._exception(answer)
         if not isinstance(answer, expected):
             self.end()
-            raise WorkerError(f"its worker process answered nonsense ({type(answer).__name__})")
+            raise WorkerError(
+                f"its worker process sent an invalid answer ({type(answer).__name__})"
+            )
         return answer
 
     def end(self) -> None:
@@ -316,7 +318,7 @@ class _WorkerProcess:
                 self._remaining_lines -= 1
                 text = _CONTROL.sub("", line.decode(errors="replace").rstrip("\r\n"))
                 if self._remaining_lines < 0:
-                    text = "says more than is passed on"
+                    text = "further output is not displayed"
                 if self._remaining_lines >= -1:
                     with contextlib.suppress(OSError, ValueError):
                         sys.stderr.write(f"plugin {name}: {text}\n")
