@@ -23,8 +23,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from muniment import GenerationSpec, Request, Session
-from muniment.plugins.invocation import answers
-from muniment.plugins.registry import Plugin, Plugins, make
+from muniment.plugins.invocation import run_generator
+from muniment.plugins.registry import Plugin, Plugins, instantiate
 
 PLUGIN = '''
 import muniment
@@ -114,9 +114,9 @@ class Bench:
 
     def bare(self, session: Session, prompt: str, count: int) -> float:
         registered = session.plugins.find("generator", "bench-echo")
-        generator = make(registered)
+        generator = instantiate(registered)
         requests = [Request(str(n), prompt, n) for n in range(count)]
-        return timed(lambda: list(answers(generator, registered, requests))) / count
+        return timed(lambda: list(run_generator(generator, registered, requests))) / count
 
 
 def main() -> None:

@@ -27,7 +27,7 @@ from startup import BENCH
 
 from muniment.ledger import proofs
 from muniment.ledger.checkpoints import Note
-from muniment.ledger.tree import inclusion
+from muniment.ledger.tree import inclusion_proof
 from muniment.signing import KeyStore
 from muniment.store import Store
 from muniment.store.recording import tree_heads
@@ -91,7 +91,7 @@ def at_size(size: int, rounds: int) -> dict[str, Any]:
             "prove": timed(
                 lambda: store.prove(source.choice(ids), note, ("prompt", "output")), rounds
             ),
-            "verify": timed(lambda: proofs.parse(proof).verify(key), rounds),
+            "verify": timed(lambda: proofs.parse_proof(proof).verify(key), rounds),
             "sign": timed(lambda: keys.sign(store), rounds // 10),
         }
 
@@ -99,7 +99,7 @@ def at_size(size: int, rounds: int) -> dict[str, Any]:
 def path_of(store: Store, number: int, note: Note) -> list[bytes]:
     """Return the path of one entry, read from the store."""
     with store._database.reading() as connection:
-        return inclusion(number, note.checkpoint.size, tree_heads.node_reader(connection))
+        return inclusion_proof(number, note.checkpoint.size, tree_heads.node_reader(connection))
 
 
 def timed(call: Callable[[], object], rounds: int) -> dict[str, float]:

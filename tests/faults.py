@@ -174,7 +174,7 @@ FAULTS = (
     Fault(
         "inclusion-is-not-verified",
         "core/muniment/ledger/proofs.py",
-        "if not included(entry, head):",
+        "if not is_included(entry, head):",
         "if not entry.data:",
         ("ledger/test_proofs.py::test_a_path_to_the_root_of_an_earlier_size_is_refused",),
     ),

@@ -173,10 +173,10 @@ class Session:
         asked again, and what was interrupted is, with the seed it had. Raises UsageError when the
         file is not the run's or the run is still under way.
         """
-        specs = batch.read(lines, defaults)
+        specs = batch.read_specs(lines, defaults)
         if resume is not None:
             run_id = self.store.find_run(resume)
-            specs = batch.unanswered(specs, run_id, self._open_writer(), self.plugins)
+            specs = batch.unfinished_specs(specs, run_id, self._open_writer(), self.plugins)
         items = self.run(specs, policy=policy, batch_size=batch_size, run_id=run_id)
         return cast(Iterator[Generation], items)  # pieces come only where they are asked for
 
@@ -390,7 +390,9 @@ class Session:
             )
 
     def _policy(self, wanted: str | Path | None) -> policy.Policy:
-        return policy.choose(str(wanted) if wanted is not None else self.config.get("policy"))
+        return policy.resolve_policy(
+            str(wanted) if wanted is not None else self.config.get("policy")
+        )
 
     def _open_writer(self) -> Store:
         """Return the store for writing; create it if it does not exist."""

@@ -19,7 +19,7 @@ from muniment.errors import MunimentError, UsageError, VerificationError
 from muniment.ledger import checkpoints
 from muniment.ledger.checkpoints import Checkpoint, Note
 from muniment.ledger.keys import KeyFormatError, PrivateKey, PublicKey
-from muniment.ledger.tree import MissingNodesError, Read, consistency, verify_consistency
+from muniment.ledger.tree import MissingNodesError, Read, consistency_proof, verify_consistency
 
 if TYPE_CHECKING:
     from muniment.store import Store
@@ -65,7 +65,7 @@ class LastCheckpoint:
     @property
     def parsed(self) -> Note:
         """The checkpoint with its signature."""
-        return checkpoints.parse(self.note)
+        return checkpoints.parse_note(self.note)
 
     @property
     def checkpoint(self) -> Checkpoint:
@@ -170,7 +170,7 @@ class KeyStore:
         last = self.last_checkpoint(head.log)
         if last is not None:
             _raise_if_inconsistent(last.checkpoint, head, read)
-        note = checkpoints.signed(Checkpoint(key.name, head.size, head.root), key)
+        note = checkpoints.sign_checkpoint(Checkpoint(key.name, head.size, head.root), key)
         new = LastCheckpoint(store, str(note))
         if new != last:
             _write(self._checkpoint_path(head.log), new)
@@ -203,7 +203,7 @@ def _raise_if_inconsistent(last: Checkpoint, head: Head, read: Read) -> None:
             "rolled back; restore a backup that has them",
         )
     try:
-        proof = consistency(last.size, head.size, read)
+        proof = consistency_proof(last.size, head.size, read)
     except MissingNodesError as error:
         raise UnsignableHeadError(
             head.log, f"{error}; run `muniment audit verify` to find the cause"
@@ -222,7 +222,7 @@ def _read(path: Path) -> LastCheckpoint | None:
     try:
         fields = json.loads(path.read_text("utf-8"))
         last = LastCheckpoint(str(fields["store"]), str(fields["checkpoint"]))
-        checkpoints.parse(last.note)
+        checkpoints.parse_note(last.note)
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, TypeError):

@@ -51,7 +51,7 @@ class Output:
         return hashlib.sha256(self.data).hexdigest()
 
 
-def reads(declared: Sequence[str], media_type: str) -> bool:
+def accepts_media_type(declared: Sequence[str], media_type: str) -> bool:
     """Return whether a plugin object with these declared media types accepts a media type.
 
     `text/plain` accepts every `text/*`. Parameters such as `charset` are ignored.

@@ -51,7 +51,7 @@ def _verify(file: str, key_argument: str, expected_file: str | None, as_json: bo
     key = public_key(key_argument)
     expected = None if expected_file is None else read_checkpoint(expected_file).checkpoint
     try:
-        proof = proofs.parse(_bytes(file))
+        proof = proofs.parse_proof(_bytes(file))
         head, bodies = proof.verify(key)
         if expected is not None and head != expected:
             raise ProofError("the proof's checkpoint", f"is not the one in {expected_file}")
@@ -108,7 +108,7 @@ def public_key(argument: str) -> PublicKey:
 def read_checkpoint(path: str) -> Note:
     """Return the checkpoint in a file. Raises UsageError if there is none."""
     try:
-        return checkpoints.parse(_bytes(path).decode())
+        return checkpoints.parse_note(_bytes(path).decode())
     except (CheckpointFormatError, UnicodeDecodeError) as error:
         raise UsageError(f"{path}: {error}") from None
 

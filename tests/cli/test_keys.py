@@ -170,7 +170,7 @@ def test_checkpoint_prints_the_newest_head_as_a_signed_note(
 ) -> None:
     muniment("generate", "echo", "one")
     printed = muniment("audit", "checkpoint").out
-    assert checkpoints.parse(printed).verify(key) == last_signed(home)
+    assert checkpoints.parse_note(printed).verify(key) == last_signed(home)
     (value,) = muniment("audit", "checkpoint", "--json").json("checkpoint")
     assert value["note"] == printed
     assert value["size"] == entries(home)
@@ -187,7 +187,7 @@ def test_publishing_replaces_the_older_checkpoint(
     assert done.code == 0
     assert not done.out
     assert public.read_text() != first
-    assert checkpoints.parse(public.read_text()).verify(key).size == entries(home)
+    assert checkpoints.parse_note(public.read_text()).verify(key).size == entries(home)
 
 
 def test_what_contradicts_the_published_checkpoint_is_not_published(

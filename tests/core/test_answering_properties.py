@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from muniment import Chunk, Generator, Output, Reply, Request, Text
-from muniment.plugins.invocation import MissingReply, answers
+from muniment.plugins.invocation import MissingReply, run_generator
 from muniment.plugins.registry import Plugin, RegisteredObject
 
 Step = tuple[str, int]
@@ -65,7 +65,7 @@ def test_every_request_gets_one_answer_and_only_its_own(
         "generator", "scripted", Plugin("d", "1", "p", "m"), Scripted, "text/plain"
     )
     answered: list[str] = []
-    for answer in answers(Scripted(scripts), registered, requests):
+    for answer in run_generator(Scripted(scripts), registered, requests):
         prompt = prompts[answer.request_id]
         if isinstance(answer, Chunk):
             assert stream

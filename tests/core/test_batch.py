@@ -20,7 +20,9 @@ from support.house import House
 
 def read(*lines: bytes | str, defaults: GenerationSpec | None = None) -> list[GenerationSpec]:
     return list(
-        batch.read([line.encode() if isinstance(line, str) else line for line in lines], defaults)
+        batch.read_specs(
+            [line.encode() if isinstance(line, str) else line for line in lines], defaults
+        )
     )
 
 
@@ -127,7 +129,7 @@ def test_a_bad_line_says_its_number_and_what_is_wrong(line: str | bytes, complai
 
 @given(st.lists(st.binary(max_size=40)))
 def test_no_bytes_make_reading_fail(lines: list[bytes]) -> None:
-    for spec in batch.read(lines):
+    for spec in batch.read_specs(lines):
         assert spec.invalid is not None
         spec.prompt.encode()
 

@@ -161,7 +161,7 @@ def run_blocks(page: Path, desk: Path, muniment: Here | None = None) -> None:
             case "python" if block.file is None:
                 run(["python", "-W", "error::SyntaxWarning", "-c", block.body], 0)
             case "yaml":
-                policy.parse(block.body, str(page))
+                policy.parse_policy(block.body, str(page))
             case "toml":
                 tomllib.loads(block.body)
             case _:

@@ -617,9 +617,9 @@ def test_models_are_added_loaded_and_loaded_again_after_a_crash(
         "    yield r.reply(Text(f'{r.prompt} {self.words}'))",
         attributes=LOADING,
     )
-    from muniment.plugins.registry import make
+    from muniment.plugins.registry import instantiate
 
-    made = make(house.session.plugins.find("generator", "modelled"))
+    made = instantiate(house.session.plugins.find("generator", "modelled"))
     steps: list[tuple[str, float]] = []
     house.session.models.add(
         "tiny", "modelled", made, progress=lambda what, done: steps.append((what, done))

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from muniment import verifier
 from muniment.ledger import entries, proofs, schema
-from muniment.ledger.checkpoints import Checkpoint, origin, signed
+from muniment.ledger.checkpoints import Checkpoint, origin, sign_checkpoint
 from muniment.ledger.keys import PrivateKey
 from muniment.ledger.payloads import Payload
 from muniment.ledger.proofs import (
@@ -27,7 +27,7 @@ from muniment.ledger.proofs import (
     ProofFormatError,
     ProvenEntry,
 )
-from muniment.ledger.tree import Frontier, Read, inclusion, leaf_hash
+from muniment.ledger.tree import Frontier, Read, inclusion_proof, leaf_hash
 from muniment.types import Generation, Output, PluginRef, Text
 from support.commands import check_shape
 
@@ -108,9 +108,9 @@ def proof_of(
     edge = Frontier()
     edge.extend(map(leaf_hash, data[:size]))
     return Proof(
-        str(signed(Checkpoint(key.name, size, edge.root()), key)),
+        str(sign_checkpoint(Checkpoint(key.name, size, edge.root()), key)),
         tuple(
-            ProvenEntry(number, data[number], tuple(inclusion(number, size, reading(data))))
+            ProvenEntry(number, data[number], tuple(inclusion_proof(number, size, reading(data))))
             for number in numbers
         ),
         disclosed,
@@ -132,8 +132,8 @@ FILE = WHOLE.write()
 
 
 def test_a_proof_says_what_its_entries_say() -> None:
-    head, bodies = proofs.parse(FILE).verify(KEY.public)
-    assert proofs.parse(FILE) == WHOLE
+    head, bodies = proofs.parse_proof(FILE).verify(KEY.public)
+    assert proofs.parse_proof(FILE) == WHOLE
     assert (head.origin, head.size) == (KEY.name, 300)
     assert bodies[STARTED]["seed"] == "7"
     assert bodies[OUTCOME]["generation"] == STARTED
@@ -144,7 +144,7 @@ def test_a_proof_says_what_its_entries_say() -> None:
 def test_every_entry_of_every_size_can_be_proven(size: int, data: st.DataObject) -> None:
     number = data.draw(st.integers(0, size - 1))
     written = proof_of([number], size).write()
-    assert list(proofs.parse(written).verify(KEY.public)[1]) == [number]
+    assert list(proofs.parse_proof(written).verify(KEY.public)[1]) == [number]
 
 
 def test_another_key_of_the_same_log_proves_nothing() -> None:
@@ -162,7 +162,7 @@ def test_a_path_to_the_root_of_an_earlier_size_is_refused() -> None:
 
 def test_an_entry_beyond_the_checkpoint_is_refused() -> None:
     data = ledger(300)
-    late = ProvenEntry(200, data[200], tuple(inclusion(200, 300, reading(data))))
+    late = ProvenEntry(200, data[200], tuple(inclusion_proof(200, 300, reading(data))))
     small = proof_of([STARTED], 200)
     with pytest.raises(ProofError, match="entry 200 is beyond the checkpoint, which has 200"):
         dataclasses.replace(small, entries=(late,)).verify(KEY.public)
@@ -190,7 +190,7 @@ def test_a_disclosed_payload_must_be_the_one_committed_to(
 ) -> None:
     proof = dataclasses.replace(WHOLE, disclosed=(payload,))
     with pytest.raises(ProofError, match=why):
-        proofs.parse(proof.write()).verify(KEY.public)
+        proofs.parse_proof(proof.write()).verify(KEY.public)
 
 
 def fields(value: Any, at: tuple[str | int, ...] = ()) -> list[tuple[str | int, ...]]:
@@ -221,7 +221,7 @@ def test_no_field_can_be_altered_or_left_out(place: tuple[str | int, ...]) -> No
         else:
             held[last] = altered(held[last]) if change == "altered" else None
         with pytest.raises((ProofError, ProofFormatError)):
-            proofs.parse(json.dumps(document).encode()).verify(KEY.public)
+            proofs.parse_proof(json.dumps(document).encode()).verify(KEY.public)
 
 
 @given(st.integers(0, len(FILE) - 1), st.integers(1, 255))
@@ -233,10 +233,10 @@ def test_no_byte_can_be_changed_that_means_anything(place: int, flip: int) -> No
     except ValueError:
         same = False
     if same:
-        assert proofs.parse(bytes(changed)) == WHOLE
+        assert proofs.parse_proof(bytes(changed)) == WHOLE
         return
     with pytest.raises((ProofError, ProofFormatError)):
-        proofs.parse(bytes(changed)).verify(KEY.public)
+        proofs.parse_proof(bytes(changed)).verify(KEY.public)
 
 
 @pytest.mark.parametrize(
@@ -261,7 +261,7 @@ def test_no_byte_can_be_changed_that_means_anything(place: int, flip: int) -> No
 )
 def test_what_is_no_proof_is_refused_with_the_place_and_the_reason(data: bytes, why: str) -> None:
     with pytest.raises(ProofFormatError, match=why):
-        proofs.parse(data)
+        proofs.parse_proof(data)
 
 
 # ---- the program ------------------------------------------------------------------------------

@@ -182,7 +182,7 @@ def test_a_replaced_key_is_found_and_the_new_one_named(
     note = sign(keys, store)
     forger = PrivateKey.generate(key.name)
     forget(store)
-    store.sign(lambda head, read: checkpoints.signed(note.checkpoint, forger))
+    store.sign(lambda head, read: checkpoints.sign_checkpoint(note.checkpoint, forger))
     ((kind, message),) = problems(store, key=key)
     assert kind == "signature"
     assert f"only by {key.name}+{forger.public.id.hex()}" in message
@@ -226,7 +226,7 @@ def test_a_checkpoint_of_another_log_is_not_continued(
 ) -> None:
     record()
     head = dataclasses.replace(sign(keys, store).checkpoint, origin="muniment/" + "0" * 32)
-    other = checkpoints.signed(head, PrivateKey.generate(head.origin))
+    other = checkpoints.sign_checkpoint(head, PrivateKey.generate(head.origin))
     ((kind, message),) = problems(store, trusted=[published(other)])
     assert kind == "checkpoint"
     assert head.origin in message
@@ -313,7 +313,7 @@ def test_each_of_many_generations_can_be_proven(
     note = sign(keys, store)
     for id in ids[::37]:
         proof = store.prove(id, note, ("prompt", "output"))
-        head, bodies = proofs.parse(proof.write()).verify(key)
+        head, bodies = proofs.parse_proof(proof.write()).verify(key)
         assert head == note.checkpoint
         assert {body["kind"] for body in bodies.values()} >= {"started", "outcome", "plugin"}
         assert [payload.content for payload in proof.disclosed] == [b"a prompt", b"an output"]
@@ -328,7 +328,7 @@ def test_a_proof_made_before_still_holds_after_its_payloads_were_erased(
     with store._database.writing() as connection:
         connection.execute(delete(payload).where(payload.c.kind == "prompt"))
     assert store.prove(id, note).write() == before
-    assert proofs.parse(before).verify(key)
+    assert proofs.parse_proof(before).verify(key)
     with pytest.raises(NotProvableError, match="its prompt was erased"):
         store.prove(id, note, ("prompt",))
 

@@ -69,7 +69,7 @@ def query_of(context: CliContext, filters: dict[str, Any], *, limit: int) -> Que
     return Query(
         filter=values.pop("filter_"),
         actor=values.pop("by"),
-        seed=None if seed is None else seeds.parse(seed),
+        seed=None if seed is None else seeds.parse_seed(seed),
         run=None if run is None else context.store.find_run(run),
         limit=limit or None,
         **values,

@@ -71,13 +71,13 @@ def add(context: CliContext, source: str, name: str | None, generator: str, as_j
     ready once, which may take minutes, and its digest is kept.
     """
     from muniment.hookspecs import ModelProvider
-    from muniment.plugins.registry import make, quiet_stdout
+    from muniment.plugins.registry import instantiate, quiet_stdout
 
     session = context.session
     session.ensure_store()
     warn_broken(session.plugins.load())
     registered = session.plugins.generator(generator, session.config.generators())
-    made = make(registered)
+    made = instantiate(registered)
     if not isinstance(made, ModelProvider):
         raise UsageError(f"no model can be added to generator {registered.name}")
     with fraction(f"adding {source}") as progress, quiet_stdout():

@@ -38,7 +38,7 @@ def show(context: CliContext, name: str | None, as_json: bool) -> int:
     from muniment.generation import policy as policies
     from muniment.generation.moderation import PolicyRunner
 
-    policy = policies.choose(name if name is not None else context.config.get("policy"))
+    policy = policies.resolve_policy(name if name is not None else context.config.get("policy"))
     plugins = context.session.plugins
     failures = PolicyRunner(policy, plugins).failures
     warn_broken(plugins.load())

@@ -19,7 +19,7 @@ from muniment.validation import escape_unencodable
 FIELDS = ("prompt", "system", "generator", "model", "seed", "parameters", "tags")
 
 
-def read(
+def read_specs(
     lines: Iterable[bytes], defaults: GenerationSpec | None = None
 ) -> Iterator[GenerationSpec]:
     """Yield a spec for each non-blank line, with its line number counted from 1.
@@ -85,7 +85,7 @@ def _fields(line: bytes) -> dict[str, Any]:
     return body
 
 
-def unanswered(
+def unfinished_specs(
     specs: Iterable[GenerationSpec], run_id: str, store: Store, plugins: Plugins
 ) -> Iterator[GenerationSpec]:
     """Yield the specs of a batch that have no outcome in the run yet.
@@ -164,6 +164,6 @@ def _changed_request(recorded: Generation, spec: GenerationSpec, plugins: Plugin
 def _same_seed(recorded: Generation, spec: GenerationSpec) -> bool:
     """Return whether a spec has no seed or the recorded one."""
     try:
-        return spec.seed is None or seeds.parse(spec.seed) == recorded.seed
+        return spec.seed is None or seeds.parse_seed(spec.seed) == recorded.seed
     except UsageError:  # a random seed was recorded in place of an invalid one
         return True

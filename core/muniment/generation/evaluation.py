@@ -12,10 +12,10 @@ from muniment.plugins.registry import (
     Plugins,
     RegisteredObject,
     describe,
-    make,
+    instantiate,
     quiet_stdout,
 )
-from muniment.types import Generation, Measure, PluginRef, Score, reads
+from muniment.types import Generation, Measure, PluginRef, Score, accepts_media_type
 from muniment.validation import escape_unencodable
 
 
@@ -33,14 +33,14 @@ class Evaluators:
         self._evaluators: list[tuple[RegisteredObject, Evaluator]] = []
         if names is not None:
             self._evaluators = [
-                (registered, make(registered))
+                (registered, instantiate(registered))
                 for registered in (plugins.find("evaluator", name) for name in names)
             ]
             return
         for registered in plugins.objects("evaluator"):
             try:
                 if registered.load_class().default:
-                    self._evaluators.append((registered, make(registered)))
+                    self._evaluators.append((registered, instantiate(registered)))
             except PluginError as error:
                 plugins.add_failure(registered.plugin, str(error))
 
@@ -55,12 +55,14 @@ class Evaluators:
         return tuple(
             score
             for registered, evaluator in self._evaluators
-            if any(reads(evaluator.media_types, media_type) for media_type in media_types)
-            for score in scores_of(registered, evaluator, generation)
+            if any(
+                accepts_media_type(evaluator.media_types, media_type) for media_type in media_types
+            )
+            for score in compute_scores(registered, evaluator, generation)
         )
 
 
-def scores_of(
+def compute_scores(
     registered: RegisteredObject, evaluator: Evaluator, generation: Generation
 ) -> list[Score]:
     """Return one evaluator's scores, or a failed score for each of its measures."""

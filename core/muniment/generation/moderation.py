@@ -20,10 +20,10 @@ from muniment.plugins.registry import (
     Plugins,
     RegisteredObject,
     describe,
-    make,
+    instantiate,
     quiet_stdout,
 )
-from muniment.types import Content, PluginRef, Verdict, reads
+from muniment.types import Content, PluginRef, Verdict, accepts_media_type
 from muniment.validation import escape_unencodable
 
 
@@ -111,7 +111,7 @@ class _BoundFilter:
         try:
             self.registered = plugins.find("filter", rule.filter)
             declared = self.registered.load_class()
-            self.filter = make(self.registered, declared.Parameters(**rule.parameters))
+            self.filter = instantiate(self.registered, declared.Parameters(**rule.parameters))
             self.declared = declared
             if isinstance(self.filter, InterruptibleFilter):
                 self.filter.time_limit = rule.time_limit
@@ -124,7 +124,7 @@ class _BoundFilter:
         """Return whether the filter must check this content."""
         if not self.rule.applies(content.stage):
             return False
-        if self.filter is None or reads(self.filter.media_types, content.media_type):
+        if self.filter is None or accepts_media_type(self.filter.media_types, content.media_type):
             return True
         # A text filter must not be bypassed by labelling a text with another media type.
         return "text/plain" in self.filter.media_types and content.is_text

@@ -18,7 +18,13 @@ from muniment.errors import PromptError
 from muniment.generation.evaluation import Evaluators
 from muniment.generation.moderation import PolicyRunner, prompt_contents
 from muniment.generation.requests import BoundRequest, Resolver
-from muniment.plugins.invocation import Answer, MissingReply, answers, environment_of, error_message
+from muniment.plugins.invocation import (
+    Answer,
+    MissingReply,
+    environment_of,
+    error_message,
+    run_generator,
+)
 from muniment.plugins.registry import INTERRUPTIONS, quiet_stdout
 from muniment.store import AlreadyRecordedError, Store
 from muniment.types import (
@@ -208,7 +214,7 @@ class Pipeline:
         for item in items:
             item.environment = environment
         requests = [replace(item.resolved.request, stream=stream) for item in items]
-        yield from answers(generator, first.registered, requests)
+        yield from run_generator(generator, first.registered, requests)
 
 
 @dataclass(slots=True)

@@ -101,7 +101,7 @@ class Policy:
 NO_POLICY = Policy("none", "1", (), 'policy: none\nversion: "1"\nfilters: []\n', "built in")
 
 
-def parse(document: str, source: str) -> Policy:
+def parse_policy(document: str, source: str) -> Policy:
     """Return the policy that a YAML text describes.
 
     `source` is the file name in error messages. Raises PolicyError for an unknown key or an
@@ -132,10 +132,10 @@ def parse(document: str, source: str) -> Policy:
     return Policy(name, str(version), filters, document, source)
 
 
-def load(path: Path) -> Policy:
+def load_policy(path: Path) -> Policy:
     """Return the policy in a file. Raise PolicyError if it cannot be read or parsed."""
     try:
-        return parse(path.read_text(encoding="utf-8"), str(path))
+        return parse_policy(path.read_text(encoding="utf-8"), str(path))
     except OSError as error:
         raise PolicyError(str(path), f"cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
@@ -144,7 +144,7 @@ def load(path: Path) -> Policy:
         raise PolicyError(repr(str(path)), f"cannot be read: {error}") from None
 
 
-def installed() -> dict[str, list[tuple[str, Path]]]:
+def installed_policies() -> dict[str, list[tuple[str, Path]]]:
     """Return the policies of installed distributions, as (distribution, file) pairs by name.
 
     An entry point `name = "package:folder/file.yaml"` names a file relative to the package's
@@ -165,14 +165,14 @@ def installed() -> dict[str, list[tuple[str, Path]]]:
     return policies
 
 
-def choose(wanted: str | None) -> Policy:
+def resolve_policy(wanted: str | None) -> Policy:
     """Return the policy with an installed name or in a file. None selects the default policy.
 
     An installed name takes precedence over a file with that name in the current folder. If
     `wanted` is None and no default policy is installed, return the policy without filters.
     Raises UnknownNameError, or PolicyError if two distributions provide the name.
     """
-    policies = installed()
+    policies = installed_policies()
     if wanted == NO_POLICY.name or (wanted is None and DEFAULT not in policies):
         return NO_POLICY
     name = wanted or DEFAULT
@@ -183,12 +183,12 @@ def choose(wanted: str | None) -> Policy:
             raise PolicyError(
                 name, f"is provided by {both}; give the path of one file with --policy"
             )
-        return load(rows[0][1])
+        return load_policy(rows[0][1])
     if not os.path.exists(name) and Path(name).suffix not in (".yaml", ".yml"):
         raise UnknownNameError(
             "policy", name, [*policies, NO_POLICY.name], "or give the path of a YAML file"
         )
-    return load(Path(name))
+    return load_policy(Path(name))
 
 
 class _RepeatedKeyError(Exception):

@@ -17,7 +17,7 @@ from dataclasses import replace
 
 from muniment.errors import MunimentError
 from muniment.generation.requests import BoundRequest, Resolver
-from muniment.plugins.invocation import MissingReply, answers, environment_of, error_message
+from muniment.plugins.invocation import MissingReply, environment_of, error_message, run_generator
 from muniment.plugins.registry import INTERRUPTIONS
 from muniment.types import Difference, Generation, PluginRef, Replay, ReplayResult, Reply, Trace
 
@@ -98,7 +98,7 @@ def _replay_group(
         yield from (Replay(key, "impossible", error_message(error, registered)) for key in recorded)
         return
     current = {**environment, **environment_of(generator)}
-    for answer in answers(generator, registered, [item.request for item in group]):
+    for answer in run_generator(generator, registered, [item.request for item in group]):
         if isinstance(answer, MissingReply):
             yield Replay(answer.request_id, "impossible", answer.reason)
         elif isinstance(answer, Reply):

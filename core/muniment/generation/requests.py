@@ -16,7 +16,7 @@ from muniment.hookspecs import Generator, ModelProvider
 from muniment.ids import new_id
 from muniment.models.registry import Models
 from muniment.parameters import Parameters, Value
-from muniment.plugins.registry import Plugins, RegisteredObject, make, quiet_stdout
+from muniment.plugins.registry import Plugins, RegisteredObject, instantiate, quiet_stdout
 from muniment.types import Failure, Generation, Model, PackagedModel, Request
 from muniment.validation import check_id, check_text, escape_unencodable, now
 
@@ -98,7 +98,7 @@ class Resolver:
             check_text("tag", tag)
         for parent in spec.parents:
             check_id(parent)
-        seed = seeds.draw() if spec.seed is None else seeds.parse(spec.seed)
+        seed = seeds.random_seed() if spec.seed is None else seeds.parse_seed(spec.seed)
         registered = self._plugins.generator(spec.generator, self._config.generators())
         return CheckedSpec(spec, seed, registered, registered.parameters(**spec.parameters))
 
@@ -234,7 +234,7 @@ class Resolver:
     def _object(self, registered: RegisteredObject, model: Model | None) -> Generator:
         key = (registered.name, model.digest if model else "")
         if key not in self._generators:
-            self._generators[key] = make(registered)
+            self._generators[key] = instantiate(registered)
         return self._generators[key]
 
 
@@ -243,9 +243,9 @@ def unresolved(
 ) -> Generation:
     """Return the record of a draft that could not be resolved, before its failure is recorded."""
     try:
-        seed = seeds.draw() if spec.seed is None else seeds.parse(spec.seed)
+        seed = seeds.random_seed() if spec.seed is None else seeds.parse_seed(spec.seed)
     except UsageError:  # any seed said here would be found by it
-        seed = seeds.draw()
+        seed = seeds.random_seed()
     return Generation(
         id=new_id(),
         run_id=run_id,
@@ -287,5 +287,5 @@ def samples(spec: GenerationSpec, count: int) -> list[GenerationSpec]:
     """Return `count` drafts that differ in their seeds only; the first keeps the draft's own."""
     if count == 1:
         return [spec]
-    first = seeds.draw() if spec.seed is None else seeds.parse(spec.seed)
+    first = seeds.random_seed() if spec.seed is None else seeds.parse_seed(spec.seed)
     return [replace(spec, seed=seeds.sample_seed(first, index)) for index in range(count)]

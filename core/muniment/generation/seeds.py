@@ -15,12 +15,12 @@ BITS = 64
 MAXIMUM = 2**BITS - 1
 
 
-def draw() -> int:
+def random_seed() -> int:
     """Return a random seed from the operating system."""
     return secrets.randbits(BITS)
 
 
-def parse(value: object) -> int:
+def parse_seed(value: object) -> int:
     """Return `value`, an integer or its decimal string, as a seed.
 
     Raises SeedError for anything other than a whole number from 0 to 2^64 - 1.

@@ -111,13 +111,13 @@ def origin(log: str) -> str:
     return f"muniment/{log}"
 
 
-def signed(checkpoint: Checkpoint, key: PrivateKey) -> Note:
+def sign_checkpoint(checkpoint: Checkpoint, key: PrivateKey) -> Note:
     """Return the checkpoint as a note signed by that key."""
     signature = Signature(key.name, key.public.id, key.sign(checkpoint.text.encode()))
     return Note(checkpoint, checkpoint.text, (signature,))
 
 
-def parse(note: str) -> Note:
+def parse_note(note: str) -> Note:
     """Parse a signed note. Raise CheckpointFormatError if it is not a checkpoint.
 
     Extension lines of other implementations are accepted. They are a part of the signed text and

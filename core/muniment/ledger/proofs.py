@@ -81,7 +81,7 @@ class Proof:
         disclosed payload. Raises ProofError for the first part that is invalid.
         """
         try:
-            head = checkpoints.parse(self.checkpoint).verify(key)
+            head = checkpoints.parse_note(self.checkpoint).verify(key)
         except (CheckpointFormatError, SignatureError) as error:
             raise ProofError("the proof's checkpoint:", str(error)) from None
         bodies = {entry.number: _verified_body(entry, head) for entry in self.entries}
@@ -116,7 +116,7 @@ class Proof:
         return json.dumps(fields, ensure_ascii=False, indent=1).encode() + b"\n"
 
 
-def parse(data: bytes) -> Proof:
+def parse_proof(data: bytes) -> Proof:
     """Parse a proof file. Raise ProofFormatError if a field is missing, unknown or invalid."""
     try:
         value = json.loads(
@@ -142,7 +142,7 @@ def parse(data: bytes) -> Proof:
 # ---- verification -----------------------------------------------------------------------------
 
 
-def included(entry: ProvenEntry, head: Checkpoint) -> bool:
+def is_included(entry: ProvenEntry, head: Checkpoint) -> bool:
     """Return whether the entry's path leads from its bytes to the root of the checkpoint."""
     leaf = leaf_hash(entry.data)
     return verify_inclusion(leaf, entry.number, head.size, entry.path, head.root)
@@ -153,7 +153,7 @@ def _verified_body(entry: ProvenEntry, head: Checkpoint) -> Body:
     where = f"entry {entry.number}"
     if entry.number >= head.size:
         raise ProofError(where, f"is beyond the checkpoint, which has {head.size} entries")
-    if not included(entry, head):
+    if not is_included(entry, head):
         raise ProofError(where, "is not in the ledger that the checkpoint signs")
     try:
         return schema.read(entry.data)

@@ -186,7 +186,7 @@ def root(size: int, read: Read) -> bytes:
     return frontier(size, read).root()
 
 
-def completed(size_before: int, hashes: Iterable[bytes], read: Read) -> list[Node]:
+def completed_nodes(size_before: int, hashes: Iterable[bytes], read: Read) -> list[Node]:
     """Return the stored nodes that appending leaf hashes to `size_before` leaves completes.
 
     A caller that already has the frontier can use `Frontier.extend` and reads no nodes.
@@ -194,7 +194,7 @@ def completed(size_before: int, hashes: Iterable[bytes], read: Read) -> list[Nod
     return frontier(size_before, read).extend(hashes)
 
 
-def inclusion(
+def inclusion_proof(
     index: int, size: int, read: Read, known: dict[tuple[int, int], bytes] | None = None
 ) -> list[bytes]:
     """Return the proof that leaf `index` is in the tree of the first `size` leaves.
@@ -220,7 +220,7 @@ def inclusion(
     return proof[::-1]
 
 
-def consistency(old: int, new: int, read: Read) -> list[bytes]:
+def consistency_proof(old: int, new: int, read: Read) -> list[bytes]:
     """Return the proof that the tree of the first `new` leaves extends that of the first `old`.
 
     The proof is defined in RFC 6962, section 2.1.2. Raises ValueError if `old` is 0 or larger

@@ -44,7 +44,7 @@ class MissingReply:
 Answer: TypeAlias = Chunk | Reply | MissingReply
 
 
-def answers(
+def run_generator(
     generator: Generator, registered: RegisteredObject, requests: Sequence[Request]
 ) -> Iterator[Answer]:
     """Yield chunks of the requests with `stream`, and one Reply or MissingReply per request.

@@ -249,7 +249,7 @@ class Plugins:
         return "; ".join([*(broken.message for broken in self._broken), *disabled])
 
 
-def make(registered: RegisteredObject, *arguments: Any) -> Any:
+def instantiate(registered: RegisteredObject, *arguments: Any) -> Any:
     """Return a new object of a registered class.
 
     Raises ParameterError if the class rejects its arguments, and PluginError for any other

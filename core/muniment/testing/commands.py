@@ -129,7 +129,7 @@ class CommandContract:
         module = self.plugin or (function.__module__ if function else "")
         if not module:
             broken(f"the suite does not know the module of {self.subject.name}; set `plugin`")
-        found = isolated.imported(function or type(self), module)
+        found = isolated.import_module(function or type(self), module)
         if found.error:
             broken(f"{module} cannot be imported in a fresh process: {found.error}")
         if found.output:

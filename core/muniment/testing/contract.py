@@ -18,7 +18,7 @@ from muniment.plugins.registry import (
     Plugin,
     RegisteredObject,
     describe,
-    make,
+    instantiate,
     registered_object,
 )
 from muniment.testing import isolated
@@ -66,7 +66,7 @@ class Contract:
     def made(self, *arguments: object) -> Any:
         """Return a new object of the class."""
         try:
-            return make(self.registered, *arguments)
+            return instantiate(self.registered, *arguments)
         except (PluginError, ParameterError) as error:
             broken(f"{error}; let it be made with what the suite's `parameters` give")
 
@@ -80,7 +80,7 @@ class Contract:
     def test_its_import_is_light_and_quiet(self) -> None:
         """Check the import of the module, which every command that generates repeats."""
         module = self.plugin or _entry_point(self.subject)
-        found = isolated.imported(self.subject, module)
+        found = isolated.import_module(self.subject, module)
         if found.error:
             broken(f"{module} cannot be imported in a fresh process: {found.error}")
         if found.output:

@@ -9,7 +9,7 @@ from typing import ClassVar
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from muniment.generation.evaluation import scores_of
+from muniment.generation.evaluation import compute_scores
 from muniment.hookspecs import Evaluator
 from muniment.ids import new_id
 from muniment.testing.contract import Contract, broken
@@ -56,7 +56,7 @@ class EvaluatorContract(Contract):
                     "remove it"
                 )
 
-    def test_it_measures_the_same_generation_alike_every_time(self) -> None:
+    def test_the_same_generation_gets_the_same_scores(self) -> None:
         """Check that scores do not depend on the order, the object or the generation's id."""
         first, second = self.made(), self.made()
         samples = [generation(Text(text)) for text in self.texts]
@@ -96,7 +96,7 @@ class EvaluatorContract(Contract):
 
     def _scores(self, evaluator: Evaluator, measured: Generation) -> tuple[Score, ...]:
         """Return the scores. Fail the test if one of them failed."""
-        scores = tuple(scores_of(self.registered, evaluator, measured))
+        scores = tuple(compute_scores(self.registered, evaluator, measured))
         for score in scores:
             if score.failure is not None:
                 broken(

@@ -15,7 +15,7 @@ from muniment.hookspecs import Filter
 from muniment.plugins.invocation import validate_verdict
 from muniment.plugins.registry import describe
 from muniment.testing.contract import Contract, broken
-from muniment.types import Content, Stage, Verdict, reads
+from muniment.types import Content, Stage, Verdict, accepts_media_type
 
 
 def _png(size: tuple[int, int], shade: int) -> bytes:
@@ -52,7 +52,7 @@ class FilterContract(Contract):
     samples: ClassVar[Sequence[str]] = ()
     mask: ClassVar[str | None] = "█"
 
-    def test_it_judges_everything_it_says_it_can_read(self) -> None:
+    def test_every_content_it_accepts_gets_a_verdict(self) -> None:
         """Check that any text and any image bytes get a verdict.
 
         A filter that raises blocks the whole generation.
@@ -69,7 +69,7 @@ class FilterContract(Contract):
 
         self._for_all(self._contents(), check)
 
-    def test_its_verdicts_are_sound_and_their_spans_lie_within_the_text(self) -> None:
+    def test_its_verdicts_are_valid_and_their_spans_lie_within_the_text(self) -> None:
         """Check that scores are from 0 to 1 and that spans lie within the content."""
         subject = self._new_filter()
 
@@ -84,12 +84,12 @@ class FilterContract(Contract):
 
         self._for_all(self._contents(), check)
 
-    def test_what_it_points_at_is_not_found_again_once_it_is_blanked(self) -> None:
+    def test_redacted_spans_are_not_found_again(self) -> None:
         """Check that redacting a text twice has the same result as redacting it once."""
         mask = self.mask
         if mask is None:
             pytest.skip("the filter assesses a text as a whole (mask = None)")
-        if not reads(self.subject.media_types, "text/plain"):
+        if not accepts_media_type(self.subject.media_types, "text/plain"):
             pytest.skip("it does not read text")
         subject = self._new_filter()
         span_count = 0
@@ -145,7 +145,7 @@ class FilterContract(Contract):
     def _contents(self) -> st.SearchStrategy[Content]:
         """Return contents of all media types that the filter declares."""
         kinds: list[st.SearchStrategy[Content]] = []
-        if reads(self.subject.media_types, "text/plain"):
+        if accepts_media_type(self.subject.media_types, "text/plain"):
             kinds.append(self._texts())
         kinds += [
             st.builds(Content, st.just("output"), st.just(media_type), _BYTES)

@@ -92,7 +92,7 @@ class GeneratorContract(Contract):
         self._only_if_exact()
         local = self._all(self._ready(model), self._requests(model))
         try:
-            remote = isolated.answered(self.subject, self._requests(model))
+            remote = isolated.answer_requests(self.subject, self._requests(model))
         except RuntimeError as error:
             broken(f"{self.registered.name} does not reply in another process: {error}")
         self._same([isolated.fingerprint(reply) for reply in local], remote, "in another process")
@@ -153,7 +153,7 @@ class GeneratorContract(Contract):
 
     # ---- errors ----------------------------------------------------------------------------------
 
-    def test_what_it_cannot_do_it_says_in_a_sentence(
+    def test_unsupported_requests_fail_with_a_sentence(
         self, model: Model | None, tmp_path: Path
     ) -> None:
         """Check that unusual prompts get a reply, a refusal or a MunimentError.
@@ -163,7 +163,7 @@ class GeneratorContract(Contract):
         generator = self._ready(model)
         for prompt in _UNUSUAL_PROMPTS:
             try:
-                (reply,) = isolated.replies(
+                (reply,) = isolated.collect_replies(
                     generator, self.subject, [self._request(prompt, 7, model)]
                 )
             except RuntimeError as error:
@@ -220,7 +220,7 @@ class GeneratorContract(Contract):
     ) -> list[tuple[Output, ...] | str]:
         """Return the outputs, or the reason of a refusal, for each request."""
         try:
-            return isolated.replies(generator, self.subject, requests)
+            return isolated.collect_replies(generator, self.subject, requests)
         except RuntimeError as error:
             broken(
                 f"{error}; answer each request with request.reply(...) or request.fail('reason')"

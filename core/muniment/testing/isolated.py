@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from muniment.hookspecs import Generator
-from muniment.plugins.invocation import MissingReply, answers
+from muniment.plugins.invocation import MissingReply, run_generator
 from muniment.plugins.registry import Plugin, describe, quiet_stdout, registered_object
 from muniment.types import Chunk, Model, Output, Request
 
@@ -46,13 +46,13 @@ class Imported:
     seconds: float = 0.0
 
 
-def imported(subject: Any, module: str) -> Imported:
+def import_module(subject: Any, module: str) -> Imported:
     """Import a plugin's module in a new process and return what happened."""
     result = _run({"do": "import", "module": module, **_location(subject)})
     return Imported(**{**result, "heavy": tuple(result.get("heavy", ()))})
 
 
-def answered(subject: type[Generator], requests: Sequence[Request]) -> list[Any]:
+def answer_requests(subject: type[Generator], requests: Sequence[Request]) -> list[Any]:
     """Answer requests in a new process and return the fingerprint of each answer.
 
     Raises RuntimeError with the reason if the process has no answers.
@@ -72,7 +72,7 @@ def answered(subject: type[Generator], requests: Sequence[Request]) -> list[Any]
     return list(result["answers"])
 
 
-def replies(
+def collect_replies(
     generator: Generator, subject: type[Generator], requests: Sequence[Request]
 ) -> list[tuple[Output, ...] | str]:
     """Return each request's outputs, or the reason of its refusal, in the requests' order.
@@ -83,7 +83,7 @@ def replies(
         "generator", Plugin("contract", "", "", subject.__module__), subject
     )
     results: dict[str, tuple[Output, ...] | str] = {}
-    for answer in answers(generator, registered, requests):
+    for answer in run_generator(generator, registered, requests):
         if isinstance(answer, MissingReply):
             raise RuntimeError(answer.reason)
         if not isinstance(answer, Chunk):
@@ -172,7 +172,7 @@ def _answer(question: Mapping[str, Any]) -> dict[str, Any]:
             ]
             if requests[0].model is not None:
                 generator.load(requests[0].model)
-            return {"answers": [*map(fingerprint, replies(generator, cls, requests))]}
+            return {"answers": [*map(fingerprint, collect_replies(generator, cls, requests))]}
     except (Exception, SystemExit) as error:
         return {"error": describe(error)}
 

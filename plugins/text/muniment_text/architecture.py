@@ -98,7 +98,7 @@ class Architecture:
         return cls(windows=windows, rotaries=rotaries, rotary_of=rotary_of, **fields)
 
 
-def describe(model: Any) -> Architecture:
+def describe_architecture(model: Any) -> Architecture:
     """Return the architecture of a transformers causal LM. Raise NotOfThisKind if unsupported."""
     base, config = getattr(model, "model", None), model.config
     if base is None or {name for name, _ in base.named_children()} != _BASE:

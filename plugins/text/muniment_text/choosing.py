@@ -16,7 +16,7 @@ from typing import Any
 
 from torch import Tensor
 
-from .architecture import Architecture, describe
+from .architecture import Architecture, describe_architecture
 from .decoder import Decoder
 from .direct import DirectDecoder
 from .errors import NotOfThisKind, RowsMixed, RowsUnsupported
@@ -42,7 +42,7 @@ def pack_direct(
     return decoder, _PROVEN
 
 
-def described(model: Any) -> DirectDecoder | None:
+def build_direct(model: Any) -> DirectDecoder | None:
     """Return a direct decoder with the logits of a transformers model, or None if unsupported.
 
     The model's linear layers must be those of module `layers`. This function packs them.
@@ -52,7 +52,7 @@ def described(model: Any) -> DirectDecoder | None:
     tensors = model.state_dict()
     pack(module for module in model.modules() if isinstance(module, HalfLinear))
     try:
-        decoder = DirectDecoder(describe(model), tensors)
+        decoder = DirectDecoder(describe_architecture(model), tensors)
     except (NotOfThisKind, KeyError):
         return None
     pack(decoder.linears())
@@ -62,18 +62,18 @@ def described(model: Any) -> DirectDecoder | None:
     return None if compare_logits(sample_logits(decoder, windows), expected) else decoder
 
 
-def decide(model: Any) -> tuple[Decoder, str]:
+def choose_decoder(model: Any) -> tuple[Decoder, str]:
     """Return the decoder for a transformers model and the reason for the choice.
 
     The model's linear layers must be those of module `layers`. This function packs them.
     """
-    decoder = described(model)
+    decoder = build_direct(model)
     if decoder is not None and mixes_rows(decoder) is None:
         return decoder, _PROVEN
-    return decide_modules(model)
+    return choose_module_decoder(model)
 
 
-def decide_modules(model: Any) -> tuple[Decoder, str]:
+def choose_module_decoder(model: Any) -> tuple[Decoder, str]:
     """Return the same as `decide`, but only try decoders that run transformers' modules."""
     from .modules import RowsDecoder, SinglesDecoder
 

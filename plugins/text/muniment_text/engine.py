@@ -41,7 +41,7 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
+class TextEvent:
     """New text of a row. It does not contain the start of a stop string."""
 
     key: Hashable
@@ -75,7 +75,7 @@ class Failure:
     error: RowError
 
 
-Event = Piece | Finish | Failure
+Event = TextEvent | Finish | Failure
 
 
 class Engine:
@@ -181,7 +181,7 @@ class Engine:
         text, stopped = state.stops.push(state.stream.push(choice.token))
         if text:
             state.text.append(text)
-            yield Piece(request.key, text)
+            yield TextEvent(request.key, text)
         if stopped:
             yield state.finished("stop")
         elif len(state.ids) >= state.room:
@@ -224,7 +224,7 @@ class _ActiveRow:
             text += self.stops.flush()
         if text:
             self.text.append(text)
-            yield Piece(self.request.key, text)
+            yield TextEvent(self.request.key, text)
         yield self.finished("stop" if stopped else reason)
 
     def finished(self, reason: str) -> Finish:

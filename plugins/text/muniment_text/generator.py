@@ -8,7 +8,7 @@ from typing import Any
 
 import muniment
 
-from .engine import Engine, Failure, Finish, Piece, Row
+from .engine import Engine, Failure, Finish, Row, TextEvent
 from .environment import facts
 from .errors import ModelUnusable, RowError
 from .loading import check_folder, load, resolve
@@ -56,7 +56,7 @@ class TextGenerator(muniment.Generator):
                 yield request.fail(str(error))
         for event in engine.decode(rows):
             request = by_id[str(event.key)]
-            if isinstance(event, Piece):
+            if isinstance(event, TextEvent):
                 if request.stream:
                     yield request.chunk(event.text)
             elif isinstance(event, Failure):

@@ -170,9 +170,9 @@ def load(source: str | Path, *, progress: Progress = silent) -> TextModel:
         codec_coming = pool.submit(Codec.load, folder)
         if prepared is None:
             model = read_transformers(folder, progress)
-            from .choosing import decide
+            from .choosing import choose_decoder
 
-            about, (decoder, why) = limits(model.config, folder), decide(model)
+            about, (decoder, why) = limits(model.config, folder), choose_decoder(model)
         else:
             about, (decoder, why) = prepared, read_prepared(folder, prepared)
         codec = codec_coming.result()
@@ -269,7 +269,7 @@ def read_prepared(folder: Path, about: dict[str, Any]) -> tuple[Any, str]:
     """
     from safetensors import safe_open
 
-    from .choosing import decide_modules, pack_direct
+    from .choosing import choose_module_decoder, pack_direct
 
     with safe_open(folder / WEIGHTS, framework="pt") as file:
         state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
@@ -283,7 +283,7 @@ def read_prepared(folder: Path, about: dict[str, Any]) -> tuple[Any, str]:
             ) from error
         except RowsMixed:
             pass
-    return decide_modules(read_modules(folder, state))
+    return choose_module_decoder(read_modules(folder, state))
 
 
 def read_modules(folder: Path, state: dict[str, Any]) -> Any:

@@ -151,7 +151,7 @@ def _check_tokenizer(building: Path) -> None:
 def _write_model(model: Any, origin: str, building: Path, progress: Progress) -> None:
     from safetensors.torch import save_file
 
-    from .choosing import described
+    from .choosing import build_direct
 
     progress("writing weights", 0.0)
     head, embedding = model.get_output_embeddings(), model.get_input_embeddings()
@@ -166,7 +166,7 @@ def _write_model(model: Any, origin: str, building: Path, progress: Progress) ->
     (building / WEIGHTS).chmod(0o644)
     model.config.save_pretrained(building)
     progress("checking", 0.0)
-    direct = described(model)
+    direct = build_direct(model)
     about = {
         "format": FORMAT,
         "origin": origin,

@@ -151,7 +151,7 @@ class Worker:
             self._process.wait_for_exit(CLOSING)
             self.end()
 
-    def explained(self, message: str) -> str:
+    def with_memory_limit(self, message: str) -> str:
         """Return an exception's message, with the memory limit appended to a MemoryError."""
         if self.limits.memory is not None and re.search(r"\bMemoryError\b", message):
             return f"{message} (its limit is {self.limits.memory >> 20} MB)"
@@ -172,7 +172,7 @@ class Worker:
             case "MunimentError":
                 error = MunimentError(answer.message)
             case _:
-                error = WorkerError(self.explained(answer.message))
+                error = WorkerError(self.with_memory_limit(answer.message))
         error.add_note(answer.traceback)
         return error
 

@@ -194,7 +194,7 @@ class IsolatedGenerator(Generator):
                     left = limit
                     yield MissingReply(*gave.unanswered)
                 elif gave.error is not None:
-                    reason = worker.explained(gave.error)
+                    reason = worker.with_memory_limit(gave.error)
                     raise PluginError(worker.plugin.distribution, reason)
                 else:
                     return

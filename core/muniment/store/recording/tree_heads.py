@@ -128,4 +128,4 @@ def key_of(note: Note) -> str:
 def signed(connection: Connection) -> list[Note]:
     """Return the stored checkpoints, the largest first."""
     rows = connection.scalars(select(checkpoint.c.note).order_by(checkpoint.c.size.desc()))
-    return [checkpoints.parse(note) for note in rows]
+    return [checkpoints.parse_note(note) for note in rows]

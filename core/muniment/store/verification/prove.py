@@ -10,8 +10,8 @@ from muniment.errors import UnknownNameError, UsageError, VerificationError
 from muniment.ledger import schema
 from muniment.ledger.checkpoints import Note
 from muniment.ledger.entries import Body
-from muniment.ledger.proofs import DisclosedPayload, Proof, ProvenEntry, included
-from muniment.ledger.tree import inclusion
+from muniment.ledger.proofs import DisclosedPayload, Proof, ProvenEntry, is_included
+from muniment.ledger.tree import inclusion_proof
 from muniment.store.database.tables import entry, generation, payload
 from muniment.store.recording.tree_heads import node_reader
 
@@ -54,11 +54,11 @@ def prove(connection: Connection, id: str, note: Note, disclose: Collection[str]
     # Shared by all entries: their paths have most nodes in common.
     subtrees: dict[tuple[int, int], bytes] = {}
     entries = tuple(
-        ProvenEntry(number, data[number], tuple(inclusion(number, size, read, subtrees)))
+        ProvenEntry(number, data[number], tuple(inclusion_proof(number, size, read, subtrees)))
         for number in bodies
     )
     for proven in entries:
-        if not included(proven, note.checkpoint):
+        if not is_included(proven, note.checkpoint):
             raise VerificationError(
                 f"entry {proven.number} is not the entry that was signed with {size} entries; run "
                 "`muniment audit verify` to find the altered entries"

@@ -17,7 +17,7 @@ from muniment.ledger.checkpoints import (
     Note,
     SignatureError,
     origin,
-    parse,
+    parse_note,
 )
 from muniment.ledger.keys import PublicKey
 from muniment.store.database.raw import raw
@@ -120,7 +120,7 @@ class SignatureComparison:
         for row in connection.execute(select(*raw(checkpoint))).all():
             where = f"checkpoint {row.key}"
             try:
-                note = parse(row.note)
+                note = parse_note(row.note)
             except (CheckpointFormatError, TypeError):
                 self._add("checkpoint", where, "its text is not a checkpoint")
                 continue
