@@ -88,7 +88,10 @@ class ModelError(MunimentError):
 
 
 class ModelTermsWarning(UserWarning):
-    """The terms of a packaged model that is about to be added; made an error, it prevents that."""
+    """The terms of a packaged model, issued before the model is added.
+
+    If a warnings filter turns it into an error, the model is not added.
+    """
 
 
 class PolicyError(UsageError):

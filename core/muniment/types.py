@@ -119,9 +119,10 @@ class Model:
 
 @dataclass(frozen=True, slots=True)
 class PackagedModel:
-    """A model that comes with an installed package, so that adding it needs no network.
+    """A model that an installed package contains, so that adding it needs no network.
 
-    `source` is what the generator's `add_model` takes; `terms` is a sentence shown once.
+    `source` is the argument for the generator's `add_model`. `terms` is a sentence that is
+    displayed once.
     """
 
     name: str
