@@ -242,7 +242,7 @@ def test_an_installed_policy_whose_file_is_gone_is_an_error_and_not_no_policy(
 def test_two_distributions_shipping_one_name_are_both_named(shelf: Shelf) -> None:
     for name in ("dist-one", "dist-two"):
         shelf.add("", distribution=name, policies={"rules": "p.yaml"}, files={"p.yaml": WHOLE})
-    with pytest.raises(PolicyError, match=r"shipped by dist-.* and dist-.*; name one file"):
+    with pytest.raises(PolicyError, match=r"provided by dist-.* and dist-.*; give the path"):
         resolve_policy("rules")
     assert {name for name, _ in installed_policies()["rules"]} == {"dist-one", "dist-two"}
 
