@@ -302,7 +302,7 @@ def test_a_line_is_recognised_however_it_writes_its_parameters(house: House) -> 
     assert [item.status for item in first] == ["completed"] * 3
     assert list(house.session.batch(file, defaults=defaults, resume="last")) == []
     changed = GenerationSpec("", tags=("all",), parameters={"heat": "0.5"})
-    with pytest.raises(muniment.UsageError, match="line 2 .* in its parameter heat"):
+    with pytest.raises(muniment.UsageError, match=r"line 2 .* in its parameter heat"):
         list(house.session.batch(file, defaults=changed, resume="last"))
 
 

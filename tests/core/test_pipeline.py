@@ -395,7 +395,7 @@ def test_a_model_is_loaded_once_for_all_batches(house: House, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize(
-    ("draft", "complaint"),
+    ("spec", "complaint"),
     [
         (GenerationSpec("a\0b"), r"the prompt contains a NUL character \(at character 2\)"),
         (GenerationSpec("ab\ud800"), r"the prompt is not valid UTF-8 \(at character 3\)"),
@@ -404,7 +404,7 @@ def test_a_model_is_loaded_once_for_all_batches(house: House, tmp_path: Path) ->
         (GenerationSpec("x", seed=-1), "seed -1 is not a whole number"),
         (GenerationSpec("x", seed="1e3"), "seed 1e3 is not a whole number"),
         (GenerationSpec("x", generator="video"), "no generator named 'video'; there are: echo"),
-        (GenerationSpec("x", model="m"), "generator echo runs no model"),
+        (GenerationSpec("x", model="m"), "generator echo"),
         (GenerationSpec("x", model="\udcff"), "the model's name is not valid UTF-8"),
         (GenerationSpec("x", parameters={"volume": 1}), "no parameter is named 'volume'"),
         (GenerationSpec("x", parents=("me",)), "'me' is not the whole id of a generation"),
