@@ -25,7 +25,7 @@ from muniment.models.digests import FileHashes, digest, files
 from muniment.models.packaged import AdditionNotices, packaged_models
 from muniment.types import Model, PackagedModel
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 Progress: TypeAlias = Callable[[str, float], None]
 
@@ -62,7 +62,7 @@ class Models:
         """
         found = []
         for path in sorted(self._folder.glob("*.json")):
-            if not _NAME.fullmatch(path.stem):
+            if not MODEL_NAME.fullmatch(path.stem):
                 continue
             try:
                 found.append(self._read(path))
@@ -77,15 +77,17 @@ class Models:
         names = sorted(
             path.name
             for path in self._folder.glob("*")
-            if path.is_dir() and _NAME.fullmatch(path.name) and not self._record(path.name).exists()
+            if path.is_dir()
+            and MODEL_NAME.fullmatch(path.name)
+            and not self._record(path.name).exists()
         )
         return [ModelError(name, _half_written(name)) for name in names]
 
     def get(self, name: str) -> ModelRecord:
         """Return the added model of that name; raises UnknownNameError or ModelError."""
         record = self._folder / f"{name}.json"
-        if not _NAME.fullmatch(name) or not record.is_file():
-            if _NAME.fullmatch(name) and (self._folder / name).is_dir():
+        if not MODEL_NAME.fullmatch(name) or not record.is_file():
+            if MODEL_NAME.fullmatch(name) and (self._folder / name).is_dir():
                 raise ModelError(name, _half_written(name))
             raise UnknownNameError("model", name, [model.name for model in self._readable()])
         return self._read(record)
@@ -107,7 +109,9 @@ class Models:
 
     def check_removable(self, name: str) -> None:
         """Raise UnknownNameError unless there is something of that name to remove."""
-        if not _NAME.fullmatch(name) or not (self._record(name).is_file() or self._there(name)):
+        if not MODEL_NAME.fullmatch(name) or not (
+            self._record(name).is_file() or self._there(name)
+        ):
             raise UnknownNameError("model", name, [model.name for model in self._readable()])
 
     def add(
@@ -238,7 +242,7 @@ class Models:
         """
         if wanted is None:
             wanted = self._default(generator_name, generator)
-        if not _NAME.fullmatch(wanted) or self._record(wanted).is_file():
+        if not MODEL_NAME.fullmatch(wanted) or self._record(wanted).is_file():
             return wanted
         offered = (model for model in packaged_models(generator) if model.name == wanted)
         return next(offered, wanted)
@@ -282,7 +286,7 @@ class Models:
         return None
 
     def _locate(self, wanted: str, generator: object) -> tuple[str, Path, ModelRecord | None]:
-        if _NAME.fullmatch(wanted):
+        if MODEL_NAME.fullmatch(wanted):
             if (record := self._folder / f"{wanted}.json").is_file():
                 return wanted, self.path(wanted), self._read(record)
             if self.path(wanted).is_dir():
@@ -376,14 +380,14 @@ class Models:
         self._check_not_taken(name)
 
     def _check_name(self, name: str) -> None:
-        if not _NAME.fullmatch(name) or name.endswith(".json"):
+        if not MODEL_NAME.fullmatch(name) or name.endswith(".json"):
             raise ModelError(
                 name,
                 f"{name!r} is no name for a model; give one of letters, digits and .-_ with --name",
             )
 
     def _check_not_taken(self, name: str) -> None:
-        if _NAME.fullmatch(name) and self._record(name).exists():
+        if MODEL_NAME.fullmatch(name) and self._record(name).exists():
             raise ModelError(
                 name, f"a model named {name} is there already; remove it first, or use --name"
             )
