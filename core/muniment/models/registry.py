@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from muniment.errors import ModelError, MunimentError, UnknownNameError
+from muniment.errors import ModelError, ModelTermsWarning, MunimentError, UnknownNameError
 from muniment.hookspecs import ModelProvider
 from muniment.models import lock
 from muniment.models.digests import FileHashes, digest, files
@@ -162,11 +162,14 @@ class Models:
     def _adding(self, source: str, waiting: Callable[[str], None]) -> Iterator[None]:
         """Hold the lock of additions, and turn other exceptions of the block into a ModelError."""
         label = f"process {os.getpid()}, which adds model {source}"
-        path = self._folder / ".lock"
+
+        def held_by(holder: str) -> None:
+            waiting(f"waiting for {holder or 'another process'}")
+
         try:
-            with lock.exclusive(path, label, lambda holder: waiting(f"waiting for {holder}")):
+            with lock.exclusive(self._folder / ".lock", label, held_by):
                 yield
-        except (MunimentError, Warning):
+        except (MunimentError, ModelTermsWarning):
             raise
         except (Exception, SystemExit) as error:
             raise ModelError(source, f"model {source} cannot be added: {_said(error)}") from error
@@ -334,7 +337,9 @@ class Models:
                 "",
                 f"name a model with -m, or set one with {setting}; there are: {', '.join(names)}",
             )
-        raise ModelError("", "no model was added yet; add one with `muniment models add SOURCE`")
+        raise ModelError(
+            "", "no model was added yet; add one with `muniment models add PATH_OR_ID`"
+        )
 
     def _keep_default(self, added: ModelRecord, generator: object) -> None:
         """Put the generator's default on record, before the model that is added can change it.
@@ -359,13 +364,11 @@ class Models:
     def _read_defaults(self) -> dict[str, str]:
         try:
             return dict(json.loads(self._defaults.read_text(encoding="utf-8")))
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return {}
         except (OSError, ValueError, TypeError) as error:
-            raise ModelError(
-                "",
-                f"{self._defaults} cannot be read: {error}; delete it, then name a model with -m",
-            ) from error
+            message = f"{self._defaults} cannot be read: {error}; delete this file"
+            raise ModelError("", message) from error
 
     def _check_addable(self, source: str, name: str | None) -> None:
         """Raise ModelError for a name that is taken or odd, before minutes of converting."""
