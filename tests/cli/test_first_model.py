@@ -180,10 +180,12 @@ def test_an_isolated_plugin_brings_its_model_too(
 @pytest.mark.integration
 def test_hello_in_an_empty_home_needs_no_other_command(home: Path, tmp_path: Path) -> None:
     muniment = Processes(tmp_path, home)
-    first = muniment("generate", "text", "hello", "--max-tokens", "4", "--policy", "none")
-    assert first.code == 0, first.err
-    assert first.out.strip()
-    assert "Gemma Terms of Use" in first.err
-    assert "Warning" not in first.err
+    arguments = ("generate", "text", "hello", "--max-tokens", "4", "--policy", "none")
+    with muniment.started(*arguments) as first:
+        out, errors = first.communicate(timeout=550)  # converting takes a minute when idle
+    assert first.returncode == 0, errors
+    assert out.strip()
+    assert "Gemma Terms of Use" in errors
+    assert "Warning" not in errors
     assert muniment("audit", "replay", "last").rows[0][0] == "exact"
     assert muniment("audit", "verify", "--all").code == 0
