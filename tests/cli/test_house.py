@@ -264,23 +264,23 @@ class TestPolicy:
 
 class TestConfig:
     def test_what_is_set_can_be_read_listed_and_removed(self, muniment: Here) -> None:
-        assert muniment("config", "set", "model", "gemma").code == 0
-        assert muniment("config", "get", "model").out == "gemma\n"
-        assert muniment("config", "get", "model", "--json").json("setting") == [
-            {"key": "model", "value": "gemma"}
+        assert muniment("config", "set", "model.text", "gemma").code == 0
+        assert muniment("config", "get", "model.text").out == "gemma\n"
+        assert muniment("config", "get", "model.text", "--json").json("setting") == [
+            {"key": "model.text", "value": "gemma"}
         ]
-        assert ["model", "gemma"] in muniment("config", "list").rows
-        assert {"key": "model", "value": "gemma"} in muniment("config", "list", "--json").json(
+        assert ["model.text", "gemma"] in muniment("config", "list").rows
+        assert {"key": "model.text", "value": "gemma"} in muniment("config", "list", "--json").json(
             "setting"
         )
-        assert muniment("config", "set", "model", "").code == 0
-        gone = muniment("config", "get", "model")
-        assert (gone.code, gone.out, gone.err) == (1, "", "model is not set\n")
-        assert muniment("config", "get", "model", "--json").json("setting")[0]["value"] is None
+        assert muniment("config", "set", "model.text", "").code == 0
+        gone = muniment("config", "get", "model.text")
+        assert (gone.code, gone.out, gone.err) == (1, "", "model.text is not set\n")
+        assert muniment("config", "get", "model.text", "--json").json("setting")[0]["value"] is None
 
     def test_what_can_be_set_is_listed(self, muniment: Here) -> None:
         keys = [row[0] for row in muniment("config", "list", "--known").rows]
-        assert keys[:5] == ["generator.KIND", "model", "policy", "evaluators", "actor"]
+        assert keys[:5] == ["generator.KIND", "model.GENERATOR", "policy", "evaluators", "actor"]
         assert "plugin.NAME.isolate" in keys
         assert muniment("config", "list", "--known", "--json").json("known_setting")
 

@@ -26,7 +26,6 @@ import pytest
 from _pytest.mark import ParameterSet
 
 from muniment.generation import policy
-from muniment.models.registry import Models
 from muniment_installer.environment import Environment
 from muniment_installer.wheels import repack
 from support import stub_text
@@ -101,14 +100,13 @@ def desk(tmp_path: Path, home: Path, wheels: Path, monkeypatch: pytest.MonkeyPat
 
 
 @pytest.fixture
-def stub(desk: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder where a stub answers in place of the language model, and is added as it is."""
+def stub(desk: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder where a stub answers in place of the language model, and brings its model."""
     plugins = desk / ".stub"
     plugins.mkdir()
     stub_text.install(plugins)
     monkeypatch.setenv("PYTHONPATH", str(plugins))
     monkeypatch.syspath_prepend(str(plugins))
-    Models(home).add("gemma-3-270m", "text", stub_text.StubText())
     return desk
 
 
@@ -176,8 +174,6 @@ def run_console(body: str, muniment: Here | None) -> Here | None:
         command = line[2:]
         if INSTALLS.search(f"$ {command}"):
             muniment = None
-        if command.startswith("muniment models add gemma-3-270m"):
-            command += " --name another-gemma && muniment models remove --yes another-gemma"
         expected = EXITS.search(command)
         code = int(expected.group(1)) if expected else 0
         if muniment is None or not command.startswith("muniment ") or SHELL.search(command):

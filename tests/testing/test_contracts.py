@@ -24,6 +24,7 @@ PROCESS = "the_same_seed_gives_the_same_output_in_another_process"
 SEEDS = "different_seeds_give_different_outputs"
 CANCEL = "it_can_be_cancelled"
 ERRORS = "unsupported_requests_fail_with_a_sentence"
+PACKAGED = "its_packaged_models_are_listed_without_a_network"
 IMPORT = "its_import_is_light_and_quiet"
 PARAMETERS = "its_parameters_are_json_and_fit_their_schema"
 TOTAL = "every_content_it_accepts_gets_a_verdict"
@@ -133,6 +134,15 @@ CASES: list[tuple[type, str, str]] = [
     ),
     (bad.Verbose, ERRORS, "refused the prompt '' with .*; pass one sentence"),
     (bad.Silent, ERRORS, "no reply to the prompt '': .* did not answer; return request.fail"),
+    (bad.Unlisted, PACKAGED, "lacks packaged_models; define all of"),
+    (bad.Fetching, PACKAGED, "used the network; look at installed packages only"),
+    (bad.Shifting, PACKAGED, "changes from call to call; the first is the default"),
+    (bad.Failing, PACKAGED, "raised KeyError: .*; return a sequence"),
+    (bad.Twice, PACKAGED, "has two models named 'tiny'; rename one"),
+    (bad.Sourceless, PACKAGED, "tiny needs a source, the text that add_model takes"),
+    (bad.Spaced, PACKAGED, "'my model' needs a name of letters, digits"),
+    (bad.Termed, PACKAGED, "terms of the packaged model tiny must be one line"),
+    (bad.Tupled, PACKAGED, "return muniment.PackagedModel only"),
     (bad.Nameless, PARAMETERS, "Nameless cannot be registered: .* needs a name"),
     (bad.Clamping, PARAMETERS, "is taken although the schema refuses it; declare what it takes"),
     (bad.Growing, PARAMETERS, "comes back from its record as .*; replay could not be exact"),
@@ -186,6 +196,7 @@ def test_a_generator_has_to_refuse_a_model_that_is_not_there(
     with pytest.raises(pytest.fail.Exception, match=complaint):
         check(subject, ERRORS, tmp_path, model=model(tmp_path))
     check(bad.Careful, ERRORS, tmp_path, model=model(tmp_path))
+    check(bad.Packaging, PACKAGED, tmp_path)
     with pytest.raises(pytest.fail.Exception, match="override the suite's fixture `model`"):
         check(bad.Careful, ALONE, tmp_path)
 

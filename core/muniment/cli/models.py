@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -25,6 +25,9 @@ from muniment.cli.output import (
 from muniment.cli.progress import fraction, write_waiting
 from muniment.errors import ModelError, UsageError
 
+if TYPE_CHECKING:
+    from muniment.models.registry import ModelRecord
+
 
 @click.group(cls=LazyGroup)
 def models() -> None:
@@ -37,8 +40,9 @@ def models() -> None:
 def list_(context: CliContext, as_json: bool) -> None:
     """List the models that were added.
 
-    Off a terminal the columns are: name, generator, digest, source, when it was added. What cannot
-    be used, half-written or with a record that cannot be read, is listed on standard error.
+    Off a terminal the columns are: name, generator, digest, source, time of addition, and the word
+    default for the model that its generator uses without -m. Models that cannot be used,
+    half-written or with a record that cannot be read, are listed on standard error.
     """
     spoilt: list[ModelError] = []
     found = context.models.added(spoilt.append)
@@ -47,13 +51,20 @@ def list_(context: CliContext, as_json: bool) -> None:
         write_note(f"Warning: {one_line(str(error))}")
     if as_json:
         for model in found:
-            write_json(model.to_json())
+            write_json(_json(context, model))
         return
     rows = [
-        (model.name, model.generator, _digest(model.digest), model.source, model.added_at)
+        (
+            model.name,
+            model.generator,
+            _digest(model.digest),
+            model.source,
+            model.added_at,
+            "default" if _is_default(context, model) else "",
+        )
         for model in found
     ]
-    table(("name", "generator", "digest", "source", "added"), rows)
+    table(("name", "generator", "digest", "source", "added", "default"), rows)
     if not found and not spoilt:
         write_note("no model was added yet; `muniment models add SOURCE` adds one")
 
@@ -67,8 +78,8 @@ def list_(context: CliContext, as_json: bool) -> None:
 def add(context: CliContext, source: str, name: str | None, generator: str, as_json: bool) -> None:
     """Add a model.
 
-    SOURCE is a folder or file, a hub id, or a name that the generator knows. The model is made
-    ready once, which may take minutes, and its digest is kept.
+    SOURCE is a folder or file, a hub id, or a name that the generator knows. The model is converted
+    once, which may take minutes, and its digest is recorded. The default model stays the same.
     """
     from muniment.hookspecs import ModelProvider
     from muniment.plugins.registry import instantiate, quiet_stdout
@@ -92,16 +103,13 @@ def add(context: CliContext, source: str, name: str | None, generator: str, as_j
         )
     if added.terms:
         write_note(added.terms)
-    default = session.config.get(f"model.{registered.name}") or session.models.default(
-        registered.name
-    )
-    if default is not None and default != added.name:
+    if not _is_default(context, added) and (default := _default(context, registered.name)):
         write_note(
             f"the default stays {default}; use -m {added.name}, or "
             f"`muniment config set model.{registered.name} {added.name}`"
         )
     if as_json:
-        write_json(added.to_json())
+        write_json(_json(context, added))
     else:
         write_data(f"added {added.name}  {_digest(added.digest)}")
 
@@ -115,7 +123,7 @@ def show(context: CliContext, name: str, as_json: bool) -> None:
     model = context.models.get(name)
     files = context.models.files(name)
     if as_json:
-        write_json({**model.to_json(), "files": files})
+        write_json({**_json(context, model), "files": files})
         return
     lines = [
         ("name", model.name),
@@ -123,6 +131,7 @@ def show(context: CliContext, name: str, as_json: bool) -> None:
         ("generator", model.generator),
         ("source", model.source),
         ("added", model.added_at),
+        ("default", "yes" if _is_default(context, model) else "no"),
         ("terms", model.terms),
         ("folder", str(context.models.path(name))),
         *((role, file) for role, file in model.roles.items()),
@@ -151,6 +160,18 @@ def remove(context: CliContext, name: str, yes: bool) -> int:
         context.session.record_model("removed", model)
     write_data(f"removed {name}")
     return exit_codes.DONE
+
+
+def _default(context: CliContext, generator: str) -> str | None:
+    return context.config.get(f"model.{generator}") or context.models.default(generator)
+
+
+def _is_default(context: CliContext, model: ModelRecord) -> bool:
+    return _default(context, model.generator) == model.name
+
+
+def _json(context: CliContext, model: ModelRecord) -> dict[str, Any]:
+    return {**model.to_json(), "default": _is_default(context, model)}
 
 
 def _unreadable(error: ModelError) -> None:

@@ -18,14 +18,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from muniment.errors import ModelError, MunimentError, UnknownNameError
+from muniment.errors import ModelError, ModelTermsWarning, MunimentError, UnknownNameError
 from muniment.hookspecs import ModelProvider
 from muniment.models import lock
 from muniment.models.digests import FileHashes, digest, files
 from muniment.models.packaged import AdditionNotices, packaged_models
 from muniment.types import Model, PackagedModel
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 Progress: TypeAlias = Callable[[str, float], None]
 
@@ -62,7 +62,7 @@ class Models:
         """
         found = []
         for path in sorted(self._folder.glob("*.json")):
-            if not _NAME.fullmatch(path.stem):
+            if not MODEL_NAME.fullmatch(path.stem):
                 continue
             try:
                 found.append(self._read(path))
@@ -77,15 +77,17 @@ class Models:
         names = sorted(
             path.name
             for path in self._folder.glob("*")
-            if path.is_dir() and _NAME.fullmatch(path.name) and not self._record(path.name).exists()
+            if path.is_dir()
+            and MODEL_NAME.fullmatch(path.name)
+            and not self._record(path.name).exists()
         )
         return [ModelError(name, _half_written(name)) for name in names]
 
     def get(self, name: str) -> ModelRecord:
         """Return the added model of that name; raises UnknownNameError or ModelError."""
         record = self._folder / f"{name}.json"
-        if not _NAME.fullmatch(name) or not record.is_file():
-            if _NAME.fullmatch(name) and (self._folder / name).is_dir():
+        if not MODEL_NAME.fullmatch(name) or not record.is_file():
+            if MODEL_NAME.fullmatch(name) and (self._folder / name).is_dir():
                 raise ModelError(name, _half_written(name))
             raise UnknownNameError("model", name, [model.name for model in self._readable()])
         return self._read(record)
@@ -107,7 +109,9 @@ class Models:
 
     def check_removable(self, name: str) -> None:
         """Raise UnknownNameError unless there is something of that name to remove."""
-        if not _NAME.fullmatch(name) or not (self._record(name).is_file() or self._there(name)):
+        if not MODEL_NAME.fullmatch(name) or not (
+            self._record(name).is_file() or self._there(name)
+        ):
             raise UnknownNameError("model", name, [model.name for model in self._readable()])
 
     def add(
@@ -158,11 +162,14 @@ class Models:
     def _adding(self, source: str, waiting: Callable[[str], None]) -> Iterator[None]:
         """Hold the lock of additions, and turn other exceptions of the block into a ModelError."""
         label = f"process {os.getpid()}, which adds model {source}"
-        path = self._folder / ".lock"
+
+        def held_by(holder: str) -> None:
+            waiting(f"waiting for {holder or 'another process'}")
+
         try:
-            with lock.exclusive(path, label, lambda holder: waiting(f"waiting for {holder}")):
+            with lock.exclusive(self._folder / ".lock", label, held_by):
                 yield
-        except (MunimentError, Warning):
+        except (MunimentError, ModelTermsWarning):
             raise
         except (Exception, SystemExit) as error:
             raise ModelError(source, f"model {source} cannot be added: {_said(error)}") from error
@@ -238,7 +245,7 @@ class Models:
         """
         if wanted is None:
             wanted = self._default(generator_name, generator)
-        if not _NAME.fullmatch(wanted) or self._record(wanted).is_file():
+        if not MODEL_NAME.fullmatch(wanted) or self._record(wanted).is_file():
             return wanted
         offered = (model for model in packaged_models(generator) if model.name == wanted)
         return next(offered, wanted)
@@ -282,7 +289,7 @@ class Models:
         return None
 
     def _locate(self, wanted: str, generator: object) -> tuple[str, Path, ModelRecord | None]:
-        if _NAME.fullmatch(wanted):
+        if MODEL_NAME.fullmatch(wanted):
             if (record := self._folder / f"{wanted}.json").is_file():
                 return wanted, self.path(wanted), self._read(record)
             if self.path(wanted).is_dir():
@@ -330,7 +337,9 @@ class Models:
                 "",
                 f"name a model with -m, or set one with {setting}; there are: {', '.join(names)}",
             )
-        raise ModelError("", "no model was added yet; add one with `muniment models add SOURCE`")
+        raise ModelError(
+            "", "no model was added yet; add one with `muniment models add PATH_OR_ID`"
+        )
 
     def _keep_default(self, added: ModelRecord, generator: object) -> None:
         """Put the generator's default on record, before the model that is added can change it.
@@ -355,13 +364,11 @@ class Models:
     def _read_defaults(self) -> dict[str, str]:
         try:
             return dict(json.loads(self._defaults.read_text(encoding="utf-8")))
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return {}
         except (OSError, ValueError, TypeError) as error:
-            raise ModelError(
-                "",
-                f"{self._defaults} cannot be read: {error}; delete it, then name a model with -m",
-            ) from error
+            message = f"{self._defaults} cannot be read: {error}; delete this file"
+            raise ModelError("", message) from error
 
     def _check_addable(self, source: str, name: str | None) -> None:
         """Raise ModelError for a name that is taken or odd, before minutes of converting."""
@@ -376,14 +383,14 @@ class Models:
         self._check_not_taken(name)
 
     def _check_name(self, name: str) -> None:
-        if not _NAME.fullmatch(name) or name.endswith(".json"):
+        if not MODEL_NAME.fullmatch(name) or name.endswith(".json"):
             raise ModelError(
                 name,
                 f"{name!r} is no name for a model; give one of letters, digits and .-_ with --name",
             )
 
     def _check_not_taken(self, name: str) -> None:
-        if _NAME.fullmatch(name) and self._record(name).exists():
+        if MODEL_NAME.fullmatch(name) and self._record(name).exists():
             raise ModelError(
                 name, f"a model named {name} is there already; remove it first, or use --name"
             )

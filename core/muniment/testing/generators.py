@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar, NoReturn
 
 import pytest
 
 from muniment.errors import ModelError, MunimentError
 from muniment.hookspecs import Generator
+from muniment.models.registry import MODEL_NAME
 from muniment.plugins.registry import describe
 from muniment.testing import isolated
 from muniment.testing.contract import Contract, broken
 from muniment.testing.factories import request
-from muniment.types import Model, Output, Request
+from muniment.types import Model, Output, PackagedModel, Request
 
 _UNUSUAL_PROMPTS = (
     *("", " \n\t ", "a", "a" * 5000, "\x01\x1b[31m", "‮abc‭", "👩‍👩‍👧‍👦", "e\u0301\u0301\u0301"),
@@ -190,6 +193,35 @@ class GeneratorContract(Contract):
                 broken(f"loading a missing model raised {describe(error)}; raise ModelError")
             broken("a missing model was loaded without an error; raise ModelError")
 
+    # ---- models ----------------------------------------------------------------------------------
+
+    def test_its_packaged_models_are_listed_without_a_network(self) -> None:
+        """The first generation adds one of them: the same names, sources and terms each time."""
+        name = self.registered.name
+        methods = ("packaged_models", "add_model", "find_model")
+        lacking = [method for method in methods if not hasattr(self.subject, method)]
+        if len(lacking) == len(methods):
+            return  # no model can be added to it
+        if lacking:
+            broken(f"{name} lacks {' and '.join(lacking)}; define all of {', '.join(methods)}")
+        if not self.subject.uses_model:
+            broken(f"{name} defines add_model, but does not set uses_model = True")
+        generator = self.made()
+        with _network_refused() as connections:
+            try:
+                packaged, again = (list(generator.packaged_models()) for _ in range(2))
+            except Exception as error:
+                broken(f"packaged_models of {name} raised {describe(error)}; return a sequence")
+        if connections:
+            broken(f"packaged_models of {name} used the network; look at installed packages only")
+        if packaged != again:
+            broken(f"packaged_models of {name} changes from call to call; the first is the default")
+        for model in packaged:
+            _check_packaged(name, model)
+        names = [model.name for model in packaged]
+        if twice := next((item for item in names if names.count(item) > 1), None):
+            broken(f"packaged_models of {name} has two models named {twice!r}; rename one")
+
     # ---- sending requests ------------------------------------------------------------------------
 
     def _ready(self, model: Model | None) -> Generator:
@@ -238,6 +270,34 @@ class GeneratorContract(Contract):
     def _only_if_exact(self) -> None:
         if self.subject.determinism != "exact":
             pytest.skip("it does not claim to be exact")
+
+
+@contextlib.contextmanager
+def _network_refused() -> Iterator[list[str]]:
+    """Refuse connections within the block, and give the attempts."""
+    attempts: list[str] = []
+
+    def refuse(*arguments: object, **options: object) -> NoReturn:
+        attempts.append(repr(arguments))
+        raise OSError("the network must not be used here")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(socket.socket, "connect", refuse)
+        patch.setattr(socket.socket, "connect_ex", refuse)
+        patch.setattr(socket, "getaddrinfo", refuse)
+        yield attempts
+
+
+def _check_packaged(generator: str, model: Any) -> None:
+    if not isinstance(model, PackagedModel):
+        broken(f"packaged_models of {generator} has {model!r}; return muniment.PackagedModel only")
+    name, source, terms = (getattr(model, field) for field in ("name", "source", "terms"))
+    if not (isinstance(name, str) and MODEL_NAME.fullmatch(name)):
+        broken(f"the packaged model {name!r} needs a name of letters, digits and .-_")
+    if not (isinstance(source, str) and source.strip()):
+        broken(f"the packaged model {name} needs a source, the text that add_model takes")
+    if not isinstance(terms, str) or "\n" in terms:
+        broken(f"the terms of the packaged model {name} must be one line of text")
 
 
 def _exception_of(generator: Generator, request: Request) -> Exception | None:
