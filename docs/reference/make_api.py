@@ -20,6 +20,8 @@ from muniment.testing import fixtures
 
 PAGE = Path(__file__).with_name("api.md")
 
+_ALIASES = ("typing", "types", "collections.abc")  # modules of the aliases of types
+
 MARK = "<!-- what follows is written by make_api.py -->\n"
 
 
@@ -46,7 +48,7 @@ def signature(name: str, value: Any) -> str:
     """Return a callable's signature as one would write it; of anything else, its name."""
     if isinstance(value, str):
         return f"{name} = {value!r}"
-    if not isinstance(value, type) and type(value).__module__ in ("typing", "types", "collections.abc"):
+    if not isinstance(value, type) and type(value).__module__ in _ALIASES:
         return f"{name} = {str(value).replace('typing.', '').replace('collections.abc.', '')}"
     if not callable(value) or name == "hookimpl":
         return name

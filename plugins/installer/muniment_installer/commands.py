@@ -74,7 +74,8 @@ def uninstall(session: Session, name: str, yes: bool, as_json: bool) -> int:
     here.recover()
     here.find(name)
     owned = "".join(f", and {other}, which nothing else needs" for other in here.owned_by(name))
-    if not confirm(f"this will uninstall {name}{owned}", yes=yes, otherwise="nothing was uninstalled"):
+    action = f"this will uninstall {name}{owned}"
+    if not confirm(action, yes=yes, otherwise="nothing was uninstalled"):
         return 1
     with progress(f"uninstalling {name}"):
         change = here.uninstall(name)
