@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from muniment import Session, UsageError
+from muniment import UsageError
 from muniment.command import confirm, json_option, pass_session, progress, write_note, yes_option
 
 if TYPE_CHECKING:
+    from muniment import Session
     from muniment_installer.installer import Installer
 
 
