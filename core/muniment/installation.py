@@ -17,7 +17,6 @@ from muniment.cli.plugin_records import record_event as record_event
 from muniment.cli.plugin_records import signer_text as signer_text
 from muniment.config import normalised as normalised
 from muniment.errors import VerificationError as VerificationError
-from muniment.ledger.acts import PluginAct as PluginAct
 from muniment.ledger.canonical import canonical as canonical
 from muniment.ledger.keys import KeyFormatError as KeyFormatError
 from muniment.ledger.keys import PrivateKey as PrivateKey
@@ -65,7 +64,6 @@ __all__ = [
     "InstallState",
     "KeptWheel",
     "KeyFormatError",
-    "PluginAct",
     "PrivateKey",
     "PublicKey",
     "SmokeTestResult",

@@ -178,10 +178,12 @@ def plugin(
     generator: str = "echo",
     files: Mapping[str, str] | None = None,
     scripts: Mapping[str, str] | None = None,
+    commands: Mapping[str, str] | None = None,
 ) -> Path:
     """Write the wheel of a plugin into the folder and return its path.
 
-    The module is called as the distribution is, and without a source has one generator.
+    The module is called as the distribution is, and without a source has one generator. The values
+    of `commands` are attributes of it.
     """
     module = name.replace("-", "_")
     if source is None:
@@ -205,6 +207,9 @@ def plugin(
     points = [f"[{group}]", f"made = {module}"] if group else []
     if scripts:
         points += ["[console_scripts]", *(f"{key} = {value}" for key, value in scripts.items())]
+    if commands:
+        points += ["[muniment.commands]"]
+        points += [f"{path} = {module}:{name}" for path, name in commands.items()]
     held = {
         f"{module}.py": textwrap.dedent(source),
         **(files or {}),

@@ -16,8 +16,18 @@ import pytest
 
 from muniment.cli.context import CliContext
 from muniment.cli.error_handler import report
+from muniment.errors import MunimentError
+from muniment.plugins.registry import describe
 from muniment.testing import isolated
 from muniment.testing.contract import broken
+
+_REPORTED = (
+    click.ClickException,
+    click.Abort,
+    click.exceptions.Exit,
+    MunimentError,
+    SystemExit,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +50,8 @@ def run_command(
     """Run a command in this process as `muniment` runs it, without a terminal.
 
     The command receives `session`, which may be a stand-in with the methods that it calls. Without
-    one, it receives a session on the folder `home`, by default that of MUNIMENT_HOME.
+    one, it receives a session on the folder `home`, by default that of MUNIMENT_HOME. Exceptions
+    that `muniment` would report as a bug are raised.
     """
     context = CliContext(None if home is None else str(home))
     if session is not None:
@@ -53,7 +64,7 @@ def run_command(
                 list(arguments), prog_name=name, standalone_mode=False, obj=context
             )
             code = value if isinstance(value, int) else 0
-        except Exception as error:
+        except _REPORTED as error:
             code = report(error)
         finally:
             if session is None:
@@ -106,7 +117,7 @@ class CommandContract:
 
     def test_its_help_is_printed_on_standard_output(self) -> None:
         """Check that `--help` succeeds without a session, and prints on standard output."""
-        result = run_command(self.subject, "--help", session=object())
+        result = self._run("--help", session=object())
         if result.code != 0 or not result.stdout or result.stderr:
             broken(
                 f"--help ended with exit code {result.code}, {len(result.stdout)} characters on "
@@ -115,7 +126,7 @@ class CommandContract:
 
     def test_an_unknown_option_is_an_error_of_one_line(self) -> None:
         """Check that an unknown option has exit code 2, and a sentence instead of a traceback."""
-        result = run_command(self.subject, "--no-such-option", session=object())
+        result = self._run("--no-such-option", session=object())
         lines = result.stderr.splitlines()
         if (result.code, len(lines), result.stdout) != (2, 1, ""):
             broken(
@@ -161,10 +172,8 @@ class CommandContract:
         """Check that every line on standard output is a JSON object with `--json`."""
         if not self.reads or isinstance(self.subject, click.Group):
             pytest.skip("only a command that prints records is called")
-        result = run_command(
-            self.subject, *self.arguments, "--json", session=session, home=tmp_path / "home"
-        )
-        if "Traceback" in result.stderr or result.code not in (0, 1, 3, 4):
+        result = self._run(*self.arguments, "--json", session=session, home=tmp_path / "home")
+        if result.code not in (0, 1, 3, 4):
             broken(
                 f"{self.subject.name} ended with exit code {result.code}: "
                 f"{result.stderr.strip()[:200]}; set the suite's `arguments` and `session`"
@@ -179,6 +188,15 @@ class CommandContract:
                     f"{self.subject.name} --json prints {line[:80]!r}, which is not a JSON object; "
                     "print messages with muniment.command.write_note"
                 )
+
+    def _run(self, *arguments: str, **options: Any) -> CommandResult:
+        try:
+            return run_command(self.subject, *arguments, **options)
+        except Exception as error:
+            broken(
+                f"{self.subject.name} {' '.join(arguments)} raises {describe(error)}; raise a "
+                "muniment.MunimentError for what a user can correct"
+            )
 
 
 def _commands(command: click.Command, path: str = "") -> Iterator[tuple[str, click.Command]]:

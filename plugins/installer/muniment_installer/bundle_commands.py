@@ -5,10 +5,11 @@ from __future__ import annotations
 import platform
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from muniment import Session, UsageError
+from muniment import UsageError
 from muniment.command import (
     OutputFile,
     emit,
@@ -21,6 +22,9 @@ from muniment.command import (
     write_note,
 )
 from muniment_installer.commands import installer
+
+if TYPE_CHECKING:
+    from muniment import Session
 
 
 @click.command

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from muniment import Session, UsageError
+from muniment import UsageError
 from muniment.command import confirm, json_option, pass_session, progress, write_note, yes_option
 
 if TYPE_CHECKING:
+    from muniment import Session
     from muniment_installer.installer import Installer
 
 
@@ -74,7 +75,8 @@ def uninstall(session: Session, name: str, yes: bool, as_json: bool) -> int:
     here.recover()
     here.find(name)
     owned = "".join(f", and {other}, which nothing else needs" for other in here.owned_by(name))
-    if not confirm(f"Uninstalling {name}{owned}", yes=yes, otherwise="nothing was uninstalled"):
+    action = f"this will uninstall {name}{owned}"
+    if not confirm(action, yes=yes, otherwise="nothing was uninstalled"):
         return 1
     with progress(f"uninstalling {name}"):
         change = here.uninstall(name)
