@@ -88,7 +88,7 @@ def test_p_sets_parameters_as_the_options_do(muniment: Here) -> None:
         (["--seed", "18446744073709551616"], "seed 18446744073709551616 is not a whole number"),
         (["--seed", "1.5"], "seed 1.5 is not a whole number"),
         (["-n", "0"], "0 is not in the range"),
-        (["-m", "gemma"], "generator echo runs no model; leave -m away"),
+        (["-m", "gemma"], "generator echo does not use a model"),
         (["--tims", "2"], "Did you mean '--times'?"),
         (["--policy", "nowhere.yaml"], "policy nowhere.yaml: cannot be read"),
         (["--policy", "nowhere"], "no policy named 'nowhere'"),

@@ -171,8 +171,8 @@ def test_an_empty_prompt_for_a_model_that_cannot_start_without_one_says_so(
     ("wanted", "code", "sentence"),
     [
         ("nothing", 2, "no model named 'nothing'"),
-        ("./nothing/here", 2, "give the path of a model's folder: there is nothing at this one"),
-        ("half", 1, "model half is half-written: adding it was cut short; add it again"),
+        ("./nothing/here", 2, "no model named './nothing/here'"),
+        ("half", 1, "model half is half-written"),
     ],
 )
 def test_a_model_that_is_not_there_says_so(
