@@ -123,7 +123,7 @@ class TestModels:
             assert "`muniment models remove hello`" in listed.err
         if spoil == "half-written":
             assert [model["name"] for model in listed.json("model")] == ["good"]
-            assert listed.err.startswith("Warning: model hello is half-written: ")
+            assert listed.err.startswith("Warning: model hello is half-written")
             assert "`muniment models remove hello`" in listed.err
         if spoil != "no folder":
             assert tiny("models", "show", "hello").code == 1
