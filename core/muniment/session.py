@@ -1,4 +1,4 @@
-"""The front door for Python: one object that generates, reads what was recorded, and replays it.
+"""The Python interface: a session generates, reads the record and replays it.
 
 import muniment
 
@@ -50,13 +50,13 @@ if TYPE_CHECKING:
     from muniment.store.retention.erasure import ErasureResult
     from muniment.store.retention.rules import Rule
 
-BATCH_SIZE = 32  # requests a generator gets at once; how many it runs side by side is its own
+BATCH_SIZE = 32  # requests in one call of a generator, which may run fewer at a time
 
 
 class Session:
-    """One actor's way into the house: configuration, plugins, models and the store.
+    """An actor's access to the configuration, plugins, models and store of a home.
 
-    Objects are made when first needed; a session that only reads loads no plugin. Use it as a
+    Objects are created on first use. A session that only reads loads no plugin. Use it as a
     context manager, or call `close`.
     """
 
@@ -69,7 +69,7 @@ class Session:
         plugins: Plugins | None = None,
         isolate: bool = False,
     ) -> None:
-        """Take the home folder, the store's URL or path, and who asks; see muniment.config.
+        """Take the home folder, the store's URL or path, and the actor (see muniment.config).
 
         `isolate` runs every plugin in a worker process, not only those that a setting isolates.
         """
@@ -103,11 +103,11 @@ class Session:
     ) -> Generation:
         """Generate once, record it, and return it.
 
-        `generator` is a generator's name or a media kind; `policy` is a file or the name of an
-        installed policy. A blocked or failed generation is returned, too: look at its `status`.
-        A packaged model that is needed and not in the home yet is added first, which may take a
-        minute; its terms come as a ModelTermsWarning. Raises UsageError, ModelError, PluginError
-        or StoreError before anything is generated.
+        `generator` is a generator's name or a media kind. `policy` is a file or the name of an
+        installed policy. A blocked or failed generation is returned, too (see its `status`).
+        A packaged model that is not in the home yet is added first, which may take a minute.
+        Its terms are a ModelTermsWarning. Raises UsageError, ModelError, PluginError or
+        StoreError before anything is generated.
         """
         spec = GenerationSpec(
             prompt,
@@ -134,28 +134,28 @@ class Session:
         batch_size: int = BATCH_SIZE,
         run_id: str | None = None,
     ) -> Iterator[Generation | Chunk]:
-        """Generate for every draft and yield the generations in the drafts' order.
+        """Generate for every spec and yield the generations in the order of the specs.
 
-        All of them form one run. `samples_each` makes several generations of a draft with
-        derived seeds. With `stream`, pieces come first, where no filter has a say on the output.
+        All of them form one run. `samples_each` makes several generations of a spec with
+        derived seeds. With `stream`, chunks of text come first, unless a filter checks outputs.
         Raises at once, with nothing recorded, for a policy or evaluators that cannot be used.
-        A draft that was read from a line and cannot be resolved becomes a failed generation; any
-        other raises, and nothing of its chunk is generated.
+        An invalid spec raises before any spec of its batch is generated. An invalid spec that
+        was read from a line becomes a failed generation instead.
         """
         if batch_size < 1 or samples_each < 1:
             raise UsageError("the batch size and the number of samples must be at least 1")
         moderator = PolicyRunner(self._policy(policy), self.plugins)
         pipeline = Pipeline(
-            self._open_writer,  # a mistake in what is asked makes no store
+            self._open_writer,  # an invalid request must not create the store
             self._resolver,
             moderator,
             self._evaluators,
             core_environment(),
             lambda: self.plugins.ref(core_plugin()),  # a mistake must not create the home
         )
-        wanted = (sample for spec in specs for sample in samples(spec, samples_each))
-        chunks = iter(lambda: list(itertools.islice(wanted, batch_size)), [])
-        return self._run_chunks(chunks, pipeline, run_id or new_id(), moderator, stream)
+        sampled = (sample for spec in specs for sample in samples(spec, samples_each))
+        batches = iter(lambda: list(itertools.islice(sampled, batch_size)), [])
+        return self._run_batches(batches, pipeline, run_id or new_id(), moderator, stream)
 
     def batch(
         self,
@@ -169,19 +169,19 @@ class Session:
     ) -> Iterator[Generation]:
         """Generate for every line of a batch file (JSON), and yield the generations in order.
 
-        With `resume`, a run's id: what the run has answered (completed, blocked or failed) is not
-        asked again, and what was interrupted is, with the seed it had. Raises UsageError when the
-        file is not the run's or the run is still under way.
+        `resume` is the id of a run to continue. Lines that it completed, blocked or failed are
+        skipped. Lines that were interrupted are generated again with the recorded seeds. Raises
+        UsageError when the file is not the run's or the run is still in progress.
         """
         specs = batch.read_specs(lines, defaults)
         if resume is not None:
             run_id = self.store.find_run(resume)
             specs = batch.unfinished_specs(specs, run_id, self._open_writer(), self.plugins)
         items = self.run(specs, policy=policy, batch_size=batch_size, run_id=run_id)
-        return cast(Iterator[Generation], items)  # pieces come only where they are asked for
+        return cast(Iterator[Generation], items)  # without `stream` there are no chunks
 
     def generation(self, reference: str) -> Generation:
-        """Return one recorded generation by its id, a unique beginning or end of it, or `last`."""
+        """Return a recorded generation by its id, a unique prefix or suffix of it, or `last`."""
         return self.store.generation(self.store.find(reference))
 
     def generations(self, query: Query | None = None) -> Iterator[Generation]:
@@ -191,21 +191,22 @@ class Session:
     def feedback(
         self, reference: str, rating: str | int | None = None, comment: str | None = None
     ) -> None:
-        """Record what this actor thinks of a generation.
+        """Record this actor's feedback on a generation.
 
-        `rating` is `up`, `down` or a number from 1 to 5; one of both must be given.
+        `rating` is `up`, `down` or a number from 1 to 5. A rating or a comment is needed.
         """
         if rating is not None and str(rating) not in ("up", "down", "1", "2", "3", "4", "5"):
             raise UsageError(f"a rating is up, down or a number from 1 to 5, not {rating!r}")
         if rating is None and not comment:
             raise UsageError("feedback needs a rating or a comment")
         store = self._open_existing()
-        given = cast("Rating | None", None if rating is None else str(rating))
-        store.give_feedback(store.find(reference), self.actor, given, comment)
+        checked = cast("Rating | None", None if rating is None else str(rating))
+        store.give_feedback(store.find(reference), self.actor, checked, comment)
 
     def review(self, reference: str, decision: str, reason: str | None = None) -> None:
-        """Record that this actor would `approve` what was done with a generation, or `overturn`
-        it; nothing that was recorded changes.
+        """Record that this actor would `approve` or `overturn` the actions on a generation.
+
+        The recorded verdicts and actions do not change.
         """
         if decision not in ("approve", "overturn"):
             raise UsageError(f"a review is approve or overturn, not {decision!r}")
@@ -213,24 +214,25 @@ class Session:
         store.give_review(store.find(reference), self.actor, cast("Judgement", decision), reason)
 
     def hold(self, query: Query, reason: str) -> tuple[str, int]:
-        """Forbid to erase the generations that a query wants now; return the hold's id and how
-        many they are.
+        """Place the generations that match now under legal hold.
+
+        Returns the id of the hold and the number of generations.
         """
         return self._open_existing().hold(query, self.actor, reason)
 
     def release(self, hold: str, reason: str | None = None) -> str:
-        """End a hold, by its id or a unique beginning or end of it; return the id."""
+        """End a hold, given its id or a unique prefix or suffix of it, and return the id."""
         return self._open_existing().release(hold, self.actor, reason)
 
     def set_retention(self, rule: Rule) -> list[Rule]:
-        """Put a rule of retention in the place of the one for the same payloads.
+        """Set a retention rule, which replaces the rule for the same payloads.
 
-        It may be set before anything is recorded. Returns the rules then in force.
+        A rule can be set before anything is recorded. Returns the rules in force.
         """
         return self._open_writer().set_retention(rule, self.actor)
 
     def run_retention(self, progress: Callable[[int], None] = lambda number: None) -> ErasureResult:
-        """Erase what was kept as long as the rules of retention say."""
+        """Erase the texts whose maximum retention has passed."""
         return self._open_existing().run_retention(self.actor, progress)
 
     def erase(
@@ -239,43 +241,43 @@ class Session:
         reason: str | None = None,
         progress: Callable[[int], None] = lambda number: None,
     ) -> ErasureResult:
-        """Destroy prompts, outputs and all other texts of the wanted generations, for good.
+        """Destroy prompts, outputs and all other texts of the matching generations permanently.
 
-        The entries stay, and with them every proof. What is under a hold, must be kept longer or
-        is under way is left; the result counts it, and says whether bytes may still be there.
+        The entries stay, so every proof still verifies. Generations on hold, under retention or
+        in progress are skipped. The result counts them, and reports whether bytes may remain.
         """
         return self._open_existing().erase(query, self.actor, reason=reason, progress=progress)
 
     def replay(self, generations: Iterable[Generation], *, record: bool = True) -> Iterator[Replay]:
-        """Make recorded generations again, record how each compares, and say so.
+        """Generate recorded generations again, and record and yield the comparisons.
 
-        What is compared with is read from the store again, whole. Without `record` nothing is
-        written, as suits a copy of someone else's store.
+        The generations are read from the store again, with all texts. Without `record` nothing is
+        written, which suits a copy of another installation's store. No model is added.
         """
-        wanted = iter(generations)
-        while chunk := list(itertools.islice(wanted, BATCH_SIZE)):
-            whole = [self.store.generation(generation.id) for generation in chunk]
+        remaining = iter(generations)
+        while batch := list(itertools.islice(remaining, BATCH_SIZE)):
+            complete = [self.store.generation(generation.id) for generation in batch]
             core = core_plugin().ref()
-            for found in replay(whole, self._resolver, core_environment(), core):
+            for result in replay(complete, self._resolver, core_environment(), core):
                 if record:
-                    self._open_writer().record_replay(found, self.actor)
-                yield found
+                    self._open_writer().record_replay(result, self.actor)
+                yield result
 
     def ensure_store(self) -> None:
-        """Open the store for recording and create it if it does not exist; raises StoreError."""
+        """Open the store for recording, and create it if it does not exist. Raises StoreError."""
         self._open_writer()
 
     def record_installation(self, done: Installation) -> None:
-        """Record what this actor did to a plugin; calling it again changes nothing."""
+        """Record this actor's change to a plugin. Recording it twice has no effect."""
         self._open_writer().record_installation(self.actor, done)
 
     def record_model(self, act: ModelAct, model: ModelRecord) -> None:
-        """Record that this actor added a model, or removed it."""
+        """Record that this actor added or removed a model."""
         self._open_writer().record_model(self.actor, act, model.digest, model.name, model.source)
 
     @property
     def store(self) -> Store:
-        """The store, for reading; raises StoreError if it does not exist."""
+        """The store, opened for reading. Raises StoreError if it does not exist."""
         if self._writer is not None:
             return self._writer
         if self._reader is None:
@@ -283,9 +285,9 @@ class Session:
         return self._reader
 
     def close(self) -> None:
-        """Sign what was recorded, if there is a key, and let go of generators and the store.
+        """Sign a checkpoint if something was recorded and a key exists, and close all objects.
 
-        Raises UnsignableHeadError when the record does not continue what was signed before.
+        Raises UnsignableHeadError when the record does not continue the last signed checkpoint.
         """
         try:
             if self._writer is not None:
@@ -310,20 +312,20 @@ class Session:
     ) -> None:
         self.close()
 
-    def _run_chunks(
+    def _run_batches(
         self,
-        chunks: Iterable[Sequence[GenerationSpec]],
+        batches: Iterable[Sequence[GenerationSpec]],
         pipeline: Pipeline,
         run_id: str,
         moderator: PolicyRunner,
         stream: bool,
     ) -> Iterator[Generation | Chunk]:
-        for chunk in chunks:
-            yield from self._run_chunk(chunk, pipeline, run_id, moderator, stream)
+        for specs in batches:
+            yield from self._run_batch(specs, pipeline, run_id, moderator, stream)
 
-    def _run_chunk(
+    def _run_batch(
         self,
-        chunk: Sequence[GenerationSpec],
+        specs: Sequence[GenerationSpec],
         pipeline: Pipeline,
         run_id: str,
         moderator: PolicyRunner,
@@ -343,8 +345,8 @@ class Session:
         def blocks(spec: GenerationSpec) -> bool:
             return moderator.blocks_prompts(spec.prompt, spec.system)
 
-        # All are checked before one is bound: that may add a model, which takes a minute.
-        for spec, checked in [(spec, self._check(spec)) for spec in chunk]:
+        # All specs are checked before one is bound, because binding may add a model.
+        for spec, checked in [(spec, self._check(spec)) for spec in specs]:
             if not isinstance(checked, CheckedSpec):
                 reject(spec, checked)
                 continue
@@ -368,7 +370,7 @@ class Session:
             yield done[identifier]
 
     def _check(self, spec: GenerationSpec) -> CheckedSpec | UsageError | PluginError:
-        """Return a draft checked, or the error of one that was read from a line."""
+        """Return the spec checked, or the error of an invalid spec that was read from a line."""
         try:
             return self._resolver.check(spec)
         except (UsageError, PluginError) as error:
@@ -379,7 +381,7 @@ class Session:
     def _add_packaged(
         self, packaged: PackagedModel, generator_name: str, generator: ModelProvider
     ) -> None:
-        self.ensure_store()  # before minutes of work: the addition is recorded there
+        self.ensure_store()  # fails before the conversion, which takes a minute
         with self.notices(packaged) as notices, quiet_stdout():
             self.models.add_packaged(
                 packaged,
@@ -395,7 +397,7 @@ class Session:
         )
 
     def _open_writer(self) -> Store:
-        """Return the store for writing; create it if it does not exist."""
+        """Return the store for writing, and create it if it does not exist."""
         if self._writer is None:
             if self._reader is not None:
                 self._reader.close()
@@ -404,7 +406,7 @@ class Session:
         return self._writer
 
     def _open_existing(self) -> Store:
-        """Return the store for writing; raise StoreError if it does not exist."""
+        """Return the store for writing. Raise StoreError if it does not exist."""
         if self._writer is None and self._reader is None:
             self._reader = Store.open(self.store_url, create=False)
         return self._open_writer()
@@ -429,7 +431,7 @@ def open(
     actor: str | None = None,
     isolate: bool = False,
 ) -> Session:
-    """Return a session on a home folder and store; the defaults are those of the command line.
+    """Return a session on a home folder and store, with the defaults of the command line.
 
     `isolate` runs every plugin in a worker process.
     """
@@ -437,12 +439,12 @@ def open(
 
 
 def core_plugin() -> Plugin:
-    """Return the core itself, described like a plugin, for the evidence."""
+    """Return a description of the core as a plugin, as it is recorded."""
     return Plugin("muniment", __version__, "muniment", "muniment")
 
 
 def core_environment() -> dict[str, str | int]:
-    """Return what the core knows of where it runs."""
+    """Return the facts of the environment that the core records."""
     return {
         "python": platform.python_version(),
         "system": platform.system(),

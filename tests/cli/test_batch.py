@@ -93,7 +93,7 @@ def test_a_bad_line_is_a_failed_record_and_the_rest_goes_on(muniment: Here, tmp_
         '{"prompt": "x", "seed": 18446744073709551616}': "seed 18446744073709551616 is not",
         '{"prompt": "x", "parameters": {"times": 11}}': "times must be a whole number from 1 to 10",
         '{"prompt": "x", "generator": "nobody"}': "no generator named 'nobody'",
-        '{"prompt": "x", "model": "none"}': "generator echo runs no model",
+        '{"prompt": "x", "model": "none"}': "generator echo does not use a model",
         '{"prompt": "x\\u0000"}': "the prompt contains a NUL character",
         '{"prompt": "x\\ud800"}': "the prompt is not valid UTF-8",
     }

@@ -88,7 +88,7 @@ def test_p_sets_parameters_as_the_options_do(muniment: Here) -> None:
         (["--seed", "18446744073709551616"], "seed 18446744073709551616 is not a whole number"),
         (["--seed", "1.5"], "seed 1.5 is not a whole number"),
         (["-n", "0"], "0 is not in the range"),
-        (["-m", "gemma"], "generator echo runs no model; leave -m away"),
+        (["-m", "gemma"], "generator echo does not use a model"),
         (["--tims", "2"], "Did you mean '--times'?"),
         (["--policy", "nowhere.yaml"], "policy nowhere.yaml: cannot be read"),
         (["--policy", "nowhere"], "no policy named 'nowhere'"),
@@ -128,7 +128,7 @@ def test_without_any_generator_the_sentence_says_so(
 def test_help_lists_what_can_be_generated(muniment: Here) -> None:
     result = muniment("generate", "--help")
     assert result.code == 0
-    assert "image  what dots makes" in result.out
+    assert "image  the generator dots" in result.out
     assert "echo   text/plain, by test-echo" in result.out
 
 
@@ -181,7 +181,7 @@ def test_the_prompt_can_come_from_standard_input(muniment: Here) -> None:
 @pytest.mark.parametrize(
     ("stdin", "sentence"),
     [
-        (b"", "standard input was empty; there is no prompt"),
+        (b"", "standard input was empty"),
         (b"abc\xff", "standard input is not valid UTF-8 (at byte 4)"),
         (b"abc\0", "the prompt contains a NUL character (at character 4)"),
     ],

@@ -177,7 +177,7 @@ def test_results_come_in_the_files_order_and_bad_lines_are_failed_records(house:
             "no generator named '\\ud800'",
             "the prompt is not valid UTF-8",
             "the prompt contains a NUL character",
-            "generator echo runs no model",
+            "generator echo does not use a model",
         ],
         strict=True,
     ):

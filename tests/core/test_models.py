@@ -103,13 +103,13 @@ def test_the_name_given_wins_over_the_one_proposed_and_that_over_the_sources(hom
 
 @pytest.mark.parametrize("name", ["", "a b", "../x", ".hidden", "模型", "a/b", "a.json", "x" * 500])
 def test_an_odd_name_is_refused_before_any_work(home: Path, name: str) -> None:
-    with pytest.raises(ModelError, match=r"is no name for a model; .* --name"):
+    with pytest.raises(ModelError, match=r"is not a valid model name; .* --name"):
         add(home, name=name)
     assert not home.exists()
 
 
 def test_an_odd_name_that_was_proposed_is_refused_and_nothing_is_left(home: Path) -> None:
-    with pytest.raises(ModelError, match=r"'my model' is no name for a model; .* --name"):
+    with pytest.raises(ModelError, match=r"'my model' is not a valid model name; .* --name"):
         models(home).add("x", "keeper", Keeper({"name": "my model"}))
     assert left(home) == []
 
@@ -119,7 +119,7 @@ def test_a_taken_name_is_refused_and_the_first_model_stays(
     home: Path, options: dict[str, str]
 ) -> None:
     first = add(home)
-    with pytest.raises(ModelError, match="a model named tiny is there already"):
+    with pytest.raises(ModelError, match="a model named tiny exists already"):
         add(home, **options)
     assert models(home).resolve("tiny", Keeper()).digest == first.digest
 
@@ -182,7 +182,7 @@ def test_a_half_written_model_is_never_used(home: Path) -> None:
         lambda: models(home).get("tiny"),
         lambda: models(home).resolve("tiny", Keeper()),
     ):
-        with pytest.raises(ModelError, match=r"tiny is half-written: .*add it again"):
+        with pytest.raises(ModelError, match=r"tiny is half-written.*add it again"):
             use()
 
 
@@ -194,7 +194,7 @@ def test_a_half_written_model_is_listed_apart(home: Path) -> None:
     (home / "models" / ".adding" / "now").mkdir(parents=True)  # under way, and not a model yet
     (error,) = models(home).half_written()
     assert error.model == "tiny"
-    assert str(error).startswith("model tiny is half-written: adding it was cut short; ")
+    assert str(error).startswith("model tiny is half-written")
 
 
 def test_a_half_written_model_can_be_added_again_or_removed(home: Path) -> None:
@@ -256,7 +256,7 @@ def test_changed_files_are_noticed_also_when_hashes_are_remembered(home: Path) -
     models(home).resolve("tiny", Keeper())
     assert (home / "file-hashes.json").exists()
     (home / "models" / "tiny" / "weights.bin").write_bytes(b"\x00\x01\x03")
-    with pytest.raises(ModelError, match="tiny is not what was added: its files changed"):
+    with pytest.raises(ModelError, match="tiny was changed"):
         models(home).resolve("tiny", Keeper())
 
 
@@ -264,7 +264,7 @@ def test_changed_files_are_noticed_also_when_hashes_are_remembered(home: Path) -
 def test_a_file_added_later_is_noticed(home: Path, extra: str) -> None:
     add(home)
     (home / "models" / "tiny" / extra).write_text("")
-    with pytest.raises(ModelError, match="its files changed"):
+    with pytest.raises(ModelError, match="tiny was changed"):
         models(home).resolve("tiny", Keeper())
 
 
@@ -300,12 +300,12 @@ def test_an_unknown_model_tells_the_known_ones(home: Path, name: str) -> None:
     add(home)
     with pytest.raises((UnknownNameError, ModelError)) as caught:
         models(home).resolve(name, object())
-    assert "there are: tiny; or give the path of a model's folder" in str(caught.value)
+    assert "there are: tiny; " in str(caught.value)
 
 
 @pytest.mark.parametrize("path", ["./nothing/here", "../nothing/here", "~/nothing", "/nothing"])
 def test_a_path_where_nothing_is_is_asked_of_no_generator(home: Path, path: str) -> None:
-    with pytest.raises(UnknownNameError, match="there is nothing at this one"):
+    with pytest.raises(UnknownNameError, match="this path does not exist"):
         models(home).resolve(path, Keeper())
 
 
@@ -368,7 +368,7 @@ def test_a_name_that_the_source_gives_away_is_refused_before_any_work(
 ) -> None:
     add(home)
     told: list[object] = []
-    with pytest.raises(ModelError, match="a model named tiny is there already"):
+    with pytest.raises(ModelError, match="a model named tiny exists already"):
         models(home).add(source, "keeper", keeper, progress=lambda *what: told.append(what))
     assert told == []
 

@@ -1,4 +1,4 @@
-"""`muniment generate NAME PROMPT`: one command for each generator, its options from its schema."""
+"""`muniment generate NAME PROMPT`, with one command and the options of each generator."""
 
 from __future__ import annotations
 
@@ -32,23 +32,23 @@ from muniment.plugins.registry import RegisteredObject
 
 
 class _Generators(click.Group):
-    """The generators and media kinds that are installed, each as a command."""
+    """The installed generators and media kinds, each as a command."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Return the kinds of media, then the generators."""
+        """Return the media kinds, then the generators."""
         objects = _settings(ctx).session.plugins.objects("generator")
         return list(dict.fromkeys([*_kinds(objects), *(registered.name for registered in objects)]))
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find the generator; its plugin is loaded for it, so isolation is decided before."""
+        """Resolve the generator after reading `--isolate`, because its plugin is loaded here."""
         if "--isolate" in itertools.takewhile(lambda arg: arg != "--", args):
             _settings(ctx).isolate = True
         return super().resolve_command(ctx, args)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Make the command of one generator; raises what `Plugins.generator` raises."""
+        """Return the command of a generator. Raise as `Plugins.generator` does."""
         if cmd_name.startswith("-"):
             return None
         session = _settings(ctx).session
@@ -71,16 +71,18 @@ class _Generators(click.Group):
         return command_of(cmd_name, registered)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """List what can be generated."""
+        """List the media kinds and generators."""
         session = _settings(ctx).session
         warn_broken(session.plugins.load())
         objects = session.plugins.objects("generator")
         if not objects:
             formatter.write_text("No plugin with a generator is installed.")
             return
-        with formatter.section("What can be generated"):
+        with formatter.section("Generators and media kinds"):
             names = {registered.name for registered in objects}
-            rows = [(kind, _means(session, kind)) for kind in _kinds(objects) if kind not in names]
+            rows = [
+                (kind, _default_of(session, kind)) for kind in _kinds(objects) if kind not in names
+            ]
             rows += [
                 (registered.name, f"{registered.media_type}, by {registered.plugin.distribution}")
                 for registered in objects
@@ -92,13 +94,13 @@ class _Generators(click.Group):
 def generate() -> None:
     """Generate text or another kind of output.
 
-    NAME is a generator or a kind of media; its own options are shown by
-    `muniment generate NAME --help`.
+    NAME is a generator or a media kind. `muniment generate NAME --help` shows its options.
+    A packaged model that the generation needs is added first.
     """
 
 
 def command_of(name: str, registered: RegisteredObject) -> click.Command:
-    """Return the command of a generator: the options all share, then those of its parameters."""
+    """Return the command of a generator, with the shared options and those of its parameters."""
     fixed = _shared_parameters()
     taken = {flag for option in fixed for flag in (*option.opts, *option.secondary_opts)}
     own = [parameter_options.option(field) for field in registered.parameters.fields().values()]
@@ -109,7 +111,7 @@ def command_of(name: str, registered: RegisteredObject) -> click.Command:
         params=[*fixed, *free],
         help=f"Generate {registered.media_type} with {registered.name} "
         f"({registered.plugin.distribution} {registered.plugin.version}).\n\n"
-        "PROMPT is text, or - for standard input. A prompt that begins with a hyphen goes "
+        "PROMPT is text, or - for standard input. Write a prompt that begins with a hyphen "
         "last, after --.",
     )
 
@@ -117,31 +119,32 @@ def command_of(name: str, registered: RegisteredObject) -> click.Command:
 def _shared_parameters() -> list[click.Parameter]:
     @click.command
     @click.argument("prompt")
-    @model_option("An added model, a path or a hub id.")
+    @model_option("Name of an added or packaged model, path, or hub id.")
     @click.option("--system", metavar="TEXT", help="A system prompt.")
-    @click.option("--seed", metavar="N", help="From 0 to 2^64-1; drawn when left away.")
+    @click.option("--seed", metavar="N", help="0 to 2^64-1; random if omitted.")
     @click.option(
         "-n",
         "samples",
         type=click.IntRange(1, 10_000),
         default=1,
         metavar="COUNT",
-        help="How many, each with a seed of its own.",
+        help="Number of generations, each with its own seed.",
     )
-    @pairs_option("A parameter of the generator; may be repeated.")
+    @pairs_option("Parameter of the generator; may be repeated.")
     @policy_option
     @tag_option
     @isolate_option
     @click.option(
         "--stream/--no-stream",
         default=None,
-        help="Show text as it comes, where no filter judges outputs; on a terminal, yes.",
+        help="Show text while it is generated, unless a filter checks outputs. "
+        "Default on a terminal.",
     )
     @output_option
     @overwrite_option
     @json_option
     def shared() -> None:
-        """Carry the options."""
+        """Declare the shared options."""
 
     return shared.params
 
@@ -178,16 +181,16 @@ def _run(
         destination = OutputFile(output, overwrite=overwrite, count=samples)
     if stream is None:
         stream = on_terminal()
-    # Pieces of several texts would mix, and JSON and files want the whole.
+    # Chunks of several texts would mix, and JSON and files need complete texts.
     stream = stream and samples == 1 and not as_json and destination is None
-    shower = ResultPresenter(samples, destination, as_json)
+    presenter = ResultPresenter(samples, destination, as_json)
     session = _settings(click.get_current_context()).session
     answers = session.run([spec], samples_each=samples, policy=policy, stream=stream)
     with closing_iterator(answers) as items, waiting("generating …") as arrived:
         for item in items:
             arrived()
-            shower.show(item)
-    return shower.code
+            presenter.show(item)
+    return presenter.code
 
 
 def _from_stdin() -> str:
@@ -195,7 +198,7 @@ def _from_stdin() -> str:
 
     raw = sys.stdin.buffer.read().removeprefix(b"\xef\xbb\xbf")
     if not raw:
-        raise PromptError("standard input was empty; there is no prompt")
+        raise PromptError("standard input was empty; write a prompt to it")
     try:
         text = raw.decode()
     except UnicodeDecodeError as error:
@@ -209,11 +212,11 @@ def _kinds(objects: list[RegisteredObject]) -> list[str]:
     return sorted({registered.media_type.partition("/")[0] for registered in objects})
 
 
-def _means(session: Any, kind: str) -> str:
+def _default_of(session: Any, kind: str) -> str:
     from muniment.errors import MunimentError
 
     try:
-        return f"what {session.plugins.generator(kind, session.config.generators()).name} makes"
+        return f"the generator {session.plugins.generator(kind, session.config.generators()).name}"
     except MunimentError:
         choices = [
             registered
@@ -226,7 +229,7 @@ def _means(session: Any, kind: str) -> str:
 
 
 def _gone(ctx: click.Context) -> str:
-    """Return which plugins that were installed here are gone, and may be what is missed."""
+    """Return a hint that lists the plugins that were installed here and are gone."""
     from muniment.cli.plugins_read import gone_plugins
     from muniment.config import normalised
 

@@ -1,4 +1,4 @@
-"""`muniment models`: the models of this home."""
+"""`muniment models` manages the models of a home."""
 
 from __future__ import annotations
 
@@ -38,19 +38,19 @@ def models() -> None:
 @json_option
 @click.pass_obj
 def list_(context: CliContext, as_json: bool) -> None:
-    """List the models that were added.
+    """List the added models.
 
-    Off a terminal the columns are: name, generator, digest, source, time of addition, and the word
-    default for the model that its generator uses without -m. Models that cannot be used,
-    half-written or with a record that cannot be read, are listed on standard error.
+    Without a terminal the columns are: name, generator, digest, source, time of addition, and the
+    word "default" for a model that is used without -m. Half-written models and unreadable records
+    are listed on standard error.
     """
-    spoilt: list[ModelError] = []
-    found = context.models.added(spoilt.append)
-    spoilt += context.models.half_written()
-    for error in spoilt:
+    errors: list[ModelError] = []
+    records = context.models.added(errors.append)
+    errors += context.models.half_written()
+    for error in errors:
         write_note(f"Warning: {one_line(str(error))}")
     if as_json:
-        for model in found:
+        for model in records:
             write_json(_json(context, model))
         return
     rows = [
@@ -62,17 +62,19 @@ def list_(context: CliContext, as_json: bool) -> None:
             model.added_at,
             "default" if _is_default(context, model) else "",
         )
-        for model in found
+        for model in records
     ]
     table(("name", "generator", "digest", "source", "added", "default"), rows)
-    if not found and not spoilt:
+    if not records and not errors:
         write_note("no model was added yet; `muniment models add SOURCE` adds one")
 
 
 @models.command
 @click.argument("source")
-@click.option("--name", metavar="NAME", help="What to call it; the source proposes a name.")
-@generator_option("The generator, or kind of media, that is to run it.")
+@click.option(
+    "--name", metavar="NAME", help="Name of the model. The default depends on the source."
+)
+@generator_option("Generator, or media kind, that uses the model.")
 @json_option
 @click.pass_obj
 def add(context: CliContext, source: str, name: str | None, generator: str, as_json: bool) -> None:
@@ -119,7 +121,7 @@ def add(context: CliContext, source: str, name: str | None, generator: str, as_j
 @json_option
 @click.pass_obj
 def show(context: CliContext, name: str, as_json: bool) -> None:
-    """Show what is known of a model."""
+    """Show the record and files of a model."""
     model = context.models.get(name)
     files = context.models.files(name)
     if as_json:
@@ -145,18 +147,21 @@ def show(context: CliContext, name: str, as_json: bool) -> None:
 @yes_option
 @click.pass_obj
 def remove(context: CliContext, name: str, yes: bool) -> int:
-    """Remove a model; what was generated with it stays on record, but cannot be replayed."""
+    """Remove a model.
+
+    Its generations stay recorded, but cannot be replayed without it.
+    """
     context.models.check_removable(name)
     if not yes:
         if not sys.stdin.isatty():
-            raise click.UsageError(f"removing {name} cannot be undone; say --yes.")
+            raise click.UsageError(f"removing {name} cannot be undone; add --yes to confirm.")
         if not click.confirm(f"Remove model {name} ({_size(context, name)})?", err=True):
             write_note("nothing was removed")
             return exit_codes.FAILED
     known = [model for model in context.models.added(_unreadable) if model.name == name]
     context.session.ensure_store()
     context.models.remove(name)
-    for model in known:  # nothing says what the rest of one that was cut short had been
+    for model in known:  # a half-written model has no record
         context.session.record_model("removed", model)
     write_data(f"removed {name}")
     return exit_codes.DONE
@@ -175,14 +180,14 @@ def _json(context: CliContext, model: ModelRecord) -> dict[str, Any]:
 
 
 def _unreadable(error: ModelError) -> None:
-    """Let a spoilt record be removed, too."""
+    """Ignore an unreadable record, which can be removed, too."""
 
 
 def _size(context: CliContext, name: str) -> str:
     try:
         files = context.models.files(name)
     except ModelError:
-        return "what is left of it"
+        return "incomplete"
     return f"{pluralize(len(files), 'file')}, {sum(files.values()):,} bytes"
 
 

@@ -59,7 +59,7 @@ class PolicyRunner:
         return [rule.check(content) for rule in self._rules if rule.applies(content)]
 
     def blocks_prompts(self, prompt: str, system: str | None) -> bool:
-        """Return whether a filter blocks the prompt or the system prompt; nothing is recorded."""
+        """Return whether a filter blocks the prompt or the system prompt, without recording."""
         with quiet_stdout():
             return any(
                 verdict.action == "block"

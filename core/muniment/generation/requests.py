@@ -1,4 +1,4 @@
-"""From what a caller asks to what a generator gets: names become objects, gaps become values."""
+"""Resolution of generation specs: names become objects, and defaults become values."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from muniment.validation import check_id, check_text, escape_unencodable, now
 
 @dataclass(frozen=True, slots=True)
 class GenerationSpec:
-    """A request as a caller writes it: names, and gaps where defaults go.
+    """A request as a caller writes it, with None where defaults apply.
 
-    `generator` is a generator's name or a media kind (`text`); `seed` is drawn when None; `line`
-    is the line of a batch file that the draft was read from, `invalid` why it could not be read.
+    `generator` is a generator's name or a media kind (`text`). A seed of None is drawn at random.
+    `line` is the line of the batch file, if any, and `invalid` the reason it cannot be used.
     """
 
     prompt: str
@@ -43,7 +43,7 @@ class GenerationSpec:
 
 @dataclass(frozen=True, slots=True)
 class CheckedSpec:
-    """A draft whose names and values were found valid, before its model is looked for."""
+    """A valid spec with its generator and parameters, before its model is resolved."""
 
     spec: GenerationSpec
     seed: int
@@ -53,7 +53,7 @@ class CheckedSpec:
 
 @dataclass(frozen=True, slots=True)
 class BoundRequest:
-    """A draft with everything decided: the request, who answers it, and its record so far."""
+    """A resolved spec: the request, its generator and the record to be started."""
 
     request: Request
     generation: Generation
@@ -62,7 +62,7 @@ class BoundRequest:
 
 
 class Resolver:
-    """Resolves drafts; keeps one generator object for each generator and model."""
+    """Resolves specs, with one generator object for each generator and model."""
 
     def __init__(
         self,
@@ -71,7 +71,7 @@ class Resolver:
         models: Models,
         add: Callable[[PackagedModel, str, ModelProvider], None],
     ) -> None:
-        """Take the parts; `add` adds a packaged model, for the generator of that name."""
+        """Take the parts. `add` adds a packaged model for the generator of that name."""
         self._config = config
         self._plugins = plugins
         self._models = models
@@ -79,13 +79,13 @@ class Resolver:
         self._generators: dict[tuple[str, str], Generator] = {}
         self._loaded: set[tuple[str, str]] = set()
         self._resolved_models: dict[tuple[str, str | None], Model] = {}
-        self._found_again: dict[str, Model] = {}
+        self._rehashed: dict[str, Model] = {}
         self._failed_additions: dict[str, ModelError] = {}
 
     def check(self, spec: GenerationSpec) -> CheckedSpec:
-        """Return the draft with its seed, generator and parameters; the model is not looked at.
+        """Return the spec with its seed, generator and parameters, without its model.
 
-        Raises UsageError or PluginError with a sentence for the caller.
+        Raises UsageError or PluginError.
         """
         if spec.invalid is not None:
             raise UsageError(spec.invalid)
@@ -110,11 +110,11 @@ class Resolver:
         policy: str,
         blocks: Callable[[GenerationSpec], bool],
     ) -> BoundRequest:
-        """Return the draft with everything decided; a packaged model that it needs is added.
+        """Return the resolved spec, after adding the packaged model that it needs, if any.
 
-        `blocks` returns whether the policy blocks the prompts: then no model is added, and the
+        `blocks` returns whether the policy blocks the prompts. Then no model is added, and the
         request has a model without a digest. Raises UsageError, ModelError, PluginError or
-        StoreError with a sentence for the caller.
+        StoreError.
         """
         spec, seed = checked.spec, checked.seed
         registered, parameters = checked.registered, checked.parameters
@@ -148,16 +148,17 @@ class Resolver:
         return BoundRequest(request, generation, registered, generator)
 
     def again(self, generation: Generation) -> BoundRequest:
-        """Return the request of a recorded generation, to be answered once more.
+        """Return the request of a recorded generation, for a replay.
 
-        The model is looked for by digest and hashed afresh, once. Raises as `resolve` does.
+        The model is found by its digest and hashed again, once. No model is added. Raises
+        UsageError, ModelError or PluginError.
         """
         recorded = {plugin.distribution for plugin in generation.plugins}
         registered = self._plugins.find("generator", generation.generator, among=recorded)
         parameters = registered.parameters(**generation.parameters)
         model, generator = None, self._object(registered, None)
         if generation.model is not None:
-            model = self._hashed_afresh(generation.model, generator)
+            model = self._find_model(generation.model, generator)
             generator = self._object(registered, model)
         request = Request(
             id=generation.id,
@@ -169,20 +170,20 @@ class Resolver:
         )
         return BoundRequest(request, generation, registered, generator)
 
-    def ready(self, resolved: BoundRequest) -> Generator:
-        """Return the generator with its model loaded; raises what `Generator.load` raises."""
-        model = resolved.request.model
-        key = (resolved.registered.name, model.digest if model else "")
+    def ready(self, bound: BoundRequest) -> Generator:
+        """Return the generator with its model loaded. Raise as `Generator.load` does."""
+        model = bound.request.model
+        key = (bound.registered.name, model.digest if model else "")
         if model is not None and key not in self._loaded:
-            if not model.digest:  # the policy blocked the prompts, then allowed them
+            if not model.digest:  # a filter blocked the prompts in `bind`, but not later
                 raise ModelError(model.name, f"model {model.name} was not added; try again")
             with quiet_stdout():
-                resolved.generator.load(model)
+                bound.generator.load(model)
             self._loaded.add(key)
-        return resolved.generator
+        return bound.generator
 
     def close(self) -> None:
-        """Close the generators that were made; what one says at its end spoils nothing."""
+        """Close the generators, ignoring exceptions and output."""
         for generator in self._generators.values():
             with quiet_stdout(), contextlib.suppress(Exception, SystemExit):
                 generator.close()
@@ -199,7 +200,7 @@ class Resolver:
         name = registered.name
         if not generator.uses_model:
             if spec.model is not None:
-                raise UsageError(f"generator {name} runs no model; leave -m away")
+                raise UsageError(f"generator {name} does not use a model; remove -m")
             return None, generator
         wanted = spec.model or self._config.get(f"model.{name}")
         key = (name, wanted)
@@ -215,7 +216,7 @@ class Resolver:
         return model, self._object(registered, model)
 
     def _add_once(self, packaged: PackagedModel, name: str, generator: Generator) -> None:
-        """Add a packaged model; after a failure, raise its error again without a second attempt."""
+        """Add a packaged model. Raise the error of a failed addition again without a retry."""
         if packaged.name not in self._failed_additions:
             try:
                 return self._add(packaged, name, cast(ModelProvider, generator))
@@ -223,13 +224,13 @@ class Resolver:
                 self._failed_additions[packaged.name] = error
         raise self._failed_additions[packaged.name]
 
-    def _hashed_afresh(self, recorded: Model, generator: Generator) -> Model:
-        if recorded.digest not in self._found_again:
+    def _find_model(self, recorded: Model, generator: Generator) -> Model:
+        if recorded.digest not in self._rehashed:
             model = self._models.with_digest(recorded.digest, recorded, generator)
             if model is None:
                 raise UsageError(f"no model here has the digest {recorded.digest}")
-            self._found_again[recorded.digest] = model
-        return self._found_again[recorded.digest]
+            self._rehashed[recorded.digest] = model
+        return self._rehashed[recorded.digest]
 
     def _object(self, registered: RegisteredObject, model: Model | None) -> Generator:
         key = (registered.name, model.digest if model else "")
@@ -241,10 +242,10 @@ class Resolver:
 def unresolved(
     spec: GenerationSpec, reason: str, run_id: str, actor: str, policy: str
 ) -> Generation:
-    """Return the record of a draft that could not be resolved, before its failure is recorded."""
+    """Return the record of a spec that could not be resolved, before its failure is recorded."""
     try:
         seed = seeds.random_seed() if spec.seed is None else seeds.parse_seed(spec.seed)
-    except UsageError:  # any seed said here would be found by it
+    except UsageError:  # the record needs a valid seed
         seed = seeds.random_seed()
     return Generation(
         id=new_id(),
@@ -269,12 +270,14 @@ def unresolved(
 
 
 def requested_value(value: object) -> Value:
-    """Return the value of a parameter as it is kept when nobody knows what it should have been."""
+    """Return the recorded form of a parameter whose declaration is unknown."""
     if isinstance(value, str):
         return escape_unencodable(value)
     if isinstance(value, list | tuple) and all(isinstance(item, str) for item in value):
         return tuple(map(escape_unencodable, value))
-    short = isinstance(value, int) and not abs(value) >> 999  # Python writes no longer ones
+    short = (
+        isinstance(value, int) and not abs(value) >> 999
+    )  # the limit of Python's int to str conversion
     if value is None or short or (isinstance(value, float) and isfinite(value)):
         return value  # type: ignore[return-value]
     try:
@@ -284,7 +287,7 @@ def requested_value(value: object) -> Value:
 
 
 def samples(spec: GenerationSpec, count: int) -> list[GenerationSpec]:
-    """Return `count` drafts that differ in their seeds only; the first keeps the draft's own."""
+    """Return `count` specs that differ only in their seeds. The first has the spec's own seed."""
     if count == 1:
         return [spec]
     first = seeds.random_seed() if spec.seed is None else seeds.parse_seed(spec.seed)

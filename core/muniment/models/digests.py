@@ -1,9 +1,11 @@
-"""Digests of files and folders: how a model and a plugin's code are identified.
+"""Digests of files and folders, which identify models and the code of plugins.
 
-A single file is `file-sha256:<hex>`. A folder is `tree1-sha256:<hex>`: the SHA-256 of the RFC 8785
-JSON {"resources": [{"algorithm", "digest", "name"}, …], "scheme": "muniment-model-tree/1"}, names
-relative with `/` and sorted by code points. Both bind names and bytes: nobody can rename or
-swap a file without changing the digest.
+A file is `file-sha256:<hex>`. A folder is `tree1-sha256:<hex>`, the SHA-256 of this RFC 8785 JSON:
+
+    {"resources": [{"algorithm", "digest", "name"}, …], "scheme": "muniment-model-tree/1"}
+
+Names are relative with `/` and sorted by code points. Renaming or changing a file changes the
+digest of its folder.
 """
 
 from __future__ import annotations
@@ -23,14 +25,14 @@ from muniment.errors import ModelError
 SCHEME = "muniment-model-tree/1"
 
 _IGNORED_AT_ROOT = ("model.sig",)
-_YOUNG_NS = 100_000_000  # a file changed again within its clock's tick looks the same
+_YOUNG_NS = 100_000_000  # a second change within the file system's clock tick is not visible
 
 
 class FileHashes:
-    """SHA-256 of files, remembered by (device, inode, size, mtime, ctime).
+    """SHA-256 of files, cached by (device, inode, size, mtime, ctime).
 
-    Evidence that must not trust what it remembers (`verify`, `replay`) makes one without a cache
-    file. `cache` is a JSON file that may be deleted at any time.
+    `verify` and `replay` must not trust a cache, so they use no cache file. `cache` is a JSON file
+    that may be deleted at any time.
     """
 
     def __init__(self, cache: Path | None = None) -> None:
@@ -40,7 +42,7 @@ class FileHashes:
             try:
                 known = json.loads(cache.read_bytes())
             except (OSError, ValueError):
-                known = None  # a lost cache costs time, nothing else
+                known = None  # the hashes are computed again
             self._known = known if isinstance(known, dict) else {}
         self._fresh = False
 
@@ -60,7 +62,7 @@ class FileHashes:
         return found
 
     def save(self) -> None:
-        """Write what was learnt back to the cache file, if there is one and it can be written."""
+        """Write new hashes to the cache file, if there is one and it can be written."""
         if self._cache is None or not self._fresh:
             return
         temporary = self._cache.with_suffix(f".{os.getpid()}")
@@ -76,10 +78,10 @@ class FileHashes:
 def digest(path: Path, hashes: FileHashes, *, keep: Callable[[str], bool] | None = None) -> str:
     """Return the digest of a file or folder.
 
-    `keep` says, by relative name, which files of a folder count (all, when absent). Raises
-    ModelError for a name that collides with another under NFC and case folding or is not UTF-8,
-    a link that leads out of the folder, or anything that is not a regular file; OSError for what
-    cannot be read.
+    `keep` selects files of a folder by their relative names. The default is all files. Raises
+    ModelError for a name that is not UTF-8 or collides with another under NFC and case folding.
+    It is also raised for a link out of the folder, and for anything but a regular file. Raises
+    OSError for a file that cannot be read.
     """
     if path.is_file():
         return f"file-sha256:{hashes.sha256(path)}"
@@ -94,7 +96,7 @@ def digest(path: Path, hashes: FileHashes, *, keep: Callable[[str], bool] | None
 
 
 def files(root: Path, *, keep: Callable[[str], bool] | None = None) -> dict[str, Path]:
-    """Return the files below `root` that count, by relative name with `/`; raises like digest."""
+    """Return the files of a digest by relative name with `/`. Raise as `digest` does."""
     found: dict[str, Path] = {}
     folded: dict[str, str] = {}
     home = root.resolve()
@@ -123,7 +125,7 @@ def files(root: Path, *, keep: Callable[[str], bool] | None = None) -> dict[str,
 
 def _walk(root: Path) -> Iterator[tuple[str, Path]]:
     def refuse(error: OSError) -> None:
-        raise error  # what cannot be listed must not be left out in silence
+        raise error  # an unreadable folder must not be omitted silently
 
     for folder, directories, names in os.walk(root, onerror=refuse):
         at_root = Path(folder) == root

@@ -15,11 +15,11 @@ _LABEL_BYTES = 1000
 
 @contextlib.contextmanager
 def exclusive(path: Path, label: str, waiting: Callable[[str], None]) -> Iterator[None]:
-    """Hold the lock file at `path` within the block; wait while another process holds it.
+    """Hold the lock file at `path` within the block, after waiting for another process.
 
-    `label` is written into the file for others to read. When there is something to wait for,
-    `waiting` is called once with the label of the process that holds the lock. The operating
-    system releases the lock of a process that ends, also by a kill. Raises OSError.
+    `label` is written into the file. If another process holds the lock, `waiting` is called once
+    with the label of that process. The operating system releases the lock of a killed process.
+    Raises OSError.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)

@@ -23,13 +23,13 @@ class AdditionNotices:
         self.model = model
 
     def begin(self) -> None:
-        """Show the terms; called once, before the work. An exception cancels the addition."""
+        """Show the terms. Called once before the work, which an exception cancels."""
         if self.model.terms:
             text = f"model {self.model.name}: {self.model.terms}"
             warnings.warn(text, ModelTermsWarning, stacklevel=_caller_level())
 
     def waiting(self, text: str) -> None:
-        """Show which process is waited for."""
+        """Show the process that must finish first."""
 
     def progress(self, step: str, fraction: float) -> None:
         """Show the step under way and the fraction of it that is done."""
@@ -47,7 +47,7 @@ class AdditionNotices:
 
 
 def packaged_models(generator: object) -> list[PackagedModel]:
-    """Return the models that come with installed packages; raises ModelError."""
+    """Return the models that come with installed packages. Raise ModelError on failure."""
     if not isinstance(generator, ModelProvider):
         return []
     try:
@@ -63,7 +63,7 @@ def packaged_models(generator: object) -> list[PackagedModel]:
 
 
 def _caller_level() -> int:
-    """Return the `stacklevel` at which the caller of `_caller_level` warns the program's line."""
+    """Return the `stacklevel` of the first frame outside Muniment, seen from the caller."""
     level, frame = 1, sys._getframe(1)
     while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("muniment."):
         level, frame = level + 1, frame.f_back

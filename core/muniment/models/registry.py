@@ -1,8 +1,8 @@
 """The models of a home: adding, removing, choosing and resolving them.
 
-`models/NAME/` holds the files as the generator that added them wants them; `models/NAME.json`
-holds the digest they had then. A folder without its file is half-written and never used.
-`models/.defaults.json` holds the default model of each generator.
+`models/NAME/` contains the files in the generator's format. `models/NAME.json` contains the digest
+of the added files. A folder without this record is half-written and never used.
+`models/.defaults.json` contains the default model of each generator.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ Progress: TypeAlias = Callable[[str, float], None]
 
 @dataclass(frozen=True, slots=True)
 class ModelRecord:
-    """A model that was added: its digest then, where it came from and what its files are for."""
+    """The record of an added model, with the digest of its files, its source and their roles."""
 
     name: str
     digest: str
@@ -43,37 +43,37 @@ class ModelRecord:
     terms: str = ""
 
     def to_json(self) -> dict[str, Any]:
-        """Return the model in the shape that `models list --json` prints."""
+        """Return the record as JSON values."""
         return asdict(self)
 
 
 class Models:
-    """The models in one home folder."""
+    """The models of one home folder."""
 
     def __init__(self, home: Path) -> None:
         self._folder = home / "models"
         self._defaults = self._folder / ".defaults.json"
         self.hash_cache = home / "file-hashes.json"
 
-    def added(self, spoilt: Callable[[ModelError], None] | None = None) -> list[ModelRecord]:
-        """Return the models that were added, by name.
+    def added(self, on_error: Callable[[ModelError], None] | None = None) -> list[ModelRecord]:
+        """Return the added models, ordered by name.
 
-        Raises ModelError for a record that cannot be read, or gives it to `spoilt` and goes on.
+        Raises ModelError for a record that cannot be read, or calls `on_error` and continues.
         """
-        found = []
+        records = []
         for path in sorted(self._folder.glob("*.json")):
             if not MODEL_NAME.fullmatch(path.stem):
                 continue
             try:
-                found.append(self._read(path))
+                records.append(self._read(path))
             except ModelError as error:
-                if spoilt is None:
+                if on_error is None:
                     raise
-                spoilt(error)
-        return sorted(found, key=lambda model: model.name)
+                on_error(error)
+        return sorted(records, key=lambda model: model.name)
 
     def half_written(self) -> list[ModelError]:
-        """Return an error for each folder of a model whose adding was cut short, by name."""
+        """Return an error for each folder whose addition was interrupted, ordered by name."""
         names = sorted(
             path.name
             for path in self._folder.glob("*")
@@ -84,7 +84,7 @@ class Models:
         return [ModelError(name, _half_written(name)) for name in names]
 
     def get(self, name: str) -> ModelRecord:
-        """Return the added model of that name; raises UnknownNameError or ModelError."""
+        """Return the added model of that name. Raise UnknownNameError or ModelError."""
         record = self._folder / f"{name}.json"
         if not MODEL_NAME.fullmatch(name) or not record.is_file():
             if MODEL_NAME.fullmatch(name) and (self._folder / name).is_dir():
@@ -97,7 +97,7 @@ class Models:
         return self._folder / name
 
     def files(self, name: str) -> dict[str, int]:
-        """Return the files of an added model and their sizes in bytes; raises ModelError."""
+        """Return the files of an added model with their sizes in bytes. Raise ModelError."""
         try:
             return {key: path.stat().st_size for key, path in files(self.path(name)).items()}
         except OSError as error:
@@ -108,7 +108,7 @@ class Models:
             ) from error
 
     def check_removable(self, name: str) -> None:
-        """Raise UnknownNameError unless there is something of that name to remove."""
+        """Raise UnknownNameError unless a record or folder of that name exists."""
         if not MODEL_NAME.fullmatch(name) or not (
             self._record(name).is_file() or self._there(name)
         ):
@@ -125,12 +125,12 @@ class Models:
         waiting: Callable[[str], None] = lambda text: None,
         record: Callable[[ModelRecord], None] = lambda added: None,
     ) -> ModelRecord:
-        """Have `generator` put the model of `source` into the home, and return it.
+        """Add the model of `source` to the home with `generator`, and return its record.
 
-        The work happens beside the final place and is moved there at the end, so a kill leaves no
-        model that looks whole. `record` is called before the model can be used, and its exception
-        cancels the addition. A lock lets one process add at a time; `waiting` is called with the
-        reason when the others wait. Raises ModelError, also when the name is taken.
+        The files are written to a temporary folder that is renamed at the end, so a kill leaves
+        no usable model. `record` is called before the model can be used, and its exception
+        cancels the addition. A lock lets one process add at a time. `waiting` is called with the
+        reason before waiting for the lock. Raises ModelError, also when the name is taken.
         """
         self._check_addable(source, name)
         with self._adding(source, waiting):
@@ -145,10 +145,10 @@ class Models:
         notices: AdditionNotices,
         record: Callable[[ModelRecord], None],
     ) -> None:
-        """Add a packaged model, unless another process adds it meanwhile.
+        """Add a packaged model, unless another process added it while this one waited.
 
-        An exception of `notices` cancels the addition. `record` is called as `add` calls it.
-        Raises ModelError.
+        An exception of `notices` cancels the addition. `record` is called as in `add`. Raises
+        ModelError.
         """
         self._check_name(packaged.name)
         with self._adding(packaged.name, notices.waiting):
@@ -160,7 +160,7 @@ class Models:
 
     @contextlib.contextmanager
     def _adding(self, source: str, waiting: Callable[[str], None]) -> Iterator[None]:
-        """Hold the lock of additions, and turn other exceptions of the block into a ModelError."""
+        """Hold the lock of additions, and convert exceptions of the block to ModelError."""
         label = f"process {os.getpid()}, which adds model {source}"
 
         def held_by(holder: str) -> None:
@@ -172,7 +172,9 @@ class Models:
         except (MunimentError, ModelTermsWarning):
             raise
         except (Exception, SystemExit) as error:
-            raise ModelError(source, f"model {source} cannot be added: {_said(error)}") from error
+            raise ModelError(
+                source, f"model {source} cannot be added: {_describe(error)}"
+            ) from error
 
     def _add(
         self,
@@ -184,7 +186,7 @@ class Models:
         record: Callable[[ModelRecord], None],
     ) -> ModelRecord:
         working = self._folder / ".adding" / datetime.now(UTC).strftime("%Y%m%dT%H%M%S%f")
-        # Only the holder of the lock works in there: the rest is of additions that were killed.
+        # Only the process with the lock writes here, so other files are of killed additions.
         shutil.rmtree(working.parent, ignore_errors=True)
         try:
             working.mkdir(parents=True)
@@ -220,9 +222,9 @@ class Models:
             shutil.rmtree(working, ignore_errors=True)
 
     def remove(self, name: str) -> None:
-        """Delete an added model, or what is left of one that was half-written.
+        """Delete an added or half-written model.
 
-        What was generated with it stays on record. Raises UnknownNameError or ModelError.
+        Generations of the model stay recorded. Raises UnknownNameError or ModelError.
         """
         self.check_removable(name)
         try:
@@ -237,11 +239,11 @@ class Models:
     def choose(
         self, wanted: str | None, generator_name: str, generator: object
     ) -> str | PackagedModel:
-        """Return the model that a request means: a name to resolve, or a packaged model to add.
+        """Return the model of a request, as a name to resolve or a packaged model to add.
 
-        None means the default of the generator: the one on record in this home; where none is
-        on record, the only one added, else the generator's first packaged model. Never adds
-        anything. Raises ModelError when there is no default.
+        None selects the generator's default. That is the default on record in this home, else
+        the only model added for the generator, else its first packaged model. No model is added
+        here. Raises ModelError when there is no default.
         """
         if wanted is None:
             wanted = self._default(generator_name, generator)
@@ -251,15 +253,15 @@ class Models:
         return next(offered, wanted)
 
     def default(self, generator_name: str) -> str | None:
-        """Return the default model of a generator that is on record; None when none is."""
+        """Return the default model on record for a generator, or None."""
         return self._read_defaults().get(generator_name)
 
     def resolve(self, wanted: str, generator: object, *, remembered: bool = True) -> Model:
-        """Return the model of a name, with the digest of its files as they are now.
+        """Return the model of a name, with the digest of its current files.
 
-        `wanted` is the name of an added model, the path of a folder or file, or whatever the
-        generator can find (a hub id). `remembered` allows hashes remembered by file identity.
-        Raises ModelError or UnknownNameError.
+        `wanted` is the name of an added model, the path of a folder or file, or a hub id that the
+        generator can find. `remembered` allows cached hashes. Raises ModelError or
+        UnknownNameError.
         """
         hashes = FileHashes(self.hash_cache if remembered else None)
         name, path, added = self._locate(wanted, generator)
@@ -271,13 +273,13 @@ class Models:
         if added is not None and found != added.digest:
             raise ModelError(
                 name,
-                f"model {name} is not what was added: its files changed "
-                f"(`muniment models remove {name}`, then add it again)",
+                f"model {name} was changed after it was added; remove it with "
+                f"`muniment models remove {name}`, then add it again",
             )
         return Model(name, found, str(path))
 
     def with_digest(self, wanted: str, hint: Model, generator: object) -> Model | None:
-        """Return a model of exactly that digest, hashed afresh: by its name, or any that fits."""
+        """Return a model with exactly that digest, computed without a cache, or None."""
         names = [model.name for model in self._readable() if model.digest == wanted]
         for name in filter(None, dict.fromkeys([*names, hint.name, hint.path])):
             try:
@@ -305,13 +307,13 @@ class Models:
                 raise
             except (Exception, SystemExit) as error:
                 raise ModelError(
-                    wanted, f"model {wanted} cannot be found: {_said(error)}"
+                    wanted, f"model {wanted} cannot be found: {_describe(error)}"
                 ) from error
         known = [model.name for model in self._readable()]
         known = sorted({*known, *_names(packaged_models(generator))})
-        hint = "or give the path of a model's folder"
+        hint = "or use the path of a model's folder"
         if is_path:
-            hint += ": there is nothing at this one"
+            hint = "this path does not exist"
         raise UnknownNameError("model", wanted, known, hint)
 
     def _default(self, generator_name: str, generator: object) -> str:
@@ -342,9 +344,9 @@ class Models:
         )
 
     def _keep_default(self, added: ModelRecord, generator: object) -> None:
-        """Put the generator's default on record, before the model that is added can change it.
+        """Record the generator's default, before the added model can change it.
 
-        The record is the default so far; where there was none, it is the model that is added.
+        Without a previous default, the added model becomes the default.
         """
         defaults = self._read_defaults()
         names = _names_of(added.generator, self._readable())
@@ -371,10 +373,10 @@ class Models:
             raise ModelError("", message) from error
 
     def _check_addable(self, source: str, name: str | None) -> None:
-        """Raise ModelError for a name that is taken or odd, before minutes of converting."""
+        """Raise ModelError for a taken or invalid name, before the conversion."""
         if name is not None:
             self._check_free(name)
-        else:  # what the source most likely proposes
+        else:  # the name that the generator most likely proposes
             self._check_not_taken(source)
             self._check_not_taken(Path(source).name)
 
@@ -386,13 +388,13 @@ class Models:
         if not MODEL_NAME.fullmatch(name) or name.endswith(".json"):
             raise ModelError(
                 name,
-                f"{name!r} is no name for a model; give one of letters, digits and .-_ with --name",
+                f"{name!r} is not a valid model name; use letters, digits and .-_ in --name",
             )
 
     def _check_not_taken(self, name: str) -> None:
         if MODEL_NAME.fullmatch(name) and self._record(name).exists():
             raise ModelError(
-                name, f"a model named {name} is there already; remove it first, or use --name"
+                name, f"a model named {name} exists already; remove it first, or use --name"
             )
 
     def _record(self, name: str) -> Path:
@@ -402,7 +404,7 @@ class Models:
         return self.path(name).is_dir() or self.path(name).is_symlink()
 
     def _readable(self) -> list[ModelRecord]:
-        return self.added(spoilt=lambda error: None)
+        return self.added(on_error=lambda error: None)
 
     def _read(self, record: Path) -> ModelRecord:
         try:
@@ -424,7 +426,7 @@ def _names_of(generator_name: str, models: list[ModelRecord]) -> list[str]:
 
 
 def _write(path: Path, text: str, before_rename: Callable[[], None] = lambda: None) -> None:
-    """Write a file beside its place and rename it."""
+    """Write a temporary file and rename it."""
     beside = path.with_suffix(".new")
     try:
         beside.write_text(text, encoding="utf-8")
@@ -435,12 +437,12 @@ def _write(path: Path, text: str, before_rename: Callable[[], None] = lambda: No
         raise
 
 
-def _said(error: BaseException) -> str:
+def _describe(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}"
 
 
 def _half_written(name: str) -> str:
     return (
-        f"model {name} is half-written: adding it was cut short; add it again with "
-        f"`muniment models add`, or clear it away with `muniment models remove {name}`"
+        f"model {name} is half-written because its addition was interrupted; add it again with "
+        f"`muniment models add`, or remove it with `muniment models remove {name}`"
     )

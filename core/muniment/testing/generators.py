@@ -196,7 +196,7 @@ class GeneratorContract(Contract):
     # ---- models ----------------------------------------------------------------------------------
 
     def test_its_packaged_models_are_listed_without_a_network(self) -> None:
-        """The first generation adds one of them: the same names, sources and terms each time."""
+        """Check names, sources and terms, since a generation adds one of these models."""
         name = self.registered.name
         methods = ("packaged_models", "add_model", "find_model")
         lacking = [method for method in methods if not hasattr(self.subject, method)]
