@@ -1,7 +1,7 @@
 """Muniment generates text, images and recommendations, and keeps the evidence.
 
-What is exported here is the public API: plugins and programs import nothing below it. Names
-resolve on first use, so that `import muniment` costs next to nothing.
+The names exported here are the public API. Plugins and programs import nothing below it. Names
+are imported on first use, so that `import muniment` is fast.
 """
 
 from __future__ import annotations

@@ -38,8 +38,8 @@ def parse_seed(value: object) -> int:
 def derive(seed: int, *path: str | int) -> int:
     """Return the seed of a sample or step, derived from `seed` and a path of names and numbers.
 
-    It is the first eight bytes, big-endian, of a SHA-256 over the decimal seed and the parts of
-    the path, each preceded by its type and its length in bytes.
+    It is the first eight bytes, big-endian, of a SHA-256. The hash covers the decimal seed and the
+    parts of the path. Each of these is preceded by its type and its length in bytes.
     """
     # Type and length prevent two paths from having the same concatenation.
     digest = hashlib.sha256(b"muniment-seed/1\n")
