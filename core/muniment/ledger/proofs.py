@@ -178,7 +178,7 @@ def _check_commitment(payload: DisclosedPayload, bodies: Mapping[int, Body]) -> 
         raise ProofError(where, "is not one that the entry commits to")
     computed = commitment(payload.kind, payload.salt, payload.content).hex()
     if not hmac.compare_digest(computed, recorded[0]):
-        raise ProofError(where, "is not what the entry commits to")
+        raise ProofError(where, "was changed after it was recorded")
 
 
 # ---- fields of the file -----------------------------------------------------------------------
