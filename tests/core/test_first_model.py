@@ -25,7 +25,7 @@ from muniment import (
     StoreError,
     UsageError,
 )
-from muniment.plugins.registry import make
+from muniment.plugins.registry import instantiate
 from support.packaged import FIRST, SECOND, Packages
 from support.plugins import Shelf
 
@@ -315,7 +315,7 @@ def test_an_addition_that_cannot_be_recorded_leaves_no_model(
 
 
 def add(session: Session, source: str) -> None:
-    generator = make(session.plugins.find("generator", "worded"))
+    generator = instantiate(session.plugins.find("generator", "worded"))
     session.models.add(source, "worded", generator)
 
 
