@@ -208,7 +208,7 @@ def test_a_generator_that_goes_on_working_for_nobody_is_told_so(tmp_path: Path) 
 
 
 def test_a_direction_that_is_declared_twice_is_told_so(tmp_path: Path) -> None:
-    with pytest.raises(pytest.fail.Exception, match="names 'variety', which is no measure without"):
+    with pytest.raises(pytest.fail.Exception, match="names 'variety', which is not a measure"):
         check(bad.Length, DIRECTION, tmp_path, undirected=("characters", "variety"))
 
 
