@@ -196,14 +196,17 @@ class GeneratorContract(Contract):
     # ---- models ----------------------------------------------------------------------------------
 
     def test_its_packaged_models_are_listed_without_a_network(self) -> None:
-        """Check names, sources and terms, since a generation adds one of these models."""
+        """Check that `packaged_models` returns the same valid models each time, without a network.
+
+        The first generation adds the first of them.
+        """
         name = self.registered.name
         methods = ("packaged_models", "add_model", "find_model")
-        lacking = [method for method in methods if not hasattr(self.subject, method)]
-        if len(lacking) == len(methods):
-            return  # no model can be added to it
-        if lacking:
-            broken(f"{name} lacks {' and '.join(lacking)}; define all of {', '.join(methods)}")
+        missing = [method for method in methods if not hasattr(self.subject, method)]
+        if len(missing) == len(methods):
+            return  # the generator does not support adding models
+        if missing:
+            broken(f"{name} lacks {' and '.join(missing)}; define all of {', '.join(methods)}")
         if not self.subject.uses_model:
             broken(f"{name} defines add_model, but does not set uses_model = True")
         generator = self.made()
@@ -213,14 +216,14 @@ class GeneratorContract(Contract):
             except Exception as error:
                 broken(f"packaged_models of {name} raised {describe(error)}; return a sequence")
         if connections:
-            broken(f"packaged_models of {name} used the network; look at installed packages only")
+            broken(f"packaged_models of {name} used the network; search installed packages only")
         if packaged != again:
             broken(f"packaged_models of {name} changes from call to call; the first is the default")
         for model in packaged:
             _check_packaged(name, model)
         names = [model.name for model in packaged]
-        if twice := next((item for item in names if names.count(item) > 1), None):
-            broken(f"packaged_models of {name} has two models named {twice!r}; rename one")
+        if duplicate := next((item for item in names if names.count(item) > 1), None):
+            broken(f"packaged_models of {name} has two models named {duplicate!r}; rename one")
 
     # ---- sending requests ------------------------------------------------------------------------
 
@@ -274,7 +277,7 @@ class GeneratorContract(Contract):
 
 @contextlib.contextmanager
 def _network_refused() -> Iterator[list[str]]:
-    """Refuse connections within the block, and give the attempts."""
+    """Refuse network connections in the context, and yield the list of attempts."""
     attempts: list[str] = []
 
     def refuse(*arguments: object, **options: object) -> NoReturn:
