@@ -183,8 +183,8 @@ def test_a_leaf_that_is_no_entry_is_refused_though_it_was_signed() -> None:
             laid_open(STARTED, PROMPT._replace(content=b"other")),
             "was changed after it was recorded",
         ),
-        (laid_open(STARTED, PROMPT._replace(salt=bytes(32))), "was changed after it was recorded"),
-        (laid_open(OUTCOME, TEXT._replace(position=1)), "was changed after it was recorded"),
+        (laid_open(STARTED, PROMPT._replace(salt=bytes(32))), "was changed after"),
+        (laid_open(OUTCOME, TEXT._replace(position=1)), "was changed after"),
         (laid_open(OUTCOME, TEXT._replace(position=2)), "is not one that the entry commits to"),
     ],
 )
