@@ -243,7 +243,7 @@ def test_a_description_that_is_wrong_is_not_believed(
     def wrong(model: Any) -> Architecture:
         return Architecture.from_json({**describe_architecture(model).to_json(), **change})
 
-    monkeypatch.setattr(choosing, "describe", wrong)
+    monkeypatch.setattr(choosing, "describe_architecture", wrong)
     assert load(tiny("llama")).decoder.name == "rows"
 
 
