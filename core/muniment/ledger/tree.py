@@ -36,9 +36,9 @@ class Node:
 class MissingNodesError(LookupError):
     """Nodes that the tree must contain, but that could not be read."""
 
-    def __init__(self, level: int, start: int, stop: int, found: int) -> None:
+    def __init__(self, level: int, start: int, stop: int, stored: int) -> None:
         super().__init__(
-            f"the tree needs nodes {start} to {stop - 1} of level {level}, but only {found} of "
+            f"the tree needs nodes {start} to {stop - 1} of level {level}, but only {stored} of "
             f"these {stop - start} are stored"
         )
         self.level, self.start, self.stop = level, start, stop
