@@ -17,7 +17,7 @@ import pytest
 from sqlalchemy import Column, Connection, LargeBinary, Row, Table, and_, inspect, select
 
 from muniment.ids import new_id
-from muniment.ledger.checkpoints import Checkpoint, Note, origin, signed
+from muniment.ledger.checkpoints import Checkpoint, Note, origin, sign_checkpoint
 from muniment.ledger.keys import PrivateKey
 from muniment.store import Problem, Store
 from muniment.store.database.engine import Database
@@ -214,7 +214,7 @@ def _acts(store: Store) -> None:
 
 
 def _sign(head: Head, key: PrivateKey) -> Note:
-    return signed(Checkpoint(key.name, head.size, head.root), key)
+    return sign_checkpoint(Checkpoint(key.name, head.size, head.root), key)
 
 
 # ---- columns and rows --------------------------------------------------------------------------
