@@ -69,7 +69,7 @@ lint: install $(VENV)/.installed-lint ## ruff, mypy (strict, on the core) and th
 	$(BIN)/lint-imports
 
 .PHONY: fmt
-fmt: install $(VENV)/.installed-lint ## format the tree and mend what ruff can mend
+fmt: install $(VENV)/.installed-lint ## format the code and apply ruff's automatic fixes
 	$(BIN)/ruff check --fix-only --quiet .
 	$(BIN)/ruff format .
 

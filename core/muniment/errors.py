@@ -53,7 +53,7 @@ class UnknownNameError(UsageError):
     """A name that no plugin object, model, generation or run has."""
 
     def __init__(self, kind: str, name: str, known: Sequence[str] = (), hint: str = "") -> None:
-        choices = f"; there are: {', '.join(sorted(known))}" if known else ""
+        choices = f"; available: {', '.join(sorted(known))}" if known else ""
         super().__init__(f"no {kind} named {name!r}{choices}{'; ' + hint if hint else ''}")
         self.kind, self.name, self.known = kind, name, tuple(known)
 

@@ -89,7 +89,7 @@ class Generator(ABC):
 
     @abstractmethod
     def generate(self, requests: Sequence[Request]) -> Iterable[Reply | Chunk | Output]:
-        """Answer each request by `yield request.reply(...)`, in any order.
+        """Reply to each request by `yield request.reply(...)`, in any order.
 
         All requests of a call have the same model. Each has its own parameters and seed.
         `request.chunk(...)` streams text, and the reply's text must begin with the chunks.

@@ -162,7 +162,7 @@ class Parameters:
         for name in values:
             if name not in self._fields:
                 known = ", ".join(self._fields) or "none"
-                raise ParameterError(name, f"no parameter is named {name!r}; there are: {known}")
+                raise ParameterError(name, f"no parameter named {name!r}; available: {known}")
         for name, field in self._fields.items():
             value = field.parse(values[name]) if name in values else field.default
             object.__setattr__(self, name, value)

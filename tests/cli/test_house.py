@@ -245,7 +245,7 @@ class TestPolicy:
             ),
             (
                 "policy: p\nversion: '1'\nfilters: [{filter: words, parameters: {loud: 1}}]\n",
-                "filter 1 (words): no parameter is named 'loud'; there are: none",
+                "filter 1 (words): no parameter named 'loud'; available: none",
             ),
         ],
     )
@@ -408,8 +408,8 @@ class TestMistakes:
     @pytest.mark.parametrize(
         ("arguments", "sentence"),
         [
-            (["audti"], "there is no command 'audti'. Did you mean audit? Try 'muniment --help'."),
-            (["audit", "lst"], "there is no command 'lst'. Did you mean list?"),
+            (["audti"], "no command named 'audti'. Did you mean audit? Try 'muniment --help'."),
+            (["audit", "lst"], "no command named 'lst'. Did you mean list?"),
             (["audit", "show"], "Missing argument 'ID'. Try 'muniment audit show --help'."),
             (["audit", "list", "--jsn"], "No such option '--jsn'. (Did you mean one of: '--json'"),
             (["--frobnicate"], "No such option '--frobnicate'"),

@@ -50,7 +50,7 @@ def test_a_file_takes_part_where_it_is_named_and_nowhere_else(
     assert muniment("generate", "lazy", "茶", "--plugin", polite).out == "茶, please\n"
     monkeypatch.chdir(polite.parent)
     refused = muniment("generate", "polite", "Tea")
-    assert (refused.code, "there is no generator 'polite'" in refused.err) == (2, True)
+    assert (refused.code, "no generator named 'polite'" in refused.err) == (2, True)
 
 
 def test_the_record_has_the_files_name_no_version_and_its_digest(

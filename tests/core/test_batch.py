@@ -173,7 +173,7 @@ def test_results_come_in_the_files_order_and_bad_lines_are_failed_records(house:
             "seed -1 is not",
             "seed True is not",
             "times must be",
-            "no parameter is named 'self'",
+            "no parameter named 'self'",
             "no generator named '\\ud800'",
             "the prompt is not valid UTF-8",
             "the prompt contains a NUL character",

@@ -101,7 +101,7 @@ def test_an_evaluator_that_is_named_and_cannot_be_had_is_an_error(house: House) 
     house.shelf.generator("echo", ECHO)
     house.shelf.evaluator("usual", "return {}")
     (house.home / "config.toml").write_text('policy = "none"\nevaluators = "gone"\n')
-    with pytest.raises(muniment.UsageError, match="no evaluator named 'gone'; there are: usual"):
+    with pytest.raises(muniment.UsageError, match="no evaluator named 'gone'; available: usual"):
         house.session.generate("x")
 
 

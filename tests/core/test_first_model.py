@@ -404,7 +404,7 @@ def test_a_removed_default_is_added_again_or_named(
     with session() as opened, pytest.raises(ModelError) as caught:
         generate(opened)
     assert caught.value.model == "first"
-    assert "there are: own" in str(caught.value)
+    assert "available: own" in str(caught.value)
     assert "model.worded" in str(caught.value)
 
 

@@ -300,7 +300,7 @@ def test_an_unknown_model_tells_the_known_ones(home: Path, name: str) -> None:
     add(home)
     with pytest.raises((UnknownNameError, ModelError)) as caught:
         models(home).resolve(name, object())
-    assert "there are: tiny; " in str(caught.value)
+    assert "available: tiny; " in str(caught.value)
 
 
 @pytest.mark.parametrize("path", ["./nothing/here", "../nothing/here", "~/nothing", "/nothing"])
@@ -354,7 +354,7 @@ def test_a_removed_model_is_gone_and_its_name_is_free(home: Path) -> None:
 @pytest.mark.parametrize("name", ["gone", "../models", "", ".adding", "/etc"])
 def test_what_was_never_added_cannot_be_removed(home: Path, name: str) -> None:
     add(home)
-    with pytest.raises(UnknownNameError, match="there are: tiny"):
+    with pytest.raises(UnknownNameError, match="available: tiny"):
         models(home).remove(name)
     assert left(home) == ["tiny", "tiny.json"]
 
@@ -393,7 +393,7 @@ def test_a_spoilt_record_hides_no_other_model(home: Path) -> None:
     spoilt: list[ModelError] = []
     assert models(home).added(spoilt.append) == [kept]
     assert [error.model for error in spoilt] == ["bad"]
-    with pytest.raises(UnknownNameError, match="there are: tiny"):
+    with pytest.raises(UnknownNameError, match="available: tiny"):
         models(home).get("nothing")
     found = models(home).with_digest(kept.digest, Model("gone", kept.digest, ""), Keeper())
     assert found is not None

@@ -55,8 +55,8 @@ def test_a_filter_of_two_distributions_blocks(house: House) -> None:
             "{filter: odd, parameters: {than: 0}}",
             "than must be a whole number of at least 1, not 0",
         ),
-        ("{filter: odd, parameters: {then: 1}}", "no parameter is named 'then'; there are: than"),
-        ("{filter: odd, parameters: {self: 1}}", "no parameter is named 'self'"),
+        ("{filter: odd, parameters: {then: 1}}", "no parameter named 'then'; available: than"),
+        ("{filter: odd, parameters: {self: 1}}", "no parameter named 'self'"),
         ("{filter: odd, parameters: {than: 2024-01-01}}", "than must be a whole number"),
     ],
 )

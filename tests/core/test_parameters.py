@@ -185,7 +185,7 @@ def test_a_value_that_does_not_fit_says_what_was_expected(
 
 @pytest.mark.parametrize("name", ["volume", "", "self", "Times", "__init__", "\ud800", "温度"])
 def test_an_unknown_name_is_refused_and_the_known_ones_are_told(name: str) -> None:
-    with pytest.raises(ParameterError, match="there are: loud, times") as caught:
+    with pytest.raises(ParameterError, match="available: loud, times") as caught:
         Every(**{name: 1})
     assert caught.value.name == name
     str(caught.value).encode()
@@ -193,7 +193,7 @@ def test_an_unknown_name_is_refused_and_the_known_ones_are_told(name: str) -> No
 
 def test_an_object_without_parameters_takes_none() -> None:
     assert dict(Parameters()) == {}
-    with pytest.raises(ParameterError, match="there are: none"):
+    with pytest.raises(ParameterError, match="available: none"):
         Parameters(times=1)
 
 

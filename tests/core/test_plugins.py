@@ -368,7 +368,7 @@ def test_an_unknown_generator_tells_the_known_ones_and_what_is_broken(shelf: She
     shelf.add("raise RuntimeError('no luck')", distribution="unlucky")
     plugins = shelf.plugins()
     for name, defaults in (("video", {}), ("text", {"text": "gone"})):
-        with pytest.raises(UnknownNameError, match="there are: echo; plugin unlucky cannot be"):
+        with pytest.raises(UnknownNameError, match="available: echo; plugin unlucky cannot be"):
             plugins.generator(name, defaults)
 
 

@@ -268,7 +268,7 @@ def test_what_is_called_a_bundle_never_goes_to_pip(
     nothing = used("plugins", "install", "nothing.bundle")
     assert (nothing.code, "nothing.bundle does not exist" in nothing.err) == (2, True)
     whole_one = used("plugins", "restore", small)
-    assert (whole_one.code, "is a bundle, not a lock" in whole_one.err) == (2, True)
+    assert (whole_one.code, "is a bundle, not a lock file" in whole_one.err) == (2, True)
 
 
 def test_code_that_was_changed_after_installing_has_no_signer(

@@ -44,8 +44,9 @@ def erase(
 ) -> int:
     """Erase prompts, outputs and all other texts of generations permanently.
 
-    All filters must match. Ledger entries are not erased, so proofs stay valid. With --actor the
-    actor's name is erased too. Skips generations on hold, under retention or still running.
+    A generation must match all given options. Ledger entries are not erased, so proofs stay valid.
+    With --actor the actor's name is erased too. Skips generations on hold, under retention or
+    still running.
     `pending` means that erased bytes may still be in the database files, for example while
     another process reads them. The next write, or --status, tries again. --status also lists the
     backups that still contain erased texts.

@@ -47,7 +47,8 @@ def export(
 ) -> None:
     """Export generations to a file, newest first.
 
-    All filters must match. Generations recorded after the export began are not included.
+    A generation must match all given options. Generations recorded after the export began are not
+    included.
 
     An interrupted export leaves FILE.part and FILE.part.json. Run the same command with --resume
     to continue it, which results in the same file.

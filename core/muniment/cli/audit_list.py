@@ -22,8 +22,8 @@ from muniment.types import Generation
 def list_(context: CliContext, /, limit: int, as_json: bool, **filters: Any) -> None:
     """List generations, newest first.
 
-    All filters must match. Piped output has tab-separated columns: id, start, status, decision,
-    generator, model, seed, actor, tags, prompt.
+    A generation must match all given options. Piped output has tab-separated columns:
+    id, start, status, decision, generator, model, seed, actor, tags, prompt.
     """
     query = query_of(context, filters, limit=limit)
     print_generations(context.store.generations(query), as_json=as_json)

@@ -33,7 +33,7 @@ _CODES = {
     "--sample",
     type=click.IntRange(min=1),
     metavar="N",
-    help="Number of completed generations to pick at random.",
+    help="Number of completed generations to draw at random.",
 )
 @click.option("--sample-key", metavar="TEXT", help="Seed of the pick, to repeat it.")
 @click.option("--no-record", is_flag=True, help="Do not record the results.")
@@ -52,13 +52,13 @@ def replay(
     """Generate again and compare with the record.
 
     ID is a unique beginning or end of an id, or `last`. Each result is recorded as an entry.
-    With --sample, generations are picked at random from a seed, which is printed. With
-    --sample-key the pick is repeated, so an auditor can choose it.
+    With --sample, generations are drawn at random with a seed, which is printed. With
+    --sample-key, an auditor sets that seed, and the same generations are drawn again.
 
-    `exact` means the same bytes in the same environment. `certified` means the same bytes on a
-    different machine or version, and no token was a close call. `uncertified` means the same
-    bytes, but some token was a close call. `diverged` means different bytes. `impossible` means
-    that it cannot be generated again.
+    `exact` means the same bytes in the same environment. `certified` means the same bytes in a
+    different environment, and every token's margin is larger than the difference of the logits.
+    `uncertified` means the same bytes, but a margin is missing or too small. `diverged` means
+    different bytes. `impossible` means that the generation cannot be repeated.
 
     The exit code is 4 if a replay is uncertified or diverged, else 1 if one is impossible. Piped
     output has tab-separated columns: result, id, detail, differences of environment.

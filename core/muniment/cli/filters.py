@@ -36,8 +36,12 @@ _OPTIONS = (
         type=click.Choice(DECISIONS),
         help="Most severe action taken, or with --filter the decision of that filter.",
     ),
-    click.option("--filter", "filter_", metavar="NAME", help="Name of a filter that checked it."),
-    click.option("--actor", "by", metavar="NAME", help="Name of the actor who requested it."),
+    click.option(
+        "--filter", "filter_", metavar="NAME", help="Name of a filter that checked the generation."
+    ),
+    click.option(
+        "--actor", "by", metavar="NAME", help="Name of the actor who requested the generation."
+    ),
     click.option("--tag", metavar="TAG", help="Tag of the generation."),
     click.option("--run", metavar="RUN", help="Run of the generation."),
     click.option("--seed", metavar="N", help="Seed of the generation."),

@@ -67,7 +67,7 @@ class _Generators(click.Group):
                     "generator", cmd_name, hint="no plugin with a generator is installed"
                 ) from None
             sentence = no_such("generator", cmd_name, known)
-            raise click.UsageError(f"{sentence} There are: {', '.join(known)}.", ctx) from None
+            raise click.UsageError(f"{sentence} Available: {', '.join(known)}.", ctx) from None
         return command_of(cmd_name, registered)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -229,7 +229,7 @@ def _default_of(session: Any, kind: str) -> str:
 
 
 def _gone(ctx: click.Context) -> str:
-    """Return a hint that lists the plugins that were installed here and are gone."""
+    """Return a hint that lists recorded plugins that are no longer installed."""
     from muniment.cli.plugins_read import gone_plugins
     from muniment.config import normalised
 

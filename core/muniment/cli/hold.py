@@ -38,7 +38,7 @@ def add(
     """Place generations under legal hold.
 
     Generations on hold cannot be erased until the hold is released. Applies to the generations
-    that match now. All filters must match.
+    that match all given options now.
     """
     from muniment.cli.audit_erase import selection
     from muniment.store.recording.events import to_json

@@ -112,4 +112,4 @@ def no_such(what: str, name: str, known: list[str]) -> str:
 
     close = get_close_matches(name, known)
     hint = f" Did you mean {' or '.join(close)}?" if close else ""
-    return f"there is no {what} {name!r}.{hint}"
+    return f"no {what} named {name!r}.{hint}"

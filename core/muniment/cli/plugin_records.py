@@ -107,5 +107,5 @@ def install_command() -> str:
 def restore_hint() -> str:
     """Return how to install the plugins again that are recorded and gone."""
     if INSTALLER in distributions():
-        return "`muniment plugins restore` installs what is gone"
-    return f"`{install_command()}`, then `muniment plugins restore`, installs what is gone"
+        return "`muniment plugins restore` installs the missing plugins"
+    return f"`{install_command()}`, then `muniment plugins restore`, installs the missing plugins"

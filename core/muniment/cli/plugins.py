@@ -12,7 +12,7 @@ COMMANDS = {
     "enable": ("muniment.cli.plugins_switch:enable", "Enable a plugin that was disabled."),
     "disable": (
         "muniment.cli.plugins_switch:disable",
-        "Disable a plugin, as if it were not installed.",
+        "Disable a plugin without uninstalling it.",
     ),
     "doctor": (
         "muniment.cli.plugins_doctor:doctor",

@@ -62,7 +62,7 @@ def list_(context: CliContext, as_json: bool) -> None:
     """List the installed plugins.
 
     Off a terminal the columns are: distribution, version, name, module, enabled or disabled, and
-    the commands that the plugin adds. Plugins that are recorded but gone, and an interrupted
+    the commands that the plugin adds. Plugins that are recorded but missing, and an interrupted
     change, are reported on standard error.
     """
     plugins = _plugins(context)
@@ -148,7 +148,7 @@ def show(context: CliContext, name: str, as_json: bool) -> None:
 
 
 def gone_plugins(context: CliContext, present: Collection[str]) -> str:
-    """Return a sentence that names the recorded plugins that are gone, or an empty text.
+    """Return a sentence that names recorded plugins that are missing, or an empty text.
 
     `present` has the normalised names of the installed plugins.
     """

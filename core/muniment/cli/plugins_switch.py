@@ -27,7 +27,7 @@ def enable(context: CliContext, name: str, as_json: bool) -> None:
 @json_option
 @click.pass_obj
 def disable(context: CliContext, name: str, as_json: bool) -> None:
-    """Disable a plugin, as if it were not installed.
+    """Disable a plugin without uninstalling it.
 
     Its commands are disabled with it. A policy that names one of its filters blocks everything
     until the plugin is enabled again, or until another policy is chosen.

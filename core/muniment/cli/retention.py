@@ -56,8 +56,8 @@ def set_(
 ) -> None:
     """Set how long texts are kept.
 
-    Without days, the rule is removed. The most specific rule wins: kind and decision, then kind,
-    then decision.
+    Without days, the rule is removed. The most specific rule applies: kind and decision, then
+    kind, then decision.
     """
     from muniment.store.retention.rules import Rule
 
@@ -83,7 +83,7 @@ def show(context: CliContext, as_json: bool) -> None:
 @json_option
 @click.pass_obj
 def run(context: CliContext, yes: bool, as_json: bool) -> int:
-    """Erase texts older than --max-days of their rule.
+    """Erase texts that are older than their retention rule allows.
 
     Erases permanently, as `audit erase` does, and skips the same generations.
     """

@@ -32,7 +32,7 @@ class AdditionNotices:
         """Show the process that must finish first."""
 
     def progress(self, step: str, fraction: float) -> None:
-        """Show the step under way and the fraction of it that is done."""
+        """Show the current step and its completed fraction."""
 
     def __enter__(self) -> Self:
         return self

@@ -328,7 +328,7 @@ class Models:
                 default,
                 f"model {default}, the default of generator {generator_name}, is not in this "
                 f"home; add it again, name another with -m, or set one with {setting}; "
-                f"there are: {', '.join(names)}",
+                f"available: {', '.join(names)}",
             )
         if len(names) == 1:
             return names[0]
@@ -337,7 +337,7 @@ class Models:
         if names:
             raise ModelError(
                 "",
-                f"name a model with -m, or set one with {setting}; there are: {', '.join(names)}",
+                f"name a model with -m, or set one with {setting}; available: {', '.join(names)}",
             )
         raise ModelError(
             "", "no model was added yet; add one with `muniment models add PATH_OR_ID`"

@@ -116,7 +116,7 @@ class InstallRecords:
         return {key: record for key, record in self.state().plugins.items() if key not in present}
 
     def interrupted(self) -> str | None:
-        """Return which change was interrupted, or None. A change under way does not count."""
+        """Return which change was interrupted, or None. A change in progress does not count."""
         if not (self.folder / JOURNAL).is_file():
             return None
         with contextlib.suppress(InstallError), self.locked():

@@ -28,9 +28,9 @@ class BundleContents:
 
 
 def pins(installer: Installer, names: Sequence[str] = ()) -> list[Pin]:
-    """Return pins of all installed plugins, or of the named ones, and of what they need.
+    """Return pins of all installed plugins, or of the named ones, and of their dependencies.
 
-    Muniment, this installer, and what they need are left out. The hash is that of the installed
+    Muniment, this installer and their dependencies are omitted. The hash is that of the installed
     wheel. For a distribution that another tool installed, it is that of a wheel from the index.
     """
     present, wheels = installer.present(), installer.records.state().wheels
@@ -65,10 +65,10 @@ def pins(installer: Installer, names: Sequence[str] = ()) -> list[Pin]:
 
 
 def pack(installer: Installer, wanted: Sequence[str], into: Path) -> BundleContents:
-    """Put the wheels of plugins, and of what they need, into a folder.
+    """Put the wheels of plugins and of their dependencies into a folder.
 
     An installed plugin is packed as it is, any other as `install` would download or build it.
-    Muniment, this installer, and what they need are left out.
+    Muniment, this installer and their dependencies are omitted.
     """
     present = installer.present()
     targets = [Target.parse(text) for text in wanted]

@@ -32,10 +32,10 @@ if TYPE_CHECKING:
 @json_option
 @pass_session
 def freeze(session: Session, names: tuple[str, ...], as_json: bool) -> None:
-    """Print the installed plugins and what they need, pinned by version and hash.
+    """Print installed plugins and their dependencies, pinned by version and hash.
 
-    NAME pins only that plugin and what it needs. `muniment plugins restore` and pip read the
-    output. Muniment, muniment-installer and what they need are left out.
+    NAME selects a plugin and its dependencies. `muniment plugins restore` and pip read the
+    output. Muniment, muniment-installer and their dependencies are omitted.
     """
     import muniment
     from muniment.installation import CHANGED, code_digest
@@ -66,10 +66,10 @@ def freeze(session: Session, names: tuple[str, ...], as_json: bool) -> None:
 def bundle(
     session: Session, plugins: tuple[str, ...], output: str, overwrite: bool, as_json: bool
 ) -> None:
-    """Write plugins and all they need into one file, for use without a network.
+    """Write plugins and their dependencies to one file, for use without a network.
 
     PLUGIN is the name of an installed plugin, which is packed as it is, or an argument of
-    `muniment plugins install`. Muniment, muniment-installer and what they need are left out. The
+    `muniment plugins install`. Muniment, muniment-installer and their dependencies are omitted. The
     bundle is signed with the key of the store, if there is one (`muniment keys generate`).
     """
     from muniment.installation import signer_text, signing_key

@@ -1,4 +1,4 @@
-"""Read and write bundles: plugins with all they need in one file, for use without a network.
+"""Read and write bundles: plugins with their dependencies in one file, for use without a network.
 
 A bundle is a zip archive of these files:
 

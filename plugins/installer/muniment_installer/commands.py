@@ -97,11 +97,11 @@ def uninstall(session: Session, name: str, yes: bool, as_json: bool) -> int:
 @json_option
 @pass_session
 def restore(session: Session, lock: str | None, folders: tuple[Path, ...], as_json: bool) -> None:
-    """Install the plugins of a lock, or the recorded plugins that are gone.
+    """Install the plugins of a lock file, or recorded plugins that are missing.
 
-    LOCK is the output of `muniment plugins freeze`. Without it, plugins are installed again that
-    were lost with an older environment, as after `pipx reinstall` or `uv tool upgrade`. Every wheel
-    must have the pinned hash. Other plugins stay.
+    LOCK is the output of `muniment plugins freeze`. Without it, recorded plugins that the
+    environment lacks are installed again, as after `pipx reinstall` or `uv tool upgrade`. Every
+    wheel must have the pinned hash. Other plugins do not change.
     """
     from muniment.installation import print_changes
     from muniment_installer import locks
@@ -138,7 +138,9 @@ def _read(lock: str) -> str:
 
     if bundle_format.is_bundle(Path(lock)):
         bundle_format.read(Path(lock))
-        raise UsageError(f"{lock} is a bundle, not a lock; use `muniment plugins install` for it")
+        raise UsageError(
+            f"{lock} is a bundle, not a lock file; use `muniment plugins install` for it"
+        )
     try:
         return Path(lock).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:

@@ -122,7 +122,7 @@ class Installer:
             return change
 
     def restore(self, pins: Sequence[Pin] | None, folders: Sequence[Path] = ()) -> list[Change]:
-        """Install what a lock pins, or without one the recorded plugins that are gone.
+        """Install the pins of a lock file, or recorded plugins that are missing.
 
         Wheels are taken from those that were kept, from the folders, and from the index. They must
         have the pinned hashes.

@@ -26,7 +26,7 @@ KEPT_BYTES = 100 * 2**20  # of a larger wheel only the hash is kept
 
 
 class Journal(msgspec.Struct):
-    """A change under way, with all that is needed to undo or to finish it.
+    """A change in progress, with all the data needed to undo or to finish it.
 
     The wheels of `new` and `replaced` lie in the staging folder. `removed` are the normalised names
     of distributions that are being removed. With `events`, the environment is changed completely,
@@ -50,7 +50,7 @@ class JournaledRecords(InstallRecords):
         self._wheels = self.folder / "wheels"
 
     def journal(self) -> Journal | None:
-        """Return the journal of a change that is under way or was interrupted, or None."""
+        """Return the journal of a change that is in progress or was interrupted, or None."""
         return self.read(JOURNAL, Journal)
 
     def write_journal(self, journal: Journal) -> None:

@@ -181,6 +181,8 @@ def _failure(command: str, output: str) -> InstallError:
     errors = [
         line.partition("ERROR:")[2].strip() for line in lines if line.lstrip().startswith("ERROR:")
     ]
+    if "Exception:" in errors:  # a traceback follows, and ends with the exception
+        return InstallError(command, f"pip failed: {_last(lines)}")
     for line in errors:
         if missing := re.fullmatch(r"No matching distribution found for (.+)", line):
             why = "is in no index or folder that pip searches, or not for this Python and machine"

@@ -1,6 +1,6 @@
 """Find the numbers of the generations that match a query, a page at a time and without a scan.
 
-Each filter, or group of filters, offers an *access path*: an index in which the matching numbers
+Each filter, or group of filters, has an *access path*: an index in which the matching numbers
 lie together and in order. The planner counts the first entries of every path and takes the path
 with the fewest. The remaining filters are checked on the generations that this path yields.
 
@@ -78,7 +78,7 @@ class QueryPlanner:
     def __init__(self, connection: Connection, query: Query, words: Collection[str] = ()) -> None:
         """Prepare the checks and access paths of a query.
 
-        `words` are terms that the search index must have for a generation. They offer an access
+        `words` are terms that the search index must have for a generation. They have an access
         path but are no filter: see `used_search_index`.
         """
         self._connection, self._query = connection, query
@@ -213,7 +213,7 @@ class QueryPlanner:
                 break
         return count
 
-    # ---- filters: a check each, and the paths they offer --------------------------------------
+    # ---- filters: a check each, and their access paths ----------------------------------------
 
     def _add_filters(self, words: Collection[str]) -> None:
         """Add the checks and paths of the query, beginning with those that usually yield little."""
