@@ -391,9 +391,9 @@ class Session:
                 lambda added: self.record_model("added", added),
             )
 
-    def _policy(self, wanted: str | Path | None) -> policy.Policy:
+    def _policy(self, reference: str | Path | None) -> policy.Policy:
         return policy.resolve_policy(
-            str(wanted) if wanted is not None else self.config.get("policy")
+            str(reference) if reference is not None else self.config.get("policy")
         )
 
     def _open_writer(self) -> Store:

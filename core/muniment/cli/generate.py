@@ -56,18 +56,18 @@ class _Generators(click.Group):
         try:
             registered = session.plugins.generator(cmd_name, session.config.generators())
         except UnknownNameError as error:
-            gone = session.plugins.broken or session.plugins.disabled
-            if error.name != cmd_name or error.kind != "generator" or gone:
+            unloaded = session.plugins.broken or session.plugins.disabled
+            if error.name != cmd_name or error.kind != "generator" or unloaded:
                 raise
-            if lost := _gone(ctx):
-                raise UnknownNameError("generator", cmd_name, hint=lost) from None
-            known = self.list_commands(ctx)
-            if not known:
+            if hint := _gone(ctx):
+                raise UnknownNameError("generator", cmd_name, hint=hint) from None
+            available = self.list_commands(ctx)
+            if not available:
                 raise UnknownNameError(
                     "generator", cmd_name, hint="no plugin with a generator is installed"
                 ) from None
-            sentence = no_such("generator", cmd_name, known)
-            raise click.UsageError(f"{sentence} Available: {', '.join(known)}.", ctx) from None
+            sentence = no_such("generator", cmd_name, available)
+            raise click.UsageError(f"{sentence} Available: {', '.join(available)}.", ctx) from None
         return command_of(cmd_name, registered)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -234,8 +234,8 @@ def _gone(ctx: click.Context) -> str:
     from muniment.config import normalised
 
     context = _settings(ctx)
-    there = {normalised(plugin.distribution) for plugin in context.session.plugins.installed}
-    return gone_plugins(context, there)
+    installed = {normalised(plugin.distribution) for plugin in context.session.plugins.installed}
+    return gone_plugins(context, installed)
 
 
 def _settings(ctx: click.Context) -> CliContext:

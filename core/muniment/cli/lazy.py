@@ -90,15 +90,15 @@ class LazyGroup(click.Group):
                 formatter.write_dl(added)
 
 
-def command_paths(group: LazyGroup, wanted: Collection[str]) -> dict[str, bool]:
+def command_paths(group: LazyGroup, selected: Collection[str]) -> dict[str, bool]:
     """Return the paths of a group's own commands, and whether plugins can add commands to them.
 
-    Only groups that contain one of the `wanted` paths are imported.
+    Only groups that contain one of the `selected` paths are imported.
     """
     paths = {}
     for name in group.own_names:
         paths[name] = False
-        below = [path.removeprefix(f"{name}.") for path in wanted if path.startswith(f"{name}.")]
+        below = [path.removeprefix(f"{name}.") for path in selected if path.startswith(f"{name}.")]
         if below and isinstance(command := group.own_command(name), LazyGroup):
             paths[name] = True
             nested = command_paths(command, below)

@@ -101,12 +101,12 @@ def show(context: CliContext, name: str, as_json: bool) -> None:
     key = normalised(name)
     plugins = list(discovery.installed_plugins())
     commands = discovery.installed_commands()
-    own = [plugin for plugin in plugins if normalised(plugin.distribution) == key]
+    modules = [plugin for plugin in plugins if normalised(plugin.distribution) == key]
     added = [command.words for command in commands if normalised(command.distribution) == key]
-    if not own and not added:
-        known = {plugin.distribution for plugin in plugins}
-        known |= {command.distribution for command in commands}
-        raise UnknownNameError("plugin", name, sorted(known))
+    if not modules and not added:
+        names = {plugin.distribution for plugin in plugins}
+        names |= {command.distribution for command in commands}
+        raise UnknownNameError("plugin", name, sorted(names))
     distribution = distributions()[key]
     title, version = distribution.metadata["Name"], distribution.version
     record = InstallRecords(context.home).state().plugins.get(key)
@@ -118,7 +118,7 @@ def show(context: CliContext, name: str, as_json: bool) -> None:
         "distribution": title,
         "version": version,
         "summary": str(distribution.metadata["Summary"] or ""),
-        "entry_points": [{"name": plugin.name, "module": plugin.module} for plugin in own],
+        "entry_points": [{"name": plugin.name, "module": plugin.module} for plugin in modules],
         "commands": added,
         "requires": list(distribution.requires or ()),
         "digest": digest,
@@ -134,7 +134,7 @@ def show(context: CliContext, name: str, as_json: bool) -> None:
             ("distribution", "distribution"),
             ("version", "version"),
             ("summary", "summary"),
-            ("offers", lambda _: "\n".join(f"{one.name} = {one.module}" for one in own)),
+            ("offers", lambda _: "\n".join(f"{one.name} = {one.module}" for one in modules)),
             ("commands", lambda _: "\n".join(f"muniment {words}" for words in added)),
             ("needs", lambda _: "\n".join(distribution.requires or ())),
             ("digest", lambda _: shortened(digest) if on_terminal() else digest),
@@ -157,11 +157,11 @@ def gone_plugins(context: CliContext, present: Collection[str]) -> str:
     from muniment.cli.plugin_records import restore_hint
     from muniment.plugins.state import InstallRecords
 
-    gone = InstallRecords(context.home).gone(dict.fromkeys(present))
-    if not gone:
+    missing = InstallRecords(context.home).gone(dict.fromkeys(present))
+    if not missing:
         return ""
-    names = ", ".join(sorted(record.name for record in gone.values()))
-    verb = "was" if len(gone) == 1 else "were"
+    names = ", ".join(sorted(record.name for record in missing.values()))
+    verb = "was" if len(missing) == 1 else "were"
     return (
         f"{names} {verb} installed here and {verb} lost with an older environment, or removed by "
         f"another tool; {restore_hint()}"
@@ -176,16 +176,18 @@ def _plugins(context: CliContext) -> list[_Plugin]:
     added: dict[str, list[PluginCommand]] = {}
     for command in discovery.installed_commands():
         added.setdefault(normalised(command.distribution), []).append(command)
-    found = sorted(discovery.installed_plugins(), key=lambda one: (one.distribution, one.name))
-    records = _records(context, {normalised(plugin.distribution) for plugin in found} | set(added))
+    plugins = sorted(discovery.installed_plugins(), key=lambda one: (one.distribution, one.name))
+    records = _records(
+        context, {normalised(plugin.distribution) for plugin in plugins} | set(added)
+    )
     rows = []
-    for plugin in found:
+    for plugin in plugins:
         key = normalised(plugin.distribution)
         commands = [command.words for command in added.get(key, ())]
         about = (plugin.distribution, plugin.version, plugin.name, plugin.module)
         record, digest = records.get(key), partial(_digest, plugin)
         rows.append(_Plugin(*about, commands, key not in disabled, record, digest))
-    for key in set(added) - {normalised(plugin.distribution) for plugin in found}:
+    for key in set(added) - {normalised(plugin.distribution) for plugin in plugins}:
         first = added[key][0]
         commands = [command.words for command in added[key]]
         about = (first.distribution, first.version, "", first.module)

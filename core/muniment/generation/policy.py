@@ -165,17 +165,17 @@ def installed_policies() -> dict[str, list[tuple[str, Path]]]:
     return policies
 
 
-def resolve_policy(wanted: str | None) -> Policy:
+def resolve_policy(reference: str | None) -> Policy:
     """Return the policy with an installed name or in a file. None selects the default policy.
 
     An installed name takes precedence over a file with that name in the current folder. If
-    `wanted` is None and no default policy is installed, return the policy without filters.
+    `reference` is None and no default policy is installed, return the policy without filters.
     Raises UnknownNameError, or PolicyError if two distributions provide the name.
     """
     policies = installed_policies()
-    if wanted == NO_POLICY.name or (wanted is None and DEFAULT not in policies):
+    if reference == NO_POLICY.name or (reference is None and DEFAULT not in policies):
         return NO_POLICY
-    name = wanted or DEFAULT
+    name = reference or DEFAULT
     if name in policies:
         rows = policies[name]
         if len(rows) > 1:

@@ -202,10 +202,10 @@ class Resolver:
             if spec.model is not None:
                 raise UsageError(f"generator {name} does not use a model; remove -m")
             return None, generator
-        wanted = spec.model or self._config.get(f"model.{name}")
-        key = (name, wanted)
+        reference = spec.model or self._config.get(f"model.{name}")
+        key = (name, reference)
         if key not in self._resolved_models:
-            chosen = self._models.choose(wanted, name, generator)
+            chosen = self._models.choose(reference, name, generator)
             if isinstance(chosen, PackagedModel):
                 if blocks(spec):
                     return Model(chosen.name, "", ""), generator

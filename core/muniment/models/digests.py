@@ -55,11 +55,11 @@ class FileHashes:
             )
             if self._cache is not None and key in self._known:
                 return self._known[key]
-            found = hashlib.file_digest(file, "sha256").hexdigest()
+            file_digest = hashlib.file_digest(file, "sha256").hexdigest()
         if time.time_ns() - max(info.st_mtime_ns, info.st_ctime_ns) > _YOUNG_NS:
-            self._known[key] = found
+            self._known[key] = file_digest
             self._fresh = True
-        return found
+        return file_digest
 
     def save(self) -> None:
         """Write new hashes to the cache file, if there is one and it can be written."""
@@ -97,7 +97,7 @@ def digest(path: Path, hashes: FileHashes, *, keep: Callable[[str], bool] | None
 
 def files(root: Path, *, keep: Callable[[str], bool] | None = None) -> dict[str, Path]:
     """Return the files of a digest by relative name with `/`. Raise as `digest` does."""
-    found: dict[str, Path] = {}
+    paths: dict[str, Path] = {}
     folded: dict[str, str] = {}
     home = root.resolve()
     blobs = home.parent.parent / "blobs"  # where a hub cache keeps what its snapshots link to
@@ -119,8 +119,8 @@ def files(root: Path, *, keep: Callable[[str], bool] | None = None) -> dict[str,
                 str(root), f"{root}: {folded[key]} and {name} are one file on some systems"
             )
         folded[key] = name
-        found[name] = target
-    return found
+        paths[name] = target
+    return paths
 
 
 def _walk(root: Path) -> Iterator[tuple[str, Path]]:

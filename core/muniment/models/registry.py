@@ -110,7 +110,7 @@ class Models:
     def check_removable(self, name: str) -> None:
         """Raise UnknownNameError unless a record or folder of that name exists."""
         if not MODEL_NAME.fullmatch(name) or not (
-            self._record(name).is_file() or self._there(name)
+            self._record(name).is_file() or self._exists(name)
         ):
             raise UnknownNameError("model", name, [model.name for model in self._readable()])
 
@@ -193,10 +193,10 @@ class Models:
             facts = dict(generator.add_model(source, working, progress))
             final = name or str(facts.get("name") or Path(source).name)
             self._check_free(final)
-            known = FileHashes(self.hash_cache)
+            hashes = FileHashes(self.hash_cache)
             added = ModelRecord(
                 name=final,
-                digest=digest(working, known),
+                digest=digest(working, hashes),
                 generator=generator_name,
                 source=source,
                 added_at=datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
@@ -216,7 +216,7 @@ class Models:
             except BaseException:
                 shutil.rmtree(self.path(final), ignore_errors=True)
                 raise
-            known.save()
+            hashes.save()
             return added
         finally:
             shutil.rmtree(working, ignore_errors=True)
@@ -231,13 +231,13 @@ class Models:
             self._record(name).unlink(missing_ok=True)
             if self.path(name).is_symlink():
                 self.path(name).unlink()
-            elif self._there(name):
+            elif self._exists(name):
                 shutil.rmtree(self.path(name))
         except OSError as error:
             raise ModelError(name, f"model {name} cannot be removed: {error}") from error
 
     def choose(
-        self, wanted: str | None, generator_name: str, generator: object
+        self, reference: str | None, generator_name: str, generator: object
     ) -> str | PackagedModel:
         """Return the model of a request, as a name to resolve or a packaged model to add.
 
@@ -245,81 +245,81 @@ class Models:
         the only model added for the generator, else its first packaged model. No model is added
         here. Raises ModelError when there is no default.
         """
-        if wanted is None:
-            wanted = self._default(generator_name, generator)
-        if not MODEL_NAME.fullmatch(wanted) or self._record(wanted).is_file():
-            return wanted
-        offered = (model for model in packaged_models(generator) if model.name == wanted)
-        return next(offered, wanted)
+        if reference is None:
+            reference = self._default(generator_name, generator)
+        if not MODEL_NAME.fullmatch(reference) or self._record(reference).is_file():
+            return reference
+        matching = (model for model in packaged_models(generator) if model.name == reference)
+        return next(matching, reference)
 
     def default(self, generator_name: str) -> str | None:
         """Return the default model on record for a generator, or None."""
         return self._read_defaults().get(generator_name)
 
-    def resolve(self, wanted: str, generator: object, *, remembered: bool = True) -> Model:
+    def resolve(self, reference: str, generator: object, *, remembered: bool = True) -> Model:
         """Return the model of a name, with the digest of its current files.
 
-        `wanted` is the name of an added model, the path of a folder or file, or a hub id that the
-        generator can find. `remembered` allows cached hashes. Raises ModelError or
+        `reference` is the name of an added model, the path of a folder or file, or a hub id that
+        the generator can find. `remembered` allows cached hashes. Raises ModelError or
         UnknownNameError.
         """
         hashes = FileHashes(self.hash_cache if remembered else None)
-        name, path, added = self._locate(wanted, generator)
+        name, path, added = self._locate(reference, generator)
         try:
-            found = digest(path, hashes)
+            model_digest = digest(path, hashes)
         except OSError as error:
             raise ModelError(name, f"model {name} cannot be read: {error}") from error
         hashes.save()
-        if added is not None and found != added.digest:
+        if added is not None and model_digest != added.digest:
             raise ModelError(
                 name,
                 f"model {name} was changed after it was added; remove it with "
                 f"`muniment models remove {name}`, then add it again",
             )
-        return Model(name, found, str(path))
+        return Model(name, model_digest, str(path))
 
-    def with_digest(self, wanted: str, hint: Model, generator: object) -> Model | None:
+    def with_digest(self, model_digest: str, hint: Model, generator: object) -> Model | None:
         """Return a model with exactly that digest, computed without a cache, or None."""
-        names = [model.name for model in self._readable() if model.digest == wanted]
+        names = [model.name for model in self._readable() if model.digest == model_digest]
         for name in filter(None, dict.fromkeys([*names, hint.name, hint.path])):
             try:
                 model = self.resolve(name, generator, remembered=False)
             except (ModelError, UnknownNameError):
                 continue
-            if model.digest == wanted:
+            if model.digest == model_digest:
                 return model
         return None
 
-    def _locate(self, wanted: str, generator: object) -> tuple[str, Path, ModelRecord | None]:
-        if MODEL_NAME.fullmatch(wanted):
-            if (record := self._folder / f"{wanted}.json").is_file():
-                return wanted, self.path(wanted), self._read(record)
-            if self.path(wanted).is_dir():
-                raise ModelError(wanted, _half_written(wanted))
-        path = Path(os.path.expanduser(wanted))
+    def _locate(self, reference: str, generator: object) -> tuple[str, Path, ModelRecord | None]:
+        if MODEL_NAME.fullmatch(reference):
+            if (record := self._folder / f"{reference}.json").is_file():
+                return reference, self.path(reference), self._read(record)
+            if self.path(reference).is_dir():
+                raise ModelError(reference, _half_written(reference))
+        path = Path(os.path.expanduser(reference))
         if os.path.exists(path):
-            return wanted, path.absolute(), None
-        is_path = wanted.startswith((".", "~")) or path.is_absolute()
-        if "/" in wanted and isinstance(generator, ModelProvider) and not is_path:
+            return reference, path.absolute(), None
+        is_path = reference.startswith((".", "~")) or path.is_absolute()
+        if "/" in reference and isinstance(generator, ModelProvider) and not is_path:
             try:
-                return wanted, Path(generator.find_model(wanted)), None
+                return reference, Path(generator.find_model(reference)), None
             except MunimentError:
                 raise
             except (Exception, SystemExit) as error:
                 raise ModelError(
-                    wanted, f"model {wanted} cannot be found: {_describe(error)}"
+                    reference, f"model {reference} cannot be found: {_describe(error)}"
                 ) from error
-        known = [model.name for model in self._readable()]
-        known = sorted({*known, *_names(packaged_models(generator))})
+        names = [model.name for model in self._readable()]
+        names = sorted({*names, *_names(packaged_models(generator))})
         hint = "or use the path of a model's folder"
         if is_path:
             hint = "this path does not exist"
-        raise UnknownNameError("model", wanted, known, hint)
+        raise UnknownNameError("model", reference, names, hint)
 
     def _default(self, generator_name: str, generator: object) -> str:
         default = self.default(generator_name)
         packaged = _names(packaged_models(generator))
-        if default is not None and (self._there(default) or default in packaged):
+        if default is not None and (self._exists(default) or default in packaged):
             return default
         names = _names_of(generator_name, self.added())
         setting = f"`muniment config set model.{generator_name} NAME`"
@@ -400,7 +400,7 @@ class Models:
     def _record(self, name: str) -> Path:
         return self._folder / f"{name}.json"
 
-    def _there(self, name: str) -> bool:
+    def _exists(self, name: str) -> bool:
         return self.path(name).is_dir() or self.path(name).is_symlink()
 
     def _readable(self) -> list[ModelRecord]:

@@ -195,16 +195,16 @@ class Store(Keeping):
         return loader.generations(self._database, query or Query())
 
     def search(
-        self, wanted: str, query: Query | None = None, *, ranked: bool = False
+        self, text: str, query: Query | None = None, *, ranked: bool = False
     ) -> Iterator[Hit]:
-        """Yield the generations whose prompts, outputs or reasons contain all words of `wanted`.
+        """Yield the generations whose prompts, outputs or reasons contain all words of `text`.
 
         Words between quotes must be adjacent. No other character is an operator. The newest
         generations come first. With `ranked`, the best of the newest 10,000 come first.
         """
         from muniment.store.search import engine
 
-        return engine.search(self._database, wanted, query or Query(), ranked=ranked)
+        return engine.search(self._database, text, query or Query(), ranked=ranked)
 
     def stats(self, query: Query | None = None) -> Stats:
         """Return statistics of the generations that match a query."""

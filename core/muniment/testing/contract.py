@@ -45,13 +45,13 @@ class Contract:
     @property
     def subject(self) -> type[Any]:
         """The class under test, from the attribute that is called as its kind is."""
-        found = getattr(type(self), self.kind, None)
-        if not isinstance(found, type):
+        declared = getattr(type(self), self.kind, None)
+        if not isinstance(declared, type):
             broken(
                 f"{type(self).__name__} does not say what it tests; "
                 f"write `{self.kind} = YourClass` in it"
             )
-        return found
+        return declared
 
     @property
     def registered(self) -> RegisteredObject:
@@ -80,22 +80,22 @@ class Contract:
     def test_its_import_is_light_and_quiet(self) -> None:
         """Check the import of the module, which every command that generates repeats."""
         module = self.plugin or _entry_point(self.subject)
-        found = isolated.import_module(self.subject, module)
-        if found.error:
-            broken(f"{module} cannot be imported in a fresh process: {found.error}")
-        if found.output:
+        result = isolated.import_module(self.subject, module)
+        if result.error:
+            broken(f"{module} cannot be imported in a fresh process: {result.error}")
+        if result.output:
             broken(
-                f"importing {module} printed {found.output[:80]!r}; "
+                f"importing {module} printed {result.output[:80]!r}; "
                 "print nothing while a module is imported"
             )
-        if found.heavy:
+        if result.heavy:
             broken(
-                f"importing {module} imports {', '.join(found.heavy)}; import it inside the "
+                f"importing {module} imports {', '.join(result.heavy)}; import it inside the "
                 "function that needs it, or register 'module:Class' with its name"
             )
-        if found.seconds > self.import_seconds:
+        if result.seconds > self.import_seconds:
             broken(
-                f"importing {module} takes {found.seconds:.2f} s of processor time, and may take "
+                f"importing {module} takes {result.seconds:.2f} s of processor time, and may take "
                 f"{self.import_seconds:g} s; put off what it does until the object is used"
             )
 

@@ -36,18 +36,18 @@ def pins(installer: Installer, names: Sequence[str] = ()) -> list[Pin]:
     present, wheels = installer.present(), installer.records.state().wheels
     for name in names:
         refuse_own(name)
-    wanted = [installer.find(name) for name in names] or list(installer.plugins())
-    if gone := [name for name in wanted if name not in present]:
+    keys = [installer.find(name) for name in names] or list(installer.plugins())
+    if missing := [name for name in keys if name not in present]:
         raise InstallError(
-            gone[0], f"{gone[0]} is not installed any more; run `muniment plugins restore`"
+            missing[0], f"{missing[0]} is not installed any more; run `muniment plugins restore`"
         )
-    found: list[Pin] = []
+    result: list[Pin] = []
     unknown: list[str] = []
-    for key in sorted(closure(wanted, {}, present, {})):
+    for key in sorted(closure(keys, {}, present, {})):
         distribution, kept = present[key], wheels.get(key)
         name, version = distribution.metadata["Name"], distribution.version
         if kept is not None and kept.version == version:
-            found.append(Pin(name, version, (kept.sha256,)))
+            result.append(Pin(name, version, (kept.sha256,)))
         elif is_editable(distribution):
             raise InstallError(
                 name,
@@ -60,18 +60,18 @@ def pins(installer: Installer, names: Sequence[str] = ()) -> list[Pin]:
         with tempfile.TemporaryDirectory() as folder:
             Pip(installer.environment).fetch(unknown, Path(folder))
             fetched = map(Wheel.read, Path(folder).glob("*.whl"))
-            found += [Pin(wheel.name, wheel.version, (wheel.sha256,)) for wheel in fetched]
-    return sorted(found, key=lambda pin: pin.key)
+            result += [Pin(wheel.name, wheel.version, (wheel.sha256,)) for wheel in fetched]
+    return sorted(result, key=lambda pin: pin.key)
 
 
-def pack(installer: Installer, wanted: Sequence[str], into: Path) -> BundleContents:
+def pack(installer: Installer, arguments: Sequence[str], into: Path) -> BundleContents:
     """Put the wheels of plugins and of their dependencies into a folder.
 
     An installed plugin is packed as it is, any other as `install` would download or build it.
     Muniment, this installer and their dependencies are omitted.
     """
     present = installer.present()
-    targets = [Target.parse(text) for text in wanted]
+    targets = [Target.parse(text) for text in arguments]
     for target in targets:
         if target.path and bundle_format.is_bundle(target.path):
             raise UsageError(f"{target.text} is a bundle already")

@@ -41,10 +41,10 @@ def freeze(session: Session, names: tuple[str, ...], as_json: bool) -> None:
     from muniment.installation import CHANGED, code_digest
     from muniment_installer import bundle, locks
 
-    here = installer(session)
+    plugin_installer = installer(session)
     with progress("reading plugins"):
-        pins = bundle.pins(here, names)
-    installed = here.records.state().plugins
+        pins = bundle.pins(plugin_installer, names)
+    installed = plugin_installer.records.state().plugins
     for pin in pins:
         record = installed.get(pin.key)
         if record is not None and record.changed(pin.version, code_digest(pin.key)):

@@ -71,15 +71,17 @@ def uninstall(session: Session, name: str, yes: bool, as_json: bool) -> int:
     from muniment_installer.preflight import refuse_own
 
     refuse_own(name)
-    here = installer(session)
-    here.recover()
-    here.find(name)
-    owned = "".join(f", and {other}, which nothing else needs" for other in here.owned_by(name))
+    plugin_installer = installer(session)
+    plugin_installer.recover()
+    plugin_installer.find(name)
+    owned = "".join(
+        f", and {other}, which nothing else needs" for other in plugin_installer.owned_by(name)
+    )
     action = f"this will uninstall {name}{owned}"
     if not confirm(action, yes=yes, otherwise="nothing was uninstalled"):
         return 1
     with progress(f"uninstalling {name}"):
-        change = here.uninstall(name)
+        change = plugin_installer.uninstall(name)
     print_changes([change], as_json, empty="")
     return 0
 

@@ -46,9 +46,9 @@ class Pip:
         self._lock = lock
 
     def choose(
-        self, wanted: Sequence[str], keep: Mapping[str, str], *, upgrade: bool
+        self, requirements: Sequence[str], keep: Mapping[str, str], *, upgrade: bool
     ) -> list[ResolvedPackage]:
-        """Return the distributions that installing `wanted` needs, without installing them.
+        """Return the distributions that installing `requirements` needs, without installing them.
 
         Those in `keep` (versions by name) stay. Raises ConflictError when they cannot.
         """
@@ -60,21 +60,21 @@ class Pip:
                 *("install", "--dry-run", "--report", str(report)),
                 *("--constraint", str(constraints)),
                 *(("--upgrade",) if upgrade else ()),
-                *("--", *wanted),
+                *("--", *requirements),
             )
-            found = json.loads(report.read_text(encoding="utf-8"))["install"]
+            planned = json.loads(report.read_text(encoding="utf-8"))["install"]
         return [
             ResolvedPackage(
                 item["metadata"]["name"],
                 item["metadata"]["version"],
                 _path(item["download_info"]["url"]) if item["is_direct"] else None,
             )
-            for item in found
+            for item in planned
         ]
 
-    def fetch(self, wanted: Sequence[str], into: Path) -> None:
-        """Download or build the wheels of `wanted`, and of nothing else, into a folder."""
-        self._run("wheel", "--no-deps", "--wheel-dir", str(into), "--", *wanted)
+    def fetch(self, requirements: Sequence[str], into: Path) -> None:
+        """Download or build the wheels of `requirements`, and of nothing else, into a folder."""
+        self._run("wheel", "--no-deps", "--wheel-dir", str(into), "--", *requirements)
 
     def fetch_pinned(self, pins: Sequence[str], into: Path, beside: Sequence[Path]) -> None:
         """Put the wheels of lines `name==version --hash=…` into a folder. Search `beside`, too."""
@@ -194,10 +194,10 @@ def _failure(command: str, output: str) -> InstallError:
 
 def _cause(line: str) -> str:
     """Return one cause of a conflict in plain words."""
-    if kept := re.fullmatch(r"The user requested \(constraint\) (\S+?)===?(\S+)", line):
-        return f"{kept[1]} {kept[2]} is installed here and stays"
-    if asked := re.fullmatch(r"The user requested (.+)", line):
-        return f"{asked[1]} was requested"
+    if pinned := re.fullmatch(r"The user requested \(constraint\) (\S+?)===?(\S+)", line):
+        return f"{pinned[1]} {pinned[2]} is installed here and stays"
+    if requested := re.fullmatch(r"The user requested (.+)", line):
+        return f"{requested[1]} was requested"
     return line.replace(" depends on ", " needs ", 1)
 
 

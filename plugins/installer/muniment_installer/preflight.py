@@ -49,16 +49,16 @@ def check(
             )
         if wheel.key in targets:
             _check_plugin(wheel)
-        there = present.get(wheel.key)
-        if there is None:
+        current = present.get(wheel.key)
+        if current is None:
             continue
         if wheel.key not in targets and wheel.key not in free:
             raise ConflictError(
                 wheel.name,
-                f"{wheel.name} {wheel.version} is needed, but {there.version} is installed here "
+                f"{wheel.name} {wheel.version} is needed, but {current.version} is installed here "
                 "and stays",
             )
-        if is_editable(there):
+        if is_editable(current):
             raise InstallError(
                 wheel.name,
                 f"{wheel.name} is an editable install; run `pip uninstall {wheel.name}` first",
@@ -124,13 +124,13 @@ def _check_need(
     dependent: str, needed: Requirement, after: Mapping[str, str], coming: Mapping[str, str]
 ) -> None:
     key = normalised(needed.name)
-    there = after.get(key)
-    if there is None:
+    version = after.get(key)
+    if version is None:
         raise ConflictError(needed.name, f"{dependent} needs {_named(needed)}, which is missing")
-    if not fits(needed.specifier, there):
+    if not fits(needed.specifier, version):
         state = "would be installed" if key in coming else "is installed here and stays"
         raise ConflictError(
-            needed.name, f"{dependent} needs {_named(needed)}, but {needed.name} {there} {state}"
+            needed.name, f"{dependent} needs {_named(needed)}, but {needed.name} {version} {state}"
         )
 
 

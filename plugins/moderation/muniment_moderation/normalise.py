@@ -84,19 +84,19 @@ class Folded:
 def fold(text: str) -> Folded:
     """Return the folded form of a text. The time is linear in its length."""
     shapes = text.translate(_SHAPES)
-    pieces: list[str] = []
+    parts: list[str] = []
     starts, ends = array("I"), array("I")
     for part in _PARTS.finditer(shapes):
         first, last = part.span()
         if part["plain"] is not None:
-            pieces.append(text[first:last].translate(_FOLDED))
+            parts.append(text[first:last].translate(_FOLDED))
             starts.extend(range(first, last))
             ends.extend(range(first + 1, last + 1))
         elif part["gone"] is None:
-            pieces.append(folded := _cluster(text[first : min(last, first + _MAX_CLUSTER)]))
+            parts.append(folded := _cluster(text[first : min(last, first + _MAX_CLUSTER)]))
             starts.extend([first] * len(folded))
             ends.extend([last] * len(folded))
-    return Folded("".join(pieces), starts, ends, len(text))
+    return Folded("".join(parts), starts, ends, len(text))
 
 
 @lru_cache(maxsize=1 << 12)

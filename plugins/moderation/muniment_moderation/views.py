@@ -62,7 +62,7 @@ def kinds(text: str) -> str:
 class View:
     """A view of a folded text. Its character `i` is at `positions[i]` in the folded text."""
 
-    pieces: list[str]
+    parts: list[str]
     positions: array[int]
 
     @classmethod
@@ -73,22 +73,22 @@ class View:
     @property
     def text(self) -> str:
         """The text to search."""
-        return "".join(self.pieces)
+        return "".join(self.parts)
 
-    def add(self, piece: str, first: int) -> None:
+    def add(self, characters: str, first: int) -> None:
         """Append characters that are adjacent in the folded text, from position `first` on."""
-        self.pieces.append(piece)
-        self.positions.extend(range(first, first + len(piece)))
+        self.parts.append(characters)
+        self.positions.extend(range(first, first + len(characters)))
 
     def add_word(self, word: str, first: int) -> None:
         """Append a word between edges. `first` is its position in the folded text."""
         last = first + len(word) - 1
-        self.pieces.append(f"{EDGE}{word}{EDGE}")
+        self.parts.append(f"{EDGE}{word}{EDGE}")
         self.positions.extend((first, *range(first, last + 1), last))
 
     def mark(self, character: str, position: int) -> None:
         """Append a character that is not in the folded text, with a position in it."""
-        self.pieces.append(character)
+        self.parts.append(character)
         self.positions.append(position)
 
 

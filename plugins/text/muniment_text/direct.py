@@ -135,8 +135,8 @@ class DirectDecoder:
             # Few rows of logits at a time: 256 of 262,144 would be 268 MB.
             for first in range(0, len(chunk), LARGEST_CALL):
                 part = hidden[first : first + LARGEST_CALL]
-                wanted = ids[start + 1 + first : start + 1 + first + part.shape[0]]
-                result += log_probabilities(self._logits(part), wanted)
+                token_ids = ids[start + 1 + first : start + 1 + first + part.shape[0]]
+                result += log_probabilities(self._logits(part), token_ids)
         return result
 
     def _read(self, row: RowKeys, ids: Sequence[int]) -> Tensor:

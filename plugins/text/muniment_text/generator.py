@@ -119,20 +119,20 @@ class TextGenerator(muniment.Generator):
 
 
 def _row(engine: Engine, request: muniment.Request) -> Row:
-    wanted = request.parameters
+    values = request.parameters
     return engine.row(
         request.id,
         request.prompt,
         system=request.system,
         seed=request.seed,
-        max_tokens=wanted.max_tokens,
-        stop=wanted.stop,
+        max_tokens=values.max_tokens,
+        stop=values.stop,
         sampling=Sampling(
-            temperature=wanted.temperature,
-            top_k=wanted.top_k,
-            top_p=wanted.top_p,
-            min_p=wanted.min_p,
-            repetition_penalty=wanted.repetition_penalty,
+            temperature=values.temperature,
+            top_k=values.top_k,
+            top_p=values.top_p,
+            min_p=values.min_p,
+            repetition_penalty=values.repetition_penalty,
         ),
     )
 

@@ -113,11 +113,11 @@ def interrupted(connection: Connection) -> list[tuple[int, str]]:
     return [(row.seq, row.id) for row in rows if row.lease not in live]
 
 
-def live_leases(connection: Connection, wanted: Collection[str | None]) -> set[str]:
-    """Return those of the `wanted` leases whose process is alive."""
-    if not wanted:
+def live_leases(connection: Connection, ids: Collection[str | None]) -> set[str]:
+    """Return those of the leases `ids` whose process is alive."""
+    if not ids:
         return set()
-    return {row.id for row in _leases(connection) if row.id in wanted and alive(row)}
+    return {row.id for row in _leases(connection) if row.id in ids and alive(row)}
 
 
 def dead(connection: Connection) -> list[str]:

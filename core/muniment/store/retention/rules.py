@@ -98,7 +98,7 @@ def erasable_kinds(
     rules = current_rules(connection)
     if not any(rule.least_days for rule in rules):
         return dict.fromkeys(numbers, None if kinds is None else set(kinds))
-    wanted = set(GENERATION_KINDS if kinds is None else kinds)
+    selected = set(GENERATION_KINDS if kinds is None else kinds)
     at = now()
     erasable: dict[int, set[str] | None] = {}
     for part in chunks(numbers):
@@ -109,12 +109,12 @@ def erasable_kinds(
         ):
             old_enough = {
                 kind
-                for kind in wanted
+                for kind in selected
                 if row.started_at
                 <= _days_before(at, days_for(rules, kind, row.decision, "least_days"))
             }
             if old_enough:
-                all_kinds = kinds is None and old_enough == wanted
+                all_kinds = kinds is None and old_enough == selected
                 erasable[row.seq] = None if all_kinds else old_enough
     return erasable
 

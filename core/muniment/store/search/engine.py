@@ -49,12 +49,16 @@ def search(database: Database, text: str, query: Query, *, ranked: bool = False)
         query: The filters, and the maximum number of results.
         ranked: Yield the most relevant first, among the newest `RANKED` that have all terms.
     """
-    wanted = phrases(text)
-    if not wanted:
+    query_phrases = phrases(text)
+    if not query_phrases:
         return
-    matches = _ranked(database, wanted, query) if ranked else _newest(database, wanted, query)
+    matches = (
+        _ranked(database, query_phrases, query)
+        if ranked
+        else _newest(database, query_phrases, query)
+    )
     for generation in itertools.islice(matches, query.limit):
-        yield Hit(generation, snippets(texts_of(generation), wanted))
+        yield Hit(generation, snippets(texts_of(generation), query_phrases))
 
 
 def searchable(text: str) -> bool:
@@ -62,16 +66,18 @@ def searchable(text: str) -> bool:
     return bool(phrases(text))
 
 
-def _newest(database: Database, wanted: Sequence[Phrase], query: Query) -> Iterator[Generation]:
+def _newest(
+    database: Database, query_phrases: Sequence[Phrase], query: Query
+) -> Iterator[Generation]:
     """Yield the generations that contain all phrases, the newest first."""
     before: int | None = None
     size = min(PAGE, query.limit or PAGE)
     while True:
         with database.reading() as connection:
-            planner = QueryPlanner(connection, query, _terms(wanted))
+            planner = QueryPlanner(connection, query, _terms(query_phrases))
             numbers = planner.page(before, size)
             loaded = _load(connection, numbers)
-        unproved = _unproved(wanted, planner)
+        unproved = _unproved(query_phrases, planner)
         for _, generation in loaded:
             if contain_all((text for _, text in texts_of(generation)), unproved):
                 yield generation
@@ -80,24 +86,27 @@ def _newest(database: Database, wanted: Sequence[Phrase], query: Query) -> Itera
         before, size = numbers[-1], PAGE
 
 
-def _terms(wanted: Sequence[Phrase]) -> frozenset[str]:
-    return frozenset().union(*(phrase.terms for phrase in wanted))
+def _terms(query_phrases: Sequence[Phrase]) -> frozenset[str]:
+    return frozenset().union(*(phrase.terms for phrase in query_phrases))
 
 
-def _unproved(wanted: Sequence[Phrase], planner: QueryPlanner) -> list[Phrase]:
+def _unproved(query_phrases: Sequence[Phrase], planner: QueryPlanner) -> list[Phrase]:
     """Return the phrases that a page of the planner may lack."""
-    return [phrase for phrase in wanted if not (phrase.exact and planner.used_search_index)]
+    return [phrase for phrase in query_phrases if not (phrase.exact and planner.used_search_index)]
 
 
-def _ranked(database: Database, wanted: Sequence[Phrase], query: Query) -> Iterator[Generation]:
+def _ranked(
+    database: Database, query_phrases: Sequence[Phrase], query: Query
+) -> Iterator[Generation]:
     """Yield the newest `RANKED` generations that contain all phrases, by descending BM25 score."""
     with database.reading() as connection:
-        numbers = QueryPlanner(connection, query, _terms(wanted)).page(None, RANKED)
+        numbers = QueryPlanner(connection, query, _terms(query_phrases)).page(None, RANKED)
         counted: list[tuple[int, int, list[int]]] = []
         for part in chunks(numbers):
             for number, texts in _folded_texts(connection, part).items():
                 counts = [
-                    sum(len(phrase.pattern.findall(text)) for text in texts) for phrase in wanted
+                    sum(len(phrase.pattern.findall(text)) for text in texts)
+                    for phrase in query_phrases
                 ]
                 if all(counts):
                     counted.append((number, sum(map(len, texts)), counts))

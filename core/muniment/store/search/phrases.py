@@ -83,20 +83,20 @@ def _parse_phrase(text: str) -> Phrase:
         previous = kind
     word, run = parts[0]
     exact = len(parts) == 1 and (len(word) <= MAX_TERM_CHARACTERS if word else len(run) <= 2)
-    wanted = terms([text])
+    required = terms([text])
     if not exact:
         # A pair is more selective than its two characters, which need no lookup of their own.
         pairs = [run for _, run in parts if len(run) > 1]
-        wanted -= {character for run in pairs for character in run if len(run) > 1}
-        wanted |= {run for _, run in parts if len(run) == 1}
+        required -= {character for run in pairs for character in run if len(run) > 1}
+        required |= {run for _, run in parts if len(run) == 1}
     elif len(run) == 2:
-        wanted = {run}
-    return Phrase(frozenset(wanted), re.compile(pattern), exact)
+        required = {run}
+    return Phrase(frozenset(required), re.compile(pattern), exact)
 
 
-def contain_all(texts: Iterable[str], wanted: Sequence[Phrase]) -> bool:
+def contain_all(texts: Iterable[str], query_phrases: Sequence[Phrase]) -> bool:
     """Return whether each phrase occurs in at least one of the texts."""
-    missing = list(wanted)
+    missing = list(query_phrases)
     for text in texts:
         if missing:
             folded = fold(text)
@@ -104,12 +104,14 @@ def contain_all(texts: Iterable[str], wanted: Sequence[Phrase]) -> bool:
     return not missing
 
 
-def snippets(texts: Iterable[tuple[str, str]], wanted: Sequence[Phrase]) -> tuple[Snippet, ...]:
+def snippets(
+    texts: Iterable[tuple[str, str]], query_phrases: Sequence[Phrase]
+) -> tuple[Snippet, ...]:
     """Return up to `MAX_SNIPPETS` snippets that show each phrase once, if possible.
 
     `texts` are pairs of a source and a text, as `texts_of` yields them.
     """
-    missing = list(wanted)
+    missing = list(query_phrases)
     cut: list[Snippet] = []
     for source, text in texts:
         folded = fold(text)
@@ -118,7 +120,7 @@ def snippets(texts: Iterable[tuple[str, str]], wanted: Sequence[Phrase]) -> tupl
             if not matches:
                 break
             at = min(match.start() for match in matches)
-            snippet, shown = _cut_snippet(source, text, folded, at, wanted)
+            snippet, shown = _cut_snippet(source, text, folded, at, query_phrases)
             cut.append(snippet)
             still_missing = [phrase for phrase in missing if phrase not in shown]
             if len(still_missing) == len(missing):
@@ -128,7 +130,7 @@ def snippets(texts: Iterable[tuple[str, str]], wanted: Sequence[Phrase]) -> tupl
 
 
 def _cut_snippet(
-    source: str, text: str, folded: str, at: int, wanted: Sequence[Phrase]
+    source: str, text: str, folded: str, at: int, query_phrases: Sequence[Phrase]
 ) -> tuple[Snippet, list[Phrase]]:
     """Return a snippet of `text` around offset `at` of its folded form, and the phrases in it."""
     original = _original_offsets(text, folded)
@@ -141,7 +143,7 @@ def _cut_snippet(
         high += 1
     spans: list[tuple[int, int]] = []
     shown: list[Phrase] = []
-    for phrase in wanted:
+    for phrase in query_phrases:
         # A match that begins in the snippet may end after it; the snippet is then extended.
         for match in phrase.pattern.finditer(folded, low):
             if match.start() >= high or len(spans) >= _MAX_HIGHLIGHTS:
