@@ -36,6 +36,8 @@ def pytest_configure(config: pytest.Config) -> None:
     """Make the folder that the processes of this run share; workers are given its path."""
     given = getattr(config, "workerinput", {}).get("shared")
     config.stash[SHARED] = Path(given or tempfile.mkdtemp(prefix="muniment-tests-"))
+    if not given:  # what ends this process, as `timeout` does, must not leave a server behind
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -37,6 +37,7 @@ ROOT = Path(__file__).parents[2]
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
 FENCE = re.compile(r"^```(\w*)([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 SHELL = re.compile(r"[|&;<>$`*]")  # what only a shell understands
+BUILDING = "hatchling packaging pathspec pluggy setuptools tomlkit trove-classifiers".split()
 INSTALLS = re.compile(r"^\$ .*\b(pip|plugins) (install|restore|uninstall)\b", re.MULTILINE)
 EXITS = re.compile(r"#\s*exits with (\d+)")
 
@@ -64,7 +65,7 @@ def wheels(shared: Path) -> Path:
     def build(folder: Path) -> None:
         here = Environment.here()
         present = here.present()
-        for name in ("hatchling", "packaging", "pathspec", "pluggy", "trove-classifiers"):
+        for name in BUILDING:
             repack(present[name], here, folder)
 
     return once(shared / "wheels-to-build", build)
@@ -95,6 +96,7 @@ def desk(tmp_path: Path, home: Path, wheels: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.delenv("MUNIMENT_STORE", raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("PIP_FIND_LINKS", str(wheels))
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PYTHONUSERBASE", str(tmp_path / ".local"))
     assert site.ENABLE_USER_SITE is not None
     return tmp_path

@@ -22,7 +22,7 @@ from support.environments import Fresh
 EXAMPLE = ROOT / "examples" / "muniment-speech"
 pytestmark = pytest.mark.integration
 
-BUILDING = ("hatchling", "packaging", "pathspec", "pluggy", "trove-classifiers")
+BUILDING = ("hatchling", "packaging", "pathspec", "pluggy", "tomlkit", "trove-classifiers")
 
 
 @pytest.fixture(scope="module")
