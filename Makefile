@@ -59,7 +59,7 @@ test-integration: install $(VENV)/.installed-test ## run the tests that `make te
 .PHONY: test-nightly
 test-nightly: install $(VENV)/.installed-test ## kill what writes and installs, ten times as often as `make test-integration`
 	MUNIMENT_TEST_KILLS=200 $(PYTEST) tests/store/test_accidents.py \
-		tests/installing/test_interruptions.py $(ARGS)
+		tests/installer/test_interruptions.py $(ARGS)
 
 .PHONY: lint
 lint: install $(VENV)/.installed-lint ## ruff, mypy (strict, on the core) and the import contract

@@ -1,9 +1,9 @@
-"""The price of evidence: a batch through the whole pipeline beside the bare engine.
+"""Measure the cost of the evidence, comparing the whole pipeline with the bare engine.
 
 The same prompts, seeds and parameters go through `Session.run` (default policy, default
 evaluators, everything recorded) and through the text engine called directly, in turn, in one
-process. Prints one JSON line; `ratio` is the median over the rounds of pipeline throughput ÷ bare
-throughput.
+process. Prints one JSON line. `ratio` is the best pipeline throughput ÷ the best bare throughput,
+and `ratio_median` the median over the rounds.
 
     python benchmarks/evidence_price.py [--rounds N] [--requests N] [--max-tokens N] [--model NAME]
 """
@@ -49,8 +49,8 @@ def main() -> None:
         model = session.models.resolve(options.model, TextGenerator())
         engine = Engine(load(model.path))
         parameters = {"max_tokens": options.max_tokens}
-        drafts = [
-            muniment.Draft(
+        specs = [
+            muniment.GenerationSpec(
                 PROMPTS[index % len(PROMPTS)],
                 model=model.name,
                 seed=index,
@@ -58,7 +58,7 @@ def main() -> None:
             )
             for index in range(options.requests)
         ]
-        recorded = list(session.run(drafts[:8]))  # loads the model, makes the store
+        recorded = list(session.run(specs[:8]))  # loads the model, makes the store
         sampling = Sampling(
             **{
                 name: value
@@ -69,12 +69,12 @@ def main() -> None:
         rows = [
             engine.row(
                 index,
-                draft.prompt,
+                spec.prompt,
                 seed=index,
                 max_tokens=options.max_tokens,
                 sampling=sampling,
             )
-            for index, draft in enumerate(drafts)
+            for index, spec in enumerate(specs)
         ]
         bare_tokens(engine, rows[:8])
         bare, whole = [], []
@@ -86,7 +86,7 @@ def main() -> None:
 
         def run_whole() -> None:
             start = time.perf_counter()
-            generations = list(session.run(drafts))
+            generations = list(session.run(specs))
             tokens = sum(item.usage.output_tokens for item in generations)
             whole.append(tokens / (time.perf_counter() - start))
             statuses = {item.status for item in generations}
@@ -119,7 +119,7 @@ def main() -> None:
 
 
 def bare_tokens(engine: Engine, rows: list[object]) -> int:
-    """Decode the rows and return how many tokens came out."""
+    """Decode the rows and return the number of output tokens."""
     return sum(len(event.token_ids) for event in engine.decode(rows) if isinstance(event, Finish))
 
 

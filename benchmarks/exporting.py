@@ -1,8 +1,8 @@
-"""Exporting: how many generations a second `audit export` writes, and in how much memory.
+"""Measure the speed and the memory of `audit export`.
 
-Prints one JSON line. Fills a store with `filling.py`, then exports it in each format by a process
-of its own: rows a second by the clock, seconds of the processor, and the memory of the largest of
-its processes. `--store` takes a filled store instead.
+Prints one JSON line. Fills a store with `filling.py`, then exports it in each format in a separate
+process. Measures rows a second of wall time, processor seconds, and the memory of the largest of
+its processes. `--store` uses a filled store instead.
 
     python benchmarks/exporting.py [--generations 1000000] [--store FILE] [--formats jsonl,csv]
 """
@@ -22,7 +22,7 @@ BAR = 20_000  # rows a second
 
 
 def measured(store: Path, target: Path) -> dict[str, float]:
-    """Export by a process of its own; return what it took."""
+    """Export in a separate process and return its time, memory and file size."""
     program = str(Path(sys.executable).with_name("muniment"))
     command = [program, "--store", str(store), "audit", "export", "-o", str(target), "--overwrite"]
     begin = time.perf_counter()
@@ -42,7 +42,7 @@ def measured(store: Path, target: Path) -> dict[str, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--generations", type=int, default=1_000_000)
-    parser.add_argument("--store", type=Path, help="a filled store")
+    parser.add_argument("--store", type=Path, help="Filled store")
     parser.add_argument("--formats", default="jsonl,csv,parquet")
     arguments = parser.parse_args()
 

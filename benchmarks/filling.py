@@ -1,7 +1,7 @@
-"""Filling a store with many generations, by the functions that record real ones.
+"""Fill a store with many generations, using the functions that record real ones.
 
-Texts are made of words that are as common and as rare as words are (Zipf), a third of them Chinese.
-Everything is drawn from one seed, so that two stores of one size hold the same.
+The frequencies of the words follow Zipf's law. A third of the texts are Chinese. Everything is
+drawn from one seed, so that two stores of the same size have the same content.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from muniment.types import (
 )
 
 CHUNK = 256
-WORDS = 60  # of an output, unless another number is asked for
+WORDS = 60  # default length of an output
 PLUGINS = (PluginRef("muniment-text", "0.1", "tree1-sha256:" + "1" * 64),)
 MODELS = tuple(
     Model(name, "tree1-sha256:" + digit * 64, f"/models/{name}")
@@ -42,7 +42,7 @@ DECLARED = {"blocklist": frozenset({"violence"}), "patterns": frozenset({"email"
 
 
 class Texts:
-    """Draws texts: English words by rank, and pieces of real Chinese sentences."""
+    """A source of texts, with English words by rank and parts of real Chinese sentences."""
 
     def __init__(self, source: random.Random) -> None:
         """Read the words."""
@@ -56,20 +56,20 @@ class Texts:
         self._chinese = (TEXTS / "chinese.txt").read_text().replace("\n", "")
 
     def english(self, words: int) -> str:
-        """Return that many words."""
+        """Return a text of `words` words."""
         return " ".join(self._random.choices(self._words, cum_weights=self._weights, k=words))
 
     def chinese(self, characters: int) -> str:
-        """Return about that many characters, in pieces of a sentence's length."""
+        """Return about `characters` characters, in parts as long as a sentence."""
         starts = (self._random.randrange(len(self._chinese) - 16) for _ in range(characters // 12))
         return "".join(self._chinese[start : start + 12] for start in starts)
 
 
 def generations(seed: int, words: int) -> Iterator[tuple[Generation, Generation]]:
-    """Yield generations without end, as they start and as they end, with outputs of that length.
+    """Yield endless generations, each as started and as ended, with outputs of `words` words.
 
-    Of ten thousand one is asked for by `rare-actor`, one has the tag `rare`; one in ten is made
-    by `images`, one in fifty blocked, one in a hundred failed.
+    One in ten thousand has the actor `rare-actor` and one the tag `rare`. One in ten is made by
+    `images`, one in fifty is blocked, one in a hundred failed.
     """
     source = random.Random(seed)
     texts = Texts(source)
@@ -133,9 +133,9 @@ def generations(seed: int, words: int) -> Iterator[tuple[Generation, Generation]
 def fill(
     store: Store, count: int, *, words: int = WORDS, seed: int = 1, quiet: bool = False
 ) -> float:
-    """Record that many generations in chunks; return how many were recorded in a second.
+    """Record `count` generations in chunks and return the number recorded a second.
 
-    Only recording is counted, not making up what is recorded.
+    The time counts recording only, without the time to make up the texts.
     """
     spent, begun = 0.0, time.monotonic()
     made = generations(seed, words)

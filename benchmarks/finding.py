@@ -1,10 +1,10 @@
-"""How fast generations are found: lists by each filter, searches, single generations, statistics.
+"""Measure the speed of lists by each filter, searches, single generations and statistics.
 
-Fills a store by the functions that record (kept in `.bench/` for the next run), asks each query
-warm and repeatedly, and prints one JSON line: the median and the 95th percentile in milliseconds of
-the first page of 20, of each query and of all lists and searches together. With `--llm` whole
-processes too, `muniment audit list -n 5` and `audit search` beside `llm logs -n 5` and `-q`
-over as many turns, by turns.
+Fills a store with the recording functions (kept in `.bench/` for the next run) and runs each query
+repeatedly with warm caches. Prints one JSON line with the median and the 95th percentile in
+milliseconds of the first page of 20, of each query and of all lists and searches together. With
+`--llm` it also compares whole processes, `muniment audit list -n 5` and `audit search` with
+`llm logs -n 5` and `-q` over as many turns, alternately.
 
     python benchmarks/finding.py [--generations 50000] [--rounds 25] [--store FILE] [--llm]
 """
@@ -58,9 +58,9 @@ with connection:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--generations", type=int, default=50_000)
-    parser.add_argument("--rounds", type=int, default=25, help="how often each query is asked")
-    parser.add_argument("--store", type=Path, help="a store filled before")
-    parser.add_argument("--llm", action="store_true", help="compare whole processes with llm")
+    parser.add_argument("--rounds", type=int, default=25, help="Number of runs of each query")
+    parser.add_argument("--store", type=Path, help="Filled store")
+    parser.add_argument("--llm", action="store_true", help="Comparison of whole processes with llm")
     options = parser.parse_args()
 
     BENCH.mkdir(exist_ok=True)
@@ -102,7 +102,7 @@ def main() -> None:
 
 
 def list_queries(store: Store, total: int) -> Mapping[str, Callable[[], object]]:
-    """Return lists by each filter and by some together, common and rare ones and none at all."""
+    """Return lists by each filter and by several, with common and rare values and without any."""
     newest = next(store.generations(Query(limit=1)))
     middle = START + timedelta(seconds=total // 2)
     wanted: dict[str, dict[str, Any]] = {
@@ -150,7 +150,7 @@ def list_queries(store: Store, total: int) -> Mapping[str, Callable[[], object]]
 
 
 def search_queries(store: Store) -> Mapping[str, Callable[[], object]]:
-    """Return searches for common and rare words, English and Chinese, phrases and with filters."""
+    """Return searches for common and rare words and phrases, English and Chinese, some filtered."""
     wanted: dict[str, tuple[str, dict[str, Any]]] = {
         "common": ("the", {}),
         "two common": ("the of", {}),
@@ -175,7 +175,7 @@ def search_queries(store: Store) -> Mapping[str, Callable[[], object]]:
 
 
 def show(store: Store, total: int) -> Callable[[], object]:
-    """Return a call that shows a generation drawn from all of the newest thousand, by its end."""
+    """Return a call that shows a random one of the newest thousand, by the end of its id."""
     ids = [g.id for g in store.generations(Query(limit=min(total, 1000)))]
     source = random.Random(3)
     return lambda: store.generation(store.find(source.choice(ids)[-12:]))
@@ -184,9 +184,11 @@ def show(store: Store, total: int) -> Callable[[], object]:
 def measured(
     queries: Mapping[str, Callable[[], object]], rounds: int
 ) -> dict[str, dict[str, float]]:
-    """Ask all queries by turns, after once unmeasured; return times by query, and of all.
+    """Run all queries alternately and return the times by query and of all.
 
-    `cpu_p95` is the processor's time: what the clock would say were nobody else at work.
+    One unmeasured run comes first.
+
+    `cpu_p95` is processor time, which does not depend on the load of other processes.
     """
     times: dict[str, list[tuple[float, float]]] = {name: [] for name in queries}
     for number in range(rounds + 1):

@@ -1,10 +1,10 @@
-"""How the time of recording, verifying, exporting, listing and searching grows with the store.
+"""Measure how the time of each operation grows with the store.
 
-One store is filled by the functions that record, and stopped at each size to be verified and
-exported by processes of their own and asked the lists and searches of `finding.py`. For what reads
-or writes everything the exponent of growth is fitted (least squares of the logarithms, processor
-seconds, the time of an empty store's process taken off); for lists and searches the 95th percentile
-of the largest store is divided by that of the smallest. Prints one JSON line.
+Fills one store with the recording functions. At each size it verifies and exports the store in
+separate processes, and runs the lists and searches of `finding.py`. For recording, verifying and
+exporting it fits the exponent of growth (least squares of the logarithms of processor seconds,
+minus the time of a process on an empty store). For lists and searches it divides the 95th
+percentile of the largest store by that of the smallest. Prints one JSON line.
 
     python benchmarks/growth.py [--sizes 10000,100000,1000000] [--rounds 5] [--store FILE]
 """
@@ -42,8 +42,8 @@ CHECKS = {
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--sizes", default="10000,30000,100000,300000")
-    parser.add_argument("--rounds", type=int, default=5, help="how often each query is asked")
-    parser.add_argument("--store", type=Path, help="where to keep the store")
+    parser.add_argument("--rounds", type=int, default=5, help="Number of runs of each query")
+    parser.add_argument("--store", type=Path, help="Path of the store")
     options = parser.parse_args()
     sizes = [int(size) for size in options.sizes.split(",")]
     with tempfile.TemporaryDirectory() as folder:
@@ -111,7 +111,7 @@ def seconds(path: Path, command: Sequence[str]) -> float:
 
 
 def slope(sizes: Sequence[int], times: Sequence[float]) -> float:
-    """Return the exponent of growth: the slope of the line through the logarithms."""
+    """Return the exponent of growth, which is the slope of the line through the logarithms."""
     return statistics.linear_regression(
         [math.log(size) for size in sizes], [math.log(time) for time in times]
     ).slope

@@ -1,11 +1,10 @@
-"""Isolation: what a worker process costs, beside the same plugin in process in the same run.
+"""Measure the cost of a worker process, compared with the same plugin in process.
 
 Prints one JSON line. `start` is the time from a new session to its first generation by a plugin of
-a few lines; `recorded` is a generation of a batch carried through the whole pipeline, judged by a
-filter, measured by an evaluator and recorded; `bare` is the generator asked with nothing around it,
-which shows the price of a question itself; `megabyte` is a bare answer of a million bytes. Every
-figure is the best of the rounds, in process and isolated in turn; the time is the clock's, since
-two processes share the work.
+a few lines. `recorded` is a generation of a batch in the whole pipeline, with a filter, an
+evaluator and recording. `bare` is a call of the generator alone, which shows the cost of a call.
+`megabyte` is a bare answer of a million bytes. Every figure is the best of the rounds, in process
+and isolated in turn. The figures are wall time, since two processes share the work.
 
     python benchmarks/isolation.py [--rounds 7] [--requests 512]
 """
@@ -23,9 +22,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from muniment import Draft, Request, Session
-from muniment.answering import answers
-from muniment.plugins import Plugin, Plugins, make
+from muniment import GenerationSpec, Request, Session
+from muniment.plugins.invocation import run_generator
+from muniment.plugins.registry import Plugin, Plugins, instantiate
 
 PLUGIN = '''
 import muniment
@@ -104,20 +103,20 @@ class Bench:
 
     def start(self) -> float:
         session = self.session()
-        draft = Draft(PROMPT, generator="bench-echo")
+        spec = GenerationSpec(PROMPT, generator="bench-echo")
         with contextlib.closing(session):
-            return timed(lambda: list(session.run([draft], policy=self.policy)))
+            return timed(lambda: list(session.run([spec], policy=self.policy)))
 
     def recorded(self, session: Session, count: int) -> float:
-        drafts = [Draft(f"{PROMPT} {n}", generator="bench-echo") for n in range(count)]
-        run = timed(lambda: list(session.run(drafts, policy=self.policy, batch_size=32)))
+        specs = [GenerationSpec(f"{PROMPT} {n}", generator="bench-echo") for n in range(count)]
+        run = timed(lambda: list(session.run(specs, policy=self.policy, batch_size=32)))
         return run / count
 
     def bare(self, session: Session, prompt: str, count: int) -> float:
-        offer = session.plugins.find("generator", "bench-echo")
-        generator = make(offer)
+        registered = session.plugins.find("generator", "bench-echo")
+        generator = instantiate(registered)
         requests = [Request(str(n), prompt, n) for n in range(count)]
-        return timed(lambda: list(answers(generator, offer, requests))) / count
+        return timed(lambda: list(run_generator(generator, registered, requests))) / count
 
 
 def main() -> None:
@@ -138,7 +137,7 @@ def main() -> None:
             for name, way in ways.items()
         }
         for name, way in ways.items():
-            way.recorded(sessions[name], 32)  # the store is made, the plugin loaded
+            way.recorded(sessions[name], 32)  # creates the store and loads the plugin
         for _ in range(options.rounds):
             for name, way in ways.items():
                 session = sessions[name]

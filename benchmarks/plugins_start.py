@@ -1,9 +1,9 @@
-"""Start-up with many plugins installed: `muniment --help` and `plugins list`, with 50 and without.
+"""Measure the start of `muniment --help` and `plugins list` with 50 plugins and without.
 
-Prints one JSON line: for `--help`, the median over interleaved pairs of the wall time with the
-plugins divided by the time without; for `plugins list`, the median wall and processor time. The
-plugins are folders of metadata on Python's path, as pip leaves them; their modules would end the
-process if they were imported.
+Prints one JSON line. For `--help` it has the median over interleaved pairs of the wall time with
+the plugins divided by the time without. For `plugins list` it has the median wall and processor
+time. The plugins are folders of metadata on Python's path, as pip installs them. Their modules
+would end the process if they were imported.
 
     python benchmarks/plugins_start.py [--plugins 50] [--rounds 15]
 """
@@ -25,7 +25,7 @@ LIMITS = {"help_ratio": 1.2, "list_seconds": 0.3}
 
 
 def shelve(folder: Path, count: int) -> None:
-    """Write the metadata of that many plugins, and modules that must not be imported."""
+    """Write the metadata of the plugins, and modules that must not be imported."""
     for number in range(count):
         module = f"muniment_many_{number}"
         info = folder / f"{module}-1.0.dist-info"
@@ -41,7 +41,7 @@ def shelve(folder: Path, count: int) -> None:
 
 
 def measure(command: list[str], environment: dict[str, str]) -> tuple[float, float, str]:
-    """Run a command; return its wall time, its processor time and what it said."""
+    """Run a command and return its wall time, its processor time and its output."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     begin = time.perf_counter()
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
@@ -75,7 +75,7 @@ def main() -> None:
                 wall, cpu, said = measure(command, environment)
                 if name == "list":
                     assert said.count("muniment-many-") == arguments.plugins, said
-                if number:  # the first round warms the caches of the disk
+                if number:  # the first round warms the disk cache
                     runs[name].append((wall, cpu))
     pairs = zip(runs["many"], runs["none"], strict=True)
     walls, cpus = zip(*((m[0] / n[0], m[1] / n[1]) for m, n in pairs), strict=True)

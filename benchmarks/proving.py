@@ -1,9 +1,9 @@
-"""How long it takes to show one generation and to prove it, in stores of several sizes.
+"""Measure the time to show and to prove one generation, in stores of several sizes.
 
-Fills stores by the functions that record (kept in `.bench/`, where `finding.py` finds them too),
-signs each, and takes generations at random: `show` reads all that is recorded of one, `inclusion`
-makes the path of an entry to the root, `prove` a whole proof: about six entries, prompt and output.
-`verify` checks that proof as who has no store would; `sign` is what signing adds to a command.
+Fills stores with the recording functions (kept in `.bench/`, which `finding.py` uses too), signs
+each, and picks generations at random. `show` reads the whole record of one. `inclusion` makes the
+path of an entry to the root. `prove` makes a whole proof of about six entries, prompt and output.
+`verify` checks that proof without a store. `sign` is the time that signing adds to a command.
 Prints one JSON line, in milliseconds.
 
     python benchmarks/proving.py [--generations 10000,100000] [--rounds 300]
@@ -27,16 +27,17 @@ from startup import BENCH
 
 from muniment.ledger import proofs
 from muniment.ledger.checkpoints import Note
-from muniment.ledger.tree import inclusion
-from muniment.signing import Keys
-from muniment.store import Store, heads
+from muniment.ledger.tree import inclusion_proof
+from muniment.signing import KeyStore
+from muniment.store import Store
+from muniment.store.recording import tree_heads
 
 LIMIT = 5.0  # milliseconds, the 95th percentile of showing and of an inclusion proof
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--generations", default="10000,100000", help="sizes, with commas between")
+    parser.add_argument("--generations", default="10000,100000", help="Sizes, separated by commas")
     parser.add_argument("--rounds", type=int, default=300)
     options = parser.parse_args()
     BENCH.mkdir(exist_ok=True)
@@ -61,7 +62,7 @@ def main() -> None:
 
 
 def at_size(size: int, rounds: int) -> dict[str, Any]:
-    """Measure a store of that many generations."""
+    """Measure a store of the given number of generations."""
     path = BENCH / f"finding-{size}.db"
     if not path.exists():
         partial = path.with_suffix(".partial")
@@ -73,7 +74,7 @@ def at_size(size: int, rounds: int) -> dict[str, Any]:
         tempfile.TemporaryDirectory() as home,
         Store.open(f"sqlite:///{path}", create=False) as store,
     ):
-        keys = Keys(Path(home))
+        keys = KeyStore(Path(home))
         key = keys.generate(store.log)
         note = keys.sign(store)
         assert note is not None
@@ -90,7 +91,7 @@ def at_size(size: int, rounds: int) -> dict[str, Any]:
             "prove": timed(
                 lambda: store.prove(source.choice(ids), note, ("prompt", "output")), rounds
             ),
-            "verify": timed(lambda: proofs.parse(proof).verify(key), rounds),
+            "verify": timed(lambda: proofs.parse_proof(proof).verify(key), rounds),
             "sign": timed(lambda: keys.sign(store), rounds // 10),
         }
 
@@ -98,11 +99,11 @@ def at_size(size: int, rounds: int) -> dict[str, Any]:
 def path_of(store: Store, number: int, note: Note) -> list[bytes]:
     """Return the path of one entry, read from the store."""
     with store._database.reading() as connection:
-        return inclusion(number, note.checkpoint.size, heads.nodes(connection))
+        return inclusion_proof(number, note.checkpoint.size, tree_heads.node_reader(connection))
 
 
 def timed(call: Callable[[], object], rounds: int) -> dict[str, float]:
-    """Return the median and the 95th percentile of calls that are warm, and the CPU they took."""
+    """Return the median and the 95th percentile of warm calls, and their processor time."""
     call()
     spent = []
     cpu = time.process_time()

@@ -1,10 +1,10 @@
-"""How fast generations are recorded, durably, with payloads and search rows.
+"""Measure durable recording, with payloads and search rows.
 
-Whole batches go through `Session.run`: a generator that costs nothing, two filters that judge the
-output, two evaluators with a score each, prompts and outputs of English and Chinese. What
-recording takes is the time in the store's two calls for each chunk; `pipeline` counts everything.
-One at a time means a transaction each; the processes write one file at once, and the store is
-counted afterwards. Prints one JSON line.
+Whole batches go through `Session.run` with a generator that does almost no work, two filters that
+judge the output, two evaluators with a score each, and prompts and outputs in English and Chinese.
+The time of recording is that of the store's two calls for each chunk. `pipeline` is the total time.
+One at a time means one transaction each. The processes write one file concurrently, and the
+generations are counted afterwards. Prints one JSON line.
 
     python benchmarks/recording.py [--generations N] [--words N] [--processes N] [--store URL]
 """
@@ -27,7 +27,7 @@ from typing import Any
 from filling import Texts
 
 import muniment
-from muniment.plugins import Plugin, Plugins
+from muniment.plugins.registry import Plugin, Plugins
 from muniment.store import Store
 
 CHUNK = 256
@@ -44,11 +44,11 @@ PLUGIN = Plugin("muniment-bench", "0.1", "bench", "recording_plugin")
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--generations", type=int, default=256 * 80)
-    arguments.add_argument("--words", type=int, default=60, help="of an output")
-    arguments.add_argument("--single", type=int, default=300, help="recorded one at a time")
+    arguments.add_argument("--words", type=int, default=60, help="Words of an output")
+    arguments.add_argument("--single", type=int, default=300, help="Generations for one at a time")
     arguments.add_argument("--processes", type=int, default=16)
     arguments.add_argument("--rounds", type=int, default=3)
-    arguments.add_argument("--store", default=None, help="an empty store instead of a new file")
+    arguments.add_argument("--store", default=None, help="Empty store to use instead of a new file")
     options = arguments.parse_args()
 
     with tempfile.TemporaryDirectory() as folder:
@@ -56,7 +56,7 @@ def main() -> None:
         Path(folder, "policy.yaml").write_text(POLICY)
         prompts = pool(options.words)
         with session(url, folder) as opened:
-            batch(opened, prompts, CHUNK)  # imports, the store itself
+            batch(opened, prompts, CHUNK)  # imports modules and creates the store
             rounds = [
                 batch(opened, prompts, options.generations // options.rounds)
                 for _ in range(options.rounds)
@@ -105,12 +105,12 @@ def main() -> None:
 def session(url: str, home: str) -> muniment.Session:
     """Open a session with the benchmark's plugin only."""
     opened = muniment.Session(home, store=url, actor="bench", plugins=Plugins([PLUGIN]))
-    opened._written = TimedStore.open(url, create=True)
+    opened._writer = TimedStore.open(url, create=True)
     return opened
 
 
 def pool(words: int) -> list[str]:
-    """Return prompts; the outputs are made of them by the generator."""
+    """Return prompts, from which the generator makes the outputs."""
     source = random.Random(7)
     texts = Texts(source)
     return [
@@ -119,17 +119,17 @@ def pool(words: int) -> list[str]:
 
 
 class TimedStore(Store):
-    """A store that counts the time that recording takes."""
+    """A store that adds up the time of recording."""
 
     spent = processor = 0.0
 
     def record_started(self, *given: Any, **options: Any) -> None:
-        """Record, and count the time."""
+        """Record and add the time."""
         with self._timed():
             super().record_started(*given, **options)
 
     def record_outcomes(self, *given: Any, **options: Any) -> None:
-        """Record, and count the time."""
+        """Record and add the time."""
         with self._timed():
             super().record_outcomes(*given, **options)
 
@@ -144,15 +144,16 @@ class TimedStore(Store):
 def batch(
     opened: muniment.Session, prompts: Sequence[str], count: int, *, size: int = CHUNK
 ) -> dict[str, float]:
-    """Carry that many requests through the pipeline; return how fast."""
-    drafts = (
-        muniment.Draft(prompts[number % len(prompts)][:60], "free") for number in range(count)
+    """Run the requests through the pipeline and return the speed."""
+    specs = (
+        muniment.GenerationSpec(prompts[number % len(prompts)][:60], "free")
+        for number in range(count)
     )
-    store = opened._written
+    store = opened._writer
     assert isinstance(store, TimedStore)
     store.spent = store.processor = 0.0
     whole, processor = time.perf_counter(), time.process_time()
-    found = opened.run(drafts, policy=opened.home / "policy.yaml", batch_size=size)
+    found = opened.run(specs, policy=opened.home / "policy.yaml", batch_size=size)
     done = sum(1 for item in found if getattr(item, "status", "") == "completed")
     whole, processor = time.perf_counter() - whole, time.process_time() - processor
     assert done == count, done
@@ -165,9 +166,9 @@ def batch(
 
 
 def warm(number: int) -> None:
-    """Import what recording needs, in a process of the pool."""
+    """Import the modules for recording in a process of the pool."""
     sys.path.insert(0, str(Path(__file__).parent))
-    time.sleep(0.2)  # so that every process of the pool takes one
+    time.sleep(0.2)  # so that every process of the pool runs one
 
 
 def one_by_one(url: str, home: str, words: int, count: int) -> None:

@@ -1,4 +1,4 @@
-"""A plugin for the benchmark of recording: a generator, two filters, two evaluators, all free."""
+"""A plugin for `recording.py` with a generator, two filters and two evaluators of little cost."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ import muniment
 
 
 class Free(muniment.Generator):
-    """Says the prompt three times, with a trace of eight tokens."""
+    """The prompt three times."""
 
     name, media_type, determinism, uses_model = "free", "text/plain", "exact", False
 
     class Parameters(muniment.Parameters):
-        """What a text generator typically has."""
+        """Typical parameters of a text generator."""
 
-        temperature: float = muniment.param(0.8, ge=0, le=2, help="how bold")
-        max_tokens: int = muniment.param(64, ge=1, help="how long")
-        top_k: int = muniment.param(40, ge=0, help="how many")
+        temperature: float = muniment.param(0.8, ge=0, le=2, help="Randomness")
+        max_tokens: int = muniment.param(64, ge=1, help="Maximum number of tokens")
+        top_k: int = muniment.param(40, ge=0, help="Number of candidate tokens")
 
     def generate(self, requests):
         for request in requests:
@@ -31,19 +31,19 @@ class _Fine(muniment.Filter):
 
 
 class Short(_Fine):
-    """Finds everything short enough."""
+    """A filter that allows everything."""
 
     name, categories = "bench-short", ("length",)
 
 
 class Plain(_Fine):
-    """Finds everything plain enough."""
+    """A second filter that allows everything."""
 
     name, categories = "bench-plain", ("length",)
 
 
 class Length(muniment.Evaluator):
-    """Counts characters."""
+    """The number of characters."""
 
     name, default, version = "bench-length", True, "1"
     measures = (muniment.Measure("length", "characters"),)
@@ -53,7 +53,7 @@ class Length(muniment.Evaluator):
 
 
 class Words(muniment.Evaluator):
-    """Counts words."""
+    """The number of words."""
 
     name, default, version = "bench-words", True, "1"
     measures = (muniment.Measure("words", "words"),)

@@ -1,8 +1,8 @@
-"""Start-up: `muniment` beside `llm`, another command line with plugins and a log in SQLite.
+"""Compare the start of `muniment` with `llm`, a command line with plugins and a log in SQLite.
 
-Prints one JSON line: for `--help`, and for listing a log of the same twenty records, the median
-wall time of each, the median over interleaved pairs of muniment's time divided by llm's, and the
-peak memory. The first run installs llm into `.bench/` in the current folder.
+Prints one JSON line. For `--help`, and for listing a log of the same twenty records, it has the
+median wall time of each program, the median over interleaved pairs of muniment's time divided by
+llm's, and the peak memory. The first run installs llm into `.bench/` in the current folder.
 
     python benchmarks/startup.py [--rounds 15]
 """
@@ -22,12 +22,12 @@ from pathlib import Path
 
 LLM_VERSION = "0.36"
 RECORDS = 20
-LIMITS = {"help": 0.25, "list": 0.6}
+LIMITS = {"help": 0.15, "list": 0.6}
 
 BENCH = Path(".bench").resolve()
 PROMPTS = [f"prompt {number}: 最近我国成功发射了新的卫星" for number in range(RECORDS)]
 
-# A generator in a distribution of its own, seen only while the log is written.
+# A generator in a separate distribution, installed only while the log is written.
 ECHO_PLUGIN = '''
 import muniment
 
@@ -71,7 +71,7 @@ for prompt in prompts:
 
 
 def install_llm() -> Path:
-    """Install llm beside, once; return its folder of programs."""
+    """Install llm into a separate environment, once, and return its folder of programs."""
     home = BENCH / f"llm-{LLM_VERSION}"
     programs = home / "bin"
     if not (programs / "llm").exists():
@@ -86,7 +86,7 @@ def install_llm() -> Path:
 
 
 def write_llm_log(programs: Path) -> dict[str, str]:
-    """Log the records with llm; return the environment that finds them."""
+    """Log the records with llm and return the environment variables that locate them."""
     home = BENCH / "llm-home"
     shutil.rmtree(home, ignore_errors=True)
     home.mkdir(parents=True)
@@ -97,7 +97,7 @@ def write_llm_log(programs: Path) -> dict[str, str]:
 
 
 def write_muniment_log(muniment: Path) -> dict[str, str]:
-    """Record the same prompts with muniment; return the environment that finds them."""
+    """Record the same prompts with muniment and return the variables that locate them."""
     home, plugin = BENCH / "muniment-home", BENCH / "echo-plugin"
     for folder in (home, plugin):
         shutil.rmtree(folder, ignore_errors=True)
@@ -129,7 +129,7 @@ def write_muniment_log(muniment: Path) -> dict[str, str]:
 
 
 def measure(command: list[str], environment: dict[str, str]) -> tuple[float, float]:
-    """Run a command; return its wall time in seconds and its peak memory in MB."""
+    """Run a command and return its wall time in seconds and its peak memory in MB."""
     read, write = os.pipe()
     begin = time.perf_counter()
     process = os.posix_spawn(
@@ -154,7 +154,7 @@ def compare(
     rounds: int,
     limit: float,
 ) -> dict[str, object]:
-    """Run both by turns, the first to go changing each round, after one run of each unmeasured."""
+    """Run both alternately, after one unmeasured run of each, swapping the order each round."""
     measure(*ours), measure(*theirs)
     runs: dict[str, list[tuple[float, float]]] = {"ours": [], "theirs": []}
     sides = [("ours", ours), ("theirs", theirs)]
@@ -177,7 +177,7 @@ def compare(
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=15, help="measured pairs of each command")
+    parser.add_argument("--rounds", type=int, default=15, help="Measured pairs of each command")
     rounds = parser.parse_args().rounds
 
     BENCH.mkdir(exist_ok=True)

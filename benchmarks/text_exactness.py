@@ -1,10 +1,10 @@
-"""200 records decoded in batches of 1 to 16, then each alone: are all the same, bit for bit?
+"""Decode 200 records in batches of 1 to 16, then each alone, and compare them bit for bit.
 
     python benchmarks/text_exactness.py [--model FOLDER] [--records 200] [--tokens 16]
 
-Prints one JSON line. A record is a prompt of 5 to 600 tokens, English and Chinese, with a seed and
-parameters of its own; every step's logits are hashed. Beside it, in the same run, the library's own
-sampling: the same 8 prompts through transformers' `generate` alone and as a batch, same seed.
+Prints one JSON line. A record is a prompt of 5 to 600 tokens, English or Chinese, with its own seed
+and parameters. The logits of every step are hashed. In the same run, the same 8 prompts go through
+transformers' `generate` alone and as a batch, with the same seed, for comparison.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ TEXTS = Path(__file__).parent / "texts"
 
 
 class Recorder:
-    """A decoder that hashes every logit it hands out, by row."""
+    """A decoder that hashes every logit it returns, by row."""
 
     def __init__(self, inner: Any) -> None:
         self.inner = inner
@@ -38,7 +38,7 @@ class Recorder:
 
     def prefill(self, ids: Any) -> tuple[Any, torch.Tensor]:
         row, logits = self.inner.prefill(ids)
-        self._rows.append(row)  # kept, so that no id() is used twice
+        self._rows.append(row)  # a reference, so that no id() is reused
         self._of[id(row)] = len(self.hashes)
         self.hashes[len(self.hashes)] = [digest(logits)]
         return row, logits
@@ -51,12 +51,12 @@ class Recorder:
 
 
 def digest(logits: torch.Tensor) -> str:
-    """A short hash of the bits of fp32 logits."""
+    """Return a short hash of the bits of fp32 logits."""
     return hashlib.blake2b(logits.contiguous().numpy().tobytes(), digest_size=16).hexdigest()
 
 
 def records(engine: Engine, count: int, tokens: int) -> list[Row]:
-    """Rows with prompts of 5 to 600 tokens, two thirds of them under 60."""
+    """Return rows with prompts of 5 to 600 tokens, two thirds of them under 60."""
     draw = random.Random(20261122)
     codec = engine.model.codec
     pools = [
@@ -81,7 +81,7 @@ def records(engine: Engine, count: int, tokens: int) -> list[Row]:
 
 
 def decode(engine: Engine, rows: list[Row]) -> dict[Any, tuple[Finish, list[str]]]:
-    """Decode rows together; each one's answer and its logits' hashes."""
+    """Decode rows together and return the answer of each with the hashes of its logits."""
     recorder = Recorder(engine.model.decoder)
     engine.model.decoder = recorder
     try:
@@ -93,7 +93,7 @@ def decode(engine: Engine, rows: list[Row]) -> dict[Any, tuple[Finish, list[str]
 
 
 def library(scratch: Path, engine: Engine, tokens: int) -> int:
-    """How many of 8 prompts transformers' own sampling answers alike alone and in a batch."""
+    """Return how many of 8 prompts transformers answers identically alone and in a batch."""
     model = text_models.full_precision(scratch)
     ids = [engine.model.codec.prompt(prompt) for prompt in text_models.PROMPTS]
 
@@ -119,7 +119,7 @@ def library(scratch: Path, engine: Engine, tokens: int) -> int:
 def main() -> None:
     """Measure and print the line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--model", help="a prepared folder; without it the default is prepared")
+    parser.add_argument("--model", help="Prepared folder (default: the default model)")
     parser.add_argument("--records", type=int, default=200)
     parser.add_argument("--tokens", type=int, default=16)
     arguments = parser.parse_args()

@@ -1,4 +1,4 @@
-"""What the text benchmarks share: the engine, the same weights in fp32, the prompts."""
+"""The engine, the same weights in fp32 and the prompts of the text benchmarks."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ PROMPTS = (
 
 
 def engine(folder: str | None, scratch: Path, max_rows: int = 8) -> Engine:
-    """The default model's engine, from a prepared folder or prepared here."""
+    """Return the default model's engine, from a prepared folder or prepared here."""
     where = Path(folder) if folder else prepare(DEFAULT_SOURCE, scratch / "model")
     return Engine(load(where), max_rows=max_rows)
 
 
 def full_precision(scratch: Path) -> Any:
-    """The default model in transformers at fp32, before any conversion of ours."""
+    """Return the default model in transformers at fp32, before Muniment's conversion."""
     from muniment_text.gguf import read_model
 
     with package_file(DEFAULT_PACKAGE, scratch) as (path, _):
@@ -39,7 +39,7 @@ def full_precision(scratch: Path) -> Any:
 
 
 def environment(of: Engine) -> dict[str, str | int]:
-    """The facts that figures depend on."""
+    """Return the facts on which the figures depend."""
     known = facts(of)
     names = ("kernel", "threads", "torch", "transformers", "cpu", "cpu_capability")
     return {name: known[name] for name in names}

@@ -1,9 +1,9 @@
-"""Perplexity of the engine beside the same weights in fp32, on English and Chinese.
+"""Compare the engine's perplexity with the same weights in fp32, on English and Chinese.
 
     python benchmarks/text_perplexity.py [--model FOLDER_OR_SOURCE]
 
-Prints one JSON line. Both see the same tokens in windows of 512 counted from the text's start;
-fp32 is transformers' own model of the weights before conversion.
+Prints one JSON line. Both evaluate the same tokens in windows of 512 from the text's start. fp32 is
+transformers' own model of the weights before conversion.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ TEXTS = Path(__file__).parent / "texts"
 
 
 def windows(ids: list[int], bos: list[int]) -> list[list[int]]:
-    """The text's tokens in windows, each after the beginning-of-text token."""
+    """Return the text's tokens in windows, each after the beginning-of-text token."""
     return [bos + ids[start : start + WINDOW] for start in range(0, len(ids), WINDOW)]
 
 
 def perplexity(logprobs: list[float]) -> float:
-    """exp of the mean negative natural-log probability of a token."""
+    """Return exp of the mean negative natural-log probability of a token."""
     return math.exp(-sum(logprobs) / len(logprobs))
 
 
 @torch.inference_mode()
 def reference(model: Any, ids: list[int]) -> list[float]:
-    """fp32 log-probabilities of ids[1:]."""
+    """Return the fp32 log-probabilities of ids[1:]."""
     logits = model(torch.tensor([ids[:-1]])).logits[0].float()
     wanted = logits.gather(1, torch.tensor(ids[1:])[:, None])[:, 0]
     return list((wanted - logits.logsumexp(1)).tolist())
@@ -43,7 +43,7 @@ def reference(model: Any, ids: list[int]) -> list[float]:
 def main() -> None:
     """Measure both languages and print the line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--model", help="a prepared folder; without it the default is prepared")
+    parser.add_argument("--model", help="Prepared folder (default: the default model)")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         engine = text_models.engine(arguments.model, Path(scratch))

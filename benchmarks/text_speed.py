@@ -1,11 +1,11 @@
-"""Tokens per second alone and at 8, beside transformers' fp32 `generate` and llama.cpp.
+"""Compare tokens per second with transformers' fp32 `generate` and llama.cpp.
 
     python benchmarks/text_speed.py [--model FOLDER] [--tokens 64] [--rounds 3]
 
-Prints one JSON line. Each of the three lives in a process of its own, since their thread pools
-disturb each other in one. They are measured in turn, `rounds` times in one run, and the best round
-of each counts, since anything else on the machine only ever slows one down. llama.cpp runs the
-Q4_K_M file it was made for through `xllamacpp`; without that package its figures are null.
+Prints one JSON line, for one prompt and for eight at once. Each of the three runs in a separate
+process, since their thread pools interfere in one. They are measured in turn, `rounds` times in one
+run. The best round of each counts, since other load can only slow a program down. llama.cpp runs
+its Q4_K_M file through `xllamacpp`. Without that package its figures are null.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ SAMPLING = Sampling(temperature=1.0, top_k=64, top_p=0.95)
 
 
 def ours(engine: Any, prompts: list[str], tokens: int) -> int:
-    """Decode the prompts together; the number of tokens decided."""
+    """Decode the prompts together and return the number of chosen tokens."""
     rows = [
         engine.row(n, prompt, seed=n, max_tokens=tokens, sampling=SAMPLING)
         for n, prompt in enumerate(prompts)
@@ -44,7 +44,7 @@ def ours(engine: Any, prompts: list[str], tokens: int) -> int:
 
 
 def theirs(model: Any, codec: Any, prompts: list[str], tokens: int) -> int:
-    """The same with transformers' `generate`, left-padded, sampling with the same filters."""
+    """Do the same with transformers' `generate`, left-padded, with the same sampling filters."""
     ids = [codec.prompt(prompt) for prompt in prompts]
     longest = max(map(len, ids))
     padded = torch.tensor([[0] * (longest - len(row)) + row for row in ids])
@@ -64,7 +64,7 @@ def theirs(model: Any, codec: Any, prompts: list[str], tokens: int) -> int:
 
 
 def llama(path: Path, threads: int) -> Callable[[list[str], int], int] | None:
-    """llama.cpp's server with 8 slots as a function of the same shape, or None without it."""
+    """Return llama.cpp's server with 8 slots as a similar function, or None without it."""
     try:
         import xllamacpp
     except ImportError:
@@ -101,7 +101,7 @@ def llama(path: Path, threads: int) -> Callable[[list[str], int], int] | None:
 
 
 def serve(which: str, model: str | None, tokens: int, pipe: Connection) -> None:
-    """One of the three in a process of its own: prompts in, tokens a second out."""
+    """Run one of the three in this process, receiving prompts and sending tokens a second."""
     with tempfile.TemporaryDirectory() as name:
         scratch = Path(name)
         work: Callable[[list[str], int], int] | None
@@ -110,7 +110,7 @@ def serve(which: str, model: str | None, tokens: int, pipe: Connection) -> None:
                 work = llama(path, torch.get_num_threads())
         else:
             engine = text_models.engine(model, scratch)
-            # Ends are ignored by all three: every prompt costs the same number of tokens.
+            # All three ignore end tokens, so that every prompt costs the same number of tokens.
             engine.model.ends = frozenset()
             if which == "ours":
                 work = partial(ours, engine)
@@ -122,14 +122,14 @@ def serve(which: str, model: str | None, tokens: int, pipe: Connection) -> None:
         while (prompts := pipe.recv()) is not None and work is not None:
             start = time.perf_counter()
             pipe.send(work(prompts, tokens) / (time.perf_counter() - start))
-    # llama.cpp's server threads outlive their object and would keep the process alive.
+    # llama.cpp's server threads outlive their object and would prevent the process's exit.
     os._exit(0)
 
 
 def main() -> None:
     """Measure and print the line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--model", help="a prepared folder; without it the default is prepared")
+    parser.add_argument("--model", help="Prepared folder (default: the default model)")
     parser.add_argument("--tokens", type=int, default=64)
     parser.add_argument("--rounds", type=int, default=3)
     arguments = parser.parse_args()

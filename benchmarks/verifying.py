@@ -1,9 +1,9 @@
-"""How fast, and in how much memory, a large store is verified and rebuilt.
+"""Measure the speed and the memory of verifying and rebuilding a large store.
 
-A store is filled by the functions that record (kept with --store for the next time); then
-`muniment audit verify` runs on it for each thing that can be checked. Prints one JSON line: seconds
-by the clock and of the processor, and the most memory that all its processes had together, where
-what they share counts for each (the resident set); and the entries they are of.
+Fills a store with the recording functions (--store keeps it for the next run). Then runs
+`muniment audit verify` on it for each check. Prints one JSON line with the number of entries, wall
+and processor seconds, and the peak memory of all processes together. The memory is the sum of the
+resident sets, so that shared pages count for each process.
 
     python benchmarks/verifying.py [--generations N] [--words N] [--store PATH] [--rebuild]
 """
@@ -34,12 +34,14 @@ CHECKS = {
 
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__)
-    arguments.add_argument("--generations", type=int, default=500_000, help="two entries each")
-    arguments.add_argument("--words", type=int, default=60, help="of an output")
-    arguments.add_argument("--store", type=Path, default=None, help="where to keep the store")
+    arguments.add_argument(
+        "--generations", type=int, default=500_000, help="Generations (two entries each)"
+    )
+    arguments.add_argument("--words", type=int, default=60, help="Words of an output")
+    arguments.add_argument("--store", type=Path, default=None, help="Path of the store")
     arguments.add_argument("--checks", nargs="+", choices=CHECKS, default=list(CHECKS))
-    arguments.add_argument("--processes", default=None, help="as audit verify takes it")
-    arguments.add_argument("--rebuild", action="store_true", help="measure db rebuild, too")
+    arguments.add_argument("--processes", default=None, help="Processes, as for audit verify")
+    arguments.add_argument("--rebuild", action="store_true", help="Measurement of db rebuild")
     options = arguments.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         path = options.store or Path(folder) / "muniment.db"
@@ -75,7 +77,7 @@ def main() -> None:
 
 
 def measured(url: str, *command: str) -> tuple[str, float, float, float]:
-    """Run a command; return what it printed, seconds, processor seconds and peak megabytes."""
+    """Run a command and return its output, seconds, processor seconds and peak megabytes."""
     start = time.perf_counter()
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     running = subprocess.Popen(
@@ -97,7 +99,7 @@ def measured(url: str, *command: str) -> tuple[str, float, float, float]:
 
 
 def children(number: int) -> list[int]:
-    """Return the processes that a process started."""
+    """Return the child processes of a process."""
     try:
         listed = Path(f"/proc/{number}/task/{number}/children").read_text()
     except OSError:
@@ -106,7 +108,7 @@ def children(number: int) -> list[int]:
 
 
 def resident(number: int) -> int:
-    """Return the kilobytes of memory that a process has at the moment."""
+    """Return the resident memory of a process in kilobytes."""
     try:
         lines = Path(f"/proc/{number}/status").read_text().splitlines()
     except OSError:

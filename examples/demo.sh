@@ -24,14 +24,8 @@ run() {
 
 say() { printf '\n# %s\n' "$*"; }
 
-say "The default model is added once: converted into a form that loads fast, its digest kept."
-if muniment models show gemma-3-270m >/dev/null 2>&1; then
-	run 0 muniment models list
-else
-	run 0 muniment models add gemma-3-270m
-fi
-
 say "English and Chinese. The text goes to standard output, the line about it to standard error."
+say "The first command adds the default model: it is converted once into a form that loads fast."
 run 0 muniment generate text "The old lighthouse keeper wrote in his diary:" --seed 7 --max-tokens 40
 run 0 muniment generate text "最近我国成功发射了新的卫星" --seed 7 --max-tokens 40
 

@@ -122,8 +122,8 @@ def gemma_home(request: pytest.FixtureRequest) -> Path:
     keeps the home until the code that makes it changes.
     """
     import muniment_text
-    from muniment.digests import FileHashes, digest
-    from muniment.models import Models
+    from muniment.models.digests import FileHashes, digest
+    from muniment.models.registry import Models
     from muniment_text.generator import TextGenerator
 
     code = digest(

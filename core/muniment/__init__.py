@@ -1,18 +1,21 @@
 """Muniment generates text, images and recommendations, and keeps the evidence.
 
-What is exported here is the public API: plugins and programs import nothing below it. Names
-resolve on first use, so that `import muniment` costs next to nothing.
+The names exported here are the public API. Plugins and programs import nothing below it. Names
+are imported on first use, so that `import muniment` is fast.
 """
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING
+
+from muniment._lazy import lazy_attributes
+from muniment._version import __version__ as __version__
 
 if TYPE_CHECKING:
     from muniment.errors import AmbiguousNameError as AmbiguousNameError
     from muniment.errors import ConfigError as ConfigError
     from muniment.errors import ModelError as ModelError
+    from muniment.errors import ModelTermsWarning as ModelTermsWarning
     from muniment.errors import MunimentError as MunimentError
     from muniment.errors import ParameterError as ParameterError
     from muniment.errors import PluginError as PluginError
@@ -22,18 +25,19 @@ if TYPE_CHECKING:
     from muniment.errors import StoreError as StoreError
     from muniment.errors import UnknownNameError as UnknownNameError
     from muniment.errors import UsageError as UsageError
+    from muniment.generation.requests import GenerationSpec as GenerationSpec
     from muniment.hookspecs import Evaluator as Evaluator
     from muniment.hookspecs import Filter as Filter
     from muniment.hookspecs import Generator as Generator
+    from muniment.hookspecs import ModelProvider as ModelProvider
     from muniment.hookspecs import Register as Register
-    from muniment.hookspecs import TakesModels as TakesModels
     from muniment.hookspecs import hookimpl as hookimpl
     from muniment.parameters import Parameters as Parameters
     from muniment.parameters import param as param
-    from muniment.resolving import Draft as Draft
     from muniment.session import Session as Session
     from muniment.session import open as open
     from muniment.store import Query as Query
+    from muniment.types import Chunk as Chunk
     from muniment.types import Content as Content
     from muniment.types import Difference as Difference
     from muniment.types import Failure as Failure
@@ -41,7 +45,7 @@ if TYPE_CHECKING:
     from muniment.types import Measure as Measure
     from muniment.types import Model as Model
     from muniment.types import Output as Output
-    from muniment.types import Piece as Piece
+    from muniment.types import PackagedModel as PackagedModel
     from muniment.types import PluginRef as PluginRef
     from muniment.types import Reason as Reason
     from muniment.types import Replay as Replay
@@ -53,34 +57,18 @@ if TYPE_CHECKING:
     from muniment.types import Usage as Usage
     from muniment.types import Verdict as Verdict
 
-_HOME_OF = {
-    name: module
-    for module, names in {
-        "errors": "AmbiguousNameError ConfigError ModelError MunimentError ParameterError "
-        "PluginError PolicyError PromptError SeedError StoreError UnknownNameError "
-        "UsageError",
-        "hookspecs": "Evaluator Filter Generator Register TakesModels hookimpl",
-        "parameters": "Parameters param",
-        "resolving": "Draft",
-        "session": "Session open",
-        "store": "Query",
-        "types": "Content Difference Failure Generation Measure Model Output Piece PluginRef "
-        "Reason Replay Reply Request Score Text Trace Usage Verdict",
-    }.items()
-    for name in names.split()
+_MODULES = {
+    "errors": "AmbiguousNameError ConfigError ModelError ModelTermsWarning MunimentError "
+    "ParameterError PluginError PolicyError PromptError SeedError StoreError UnknownNameError "
+    "UsageError",
+    "generation.requests": "GenerationSpec",
+    "hookspecs": "Evaluator Filter Generator Register ModelProvider hookimpl",
+    "parameters": "Parameters param",
+    "session": "Session open",
+    "store": "Query",
+    "types": "Content Difference Failure Generation Measure Model Output Chunk PackagedModel "
+    "PluginRef Reason Replay Reply Request Score Text Trace Usage Verdict",
 }
 
-__all__ = sorted(_HOME_OF)
-__version__ = "0.1.0"
-
-
-def __getattr__(name: str) -> object:
-    if name not in _HOME_OF:
-        raise AttributeError(f"module 'muniment' has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"muniment.{_HOME_OF[name]}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted([*globals(), *_HOME_OF])
+__all__ = sorted(" ".join(_MODULES.values()).split())
+__getattr__, __dir__ = lazy_attributes(__name__, _MODULES)

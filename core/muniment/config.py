@@ -1,4 +1,4 @@
-"""Where Muniment keeps things, and the settings a user made: one folder, one TOML file."""
+"""The settings of the user in `config.toml`, and the locations of the home folder and the store."""
 
 from __future__ import annotations
 
@@ -15,23 +15,29 @@ STORE_VARIABLE = "MUNIMENT_STORE"
 ACTOR_VARIABLE = "MUNIMENT_ACTOR"
 
 SETTINGS: Mapping[str, str] = {
-    "generator.KIND": "the generator that `generate KIND` uses, e.g. generator.text",
-    "model": "the model used when a request names none",
-    "policy": "the policy file, or the name of an installed policy, used when none is named",
-    "evaluators": "the evaluators that run when none are named, separated by commas",
-    "actor": "who is recorded as having asked",
-    "plugin.NAME.enabled": "false leaves the plugin out, as `plugins disable` does",
+    "generator.KIND": "default generator of `generate KIND`, for example generator.text",
+    "model.GENERATOR": "default model of a generator, for example model.text",
+    "policy": "default policy (a file, or the name of an installed policy)",
+    "evaluators": "default evaluators, separated by commas",
+    "actor": "name of the actor that is recorded",
+    "plugin.NAME.enabled": "false disables the plugin, as `plugins disable` does",
     "plugin.NAME.isolate": "true runs the plugin in a worker process, as --isolate does for all",
-    "plugin.NAME.timeout": "the seconds that an answer of the plugin may take; isolates it",
-    "plugin.NAME.memory": "the megabytes that the plugin may take (on Linux); isolates it",
+    "plugin.NAME.timeout": "maximum seconds for an answer of the plugin; implies isolate",
+    "plugin.NAME.memory": "maximum memory of the plugin in megabytes (on Linux); implies isolate",
 }
 
 
 class Config:
-    """The settings of one home folder; reading never creates anything."""
+    """The settings of one home folder.
+
+    Reading settings never creates files or folders.
+    """
 
     def __init__(self, home: Path) -> None:
-        """Read `home`/config.toml if there is one; raises ConfigError when it is malformed."""
+        """Read `config.toml` in the home folder, if it exists.
+
+        Raise ConfigError if it cannot be read or has invalid settings.
+        """
         self.home = home
         self.path = home / "config.toml"
         self._values: dict[str, str] = {}
@@ -44,24 +50,30 @@ class Config:
             return
         except (OSError, ValueError) as error:
             raise ConfigError(self.path, f"cannot be read: {error}") from None
-        for key, value in _flat(document):
+        for key, value in _flatten(document):
             if key.startswith("plugin."):
-                value = _written(value)
+                value = _as_text(value)
             if not isinstance(value, str):
                 raise ConfigError(self.path, f"{key} must be text, not {value!r}")
-            key = self._checked(key)
-            self._values[key] = self._checked_value(key, value)
+            key = self._normalised_key(key)
+            self._values[key] = self._valid_value(key, value)
 
     def get(self, key: str) -> str | None:
-        """Return the value of a setting, or None where the user set nothing."""
-        return self._values.get(self._checked(key))
+        """Return the value of a setting, or None if it is not set.
+
+        Raise ConfigError if there is no setting of this name.
+        """
+        return self._values.get(self._normalised_key(key))
 
     def of_plugin(self, distribution: str, setting: str) -> str | None:
-        """Return a setting of one plugin, such as `timeout`, however its name is spelled."""
+        """Return a setting of one plugin, such as `timeout`, or None if it is not set.
+
+        `distribution` need not be normalised.
+        """
         return self.get(f"plugin.{distribution}.{setting}")
 
     def disabled(self) -> set[str]:
-        """Return the plugins that were disabled, by the normalised names of their distributions."""
+        """Return the normalised names of the distributions whose plugins are disabled."""
         return {
             key.removeprefix("plugin.").removesuffix(".enabled")
             for key, value in self._values.items()
@@ -69,11 +81,11 @@ class Config:
         }
 
     def items(self) -> Mapping[str, str]:
-        """Return everything that was set, by key."""
+        """Return all settings that have a value, sorted by key."""
         return dict(sorted(self._values.items()))
 
     def generators(self) -> Mapping[str, str]:
-        """Return the default generators that were set, by media kind."""
+        """Return the configured default generators by media kind."""
         prefix = "generator."
         return {
             key.removeprefix(prefix): value
@@ -82,15 +94,20 @@ class Config:
         }
 
     def set(self, key: str, value: str | None) -> None:
-        """Write one setting to the file, keeping the file's comments; None removes it."""
+        """Write a setting to the file, or remove it if `value` is None.
+
+        Comments in the file are preserved. Raise ConfigError if the key or the value is invalid, or
+        if the file cannot be written.
+        """
         import tomlkit
 
-        key = self._checked(key)
+        key = self._normalised_key(key)
         if value is not None:
-            self._checked_value(key, value)
+            self._valid_value(key, value)
         text = self.path.read_text(encoding="utf-8") if self.path.exists() else ""
         document = tomlkit.parse(text)
-        *tables, last = key.split(".")
+        # The name of a generator may have dots; the normalised name of a plugin has none.
+        *tables, last = key.split(".", 1 if key.startswith("model.") else -1)
         table: tomlkit.TOMLDocument | tomlkit.items.Table = document
         for name in tables:
             if name not in table:
@@ -114,59 +131,73 @@ class Config:
         else:
             self._values[key] = value
 
-    def _checked(self, key: str) -> str:
+    def _normalised_key(self, key: str) -> str:
+        """Return a key with a normalised name of the plugin.
+
+        Raise ConfigError if there is no setting of this name.
+        """
         kind = key.removeprefix("generator.")
         if key in SETTINGS and "." not in key:
             return key
         if key.startswith("generator.") and kind and "." not in kind:
             return key
+        if key.startswith("model.") and key != "model.":
+            return key
         name, _, setting = key.removeprefix("plugin.").rpartition(".")
         if key.startswith("plugin.") and name and f"plugin.NAME.{setting}" in SETTINGS:
             return f"plugin.{normalised(name)}.{setting}"
         known = ", ".join(SETTINGS)
-        raise ConfigError(self.path, f"no setting is named {key!r}; there are: {known}")
+        raise ConfigError(self.path, f"there is no setting {key!r}; use one of {known}")
 
-    def _checked_value(self, key: str, value: str) -> str:
-        """Return the value; raises ConfigError where a plugin's setting cannot mean it."""
+    def _valid_value(self, key: str, value: str) -> str:
+        """Return the value. Raise ConfigError if it is invalid for a setting of a plugin."""
         setting = key.rpartition(".")[2] if key.startswith("plugin.") else ""
         if setting in _PLUGIN_VALUES:
-            what, fits = _PLUGIN_VALUES[setting]
-            if not fits(value):
-                raise ConfigError(self.path, f"{key} must be {what}, not {value!r}")
+            description, is_valid = _PLUGIN_VALUES[setting]
+            if not is_valid(value):
+                raise ConfigError(self.path, f"{key} must be {description}, not {value!r}")
         return value
 
 
 def normalised(distribution: str) -> str:
-    """Return the name of a distribution as PEP 503 spells it: two that differ are two."""
+    """Return the name of a distribution, normalised as in PEP 503."""
     return re.sub(r"[-_.]+", "-", distribution).lower()
 
 
 def home_folder() -> Path:
-    """Return MUNIMENT_HOME, else the platform's folder for user data; it may not exist yet."""
-    if given := os.environ.get(HOME_VARIABLE):
-        return Path(os.path.expanduser(given))
+    """Return the home folder, which may not exist yet.
+
+    It is MUNIMENT_HOME, or by default the platform's folder for user data.
+    """
+    if folder := os.environ.get(HOME_VARIABLE):
+        return Path(os.path.expanduser(folder))
     import platformdirs
 
     return Path(platformdirs.user_data_dir("muniment", appauthor=False))
 
 
-def store_url(home: Path, given: str | None = None) -> str:
-    """Return the store's address: what was given, else MUNIMENT_STORE, else SQLite in `home`.
+def store_url(home: Path, address: str | None = None) -> str:
+    """Return the URL of the store.
 
-    A plain path is read as a SQLite file.
+    It is `address`, or else MUNIMENT_STORE, or else that of `muniment.db` in `home`. An address
+    without "://" is the path of an SQLite file. Raise UsageError if it contains NUL.
     """
-    url = given or os.environ.get(STORE_VARIABLE) or str(home / "muniment.db")
+    url = address or os.environ.get(STORE_VARIABLE) or str(home / "muniment.db")
     if "://" in url:
         return url
     if "\0" in url:
-        raise UsageError("the store's address contains a NUL character")
+        raise UsageError("the address of the store contains a NUL character; remove it")
     path = str(Path(os.path.expanduser(url)).absolute())
     return f"sqlite:///{path.replace('%', '%25').replace('?', '%3F')}"
 
 
-def actor_name(config: Config, given: str | None = None) -> str:
-    """Return who asks: the name given, else MUNIMENT_ACTOR, the setting, the system's user."""
-    name = given or os.environ.get(ACTOR_VARIABLE) or config.get("actor")
+def actor_name(config: Config, name: str | None = None) -> str:
+    """Return the name of the actor.
+
+    It is the first that is set of `name`, MUNIMENT_ACTOR, the setting `actor`, and the name or
+    number of the operating system's user.
+    """
+    name = name or os.environ.get(ACTOR_VARIABLE) or config.get("actor")
     if name:
         return name
     import getpass
@@ -177,8 +208,8 @@ def actor_name(config: Config, given: str | None = None) -> str:
         return str(os.getuid()) if hasattr(os, "getuid") else "unknown"
 
 
-def _written(value: object) -> object:
-    """Return a flag or a number of a TOML file as the text that `config set` would write."""
+def _as_text(value: object) -> object:
+    """Return a boolean or number of a TOML file as the text that `config set` writes."""
     if isinstance(value, bool):
         return str(value).lower()
     return str(value) if isinstance(value, int | float) else value
@@ -207,11 +238,11 @@ _PLUGIN_VALUES: Mapping[str, tuple[str, Callable[[str], bool]]] = {
 }
 
 
-def _flat(table: Mapping[str, object], prefix: str = "") -> list[tuple[str, object]]:
+def _flatten(table: Mapping[str, object], prefix: str = "") -> list[tuple[str, object]]:
     rows: list[tuple[str, object]] = []
     for key, value in table.items():
         if isinstance(value, dict):
-            rows += _flat(value, f"{prefix}{key}.")
+            rows += _flatten(value, f"{prefix}{key}.")
         else:
             rows.append((prefix + key, value))
     return rows

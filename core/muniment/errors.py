@@ -1,6 +1,6 @@
-"""Every error Muniment raises on purpose; each carries the object it is about.
+"""Exception classes of Muniment. Each instance carries the object that it concerns.
 
-A message is one sentence a user can act on: what went wrong, why, and what to do.
+A message is one sentence that names the object, the problem and the next step.
 """
 
 from __future__ import annotations
@@ -12,19 +12,20 @@ from typing import Any
 
 
 class MunimentError(Exception):
-    """The root of all errors raised on purpose; `str()` of one is fit for a user."""
+    """Base class of all errors that Muniment raises on purpose. `str()` is a user message."""
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Let an error be raised in one process and caught in another, with all it carries."""
+        """Return a pickle form that keeps all attributes, for errors sent between processes."""
+        # The default form calls the class with `args`, but subclasses take other arguments.
         return copyreg.__newobj__, (type(self), *self.args), self.__dict__  # type: ignore[attr-defined]
 
 
 class UsageError(MunimentError):
-    """What was asked cannot be meant: an unknown name, a value out of range, a malformed file."""
+    """A mistake of the user, such as an unknown name, a value out of range or a malformed file."""
 
 
 class ParameterError(UsageError):
-    """A requested parameter is unknown, of the wrong type or out of its range."""
+    """A requested parameter that is unknown, has the wrong type or is out of range."""
 
     def __init__(self, name: str, message: str) -> None:
         super().__init__(message)
@@ -32,32 +33,33 @@ class ParameterError(UsageError):
 
 
 class SeedError(UsageError):
-    """A seed is not an unsigned 64-bit integer."""
+    """A seed that is not an unsigned 64-bit integer."""
 
     def __init__(self, value: object) -> None:
-        long = isinstance(value, int) and abs(value) >> 999  # Python may refuse to write it
-        shown = "of hundreds of digits" if long else str(value)
+        # Python refuses to convert very long integers to text (sys.set_int_max_str_digits).
+        is_long = isinstance(value, int) and abs(value) >> 999
+        label = "of hundreds of digits" if is_long else str(value)
         super().__init__(
-            f"seed {shown[:40]} is not a whole number from 0 to 18446744073709551615 (2^64 - 1)"
+            f"seed {label[:40]} is not a whole number from 0 to 18446744073709551615 (2^64 - 1)"
         )
         self.value = value
 
 
 class PromptError(UsageError):
-    """A prompt cannot be stored or read as text."""
+    """A prompt that cannot be stored or read as text."""
 
 
 class UnknownNameError(UsageError):
-    """No plugin object, model, generation or run of that name exists."""
+    """A name that no plugin object, model, generation or run has."""
 
     def __init__(self, kind: str, name: str, known: Sequence[str] = (), hint: str = "") -> None:
-        have = f"; there are: {', '.join(sorted(known))}" if known else ""
-        super().__init__(f"no {kind} named {name!r}{have}{'; ' + hint if hint else ''}")
+        choices = f"; there are: {', '.join(sorted(known))}" if known else ""
+        super().__init__(f"no {kind} named {name!r}{choices}{'; ' + hint if hint else ''}")
         self.kind, self.name, self.known = kind, name, tuple(known)
 
 
 class AmbiguousNameError(UsageError):
-    """A name or an abbreviated id fits more than one thing."""
+    """A name or an abbreviated id matches more than one object."""
 
     def __init__(self, kind: str, name: str, candidates: Sequence[str], hint: str = "") -> None:
         super().__init__(
@@ -67,7 +69,7 @@ class AmbiguousNameError(UsageError):
 
 
 class PluginError(MunimentError):
-    """A plugin could not be loaded, or broke the contract."""
+    """A plugin that could not be loaded, or that broke the plugin contract."""
 
     def __init__(self, distribution: str, message: str) -> None:
         super().__init__(message)
@@ -75,15 +77,25 @@ class PluginError(MunimentError):
 
 
 class ModelError(MunimentError):
-    """A model cannot be used: weights missing, half-written, pickled, or its digest differs."""
+    """A model that cannot be used.
+
+    Its weights are missing, incomplete or pickled, or its digest differs from the recorded one.
+    """
 
     def __init__(self, model: str, message: str) -> None:
         super().__init__(message)
         self.model = model
 
 
+class ModelTermsWarning(UserWarning):
+    """The terms of a packaged model, issued before the model is added.
+
+    If a warnings filter turns it into an error, the model is not added.
+    """
+
+
 class PolicyError(UsageError):
-    """A policy file is malformed; nothing is generated under it."""
+    """A malformed policy file. Nothing is generated with it."""
 
     def __init__(self, source: str, message: str) -> None:
         super().__init__(f"policy {source}: {message}")
@@ -91,7 +103,7 @@ class PolicyError(UsageError):
 
 
 class ConfigError(UsageError):
-    """The configuration file is malformed or a key is unknown."""
+    """A malformed configuration file, or an unknown key in it."""
 
     def __init__(self, path: Path, message: str) -> None:
         super().__init__(f"configuration {path}: {message}")
@@ -99,7 +111,7 @@ class ConfigError(UsageError):
 
 
 class StoreError(MunimentError):
-    """The store cannot be opened, read or written."""
+    """A store that cannot be opened, read or written."""
 
     def __init__(self, url: str, message: str) -> None:
         super().__init__(message)
@@ -107,8 +119,8 @@ class StoreError(MunimentError):
 
 
 class StoreVersionError(StoreError):
-    """The store's schema is newer than this Muniment, or not of Muniment's making."""
+    """A database whose schema is newer than this Muniment, or was not created by Muniment."""
 
 
 class VerificationError(MunimentError):
-    """The evidence is not what it was: altered, cut off, rolled back or put in another's place."""
+    """Evidence that was altered, truncated, rolled back or replaced after it was recorded."""

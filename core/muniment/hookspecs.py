@@ -1,9 +1,9 @@
-"""The contract between Muniment and a plugin: what a plugin author reads first.
+"""The contract between Muniment and a plugin.
 
 A plugin is a module named by an entry point of the group `muniment.v1`. It implements any of
-the hooks below and registers classes there; the core makes the objects. Registering must be
-light: give a class, or `"module:Class"` with its name (and, for a generator, its media type and
-parameters), and the module is imported when the object is first used.
+the hooks below and registers classes there. The core creates the objects. Registering must not
+import heavy modules. To import a module on first use, register `"module:Class"` with its name
+(and, for a generator, its media type and parameters) instead of a class.
 
     generators ── registered ─→ listed by name, media type and parameters (nothing imported)
                                └─ first request ─→ Class() ─→ load(model) ─→ generate(requests) …
@@ -22,12 +22,13 @@ import pluggy
 
 from muniment.parameters import Parameters as _NoParameters
 from muniment.types import (
+    Chunk,
     Content,
     Generation,
     Measure,
     Model,
     Output,
-    Piece,
+    PackagedModel,
     Reply,
     Request,
     Verdict,
@@ -38,7 +39,7 @@ hookimpl = pluggy.HookimplMarker("muniment")
 
 
 class Register(Protocol):
-    """What a hook is given: call it once for every object the plugin offers."""
+    """The argument of a hook, to be called once for each class that the plugin registers."""
 
     def __call__(
         self,
@@ -49,29 +50,29 @@ class Register(Protocol):
         media_type: str | None = None,
         parameters: type[_NoParameters] | None = None,
     ) -> None:
-        """Register a class, or `"module:Class"` with what is needed to list it."""
+        """Register a class, or `"module:Class"` with the fields that list it."""
 
 
 @hookspec
 def muniment_generators(register: Register) -> None:
-    """Register generators; called once, when generators are first listed or asked for."""
+    """Register generators. Called once, when generators are first listed or used."""
 
 
 @hookspec
 def muniment_filters(register: Register) -> None:
-    """Register filters; called once, when a policy that names filters is first resolved."""
+    """Register filters. Called once, when a policy that names filters is first loaded."""
 
 
 @hookspec
 def muniment_evaluators(register: Register) -> None:
-    """Register evaluators; called once, when evaluators are first listed or asked for."""
+    """Register evaluators. Called once, when evaluators are first listed or used."""
 
 
 class Generator(ABC):
-    """Makes outputs from requests. Subclass it; `name`, `media_type` and `generate` are needed.
+    """The base class of generators, with `name`, `media_type` and `generate` to be defined.
 
-    `determinism` is a claim that replay holds you to: `exact` says that the same request gives
-    the same bytes in the same environment, whatever else runs beside it in a batch.
+    `determinism` is a claim that replay checks. `exact` means that the same request gives the
+    same bytes in the same environment, independent of the other requests in its batch.
     """
 
     name: ClassVar[str]
@@ -81,68 +82,72 @@ class Generator(ABC):
     Parameters: ClassVar[type[_NoParameters]] = _NoParameters
 
     def load(self, model: Model) -> None:
-        """Make the model ready; called once per object, only where `uses_model` is true.
+        """Load the model. Called once per object, only when `uses_model` is true.
 
         Raises ModelError when the files cannot be used.
         """
 
     @abstractmethod
-    def generate(self, requests: Sequence[Request]) -> Iterable[Reply | Piece | Output]:
+    def generate(self, requests: Sequence[Request]) -> Iterable[Reply | Chunk | Output]:
         """Answer each request by `yield request.reply(...)`, in any order.
 
-        All requests of a call have the same model; parameters and seeds are each one's own. With
-        `request.piece(...)` text can be given as it comes, and the whole text must then begin with
-        what its pieces said. `request.fail(reason)` answers that
-        one request cannot be met. A bare output is understood only when there is one request.
-        When this raises, what was answered stands and the rest is asked for one by one.
+        All requests of a call have the same model. Each has its own parameters and seed.
+        `request.chunk(...)` streams text, and the reply's text must begin with the chunks.
+        `request.fail(reason)` fails one request. A bare output is accepted only for a single
+        request. When this raises, replies already yielded are kept, and the remaining requests
+        are generated one by one.
         """
 
     def environment(self) -> Mapping[str, str | int]:
-        """Return what else the bytes depend on: library versions, threads, number format.
+        """Return other facts that the bytes depend on, such as library versions and threads.
 
-        These facts are kept for ever; no path, prompt or name of a person may be among them.
+        They are never erased, so they must not contain paths, prompts or names of persons.
         """
         return {}
 
     def close(self) -> None:
-        """Let go of what the object holds."""
+        """Release the resources of the object."""
 
 
 @runtime_checkable
-class TakesModels(Protocol):
-    """An optional power of a generator that `uses_model`: models can be added to the house."""
+class ModelProvider(Protocol):
+    """The optional methods of a generator that `uses_model` by which models are added."""
 
-    suggested_model: ClassVar[str | None]  # what to propose to someone who has added none yet
+    def packaged_models(self) -> Sequence[PackagedModel]:
+        """Return the models that come with installed packages, the default one first.
+
+        A packaged model is added when a request first needs it. Use no network. Return an empty
+        sequence when no such package is installed.
+        """
 
     def add_model(
         self, source: str, into: Path, progress: Callable[[str, float], None]
     ) -> Mapping[str, Any]:
-        """Put the model that `source` names (a path, a hub id, a name of your own) into a folder.
+        """Put the model of `source` (a path, a hub id, a name of your own) into a folder.
 
-        `into` is empty and becomes the model's folder when this returns; an exception leaves
-        nothing behind. Call `progress(what, fraction)` on long work. Return facts worth keeping:
+        `into` is empty. It becomes the model's folder when this returns, and is deleted when this
+        raises. Call `progress(step, fraction)` during long work. Return facts to record:
         `name` (a proposal), `roles` (role → file), `terms` (a sentence shown once).
         Raises ModelError.
         """
 
     def find_model(self, source: str) -> Path:
-        """Return the local folder of a model that was never added, by hub id.
+        """Return the local folder of a model that was never added, by its hub id.
 
-        Raises ModelError when there is none.
+        Raises ModelError when the model cannot be found.
         """
 
 
 class Filter(ABC):
-    """Judges prompts and outputs. Subclass it; `name` and `check` are needed.
+    """The base class of filters, with `name` and `check` to be defined.
 
-    An instance serves one entry of a policy and gets that entry's parameters; a ParameterError
-    from `__init__` refuses the policy. A filter that raises, answers anything but a verdict, or
-    answers later than the policy's limit blocks: nothing passes unjudged.
+    An instance serves one rule of a policy and gets the rule's parameters. A ParameterError
+    from `__init__` rejects the policy. A filter blocks when it raises, returns anything but a
+    verdict, or exceeds the time limit of its rule.
 
-    `media_types` are what it can read; `text/plain` stands for every kind of text, and for whatever
-    else is one (see `Content.is_text`). `categories` are the categories its verdicts may name;
-    those not declared here (an author's own words from a policy, say) are kept apart, where they
-    can be erased.
+    `media_types` are the types it can read. `text/plain` includes every kind of text, and other
+    types that are text (see `Content.is_text`). `categories` are the categories of its verdicts.
+    Undeclared categories, such as words from a policy, are stored as erasable payloads.
     """
 
     name: ClassVar[str]
@@ -160,7 +165,7 @@ class Filter(ABC):
 
 
 class Evaluator(ABC):
-    """Measures generations. Subclass it; `name`, `measures` and `evaluate` are needed.
+    """The base class of evaluators, with `name`, `measures` and `evaluate` to be defined.
 
     `default` evaluators run when the caller names none. An evaluator that raises fails its own
     scores, never the generation.
@@ -176,6 +181,6 @@ class Evaluator(ABC):
     def evaluate(self, generation: Generation) -> Mapping[str, float]:
         """Return a finite number for each measure that applies, by its name.
 
-        The generation has its prompt, outputs, trace and verdicts; a measure that cannot be taken
-        (of an empty text, without a trace) is left out.
+        The generation has its prompt, outputs, trace and verdicts. Omit a measure that does not
+        apply, for example to an empty text or without a trace.
         """

@@ -1,8 +1,7 @@
-"""ULIDs: ids that sort by the time they were made.
+"""ULIDs, which are ids that sort by the time of their creation."""
 
-Written here because the packaged implementation imports `email` and `inspect` by way of
-`importlib.metadata`: 80 ms, a third of what the whole command line may take to start.
-"""
+# Not taken from a package: the packaged implementation imports `email` and `inspect` through
+# `importlib.metadata`. That takes 80 ms, a third of the time in which a command may start.
 
 from __future__ import annotations
 
@@ -18,11 +17,12 @@ _last = 0
 
 
 def new_id() -> str:
-    """Return a new ULID, greater than every one this process made before.
+    """Return a new ULID, greater than every earlier one of this process.
 
-    48 bits of Unix milliseconds, then 80 random bits; within one millisecond the last
-    value grows by a random step, so that processes forked from one still differ.
+    It has 48 bits of Unix milliseconds and 80 random bits. Within one millisecond, each id is the
+    last one plus a random number of 48 bits.
     """
+    # The random increment keeps ids of processes that were forked from one process apart.
     global _last
     with _lock:
         value = (time.time_ns() // 1_000_000) << 80 | int.from_bytes(os.urandom(10))

@@ -1,4 +1,4 @@
-"""The front door for Python: one object that generates, reads what was recorded, and replays it.
+"""The Python interface: a session generates, reads the record and replays it.
 
 import muniment
 
@@ -9,53 +9,54 @@ with muniment.open() as session:
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import platform
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, cast
 
-import muniment
-from muniment import batch, config, policy, seeds
-from muniment.errors import ModelError, PluginError, UsageError
-from muniment.evaluation import Evaluators
-from muniment.ids import new_id
-from muniment.isolation import Workers
-from muniment.keeping import check_text, storable
-from muniment.models import AddedModel, Models
-from muniment.moderation import Moderator
-from muniment.pipeline import Pipeline
-from muniment.plugins import Plugin, Plugins
-from muniment.replay import replay
-from muniment.resolving import (
-    Draft,
-    Resolved,
+from muniment import config
+from muniment._version import __version__
+from muniment.errors import ModelError, MunimentError, PluginError, UsageError
+from muniment.generation import batch, policy
+from muniment.generation.evaluation import Evaluators
+from muniment.generation.moderation import PolicyRunner
+from muniment.generation.pipeline import Pipeline
+from muniment.generation.replay import replay
+from muniment.generation.requests import (
+    BoundRequest,
+    CheckedSpec,
+    GenerationSpec,
     Resolver,
-    asked,
     samples,
     unresolved,
 )
-from muniment.signing import after_writing
+from muniment.hookspecs import ModelProvider
+from muniment.ids import new_id
+from muniment.models.packaged import AdditionNotices
+from muniment.models.registry import ModelRecord, Models
+from muniment.plugins.isolation import PluginWorkers
+from muniment.plugins.registry import Plugin, Plugins, quiet_stdout
+from muniment.signing import sign_after_writing
 from muniment.store import Query, Store
-from muniment.types import Generation, Piece, Replay
+from muniment.types import Chunk, Generation, PackagedModel, Replay
+from muniment.validation import check_text
 
 if TYPE_CHECKING:
     from muniment.ledger.acts import Judgement, ModelAct, Rating
-    from muniment.store.acting import Installation
-    from muniment.store.erasing import Erasure
-    from muniment.store.retaining import Rule
+    from muniment.store.recording.events import Installation
+    from muniment.store.retention.erasure import ErasureResult
+    from muniment.store.retention.rules import Rule
 
-BATCH_SIZE = 32  # requests a generator gets at once; how many it runs side by side is its own
+BATCH_SIZE = 32  # requests in one call of a generator, which may run fewer at a time
 
 
 class Session:
-    """One actor's way into the house: configuration, plugins, models and the store.
+    """An actor's access to the configuration, plugins, models and store of a home.
 
-    Objects are made when first needed; a session that only reads loads no plugin. Use it as a
+    Objects are created on first use. A session that only reads loads no plugin. Use it as a
     context manager, or call `close`.
     """
 
@@ -68,7 +69,7 @@ class Session:
         plugins: Plugins | None = None,
         isolate: bool = False,
     ) -> None:
-        """Take the home folder, the store's URL or path, and who asks; see muniment.config.
+        """Take the home folder, the store's URL or path, and the actor (see muniment.config).
 
         `isolate` runs every plugin in a worker process, not only those that a setting isolates.
         """
@@ -78,10 +79,14 @@ class Session:
         self.actor = config.actor_name(self.config, actor)
         check_text("actor's name", self.actor)
         self.plugins = plugins if plugins is not None else Plugins()
-        self.plugins.leave_out(self.config.disabled())
-        self._workers = Workers(self.config, everything=isolate)
-        self.plugins.load_by(self._workers.registered)
+        self.plugins.disable(self.config.disabled())
+        self._workers = PluginWorkers(self.config, everything=isolate)
+        self.plugins.load_by(self._workers.load_objects)
         self.models = Models(self.home)
+        self.plugins.hash_cache = self.models.hash_cache
+        self.notices: Callable[[PackagedModel], AdditionNotices] = AdditionNotices
+        self._reader: Store | None = None
+        self._writer: Store | None = None
 
     def generate(
         self,
@@ -98,11 +103,13 @@ class Session:
     ) -> Generation:
         """Generate once, record it, and return it.
 
-        `generator` is a generator's name or a media kind; `policy` is a file or the name of an
-        installed policy. A blocked or failed generation is returned, too: look at its `status`.
-        Raises UsageError, ModelError, PluginError or StoreError before anything is generated.
+        `generator` is a generator's name or a media kind. `policy` is a file or the name of an
+        installed policy. A blocked or failed generation is returned, too (see its `status`).
+        A packaged model that is not in the home yet is added first, which may take a minute.
+        Its terms are a ModelTermsWarning. Raises UsageError, ModelError, PluginError or
+        StoreError before anything is generated.
         """
-        draft = Draft(
+        spec = GenerationSpec(
             prompt,
             generator=generator,
             model=model,
@@ -112,51 +119,49 @@ class Session:
             tags=tuple(tags),
             parents=tuple(parents),
         )
-        for generation in self.run([draft], policy=policy):
+        for generation in self.run([spec], policy=policy):
             if isinstance(generation, Generation):
                 return generation
         raise AssertionError("the pipeline returned nothing")
 
     def run(
         self,
-        drafts: Iterable[Draft],
+        specs: Iterable[GenerationSpec],
         *,
         samples_each: int = 1,
         policy: str | Path | None = None,
         stream: bool = False,
         batch_size: int = BATCH_SIZE,
         run_id: str | None = None,
-    ) -> Iterator[Generation | Piece]:
-        """Generate for every draft and yield the generations in the drafts' order.
+    ) -> Iterator[Generation | Chunk]:
+        """Generate for every spec and yield the generations in the order of the specs.
 
-        All of them form one run. `samples_each` makes several generations of a draft with
-        derived seeds. With `stream`, pieces come first, where no filter has a say on the output.
+        All of them form one run. `samples_each` makes several generations of a spec with
+        derived seeds. With `stream`, chunks of text come first, unless a filter checks outputs.
         Raises at once, with nothing recorded, for a policy or evaluators that cannot be used.
-        A draft that was read from a line and cannot be resolved becomes a failed generation; any
-        other raises, and nothing of its chunk is generated.
+        An invalid spec raises before any spec of its batch is generated. An invalid spec that
+        was read from a line becomes a failed generation instead.
         """
         if batch_size < 1 or samples_each < 1:
             raise UsageError("the batch size and the number of samples must be at least 1")
-        moderator = Moderator(self._policy(policy), self.plugins)
+        moderator = PolicyRunner(self._policy(policy), self.plugins)
         pipeline = Pipeline(
-            lambda: self._written,  # a mistake in what is asked makes no store
+            self._open_writer,  # an invalid request must not create the store
             self._resolver,
             moderator,
             self._evaluators,
             core_environment(),
-            core_plugin().ref(),
+            lambda: self.plugins.ref(core_plugin()),  # a mistake must not create the home
         )
-        wanted = (sample for draft in drafts for sample in samples(draft, samples_each))
-        chunks = iter(lambda: list(itertools.islice(wanted, batch_size)), [])
-        return self._run_chunks(
-            chunks, pipeline, run_id or new_id(), moderator.policy.label, stream
-        )
+        sampled = (sample for spec in specs for sample in samples(spec, samples_each))
+        batches = iter(lambda: list(itertools.islice(sampled, batch_size)), [])
+        return self._run_batches(batches, pipeline, run_id or new_id(), moderator, stream)
 
     def batch(
         self,
         lines: Iterable[bytes],
         *,
-        defaults: Draft | None = None,
+        defaults: GenerationSpec | None = None,
         policy: str | Path | None = None,
         batch_size: int = BATCH_SIZE,
         resume: str | None = None,
@@ -164,19 +169,19 @@ class Session:
     ) -> Iterator[Generation]:
         """Generate for every line of a batch file (JSON), and yield the generations in order.
 
-        With `resume`, a run's id: what the run has answered (completed, blocked or failed) is not
-        asked again, and what was interrupted is, with the seed it had. Raises UsageError when the
-        file is not the run's or the run is still under way.
+        `resume` is the id of a run to continue. Lines that it completed, blocked or failed are
+        skipped. Lines that were interrupted are generated again with the recorded seeds. Raises
+        UsageError when the file is not the run's or the run is still in progress.
         """
-        drafts = batch.read(lines, defaults)
+        specs = batch.read_specs(lines, defaults)
         if resume is not None:
             run_id = self.store.find_run(resume)
-            drafts = self._unanswered(drafts, run_id)
-        items = self.run(drafts, policy=policy, batch_size=batch_size, run_id=run_id)
-        return cast(Iterator[Generation], items)  # pieces come only where they are asked for
+            specs = batch.unfinished_specs(specs, run_id, self._open_writer(), self.plugins)
+        items = self.run(specs, policy=policy, batch_size=batch_size, run_id=run_id)
+        return cast(Iterator[Generation], items)  # without `stream` there are no chunks
 
     def generation(self, reference: str) -> Generation:
-        """Return one recorded generation by its id, a unique beginning or end of it, or `last`."""
+        """Return a recorded generation by its id, a unique prefix or suffix of it, or `last`."""
         return self.store.generation(self.store.find(reference))
 
     def generations(self, query: Query | None = None) -> Iterator[Generation]:
@@ -186,107 +191,112 @@ class Session:
     def feedback(
         self, reference: str, rating: str | int | None = None, comment: str | None = None
     ) -> None:
-        """Record what this actor thinks of a generation.
+        """Record this actor's feedback on a generation.
 
-        `rating` is `up`, `down` or a number from 1 to 5; one of both must be given.
+        `rating` is `up`, `down` or a number from 1 to 5. A rating or a comment is needed.
         """
         if rating is not None and str(rating) not in ("up", "down", "1", "2", "3", "4", "5"):
             raise UsageError(f"a rating is up, down or a number from 1 to 5, not {rating!r}")
         if rating is None and not comment:
             raise UsageError("feedback needs a rating or a comment")
-        store = self._kept
-        given = cast("Rating | None", None if rating is None else str(rating))
-        store.give_feedback(store.find(reference), self.actor, given, comment)
+        store = self._open_existing()
+        checked = cast("Rating | None", None if rating is None else str(rating))
+        store.give_feedback(store.find(reference), self.actor, checked, comment)
 
     def review(self, reference: str, decision: str, reason: str | None = None) -> None:
-        """Record that this actor would `approve` what was done with a generation, or `overturn`
-        it; nothing that was recorded changes.
+        """Record that this actor would `approve` or `overturn` the actions on a generation.
+
+        The recorded verdicts and actions do not change.
         """
         if decision not in ("approve", "overturn"):
             raise UsageError(f"a review is approve or overturn, not {decision!r}")
-        store = self._kept
+        store = self._open_existing()
         store.give_review(store.find(reference), self.actor, cast("Judgement", decision), reason)
 
     def hold(self, query: Query, reason: str) -> tuple[str, int]:
-        """Forbid to erase the generations that a query wants now; return the hold's id and how
-        many they are.
+        """Place the generations that match now under legal hold.
+
+        Returns the id of the hold and the number of generations.
         """
-        return self._kept.hold(query, self.actor, reason)
+        return self._open_existing().hold(query, self.actor, reason)
 
     def release(self, hold: str, reason: str | None = None) -> str:
-        """End a hold, by its id or a unique beginning or end of it; return the id."""
-        return self._kept.release(hold, self.actor, reason)
+        """End a hold, given its id or a unique prefix or suffix of it, and return the id."""
+        return self._open_existing().release(hold, self.actor, reason)
 
     def set_retention(self, rule: Rule) -> list[Rule]:
-        """Put a rule of retention in the place of the one for the same payloads.
+        """Set a retention rule, which replaces the rule for the same payloads.
 
-        It may be set before anything is recorded. Returns the rules then in force.
+        A rule can be set before anything is recorded. Returns the rules in force.
         """
-        return self._written.set_retention(rule, self.actor)
+        return self._open_writer().set_retention(rule, self.actor)
 
-    def run_retention(self, progress: Callable[[int], None] = lambda number: None) -> Erasure:
-        """Erase what was kept as long as the rules of retention say."""
-        return self._kept.run_retention(self.actor, progress)
+    def run_retention(self, progress: Callable[[int], None] = lambda number: None) -> ErasureResult:
+        """Erase the texts whose maximum retention has passed."""
+        return self._open_existing().run_retention(self.actor, progress)
 
     def erase(
         self,
         query: Query,
         reason: str | None = None,
         progress: Callable[[int], None] = lambda number: None,
-    ) -> Erasure:
-        """Destroy prompts, outputs and all other texts of the wanted generations, for good.
+    ) -> ErasureResult:
+        """Destroy prompts, outputs and all other texts of the matching generations permanently.
 
-        The entries stay, and with them every proof. What is under a hold, must be kept longer or
-        is under way is left; the result counts it, and says whether bytes may still be there.
+        The entries stay, so every proof still verifies. Generations on hold, under retention or
+        in progress are skipped. The result counts them, and reports whether bytes may remain.
         """
-        return self._kept.erase(query, self.actor, reason=reason, progress=progress)
+        return self._open_existing().erase(query, self.actor, reason=reason, progress=progress)
 
     def replay(self, generations: Iterable[Generation], *, record: bool = True) -> Iterator[Replay]:
-        """Make recorded generations again, record how each compares, and say so.
+        """Generate recorded generations again, and record and yield the comparisons.
 
-        What is compared with is read from the store again, whole. Without `record` nothing is
-        written, as suits a copy of someone else's store.
+        The generations are read from the store again, with all texts. Without `record` nothing is
+        written, which suits a copy of another installation's store. No model is added.
         """
-        wanted = iter(generations)
-        while chunk := list(itertools.islice(wanted, BATCH_SIZE)):
-            whole = [self.store.generation(generation.id) for generation in chunk]
+        remaining = iter(generations)
+        while batch := list(itertools.islice(remaining, BATCH_SIZE)):
+            complete = [self.store.generation(generation.id) for generation in batch]
             core = core_plugin().ref()
-            for found in replay(whole, self._resolver, core_environment(), core):
+            for result in replay(complete, self._resolver, core_environment(), core):
                 if record:
-                    self._written.record_replay(found, self.actor)
-                yield found
+                    self._open_writer().record_replay(result, self.actor)
+                yield result
 
     def ensure_store(self) -> None:
-        """Open the store for recording, and make it where there is none; raises StoreError."""
-        assert self._written is not None
+        """Open the store for recording, and create it if it does not exist. Raises StoreError."""
+        self._open_writer()
 
     def record_installation(self, done: Installation) -> None:
-        """Record what this actor did to a plugin; calling it again changes nothing."""
-        self._written.record_installation(self.actor, done)
+        """Record this actor's change to a plugin. Recording it twice has no effect."""
+        self._open_writer().record_installation(self.actor, done)
 
-    def record_model(self, act: ModelAct, model: AddedModel) -> None:
-        """Record that this actor added a model, or removed it."""
-        self._written.record_model(self.actor, act, model.digest, model.name, model.source)
+    def record_model(self, act: ModelAct, model: ModelRecord) -> None:
+        """Record that this actor added or removed a model."""
+        self._open_writer().record_model(self.actor, act, model.digest, model.name, model.source)
 
-    @cached_property
+    @property
     def store(self) -> Store:
-        """The store, for reading; raises StoreError when there is none yet."""
-        if "_written" in self.__dict__:
-            return self._written
-        return Store.open(self.store_url, create=False)
+        """The store, opened for reading. Raises StoreError if it does not exist."""
+        if self._writer is not None:
+            return self._writer
+        if self._reader is None:
+            self._reader = Store.open(self.store_url, create=False)
+        return self._reader
 
     def close(self) -> None:
-        """Sign what was recorded, if there is a key, and let go of generators and the store.
+        """Sign a checkpoint if something was recorded and a key exists, and close all objects.
 
-        Raises UnsignableHeadError when the record does not continue what was signed before.
+        Raises UnsignableHeadError when the record does not continue the last signed checkpoint.
         """
         try:
-            if "_written" in self.__dict__:
-                after_writing(self.home, self._written)
+            if self._writer is not None:
+                sign_after_writing(self.home, self._writer)
         finally:
-            for name in ("_written", "store"):
-                if name in self.__dict__:
-                    self.__dict__.pop(name).close()
+            for store in (self._reader, self._writer):
+                if store is not None:
+                    store.close()
+            self._reader = self._writer = None
             if "_resolver" in self.__dict__:
                 self._resolver.close()
             self._workers.close()
@@ -302,125 +312,108 @@ class Session:
     ) -> None:
         self.close()
 
-    def _run_chunks(
+    def _run_batches(
         self,
-        chunks: Iterable[Sequence[Draft]],
+        batches: Iterable[Sequence[GenerationSpec]],
         pipeline: Pipeline,
         run_id: str,
-        label: str,
+        moderator: PolicyRunner,
         stream: bool,
-    ) -> Iterator[Generation | Piece]:
-        for chunk in chunks:
-            yield from self._run_chunk(chunk, pipeline, run_id, label, stream)
+    ) -> Iterator[Generation | Chunk]:
+        for specs in batches:
+            yield from self._run_batch(specs, pipeline, run_id, moderator, stream)
 
-    def _run_chunk(
-        self, chunk: Sequence[Draft], pipeline: Pipeline, run_id: str, label: str, stream: bool
-    ) -> Iterator[Generation | Piece]:
+    def _run_batch(
+        self,
+        specs: Sequence[GenerationSpec],
+        pipeline: Pipeline,
+        run_id: str,
+        moderator: PolicyRunner,
+        stream: bool,
+    ) -> Iterator[Generation | Chunk]:
         order: list[str] = []
-        groups: dict[tuple[str, str], list[Resolved]] = {}
+        groups: dict[tuple[str, str], list[BoundRequest]] = {}
         rejected: list[Generation] = []
-        for draft in chunk:
-            try:
-                resolved = self._resolver.resolve(draft, run_id, self.actor, label)
-            except (UsageError, ModelError, PluginError) as error:
-                if draft.line is None:
-                    raise
-                rejected.append(unresolved(draft, str(error), run_id, self.actor, label))
-                order.append(rejected[-1].id)
+        label = moderator.policy.label
+
+        def reject(spec: GenerationSpec, error: MunimentError) -> None:
+            if spec.line is None:
+                raise error
+            rejected.append(unresolved(spec, str(error), run_id, self.actor, label))
+            order.append(rejected[-1].id)
+
+        def blocks(spec: GenerationSpec) -> bool:
+            return moderator.blocks_prompts(spec.prompt, spec.system)
+
+        # All specs are checked before one is bound, because binding may add a model.
+        for spec, checked in [(spec, self._check(spec)) for spec in specs]:
+            if not isinstance(checked, CheckedSpec):
+                reject(spec, checked)
                 continue
-            order.append(resolved.request.id)
-            model = resolved.request.model
-            key = (resolved.offer.name, model.digest if model else "")
-            groups.setdefault(key, []).append(resolved)
+            try:
+                bound = self._resolver.bind(checked, run_id, self.actor, label, blocks)
+            except (UsageError, ModelError, PluginError) as error:
+                reject(spec, error)
+                continue
+            order.append(bound.request.id)
+            model = bound.request.model
+            key = (bound.registered.name, model.digest if model else "")
+            groups.setdefault(key, []).append(bound)
         done = {item.id: item for item in pipeline.reject(rejected)} if rejected else {}
         for group in groups.values():
             for item in pipeline.run(group, stream=stream):
-                if isinstance(item, Piece):
+                if isinstance(item, Chunk):
                     yield item
                 else:
                     done[item.id] = item
         for identifier in order:
             yield done[identifier]
 
-    def _unanswered(self, drafts: Iterable[Draft], run_id: str) -> Iterator[Draft]:
-        known = {line.number: line.generation for line in self._written.lines(run_id)}
-        if not known:
-            raise UsageError(f"run {run_id} is no batch: it has no lines to go on with")
-        for draft in drafts:
-            if draft.line not in known:
-                yield draft
-                continue
-            recorded = known[draft.line]
-            if changed := self._changed(recorded, draft):
-                raise UsageError(
-                    f"line {draft.line} is not the line that run {run_id} recorded "
-                    f"(its {changed} differs); give the file and options of the run's beginning"
-                )
-            if recorded.status == "started":
-                raise UsageError(f"run {run_id} is still under way; wait for it to end")
-            if recorded.status == "interrupted":
-                seed = recorded.seed if draft.seed is None else draft.seed
-                yield replace(draft, seed=seed)
-
-    def _changed(self, recorded: Generation, draft: Draft) -> str | None:
-        """Name what shows that a recorded generation was not made from the draft of its line."""
-        system = None if draft.system is None else storable(draft.system)
-        if storable(draft.prompt) != recorded.prompt:
-            return "prompt"
-        if system != recorded.system:
-            return "system prompt"
-        if draft.invalid is not None:
-            return None
-        if not _same_seed(recorded, draft):
-            return "seed"
-        if tuple(map(storable, draft.tags)) != recorded.tags:
-            return "list of tags"
-        if draft.model and (not recorded.model or recorded.model.name != storable(draft.model)):
-            return "model"
-        if not recorded.plugins:  # it could not be resolved: everything is kept as it was asked
-            asked_for = {storable(name): asked(value) for name, value in draft.parameters.items()}
-            if storable(draft.generator) != recorded.generator:
-                return "generator"
-            return None if asked_for == recorded.parameters else "parameters"
-        return self._changed_request(recorded, draft)
-
-    def _changed_request(self, recorded: Generation, draft: Draft) -> str | None:
-        """Name what a draft asks of a generator that was not what the record says was done."""
+    def _check(self, spec: GenerationSpec) -> CheckedSpec | UsageError | PluginError:
+        """Return the spec checked, or the error of an invalid spec that was read from a line."""
         try:
-            offer = self.plugins.find("generator", recorded.generator)
-        except UsageError:  # gone since: nothing says how its parameters are read
-            return None
-        if draft.generator not in (offer.name, offer.media_type.partition("/")[0]):
-            return "generator"
-        fields = offer.parameters.fields()
-        for name, value in draft.parameters.items():
-            if name not in recorded.parameters:
-                return f"parameter {storable(name)}"
-            with contextlib.suppress(KeyError, UsageError):
-                value = fields[name].parse(value)
-            if value != recorded.parameters[name]:
-                return f"parameter {name}"
-        return None
+            return self._resolver.check(spec)
+        except (UsageError, PluginError) as error:
+            if spec.line is None:
+                raise
+            return error
+
+    def _add_packaged(
+        self, packaged: PackagedModel, generator_name: str, generator: ModelProvider
+    ) -> None:
+        self.ensure_store()  # fails before the conversion, which takes a minute
+        with self.notices(packaged) as notices, quiet_stdout():
+            self.models.add_packaged(
+                packaged,
+                generator_name,
+                generator,
+                notices,
+                lambda added: self.record_model("added", added),
+            )
 
     def _policy(self, wanted: str | Path | None) -> policy.Policy:
-        return policy.choose(str(wanted) if wanted is not None else self.config.get("policy"))
+        return policy.resolve_policy(
+            str(wanted) if wanted is not None else self.config.get("policy")
+        )
 
-    @cached_property
-    def _written(self) -> Store:
-        """The store, for writing; made on first use."""
-        if "store" in self.__dict__:
-            self.__dict__.pop("store").close()
-        return Store.open(self.store_url, create=True)
+    def _open_writer(self) -> Store:
+        """Return the store for writing, and create it if it does not exist."""
+        if self._writer is None:
+            if self._reader is not None:
+                self._reader.close()
+                self._reader = None
+            self._writer = Store.open(self.store_url, create=True)
+        return self._writer
 
-    @property
-    def _kept(self) -> Store:
-        """The store, for adding to what is there; raises StoreError when there is none yet."""
-        assert self.store is not None
-        return self._written
+    def _open_existing(self) -> Store:
+        """Return the store for writing. Raise StoreError if it does not exist."""
+        if self._writer is None and self._reader is None:
+            self._reader = Store.open(self.store_url, create=False)
+        return self._open_writer()
 
     @cached_property
     def _resolver(self) -> Resolver:
-        return Resolver(self.config, self.plugins, self.models)
+        return Resolver(self.config, self.plugins, self.models, self._add_packaged)
 
     @cached_property
     def _evaluators(self) -> Evaluators:
@@ -431,14 +424,6 @@ class Session:
         return Evaluators(self.plugins, names)
 
 
-def _same_seed(recorded: Generation, draft: Draft) -> bool:
-    """Say whether a draft has the recorded seed; one that is no seed was recorded as another."""
-    try:
-        return draft.seed is None or seeds.parse(draft.seed) == recorded.seed
-    except UsageError:
-        return True
-
-
 def open(
     home: str | Path | None = None,
     *,
@@ -446,7 +431,7 @@ def open(
     actor: str | None = None,
     isolate: bool = False,
 ) -> Session:
-    """Return a session on a home folder and store; the defaults are those of the command line.
+    """Return a session on a home folder and store, with the defaults of the command line.
 
     `isolate` runs every plugin in a worker process.
     """
@@ -454,12 +439,12 @@ def open(
 
 
 def core_plugin() -> Plugin:
-    """Return the core itself, described like a plugin, for the evidence."""
-    return Plugin("muniment", muniment.__version__, "muniment", "muniment")
+    """Return a description of the core as a plugin, as it is recorded."""
+    return Plugin("muniment", __version__, "muniment", "muniment")
 
 
 def core_environment() -> dict[str, str | int]:
-    """Return what the core knows of where it runs."""
+    """Return the facts of the environment that the core records."""
     return {
         "python": platform.python_version(),
         "system": platform.system(),

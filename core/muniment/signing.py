@@ -1,9 +1,10 @@
-"""Signing checkpoints: the key of a log, and what was last signed with it, kept beside the store.
+"""Sign checkpoints of the ledger, and keep the signing keys and the last signed checkpoints.
 
-Both lie in `keys` in the home folder, outside the database, so that who rolls the whole database
-back, or puts another in its place, is found out by the next signature. The private key is not
-encrypted, because every writing command signs and nobody is there to type a password: its file is
-readable by its owner alone, and is never overwritten.
+Both are files in the folder `keys` of the home folder, outside the database. So a rollback or a
+replacement of the database is detected by the next signature.
+
+The private key is not encrypted, because every writing command signs, also without a terminal
+for a password. Only its owner can read its file, and it is never overwritten.
 """
 
 from __future__ import annotations
@@ -18,17 +19,17 @@ from muniment.errors import MunimentError, UsageError, VerificationError
 from muniment.ledger import checkpoints
 from muniment.ledger.checkpoints import Checkpoint, Note
 from muniment.ledger.keys import KeyFormatError, PrivateKey, PublicKey
-from muniment.ledger.tree import MissingNodesError, Read, consistency, verify_consistency
+from muniment.ledger.tree import MissingNodesError, Read, consistency_proof, verify_consistency
 
 if TYPE_CHECKING:
     from muniment.store import Store
-    from muniment.store.heads import Head
+    from muniment.store.recording.tree_heads import Head
 
 FOLDER = "keys"
 
 
 class KeyFileError(MunimentError):
-    """A key, or what was last signed with it, cannot be read or written; `path` says which."""
+    """A file of a key or of a last checkpoint that cannot be read or written."""
 
     def __init__(self, path: Path, message: str) -> None:
         super().__init__(message)
@@ -36,18 +37,18 @@ class KeyFileError(MunimentError):
 
 
 class KeyExistsError(UsageError):
-    """There is a key already; it is never overwritten."""
+    """A key that exists already. Keys are never overwritten."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(
-            f"there is a key already, {path}, and keys are never overwritten; to begin with a new "
-            "one, move that file away and tell whoever verifies"
+            f"the key {path} exists already, and keys are never overwritten; to use a new one, "
+            "move that file away and give the new public key to your verifiers"
         )
         self.path = path
 
 
 class UnsignableHeadError(VerificationError):
-    """The ledger is not a continuation of what was signed before; nothing was signed."""
+    """A head that contradicts the last signed checkpoint. Nothing was signed."""
 
     def __init__(self, log: str, why: str) -> None:
         super().__init__(f"nothing was signed: {why}")
@@ -55,8 +56,8 @@ class UnsignableHeadError(VerificationError):
 
 
 @dataclass(frozen=True, slots=True)
-class Signed:
-    """What was last signed: where the store was then, and the checkpoint as a note."""
+class LastCheckpoint:
+    """The last signed checkpoint of a log, as a signed note, and the URL of its store."""
 
     store: str
     note: str
@@ -64,33 +65,37 @@ class Signed:
     @property
     def parsed(self) -> Note:
         """The checkpoint with its signature."""
-        return checkpoints.parse(self.note)
+        return checkpoints.parse_note(self.note)
 
     @property
     def checkpoint(self) -> Checkpoint:
-        """The checkpoint; nobody but the key's owner writes where it is kept."""
+        """The checkpoint, whose signature is not verified."""
+        # Only the owner of the key can write to its folder.
         return self.parsed.checkpoint
 
 
-def after_writing(home: Path, store: Store) -> None:
-    """Sign the head of a store that was written to, if its log has a key in that home."""
+def sign_after_writing(home: Path, store: Store) -> None:
+    """Sign the head of a store if it was written to and its log has a key in the home folder."""
     if store.wrote:
-        Keys(home).sign(store)
+        KeyStore(home).sign(store)
 
 
-class Keys:
-    """The keys in a home folder: one for each log, named by its identity."""
+class KeyStore:
+    """The keys and last checkpoints in a home folder, one of each for a log."""
 
     def __init__(self, home: Path) -> None:
-        """Take the home folder; nothing is read yet."""
+        """Remember the folder without reading it."""
         self.folder = home / FOLDER
 
     def path(self, log: str) -> Path:
-        """Return the file of a log's private key."""
+        """Return the path of a log's private key."""
         return self.folder / f"{log}.key"
 
     def generate(self, log: str) -> PublicKey:
-        """Make a key for a log and keep it; KeyExistsError where there is one."""
+        """Generate a key for a log and save it.
+
+        Raises KeyExistsError if the log has a key, and KeyFileError if it cannot be saved.
+        """
         path = self.path(log)
         key = PrivateKey.generate(checkpoints.origin(log))
         try:
@@ -99,133 +104,142 @@ class Keys:
         except FileExistsError:
             raise KeyExistsError(path) from None
         except OSError as error:
-            raise KeyFileError(path, f"the key {path} cannot be made: {error.strerror}") from None
+            raise KeyFileError(path, f"cannot write the key {path}: {error.strerror}") from None
         with open(descriptor, "w", encoding="utf-8") as file:
             file.write(f"{key.text}\n")
             file.flush()
             os.fsync(file.fileno())
         return key.public
 
-    def private(self, log: str) -> PrivateKey | None:
-        """Return the key of a log, or None; KeyFileError for one that others could have read."""
+    def private_key(self, log: str) -> PrivateKey | None:
+        """Return the private key of a log, or None if it has none.
+
+        Raises KeyFileError if other users can read the file, if it is invalid, or if its key
+        belongs to another log.
+        """
         path = self.path(log)
         try:
             with path.open(encoding="utf-8") as file:
                 if os.name == "posix" and os.fstat(file.fileno()).st_mode & 0o077:
                     raise KeyFileError(
                         path,
-                        f"the private key {path} is readable by others; `chmod 600` it, or move it "
-                        "away and generate a new one",
+                        f"the private key {path} is readable by others; run `chmod 600 {path}`, or "
+                        "move it away and generate a new one",
                     )
                 key = PrivateKey.parse(file.read())
         except FileNotFoundError:
             return None
         except (OSError, ValueError) as error:
             why = error if isinstance(error, KeyFormatError) else "it cannot be read"
-            raise KeyFileError(path, f"the private key {path} is of no use: {why}") from None
+            raise KeyFileError(path, f"the private key {path} cannot be used: {why}") from None
         if key.name != checkpoints.origin(log):
-            raise KeyFileError(path, f"the private key {path} is of another log: {key.name}")
+            raise KeyFileError(path, f"the private key {path} belongs to another log: {key.name}")
         return key
 
-    def signed(self, log: str) -> Signed | None:
-        """Return what was last signed of a log, or None."""
-        return _read(self._signed_path(log))
+    def last_checkpoint(self, log: str) -> LastCheckpoint | None:
+        """Return the last signed checkpoint of a log, or None."""
+        return _read(self._checkpoint_path(log))
 
-    def expected(self, store: Store) -> Signed | None:
-        """Return what the store should still have: what was last signed of it, or in its place."""
-        if (own := self.signed(store.log)) is not None:
+    def expected_checkpoint(self, store: Store) -> LastCheckpoint | None:
+        """Return the checkpoint that the store must continue, or None.
+
+        That is the last checkpoint of its log, or else of the log that its URL had before.
+        """
+        if (own := self.last_checkpoint(store.log)) is not None:
             return own
-        found = map(_read, sorted(self.folder.glob("*.json")))
-        return next((last for last in found if last and last.store == store.url), None)
+        saved = map(_read, sorted(self.folder.glob("*.json")))
+        return next((last for last in saved if last and last.store == store.url), None)
 
     def sign(self, store: Store) -> Note | None:
-        """Sign the store's head, if its log has a key, and keep the checkpoint here and there.
+        """Sign the head of the store, and save the checkpoint in the store and in this folder.
 
-        Return it, or None where there is no key. Raises UnsignableHeadError when the ledger does
-        not continue what was signed before, or the store is not the one that was here before.
+        Return the checkpoint, or None if the log has no key. Raises UnsignableHeadError if the
+        ledger does not continue the last checkpoint, or if another log was signed at this URL.
         """
         if not self.folder.is_dir():
             return None
         log = store.log
-        key = self.private(log)
+        key = self.private_key(log)
         if key is None:
-            self._refuse_replaced(store)
+            self._raise_if_replaced(store)
             return None
         return store.sign(lambda head, read: self._sign(key, store.url, head, read))
 
     def _sign(self, key: PrivateKey, store: str, head: Head, read: Read) -> Note:
-        """Return the head signed, after it was kept as the last; runs under the store's lock."""
-        last = self.signed(head.log)
+        """Sign a head and save it as the last checkpoint. The store's write lock is held."""
+        last = self.last_checkpoint(head.log)
         if last is not None:
-            _refuse_inconsistent(last.checkpoint, head, read)
-        note = checkpoints.signed(Checkpoint(key.name, head.size, head.root), key)
-        now = Signed(store, str(note))
-        if now != last:
-            _write(self._signed_path(head.log), now)
+            _raise_if_inconsistent(last.checkpoint, head, read)
+        note = checkpoints.sign_checkpoint(Checkpoint(key.name, head.size, head.root), key)
+        new = LastCheckpoint(store, str(note))
+        if new != last:
+            _write(self._checkpoint_path(head.log), new)
         return note
 
-    def _signed_path(self, log: str) -> Path:
+    def _checkpoint_path(self, log: str) -> Path:
         return self.folder / f"{log}.json"
 
-    def _refuse_replaced(self, store: Store) -> None:
-        """Refuse to go on in silence where a log that was signed has made way for another."""
-        last = self.expected(store)
+    def _raise_if_replaced(self, store: Store) -> None:
+        """Raise UnsignableHeadError if another log was signed at the URL of the store."""
+        last = self.expected_checkpoint(store)
         if last is None or last.checkpoint.origin == checkpoints.origin(store.log):
             return
-        was = last.checkpoint
-        log = was.origin.rpartition("/")[2]
+        signed = last.checkpoint
+        log = signed.origin.rpartition("/")[2]
         raise UnsignableHeadError(
             store.log,
-            f"the store {store.url} is now the log {checkpoints.origin(store.log)}, but "
-            f"{was.origin} was signed there, with {was.size} entries; bring that store back, or "
-            f"remove {self._signed_path(log)} if this was meant",
+            f"the store {store.url} is log {checkpoints.origin(store.log)}, but log "
+            f"{signed.origin} was signed there, with {signed.size} entries; restore that store, or "
+            f"remove {self._checkpoint_path(log)} if you replaced it on purpose",
         )
 
 
-def _refuse_inconsistent(last: Checkpoint, head: Head, read: Read) -> None:
-    """Raise UnsignableHeadError unless the ledger begins with what was signed."""
+def _raise_if_inconsistent(last: Checkpoint, head: Head, read: Read) -> None:
+    """Raise UnsignableHeadError unless the ledger begins with the entries of a checkpoint."""
     if head.size < last.size:
         raise UnsignableHeadError(
             head.log,
-            f"the store has {head.size} entries, but {last.size} were signed: it was rolled back, "
-            "or its end was cut off; bring back the store that has them",
+            f"the store has {head.size} entries, but {last.size} were signed: it was truncated or "
+            "rolled back; restore a backup that has them",
         )
     try:
-        proof = consistency(last.size, head.size, read)
+        proof = consistency_proof(last.size, head.size, read)
     except MissingNodesError as error:
         raise UnsignableHeadError(
-            head.log, f"{error}; `muniment audit verify` says what is wrong"
+            head.log, f"{error}; run `muniment audit verify` to find the cause"
         ) from None
     if not verify_consistency(last.size, last.root, head.size, head.root, proof):
         raise UnsignableHeadError(
             head.log,
-            f"the first {last.size} entries are not those that were signed: the record was "
-            "altered, or rolled back and then written to; `muniment audit verify` says more",
+            f"the first {last.size} entries differ from the signed ones: the ledger was altered, "
+            "or rolled back and then written to; run `muniment audit verify` to find the "
+            "difference",
         )
 
 
-def _read(path: Path) -> Signed | None:
+def _read(path: Path) -> LastCheckpoint | None:
+    """Read a last checkpoint. Return None for a missing file, raise KeyFileError for a bad one."""
     try:
-        held = json.loads(path.read_text("utf-8"))
-        last = Signed(str(held["store"]), str(held["checkpoint"]))
-        checkpoints.parse(last.note)
+        fields = json.loads(path.read_text("utf-8"))
+        last = LastCheckpoint(str(fields["store"]), str(fields["checkpoint"]))
+        checkpoints.parse_note(last.note)
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, TypeError):
         raise KeyFileError(
-            path, f"{path} does not say what was last signed; bring it back from a backup"
+            path, f"{path} is not a valid last checkpoint; restore it from a backup"
         ) from None
     return last
 
 
-def _write(path: Path, last: Signed) -> None:
-    """Write a file so that a crash leaves the old or the new one."""
-    beside = path.with_suffix(".new")
+def _write(path: Path, last: LastCheckpoint) -> None:
+    """Write a last checkpoint, so that after a crash the file has the old or the new one."""
+    temporary = path.with_suffix(".new")
     try:
-        with beside.open("w", encoding="utf-8") as file:
+        with temporary.open("w", encoding="utf-8") as file:
             json.dump({"store": last.store, "checkpoint": last.note}, file, ensure_ascii=False)
             file.flush()
             os.fsync(file.fileno())
-        beside.replace(path)
+        temporary.replace(path)
     except OSError as error:
-        raise KeyFileError(path, f"{path} cannot be written: {error.strerror}") from None
+        raise KeyFileError(path, f"cannot write {path}: {error.strerror}") from None

@@ -1,7 +1,7 @@
-"""The nouns of Muniment: plain frozen dataclasses that plugins, pipeline, store and CLI share.
+"""Frozen dataclasses that plugins, the pipeline, the store and the CLI share.
 
-Texts are Unicode strings that can be encoded as UTF-8; times are aware datetimes in UTC;
-seeds are integers from 0 to 2^64 - 1.
+Texts are Unicode strings that can be encoded as UTF-8. Times are aware datetimes in UTC.
+Seeds are integers from 0 to 2^64 - 1.
 """
 
 from __future__ import annotations
@@ -25,14 +25,15 @@ FinishReason: TypeAlias = Literal["stop", "length"]
 FINISH_REASONS = (None, "stop", "length")
 DECISIONS: tuple[Decision, ...] = ("allow", "flag", "block")  # from mild to severe
 
-_WRITTEN = re.compile(r"text/.*|.*[/+](x-)?(json|jsonl|ndjson|xml|yaml|toml|javascript) *(;.*)?")
+_TEXT_TYPE = re.compile(r"text/.*|.*[/+](x-)?(json|jsonl|ndjson|xml|yaml|toml|javascript) *(;.*)?")
 
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """What came out: the bytes of any media type.
+    """One output of a generation, as bytes of any media type.
 
-    `finish_reason` says why a text ended: `stop` (the model or a stop string) or `length`.
+    `finish_reason` of a text is `stop` if the model or a stop string ended it, and `length` if
+    it reached the maximum length.
     """
 
     media_type: str
@@ -46,28 +47,28 @@ class Output:
 
     @property
     def sha256(self) -> str:
-        """The SHA-256 of the bytes in hexadecimal, computed when asked for and never stored."""
+        """The SHA-256 of the bytes in hexadecimal. It is computed on each access, never stored."""
         return hashlib.sha256(self.data).hexdigest()
 
 
-def reads(declared: Sequence[str], media_type: str) -> bool:
-    """Say whether who declares these media types can read that one.
+def accepts_media_type(declared: Sequence[str], media_type: str) -> bool:
+    """Return whether a plugin object with these declared media types accepts a media type.
 
-    `text/plain` stands for every kind of text, so that no filter of texts is gone around by
-    calling a text something else; parameters such as `charset` do not matter.
+    `text/plain` accepts every `text/*`. Parameters such as `charset` are ignored.
     """
+    # A text filter must not be bypassed by labelling a text with another subtype.
     kind = media_type.partition(";")[0].strip()
     return kind in declared or (kind.startswith("text/") and "text/plain" in declared)
 
 
 def Text(text: str, finish_reason: FinishReason | None = None) -> Output:
-    """Return an output of plain text; a named constructor, hence the capital."""
+    """Return an output of plain text. The name is capitalised because it acts as a constructor."""
     return Output("text/plain", text.encode(), finish_reason)
 
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What a generation consumed, in tokens of the model that ran it."""
+    """Token counts of a generation, in tokens of the model that ran it."""
 
     prompt_tokens: int
     output_tokens: int
@@ -75,12 +76,12 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """Token by token, what a text generator chose and how close the choice was.
+    """The tokens that a text generator chose, with their log-probabilities and margins.
 
-    Three sequences of equal length and of finite numbers. `logprobs` are natural logarithms of
-    the chosen tokens' probabilities under the model itself (temperature 1, nothing truncated). A
-    `margin` is a lower bound of the change of logits, in the sup norm, that could change the
-    choice.
+    The three sequences have equal length and contain finite numbers. `logprobs` are natural
+    logarithms of the probabilities that the model itself assigns (temperature 1, no truncation).
+    A margin is a lower bound of the change of logits, in the sup norm, that could change the
+    chosen token.
     """
 
     token_ids: Sequence[int]
@@ -90,7 +91,7 @@ class Trace:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A generator's answer to the request of that id: outputs, or the failure's reason."""
+    """A generator's reply to one request, with outputs or with the reason of its failure."""
 
     request_id: str
     outputs: tuple[Output, ...] = ()
@@ -100,8 +101,8 @@ class Reply:
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
-    """A further piece of the text that the request of that id will be answered with."""
+class Chunk:
+    """The next part of the text of a reply, sent before the reply itself."""
 
     request_id: str
     text: str
@@ -109,7 +110,7 @@ class Piece:
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """Weights plus tokenizer and configuration, on disk, known by the digest of their bytes."""
+    """A model on disk (weights, tokenizer, configuration), identified by a digest of its bytes."""
 
     name: str
     digest: str
@@ -117,10 +118,23 @@ class Model:
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
-    """One request as a generator sees it: everything resolved, nothing left to default.
+class PackagedModel:
+    """A model that an installed package contains, so that adding it needs no network.
 
-    `stream` says whether pieces would be shown; a generator may ignore it.
+    `source` is the argument for the generator's `add_model`. `terms` is a sentence that is
+    displayed once.
+    """
+
+    name: str
+    source: str
+    terms: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One request as a generator receives it, with all names and defaults resolved.
+
+    `stream` is true if the caller displays chunks. A generator may ignore it.
     """
 
     id: str
@@ -132,7 +146,7 @@ class Request:
     stream: bool = False
 
     def random(self) -> random.Random:
-        """Return a fresh source of randomness that depends on this request's seed only."""
+        """Return a new random number generator, seeded with this request's seed only."""
         return random.Random(self.seed)
 
     def reply(
@@ -141,24 +155,28 @@ class Request:
         usage: Usage | None = None,
         trace: Trace | None = None,
     ) -> Reply:
-        """Return the answer to this request: one output or more."""
+        """Return the reply to this request, with at least one output."""
         return Reply(self.id, outputs, usage, trace)
 
-    def piece(self, text: str) -> Piece:
-        """Return the next piece of the answer's text; a reply with the whole text follows.
+    def chunk(self, text: str) -> Chunk:
+        """Return the next part of the reply's text. A reply with the whole text must follow.
 
-        The pieces must be the beginning of that text: they may have been shown.
+        The joined chunks must be the beginning of that text, because a user may have seen them.
         """
-        return Piece(self.id, text)
+        return Chunk(self.id, text)
 
     def fail(self, reason: str) -> Reply:
-        """Return the answer that this request cannot be met, for a reason fit for a user."""
+        """Return a reply that refuses this request. `reason` is a sentence for the user."""
         return Reply(self.id, failure=reason)
 
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """Why a filter decided as it did; `start` and `end` are offsets in characters, end excluded."""
+    """One reason for a filter's decision.
+
+    `start` (included) and `end` (excluded) are offsets in characters of a text, or in bytes of
+    any other content.
+    """
 
     category: str
     message: str = ""
@@ -170,10 +188,11 @@ class Reason:
 class Verdict:
     """One filter's finding on one prompt or output.
 
-    A filter's author sets `decision`, `categories` (scores from 0 to 1) and `reasons`, by way
-    of `Content.allow`, `.flag` and `.block`. The pipeline fills in the rest: `action` is what it
-    then did, `failure` says why the filter itself failed (which blocks). Where a policy only
-    observes, `observed_action` is what enforcing it would have done; else it is None.
+    A filter sets `decision`, `categories` (scores from 0 to 1) and `reasons`, by calling
+    `Content.allow`, `Content.flag` or `Content.block`. The pipeline sets the other fields.
+    `action` is the decision that the pipeline applied. `failure` is the reason why the filter
+    itself failed, which blocks. `observed_action` is the action that an enforcing policy would
+    have applied, and None unless the policy only observes.
     """
 
     decision: Decision
@@ -191,7 +210,7 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """What a filter is asked about: a system prompt, a prompt or an output."""
+    """The input of a filter, which is a system prompt, a prompt or an output."""
 
     stage: Stage
     media_type: str
@@ -199,13 +218,16 @@ class Content:
 
     @property
     def text(self) -> str:
-        """The content as text; only a filter that declares a media type of text may ask."""
+        """The content as text. Raises UnicodeDecodeError for bytes that are not UTF-8.
+
+        Only a filter that declares a text media type may use it.
+        """
         return self.data.decode()
 
     @property
     def is_text(self) -> bool:
-        """Whether this is text: called so (`text/*`, JSON, XML, …), or of bytes that are UTF-8."""
-        if _WRITTEN.fullmatch(self.media_type):
+        """Whether the media type is textual (`text/*`, JSON, XML, …) or the bytes are UTF-8."""
+        if _TEXT_TYPE.fullmatch(self.media_type):
             return True
         try:
             self.data.decode()
@@ -214,27 +236,30 @@ class Content:
         return True
 
     def allow(self, /, **categories: float) -> Verdict:
-        """Return the verdict that nothing is wrong."""
+        """Return a verdict that allows the content."""
         return Verdict("allow", categories)
 
     def flag(self, /, *reasons: Reason | str, **categories: float) -> Verdict:
-        """Return the verdict that someone should look, with reasons or names of categories."""
+        """Return a verdict that marks the content for review, with reasons or category names."""
         return self._verdict("flag", reasons, categories)
 
     def block(self, /, *reasons: Reason | str, **categories: float) -> Verdict:
-        """Return the verdict that this must not pass, with reasons or names of categories."""
+        """Return a verdict that blocks the content, with reasons or category names."""
         return self._verdict("block", reasons, categories)
 
     def _verdict(
-        self, decision: Decision, given: Sequence[Reason | str], scores: Mapping[str, float]
+        self, decision: Decision, items: Sequence[Reason | str], scores: Mapping[str, float]
     ) -> Verdict:
-        reasons = tuple(Reason(item) if isinstance(item, str) else item for item in given)
+        reasons = tuple(Reason(item) if isinstance(item, str) else item for item in items)
         return Verdict(decision, {r.category: 1.0 for r in reasons} | dict(scores), reasons)
 
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """What an evaluator can measure; `higher_is_better` is None where neither direction is."""
+    """A quantity that an evaluator measures.
+
+    `higher_is_better` is None if neither direction is better.
+    """
 
     name: str
     unit: str = ""
@@ -243,7 +268,7 @@ class Measure:
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """One evaluator's number on a generation; `value` is None when the evaluator failed."""
+    """One value that an evaluator measured. `value` is None if the evaluator failed."""
 
     evaluator: str
     version: str
@@ -256,7 +281,7 @@ class Score:
 
 @dataclass(frozen=True, slots=True)
 class PluginRef:
-    """The distribution that a plugin object came from, and the digest of its code."""
+    """The distribution that provides a plugin object, and the digest of its code."""
 
     distribution: str
     version: str
@@ -265,10 +290,10 @@ class PluginRef:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why a generation failed: a code from a closed list, and a sentence.
+    """The reason why a generation failed, as a code and a sentence.
 
-    Codes: `invalid` (the request could not be resolved), `refused` (the generator said it cannot
-    meet it), `generator` (the generator raised or broke the contract).
+    The code is `invalid` if the request could not be resolved. It is `refused` if the generator
+    returned `request.fail(...)`, and `generator` if it raised or broke the contract.
     """
 
     code: Literal["invalid", "refused", "generator"]
@@ -277,12 +302,12 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Generation:
-    """One request carried through the pipeline: what the store keeps and every command shows.
+    """The record of one request that went through the pipeline, as stored and displayed.
 
-    `environment` holds what the output may depend on besides the record itself: library
-    versions, processor, threads, number format. `line` is the line of a batch file, from 1.
-    `erased` names the kinds of payloads that are gone, `prompt` and `output` say; a trace is not
-    spoken of.
+    `environment` contains everything else that the output may depend on, such as library
+    versions, processor, number of threads and number format. `line` is the line number in a
+    batch file, counted from 1. `erased` names the kinds of payloads that were erased, for
+    example `prompt` and `output`. An erased trace is not listed.
     """
 
     id: str
@@ -313,18 +338,18 @@ class Generation:
 
     @property
     def text(self) -> str:
-        """The text of the outputs that are text, joined by blank lines."""
+        """The outputs that are text, joined by blank lines."""
         return "\n\n".join(output.text for output in self.outputs if output.text is not None)
 
     @property
     def decision(self) -> Decision:
-        """The most severe action that was taken on a verdict; `allow` without verdicts."""
+        """The most severe action of all verdicts, or `allow` if there are no verdicts."""
         return max((v.action for v in self.verdicts), key=DECISIONS.index, default="allow")
 
     def to_json(self) -> dict[str, Any]:
         """Return the generation in the shape that `--json` prints (docs/reference/json.md).
 
-        Mappings are in the order of their keys, which is the one that records keep.
+        Mappings are sorted by key, as in the ledger.
         """
         return {
             "id": self.id,
@@ -362,7 +387,7 @@ ReplayResult: TypeAlias = Literal["exact", "certified", "uncertified", "diverged
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """One fact of the environment that is not as it was recorded."""
+    """One value of the environment that differs from the recorded value."""
 
     name: str
     recorded: str
@@ -371,9 +396,9 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class Replay:
-    """What came of replaying one generation; `detail` is a sentence, or part of one.
+    """The result of replaying one generation. `detail` is a sentence or a part of one.
 
-    `environment` and `plugins` are those that it was replayed with.
+    `environment` and `plugins` describe the replay, not the recorded generation.
     """
 
     id: str
@@ -393,8 +418,8 @@ class Replay:
         }
 
 
-def _time_json(moment: datetime) -> str:
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+def _time_json(time: datetime) -> str:
+    return time.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _output_json(output: Output, erased: bool) -> dict[str, Any]:

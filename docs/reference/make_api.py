@@ -9,12 +9,18 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import click
+
 import muniment
+import muniment.command
+import muniment.installation
 import muniment.testing
 from muniment import hookspecs
 from muniment.testing import fixtures
 
 PAGE = Path(__file__).with_name("api.md")
+
+_ALIASES = ("typing", "types", "collections.abc")  # modules of the aliases of types
 
 MARK = "<!-- what follows is written by make_api.py -->\n"
 
@@ -40,6 +46,10 @@ def pytest_fixtures() -> dict[str, Any]:
 
 def signature(name: str, value: Any) -> str:
     """Return a callable's signature as one would write it; of anything else, its name."""
+    if isinstance(value, str):
+        return f"{name} = {value!r}"
+    if not isinstance(value, type) and type(value).__module__ in _ALIASES:
+        return f"{name} = {str(value).replace('typing.', '').replace('collections.abc.', '')}"
     if not callable(value) or name == "hookimpl":
         return name
     try:
@@ -93,6 +103,22 @@ def members(value: Any) -> Iterator[tuple[str, Any]]:
                 yield name, getattr(value, name)
 
 
+def is_option(value: Any) -> bool:
+    """Return whether something is a decorator of click's that adds an option."""
+    return inspect.isfunction(value) and value.__module__.startswith("click.")
+
+
+def option_help(decorator: Any) -> str:
+    """Return the option that a decorator adds, with its help."""
+
+    @decorator
+    def command() -> None: ...
+
+    (option,) = command.__click_params__  # type: ignore[attr-defined]
+    assert isinstance(option, click.Option)
+    return f"Adds the option `{'/'.join(option.opts)}`, as `{option.name}`: {option.help}"
+
+
 def sentence(value: Any) -> str:
     """Return the first paragraph of what something says of itself, in one line."""
     documentation = inspect.getdoc(value) or ""
@@ -103,8 +129,12 @@ def section(title: str, found: dict[str, Any]) -> str:
     """Return one section: each name with its signature and what it is."""
     lines = [f"## {title}\n"]
     for name, value in found.items():
+        if is_option(value):
+            lines.append(f"### {name}\n\n```text\n@{name}\n```\n\n{option_help(value)}\n")
+            continue
         lines.append(f"### {name}\n\n```text\n{signature(name, value)}\n```\n")
-        if name != "hookimpl" and sentence(value):
+        described = isinstance(value, type) or inspect.isroutine(value)
+        if name != "hookimpl" and described and sentence(value):
             lines.append(f"{sentence(value)}\n")
         rows = []
         for member, what in members(value):
@@ -126,8 +156,10 @@ def page() -> str:
     sections = (
         section("Hooks", hooks()),
         section("muniment", names(muniment)),
+        section("muniment.command", names(muniment.command)),
         section("muniment.testing", names(muniment.testing)),
         section("muniment.testing.fixtures", pytest_fixtures()),
+        section("muniment.installation", names(muniment.installation)),
     )
     return head + "\n".join([mark, *sections])
 

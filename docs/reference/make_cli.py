@@ -11,7 +11,7 @@ import click
 from muniment.cli.generate import command_of
 from muniment.cli.root import root
 from muniment.parameters import Parameters
-from muniment.plugins import Offer, Plugin
+from muniment.plugins.registry import Plugin, RegisteredObject
 
 PAGE = Path(__file__).with_name("cli.md")
 
@@ -23,7 +23,7 @@ def commands(command: click.Command, context: click.Context) -> Iterator[click.C
     yield context
     if context.command_path == "muniment generate":
         plugin = Plugin("DISTRIBUTION", "VERSION", "", "")
-        offer = Offer("generator", "GENERATOR", plugin, "x:X", "MEDIA_TYPE", Parameters)
+        offer = RegisteredObject("generator", "GENERATOR", plugin, "x:X", "MEDIA_TYPE", Parameters)
         below = command_of("NAME", offer)
         yield click.Context(below, info_name="NAME", parent=context)
     elif isinstance(command, click.Group):

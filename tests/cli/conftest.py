@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from muniment.plugins import discovery
 from support.commands import Here, Processes
 from support.plugins import Shelf
 
@@ -27,7 +28,7 @@ for request in requests:
     if "leak" in words:
         text += " secret"
     for index, word in enumerate(text.split(" ") if request.stream else ()):
-        yield request.piece(" " * (index > 0) + word)
+        yield request.chunk(" " * (index > 0) + word)
     tokens = len(words)
     trace = Trace(range(tokens), [-1.0] * tokens, [0.5] * tokens)
     yield request.reply(Text(text, "stop"), usage=Usage(tokens, tokens), trace=trace)
@@ -89,7 +90,12 @@ def muniment(
     shelf: Shelf, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> Here:
     """The command line, in this process, with the plugins of these tests and no other."""
-    monkeypatch.setattr("muniment.installed.installed_plugins", lambda: iter(shelf.all))
+    monkeypatch.setattr("muniment.plugins.discovery.installed_plugins", lambda: iter(shelf.all))
+    everything = discovery.installed_commands
+    monkeypatch.setattr(
+        "muniment.plugins.discovery.installed_commands",
+        lambda: [item for item in everything() if item.distribution != "muniment-installer"],
+    )
     return Here(capfd, monkeypatch)
 
 

@@ -81,8 +81,8 @@ def test_list_off_a_terminal_is_tab_separated(muniment: Here) -> None:
 
 
 MISTAKES = [
-    (["--since", "yesterday"], "'yesterday' is no moment; write a date"),
-    (["--since", "99999999w"], "is no moment"),
+    (["--since", "yesterday"], "'yesterday' is not a date; use "),
+    (["--since", "99999999w"], "is not a date"),
     (["--status", "done"], "'done' is not one of"),
     (["--seed", "-1"], "seed -1 is not a whole number"),
     (["--run", "ZZZZZ"], "no run named 'ZZZZZ'"),
@@ -158,7 +158,7 @@ def test_get_of_several_outputs_numbers_the_files(
     muniment("generate", "twice", "x")
     refused = muniment("audit", "get", "last")
     assert refused.code == 2
-    assert "there are 2 outputs" in refused.err
+    assert "has 2 outputs; use -o FILE" in refused.err
     assert muniment("audit", "get", "last", "-o", tmp_path / "o.txt").code == 0
     assert (tmp_path / "o-1.txt").read_text() + (tmp_path / "o-2.txt").read_text() == "ab"
 
@@ -166,20 +166,23 @@ def test_get_of_several_outputs_numbers_the_files(
 def test_get_without_an_output_says_why(recorded: Here) -> None:
     result = recorded("audit", "get", "last")
     assert result.code == 1
-    assert "has no output: it is failed" in result.err
+    assert "status is failed" in result.err
 
 
 @pytest.mark.parametrize(
     ("end", "sentence"),
     [
-        ("raise KeyboardInterrupt", "this output was cut short by an interruption; "),
-        ("raise RuntimeError", "this output was cut short by a failure; "),
+        (
+            "raise KeyboardInterrupt",
+            "this output is incomplete because the generation was interrupted; ",
+        ),
+        ("raise RuntimeError", "this output is incomplete because the generation failed; "),
     ],
 )
 def test_get_of_an_output_that_was_cut_short_says_so(
     muniment: Here, shelf: Shelf, tmp_path: Path, end: str, sentence: str
 ) -> None:
-    shelf.generator("parts", f"yield requests[0].piece('最近')\n{end}")
+    shelf.generator("parts", f"yield requests[0].chunk('最近')\n{end}")
     muniment("generate", "parts", "x", "--stream")
     result = muniment("audit", "get", "last")
     assert (result.code, result.out) == (0, "最近")
@@ -207,11 +210,11 @@ def test_an_output_that_was_erased_is_not_given_as_an_empty_one(muniment: Here, 
     database.close()
     result = muniment("audit", "get", "last")
     assert (result.code, result.out) == (1, "")
-    assert "is not in the store any more: it was erased" in result.err
+    assert "was erased or lost" in result.err
     assert "the output was erased" in muniment("audit", "show", "last").out
     (value,) = muniment("audit", "replay", "last", "--json").json("replay")
     assert value["result"] == "impossible"
-    assert value["detail"] == "it was erased: its output is gone"
+    assert value["detail"] == "its output was erased"
 
 
 def test_runs_count_what_became_of_their_generations(
@@ -256,7 +259,7 @@ def test_replay_lists_what_is_different_now(muniment: Here, shelf: Shelf) -> Non
     muniment("generate", "changing", "x")
     module = shelf.folder / changed.module / "__init__.py"
     module.write_text(module.read_text().replace("'wind': 1", "'wind': 2"))
-    from muniment.installed import _code_digest
+    from muniment.plugins.discovery import _code_digest
 
     _code_digest.cache_clear()
     shelf.forget()
@@ -296,15 +299,15 @@ def test_replay_of_what_has_no_output_is_impossible(recorded: Here) -> None:
 def test_what_was_streamed_before_a_failure_is_shown_and_not_replayed(
     muniment: Here, shelf: Shelf
 ) -> None:
-    body = "yield requests[0].piece('最近')\nraise RuntimeError('no more')"
+    body = "yield requests[0].chunk('最近')\nraise RuntimeError('no more')"
     shelf.generator("parts", body)
     assert muniment("generate", "parts", "x", "--stream").out.strip() == "最近"
     shown = muniment("audit", "show", "last")
-    assert "output (text/plain, 6 bytes, cut short)\n最近" in shown.out
+    assert "output (text/plain, 6 bytes, incomplete)\n最近" in shown.out
     assert muniment("audit", "get", "last").out == "最近"
     result = muniment("audit", "replay", "--run", "last", "--json")
     assert result.out == ""
-    assert "nothing to compare with: 1 failed" in result.err
+    assert "skipped 1 failed: " in result.err
 
 
 def test_replay_without_the_plugin_is_impossible(muniment: Here, shelf: Shelf) -> None:
@@ -324,7 +327,7 @@ def test_replay_of_a_run_leaves_out_what_has_no_output(
     result = muniment("audit", "replay", "--run", "last", "--json")
     assert result.code == 0
     assert [value["result"] for value in result.json("replay")] == ["exact"] * 3
-    assert "nothing to compare with: " in result.err
+    assert "skipped " in result.err
     assert "1 blocked" in result.err
     assert "1 failed" in result.err
 
@@ -333,7 +336,7 @@ def test_replay_of_a_run_leaves_out_what_has_no_output(
 def test_replay_wants_ids_or_a_run(recorded: Here, arguments: list[str]) -> None:
     result = recorded("audit", "replay", *arguments)
     assert result.code == 2
-    assert "name the generations to replay, or a run with --run" in result.err
+    assert "use either ids, --run or --sample" in result.err
 
 
 def test_each_replay_is_recorded_unless_that_is_not_wanted(recorded: Here) -> None:
@@ -358,17 +361,21 @@ def test_a_sample_is_drawn_by_a_word_that_is_said(recorded: Here) -> None:
     (found,) = drawn.json("replay")
     assert found["id"] in ids
     assert found["result"] == "exact"
-    word = drawn.err.partition("--draw ")[2].split()[0]
-    (again,) = recorded("audit", "replay", "--sample", "1", "--draw", word, "--json").json("replay")
+    word = drawn.err.partition("--sample-key ")[2].split()[0]
+    (again,) = recorded("audit", "replay", "--sample", "1", "--sample-key", word, "--json").json(
+        "replay"
+    )
     assert again["id"] == found["id"]
-    every = recorded("audit", "replay", "--sample", "9", "--draw", "字", "--json").json("replay")
+    every = recorded("audit", "replay", "--sample", "9", "--sample-key", "字", "--json").json(
+        "replay"
+    )
     assert {value["id"] for value in every} == ids
 
 
 def test_a_word_without_a_sample_draws_nothing(recorded: Here) -> None:
-    result = recorded("audit", "replay", "last", "--draw", "x")
+    result = recorded("audit", "replay", "last", "--sample-key", "x")
     assert result.code == 2
-    assert "--draw says how a --sample is drawn" in result.err
+    assert "--sample-key needs --sample" in result.err
 
 
 @pytest.mark.parametrize(
@@ -387,7 +394,7 @@ def test_verify_says_what_it_checked(
     assert result.code == 0
     assert result.out.startswith("ok  ")
     assert " entries · root " in result.out
-    said = f"checked: {', '.join(checked)}; signatures were not checked, since no key is known"
+    said = f"checked: {', '.join(checked)}; signatures not checked without a key (--key PUB)"
     assert result.err == f"{said}\n"
     (value,) = recorded("audit", "verify", *options, "--json").json("verification")
     assert value["ok"] is True

@@ -50,7 +50,7 @@ def test_search_off_a_terminal_tells_where_it_was_found(recorded: Here) -> None:
 def test_a_query_without_letters_finds_nothing_and_says_so(recorded: Here) -> None:
     result = recorded("audit", "search", "--json", "\"'*()-")
     assert (result.code, result.out) == (0, "")
-    assert "nothing can be found by it" in result.err
+    assert "no letter or digit" in result.err
 
 
 def test_ranking_says_among_how_many(recorded: Here) -> None:
@@ -124,7 +124,7 @@ def test_lineage_draws_a_tree(recorded: Here) -> None:
 
 
 def _child(*parents: str) -> Generation:
-    from muniment.keeping import now
+    from muniment.validation import now
 
     return Generation(
         new_id(), new_id(), "Ada", "started", "echo", "again", 1, now(), parents=parents

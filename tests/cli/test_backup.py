@@ -27,7 +27,7 @@ def test_a_backup_says_what_it_holds(recorded: Here, tmp_path: Path) -> None:
     assert result.out == f"{file}  {verified['entries']} entries · root {verified['root']}\n"
     again = recorded("db", "backup", file)
     assert again.code == 2
-    assert "is there already" in again.err
+    assert "already exists" in again.err
     (made,) = recorded("db", "backup", file, "--overwrite", "--json").json("backup")
     assert (made["entries"], made["root"]) == (verified["entries"], verified["root"])
     assert made["bytes"] == file.stat().st_size
@@ -39,7 +39,7 @@ def test_restore_asks_and_says_what_is_lost(recorded: Here, tmp_path: Path) -> N
     recorded("generate", "echo", "two")
     result = recorded("db", "restore", file)
     assert result.code == 2
-    assert "2 are lost: this cannot be undone; say --yes" in result.err
+    assert "2 will be lost; use --yes" in result.err
     assert prompts(recorded) == ["two", "one"]
     result = recorded("db", "restore", file, "--yes")
     assert result.code == 0
@@ -60,17 +60,17 @@ def test_a_lost_store_is_restored_without_asking(
     (home / "muniment.db").unlink()
     result = recorded("db", "restore", file)
     assert result.code == 0
-    assert "erased since the backup was made cannot be told" in result.err
+    assert "erasures since the backup are not known" in result.err
     assert prompts(recorded) == ["one"]
 
 
 def test_what_is_no_backup_is_refused(recorded: Here, tmp_path: Path) -> None:
     file = tmp_path / "no.db"
-    for content, sentence in ((b"", "is empty"), (b"nonsense" * 99, "is no backup of a store")):
+    for content, sentence in ((b"", "is empty"), (b"nonsense" * 99, "is not a backup of a store")):
         file.write_bytes(content)
         result = recorded("db", "restore", file, "--yes")
         assert result.code == 1
         assert sentence in result.err
         assert result.err.count("\n") == 1
-    assert f"there is no file {tmp_path}/x" in recorded("db", "restore", tmp_path / "x").err
+    assert f"{tmp_path}/x does not exist" in recorded("db", "restore", tmp_path / "x").err
     assert prompts(recorded) == ["one"]

@@ -87,13 +87,13 @@ def test_a_bad_line_is_a_failed_record_and_the_rest_goes_on(muniment: Here, tmp_
     bad = {
         "not json": "not valid JSON",
         '["a list"]': "not a JSON object",
-        '{"prompt": 7}': "the field 'prompt' is missing or no text",
+        '{"prompt": 7}': "the field 'prompt' is missing or not text",
         '{"prompt": "x", "promt": ""}': "unknown field 'promt'",
         '{"prompt": "x", "seed": -1}': "seed -1 is not a whole number",
         '{"prompt": "x", "seed": 18446744073709551616}': "seed 18446744073709551616 is not",
         '{"prompt": "x", "parameters": {"times": 11}}': "times must be a whole number from 1 to 10",
         '{"prompt": "x", "generator": "nobody"}': "no generator named 'nobody'",
-        '{"prompt": "x", "model": "none"}': "generator echo runs no model",
+        '{"prompt": "x", "model": "none"}': "generator echo does not use a model",
         '{"prompt": "x\\u0000"}': "the prompt contains a NUL character",
         '{"prompt": "x\\ud800"}': "the prompt is not valid UTF-8",
     }
@@ -126,7 +126,7 @@ def test_a_line_that_is_not_utf8_fails_alone(muniment: Here, tmp_path: Path) -> 
         (["a", "b"], 0, "2 completed"),
         (["a", "bomb"], 3, "1 completed · 1 blocked"),
         (["fail", "bomb", "a"], 1, "1 completed · 1 blocked · 1 failed"),
-        ([], 0, "nothing to answer"),
+        ([], 0, "nothing to generate"),
     ],
 )
 def test_the_exit_code_is_the_worst(
@@ -176,7 +176,7 @@ def test_a_file_of_other_things_is_not_made_into_that_of_a_resumed_run(
         before = other.read_bytes()
         result = muniment("batch", lines, "-o", other, "--resume", "last")
         assert result.code == 2
-        assert f"{other} holds more than results of run" in result.err
+        assert f"{other} contains more than results of run" in result.err
         assert other.read_bytes() == before
     assert muniment("batch", lines, "-o", first, "--resume", "last", "--overwrite").code == 0
     assert objects(first) == objects(second)
@@ -205,7 +205,7 @@ def test_a_run_that_is_done_has_nothing_left(muniment: Here, lines: Path) -> Non
     before = muniment("audit", "list", "--json").out
     result = muniment("batch", lines, "--resume", "last")
     assert (result.code, result.out) == (0, "")
-    assert "nothing to answer" in result.err
+    assert "nothing to generate" in result.err
     assert muniment("audit", "list", "--json").out == before
 
 
@@ -214,7 +214,7 @@ def test_resuming_with_another_file_is_refused(muniment: Here, lines: Path, tmp_
     other = written(tmp_path / "other.jsonl", {"prompt": "something else"})
     result = muniment("batch", other, "--resume", "last")
     assert result.code == 2
-    assert "line 1 is not the line that run" in result.err
+    assert "line 1 differs from the recorded line of run" in result.err
 
 
 @pytest.mark.parametrize(

@@ -48,15 +48,15 @@ def test_a_file_that_is_there_is_kept(recorded: Here, tmp_path: Path) -> None:
     target.write_text("mine")
     result = recorded("audit", "export", "-o", target)
     assert result.code == 2
-    assert "is there already" in result.err
+    assert "already exists" in result.err
     assert target.read_text() == "mine"
     assert recorded("audit", "export", "-o", target, "--overwrite", "-n", "1").code == 0
     assert target.read_bytes().count(b"\n") == 1
 
 
 MISTAKES = [
-    (["--resume"], "--resume goes on with a file"),
-    (["--format", "parquet"], "parquet is no stream; write it to a file with -o FILE"),
+    (["--resume"], "add -o FILE"),
+    (["--format", "parquet"], "parquet cannot be written to a stream; use -o FILE"),
     (["--format", "xml"], "'xml' is not one of"),
     (["--resume", "-o", "nowhere.csv"], "there is no unfinished export to nowhere.csv"),
 ]
@@ -77,10 +77,10 @@ def test_mistakes_are_one_sentence(
 def test_an_interrupted_export_says_how_to_go_on_and_does(
     recorded: Here, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from muniment.store.export import files, pages
+    from muniment.store.export import batches, exporter
 
-    monkeypatch.setattr(pages, "FIRST_PAGE", 1)
-    made = pages.pages
+    monkeypatch.setattr(batches, "FIRST_PAGE", 1)
+    made = batches.pages
 
     def interrupted(*arguments: object) -> object:
         for page in made(*arguments):  # type: ignore[arg-type]
@@ -89,19 +89,19 @@ def test_an_interrupted_export_says_how_to_go_on_and_does(
 
     target = tmp_path / "all.csv"
     with monkeypatch.context() as patch:
-        patch.setattr(files, "pages", interrupted)
+        patch.setattr(exporter, "pages", interrupted)
         result = recorded("audit", "export", "--since", "7d", "-o", target)
     assert result.code == 130
-    assert "--resume goes on" in result.err
+    assert "with --resume to continue" in result.err
     assert not target.exists()
     again = recorded("audit", "export", "--since", "7d", "-o", target)
     assert again.code == 2
-    assert "was stopped; go on with --resume, or use --overwrite" in again.err
+    assert "was interrupted; use --resume" in again.err
     other = recorded("audit", "export", "--tag", "nice", "-o", target, "--resume")
     assert other.code == 2
-    assert "was begun with another tag" in other.err
+    assert "began with a different tag" in other.err
     other = recorded("audit", "export", "--format", "jsonl", "-o", target, "--resume")
-    assert "was begun as csv" in other.err
+    assert "began as csv" in other.err
     assert recorded("audit", "export", "--since", "7d", "-o", target, "--resume").code == 0
     whole = recorded("audit", "export", "--format", "csv").out
     assert target.read_bytes().decode() == whole.replace("\r\n", "\n").replace("\n", "\r\n")
@@ -112,9 +112,9 @@ KILLED = """
 import os, sys
 from pathlib import Path
 from muniment.store import Store
-from muniment.store.export import files, pages
-pages.FIRST_PAGE = 1
-files.SAVE_SECONDS = -1
+from muniment.store.export import batches, exporter
+batches.FIRST_PAGE = 1
+exporter.SAVE_SECONDS = -1
 with Store.open(f"sqlite:///{sys.argv[1]}", create=False) as store:
     store.export(Path(sys.argv[2]), "jsonl").run(lambda rows: os.kill(os.getpid(), 9))
 """
@@ -135,8 +135,8 @@ STOPPED = """
 import os, signal, sys
 from pathlib import Path
 from muniment.store import Store
-from muniment.store.export import pages
-pages.FIRST_PAGE = pages.MOST_PAGE = pages.ALONE = 1
+from muniment.store.export import batches
+batches.FIRST_PAGE = batches.MAX_PAGE = batches.PARALLEL_AFTER = 1
 written = []
 def stop(rows):
     written.append(rows)

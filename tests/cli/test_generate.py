@@ -81,14 +81,14 @@ def test_p_sets_parameters_as_the_options_do(muniment: Here) -> None:
         (["-p", "warmth=nan"], "warmth must be a number of at least 0, not 'nan'"),
         (["-p", "tims=1"], "no parameter is named 'tims'; there are: times"),
         (["-p", "times"], "'times' is not of the form key=value"),
-        (["-p", "times=2", "--times", "2"], "times is given twice, by --times and by -p"),
+        (["-p", "times=2", "--times", "2"], "times is set twice, by --times and by -p"),
         (["-p", "times=2", "-p", "times=3"], "times must be a whole number"),
         (["--mood", "angry"], "'angry' is not one of 'happy', 'sad'"),
         (["--seed", "-1"], "seed -1 is not a whole number from 0 to 18446744073709551615"),
         (["--seed", "18446744073709551616"], "seed 18446744073709551616 is not a whole number"),
         (["--seed", "1.5"], "seed 1.5 is not a whole number"),
         (["-n", "0"], "0 is not in the range"),
-        (["-m", "gemma"], "generator echo runs no model; leave -m away"),
+        (["-m", "gemma"], "generator echo does not use a model"),
         (["--tims", "2"], "Did you mean '--times'?"),
         (["--policy", "nowhere.yaml"], "policy nowhere.yaml: cannot be read"),
         (["--policy", "nowhere"], "no policy named 'nowhere'"),
@@ -118,7 +118,7 @@ def test_an_unknown_generator_is_answered_with_those_there_are(muniment: Here) -
 def test_without_any_generator_the_sentence_says_so(
     muniment: Here, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("muniment.installed.installed_plugins", lambda: iter(()))
+    monkeypatch.setattr("muniment.plugins.discovery.installed_plugins", lambda: iter(()))
     result = muniment("generate", "text", "x")
     assert result.code == 2
     assert "no plugin with a generator is installed" in result.err
@@ -128,7 +128,7 @@ def test_without_any_generator_the_sentence_says_so(
 def test_help_lists_what_can_be_generated(muniment: Here) -> None:
     result = muniment("generate", "--help")
     assert result.code == 0
-    assert "image  what dots makes" in result.out
+    assert "image  the generator dots" in result.out
     assert "echo   text/plain, by test-echo" in result.out
 
 
@@ -181,7 +181,7 @@ def test_the_prompt_can_come_from_standard_input(muniment: Here) -> None:
 @pytest.mark.parametrize(
     ("stdin", "sentence"),
     [
-        (b"", "standard input was empty; there is no prompt"),
+        (b"", "standard input was empty"),
         (b"abc\xff", "standard input is not valid UTF-8 (at byte 4)"),
         (b"abc\0", "the prompt contains a NUL character (at character 4)"),
     ],
@@ -273,7 +273,7 @@ def test_a_filter_that_fails_blocks_and_says_so(
     (tmp_path / "p.yaml").write_text('policy: p\nversion: "1"\nfilters: [{filter: shaky}]\n')
     result = muniment("generate", "echo", "hi", "--policy", tmp_path / "p.yaml")
     assert result.code == 3
-    assert "the prompt could not be judged: filter shaky failed: ValueError: ouch" in result.err
+    assert "the prompt could not be checked: filter shaky failed: ValueError: ouch" in result.err
 
 
 @pytest.mark.parametrize(
@@ -311,7 +311,7 @@ def test_o_writes_the_bytes_and_never_over_a_file(muniment: Here, tmp_path: Path
     assert f"wrote {target} (image/png, 5 bytes)" in result.err
     refused = muniment("generate", "dots", "x", "-o", target)
     assert refused.code == 2
-    assert "is there already; name another file, or use --overwrite" in refused.err
+    assert "already exists" in refused.err
     assert muniment("generate", "dots", "x", "--seed", "66", "-o", target, "--overwrite").code == 0
     assert target.read_bytes() == b"\x89PNGB"
     assert len(muniment("audit", "list").lines) == 2
@@ -365,7 +365,7 @@ def test_o_where_no_file_can_be_is_said_before_anything_is_generated(
     muniment: Here, tmp_path: Path
 ) -> None:
     for target, sentence in {
-        tmp_path / "no" / "out.txt": "there is no folder",
+        tmp_path / "no" / "out.txt": "does not exist",
         tmp_path: "it is a folder",
     }.items():
         result = muniment("generate", "echo", "hi", "-o", target)
@@ -390,9 +390,9 @@ def test_pieces_are_shown_as_they_come(muniment: Here, shelf: Shelf) -> None:
         "slow",
         """
         for r in requests:
-            yield r.piece("o")
+            yield r.chunk("o")
             assert r.stream
-            yield r.piece("ne")
+            yield r.chunk("ne")
             yield r.reply(Text("one more"))
         """,
     )
@@ -403,17 +403,17 @@ def test_pieces_are_shown_as_they_come(muniment: Here, shelf: Shelf) -> None:
 def test_pieces_that_are_not_what_the_answer_became_are_all_that_is_shown_and_recorded(
     muniment: Here, shelf: Shelf
 ) -> None:
-    body = "for r in requests: yield r.piece('wro'); yield r.reply(Text('right'))"
+    body = "for r in requests: yield r.chunk('wro'); yield r.reply(Text('right'))"
     shelf.generator("fickle", body)
     result = muniment("generate", "fickle", "x", "--stream")
     assert (result.code, result.out) == (1, "wro\n")
-    assert "answered with another text than was shown of it in pieces" in result.err
+    assert "does not begin with its chunks" in result.err
     assert muniment("audit", "get", "last").out == "wro"
     assert muniment("generate", "fickle", "x").out == "right\n"
 
 
 def test_a_failure_after_pieces_starts_a_line_of_its_own(muniment: Here, shelf: Shelf) -> None:
-    body = "for r in requests: yield r.piece('wro'); yield r.fail('stuck')"
+    body = "for r in requests: yield r.chunk('wro'); yield r.fail('stuck')"
     shelf.generator("stuck", body)
     result = muniment("generate", "stuck", "x", "--stream")
     assert (result.code, result.out) == (1, "wro\n")

@@ -19,7 +19,9 @@ import muniment
 
 class Tiny(muniment.Generator):
     name, media_type, determinism, uses_model = "tiny", "text/plain", "exact", True
-    suggested_model = "tiny-model"
+
+    def packaged_models(self):
+        return ()
 
     def load(self, model):
         self.word = (Path(model.path) / "word.txt").read_text()
@@ -89,13 +91,13 @@ class TestModels:
         assert tiny(*add).code == 0
         again = tiny(*add)
         assert again.code == 1
-        assert "a model named mine is there already" in again.err
+        assert "a model named mine exists already" in again.err
 
     def test_remove_asks_unless_told(self, tiny: Here) -> None:
         tiny("models", "add", "hello", "--generator", "tiny")
         refused = tiny("models", "remove", "hello")
         assert refused.code == 2
-        assert "say --yes" in refused.err
+        assert "--yes" in refused.err
         assert tiny("models", "remove", "hello", "--yes").out == "removed hello\n"
         assert tiny("models", "list").out == ""
 
@@ -121,7 +123,7 @@ class TestModels:
             assert "`muniment models remove hello`" in listed.err
         if spoil == "half-written":
             assert [model["name"] for model in listed.json("model")] == ["good"]
-            assert listed.err.startswith("Warning: model hello is half-written: ")
+            assert listed.err.startswith("Warning: model hello is half-written")
             assert "`muniment models remove hello`" in listed.err
         if spoil != "no folder":
             assert tiny("models", "show", "hello").code == 1
@@ -149,7 +151,7 @@ class TestModels:
             (["models", "add", "x", "--generator", "echo"], 2, "no model can be added to"),
             (["models", "add", "x", "--generator", "nobody"], 2, "no generator named 'nobody'"),
             (["models", "add", "missing", "--generator", "tiny"], 1, "weights of missing are not"),
-            (["models", "add", "x", "--generator", "tiny", "--name", "a/b"], 1, "is no name for a"),
+            (["models", "add", "x", "--generator", "tiny", "--name", "a/b"], 1, "is not a valid"),
             (["generate", "tiny", "x"], 1, "no model was added yet; add one with"),
             (["generate", "tiny", "x", "-m", "nothing"], 2, "no model named 'nothing'"),
             (["generate", "tiny", "x", "-m", "some/model"], 1, "some/model is not on this machine"),
@@ -176,7 +178,7 @@ class TestModels:
         (home / "models" / "hello" / "word.txt").write_text("other")
         result = tiny("generate", "tiny", "x")
         assert result.code == 1
-        assert "is not what was added: its files changed" in result.err
+        assert "model hello was changed" in result.err
 
 
 class TestPlugins:
@@ -189,7 +191,7 @@ class TestPlugins:
         assert [row[0] for row in muniment("plugins", "list").rows] == names
 
     def test_list_of_none_says_so(self, muniment: Here, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("muniment.installed.installed_plugins", lambda: iter(()))
+        monkeypatch.setattr("muniment.plugins.discovery.installed_plugins", lambda: iter(()))
         result = muniment("plugins", "list")
         assert (result.code, result.out) == (0, "")
         assert "no plugin is installed" in result.err
@@ -226,7 +228,7 @@ class TestPolicy:
         self, muniment: Here, policy_file: Path
     ) -> None:
         assert muniment("policy", "show", "--json").json("policy")[0]["policy"] == "none"
-        assert "no filter runs under it" in muniment("policy", "show").out
+        assert "this policy has no filters" in muniment("policy", "show").out
         muniment("config", "set", "policy", str(policy_file))
         assert muniment("policy", "show", "--json").json("policy")[0]["policy"] == "house"
         assert muniment("generate", "echo", "a bomb").code == 3
@@ -262,23 +264,23 @@ class TestPolicy:
 
 class TestConfig:
     def test_what_is_set_can_be_read_listed_and_removed(self, muniment: Here) -> None:
-        assert muniment("config", "set", "model", "gemma").code == 0
-        assert muniment("config", "get", "model").out == "gemma\n"
-        assert muniment("config", "get", "model", "--json").json("setting") == [
-            {"key": "model", "value": "gemma"}
+        assert muniment("config", "set", "model.text", "gemma").code == 0
+        assert muniment("config", "get", "model.text").out == "gemma\n"
+        assert muniment("config", "get", "model.text", "--json").json("setting") == [
+            {"key": "model.text", "value": "gemma"}
         ]
-        assert ["model", "gemma"] in muniment("config", "list").rows
-        assert {"key": "model", "value": "gemma"} in muniment("config", "list", "--json").json(
+        assert ["model.text", "gemma"] in muniment("config", "list").rows
+        assert {"key": "model.text", "value": "gemma"} in muniment("config", "list", "--json").json(
             "setting"
         )
-        assert muniment("config", "set", "model", "").code == 0
-        gone = muniment("config", "get", "model")
-        assert (gone.code, gone.out, gone.err) == (1, "", "model is not set\n")
-        assert muniment("config", "get", "model", "--json").json("setting")[0]["value"] is None
+        assert muniment("config", "set", "model.text", "").code == 0
+        gone = muniment("config", "get", "model.text")
+        assert (gone.code, gone.out, gone.err) == (1, "", "model.text is not set\n")
+        assert muniment("config", "get", "model.text", "--json").json("setting")[0]["value"] is None
 
     def test_what_can_be_set_is_listed(self, muniment: Here) -> None:
         keys = [row[0] for row in muniment("config", "list", "--known").rows]
-        assert keys[:5] == ["generator.KIND", "model", "policy", "evaluators", "actor"]
+        assert keys[:5] == ["generator.KIND", "model.GENERATOR", "policy", "evaluators", "actor"]
         assert "plugin.NAME.isolate" in keys
         assert muniment("config", "list", "--known", "--json").json("known_setting")
 
@@ -286,7 +288,7 @@ class TestConfig:
     def test_an_unknown_key_is_refused(self, muniment: Here, command: list[str]) -> None:
         result = muniment("config", *command)
         assert result.code == 2
-        assert "no setting is named 'modell'; there are: generator.KIND, model" in result.err
+        assert "no setting 'modell'" in result.err
 
     def test_a_malformed_file_is_a_sentence(self, muniment: Here, home: Path) -> None:
         (home / "config.toml").write_text("model = [")
@@ -306,7 +308,7 @@ class TestConfig:
     def test_a_setting_of_a_plugin_that_is_not_there_says_so(self, muniment: Here) -> None:
         done = muniment("config", "set", "plugin.nobody.timeout", "2")
         assert done.code == 0
-        assert "no distribution named nobody offers a plugin here" in done.err
+        assert "no installed plugin is named nobody" in done.err
 
 
 class TestStore:
@@ -364,10 +366,10 @@ class TestStore:
         ("store", "sentence"),
         [
             ("{home}/config.toml/x.db", "cannot be"),
-            ("{home}", "is a folder; the store is a file"),
-            ("{home}/config.toml", "is no database"),
-            ("nonsense://x", "an SQLite file or a PostgreSQL database"),
-            ("sqlite://", "a store is kept in a file"),
+            ("{home}", "is a folder"),
+            ("{home}/config.toml", "is not an SQLite database"),
+            ("nonsense://x", "neither an SQLite file nor a PostgreSQL database"),
+            ("sqlite://", "has no file name"),
         ],
     )
     def test_a_store_that_cannot_be_is_a_sentence(
@@ -440,10 +442,9 @@ class TestMistakes:
         monkeypatch.setattr("muniment.store.Store.runs", broken)
         result = muniment("audit", "runs")
         assert result.code == 1
-        assert result.err == (
-            "Error: something unexpected happened (ZeroDivisionError: by zero); this is a bug, "
-            "and MUNIMENT_TRACEBACK=1 shows where\n"
-        )
+        assert result.err.count("\n") == 1
+        assert "ZeroDivisionError: by zero" in result.err
+        assert "MUNIMENT_TRACEBACK=1" in result.err
         monkeypatch.setenv("MUNIMENT_TRACEBACK", "1")
         with pytest.raises(ZeroDivisionError):
             muniment("audit", "runs")

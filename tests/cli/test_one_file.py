@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from muniment.errors import UsageError
-from muniment.plugins import Plugin, Plugins
+from muniment.plugins.registry import Plugin, Plugins
 from support.commands import Here, Processes
 
 POLITE = """
@@ -111,7 +111,7 @@ def test_what_cannot_be_a_plugin_is_said_in_a_sentence(
         (["folder"], "is a folder; `muniment plugins install"),
         (["notes.txt"], "cannot be a plugin; name the file with a-z"),
         (["my plugin.py"], "cannot be a plugin; name the file with a-z"),
-        (["polite.py", "folder/polite.py"], "two plugins of one file are called polite; rename"),
+        (["polite.py", "folder/polite.py"], "two single-file plugins have the name polite"),
     ):
         options = [part for name in files for part in ("--plugin", tmp_path / name)]
         refused = muniment(*options, "generate", "polite", "Tea")

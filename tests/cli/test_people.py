@@ -55,17 +55,17 @@ def test_reviews_empty_the_queue_and_change_nothing(recorded: Here) -> None:
 
 
 MISTAKES = [
-    (["feedback", "last"], "say --rating or --comment"),
+    (["feedback", "last"], "use --rating or --comment"),
     (["feedback", "last", "--rating", "6"], "'6' is not one of"),
     (["feedback", "ZZZZZZ", "--rating", "up"], "no generation named 'ZZZZZZ'"),
-    (["audit", "erase"], "say what to erase"),
-    (["audit", "erase", "last"], "1 generation is erased for good: this cannot be undone"),
-    (["audit", "erase", "--status", "--tag", "x"], "--status takes nothing else"),
+    (["audit", "erase"], "no generation is selected"),
+    (["audit", "erase", "last"], "the texts of 1 generation; use --yes"),
+    (["audit", "erase", "--status", "--tag", "x"], "--status cannot be combined"),
     (["hold", "add", "last"], "Missing option '--reason'"),
-    (["hold", "add", "--reason", "x"], "say what to hold"),
+    (["hold", "add", "--reason", "x"], "no generation is selected"),
     (["hold", "release", "ZZZZ"], "no hold named 'ZZZZ'"),
-    (["retention", "set", "--at-least", "9", "--at-most", "3"], "--at-least is more than"),
-    (["retention", "run"], "say --yes"),
+    (["retention", "set", "--min-days", "9", "--max-days", "3"], "--min-days is more than"),
+    (["retention", "run"], "use --yes"),
 ]
 
 
@@ -98,7 +98,7 @@ def test_an_erased_generation_says_so_everywhere(recorded: Here, tmp_path: Path)
     replayed = recorded("audit", "replay", identifier, "--json")
     assert replayed.code == 1
     assert replayed.json("replay")[0]["result"] == "impossible"
-    assert "it was erased" in replayed.json("replay")[0]["detail"]
+    assert "erased" in replayed.json("replay")[0]["detail"]
     assert recorded("audit", "verify", "--all").code == 0
     assert recorded("db", "rebuild").code == 0
     assert recorded("audit", "verify", "--all").code == 0
@@ -108,7 +108,7 @@ def test_an_erased_generation_says_so_everywhere(recorded: Here, tmp_path: Path)
     assert str(tmp_path / "early.db") in recorded("audit", "erase", "--status").err
     restored = recorded("db", "restore", tmp_path / "early.db", "--yes")
     assert restored.out == f"{identifier}\n"
-    assert "erase them again" in restored.err
+    assert "to erase again" in restored.err
     assert recorded("audit", "erase", identifier, "--yes").code == 0
 
 
@@ -126,12 +126,12 @@ def test_erasing_by_actor_takes_the_name_along(recorded: Here, home: Path) -> No
 def test_a_hold_is_stronger_than_erasing(recorded: Here) -> None:
     added = recorded("hold", "add", "last", "--reason", "case 7")
     identifier = added.out.strip()
-    assert added.err == "held 1 generation\n"
+    assert added.err == "placed 1 generation on hold\n"
     (held,) = recorded("hold", "list", "--json").json("hold")
     assert (held["id"], held["reason"], held["generations"]) == (identifier, "case 7", 1)
     refused = recorded("audit", "erase", "last", "--yes")
     assert refused.code == 1
-    assert "left 1 generation: under a hold" in refused.err
+    assert "skipped 1 generation: on hold" in refused.err
     assert shown(recorded, "-n", "1")[0]["prompt"] == "a bomb"
     assert recorded("hold", "release", identifier[-5:], "--reason", "closed").code == 0
     assert recorded("hold", "list").out == ""
@@ -139,8 +139,8 @@ def test_a_hold_is_stronger_than_erasing(recorded: Here) -> None:
 
 
 def test_retention_is_set_shown_and_run(recorded: Here) -> None:
-    recorded("retention", "set", "--payload", "output", "--at-most", "30")
-    rules = recorded("retention", "set", "--decision", "block", "--at-least", "10", "--json")
+    recorded("retention", "set", "--payload", "output", "--max-days", "30")
+    rules = recorded("retention", "set", "--decision", "block", "--min-days", "10", "--json")
     assert len(rules.json("retention_rule")) == 2
     assert recorded("retention", "show").rows == [
         ["any", "block", "10", ""],
@@ -150,7 +150,7 @@ def test_retention_is_set_shown_and_run(recorded: Here) -> None:
     assert done["erased"] == 0
     kept = recorded("audit", "erase", "--decision", "block", "--yes")
     assert kept.code == 1
-    assert "left 1 generation: to be kept longer" in kept.err
+    assert "skipped 1 generation: under retention" in kept.err
     recorded("retention", "set", "--decision", "block")
     assert recorded("retention", "show").rows == [["output", "any", "", "30"]]
 

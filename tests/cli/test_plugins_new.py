@@ -15,7 +15,7 @@ import pytest
 
 from support.commands import Here
 
-KINDS = ("generator", "filter", "evaluator")
+KINDS = ("generator", "filter", "evaluator", "command")
 
 
 @pytest.fixture(scope="module")
@@ -89,6 +89,9 @@ def test_what_is_written_installs_passes_its_tests_and_runs(
         policy = tmp_path / "house.yaml"
         policy.write_text("{policy: house, version: 1, filters: [{filter: my-filter}]}")
         assert "my-filter" in run(*command, "policy", "show", policy, cwd=tmp_path, home=tmp_path)
+    if kind == "command":
+        assert "my-command" in run(*command, "--help", cwd=tmp_path, home=tmp_path)
+        assert "--since" in run(*command, "my-command", "--help", cwd=tmp_path, home=tmp_path)
 
 
 @pytest.mark.parametrize("name", ["shuffle", "muniment-shuffle", "a1-b2", "none", "class"])
@@ -114,7 +117,7 @@ def test_nothing_that_is_there_is_overwritten(tmp_path: Path, muniment: Here) ->
     (folder / "README.md").write_text("mine")
     refused = muniment("plugins", "new", "shuffle", "--kind", "filter", "--into", tmp_path)
     assert refused.code == 2
-    assert "is there already; choose another name, or move it away" in refused.err
+    assert "exists already" in refused.err
     assert [path.name for path in folder.iterdir()] == ["README.md"]
     (tmp_path / "muniment-taken").write_text("a file")
     assert muniment("plugins", "new", "taken", "--kind", "filter", "--into", tmp_path).code == 2
@@ -123,12 +126,16 @@ def test_nothing_that_is_there_is_overwritten(tmp_path: Path, muniment: Here) ->
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        (("Shuffle", "--kind", "filter"), "'Shuffle' is no name for a plugin; use a-z"),
-        (("../evil", "--kind", "filter"), "is no name for a plugin"),
-        (("a--b", "--kind", "filter"), "is no name for a plugin"),
-        (("1st", "--kind", "filter"), "is no name for a plugin"),
+        (("Shuffle", "--kind", "filter"), "'Shuffle' is not a name for a plugin; use a-z"),
+        (("../evil", "--kind", "filter"), "is not a name for a plugin"),
+        (("a--b", "--kind", "filter"), "is not a name for a plugin"),
+        (("1st", "--kind", "filter"), "is not a name for a plugin"),
         (("a" * 51, "--kind", "filter"), "50 characters at most"),
-        (("shuffle", "--kind", "painter"), "is not one of 'generator', 'filter', 'evaluator'"),
+        (
+            ("shuffle", "--kind", "painter"),
+            "is not one of 'generator', 'filter'",
+        ),
+        (("audit", "--kind", "command"), "is a command of Muniment itself"),
         (("shuffle",), "Missing option '--kind'"),
         (("shuffle", "--kind", "filter", "--into", "no/such"), "No such file or directory"),
     ],

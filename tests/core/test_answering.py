@@ -91,11 +91,11 @@ def test_one_that_is_left_out_fails_and_is_not_given_its_neighbours_answer(house
         ("raise SystemExit(1)", "SystemExit: 1"),
         ("return None", "TypeError: 'NoneType' object is not iterable"),
         ("return 5", "TypeError: 'int' object is not iterable"),
-        ("return iter([None])", "TypeError: it gave NoneType; answer with request.reply(...)"),
-        ("return ['text']", "TypeError: it gave str; answer with request.reply(...)"),
+        ("return iter([None])", "TypeError: it yielded NoneType"),
+        ("return ['text']", "TypeError: it yielded str"),
         ("return [Reply('unknown', (Text('x'),))]", "ValueError: it answered a request twice, or"),
         ("return [Reply([], (Text('x'),))]", "TypeError: unhashable"),
-        ("return [muniment.Piece('unknown', 'x')]", "ValueError: it answered a request twice, or"),
+        ("return [muniment.Chunk('unknown', 'x')]", "ValueError: it answered a request twice, or"),
         ("return []", "generator odd did not answer"),
         ("raise RuntimeError('\\ud800')", "RuntimeError: \\ud800"),
         ("raise muniment.ModelError('m', 'the weights are gone')", "the weights are gone"),
@@ -115,17 +115,17 @@ def test_an_answer_that_is_none_fails_what_was_asked(
 @pytest.mark.parametrize(
     ("reply", "complaint"),
     [
-        ("request.reply()", "an answer needs an output"),
+        ("request.reply()", "a reply needs at least one output"),
         ("Reply(request.id, None)", "'NoneType' object is not iterable"),
         ("Reply(request.id, Text('x'))", "'Output' object is not iterable"),
-        ("request.reply('text')", "str is no Output of bytes"),
-        ("request.reply(Output('text/plain', 'text'))", "Output is no Output of bytes"),
+        ("request.reply('text')", "str is not an Output of bytes"),
+        ("request.reply(Output('text/plain', 'text'))", "Output is not an Output of bytes"),
         ("request.reply(Output('image/png', b''))", "it answered with image/png, not text/plain"),
         ("request.reply(Text('a'), Output('text/html', b''))", "it answered with text/html, not"),
         ("request.reply(Output('text/plain', b'\\xff'))", "its text is not UTF-8"),
-        ("request.reply(Text('a', 'tired'))", "'tired' is no finish reason"),
+        ("request.reply(Text('a', 'tired'))", "'tired' is not a finish reason"),
         ("request.reply(Text('a'), usage=Usage(-1, 2))", "usage cannot be negative"),
-        ("request.reply(Text('a'), usage=Usage(2**70, 2))", "usage cannot be beyond 2^53"),
+        ("request.reply(Text('a'), usage=Usage(2**70, 2))", "usage cannot exceed 2^53"),
         ("request.reply(Text('a'), usage=Usage(1.5, 2))", "float"),
         ("request.reply(Text('a'), usage=5)", "prompt_tokens"),
         ("request.reply(Text('a'), trace=Trace((1,), (), ()))", "must be equally long"),
@@ -227,7 +227,7 @@ def test_a_refusal_that_is_no_text_is_still_one(house: House) -> None:
 def test_an_answer_that_does_not_fit_an_entry_costs_only_itself(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("muniment.answering._usage", lambda usage: usage)
+    monkeypatch.setattr("muniment.plugins.invocation._usage", lambda usage: usage)
     house.shelf.generator(
         "wild",
         """
@@ -238,5 +238,5 @@ def test_an_answer_that_does_not_fit_an_entry_costs_only_itself(
     )
     done = house.run("a", "b", "c")
     assert texts(done) == ["a", "generator", "c"]
-    assert failure(done[1]).startswith("generator wild gave what cannot be recorded: ")
+    assert failure(done[1]).startswith("the output of generator wild cannot be recorded: ")
     assert house.recorded() == done

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 from hypothesis import given
 from hypothesis import strategies as st
 
-from muniment import Generator, Output, Piece, Reply, Request, Text
-from muniment.answering import Unanswered, answers
-from muniment.plugins import Offer, Plugin
+from muniment import Chunk, Generator, Output, Reply, Request, Text
+from muniment.plugins.invocation import MissingReply, run_generator
+from muniment.plugins.registry import Plugin, RegisteredObject
 
 Step = tuple[str, int]
 
@@ -32,14 +32,14 @@ class Scripted(Generator):
     def __init__(self, scripts: Sequence[Sequence[Step]]) -> None:
         self.scripts = list(scripts)
 
-    def generate(self, requests: Sequence[Request]) -> Iterator[Reply | Piece | Output]:
+    def generate(self, requests: Sequence[Request]) -> Iterator[Reply | Chunk | Output]:
         script = self.scripts.pop(0) if self.scripts else []
         for step, number in script:
             request = requests[number % len(requests)]
             if step == "reply":
                 yield request.reply(Text(request.prompt))
             elif step == "piece":
-                yield request.piece(request.prompt)
+                yield request.chunk(request.prompt)
             elif step == "fail":
                 yield request.fail(request.prompt)
             elif step == "bare":
@@ -61,17 +61,19 @@ def test_every_request_gets_one_answer_and_only_its_own(
         for number in range(count)
     ]
     prompts = {request.id: request.prompt for request in requests}
-    offer = Offer("generator", "scripted", Plugin("d", "1", "p", "m"), Scripted, "text/plain")
+    registered = RegisteredObject(
+        "generator", "scripted", Plugin("d", "1", "p", "m"), Scripted, "text/plain"
+    )
     answered: list[str] = []
-    for answer in answers(Scripted(scripts), offer, requests):
+    for answer in run_generator(Scripted(scripts), registered, requests):
         prompt = prompts[answer.request_id]
-        if isinstance(answer, Piece):
+        if isinstance(answer, Chunk):
             assert stream
             assert answer.text == prompt
             assert answer.request_id not in answered
             continue
         answered.append(answer.request_id)
-        if isinstance(answer, Unanswered):
+        if isinstance(answer, MissingReply):
             assert answer.reason
         elif answer.failure is not None:
             assert answer.failure == prompt

@@ -13,13 +13,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import muniment
-from muniment import Draft, Generation, batch
+from muniment import Generation, GenerationSpec
+from muniment.generation import batch
 from support.house import House
 
 
-def read(*lines: bytes | str, defaults: Draft | None = None) -> list[Draft]:
+def read(*lines: bytes | str, defaults: GenerationSpec | None = None) -> list[GenerationSpec]:
     return list(
-        batch.read([line.encode() if isinstance(line, str) else line for line in lines], defaults)
+        batch.read_specs(
+            [line.encode() if isinstance(line, str) else line for line in lines], defaults
+        )
     )
 
 
@@ -37,7 +40,7 @@ def test_a_line_says_all_that_a_request_can_say() -> None:
         "tags": ["a", "乙"],
     }
     assert read(json.dumps(line, ensure_ascii=False)) == [
-        Draft(
+        GenerationSpec(
             "最近我国",
             generator="echo",
             model="tiny",
@@ -51,14 +54,14 @@ def test_a_line_says_all_that_a_request_can_say() -> None:
 
 
 def test_lines_are_counted_with_the_blank_ones_from_one() -> None:
-    drafts = read(
+    specs = read(
         b'\xef\xbb\xbf{"prompt": "bom"}\r\n',
         b"\n",
         b'  {"prompt": "spaces"}  \n',
         b"\t\r\n",
         '{"prompt": "中文"}'.encode(),
     )
-    assert [(draft.line, draft.prompt, draft.invalid) for draft in drafts] == [
+    assert [(spec.line, spec.prompt, spec.invalid) for spec in specs] == [
         (1, "bom", None),
         (3, "spaces", None),
         (5, "中文", None),
@@ -70,7 +73,7 @@ def test_an_empty_file_has_no_lines() -> None:
 
 
 def test_what_a_line_leaves_away_comes_from_the_defaults() -> None:
-    defaults = Draft(
+    defaults = GenerationSpec(
         "", generator="g", model="m", parameters={"a": 1, "b": 2}, tags=("all",), system="not taken"
     )
     full, bare = read(
@@ -98,9 +101,9 @@ def test_what_a_line_leaves_away_comes_from_the_defaults() -> None:
         ('"prompt"', "not a JSON object"),
         ("5", "not a JSON object"),
         ("null", "not a JSON object"),
-        ("{}", "the field 'prompt' is missing or no text"),
-        ('{"prompt": null}', "the field 'prompt' is missing or no text"),
-        ('{"prompt": 5}', "the field 'prompt' is missing or no text"),
+        ("{}", "the field 'prompt' is missing or not text"),
+        ('{"prompt": null}', "the field 'prompt' is missing or not text"),
+        ('{"prompt": 5}', "the field 'prompt' is missing or not text"),
         ('{"prompt": "x", "promt": "y"}', "unknown field 'promt'; known: prompt, system"),
         ('{"prompt": "x", "\\ud800": 1}', "unknown field '\\\\ud800'"),
         ('{"prompt": "x", "system": 5}', "the field 'system' must be text"),
@@ -126,9 +129,9 @@ def test_a_bad_line_says_its_number_and_what_is_wrong(line: str | bytes, complai
 
 @given(st.lists(st.binary(max_size=40)))
 def test_no_bytes_make_reading_fail(lines: list[bytes]) -> None:
-    for draft in batch.read(lines):
-        assert draft.invalid is not None
-        draft.prompt.encode()
+    for spec in batch.read_specs(lines):
+        assert spec.invalid is not None
+        spec.prompt.encode()
 
 
 # ---- running ------------------------------------------------------------------------------------
@@ -174,7 +177,7 @@ def test_results_come_in_the_files_order_and_bad_lines_are_failed_records(house:
             "no generator named '\\ud800'",
             "the prompt is not valid UTF-8",
             "the prompt contains a NUL character",
-            "generator echo runs no model",
+            "generator echo does not use a model",
         ],
         strict=True,
     ):
@@ -274,7 +277,7 @@ def test_a_changed_file_is_refused(house: House, changed: bytes) -> None:
         "echo", ECHO, parameters="times: int = param(1)\nwords: list[str] = param(['a'])"
     )
     list(house.session.batch(lines("a", "b")))
-    with pytest.raises(muniment.UsageError, match=r"line 1 is not the line that run .* recorded"):
+    with pytest.raises(muniment.UsageError, match="line 1 differs from the recorded line of run"):
         list(house.session.batch([changed, *lines("b", "c")], resume="last"))
     assert len(house.recorded()) == 2
 
@@ -294,12 +297,12 @@ def test_a_line_is_recognised_however_it_writes_its_parameters(house: House) -> 
         b'{"prompt": "b", "generator": "echo", "parameters": {"words": "b"}, "tags": ["x"]}',
         b'{"prompt": "c", "generator": "text"}',
     ]
-    defaults = Draft("", tags=("all",), parameters={"heat": "0.25"})
+    defaults = GenerationSpec("", tags=("all",), parameters={"heat": "0.25"})
     first = list(house.session.batch(file, defaults=defaults))
     assert [item.status for item in first] == ["completed"] * 3
     assert list(house.session.batch(file, defaults=defaults, resume="last")) == []
-    changed = Draft("", tags=("all",), parameters={"heat": "0.5"})
-    with pytest.raises(muniment.UsageError, match=r"line 2 .* \(its parameter heat differs\)"):
+    changed = GenerationSpec("", tags=("all",), parameters={"heat": "0.5"})
+    with pytest.raises(muniment.UsageError, match=r"line 2 .* in its parameter heat"):
         list(house.session.batch(file, defaults=changed, resume="last"))
 
 
@@ -323,7 +326,7 @@ def test_lines_that_could_not_be_resolved_are_recognised_when_resuming(house: Ho
         file = [*BAD[:number], change, *BAD[number + 1 :]]
         if number == 1:
             file[1] += b', "parameters": {"times": 0}}'
-        with pytest.raises(muniment.UsageError, match=f"line {number + 1} is not the line"):
+        with pytest.raises(muniment.UsageError, match=f"line {number + 1} differs"):
             list(house.session.batch(file, resume="last"))
 
 
@@ -352,7 +355,7 @@ def test_a_line_that_could_not_be_resolved_keeps_what_it_asked_for_and_no_made_u
 def test_a_run_without_lines_cannot_be_resumed(house: House) -> None:
     house.shelf.generator("echo", ECHO)
     house.session.generate("a")
-    with pytest.raises(muniment.UsageError, match=r"run .* is no batch: it has no lines"):
+    with pytest.raises(muniment.UsageError, match=r"run .* is not a batch"):
         list(house.session.batch(lines("a"), resume="last"))
 
 
@@ -368,7 +371,7 @@ def test_a_run_that_is_under_way_is_refused(house: House) -> None:
         "asks",
         """
         from muniment import Session, UsageError
-        from muniment.plugins import Plugins
+        from muniment.plugins.registry import Plugins
         if requests[0].prompt == "outer":
             with Session(HOME, plugins=Plugins([])) as session:
                 try:
@@ -379,7 +382,7 @@ def test_a_run_that_is_under_way_is_refused(house: House) -> None:
         """.replace("HOME", repr(str(house.home))),
     )
     (done,) = house.session.batch(lines("outer"))
-    assert "is still under way; wait for it to end" in done.text
+    assert "is still running; wait until it ends" in done.text
     assert len(house.recorded()) == 1
 
 
@@ -395,7 +398,7 @@ def test_a_batch_size_below_one_is_refused(house: House, options: dict[str, int]
     with pytest.raises(muniment.UsageError, match="must be at least 1"):
         list(house.session.batch(lines("a"), **options))
     with pytest.raises(muniment.UsageError, match="must be at least 1"):
-        list(house.session.run([Draft("a")], samples_each=0))
+        list(house.session.run([GenerationSpec("a")], samples_each=0))
 
 
 def test_a_killed_batch_resumes_and_records_nothing_twice(house: House) -> None:
@@ -412,8 +415,8 @@ def test_a_killed_batch_resumes_and_records_nothing_twice(house: House) -> None:
     file.write_bytes(b"".join(lines(*(f"line {number}" for number in range(1, 41)))))
     program = (
         "import sys\n"
-        "from muniment import Draft, Session\n"
-        "defaults = Draft('', generator='slow')\n"
+        "from muniment import GenerationSpec, Session\n"
+        "defaults = GenerationSpec('', generator='slow')\n"
         "with Session(sys.argv[1]) as session, open(sys.argv[2], 'rb') as file:\n"
         "    for item in session.batch(file, batch_size=4, defaults=defaults):\n"
         "        print(item.id, flush=True)\n"

@@ -20,15 +20,15 @@ def written(home: Path, text: str | bytes) -> Path:
 
 def test_reading_creates_nothing(home: Path) -> None:
     settings = Config(home)
-    assert settings.get("model") is None
+    assert settings.get("model.text") is None
     assert settings.items() == {}
     assert not home.exists()
 
 
 def test_settings_are_read_from_tables_and_dotted_keys(home: Path) -> None:
-    written(home, 'model = "小模型"\ngenerator.image = "brush"\n[generator.more]\n'.split("[")[0])
+    written(home, 'model.text = "小模型"\ngenerator.image = "brush"\n')
     settings = Config(home)
-    assert settings.items() == {"generator.image": "brush", "model": "小模型"}
+    assert settings.items() == {"generator.image": "brush", "model.text": "小模型"}
     assert settings.get("generator.text") is None
 
 
@@ -38,13 +38,19 @@ def test_what_was_set_is_read_again(home: Path) -> None:
     assert Config(home).items() == {"actor": 'Zoë "Q" 王\n', "generator.text": "markov"}
 
 
+def test_a_generator_with_dots_in_its_name_has_a_model_of_its_own(home: Path) -> None:
+    Config(home).set("model.a", "one")
+    Config(home).set("model.a.b", "two")
+    assert Config(home).items() == {"model.a": "one", "model.a.b": "two"}
+
+
 def test_comments_and_order_survive_setting_and_removing(home: Path) -> None:
     text = '# mine\npolicy = "house" # strict\n\n[generator]\n# small\ntext = "markov"\n'
     settings = Config(written(home, text))
     settings.set("policy", "none")
     settings.set("generator.image", "brush")
     settings.set("generator.image", None)
-    settings.set("model", None)
+    settings.set("evaluators", None)
     changed = settings.path.read_text(encoding="utf-8")
     assert changed == text.replace('"house"', '"none"')
     assert settings.items() == Config(home).items()
@@ -97,6 +103,8 @@ def test_a_plugins_setting_that_cannot_be_meant_is_refused(
     "key",
     [
         "modell",
+        "model",
+        "model.",
         "generator",
         "generator.",
         "generator.a.b",
@@ -112,7 +120,7 @@ def test_a_plugins_setting_that_cannot_be_meant_is_refused(
 def test_an_unknown_key_is_refused_and_the_known_ones_are_told(home: Path, key: str) -> None:
     settings = Config(home)
     for use in (lambda: settings.get(key), lambda: settings.set(key, "x")):
-        with pytest.raises(ConfigError, match=r"there are: generator\.KIND, model, policy"):
+        with pytest.raises(ConfigError, match=r"generator\.KIND, model\.GENERATOR, policy"):
             use()
     assert not home.exists()
 
@@ -124,11 +132,11 @@ def test_an_unknown_key_is_refused_and_the_known_ones_are_told(home: Path, key: 
         ("model", "cannot be read"),
         (b'actor = "\xff"', "cannot be read"),
         ('model = "a"\nmodel = "b"', "cannot be read"),
-        ("model = 5", "model must be text, not 5"),
+        ("model.text = 5", r"model\.text must be text, not 5"),
         ("generator.text = true", r"generator\.text must be text"),
         ('evaluators = ["a"]', "evaluators must be text"),
-        ('modell = "a"', "no setting is named 'modell'"),
-        ('[generator.text]\nname = "a"', r"no setting is named 'generator\.text\.name'"),
+        ('modell = "a"', "no setting 'modell'"),
+        ('[generator.text]\nname = "a"', r"no setting 'generator\.text\.name'"),
     ],
 )
 def test_a_malformed_file_is_one_sentence_with_its_path(
@@ -146,9 +154,9 @@ def test_a_home_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
     settings = Config(blocked)
     blocked.write_text("")
     with pytest.raises(ConfigError, match="cannot be written: ") as caught:
-        settings.set("model", "m")
+        settings.set("model.text", "m")
     assert str(blocked) in str(caught.value)
-    assert settings.get("model") is None
+    assert settings.get("model.text") is None
 
 
 def test_a_home_that_is_a_file_cannot_be_read(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from muniment.differences import Difference, changes, differences
+from muniment.diff import Difference, changes, differences
 from muniment.types import Generation, Model, Output, Text
 
 A = Generation(

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from muniment import ModelError, digests
-from muniment.digests import FileHashes, digest
+from muniment import ModelError
+from muniment.models import digests
+from muniment.models.digests import FileHashes, digest
 
 
 def tree(folder: Path, files: dict[str, bytes]) -> Path:

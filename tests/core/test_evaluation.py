@@ -117,7 +117,7 @@ def test_an_evaluator_that_is_named_and_cannot_be_had_is_an_error(house: House) 
                 "    def __init__(self): raise OSError('no table')\n"
                 "    def evaluate(self, generation): return {}\n"
             ),
-            "cannot be made: OSError: no table",
+            "cannot be created: OSError: no table",
         ),
     ],
 )

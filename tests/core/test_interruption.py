@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from muniment import Draft, Generation, Piece
+from muniment import Chunk, Generation, GenerationSpec
 from support.house import House
 
 STOPS_AT_B = """
@@ -32,7 +32,9 @@ def test_ctrl_c_while_generating_keeps_what_was_answered(house: House) -> None:
     house.shelf.evaluator("size", "return {'value': len(generation.text)}")
     returned: list[object] = []
     with pytest.raises(KeyboardInterrupt):
-        returned.extend(house.session.run([Draft("a"), Draft("b"), Draft("c")]))
+        returned.extend(
+            house.session.run([GenerationSpec("a"), GenerationSpec("b"), GenerationSpec("c")])
+        )
     assert returned == []
     assert statuses(house) == [("a", "completed"), ("b", "interrupted"), ("c", "interrupted")]
     first, second, _ = house.recorded()
@@ -47,7 +49,11 @@ def test_batches_before_an_interruption_are_returned_and_those_after_never_start
     house.shelf.generator("slow", STOPS_AT_B)
     returned: list[object] = []
     with pytest.raises(KeyboardInterrupt):
-        returned.extend(house.session.run([Draft("a"), Draft("b"), Draft("c")], batch_size=1))
+        returned.extend(
+            house.session.run(
+                [GenerationSpec("a"), GenerationSpec("b"), GenerationSpec("c")], batch_size=1
+            )
+        )
     assert [item.text for item in returned if isinstance(item, Generation)] == ["a"]
     assert statuses(house) == [("a", "completed"), ("b", "interrupted")]
 
@@ -92,9 +98,9 @@ def test_ctrl_c_anywhere_on_the_path_is_an_interruption(
     )
     house.shelf.filter("f", stop if where == "filter" else "return content.allow()")
     house.shelf.evaluator("e", stop if where == "evaluator" else "return {}")
-    drafts = [Draft("a", model=str(tmp_path / "w.bin"))]
+    specs = [GenerationSpec("a", model=str(tmp_path / "w.bin"))]
     with pytest.raises(KeyboardInterrupt):
-        list(house.session.run(drafts, policy=house.policy("{filter: f, stages: [output]}")))
+        list(house.session.run(specs, policy=house.policy("{filter: f, stages: [output]}")))
     expected = "interrupted"
     assert statuses(house) == [("a", expected)]
 
@@ -105,7 +111,11 @@ def test_what_was_blocked_before_the_interruption_stays_blocked(house: House) ->
         "never", "return content.block('no') if content.text == 'x' else content.allow()"
     )
     with pytest.raises(KeyboardInterrupt):
-        list(house.session.run([Draft("x"), Draft("b")], policy=house.policy("{filter: never}")))
+        list(
+            house.session.run(
+                [GenerationSpec("x"), GenerationSpec("b")], policy=house.policy("{filter: never}")
+            )
+        )
     assert statuses(house) == [("x", "blocked"), ("b", "interrupted")]
     assert [v.action for v in house.recorded()[1].verdicts] == ["allow"]
 
@@ -115,18 +125,20 @@ def test_a_consumer_that_stops_while_pieces_come_interrupts(house: House) -> Non
         "words",
         """
         for request in requests:
-            yield request.reply(Text("whole")) if request.prompt == "a" else request.piece("part")
+            yield request.reply(Text("whole")) if request.prompt == "a" else request.chunk("part")
         """,
     )
-    items = house.session.run([Draft("a"), Draft("b")], stream=True)
+    items = house.session.run([GenerationSpec("a"), GenerationSpec("b")], stream=True)
     with contextlib.closing(items):  # type: ignore[type-var]
-        assert isinstance(next(items), Piece)
+        assert isinstance(next(items), Chunk)
     assert statuses(house) == [("a", "completed"), ("b", "interrupted")]
 
 
 def test_a_consumer_that_stops_after_the_first_generation_loses_none(house: House) -> None:
     house.shelf.generator("echo", "for r in requests: yield r.reply(Text(r.prompt))")
-    items = house.session.run([Draft("a"), Draft("b"), Draft("c")], batch_size=2)
+    items = house.session.run(
+        [GenerationSpec("a"), GenerationSpec("b"), GenerationSpec("c")], batch_size=2
+    )
     with contextlib.closing(items):  # type: ignore[type-var]
         next(items)
     assert statuses(house) == [("a", "completed"), ("b", "completed")]
@@ -148,9 +160,9 @@ def test_a_killed_process_leaves_its_generations_interrupted_and_the_store_whole
     )
     program = (
         "import sys\n"
-        "from muniment import Draft, Session\n"
+        "from muniment import GenerationSpec, Session\n"
         "session = Session(sys.argv[1])\n"
-        "drafts = [Draft(p, generator='hangs') for p in 'abc']\n"
+        "drafts = [GenerationSpec(p, generator='hangs') for p in 'abc']\n"
         "for item in session.run(drafts, batch_size=2): print('done', item.text, flush=True)\n"
     )
     environment = {**os.environ, "PYTHONPATH": str(house.shelf.folder)}

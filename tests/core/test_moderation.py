@@ -112,7 +112,7 @@ def test_a_filter_that_cannot_be_made_blocks(house: House) -> None:
         attributes="def __init__(self, parameters): raise OSError('no list of words')",
         distribution="odd-dist",
     )
-    assert "'odd' of odd-dist cannot be made: OSError: no list of words" in str(
+    assert "'odd' of odd-dist cannot be created: OSError: no list of words" in str(
         blocked_by(house).verdicts[0].failure
     )
 
@@ -140,8 +140,8 @@ def test_a_filter_registered_by_name_that_cannot_be_imported_blocks(house: House
         ("return True", "check() returned bool, not a Verdict"),
         ("return 'allow'", "check() returned str, not a Verdict"),
         ("return content", "check() returned Content, not a Verdict"),
-        ("return Verdict('permit')", "'permit' is none of allow, flag, block"),
-        ("return Verdict(None)", "None is none of allow, flag, block"),
+        ("return Verdict('permit')", "'permit' is not one of allow"),
+        ("return Verdict(None)", "None is not one of allow"),
         ("return content.allow(odd=float('nan'))", "the score nan of odd is not between 0 and 1"),
         ("return content.allow(odd=float('inf'))", "the score inf of odd"),
         ("return content.allow(odd=1.5)", "the score 1.5 of odd"),

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import muniment
-from muniment import Draft, Generation, Output, Usage
+from muniment import Generation, GenerationSpec, Output, Usage
 from support.house import House
 
 ECHO = "for request in requests: yield request.reply(Text(request.prompt, 'stop'))"
@@ -84,7 +84,7 @@ def test_a_seed_is_drawn_for_each_where_none_is_given(house: House) -> None:
 
 def test_several_samples_have_derived_seeds_and_the_first_keeps_its_own(house: House) -> None:
     house.shelf.generator("dice", "for r in requests: yield r.reply(Text(str(r.seed)))")
-    run = list(house.session.run([Draft("x", seed=7)], samples_each=3))
+    run = list(house.session.run([GenerationSpec("x", seed=7)], samples_each=3))
     assert [item.text for item in run] == ["7", "7018794234372262579", "3635539074952931342"]
     assert len({item.run_id for item in run}) == 1
 
@@ -93,8 +93,10 @@ def test_generators_and_batches_of_one_run_do_not_mix(house: House) -> None:
     body = "for r in requests: yield r.reply(Text(f'{self.name} {len(requests)} {r.prompt}'))"
     house.shelf.generator("one", body)
     house.shelf.generator("two", body)
-    drafts = [Draft(str(number), generator="one" if number % 3 else "two") for number in range(7)]
-    run = list(house.session.run(drafts, batch_size=4))
+    specs = [
+        GenerationSpec(str(number), generator="one" if number % 3 else "two") for number in range(7)
+    ]
+    run = list(house.session.run(specs, batch_size=4))
     assert [item.text for item in run] == [
         "two 2 0",
         "one 2 1",
@@ -361,8 +363,8 @@ def test_a_model_that_cannot_be_loaded_fails_what_was_asked_of_it(
             raise muniment.ModelError(model.name, "the weights are pickled; convert them")
         """,
     )
-    drafts = [Draft("a", model=str(tmp_path / "w.bin"))] * 2
-    for done in house.session.run(drafts):
+    specs = [GenerationSpec("a", model=str(tmp_path / "w.bin"))] * 2
+    for done in house.session.run(specs):
         assert done.status == "failed"
         assert done.failure == muniment.types.Failure(
             "generator", "the weights are pickled; convert them"
@@ -384,35 +386,37 @@ def test_a_model_is_loaded_once_for_all_batches(house: House, tmp_path: Path) ->
         """,
     )
     path = str(tmp_path / "w.bin")
-    done = list(house.session.run([Draft(str(n), model=path) for n in range(5)], batch_size=2))
+    done = list(
+        house.session.run([GenerationSpec(str(n), model=path) for n in range(5)], batch_size=2)
+    )
     assert {item.text for item in done} == {f"1 {path}"}
     assert done[0].model == muniment.Model(path, done[0].model.digest, path)
     assert house.recorded() == done
 
 
 @pytest.mark.parametrize(
-    ("draft", "complaint"),
+    ("spec", "complaint"),
     [
-        (Draft("a\0b"), r"the prompt contains a NUL character \(at character 2\)"),
-        (Draft("ab\ud800"), r"the prompt is not valid UTF-8 \(at character 3\)"),
-        (Draft("x", system="\0"), "the system prompt contains a NUL"),
-        (Draft("x", tags=("\udcff",)), "the tag is not valid UTF-8"),
-        (Draft("x", seed=-1), "seed -1 is not a whole number"),
-        (Draft("x", seed="1e3"), "seed 1e3 is not a whole number"),
-        (Draft("x", generator="video"), "no generator named 'video'; there are: echo"),
-        (Draft("x", model="m"), "generator echo runs no model"),
-        (Draft("x", model="\udcff"), "the model's name is not valid UTF-8"),
-        (Draft("x", parameters={"volume": 1}), "no parameter is named 'volume'"),
-        (Draft("x", parents=("me",)), "'me' is not the whole id of a generation"),
-        (Draft("x", invalid="line 3: not JSON"), "line 3: not JSON"),
+        (GenerationSpec("a\0b"), r"the prompt contains a NUL character \(at character 2\)"),
+        (GenerationSpec("ab\ud800"), r"the prompt is not valid UTF-8 \(at character 3\)"),
+        (GenerationSpec("x", system="\0"), "the system prompt contains a NUL"),
+        (GenerationSpec("x", tags=("\udcff",)), "the tag is not valid UTF-8"),
+        (GenerationSpec("x", seed=-1), "seed -1 is not a whole number"),
+        (GenerationSpec("x", seed="1e3"), "seed 1e3 is not a whole number"),
+        (GenerationSpec("x", generator="video"), "no generator named 'video'; there are: echo"),
+        (GenerationSpec("x", model="m"), "generator echo"),
+        (GenerationSpec("x", model="\udcff"), "the model's name is not valid UTF-8"),
+        (GenerationSpec("x", parameters={"volume": 1}), "no parameter is named 'volume'"),
+        (GenerationSpec("x", parents=("me",)), "'me' is not the whole id of a generation"),
+        (GenerationSpec("x", invalid="line 3: not JSON"), "line 3: not JSON"),
     ],
 )
 def test_what_cannot_be_resolved_is_raised_and_nothing_of_its_batch_is_generated(
-    house: House, draft: Draft, complaint: str
+    house: House, spec: GenerationSpec, complaint: str
 ) -> None:
     house.shelf.generator("echo", ECHO)
     with pytest.raises(muniment.UsageError, match=complaint):
-        list(house.session.run([Draft("fine"), draft]))
+        list(house.session.run([GenerationSpec("fine"), spec]))
     assert not (house.home / "muniment.db").exists()
 
 
@@ -436,7 +440,7 @@ def test_a_generator_that_cannot_be_made_is_an_error_that_names_it(house: House)
         attributes="def __init__(self): raise RuntimeError('no')",
         distribution="unlucky",
     )
-    with pytest.raises(muniment.MunimentError, match="'stillborn' of unlucky cannot be made"):
+    with pytest.raises(muniment.MunimentError, match="'stillborn' of unlucky cannot be created"):
         house.session.generate("x")
 
 
@@ -452,10 +456,10 @@ def test_an_outcome_that_cannot_be_recorded_is_an_error_and_not_returned(
     def full(*_: object, **__: object) -> None:
         raise muniment.errors.StoreError("sqlite://", "the disk is full")
 
-    monkeypatch.setattr("muniment.store.writing.record_outcomes", full)
+    monkeypatch.setattr("muniment.store.recording.generations.record_outcomes", full)
     returned: list[object] = []
     with pytest.raises(muniment.errors.StoreError, match="the disk is full"):
-        returned.extend(house.session.run([Draft("a"), Draft("b")]))
+        returned.extend(house.session.run([GenerationSpec("a"), GenerationSpec("b")]))
     assert returned == []
     monkeypatch.undo()
     house.check()
@@ -469,7 +473,7 @@ def test_a_start_that_cannot_be_recorded_generates_nothing(
     def full(*_: object, **__: object) -> None:
         raise muniment.errors.StoreError("sqlite://", "the disk is full")
 
-    monkeypatch.setattr("muniment.store.writing.record_started", full)
+    monkeypatch.setattr("muniment.store.recording.generations.record_started", full)
     with pytest.raises(muniment.errors.StoreError, match="the disk is full"):
         house.session.generate("a")
     assert not (tmp_path / "ran").exists()

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from muniment import digests
 from muniment.errors import AmbiguousNameError, PluginError, UnknownNameError
-from muniment.installed import installed_plugins
-from muniment.plugins import Plugin, Plugins, describe, quiet_stdout
+from muniment.models import digests
+from muniment.plugins.discovery import installed_plugins
+from muniment.plugins.registry import Plugin, Plugins, describe, quiet_stdout
 from muniment.session import Session
 from support.plugins import Shelf
 
@@ -56,13 +56,13 @@ def test_what_a_plugin_registers_is_listed_by_kind_and_name(shelf: Shelf) -> Non
     shelf.filter("polite", "return content.allow()")
     shelf.evaluator("length", "return {}")
     plugins = shelf.plugins()
-    assert [(o.name, o.media_type) for o in plugins.offers("generator")] == [
+    assert [(o.name, o.media_type) for o in plugins.objects("generator")] == [
         ("first", "text/plain"),
         ("second", "image/png"),
     ]
     assert list(plugins.find("generator", "second").parameters.fields()) == ["times"]
-    assert [offer.name for offer in plugins.offers("filter")] == ["polite"]
-    assert [offer.name for offer in plugins.offers("evaluator")] == ["length"]
+    assert [registered.name for registered in plugins.objects("filter")] == ["polite"]
+    assert [registered.name for registered in plugins.objects("evaluator")] == ["length"]
     assert plugins.broken == ()
 
 
@@ -162,7 +162,7 @@ def test_one_broken_plugin_does_not_keep_the_others_from_working(shelf: Shelf) -
     shelf.add(REGISTER.format("raise RuntimeError"))
     shelf.generator("other", ECHO)
     plugins = shelf.plugins()
-    assert [offer.name for offer in plugins.offers("generator")] == ["echo", "other"]
+    assert [registered.name for registered in plugins.objects("generator")] == ["echo", "other"]
     assert len(plugins.broken) == 2
 
 
@@ -179,7 +179,7 @@ def test_what_a_hook_registered_before_it_raised_does_not_count(shelf: Shelf) ->
         """
     )
     plugins = shelf.plugins()
-    assert plugins.offers("filter") == []
+    assert plugins.objects("filter") == []
     with pytest.raises(UnknownNameError, match="cannot be loaded: RuntimeError: after it"):
         plugins.find("filter", "fine")
 
@@ -193,8 +193,8 @@ def test_plugins_are_loaded_once(shelf: Shelf, tmp_path: Path) -> None:
     )
     plugins = shelf.plugins()
     for _ in range(3):
-        plugins.offers("generator")
-        plugins.offers("filter")
+        plugins.objects("generator")
+        plugins.objects("filter")
     assert log.read_text() == "x"
     assert len(plugins.broken) == 1
 
@@ -215,7 +215,10 @@ def test_standard_output_stays_clean_at_the_level_of_file_descriptors(
     shelf: Shelf, tmp_path: Path
 ) -> None:
     shelf.add(NOISY + REGISTER.format("print('in the hook')"))
-    program = "from muniment.plugins import Plugins; print(len(Plugins().load()) >= 0, flush=True)"
+    program = (
+        "from muniment.plugins.registry import Plugins; "
+        "print(len(Plugins().load()) >= 0, flush=True)"
+    )
     done = subprocess.run(
         [sys.executable, "-c", program],
         env={**os.environ, "PYTHONPATH": str(shelf.folder)},
@@ -232,7 +235,7 @@ def test_a_stdout_that_is_no_file_stays_clean_too(
     shelf: Shelf, capsys: pytest.CaptureFixture[str]
 ) -> None:
     shelf.add("    print('by print')" + REGISTER.format("print('in the hook')"))
-    assert shelf.plugins().offers("generator") == []
+    assert shelf.plugins().objects("generator") == []
     said = capsys.readouterr()
     assert said.out == ""
     assert "by print\nin the hook\n" in said.err
@@ -268,7 +271,7 @@ def test_standard_output_comes_back_when_threads_overlap(capfd: pytest.CaptureFi
 def test_plugins_load_where_standard_output_is_closed(shelf: Shelf) -> None:
     shelf.add(REGISTER.format("print('x')"), distribution="talks")
     program = (
-        "import sys; from muniment.plugins import Plugins;"
+        "import sys; from muniment.plugins.registry import Plugins;"
         "print([b.message for b in Plugins().load() if b.plugin.distribution == 'talks'],"
         "file=sys.stderr)"
     )
@@ -296,10 +299,10 @@ HEAVY = """
 
 def test_a_class_registered_by_name_is_imported_when_it_is_needed(shelf: Shelf) -> None:
     plugin = shelf.add(LAZY, files={"heavy.py": HEAVY})
-    offer = shelf.plugins().find("generator", "lazy")
-    assert (offer.media_type, dict(offer.parameters())) == ("text/plain", {})
+    registered = shelf.plugins().find("generator", "lazy")
+    assert (registered.media_type, dict(registered.parameters())) == ("text/plain", {})
     assert f"{plugin.module}.heavy" not in sys.modules
-    assert offer.load_class().__name__ == "Heavy"
+    assert registered.load_class().__name__ == "Heavy"
 
 
 @pytest.mark.parametrize(
@@ -317,9 +320,9 @@ def test_a_class_that_cannot_be_had_is_an_error_that_names_it(
     shelf: Shelf, heavy: str, complaint: str
 ) -> None:
     shelf.add(LAZY, files={"heavy.py": heavy}, distribution="lazy-dist")
-    offer = shelf.plugins().find("generator", "lazy")
+    registered = shelf.plugins().find("generator", "lazy")
     with pytest.raises(PluginError) as caught:
-        offer.load_class()
+        registered.load_class()
     assert "lazy-dist" in str(caught.value)
     assert complaint in str(caught.value)
     assert caught.value.distribution == "lazy-dist"
@@ -374,7 +377,7 @@ def test_an_unknown_generator_tells_the_known_ones_and_what_is_broken(shelf: She
 
 def test_a_plugin_is_known_by_the_digest_of_its_packages_files(shelf: Shelf) -> None:
     plugin = shelf.generator("echo", ECHO, distribution="echo-dist", version="2.1")
-    shelf.plugins().offers("generator")  # imported: bytecode lies beside it now
+    shelf.plugins().objects("generator")  # imported: bytecode lies beside it now
     folder = shelf.folder / plugin.module
     assert (folder / "__pycache__").exists() or sys.dont_write_bytecode
     ref = plugin.ref()
@@ -430,6 +433,6 @@ def test_a_disabled_plugin_is_left_out_and_named_where_it_is_missed(
     home.mkdir()
     (home / "config.toml").write_text("[plugin.test-echo]\nenabled = false\n")
     with Session(home, plugins=shelf.plugins()) as session:
-        assert session.plugins.offers("generator") == []
+        assert session.plugins.objects("generator") == []
         with pytest.raises(UnknownNameError, match="plugin Test_Echo is disabled"):
             session.plugins.find("generator", "echo")

@@ -8,7 +8,14 @@ import pytest
 
 from muniment import Reason, Verdict
 from muniment.errors import PolicyError, UnknownNameError
-from muniment.policy import NO_POLICY, FilterRule, choose, installed, load, parse
+from muniment.generation.policy import (
+    NO_POLICY,
+    FilterRule,
+    installed_policies,
+    load_policy,
+    parse_policy,
+    resolve_policy,
+)
 from support.plugins import Shelf
 
 WHOLE = """
@@ -26,7 +33,7 @@ filters:
 
 
 def test_a_policy_says_all_it_can_say() -> None:
-    policy = parse(WHOLE, "house.yaml")
+    policy = parse_policy(WHOLE, "house.yaml")
     first, second = policy.filters
     assert policy.label == "house@3"
     assert policy.document == WHOLE
@@ -42,8 +49,8 @@ def test_a_policy_says_all_it_can_say() -> None:
 
 
 def test_a_version_may_be_a_whole_number() -> None:
-    assert parse("{policy: a, version: 3}", "x").label == "a@3"
-    assert parse("{policy: a, version: 3, filters: []}", "x").filters == ()
+    assert parse_policy("{policy: a, version: 3}", "x").label == "a@3"
+    assert parse_policy("{policy: a, version: 3, filters: []}", "x").filters == ()
 
 
 def one(rule: str) -> str:
@@ -73,12 +80,12 @@ def one(rule: str) -> str:
         ("policy: a\nversion: 1\nfilter: []", "unknown key 'filter'; known: filters, policy"),
         ("policy: a\nversion: 1\nfilters:", "`filters` must be a list"),
         ("policy: a\nversion: 1\nfilters: {a: b}", "`filters` must be a list"),
-        ("policy: a\nversion: 1\nfilters: []\nfilters: []", "says 'filters' twice"),
+        ("policy: a\nversion: 1\nfilters: []\nfilters: []", "contains the key 'filters' twice"),
         (one("blocklist"), "filter 1 must be a mapping"),
         (one("{}"), "filter 1 needs the name of a filter"),
         (one("{filter: 5}"), "filter 1 needs the name of a filter"),
         (one("{filter: a}\n- {filter: b, stage: output}"), "filter 2 has the unknown key 'stage'"),
-        (one("{filter: a, mode: enforce, mode: observe}"), "says 'mode' twice"),
+        (one("{filter: a, mode: enforce, mode: observe}"), "contains the key 'mode' twice"),
         (one("{filter: a, stages: output}"), "filter 1: `stages` must list"),
         (one("{filter: a, stages: []}"), "filter 1: `stages` must list"),
         (one("{filter: a, stages: [system]}"), "filter 1: `stages` must list"),
@@ -89,12 +96,15 @@ def one(rule: str) -> str:
         (one("{filter: a, thresholds: 0.5}"), "filter 1: `thresholds` must be a mapping"),
         (one("{filter: a, thresholds: {x: 0.5}}"), "filter 1: thresholds of x must be a mapping"),
         (one("{filter: a, thresholds: {x: {deny: 1}}}"), "thresholds of x has the unknown key"),
-        (one("{filter: a, thresholds: {x: {}}}"), "thresholds of x must say `flag`, `block` or"),
+        (
+            one("{filter: a, thresholds: {x: {}}}"),
+            "thresholds of x must contain `flag`, `block` or",
+        ),
         (one("{filter: a, thresholds: {x: {block: 2}}}"), "of x must be numbers from 0 to 1"),
         (one("{filter: a, thresholds: {x: {block: .nan}}}"), "of x must be numbers from 0 to 1"),
         (one("{filter: a, thresholds: {x: {block: yes}}}"), "of x must be numbers from 0 to 1"),
         (one("{filter: a, thresholds: {x: {block: '1'}}}"), "of x must be numbers from 0 to 1"),
-        (one("{filter: a, thresholds: {x: {flag: 1}, x: {}}}"), "says 'x' twice"),
+        (one("{filter: a, thresholds: {x: {flag: 1}, x: {}}}"), "contains the key 'x' twice"),
         (one("{filter: a, time_limit: 0}"), "filter 1: `time_limit` must be seconds, above 0"),
         (one("{filter: a, time_limit: -1}"), "filter 1: `time_limit` must be seconds"),
         (one("{filter: a, time_limit: .inf}"), "filter 1: `time_limit` must be seconds"),
@@ -109,7 +119,7 @@ def test_a_malformed_policy_is_refused_in_a_sentence_that_names_what_is_wrong(
     document: str, complaint: str
 ) -> None:
     with pytest.raises(PolicyError) as caught:
-        parse(document, "strict.yaml")
+        parse_policy(document, "strict.yaml")
     assert str(caught.value).startswith("policy strict.yaml: ")
     assert complaint in str(caught.value)
     assert caught.value.source == "strict.yaml"
@@ -179,24 +189,24 @@ def test_what_applies_to_prompts_applies_to_system_prompts() -> None:
 def test_a_file_that_cannot_be_read_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "latin.yaml").write_bytes(b"policy: \xe9")
     with pytest.raises(PolicyError, match=r"latin\.yaml: is not UTF-8 text"):
-        load(tmp_path / "latin.yaml")
+        load_policy(tmp_path / "latin.yaml")
     with pytest.raises(PolicyError, match="cannot be read: No such file"):
-        load(tmp_path / "gone.yaml")
+        load_policy(tmp_path / "gone.yaml")
     with pytest.raises(PolicyError, match="cannot be read: Is a directory"):
-        load(tmp_path)
+        load_policy(tmp_path)
 
 
 @pytest.mark.parametrize("name", ["a\0b.yaml", "x" * 5000 + ".yaml", "gone.yml"])
 def test_a_path_that_names_no_file_is_one_sentence(name: str) -> None:
     with pytest.raises(PolicyError, match="cannot be read"):
-        choose(name)
+        resolve_policy(name)
 
 
 @pytest.mark.parametrize("name", ["hose", "a\0b", "x" * 5000, "/nowhere/at/all"])
 def test_an_unknown_name_tells_the_known_ones(shelf: Shelf, name: str) -> None:
     shelf.add("", policies={"house-rules": "p.yaml"}, files={"p.yaml": WHOLE})
     with pytest.raises(UnknownNameError, match=r"house-rules.*none.*or give the path of a YAML"):
-        choose(name)
+        resolve_policy(name)
 
 
 def test_a_policy_is_found_by_its_installed_name_without_importing_the_package(
@@ -207,7 +217,7 @@ def test_a_policy_is_found_by_its_installed_name_without_importing_the_package(
         policies={"house-rules": "p/house.yaml"},
         files={"p/house.yaml": WHOLE},
     )
-    policy = choose("house-rules")
+    policy = resolve_policy("house-rules")
     assert policy.label == "house@3"
     assert policy.source.endswith("p/house.yaml")
 
@@ -218,7 +228,7 @@ def test_a_policy_in_a_deeper_package_is_found_without_importing_those_above(she
     (info / "entry_points.txt").write_text(
         f"[muniment.policies]\nhouse-rules = {plugin.module}.deep:p.yaml\n"
     )
-    assert choose("house-rules").label == "house@3"
+    assert resolve_policy("house-rules").label == "house@3"
 
 
 def test_an_installed_policy_whose_file_is_gone_is_an_error_and_not_no_policy(
@@ -226,15 +236,15 @@ def test_an_installed_policy_whose_file_is_gone_is_an_error_and_not_no_policy(
 ) -> None:
     shelf.add("", policies={"house-rules": "gone.yaml"})
     with pytest.raises(PolicyError, match="cannot be read"):
-        choose("house-rules")
+        resolve_policy("house-rules")
 
 
 def test_two_distributions_shipping_one_name_are_both_named(shelf: Shelf) -> None:
     for name in ("dist-one", "dist-two"):
         shelf.add("", distribution=name, policies={"rules": "p.yaml"}, files={"p.yaml": WHOLE})
-    with pytest.raises(PolicyError, match=r"shipped by dist-.* and dist-.*; name one file"):
-        choose("rules")
-    assert {name for name, _ in installed()["rules"]} == {"dist-one", "dist-two"}
+    with pytest.raises(PolicyError, match=r"provided by dist-.* and dist-.*; give the path"):
+        resolve_policy("rules")
+    assert {name for name, _ in installed_policies()["rules"]} == {"dist-one", "dist-two"}
 
 
 def test_a_file_in_the_current_folder_does_not_stand_in_for_an_installed_policy(
@@ -244,17 +254,17 @@ def test_a_file_in_the_current_folder_does_not_stand_in_for_an_installed_policy(
     monkeypatch.chdir(tmp_path)
     for name in ("house-rules", "default", "none"):
         Path(name).write_text("{policy: stray, version: 1}")
-    assert choose("house-rules").name == "house"
-    assert choose("./house-rules").name == "stray"
-    assert choose("none") is NO_POLICY
-    assert choose(None).name != "stray"
+    assert resolve_policy("house-rules").name == "house"
+    assert resolve_policy("./house-rules").name == "stray"
+    assert resolve_policy("none") is NO_POLICY
+    assert resolve_policy(None).name != "stray"
 
 
 def test_the_installed_default_is_in_force_when_none_is_named(
     shelf: Shelf, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sys.path", [str(shelf.folder)])
-    assert choose(None) is NO_POLICY
+    assert resolve_policy(None) is NO_POLICY
     shelf.add("", policies={"default": "p.yaml"}, files={"p.yaml": WHOLE})
-    assert choose(None).name == "house"
-    assert choose("none") is NO_POLICY
+    assert resolve_policy(None).name == "house"
+    assert resolve_policy("none") is NO_POLICY

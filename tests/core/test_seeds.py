@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from muniment import seeds
 from muniment.errors import SeedError, UsageError
+from muniment.generation import seeds
 
 anything = st.integers(0, seeds.MAXIMUM)
 parts = st.one_of(st.integers(-5, 10**12), st.text(max_size=12))
@@ -37,7 +37,7 @@ def test_deriving_is_what_its_documentation_says() -> None:
 
 @pytest.mark.parametrize("good", [0, 1, 2**53 + 1, 2**64 - 1])
 def test_a_seed_is_a_number_or_its_decimal_text(good: int) -> None:
-    assert seeds.parse(good) == seeds.parse(str(good)) == good
+    assert seeds.parse_seed(good) == seeds.parse_seed(str(good)) == good
 
 
 BAD = [
@@ -69,7 +69,7 @@ BAD = [
 @pytest.mark.parametrize("bad", BAD, ids=lambda value: ascii(type(value).__name__))
 def test_what_is_no_seed_is_refused_in_one_short_sentence(bad: object) -> None:
     with pytest.raises(SeedError, match=r"from 0 to 18446744073709551615") as caught:
-        seeds.parse(bad)
+        seeds.parse_seed(bad)
     assert isinstance(caught.value, UsageError)
     assert caught.value.value is bad
     assert len(str(caught.value)) < 150
@@ -84,7 +84,7 @@ def test_the_first_sample_keeps_the_seed_that_was_asked_for(seed: int) -> None:
 def test_samples_differ_and_are_seeds_themselves(seed: int) -> None:
     found = [seeds.sample_seed(seed, index) for index in range(20)]
     assert len(set(found)) == 20
-    assert all(seeds.parse(item) == item for item in found)
+    assert all(seeds.parse_seed(item) == item for item in found)
 
 
 @given(anything, st.lists(parts, max_size=4), anything, st.lists(parts, max_size=4))
@@ -112,7 +112,7 @@ def test_parts_of_a_path_do_not_run_together(
 
 
 def test_drawn_seeds_use_all_64_bits() -> None:
-    drawn = [seeds.draw() for _ in range(200)]
+    drawn = [seeds.random_seed() for _ in range(200)]
     assert len(set(drawn)) == 200
-    assert all(seeds.parse(item) == item for item in drawn)
+    assert all(seeds.parse_seed(item) == item for item in drawn)
     assert max(drawn) > 2**62

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import muniment
-from muniment import Draft, Session
+from muniment import GenerationSpec, Session
 from muniment.errors import StoreError
 from muniment.store import NoStoreError, Query
 from support.house import House
@@ -158,9 +158,9 @@ def test_sessions_in_threads_and_processes_write_side_by_side(house: House) -> N
     house.shelf.generator("echo", ECHO)
     program = (
         "import sys\n"
-        "from muniment import Draft, Session\n"
+        "from muniment import GenerationSpec, Session\n"
         "with Session(sys.argv[1]) as session:\n"
-        "    drafts = [Draft(f'p{n}', generator='echo') for n in range(20)]\n"
+        "    drafts = [GenerationSpec(f'p{n}', generator='echo') for n in range(20)]\n"
         "    print(sum(item.status == 'completed' for item in session.run(drafts, batch_size=3)))\n"
     )
     others = [
@@ -176,7 +176,7 @@ def test_sessions_in_threads_and_processes_write_side_by_side(house: House) -> N
     def generate() -> None:
         try:
             with Session(house.home, plugins=house.shelf.plugins()) as session:
-                list(session.run([Draft(f"t{n}") for n in range(20)], batch_size=3))
+                list(session.run([GenerationSpec(f"t{n}") for n in range(20)], batch_size=3))
         except BaseException as error:
             failures.append(error)
 

@@ -6,23 +6,23 @@ import contextlib
 
 import pytest
 
-from muniment import Draft, Generation, Output, Piece
+from muniment import Chunk, Generation, GenerationSpec, Output
 from support.house import House
 
 WORDS = """
     for request in requests:
         if request.stream:
             for word in request.prompt.split():
-                yield request.piece(word + " ")
+                yield request.chunk(word + " ")
         yield request.reply(Text(request.prompt + " "))
 """
 
 
 def streamed(house: House, *prompts: str, **options: object) -> tuple[list[str], list[Generation]]:
     """Return the pieces and the generations, after checking that pieces came first."""
-    drafts = [Draft(prompt) for prompt in prompts]
-    items = list(house.session.run(drafts, **{"stream": True, **options}))  # type: ignore[arg-type]
-    pieces = [item for item in items if isinstance(item, Piece)]
+    specs = [GenerationSpec(prompt) for prompt in prompts]
+    items = list(house.session.run(specs, **{"stream": True, **options}))  # type: ignore[arg-type]
+    pieces = [item for item in items if isinstance(item, Chunk)]
     done = [item for item in items if isinstance(item, Generation)]
     assert items == [*pieces, *done]
     house.check()
@@ -38,11 +38,11 @@ def test_pieces_come_before_the_generation_where_no_policy_filters(house: House)
 
 def test_pieces_are_told_apart_by_their_request(house: House) -> None:
     house.shelf.generator("words", WORDS)
-    items = list(house.session.run([Draft("a b"), Draft("c")], stream=True))
+    items = list(house.session.run([GenerationSpec("a b"), GenerationSpec("c")], stream=True))
     first, second = items[-2:]
     assert isinstance(first, Generation)
     assert isinstance(second, Generation)
-    assert items[:3] == [Piece(first.id, "a "), Piece(first.id, "b "), Piece(second.id, "c ")]
+    assert items[:3] == [Chunk(first.id, "a "), Chunk(first.id, "b "), Chunk(second.id, "c ")]
 
 
 def test_nobody_gets_pieces_who_did_not_ask(house: House) -> None:
@@ -96,7 +96,7 @@ def test_a_blocked_prompt_streams_nothing(house: House) -> None:
 
 @pytest.mark.parametrize("text", ["5", "None", "'\\ud800'"])
 def test_a_piece_that_is_no_text_fails_its_request(house: House, text: str) -> None:
-    house.shelf.generator("odd", f"for request in requests: yield request.piece({text})")
+    house.shelf.generator("odd", f"for request in requests: yield request.chunk({text})")
     pieces, done = streamed(house, "a")
     assert pieces == []
     assert done[0].status == "failed"
@@ -106,8 +106,8 @@ def test_a_piece_that_is_no_text_fails_its_request(house: House, text: str) -> N
 
 PARTS = """
     for request in requests:
-        yield request.piece("最近 ")
-        yield request.piece("我国")
+        yield request.chunk("最近 ")
+        yield request.chunk("我国")
         END
 """
 
@@ -115,7 +115,7 @@ PARTS = """
 def test_what_was_shown_before_ctrl_c_is_recorded(house: House) -> None:
     house.shelf.generator("parts", PARTS.replace("END", "raise KeyboardInterrupt"))
     shown: list[str] = []
-    items = house.session.run([Draft("a"), Draft("b")], stream=True)
+    items = house.session.run([GenerationSpec("a"), GenerationSpec("b")], stream=True)
     with pytest.raises(KeyboardInterrupt):
         shown.extend(item.text for item in items)
     first, second = house.recorded()
@@ -130,7 +130,7 @@ def test_what_was_shown_before_ctrl_c_is_recorded(house: House) -> None:
 
 def test_what_was_shown_to_a_consumer_that_stopped_is_recorded(house: House) -> None:
     house.shelf.generator("parts", PARTS.replace("END", "yield request.reply(Text('whole'))"))
-    items = house.session.run([Draft("a")], stream=True)
+    items = house.session.run([GenerationSpec("a")], stream=True)
     with contextlib.closing(items):  # type: ignore[type-var]
         next(items)
     (kept,) = house.recorded()
@@ -169,7 +169,7 @@ def test_an_answer_that_is_not_what_was_shown_fails_and_what_was_shown_is_record
     assert done.failure is not None
     assert done.failure.code == "generator"
     assert done.failure.message == (
-        "generator parts answered with another text than was shown of it in pieces"
+        "generator parts replied with a text that does not begin with its chunks"
     )
     assert house.recorded() == [done]
 
@@ -184,10 +184,10 @@ def test_what_was_shown_before_a_raise_in_company_is_recorded_whatever_is_said_a
             if len(requests) == 1:
                 yield request.reply(Text(request.prompt + " alone"))
                 continue
-            yield request.piece(request.prompt)
+            yield request.chunk(request.prompt)
             if request.prompt == "b":
                 raise RuntimeError("too many")
-            yield request.piece(" in company")
+            yield request.chunk(" in company")
         """,
     )
     _, done = streamed(house, "a", "b")
@@ -201,7 +201,7 @@ def test_what_was_shown_before_a_raise_in_company_is_recorded_whatever_is_said_a
 def test_what_was_shown_of_an_answer_that_cannot_be_recorded_is_recorded(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("muniment.answering._usage", lambda usage: usage)
+    monkeypatch.setattr("muniment.plugins.invocation._usage", lambda usage: usage)
     reply = "yield request.reply(Text('最近 我国'), usage=Usage(2**70, 1))"
     house.shelf.generator("wild", PARTS.replace("END", reply))
     pieces, (done,) = streamed(house, "a")
@@ -213,8 +213,8 @@ def test_only_text_is_shown_in_pieces(house: House) -> None:
     house.shelf.generator("brush", PARTS.replace("END", "return"), media_type="image/png")
     pieces = [
         item
-        for item in house.session.run([Draft("a", generator="image")], stream=True)
-        if isinstance(item, Piece)
+        for item in house.session.run([GenerationSpec("a", generator="image")], stream=True)
+        if isinstance(item, Chunk)
     ]
     assert pieces == []
     assert house.recorded()[0].outputs == ()

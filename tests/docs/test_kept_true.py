@@ -14,6 +14,8 @@ import click
 import pytest
 
 import muniment
+import muniment.command
+import muniment.installation
 import muniment.testing
 from muniment import hookspecs
 from muniment.testing import fixtures
@@ -101,7 +103,16 @@ def test_every_name_for_testing_is_in_the_contract(name: str) -> None:
     assert f"`{name}" in (REFERENCE / "plugins.md").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("contract", ["GeneratorContract", "FilterContract", "EvaluatorContract"])
+@pytest.mark.parametrize("name", muniment.command.__all__)
+def test_every_name_for_commands_is_in_the_contract(name: str) -> None:
+    page = (REFERENCE / "plugins.md").read_text(encoding="utf-8")
+    assert re.search(rf"`@?{name}\b", page), name
+
+
+@pytest.mark.parametrize(
+    "contract",
+    ["GeneratorContract", "FilterContract", "EvaluatorContract", "CommandContract"],
+)
 def test_every_check_and_setting_of_a_suite_is_in_the_contract(contract: str) -> None:
     page = (REFERENCE / "plugins.md").read_text(encoding="utf-8")
     suite = getattr(muniment.testing, contract)
@@ -124,7 +135,7 @@ def test_every_command_is_in_the_reference_and_on_a_page_of_its_own(path: str) -
 @cache
 def used_names() -> set[str]:
     """What tests and code blocks take from muniment: `muniment.X`, or imported from there."""
-    found = set(re.findall(r"\bmuniment(?:\.testing)?\.(\w+)", what_runs()))
+    found = set(re.findall(r"\b(?:muniment(?:\.testing)?|command)\.(\w+)", what_runs()))
     for said in re.findall(
         r"^\s*from muniment\S* import (\(.*?\)|.*?$)", what_runs(), re.MULTILINE | re.DOTALL
     ):
@@ -132,7 +143,9 @@ def used_names() -> set[str]:
     return found
 
 
-@pytest.mark.parametrize("name", [*muniment.__all__, *muniment.testing.__all__])
+@pytest.mark.parametrize(
+    "name", [*muniment.__all__, *muniment.command.__all__, *muniment.testing.__all__]
+)
 def test_every_public_name_is_used_in_a_test(name: str) -> None:
     assert name in used_names()
 
@@ -161,3 +174,12 @@ def test_the_first_tutorial_takes_ten_commands_and_forty_lines() -> None:
     assert all(line.startswith("$ ") for line in commands)
     assert (len(commands), len(written)) == (10, 37), "and say so at the top of the page"
     assert "ten commands, and 37 lines" in page
+
+
+def test_every_name_for_installers_is_used_by_the_installer() -> None:
+    folder = ROOT / "plugins" / "installer" / "muniment_installer"
+    source = "\n".join(path.read_text(encoding="utf-8") for path in folder.glob("*.py"))
+    unused = [
+        name for name in muniment.installation.__all__ if not re.search(rf"\b{name}\b", source)
+    ]
+    assert unused == []

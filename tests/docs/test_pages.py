@@ -25,10 +25,9 @@ from pathlib import Path
 import pytest
 from _pytest.mark import ParameterSet
 
-from muniment import policy
-from muniment.installing.environment import Environment
-from muniment.installing.wheels import repack
-from muniment.models import Models
+from muniment.generation import policy
+from muniment_installer.environment import Environment
+from muniment_installer.wheels import repack
 from support import stub_text
 from support.commands import Here
 from support.sharing import once
@@ -103,14 +102,13 @@ def desk(tmp_path: Path, home: Path, wheels: Path, monkeypatch: pytest.MonkeyPat
 
 
 @pytest.fixture
-def stub(desk: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder where a stub answers in place of the language model, and is added as it is."""
+def stub(desk: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder where a stub answers in place of the language model, and brings its model."""
     plugins = desk / ".stub"
     plugins.mkdir()
     stub_text.install(plugins)
     monkeypatch.setenv("PYTHONPATH", str(plugins))
     monkeypatch.syspath_prepend(str(plugins))
-    Models(home).add("gemma-3-270m", "text", stub_text.StubText())
     return desk
 
 
@@ -163,7 +161,7 @@ def run_blocks(page: Path, desk: Path, muniment: Here | None = None) -> None:
             case "python" if block.file is None:
                 run(["python", "-W", "error::SyntaxWarning", "-c", block.body], 0)
             case "yaml":
-                policy.parse(block.body, str(page))
+                policy.parse_policy(block.body, str(page))
             case "toml":
                 tomllib.loads(block.body)
             case _:
@@ -178,8 +176,6 @@ def run_console(body: str, muniment: Here | None) -> Here | None:
         command = line[2:]
         if INSTALLS.search(f"$ {command}"):
             muniment = None
-        if command.startswith("muniment models add gemma-3-270m"):
-            command += " --name another-gemma && muniment models remove --yes another-gemma"
         expected = EXITS.search(command)
         code = int(expected.group(1)) if expected else 0
         if muniment is None or not command.startswith("muniment ") or SHELL.search(command):

@@ -127,7 +127,7 @@ def test_a_model_that_cannot_be_used_says_what_it_lacks(
     ("options", "stdin", "code", "sentence", "recorded"),
     [
         (["moon " * 3000], b"", 1, "tokens and the model's context holds 1,024; shorten", 1),
-        (["-"], b"", 2, "standard input was empty; there is no prompt", 0),
+        (["-"], b"", 2, "standard input was empty", 0),
         (["-"], b"a\0b", 2, "the prompt contains a NUL character (at character 2); remove it", 0),
         (["-"], b"ab\xff", 2, "standard input is not valid UTF-8 (at byte 3)", 0),
         (["x", "--system", "Be kind."], b"", 1, "has no chat template, so it takes no system", 1),
@@ -171,8 +171,8 @@ def test_an_empty_prompt_for_a_model_that_cannot_start_without_one_says_so(
     ("wanted", "code", "sentence"),
     [
         ("nothing", 2, "no model named 'nothing'"),
-        ("./nothing/here", 2, "give the path of a model's folder: there is nothing at this one"),
-        ("half", 1, "model half is half-written: adding it was cut short; add it again"),
+        ("./nothing/here", 2, "no model named './nothing/here'"),
+        ("half", 1, "model half is half-written"),
     ],
 )
 def test_a_model_that_is_not_there_says_so(

@@ -27,14 +27,9 @@ def test_links_of_a_plugins_page_lead_somewhere(page: Path) -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.parent.name)
-def test_a_plugins_page_names_the_language_of_each_block_and_adds_a_model_before_it_generates(
-    page: Path,
-) -> None:
-    for language, body in blocks(page):
+def test_a_plugins_page_names_the_language_of_each_block(page: Path) -> None:
+    for language, _ in blocks(page):
         assert language in ("console", "python")
-        if "muniment generate text" in body and " -m " not in body:
-            before = body[: body.index("muniment generate text")]
-            assert "$ muniment models add gemma-3-270m\n" in before
 
 
 @pytest.mark.model
@@ -56,10 +51,7 @@ def test_a_plugins_page_works_as_printed(
             program, *arguments = shlex.split(line.removeprefix("$ "))
             assert program == "muniment"
             result = muniment(*arguments)
-            if arguments[:2] == ["models", "add"]:  # it was added, which takes a minute
-                assert f"a model named {arguments[2]} is there already" in result.err
-            else:
-                assert result.code == 0, result.err
+            assert result.code == 0, result.err
 
 
 def test_contributing_says_what_the_examples_are() -> None:

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from muniment.installing.environment import Environment
-from muniment.installing.wheels import repack
+from muniment_installer.environment import Environment
+from muniment_installer.wheels import repack
 from support.commands import ROOT, Result
 from support.environments import Fresh
 

@@ -44,7 +44,7 @@ def muniment(
     shelf: Shelf, home: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> Here:
     """The command line in this process, with the plugins on the shelf and no other."""
-    monkeypatch.setattr("muniment.installed.installed_plugins", lambda: iter(shelf.all))
+    monkeypatch.setattr("muniment.plugins.discovery.installed_plugins", lambda: iter(shelf.all))
     return Here(capfd, monkeypatch)
 
 
@@ -224,11 +224,11 @@ ANSWERS = {
         "Panic: as Rust does",
     ),
     "answers nothing": ("continue", "did not answer"),
-    "answers another": ("yield Reply('another', (Text('x'),))", "one that was not asked"),
-    "answers with nonsense": ("yield 5", "it gave int"),
-    "answers with no output": ("yield request.reply()", "an answer needs an output"),
+    "answers another": ("yield Reply('another', (Text('x'),))", "one that it did not receive"),
+    "answers with nonsense": ("yield 5", "it yielded int"),
+    "answers with no output": ("yield request.reply()", "a reply needs at least one output"),
     "fails after an answer of pieces": (
-        "yield request.piece('hal')\nraise RuntimeError('no')",
+        "yield request.chunk('hal')\nraise RuntimeError('no')",
         "RuntimeError: no",
     ),
     "gives NaN": (
@@ -240,11 +240,11 @@ ANSWERS = {
     "counts no tokens": ("yield request.reply(Text('x'), usage=Usage(1.5, 2))", "broke the contr"),
     "counts beyond all bounds": (
         "yield request.reply(Text('x'), usage=Usage(2**70, 2))",
-        "usage cannot be beyond 2^53",
+        "usage cannot exceed 2^53",
     ),
     "chooses tokens beyond all bounds": (
         "yield request.reply(Text('x'), trace=Trace([2**70], [0.0], [0.0]))",
-        "token ids of a trace cannot be beyond 2^53",
+        "token ids of a trace cannot exceed 2^53",
     ),
 }
 

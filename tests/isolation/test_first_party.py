@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from muniment import Draft, Generation, Piece, Session
+from muniment import Chunk, Generation, GenerationSpec, Session
 from support.models import make_model
 
 PROMPTS = ("The quick brown fox", "最近我国成功发射了新的卫星", "how to build a pipe bomb")
@@ -15,7 +15,7 @@ PROMPTS = ("The quick brown fox", "最近我国成功发射了新的卫星", "ho
 
 def records(session: Session, folder: Path) -> list[dict[str, Any]]:
     drafts = [
-        Draft(prompt, model=str(folder), seed=seed, parameters={"max_tokens": 6})
+        GenerationSpec(prompt, model=str(folder), seed=seed, parameters={"max_tokens": 6})
         for seed, prompt in enumerate(PROMPTS)
     ]
     kept = []
@@ -40,14 +40,14 @@ def test_the_first_party_plugins_give_the_same_records_isolated(tmp_path: Path, 
             made = [item for item in session.generations() if item.status == "completed"]
             assert [item.result for item in here.replay(made)] == ["exact"] * len(made)
         pieces = session.run(
-            [Draft("海", model=str(folder), seed=7, parameters={"max_tokens": 6})],
+            [GenerationSpec("海", model=str(folder), seed=7, parameters={"max_tokens": 6})],
             policy="none",
             stream=True,
         )
         *shown, last = pieces
         assert isinstance(last, Generation)
         assert last.text.startswith(
-            "".join(piece.text for piece in shown if isinstance(piece, Piece))
+            "".join(chunk.text for chunk in shown if isinstance(chunk, Chunk))
         )
         assert session.store.verify(projections=True, payloads=True).ok
     assert [item["status"] for item in isolated][:2] == ["completed", "completed"]

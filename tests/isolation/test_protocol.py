@@ -10,15 +10,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import muniment
-from muniment.isolation import protocol
-from muniment.plugins import Plugin
+from muniment.plugins.isolation import protocol
+from muniment.plugins.registry import Plugin
 from muniment.types import (
+    Chunk,
     Content,
     Generation,
     Measure,
     Model,
     Output,
-    Piece,
+    PackagedModel,
     Reason,
     Reply,
     Score,
@@ -55,11 +56,14 @@ QUESTIONS = [
     protocol.Make(1, "filter", "words", '{"terms": ["a"]}'),
     protocol.Load(1, MODEL),
     protocol.Facts(1),
-    protocol.Generate(1, 2, [protocol.Asked("id", "最近\n𠮷", 2**64 - 1, "{}", None, MODEL, True)]),
+    protocol.Generate(
+        1, 2, [protocol.WireRequest("id", "最近\n𠮷", 2**64 - 1, "{}", None, MODEL, True)]
+    ),
     protocol.Next(2),
     protocol.Stop(2),
     protocol.Check(1, Content("output", "image/png", b"\x00\xff")),
     protocol.Evaluate(1, GENERATION, '{"n": 1}'),
+    protocol.ListPackaged(1),
     protocol.FindModel(1, "org/name"),
     protocol.AddModel(1, "org/name", "/models/x"),
     protocol.Close(1),
@@ -67,19 +71,20 @@ QUESTIONS = [
 ANSWERS = [
     protocol.Registered([protocol.Registration("generator", "echo", "text/plain", "[]")]),
     protocol.Described("[]", measures=[Measure("words", "1", True)], default=True),
-    protocol.Made("exact", True, ["text/plain"]),
+    protocol.MakeResult("exact", True, ["text/plain"]),
     protocol.Done(),
-    protocol.Told({"threads": 2, "library": "1.0"}),
-    protocol.Gave(piece=Piece("id", "最")),
-    protocol.Gave(reply=Reply("id", (Text("好"),), Usage(1, 2), GENERATION.trace)),
-    protocol.Gave(unanswered=("id", "why")),
-    protocol.Gave(over=True, broke="why"),
-    protocol.Judged(VERDICT),
-    protocol.Measured({"words": 2.5}),
+    protocol.FactsResult({"threads": 2, "library": "1.0"}),
+    protocol.NextResult(chunk=Chunk("id", "最")),
+    protocol.NextResult(reply=Reply("id", (Text("好"),), Usage(1, 2), GENERATION.trace)),
+    protocol.NextResult(unanswered=("id", "why")),
+    protocol.NextResult(over=True, error="why"),
+    protocol.VerdictResult(VERDICT),
+    protocol.EvaluateResult({"words": 2.5}),
+    protocol.Packaged([PackagedModel("gemma", "package:gemma", "terms")]),
     protocol.Found("/models/x"),
     protocol.Progressed("converting", 0.5),
     protocol.Added('{"name": "x"}'),
-    protocol.Raised("ModelError", "no", "gemma", "Traceback"),
+    protocol.ErrorResult("ModelError", "no", "gemma", "Traceback"),
 ]
 
 

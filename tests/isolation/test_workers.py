@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from muniment import Draft, Generation, Piece, Session, UsageError
-from muniment.isolation import process
+from muniment import Chunk, Generation, GenerationSpec, Session, UsageError
+from muniment.plugins.isolation import process
 from support.commands import Processes
 from support.plugins import Shelf
 from support.workers import IsolatedHouse, wait_for, wait_until_gone
@@ -61,8 +61,8 @@ def test_a_class_registered_by_name_is_imported_in_the_worker_when_it_is_needed(
             """
         },
     )
-    (offer,) = house.session.plugins.offers("generator")
-    assert (offer.name, offer.media_type) == ("lazy", "text/plain")
+    (registered,) = house.session.plugins.objects("generator")
+    assert (registered.name, registered.media_type) == ("lazy", "text/plain")
     assert not mark.exists()
     assert texts(house.run("hi")) == ["hi"]
     assert mark.exists()
@@ -199,9 +199,11 @@ def test_the_same_request_gives_the_same_record_in_process_and_isolated(
         "generation.parameters['times'] + generation.parameters['big'] % 10}",
     )
     drafts = [
-        Draft("最近我国成功发射了新的卫星", seed=2**64 - 1, system="你好", tags=("t",)),
-        Draft("second", seed=0, parameters={"times": 7, "warmth": 0.30000000000000004}),
-        Draft("𠮷\u0301\n\t", seed=5, parameters={"mood": "sad", "words": ["x", "y"], "big": -1}),
+        GenerationSpec("最近我国成功发射了新的卫星", seed=2**64 - 1, system="你好", tags=("t",)),
+        GenerationSpec("second", seed=0, parameters={"times": 7, "warmth": 0.30000000000000004}),
+        GenerationSpec(
+            "𠮷\u0301\n\t", seed=5, parameters={"mood": "sad", "words": ["x", "y"], "big": -1}
+        ),
     ]
     policy = house.policy("{filter: counts}")
 
@@ -289,19 +291,19 @@ def test_pieces_come_as_they_are_made(house: IsolatedHouse, shelf: Shelf, tmp_pa
         f"""
         import os, time
         for request in requests:
-            yield request.piece("最")
+            yield request.chunk("最")
             while not os.path.exists({str(seen)!r}): time.sleep(0.01)
-            yield request.piece("近")
+            yield request.chunk("近")
             yield request.reply(Text("最近"))
         """,
     )
-    items = house.session.run([Draft("hi")], stream=True)
+    items = house.session.run([GenerationSpec("hi")], stream=True)
     first = next(items)
-    assert isinstance(first, Piece)
+    assert isinstance(first, Chunk)
     assert first.text == "最"
     seen.touch()
     second, generation = items
-    assert isinstance(second, Piece)
+    assert isinstance(second, Chunk)
     assert isinstance(generation, Generation)
     assert (second.text, generation.text) == ("近", "最近")
 
@@ -316,7 +318,7 @@ def test_a_consumer_that_stops_closes_the_call_and_the_worker_goes_on(
         import os
         for request in requests:
             try:
-                yield request.piece("a")
+                yield request.chunk("a")
                 yield request.reply(Text(f"a {{os.getpid()}}"))
             except GeneratorExit:
                 open({str(closed)!r}, "w").close()
@@ -324,8 +326,8 @@ def test_a_consumer_that_stops_closes_the_call_and_the_worker_goes_on(
         """,
     )
     (before,) = texts(house.run("x"))
-    items = house.session.run([Draft("y")], stream=True)
-    assert isinstance(next(items), Piece)
+    items = house.session.run([GenerationSpec("y")], stream=True)
+    assert isinstance(next(items), Chunk)
     with contextlib.closing(items):  # type: ignore[type-var]
         pass
     assert closed.exists()
@@ -396,7 +398,7 @@ SELF_HARM = {
     "endless output": ("while True: print('x')", "within its limit of 1 s"),
     "an endless line": ("while True: sys.stdout.write('x' * 65536)", "within its limit of 1 s"),
     "endless pieces": (
-        "while True: yield request.piece('x')",
+        "while True: yield request.chunk('x')",
         "within its limit of 1 s",
     ),
     "endless memory": (
@@ -417,11 +419,11 @@ SELF_HARM = {
             "    try: os.write(fd, b'\\x00\\x00\\x00\\x04abcd' * 4)\n"
             "    except OSError: pass"
         ),
-        "answered nonsense",
+        "sent an invalid answer",
     ),
     "a length beyond all bounds": (
         ("for fd in range(3, 64):\n    try: os.write(fd, b'\\xff' * 64)\n    except OSError: pass"),
-        "answered nonsense",
+        "sent an invalid answer",
     ),
     "too much to say": ("yield request.reply(Text('x' * (1 << 30)))\ncontinue", ""),
     "a stop": ("os.kill(os.getpid(), signal.SIGSTOP)", "within its limit of 1 s"),
@@ -457,8 +459,8 @@ def test_a_worker_that_hangs_at_import_is_a_broken_plugin(
     shelf.add("while True: pass", distribution="unlucky")
     (broken,) = house.session.plugins.load()
     assert broken.message == (
-        "plugin unlucky cannot be loaded: it gave no answer within its limit of 1 s; "
-        "its worker process was ended"
+        "plugin unlucky cannot be loaded: it did not answer within its limit of 1 s; "
+        "its worker process was killed"
     )
 
 
@@ -477,7 +479,7 @@ def test_a_printer_without_end_fills_no_log(
     house.set("fickle", timeout=1)
     house.run("break")
     said = capfd.readouterr().err.splitlines()
-    assert "plugin fickle: says more than is passed on" in said
+    assert "plugin fickle: further output is not displayed" in said
     assert len(said) < 5000
 
 
@@ -489,7 +491,7 @@ def test_a_printer_without_end_fills_no_log(
     [
         (
             "while True: pass",
-            "it gave no answer within its limit of 1 s; its worker process was ended",
+            "it did not answer within its limit of 1 s; its worker process was killed",
         ),
         ("import ctypes; ctypes.string_at(0)", "its worker process was ended by SIGSEGV"),
         ("import os; os._exit(0)", "its worker process ended with exit code 0"),
@@ -588,7 +590,8 @@ def test_an_evaluator_that_never_answers_fails_its_score(
 
 LOADING = """
 uses_model = True
-suggested_model = "tiny"
+def packaged_models(self):
+    return []
 def load(self, model):
     import os
     with open(os.environ["HOME"] + "/loads", "a") as file: file.write("x")
@@ -614,9 +617,9 @@ def test_models_are_added_loaded_and_loaded_again_after_a_crash(
         "    yield r.reply(Text(f'{r.prompt} {self.words}'))",
         attributes=LOADING,
     )
-    from muniment.plugins import make
+    from muniment.plugins.registry import instantiate
 
-    made = make(house.session.plugins.find("generator", "modelled"))
+    made = instantiate(house.session.plugins.find("generator", "modelled"))
     steps: list[tuple[str, float]] = []
     house.session.models.add(
         "tiny", "modelled", made, progress=lambda what, done: steps.append((what, done))

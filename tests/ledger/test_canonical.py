@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from muniment.ledger.canonical import SAFE, canonical, narrow, wide
+from muniment.ledger.canonical import SAFE, canonical, decode_number, encode_integer
 
 
 def test_the_example_of_the_rfc_is_written_as_printed_there() -> None:
@@ -31,9 +31,13 @@ def test_what_json_cannot_hold_exactly_is_refused(value: Any) -> None:
 
 
 def test_integers_beyond_2_to_the_53_are_held_as_strings() -> None:
-    assert (wide(SAFE), wide(SAFE + 1), wide(-SAFE - 1)) == (SAFE, str(SAFE + 1), str(-SAFE - 1))
+    assert (encode_integer(SAFE), encode_integer(SAFE + 1), encode_integer(-SAFE - 1)) == (
+        SAFE,
+        str(SAFE + 1),
+        str(-SAFE - 1),
+    )
 
 
 @given(st.integers(-(2**80), 2**80))
 def test_an_integer_is_read_back_as_it_was_held(number: int) -> None:
-    assert narrow(wide(number)) == number
+    assert decode_number(encode_integer(number)) == number

@@ -13,8 +13,8 @@ from muniment.ledger.checkpoints import (
     CheckpointFormatError,
     SignatureError,
     origin,
-    parse,
-    signed,
+    parse_note,
+    sign_checkpoint,
 )
 from muniment.ledger.keys import KeyFormatError, PrivateKey, PublicKey
 
@@ -40,7 +40,7 @@ SOFA = (
 )
 KEY = PrivateKey(origin("ab" * 16), bytes(range(32)))
 CHECKPOINT = Checkpoint(KEY.name, 1204, bytes(range(32)))
-NOTE = str(signed(CHECKPOINT, KEY))
+NOTE = str(sign_checkpoint(CHECKPOINT, KEY))
 
 
 def test_the_published_public_key_verifies_the_published_signature() -> None:
@@ -60,7 +60,7 @@ def test_the_published_private_key_makes_the_published_signature() -> None:
 
 
 def test_the_published_checkpoint_is_read() -> None:
-    note = parse(SOFA)
+    note = parse_note(SOFA)
     assert note.checkpoint.origin == "example.com/behind-the-sofa"
     assert note.checkpoint.size == 20852163
     assert note.checkpoint.root.hex()[:8] == "0ac5186a"
@@ -69,14 +69,14 @@ def test_the_published_checkpoint_is_read() -> None:
 
 
 def test_a_signed_checkpoint_is_opened_by_its_key() -> None:
-    assert parse(NOTE).verify(KEY.public) == CHECKPOINT
-    assert parse(NOTE).verify(PublicKey.parse(f" {KEY.public}\n")) == CHECKPOINT
+    assert parse_note(NOTE).verify(KEY.public) == CHECKPOINT
+    assert parse_note(NOTE).verify(PublicKey.parse(f" {KEY.public}\n")) == CHECKPOINT
 
 
 def test_signatures_of_others_are_passed_over() -> None:
     witness = PrivateKey.generate("witness.example/w1")
     line = base64.b64encode(witness.public.id + b"a timestamp and a signature").decode()
-    note = parse(f"{NOTE}— {witness.name} {line}\n")
+    note = parse_note(f"{NOTE}— {witness.name} {line}\n")
     assert note.verify(KEY.public) == CHECKPOINT
     assert len(note.signatures) == 2
 
@@ -84,12 +84,12 @@ def test_signatures_of_others_are_passed_over() -> None:
 def test_another_key_of_the_same_name_opens_nothing() -> None:
     other = PrivateKey.generate(KEY.name)
     with pytest.raises(SignatureError, match=r"is not signed by the key muniment/.*, but by"):
-        parse(NOTE).verify(other.public)
+        parse_note(NOTE).verify(other.public)
 
 
 def test_a_checkpoint_of_another_log_is_refused_even_under_a_good_signature() -> None:
-    note = signed(Checkpoint(origin("cd" * 16), 3, b"r" * 32), KEY)
-    with pytest.raises(SignatureError, match="is of the log muniment/cdcd"):
+    note = sign_checkpoint(Checkpoint(origin("cd" * 16), 3, b"r" * 32), KEY)
+    with pytest.raises(SignatureError, match="belongs to the log muniment/cdcd"):
         note.verify(KEY.public)
 
 
@@ -99,7 +99,7 @@ def test_no_character_of_a_checkpoint_can_be_changed(data: st.DataObject) -> Non
     other = data.draw(st.characters(codec="utf-8").filter(lambda c: c != NOTE[place]))
     changed = NOTE[:place] + other + NOTE[place + 1 :]
     with pytest.raises((CheckpointFormatError, SignatureError)):
-        parse(changed).verify(KEY.public)
+        parse_note(changed).verify(KEY.public)
 
 
 @pytest.mark.parametrize(
@@ -122,7 +122,7 @@ def test_no_character_of_a_checkpoint_can_be_changed(data: st.DataObject) -> Non
 )
 def test_what_is_no_checkpoint_is_refused_with_a_reason(note: str, why: str) -> None:
     with pytest.raises(CheckpointFormatError, match=why):
-        parse(note)
+        parse_note(note)
 
 
 @pytest.mark.parametrize(

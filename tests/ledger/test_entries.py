@@ -18,7 +18,7 @@ import rfc8785
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from muniment.ledger.canonical import SAFE, narrow
+from muniment.ledger.canonical import SAFE, decode_number
 from muniment.ledger.kinds import FIELDS
 from muniment.ledger.payloads import Payload, commitment
 from muniment.ledger.schema import UNSEEN, EntryError, named, read, references, write
@@ -99,7 +99,7 @@ def test_golden_entries_and_payloads_tell_the_generation(expected: Generation) -
     if environment is not None:
         told = facts_of(BODIES[environment])
         assert {
-            name: narrow(fact) if name == "memory" else fact for name, fact in told.items()
+            name: decode_number(fact) if name == "memory" else fact for name, fact in told.items()
         } == (expected.environment)
 
 

@@ -17,11 +17,17 @@ from hypothesis import strategies as st
 
 from muniment import verifier
 from muniment.ledger import entries, proofs, schema
-from muniment.ledger.checkpoints import Checkpoint, origin, signed
+from muniment.ledger.checkpoints import Checkpoint, origin, sign_checkpoint
 from muniment.ledger.keys import PrivateKey
 from muniment.ledger.payloads import Payload
-from muniment.ledger.proofs import Disclosed, Proof, ProofError, ProofFormatError, ProvenEntry
-from muniment.ledger.tree import Frontier, Read, inclusion, leaf_hash
+from muniment.ledger.proofs import (
+    DisclosedPayload,
+    Proof,
+    ProofError,
+    ProofFormatError,
+    ProvenEntry,
+)
+from muniment.ledger.tree import Frontier, Read, inclusion_proof, leaf_hash
 from muniment.types import Generation, Output, PluginRef, Text
 from support.commands import check_shape
 
@@ -94,7 +100,7 @@ def reading(data: Sequence[bytes]) -> Read:
 def proof_of(
     numbers: Sequence[int],
     size: int,
-    *disclosed: Disclosed,
+    *disclosed: DisclosedPayload,
     data: list[bytes] | None = None,
     key: PrivateKey = KEY,
 ) -> Proof:
@@ -102,17 +108,17 @@ def proof_of(
     edge = Frontier()
     edge.extend(map(leaf_hash, data[:size]))
     return Proof(
-        str(signed(Checkpoint(key.name, size, edge.root()), key)),
+        str(sign_checkpoint(Checkpoint(key.name, size, edge.root()), key)),
         tuple(
-            ProvenEntry(number, data[number], tuple(inclusion(number, size, reading(data))))
+            ProvenEntry(number, data[number], tuple(inclusion_proof(number, size, reading(data))))
             for number in numbers
         ),
         disclosed,
     )
 
 
-def laid_open(entry: int, payload: Payload) -> Disclosed:
-    return Disclosed(entry, payload.kind, payload.position, payload.salt, payload.content)
+def laid_open(entry: int, payload: Payload) -> DisclosedPayload:
+    return DisclosedPayload(entry, payload.kind, payload.position, payload.salt, payload.content)
 
 
 WHOLE = proof_of(
@@ -126,8 +132,8 @@ FILE = WHOLE.write()
 
 
 def test_a_proof_says_what_its_entries_say() -> None:
-    head, bodies = proofs.parse(FILE).verify(KEY.public)
-    assert proofs.parse(FILE) == WHOLE
+    head, bodies = proofs.parse_proof(FILE).verify(KEY.public)
+    assert proofs.parse_proof(FILE) == WHOLE
     assert (head.origin, head.size) == (KEY.name, 300)
     assert bodies[STARTED]["seed"] == "7"
     assert bodies[OUTCOME]["generation"] == STARTED
@@ -138,7 +144,7 @@ def test_a_proof_says_what_its_entries_say() -> None:
 def test_every_entry_of_every_size_can_be_proven(size: int, data: st.DataObject) -> None:
     number = data.draw(st.integers(0, size - 1))
     written = proof_of([number], size).write()
-    assert list(proofs.parse(written).verify(KEY.public)[1]) == [number]
+    assert list(proofs.parse_proof(written).verify(KEY.public)[1]) == [number]
 
 
 def test_another_key_of_the_same_log_proves_nothing() -> None:
@@ -156,7 +162,7 @@ def test_a_path_to_the_root_of_an_earlier_size_is_refused() -> None:
 
 def test_an_entry_beyond_the_checkpoint_is_refused() -> None:
     data = ledger(300)
-    late = ProvenEntry(200, data[200], tuple(inclusion(200, 300, reading(data))))
+    late = ProvenEntry(200, data[200], tuple(inclusion_proof(200, 300, reading(data))))
     small = proof_of([STARTED], 200)
     with pytest.raises(ProofError, match="entry 200 is beyond the checkpoint, which has 200"):
         dataclasses.replace(small, entries=(late,)).verify(KEY.public)
@@ -171,18 +177,23 @@ def test_a_leaf_that_is_no_entry_is_refused_though_it_was_signed() -> None:
 @pytest.mark.parametrize(
     ("payload", "why"),
     [
-        (laid_open(STARTED, TEXT), "is none that the entry commits to"),
+        (laid_open(STARTED, TEXT), "is not one that the entry commits to"),
         (laid_open(1, PROMPT), "belongs to an entry that is not in the proof"),
-        (laid_open(STARTED, PROMPT._replace(content=b"other")), "is not what the entry commits to"),
-        (laid_open(STARTED, PROMPT._replace(salt=bytes(32))), "is not what the entry commits to"),
-        (laid_open(OUTCOME, TEXT._replace(position=1)), "is not what the entry commits to"),
-        (laid_open(OUTCOME, TEXT._replace(position=2)), "is none that the entry commits to"),
+        (
+            laid_open(STARTED, PROMPT._replace(content=b"other")),
+            "was changed after it was recorded",
+        ),
+        (laid_open(STARTED, PROMPT._replace(salt=bytes(32))), "was changed after"),
+        (laid_open(OUTCOME, TEXT._replace(position=1)), "was changed after"),
+        (laid_open(OUTCOME, TEXT._replace(position=2)), "is not one that the entry commits to"),
     ],
 )
-def test_a_disclosed_payload_must_be_the_one_committed_to(payload: Disclosed, why: str) -> None:
+def test_a_disclosed_payload_must_be_the_one_committed_to(
+    payload: DisclosedPayload, why: str
+) -> None:
     proof = dataclasses.replace(WHOLE, disclosed=(payload,))
     with pytest.raises(ProofError, match=why):
-        proofs.parse(proof.write()).verify(KEY.public)
+        proofs.parse_proof(proof.write()).verify(KEY.public)
 
 
 def fields(value: Any, at: tuple[str | int, ...] = ()) -> list[tuple[str | int, ...]]:
@@ -213,7 +224,7 @@ def test_no_field_can_be_altered_or_left_out(place: tuple[str | int, ...]) -> No
         else:
             held[last] = altered(held[last]) if change == "altered" else None
         with pytest.raises((ProofError, ProofFormatError)):
-            proofs.parse(json.dumps(document).encode()).verify(KEY.public)
+            proofs.parse_proof(json.dumps(document).encode()).verify(KEY.public)
 
 
 @given(st.integers(0, len(FILE) - 1), st.integers(1, 255))
@@ -225,10 +236,10 @@ def test_no_byte_can_be_changed_that_means_anything(place: int, flip: int) -> No
     except ValueError:
         same = False
     if same:
-        assert proofs.parse(bytes(changed)) == WHOLE
+        assert proofs.parse_proof(bytes(changed)) == WHOLE
         return
     with pytest.raises((ProofError, ProofFormatError)):
-        proofs.parse(bytes(changed)).verify(KEY.public)
+        proofs.parse_proof(bytes(changed)).verify(KEY.public)
 
 
 @pytest.mark.parametrize(
@@ -240,11 +251,11 @@ def test_no_byte_can_be_changed_that_means_anything(place: int, flip: int) -> No
         (b"[]", "it is not an object"),
         (b"{}", "it must have format, checkpoint, entries, disclosed"),
         (FILE.replace(b"proof/1", b"proof/2"), "format is not muniment-proof/1"),
-        (FILE.replace(b'"format"', b'"format":"","format"'), "a field is given twice"),
+        (FILE.replace(b'"format"', b'"format":"","format"'), "a field occurs twice"),
         (FILE.replace(b'"number": 3', b'"number": 3.0'), r"entries\[0\].number is not a whole"),
         (FILE.replace(b'"number": 3', b'"number": true'), r"entries\[0\].number is not a whole"),
         (FILE.replace(b'"number": 3', b'"number": -3'), r"entries\[0\].number is not a whole"),
-        (FILE.replace(b'"number": 3', b'"number": NaN'), "NaN is no JSON"),
+        (FILE.replace(b'"number": 3', b'"number": NaN'), "NaN is not JSON"),
         (FILE.replace(b'"number": 2', b'"number": 3'), "entries has an entry twice"),
         (FILE.replace(b'"kind": "prompt"', b'"kind": "\\ud800"'), "not valid Unicode"),
         (dataclasses.replace(WHOLE, entries=()).write(), "entries is empty"),
@@ -253,7 +264,7 @@ def test_no_byte_can_be_changed_that_means_anything(place: int, flip: int) -> No
 )
 def test_what_is_no_proof_is_refused_with_the_place_and_the_reason(data: bytes, why: str) -> None:
     with pytest.raises(ProofFormatError, match=why):
-        proofs.parse(data)
+        proofs.parse_proof(data)
 
 
 # ---- the program ------------------------------------------------------------------------------
@@ -272,15 +283,17 @@ def test_the_program_says_what_a_proof_shows(
     assert verifier.main([str(file), "--key", str(KEY.public)]) == 0
     out, err = capsys.readouterr()
     lines = out.splitlines()
-    assert lines[0].startswith(f"good  {KEY.name} signed the checkpoint: 300 entries, root ")
-    assert lines[1].startswith("good  entry 3 is among them: started, ")
+    assert lines[0].startswith(f"ok    {KEY.name} signed the checkpoint: 300 entries, root ")
+    assert lines[1].startswith("ok    entry 3 is in the signed log: started, ")
     assert "generation 01JQ0000000000000000000001" in lines[1]
-    assert lines[2].startswith("good  entry 4 is among them: outcome, at 2026-03-01T12:00:00.000")
+    assert lines[2].startswith(
+        "ok    entry 4 is in the signed log: outcome, at 2026-03-01T12:00:00.000"
+    )
     assert "generation of entry 3, status completed" in lines[2]
-    assert lines[4].endswith(r"what entry 3 committed to: 最近我国成功发射了\n新的卫星")
-    assert lines[6] == "good  output 2 is what entry 4 committed to: 6 bytes"
+    assert lines[4].endswith(r"recorded in entry 3: 最近我国成功发射了\n新的卫星")
+    assert lines[6] == "ok    output 2 is the text recorded in entry 4: 6 bytes"
     assert lines[-1] == "verified"
-    assert "not that it is true" in err
+    assert "not that they are true" in err
 
 
 def test_the_program_prints_one_documented_object(
@@ -326,7 +339,10 @@ def test_the_program_can_hold_a_proof_to_a_published_checkpoint(
         (["{file}", "--key", "nonsense"], "--key nonsense: a public key is a name"),
         (["{file}", "--key", KEY.text], "this is a private key"),
         (["{file}", "--key", "{file}"], "a public key is a name"),
-        (["{file}", "--key", str(KEY.public), "--checkpoint", "{file}"], "this is no checkpoint"),
+        (
+            ["{file}", "--key", str(KEY.public), "--checkpoint", "{file}"],
+            "this is not a checkpoint",
+        ),
     ],
 )
 def test_the_program_says_what_it_cannot_use(

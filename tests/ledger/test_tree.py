@@ -18,10 +18,10 @@ from muniment.ledger.tree import (
     MissingNodesError,
     Node,
     Read,
-    completed,
-    consistency,
+    completed_nodes,
+    consistency_proof,
     frontier,
-    inclusion,
+    inclusion_proof,
     leaf_hash,
     node_hash,
     root,
@@ -204,7 +204,7 @@ def test_inclusion_proofs_are_those_of_the_definition_and_hold(size: int, data: 
     leaves = numbered(size)
     index = data.draw(st.integers(0, size - 1))
     read = reading(kept(leaves))
-    proof = inclusion(index, size, read)
+    proof = inclusion_proof(index, size, read)
     assert proof == naive_inclusion(index, leaves)
     assert verify_inclusion(leaf_hash(leaves[index]), index, size, proof, root(size, read))
 
@@ -214,7 +214,7 @@ def test_consistency_proofs_are_those_of_the_definition_and_hold(size: int, data
     leaves = numbered(size)
     old = data.draw(st.integers(1, size))
     read = reading(kept(leaves))
-    proof = consistency(old, size, read)
+    proof = consistency_proof(old, size, read)
     assert proof == naive_consistency(old, leaves)
     assert verify_consistency(old, root(old, read), size, root(size, read), proof)
 
@@ -235,7 +235,7 @@ def test_appending_completes_exactly_the_nodes_that_the_larger_tree_keeps(
 ) -> None:
     leaves = numbered(before + more)
     old = kept(leaves[:before])
-    added = completed(before, [leaf_hash(leaf) for leaf in leaves[before:]], reading(old))
+    added = completed_nodes(before, [leaf_hash(leaf) for leaf in leaves[before:]], reading(old))
     upper = {at: value for at, value in kept(leaves).items() if at[0] > 0}
     assert {(node.level, node.index): node.hash for node in added} == {
         at: value for at, value in upper.items() if at not in old
@@ -255,14 +255,14 @@ def test_a_proof_with_one_bit_changed_does_not_hold(size: int, data: Any) -> Non
     leaves = numbered(size)
     index = data.draw(st.integers(0, size - 1))
     read = reading(kept(leaves))
-    proof, top = inclusion(index, size, read), root(size, read)
+    proof, top = inclusion_proof(index, size, read), root(size, read)
     parts = [leaf_hash(leaves[index]), top, *proof]
     changed = data.draw(st.integers(0, len(parts) - 1))
     parts[changed] = flipped(parts[changed], data.draw(st.integers(0, 255)))
     assert not verify_inclusion(parts[0], index, size, parts[2:], parts[1])
 
     old = data.draw(st.integers(1, size))
-    parts = [root(old, read), top, *consistency(old, size, read)]
+    parts = [root(old, read), top, *consistency_proof(old, size, read)]
     changed = data.draw(st.integers(0, len(parts) - 1))
     parts[changed] = flipped(parts[changed], data.draw(st.integers(0, 255)))
     assert not verify_consistency(old, parts[0], size, parts[1], parts[2:])
@@ -275,8 +275,8 @@ def flipped(value: bytes, bit: int) -> bytes:
 def test_proofs_of_what_is_not_there_are_refused() -> None:
     read = reading(kept(numbered(3)))
     with pytest.raises(ValueError, match="leaf 3 is not in a tree of 3 leaves"):
-        inclusion(3, 3, read)
+        inclusion_proof(3, 3, read)
     with pytest.raises(ValueError, match="3 leaves begins with one of 4"):
-        consistency(4, 3, read)
+        consistency_proof(4, 3, read)
     with pytest.raises(MissingNodesError, match="nodes 0 to 3 of level 0, but only 3"):
         root(4, read)

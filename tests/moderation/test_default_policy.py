@@ -6,7 +6,7 @@ import pytest
 
 import muniment
 import muniment_moderation
-from muniment import policy
+from muniment.generation import policy
 from muniment_moderation.blocklist import Blocklist
 
 FILE = Path(muniment_moderation.__file__).with_name("policy.yaml")
@@ -14,7 +14,7 @@ FILE = Path(muniment_moderation.__file__).with_name("policy.yaml")
 
 @pytest.fixture(scope="module")
 def filters() -> list[Blocklist]:
-    rules = policy.load(FILE).filters
+    rules = policy.load_policy(FILE).filters
     assert {rule.filter for rule in rules} == {"blocklist"}
     return [Blocklist(Blocklist.Parameters(**rule.parameters)) for rule in rules]
 
@@ -25,9 +25,9 @@ def findings(filters: list[Blocklist], text: str) -> dict[str, str]:
 
 
 def test_the_policy_is_found_by_name_and_has_three_filters() -> None:
-    ((distribution, file),) = policy.installed()["default"]
+    ((distribution, file),) = policy.installed_policies()["default"]
     assert (distribution, file) == ("muniment-moderation", FILE)
-    assert len(policy.choose(None).filters) == 3
+    assert len(policy.resolve_policy(None).filters) == 3
 
 
 def test_its_categories_are_declared_by_the_filter(filters: list[Blocklist]) -> None:

@@ -112,9 +112,14 @@ def test_each_plugin_wheel_holds_its_package_and_its_entry_point(
     with zipfile.ZipFile(build_wheel(ROOT / "plugins" / plugin, tmp_path)) as archive:
         names = set(archive.namelist())
         (entry_points,) = (name for name in names if name.endswith("entry_points.txt"))
-        assert f"[muniment.v1]\n{plugin} = {package}.plugin" in archive.read(entry_points).decode()
+        points = archive.read(entry_points).decode()
     expected = {f"{package}/{name}" for name in shipped(ROOT / "plugins" / plugin / package)}
-    assert {f"{package}/py.typed", f"{package}/plugin.py"} <= expected
+    if plugin == "installer":
+        assert f"[muniment.commands]\nplugins.bundle = {package}." in points
+    else:
+        assert f"[muniment.v1]\n{plugin} = {package}.plugin" in points
+        assert f"{package}/plugin.py" in expected
+    assert f"{package}/py.typed" in expected
     assert {name for name in names if ".dist-info/" not in name} == expected
 
 

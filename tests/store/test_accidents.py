@@ -182,7 +182,7 @@ def test_a_connection_that_is_cut_is_replaced_and_nothing_is_half_written(
     store.record_started([first], policy_document="")
     postgresql.run(cut)  # while nothing is asked: nobody notices
     store.record_outcomes([finish(first)])
-    with pytest.raises(StoreError, match="whole or not at all"):
+    with pytest.raises(StoreError, match="completely or not at all"):
         _cut_while_writing(store, postgresql, cut, second)
     assert [g.id for g in store.generations()] == [first.id]
     store.record_started([second], policy_document="")
@@ -218,8 +218,9 @@ def test_a_writer_that_stands_still_lets_the_others_go_on(
 ) -> None:
     holder = run(
         """
-        from muniment.store import postgresql
-        postgresql._BOUND = postgresql._BOUND.replace("= 60000; SELECT", "= 200; SELECT")
+        from muniment.store.database import postgresql
+        statements = postgresql._SET_TIMEOUTS
+        postgresql._SET_TIMEOUTS = statements.replace("= 60000; SELECT", "= 200; SELECT")
         from muniment.errors import StoreError
         with Store.open(url, create=False) as store:
             try:
@@ -236,4 +237,4 @@ def test_a_writer_that_stands_still_lets_the_others_go_on(
     assert holder.stdin is not None
     holder.stdin.write("go\n")
     holder.stdin.flush()
-    assert "the server gave it to others" in cast(str, ended(holder))
+    assert "the server ended it" in cast(str, ended(holder))

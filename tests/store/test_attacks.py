@@ -17,16 +17,25 @@ import pytest
 from sqlalchemy import Column, Connection, LargeBinary, Row, Table, and_, inspect, select
 
 from muniment.ids import new_id
-from muniment.ledger.checkpoints import Checkpoint, Note, origin, signed
+from muniment.ledger.checkpoints import Checkpoint, Note, origin, sign_checkpoint
 from muniment.ledger.keys import PrivateKey
-from muniment.store import Problem, Store, periods, verifying
-from muniment.store.columns import Words
-from muniment.store.database import Database
-from muniment.store.heads import Head
-from muniment.store.ledger import append, prepare
-from muniment.store.projections import ROWS, outcome_rows, started_rows
-from muniment.store.signatures import Held
-from muniment.store.tables import checkpoint, entry, generation, ledger_head, metadata, payload
+from muniment.store import Problem, Store
+from muniment.store.database.engine import Database
+from muniment.store.database.projections import ROWS, outcome_rows, started_rows
+from muniment.store.database.tables import (
+    checkpoint,
+    entry,
+    generation,
+    ledger_head,
+    metadata,
+    payload,
+)
+from muniment.store.database.types import PortableText
+from muniment.store.queries import time_index
+from muniment.store.recording.ledger import append, prepare
+from muniment.store.recording.tree_heads import Head
+from muniment.store.verification import verify
+from muniment.store.verification.signatures import TrustedCheckpoint
 from muniment.types import Failure
 from support.databases import Server, by_hand
 from support.golden import ledger
@@ -113,13 +122,13 @@ class Victim:
             def reading(self) -> Iterator[Connection]:
                 yield connection
 
-        return verifying.verify(
+        return verify.verify(
             Seen(),
             projections=True,
             payloads=True,
             key=self.key.public,
-            held=[Held("the published checkpoint", self.note)] if published else [],
-            span=256,  # so that what belongs together lies in several ranges
+            trusted=[TrustedCheckpoint("the published checkpoint", self.note)] if published else [],
+            range_size=256,  # so that what belongs together lies in several ranges
         ).problems
 
     @contextmanager
@@ -181,7 +190,7 @@ def _acts(store: Store) -> None:
                 number = runs.setdefault(body["run"], seq)
                 row, others = started_rows(seq, body, number, item.content("request"))
                 rows = {"generation": [row], **others}
-                periods.note(connection, [(seq, row["started_at"])])
+                time_index.add(connection, [(seq, row["started_at"])])
                 rows["run"] = [{"seq": seq, "id": body["run"]}] if number == seq else []
             elif body["kind"] == "outcome":
                 changes, verdicts = outcome_rows(seq, body)
@@ -205,7 +214,7 @@ def _acts(store: Store) -> None:
 
 
 def _sign(head: Head, key: PrivateKey) -> Note:
-    return signed(Checkpoint(key.name, head.size, head.root), key)
+    return sign_checkpoint(Checkpoint(key.name, head.size, head.root), key)
 
 
 # ---- columns and rows --------------------------------------------------------------------------
@@ -327,7 +336,7 @@ def test_two_swapped_entries_are_found_and_named(victim: Victim) -> None:
         connection.execute(entry.update().where(entry.c.seq == -1).values(seq=other.seq))
         found = victim.find(connection)
     assert "checkpoint" in {problem.kind for problem in found}
-    assert any("do not make the node" in problem.message for problem in found)
+    assert any("its hash is not that of entries" in problem.message for problem in found)
 
 
 def test_a_missing_middle_entry_is_named(victim: Victim) -> None:
@@ -342,7 +351,7 @@ def test_a_tail_cut_off_is_named(victim: Victim) -> None:
         connection.execute(entry.delete().where(entry.c.seq >= victim.note.checkpoint.size - 3))
         found = victim.find(connection)
     assert any("ledger_head.size" in problem.where for problem in found)
-    assert any("the end was cut off" in problem.message for problem in found)
+    assert any("truncated" in problem.message for problem in found)
 
 
 # ---- whole stores ------------------------------------------------------------------------------
@@ -373,12 +382,12 @@ def test_a_store_rolled_back_behind_a_checkpoint_is_found(
         note = now.sign(lambda head, _: _sign(head, key))
     found = _verified(old, key, note)
     assert [problem.kind for problem in found] == ["checkpoint"]
-    assert "the whole store rolled back" in found[0].message
+    assert "rolled back" in found[0].message
     with Store.open(old, create=False) as forked:
         forked.record_started([start() for _ in range(9)], policy_document="")
         forked.sign(lambda head, _: _sign(head, key))
     assert any(
-        problem.where == "the published checkpoint" and "are not those" in problem.message
+        problem.where == "the published checkpoint" and "differ" in problem.message
         for problem in _verified(old, key, note)
     )
 
@@ -402,8 +411,8 @@ def _published(store: Store) -> tuple[PrivateKey, Note]:
 
 def _verified(url: str, key: PrivateKey, note: Note) -> list[Problem]:
     with Store.open(url, create=False) as store:
-        held = [Held("the published checkpoint", note)]
-        found = store.verify(projections=True, payloads=True, key=key.public, held=held)
+        held = [TrustedCheckpoint("the published checkpoint", note)]
+        found = store.verify(projections=True, payloads=True, key=key.public, trusted=held)
         assert found.ok == (not found.problems)
         return found.problems
 
@@ -451,7 +460,7 @@ def _empty(column: Column[Any]) -> Any:
         return None
     if isinstance(column.type, LargeBinary):
         return b""
-    return "" if isinstance(column.type, Words) else -7
+    return "" if isinstance(column.type, PortableText) else -7
 
 
 def _named(found: list[Problem], table: Table) -> None:

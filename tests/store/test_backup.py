@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from muniment.store import Store
-from muniment.store.backup.copies import BackupError, Contents, copying
-from muniment.store.backup.registry import registered
+from muniment.store.backup import backend_of
+from muniment.store.backup.base import BackupError, BackupSummary
+from muniment.store.database.backups import registered
 from support.databases import only_sqlite
 
 pytestmark = pytest.mark.usefixtures("programs")
@@ -38,8 +39,8 @@ def test_a_backup_restores_everything(
     assert (made.entries, made.root) == root(store)
     record(store, start, finish, 2)
     planned = Store.plan_restore(url, made.file)
-    assert planned.lost == 4
-    assert not planned.other
+    assert planned.lost_entries == 4
+    assert not planned.other_ledger
     Store.restore(url, planned)
     assert list(store.generations()) == whole
     assert root(store) == (made.entries, made.root)
@@ -95,9 +96,9 @@ def test_backups_are_remembered_and_outlive_a_restore(
 def test_a_copy_that_is_not_what_the_store_was_is_not_kept(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    way = type(copying(store._database))
-    monkeypatch.setattr(way, "contents", lambda *_: Contents("other", 1, "00"))
-    with pytest.raises(BackupError, match="the copy is not what the store was"):
+    backend = type(backend_of(store._database))
+    monkeypatch.setattr(backend, "verify", lambda *_: BackupSummary("other", 1, "00"))
+    with pytest.raises(BackupError, match="the copy differs"):
         store.backup(tmp_path / "copy")
     assert list(tmp_path.glob("*copy*")) == []
 
@@ -113,7 +114,7 @@ def test_a_backup_that_was_altered_is_refused(
         place = len(content) - 300
     made.file.write_bytes(content[:place] + b'"seed":"8"' + content[place + 10 :])
     before = list(store.generations())
-    with pytest.raises(BackupError, match=r"is no (whole )?backup"):
+    with pytest.raises(BackupError, match=r"is (corrupt|incomplete|not a backup)"):
         Store.plan_restore(url, made.file)
     assert list(store.generations()) == before
 
@@ -134,7 +135,7 @@ def test_a_damaged_store_is_replaced(
     store.path.write_bytes(os.urandom(10_000))
     planned = Store.plan_restore(url, made.file)
     assert planned.present is not None
-    assert "no database" in planned.present.unreadable
+    assert "not an SQLite database" in planned.present.unreadable
     Store.restore(url, planned)
     with Store.open(url, create=False) as again:
         assert root(again) == (made.entries, made.root)

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from muniment.ids import new_id
-from muniment.store import Query, Store, following
+from muniment.store import Query, Store
+from muniment.store.queries import tail
 from muniment.types import Model, Usage
 
 
@@ -102,7 +103,7 @@ def test_a_lineage_goes_up_and_down_and_to_other_attempts(
 def test_following_yields_what_ends_and_is_wanted(
     store: Store, start: Any, finish: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(following, "SECONDS", 0.001)
+    monkeypatch.setattr(tail, "POLL_SECONDS", 0.001)
     ready = threading.Event()
 
     def record() -> None:

@@ -14,7 +14,7 @@ import pytest
 from muniment.errors import UnknownNameError
 from muniment.ids import new_id
 from muniment.store import Query, Store
-from muniment.store.retaining import Rule
+from muniment.store.retention.rules import Rule
 from muniment.types import Generation, Model, Reason, Score, Verdict
 from support.databases import only_sqlite
 
@@ -150,7 +150,7 @@ def test_a_payload_that_was_taken_out_without_an_erasure_is_noticed(
         connection.exec_driver_sql("DELETE FROM payload WHERE kind = 'prompt' AND entry < 100")
     problems = store.verify(payloads=True).problems
     assert problems
-    assert all("no entry says that it was erased" in p.message for p in problems[:-1])
+    assert all("no entry records its erasure" in p.message for p in problems[:-1])
 
 
 def test_many_are_erased_in_pages(store: Store, start: Any, finish: Any) -> None:

@@ -17,9 +17,10 @@ from hypothesis import strategies as st
 from sqlalchemy import func, select
 
 from muniment.errors import MunimentError, StoreError
-from muniment.store import Query, Store, tables, workers
-from muniment.store.database import Database
-from muniment.store.export import ExportError, files, formats, pages, unfinished
+from muniment.store import Query, Store
+from muniment.store.database import export_pool, tables
+from muniment.store.database.engine import Database
+from muniment.store.export import ExportError, batches, exporter, formats, unfinished
 from muniment.types import Generation, Output, Text
 
 FORMATS = ("jsonl", "csv", "parquet")
@@ -121,9 +122,9 @@ class Killed(BaseException):
 def test_an_export_killed_after_any_page_ends_up_byte_equal(
     filled: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, format: str
 ) -> None:
-    monkeypatch.setattr(pages, "FIRST_PAGE", 1)
-    monkeypatch.setattr(pages, "MOST_PAGE", 2)
-    monkeypatch.setattr(files, "SAVE_SECONDS", -1.0)
+    monkeypatch.setattr(batches, "FIRST_PAGE", 1)
+    monkeypatch.setattr(batches, "MAX_PAGE", 2)
+    monkeypatch.setattr(exporter, "SAVE_SECONDS", -1.0)
     whole = tmp_path / "whole"
     export(filled, whole, format)
     killed_at_all = 0
@@ -233,8 +234,8 @@ def test_what_cannot_be_gone_on_with_is_said(filled: Store, tmp_path: Path, url:
 def test_a_part_that_was_cut_short_is_noticed(
     filled: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(files, "SAVE_SECONDS", -1.0)
-    monkeypatch.setattr(pages, "FIRST_PAGE", 1)
+    monkeypatch.setattr(exporter, "SAVE_SECONDS", -1.0)
+    monkeypatch.setattr(batches, "FIRST_PAGE", 1)
     target = tmp_path / "all.jsonl"
 
     def die(rows: int) -> None:
@@ -244,12 +245,12 @@ def test_a_part_that_was_cut_short_is_noticed(
     with pytest.raises(Killed):
         filled.export(target, "jsonl").run(die)
     (tmp_path / "all.jsonl.part").write_bytes(b"x")
-    with pytest.raises(ExportError, match="is not what was written"):
+    with pytest.raises(ExportError, match="missing or too short"):
         filled.resume_export(target).run()
 
 
 def test_a_folder_that_cannot_be_written_is_one_sentence(filled: Store, tmp_path: Path) -> None:
-    with pytest.raises(ExportError, match=r"cannot write .*--resume goes on"):
+    with pytest.raises(ExportError, match=r"cannot write .*use --resume"):
         export(filled, tmp_path / "nowhere" / "all.jsonl", "jsonl")
 
 
@@ -259,20 +260,20 @@ def test_a_stream_is_the_file(filled: Store, tmp_path: Path) -> None:
         output = io.BytesIO()
         assert filled.export_to(output, format) == 8
         assert output.getvalue() == (tmp_path / format).read_bytes()
-    with pytest.raises(MunimentError, match="write it to a file"):
+    with pytest.raises(MunimentError, match="use -o FILE"):
         filled.export_to(io.BytesIO(), "parquet")
 
 
 def test_long_outputs_are_read_a_few_at_a_time(
     store: Store, start: Any, finish: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pages, "PAGE_BYTES", 1000)
+    monkeypatch.setattr(batches, "PAGE_BYTES", 1000)
     many = [start(f"{n}") for n in range(60)]
     store.record_started(many, policy_document="")
     store.record_outcomes(
         [finish(g, outputs=(Text("long " * 200), Output("image/png", b"x" * 999))) for g in many]
     )
-    made = pages.pages(store._database, "jsonl", Query(), 10**9, 10**9, None, processes=1)
+    made = batches.pages(store._database, "jsonl", Query(), 10**9, 10**9, None, processes=1)
     sizes = [page.rows for page in made]
     assert sum(sizes) == 60
     assert max(sizes[1:]) == 1
@@ -287,11 +288,11 @@ def shared(store: Store, target: Path, format: str, **wanted: Any) -> bytes:
 def test_several_processes_write_the_same_bytes(
     filled: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pages, "FIRST_PAGE", 1)
-    monkeypatch.setattr(pages, "MOST_PAGE", 1)
+    monkeypatch.setattr(batches, "FIRST_PAGE", 1)
+    monkeypatch.setattr(batches, "MAX_PAGE", 1)
     for format in FORMATS:
         export(filled, tmp_path / "alone", format)
-    monkeypatch.setattr(pages, "ALONE", 1)
+    monkeypatch.setattr(batches, "PARALLEL_AFTER", 1)
     for format in FORMATS:
         export(filled, tmp_path / "alone", format)
         assert shared(filled, tmp_path / format, format) == (tmp_path / "alone").read_bytes()
@@ -306,8 +307,8 @@ def test_several_processes_write_the_same_bytes(
 def test_what_a_worker_cannot_read_is_said_as_ever(
     filled: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pages, "FIRST_PAGE", 1)
-    monkeypatch.setattr(pages, "ALONE", 1)
+    monkeypatch.setattr(batches, "FIRST_PAGE", 1)
+    monkeypatch.setattr(batches, "PARALLEL_AFTER", 1)
     with filled._database.writing() as connection:
         oldest = select(func.min(tables.generation.c.seq)).scalar_subquery()
         connection.execute(tables.entry.delete().where(tables.entry.c.seq == oldest))
@@ -318,7 +319,7 @@ def test_what_a_worker_cannot_read_is_said_as_ever(
 def test_a_worker_that_is_killed_is_one_sentence(store: Store) -> None:
     with (
         pytest.raises(StoreError, match="a worker process ended before its work was done"),
-        workers.workers(store._database, 2) as started,
+        export_pool.worker_pool(store._database, 2) as started,
     ):
         started.start(_die).result()
 
@@ -330,8 +331,8 @@ def _die(database: Database) -> None:
 def test_an_export_is_not_gone_on_with_after_an_erasure(
     filled: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(files, "SAVE_SECONDS", -1.0)
-    monkeypatch.setattr(pages, "FIRST_PAGE", 1)
+    monkeypatch.setattr(exporter, "SAVE_SECONDS", -1.0)
+    monkeypatch.setattr(batches, "FIRST_PAGE", 1)
     first, target = tmp_path / "first.jsonl", tmp_path / "all.jsonl"
     rows = 0
 
@@ -347,7 +348,7 @@ def test_an_export_is_not_gone_on_with_after_an_erasure(
         rows = 1  # nothing is certain yet when the second dies
     newest = next(filled.generations(Query(status="completed")))
     filled.erase(Query(ids=[newest.id]), "Ada", reason="asked for")
-    with pytest.raises(ExportError, match=r"erased since .* export anew with --overwrite"):
+    with pytest.raises(ExportError, match=r"erased since.* --overwrite"):
         filled.resume_export(first)
     assert filled.resume_export(target).run() == 8
     assert newest.prompt not in [

@@ -16,8 +16,9 @@ from sqlalchemy import event
 
 from muniment.errors import AmbiguousNameError, UnknownNameError
 from muniment.ids import new_id
-from muniment.store import Query, Store, periods
-from muniment.store.reading import PAGE
+from muniment.store import Query, Store
+from muniment.store.queries import time_index
+from muniment.store.queries.loader import PAGE
 from muniment.types import Model, Verdict
 from support.databases import only_sqlite
 
@@ -121,14 +122,14 @@ def test_who_was_recorded_late_is_found_by_when_it_started(store: Store, start: 
     assert found(store, until=NOON + 2 * hour) == "420"
     assert found(store, since=NOON + hour, until=NOON + 6 * hour) == "21"
     with store._database.reading() as connection:
-        assert periods.wrong(connection) == []
+        assert time_index.mismatches(connection) == []
 
 
 @pytest.mark.parametrize("stretch", [1, 2, 3, 4096])
 def test_stretches_of_any_length_find_the_same(
     store: Store, start: Any, stretch: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(periods, "STRETCH", stretch)
+    monkeypatch.setattr(time_index, "BLOCK", stretch)
     source = random.Random(stretch)
     starts = [NOON + timedelta(minutes=source.randrange(50)) for _ in range(40)]
     store.record_started(

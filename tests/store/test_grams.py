@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from muniment.store.grams import INDEXED, LONGEST, terms
+from muniment.store.search.tokenizer import MAX_INDEXED_BYTES, MAX_TERM_CHARACTERS, terms
 
 
 @pytest.mark.parametrize(
@@ -33,12 +33,12 @@ def test_a_text_has_the_terms(text: str, expected: set[str]) -> None:
 
 
 def test_a_long_word_is_known_by_its_beginning() -> None:
-    assert terms(["x" * 1000]) == {"x" * LONGEST}
+    assert terms(["x" * 1000]) == {"x" * MAX_TERM_CHARACTERS}
 
 
 @pytest.mark.parametrize("letter", ["x ", "é ", "国"])
 def test_only_the_beginning_of_a_long_text_is_indexed(letter: str) -> None:
-    text = letter * INDEXED
+    text = letter * MAX_INDEXED_BYTES
     assert "end" not in terms([text + " end"])
     assert "end" in terms(["end " + text])
 

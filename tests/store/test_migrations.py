@@ -12,14 +12,10 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, inspect
 
-from muniment.store import (
-    Store,
-    indexes,  # noqa: F401 - declares what else the tables have
-    tables,
-)
-from muniment.store.database import Database
-from muniment.store.migrating import configuration, migrate
-from muniment.store.schema import HEAD, migrations
+from muniment.store import Store
+from muniment.store.database import open_database, tables
+from muniment.store.database.migrations import configuration, migrate
+from muniment.store.recording.schema_version import HEAD, migrations
 
 pytestmark = pytest.mark.dialect
 
@@ -27,7 +23,7 @@ pytestmark = pytest.mark.dialect
 @pytest.fixture
 def connection(url: str) -> Iterator[Connection]:
     """A connection to an empty database."""
-    database = Database(url)
+    database = open_database(url)
     database.prepare()
     with database.engine.connect() as connection:
         yield connection

@@ -19,7 +19,7 @@ from sqlalchemy import make_url
 
 from muniment.errors import StoreError, StoreVersionError
 from muniment.store import NoStoreError, Store
-from muniment.store.schema import HEAD
+from muniment.store.recording.schema_version import HEAD
 from support.databases import change, only_sqlite
 
 pytestmark = pytest.mark.dialect
@@ -87,7 +87,7 @@ def test_a_database_of_someone_elses_is_no_store(tmp_path: Path, create: bool) -
 @pytest.mark.parametrize("create", [True, False])
 def test_a_place_below_a_file_cannot_be_opened(tmp_path: Path, create: bool) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(StoreError, match=r"nothing is recorded yet|cannot be made"):
+    with pytest.raises(StoreError, match=r"nothing is recorded yet|cannot be created"):
         Store.open(f"sqlite:///{tmp_path}/file/muniment.db", create=create)
 
 
@@ -221,9 +221,9 @@ def stamp(url: str, revision: str) -> None:
 @pytest.mark.parametrize("create", [True, False])
 def test_a_store_of_a_newer_version_is_left_alone(store: Store, url: str, create: bool) -> None:
     stamp(url, "9999")
-    with pytest.raises(StoreVersionError, match="newer Muniment"):
+    with pytest.raises(StoreVersionError, match="newer schema"):
         Store.open(url, create=create)
-    with pytest.raises(StoreVersionError, match="newer Muniment"):
+    with pytest.raises(StoreVersionError, match="newer schema"):
         Store.open(url, create=False, outdated=True)
 
 

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from muniment.ids import new_id
-from muniment.store import AlreadyRecordedError, Query, Store, leases
+from muniment.store import AlreadyRecordedError, Query, Store
+from muniment.store.database import leases
 from support.databases import ask, change
 from support.programs import Programs, ended, says
 
@@ -77,7 +78,7 @@ def test_an_outcome_that_comes_after_the_interruption_was_recorded_is_refused(
     monkeypatch.setattr(leases, "alive", lambda row: False)
     assert store.record_interruptions() == 1
     monkeypatch.undo()
-    with pytest.raises(AlreadyRecordedError, match="has an outcome already"):
+    with pytest.raises(AlreadyRecordedError, match="already has an outcome"):
         store.record_outcomes([finish(started)])
     assert store.generation(started.id).status == "interrupted"
 

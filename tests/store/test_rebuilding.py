@@ -9,9 +9,10 @@ from sqlalchemy import select, update
 
 from muniment.errors import StoreError
 from muniment.ids import new_id
-from muniment.store import Query, Store, indexing
-from muniment.store.erasing import erase
-from muniment.store.tables import entry, metadata
+from muniment.store import Query, Store
+from muniment.store.database.tables import entry, metadata
+from muniment.store.retention.erasure import erase
+from muniment.store.search import index
 from muniment.types import Failure, Generation
 
 EVIDENCE = {"entry", "ledger_head", "node", "payload", "checkpoint", "lease", "pending"}
@@ -64,7 +65,7 @@ def test_emptied_tables_are_mended(filled: Store) -> None:
     with filled._database.writing() as connection:
         for table in PROJECTIONS:
             connection.execute(table.delete())
-        indexing.clear(connection)
+        index.clear(connection)
     assert not filled.verify(projections=True, payloads=False).ok
     filled.rebuild()
     assert tables(filled) == before

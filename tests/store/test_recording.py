@@ -16,7 +16,7 @@ from muniment.errors import PromptError, UnknownNameError
 from muniment.ids import new_id
 from muniment.ledger.schema import EntryError
 from muniment.store import AlreadyRecordedError, Query, Store
-from muniment.store.tables import entry
+from muniment.store.database.tables import entry
 from muniment.types import (
     Failure,
     Generation,
@@ -268,7 +268,7 @@ def test_an_outcome_is_recorded_once(store: Store, start: Any, finish: Any) -> N
     started, other = start(), start()
     store.record_started([started, other], policy_document="")
     store.record_outcomes([finish(started)])
-    with pytest.raises(AlreadyRecordedError, match="has an outcome already") as caught:
+    with pytest.raises(AlreadyRecordedError, match="already has an outcome") as caught:
         store.record_outcomes([finish(other), finish(started, "something else")])
     assert caught.value.generation == started.id
     assert store.generation(started.id).text == "an output"
@@ -299,7 +299,7 @@ def test_a_generation_is_started_once(store: Store, start: Any) -> None:
 def test_an_outcome_of_something_never_started_is_refused(
     store: Store, start: Any, finish: Any
 ) -> None:
-    with pytest.raises(UnknownNameError, match="never started"):
+    with pytest.raises(UnknownNameError, match="not started"):
         store.record_outcomes([finish(start())])
 
 

@@ -10,7 +10,7 @@ from sqlalchemy import select
 from muniment.errors import StoreError, UnknownNameError
 from muniment.ledger import schema
 from muniment.store import Store
-from muniment.store.tables import entry, payload
+from muniment.store.database.tables import entry, payload
 from muniment.types import Difference, PluginRef, Replay
 from support.databases import change
 
@@ -72,9 +72,9 @@ def test_a_word_draws_the_same_sample_and_another_word_another(
 ) -> None:
     ids = recorded(store, start, finish, 40)
     store.record_started([start()], policy_document="")  # which has not completed
-    sample = store.drawn(10, "一")
-    assert sample == store.drawn(10, "一")
-    assert sample[:5] == store.drawn(5, "一")
+    sample = store.sample(10, "一")
+    assert sample == store.sample(10, "一")
+    assert sample[:5] == store.sample(5, "一")
     assert len(set(sample)) == 10
-    assert set(sample) != set(store.drawn(10, "二"))
-    assert set(store.drawn(99, "一")) == set(ids)
+    assert set(sample) != set(store.sample(10, "二"))
+    assert set(store.sample(99, "一")) == set(ids)

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from muniment.ledger import entries
 from muniment.ledger.texts import detail_of, request_of
 from muniment.store import Query, Store
-from muniment.store.grams import INDEXED, folded
-from muniment.store.indexing import recorded_texts, texts_of
-from muniment.store.matching import phrases, snippets
-from muniment.store.reading import PAGE
+from muniment.store.queries.loader import PAGE
+from muniment.store.search.index import recorded_texts, texts_of
+from muniment.store.search.phrases import phrases, snippets
+from muniment.store.search.tokenizer import MAX_INDEXED_BYTES, fold
 from muniment.types import Failure, Output, Reason, Verdict
 
 pytestmark = pytest.mark.dialect
@@ -178,7 +178,7 @@ def test_only_the_beginning_of_a_long_text_is_searched(
 ) -> None:
     started = start("x")
     store.record_started([started], policy_document="")
-    store.record_outcomes([finish(started, "a " * (INDEXED // 2) + "late")])
+    store.record_outcomes([finish(started, "a " * (MAX_INDEXED_BYTES // 2) + "late")])
     assert found(store, "late") == []
     assert found(store, "a x") == ["x"]
 
@@ -190,7 +190,7 @@ def test_every_highlight_is_what_was_asked_for(before: str, wanted: str, after: 
     for snippet in snippets([("prompt", f"{before} {wanted} {after}")], asked):
         for start, end in snippet.highlights:
             assert 0 <= start <= end <= len(snippet.text)
-            there = folded(snippet.text[start:end])
+            there = fold(snippet.text[start:end])
             assert not there or any(phrase.pattern.search(there) for phrase in asked)
 
 

@@ -18,24 +18,25 @@ from muniment.ledger import checkpoints, entries, proofs
 from muniment.ledger.checkpoints import Checkpoint, Note
 from muniment.ledger.keys import PrivateKey, PublicKey
 from muniment.ledger.tree import Frontier, frontier
-from muniment.signing import Keys
-from muniment.store import Store, heads
-from muniment.store.ledger import append, prepare
-from muniment.store.proving import NotProvableError
-from muniment.store.signatures import Held
-from muniment.store.tables import checkpoint, entry, ledger_head, node, payload
+from muniment.signing import KeyStore
+from muniment.store import Store
+from muniment.store.database.tables import checkpoint, entry, ledger_head, node, payload
+from muniment.store.recording import tree_heads
+from muniment.store.recording.ledger import append, prepare
+from muniment.store.verification.prove import NotProvableError
+from muniment.store.verification.signatures import TrustedCheckpoint
 from support.databases import only_sqlite
 
 Record = Callable[..., list[str]]
 
 
 @pytest.fixture
-def keys(tmp_path: Path) -> Keys:
-    return Keys(tmp_path / "home")
+def keys(tmp_path: Path) -> KeyStore:
+    return KeyStore(tmp_path / "home")
 
 
 @pytest.fixture
-def key(keys: Keys, store: Store) -> PublicKey:
+def key(keys: KeyStore, store: Store) -> PublicKey:
     return keys.generate(store.log)
 
 
@@ -52,7 +53,7 @@ def record(store: Store, start: Any, finish: Any) -> Record:
     return run
 
 
-def sign(keys: Keys, store: Store) -> Note:
+def sign(keys: KeyStore, store: Store) -> Note:
     note = keys.sign(store)
     assert note is not None
     return note
@@ -65,7 +66,7 @@ def size(store: Store) -> int:
 def cut(store: Store, size: int) -> None:
     """Take away the newest entries as a forger would, who mends nodes and head."""
     with store._database.writing() as connection:
-        edge = frontier(size, heads.nodes(connection))
+        edge = frontier(size, tree_heads.node_reader(connection))
         connection.execute(delete(entry).where(entry.c.seq >= size))
         connection.execute(delete(payload).where(payload.c.entry >= size))
         for level in range(1, 4):
@@ -83,16 +84,16 @@ def problems(store: Store, **options: Any) -> list[tuple[str, str]]:
     return [(found.kind, found.message) for found in store.verify(**options).problems]
 
 
-def published(note: Note) -> Held:
-    return Held("the published checkpoint", note)
+def published(note: Note) -> TrustedCheckpoint:
+    return TrustedCheckpoint("the published checkpoint", note)
 
 
 def test_what_is_signed_verifies_and_the_rest_is_counted(
-    store: Store, keys: Keys, key: PublicKey, record: Record
+    store: Store, keys: KeyStore, key: PublicKey, record: Record
 ) -> None:
     record(3)
     note = sign(keys, store)
-    found = store.verify(key=key, held=[published(note)])
+    found = store.verify(key=key, trusted=[published(note)])
     assert (found.ok, found.unsigned_tail, found.not_read) == (True, 0, 0)
     assert found.checked == ["tree", "signatures"]
     assert note.checkpoint == Checkpoint(key.name, size(store), bytes.fromhex(found.root))
@@ -102,7 +103,7 @@ def test_what_is_signed_verifies_and_the_rest_is_counted(
 
 
 def test_signing_again_what_is_signed_changes_nothing(
-    store: Store, keys: Keys, key: PublicKey, record: Record
+    store: Store, keys: KeyStore, key: PublicKey, record: Record
 ) -> None:
     record()
     assert sign(keys, store) == sign(keys, store)
@@ -110,7 +111,7 @@ def test_signing_again_what_is_signed_changes_nothing(
 
 
 def test_a_tail_cut_off_after_a_checkpoint_is_found(
-    store: Store, keys: Keys, key: PublicKey, record: Record
+    store: Store, keys: KeyStore, key: PublicKey, record: Record
 ) -> None:
     record(200)
     note = sign(keys, store)
@@ -118,18 +119,18 @@ def test_a_tail_cut_off_after_a_checkpoint_is_found(
     assert store.verify(projections=False).problems  # by the checkpoint that the store keeps
     forget(store)
     assert store.verify().ok  # nothing inside tells any more
-    ((kind, message),) = problems(store, held=[published(note)])
+    ((kind, message),) = problems(store, trusted=[published(note)])
     assert kind == "checkpoint"
-    assert f"it has {note.checkpoint.size} entries and the store {size(store)}" in message
+    assert f"it has {note.checkpoint.size} entries, but the store has {size(store)}" in message
     ((kind, message),) = problems(store, key=key)
     assert (kind, message) == ("signature", f"no checkpoint is signed by {key}")
-    with pytest.raises(VerificationError, match="rolled back, or its end was cut off"):
+    with pytest.raises(VerificationError, match="truncated or rolled back"):
         keys.sign(store)
 
 
 @only_sqlite
 def test_a_store_rolled_back_behind_a_checkpoint_is_found(
-    store: Store, keys: Keys, key: PublicKey, record: Record, tmp_path: Path
+    store: Store, keys: KeyStore, key: PublicKey, record: Record, tmp_path: Path
 ) -> None:
     record(2)
     sign(keys, store)
@@ -144,17 +145,19 @@ def test_a_store_rolled_back_behind_a_checkpoint_is_found(
     shutil.copy(tmp_path / "before.db", store.path)
     with Store.open(store.url, create=False) as old:
         assert old.verify(key=key).ok  # it was good then
-        last = keys.expected(old)
+        last = keys.expected_checkpoint(old)
         assert last is not None
         assert last.parsed == note
-        ((kind, _),) = problems(old, key=key, held=[Held("the last signed", last.parsed)])
+        ((kind, _),) = problems(
+            old, key=key, trusted=[TrustedCheckpoint("the last signed", last.parsed)]
+        )
         assert kind == "checkpoint"
         with pytest.raises(VerificationError, match="rolled back"):
             keys.sign(old)
 
 
 def test_a_forked_history_is_found(
-    store: Store, keys: Keys, key: PublicKey, record: Record
+    store: Store, keys: KeyStore, key: PublicKey, record: Record
 ) -> None:
     record(2)
     fork = size(store)
@@ -165,30 +168,31 @@ def test_a_forked_history_is_found(
     with store._database.writing() as connection:
         append(connection, [prepare(entries.actor(f"{n:064x}")) for n in range(5)])
     assert store.verify().ok
-    expected = f"the first {note.checkpoint.size} entries are not those that it has"
-    assert problems(store, held=[published(note)]) == [("checkpoint", expected)]
-    with pytest.raises(VerificationError, match="are not those that were signed"):
+    ((kind, message),) = problems(store, trusted=[published(note)])
+    assert kind == "checkpoint"
+    assert f"the first {note.checkpoint.size} entries differ" in message
+    with pytest.raises(VerificationError, match="differ from the signed ones"):
         keys.sign(store)
 
 
 def test_a_replaced_key_is_found_and_the_new_one_named(
-    store: Store, keys: Keys, key: PublicKey, record: Record
+    store: Store, keys: KeyStore, key: PublicKey, record: Record
 ) -> None:
     record()
     note = sign(keys, store)
     forger = PrivateKey.generate(key.name)
     forget(store)
-    store.sign(lambda head, read: checkpoints.signed(note.checkpoint, forger))
+    store.sign(lambda head, read: checkpoints.sign_checkpoint(note.checkpoint, forger))
     ((kind, message),) = problems(store, key=key)
     assert kind == "signature"
-    assert f"there are some by {key.name}+{forger.public.id.hex()}" in message
+    assert f"only by {key.name}+{forger.public.id.hex()}" in message
     (kept,) = store.signed()
-    found = problems(store, key=key, held=[published(kept)])
-    assert ("signature", f"it is signed by {heads.key_of(kept)}, not by {key}") in found
+    found = problems(store, key=key, trusted=[published(kept)])
+    assert ("signature", f"it is signed by {tree_heads.key_of(kept)}, not by {key}") in found
 
 
 def test_what_an_earlier_key_signed_may_stay(
-    store: Store, keys: Keys, key: PublicKey, record: Record
+    store: Store, keys: KeyStore, key: PublicKey, record: Record
 ) -> None:
     record()
     sign(keys, store)
@@ -204,7 +208,7 @@ def test_what_an_earlier_key_signed_may_stay(
 
 
 def test_a_wrong_signature_under_the_right_name_is_found(
-    store: Store, keys: Keys, key: PublicKey, record: Record
+    store: Store, keys: KeyStore, key: PublicKey, record: Record
 ) -> None:
     record()
     note = sign(keys, store)
@@ -213,26 +217,27 @@ def test_a_wrong_signature_under_the_right_name_is_found(
     with store._database.writing() as connection:
         connection.execute(update(checkpoint).values(note=str(forged)))
     assert problems(store, key=key) == [
-        ("signature", f"the checkpoint bears a wrong signature of {key.name}")
+        ("signature", f"the checkpoint has a wrong signature of {key.name}")
     ]
 
 
 def test_a_checkpoint_of_another_log_is_not_continued(
-    store: Store, keys: Keys, key: PublicKey, record: Record
+    store: Store, keys: KeyStore, key: PublicKey, record: Record
 ) -> None:
     record()
     head = dataclasses.replace(sign(keys, store).checkpoint, origin="muniment/" + "0" * 32)
-    other = checkpoints.signed(head, PrivateKey.generate(head.origin))
-    ((kind, message),) = problems(store, held=[published(other)])
+    other = checkpoints.sign_checkpoint(head, PrivateKey.generate(head.origin))
+    ((kind, message),) = problems(store, trusted=[published(other)])
     assert kind == "checkpoint"
-    assert f"it is of the log {head.origin}, and the store is {key.name}" in message
+    assert head.origin in message
+    assert key.name in message
 
 
 # ---- since a checkpoint -----------------------------------------------------------------------
 
 
 def test_since_reads_only_what_is_new(
-    store: Store, keys: Keys, key: PublicKey, record: Record
+    store: Store, keys: KeyStore, key: PublicKey, record: Record
 ) -> None:
     record(150)
     note = sign(keys, store)
@@ -250,7 +255,7 @@ def test_since_reads_only_what_is_new(
 
 @pytest.mark.parametrize(("seq", "since", "whole"), [(20, True, False), (460, False, False)])
 def test_since_finds_what_is_new_and_altered_but_reads_nothing_older(
-    seq: int, since: bool, whole: bool, store: Store, keys: Keys, key: PublicKey, record: Record
+    seq: int, since: bool, whole: bool, store: Store, keys: KeyStore, key: PublicKey, record: Record
 ) -> None:
     record(200)
     note = sign(keys, store)
@@ -263,7 +268,7 @@ def test_since_finds_what_is_new_and_altered_but_reads_nothing_older(
 
 
 def test_since_finds_an_altered_node_and_head(
-    store: Store, keys: Keys, key: PublicKey, record: Record
+    store: Store, keys: KeyStore, key: PublicKey, record: Record
 ) -> None:
     record(100)
     note = sign(keys, store)
@@ -279,7 +284,7 @@ def test_since_finds_an_altered_node_and_head(
 
 
 def test_since_reads_everything_again_when_the_record_does_not_continue_it(
-    store: Store, keys: Keys, key: PublicKey, record: Record
+    store: Store, keys: KeyStore, key: PublicKey, record: Record
 ) -> None:
     record(3)
     note = sign(keys, store)
@@ -291,10 +296,10 @@ def test_since_reads_everything_again_when_the_record_does_not_continue_it(
 
 
 def test_since_does_not_go_with_comparing_everything(
-    store: Store, keys: Keys, key: PublicKey
+    store: Store, keys: KeyStore, key: PublicKey
 ) -> None:
     note = sign(keys, store)
-    with pytest.raises(UsageError, match="leave away --since"):
+    with pytest.raises(UsageError, match="remove --since"):
         store.verify(payloads=True, since=published(note))
 
 
@@ -302,20 +307,20 @@ def test_since_does_not_go_with_comparing_everything(
 
 
 def test_each_of_many_generations_can_be_proven(
-    store: Store, keys: Keys, key: PublicKey, record: Record
+    store: Store, keys: KeyStore, key: PublicKey, record: Record
 ) -> None:
     ids = record(300)
     note = sign(keys, store)
     for id in ids[::37]:
         proof = store.prove(id, note, ("prompt", "output"))
-        head, bodies = proofs.parse(proof.write()).verify(key)
+        head, bodies = proofs.parse_proof(proof.write()).verify(key)
         assert head == note.checkpoint
         assert {body["kind"] for body in bodies.values()} >= {"started", "outcome", "plugin"}
         assert [payload.content for payload in proof.disclosed] == [b"a prompt", b"an output"]
 
 
 def test_a_proof_made_before_still_holds_after_its_payloads_were_erased(
-    store: Store, keys: Keys, key: PublicKey, record: Record
+    store: Store, keys: KeyStore, key: PublicKey, record: Record
 ) -> None:
     (id,) = record()
     note = sign(keys, store)
@@ -323,13 +328,13 @@ def test_a_proof_made_before_still_holds_after_its_payloads_were_erased(
     with store._database.writing() as connection:
         connection.execute(delete(payload).where(payload.c.kind == "prompt"))
     assert store.prove(id, note).write() == before
-    assert proofs.parse(before).verify(key)
+    assert proofs.parse_proof(before).verify(key)
     with pytest.raises(NotProvableError, match="its prompt was erased"):
         store.prove(id, note, ("prompt",))
 
 
 def test_nothing_is_proven_from_an_altered_store(
-    store: Store, keys: Keys, key: PublicKey, record: Record
+    store: Store, keys: KeyStore, key: PublicKey, record: Record
 ) -> None:
     (id,) = record()
     note = sign(keys, store)
@@ -337,7 +342,7 @@ def test_nothing_is_proven_from_an_altered_store(
         (number,) = {row.seq for row in connection.execute(entry.select()) if row.kind == "started"}
         data = update(entry).where(entry.c.seq == number)
         connection.execute(data.values(leaf_hash=bytes(32)))
-    with pytest.raises(VerificationError, match="is not what was signed"):
+    with pytest.raises(VerificationError, match="is not the entry that was signed"):
         store.prove(id, note)
 
 
@@ -351,6 +356,6 @@ def test_the_tree_that_the_store_keeps_is_that_of_the_definition(
         for count, leaf in enumerate(leaves, 1):
             edge.append(leaf)
             if count % 97 == 0:
-                assert heads.root(connection, count) == edge.root()
-        assert heads.head(connection).root == edge.root()
-        assert heads.root(connection, len(leaves) + 1) is None
+                assert tree_heads.root(connection, count) == edge.root()
+        assert tree_heads.head(connection).root == edge.root()
+        assert tree_heads.root(connection, len(leaves) + 1) is None

@@ -12,8 +12,10 @@ from alembic import command
 from alembic.script import ScriptDirectory
 
 from muniment.errors import StoreError, StoreVersionError
-from muniment.store import Query, Store, database, postgresql, schema
-from muniment.store.migrating import configuration
+from muniment.store import Query, Store
+from muniment.store.database import engine, postgresql
+from muniment.store.database.migrations import configuration
+from muniment.store.recording import schema_version
 from muniment.types import Generation
 from support.commands import Here
 from support.databases import ask, change, only_postgresql, only_sqlite
@@ -23,14 +25,16 @@ pytestmark = pytest.mark.dialect
 
 REVISIONS = [
     script.revision
-    for script in ScriptDirectory.from_config(configuration(schema.migrations())).walk_revisions()
+    for script in ScriptDirectory.from_config(
+        configuration(schema_version.migrations())
+    ).walk_revisions()
 ]
-NEXT = f"{int(schema.HEAD) + 1:04}"
+NEXT = f"{int(schema_version.HEAD) + 1:04}"
 MIGRATION = f"""
 import sqlalchemy as sa
 from alembic import op
 
-revision, down_revision, branch_labels, depends_on = "{NEXT}", "{schema.HEAD}", None, None
+revision, down_revision, branch_labels, depends_on = "{NEXT}", "{schema_version.HEAD}", None, None
 
 
 def upgrade() -> None:
@@ -61,10 +65,10 @@ def newer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Newer:
 
     def make(more: str = "") -> Path:
         folder = tmp_path / "migrations"
-        shutil.copytree(schema.migrations(), folder)
+        shutil.copytree(schema_version.migrations(), folder)
         (folder / "versions" / f"{NEXT}_remarks.py").write_text(MIGRATION.format(more=more))
-        monkeypatch.setattr(schema, "migrations", lambda: folder)
-        monkeypatch.setattr(schema, "HEAD", NEXT)
+        monkeypatch.setattr(schema_version, "migrations", lambda: folder)
+        monkeypatch.setattr(schema_version, "HEAD", NEXT)
         return folder
 
     return make
@@ -88,7 +92,7 @@ def test_a_full_store_of_every_revision_can_be_upgraded(
     full: Store, url: str, revision: str, rich: tuple[Generation, Generation]
 ) -> None:
     root = full.verify().root
-    config = configuration(schema.migrations())
+    config = configuration(schema_version.migrations())
     with full._database.upgrading() as connection:
         config.attributes["connection"] = connection
         command.downgrade(config, revision)
@@ -149,8 +153,8 @@ def test_a_migration_that_fails_leaves_everything_as_it_was(
 
 UPGRADE = """
 from pathlib import Path
-from muniment.store import schema
-schema.HEAD, schema.migrations = arguments[0], lambda: Path(arguments[1])
+from muniment.store.recording import schema_version
+schema_version.HEAD, schema_version.migrations = arguments[0], lambda: Path(arguments[1])
 with Store.open(url, create=False, outdated=True) as store:
     print("open", flush=True)
     sys.stdin.readline()
@@ -208,9 +212,9 @@ def test_an_upgrade_does_not_wait_for_ever(
     holder = run(HOLDING)
     says(holder, "holds")
     newer()
-    short = postgresql._BOUND.replace(str(int(database.LOCK_SECONDS * 1000)), "50")
-    monkeypatch.setattr(postgresql, "_BOUND", short)
-    with pytest.raises(StoreError, match="being written by others"):
+    short = postgresql._SET_TIMEOUTS.replace(str(int(engine.LOCK_SECONDS * 1000)), "50")
+    monkeypatch.setattr(postgresql, "_SET_TIMEOUTS", short)
+    with pytest.raises(StoreError, match="is locked"):
         upgrade(url)
     assert ask(url, "SELECT to_regclass('remark')") == [(None,)]
     ended(holder)
@@ -252,8 +256,8 @@ NO_ROOM = """
 import resource
 from pathlib import Path
 from muniment.errors import StoreError
-from muniment.store import schema
-schema.HEAD, schema.migrations = arguments[0], lambda: Path(arguments[1])
+from muniment.store.recording import schema_version
+schema_version.HEAD, schema_version.migrations = arguments[0], lambda: Path(arguments[1])
 with Store.open(url, create=False, outdated=True) as store:
     resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))  # bytes that a file may have
     try:
@@ -268,7 +272,7 @@ def test_without_room_for_a_copy_nothing_is_upgraded(
     full: Store, url: str, newer: Newer, run: Programs
 ) -> None:
     said = ended(run(NO_ROOM, NEXT, newer()))
-    assert "was left as it is: it cannot be backed up to" in said
+    assert "cannot be backed up to" in said
     assert [file.name for file in Path(str(full.path)).parent.glob("*before-upgrade*")] == []
     assert full.verify(projections=True, payloads=True).ok
     assert ask(url, "SELECT version_num FROM alembic_version") == [(REVISIONS[0],)]
@@ -291,7 +295,7 @@ def test_the_command_names_the_copy(
 
 def test_what_is_newer_is_never_upgraded(full: Store, url: str) -> None:
     change(url, "UPDATE alembic_version SET version_num = '9999'")
-    with pytest.raises(StoreVersionError, match="newer Muniment"):
+    with pytest.raises(StoreVersionError, match="newer schema"):
         full.upgrade()
     if full.path is not None:
         assert copies(full) == []

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import random
+import socket
 from typing import Any
 
 import muniment
@@ -203,6 +205,69 @@ class Careful(Shuffle):
     def load(self, model) -> None:
         if not model.path.endswith("there"):
             raise muniment.ModelError(model.name, "there is no such folder; add the model again")
+
+
+class Packaging(Careful):
+    """A good provider of models: each of those below returns one odd list."""
+
+    packaged = (muniment.PackagedModel("tiny", "package:tiny", "Terms apply."),)
+
+    def packaged_models(self):
+        return self.packaged
+
+    def add_model(self, source, into, progress):
+        return {}
+
+    def find_model(self, source):
+        raise muniment.ModelError(source, f"there is no model {source}")
+
+
+class Unlisted(Careful):
+    """Adds models, but cannot list those that are packaged."""
+
+    add_model, find_model = Packaging.add_model, Packaging.find_model
+
+
+class Fetching(Packaging):
+    """Asks the network, and hides that it failed."""
+
+    def packaged_models(self):
+        with contextlib.suppress(OSError):
+            socket.create_connection(("127.0.0.1", 9))
+        return self.packaged
+
+
+class Shifting(Packaging):
+    """Lists another default each time."""
+
+    def packaged_models(self):
+        self.turn = getattr(self, "turn", 0) + 1
+        return [muniment.PackagedModel(f"tiny-{self.turn}", "x")]
+
+
+class Failing(Packaging):
+    def packaged_models(self):
+        raise KeyError("no package")
+
+
+class Twice(Packaging):
+    packaged = (muniment.PackagedModel("tiny", "a"), muniment.PackagedModel("tiny", "b"))
+
+
+class Sourceless(Packaging):
+    packaged = (muniment.PackagedModel("tiny", " "),)
+
+
+class Spaced(Packaging):
+    packaged = (muniment.PackagedModel("my model", "a"),)
+
+
+class Termed(Packaging):
+    packaged = (muniment.PackagedModel("tiny", "a", "one\ntwo"),)
+
+
+class Tupled(Packaging):
+    packaged = (("tiny", "a", ""),)
 
 
 class Nameless(muniment.Generator):

@@ -98,14 +98,14 @@ UNLOADABLE: Mapping[str, Breakage] = {
             "class Wrong(muniment.Parameters):\n    @classmethod\n    def schema(cls): return 5",
             "Parameters = Wrong",
         ),
-        "the schema of Wrong is no JSON schema",
+        "the schema of Wrong is not a JSON schema",
     ),
     "fields that are none": Breakage(
         source(
             "class Wrong(muniment.Parameters):\n    @classmethod\n    def fields(cls): return 5",
             "Parameters = Wrong",
         ),
-        "the fields of Wrong are not what muniment.param declares",
+        "Wrong.fields() must return fields declared with muniment.param",
     ),
 }
 

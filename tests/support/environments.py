@@ -24,9 +24,9 @@ from typing import Any
 
 import pytest
 
-from muniment.installing import bundles
-from muniment.installing.environment import Environment
-from muniment.installing.wheels import repack
+from muniment_installer import dependencies
+from muniment_installer.environment import Environment
+from muniment_installer.wheels import repack
 from support.commands import ROOT, Result
 from support.sharing import link
 
@@ -68,12 +68,18 @@ def build(source: Path, into: Path) -> Path:
 
 
 def wheels_of_core(into: Path) -> None:
-    """Put the wheels of Muniment and of all it needs into a folder."""
+    """Put the wheels of Muniment, its installer, and all they need into a folder."""
     here = Environment.here()
     present = here.present()
     build(ROOT, into)
-    for name in bundles.needed_by_core(present) - {"muniment"}:
+    build(ROOT / "plugins" / "installer", into)
+    for name in dependencies.needed_by_core(present) - {"muniment", "muniment-installer"}:
         repack(present[name], here, into)
+
+
+def others(rows: Iterable[Any]) -> list[Any]:
+    """Return the rows or objects of a list of plugins but that of the installer itself."""
+    return [row for row in rows if "'muniment-installer'" not in str(row)]
 
 
 def template(wheels: Path, folder: Path) -> Path:
@@ -82,7 +88,7 @@ def template(wheels: Path, folder: Path) -> Path:
     must(
         run(
             *(folder / "bin" / "python", "-m", "pip", "install", "--quiet", "--no-index"),
-            *("--find-links", wheels, "muniment"),
+            *("--find-links", wheels, "muniment", "muniment-installer"),
             cwd=folder,
         )
     )
@@ -172,10 +178,12 @@ def plugin(
     generator: str = "echo",
     files: Mapping[str, str] | None = None,
     scripts: Mapping[str, str] | None = None,
+    commands: Mapping[str, str] | None = None,
 ) -> Path:
     """Write the wheel of a plugin into the folder and return its path.
 
-    The module is called as the distribution is, and without a source has one generator.
+    The module is called as the distribution is, and without a source has one generator. The values
+    of `commands` are attributes of it.
     """
     module = name.replace("-", "_")
     if source is None:
@@ -199,6 +207,9 @@ def plugin(
     points = [f"[{group}]", f"made = {module}"] if group else []
     if scripts:
         points += ["[console_scripts]", *(f"{key} = {value}" for key, value in scripts.items())]
+    if commands:
+        points += ["[muniment.commands]"]
+        points += [f"{path} = {module}:{name}" for path, name in commands.items()]
     held = {
         f"{module}.py": textwrap.dedent(source),
         **(files or {}),

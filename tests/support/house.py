@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cached_property
 from pathlib import Path
 
-from muniment import Draft, Generation, Piece, Session
+from muniment import Chunk, Generation, GenerationSpec, Session
 from support.plugins import Shelf
 
 
@@ -29,9 +29,9 @@ class House:
         self, *prompts: str, policy: str | Path | None = None, generator: str = "text"
     ) -> list[Generation]:
         """Generate for all prompts in one model batch, and see that the evidence holds."""
-        drafts = [Draft(prompt, generator=generator) for prompt in prompts]
-        done = list(self.session.run(drafts, policy=policy))
-        assert not any(isinstance(item, Piece) for item in done)
+        specs = [GenerationSpec(prompt, generator=generator) for prompt in prompts]
+        done = list(self.session.run(specs, policy=policy))
+        assert not any(isinstance(item, Chunk) for item in done)
         self.check()
         return done  # type: ignore[return-value]
 

@@ -1,8 +1,8 @@
 """A double of pip that works in this process, and environments that are changed with it.
 
-`DoublePip` has the methods of `muniment.installing.pip.Pip`: it resolves requirements among the
+`DoublePip` has the methods of `muniment_installer.pip.Pip`: it resolves requirements among the
 wheels that PIP_FIND_LINKS names and writes their files into a folder. Tests that run with both it
-and pip (`on_both` in tests/installing) hold it to what pip does.
+and pip (`on_both` in tests/installer) hold it to what pip does.
 """
 
 from __future__ import annotations
@@ -25,14 +25,15 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
-from muniment import installed
 from muniment.cli import main
-from muniment.installing import bundles
-from muniment.installing.checking import requirements
-from muniment.installing.environment import Environment
-from muniment.installing.errors import ConflictError, InstallError
-from muniment.installing.pip import Chosen, Pip
-from muniment.installing.wheels import Wheel
+from muniment.installation import InstallError
+from muniment.plugins import discovery
+from muniment_installer import dependencies
+from muniment_installer.environment import Environment
+from muniment_installer.errors import ConflictError
+from muniment_installer.pip import Pip, ResolvedPackage
+from muniment_installer.preflight import requirements
+from muniment_installer.wheels import Wheel
 from support.commands import Result
 from support.environments import Fresh
 from support.sharing import link
@@ -44,12 +45,12 @@ STANDARD = [path for path in sys.path if path and path not in OUTSIDE]
 class DoublePip:
     """What `Pip` does, for an environment that is a folder of modules and one of programs."""
 
-    def __init__(self, environment: Environment, held: int | None = None) -> None:
+    def __init__(self, environment: Environment, lock: int | None = None) -> None:
         self.environment = environment
 
     def choose(
         self, wanted: Sequence[str], keep: Mapping[str, str], *, upgrade: bool
-    ) -> list[Chosen]:
+    ) -> list[ResolvedPackage]:
         present = self.environment.present()
         chosen: dict[str, tuple[Wheel, bool]] = {}
         kept = {canonicalize_name(name): version for name, version in keep.items()}
@@ -91,7 +92,7 @@ class DoublePip:
         for text in (text for text in wanted if os.sep not in text):
             need(Requirement(text), "the command", newest=upgrade)
         return [
-            Chosen(wheel.name, wheel.version, wheel.path if direct else None)
+            ResolvedPackage(wheel.name, wheel.version, wheel.path if direct else None)
             for wheel, direct in chosen.values()
         ]
 
@@ -194,7 +195,7 @@ class Inside(Fresh):
         self.modules.mkdir(parents=True)
         (self.folder / "bin").mkdir()
         present = Environment.here().present()
-        for name in bundles.needed_by_core(present):
+        for name in dependencies.needed_by_core(present):
             source = Path(str(present[name]._path))  # type: ignore[attr-defined]
             target = self.modules / source.name
             target.mkdir()
@@ -253,12 +254,12 @@ class Inside(Fresh):
             for name in ("__init__", "choose", "fetch", "fetch_pinned", "install", "uninstall"):
                 patch.setattr(Pip, name, getattr(DoublePip, name))
             patch.setattr(Pip, "_offered", DoublePip._offered, raising=False)
-            installed._code_digest.cache_clear()
+            discovery._code_digest.cache_clear()
             importlib.invalidate_caches()
             try:
                 yield
             finally:
-                installed._code_digest.cache_clear()
+                discovery._code_digest.cache_clear()
                 own = str(self.modules)
                 for name in set(sys.modules) - before:
                     if (getattr(sys.modules[name], "__file__", "") or "").startswith(own):

@@ -15,7 +15,7 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from muniment.plugins import Plugin, Plugins
+from muniment.plugins.registry import Plugin, Plugins
 
 _number = itertools.count(1)
 

@@ -19,7 +19,6 @@ class StubText(muniment.Generator):
 
     name, media_type, determinism = "text", "text/plain", "exact"
     uses_model = True
-    suggested_model = "gemma-3-270m"
     Parameters = TextParameters
 
     def load(self, model: muniment.Model) -> None:
@@ -35,6 +34,9 @@ class StubText(muniment.Generator):
                 usage=muniment.Usage(len(request.prompt), len(drawn)),
                 trace=muniment.Trace(numbers, [-1.0] * len(drawn), [0.5] * len(drawn)),
             )
+
+    def packaged_models(self) -> Sequence[muniment.PackagedModel]:
+        return [muniment.PackagedModel("gemma-3-270m", "gemma-3-270m", "Terms apply.")]
 
     def add_model(
         self, source: str, into: Path, progress: Callable[[str, float], None]

@@ -23,14 +23,15 @@ ORDER = "the_same_seed_gives_the_same_output_in_another_order"
 PROCESS = "the_same_seed_gives_the_same_output_in_another_process"
 SEEDS = "different_seeds_give_different_outputs"
 CANCEL = "it_can_be_cancelled"
-ERRORS = "what_it_cannot_do_it_says_in_a_sentence"
+ERRORS = "unsupported_requests_fail_with_a_sentence"
+PACKAGED = "its_packaged_models_are_listed_without_a_network"
 IMPORT = "its_import_is_light_and_quiet"
 PARAMETERS = "its_parameters_are_json_and_fit_their_schema"
-TOTAL = "it_judges_everything_it_says_it_can_read"
-SPANS = "its_verdicts_are_sound_and_their_spans_lie_within_the_text"
-BLANKED = "what_it_points_at_is_not_found_again_once_it_is_blanked"
+TOTAL = "every_content_it_accepts_gets_a_verdict"
+SPANS = "its_verdicts_are_valid_and_their_spans_lie_within_the_text"
+BLANKED = "redacted_spans_are_not_found_again"
 DIRECTION = "its_measures_declare_their_direction"
-ALIKE = "it_measures_the_same_generation_alike_every_time"
+ALIKE = "the_same_generation_gets_the_same_scores"
 FINITE = "it_gives_finite_numbers_for_any_output"
 
 _WAYS: dict[str, object] = {"samples": ("bomb",)}
@@ -97,7 +98,7 @@ def test_a_check_that_does_not_apply_is_skipped(subject: type, tmp_path: Path) -
 def test_a_filter_that_was_never_seen_to_point_anywhere_is_not_said_to_be_fine(
     tmp_path: Path,
 ) -> None:
-    with pytest.raises(pytest.skip.Exception, match="give the suite `samples`"):
+    with pytest.raises(pytest.skip.Exception, match="add `samples`"):
         check(bad.Bombs, BLANKED, tmp_path)
 
 
@@ -107,41 +108,62 @@ def test_a_filter_of_images_is_asked_about_any_bytes(tmp_path: Path) -> None:
 
 
 CASES: list[tuple[type, str, str]] = [
-    (bad.Moody, ALONE, "claims to be exact, but answered .* otherwise asked a second time; take"),
-    (bad.Remembering, ALONE, "otherwise asked a second time"),
-    (bad.ById, ALONE, "otherwise asked a second time"),
-    (bad.Neighbourly, BATCH, "otherwise in a batch; take everything random from request.random"),
-    (bad.ByPosition, BATCH, "otherwise in a batch"),
-    (bad.Ordered, ORDER, "otherwise in another order"),
-    (bad.Hashing, PROCESS, r"otherwise in another process; .*hash\(\)"),
+    (bad.Moody, ALONE, "claims to be exact, but replied to .* differently on a second call; use"),
+    (bad.Remembering, ALONE, "differently on a second call"),
+    (bad.ById, ALONE, "differently on a second call"),
+    (bad.Neighbourly, BATCH, "differently in a batch; use only request.random"),
+    (bad.ByPosition, BATCH, "differently in a batch"),
+    (bad.Ordered, ORDER, "differently in another order"),
+    (bad.Hashing, PROCESS, r"differently in another process; .*hash\(\)"),
     (bad.Seedless, SEEDS, "the same output for eight seeds of every prompt; use request.random"),
-    (bad.Clinging, CANCEL, "raised RuntimeError: generator ignored GeneratorExit .*; let Gen"),
-    (bad.Deaf, CANCEL, "turned Ctrl-C into RuntimeError: who is there.*; let KeyboardInterrupt"),
-    (bad.Spoilt, CANCEL, "otherwise after it had been cancelled"),
+    (
+        bad.Clinging,
+        CANCEL,
+        "raised RuntimeError: generator ignored GeneratorExit .*; do not catch Gen",
+    ),
+    (
+        bad.Deaf,
+        CANCEL,
+        "turned Ctrl-C into RuntimeError: who is there.*; do not catch KeyboardInterrupt",
+    ),
+    (bad.Spoilt, CANCEL, "differently after it was cancelled"),
     (
         bad.Fragile,
         ERRORS,
-        "no answer to the prompt '': it raised IndexError: .*; answer with request.fail",
+        "no reply to the prompt '': it raised IndexError: .*; return request.fail",
     ),
-    (bad.Verbose, ERRORS, "failed the prompt '' by .*; give request.fail.* one sentence"),
-    (bad.Silent, ERRORS, "no answer to the prompt '': .* did not answer; answer with request.fail"),
+    (bad.Verbose, ERRORS, "refused the prompt '' with .*; pass one sentence"),
+    (bad.Silent, ERRORS, "no reply to the prompt '': .* did not answer; return request.fail"),
+    (bad.Unlisted, PACKAGED, "lacks packaged_models; define all of"),
+    (bad.Fetching, PACKAGED, "used the network"),
+    (bad.Shifting, PACKAGED, "changes from call to call; the first is the default"),
+    (bad.Failing, PACKAGED, "raised KeyError: .*; return a sequence"),
+    (bad.Twice, PACKAGED, "has two models named 'tiny'; rename one"),
+    (bad.Sourceless, PACKAGED, "tiny needs a source, the text that add_model takes"),
+    (bad.Spaced, PACKAGED, "'my model' needs a name of letters, digits"),
+    (bad.Termed, PACKAGED, "terms of the packaged model tiny must be one line"),
+    (bad.Tupled, PACKAGED, "return muniment.PackagedModel only"),
     (bad.Nameless, PARAMETERS, "Nameless cannot be registered: .* needs a name"),
     (bad.Clamping, PARAMETERS, "is taken although the schema refuses it; declare what it takes"),
     (bad.Growing, PARAMETERS, "comes back from its record as .*; replay could not be exact"),
     (bad.Unrecordable, PARAMETERS, "cannot be recorded as JSON: .*; keep to the types"),
     (bad.Untyped, PARAMETERS, "raised ArithmeticError: below zero; refuse values by muniment.P"),
     (bad.Schemeless, PARAMETERS, "the schema of _Schemeless is no JSON schema"),
-    (bad.Raising, TOTAL, "check.. of the text '' raised IndexError: .*; answer with a verdict"),
+    (bad.Raising, TOTAL, "check.. of the text '' raised IndexError: .*; return a verdict"),
     (bad.Wordless, TOTAL, "returned bool; return content.allow.., content.flag"),
     (bad.Trusting, TOTAL, "bytes of image/png raised IndexError"),
     (bad.InBytes, SPANS, "the span .* lies outside the content; give spans in characters"),
     (bad.Sure, SPANS, "the score 2.0 of weapons is not between 0 and 1"),
-    (bad.Insatiable, BLANKED, "where its own finding was blanked already; point at what it found"),
+    (
+        bad.Insatiable,
+        BLANKED,
+        "where its own finding was redacted already; its spans must cover only its finding",
+    ),
     (bad.Demanding, TOTAL, "filter 'bombs' .*word must not be empty.*|word must not be empty"),
     (bad.Length, DIRECTION, "measure 'characters' does not say which direction is better; give"),
-    (bad.Counting, ALIKE, "measured .* as characters 0.0 and then as characters 3.0; let a score"),
-    (bad.Dice, ALIKE, "let a score depend on the generation's content only"),
-    (bad.Dividing, FINITE, "ZeroDivisionError: .*; return finite numbers by the names of"),
+    (bad.Counting, ALIKE, "measured .* as characters 0.0 and then as characters 3.0; a score must"),
+    (bad.Dice, ALIKE, "a score must depend only on the generation's content"),
+    (bad.Dividing, FINITE, "ZeroDivisionError: .*; return finite numbers for names in"),
     (bad.NotANumber, FINITE, "variety is nan, of the output ''"),
     (bad.Undeclared, FINITE, "'width' is not among its measures"),
 ]
@@ -164,8 +186,8 @@ def test_a_plugin_that_breaks_a_point_is_told_so_in_one_sentence(
 @pytest.mark.parametrize(
     ("subject", "complaint"),
     [
-        (bad.Gullible, "was loaded without a word; raise ModelError"),
-        (bad.Careless, "a model that is not there raised FileNotFoundError: .*; raise ModelError"),
+        (bad.Gullible, "was loaded without an error; raise ModelError"),
+        (bad.Careless, "loading a missing model raised FileNotFoundError: .*; raise ModelError"),
     ],
 )
 def test_a_generator_has_to_refuse_a_model_that_is_not_there(
@@ -174,18 +196,19 @@ def test_a_generator_has_to_refuse_a_model_that_is_not_there(
     with pytest.raises(pytest.fail.Exception, match=complaint):
         check(subject, ERRORS, tmp_path, model=model(tmp_path))
     check(bad.Careful, ERRORS, tmp_path, model=model(tmp_path))
+    check(bad.Packaging, PACKAGED, tmp_path)
     with pytest.raises(pytest.fail.Exception, match="override the suite's fixture `model`"):
         check(bad.Careful, ALONE, tmp_path)
 
 
 def test_a_generator_that_goes_on_working_for_nobody_is_told_so(tmp_path: Path) -> None:
-    with pytest.raises(pytest.fail.Exception, match="to end after it was closed, and may take 0 s"):
+    with pytest.raises(pytest.fail.Exception, match="to end after it was closed; the limit is 0 s"):
         check(bad.Busy, CANCEL, tmp_path, cancel_seconds=0.0)
     check(bad.Busy, CANCEL, tmp_path, cancel_seconds=60.0)
 
 
 def test_a_direction_that_is_declared_twice_is_told_so(tmp_path: Path) -> None:
-    with pytest.raises(pytest.fail.Exception, match="names 'variety', which is no measure without"):
+    with pytest.raises(pytest.fail.Exception, match="names 'variety', which is not a measure"):
         check(bad.Length, DIRECTION, tmp_path, undirected=("characters", "variety"))
 
 
@@ -291,7 +314,7 @@ def test_under_pytest_a_class_and_three_lines_make_a_suite(shelf: Shelf, tmp_pat
     assert "test_the_home_is_empty" not in done.stdout, done.stdout
     failed = re.findall(r"^FAILED test_coin.py::TestClock::test_(\w+)", done.stdout, re.MULTILINE)
     assert {ALONE, BATCH, ORDER, PROCESS} <= set(failed), done.stdout
-    assert "coin claims to be exact, but answered 'to be or not to be" in done.stdout
+    assert "coin claims to be exact, but replied to 'to be or not to be" in done.stdout
     assert "core/muniment/testing" not in done.stdout, "no traceback of ours"
 
 

@@ -12,8 +12,8 @@ import pytest
 import torch
 
 from muniment_text import layers
-from muniment_text.choosing import decide_modules
-from muniment_text.engine import Engine, Failure, Finish, Piece, Row
+from muniment_text.choosing import choose_module_decoder
+from muniment_text.engine import Engine, Failure, Finish, Row, TextEvent
 from muniment_text.errors import EmptyPrompt, PromptTooLong, SystemPromptRefused
 from muniment_text.loading import load, read_transformers
 from muniment_text.modules import SinglesDecoder
@@ -37,7 +37,7 @@ def engine_of(tiny: Callable[[str], Path]) -> Callable[[str, str], Engine]:
         if way == "row-by-row":
             model = replace(model, decoder=SinglesDecoder(read_transformers(folder)))
         elif model.decoder.name != way:
-            model = replace(model, decoder=decide_modules(read_transformers(folder))[0])
+            model = replace(model, decoder=choose_module_decoder(read_transformers(folder))[0])
         assert model.decoder.name == way, model.why
         return Engine(model)
 
@@ -165,7 +165,7 @@ def test_pieces_add_up_to_the_text_in_chinese_too(llama: Engine) -> None:
     for seed in range(6):
         row = llama.row("a", MIXED, seed=seed, max_tokens=40, sampling=SAMPLING)
         events = list(llama.decode([row]))
-        said = "".join(event.text for event in events if isinstance(event, Piece))
+        said = "".join(event.text for event in events if isinstance(event, TextEvent))
         assert isinstance(events[-1], Finish)
         assert said == events[-1].text
 
@@ -190,7 +190,7 @@ def test_a_stop_string_ends_the_answer_before_it_even_across_pieces(llama: Engin
     whole = answers(llama, [row])["a"].text
     stop = whole[7:10]
     events = list(llama.decode([replace(row, stop=("never met", stop))]))
-    said = "".join(event.text for event in events if isinstance(event, Piece))
+    said = "".join(event.text for event in events if isinstance(event, TextEvent))
     assert said == whole[: whole.index(stop)]
     assert events[-1].finish_reason == "stop"  # type: ignore[union-attr]
 

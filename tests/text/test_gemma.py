@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from muniment_text.engine import Engine, Finish, Piece
+from muniment_text.engine import Engine, Finish, TextEvent
 from muniment_text.errors import SystemPromptRefused
 from muniment_text.sampling import Sampling
 
@@ -50,7 +50,7 @@ def test_answers_are_the_same_alone_and_together(gemma: Engine) -> None:
 
 def test_chinese_streams_in_whole_characters(gemma: Engine) -> None:
     events = list(gemma.decode([gemma.row("a", PROMPTS[1], seed=7, max_tokens=16)]))
-    pieces = [event.text for event in events if isinstance(event, Piece)]
+    pieces = [event.text for event in events if isinstance(event, TextEvent)]
     assert isinstance(events[-1], Finish)
     assert "".join(pieces) == events[-1].text
     assert not any("\ufffd" in piece for piece in pieces[:-1])

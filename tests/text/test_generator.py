@@ -49,8 +49,8 @@ def test_each_request_is_answered_by_name_with_text_usage_and_trace(
 
 def test_pieces_come_only_when_asked_for_and_add_up(generator: TextGenerator) -> None:
     events = list(generator.generate([request("a", "The", stream=True), request("b", "The")]))
-    said = "".join(e.text for e in events if isinstance(e, muniment.Piece))
-    assert {e.request_id for e in events if isinstance(e, muniment.Piece)} == {"a"}
+    said = "".join(e.text for e in events if isinstance(e, muniment.Chunk))
+    assert {e.request_id for e in events if isinstance(e, muniment.Chunk)} == {"a"}
     texts = [e.outputs[0].text for e in events if isinstance(e, muniment.Reply)]
     assert texts == [said, said]
 

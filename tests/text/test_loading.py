@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from muniment_text import choosing, layers, preparing
-from muniment_text.architecture import Architecture, describe
+from muniment_text.architecture import Architecture, describe_architecture
 from muniment_text.engine import Engine
 from muniment_text.errors import ModelUnusable
 from muniment_text.layers import _half
@@ -230,7 +230,7 @@ def test_the_description_of_a_model_survives_being_written_down(
 ) -> None:
     about = json.loads((prepare(tiny(family), tmp_path / "x") / "muniment.json").read_text())
     described = Architecture.from_json(about["architecture"])
-    assert described == describe(read_transformers(tiny(family)))
+    assert described == describe_architecture(read_transformers(tiny(family)))
     assert json.loads(json.dumps(described.to_json())) == about["architecture"]
 
 
@@ -241,9 +241,9 @@ def test_a_description_that_is_wrong_is_not_believed(
     change: dict[str, Any], tiny: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def wrong(model: Any) -> Architecture:
-        return Architecture.from_json({**describe(model).to_json(), **change})
+        return Architecture.from_json({**describe_architecture(model).to_json(), **change})
 
-    monkeypatch.setattr(choosing, "describe", wrong)
+    monkeypatch.setattr(choosing, "describe_architecture", wrong)
     assert load(tiny("llama")).decoder.name == "rows"
 
 

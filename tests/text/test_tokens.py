@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from muniment_text.engine import Engine
-from muniment_text.tokens import Codec, Stops
+from muniment_text.tokens import Codec, StopFinder
 
 TEMPLATE = (
     "{% for m in messages %}<|{{ m.role }}|>{{ m.content }}\n{% endfor %}"
@@ -22,7 +22,7 @@ SHORT = st.text(alphabet="ab最", max_size=12)
 def test_what_is_shown_is_the_text_before_the_first_stop_string(
     pieces: list[str], stops: list[str]
 ) -> None:
-    holder, shown, met = Stops(stops), "", False
+    holder, shown, met = StopFinder(stops), "", False
     for piece in pieces:
         text, met = holder.push(piece)
         shown += text

@@ -1,6 +1,7 @@
-"""The command line: data on standard output, messages on standard error, exit codes that mean it.
+"""Entry point of the command line.
 
-One module a command group, imported when one of its commands is called; see docs/reference/cli.md.
+Commands print data on stdout and messages on stderr, and return the exit codes of
+docs/reference/exit-codes.md. Each command group has a module, imported when it is used.
 """
 
 from __future__ import annotations
@@ -9,29 +10,29 @@ import os
 import sys
 from collections.abc import Sequence
 
-from muniment.cli import exits
-from muniment.cli.importing import importing
+from muniment.cli import exit_codes
+from muniment.cli.gc_freeze import importing
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code (docs/reference/exit-codes.md).
 
-    Takes the process's own arguments when None. Whatever goes wrong becomes one line on standard
-    error; `MUNIMENT_TRACEBACK=1` lets the exception itself be seen.
+    `arguments` defaults to those of the process. An exception becomes one line on stderr. If
+    `MUNIMENT_TRACEBACK` is set, an unexpected one is raised instead.
     """
     try:
         try:
             code = _run(sys.argv[1:] if arguments is None else list(arguments))
         except BaseException as error:
-            from muniment.cli.failures import report
+            from muniment.cli.error_handler import report
 
             code = report(error)
         sys.stdout.flush()
     except BrokenPipeError:
-        from muniment.cli.failures import let_go_of_stdout
+        from muniment.cli.error_handler import detach_stdout
 
-        let_go_of_stdout()
-        code = exits.FAILED
+        detach_stdout()
+        code = exit_codes.FAILED
     return code
 
 
@@ -40,21 +41,21 @@ def _run(arguments: list[str]) -> int:
         from muniment.cli.root import root
 
     for name in ("stdin", "stdout", "stderr"):
-        if getattr(sys, name) is None:  # closed by whoever started us
-            setattr(sys, name, open(os.devnull, "r+"))  # noqa: SIM115 - as long as the process
+        if getattr(sys, name) is None:  # closed by the parent process
+            setattr(sys, name, open(os.devnull, "r+"))  # noqa: SIM115 - open until exit
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="backslashreplace")  # a locale without Chinese is no crash
+            stream.reconfigure(errors="backslashreplace")  # no crash in an ASCII locale
     for number, argument in enumerate(arguments, 1):
         if any("\ud800" <= character <= "\udfff" for character in argument):
             from muniment.errors import PromptError
 
             raise PromptError(
-                f"argument {number} is not valid UTF-8; pass it as UTF-8, or the prompt by "
+                f"argument {number} is not valid UTF-8; use UTF-8, or pass the prompt on "
                 "standard input (-)"
             )
-    # Windows expands no wildcards before a program starts, and click would: not in a prompt.
+    # On Windows click would expand wildcards, but a prompt must stay unchanged.
     code = root.main(
         arguments, prog_name="muniment", standalone_mode=False, windows_expand_args=False
     )
-    return int(code or exits.DONE)
+    return code if isinstance(code, int) else exit_codes.DONE

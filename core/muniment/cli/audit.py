@@ -1,4 +1,4 @@
-"""`muniment audit`: what was recorded: found, shown, checked, proven, taken out and erased."""
+"""The command group `muniment audit`."""
 
 from __future__ import annotations
 
@@ -7,36 +7,45 @@ import click
 from muniment.cli.lazy import LazyGroup
 
 COMMANDS = {
-    "list": ("muniment.cli.audit_read:list_", "List generations, the newest first."),
+    "list": ("muniment.cli.audit_list:list_", "List generations, newest first."),
     "search": (
         "muniment.cli.audit_search:search",
-        "Search prompts, outputs and reasons, the newest first.",
+        "Search prompts, outputs and reasons, newest first.",
     ),
-    "stats": ("muniment.cli.audit_stats:stats", "Count generations by what they are, and by day."),
+    "stats": (
+        "muniment.cli.audit_stats:stats",
+        "Count generations by status, model, actor, day and more.",
+    ),
     "tail": (
         "muniment.cli.audit_stats:tail",
-        "Show the last generations, and with -f those that follow.",
+        "Show the newest generations, or follow new ones with -f.",
     ),
-    "diff": ("muniment.cli.audit_compare:diff", "Show what differs between two generations."),
+    "diff": (
+        "muniment.cli.audit_compare:diff",
+        "Show the differences between two generations.",
+    ),
     "lineage": (
         "muniment.cli.audit_compare:lineage",
-        "Draw what a generation was made from, and what from it.",
+        "Show parents and children of a generation.",
     ),
-    "show": ("muniment.cli.audit_read:show", "Show everything recorded of a generation."),
-    "get": ("muniment.cli.audit_read:get", "Get the output of a generation as it was."),
-    "runs": ("muniment.cli.audit_read:runs", "List runs, the newest first."),
-    "replay": ("muniment.cli.audit_check:replay", "Generate again and compare with the record."),
+    "show": ("muniment.cli.audit_show:show", "Show everything recorded about a generation."),
+    "get": ("muniment.cli.audit_show:get", "Get the output of a generation, unchanged."),
+    "runs": ("muniment.cli.audit_list:runs", "List runs, newest first."),
+    "replay": ("muniment.cli.audit_replay:replay", "Generate again and compare with the record."),
     "verify": ("muniment.cli.audit_verify:verify", "Check that the record was not altered."),
-    "checkpoint": ("muniment.cli.audit_prove:checkpoint", "Print the signed head of the record."),
-    "prove": ("muniment.cli.audit_prove:prove", "Write a proof for someone who has no store."),
+    "checkpoint": ("muniment.cli.audit_prove:checkpoint", "Print the newest signed checkpoint."),
+    "prove": (
+        "muniment.cli.audit_prove:prove",
+        "Write a proof that can be checked without the store.",
+    ),
     "erase": (
         "muniment.cli.audit_erase:erase",
-        "Destroy prompts, outputs and all other texts of generations, for good.",
+        "Erase prompts, outputs and all other texts of generations permanently.",
     ),
-    "export": ("muniment.cli.audit_export:export", "Write generations to a file, newest first."),
+    "export": ("muniment.cli.audit_export:export", "Export generations to a file, newest first."),
 }
 
 
 @click.group(cls=LazyGroup, lazy=COMMANDS)
 def audit() -> None:
-    """Search, show, replay and verify what was recorded."""
+    """Search, show, replay and verify recorded generations."""

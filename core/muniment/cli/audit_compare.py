@@ -1,4 +1,4 @@
-"""`muniment audit diff` and `lineage`: generations beside one another."""
+"""The commands `muniment audit diff` and `muniment audit lineage`."""
 
 from __future__ import annotations
 
@@ -7,13 +7,21 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from muniment.cli.context import CliContext
 from muniment.cli.options import json_option
-from muniment.cli.output import coloured, data, data_json, ident, moment, one_line, printable
-from muniment.cli.settings import Settings
+from muniment.cli.output import (
+    coloured,
+    moment,
+    one_line,
+    printable,
+    short_id,
+    write_data,
+    write_json,
+)
 
 if TYPE_CHECKING:
-    from muniment.differences import Change, Difference
-    from muniment.store.lineage import Lineage
+    from muniment.diff import Change, Difference
+    from muniment.store.queries.lineage import Lineage
     from muniment.types import Generation
 
 _MARKS = {"same": ("", ""), "removed": ("[-", "-]"), "added": ("{+", "+}")}
@@ -25,26 +33,26 @@ _COLOURS = {"removed": "red", "added": "green"}
 @click.argument("second", metavar="B")
 @json_option
 @click.pass_obj
-def diff(settings: Settings, first: str, second: str, as_json: bool) -> None:
-    """Show what differs between two generations.
+def diff(context: CliContext, first: str, second: str, as_json: bool) -> None:
+    """Show the differences between two generations.
 
-    Parameters, environment, prompt and output are compared; texts word by word, Chinese character
-    by character. `[-…-]` was removed, `{+…+}` added on the way from A to B.
+    Compares parameters, environment, prompt and output. Texts are compared word by word, Chinese
+    character by character. `[-…-]` marks text of A only, `{+…+}` text of B only.
     """
-    from muniment.differences import differences
+    from muniment.diff import differences
 
-    store = settings.store
+    store = context.store
     a, b = (store.generation(store.find(reference)) for reference in (first, second))
-    found = differences(a, b)
+    differing = differences(a, b)
     if as_json:
         groups = ("fields", "parameters", "environment", "outputs")
-        data_json(
+        write_json(
             {
                 "a": a.id,
                 "b": b.id,
-                "same": not found,
+                "same": not differing,
                 **{
-                    group: [_difference_json(item) for item in getattr(found, group)]
+                    group: [_difference_json(item) for item in getattr(differing, group)]
                     for group in groups
                 },
                 "texts": [
@@ -52,46 +60,46 @@ def diff(settings: Settings, first: str, second: str, as_json: bool) -> None:
                         "name": text.name,
                         "changes": [{"kind": kind, "text": part} for kind, part in text.changes],
                     }
-                    for text in found.texts
+                    for text in differing.texts
                 ],
             }
         )
         return
-    data(f"{ident(a.id)} → {ident(b.id)}{'' if found else '  no difference'}")
+    write_data(f"{short_id(a.id)} → {short_id(b.id)}{'' if differing else '  no difference'}")
     for title, items in (
-        ("", found.fields),
-        ("parameters", found.parameters),
-        ("environment", found.environment),
-        ("", found.outputs),
+        ("", differing.fields),
+        ("parameters", differing.parameters),
+        ("environment", differing.environment),
+        ("", differing.outputs),
     ):
         for item in items:
             name = f"{title}: {item.name}" if title else item.name
             sides: list[Change] = []
             if item.a is not None:
-                sides.append(("removed", _shown(item.a)))
+                sides.append(("removed", _value_text(item.a)))
             if item.b is not None:
-                sides.append(("added", _shown(item.b)))
-            data_changes(f"{name}  ", sides, between=" ")
-    for text in found.texts:
-        data(f"\n{text.name}")
-        data_changes("", text.changes)
+                sides.append(("added", _value_text(item.b)))
+            _write_changes(f"{name}  ", sides, between=" ")
+    for text in differing.texts:
+        write_data(f"\n{text.name}")
+        _write_changes("", text.changes)
 
 
-def data_changes(prefix: str, changes: Sequence[Change], between: str = "") -> None:
-    """Write changes to standard output, coloured on a terminal."""
-    shown = []
-    for kind, part in changes:
+def _write_changes(prefix: str, changes: Sequence[Change], between: str = "") -> None:
+    """Write changes to stdout, coloured on a terminal."""
+    parts = []
+    for kind, text in changes:
         before, after = _MARKS[kind]
-        marked = f"{before}{printable(part)}{after}"
-        shown.append(coloured(marked, _COLOURS[kind]) if kind in _COLOURS else marked)
-    click.echo(prefix + between.join(shown))
+        marked = f"{before}{printable(text)}{after}"
+        parts.append(coloured(marked, _COLOURS[kind]) if kind in _COLOURS else marked)
+    click.echo(prefix + between.join(parts))
 
 
 def _difference_json(item: Difference) -> dict[str, Any]:
     return {"name": item.name, "a": item.a, "b": item.b}
 
 
-def _shown(value: Any) -> str:
+def _value_text(value: Any) -> str:
     if isinstance(value, dict):
         return f"{value['media_type']}, {value['bytes']:,} bytes, sha256 {value['sha256']}"
     if isinstance(value, list | tuple):
@@ -103,65 +111,65 @@ def _shown(value: Any) -> str:
 @click.argument("reference", metavar="ID")
 @json_option
 @click.pass_obj
-def lineage(settings: Settings, reference: str, as_json: bool) -> None:
-    """Draw what a generation was made from, and what from it.
+def lineage(context: CliContext, reference: str, as_json: bool) -> None:
+    """Show parents and children of a generation.
 
-    Its other attempts, which are generations for the same line of a batch, are drawn as well. The
+    Shows all ancestors and descendants, and the other attempts at the same line of a batch. The
     generation itself is marked `*`.
     """
-    store = settings.store
+    store = context.store
     id = store.find(reference)
-    found = store.lineage(id)
+    family = store.lineage(id)
     if as_json:
-        data_json(
+        write_json(
             {
                 "id": id,
-                "whole": found.whole,
+                "whole": family.whole,
                 "generations": [
                     {
                         "id": item.id,
                         "run_id": item.run_id,
                         "line": item.line,
-                        "attempt": found.attempts.get(item.id),
+                        "attempt": family.attempts.get(item.id),
                         "status": item.status,
                         "generator": item.generator,
                         "parents": list(item.parents),
                         "started_at": item.to_json()["started_at"],
                     }
-                    for item in found.generations
+                    for item in family.generations
                 ],
             }
         )
         return
-    for line in _tree(found, id):
-        data(line)
-    if not found.whole:
-        data("… and more than can be shown")
+    for line in _tree(family, id):
+        write_data(line)
+    if not family.whole:
+        write_data("… more generations, not shown")
 
 
-def _tree(found: Lineage, id: str) -> list[str]:
-    """Return the lines of a drawing; what has several parents is drawn once and named again."""
-    known = {item.id: item for item in found.generations}
+def _tree(family: Lineage, id: str) -> list[str]:
+    """Return the lines of a tree, in which a node with several parents is expanded only once."""
+    by_id = {item.id: item for item in family.generations}
     children: dict[str, list[str]] = {}
-    for item in found.generations:
+    for item in family.generations:
         for parent in dict.fromkeys(item.parents):
             children.setdefault(parent, []).append(item.id)
-    roots = [item.id for item in found.generations if not any(p in known for p in item.parents)]
+    roots = [item.id for item in family.generations if not any(p in by_id for p in item.parents)]
     lines: list[str] = []
-    drawn: set[str] = set()
-    # (id, what stands before it, what stands before its children)
-    left = [(root, "", "") for root in reversed(roots)]
-    while left:
-        at, lead, indent = left.pop()
-        again = " (see above)" if at in drawn else ""
-        lines.append(lead + _line(known[at], found.attempts.get(at), at == id) + again)
+    expanded: set[str] = set()
+    # Tuples of an id, the prefix of its line and the prefix of its children's lines.
+    remaining = [(root, "", "") for root in reversed(roots)]
+    while remaining:
+        node, prefix, indent = remaining.pop()
+        again = " (see above)" if node in expanded else ""
+        lines.append(prefix + _line(by_id[node], family.attempts.get(node), node == id) + again)
         if again:
             continue
-        drawn.add(at)
-        below = children.get(at, [])
+        expanded.add(node)
+        below = children.get(node, [])
         for number, child in enumerate(reversed(below)):
             last = number == 0
-            left.append(
+            remaining.append(
                 (child, indent + ("└─ " if last else "├─ "), indent + ("   " if last else "│  "))
             )
     return lines
@@ -169,7 +177,7 @@ def _tree(found: Lineage, id: str) -> list[str]:
 
 def _line(item: Generation, attempt: int | None, marked: bool) -> str:
     parts = [
-        ident(item.id) + (" *" if marked else ""),
+        short_id(item.id) + (" *" if marked else ""),
         moment(item.started_at),
         item.status,
         item.generator,

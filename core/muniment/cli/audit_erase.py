@@ -1,4 +1,4 @@
-"""`muniment audit erase`: texts destroyed for good, and what became of it."""
+"""The command `muniment audit erase`."""
 
 from __future__ import annotations
 
@@ -7,30 +7,32 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from muniment.cli import exits
-from muniment.cli.asking import agreed
+from muniment.cli import exit_codes
+from muniment.cli.confirm import confirm
+from muniment.cli.context import CliContext
 from muniment.cli.filters import filter_options_without_status, query_of
 from muniment.cli.options import Moment, json_option, yes_option
-from muniment.cli.output import count, data_json, message, moment, table
+from muniment.cli.output import moment, pluralize, table, write_json, write_note
 from muniment.cli.progress import counting
-from muniment.cli.settings import Settings
 
 if TYPE_CHECKING:
     from muniment.store import Query
-    from muniment.store.erasing import Erasure, Past
+    from muniment.store.retention.erasure import ErasureRecord, ErasureResult
 
 
 @click.command
 @click.argument("references", metavar="[ID]...", nargs=-1)
 @filter_options_without_status
-@click.option("--older-than", type=Moment(), help="Begun before then: 90d, a date.")
-@click.option("--reason", metavar="TEXT", help="Why; it is kept, and can be shown.")
-@click.option("--status", "show_status", is_flag=True, help="List past erasures; finish pending.")
+@click.option("--older-than", type=Moment(), help="Minimum age, such as 90d, or latest start.")
+@click.option("--reason", metavar="TEXT", help="Reason, recorded with the erasure.")
+@click.option(
+    "--status", "show_status", is_flag=True, help="List erasures, and retry pending ones."
+)
 @yes_option
 @json_option
 @click.pass_obj
 def erase(
-    settings: Settings,
+    context: CliContext,
     /,
     references: tuple[str, ...],
     older_than: Any,
@@ -40,72 +42,74 @@ def erase(
     as_json: bool,
     **filters: Any,
 ) -> int:
-    """Destroy prompts, outputs and all other texts of generations, for good.
+    """Erase prompts, outputs and all other texts of generations permanently.
 
-    All filters given must hold. Entries stay, and with them every proof and the ledger's root.
-    With --actor the actor's name goes, too. What is under a hold, must be kept longer by the
-    retention in force, or is under way is left as it is. `pending` means that bytes may still lie
-    in the store's files, as while someone reads; whoever writes next, and --status, tries again.
-    --status also names the backups that still hold what was erased.
+    All filters must match. Ledger entries are not erased, so proofs stay valid. With --actor the
+    actor's name is erased too. Skips generations on hold, under retention or still running.
+    `pending` means that erased bytes may still be in the database files, for example while
+    another process reads them. The next write, or --status, tries again. --status also lists the
+    backups that still contain erased texts.
     """
-    given = any(value is not None for value in filters.values())
+    filtered = any(value is not None for value in filters.values())
     if show_status:
-        if references or given or older_than or reason:
-            raise click.UsageError("--status takes nothing else.")
-        return _status(settings, as_json)
-    if not (references or given or older_than):
-        raise click.UsageError("say what to erase: ids, or filters such as --tag, --older-than.")
-    query = wanted(settings, references, filters)
+        if references or filtered or older_than or reason:
+            raise click.UsageError("--status cannot be combined with ids, filters or --reason.")
+        return _status(context, as_json)
+    if not (references or filtered or older_than):
+        raise click.UsageError(
+            "no generation is selected; add ids, or filters such as --tag or --older-than."
+        )
+    query = selection(context, references, filters)
     if older_than is not None:
         query = replace(query, until=min(filter(None, (query.until, older_than))))
-    what = _what(settings, query)
-    if not agreed(f"{what} erased for good", yes=yes, otherwise="nothing was erased"):
-        return exits.FAILED
-    session = settings.session
+    number = pluralize(context.session.store.count(query), "generation")
+    if not confirm(
+        f"this will erase the texts of {number}", yes=yes, otherwise="nothing was erased"
+    ):
+        return exit_codes.FAILED
+    session = context.session
     with counting("erasing", None) as bar:
         result = session.erase(query, reason, bar.advance)
-    return erased(result, as_json)
+    return report_erasure(result, as_json)
 
 
-def wanted(settings: Settings, references: tuple[str, ...], filters: dict[str, Any]) -> Query:
-    """Return the query for ids or their ends, and filters."""
-    query = query_of(settings, filters, limit=0)
+def selection(context: CliContext, references: tuple[str, ...], filters: dict[str, Any]) -> Query:
+    """Return the query for ids, whole or abbreviated, and filters."""
+    query = query_of(context, filters, limit=0)
     if not references:
         return query
-    store = settings.session.store
+    store = context.session.store
     return replace(query, ids=list(dict.fromkeys(map(store.find, references))))
 
 
-def erased(result: Erasure, as_json: bool) -> int:
-    """Say what came of erasing; what was left on purpose makes the command fail."""
+def report_erasure(result: ErasureResult, as_json: bool) -> int:
+    """Print the result and return the exit code, which is 1 if generations were skipped."""
     if as_json:
-        data_json(asdict(result))
+        write_json(asdict(result))
     else:
-        message(f"erased {count(result.erased, 'generation')}")
-        for number, why in (
-            (result.held, "under a hold"),
-            (result.kept, "to be kept longer"),
-            (result.running, "under way"),
+        write_note(f"erased {pluralize(result.erased, 'generation')}")
+        for number, cause in (
+            (result.held, "on hold"),
+            (result.kept, "under retention"),
+            (result.running, "still running"),
         ):
             if number:
-                message(f"left {count(number, 'generation')}: {why}")
+                write_note(f"skipped {pluralize(number, 'generation')}: {cause}")
         if result.pending:
-            message("pending: bytes may still be there; `muniment audit erase --status` goes on")
-    return exits.FAILED if result.held or result.kept or result.running else exits.DONE
+            write_note(
+                "pending: erased bytes may still be in the database files; run "
+                "`muniment audit erase --status` to try again"
+            )
+    return exit_codes.FAILED if result.held or result.kept or result.running else exit_codes.DONE
 
 
-def _what(settings: Settings, query: Query) -> str:
-    number = settings.session.store.count(query)
-    return f"{count(number, 'generation')} {'is' if number == 1 else 'are'}"
-
-
-def _status(settings: Settings, as_json: bool) -> int:
-    store = settings.store
+def _status(context: CliContext, as_json: bool) -> int:
+    store = context.store
     store.finish_erasing()
-    past = list(store.erasures())
+    erasures = list(store.erasures())
     if as_json:
-        for item in past:
-            data_json(_to_json(item))
+        for item in erasures:
+            write_json(_to_json(item))
     else:
         table(
             ("entry", "when", "by", "generations", "state", "reason"),
@@ -118,18 +122,18 @@ def _status(settings: Settings, as_json: bool) -> int:
                     "pending" if item.pending else "gone",
                     item.reason or "",
                 )
-                for item in past
+                for item in erasures
             ),
             cut="reason",
         )
-        backups = {backup.file: backup for item in past for backup in item.backups}
+        backups = {backup.file: backup for item in erasures for backup in item.backups}
         for backup in backups.values():
-            there = "" if backup.there else " (not there any more; a copy of it may be)"
-            message(f"made before an erasure, and holds what it erased: {backup.file}{there}")
-    return exits.DONE
+            advice = "delete it" if backup.there else "it is missing here, so delete any copies"
+            write_note(f"backup {backup.file} contains erased texts; {advice}")
+    return exit_codes.DONE
 
 
-def _to_json(item: Past) -> dict[str, Any]:
+def _to_json(item: ErasureRecord) -> dict[str, Any]:
     from muniment.cli.output import utc
 
     return {

@@ -1,4 +1,4 @@
-"""`muniment audit export`: generations into a file, for spreadsheets, notebooks and archives."""
+"""The command `muniment audit export`."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from muniment.cli.files import Destination
+from muniment.cli.context import CliContext, Interrupted
 from muniment.cli.filters import filter_options, query_of
 from muniment.cli.options import limit_option, overwrite_option
-from muniment.cli.output import count, message
+from muniment.cli.output import pluralize, write_note
+from muniment.cli.output_file import OutputFile
 from muniment.cli.progress import counting
-from muniment.cli.settings import Interrupted, Settings
 from muniment.errors import UsageError
 
 if TYPE_CHECKING:
@@ -25,18 +25,18 @@ if TYPE_CHECKING:
 @click.option(
     "--format",
     type=click.Choice(("jsonl", "csv", "parquet")),
-    help="Of the file; where it is left away, the file's ending says it, else jsonl.",
+    help="File format (by default that of the file's extension, else jsonl).",
 )
 @filter_options
 @limit_option(0)
 @click.option(
-    "-o", "--output", metavar="FILE", help="Write to a new file instead of standard output."
+    "-o", "--output", metavar="FILE", help="New file to write instead of standard output."
 )
 @overwrite_option
-@click.option("--resume", is_flag=True, help="Go on with an export to FILE that was stopped.")
+@click.option("--resume", is_flag=True, help="Continue an interrupted export to FILE.")
 @click.pass_obj
 def export(
-    settings: Settings,
+    context: CliContext,
     /,
     format: str | None,
     limit: int,
@@ -45,39 +45,42 @@ def export(
     resume: bool,
     **filters: Any,
 ) -> None:
-    """Write generations to a file, newest first.
+    """Export generations to a file, newest first.
 
-    All filters given must hold. What is recorded after the export began is not in it. An export
-    that was stopped leaves FILE.part and FILE.part.json; the same command with --resume goes on,
-    and the file becomes what it would have been. An object of JSON lines is what `audit show
-    --json` prints; a row of CSV or Parquet has the same fields (docs/reference/json.md).
+    All filters must match. Generations recorded after the export began are not included.
+
+    An interrupted export leaves FILE.part and FILE.part.json. Run the same command with --resume
+    to continue it, which results in the same file.
+
+    JSON lines, CSV rows and Parquet rows have the fields that `audit show --json` prints
+    (docs/reference/json.md).
     """
     if resume and (output in (None, "-") or overwrite):
-        raise click.UsageError("--resume goes on with a file: name it with -o, not --overwrite.")
+        raise click.UsageError("--resume continues a file; add -o FILE and remove --overwrite.")
     if output is None:
         output = "-"
-    destination = Destination(output, overwrite=overwrite or resume)
+    destination = OutputFile(output, overwrite=overwrite or resume)
     if destination.stdout or destination.special:
-        _stream(settings, destination, format or "jsonl", filters, limit)
+        _stream(context, destination, format or "jsonl", filters, limit)
         return
-    from muniment.store.workers import cores
+    from muniment.store.database.export_pool import cores
 
     target = destination.target
-    work = (_resumed if resume else _begun)(settings, target, format, filters, limit, overwrite)
+    job = (_resume if resume else _begin)(context, target, format, filters, limit, overwrite)
     with counting("exporting", None) as bar:
-        bar.advance(work.rows)
+        bar.advance(job.rows)
         try:
-            rows = work.run(bar.advance, cores())
+            rows = job.run(bar.advance, cores())
         except KeyboardInterrupt:
             raise Interrupted(
-                f"{count(work.rows, 'generation')} are written; the same command with --resume "
-                "goes on"
+                f"{pluralize(job.rows, 'generation')} written; run the same command with --resume "
+                "to continue"
             ) from None
-    message(f"wrote {target} ({count(rows, 'generation')}, {target.stat().st_size:,} bytes)")
+    write_note(f"wrote {target} ({pluralize(rows, 'generation')}, {target.stat().st_size:,} bytes)")
 
 
-def _begun(
-    settings: Settings,
+def _begin(
+    context: CliContext,
     target: Path,
     format: str | None,
     filters: dict[str, Any],
@@ -88,56 +91,60 @@ def _begun(
 
     if unfinished(target) and not overwrite:
         raise UsageError(
-            f"an export to {target} was stopped; go on with --resume, or use --overwrite"
+            f"an export to {target} was interrupted; use --resume to continue it or --overwrite "
+            "to start again"
         )
-    format = format or _by_ending(target)
-    return settings.store.export(target, format, query_of(settings, filters, limit=limit))
+    format = format or _format_of(target)
+    return context.store.export(target, format, query_of(context, filters, limit=limit))
 
 
-def _resumed(
-    settings: Settings,
+def _resume(
+    context: CliContext,
     target: Path,
     format: str | None,
     filters: dict[str, Any],
     limit: int,
     overwrite: bool,
 ) -> Export:
-    """Return the export that was stopped; its filters stay, and other ones are refused.
-
-    Moments are not compared: `7d` ago is later now than it was.
-    """
-    work = settings.store.resume_export(target)
-    wanted = query_of(settings, filters, limit=limit)
-    for name in wanted.__slots__:
-        given, begun = getattr(wanted, name), getattr(work.query, name)
-        same = given == begun or given is None or (name in ("since", "until") and begun is not None)
-        if not same:
-            raise UsageError(f"the export to {target} was begun with another {name}")
-    if format not in (None, work.format):
-        raise UsageError(f"the export to {target} was begun as {work.format}")
-    return work
+    """Return the interrupted export. Raises UsageError for other filters than it began with."""
+    job = context.store.resume_export(target)
+    query = query_of(context, filters, limit=limit)
+    for name in query.__slots__:
+        value, original = getattr(query, name), getattr(job.query, name)
+        # Times are not compared, since `7d` means a later time than it did then.
+        is_time = name in ("since", "until") and original is not None
+        if not (value == original or value is None or is_time):
+            raise UsageError(
+                f"the export to {target} began with a different {name}; use the same filters to "
+                "resume it"
+            )
+    if format not in (None, job.format):
+        raise UsageError(
+            f"the export to {target} began as {job.format}; use --format {job.format} to resume it"
+        )
+    return job
 
 
 def _stream(
-    settings: Settings,
-    destination: Destination,
+    context: CliContext,
+    destination: OutputFile,
     format: str,
     filters: dict[str, Any],
     limit: int,
 ) -> None:
-    from muniment.store.workers import cores
+    from muniment.store.database.export_pool import cores
 
-    query = query_of(settings, filters, limit=limit)
+    query = query_of(context, filters, limit=limit)
     if destination.stdout:
         sys.stdout.flush()
-        settings.store.export_to(sys.stdout.buffer, format, query, cores())
+        context.store.export_to(sys.stdout.buffer, format, query, cores())
         return
     with open(destination.target, "wb") as output:
-        settings.store.export_to(output, format, query, cores())
+        context.store.export_to(output, format, query, cores())
 
 
-def _by_ending(target: Path) -> str:
+def _format_of(target: Path) -> str:
     from muniment.store.export import FORMATS
 
-    ending = os.path.splitext(target)[1].removeprefix(".").lower()
-    return ending if ending in FORMATS else "jsonl"
+    extension = os.path.splitext(target)[1].removeprefix(".").lower()
+    return extension if extension in FORMATS else "jsonl"

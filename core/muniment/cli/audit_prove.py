@@ -1,4 +1,4 @@
-"""`muniment audit checkpoint` and `prove`: what is given to someone who does not have the store."""
+"""The commands `muniment audit checkpoint` and `muniment audit prove`."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from muniment.cli.files import Destination
+from muniment.cli.context import CliContext
 from muniment.cli.lazy import no_such
 from muniment.cli.options import json_option, output_option, overwrite_option
-from muniment.cli.output import count, data_bytes, data_json, message
-from muniment.cli.settings import Settings
+from muniment.cli.output import pluralize, write_bytes, write_json, write_note
+from muniment.cli.output_file import OutputFile
 from muniment.errors import MunimentError, UsageError, VerificationError
 
 if TYPE_CHECKING:
@@ -19,50 +19,49 @@ if TYPE_CHECKING:
 
 
 @click.command
-@click.option("--publish", metavar="FILE", help="Write it to a file that others can read.")
+@click.option("--publish", metavar="FILE", help="File to publish the checkpoint in.")
 @json_option
 @click.pass_obj
-def checkpoint(settings: Settings, publish: str | None, as_json: bool) -> None:
-    """Print the signed head of the record.
+def checkpoint(context: CliContext, publish: str | None, as_json: bool) -> None:
+    """Print the newest signed checkpoint.
 
-    It says which log it is, how many entries that has, and the root over them. With --publish it
-    takes the place of the older checkpoint in that file, whole or not at all, as those who watch a
-    log expect to find it. A record that does not continue what is published there is refused, with
-    exit code 4.
+    A checkpoint contains the log's name, its number of entries and their root hash. --publish
+    replaces the earlier checkpoint in a file. If the record does not continue that checkpoint,
+    nothing is published and the exit code is 4.
     """
-    note = newest(settings)
+    note = newest(context)
     head = note.checkpoint
     if as_json:
-        data_json(
+        write_json(
             {"log": head.origin, "size": head.size, "root": head.root.hex(), "note": str(note)}
         )
     elif publish is None:
-        data_bytes(str(note).encode())
+        write_bytes(str(note).encode())
     if publish is not None:
-        destination = Destination(publish, overwrite=True)
+        destination = OutputFile(publish, overwrite=True)
         if not destination.stdout and not destination.special:
-            _refuse_published(settings, destination.target, note)
+            _refuse_published(context, destination.target, note)
         destination.write_bytes(str(note).encode())
-        message(f"published {count(head.size, 'entry')} in {publish}")
+        write_note(f"published {pluralize(head.size, 'entry')} in {publish}")
 
 
 class Kinds(click.ParamType[tuple[str, ...]]):
-    """Kinds of payloads, separated by commas."""
+    """Payload kinds separated by commas."""
 
     name = "kinds"
 
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> tuple[str, ...]:
-        """Split at commas; each must be a kind of payload."""
+        """Return the kinds. Fails for an unknown one."""
         from muniment.ledger.payloads import KINDS
 
-        given = [part.strip() for part in str(value).split(",") if part.strip()]
-        for kind in given:
+        kinds = [part.strip() for part in str(value).split(",") if part.strip()]
+        for kind in kinds:
             if kind not in KINDS:
                 known = ", ".join(KINDS)
-                self.fail(f"{no_such('kind of payload', kind, list(KINDS))} There are: {known}.")
-        return tuple(given)
+                self.fail(f"{no_such('kind of payload', kind, list(KINDS))} Use any of: {known}.")
+        return tuple(kinds)
 
 
 @click.command
@@ -74,58 +73,60 @@ class Kinds(click.ParamType[tuple[str, ...]]):
     type=Kinds(),
     metavar="KINDS",
     default="",
-    help="Lay these open in the proof, as in prompt,output. Nothing else that was said is in it.",
+    help="Texts to include in the proof, such as prompt,output (none by default).",
 )
 @click.option(
     "--checkpoint",
     "published",
     metavar="FILE",
-    help="Prove it by this checkpoint, which someone has, instead of the newest.",
+    help="Checkpoint to prove against, instead of the newest.",
 )
 @click.pass_obj
 def prove(
-    settings: Settings,
+    context: CliContext,
     reference: str,
     output: str | None,
     overwrite: bool,
     disclose: tuple[str, ...],
     published: str | None,
 ) -> None:
-    """Write a proof for someone who has no store.
+    """Write a proof that can be checked without the store.
 
-    The file shows that a generation is in the record: it has the signed checkpoint, the entries
-    of the generation, and their paths to the checkpoint's root. `muniment-verify FILE --key PUB`
-    checks it. What was said and generated is not in it, but for what --disclose names.
+    The file proves that a generation is in the record. It contains the signed checkpoint, the
+    generation's entries, and their paths to the checkpoint's root. `muniment-verify FILE --key
+    PUB` checks it. It contains no prompt, output or other text unless --disclose names it.
     """
     from muniment.verifier import read_checkpoint
 
-    destination = Destination(output or "-", overwrite=overwrite)
-    store = settings.store
+    destination = OutputFile(output or "-", overwrite=overwrite)
+    store = context.store
     identifier = store.find(reference)
-    note = newest(settings) if published is None else read_checkpoint(published)
+    note = newest(context) if published is None else read_checkpoint(published)
     proof = store.prove(identifier, note, disclose)
     if destination.stdout:
-        data_bytes(proof.write())
+        write_bytes(proof.write())
         return
     destination.write_bytes(proof.write())
-    disclosed = f", {count(len(proof.disclosed), 'payload')} disclosed" if disclose else ""
-    message(f"wrote {destination.target} ({count(len(proof.entries), 'entry')}{disclosed})")
+    disclosed = f", {pluralize(len(proof.disclosed), 'payload')} disclosed" if disclose else ""
+    write_note(f"wrote {destination.target} ({pluralize(len(proof.entries), 'entry')}{disclosed})")
 
 
-def newest(settings: Settings) -> Note:
-    """Return the newest checkpoint, signing the head first where there is a key."""
-    from muniment.signing import Keys
+def newest(context: CliContext) -> Note:
+    """Return the newest checkpoint, after signing the current head if there is a key."""
+    from muniment.signing import KeyStore
 
-    store = settings.store
-    if (note := Keys(settings.home).sign(store)) is not None:
+    store = context.store
+    if (note := KeyStore(context.home).sign(store)) is not None:
         return note
-    if kept := store.signed():  # a copy of a store whose key is elsewhere
-        return kept[0]
-    raise MunimentError("nothing is signed yet: `muniment keys generate` makes a key and signs")
+    if checkpoints := store.signed():  # a copy of a store, without its key
+        return checkpoints[0]
+    raise MunimentError(
+        "the record has no signed checkpoint; run `muniment keys generate` to create a key and sign"
+    )
 
 
-def _refuse_published(settings: Settings, path: Path, note: Note) -> None:
-    """Refuse to publish where that would replace something else than an earlier checkpoint."""
+def _refuse_published(context: CliContext, path: Path, note: Note) -> None:
+    """Raise unless `path` is absent or contains an earlier checkpoint of the same record."""
     from muniment.verifier import read_checkpoint
 
     if not path.exists():
@@ -133,15 +134,15 @@ def _refuse_published(settings: Settings, path: Path, note: Note) -> None:
     before, now = read_checkpoint(str(path)).checkpoint, note.checkpoint
     if before.origin != now.origin:
         raise UsageError(
-            f"{path} has a checkpoint of another log, {before.origin}; name another file"
+            f"{path} contains a checkpoint of another log, {before.origin}; use another file"
         )
     if before.size > now.size:
         raise VerificationError(
-            f"{path} has {before.size} entries and the record {now.size}: it was rolled back, or "
-            "its end was cut off; nothing was published"
+            f"the record has {now.size} entries but {before.size} are published in {path}; it was "
+            "rolled back or truncated, so nothing was published"
         )
-    if settings.store.root(before.size) != before.root:
+    if context.store.root(before.size) != before.root:
         raise VerificationError(
-            f"the first {before.size} entries are not those published in {path}: the record was "
-            "altered; nothing was published"
+            f"the first {before.size} entries differ from those published in {path}; the record "
+            "was altered, so nothing was published"
         )

@@ -1,4 +1,4 @@
-"""`muniment audit search`: generations by what stands in them."""
+"""The command `muniment audit search`."""
 
 from __future__ import annotations
 
@@ -6,67 +6,66 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from muniment.cli.context import CliContext
 from muniment.cli.filters import filter_options, query_of
 from muniment.cli.options import json_option, limit_option
 from muniment.cli.output import (
     coloured,
-    data,
-    data_json,
-    ident,
-    message,
     moment,
     on_terminal,
     one_line,
+    short_id,
+    write_data,
+    write_json,
+    write_note,
 )
-from muniment.cli.settings import Settings
 
 if TYPE_CHECKING:
-    from muniment.store.search import Hit
+    from muniment.store.search.engine import Hit
     from muniment.types import Generation
 
 
 @click.command
-@click.argument("wanted", metavar="QUERY")
-@click.option("--rank", is_flag=True, help="The best first, of the newest 10,000 with all words.")
+@click.argument("words", metavar="QUERY")
+@click.option("--rank", is_flag=True, help="Best matches first, among the newest 10,000 matches.")
 @filter_options
 @limit_option(20)
 @json_option
 @click.pass_obj
 def search(
-    settings: Settings, /, wanted: str, rank: bool, limit: int, as_json: bool, **filters: Any
+    context: CliContext, /, words: str, rank: bool, limit: int, as_json: bool, **filters: Any
 ) -> None:
-    """Search prompts, outputs and reasons, the newest first.
+    """Search prompts, outputs and reasons, newest first.
 
-    System prompts and failures are searched, too.
+    System prompts and failure messages are searched too.
 
-    All words of QUERY must be found; case does not matter. Words between double quotes must stand
-    together, and so must what is written without spaces, as Chinese is. Nothing else in QUERY has
-    a meaning. All filters given must hold, too.
+    All words of QUERY must occur, in upper or lower case. Words in double quotes must occur as a
+    phrase, and so must text without spaces, such as Chinese. There are no other operators. All
+    filters must match too.
 
-    Off a terminal the columns are, separated by tabs: id, start, status, where it was found, and
-    the text around it.
+    Piped output has tab-separated columns: id, start, status, name of the text, excerpt.
     """
-    from muniment.store.search import RANKED, searchable
+    from muniment.store.search.engine import RANKED, searchable
 
-    query = query_of(settings, filters, limit=limit)
-    if not searchable(wanted):
-        message("There is no letter and no digit in the query, so nothing can be found by it.")
+    query = query_of(context, filters, limit=limit)
+    if not searchable(words):
+        write_note("the query has no letter or digit, so it cannot match; add a word")
         return
-    for hit in settings.store.search(wanted, query, ranked=rank):
+    for hit in context.store.search(words, query, ranked=rank):
         if as_json:
-            data_json({"generation": hit.generation.to_json(), "snippets": _snippets_json(hit)})
+            write_json({"generation": hit.generation.to_json(), "snippets": _snippets_json(hit)})
         elif on_terminal():
-            _show(hit)
+            _print_hit(hit)
         else:
             for snippet in hit.snippets:
                 cells = (*_cells(hit.generation), snippet.source, snippet.text)
-                data("\t".join(map(one_line, cells)))
+                write_data("\t".join(map(one_line, cells)))
     if rank:
-        message(f"Ranked among the newest {RANKED:,} generations with all words.")
+        write_note(f"ranked among the newest {RANKED:,} matches")
 
 
 def _cells(generation: Generation) -> tuple[str, ...]:
-    return ident(generation.id), moment(generation.started_at), generation.status
+    return short_id(generation.id), moment(generation.started_at), generation.status
 
 
 def _snippets_json(hit: Hit) -> list[dict[str, Any]]:
@@ -80,15 +79,15 @@ def _snippets_json(hit: Hit) -> list[dict[str, Any]]:
     ]
 
 
-def _show(hit: Hit) -> None:
+def _print_hit(hit: Hit) -> None:
     generation = hit.generation
-    made_by = generation.model.name if generation.model else generation.generator
-    data("  ".join([*_cells(generation), one_line(made_by)]))
+    source = generation.model.name if generation.model else generation.generator
+    write_data("  ".join([*_cells(generation), one_line(source)]))
     for snippet in hit.snippets:
-        shown, done = "", 0
+        line, position = "", 0
         for start, end in snippet.highlights:
-            shown += one_line(snippet.text[done:start])
-            shown += coloured(one_line(snippet.text[start:end]), "yellow")
-            done = end
-        shown += one_line(snippet.text[done:])
-        click.echo(f"    {snippet.source}: {shown}")
+            line += one_line(snippet.text[position:start])
+            line += coloured(one_line(snippet.text[start:end]), "yellow")
+            position = end
+        line += one_line(snippet.text[position:])
+        click.echo(f"    {snippet.source}: {line}")

@@ -1,4 +1,4 @@
-"""`muniment audit stats` and `tail`: what is recorded, counted; what is being recorded."""
+"""The commands `muniment audit stats` and `muniment audit tail`."""
 
 from __future__ import annotations
 
@@ -8,26 +8,26 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from muniment.cli.context import CliContext
 from muniment.cli.filters import filter_options, query_of
 from muniment.cli.options import json_option
 from muniment.cli.output import (
-    count,
-    data,
-    data_json,
     excerpt,
-    ident,
     moment,
     on_terminal,
     one_line,
+    pluralize,
+    short_id,
+    write_data,
+    write_json,
 )
-from muniment.cli.settings import Settings
 
 if TYPE_CHECKING:
-    from muniment.store.stats import Spread, Stats
+    from muniment.store.queries.stats import Stats, Summary
     from muniment.types import Generation
 
-_BAR = 30  # cells of the longest bar
-_ROWS = 12  # of each table on a terminal
+_BAR = 30  # width of the longest bar, in cells
+_ROWS = 12  # rows of each table on a terminal
 _EIGHTHS = " ▏▎▍▌▋▊▉"
 
 
@@ -35,102 +35,105 @@ _EIGHTHS = " ▏▎▍▌▋▊▉"
 @filter_options
 @json_option
 @click.pass_obj
-def stats(settings: Settings, /, as_json: bool, **filters: Any) -> None:
-    """Count generations by what they are, and by day.
+def stats(context: CliContext, /, as_json: bool, **filters: Any) -> None:
+    """Count generations by status, model, actor, day and more.
 
-    That is by status, decision, generator, model and actor, with the spread of latencies (from
-    start to end) and of tokens. Days are those of UTC. Off a
-    terminal the columns are, separated by tabs: what is counted, value, number; of a spread: what,
+    Counts by status, decision, generator, model, actor and day (UTC). Summarizes latency, from
+    start to end, and numbers of tokens.
+
+    Piped output has tab-separated columns: property, value, count. Summaries have: name,
     statistic, value.
     """
-    found = settings.store.stats(query_of(settings, filters, limit=0))
+    statistics = context.store.stats(query_of(context, filters, limit=0))
     if as_json:
-        data_json(_stats_json(found))
+        write_json(_stats_json(statistics))
         return
     tables: list[tuple[str, Mapping[str, int]]] = [
-        ("status", found.statuses),
-        ("decision", found.decisions),
-        ("generator", found.generators),
-        ("model", found.models),
-        ("actor", found.actors),
-        ("day", {str(day): number for day, number in found.days.items()}),
+        ("status", statistics.statuses),
+        ("decision", statistics.decisions),
+        ("generator", statistics.generators),
+        ("model", statistics.models),
+        ("actor", statistics.actors),
+        ("day", {str(day): number for day, number in statistics.days.items()}),
     ]
-    spreads = [
-        ("latency", found.latency, "ms"),
-        ("prompt tokens", found.prompt_tokens, ""),
-        ("output tokens", found.output_tokens, ""),
+    summaries = [
+        ("latency", statistics.latency, "ms"),
+        ("prompt tokens", statistics.prompt_tokens, ""),
+        ("output tokens", statistics.output_tokens, ""),
     ]
     if not on_terminal():
-        data(f"total\t\t{found.total}")
-        for name, counted in tables:
-            for value, number in counted.items():
-                data("\t".join((name, one_line(value), str(number))))
-        for name, spread, _ in spreads:
-            for statistic, amount in _statistics(spread).items():
-                data(f"{name}\t{statistic}\t{amount}")
+        write_data(f"total\t\t{statistics.total}")
+        for name, counts in tables:
+            for value, number in counts.items():
+                write_data("\t".join((name, one_line(value), str(number))))
+        for name, summary, _ in summaries:
+            for statistic, amount in _summary_values(summary).items():
+                write_data(f"{name}\t{statistic}\t{amount}")
         return
-    data(count(found.total, "generation"))
-    for name, counted in tables:
-        _chart(name, counted)
-    for name, spread, unit in spreads:
-        if spread is not None:
-            told = "  ".join(f"{key} {value:,}" for key, value in _statistics(spread).items())
-            data(f"\n{name}{f' ({unit})' if unit else ''}\n  {told}")
+    write_data(pluralize(statistics.total, "generation"))
+    for name, counts in tables:
+        _chart(name, counts)
+    for name, summary, unit in summaries:
+        if summary is not None:
+            line = "  ".join(f"{key} {value:,}" for key, value in _summary_values(summary).items())
+            write_data(f"\n{name}{f' ({unit})' if unit else ''}\n  {line}")
 
 
-def _chart(name: str, counted: Mapping[str, int]) -> None:
-    """Draw a small bar chart; of days the last ones, of all else the most common."""
+def _chart(name: str, counts: Mapping[str, int]) -> None:
+    """Print a bar chart of the last days, or of the most common values."""
     from rich.cells import cell_len
 
-    if not counted or set(counted) == {""}:
+    if not counts or set(counts) == {""}:
         return
-    days = name == "day"
-    shown = list(counted.items())[-_ROWS:] if days else list(counted.items())[:_ROWS]
-    most = max(number for _, number in shown)
-    labels = [excerpt(value or "none", 40) for value, _ in shown]
+    by_day = name == "day"
+    rows = list(counts.items())[-_ROWS:] if by_day else list(counts.items())[:_ROWS]
+    largest = max(number for _, number in rows)
+    labels = [excerpt(value or "none", 40) for value, _ in rows]
     width = max(map(cell_len, labels))
-    data(f"\n{name}")
-    for label, (_, number) in zip(labels, shown, strict=True):
-        eighths = max(1, round(number * _BAR * 8 / most))
+    write_data(f"\n{name}")
+    for label, (_, number) in zip(labels, rows, strict=True):
+        eighths = max(1, round(number * _BAR * 8 / largest))
         bar = "█" * (eighths // 8) + _EIGHTHS[eighths % 8].strip()
-        data(f"  {label}{' ' * (width - cell_len(label))}  {bar} {number:,}")
-    if len(counted) > len(shown):
-        data(f"  … {len(counted) - len(shown):,} {'earlier' if days else 'more'}")
+        write_data(f"  {label}{' ' * (width - cell_len(label))}  {bar} {number:,}")
+    if len(counts) > len(rows):
+        write_data(f"  … {len(counts) - len(rows):,} {'earlier' if by_day else 'more'}")
 
 
-def _statistics(spread: Spread | None) -> dict[str, float]:
-    if spread is None:
+def _summary_values(summary: Summary | None) -> dict[str, float]:
+    if summary is None:
         return {}
-    shares = {f"p{share}": value for share, value in spread.percentiles.items()}
+    percentiles = {f"p{percent}": value for percent, value in summary.percentiles.items()}
     return {
-        "count": spread.count,
-        "mean": round(spread.mean, 1),
-        "min": spread.smallest,
-        **shares,
-        "max": spread.largest,
+        "count": summary.count,
+        "mean": round(summary.mean, 1),
+        "min": summary.smallest,
+        **percentiles,
+        "max": summary.largest,
     }
 
 
-def _stats_json(found: Stats) -> dict[str, Any]:
-    def counts(counted: Mapping[str, int] | Mapping[date, int]) -> list[dict[str, Any]]:
-        return [{"value": str(value), "count": number} for value, number in counted.items()]
+def _stats_json(statistics: Stats) -> dict[str, Any]:
+    def rows(counts: Mapping[str, int] | Mapping[date, int]) -> list[dict[str, Any]]:
+        return [{"value": str(value), "count": number} for value, number in counts.items()]
 
     return {
-        "total": found.total,
-        "status": counts(found.statuses),
-        "decision": counts(found.decisions),
-        "generator": counts(found.generators),
-        "model": counts(found.models),
-        "actor": counts(found.actors),
-        "day": counts(found.days),
-        "latency_ms": _statistics(found.latency) or None,
-        "prompt_tokens": _statistics(found.prompt_tokens) or None,
-        "output_tokens": _statistics(found.output_tokens) or None,
+        "total": statistics.total,
+        "status": rows(statistics.statuses),
+        "decision": rows(statistics.decisions),
+        "generator": rows(statistics.generators),
+        "model": rows(statistics.models),
+        "actor": rows(statistics.actors),
+        "day": rows(statistics.days),
+        "latency_ms": _summary_values(statistics.latency) or None,
+        "prompt_tokens": _summary_values(statistics.prompt_tokens) or None,
+        "output_tokens": _summary_values(statistics.output_tokens) or None,
     }
 
 
 @click.command
-@click.option("-f", "--follow", is_flag=True, help="Go on with each that ends, until Ctrl-C.")
+@click.option(
+    "-f", "--follow", is_flag=True, help="Print new generations as they end, until Ctrl-C."
+)
 @click.option(
     "-n",
     "--limit",
@@ -138,28 +141,27 @@ def _stats_json(found: Stats) -> dict[str, Any]:
     metavar="N",
     default=10,
     show_default=True,
-    help="How many of those recorded already; 0 for none.",
+    help="Maximum number of existing generations (0 for none).",
 )
 @filter_options
 @json_option
 @click.pass_obj
-def tail(settings: Settings, /, follow: bool, limit: int, as_json: bool, **filters: Any) -> None:
-    """Show the last generations, and with -f those that follow.
+def tail(context: CliContext, /, follow: bool, limit: int, as_json: bool, **filters: Any) -> None:
+    """Show the newest generations, or follow new ones with -f.
 
-    The newest come at the end.
-
-    Off a terminal the columns are, separated by tabs: id, start, status, generator, model, prompt.
+    The newest come last. Piped output has tab-separated columns: id, start, status, generator,
+    model, prompt.
     """
     from dataclasses import replace
 
-    query = replace(query_of(settings, filters, limit=limit), limit=limit)
-    found = settings.store.tail(query, follow=follow)
+    query = replace(query_of(context, filters, limit=limit), limit=limit)
+    generations = context.store.tail(query, follow=follow)
     try:
-        for generation in found:
+        for generation in generations:
             if as_json:
-                data_json(generation.to_json())
+                write_json(generation.to_json())
             else:
-                data(_line(generation))
+                write_data(_line(generation))
     except KeyboardInterrupt:
         if not follow:
             raise
@@ -167,7 +169,7 @@ def tail(settings: Settings, /, follow: bool, limit: int, as_json: bool, **filte
 
 def _line(generation: Generation) -> str:
     cells = (
-        ident(generation.id),
+        short_id(generation.id),
         moment(generation.started_at),
         generation.status,
         generation.generator,

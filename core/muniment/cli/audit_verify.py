@@ -1,4 +1,4 @@
-"""`muniment audit verify`: was the record altered?"""
+"""The command `muniment audit verify`."""
 
 from __future__ import annotations
 
@@ -7,54 +7,54 @@ from typing import TYPE_CHECKING
 
 import click
 
-from muniment.cli import exits
+from muniment.cli import exit_codes
+from muniment.cli.context import CliContext
 from muniment.cli.options import json_option
 from muniment.cli.output import (
-    count,
-    data,
-    data_json,
-    message,
     on_terminal,
     one_line,
+    pluralize,
     shortened,
+    write_data,
+    write_json,
+    write_note,
 )
 from muniment.cli.progress import fraction
-from muniment.cli.settings import Settings
 
 if TYPE_CHECKING:
     from muniment.ledger.keys import PublicKey
     from muniment.store import Verification
-    from muniment.store.signatures import Held
+    from muniment.store.verification.signatures import TrustedCheckpoint
 
 
 @click.command
 @click.option("--projections", is_flag=True, help="Compare the query tables with the entries.")
 @click.option("--payloads", is_flag=True, help="Compare prompts and outputs with the entries.")
 @click.option("--search", is_flag=True, help="Compare the search index with the texts.")
-@click.option("--all", "everything", is_flag=True, help="Check all of these.")
-@click.option("--key", metavar="PUB", help="Whose signatures to check: a public key or its file.")
+@click.option("--all", "everything", is_flag=True, help="Do all of these checks.")
+@click.option("--key", metavar="PUB", help="Public key to check signatures with, or its file.")
 @click.option(
     "--checkpoint",
     "published",
     metavar="FILE",
     multiple=True,
-    help="A checkpoint that the record must continue; may be repeated.",
+    help="Earlier checkpoint that the record must continue (may be repeated).",
 )
 @click.option(
     "--since",
     metavar="FILE",
-    help="Read only what is newer than this checkpoint, which the record must continue.",
+    help="Earlier checkpoint after which entries are read.",
 )
 @click.option(
     "--processes",
     type=click.IntRange(min=1),
     metavar="N",
-    help="How many processes share the work; one for each core, up to 4, unless given.",
+    help="Number of processes (by default one per core, up to 4).",
 )
 @json_option
 @click.pass_obj
 def verify(
-    settings: Settings,
+    context: CliContext,
     projections: bool,
     payloads: bool,
     search: bool,
@@ -67,68 +67,76 @@ def verify(
 ) -> int:
     """Check that the record was not altered.
 
-    The ledger is always checked: every entry's hash, the root of all, and the checkpoints that
-    were signed, by --key or else by the key in the home folder. The last one signed there, and
-    those given with --checkpoint and --since, must be continued by the record: so a tail cut off,
-    and a store rolled back, are found. Each problem is named on a line of its own, and the exit
-    code is then 4.
-    """
-    from muniment.store.workers import cores
+    Always checks the ledger: every entry's hash, the root hash, and the signed checkpoints.
+    Signatures are checked with --key, or else with the key in the home folder.
 
-    public, held = _known(settings, key)
+    Also detects a truncated or rolled-back store, by comparing with the last signed checkpoint
+    in the home folder and with those of --checkpoint and --since.
+
+    Each problem is printed on its own line, and the exit code is then 4.
+    """
+    from muniment.store.database.export_pool import cores
+
+    public, trusted = _key_and_last_checkpoint(context, key)
     with fraction("verifying") as progress:
-        found = settings.store.verify(
+        verification = context.store.verify(
             projections=projections or everything,
             payloads=payloads or everything,
             search=search or everything,
             key=public,
-            held=[*held, *map(_held, published)],
-            since=None if since is None else _held(since),
+            trusted=[*trusted, *map(_checkpoint_of, published)],
+            since=None if since is None else _checkpoint_of(since),
             progress=lambda what, done, total: progress(what, done / total if total else 1.0),
             processes=processes or cores(),
         )
+    code = exit_codes.DONE if verification.ok else exit_codes.UNVERIFIED
     if as_json:
-        data_json(dataclasses.asdict(found))
-        return exits.DONE if found.ok else exits.UNVERIFIED
-    for problem in found.problems:
-        data(one_line(f"{problem.kind}  {problem.where}  {problem.message}"))
-    root = shortened(found.root) if on_terminal() else found.root
-    verdict = "ok" if found.ok else f"failed  {count(len(found.problems), 'problem')} ·"
-    data(f"{verdict}  {count(found.entries, 'entry')} · root {root}")
-    message("; ".join(_extent(found, public)))
-    return exits.DONE if found.ok else exits.UNVERIFIED
+        write_json(dataclasses.asdict(verification))
+        return code
+    problems = verification.problems
+    for problem in problems:
+        write_data(one_line(f"{problem.kind}  {problem.where}  {problem.message}"))
+    root = shortened(verification.root) if on_terminal() else verification.root
+    verdict = "ok" if verification.ok else f"failed  {pluralize(len(problems), 'problem')} ·"
+    write_data(f"{verdict}  {pluralize(verification.entries, 'entry')} · root {root}")
+    write_note("; ".join(_coverage(verification, public)))
+    return code
 
 
-def _extent(found: Verification, key: PublicKey | None) -> list[str]:
-    """Say what was checked, and what was not."""
-    parts = [f"checked: {', '.join(found.checked)}"]
-    if found.not_read:
-        parts.append(f"not read again: the first {count(found.not_read, 'entry')}")
+def _coverage(verification: Verification, key: PublicKey | None) -> list[str]:
+    """Return phrases that name the checks done and those left out."""
+    parts = [f"checked: {', '.join(verification.checked)}"]
+    if verification.not_read:
+        parts.append(f"not read: the first {pluralize(verification.not_read, 'entry')}")
     if key is None:
-        parts.append("signatures were not checked, since no key is known")
-    elif found.unsigned_tail:
-        parts.append(f"not signed: the newest {count(found.unsigned_tail, 'entry')}")
+        parts.append("signatures not checked without a key (--key PUB)")
+    elif verification.unsigned_tail:
+        parts.append(f"not signed: the newest {pluralize(verification.unsigned_tail, 'entry')}")
     return parts
 
 
-def _known(settings: Settings, given: str | None) -> tuple[PublicKey | None, list[Held]]:
-    """Return the key to check by, and what this home last signed of the store."""
-    from muniment.signing import Keys
-    from muniment.store.signatures import Held
+def _key_and_last_checkpoint(
+    context: CliContext, argument: str | None
+) -> tuple[PublicKey | None, list[TrustedCheckpoint]]:
+    """Return the key to check with, and the last checkpoint that this home signed, if any."""
+    from muniment.signing import KeyStore
+    from muniment.store.verification.signatures import TrustedCheckpoint
 
-    keys, store = Keys(settings.home), settings.store
-    last = keys.expected(store)
-    held = [] if last is None else [Held("the last checkpoint signed here", last.parsed)]
-    if given is not None:
+    keys, store = KeyStore(context.home), context.store
+    last = keys.expected_checkpoint(store)
+    trusted = (
+        [] if last is None else [TrustedCheckpoint("the last checkpoint signed here", last.parsed)]
+    )
+    if argument is not None:
         from muniment.verifier import public_key
 
-        return public_key(given), held
-    private = keys.private(store.log)
-    return (None if private is None else private.public), held
+        return public_key(argument), trusted
+    private = keys.private_key(store.log)
+    return (None if private is None else private.public), trusted
 
 
-def _held(path: str) -> Held:
-    from muniment.store.signatures import Held
+def _checkpoint_of(path: str) -> TrustedCheckpoint:
+    from muniment.store.verification.signatures import TrustedCheckpoint
     from muniment.verifier import read_checkpoint
 
-    return Held(path, read_checkpoint(path))
+    return TrustedCheckpoint(path, read_checkpoint(path))

@@ -1,4 +1,4 @@
-"""`muniment batch FILE`: a request a line, answered in order, resumable after a kill."""
+"""The command `muniment batch`."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from muniment.cli import exits
-from muniment.cli.files import described, without_end
+from muniment.cli import exit_codes
+from muniment.cli.context import CliContext, Interrupted, closing_iterator
 from muniment.cli.options import (
     generator_option,
     isolate_option,
@@ -26,16 +26,16 @@ from muniment.cli.options import (
     tag_option,
 )
 from muniment.cli.output import (
-    data_json,
     json_text,
-    message,
     on_terminal,
     outcome_sentence,
     warn_broken,
+    write_json,
+    write_note,
 )
+from muniment.cli.output_file import described, without_end
 from muniment.cli.progress import Progress, counting
-from muniment.cli.results import Results, results_file
-from muniment.cli.settings import Interrupted, Settings, closing
+from muniment.cli.results_file import Results, results_file
 from muniment.errors import UsageError
 from muniment.types import Generation
 
@@ -51,12 +51,12 @@ if TYPE_CHECKING:
     metavar="N",
     default=16,
     show_default=True,
-    help="How many lines a generator gets at once; they are recorded, and shown, together.",
+    help="Number of lines to generate, record and print at once.",
 )
-@click.option("--resume", metavar="RUN", help="Go on with a run: answer what it has not answered.")
-@generator_option("The generator of lines that name none.")
-@model_option("The model of lines that name none.")
-@pairs_option("A parameter for lines that do not set it; may be repeated.")
+@click.option("--resume", metavar="RUN", help="Interrupted run to continue.")
+@generator_option("Generator of lines that set none.")
+@model_option("Model of lines that set none.")
+@pairs_option("Parameter of lines that do not set it (may be repeated).")
 @policy_option
 @tag_option
 @isolate_option
@@ -65,7 +65,7 @@ if TYPE_CHECKING:
 @json_option
 @click.pass_obj
 def batch(
-    settings: Settings,
+    context: CliContext,
     file: str,
     batch_size: int,
     resume: str | None,
@@ -80,27 +80,29 @@ def batch(
 ) -> int:
     """Generate for every line of a file.
 
-    Each line of FILE (- for standard input) is a JSON object with the field `prompt` and, as
-    wanted, `system`, `generator`, `model`, `seed`, `parameters` and `tags`. A line that cannot be
-    used becomes a failed generation, and the rest goes on. Results come in the order of the
-    lines: the text under a heading, or JSON. -o writes JSON lines to a file; when the batch is
-    resumed, every result of the run is put into that file, those of before it was cut short too.
-    """
-    from muniment.ids import new_id
-    from muniment.resolving import Draft
+    Each line of FILE (- for standard input) is a JSON object. It has the field `prompt` and
+    optionally `system`, `generator`, `model`, `seed`, `parameters` and `tags`. An invalid line
+    becomes a failed generation, and the batch continues.
 
-    defaults = Draft(
+    Results are printed in the order of the lines, as text under a heading or as JSON. -o writes
+    JSON lines to a file. With --resume, that file contains all results of the run, including
+    those from before the interruption.
+    """
+    from muniment.generation.requests import GenerationSpec
+    from muniment.ids import new_id
+
+    defaults = GenerationSpec(
         "", generator=generator, model=model, parameters=parameters_given(pairs), tags=tags
     )
-    session = settings.session
+    session = context.session
     run = session.store.find_run(resume) if resume is not None else new_id()
     counts = session.store.run(run).counts if resume is not None else {}
-    if counts.get("started"):  # its file of results is being written, too
-        raise UsageError(f"run {run} is still under way; wait for it to end")
+    if counts.get("started"):  # another process is writing its file of results
+        raise UsageError(f"run {run} is still running; wait until it ends")
     with contextlib.ExitStack() as stack:
-        lines, total = stack.enter_context(_opened(file))
-        # What cannot be meant is found here, before the file of results is touched.
-        answers = session.batch(
+        lines, total = stack.enter_context(_open_lines(file))
+        # Raises for invalid arguments before the file of results is touched.
+        generations = session.batch(
             lines,
             defaults=defaults,
             policy=policy,
@@ -121,15 +123,15 @@ def batch(
         warn_broken(session.plugins.load())
         if total is not None:
             total -= sum(number for status, number in counts.items() if status in _ANSWERED)
-        message(f"run {run}  if this is cut short, add --resume {run} to the same command")
+        write_note(f"run {run}  if interrupted, add --resume {run} to the same command")
         report = _Report(as_json, results)
         try:
-            with closing(answers) as items, counting("generating", total) as bar:
+            with closing_iterator(generations) as items, counting("generating", total) as bar:
                 for item in items:
                     report.add(item, bar)
         except KeyboardInterrupt:
-            raise Interrupted(f"{report.summary} so far; add --resume {run} to go on") from None
-    message(f"run {run}  {report.summary}")
+            raise Interrupted(f"{report.summary} so far; add --resume {run} to continue") from None
+    write_note(f"run {run}  {report.summary}")
     return report.code
 
 
@@ -137,38 +139,38 @@ _ANSWERED = ("completed", "blocked", "failed")
 
 
 def _answered(store: Store, run: str) -> Iterator[Generation]:
-    """Yield what a run has answered, in the order of its lines and as `batch` shows it."""
-    from muniment.pipeline import shown
+    """Yield the finished generations of a run in line order, without blocked content."""
+    from muniment.generation.pipeline import without_blocked_content
 
     for line in store.lines(run):
         if line.generation.status in _ANSWERED:
-            yield shown(line.generation)
+            yield without_blocked_content(line.generation)
 
 
 class _Report:
-    """Prints results as they come and counts them."""
+    """Printer and counter of results."""
 
     def __init__(self, as_json: bool, results: Results | None) -> None:
-        self.code = exits.DONE
+        self.code = exit_codes.DONE
         self._as_json = as_json
         self._results = results
         self._counts: Counter[str] = Counter()
 
     @property
     def summary(self) -> str:
-        """How many came to what."""
+        """The number of results by status."""
         order = ("completed", "blocked", "failed", "interrupted")
-        found = [f"{self._counts[status]:,} {status}" for status in order if self._counts[status]]
-        return " · ".join(found) or "nothing to answer"
+        parts = [f"{self._counts[status]:,} {status}" for status in order if self._counts[status]]
+        return " · ".join(parts) or "nothing to generate"
 
     def add(self, item: Generation, bar: Progress) -> None:
-        """Print one result, with the reason when there is no output."""
+        """Print one result, and the reason if it is not completed."""
         self._counts[item.status] += 1
-        self.code = exits.worst((self.code, exits.of_status(item.status)))
+        self.code = exit_codes.worst((self.code, exit_codes.of_status(item.status)))
         if self._results is not None:
             self._results.add(item)
         elif self._as_json and not on_terminal():
-            data_json(item.to_json())
+            write_json(item.to_json())
         elif self._as_json:
             bar.write(json_text(item.to_json()))
         else:
@@ -186,8 +188,8 @@ def _sentence(item: Generation) -> str:
 
 
 @contextlib.contextmanager
-def _opened(file: str) -> Iterator[tuple[Iterable[bytes], int | None]]:
-    """Open the file, and say how many lines are requests where it can be read twice."""
+def _open_lines(file: str) -> Iterator[tuple[Iterable[bytes], int | None]]:
+    """Yield the lines of a file, and the number of requests if the file can be read twice."""
     if file == "-":
         yield sys.stdin.buffer, None
         return

@@ -1,20 +1,21 @@
-"""`muniment config`: the settings of this home."""
+"""The command group `muniment config`."""
 
 from __future__ import annotations
 
 import click
 
-from muniment.cli import exits
+from muniment.cli import exit_codes
+from muniment.cli.context import CliContext
+from muniment.cli.lazy import LazyGroup
 from muniment.cli.options import json_option
-from muniment.cli.output import data, data_json, message, table
-from muniment.cli.settings import Settings
+from muniment.cli.output import table, write_data, write_json, write_note
 
 
-@click.group
+@click.group(cls=LazyGroup)
 def config() -> None:
     """Read and change settings.
 
-    `muniment config list --known` says what can be set.
+    `muniment config list --known` lists all known settings.
     """
 
 
@@ -22,49 +23,55 @@ def config() -> None:
 @click.argument("key")
 @json_option
 @click.pass_obj
-def get(settings: Settings, key: str, as_json: bool) -> int:
-    """Print the value of a setting; exit code 1 when it is not set."""
-    value = settings.config.get(key)
+def get(context: CliContext, key: str, as_json: bool) -> int:
+    """Print the value of a setting.
+
+    The exit code is 1 if it is not set.
+    """
+    value = context.config.get(key)
     if as_json:
-        data_json({"key": key, "value": value})
+        write_json({"key": key, "value": value})
     elif value is None:
-        message(f"{key} is not set")
+        write_note(f"{key} is not set")
     else:
-        data(value)
-    return exits.FAILED if value is None else exits.DONE
+        write_data(value)
+    return exit_codes.FAILED if value is None else exit_codes.DONE
 
 
 @config.command("set")
 @click.argument("key")
 @click.argument("value")
 @click.pass_obj
-def set_(settings: Settings, key: str, value: str) -> None:
-    """Change a setting; an empty VALUE removes it."""
-    settings.config.set(key, value or None)
+def set_(context: CliContext, key: str, value: str) -> None:
+    """Change or remove a setting.
+
+    An empty VALUE removes it.
+    """
+    context.config.set(key, value or None)
     if key.startswith("plugin.") and value:
         from muniment.config import normalised
-        from muniment.installed import installed_plugins
+        from muniment.plugins.discovery import installed_plugins
 
         name = key.removeprefix("plugin.").rpartition(".")[0]
         known = {normalised(plugin.distribution) for plugin in installed_plugins()}
         if normalised(name) not in known:
-            message(
-                f"no distribution named {name} offers a plugin here, so this changes nothing yet; "
-                "`muniment plugins list` shows the names"
+            write_note(
+                f"no installed plugin is named {name}, so this has no effect yet; run "
+                "`muniment plugins list` to see the names"
             )
 
 
 @config.command("list")
-@click.option("--known", is_flag=True, help="List what can be set, and what it means.")
+@click.option("--known", is_flag=True, help="List all known settings and their meaning.")
 @json_option
 @click.pass_obj
-def list_(settings: Settings, known: bool, as_json: bool) -> None:
-    """List the settings that were made, or with --known all that can be."""
+def list_(context: CliContext, known: bool, as_json: bool) -> None:
+    """List the settings that have a value."""
     from muniment.config import SETTINGS
 
-    values = SETTINGS if known else settings.config.items()
+    values = SETTINGS if known else context.config.items()
     if as_json:
         for key, value in values.items():
-            data_json({"key": key, "meaning" if known else "value": value})
+            write_json({"key": key, "meaning" if known else "value": value})
         return
     table(("key", "meaning" if known else "value"), list(values.items()))

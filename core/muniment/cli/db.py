@@ -1,104 +1,112 @@
-"""`muniment db`: the database that holds the evidence."""
+"""The command group `muniment db`."""
 
 from __future__ import annotations
 
 import click
 
+from muniment.cli.context import CliContext
 from muniment.cli.db_backup import backup, restore
+from muniment.cli.lazy import LazyGroup
 from muniment.cli.options import json_option
-from muniment.cli.output import card, data, data_json, message, table
-from muniment.cli.settings import Settings
+from muniment.cli.output import print_fields, table, write_data, write_json, write_note
 
 
-@click.group
+@click.group(cls=LazyGroup)
 def db() -> None:
-    """Look after the store."""
+    """Manage the store."""
 
 
 @db.command
 @json_option
 @click.pass_obj
-def path(settings: Settings, as_json: bool) -> None:
-    """Print where the store is, or would be: the file of an SQLite store, else the URL."""
-    url = _shown(settings.store_url)
+def path(context: CliContext, as_json: bool) -> None:
+    """Print the location of the store.
+
+    Prints the file of an SQLite store, or else the URL. The store need not exist.
+    """
+    url = _without_password(context.store_url)
     if as_json:
-        data_json({"url": url, "path": _file(url)})
+        write_json({"url": url, "path": _file(url)})
     else:
-        data(_file(url) or url)
+        write_data(_file(url) or url)
 
 
 @db.command
 @json_option
 @click.pass_obj
-def status(settings: Settings, as_json: bool) -> None:
+def status(context: CliContext, as_json: bool) -> None:
     """Show the store's size and whether its schema is current."""
     from muniment.store import Store
 
-    with Store.open(settings.store_url, create=False, outdated=True) as store:
-        found = store.status()
+    with Store.open(context.store_url, create=False, outdated=True) as store:
+        state = store.status()
     if as_json:
-        data_json(
+        write_json(
             {
-                "url": found.url,
-                "path": str(found.path) if found.path else None,
-                "revision": found.revision,
-                "head": found.head,
-                "current": found.current,
-                "entries": found.entries,
-                "bytes": found.size,
+                "url": state.url,
+                "path": str(state.path) if state.path else None,
+                "revision": state.revision,
+                "head": state.head,
+                "current": state.current,
+                "entries": state.entries,
+                "bytes": state.size,
             }
         )
         return
-    schema = "current" if found.current else "older; `muniment db upgrade` brings it up to date"
-    card(
+    schema = "current" if state.current else "outdated; run `muniment db upgrade`"
+    print_fields(
         [
-            ("store", str(found.path or found.url)),
-            ("schema", f"{found.revision} ({schema})"),
-            ("entries", f"{found.entries:,}"),
-            ("size", f"{found.size:,} bytes"),
+            ("store", str(state.path or state.url)),
+            ("schema", f"{state.revision} ({schema})"),
+            ("entries", f"{state.entries:,}"),
+            ("size", f"{state.size:,} bytes"),
         ]
     )
 
 
 @db.command
 @click.pass_obj
-def upgrade(settings: Settings) -> None:
-    """Make the store, or bring its schema up to date; entries stay as they are."""
+def upgrade(context: CliContext) -> None:
+    """Create the store, or upgrade its schema.
+
+    Entries are not changed.
+    """
     from muniment.store import Store
 
-    with Store.open(settings.store_url, create=True, outdated=True) as store:
+    with Store.open(context.store_url, create=True, outdated=True) as store:
         copy = store.upgrade()
-        found = store.status()
+        state = store.status()
     if copy:
-        message(f"the store as it was is kept in {copy}; delete it when all is well")
-    data(f"{found.path or found.url}  schema {found.revision}")
+        write_note(f"the previous store was copied to {copy}; delete it when all is well")
+    write_data(f"{state.path or state.url}  schema {state.revision}")
 
 
 @db.command
 @json_option
 @click.pass_obj
-def rebuild(settings: Settings, as_json: bool) -> None:
-    """Make the tables to find by again, from entries and payloads.
+def rebuild(context: CliContext, as_json: bool) -> None:
+    """Rebuild the search and list tables.
 
-    Lists and searches then answer as they should; the evidence itself is only read. Others can
-    read meanwhile, but not write. Off a terminal the columns are: table, rows.
+    The tables are derived from entries and payloads, which are only read. Meanwhile other
+    processes can read the store but not write to it. Piped output has tab-separated columns:
+    table, rows.
     """
     from muniment.cli.progress import fraction
     from muniment.store import Store
 
     with (
-        Store.open(settings.store_url, create=False) as store,
+        Store.open(context.store_url, create=False) as store,
         fraction("rebuilding") as progress,
     ):
-        made = store.rebuild(lambda what, done, total: progress(what, done / total))
+        rows = store.rebuild(lambda step, done, total: progress(step, done / total))
     if as_json:
-        data_json(made)
+        write_json(rows)
         return
-    table(("table", "rows"), [(name, f"{rows}") for name, rows in made.items()])
+    table(("table", "rows"), [(name, f"{count}") for name, count in rows.items()])
 
 
-def _shown(url: str) -> str:
-    """Return a URL without its password; that of a file has none."""
+def _without_password(url: str) -> str:
+    """Return a URL with its password masked."""
     if url.startswith("sqlite:"):
         return url
     from sqlalchemy import make_url
@@ -115,7 +123,7 @@ db.add_command(restore)
 
 
 def _file(url: str) -> str | None:
-    """Return the file of an SQLite URL, whose path is escaped; None for any other."""
+    """Return the file of an SQLite URL, or None for any other URL."""
     from urllib.parse import unquote
 
     path, _, _ = url.removeprefix("sqlite:///").partition("?")

@@ -1,4 +1,4 @@
-"""`muniment db backup` and `restore`: copies of the whole store."""
+"""The commands `muniment db backup` and `muniment db restore`."""
 
 from __future__ import annotations
 
@@ -6,17 +6,25 @@ from typing import TYPE_CHECKING
 
 import click
 
-from muniment.cli import exits
-from muniment.cli.asking import agreed
-from muniment.cli.files import Destination
+from muniment.cli import exit_codes
+from muniment.cli.confirm import confirm
+from muniment.cli.context import CliContext
 from muniment.cli.options import json_option, overwrite_option, yes_option
-from muniment.cli.output import count, data, data_json, message, on_terminal, shortened, utc
+from muniment.cli.output import (
+    on_terminal,
+    pluralize,
+    shortened,
+    utc,
+    write_data,
+    write_json,
+    write_note,
+)
+from muniment.cli.output_file import OutputFile
 from muniment.cli.progress import fraction
-from muniment.cli.settings import Settings
 from muniment.errors import UsageError
 
 if TYPE_CHECKING:
-    from muniment.store.backup.restoring import Plan
+    from muniment.store.backup.restore import RestorePlan
 
 
 @click.command
@@ -24,34 +32,34 @@ if TYPE_CHECKING:
 @overwrite_option
 @json_option
 @click.pass_obj
-def backup(settings: Settings, file: str, overwrite: bool, as_json: bool) -> None:
+def backup(context: CliContext, file: str, overwrite: bool, as_json: bool) -> None:
     """Copy the store to a new file while it is in use.
 
-    What was copied is read again: its entries must be as many, and make the same root, as the
-    store had at that moment. The store remembers the file, so that `audit erase --status` can
-    name the copies that hold what was erased since. PostgreSQL needs its program pg_dump.
+    The copy is read back and checked: it must have the entries and the root hash that the store
+    had at that moment. The store records the file's path, so that `audit erase --status` can list
+    backups that contain erased texts. For PostgreSQL, the program pg_dump is required.
     """
-    destination = Destination(file, overwrite=overwrite)
+    destination = OutputFile(file, overwrite=overwrite)
     if destination.stdout or destination.special:
-        raise UsageError(f"a backup is a file; {file} is none")
+        raise UsageError(f"{file} is not a regular file; use another file for the backup")
     with fraction("backing up") as progress:
-        made = settings.store.backup(
+        copy = context.store.backup(
             destination.target,
-            lambda what, done, total: progress(what, done / total if total else 1.0),
+            lambda step, done, total: progress(step, done / total if total else 1.0),
         )
     if as_json:
-        data_json(
+        write_json(
             {
-                "file": str(made.file),
-                "made_at": utc(made.made_at),
-                "entries": made.entries,
-                "root": made.root,
-                "bytes": made.file.stat().st_size,
+                "file": str(copy.file),
+                "made_at": utc(copy.made_at),
+                "entries": copy.entries,
+                "root": copy.root,
+                "bytes": copy.file.stat().st_size,
             }
         )
         return
-    root = shortened(made.root) if on_terminal() else made.root
-    data(f"{made.file}  {count(made.entries, 'entry')} · root {root}")
+    root = shortened(copy.root) if on_terminal() else copy.root
+    write_data(f"{copy.file}  {pluralize(copy.entries, 'entry')} · root {root}")
 
 
 @click.command
@@ -59,12 +67,12 @@ def backup(settings: Settings, file: str, overwrite: bool, as_json: bool) -> Non
 @yes_option
 @json_option
 @click.pass_obj
-def restore(settings: Settings, file: str, yes: bool, as_json: bool) -> int:
-    """Make the store what a backup holds.
+def restore(context: CliContext, file: str, yes: bool, as_json: bool) -> int:
+    """Replace the store with a backup.
 
-    The backup is checked first; what the store holds now is replaced, whole or not at all, and
-    what was recorded since the backup is lost. Generations that were erased since come back with
-    it: their ids are printed, one a line, to be erased again.
+    The backup is checked first. The store is then replaced completely or not at all, and entries
+    recorded since the backup are lost. Generations erased since the backup come back. Their ids
+    are printed, one per line, so that they can be erased again.
     """
     from pathlib import Path
 
@@ -72,54 +80,55 @@ def restore(settings: Settings, file: str, yes: bool, as_json: bool) -> int:
 
     with fraction("checking") as progress:
 
-        def show(what: str, done: int, total: int) -> None:
-            progress(what, done / total if total else 1.0)
+        def report(step: str, done: int, total: int) -> None:
+            progress(step, done / total if total else 1.0)
 
-        planned = Store.plan_restore(settings.store_url, Path(file), show)
-    replaces = _replaces(planned)
-    if replaces and not agreed(replaces, yes=yes, otherwise="nothing was restored"):
-        return exits.FAILED
+        plan = Store.plan_restore(context.store_url, Path(file), report)
+    loss = _loss(plan)
+    if loss and not confirm(loss, yes=yes, otherwise="nothing was restored"):
+        return exit_codes.FAILED
     with fraction("restoring") as progress:
-        Store.restore(settings.store_url, planned, show)
-    contents = planned.contents
+        Store.restore(context.store_url, plan, report)
+    contents = plan.contents
     if as_json:
-        data_json(
+        write_json(
             {
-                "file": str(planned.file),
+                "file": str(plan.file),
                 "entries": contents.entries,
                 "root": contents.root,
-                "lost": planned.lost,
-                "erase_again": planned.erased_since,
+                "lost": plan.lost_entries,
+                "erase_again": plan.erased_since,
             }
         )
     else:
-        for identifier in planned.erased_since:
-            data(identifier)
-    message(f"restored {count(contents.entries, 'entry')} · root {contents.root}")
-    if planned.erased_since:
-        message(
-            f"{count(len(planned.erased_since), 'generation')} erased since the backup came back; "
-            "erase them again: `muniment audit erase ID... --reason TEXT`"
+        for identifier in plan.erased_since:
+            write_data(identifier)
+    write_note(f"restored {pluralize(contents.entries, 'entry')} · root {contents.root}")
+    if plan.erased_since:
+        number = pluralize(len(plan.erased_since), "generation")
+        write_note(
+            f"{number} erased since the backup came back; run `muniment audit erase ID... "
+            "--reason TEXT` to erase again"
         )
-    elif planned.present is None or planned.present.unreadable or planned.other:
-        message(
-            "what was erased since the backup was made cannot be told from what was here; erase "
-            "it again"
+    elif plan.present is None or plan.present.unreadable or plan.other_ledger:
+        write_note(
+            "erasures since the backup are not known, because the previous store was not its "
+            "continuation; erase those generations again"
         )
-    return exits.DONE
+    return exit_codes.DONE
 
 
-def _replaces(planned: Plan) -> str:
-    """Say what restoring would destroy; empty where there is no store yet."""
-    present = planned.present
+def _loss(plan: RestorePlan) -> str:
+    """Return what restoring will replace, or an empty text if there is no store yet."""
+    present = plan.present
     if present is None:
         return ""
     if present.unreadable:
-        return f"the store, which cannot be read ({present.unreadable}), is replaced"
-    held = count(present.entries, "entry")
-    if planned.other:
-        return f"the store, another ledger of {held}, is replaced"
+        return f"this will replace the store, which cannot be read ({present.unreadable})"
+    entries = pluralize(present.entries, "entry")
+    if plan.other_ledger:
+        return f"this will replace the store, another ledger of {entries}"
     return (
-        f"the store of {held} is replaced by the backup of {planned.contents.entries:,}, "
-        f"{planned.lost:,} are lost"
+        f"this will replace the store of {entries} with the backup of {plan.contents.entries:,}: "
+        f"{plan.lost_entries:,} will be lost"
     )

@@ -1,4 +1,4 @@
-"""The filters that every command takes which picks generations, and the query they make."""
+"""Options that select generations, and the query built from them."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from muniment.cli.context import CliContext
 from muniment.cli.options import Moment
-from muniment.cli.settings import Settings
 from muniment.types import DECISIONS
 
 if TYPE_CHECKING:
@@ -18,57 +18,59 @@ _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 STATUSES = ("started", "completed", "blocked", "failed", "interrupted")
 
-_STATUS_OPTION = click.option("--status", type=click.Choice(STATUSES), help="What became of it.")
+_STATUS_OPTION = click.option(
+    "--status", type=click.Choice(STATUSES), help="Status of the generation."
+)
 _OPTIONS = (
     click.option(
-        "--since", type=Moment(), help="From then on: a date, a time, or 7d, 2h, 30m ago."
+        "--since", type=Moment(), help="Earliest start: a date, a time, or 7d, 2h, 30m ago."
     ),
     click.option(
-        "--until", type=Moment(end=True), help="Before then; a date counts as a whole day."
+        "--until", type=Moment(end=True), help="Latest start (a date includes the whole day)."
     ),
     _STATUS_OPTION,
-    click.option("--generator", metavar="NAME", help="Made by this generator."),
-    click.option("--model", metavar="MODEL", help="The model's name, or its digest's beginning."),
+    click.option("--generator", metavar="NAME", help="Name of the generator."),
+    click.option("--model", metavar="MODEL", help="Name of the model, or beginning of its digest."),
     click.option(
         "--decision",
         type=click.Choice(DECISIONS),
-        help="The most severe action taken; with --filter, what that filter decided.",
+        help="Most severe action taken, or with --filter the decision of that filter.",
     ),
-    click.option("--filter", "filter_", metavar="NAME", help="Judged by this filter."),
-    click.option("--actor", "by", metavar="NAME", help="Asked for by this actor."),
-    click.option("--tag", metavar="TAG", help="Marked with this tag."),
-    click.option("--run", metavar="RUN", help="Part of this run."),
-    click.option("--seed", metavar="N", help="Generated with this seed."),
+    click.option("--filter", "filter_", metavar="NAME", help="Name of a filter that checked it."),
+    click.option("--actor", "by", metavar="NAME", help="Name of the actor who requested it."),
+    click.option("--tag", metavar="TAG", help="Tag of the generation."),
+    click.option("--run", metavar="RUN", help="Run of the generation."),
+    click.option("--seed", metavar="N", help="Seed of the generation."),
 )
 
 
 def filter_options(command: _Command) -> _Command:
-    """Give a command the filters; it takes them as `**filters`, for `query_of`."""
+    """Add the filter options to a command, which passes them as `**filters` to `query_of`."""
     for option in reversed(_OPTIONS):
         command = option(command)
     return command
 
 
 def filter_options_without_status(command: _Command) -> _Command:
-    """Give a command the filters but `--status`, which there has a meaning of its own."""
+    """Add the filter options except `--status`, for a command with a `--status` of its own."""
     for option in reversed(_OPTIONS):
         if option is not _STATUS_OPTION:
             command = option(command)
     return command
 
 
-def query_of(settings: Settings, filters: dict[str, Any], *, limit: int) -> Query:
-    """Return the query that filters make; all given must hold, and a limit of 0 is none."""
-    from muniment import seeds
+def query_of(context: CliContext, filters: dict[str, Any], *, limit: int) -> Query:
+    """Return the query for filters, all of which must match. A limit of 0 means no limit."""
+    from muniment.generation import seeds
     from muniment.store import Query
 
-    given = dict(filters)
-    seed, run = given.pop("seed"), given.pop("run")
+    values = dict(filters)
+    seed, run = values.pop("seed"), values.pop("run")
     return Query(
-        filter=given.pop("filter_"),
-        actor=given.pop("by"),
-        seed=None if seed is None else seeds.parse(seed),
-        run=None if run is None else settings.store.find_run(run),
+        filter=values.pop("filter_"),
+        actor=values.pop("by"),
+        seed=None if seed is None else seeds.parse_seed(seed),
+        run=None if run is None else context.store.find_run(run),
         limit=limit or None,
-        **given,
+        **values,
     )

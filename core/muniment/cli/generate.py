@@ -1,4 +1,4 @@
-"""`muniment generate NAME PROMPT`: one command for each generator, its options from its schema."""
+"""`muniment generate NAME PROMPT`, with one command and the options of each generator."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any
 
 import click
 
-from muniment.cli import fields
-from muniment.cli.files import Destination
+from muniment.cli import parameter_options
+from muniment.cli.context import CliContext, closing_iterator
 from muniment.cli.lazy import no_such
 from muniment.cli.options import (
     isolate_option,
@@ -23,38 +23,38 @@ from muniment.cli.options import (
     policy_option,
     tag_option,
 )
-from muniment.cli.output import count, on_terminal, warn_broken
+from muniment.cli.output import on_terminal, pluralize, warn_broken
+from muniment.cli.output_file import OutputFile
+from muniment.cli.presenter import ResultPresenter
 from muniment.cli.progress import waiting
-from muniment.cli.settings import Settings, closing
-from muniment.cli.showing import Shower
 from muniment.errors import UnknownNameError
-from muniment.plugins import Offer
+from muniment.plugins.registry import RegisteredObject
 
 
 class _Generators(click.Group):
-    """The generators and media kinds that are installed, each as a command."""
+    """The installed generators and media kinds, each as a command."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Return the kinds of media, then the generators."""
-        offers = _settings(ctx).session.plugins.offers("generator")
-        return list(dict.fromkeys([*_kinds(offers), *(offer.name for offer in offers)]))
+        """Return the media kinds, then the generators."""
+        objects = _settings(ctx).session.plugins.objects("generator")
+        return list(dict.fromkeys([*_kinds(objects), *(registered.name for registered in objects)]))
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find the generator; its plugin is loaded for it, so isolation is decided before."""
+        """Resolve the generator after reading `--isolate`, because its plugin is loaded here."""
         if "--isolate" in itertools.takewhile(lambda arg: arg != "--", args):
             _settings(ctx).isolate = True
         return super().resolve_command(ctx, args)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Make the command of one generator; raises what `Plugins.generator` raises."""
+        """Return the command of a generator. Raise as `Plugins.generator` does."""
         if cmd_name.startswith("-"):
             return None
         session = _settings(ctx).session
         warn_broken(session.plugins.load())
         try:
-            offer = session.plugins.generator(cmd_name, session.config.generators())
+            registered = session.plugins.generator(cmd_name, session.config.generators())
         except UnknownNameError as error:
             gone = session.plugins.broken or session.plugins.disabled
             if error.name != cmd_name or error.kind != "generator" or gone:
@@ -68,22 +68,24 @@ class _Generators(click.Group):
                 ) from None
             sentence = no_such("generator", cmd_name, known)
             raise click.UsageError(f"{sentence} There are: {', '.join(known)}.", ctx) from None
-        return command_of(cmd_name, offer)
+        return command_of(cmd_name, registered)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """List what can be generated."""
+        """List the media kinds and generators."""
         session = _settings(ctx).session
         warn_broken(session.plugins.load())
-        offers = session.plugins.offers("generator")
-        if not offers:
+        objects = session.plugins.objects("generator")
+        if not objects:
             formatter.write_text("No plugin with a generator is installed.")
             return
-        with formatter.section("What can be generated"):
-            names = {offer.name for offer in offers}
-            rows = [(kind, _means(session, kind)) for kind in _kinds(offers) if kind not in names]
+        with formatter.section("Generators and media kinds"):
+            names = {registered.name for registered in objects}
+            rows = [
+                (kind, _default_of(session, kind)) for kind in _kinds(objects) if kind not in names
+            ]
             rows += [
-                (offer.name, f"{offer.media_type}, by {offer.plugin.distribution}")
-                for offer in offers
+                (registered.name, f"{registered.media_type}, by {registered.plugin.distribution}")
+                for registered in objects
             ]
             formatter.write_dl(rows)
 
@@ -92,24 +94,24 @@ class _Generators(click.Group):
 def generate() -> None:
     """Generate text or another kind of output.
 
-    NAME is a generator or a kind of media; its own options are shown by
-    `muniment generate NAME --help`.
+    NAME is a generator or a media kind. `muniment generate NAME --help` shows its options.
+    A packaged model that the generation needs is added first.
     """
 
 
-def command_of(name: str, offer: Offer) -> click.Command:
-    """Return the command of a generator: the options all share, then those of its parameters."""
+def command_of(name: str, registered: RegisteredObject) -> click.Command:
+    """Return the command of a generator, with the shared options and those of its parameters."""
     fixed = _shared_parameters()
     taken = {flag for option in fixed for flag in (*option.opts, *option.secondary_opts)}
-    own = [fields.option(field) for field in offer.parameters.fields().values()]
+    own = [parameter_options.option(field) for field in registered.parameters.fields().values()]
     free = [option for option in own if not taken & {*option.opts, *option.secondary_opts}]
     return click.Command(
         name,
         callback=functools.partial(_run, name),
         params=[*fixed, *free],
-        help=f"Generate {offer.media_type} with {offer.name} "
-        f"({offer.plugin.distribution} {offer.plugin.version}).\n\n"
-        "PROMPT is text, or - for standard input. A prompt that begins with a hyphen goes "
+        help=f"Generate {registered.media_type} with {registered.name} "
+        f"({registered.plugin.distribution} {registered.plugin.version}).\n\n"
+        "PROMPT is text, or - for standard input. Write a prompt that begins with a hyphen "
         "last, after --.",
     )
 
@@ -117,31 +119,32 @@ def command_of(name: str, offer: Offer) -> click.Command:
 def _shared_parameters() -> list[click.Parameter]:
     @click.command
     @click.argument("prompt")
-    @model_option("An added model, a path or a hub id.")
+    @model_option("Name of an added or packaged model, path, or hub id.")
     @click.option("--system", metavar="TEXT", help="A system prompt.")
-    @click.option("--seed", metavar="N", help="From 0 to 2^64-1; drawn when left away.")
+    @click.option("--seed", metavar="N", help="0 to 2^64-1; random if omitted.")
     @click.option(
         "-n",
         "samples",
         type=click.IntRange(1, 10_000),
         default=1,
         metavar="COUNT",
-        help="How many, each with a seed of its own.",
+        help="Number of generations, each with its own seed.",
     )
-    @pairs_option("A parameter of the generator; may be repeated.")
+    @pairs_option("Parameter of the generator; may be repeated.")
     @policy_option
     @tag_option
     @isolate_option
     @click.option(
         "--stream/--no-stream",
         default=None,
-        help="Show text as it comes, where no filter judges outputs; on a terminal, yes.",
+        help="Show text while it is generated, unless a filter checks outputs. "
+        "Default on a terminal.",
     )
     @output_option
     @overwrite_option
     @json_option
     def shared() -> None:
-        """Carry the options."""
+        """Declare the shared options."""
 
     return shared.params
 
@@ -162,32 +165,32 @@ def _run(
     as_json: bool,
     **own: Any,
 ) -> int:
-    from muniment.resolving import Draft
+    from muniment.generation.requests import GenerationSpec
 
-    draft = Draft(
+    spec = GenerationSpec(
         _from_stdin() if prompt == "-" else prompt,
         generator=name,
         model=model,
         system=system,
         seed=seed,
-        parameters=parameters_given(pairs, fields.given(own)),
+        parameters=parameters_given(pairs, parameter_options.given(own)),
         tags=tags,
     )
     destination = None
     if output is not None:
-        destination = Destination(output, overwrite=overwrite, count=samples)
+        destination = OutputFile(output, overwrite=overwrite, count=samples)
     if stream is None:
         stream = on_terminal()
-    # Pieces of several texts would mix, and JSON and files want the whole.
+    # Chunks of several texts would mix, and JSON and files need complete texts.
     stream = stream and samples == 1 and not as_json and destination is None
-    shower = Shower(samples, destination, as_json)
+    presenter = ResultPresenter(samples, destination, as_json)
     session = _settings(click.get_current_context()).session
-    answers = session.run([draft], samples_each=samples, policy=policy, stream=stream)
-    with closing(answers) as items, waiting("generating …") as arrived:
+    answers = session.run([spec], samples_each=samples, policy=policy, stream=stream)
+    with closing_iterator(answers) as items, waiting("generating …") as arrived:
         for item in items:
             arrived()
-            shower.show(item)
-    return shower.code
+            presenter.show(item)
+    return presenter.code
 
 
 def _from_stdin() -> str:
@@ -195,7 +198,7 @@ def _from_stdin() -> str:
 
     raw = sys.stdin.buffer.read().removeprefix(b"\xef\xbb\xbf")
     if not raw:
-        raise PromptError("standard input was empty; there is no prompt")
+        raise PromptError("standard input was empty; write a prompt to it")
     try:
         text = raw.decode()
     except UnicodeDecodeError as error:
@@ -205,34 +208,36 @@ def _from_stdin() -> str:
     return text.removesuffix("\n").removesuffix("\r")
 
 
-def _kinds(offers: list[Offer]) -> list[str]:
-    return sorted({offer.media_type.partition("/")[0] for offer in offers})
+def _kinds(objects: list[RegisteredObject]) -> list[str]:
+    return sorted({registered.media_type.partition("/")[0] for registered in objects})
 
 
-def _means(session: Any, kind: str) -> str:
+def _default_of(session: Any, kind: str) -> str:
     from muniment.errors import MunimentError
 
     try:
-        return f"what {session.plugins.generator(kind, session.config.generators()).name} makes"
+        return f"the generator {session.plugins.generator(kind, session.config.generators()).name}"
     except MunimentError:
         choices = [
-            offer
-            for offer in session.plugins.offers("generator")
-            if offer.media_type.startswith(f"{kind}/")
+            registered
+            for registered in session.plugins.objects("generator")
+            if registered.media_type.startswith(f"{kind}/")
         ]
-        return f"{count(len(choices), 'generator')}; `muniment config set generator.{kind} NAME`"
+        return (
+            f"{pluralize(len(choices), 'generator')}; `muniment config set generator.{kind} NAME`"
+        )
 
 
 def _gone(ctx: click.Context) -> str:
-    """Return which plugins that were installed here are gone, and may be what is missed."""
+    """Return a hint that lists the plugins that were installed here and are gone."""
     from muniment.cli.plugins_read import gone_plugins
     from muniment.config import normalised
 
-    settings = _settings(ctx)
-    there = {normalised(plugin.distribution) for plugin in settings.session.plugins.installed}
-    return gone_plugins(settings, there)
+    context = _settings(ctx)
+    there = {normalised(plugin.distribution) for plugin in context.session.plugins.installed}
+    return gone_plugins(context, there)
 
 
-def _settings(ctx: click.Context) -> Settings:
-    settings = ctx.find_object(Settings)
-    return settings if settings is not None else Settings()
+def _settings(ctx: click.Context) -> CliContext:
+    context = ctx.find_object(CliContext)
+    return context if context is not None else CliContext()

@@ -1,4 +1,4 @@
-"""`muniment hold`: what may not be erased."""
+"""The command group `muniment hold`."""
 
 from __future__ import annotations
 
@@ -6,62 +6,72 @@ from typing import Any
 
 import click
 
+from muniment.cli.context import CliContext
 from muniment.cli.filters import filter_options
+from muniment.cli.lazy import LazyGroup
 from muniment.cli.options import json_option
-from muniment.cli.output import count, data, data_json, ident, message, moment, table
-from muniment.cli.settings import Settings
+from muniment.cli.output import (
+    moment,
+    pluralize,
+    short_id,
+    table,
+    write_data,
+    write_json,
+    write_note,
+)
 
 
-@click.group
+@click.group(cls=LazyGroup)
 def hold() -> None:
-    """Forbid that generations are erased, as a court may."""
+    """Place generations under legal hold."""
 
 
 @hold.command
 @click.argument("references", metavar="[ID]...", nargs=-1)
 @filter_options
-@click.option("--reason", metavar="TEXT", required=True, help="Why they must be kept.")
+@click.option("--reason", metavar="TEXT", required=True, help="Reason for the hold.")
 @json_option
 @click.pass_obj
 def add(
-    settings: Settings, /, references: tuple[str, ...], reason: str, as_json: bool, **filters: Any
+    context: CliContext, /, references: tuple[str, ...], reason: str, as_json: bool, **filters: Any
 ) -> None:
-    """Forbid that generations are erased until the hold is released.
+    """Place generations under legal hold.
 
-    Meant are those that there are now: all filters given must hold.
+    Generations on hold cannot be erased until the hold is released. Applies to the generations
+    that match now. All filters must match.
     """
-    from muniment.cli.audit_erase import wanted
-    from muniment.store.acting import to_json
+    from muniment.cli.audit_erase import selection
+    from muniment.store.recording.events import to_json
 
     if not references and all(value is None for value in filters.values()):
-        raise click.UsageError("say what to hold: ids, or filters such as --tag.")
-    query = wanted(settings, references, filters)
-    identifier, number = settings.session.hold(query, reason)
+        raise click.UsageError("no generation is selected; add ids, or filters such as --tag.")
+    query = selection(context, references, filters)
+    identifier, number = context.session.hold(query, reason)
     if as_json:
-        found = next(held for held in settings.session.store.holds() if held.id == identifier)
-        data_json(to_json(found))
+        holds = context.session.store.holds()
+        write_json(to_json(next(hold for hold in holds if hold.id == identifier)))
         return
-    data(identifier)
-    message(f"held {count(number, 'generation')}")
+    write_data(identifier)
+    write_note(f"placed {pluralize(number, 'generation')} on hold")
 
 
 @hold.command("list")
 @json_option
 @click.pass_obj
-def list_(settings: Settings, as_json: bool) -> None:
-    """List the holds that are in force, the oldest first."""
-    from muniment.store.acting import to_json
+def list_(context: CliContext, as_json: bool) -> None:
+    """List the holds in force, oldest first."""
+    from muniment.store.recording.events import to_json
 
-    found = settings.store.holds()
+    holds = context.store.holds()
     if as_json:
-        for held in found:
-            data_json(to_json(held))
+        for hold in holds:
+            write_json(to_json(hold))
         return
     table(
         ("hold", "since", "by", "generations", "reason"),
         (
-            (ident(held.id), moment(held.at), held.actor, str(held.generations), held.reason)
-            for held in found
+            (short_id(hold.id), moment(hold.at), hold.actor, str(hold.generations), hold.reason)
+            for hold in holds
         ),
         cut="reason",
     )
@@ -69,8 +79,8 @@ def list_(settings: Settings, as_json: bool) -> None:
 
 @hold.command
 @click.argument("reference", metavar="HOLD")
-@click.option("--reason", metavar="TEXT", help="Why.")
+@click.option("--reason", metavar="TEXT", help="Reason for the release.")
 @click.pass_obj
-def release(settings: Settings, reference: str, reason: str | None) -> None:
-    """End a hold."""
-    message(f"released {settings.session.release(reference, reason)}")
+def release(context: CliContext, reference: str, reason: str | None) -> None:
+    """Release a hold."""
+    write_note(f"released {context.session.release(reference, reason)}")

@@ -1,60 +1,69 @@
-"""`muniment keys`: the key that signs the record."""
+"""The command group `muniment keys`."""
 
 from __future__ import annotations
 
 import click
 
+from muniment.cli.context import CliContext
+from muniment.cli.lazy import LazyGroup
 from muniment.cli.options import json_option
-from muniment.cli.output import card, count, data, data_json, message, on_terminal
-from muniment.cli.settings import Settings
+from muniment.cli.output import (
+    on_terminal,
+    pluralize,
+    print_fields,
+    write_data,
+    write_json,
+    write_note,
+)
 from muniment.errors import MunimentError
 
 
-@click.group
+@click.group(cls=LazyGroup)
 def keys() -> None:
-    """Make and show the key that signs the record."""
+    """Create and show the key that signs the record."""
 
 
 @keys.command
 @click.pass_obj
-def generate(settings: Settings) -> None:
-    """Make the key of this store's record, and print its public part.
+def generate(context: CliContext) -> None:
+    """Create the key for this store and print the public key.
 
-    From then on every command that records signs a checkpoint. The private key lies in the home
-    folder's `keys`, readable by you alone and not encrypted, since signing asks nobody; it is
-    never overwritten. Give the public key to whoever is to verify, by another way than the store.
+    From then on, every command that records also signs a checkpoint. The private key is stored
+    unencrypted in `keys` in the home folder, readable only by you. It is never overwritten. Give
+    the public key to the people who verify, separately from the store.
     """
-    from muniment.signing import Keys
+    from muniment.signing import KeyStore
     from muniment.store import Store
 
-    held = Keys(settings.home)
-    with Store.open(settings.store_url, create=True) as store:
-        key = held.generate(store.log)
-        held.sign(store)
-        data(str(key))
-        message(f"the private key is in {held.path(store.log)}; it is not encrypted")
+    key_store = KeyStore(context.home)
+    with Store.open(context.store_url, create=True) as store:
+        key = key_store.generate(store.log)
+        key_store.sign(store)
+        write_data(str(key))
+        write_note(f"the private key is in {key_store.path(store.log)}; it is not encrypted")
 
 
 @keys.command
 @json_option
 @click.pass_obj
-def show(settings: Settings, as_json: bool) -> None:
-    """Show the public key, where the private one lies, and what it signed last.
+def show(context: CliContext, as_json: bool) -> None:
+    """Show the public key, the file of the private key and the last signature.
 
-    Off a terminal only the public key is printed.
+    Piped output is only the public key.
     """
-    from muniment.signing import Keys
+    from muniment.signing import KeyStore
 
-    held, log = Keys(settings.home), settings.store.log
-    private = held.private(log)
+    key_store, log = KeyStore(context.home), context.store.log
+    private = key_store.private_key(log)
     if private is None:
         raise MunimentError(
-            f"no key signs the record of {settings.store.url}; `muniment keys generate` makes one"
+            f"the record of {context.store.url} has no key; run `muniment keys generate` to "
+            "create one"
         )
-    key, path, last = private.public, held.path(log), held.signed(log)
+    key, path, last = private.public, key_store.path(log), key_store.last_checkpoint(log)
     if as_json:
         head = last.checkpoint if last else None
-        data_json(
+        write_json(
             {
                 "key": str(key),
                 "log": key.name,
@@ -63,7 +72,7 @@ def show(settings: Settings, as_json: bool) -> None:
             }
         )
     elif on_terminal():
-        entries = count(last.checkpoint.size, "entry") if last else "nothing"
-        card([("public", str(key)), ("private", str(path)), ("signed", entries)])
+        entries = pluralize(last.checkpoint.size, "entry") if last else "nothing"
+        print_fields([("public", str(key)), ("private", str(path)), ("signed", entries)])
     else:
-        data(str(key))
+        write_data(str(key))

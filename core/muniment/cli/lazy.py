@@ -1,57 +1,113 @@
-"""A command group that knows its commands by name and one line, and imports one when it is called.
+"""The command groups of the core, which import their commands when called.
 
-`muniment --help` has to cost nothing: the lines below are what it shows, and a test holds each to
-the help of the command itself.
+Plugins add commands to every such group, through `plugin_commands`. Metadata is read only for
+`--help`, and for names that the group does not have itself.
 """
 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import click
 
-from muniment.cli.importing import importing
+from muniment.cli.gc_freeze import importing
 
 
 class LazyGroup(click.Group):
-    """A group whose commands are given as name → (`"module:attribute"`, one line of help)."""
+    """A group that plugins can add commands to.
 
-    def __init__(self, *args: Any, lazy: Mapping[str, tuple[str, str]], **kwargs: Any) -> None:
+    Commands of its own that are imported when called are given in `lazy`, as name →
+    (`"module:attribute"`, help line).
+    """
+
+    def __init__(
+        self, *args: Any, lazy: Mapping[str, tuple[str, str]] | None = None, **kwargs: Any
+    ) -> None:
         super().__init__(*args, **kwargs)
-        self.lazy = lazy
+        self.lazy = lazy or {}
+
+    @property
+    def own_names(self) -> list[str]:
+        """The names of the group's own commands, in the order of the help."""
+        return [*self.lazy, *self.commands]
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Return the names in the order they were given, which is that of the help."""
-        return list(self.lazy)
+        """Return the names of the group's own commands, then those that plugins add."""
+        from muniment.cli import plugin_commands
+
+        return list(dict.fromkeys([*self.own_names, *plugin_commands.command_names(ctx)]))
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import and return a command, or None when there is none of that name."""
-        if cmd_name not in self.lazy:
-            return None
-        module, _, attribute = self.lazy[cmd_name][0].partition(":")
-        with importing():
-            command: click.Command = getattr(importlib.import_module(module), attribute)
+        """Import and return a command, or return None when no command has that name.
+
+        Raises UsageError or PluginError for a plugin's command that cannot be used.
+        """
+        if cmd_name in self.own_names:
+            with importing():
+                return self.own_command(cmd_name)
+        from muniment.cli import plugin_commands
+        from muniment.errors import MunimentError
+
+        try:
+            return plugin_commands.find_command(ctx, cmd_name)
+        except MunimentError:
+            if ctx.resilient_parsing:  # shell completion
+                return None
+            raise
+
+    def own_command(self, name: str) -> click.Command:
+        """Import and return one of the group's own commands."""
+        if name not in self.lazy:
+            return self.commands[name]
+        module, _, attribute = self.lazy[name][0].partition(":")
+        command: click.Command = getattr(importlib.import_module(module), attribute)
         return command
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find the command to run; an unknown name is answered with those that look like it."""
+        """Return the command to run. Raise UsageError with similar names for an unknown one."""
         name = args[0]
-        if name not in self.lazy and not name.startswith("-") and not ctx.resilient_parsing:
-            raise click.UsageError(no_such("command", name, list(self.lazy)), ctx)
-        return super().resolve_command(ctx, args)
+        if name in self.own_names or name.startswith("-") or ctx.resilient_parsing:
+            return super().resolve_command(ctx, args)
+        command = self.get_command(ctx, name)
+        if command is None:
+            raise click.UsageError(no_such("command", name, self.list_commands(ctx)), ctx)
+        return name, command, args[1:]
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the table of commands without importing any."""
+        """Write the table of commands, without importing those in `lazy`."""
+        from muniment.cli import plugin_commands
+
+        own = [(name, line) for name, (_, line) in self.lazy.items()]
+        own += [(name, item.get_short_help_str(200)) for name, item in self.commands.items()]
         with formatter.section("Commands"):
-            formatter.write_dl([(name, line) for name, (_, line) in self.lazy.items()])
+            formatter.write_dl(own)
+        if added := plugin_commands.help_rows(ctx, self.own_names):
+            with formatter.section("Commands of plugins"):
+                formatter.write_dl(added)
+
+
+def command_paths(group: LazyGroup, wanted: Collection[str]) -> dict[str, bool]:
+    """Return the paths of a group's own commands, and whether plugins can add commands to them.
+
+    Only groups that contain one of the `wanted` paths are imported.
+    """
+    paths = {}
+    for name in group.own_names:
+        paths[name] = False
+        below = [path.removeprefix(f"{name}.") for path in wanted if path.startswith(f"{name}.")]
+        if below and isinstance(command := group.own_command(name), LazyGroup):
+            paths[name] = True
+            nested = command_paths(command, below)
+            paths |= {f"{name}.{path}": extensible for path, extensible in nested.items()}
+    return paths
 
 
 def no_such(what: str, name: str, known: list[str]) -> str:
-    """Return the sentence that there is no such thing, with names that look like the one given."""
+    """Return the sentence that no such thing exists, with names that are similar to `name`."""
     from difflib import get_close_matches
 
     close = get_close_matches(name, known)

@@ -1,31 +1,35 @@
-"""`muniment models`: the models of this home."""
+"""`muniment models` manages the models of a home."""
 
 from __future__ import annotations
 
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from muniment.cli import exits
+from muniment.cli import exit_codes
+from muniment.cli.context import CliContext
+from muniment.cli.lazy import LazyGroup
 from muniment.cli.options import generator_option, json_option, yes_option
 from muniment.cli.output import (
-    card,
-    count,
-    data,
-    data_json,
-    message,
     one_line,
+    pluralize,
+    print_fields,
     shortened,
     table,
     warn_broken,
+    write_data,
+    write_json,
+    write_note,
 )
-from muniment.cli.progress import fraction
-from muniment.cli.settings import Settings
+from muniment.cli.progress import fraction, write_waiting
 from muniment.errors import ModelError, UsageError
 
+if TYPE_CHECKING:
+    from muniment.models.registry import ModelRecord
 
-@click.group
+
+@click.group(cls=LazyGroup)
 def models() -> None:
     """Add, list, show and remove models."""
 
@@ -33,73 +37,95 @@ def models() -> None:
 @models.command("list")
 @json_option
 @click.pass_obj
-def list_(settings: Settings, as_json: bool) -> None:
-    """List the models that were added.
+def list_(context: CliContext, as_json: bool) -> None:
+    """List the added models.
 
-    Off a terminal the columns are: name, generator, digest, source, when it was added. What cannot
-    be used, half-written or with a record that cannot be read, is listed on standard error.
+    Without a terminal the columns are: name, generator, digest, source, time of addition, and the
+    word "default" for a model that is used without -m. Half-written models and unreadable records
+    are listed on standard error.
     """
-    spoilt: list[ModelError] = []
-    found = settings.models.added(spoilt.append)
-    spoilt += settings.models.half_written()
-    for error in spoilt:
-        message(f"Warning: {one_line(str(error))}")
+    errors: list[ModelError] = []
+    records = context.models.added(errors.append)
+    errors += context.models.half_written()
+    for error in errors:
+        write_note(f"Warning: {one_line(str(error))}")
     if as_json:
-        for model in found:
-            data_json(model.to_json())
+        for model in records:
+            write_json(_json(context, model))
         return
     rows = [
-        (model.name, model.generator, _digest(model.digest), model.source, model.added_at)
-        for model in found
+        (
+            model.name,
+            model.generator,
+            _digest(model.digest),
+            model.source,
+            model.added_at,
+            "default" if _is_default(context, model) else "",
+        )
+        for model in records
     ]
-    table(("name", "generator", "digest", "source", "added"), rows)
-    if not found and not spoilt:
-        message("no model was added yet; `muniment models add SOURCE` adds one")
+    table(("name", "generator", "digest", "source", "added", "default"), rows)
+    if not records and not errors:
+        write_note("no model was added yet; `muniment models add SOURCE` adds one")
 
 
 @models.command
 @click.argument("source")
-@click.option("--name", metavar="NAME", help="What to call it; the source proposes a name.")
-@generator_option("The generator, or kind of media, that is to run it.")
+@click.option(
+    "--name", metavar="NAME", help="Name of the model. The default depends on the source."
+)
+@generator_option("Generator, or media kind, that uses the model.")
 @json_option
 @click.pass_obj
-def add(settings: Settings, source: str, name: str | None, generator: str, as_json: bool) -> None:
+def add(context: CliContext, source: str, name: str | None, generator: str, as_json: bool) -> None:
     """Add a model.
 
-    SOURCE is a folder or file, a hub id, or a name that the generator knows. The model is made
-    ready once, which may take minutes, and its digest is kept.
+    SOURCE is a folder or file, a hub id, or a name that the generator knows. The model is converted
+    once, which may take minutes, and its digest is recorded. The default model stays the same.
     """
-    from muniment.hookspecs import TakesModels
-    from muniment.plugins import make
+    from muniment.hookspecs import ModelProvider
+    from muniment.plugins.registry import instantiate, quiet_stdout
 
-    session = settings.session
+    session = context.session
     session.ensure_store()
     warn_broken(session.plugins.load())
-    offer = session.plugins.generator(generator, session.config.generators())
-    made = make(offer)
-    if not isinstance(made, TakesModels):
-        raise UsageError(f"no model can be added to generator {offer.name}")
-    with fraction(f"adding {source}") as progress:
-        added = session.models.add(source, offer.name, made, name=name, progress=progress)
-    session.record_model("added", added)
+    registered = session.plugins.generator(generator, session.config.generators())
+    made = instantiate(registered)
+    if not isinstance(made, ModelProvider):
+        raise UsageError(f"no model can be added to generator {registered.name}")
+    with fraction(f"adding {source}") as progress, quiet_stdout():
+        added = session.models.add(
+            source,
+            registered.name,
+            made,
+            name=name,
+            progress=progress,
+            waiting=lambda text: write_waiting(text, progress),
+            record=lambda added: session.record_model("added", added),
+        )
     if added.terms:
-        message(added.terms)
+        write_note(added.terms)
+    if not _is_default(context, added) and (default := _default(context, registered.name)):
+        write_note(
+            f"the default stays {default}; use -m {added.name}, or "
+            f"`muniment config set model.{registered.name} {added.name}`"
+        )
     if as_json:
-        data_json(added.to_json())
+        write_json(_json(context, added))
     else:
-        data(f"added {added.name}  {_digest(added.digest)}")
+        write_data(f"added {added.name}  {_digest(added.digest)}")
 
 
 @models.command
 @click.argument("name")
 @json_option
 @click.pass_obj
-def show(settings: Settings, name: str, as_json: bool) -> None:
-    """Show what is known of a model."""
-    model = settings.models.get(name)
-    files = settings.models.files(name)
+def show(context: CliContext, name: str, as_json: bool) -> None:
+    """Show the record and files of a model."""
+    model = context.models.get(name)
+    files = context.models.files(name)
     if as_json:
-        data_json({**model.to_json(), "files": files})
+        write_json({**_json(context, model), "files": files})
         return
     lines = [
         ("name", model.name),
@@ -107,46 +133,62 @@ def show(settings: Settings, name: str, as_json: bool) -> None:
         ("generator", model.generator),
         ("source", model.source),
         ("added", model.added_at),
+        ("default", "yes" if _is_default(context, model) else "no"),
         ("terms", model.terms),
-        ("folder", str(settings.models.path(name))),
+        ("folder", str(context.models.path(name))),
         *((role, file) for role, file in model.roles.items()),
         ("files", "\n".join(f"{file}  {size:,} bytes" for file, size in sorted(files.items()))),
     ]
-    card(lines)
+    print_fields(lines)
 
 
 @models.command
 @click.argument("name")
 @yes_option
 @click.pass_obj
-def remove(settings: Settings, name: str, yes: bool) -> int:
-    """Remove a model; what was generated with it stays on record, but cannot be replayed."""
-    settings.models.check_removable(name)
+def remove(context: CliContext, name: str, yes: bool) -> int:
+    """Remove a model.
+
+    Its generations stay recorded, but cannot be replayed without it.
+    """
+    context.models.check_removable(name)
     if not yes:
         if not sys.stdin.isatty():
-            raise click.UsageError(f"removing {name} cannot be undone; say --yes.")
-        if not click.confirm(f"Remove model {name} ({_size(settings, name)})?", err=True):
-            message("nothing was removed")
-            return exits.FAILED
-    known = [model for model in settings.models.added(_unreadable) if model.name == name]
-    settings.session.ensure_store()
-    settings.models.remove(name)
-    for model in known:  # nothing says what the rest of one that was cut short had been
-        settings.session.record_model("removed", model)
-    data(f"removed {name}")
-    return exits.DONE
+            raise click.UsageError(f"removing {name} cannot be undone; add --yes to confirm.")
+        if not click.confirm(f"Remove model {name} ({_size(context, name)})?", err=True):
+            write_note("nothing was removed")
+            return exit_codes.FAILED
+    known = [model for model in context.models.added(_unreadable) if model.name == name]
+    context.session.ensure_store()
+    context.models.remove(name)
+    for model in known:  # a half-written model has no record
+        context.session.record_model("removed", model)
+    write_data(f"removed {name}")
+    return exit_codes.DONE
+
+
+def _default(context: CliContext, generator: str) -> str | None:
+    return context.config.get(f"model.{generator}") or context.models.default(generator)
+
+
+def _is_default(context: CliContext, model: ModelRecord) -> bool:
+    return _default(context, model.generator) == model.name
+
+
+def _json(context: CliContext, model: ModelRecord) -> dict[str, Any]:
+    return {**model.to_json(), "default": _is_default(context, model)}
 
 
 def _unreadable(error: ModelError) -> None:
-    """Let a spoilt record be removed, too."""
+    """Ignore an unreadable record, which can be removed, too."""
 
 
-def _size(settings: Settings, name: str) -> str:
+def _size(context: CliContext, name: str) -> str:
     try:
-        files = settings.models.files(name)
+        files = context.models.files(name)
     except ModelError:
-        return "what is left of it"
-    return f"{count(len(files), 'file')}, {sum(files.values()):,} bytes"
+        return "incomplete"
+    return f"{pluralize(len(files), 'file')}, {sum(files.values()):,} bytes"
 
 
 def _digest(digest: Any) -> str:

@@ -1,4 +1,4 @@
-"""Options and types that several commands share."""
+"""Options and parameter types shared by several commands."""
 
 from __future__ import annotations
 
@@ -9,31 +9,33 @@ from typing import Any, TypeVar
 
 import click
 
-from muniment.cli.settings import Settings
+from muniment.cli.context import CliContext
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 json_option = click.option(
-    "--json", "as_json", is_flag=True, help="Print JSON, one object a line where there are many."
+    "--json", "as_json", is_flag=True, help="Print JSON, one object per line."
 )
 tag_option = click.option(
-    "--tag", "tags", metavar="TAG", multiple=True, help="A word to find it by; may be repeated."
+    "--tag",
+    "tags",
+    metavar="TAG",
+    multiple=True,
+    help="Tag to record, for finding it later (may be repeated).",
 )
 policy_option = click.option(
-    "--policy", metavar="FILE", help="A policy file, or the name of an installed policy."
+    "--policy", metavar="FILE", help="Policy file, or name of an installed policy."
 )
 output_option = click.option(
-    "-o", "--output", metavar="FILE", help="Write to a new file instead of standard output."
+    "-o", "--output", metavar="FILE", help="New file to write instead of standard output."
 )
-overwrite_option = click.option(
-    "--overwrite", is_flag=True, help="Let -o replace a file that is there."
-)
+overwrite_option = click.option("--overwrite", is_flag=True, help="Replace an existing file.")
 
 
 def _isolate(ctx: click.Context, param: click.Parameter, value: bool) -> None:
-    settings = ctx.find_object(Settings)
-    if value and settings is not None:
-        settings.isolate = True
+    context = ctx.find_object(CliContext)
+    if value and context is not None:
+        context.isolate = True
 
 
 isolate_option = click.option(
@@ -43,11 +45,11 @@ isolate_option = click.option(
     callback=_isolate,
     help="Run every plugin in a worker process.",
 )
-yes_option = click.option("--yes", is_flag=True, help="Do not ask.")
+yes_option = click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 
 
 def generator_option(text: str) -> Callable[[_Command], _Command]:
-    """Return the option `--generator`, which is `text` where it is left away."""
+    """Return the option `--generator`, which defaults to `text`."""
     return click.option("--generator", metavar="NAME", default="text", show_default=True, help=text)
 
 
@@ -57,14 +59,14 @@ def model_option(text: str) -> Callable[[_Command], _Command]:
 
 
 def pairs_option(text: str) -> Callable[[_Command], _Command]:
-    """Return the option `-p KEY=VALUE`, which may be repeated; see `parameters_given`."""
+    """Return the repeatable option `-p KEY=VALUE`, to be read by `parameters_given`."""
     return click.option(
         "-p", "pairs", type=KeyValue(), multiple=True, metavar="KEY=VALUE", help=text
     )
 
 
 def limit_option(default: int) -> Callable[[_Command], _Command]:
-    """Return the option `-n/--limit` of lists; 0 means all."""
+    """Return the option `-n/--limit` of lists, where 0 means all."""
     return click.option(
         "-n",
         "--limit",
@@ -72,7 +74,7 @@ def limit_option(default: int) -> Callable[[_Command], _Command]:
         metavar="N",
         default=default,
         show_default=True,
-        help="How many at most; 0 for all.",
+        help="Maximum number of results (0 for all).",
     )
 
 
@@ -80,7 +82,7 @@ _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks
 
 
 class KeyValue(click.ParamType[tuple[str, str]]):
-    """`key=value`, as `-p` takes it; a hyphen in the key is an underscore."""
+    """The value `key=value` of `-p`, with hyphens in the key replaced by underscores."""
 
     name = "key=value"
 
@@ -95,9 +97,9 @@ class KeyValue(click.ParamType[tuple[str, str]]):
 
 
 class Moment(click.ParamType[datetime]):
-    """A moment: an ISO date or time (local unless it names a zone), or how long ago: 7d, 2h.
+    """A point in time, as an ISO date or time (local without a zone) or an age such as 7d or 2h.
 
-    A date alone is its first moment, or with `end` the moment after its last.
+    A date alone means its first instant, or with `end` the first instant of the next day.
     """
 
     name = "when"
@@ -108,7 +110,7 @@ class Moment(click.ParamType[datetime]):
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> datetime:
-        """Read a moment and return it in UTC."""
+        """Return the time in UTC."""
         text = str(value).strip()
         try:
             if ago := re.fullmatch(r"(\d{1,9})([smhdw])", text):
@@ -120,8 +122,7 @@ class Moment(click.ParamType[datetime]):
             return when.astimezone(UTC)
         except (ValueError, OverflowError, OSError):
             self.fail(
-                f"{value!r} is no moment; write a date (2026-01-31), a time "
-                "(2026-01-31T12:00) or how long ago (7d, 2h, 30m).",
+                f"{value!r} is not a date; use 2026-01-31, 2026-01-31T12:00, or 7d / 2h / 30m.",
                 param,
                 ctx,
             )
@@ -130,22 +131,22 @@ class Moment(click.ParamType[datetime]):
 def parameters_given(
     pairs: tuple[tuple[str, str], ...], options: dict[str, Any] | None = None
 ) -> dict[str, object]:
-    """Return the parameters that `-p` and the generator's own options gave, as text by name.
+    """Return the parameters set by `-p` and by the generator's own options, by name.
 
-    A name given several times by `-p` makes a list; given both ways it is refused.
+    A name repeated with `-p` becomes a tuple. Raises UsageError for a name set both ways.
     """
-    given: dict[str, object] = {}
+    parameters: dict[str, object] = {}
     for key, text in pairs:
-        if key not in given:
-            given[key] = text
+        if key not in parameters:
+            parameters[key] = text
         else:
-            before = given[key]
-            given[key] = (*(before if isinstance(before, tuple) else (before,)), text)
+            earlier = parameters[key]
+            parameters[key] = (*(earlier if isinstance(earlier, tuple) else (earlier,)), text)
     for key, value in (options or {}).items():
         if value is None or value == ():
             continue
-        if key in given:
+        if key in parameters:
             option = key.replace("_", "-")
-            raise click.UsageError(f"{key} is given twice, by --{option} and by -p.")
-        given[key] = value
-    return given
+            raise click.UsageError(f"{key} is set twice, by --{option} and by -p; remove one.")
+        parameters[key] = value
+    return parameters

@@ -1,7 +1,7 @@
-"""What commands print: data on standard output, messages on standard error.
+"""Functions that print data on stdout and messages on stderr.
 
-Tables and shortened ids are for terminals; anything else gets tab-separated text, whole ids and
-times in UTC. JSON is UTF-8 whatever the locale, one object a line.
+A terminal gets tables and shortened ids. A pipe or file gets tab-separated text, whole ids and
+times in UTC. JSON is printed as UTF-8 in every locale, one object per line.
 """
 
 from __future__ import annotations
@@ -20,52 +20,53 @@ import click
 if TYPE_CHECKING:
     from muniment.types import Generation, Verdict
 
-_C1 = re.compile("[\x7f-\x9f]")  # some terminals obey these, and JSON does not escape them
-_TURNING = "\u2028\u2029\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"  # lines, directions
+_C1 = re.compile("[\x7f-\x9f]")  # some terminals interpret these, and JSON does not escape them
+# Line and paragraph separators, and controls of the writing direction.
+_SEPARATORS = "\u2028\u2029\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 _LINE = str.maketrans(
-    {"\n": "\\n", "\r": "\\r", "\t": "\\t"} | {c: f"\\u{ord(c):04x}" for c in _TURNING}
+    {"\n": "\\n", "\r": "\\r", "\t": "\\t"} | {c: f"\\u{ord(c):04x}" for c in _SEPARATORS}
 )
-_LEAST = 16  # cells that a column which gives way keeps
-_SHORT = 8  # characters of an id, all random: one of a million is taken with odds of 1 to 10^6
+_MIN_WIDTH = 16  # cells of a shortened column
+_SHORT = 8  # 40 random bits: a given end is among 10^6 ids with odds of 1 to 10^6
 
 
 def on_terminal(stream: Literal["stdout", "stderr"] = "stdout") -> bool:
-    """Say whether someone is looking at that stream."""
+    """Return whether that stream is a terminal."""
     return bool(getattr(sys, stream).isatty())
 
 
-def data(text: str = "") -> None:
-    """Write a line to standard output; on a terminal, control characters are made visible."""
+def write_data(text: str = "") -> None:
+    """Write a line to stdout, with control characters escaped on a terminal."""
     click.echo(printable(text) if on_terminal() else text)
 
 
-def data_bytes(content: bytes) -> None:
-    """Write bytes to standard output as they are."""
+def write_bytes(content: bytes) -> None:
+    """Write bytes to stdout unchanged."""
     sys.stdout.flush()
     sys.stdout.buffer.write(content)
     sys.stdout.buffer.flush()
 
 
-def data_json(value: Any) -> None:
-    """Write one JSON object as a line of UTF-8 to standard output."""
-    data_bytes(json_text(value).encode() + b"\n")
+def write_json(value: Any) -> None:
+    """Write one JSON object as a line of UTF-8 to stdout."""
+    write_bytes(json_text(value).encode() + b"\n")
 
 
 def json_text(value: Any) -> str:
-    """Return a value as one line of JSON, Chinese as it is."""
+    """Return a value as one line of JSON, without escaping non-ASCII characters."""
     text = json.dumps(value, ensure_ascii=False, allow_nan=False, default=str)
     return text if text.isprintable() else _C1.sub(lambda m: f"\\u{ord(m[0]):04x}", text)
 
 
-def message(text: str) -> None:
-    """Write a line to standard error; control characters are made visible."""
+def write_note(text: str) -> None:
+    """Write a line to stderr, with control characters escaped."""
     click.echo(printable(text), err=True)
 
 
 def printable(text: str) -> str:
-    """Return text with control characters but newline and tab written out.
+    """Return text with all control characters except newline and tab escaped.
 
-    What a model says must not be able to move the cursor or set a terminal's title.
+    A model's output must not be able to move the cursor or set a terminal's title.
     """
     if text.isprintable():
         return text
@@ -78,30 +79,33 @@ def printable(text: str) -> str:
 
 
 def one_line(text: str) -> str:
-    """Return text as one line, for a table's cell or a sentence."""
+    """Return text as one line, for a table's cell or a message."""
     if text.isprintable():
         return text
     return printable(text.translate(_LINE))
 
 
 def coloured(text: str, colour: str) -> str:
-    """Return text in bold and a colour; `click.echo` leaves both away off a terminal."""
+    """Return text in bold and a colour, both of which `click.echo` strips off a terminal."""
     return text if os.environ.get("NO_COLOR") else click.style(text, fg=colour, bold=True)
 
 
 def excerpt(text: str, length: int = 200) -> str:
-    """Return the beginning of a text in one line."""
+    """Return the beginning of a text as one line."""
     line = one_line(text[: length + 1])
     return line if len(text) <= length else line[:length] + "…"
 
 
-def ident(identifier: str, stream: Literal["stdout", "stderr"] = "stdout") -> str:
-    """Return an id as its end on a terminal (beginnings only tell time), else whole."""
+def short_id(identifier: str, stream: Literal["stdout", "stderr"] = "stdout") -> str:
+    """Return the last characters of an id on a terminal, else the whole id.
+
+    The first characters of an id encode its time, so that recent ids share them.
+    """
     return f"…{identifier[-_SHORT:]}" if on_terminal(stream) else identifier
 
 
 def moment(when: datetime | None) -> str:
-    """Return a time: local and without zone on a terminal, else in UTC with milliseconds."""
+    """Return a time in the local zone on a terminal, else in UTC with milliseconds."""
     if when is None:
         return ""
     if on_terminal():
@@ -110,26 +114,26 @@ def moment(when: datetime | None) -> str:
 
 
 def utc(when: datetime) -> str:
-    """Return a time in UTC as JSON has it."""
+    """Return a time in UTC, formatted as in JSON."""
     return when.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def count(number: int, noun: str) -> str:
+def pluralize(number: int, noun: str) -> str:
     """Return a number with its noun: `1 filter`, `1,204 entries`."""
     plural = f"{noun[:-1]}ies" if noun.endswith("ry") else f"{noun}s"
     return f"{number:,} {noun if number == 1 else plural}"
 
 
 def shortened(digest: str) -> str:
-    """Return a digest cut to its ends, for people to compare at a glance."""
+    """Return the first and last characters of a digest, for comparison by eye."""
     kind, colon, value = digest.rpartition(":")
     return f"{kind}{colon}{value[:4]}…{value[-2:]}" if len(value) > 12 else digest
 
 
 def table(headers: Sequence[str], rows: Iterable[Sequence[str]], *, cut: str = "") -> None:
-    """Print rows: a table on a terminal, else tab-separated lines without the headers.
+    """Print a table on a terminal, else tab-separated lines without headers.
 
-    The column `cut` gives way when the terminal is narrow; the others wrap.
+    On a narrow terminal the column `cut` is shortened and the others wrap.
     """
     if not on_terminal():
         for row in rows:
@@ -144,7 +148,7 @@ def table(headers: Sequence[str], rows: Iterable[Sequence[str]], *, cut: str = "
     cells = [[Text(one_line(cell)) for cell in row] for row in rows]
     if not cells:
         return
-    shown = Table(box=None, pad_edge=False, header_style="bold")
+    grid = Table(box=None, pad_edge=False, header_style="bold")
     widths = [
         max(cell_len(header), *(row[index].cell_len for row in cells))
         for index, header in enumerate(headers)
@@ -152,34 +156,34 @@ def table(headers: Sequence[str], rows: Iterable[Sequence[str]], *, cut: str = "
     for header, width in zip(headers, widths, strict=True):
         if header == cut:
             others = sum(widths) - width + 2 * (len(headers) - 1)
-            left = max(console.width - others, _LEAST)
-            shown.add_column(header, no_wrap=True, overflow="ellipsis", max_width=left)
+            remaining = max(console.width - others, _MIN_WIDTH)
+            grid.add_column(header, no_wrap=True, overflow="ellipsis", max_width=remaining)
         else:
-            shown.add_column(header, overflow="fold")
+            grid.add_column(header, overflow="fold")
     for texts in cells:
-        shown.add_row(*texts)
-    console.print(shown)
+        grid.add_row(*texts)
+    console.print(grid)
 
 
-def card(lines: Iterable[tuple[str, str]]) -> None:
-    """Print names and values, the values aligned; what is empty is left away."""
-    kept = [(name, value) for name, value in lines if value]
-    width = max((len(name) for name, _ in kept), default=0)
-    for name, value in kept:
+def print_fields(lines: Iterable[tuple[str, str]]) -> None:
+    """Print names and aligned values, without those that are empty."""
+    fields = [(name, value) for name, value in lines if value]
+    width = max((len(name) for name, _ in fields), default=0)
+    for name, value in fields:
         first, *more = value.splitlines() or [""]
-        data(f"{name:<{width}}  {first}")
+        write_data(f"{name:<{width}}  {first}")
         for line in more:
-            data(f"{'':<{width}}  {line}")
+            write_data(f"{'':<{width}}  {line}")
 
 
 def warn_broken(broken: Iterable[Any]) -> None:
-    """Say of each plugin that could not be loaded why, in one line."""
+    """Print a warning for each plugin that could not be loaded."""
     for plugin in broken:
-        message(f"Warning: {one_line(plugin.message)}")
+        write_note(f"Warning: {one_line(plugin.message)}")
 
 
 def status_line(generation: Generation) -> str:
-    """Return what became of a generation in one line, as `generate` and `batch` say it."""
+    """Return the one-line summary that `generate` prints for a generation."""
     parts: list[str] = [generation.status]
     if generation.model is not None:
         parts.append(generation.model.name)
@@ -189,17 +193,17 @@ def status_line(generation: Generation) -> str:
     if generation.finished_at is not None:
         took = f"{(generation.finished_at - generation.started_at).total_seconds():.1f} s"
         usage = generation.usage
-        parts.append(f"{count(usage.output_tokens, 'token')} in {took}" if usage else took)
-    return f"{ident(generation.id, 'stderr')}  {one_line(' · '.join(parts))}"
+        parts.append(f"{pluralize(usage.output_tokens, 'token')} in {took}" if usage else took)
+    return f"{short_id(generation.id, 'stderr')}  {one_line(' · '.join(parts))}"
 
 
 def outcome_sentence(generation: Generation) -> str:
-    """Return why a generation was blocked or failed; nothing of a blocked output is in it."""
+    """Return why a generation was blocked or failed, without content of a blocked output."""
     if generation.status == "failed":
         reason = generation.failure.message if generation.failure else "no reason was recorded"
         return f"Error: {one_line(reason)}"
     if generation.status != "blocked":
-        return f"{generation.status.capitalize()}: there is no output"
+        return f"{generation.status.capitalize()}: no output"
     findings = dict.fromkeys(
         _finding(verdict) for verdict in generation.verdicts if verdict.action == "block"
     )
@@ -209,23 +213,23 @@ def outcome_sentence(generation: Generation) -> str:
 def _finding(verdict: Any) -> str:
     stage = {"system": "system prompt"}.get(verdict.stage, verdict.stage)
     if verdict.failure is not None:
-        return f"the {stage} could not be judged: {one_line(verdict.failure)}"
-    # A reason may quote what it is about: of an output only the categories are named.
-    named = dict.fromkeys(
+        return f"the {stage} could not be checked: {one_line(verdict.failure)}"
+    # A reason may quote the text it is about, so for an output only categories are printed.
+    causes = dict.fromkeys(
         f"{reason.category} ({reason.message})"
         if reason.message and verdict.stage != "output"
         else reason.category
         for reason in verdict.reasons
     ) or dict.fromkeys(name for name, score in verdict.categories.items() if score > 0)
-    why = f" for {', '.join(named)}" if named else ""
-    return f"filter {verdict.filter} blocked the {stage}{one_line(why)}"
+    suffix = f" for {', '.join(causes)}" if causes else ""
+    return f"filter {verdict.filter} blocked the {stage}{one_line(suffix)}"
 
 
 def _filters(generation: Generation) -> str:
-    """Count the policy's entries by the most severe action that followed from each.
+    """Return how many of the policy's filters passed, flagged and blocked.
 
-    Verdicts do not name their entry, and one filter may have several: the n-th verdict of a
-    filter on one content is taken to be its n-th entry's.
+    A policy may list one filter several times, and verdicts do not name the entry. The n-th
+    verdict of a filter on one content is therefore assigned to its n-th entry.
     """
     entries: dict[tuple[str, int], str] = {}
     for verdicts in _by_content(generation):
@@ -236,7 +240,7 @@ def _filters(generation: Generation) -> str:
             entries[entry] = max(entries.get(entry, "allow"), verdict.action, key=_ACTIONS.index)
     actions = Counter(entries.values())
     words = [
-        f"{count(actions[action], 'filter')} {verb}"
+        f"{pluralize(actions[action], 'filter')} {verb}"
         for action, verb in zip(_ACTIONS, ("passed", "flagged", "blocked"), strict=True)
         if actions[action]
     ]
@@ -244,13 +248,13 @@ def _filters(generation: Generation) -> str:
 
 
 def _by_content(generation: Generation) -> Iterator[list[Verdict]]:
-    """Yield the verdicts on each prompt and output; they were recorded in that order."""
+    """Yield the verdicts on each prompt and output, in the order they were recorded."""
     for stage in ("system", "prompt", "output"):
-        found = [verdict for verdict in generation.verdicts if verdict.stage == stage]
-        several = len(generation.outputs) if stage == "output" else 1
-        size = max(1, len(found) // max(1, several))
-        for start in range(0, len(found), size):
-            yield found[start : start + size]
+        verdicts = [verdict for verdict in generation.verdicts if verdict.stage == stage]
+        contents = len(generation.outputs) if stage == "output" else 1
+        size = max(1, len(verdicts) // max(1, contents))
+        for start in range(0, len(verdicts), size):
+            yield verdicts[start : start + size]
 
 
 _ACTIONS = ("allow", "flag", "block")

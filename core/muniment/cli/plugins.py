@@ -1,4 +1,4 @@
-"""`muniment plugins`: what is installed, and installing more."""
+"""`muniment plugins`: list, check and switch plugins."""
 
 from __future__ import annotations
 
@@ -8,44 +8,41 @@ from muniment.cli.lazy import LazyGroup
 
 COMMANDS = {
     "list": ("muniment.cli.plugins_read:list_", "List the installed plugins."),
-    "show": ("muniment.cli.plugins_read:show", "Show what is known of an installed plugin."),
-    "install": (
-        "muniment.cli.plugins_install:install",
-        "Install plugins beside Muniment, and try each; what does not work is taken out again.",
-    ),
-    "upgrade": (
-        "muniment.cli.plugins_install:upgrade",
-        "Install newer versions of plugins; what does not work makes way for what did.",
-    ),
-    "uninstall": ("muniment.cli.plugins_install:uninstall", "Take a plugin out."),
-    "enable": ("muniment.cli.plugins_install:enable", "Use a plugin again that was disabled."),
+    "show": ("muniment.cli.plugins_read:show", "Show the details and history of a plugin."),
+    "enable": ("muniment.cli.plugins_switch:enable", "Enable a plugin that was disabled."),
     "disable": (
-        "muniment.cli.plugins_install:disable",
-        "Leave a plugin out, as if it were not installed.",
+        "muniment.cli.plugins_switch:disable",
+        "Disable a plugin, as if it were not installed.",
     ),
     "doctor": (
         "muniment.cli.plugins_doctor:doctor",
-        "Try every installed plugin, each in a process of its own, and mend what was cut short.",
+        "Load every plugin in its own process, and repair an interrupted change.",
     ),
-    "freeze": (
-        "muniment.cli.plugins_bundle:freeze",
-        "Print the installed plugins and what they need, pinned by version and hash.",
-    ),
-    "restore": (
-        "muniment.cli.plugins_install:restore",
-        "Install what a lock pins, or what was installed here and is gone.",
-    ),
-    "bundle": (
-        "muniment.cli.plugins_bundle:bundle",
-        "Write plugins and all they need into one file, to install where there is no network.",
-    ),
-    "new": (
-        "muniment.cli.plugins_new:new",
-        "Write the files of a new plugin, which works and passes its tests.",
-    ),
+    "new": ("muniment.cli.plugins_new:new", "Write the files of a new plugin, with tests."),
 }
+OF_INSTALLER = ("install", "upgrade", "uninstall", "freeze", "restore", "bundle")
 
 
-@click.group(cls=LazyGroup, lazy=COMMANDS)
+class _Plugins(LazyGroup):
+    """The group, with an error for the commands of muniment-installer where it is missing."""
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import and return a command, or raise UsageError for one that muniment-installer adds."""
+        command = super().get_command(ctx, cmd_name)
+        if command is None and cmd_name in OF_INSTALLER and not ctx.resilient_parsing:
+            from muniment.cli.plugin_records import install_command
+            from muniment.errors import UsageError
+
+            raise UsageError(
+                f"`muniment plugins {cmd_name}` needs the plugin muniment-installer; run "
+                f"`{install_command()}`"
+            )
+        return command
+
+
+@click.group(cls=_Plugins, lazy=COMMANDS)
 def plugins() -> None:
-    """List, install and look after plugins."""
+    """List, install and manage plugins.
+
+    muniment-installer adds the commands that change what is installed.
+    """

@@ -1,100 +1,186 @@
-"""`muniment plugins doctor`: the one command that loads every plugin, in processes of their own."""
+"""`muniment plugins doctor`: load every plugin in its own process, and repair what is broken."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from muniment.cli import exits
+from muniment.cli import exit_codes
+from muniment.cli.context import CliContext
+from muniment.cli.emit import emit
 from muniment.cli.options import json_option
-from muniment.cli.output import data_json, message, one_line, table
-from muniment.cli.plugins_install import installer
-from muniment.cli.plugins_read import CHANGED
+from muniment.cli.output import write_note
 from muniment.cli.progress import counting
-from muniment.cli.settings import Settings
 
-_SLOW = 1.0  # seconds of loading that are worth a word
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from muniment.plugins.smoke_test import SmokeTestResult
+    from muniment.plugins.state import InstallRecords
+    from muniment.session import Session
+
+REPAIR_GROUP = "muniment.repair"
+_SLOW = 1.0  # seconds of loading from which a warning is printed
+
+
+@dataclass(slots=True)
+class _Diagnosis:
+    """The state of one plugin."""
+
+    distribution: str
+    version: str
+    state: str
+    changed: bool
+    result: SmokeTestResult
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the state as the shape `plugin_health`."""
+        result = self.result
+        return {
+            "distribution": self.distribution,
+            "version": self.version,
+            "state": self.state,
+            "message": result.message,
+            "traceback": result.traceback,
+            "seconds": result.seconds,
+            "digest": result.digest,
+            "changed": self.changed,
+            "offers": [
+                {"kind": one.kind, "name": one.name, "media_type": one.media_type}
+                for one in result.objects
+            ],
+            "commands": [path.replace(".", " ") for path in result.commands],
+        }
 
 
 @click.command
 @click.argument("names", metavar="[NAME]...", nargs=-1)
 @json_option
 @click.pass_obj
-def doctor(settings: Settings, names: tuple[str, ...], as_json: bool) -> int:
-    """Try every installed plugin, each in a process of its own, and mend what was cut short.
+def doctor(context: CliContext, names: tuple[str, ...], as_json: bool) -> int:
+    """Load every plugin in its own process, and repair an interrupted change.
 
-    NAME tries only these. Off a terminal the columns are: distribution, version, what it is (ok,
-    broken, disabled or gone), seconds that loading takes, and why it is broken. The whole traceback
-    of a broken plugin follows on standard error. One that is enabled and broken, or gone, means
-    exit code 1.
+    NAME checks only that plugin. Off a terminal the columns are: distribution, version, state (ok,
+    broken, disabled or gone), seconds of loading, and the reason. The traceback of a broken plugin
+    follows on standard error. The exit code is 1 when an enabled plugin is broken or gone.
     """
-    from muniment.installing.probe import Probed, probe
+    from muniment.plugins.state import InstallRecords
 
-    here = installer(settings)
-    here.mend()
-    present, disabled = here.present(), settings.config.disabled()
-    known = here.plugins()
-    gone = here.records.gone(present)
-    keys = [here.find(name) for name in names] or sorted({*known, *gone})
+    records = InstallRecords(context.home)
+    code = _repair(context, records)
+    diagnoses = _diagnose(context, records, names)
+    for diagnosis in diagnoses:
+        _warn(diagnosis)
+    emit(
+        diagnoses,
+        [
+            ("distribution", "distribution"),
+            ("version", "version"),
+            ("state", "state"),
+            ("seconds", lambda one: _seconds(one.result.seconds)),
+            ("why", lambda one: one.result.message),
+        ],
+        as_json,
+        empty="no plugin is installed",
+    )
+    for diagnosis in diagnoses:
+        if diagnosis.result.traceback and not as_json:
+            write_note(f"\n{diagnosis.distribution}:\n{diagnosis.result.traceback.rstrip()}")
+    failed = any(diagnosis.state in ("broken", "gone") for diagnosis in diagnoses)
+    return exit_codes.FAILED if failed else code
 
-    def tried(key: str) -> Probed:
-        return probe(key, sorted(disabled - {key}))
 
-    there = [key for key in keys if key in known]
-    found: dict[str, Probed] = {}
+def _repair(context: CliContext, records: InstallRecords) -> int:
+    """Let muniment-installer repair an interrupted change, and return the exit code.
+
+    Its entry point in the group `muniment.repair` names a function that takes the session.
+    """
+    change = records.interrupted()
+    if change is None:
+        return exit_codes.DONE
+    if repair := _repair_function(context.config.disabled()):
+        repair(context.session)
+        return exit_codes.DONE
+    from muniment.cli.plugin_records import install_command
+
+    write_note(
+        f"Warning: {change} was interrupted; run `{install_command()}` (or `muniment plugins "
+        "enable muniment-installer`), then `muniment plugins doctor`"
+    )
+    return exit_codes.FAILED
+
+
+def _repair_function(disabled: Collection[str]) -> Callable[[Session], None] | None:
+    import importlib.metadata
+
+    from muniment.config import normalised
+
+    for point in importlib.metadata.entry_points(group=REPAIR_GROUP):
+        if point.dist is not None and normalised(point.dist.name) not in disabled:
+            function: Callable[[Session], None] = point.load()
+            return function
+    return None
+
+
+def _diagnose(
+    context: CliContext, records: InstallRecords, names: tuple[str, ...]
+) -> list[_Diagnosis]:
+    from muniment.cli.plugin_records import check_plugin, restore_hint
+    from muniment.plugins.smoke_test import SmokeTestResult
+    from muniment.plugins.state import distributions, plugin_names
+
+    present, disabled = distributions(), context.config.disabled()
+    known, recorded = plugin_names(present), records.state().plugins
+    gone = records.gone(present)
+    keys = [records.find(name, present) for name in names] or sorted({*known, *gone})
+
+    def check(key: str) -> SmokeTestResult:
+        return check_plugin(key, sorted(disabled - {key}))
+
+    installed = [key for key in keys if key in known]
+    results: dict[str, SmokeTestResult] = {}
     with (
-        counting("trying plugins", len(there)) as bar,
+        counting("loading plugins", len(installed)) as bar,
         ThreadPoolExecutor(max(1, os.cpu_count() or 1)) as pool,
     ):
-        for key, probed in zip(there, pool.map(tried, there), strict=True):
-            found[key] = probed
+        for key, result in zip(installed, pool.map(check, installed), strict=True):
+            results[key] = result
             bar.advance(1)
-    rows = []
-    code = exits.DONE
-    held = here.records.state().plugins
+    diagnoses = []
     for key in keys:
-        if key in found:
-            name, version, probed = known[key], present[key].version, found[key]
-            state = "ok" if probed.ok else "broken"
+        if key in results:
+            name, version, result = known[key], present[key].version, results[key]
+            state = "ok" if result.ok else "broken"
         else:
             name, version, state = gone[key].name, gone[key].version, "gone"
-            probed = Probed(key, False, "it is not installed any more; `muniment plugins restore`")
+            message = f"it is not installed any more; {restore_hint()}"
+            result = SmokeTestResult(key, False, message)
         if key in disabled:
             state = "disabled"
-        elif not probed.ok:
-            code = exits.FAILED
-        changed = bool(probed.digest) and key in held and held[key].changed(version, probed.digest)
-        if changed:
-            message(f"Warning: {name} was {CHANGED}; uninstall and install it again")
-        if as_json:
-            data_json(
-                {
-                    "distribution": name,
-                    "version": version,
-                    "state": state,
-                    "message": probed.message,
-                    "traceback": probed.traceback,
-                    "seconds": probed.seconds,
-                    "digest": probed.digest,
-                    "changed": changed,
-                    "offers": [
-                        {"kind": one.kind, "name": one.name, "media_type": one.media_type}
-                        for one in probed.offers
-                    ],
-                }
-            )
-        seconds = "" if probed.seconds is None else f"{probed.seconds:.2f}"
-        rows.append((name, version, state, seconds, one_line(probed.message)))
-        if (probed.seconds or 0) > _SLOW:
-            message(
-                f"Warning: loading {name} takes {probed.seconds:.1f} seconds, which every command "
-                "that loads plugins waits for"
-            )
-    if not as_json:
-        table(("distribution", "version", "state", "seconds", "why"), rows)
-        for key, probed in found.items():
-            if probed.traceback:
-                message(f"\n{known[key]}:\n{probed.traceback.rstrip()}")
-    return code
+        record = recorded.get(key)
+        changed = record is not None and bool(result.digest)
+        changed = changed and record is not None and record.changed(version, result.digest)
+        diagnoses.append(_Diagnosis(name, version, state, changed, result))
+    return diagnoses
+
+
+def _warn(diagnosis: _Diagnosis) -> None:
+    from muniment.cli.plugin_records import CHANGED
+
+    name, seconds = diagnosis.distribution, diagnosis.result.seconds
+    if diagnosis.changed:
+        write_note(f"Warning: {name} was {CHANGED}; uninstall and install it again")
+    if seconds is not None and seconds > _SLOW:
+        write_note(
+            f"Warning: loading {name} takes {seconds:.1f} seconds, which delays every command that "
+            "loads plugins"
+        )
+
+
+def _seconds(seconds: float | None) -> str:
+    return "" if seconds is None else f"{seconds:.2f}"

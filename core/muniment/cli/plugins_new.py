@@ -1,31 +1,55 @@
-"""`muniment plugins new`: the files of a plugin that works, to be changed into one's own."""
+"""`muniment plugins new`: write the files of a small plugin that works."""
 
 from __future__ import annotations
 
 import keyword
 import re
+from dataclasses import dataclass
 from pathlib import Path
 
 import click
 
-import muniment
-from muniment.cli.output import data, message
+from muniment._version import __version__
+from muniment.cli.output import write_data, write_note
 from muniment.errors import MunimentError, UsageError
+from muniment.plugins.discovery import COMMAND_GROUP, ENTRY_POINT_GROUP
 
 _TEMPLATES = Path(__file__).with_name("templates")
 _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 _LONGEST = 50
 
-_SENTENCES = {
-    "generator": "Says the words of a prompt in an order that the seed decides.",
-    "filter": "Blocks texts that say one of the words it was given.",
-    "evaluator": "Measures how many words came out, and how many are different ones.",
-}
-_USES = {
-    "generator": '$ muniment generate @NAME@ "to be or not to be" --times 2 --seed 7',
-    "filter": "$ echo '{policy: house, version: 1, filters: [{filter: @NAME@}]}' > house.yaml\n"
-    "$ muniment policy show house.yaml",
-    "evaluator": "$ muniment plugins show @DISTRIBUTION@",
+
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    """A kind of plugin, with what differs in its files."""
+
+    article: str
+    sentence: str
+    use: str
+
+
+_KINDS = {
+    "generator": _Kind(
+        "A generator",
+        "Shuffles the words of the prompt; the seed decides the order.",
+        '$ muniment generate @NAME@ "to be or not to be" --times 2 --seed 7',
+    ),
+    "filter": _Kind(
+        "A filter",
+        "Blocks texts that contain one of its words.",
+        "$ echo '{policy: words, version: 1, filters: [{filter: @NAME@}]}' > words.yaml\n"
+        "$ muniment policy show words.yaml",
+    ),
+    "evaluator": _Kind(
+        "An evaluator",
+        "Measures the number of words, and the share of different words among them.",
+        "$ muniment plugins show @DISTRIBUTION@",
+    ),
+    "command": _Kind(
+        "A command",
+        "Counts the words of each generator's outputs.",
+        "$ muniment @NAME@ --since 7d",
+    ),
 }
 
 
@@ -33,25 +57,24 @@ _USES = {
 @click.argument("name")
 @click.option(
     "--kind",
-    type=click.Choice(list(_SENTENCES)),
+    type=click.Choice(list(_KINDS)),
     required=True,
-    help="What it offers; it can be more than one later.",
+    help="Kind of the plugin.",
 )
 @click.option(
-    "--into", metavar="FOLDER", default=".", help="Where its folder is made; here, if left away."
+    "--into",
+    metavar="FOLDER",
+    default=".",
+    help="Parent folder of the plugin's folder (default: the current one).",
 )
 def new(name: str, kind: str, into: str) -> None:
-    """Write the files of a new plugin, which works and passes its tests.
+    """Write the files of a new plugin, with tests.
 
-    NAME is what it will be asked for by; its distribution, and the folder that is made, are called
-    muniment-NAME. Nothing that is there is overwritten. Prints the folder.
+    NAME is the name of its generator, filter, evaluator or command. The distribution, and the
+    folder, are named muniment-NAME. No file is overwritten. Prints the folder.
     """
     name = name.removeprefix("muniment-")
-    if not _NAME.fullmatch(name) or len(name) > _LONGEST:
-        raise UsageError(
-            f"{name!r} is no name for a plugin; use a-z, 0-9 and single hyphens, a letter first, "
-            f"{_LONGEST} characters at most"
-        )
+    _check_name(name, kind)
     folder = Path(into).expanduser() / f"muniment-{name}"
     files = _files(name, kind)
     try:
@@ -60,28 +83,49 @@ def new(name: str, kind: str, into: str) -> None:
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
             (folder / path).write_text(text, encoding="utf-8", newline="\n")
     except FileExistsError:
-        raise UsageError(
-            f"{folder} is there already; choose another name, or move it away"
-        ) from None
+        raise UsageError(f"{folder} exists already; use another name, or move it") from None
     except OSError as error:
         raise MunimentError(f"cannot write {error.filename}: {error.strerror}") from None
-    data(str(folder))
-    message(f"wrote {', '.join(files)}; then `pip install -e '{folder}[test]'`, and `pytest` in it")
+    write_data(str(folder))
+    write_note(
+        f"wrote {', '.join(files)}; run `pip install -e '{folder}[test]'`, then `pytest` in it"
+    )
+
+
+def _check_name(name: str, kind: str) -> None:
+    from muniment.cli.root import COMMANDS
+
+    if not _NAME.fullmatch(name) or len(name) > _LONGEST:
+        raise UsageError(
+            f"{name!r} is not a name for a plugin; use a-z, 0-9 and single hyphens, a letter "
+            f"first, {_LONGEST} characters at most"
+        )
+    if kind == "command" and name in COMMANDS:
+        raise UsageError(f"`muniment {name}` is a command of Muniment itself; use another name")
 
 
 def _files(name: str, kind: str) -> dict[str, str]:
     """Return the contents of the files by their paths below the plugin's folder."""
     module = f"muniment_{name.replace('-', '_')}"
-    said = "".join(part.capitalize() for part in name.split("-"))
-    major, minor, *_ = muniment.__version__.split(".")
-    words = {
-        "USE": _USES[kind],
-        "KIND_ARTICLE": f"{'An' if kind == 'evaluator' else 'A'} {kind}",
-        "SENTENCE": _SENTENCES[kind],
+    words = "".join(part.capitalize() for part in name.split("-"))
+    function = name.replace("-", "_")
+    function += "_" if keyword.iskeyword(function) else ""
+    command = kind == "command"
+    major, minor, *_ = __version__.split(".")
+    values = {
+        "USE": _KINDS[kind].use,
+        "KIND_ARTICLE": _KINDS[kind].article,
+        "SENTENCE": _KINDS[kind].sentence,
+        "GROUP_COMMENT": "# The key is the command; the value is the module and the function."
+        if command
+        else "# The group is the version of the contract; the value is the module.",
+        "GROUP": COMMAND_GROUP if command else ENTRY_POINT_GROUP,
+        "TARGET": f"{module}:{function}" if command else module,
         "DISTRIBUTION": f"muniment-{name}",
         "NAME": name,
         "MODULE": module,
-        "CLASS": f"{said}{kind.capitalize()}" if keyword.iskeyword(said) else said,
+        "FUNCTION": function,
+        "CLASS": f"{words}{kind.capitalize()}" if keyword.iskeyword(words) else words,
         "REQUIRED": f">={major}.{minor},<{major}.{int(minor) + 1}",
     }
     templates = {
@@ -91,11 +135,11 @@ def _files(name: str, kind: str) -> dict[str, str]:
         "tests/test_contract.py": f"{kind}_test.py",
         ".github/workflows/test.yml": "test.yml",
     }
-    return {path: _filled(template, words) for path, template in templates.items()}
+    return {path: _filled(template, values) for path, template in templates.items()}
 
 
-def _filled(template: str, words: dict[str, str]) -> str:
+def _filled(template: str, values: dict[str, str]) -> str:
     text = (_TEMPLATES / f"{template}.txt").read_text(encoding="utf-8")
-    for word, value in words.items():
-        text = text.replace(f"@{word}@", value)
+    for name, value in values.items():
+        text = text.replace(f"@{name}@", value)
     return text

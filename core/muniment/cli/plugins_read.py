@@ -1,204 +1,241 @@
-"""`muniment plugins list` and `show`: from metadata and records; no plugin is imported."""
+"""`muniment plugins list` and `show`: read metadata and records, and import no plugin."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from muniment.cli.context import CliContext
+from muniment.cli.emit import emit, emit_one
 from muniment.cli.options import json_option
-from muniment.cli.output import card, data_json, message, moment, on_terminal, shortened, table
-from muniment.cli.settings import Settings
+from muniment.cli.output import moment, on_terminal, shortened, utc, write_note
 
 if TYPE_CHECKING:
-    from muniment.installing.records import Held, Records
-    from muniment.store.acting import Installation
+    from collections.abc import Callable, Collection, Mapping
 
-CHANGED = "changed since it was installed"
+    from muniment.plugins.discovery import Plugin, PluginCommand
+    from muniment.plugins.state import InstallRecord
+    from muniment.store.recording.events import Installation
+
+
+@dataclass(slots=True)
+class _Plugin:
+    """A row of the list: an entry point, or a distribution that only adds commands."""
+
+    distribution: str
+    version: str
+    name: str
+    module: str
+    commands: list[str]
+    enabled: bool
+    record: InstallRecord | None
+    digest: Callable[[], str]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the row as the shape `plugin`."""
+        signer, changed = None, False
+        if self.record is not None:
+            from muniment.plugins.state import signer_of
+
+            digest = self.digest()
+            signer = signer_of(self.record, self.version, digest)
+            changed = self.record.changed(self.version, digest)
+        return {
+            "distribution": self.distribution,
+            "version": self.version,
+            "name": self.name,
+            "module": self.module,
+            "commands": self.commands,
+            "enabled": self.enabled,
+            "signer": signer,
+            "changed": changed,
+        }
 
 
 @click.command("list")
 @json_option
 @click.pass_obj
-def list_(settings: Settings, as_json: bool) -> None:
+def list_(context: CliContext, as_json: bool) -> None:
     """List the installed plugins.
 
-    Off a terminal the columns are: distribution, version, name, module, and enabled or disabled.
-    What was installed here and is gone, and a change that was cut short, is said on standard error.
+    Off a terminal the columns are: distribution, version, name, module, enabled or disabled, and
+    the commands that the plugin adds. Plugins that are recorded but gone, and an interrupted
+    change, are reported on standard error.
     """
-    from muniment.config import normalised
-    from muniment.installed import installed_plugins
-
-    found = sorted(installed_plugins(), key=lambda plugin: (plugin.distribution, plugin.name))
-    disabled = settings.config.disabled()
-    held = _look(settings, {normalised(plugin.distribution) for plugin in found})
-    rows = []
-    for plugin in found:
-        key = normalised(plugin.distribution)
-        if as_json:
-            origin = held.get(key)
-            digest = plugin.ref().digest if origin else ""
-            changed = origin is not None and origin.changed(plugin.version, digest)
-            same = origin is not None and origin.version == plugin.version and not changed
-            data_json(
-                {
-                    "distribution": plugin.distribution,
-                    "version": plugin.version,
-                    "name": plugin.name,
-                    "module": plugin.module,
-                    "enabled": key not in disabled,
-                    "signer": origin.signer if origin and same else None,
-                    "changed": changed,
-                }
-            )
-        else:
-            state = "disabled" if key in disabled else "enabled"
-            rows.append((plugin.distribution, plugin.version, plugin.name, plugin.module, state))
-    table(("distribution", "version", "name", "module", "state"), rows)
-    if not found:
-        message(
-            "no plugin is installed; `muniment plugins install muniment-text` brings one for text"
-        )
+    plugins = _plugins(context)
+    emit(
+        plugins,
+        [
+            ("distribution", "distribution"),
+            ("version", "version"),
+            ("name", "name"),
+            ("module", "module"),
+            ("state", lambda plugin: "enabled" if plugin.enabled else "disabled"),
+            ("commands", "commands"),
+        ],
+        as_json,
+        empty="no plugin is installed; `pip install muniment-text` installs one for text",
+        cut="commands",
+    )
 
 
 @click.command
 @click.argument("name")
 @json_option
 @click.pass_obj
-def show(settings: Settings, name: str, as_json: bool) -> None:
-    """Show what is known of an installed plugin.
+def show(context: CliContext, name: str, as_json: bool) -> None:
+    """Show the details and history of a plugin.
 
-    NAME is that of its distribution. What `muniment plugins` did to it, and who asked, is read from
-    the record, if there is one.
+    NAME is the name of its distribution. The history is what `muniment plugins` changed, and which
+    actor did, as the ledger records it.
     """
-    import importlib.metadata
-
+    from muniment.cli.plugin_records import CHANGED, signer_text
     from muniment.config import normalised
     from muniment.errors import UnknownNameError
-    from muniment.installed import installed_plugins
-    from muniment.installing.changing import code_digest, signer_of
+    from muniment.plugins import discovery
+    from muniment.plugins.state import InstallRecords, code_digest, distributions, signer_of
 
     key = normalised(name)
-    all_ = list(installed_plugins())
-    plugins = [plugin for plugin in all_ if normalised(plugin.distribution) == key]
-    if not plugins:
-        raise UnknownNameError("plugin", name, sorted({plugin.distribution for plugin in all_}))
-    first = plugins[0]
-    distribution = importlib.metadata.distribution(first.distribution)
-    held = _records(settings).state().plugins.get(key)
+    plugins = list(discovery.installed_plugins())
+    commands = discovery.installed_commands()
+    own = [plugin for plugin in plugins if normalised(plugin.distribution) == key]
+    added = [command.words for command in commands if normalised(command.distribution) == key]
+    if not own and not added:
+        known = {plugin.distribution for plugin in plugins}
+        known |= {command.distribution for command in commands}
+        raise UnknownNameError("plugin", name, sorted(known))
+    distribution = distributions()[key]
+    title, version = distribution.metadata["Name"], distribution.version
+    record = InstallRecords(context.home).state().plugins.get(key)
     digest = code_digest(key)
-    signer = signer_of(held, first.version, digest)
-    changed = held is not None and held.changed(first.version, digest)
-    previous = held.previous.version if held and held.previous else None
-    enabled = key not in settings.config.disabled()
-    history = _history(settings, first.distribution)
-    summary = str(distribution.metadata["Summary"] or "")
-    requires = list(distribution.requires or ())
-    if as_json:
-        data_json(
-            {
-                "distribution": first.distribution,
-                "version": first.version,
-                "summary": summary,
-                "entry_points": [{"name": one.name, "module": one.module} for one in plugins],
-                "requires": requires,
-                "digest": digest,
-                "enabled": enabled,
-                "signer": signer,
-                "changed": changed,
-                "previous": previous,
-                "history": [_as_json(done) for done in history],
-            }
-        )
-        return
-    card(
+    signer = signer_of(record, version, digest)
+    changed = record is not None and record.changed(version, digest)
+    history = _history(context, title)
+    details = {
+        "distribution": title,
+        "version": version,
+        "summary": str(distribution.metadata["Summary"] or ""),
+        "entry_points": [{"name": plugin.name, "module": plugin.module} for plugin in own],
+        "commands": added,
+        "requires": list(distribution.requires or ()),
+        "digest": digest,
+        "enabled": key not in context.config.disabled(),
+        "signer": signer,
+        "changed": changed,
+        "previous": record.previous.version if record and record.previous else None,
+        "history": [_as_json(event) for event in history],
+    }
+    emit_one(
+        details,
         [
-            ("distribution", first.distribution),
-            ("version", first.version),
-            ("summary", summary),
-            ("offers", "\n".join(f"{one.name} = {one.module}" for one in plugins)),
-            ("needs", "\n".join(requires)),
-            ("digest", shortened(digest) if on_terminal() else digest),
-            ("state", "enabled" if enabled else "disabled"),
-            ("origin", CHANGED if changed else signed(signer)),
-            ("previous", previous or ""),
-            (
-                "history",
-                "\n".join(
-                    f"{moment(done.at)}  {done.act} {done.plugin.version}  {done.actor}"
-                    f"  {signed(done.signer)}"
-                    for done in history
-                ),
-            ),
-        ]
+            ("distribution", "distribution"),
+            ("version", "version"),
+            ("summary", "summary"),
+            ("offers", lambda _: "\n".join(f"{one.name} = {one.module}" for one in own)),
+            ("commands", lambda _: "\n".join(f"muniment {words}" for words in added)),
+            ("needs", lambda _: "\n".join(distribution.requires or ())),
+            ("digest", lambda _: shortened(digest) if on_terminal() else digest),
+            ("state", lambda _: "enabled" if details["enabled"] else "disabled"),
+            ("origin", lambda _: CHANGED if changed else signer_text(signer)),
+            ("previous", "previous"),
+            ("history", lambda _: "\n".join(map(_history_line, history))),
+        ],
+        as_json,
     )
 
 
-def signed(signer: str | None) -> str:
-    """Return in words who signed a plugin's bundle, by the fingerprint of the key."""
-    if signer is None:
-        return "unsigned"
-    return f"signed by {shortened(signer) if on_terminal() else signer}"
+def gone_plugins(context: CliContext, present: Collection[str]) -> str:
+    """Return a sentence that names the recorded plugins that are gone, or an empty text.
 
-
-def gone_plugins(settings: Settings, there: set[str]) -> str:
-    """Return which plugins were installed here and are not any more; empty where none is gone.
-
-    `there` has the normalised names of those that are.
+    `present` has the normalised names of the installed plugins.
     """
-    if not (settings.home / "plugins").is_dir():
+    if not (context.home / "plugins").is_dir():
         return ""
-    held = _records(settings).state().plugins
-    gone = sorted(plugin.name for key, plugin in held.items() if key not in there)
+    from muniment.cli.plugin_records import restore_hint
+    from muniment.plugins.state import InstallRecords
+
+    gone = InstallRecords(context.home).gone(dict.fromkeys(present))
     if not gone:
         return ""
+    names = ", ".join(sorted(record.name for record in gone.values()))
+    verb = "was" if len(gone) == 1 else "were"
     return (
-        f"{', '.join(gone)} {'was' if len(gone) == 1 else 'were'} installed here and went with an "
-        "older environment, or by other hands; `muniment plugins restore` brings back what is gone"
+        f"{names} {verb} installed here and {verb} lost with an older environment, or removed by "
+        f"another tool; {restore_hint()}"
     )
 
 
-def _records(settings: Settings) -> Records:
-    import sys
-    from pathlib import Path
+def _plugins(context: CliContext) -> list[_Plugin]:
+    from muniment.config import normalised
+    from muniment.plugins import discovery
 
-    from muniment.installing.records import Records
+    disabled = context.config.disabled()
+    added: dict[str, list[PluginCommand]] = {}
+    for command in discovery.installed_commands():
+        added.setdefault(normalised(command.distribution), []).append(command)
+    found = sorted(discovery.installed_plugins(), key=lambda one: (one.distribution, one.name))
+    records = _records(context, {normalised(plugin.distribution) for plugin in found} | set(added))
+    rows = []
+    for plugin in found:
+        key = normalised(plugin.distribution)
+        commands = [command.words for command in added.get(key, ())]
+        about = (plugin.distribution, plugin.version, plugin.name, plugin.module)
+        record, digest = records.get(key), partial(_digest, plugin)
+        rows.append(_Plugin(*about, commands, key not in disabled, record, digest))
+    for key in set(added) - {normalised(plugin.distribution) for plugin in found}:
+        first = added[key][0]
+        commands = [command.words for command in added[key]]
+        about = (first.distribution, first.version, "", first.module)
+        record, digest = records.get(key), partial(_digest, first)
+        rows.append(_Plugin(*about, commands, key not in disabled, record, digest))
+    return sorted(rows, key=lambda row: (row.distribution, row.name))
 
-    return Records(settings.home, Path(sys.prefix))
+
+def _digest(plugin: Plugin | PluginCommand) -> str:
+    return plugin.ref().digest
 
 
-def _look(settings: Settings, there: set[str]) -> dict[str, Held]:
-    """Return the plugins as they were installed; say what is not as it should be."""
-    if not (settings.home / "plugins").is_dir():  # `records` costs more to import than all else
+def _records(context: CliContext, present: Collection[str]) -> Mapping[str, InstallRecord]:
+    """Return the plugins as they were installed, after warnings about what is wrong with them."""
+    if not (context.home / "plugins").is_dir():  # importing the records costs more than the rest
         return {}
-    records = _records(settings)
+    from muniment.plugins.state import InstallRecords
+
+    records = InstallRecords(context.home)
     if not records.folder.is_dir():
         return {}
-    if (journal := records.cut_short()) is not None:
-        message(f"Warning: {journal.what} was cut short; `muniment plugins doctor` puts that right")
-    plugins = records.state().plugins
-    if gone := gone_plugins(settings, there):
-        message(f"Warning: {gone}, `muniment plugins uninstall NAME` forgets it")
-    return plugins
+    if (change := records.interrupted()) is not None:
+        write_note(f"Warning: {change} was interrupted; `muniment plugins doctor` repairs it")
+    if gone := gone_plugins(context, present):
+        write_note(f"Warning: {gone}, `muniment plugins uninstall NAME` removes it from the list")
+    return records.state().plugins
 
 
-def _history(settings: Settings, distribution: str) -> list[Installation]:
+def _history(context: CliContext, distribution: str) -> list[Installation]:
     from muniment.errors import StoreError
 
     try:
-        return settings.store.installations(distribution)
+        return context.store.installations(distribution)
     except StoreError:
-        return []  # nothing was ever recorded
+        return []  # no store: nothing was recorded
 
 
-def _as_json(done: Installation) -> dict[str, Any]:
-    from muniment.cli.output import utc
+def _history_line(event: Installation) -> str:
+    from muniment.cli.plugin_records import signer_text
 
+    signer = signer_text(event.signer)
+    return f"{moment(event.at)}  {event.act} {event.plugin.version}  {event.actor}  {signer}"
+
+
+def _as_json(event: Installation) -> dict[str, Any]:
     return {
-        "at": utc(done.at),
-        "actor": done.actor,
-        "act": done.act,
-        "version": done.plugin.version,
-        "digest": done.plugin.digest,
-        "signer": done.signer,
+        "at": utc(event.at),
+        "actor": event.actor,
+        "act": event.act,
+        "version": event.plugin.version,
+        "digest": event.plugin.digest,
+        "signer": event.signer,
     }

@@ -1,44 +1,53 @@
-"""`muniment policy`: which filters run where, and what follows from what they find."""
+"""The command group `muniment policy`."""
 
 from __future__ import annotations
 
 import click
 
-from muniment.cli import exits
+from muniment.cli import exit_codes
+from muniment.cli.context import CliContext
+from muniment.cli.lazy import LazyGroup
 from muniment.cli.options import json_option
-from muniment.cli.output import card, data, data_json, message, one_line, warn_broken
-from muniment.cli.settings import Settings
+from muniment.cli.output import (
+    one_line,
+    print_fields,
+    warn_broken,
+    write_data,
+    write_json,
+    write_note,
+)
 
 
-@click.group
+@click.group(cls=LazyGroup)
 def policy() -> None:
-    """Show which filters run, and what follows."""
+    """Show which filters run, and their effect."""
 
 
 @policy.command
 @click.argument("name", metavar="[FILE_OR_NAME]", required=False)
 @json_option
 @click.pass_obj
-def show(settings: Settings, name: str | None, as_json: bool) -> int:
-    """Show a policy; the one in force when none is named.
+def show(context: CliContext, name: str | None, as_json: bool) -> int:
+    """Show a policy.
 
-    Its filters are made as they would be to generate: one that cannot be is named, blocks
-    everything it should judge, and makes the exit code 1. A parameter that a filter refuses makes
-    the policy a wrong one, under which nothing is generated.
+    Without a name, shows the policy in force. Its filters are created as for a generation. A
+    filter that cannot be created is reported and makes the exit code 1. It blocks everything that
+    it should check. A policy with a parameter that its filter rejects is invalid, and nothing is
+    generated under it.
     """
-    from muniment import policy as policies
-    from muniment.moderation import Moderator
+    from muniment.generation import policy as policies
+    from muniment.generation.moderation import PolicyRunner
 
-    found = policies.choose(name if name is not None else settings.config.get("policy"))
-    plugins = settings.session.plugins
-    failures = Moderator(found, plugins).failures
+    policy = policies.resolve_policy(name if name is not None else context.config.get("policy"))
+    plugins = context.session.plugins
+    failures = PolicyRunner(policy, plugins).failures
     warn_broken(plugins.load())
     if as_json:
-        data_json(
+        write_json(
             {
-                "policy": found.name,
-                "version": found.version,
-                "source": found.source,
+                "policy": policy.name,
+                "version": policy.version,
+                "source": policy.source,
                 "filters": [
                     {
                         "filter": rule.filter,
@@ -48,15 +57,20 @@ def show(settings: Settings, name: str | None, as_json: bool) -> int:
                         "thresholds": rule.thresholds,
                         "parameters": rule.parameters,
                     }
-                    for rule in found.filters
+                    for rule in policy.filters
                 ],
                 "failures": failures,
             }
         )
     else:
-        card([("policy", found.name), ("version", found.version), ("source", found.source)])
-        data()
-        data(found.document.rstrip("\n") if found.filters else "no filter runs under it")
+        print_fields(
+            [("policy", policy.name), ("version", policy.version), ("source", policy.source)]
+        )
+        write_data()
+        write_data(policy.document.rstrip("\n") if policy.filters else "this policy has no filters")
     for failure in failures:
-        message(f"Error: {one_line(failure)}; it blocks everything")
-    return exits.FAILED if failures else exits.DONE
+        write_note(
+            f"Error: {one_line(failure)}; everything it should check is blocked, so fix it or "
+            "remove it from the policy"
+        )
+    return exit_codes.FAILED if failures else exit_codes.DONE

@@ -1,4 +1,4 @@
-"""`muniment retention`: how long payloads are kept, at least and at most."""
+"""The command group `muniment retention`."""
 
 from __future__ import annotations
 
@@ -7,89 +7,101 @@ from typing import TYPE_CHECKING
 
 import click
 
-from muniment.cli import exits
-from muniment.cli.asking import agreed
+from muniment.cli import exit_codes
+from muniment.cli.confirm import confirm
+from muniment.cli.context import CliContext
+from muniment.cli.lazy import LazyGroup
 from muniment.cli.options import json_option, yes_option
-from muniment.cli.output import data_json, table
+from muniment.cli.output import table, write_json
 from muniment.cli.progress import counting
-from muniment.cli.settings import Settings
 from muniment.types import DECISIONS
 
 if TYPE_CHECKING:
-    from muniment.store.retaining import Rule
+    from muniment.store.retention.rules import Rule
 
 PAYLOADS = ("prompt", "request", "output", "trace", "detail", "comment", "reason", "replay")
 
 
-@click.group
+@click.group(cls=LazyGroup)
 def retention() -> None:
-    """Set how long texts are kept, and erase what was kept long enough."""
+    """Set how long texts are kept, and erase expired ones."""
 
 
 @retention.command("set")
-@click.option("--payload", type=click.Choice(PAYLOADS), help="Of this kind; else of any.")
-@click.option("--decision", type=click.Choice(DECISIONS), help="Of generations decided so.")
-@click.option("--at-least", type=click.IntRange(min=1), metavar="DAYS", help="Kept at least.")
-@click.option("--at-most", type=click.IntRange(min=1), metavar="DAYS", help="Kept at most.")
+@click.option("--payload", type=click.Choice(PAYLOADS), help="Kind of text (by default any).")
+@click.option(
+    "--decision", type=click.Choice(DECISIONS), help="Decision on the generation (by default any)."
+)
+@click.option(
+    "--min-days",
+    type=click.IntRange(min=1),
+    metavar="DAYS",
+    help="Minimum age at which texts can be erased.",
+)
+@click.option(
+    "--max-days",
+    type=click.IntRange(min=1),
+    metavar="DAYS",
+    help="Maximum age, after which `retention run` erases texts.",
+)
 @json_option
 @click.pass_obj
 def set_(
-    settings: Settings,
+    context: CliContext,
     payload: str | None,
     decision: str | None,
-    at_least: int | None,
-    at_most: int | None,
+    min_days: int | None,
+    max_days: int | None,
     as_json: bool,
 ) -> None:
-    """Set how long payloads are kept; without days, nothing is set for them any more.
+    """Set how long texts are kept.
 
-    Of several rules that fit and set what is asked, the one counts that names kind and decision,
-    then the kind, then the decision. What must be kept cannot be erased; what may not be kept
-    goes with `retention run`.
+    Without days, the rule is removed. The most specific rule wins: kind and decision, then kind,
+    then decision.
     """
-    from muniment.store.retaining import Rule
+    from muniment.store.retention.rules import Rule
 
-    if at_least is not None and at_most is not None and at_least > at_most:
-        raise click.UsageError("--at-least is more than --at-most.")
-    rule = Rule(payload, decision, at_least, at_most)
-    _show(settings.session.set_retention(rule), as_json)
+    if min_days is not None and max_days is not None and min_days > max_days:
+        raise click.UsageError("--min-days is more than --max-days; use a smaller --min-days.")
+    rule = Rule(payload, decision, min_days, max_days)
+    _print_rules(context.session.set_retention(rule), as_json)
 
 
 @retention.command
 @json_option
 @click.pass_obj
-def show(settings: Settings, as_json: bool) -> None:
+def show(context: CliContext, as_json: bool) -> None:
     """Show the rules in force.
 
-    Off a terminal the columns are: payload, decision, at least, at most, in days.
+    Piped output has tab-separated columns: payload, decision, minimum days, maximum days.
     """
-    _show(settings.store.retention(), as_json)
+    _print_rules(context.store.retention(), as_json)
 
 
 @retention.command
 @yes_option
 @json_option
 @click.pass_obj
-def run(settings: Settings, yes: bool, as_json: bool) -> int:
-    """Erase what was kept as long as the rules say, as `audit erase` does."""
-    from muniment.cli.audit_erase import erased
+def run(context: CliContext, yes: bool, as_json: bool) -> int:
+    """Erase texts older than --max-days of their rule.
 
-    if not agreed(
-        "what was kept as long as the rules say is erased for good",
-        yes=yes,
-        otherwise="nothing was erased",
-    ):
-        return exits.FAILED
+    Erases permanently, as `audit erase` does, and skips the same generations.
+    """
+    from muniment.cli.audit_erase import report_erasure
+
+    action = "this will erase all texts older than the retention rules allow"
+    if not confirm(action, yes=yes, otherwise="nothing was erased"):
+        return exit_codes.FAILED
     with counting("erasing", None) as bar:
-        result = settings.session.run_retention(bar.advance)
-    erased(result, as_json)
-    return exits.DONE
+        result = context.session.run_retention(bar.advance)
+    report_erasure(result, as_json)
+    return exit_codes.DONE
 
 
-def _show(rules: list[Rule], as_json: bool) -> None:
+def _print_rules(rules: list[Rule], as_json: bool) -> None:
     if as_json:
         for rule in rules:
-            data_json(asdict(rule))
+            write_json(asdict(rule))
         return
     table(
         ("payload", "decision", "at least", "at most"),

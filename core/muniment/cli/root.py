@@ -7,59 +7,107 @@ from typing import Any
 
 import click
 
-import muniment
+from muniment._version import __version__
+from muniment.cli.context import CliContext, Interrupted
 from muniment.cli.lazy import LazyGroup
-from muniment.cli.settings import Interrupted, Settings
 
 COMMANDS = {
     "generate": ("muniment.cli.generate:generate", "Generate text or another kind of output."),
     "batch": ("muniment.cli.batch:batch", "Generate for every line of a file."),
-    "audit": ("muniment.cli.audit:audit", "Search, show, replay and verify what was recorded."),
-    "feedback": ("muniment.cli.people:feedback", "Say what you think of a generation."),
-    "review": ("muniment.cli.people:review", "Review what filters flagged or blocked."),
-    "hold": ("muniment.cli.hold:hold", "Forbid that generations are erased, as a court may."),
+    "audit": ("muniment.cli.audit:audit", "Search, show, replay and verify recorded generations."),
+    "feedback": ("muniment.cli.feedback:feedback", "Rate a generation or comment on it."),
+    "review": ("muniment.cli.review:review", "Review generations that filters flagged or blocked."),
+    "hold": ("muniment.cli.hold:hold", "Place generations under legal hold."),
     "retention": (
         "muniment.cli.retention:retention",
-        "Set how long texts are kept, and erase what was kept long enough.",
+        "Set how long texts are kept, and erase expired ones.",
     ),
     "models": ("muniment.cli.models:models", "Add, list, show and remove models."),
-    "plugins": ("muniment.cli.plugins:plugins", "List, install and look after plugins."),
-    "policy": ("muniment.cli.policy:policy", "Show which filters run, and what follows."),
+    "plugins": ("muniment.cli.plugins:plugins", "List, install and manage plugins."),
+    "policy": ("muniment.cli.policy:policy", "Show which filters run, and their effect."),
     "config": ("muniment.cli.config:config", "Read and change settings."),
-    "keys": ("muniment.cli.keys:keys", "Make and show the key that signs the record."),
-    "db": ("muniment.cli.db:db", "Look after the store."),
+    "keys": ("muniment.cli.keys:keys", "Create and show the key that signs the record."),
+    "db": ("muniment.cli.db:db", "Manage the store."),
 }
 
 _ANYWHERE = ("--home", "--store", "--actor", "--plugin")
 
 
 class _Root(LazyGroup):
-    """The root group; its options may stand anywhere on the line, up to a `--`."""
+    """The root group, whose options may stand anywhere on the line before a `--`."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Bring the global options to the front, then parse."""
-        return super().parse_args(ctx, _global_options_first(ctx, args))
+        """Move the global options to the front, then parse."""
+        return super().parse_args(ctx, self._global_options_first(ctx, args))
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command; Ctrl-C becomes an exception that says what to do next, in one line."""
+        """Run the command, and turn Ctrl-C and bugs of a plugin into errors of one line."""
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
             raise Interrupted("interrupted") from None
+        except Exception as error:
+            command = ctx.meta.get("muniment.plugin_command")
+            if command is None:
+                raise
+            from muniment.plugins.commands import raise_failure
+
+            raise_failure(command, error)
+
+    def _global_options_first(self, ctx: click.Context, args: list[str]) -> list[str]:
+        end = args.index("--") if "--" in args else len(args)
+        front: list[str] = []
+        rest: list[str] = []
+        remaining = iter(args[:end])
+        for arg in remaining:
+            name, equals, _ = arg.partition("=")
+            if name not in _ANYWHERE or (name == "--actor" and self._has_actor_filter(ctx, rest)):
+                rest.append(arg)
+            elif equals:
+                front.append(arg)
+            elif value := list(itertools.islice(remaining, 1)):
+                front += [arg, *value]
+            else:
+                raise click.BadOptionUsage(arg, f"Option {arg!r} requires an argument.", ctx)
+        return [*front, *rest, *args[end:]]
+
+    def _has_actor_filter(self, ctx: click.Context, words: list[str]) -> bool:
+        """Return whether `--actor` after these words filters generations by their actor.
+
+        It does in `audit` and `hold`, which record no actor, and in a command of a plugin that
+        declares the option itself.
+        """
+        if not words or words[0] in COMMANDS:
+            return words[:1] in (["audit"], ["hold"])
+        command: click.Command | None = None
+        group: click.Command | None = self
+        for word in words:
+            if not isinstance(group, click.Group) or word.startswith("-"):
+                break
+            try:
+                command = group = group.get_command(ctx, word)
+            except Exception:  # raised again, and reported, when the command is called
+                return False
+        return command is not None and any("--actor" in option.opts for option in command.params)
 
 
 @click.group(cls=_Root, lazy=COMMANDS, epilog="Global options may stand anywhere on the line.")
-@click.option("--home", metavar="FOLDER", help="Where models, settings and the store are kept.")
-@click.option("--store", metavar="URL", help="The store: a database URL, or a SQLite file.")
-@click.option("--actor", metavar="NAME", help="Who is recorded as having asked.")
+@click.option(
+    "--home",
+    metavar="FOLDER",
+    is_eager=True,  # `--help` looks up there which plugins are disabled
+    help="Folder of models, settings and the store.",
+)
+@click.option("--store", metavar="URL", help="Database URL or SQLite file of the store.")
+@click.option("--actor", metavar="NAME", help="Name to record as the actor.")
 @click.option(
     "--plugin",
     "plugins",
     metavar="FILE",
     multiple=True,
-    help="Use a plugin of one file, too, this once; may be repeated.",
+    help="Python file to use as a plugin for this command (may be repeated).",
 )
-@click.version_option(muniment.__version__, prog_name="muniment", message="%(prog)s %(version)s")
+@click.version_option(__version__, prog_name="muniment", message="%(prog)s %(version)s")
 @click.pass_context
 def root(
     ctx: click.Context,
@@ -69,23 +117,5 @@ def root(
     plugins: tuple[str, ...],
 ) -> None:
     """Generate text and more with plugins, and keep the evidence of every generation."""
-    ctx.obj = Settings(home, store, actor, plugins)
+    ctx.obj = CliContext(home, store, actor, plugins)
     ctx.call_on_close(ctx.obj.close)
-
-
-def _global_options_first(ctx: click.Context, args: list[str]) -> list[str]:
-    end = args.index("--") if "--" in args else len(args)
-    front: list[str] = []
-    rest: list[str] = []
-    waiting = iter(args[:end])
-    for arg in waiting:
-        name, equals, _ = arg.partition("=")
-        if name not in _ANYWHERE or (name == "--actor" and rest[:1] in (["audit"], ["hold"])):
-            rest.append(arg)  # `audit list --actor` is a filter; auditing records nobody
-        elif equals:
-            front.append(arg)
-        elif value := list(itertools.islice(waiting, 1)):
-            front += [arg, *value]
-        else:
-            raise click.BadOptionUsage(arg, f"Option {arg!r} requires an argument.", ctx)
-    return [*front, *rest, *args[end:]]

@@ -1,5 +1,5 @@
 """The ledger: canonical bytes, entries, commitments and the Merkle tree, as pure functions.
 
-Nothing here opens a file or knows a database: who holds entries and payloads can check them
-with this package alone.
+This package opens no file and uses no database. A verifier that has entries and payloads needs
+only this package to check them.
 """

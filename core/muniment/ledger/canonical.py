@@ -20,12 +20,12 @@ def canonical(value: Json) -> bytes:
     return rfc8785.dumps(value)
 
 
-def wide(number: int) -> int | str:
+def encode_integer(number: int) -> int | str:
     """Return an integer as entries hold it: as a string of digits beyond 2^53."""
     return number if -SAFE <= number <= SAFE else str(number)
 
 
-def narrow(held: Any) -> Any:
+def decode_number(held: Any) -> Any:
     """Return a number that an entry holds as it was: the inverse of `wide`.
 
     A float from 2^53 to 10^21 is written like an integer; a string of digits is the integer.

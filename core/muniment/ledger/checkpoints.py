@@ -1,8 +1,8 @@
-"""Checkpoints: signed heads of the ledger's tree, in the forms of C2SP tlog-checkpoint.
+"""Checkpoints: signed tree heads of the ledger, in the format of C2SP tlog-checkpoint.
 
-A checkpoint says which log it is of (its *origin*), how many entries that has, and their root. It
-is a signed note: text, an empty line, and a line for each signature. Whoever holds one holds the
-operator to everything up to that size.
+A checkpoint contains the identity of a log (its *origin*), the number of its entries, and the root
+hash of its tree. It is a signed note, which is a text, an empty line, and one line per signature.
+With a saved checkpoint, an auditor can detect any later change of the entries that it covers.
 """
 
 from __future__ import annotations
@@ -15,30 +15,30 @@ from muniment.errors import MunimentError
 from muniment.ledger.keys import ID_BYTES, PrivateKey, PublicKey, check_name, strict_base64
 from muniment.ledger.tree import HASH_BYTES
 
-MOST_BYTES = 2**20  # of a note: sixteen signatures of any kind take a tenth of that
+MAX_CHARACTERS = 2**20  # of a note; sixteen signatures of any kind take a tenth of that
 _SIZE = re.compile(r"0|[1-9][0-9]{0,18}")
 _CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f]")
-_DASH = "— "  # em dash and space, which begin a signature's line
+_DASH = "— "  # em dash and space, the start of each signature line
 
 
 class CheckpointFormatError(MunimentError, ValueError):
-    """A text is no checkpoint."""
+    """A text that is not a valid checkpoint."""
 
-    def __init__(self, why: str) -> None:
-        super().__init__(f"this is no checkpoint: {why}")
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"this is not a checkpoint: {reason}")
 
 
 class SignatureError(MunimentError):
-    """A checkpoint is not signed by the key that it should be signed by."""
+    """A checkpoint without a valid signature of the expected key."""
 
-    def __init__(self, key: PublicKey, why: str) -> None:
-        super().__init__(f"the checkpoint {why}")
+    def __init__(self, key: PublicKey, reason: str) -> None:
+        super().__init__(f"the checkpoint {reason}")
         self.key = key
 
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """The head of a log: its origin, how many entries it has, and the root over them."""
+    """A tree head, with the log's origin, its number of entries and its root hash (32 bytes)."""
 
     origin: str
     size: int
@@ -46,13 +46,16 @@ class Checkpoint:
 
     @property
     def text(self) -> str:
-        """What is signed: three lines."""
+        """The signed text of three lines: origin, size and root hash in base64."""
         return f"{self.origin}\n{self.size}\n{base64.b64encode(self.root).decode()}\n"
 
 
 @dataclass(frozen=True, slots=True)
 class Signature:
-    """One signature line: who is said to have signed, with which key, and the signature."""
+    """One signature line of a note, with the key's name, its 4-byte id and the signature.
+
+    The name and the id are unverified claims.
+    """
 
     name: str
     key_id: bytes
@@ -64,7 +67,10 @@ class Signature:
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """A checkpoint with its signatures, none of which has been verified yet."""
+    """A checkpoint with its signatures, which have not been verified.
+
+    `text` is the signed text, including extension lines.
+    """
 
     checkpoint: Checkpoint
     text: str
@@ -74,46 +80,50 @@ class Note:
         return f"{self.text}\n{''.join(map(str, self.signatures))}"
 
     def names(self, key: PublicKey) -> bool:
-        """Whether one of the signatures is said to be that key's."""
+        """Return whether a signature line has the name and id of that key, without verifying it."""
         return any((s.name, s.key_id) == (key.name, key.id) for s in self.signatures)
 
     def verify(self, key: PublicKey) -> Checkpoint:
-        """Return the checkpoint if that key signed it for the log of its own name.
+        """Return the checkpoint if that key signed it and its origin is the key's name.
 
-        Signatures of other keys are passed over, as signed-note wants it. Raises SignatureError.
+        Signatures of other keys are ignored, as C2SP signed-note requires. Raises SignatureError.
         """
         if not self.names(key):
             signers = ", ".join(f"{s.name}+{s.key_id.hex()}" for s in self.signatures)
             raise SignatureError(
                 key, f"is not signed by the key {key.name}+{key.id.hex()}, but by {signers}"
             )
-        own = [s for s in self.signatures if (s.name, s.key_id) == (key.name, key.id)]
-        if not all(key.verify(s.signature, self.text.encode()) for s in own):
-            raise SignatureError(key, f"bears a wrong signature of {key.name}")
+        matches = [s for s in self.signatures if (s.name, s.key_id) == (key.name, key.id)]
+        if not all(key.verify(s.signature, self.text.encode()) for s in matches):
+            raise SignatureError(key, f"has a wrong signature of {key.name}")
         if self.checkpoint.origin != key.name:
             raise SignatureError(
-                key, f"is of the log {self.checkpoint.origin}, the key of {key.name}"
+                key, f"belongs to the log {self.checkpoint.origin}, but the key to {key.name}"
             )
         return self.checkpoint
 
 
 def origin(log: str) -> str:
-    """Return the name of the log, and of its key, whose genesis entry has that identity."""
+    """Return the origin of the log with that identity, which is also the name of its key.
+
+    The identity is recorded in the log's genesis entry.
+    """
     return f"muniment/{log}"
 
 
-def signed(checkpoint: Checkpoint, key: PrivateKey) -> Note:
+def sign_checkpoint(checkpoint: Checkpoint, key: PrivateKey) -> Note:
     """Return the checkpoint as a note signed by that key."""
     signature = Signature(key.name, key.public.id, key.sign(checkpoint.text.encode()))
     return Note(checkpoint, checkpoint.text, (signature,))
 
 
-def parse(note: str) -> Note:
-    """Read a note; CheckpointFormatError when it is none or its text is no checkpoint's.
+def parse_note(note: str) -> Note:
+    """Parse a signed note. Raise CheckpointFormatError if it is not a checkpoint.
 
-    Extension lines, which others may write, are allowed: they are signed, and mean nothing here.
+    Extension lines of other implementations are accepted. They are a part of the signed text and
+    are otherwise ignored.
     """
-    if len(note) > MOST_BYTES:
+    if len(note) > MAX_CHARACTERS:
         raise CheckpointFormatError("it is too long")
     if _CONTROL.search(note):
         raise CheckpointFormatError("it has control characters")
@@ -137,15 +147,15 @@ def parse(note: str) -> Note:
 
 
 def _signature(line: str) -> Signature:
-    wrong = CheckpointFormatError("a line after the empty one is not a signature")
+    invalid = CheckpointFormatError("a line after the empty one is not a signature")
     name, space, encoded = line.removeprefix(_DASH).rpartition(" ")
     if not line.startswith(_DASH) or not space:
-        raise wrong
+        raise invalid
     try:
         check_name(name)
         data = strict_base64(encoded)
     except ValueError:
-        raise wrong from None
+        raise invalid from None
     if len(data) <= ID_BYTES:
-        raise wrong
+        raise invalid
     return Signature(name, data[:ID_BYTES], data[ID_BYTES:])

@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any, TypeAlias
 
-from muniment.ledger.canonical import SAFE, canonical, wide
+from muniment.ledger.canonical import SAFE, canonical, encode_integer
 from muniment.ledger.kinds import MODEL_DIGEST, is_parameter
 from muniment.parameters import Value
 from muniment.types import Generation, PluginRef, Verdict
@@ -212,9 +212,12 @@ def _amount(value: float) -> float:
 
 def _parameter(value: Any) -> Any:
     if type(value) is int:
-        return wide(value)
+        return encode_integer(value)
     return _amount(value) if isinstance(value, float) else value
 
 
 def _held(facts: Mapping[str, str | int]) -> dict[str, Any]:
-    return {name: wide(fact) if isinstance(fact, int) else fact for name, fact in facts.items()}
+    return {
+        name: encode_integer(fact) if isinstance(fact, int) else fact
+        for name, fact in facts.items()
+    }

@@ -1,8 +1,8 @@
-"""Ed25519 keys that sign checkpoints, in the text forms of C2SP signed-note.
+"""Ed25519 keys that sign checkpoints, in the text formats of C2SP signed-note.
 
-A public key (a *vkey*) is `name+id+base64`, a private one `PRIVATE+KEY+name+id+base64`, as Go's
-note package and the tools around transparency logs write them. `cryptography` is imported when
-something is signed or verified, and not before.
+A public key (a *vkey*) is `name+id+base64`, and a private key is `PRIVATE+KEY+name+id+base64`.
+Go's note package and other transparency log tools use the same formats. `cryptography` is imported
+only when something is signed or verified.
 """
 
 from __future__ import annotations
@@ -17,36 +17,36 @@ from muniment.errors import MunimentError
 
 KEY_BYTES = 32
 ID_BYTES = 4
-_ED25519 = b"\x01"  # the type of signature that signed-note assigns it
+_ED25519 = b"\x01"  # the signature type of Ed25519 in C2SP signed-note
 _PRIVATE = "PRIVATE+KEY+"
 
 
 class KeyFormatError(MunimentError, ValueError):
-    """A text is no key of the form that is needed."""
+    """A text that is not a key in the required format."""
 
 
 @dataclass(frozen=True, slots=True)
 class PublicKey:
-    """Who can be held to a signature: a name, which is that of the log, and 32 bytes."""
+    """A public key, with a name (the origin of the log) and 32 bytes."""
 
     name: str
     key: bytes
 
     @property
     def id(self) -> bytes:
-        """The four bytes that name the key in a signature; not a strong hash."""
+        """The 4-byte id of the key in signature lines. It is too short to identify a key safely."""
         return key_id(self.name, self.key)
 
     def __str__(self) -> str:
-        return _spelled(self.name, self.id, self.key)
+        return _format(self.name, self.id, self.key)
 
     @classmethod
     def parse(cls, text: str) -> PublicKey:
-        """Read what `str` writes; KeyFormatError when it is anything else."""
+        """Parse the text form of a public key. Raise KeyFormatError for any other text."""
         text = text.strip()
         if text.startswith(_PRIVATE):
             raise KeyFormatError(
-                "this is a private key, which is nobody else's; give its public key"
+                "this is a private key, which must stay secret; use its public key"
             )
         name, identifier, key = _parts(text, "public")
         if key_id(name, key) != identifier:
@@ -54,7 +54,7 @@ class PublicKey:
         return cls(name, key)
 
     def verify(self, signature: bytes, message: bytes) -> bool:
-        """Whether the private key of this one made the signature over the message."""
+        """Return whether the signature of the message was made with the matching private key."""
         from cryptography.exceptions import InvalidSignature
         from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
@@ -67,20 +67,20 @@ class PublicKey:
 
 @dataclass(frozen=True, slots=True)
 class PrivateKey:
-    """What signs; its secret is in no `repr`."""
+    """A private key. Its secret (32 bytes) does not appear in `repr`."""
 
     name: str
     secret: bytes = field(repr=False)
 
     @classmethod
     def generate(cls, name: str) -> PrivateKey:
-        """Make a key from the system's random bytes."""
+        """Create a key from random bytes of the operating system."""
         check_name(name)
         return cls(name, os.urandom(KEY_BYTES))
 
     @classmethod
     def parse(cls, text: str) -> PrivateKey:
-        """Read what `text` is; KeyFormatError, which does not quote it, for anything else."""
+        """Parse the text form of a private key. Raise KeyFormatError, which does not quote it."""
         text = text.strip()
         if not text.startswith(_PRIVATE):
             raise KeyFormatError(f"a private key begins with {_PRIVATE}")
@@ -92,37 +92,40 @@ class PrivateKey:
 
     @property
     def text(self) -> str:
-        """The key with its secret, as its file holds it."""
-        return _PRIVATE + _spelled(self.name, self.public.id, self.secret)
+        """The text form of the key with its secret, as written to the key file."""
+        return _PRIVATE + _format(self.name, self.public.id, self.secret)
 
     @property
     def public(self) -> PublicKey:
-        """The key that others verify with."""
+        """The matching public key."""
         from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
         key = Ed25519PrivateKey.from_private_bytes(self.secret).public_key()
         return PublicKey(self.name, key.public_bytes_raw())
 
     def sign(self, message: bytes) -> bytes:
-        """Return the signature over a message: 64 bytes."""
+        """Return the signature of a message (64 bytes)."""
         from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
         return Ed25519PrivateKey.from_private_bytes(self.secret).sign(message)
 
 
 def key_id(name: str, key: bytes) -> bytes:
-    """Return the first four bytes of the SHA-256 of the name, a newline, the type and the key."""
+    """Return the id of a key as defined by C2SP signed-note.
+
+    It is the first four bytes of the SHA-256 of the name, a newline, the type and the key.
+    """
     return sha256(name.encode() + b"\n" + _ED25519 + key).digest()[:ID_BYTES]
 
 
 def check_name(name: str) -> None:
-    """Raise KeyFormatError unless a key can have that name: no space, no plus, not empty."""
+    """Raise KeyFormatError if a name is empty or has spaces, plus signs or control characters."""
     if not name or any(c.isspace() or c == "+" or c < " " or c == "\x7f" for c in name):
         raise KeyFormatError(f"{name!r} cannot name a key: it must have no space and no plus")
 
 
 def strict_base64(text: str) -> bytes:
-    """Return the bytes of standard base64 in its one spelling; ValueError for any other."""
+    """Return the decoded bytes. Raise ValueError unless the text is canonical standard base64."""
     try:
         data = base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):
@@ -132,22 +135,25 @@ def strict_base64(text: str) -> bytes:
     return data
 
 
-def _spelled(name: str, identifier: bytes, key: bytes) -> str:
+def _format(name: str, identifier: bytes, key: bytes) -> str:
     return f"{name}+{identifier.hex()}+{base64.b64encode(_ED25519 + key).decode()}"
 
 
-def _parts(text: str, what: str) -> tuple[str, bytes, bytes]:
-    """Return name, id and the 32 bytes; a plus may be in the base64, but not before it."""
-    wrong = f"a {what} key is a name, eight hexadecimal digits and base64, joined by plus signs"
+def _parts(text: str, kind: str) -> tuple[str, bytes, bytes]:
+    """Return the name, the id (4 bytes) and the key (32 bytes) of a key's text form.
+
+    `kind` is "public" or "private", for error messages.
+    """
+    reason = f"a {kind} key is a name, eight hexadecimal digits and base64, joined by plus signs"
     try:
-        name, identifier, data = text.split("+", 2)
+        name, id_digits, encoded = text.split("+", 2)  # base64 may contain more plus signs
         check_name(name)
-        found = strict_base64(data)
-        number = bytes.fromhex(identifier)
+        data = strict_base64(encoded)
+        identifier = bytes.fromhex(id_digits)
     except ValueError:
-        raise KeyFormatError(wrong) from None
-    if len(number) != ID_BYTES or number.hex() != identifier:
-        raise KeyFormatError(wrong)
-    if found[:1] != _ED25519 or len(found) != 1 + KEY_BYTES:
-        raise KeyFormatError(f"the {what} key is not an Ed25519 key")
-    return name, number, found[1:]
+        raise KeyFormatError(reason) from None
+    if len(identifier) != ID_BYTES or identifier.hex() != id_digits:
+        raise KeyFormatError(reason)
+    if data[:1] != _ED25519 or len(data) != 1 + KEY_BYTES:
+        raise KeyFormatError(f"the {kind} key is not an Ed25519 key")
+    return name, identifier, data[1:]

@@ -1,7 +1,8 @@
-"""Payloads: what people wrote and models said, tied to an entry by a salted commitment.
+"""Payloads: content of users and models, bound to a ledger entry by a salted commitment.
 
-An entry can never be erased, a payload can. What the entry keeps of it, HMAC-SHA-256 under the
-payload's own random salt, proves nothing and tells nothing once salt and content are gone.
+A payload can be erased, an entry cannot. The entry contains only a commitment, which is an
+HMAC-SHA-256 with the payload's own random salt as the key. After the salt and the content are
+destroyed, the commitment reveals nothing about the content.
 """
 
 from __future__ import annotations
@@ -29,14 +30,14 @@ SALT_BYTES = 32
 
 
 def commitment(kind: str, salt: bytes, content: bytes) -> bytes:
-    """Return HMAC-SHA-256 under `salt` of the kind, a zero byte and the content."""
+    """Return the HMAC-SHA-256, with `salt` as the key, of the kind, a zero byte and the content."""
     return hmac.digest(salt, kind.encode() + b"\x00" + content, "sha256")
 
 
 class Payload(NamedTuple):
-    """One erasable piece of text or bytes, which belongs to the entry that commits to it.
+    """One erasable text or byte string, with the salt of its commitment.
 
-    `position` tells several of one kind apart, such as a generation's outputs.
+    `position` numbers several payloads of one kind in an entry, such as a generation's outputs.
     """
 
     kind: Kind
@@ -46,10 +47,10 @@ class Payload(NamedTuple):
 
     @classmethod
     def new(cls, kind: Kind, content: bytes, position: int = 0) -> Payload:
-        """Make a payload with a random salt of its own."""
+        """Create a payload with a new random salt."""
         return cls(kind, position, os.urandom(SALT_BYTES), content)
 
     @property
     def commitment(self) -> str:
-        """What the entry holds of this payload, in hexadecimal."""
+        """The commitment that the entry contains, in hexadecimal."""
         return commitment(self.kind, self.salt, self.content).hex()

@@ -1,9 +1,8 @@
-"""Proofs: one file that shows, without the store, that entries were in a ledger that was signed.
+"""Proofs: files that show that entries belong to a signed ledger, without access to the store.
 
-A proof holds a signed checkpoint, entries as the bytes that were hashed, the path of each to the
-checkpoint's root, and those payloads that are disclosed with the salt of their commitment. What it
-says follows from the file and the signer's public key alone. Its fields are described in
-docs/reference/proofs.md.
+A proof contains a signed checkpoint, the canonical bytes of entries, the inclusion path of each
+entry, and disclosed payloads with their salts. A verifier needs only this file and the signer's
+public key. docs/reference/proofs.md describes the fields.
 """
 
 from __future__ import annotations
@@ -32,24 +31,24 @@ _HASH = re.compile(r"[0-9a-f]{64}")
 
 
 class ProofFormatError(MunimentError, ValueError):
-    """A file is no proof: `where` names the field that is not as it must be."""
+    """A file that is not a valid proof. `where` is the path of the invalid field."""
 
-    def __init__(self, where: str, why: str) -> None:
-        super().__init__(f"this is no proof: {f'{where} ' if where else 'it '}{why}")
+    def __init__(self, where: str, reason: str) -> None:
+        super().__init__(f"this is not a proof: {f'{where} ' if where else 'it '}{reason}")
         self.where = where
 
 
 class ProofError(MunimentError):
-    """A proof does not show what it should; `where` says which part of it."""
+    """A proof that does not verify. `where` names the part that failed."""
 
-    def __init__(self, where: str, why: str) -> None:
-        super().__init__(f"{where} {why}")
+    def __init__(self, where: str, reason: str) -> None:
+        super().__init__(f"{where} {reason}")
         self.where = where
 
 
 @dataclass(frozen=True, slots=True)
 class ProvenEntry:
-    """An entry: its number, the bytes that were hashed, and its path to the root."""
+    """An entry with its number, its canonical bytes and its inclusion path, leaf to root."""
 
     number: int
     data: bytes
@@ -57,8 +56,8 @@ class ProvenEntry:
 
 
 @dataclass(frozen=True, slots=True)
-class Disclosed:
-    """A payload laid open: that of the entry, kind and position, with its salt."""
+class DisclosedPayload:
+    """A disclosed payload with its salt. `entry` is the number of the entry that commits to it."""
 
     entry: int
     kind: str
@@ -69,30 +68,30 @@ class Disclosed:
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """What a proof's file holds; nothing of it has been verified yet."""
+    """The contents of a proof file, which have not been verified."""
 
     checkpoint: str
     entries: tuple[ProvenEntry, ...]
-    disclosed: tuple[Disclosed, ...] = ()
+    disclosed: tuple[DisclosedPayload, ...] = ()
 
     def verify(self, key: PublicKey) -> tuple[Checkpoint, dict[int, Body]]:
-        """Return the checkpoint and the entries by number if all of it holds under that key.
+        """Return the checkpoint, and the decoded entries by number, if the whole proof is valid.
 
-        The signature, every entry's form and its path to the root, and every disclosed payload
-        are checked. Raises ProofError for the first that does not hold.
+        Checks the signature with `key`, the form and the inclusion path of each entry, and each
+        disclosed payload. Raises ProofError for the first part that is invalid.
         """
         try:
-            head = checkpoints.parse(self.checkpoint).verify(key)
+            head = checkpoints.parse_note(self.checkpoint).verify(key)
         except (CheckpointFormatError, SignatureError) as error:
             raise ProofError("the proof's checkpoint:", str(error)) from None
-        bodies = {entry.number: _included(entry, head) for entry in self.entries}
+        bodies = {entry.number: _verified_body(entry, head) for entry in self.entries}
         for payload in self.disclosed:
-            _committed(payload, bodies)
+            _check_commitment(payload, bodies)
         return head, bodies
 
     def write(self) -> bytes:
-        """Return the proof as its file holds it: JSON for people to read."""
-        held = {
+        """Return the bytes of the proof file, as indented JSON."""
+        fields = {
             "format": FORMAT,
             "checkpoint": self.checkpoint,
             "entries": [
@@ -114,16 +113,18 @@ class Proof:
                 for payload in self.disclosed
             ],
         }
-        return json.dumps(held, ensure_ascii=False, indent=1).encode() + b"\n"
+        return json.dumps(fields, ensure_ascii=False, indent=1).encode() + b"\n"
 
 
-def parse(data: bytes) -> Proof:
-    """Read a proof's file; ProofFormatError for anything that has other fields than a proof."""
+def parse_proof(data: bytes) -> Proof:
+    """Parse a proof file. Raise ProofFormatError if a field is missing, unknown or invalid."""
     try:
-        held = json.loads(data.decode(), object_pairs_hook=_once, parse_constant=_no_number)
+        value = json.loads(
+            data.decode(), object_pairs_hook=_unique_fields, parse_constant=_reject_constant
+        )
     except (ValueError, RecursionError) as error:
         raise ProofFormatError("", f"is not JSON ({error})") from None
-    fields = _object("", held, ("format", "checkpoint", "entries", "disclosed"))
+    fields = _object("", value, ("format", "checkpoint", "entries", "disclosed"))
     if fields["format"] != FORMAT:
         raise ProofFormatError("format", f"is not {FORMAT}")
     entries = _list("entries", fields["entries"], _entry)
@@ -138,20 +139,21 @@ def parse(data: bytes) -> Proof:
     )
 
 
-# ---- what holds -------------------------------------------------------------------------------
+# ---- verification -----------------------------------------------------------------------------
 
 
-def included(entry: ProvenEntry, head: Checkpoint) -> bool:
-    """Whether the entry's path leads from its bytes to the root of the checkpoint."""
+def is_included(entry: ProvenEntry, head: Checkpoint) -> bool:
+    """Return whether the entry's path leads from its bytes to the root of the checkpoint."""
     leaf = leaf_hash(entry.data)
     return verify_inclusion(leaf, entry.number, head.size, entry.path, head.root)
 
 
-def _included(entry: ProvenEntry, head: Checkpoint) -> Body:
+def _verified_body(entry: ProvenEntry, head: Checkpoint) -> Body:
+    """Return the decoded entry. Raise ProofError if the checkpoint does not include it."""
     where = f"entry {entry.number}"
     if entry.number >= head.size:
         raise ProofError(where, f"is beyond the checkpoint, which has {head.size} entries")
-    if not included(entry, head):
+    if not is_included(entry, head):
         raise ProofError(where, "is not in the ledger that the checkpoint signs")
     try:
         return schema.read(entry.data)
@@ -161,27 +163,29 @@ def _included(entry: ProvenEntry, head: Checkpoint) -> Body:
         ) from None
 
 
-def _committed(payload: Disclosed, bodies: Mapping[int, Body]) -> None:
+def _check_commitment(payload: DisclosedPayload, bodies: Mapping[int, Body]) -> None:
+    """Raise ProofError unless the payload's entry contains its commitment."""
     where = f"the disclosed {payload.kind} of entry {payload.entry}"
     body = bodies.get(payload.entry)
     if body is None:
         raise ProofError(where, "belongs to an entry that is not in the proof")
-    held = [
+    recorded = [
         reference.commitment
         for reference in schema.references(body)
         if (reference.kind, reference.position) == (payload.kind, payload.position)
     ]
-    if not held:
-        raise ProofError(where, "is none that the entry commits to")
-    found = commitment(payload.kind, payload.salt, payload.content).hex()
-    if not hmac.compare_digest(found, held[0]):
-        raise ProofError(where, "is not what the entry commits to")
+    if not recorded:
+        raise ProofError(where, "is not one that the entry commits to")
+    computed = commitment(payload.kind, payload.salt, payload.content).hex()
+    if not hmac.compare_digest(computed, recorded[0]):
+        raise ProofError(where, "was changed after it was recorded")
 
 
-# ---- reading the file -------------------------------------------------------------------------
+# ---- fields of the file -----------------------------------------------------------------------
 
 
 def _content(content: bytes) -> dict[str, str]:
+    """Return the field `text` of UTF-8 content, and the field `base64` of other content."""
     try:
         return {"text": content.decode()}
     except UnicodeDecodeError:
@@ -189,44 +193,46 @@ def _content(content: bytes) -> dict[str, str]:
 
 
 def _entry(where: str, value: Any) -> ProvenEntry:
-    held = _object(where, value, ("number", "entry", "path"))
-    path = _list(f"{where}.path", held["path"], _hash)
+    fields = _object(where, value, ("number", "entry", "path"))
+    path = _list(f"{where}.path", fields["path"], _hash)
     return ProvenEntry(
-        _count(f"{where}.number", held["number"]),
-        _text(f"{where}.entry", held["entry"]).encode(),
+        _count(f"{where}.number", fields["number"]),
+        _text(f"{where}.entry", fields["entry"]).encode(),
         path,
     )
 
 
-def _disclosed(where: str, value: Any) -> Disclosed:
-    form = "base64" if isinstance(value, dict) and "base64" in value else "text"
-    held = _object(where, value, ("entry", "kind", "position", "salt", form))
-    content = _text(f"{where}.{form}", held[form])
+def _disclosed(where: str, value: Any) -> DisclosedPayload:
+    encoding = "base64" if isinstance(value, dict) and "base64" in value else "text"
+    fields = _object(where, value, ("entry", "kind", "position", "salt", encoding))
+    text = _text(f"{where}.{encoding}", fields[encoding])
     try:
-        data = content.encode() if form == "text" else strict_base64(content)
+        content = text.encode() if encoding == "text" else strict_base64(text)
     except ValueError:
-        raise ProofFormatError(f"{where}.{form}", "is not base64") from None
-    return Disclosed(
-        _count(f"{where}.entry", held["entry"]),
-        _text(f"{where}.kind", held["kind"]),
-        _count(f"{where}.position", held["position"]),
-        _hash(f"{where}.salt", held["salt"]),
-        data,
+        raise ProofFormatError(f"{where}.{encoding}", "is not base64") from None
+    return DisclosedPayload(
+        _count(f"{where}.entry", fields["entry"]),
+        _text(f"{where}.kind", fields["kind"]),
+        _count(f"{where}.position", fields["position"]),
+        _hash(f"{where}.salt", fields["salt"]),
+        content,
     )
 
 
 def _object(where: str, value: Any, names: Sequence[str]) -> Mapping[str, Any]:
     if not isinstance(value, dict):
         raise ProofFormatError(where, "is not an object")
-    if odd := sorted(value.keys() ^ set(names)):
-        raise ProofFormatError(where, f"must have {', '.join(names)}: see {', '.join(odd)}")
+    if unmatched := sorted(value.keys() ^ set(names)):
+        raise ProofFormatError(
+            where, f"must have {', '.join(names)}; missing or unknown: {', '.join(unmatched)}"
+        )
     return value
 
 
-def _list(where: str, value: Any, read: Callable[[str, Any], _T]) -> tuple[_T, ...]:
+def _list(where: str, value: Any, parse_item: Callable[[str, Any], _T]) -> tuple[_T, ...]:
     if not isinstance(value, list):
         raise ProofFormatError(where, "is not a list")
-    return tuple(read(f"{where}[{index}]", item) for index, item in enumerate(value))
+    return tuple(parse_item(f"{where}[{index}]", item) for index, item in enumerate(value))
 
 
 def _text(where: str, value: Any) -> str:
@@ -251,12 +257,13 @@ def _hash(where: str, value: Any) -> bytes:
     return bytes.fromhex(value)
 
 
-def _once(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
-    held = dict(pairs)
-    if len(held) != len(pairs):
-        raise ValueError("a field is given twice")
-    return held
+def _unique_fields(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    fields = dict(pairs)
+    if len(fields) != len(pairs):
+        raise ValueError("a field occurs twice")
+    return fields
 
 
-def _no_number(name: str) -> None:
-    raise ValueError(f"{name} is no JSON")
+def _reject_constant(name: str) -> None:
+    """Raise ValueError for NaN and Infinity, which Python's parser accepts but JSON forbids."""
+    raise ValueError(f"{name} is not JSON")

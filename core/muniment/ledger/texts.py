@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from muniment.ledger.canonical import narrow
+from muniment.ledger.canonical import decode_number
 from muniment.ledger.entries import Body, moment, names_filter, numeric, resolved
 from muniment.ledger.kinds import MODEL_DIGEST
 from muniment.parameters import Value
@@ -208,7 +208,7 @@ def _model(started: Body, request: Mapping[str, Any]) -> Model | None:
 
 
 def _parameters(started: Body, request: Mapping[str, Any]) -> dict[str, Value]:
-    numbers = {name: narrow(value) for name, value in started["parameters"].items()}
+    numbers = {name: decode_number(value) for name, value in started["parameters"].items()}
     texts = {
         name: tuple(value) if isinstance(value, list) else value
         for name, value in request.get("parameters", {}).items()

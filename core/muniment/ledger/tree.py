@@ -1,12 +1,12 @@
-"""The Merkle tree of RFC 6962: what the ledger's root is, how it grows, and proofs about it.
+"""The Merkle tree of RFC 6962: root hashes, appending, and inclusion and consistency proofs.
 
-A tree is kept as its leaf hashes and, above them, one node for every 256 below it: node (level,
-index) is the root of the 256**level leaves from index * 256**level on, kept once those leaves are
-all there; level 0 is the leaf hashes themselves. Every proof is made of such nodes in O(log n), and
-neither grows nor is read differently when the tree grows: nodes are never changed.
+Only every eighth level of the binary tree is stored. Node (level, index) is the root of the
+256**level leaves from index * 256**level on, and level 0 contains the leaf hashes. A node is
+stored when all of its leaves exist, and it never changes. A proof is computed from O(log n) nodes.
 
-What makes a proof takes `read(level, start, stop)`, which returns the hashes of the nodes from
-start up to stop of a level. What checks a proof needs the proof alone.
+Functions that compute a root or a proof take a function `read(level, start, stop)`. It returns the
+hashes of the nodes of a level from `start` (included) to `stop` (excluded). Functions that verify a
+proof read no nodes.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import TypeAlias
 
 HASH_BYTES = 32
 EMPTY_ROOT = sha256(b"").digest()
-TILE_BITS = 8  # a node stands for 2**8 = 256 nodes of the level below
+TILE_BITS = 8  # a node is the root of 2**8 = 256 nodes of the level below
 TILE = 1 << TILE_BITS
 
 Read: TypeAlias = Callable[[int, int, int], Sequence[bytes]]
@@ -26,7 +26,7 @@ Read: TypeAlias = Callable[[int, int, int], Sequence[bytes]]
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """The root of the 256**level leaves from index * 256**level on."""
+    """A stored node, which is the root of the 256**level leaves from index * 256**level on."""
 
     level: int
     index: int
@@ -34,33 +34,36 @@ class Node:
 
 
 class MissingNodesError(LookupError):
-    """Nodes that a tree of that size must have could not be read."""
+    """Nodes that the tree must contain, but that could not be read."""
 
-    def __init__(self, level: int, start: int, stop: int, found: int) -> None:
+    def __init__(self, level: int, start: int, stop: int, stored: int) -> None:
         super().__init__(
-            f"the tree needs nodes {start} to {stop - 1} of level {level}, but only {found} of "
-            f"these {stop - start} are kept"
+            f"the tree needs nodes {start} to {stop - 1} of level {level}, but only {stored} of "
+            f"these {stop - start} are stored"
         )
         self.level, self.start, self.stop = level, start, stop
 
 
 def leaf_hash(data: bytes) -> bytes:
-    """Return the hash of a leaf: SHA-256 of a zero byte and the data."""
+    """Return the hash of a leaf, which is the SHA-256 of a zero byte and the data."""
     return sha256(b"\x00" + data).digest()
 
 
 def leaf_hashes(data: Iterable[bytes]) -> list[bytes]:
-    """Return the hashes of many leaves, without a call for each."""
-    return [sha256(b"\x00" + one).digest() for one in data]
+    """Return the hashes of several leaves. It is faster than a call of `leaf_hash` for each."""
+    return [sha256(b"\x00" + item).digest() for item in data]
 
 
 def node_hash(left: bytes, right: bytes) -> bytes:
-    """Return the hash of a node: SHA-256 of a one byte and its children's hashes."""
+    """Return the hash of an interior node.
+
+    It is the SHA-256 of the byte 1 and the hashes of the two children.
+    """
     return sha256(b"\x01" + left + right).digest()
 
 
 def _perfect(hashes: Sequence[bytes]) -> bytes:
-    """Return the root of a perfect tree of these leaf hashes, a power of two of them."""
+    """Return the root of a perfect tree. The number of hashes must be a power of two."""
     while len(hashes) > 1:
         pairs = zip(hashes[::2], hashes[1::2], strict=True)
         hashes = [sha256(b"\x01" + left + right).digest() for left, right in pairs]
@@ -68,14 +71,16 @@ def _perfect(hashes: Sequence[bytes]) -> bytes:
 
 
 class Frontier:
-    """The right edge of a tree of `size` leaves: O(log n) hashes, the largest subtree first.
+    """The compact range of a tree of `size` leaves, which is enough to append and get the root.
 
-    They are the roots of the perfect subtrees that the size, written in binary, is made of: all
-    that is needed to append a leaf or to tell the root.
+    It consists of the roots of perfect subtrees, one for each 1 bit of the size, largest first.
     """
 
     def __init__(self, size: int = 0, hashes: Sequence[bytes] = ()) -> None:
-        """Take an edge as it was kept; ValueError when it cannot belong to that size."""
+        """Create a compact range. Raise ValueError if the number of hashes is wrong for the size.
+
+        `hashes` are the roots of the perfect subtrees, largest first.
+        """
         if size < 0 or len(hashes) != size.bit_count():
             raise ValueError(
                 f"a tree of {size} leaves cannot have {len(hashes)} hashes at its edge"
@@ -85,7 +90,7 @@ class Frontier:
 
     @classmethod
     def from_bytes(cls, size: int, data: bytes) -> Frontier:
-        """Read what `bytes(frontier)` wrote; ValueError when it does not fit the size."""
+        """Return the compact range from its bytes. Raise ValueError if they do not fit the size."""
         if len(data) % HASH_BYTES:
             raise ValueError(f"{len(data)} bytes are not a whole number of hashes")
         return cls(size, [data[i : i + HASH_BYTES] for i in range(0, len(data), HASH_BYTES)])
@@ -95,62 +100,66 @@ class Frontier:
 
     @property
     def peaks(self) -> tuple[bytes, ...]:
-        """The roots of the perfect subtrees, the largest first."""
+        """The roots of the perfect subtrees, largest first."""
         return tuple(self._hashes)
 
     def append(self, leaf: bytes) -> list[Node]:
-        """Add a leaf's hash; return the nodes that this completed, the lowest level first."""
+        """Append a leaf hash. Return the stored nodes that this completes, lowest level first."""
         return self.extend((leaf,))
 
     def extend(self, leaves: Iterable[bytes]) -> list[Node]:
-        """Add the hashes of several leaves in order; return the nodes that they completed."""
-        given = list(leaves)
+        """Append leaf hashes in order and return the stored nodes that this completes."""
+        hashes = list(leaves)
         completed: list[Node] = []
-        # Leaves up to a multiple of 256 one by one, then 256 at once, then the rest.
-        position = min(-self.size % TILE, len(given))
-        self._push(given[:position], 0, completed)
-        while len(given) - position >= TILE:
-            tile = _perfect(given[position : position + TILE])
+        # Append single leaves up to a multiple of 256, then tiles of 256, then the other leaves.
+        position = min(-self.size % TILE, len(hashes))
+        self._push(hashes[:position], 0, completed)
+        while len(hashes) - position >= TILE:
+            tile = _perfect(hashes[position : position + TILE])
             completed.append(Node(1, self.size >> TILE_BITS, tile))
             self._push([tile], TILE_BITS, completed)
             position += TILE
-        self._push(given[position:], 0, completed)
+        self._push(hashes[position:], 0, completed)
         return completed
 
     def fits(self, other: Frontier) -> bool:
-        """Whether another tree's subtrees are subtrees of the whole when it follows this one.
+        """Return whether another tree can be joined to the right of this one.
 
-        So it is where this size is a multiple of a power of two that is not below the other's size.
+        Its subtrees must be subtrees of the joined tree. This holds if this size is a multiple
+        of a power of two that is not smaller than the other size.
         """
         return not self.size or other.size <= self.size & -self.size
 
     def join(self, other: Frontier) -> list[Node]:
-        """Add the leaves of another tree; return the nodes that this completed.
+        """Append the leaves of another tree and return the stored nodes that this completes.
 
-        Those that the other tree has by itself are not among them. ValueError unless it `fits`.
+        The result excludes the nodes of the other tree. Raises ValueError unless it `fits`.
         """
         if not self.fits(other):
             raise ValueError(f"a tree of {other.size} leaves cannot follow {self.size}")
         completed: list[Node] = []
-        left = other.size
+        remaining = other.size
         for peak in other.peaks:
-            height = left.bit_length() - 1
+            height = remaining.bit_length() - 1
             self._push([peak], height, completed)
-            left -= 1 << height
+            remaining -= 1 << height
         return completed
 
     def _push(self, roots: Sequence[bytes], height: int, completed: list[Node]) -> None:
-        """Add the roots of perfect subtrees of a height, the size being a multiple of theirs."""
+        """Append roots of perfect subtrees of 2**height leaves, and extend `completed`.
+
+        The size must be a multiple of 2**height.
+        """
         size, hashes = self.size >> height, self._hashes
-        for given in roots:
-            index, level, found = size, height, given
-            while index & 1:  # a subtree becomes perfect: two hashes become one
-                found = sha256(b"\x01" + hashes.pop() + found).digest()
+        for peak in roots:
+            index, level, node = size, height, peak
+            while index & 1:  # the left sibling exists, so both become one perfect subtree
+                node = sha256(b"\x01" + hashes.pop() + node).digest()
                 index >>= 1
                 level += 1
                 if level % TILE_BITS == 0:
-                    completed.append(Node(level // TILE_BITS, index, found))
-            hashes.append(found)
+                    completed.append(Node(level // TILE_BITS, index, node))
+            hashes.append(node)
             size += 1
         self.size = size << height
 
@@ -164,35 +173,36 @@ class Frontier:
         return root
 
 
-# ---- from kept nodes ------------------------------------------------------------------------
+# ---- computing from stored nodes ------------------------------------------------------------
 
 
 def frontier(size: int, read: Read) -> Frontier:
-    """Return the right edge of the tree of the first `size` leaves."""
+    """Return the compact range of the first `size` leaves."""
     return Frontier(size, _peaks(0, size, read))
 
 
 def root(size: int, read: Read) -> bytes:
-    """Return the root of the tree of the first `size` leaves."""
+    """Return the root hash of the tree of the first `size` leaves."""
     return frontier(size, read).root()
 
 
-def completed(size_before: int, hashes: Iterable[bytes], read: Read) -> list[Node]:
-    """Return the nodes that appending these leaf hashes to so many leaves completes.
+def completed_nodes(size_before: int, hashes: Iterable[bytes], read: Read) -> list[Node]:
+    """Return the stored nodes that appending leaf hashes to `size_before` leaves completes.
 
-    Who keeps the frontier reads nothing and has them from `Frontier.extend`.
+    A caller that already has the frontier can use `Frontier.extend` and reads no nodes.
     """
     return frontier(size_before, read).extend(hashes)
 
 
-def inclusion(
+def inclusion_proof(
     index: int, size: int, read: Read, known: dict[tuple[int, int], bytes] | None = None
 ) -> list[bytes]:
     """Return the proof that leaf `index` is in the tree of the first `size` leaves.
 
-    As RFC 6962, 2.1.1, says. Proofs of several leaves are made faster with one dictionary, empty
-    at first, of what is `known` of the tree. ValueError when there is no such leaf,
-    MissingNodesError when the tree is not all there.
+    The proof is the Merkle audit path of RFC 6962, section 2.1.1, from the leaf to the root.
+    `known` caches subtree roots by (start, stop). To compute several proofs of one tree faster,
+    pass the same initially empty dictionary to each call. Raises ValueError if there is no such
+    leaf, and MissingNodesError if a stored node is missing.
     """
     if not 0 <= index < size:
         raise ValueError(f"leaf {index} is not in a tree of {size} leaves")
@@ -210,11 +220,11 @@ def inclusion(
     return proof[::-1]
 
 
-def consistency(old: int, new: int, read: Read) -> list[bytes]:
-    """Return the proof that the first `new` leaves begin with the first `old`.
+def consistency_proof(old: int, new: int, read: Read) -> list[bytes]:
+    """Return the proof that the tree of the first `new` leaves extends that of the first `old`.
 
-    As RFC 6962, 2.1.2, says. Of the empty tree nothing can be proven: ValueError, as when old is
-    larger than new. MissingNodesError when the tree is not all there.
+    The proof is defined in RFC 6962, section 2.1.2. Raises ValueError if `old` is 0 or larger
+    than `new`, and MissingNodesError if a stored node is missing.
     """
     if not 0 < old <= new:
         raise ValueError(f"no proof that a tree of {new} leaves begins with one of {old}")
@@ -228,28 +238,31 @@ def consistency(old: int, new: int, read: Read) -> list[bytes]:
         else:
             proof.append(_subtree(start, split, read))
             start = split
-    if start:  # else the last subtree is the old tree itself, whose root the verifier has
+    if start:  # otherwise the last subtree is the old tree, whose root the verifier knows
         proof.append(_subtree(start, stop, read))
     return proof[::-1]
 
 
 def _split(start: int, stop: int) -> int:
-    """Return where RFC 6962 divides a range: at the largest power of two below its length."""
+    """Return the position at which RFC 6962 splits a range of leaves.
+
+    Its distance from the start is the largest power of two below the length of the range.
+    """
     return start + (1 << ((stop - start - 1).bit_length() - 1))
 
 
 def _subtree(start: int, stop: int, read: Read) -> bytes:
-    """Return the root over a range of leaves that begins where a subtree does."""
+    """Return the root hash of a range of leaves that begins at the start of a subtree."""
     return Frontier(stop - start, _peaks(start, stop, read)).root()
 
 
 def _peaks(start: int, stop: int, read: Read) -> list[bytes]:
-    """Return the roots of the perfect subtrees that a range is made of, the largest first."""
+    """Return the roots of the perfect subtrees that a range consists of, largest first."""
     peaks: list[bytes] = []
     size = stop - start
     level = max(size.bit_length() - 1, 0) // TILE_BITS
     while size:
-        # All peaks of a level are made of neighbouring nodes: one reading for each level.
+        # All peaks of a level consist of adjacent nodes, so that each level is read once.
         width = size >> level * TILE_BITS
         first = start >> level * TILE_BITS
         nodes = _nodes(level, first, first + width, read)
@@ -265,7 +278,7 @@ def _peaks(start: int, stop: int, read: Read) -> list[bytes]:
 
 
 def _fold(nodes: Sequence[bytes]) -> bytes:
-    """Return the root over as many nodes as a power of two."""
+    """Return the root of adjacent nodes. Their number must be a power of two."""
     while len(nodes) > 1:
         nodes = [
             sha256(b"\x01" + nodes[at] + nodes[at + 1]).digest() for at in range(0, len(nodes), 2)
@@ -274,73 +287,74 @@ def _fold(nodes: Sequence[bytes]) -> bytes:
 
 
 def _nodes(level: int, start: int, stop: int, read: Read) -> Sequence[bytes]:
+    """Return the hashes of stored nodes. Raise MissingNodesError if some are missing."""
     nodes = read(level, start, stop)
     if len(nodes) != stop - start:
         raise MissingNodesError(level, start, stop, len(nodes))
     return nodes
 
 
-# ---- checking a proof -----------------------------------------------------------------------
+# ---- verifying a proof ----------------------------------------------------------------------
 
 
 def verify_inclusion(
     leaf: bytes, index: int, size: int, proof: Sequence[bytes], root: bytes
 ) -> bool:
-    """Whether the proof shows the leaf hash at `index` of the tree of that size and root.
+    """Return whether the proof shows that `leaf` is the leaf hash at `index` of a tree.
 
-    As RFC 9162, 2.1.3.2, says.
+    `size` and `root` describe the tree. The algorithm is that of RFC 9162, section 2.1.3.2.
     """
-    if not 0 <= index < size or not _hashes(leaf, root, *proof):
+    if not 0 <= index < size or not _are_hashes(leaf, root, *proof):
         return False
-    node, last, found = index, size - 1, leaf
+    node, last, computed = index, size - 1, leaf
     for sibling in proof:
         if last == 0:
             return False
         if node & 1 or node == last:
-            found = node_hash(sibling, found)
+            computed = node_hash(sibling, computed)
             while node and not node & 1:
                 node, last = node >> 1, last >> 1
         else:
-            found = node_hash(found, sibling)
+            computed = node_hash(computed, sibling)
         node, last = node >> 1, last >> 1
-    return last == 0 and found == root
+    return last == 0 and computed == root
 
 
 def verify_consistency(
     old: int, old_root: bytes, new: int, new_root: bytes, proof: Sequence[bytes]
 ) -> bool:
-    """Whether the proof shows that the tree of the new root begins with that of the old one.
+    """Return whether the proof shows that the new tree extends the old one.
 
-    As RFC 9162, 2.1.4.2, says. That every tree begins with the empty one needs no proof, and an
-    empty old tree is refused.
+    `old` and `new` are the sizes. The algorithm is that of RFC 9162, section 2.1.4.2. The result
+    is false if `old` is 0, because no proof exists for an empty tree.
     """
     if not 0 < old <= new:
         return False
     if old == new:
         return not proof and old_root == new_root
-    if not _hashes(old_root, new_root, *proof):
+    if not _are_hashes(old_root, new_root, *proof):
         return False
     hashes = iter(proof)
     node, last = old - 1, new - 1
     while node & 1:
         node, last = node >> 1, last >> 1
-    # A perfect old tree is a node of the new one: its root is not repeated in the proof.
+    # The proof does not repeat the old root if the old tree is perfect, and so a node of the new.
     first = next(hashes, None) if node else old_root
     if first is None:
         return False
-    was = now = first
+    old_hash = new_hash = first
     for sibling in hashes:
         if last == 0:
             return False
         if node & 1 or node == last:
-            was, now = node_hash(sibling, was), node_hash(sibling, now)
+            old_hash, new_hash = node_hash(sibling, old_hash), node_hash(sibling, new_hash)
             while node and not node & 1:
                 node, last = node >> 1, last >> 1
         else:
-            now = node_hash(now, sibling)
+            new_hash = node_hash(new_hash, sibling)
         node, last = node >> 1, last >> 1
-    return last == 0 and was == old_root and now == new_root
+    return last == 0 and old_hash == old_root and new_hash == new_root
 
 
-def _hashes(*values: bytes) -> bool:
+def _are_hashes(*values: bytes) -> bool:
     return all(len(value) == HASH_BYTES for value in values)

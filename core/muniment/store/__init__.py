@@ -1,17 +1,18 @@
-"""The store: the ledger and its payloads in a database, and everything asked of them."""
+"""The store, which keeps the ledger and its payloads in a database."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from muniment._lazy import lazy_attributes
 from muniment.store.errors import AlreadyRecordedError, NoStoreError
-from muniment.store.queries import Query
-from muniment.store.runs import Line, Run
+from muniment.store.queries.query import Query
+from muniment.store.queries.runs import Line, Run
 from muniment.store.store import Store, StoreStatus
 
 if TYPE_CHECKING:
-    from muniment.store.problems import Problem
-    from muniment.store.verifying import Verification
+    from muniment.store.verification.report import Problem
+    from muniment.store.verification.verify import Verification
 
 __all__ = [
     "AlreadyRecordedError",
@@ -25,15 +26,6 @@ __all__ = [
     "Verification",
 ]
 
-
-def __getattr__(name: str) -> object:
-    """Import what only verifying needs on first use."""
-    if name == "Problem":
-        from muniment.store.problems import Problem
-
-        return Problem
-    if name == "Verification":
-        from muniment.store.verifying import Verification
-
-        return Verification
-    raise AttributeError(f"module 'muniment.store' has no attribute {name!r}")
+__getattr__, __dir__ = lazy_attributes(
+    __name__, {"verification.report": "Problem", "verification.verify": "Verification"}
+)

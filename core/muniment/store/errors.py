@@ -1,4 +1,4 @@
-"""What can go wrong between Muniment and its store, beyond what `muniment.errors` names."""
+"""Errors of the store in addition to those in `muniment.errors`."""
 
 from __future__ import annotations
 
@@ -8,34 +8,34 @@ from contextlib import contextmanager
 from muniment.errors import StoreError
 
 UNREADABLE = (LookupError, ValueError, TypeError, AttributeError, OverflowError, RecursionError)
-"""What reading entries and payloads raises where they are not what was recorded."""
+"""The exceptions that decoding a corrupt entry or payload can raise."""
 
 
 @contextmanager
-def whole(url: str) -> Iterator[None]:
-    """Raise StoreError, which says what to do, where something read in the block is unreadable."""
+def corruption_as_store_error(url: str) -> Iterator[None]:
+    """Raise StoreError instead of an exception that a corrupt entry or payload causes."""
     try:
         yield
     except UNREADABLE as error:
         raise StoreError(
             url,
-            "the store does not hold together: run `muniment audit verify --all` to see where",
+            "the store is damaged; run `muniment audit verify --all` to find the corrupt entries",
         ) from error
 
 
 class NoStoreError(StoreError):
-    """There is no store yet: nothing has been recorded."""
+    """The store does not exist yet, because nothing has been recorded."""
 
     def __init__(self, url: str, where: str) -> None:
         super().__init__(
             url,
             f"nothing is recorded yet: there is no store at {where}; generate something first, "
-            "or name the store with --store",
+            "or use --store to open another store",
         )
 
 
 class AlreadyRecordedError(StoreError):
-    """A generation, its outcome, or an attempt at its line, is already in the store."""
+    """The generation, its outcome or an attempt at its line is already in the store."""
 
     def __init__(self, url: str, generation: str, message: str) -> None:
         super().__init__(url, message)

@@ -1,4 +1,4 @@
-"""What the store's keeper and reviewers ask of it, apart from recording, finding and proving."""
+"""The methods of `Store` for feedback, reviews, events, erasure, retention and backups."""
 
 from __future__ import annotations
 
@@ -9,25 +9,27 @@ from typing import TYPE_CHECKING
 from sqlalchemy import select
 
 from muniment.errors import UnknownNameError
-from muniment.store.database import Database
-from muniment.store.queries import Query
-from muniment.store.tables import generation
+from muniment.store.database import open_database
+from muniment.store.database.engine import Database
+from muniment.store.database.tables import generation
+from muniment.store.queries.query import Query
 
 if TYPE_CHECKING:
     from muniment.ledger.acts import Judgement, ModelAct, Rating
-    from muniment.store.acting import Feedback, Hold, Installation, Review
-    from muniment.store.backup.copies import Progress
-    from muniment.store.backup.registry import Backup
-    from muniment.store.backup.restoring import Plan
-    from muniment.store.erasing import Erasure, Past
-    from muniment.store.retaining import Rule
+    from muniment.store.backup.base import Progress
+    from muniment.store.backup.restore import RestorePlan
+    from muniment.store.database.backups import Backup
+    from muniment.store.recording.events import Feedback, Installation, Review
+    from muniment.store.retention.erasure import ErasureRecord, ErasureResult
+    from muniment.store.retention.holds import Hold
+    from muniment.store.retention.rules import Rule
     from muniment.types import Generation
 
 _PAGE = 500
 
 
 class Keeping:
-    """The part of the store's face that looks after what is recorded; see `Store`."""
+    """A base class of `Store` with the methods that manage recorded generations."""
 
     _database: Database
 
@@ -36,65 +38,66 @@ class Keeping:
     def give_feedback(
         self, id: str, actor: str, rating: Rating | None = None, comment: str | None = None
     ) -> None:
-        """Record what someone thinks of the generation of that whole id."""
-        from muniment.store import acting
+        """Record feedback on the generation with a complete id."""
+        from muniment.store.recording import events
 
-        acting.give_feedback(self._database, self._number(id), actor, rating, comment)
+        events.give_feedback(self._database, self._number(id), actor, rating, comment)
 
     def give_review(
         self, id: str, actor: str, decision: Judgement, reason: str | None = None
     ) -> None:
-        """Record what a person decided about what filters found in that generation."""
-        from muniment.store import acting
+        """Record a person's decision on the filters' verdict of the generation with that id."""
+        from muniment.store.recording import events
 
-        acting.give_review(self._database, self._number(id), actor, decision, reason)
+        events.give_review(self._database, self._number(id), actor, decision, reason)
 
     def acts(self, id: str) -> tuple[list[Feedback], list[Review]]:
-        """Return the feedback on and the reviews of that generation, the oldest first."""
-        from muniment.store import acting
+        """Return the feedback on a generation and its reviews, the oldest first."""
+        from muniment.store.recording import events
 
         with self._database.reading() as connection:
-            return acting.of_generation(connection, self._number(id))
+            return events.of_generation(connection, self._number(id))
 
     def review_queue(self, limit: int | None = None) -> Iterator[Generation]:
-        """Yield what filters flagged or blocked and nobody reviewed yet, the newest first."""
-        from muniment.store import acting, picking, reading
+        """Yield flagged, redacted and blocked generations without a review, the newest first."""
+        from muniment.store.queries import loader, planner
+        from muniment.store.recording import events
 
         before: int | None = None
         left = limit
         while left is None or left > 0:
-            size = acting.QUEUE_PAGE if left is None else min(acting.QUEUE_PAGE, left)
+            size = events.QUEUE_PAGE if left is None else min(events.QUEUE_PAGE, left)
             with self._database.reading() as connection:
-                numbers = acting.queue(connection, before, size)
-                rows = picking.rows(connection, numbers)
-                found = reading.load(connection, rows, trace=False)
+                numbers = events.queue(connection, before, size)
+                rows = planner.rows(connection, numbers)
+                found = loader.load(connection, rows, trace=False)
             yield from found
             if len(numbers) < size:
                 return
             before = numbers[-1]
             left = None if left is None else left - size
 
-    # ---- the house ---------------------------------------------------------------------------
+    # ---- installations and models ------------------------------------------------------------
 
     def record_installation(self, actor: str, done: Installation) -> None:
-        """Record what was done to a plugin, and who asked; once, however often it is called."""
-        from muniment.store import acting
+        """Record a change of a plugin and its actor, unless it is recorded already."""
+        from muniment.store.recording import events
 
-        acting.record_installation(self._database, actor, done)
+        events.record_installation(self._database, actor, done)
 
     def installations(self, distribution: str) -> list[Installation]:
-        """Return what was done to the plugin of that distribution, the oldest first."""
-        from muniment.store import acting
+        """Return the recorded changes of a distribution, the oldest first."""
+        from muniment.store.recording import events
 
         with self._database.reading() as connection:
-            return acting.installations(connection, distribution)
+            return events.installations(connection, distribution)
 
     def record_model(self, actor: str, act: ModelAct, digest: str, name: str, source: str) -> None:
-        """Record that a model was added or removed, and who asked."""
-        from muniment.store import acting
+        """Record that an actor added or removed a model."""
+        from muniment.store.recording import events
 
         detail = {"name": name, "source": source}
-        acting.record_model(self._database, actor, act, digest, detail)
+        events.record_model(self._database, actor, act, digest, detail)
 
     # ---- erasing -----------------------------------------------------------------------------
 
@@ -105,126 +108,129 @@ class Keeping:
         *,
         reason: str | None = None,
         progress: Callable[[int], None] = lambda number: None,
-    ) -> Erasure:
-        """Destroy the payloads of the wanted generations; their entries stay.
+    ) -> ErasureResult:
+        """Erase the payloads of the matching generations. Their entries remain.
 
-        What is under a hold, must be kept longer or is under way is left. Where the query is by
-        actor and nothing of theirs was left, their name goes, too.
+        Generations on hold, under retention or still running are skipped. A query by actor also
+        erases the actor's name, unless a generation was skipped.
         """
-        from muniment.store import erasing
+        from muniment.store.retention import erasure
 
         self._record_interruptions()
-        return erasing.erase(self._database, query, actor, reason=reason, progress=progress)
+        return erasure.erase(self._database, query, actor, reason=reason, progress=progress)
 
     def count(self, query: Query) -> int:
-        """Return how many generations a query wants."""
-        from muniment.store.picking import Picker
+        """Return the number of generations that match a query."""
+        from muniment.store.queries.planner import QueryPlanner
 
         before: int | None = None
         counted = 0
         with self._database.reading() as connection:
-            picker = Picker(connection, query)
+            picker = QueryPlanner(connection, query)
             while numbers := picker.page(before, _PAGE):
                 counted += len(numbers)
                 before = numbers[-1]
         return counted
 
     def finish_erasing(self) -> bool:
-        """Make the bytes of what was erased go away, if any are left; whether they are gone."""
-        from muniment.store import erasing
+        """Remove the bytes of pending erasures from the files. Return whether none is pending."""
+        from muniment.store.retention import erasure
 
-        return erasing.finish(self._database)
+        return erasure.purge_erased(self._database)
 
-    def erasures(self) -> Iterator[Past]:
-        """Yield the erasures that are on record, the oldest first."""
-        from muniment.store import erasing
+    def erasures(self) -> Iterator[ErasureRecord]:
+        """Yield the recorded erasures, the oldest first."""
+        from muniment.store.retention import erasure
 
-        return erasing.past(self._database)
+        return erasure.records(self._database)
 
     def hold(self, query: Query, actor: str, reason: str) -> tuple[str, int]:
-        """Forbid to erase the generations that a query wants now; return the hold's id and how
-        many they are.
+        """Place the generations that match a query now under legal hold.
+
+        Return the hold's id and the number of generations.
         """
-        from muniment.store import acting
-        from muniment.store.picking import Picker
+        from muniment.store.queries.planner import QueryPlanner
+        from muniment.store.retention import holds
 
         def pages(connection: object) -> Iterator[list[int]]:
             before: int | None = None
-            picker = Picker(connection, query)  # type: ignore[arg-type]
+            picker = QueryPlanner(connection, query)  # type: ignore[arg-type]
             while numbers := picker.page(before, _PAGE):
                 yield numbers
                 before = numbers[-1]
 
-        return acting.add_hold(self._database, actor, reason, pages)
+        return holds.add_hold(self._database, actor, reason, pages)
 
     def holds(self) -> list[Hold]:
-        """Return the holds that are in force, the oldest first."""
-        from muniment.store import acting
+        """Return the holds in force, the oldest first."""
+        from muniment.store.retention import holds
 
         with self._database.reading() as connection:
-            return acting.holds(connection)
+            return holds.holds(connection)
 
     def release(self, hold: str, actor: str, reason: str | None = None) -> str:
-        """End a hold, by its id or a unique beginning or end of it; return the id."""
-        from muniment.store import acting
+        """End a hold, and return its id. `hold` is the id or a unique beginning or end of it."""
+        from muniment.store.retention import holds
 
         part = hold.upper()
         ids = [held.id for held in self.holds()]
         found = [id for id in ids if id.startswith(part) or id.endswith(part)]
         if len(found) != 1 or not part:
-            raise UnknownNameError("hold", hold, hint="`muniment hold list` shows those in force")
-        acting.release_hold(self._database, found[0], actor, reason)
+            raise UnknownNameError(
+                "hold", hold, hint="`muniment hold list` prints the holds in force"
+            )
+        holds.release_hold(self._database, found[0], actor, reason)
         return found[0]
 
     def retention(self) -> list[Rule]:
-        """Return the rules of retention in force."""
-        from muniment.store import retaining
+        """Return the retention rules in force."""
+        from muniment.store.retention import rules
 
         with self._database.reading() as connection:
-            return retaining.rules(connection)
+            return rules.current_rules(connection)
 
     def set_retention(self, rule: Rule, actor: str) -> list[Rule]:
-        """Put a rule in the place of the one for the same payloads; return those in force."""
-        from muniment.store import retaining
+        """Add or replace a retention rule, and return the rules in force."""
+        from muniment.store.retention import rules
 
-        return retaining.change(self._database, actor, rule)
+        return rules.set_rule(self._database, actor, rule)
 
     def run_retention(
         self, actor: str, progress: Callable[[int], None] = lambda number: None
-    ) -> Erasure:
-        """Erase what was kept as long as the rules say."""
-        from muniment.store import expiring
+    ) -> ErasureResult:
+        """Erase the payloads that are older than the retention rules allow."""
+        from muniment.store.retention import expiry
 
         self._record_interruptions()
-        return expiring.run(self._database, actor, progress)
+        return expiry.erase_expired(self._database, actor, progress)
 
-    # ---- copies ------------------------------------------------------------------------------
+    # ---- backups -----------------------------------------------------------------------------
 
     def backup(self, target: Path, progress: Progress | None = None) -> Backup:
-        """Copy the store to a file, read the copy again and register it; BackupError."""
-        from muniment.store.backup import making
+        """Copy the store to a file, verify the copy and register it. Raise BackupError."""
+        from muniment.store.backup import create
 
-        return making.make(self._database, target, progress)
+        return create.create_backup(self._database, target, progress)
 
     @staticmethod
-    def plan_restore(url: str, file: Path, progress: Progress | None = None) -> Plan:
-        """Check a backup, and say what restoring it to that store would do; BackupError."""
-        from muniment.store.backup import restoring
+    def plan_restore(url: str, file: Path, progress: Progress | None = None) -> RestorePlan:
+        """Verify a backup, and return the effects of restoring it. Raise BackupError."""
+        from muniment.store.backup import restore
 
-        database = Database(url)
+        database = open_database(url)
         try:
-            return restoring.plan(database, file, progress)
+            return restore.plan_restore(database, file, progress)
         finally:
             database.close()
 
     @staticmethod
-    def restore(url: str, planned: Plan, progress: Progress | None = None) -> None:
-        """Make the store what a backup is, whole or not at all; BackupError."""
-        from muniment.store.backup import restoring
+    def restore(url: str, planned: RestorePlan, progress: Progress | None = None) -> None:
+        """Replace the store with a backup in one transaction. Raise BackupError."""
+        from muniment.store.backup import restore
 
-        database = Database(url)
+        database = open_database(url)
         try:
-            restoring.restore(database, planned, progress)
+            restore.restore(database, planned, progress)
         finally:
             database.close()
 
@@ -238,6 +244,6 @@ class Keeping:
         return number
 
     def _record_interruptions(self) -> None:
-        from muniment.store import writing
+        from muniment.store.recording import generations
 
-        writing.record_interruptions(self._database)
+        generations.record_interruptions(self._database)

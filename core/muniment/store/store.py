@@ -1,6 +1,7 @@
-"""The store's face: everything the rest of Muniment asks of it.
+"""The public interface of the store.
 
-What writes and what verifies is imported when it is first asked for: most commands only read.
+The modules that write and verify are imported in the methods that need them, because most commands
+only read.
 """
 
 from __future__ import annotations
@@ -16,13 +17,15 @@ from typing import TYPE_CHECKING, BinaryIO, Self
 from sqlalchemy import select
 
 from muniment.errors import StoreVersionError
-from muniment.store import reading, runs, schema
-from muniment.store.database import Database
+from muniment.store.database import open_database
+from muniment.store.database.engine import Database
+from muniment.store.database.leases import Lease
+from muniment.store.database.tables import ledger_head
 from muniment.store.keeping import Keeping
-from muniment.store.leases import Lease
-from muniment.store.queries import Query
-from muniment.store.runs import Line, Run
-from muniment.store.tables import ledger_head
+from muniment.store.queries import loader, runs
+from muniment.store.queries.query import Query
+from muniment.store.queries.runs import Line, Run
+from muniment.store.recording import schema_version
 from muniment.types import Generation, Replay
 
 if TYPE_CHECKING:
@@ -30,21 +33,25 @@ if TYPE_CHECKING:
     from muniment.ledger.keys import PublicKey
     from muniment.ledger.proofs import Proof
     from muniment.store.export import Export
-    from muniment.store.heads import Sign
-    from muniment.store.lineage import Lineage
-    from muniment.store.replays import Replayed
-    from muniment.store.search import Hit
-    from muniment.store.signatures import Held
-    from muniment.store.stats import Stats
-    from muniment.store.verifying import Verification
+    from muniment.store.queries.lineage import Lineage
+    from muniment.store.queries.stats import Stats
+    from muniment.store.recording.events import Replayed
+    from muniment.store.recording.tree_heads import Sign
+    from muniment.store.search.engine import Hit
+    from muniment.store.verification.signatures import TrustedCheckpoint
+    from muniment.store.verification.verify import Verification
 
 Progress = Callable[[str, int, int], None]
-"""Told what is being checked, how much of it is done, and how much there is."""
+"""A function that receives the kind of checked items, the number checked and the total."""
 
 
 @dataclass(frozen=True, slots=True)
 class StoreStatus:
-    """Where a store stands: `path` is its file, None on a server; `size` is in bytes."""
+    """The place, schema revision and size of a store.
+
+    `path` is the file of an SQLite store, and None for PostgreSQL. `revision` is the schema of the
+    store, and `head` is the newest schema. `size` is in bytes.
+    """
 
     url: str
     path: Path | None
@@ -55,19 +62,19 @@ class StoreStatus:
 
     @property
     def current(self) -> bool:
-        """Whether the schema is the one this Muniment writes."""
+        """Whether the store has the newest schema."""
         return self.revision == self.head
 
 
 class Store(Keeping):
-    """The evidence of everything generated: entries, payloads, and what finds them.
+    """The evidence of all generations: entries, payloads, query tables and search index.
 
-    One object serves one process; threads may share it. What is recorded is on disk when a
-    method returns.
+    Threads of one process may share an object. A method that records returns after its commit is
+    on disk.
     """
 
     def __init__(self, database: Database) -> None:
-        """Take an opened database; use `Store.open`."""
+        """Wrap an opened database. Use `Store.open` instead."""
         self._database = database
         self._lease: Lease | None = None
         self._starting = threading.Lock()
@@ -77,15 +84,15 @@ class Store(Keeping):
 
     @classmethod
     def open(cls, url: str, *, create: bool, outdated: bool = False) -> Store:
-        """Open the store at a URL; `create` makes it where there is none.
+        """Open the store at a URL. With `create`, create it if it is missing.
 
-        Raises NoStoreError where there is none and none is to be made, StoreVersionError for one
-        of another version (`outdated` lets an older one pass, to be upgraded) and StoreError for
-        what cannot be opened.
+        With `outdated`, a store with an older schema is opened too, for `upgrade`. Raises
+        NoStoreError for a missing store and StoreVersionError for another schema. Raises
+        StoreError for a database that cannot be opened.
         """
-        database = Database(url)
+        database = open_database(url)
         try:
-            schema.require(database, create=create, older=outdated)
+            schema_version.require(database, create=create, older=outdated)
         except BaseException:
             database.close()
             raise
@@ -103,7 +110,7 @@ class Store(Keeping):
         self.close()
 
     def close(self) -> None:
-        """Give back the lease and close the database; closing twice is allowed."""
+        """Release the lease and close the database. A second call does nothing."""
         if self._lease is not None and not self._lease.inherited:
             self._lease.give_back()
         self._lease = None
@@ -112,24 +119,24 @@ class Store(Keeping):
     # ---- recording ---------------------------------------------------------------------------
 
     def record_started(self, generations: Sequence[Generation], *, policy_document: str) -> None:
-        """Record that generations of status `started` were asked for, all of them or none.
+        """Record generations of status `started` in one transaction.
 
-        The generator's name and the numeric parameters enter the ledger for ever where `plugins`
-        says whose words they are; a request that could not be resolved comes without plugins.
-        `policy_document` is the text of the policy that `Generation.policy` names.
-        Raises AlreadyRecordedError for an id that is recorded, and for another attempt at a line
-        of a run that is completed or being worked on.
+        If `Generation.plugins` names the plugins, the name of the generator and the numeric
+        parameters become part of the ledger and cannot be erased. A request that could not be
+        resolved has no plugins. `policy_document` is the text of the policy that
+        `Generation.policy` names. Raises AlreadyRecordedError for an id that is recorded, and
+        for a line of a run that is completed or in progress.
         """
         if not generations:
             return
-        from muniment.store import writing
+        from muniment.store.recording import generations as recording
 
         with self._starting:
             if self._lease is None or self._lease.inherited:
                 self._lease = Lease(self._database)
                 self.record_interruptions()
                 self.finish_erasing()
-            self._open |= writing.record_started(
+            self._open |= recording.record_started(
                 self._database, self._lease, generations, policy_document
             )
 
@@ -139,80 +146,84 @@ class Store(Keeping):
         *,
         declared_categories: Mapping[str, frozenset[str]] | None = None,
     ) -> None:
-        """Record how started generations ended, all of them or none.
+        """Record the outcomes of started generations in one transaction.
 
-        `declared_categories` has, by filter, the categories its plugin declares; others are kept
-        as payloads. Raises AlreadyRecordedError for a generation that has an outcome and
-        UnknownNameError for one that was never started.
+        `declared_categories` has the categories that the plugin of each filter declares. Other
+        categories are stored as payloads. Raises AlreadyRecordedError for a generation with an
+        outcome, and UnknownNameError for one that was not started.
         """
-        from muniment.store import writing
+        from muniment.store.recording import generations as recording
 
         if not generations:
             return
         declared = declared_categories or {}
-        writing.record_outcomes(self._database, generations, declared, self._open)
+        recording.record_outcomes(self._database, generations, declared, self._open)
         for generation in generations:
             self._open.pop(generation.id, None)
 
     def record_interruptions(self) -> int:
-        """Record that generations whose process is gone were interrupted; return how many."""
-        from muniment.store import writing
+        """Record the outcome `interrupted` for generations whose process has ended.
 
-        return writing.record_interruptions(self._database)
+        Return the number of those generations.
+        """
+        from muniment.store.recording import generations
+
+        return generations.record_interruptions(self._database)
 
     def record_replay(self, replay: Replay, actor: str) -> None:
-        """Record what came of making a generation again, and who asked for it."""
-        from muniment.store import replays
+        """Record the result of a replay and its actor."""
+        from muniment.store.recording import events
 
-        replays.record(self._database, replay, actor)
+        events.record_replay(self._database, replay, actor)
 
     # ---- finding -----------------------------------------------------------------------------
 
     def generation(self, id: str) -> Generation:
-        """Return everything kept of the generation of that whole id; UnknownNameError if none."""
-        return reading.generation_of(self._database, id)
+        """Return the generation with a complete id. Raise UnknownNameError if there is none."""
+        return loader.generation_of(self._database, id)
 
     def find(self, ref: str) -> str:
-        """Return the id that a unique beginning or end (four characters at least) or `last` means.
+        """Return the complete id of a generation.
 
+        `ref` is a unique beginning or end of the id with at least four characters, or `last`.
         Raises UnknownNameError and AmbiguousNameError.
         """
-        return reading.find(self._database, ref)
+        return loader.find(self._database, ref)
 
     def generations(self, query: Query | None = None) -> Iterator[Generation]:
-        """Yield the generations that a query wants, the newest first, without their traces."""
-        return reading.generations(self._database, query or Query())
+        """Yield the generations that match a query, the newest first, without their traces."""
+        return loader.generations(self._database, query or Query())
 
     def search(
         self, wanted: str, query: Query | None = None, *, ranked: bool = False
     ) -> Iterator[Hit]:
-        """Yield the generations whose prompts, outputs or reasons hold all that is wanted.
+        """Yield the generations whose prompts, outputs or reasons contain all words of `wanted`.
 
-        The newest come first; with `ranked` the best of the newest 10,000. Words between quotes
-        stand together, nothing else has a meaning of its own.
+        Words between quotes must be adjacent. No other character is an operator. The newest
+        generations come first. With `ranked`, the best of the newest 10,000 come first.
         """
-        from muniment.store import search
+        from muniment.store.search import engine
 
-        return search.search(self._database, wanted, query or Query(), ranked=ranked)
+        return engine.search(self._database, wanted, query or Query(), ranked=ranked)
 
     def stats(self, query: Query | None = None) -> Stats:
-        """Count the generations that a query wants."""
-        from muniment.store import stats
+        """Return statistics of the generations that match a query."""
+        from muniment.store.queries import stats
 
         return stats.stats(self._database, query or Query())
 
     def tail(self, query: Query | None = None, *, follow: bool) -> Iterator[Generation]:
-        """Yield the last generations that a query wants, the oldest first.
+        """Yield the last generations that match a query, the oldest first.
 
-        With `follow`, those that end from now on come after them, for ever.
+        With `follow`, continue without end with the generations that finish later.
         """
-        from muniment.store import following
+        from muniment.store.queries import tail
 
-        return following.tail(self._database, query or Query(limit=10), follow=follow)
+        return tail.tail(self._database, query or Query(limit=10), follow=follow)
 
     def lineage(self, id: str) -> Lineage:
-        """Return what the generation of that whole id was made from, and what from it."""
-        from muniment.store import lineage
+        """Return the parents and children of the generation with a complete id."""
+        from muniment.store.queries import lineage
 
         return lineage.lineage(self._database, id)
 
@@ -221,44 +232,47 @@ class Store(Keeping):
         return runs.runs(self._database, limit)
 
     def run(self, id: str) -> Run:
-        """Return the run of that whole id; UnknownNameError if there is none."""
+        """Return the run with a complete id. Raise UnknownNameError if there is none."""
         return runs.run_of(self._database, id)
 
     def find_run(self, ref: str) -> str:
-        """Return the run's id that a unique beginning or end of it, or `last`, means."""
+        """Return the complete id of a run. `ref` is a unique beginning or end of it, or `last`."""
         return runs.find_run(self._database, ref)
 
     def lines(self, run_id: str) -> Iterator[Line]:
-        """Yield each line of a batch in order, with its completed attempt or else the latest."""
+        """Yield the lines of a batch in order, each with its completed or else latest attempt."""
         return runs.lines(self._database, run_id)
 
     def replays(self, id: str) -> list[Replayed]:
-        """Return the replays of the generation of that whole id, the oldest first."""
-        from muniment.store import replays
+        """Return the replays of the generation with a complete id, the oldest first."""
+        from muniment.store.recording import events
 
-        return replays.of_generation(self._database, id)
+        return events.replays_of(self._database, id)
 
-    def drawn(self, count: int, word: str) -> list[str]:
-        """Return the ids of so many completed generations, drawn by a word; see `replays`."""
-        from muniment.store import replays
+    def sample(self, count: int, key: str) -> list[str]:
+        """Return the ids of `count` completed generations, chosen with a key.
+
+        The same key gives the same sample. Without the key the sample cannot be predicted.
+        """
+        from muniment.store.recording import events
 
         with self._database.reading() as connection:
-            return replays.drawn(connection, count, word)
+            return events.sample(connection, count, key)
 
     # ---- taking out --------------------------------------------------------------------------
 
     def export(self, target: Path, format: str, query: Query | None = None) -> Export:
-        """Return an export of the wanted generations to a file; its `run` writes it.
+        """Return an export of the matching generations to a file. Call its `run` to write it.
 
-        `format` is `jsonl`, `csv` or `parquet`. What is recorded after this is not in it. Raises
-        MunimentError where what the format needs is not installed.
+        `format` is `jsonl`, `csv` or `parquet`. The export has the generations recorded before
+        this call. Raises MunimentError if a package that the format needs is not installed.
         """
         from muniment.store.export import Export
 
         return Export.begin(self._database, target, format, query or Query())
 
     def resume_export(self, target: Path) -> Export:
-        """Return the export to that file which was stopped; ExportError where there is none."""
+        """Return the unfinished export to a file. Raise ExportError if there is none."""
         from muniment.store.export import Export
 
         return Export.resume(self._database, target)
@@ -266,9 +280,9 @@ class Store(Keeping):
     def export_to(
         self, output: BinaryIO, format: str, query: Query | None = None, processes: int = 1
     ) -> int:
-        """Write the wanted generations to a stream; return how many there are.
+        """Write the matching generations to a stream. Return the number of generations.
 
-        Many are shared among so many `processes`, as `workers` says.
+        A large export uses up to `processes` processes.
         """
         from muniment.store.export import stream
 
@@ -279,45 +293,48 @@ class Store(Keeping):
     @cached_property
     def log(self) -> str:
         """The identity of the ledger: 32 hexadecimal digits."""
-        from muniment.store import heads
+        from muniment.store.recording import tree_heads
 
         with self._database.reading() as connection:
-            return heads.log_of(connection)
+            return tree_heads.log_of(connection)
 
     @property
     def wrote(self) -> bool:
-        """Whether this object may have added entries, which a signature should cover."""
+        """Whether this object may have added entries that need a signature."""
         return self._database.wrote
 
     def sign(self, signer: Sign) -> Note:
-        """Have the ledger's head signed while nobody else writes, and keep the checkpoint."""
-        from muniment.store import heads
+        """Sign the head of the ledger with a function, and store the checkpoint.
+
+        The write lock is held while the function runs.
+        """
+        from muniment.store.recording import tree_heads
 
         with self._database.writing() as connection:
-            return heads.sign(connection, signer)
+            return tree_heads.sign(connection, signer)
 
     def signed(self) -> list[Note]:
-        """Return the last checkpoint that each key signed, that of the most entries first."""
-        from muniment.store import heads
+        """Return the last checkpoint of each key, the largest first."""
+        from muniment.store.recording import tree_heads
 
         with self._database.reading() as connection:
-            return heads.signed(connection)
+            return tree_heads.signed(connection)
 
     def root(self, size: int) -> bytes | None:
-        """Return the root of the first so many entries; None where there are fewer."""
-        from muniment.store import heads
+        """Return the root of the first `size` entries, or None if there are fewer."""
+        from muniment.store.recording import tree_heads
 
         with self._database.reading() as connection:
-            return heads.root(connection, size)
+            return tree_heads.root(connection, size)
 
     def prove(self, id: str, note: Note, disclose: Collection[str] = ()) -> Proof:
-        """Return the proof that the generation of that whole id was signed by a checkpoint.
+        """Return the proof that a checkpoint covers the generation with a complete id.
 
-        `disclose` has the kinds of payloads that the proof lays open. Raises NotProvableError
-        where the checkpoint is older or a payload is not there, VerificationError where the
-        ledger is not the one that was signed.
+        `disclose` has the kinds of payloads to include. Raises NotProvableError if the checkpoint
+        is older than the generation or a payload is missing. Raises VerificationError if the
+        ledger is not the signed one.
         """
-        from muniment.store.proving import prove
+        from muniment.store.verification.prove import prove
 
         with self._database.reading() as connection:
             return prove(connection, id, note, disclose)
@@ -331,19 +348,19 @@ class Store(Keeping):
         payloads: bool = False,
         search: bool = False,
         key: PublicKey | None = None,
-        held: Sequence[Held] = (),
-        since: Held | None = None,
+        trusted: Sequence[TrustedCheckpoint] = (),
+        since: TrustedCheckpoint | None = None,
         progress: Progress | None = None,
         processes: int = 1,
     ) -> Verification:
-        """Check the ledger, and where asked projections, payloads and search index against it.
+        """Verify the ledger and, if requested, the projections, payloads and search index.
 
-        Signatures are checked by `key`. The ledger must continue the checkpoints that are `held`
-        outside it; the entries that `since` covers are not read again. A large store is checked by
-        so many `processes`; a program that gives more than one must be one that
-        `multiprocessing` can start again, behind `if __name__ == "__main__"`.
+        `key` is the public key for the signatures. The ledger must continue the `trusted`
+        checkpoints, which come from outside the store. Entries that `since` covers are not read.
+        Up to `processes` processes check a large store. A program that uses more than one must
+        run its main code behind `if __name__ == "__main__"`, as `multiprocessing` requires.
         """
-        from muniment.store.verifying import verify
+        from muniment.store.verification.verify import verify
 
         return verify(
             self._database,
@@ -351,35 +368,36 @@ class Store(Keeping):
             payloads=payloads,
             search=search,
             key=key,
-            held=held,
+            trusted=trusted,
             since=since,
             progress=progress,
             processes=processes,
         )
 
     def rebuild(self, progress: Progress | None = None) -> dict[str, int]:
-        """Make the tables to find by again, from entries and payloads; return their rows.
+        """Rebuild the query tables and the search index from entries and payloads.
 
-        Raises StoreError, and changes nothing, where these cannot be read.
+        Return the number of rows of each table. Raises StoreError, and changes nothing, if an entry
+        or a payload cannot be read.
         """
-        from muniment.store.rebuilding import rebuild
+        from muniment.store.recording.rebuild import rebuild
 
         return rebuild(self._database, progress)
 
     def status(self) -> StoreStatus:
-        """Return where the store stands."""
-        revision = schema.revision(self._database)
+        """Return the place, schema revision and size of the store."""
+        revision = schema_version.revision(self._database)
         if revision is None:
-            raise StoreVersionError(self.url, f"{self._database.name} is no store any more")
+            raise StoreVersionError(self.url, f"{self._database.name} is not a store any more")
         with self._database.reading() as connection:
             entries = connection.scalar(select(ledger_head.c.size)) or 0
         return StoreStatus(
-            self.url, self.path, revision, schema.HEAD, entries, self._database.size()
+            self.url, self.path, revision, schema_version.HEAD, entries, self._database.size()
         )
 
     def upgrade(self) -> Path | None:
-        """Bring the schema to this version, whole or not at all.
+        """Upgrade the store to the newest schema in one transaction.
 
-        Return the file that an SQLite store was copied to before; None where nothing was copied.
+        Return the file that an SQLite store was copied to before, or None if nothing was copied.
         """
-        return schema.upgrade(self._database)
+        return schema_version.upgrade(self._database)

@@ -1,4 +1,4 @@
-"""Contract suites that a plugin's author subclasses, and fixtures: does my plugin behave?
+"""Contract suites that the author of a plugin subclasses, factories and fixtures.
 
     import muniment.testing
     from my_plugin import Mine
@@ -6,16 +6,17 @@
     class TestMine(muniment.testing.GeneratorContract):
         generator = Mine
 
-pytest then runs everything that Muniment relies on. Needs the extra `testing`.
+pytest then checks everything that Muniment relies on. The extra `testing` installs the libraries.
 """
 
 from __future__ import annotations
 
 try:
+    from muniment.testing.commands import CommandContract, CommandResult, run_command
     from muniment.testing.evaluators import EvaluatorContract
+    from muniment.testing.factories import content, generation, request
     from muniment.testing.filters import FilterContract
     from muniment.testing.generators import GeneratorContract
-    from muniment.testing.making import content, generation, request
 except ModuleNotFoundError as error:
     if error.name not in ("pytest", "hypothesis", "jsonschema"):
         raise
@@ -24,10 +25,13 @@ except ModuleNotFoundError as error:
     ) from None
 
 __all__ = [
+    "CommandContract",
+    "CommandResult",
     "EvaluatorContract",
     "FilterContract",
     "GeneratorContract",
     "content",
     "generation",
     "request",
+    "run_command",
 ]

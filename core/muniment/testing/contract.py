@@ -1,4 +1,4 @@
-"""What the three suites share: the object under test, its import, its parameters."""
+"""The base of the suites for generators, filters and evaluators."""
 
 from __future__ import annotations
 
@@ -11,10 +11,17 @@ import jsonschema
 import pytest
 
 from muniment.errors import MunimentError, ParameterError, PluginError
-from muniment.installed import ENTRY_POINT_GROUP
 from muniment.parameters import Field, Parameters
-from muniment.plugins import Kind, Offer, Plugin, describe, make, offer_of
-from muniment.testing import elsewhere
+from muniment.plugins.discovery import ENTRY_POINT_GROUP
+from muniment.plugins.registry import (
+    Kind,
+    Plugin,
+    RegisteredObject,
+    describe,
+    instantiate,
+    registered_object,
+)
+from muniment.testing import isolated
 
 
 def broken(sentence: str) -> NoReturn:
@@ -23,10 +30,10 @@ def broken(sentence: str) -> NoReturn:
 
 
 class Contract:
-    """The base of the suites; subclass one of those.
+    """The base of the suites for generators, filters and evaluators.
 
-    `plugin` is the module that the entry point names; where it is empty, the one that is
-    installed for the class's package, else the class's own. `import_seconds` is the processor
+    `plugin` is the module that the entry point names. By default it is the one that is installed
+    for the class's package, else the class's own. `import_seconds` is the processor
     time that importing it may take.
     """
 
@@ -47,38 +54,38 @@ class Contract:
         return found
 
     @property
-    def offer(self) -> Offer:
+    def registered(self) -> RegisteredObject:
         """The class as a hook would register it."""
         subject = self.subject
         plugin = Plugin("contract", "", "contract", subject.__module__)
         try:
-            return offer_of(self.kind, plugin, subject)
+            return registered_object(self.kind, plugin, subject)
         except TypeError as error:
             broken(f"{subject.__name__} cannot be registered: {error}")
 
     def made(self, *arguments: object) -> Any:
         """Return a new object of the class."""
         try:
-            return make(self.offer, *arguments)
+            return instantiate(self.registered, *arguments)
         except (PluginError, ParameterError) as error:
             broken(f"{error}; let it be made with what the suite's `parameters` give")
 
     def given(self) -> Any:
         """Return the parameters that the suite asks with."""
         try:
-            return self.offer.parameters(**self.parameters)
+            return self.registered.parameters(**self.parameters)
         except ParameterError as error:
             broken(f"the suite's `parameters` are refused: {error}; give those it takes")
 
     def test_its_import_is_light_and_quiet(self) -> None:
-        """Every command that generates imports every plugin, and standard output is for data."""
+        """Check the import of the module, which every command that generates repeats."""
         module = self.plugin or _entry_point(self.subject)
-        found = elsewhere.imported(self.subject, module)
+        found = isolated.import_module(self.subject, module)
         if found.error:
             broken(f"{module} cannot be imported in a fresh process: {found.error}")
-        if found.said:
+        if found.output:
             broken(
-                f"importing {module} printed {found.said[:80]!r}; "
+                f"importing {module} printed {found.output[:80]!r}; "
                 "print nothing while a module is imported"
             )
         if found.heavy:
@@ -93,8 +100,8 @@ class Contract:
             )
 
     def test_its_parameters_are_json_and_fit_their_schema(self) -> None:
-        """Records and commands rest on the schema, and replay on what was recorded."""
-        declared = self.offer.parameters
+        """Check that parameters fit their schema, and are equal after a round trip through JSON."""
+        declared = self.registered.parameters
         schema = declared.schema()
         try:
             json.dumps(schema, allow_nan=False)

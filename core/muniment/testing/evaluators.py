@@ -1,4 +1,4 @@
-"""The contract of an evaluator, as pytest runs it."""
+"""The contract suite for evaluators, run by pytest."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ from typing import ClassVar
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from muniment.evaluation import scores_of
+from muniment.generation.evaluation import compute_scores
 from muniment.hookspecs import Evaluator
 from muniment.ids import new_id
 from muniment.testing.contract import Contract, broken
-from muniment.testing.making import generation
+from muniment.testing.factories import generation
 from muniment.types import Generation, Output, Score, Text, Trace
 
 _WORDS = st.sampled_from(["the", "satellite", "卫星", "。", "\n", "the the the", "42", ""])
 _TEXTS = st.text() | st.lists(_WORDS, max_size=30).map(" ".join)
 _LOGPROBS = st.lists(st.floats(max_value=0, allow_infinity=False, allow_nan=False), max_size=20)
 _TRACES = st.none() | _LOGPROBS.map(
-    lambda found: Trace(range(len(found)), found, [0.5] * len(found))
+    lambda logprobs: Trace(range(len(logprobs)), logprobs, [0.5] * len(logprobs))
 )
 
 
 class EvaluatorContract(Contract):
-    """Subclass it, name the class, and pytest checks that its numbers mean something.
+    """Base class of an evaluator's test suite. Set `evaluator` to the evaluator's class.
 
-    `undirected` names the measures of which neither more nor less is better. `texts` are outputs
-    worth measuring, beside those that are made up.
+    `undirected` names the measures without a better direction. `texts` are outputs to measure in
+    addition to generated ones.
     """
 
     kind = "evaluator"
@@ -40,67 +40,71 @@ class EvaluatorContract(Contract):
     )
 
     def test_its_measures_declare_their_direction(self) -> None:
-        """Who compares two scores has to know which is better."""
-        measures = {measure.name: measure for measure in self.offer.load_class().measures}
+        """Check that every measure declares which direction is better, for comparing scores."""
+        measures = {measure.name: measure for measure in self.registered.load_class().measures}
         for name, measure in measures.items():
             if measure.higher_is_better is None and name not in self.undirected:
                 broken(
                     f"the measure {name!r} does not say which direction is better; give "
-                    "muniment.Measure higher_is_better=True or False, or name it in the suite's "
-                    "`undirected` if neither is"
+                    "muniment.Measure higher_is_better=True or False, or add it to the suite's "
+                    "`undirected` if neither is better"
                 )
         for name in self.undirected:
             if name not in measures or measures[name].higher_is_better is not None:
                 broken(
-                    f"`undirected` names {name!r}, which is no measure without a direction; "
-                    "take it out"
+                    f"`undirected` names {name!r}, which is not a measure without a direction; "
+                    "remove it"
                 )
 
-    def test_it_measures_the_same_generation_alike_every_time(self) -> None:
-        """Asked twice, by one object after others, and by a new one."""
+    def test_the_same_generation_gets_the_same_scores(self) -> None:
+        """Check that scores do not depend on the order, the object or the generation's id."""
         first, second = self.made(), self.made()
         samples = [generation(Text(text)) for text in self.texts]
-        once = [self._scores(first, sample) for sample in samples]
-        again = [self._scores(first, sample) for sample in reversed(samples)][::-1]
-        afresh = [self._scores(second, replace(sample, id=new_id())) for sample in samples]
-        for text, one, other, new in zip(self.texts, once, again, afresh, strict=True):
+        forward = [self._scores(first, sample) for sample in samples]
+        backward = [self._scores(first, sample) for sample in reversed(samples)][::-1]
+        by_second = [self._scores(second, replace(sample, id=new_id())) for sample in samples]
+        for text, one, other, new in zip(self.texts, forward, backward, by_second, strict=True):
             if not one == other == new:
                 broken(
-                    f"{self.offer.name} measured {text[:40]!r} as {_shown(one)} and then as "
-                    f"{_shown(other if other != one else new)}; let a score depend on the "
-                    "generation's content only"
+                    f"{self.registered.name} measured {text[:40]!r} as {_format(one)} and then as "
+                    f"{_format(other if other != one else new)}; a score must depend only on the "
+                    "generation's content"
                 )
 
     def test_it_gives_finite_numbers_for_any_output(self) -> None:
-        """What cannot be measured is left out: never NaN, never an exception."""
+        """Check that no output causes NaN, infinity or an exception.
+
+        A measure that cannot be computed must be omitted.
+        """
         evaluator = self.made()
 
         @settings(deadline=None, suppress_health_check=list(HealthCheck), database=None)
         @given(self._outputs(), _TRACES)
-        def finite(outputs: tuple[Output, ...], trace: Trace | None) -> None:
+        def check(outputs: tuple[Output, ...], trace: Trace | None) -> None:
             self._scores(evaluator, replace(generation(*outputs), trace=trace))
 
-        finite()
+        check()
 
     def _outputs(self) -> st.SearchStrategy[tuple[Output, ...]]:
-        made: list[st.SearchStrategy[Output]] = []
-        for kind in self.subject.media_types:
-            if kind.startswith("text/"):
-                made.append(st.builds(Text, _TEXTS))
+        strategies: list[st.SearchStrategy[Output]] = []
+        for media_type in self.subject.media_types:
+            if media_type.startswith("text/"):
+                strategies.append(st.builds(Text, _TEXTS))
             else:
-                made.append(st.builds(Output, st.just(kind), st.binary()))
-        return st.lists(st.one_of(made), max_size=3).map(tuple)
+                strategies.append(st.builds(Output, st.just(media_type), st.binary()))
+        return st.lists(st.one_of(strategies), max_size=3).map(tuple)
 
     def _scores(self, evaluator: Evaluator, measured: Generation) -> tuple[Score, ...]:
-        found = tuple(scores_of(self.offer, evaluator, measured))
-        for score in found:
+        """Return the scores. Fail the test if one of them failed."""
+        scores = tuple(compute_scores(self.registered, evaluator, measured))
+        for score in scores:
             if score.failure is not None:
                 broken(
                     f"{score.failure}, of the output {measured.text[:40]!r}; return finite "
-                    "numbers by the names of `measures`, and leave out what cannot be measured"
+                    "numbers for names in `measures`, and omit those that cannot be measured"
                 )
-        return found
+        return scores
 
 
-def _shown(scores: Sequence[Score]) -> str:
+def _format(scores: Sequence[Score]) -> str:
     return ", ".join(f"{score.name} {score.value!r}" for score in scores) or "nothing"

@@ -1,4 +1,4 @@
-"""The contract of a filter, as pytest runs it."""
+"""The contract suite for filters, run by pytest."""
 
 from __future__ import annotations
 
@@ -12,13 +12,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from muniment.hookspecs import Filter
-from muniment.moderation import sound
-from muniment.plugins import describe
+from muniment.plugins.invocation import validate_verdict
+from muniment.plugins.registry import describe
 from muniment.testing.contract import Contract, broken
-from muniment.types import Content, Stage, Verdict, reads
+from muniment.types import Content, Stage, Verdict, accepts_media_type
 
 
 def _png(size: tuple[int, int], shade: int) -> bytes:
+    """Return a greyscale PNG image of one shade (0 to 255) with a size (width, height)."""
+
     def chunk(kind: bytes, body: bytes) -> bytes:
         return (
             struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
@@ -31,19 +33,18 @@ def _png(size: tuple[int, int], shade: int) -> bytes:
 
 
 _SIZES = st.tuples(st.integers(1, 8), st.integers(1, 8))
-_WHOLE = st.builds(_png, _SIZES, st.integers(0, 255))
-_BYTES = st.one_of(
-    _WHOLE, st.binary(), st.builds(lambda data, end: data[:end], _WHOLE, st.integers(0, 60))
-)
+_IMAGES = st.builds(_png, _SIZES, st.integers(0, 255))
+_TRUNCATED_IMAGES = st.builds(lambda data, end: data[:end], _IMAGES, st.integers(0, 60))
+_BYTES = st.one_of(_IMAGES, st.binary(), _TRUNCATED_IMAGES)
 _STAGES: st.SearchStrategy[Stage] = st.sampled_from(("system", "prompt", "output"))
 
 
 class FilterContract(Contract):
-    """Subclass it, name the class, and pytest checks that nothing passes it unjudged.
+    """Base class of a filter's test suite. Set `filter` to the filter's class.
 
-    The filter is made with `parameters`. `samples` are texts that it finds something in: they
-    are woven into the texts it is asked about. What its reasons point at is blanked with `mask`,
-    and must then not be found again; None for a filter that judges a text as a whole.
+    The filter is created with `parameters`. `samples` are texts in which it finds something. They
+    are inserted into the generated texts. The spans of its reasons are replaced by `mask`, and
+    must not be found again. Set `mask = None` for a filter that assesses a text as a whole.
     """
 
     kind = "filter"
@@ -51,85 +52,90 @@ class FilterContract(Contract):
     samples: ClassVar[Sequence[str]] = ()
     mask: ClassVar[str | None] = "█"
 
-    def test_it_judges_everything_it_says_it_can_read(self) -> None:
-        """Any string, any bytes of an image: a filter that raises blocks a whole generation."""
-        judge = self._made()
+    def test_every_content_it_accepts_gets_a_verdict(self) -> None:
+        """Check that any text and any image bytes get a verdict.
 
-        def total(content: Content) -> None:
-            verdict = self._verdict(judge, content)
+        A filter that raises blocks the whole generation.
+        """
+        subject = self._new_filter()
+
+        def check(content: Content) -> None:
+            verdict = self._verdict(subject, content)
             if not isinstance(verdict, Verdict):
                 broken(
-                    f"check() of {_shown(content)} returned {type(verdict).__name__}; return "
+                    f"check() of {_describe(content)} returned {type(verdict).__name__}; return "
                     "content.allow(), content.flag(...) or content.block(...)"
                 )
 
-        self._for_all(self._contents(), total)
+        self._for_all(self._contents(), check)
 
-    def test_its_verdicts_are_sound_and_their_spans_lie_within_the_text(self) -> None:
-        """Scores from 0 to 1, and reasons that point into what was judged."""
-        judge = self._made()
+    def test_its_verdicts_are_valid_and_their_spans_lie_within_the_text(self) -> None:
+        """Check that scores are from 0 to 1 and that spans lie within the content."""
+        subject = self._new_filter()
 
-        def within(content: Content) -> None:
+        def check(content: Content) -> None:
             try:
-                sound(self._verdict(judge, content), content)
+                validate_verdict(self._verdict(subject, content), content)
             except (TypeError, ValueError) as error:
                 broken(
-                    f"the verdict on {_shown(content)} cannot be used: {error}; give spans in "
+                    f"the verdict on {_describe(content)} cannot be used: {error}; give spans in "
                     "characters of content.text, and scores from 0 to 1"
                 )
 
-        self._for_all(self._contents(), within)
+        self._for_all(self._contents(), check)
 
-    def test_what_it_points_at_is_not_found_again_once_it_is_blanked(self) -> None:
-        """Redacting a text twice has to come to the same as redacting it once."""
+    def test_redacted_spans_are_not_found_again(self) -> None:
+        """Check that redacting a text twice has the same result as redacting it once."""
         mask = self.mask
         if mask is None:
-            pytest.skip("the suite says that it judges a text as a whole (mask = None)")
-        if not reads(self.subject.media_types, "text/plain"):
+            pytest.skip("the filter assesses a text as a whole (mask = None)")
+        if not accepts_media_type(self.subject.media_types, "text/plain"):
             pytest.skip("it does not read text")
-        judge = self._made()
-        pointed = 0
+        subject = self._new_filter()
+        span_count = 0
 
-        def idempotent(content: Content) -> None:
-            nonlocal pointed
-            spans = _spans(self._verdict(judge, content))
-            pointed += len(spans)
+        def check(content: Content) -> None:
+            nonlocal span_count
+            spans = _spans(self._verdict(subject, content))
+            span_count += len(spans)
             text = content.text
             for start, end in spans:
                 text = text[:start] + mask * (end - start) + text[end:]
-            blanked = Content(content.stage, content.media_type, text.encode())
-            for start, end in _spans(self._verdict(judge, blanked)):
+            redacted = Content(content.stage, content.media_type, text.encode())
+            for start, end in _spans(self._verdict(subject, redacted)):
                 if set(text[start:end]) == {mask}:
                     broken(
                         f"it found something in {text[:60]!r} at {start}-{end}, where its own "
-                        "finding was blanked already; point at what it found and at no more, or "
-                        "say `mask = None` in the suite if it judges a text as a whole"
+                        "finding was redacted already; its spans must cover only its finding; "
+                        "otherwise set `mask = None` in the suite if it assesses a text as a whole"
                     )
 
-        self._for_all(self._texts(), idempotent)
-        if not pointed:
-            pytest.skip("no reason pointed anywhere; give the suite `samples` that it objects to")
+        self._for_all(self._texts(), check)
+        if not span_count:
+            pytest.skip("no reason had a span; add `samples` that it finds to the suite")
 
-    def _made(self) -> Filter:
-        made: Filter = self.made(self.given())
-        return made
+    def _new_filter(self) -> Filter:
+        subject: Filter = self.made(self.given())
+        return subject
 
-    def _verdict(self, judge: Filter, content: Content) -> Any:
+    def _verdict(self, subject: Filter, content: Content) -> Any:
         try:
-            return judge.check(content)
+            return subject.check(content)
         except (Exception, SystemExit) as error:
             broken(
-                f"check() of {_shown(content)} raised {describe(error)}; answer with a verdict, "
-                "whatever the content is: what raises blocks"
+                f"check() of {_describe(content)} raised {describe(error)}; return a verdict "
+                "for any content, because an exception blocks"
             )
 
     def _for_all(
         self, contents: st.SearchStrategy[Content], check: Callable[[Content], None]
     ) -> None:
-        everything = settings(deadline=None, suppress_health_check=list(HealthCheck), database=None)
-        everything(given(contents)(check))()
+        """Run a check on contents that Hypothesis generates."""
+        options = settings(deadline=None, suppress_health_check=list(HealthCheck), database=None)
+        options(given(contents)(check))()
 
     def _texts(self) -> st.SearchStrategy[Content]:
+        """Return texts of random strings and samples, joined with and without spaces."""
         words = st.text() if not self.samples else st.text() | st.sampled_from(self.samples)
         texts = st.lists(words, max_size=6).map("".join) | st.lists(words, max_size=6).map(" ".join)
         return st.builds(
@@ -137,8 +143,9 @@ class FilterContract(Contract):
         )
 
     def _contents(self) -> st.SearchStrategy[Content]:
+        """Return contents of all media types that the filter declares."""
         kinds: list[st.SearchStrategy[Content]] = []
-        if reads(self.subject.media_types, "text/plain"):
+        if accepts_media_type(self.subject.media_types, "text/plain"):
             kinds.append(self._texts())
         kinds += [
             st.builds(Content, st.just("output"), st.just(media_type), _BYTES)
@@ -149,6 +156,7 @@ class FilterContract(Contract):
 
 
 def _spans(verdict: Verdict) -> list[tuple[int, int]]:
+    """Return the non-empty spans of a verdict's reasons."""
     return [
         (reason.start, reason.end)
         for reason in verdict.reasons
@@ -156,7 +164,7 @@ def _spans(verdict: Verdict) -> list[tuple[int, int]]:
     ]
 
 
-def _shown(content: Content) -> str:
+def _describe(content: Content) -> str:
     if content.media_type.startswith("text/"):
         return f"the text {content.text[:60]!r}"
     return f"{len(content.data)} bytes of {content.media_type}"

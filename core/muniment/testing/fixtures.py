@@ -1,4 +1,7 @@
-"""Fixtures: `pytest_plugins = ["muniment.testing.fixtures"]` in a plugin's conftest.py."""
+"""Pytest fixtures for plugin tests.
+
+Use them with `pytest_plugins = ["muniment.testing.fixtures"]` in a plugin's conftest.py.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,10 @@ __all__ = ["muniment_home", "muniment_session"]
 
 @pytest.fixture
 def muniment_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty home folder, which commands and sessions of this test use; no policy is in force."""
+    """Return an empty home folder that the commands and sessions of this test use.
+
+    No policy is in force, and the actor is `tester`.
+    """
     home = tmp_path / "muniment"
     home.mkdir()
     (home / "config.toml").write_text('policy = "none"\nactor = "tester"\n', encoding="utf-8")
@@ -26,6 +32,6 @@ def muniment_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def muniment_session(muniment_home: Path) -> Iterator[Session]:
-    """A session with a real store in an empty home, and with every plugin that is installed."""
+    """Yield a session with an empty home, a real store and all installed plugins."""
     with Session(muniment_home) as session:
         yield session

@@ -1,39 +1,42 @@
-"""The contract of a generator, as pytest runs it."""
+"""The contract suite for generators, run by pytest."""
 
 from __future__ import annotations
 
+import contextlib
+import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar, NoReturn
 
 import pytest
 
 from muniment.errors import ModelError, MunimentError
 from muniment.hookspecs import Generator
-from muniment.plugins import describe
-from muniment.testing import elsewhere
+from muniment.models.registry import MODEL_NAME
+from muniment.plugins.registry import describe
+from muniment.testing import isolated
 from muniment.testing.contract import Contract, broken
-from muniment.testing.making import request
-from muniment.types import Model, Output, Request
+from muniment.testing.factories import request
+from muniment.types import Model, Output, PackagedModel, Request
 
-_ODD = (
+_UNUSUAL_PROMPTS = (
     *("", " \n\t ", "a", "a" * 5000, "\x01\x1b[31m", "‮abc‭", "👩‍👩‍👧‍👦", "e\u0301\u0301\u0301"),
     *("مرحبا", "<b>&amp;</b>", "{prompt}", "%s %n", "'; DROP TABLE x; --", "卫星" * 500),
 )
 
 _RANDOMNESS = (
-    "take everything random from request.random() or request.seed, and nothing from the time, "
-    "hash(), a global generator or what came before"
+    "use only request.random() or request.seed for randomness, and not the time, "
+    "hash(), a global generator or earlier requests"
 )
 
 
 class GeneratorContract(Contract):
-    """Subclass it, name the class, and pytest checks that Muniment can rely on it.
+    """Base class of a generator's test suite. Set `generator` to the generator's class.
 
-    `prompts` are asked with `parameters`. `seeded` says that the seed changes what comes out: set
-    it to False for a generator that draws nothing. Override the fixture `model` where the
-    generator uses one. `cancel_seconds` is how long it may go on once nobody wants its answers.
+    The suite requests each of `prompts` with `parameters`. Set `seeded` to False if the output
+    does not depend on the seed. Override the fixture `model` if the generator uses a model.
+    `cancel_seconds` is the time in which the generator must stop after it was closed.
     """
 
     kind = "generator"
@@ -49,33 +52,33 @@ class GeneratorContract(Contract):
 
     @pytest.fixture
     def model(self) -> Model | None:
-        """The model that the generator is asked with; None where it uses none."""
+        """Return the model to use, or None for a generator without a model."""
         return None
 
     # ---- the same seed, the same output ----------------------------------------------------------
 
     def test_the_same_seed_gives_the_same_output_alone(self, model: Model | None) -> None:
-        """Asked twice, by one object and by a new one."""
+        """Check that one object repeats its outputs, and that a new object repeats them too."""
         self._only_if_exact()
         generator = self._ready(model)
-        first = [self._one(generator, asked) for asked in self._requests(model)]
-        again = [self._one(generator, asked) for asked in self._requests(model)]
-        self._same(first, again, "asked a second time")
-        afresh = self._ready(model)
-        again = [self._one(afresh, asked) for asked in self._requests(model)]
-        self._same(first, again, "asked of a new object")
+        first = [self._one(generator, request) for request in self._requests(model)]
+        again = [self._one(generator, request) for request in self._requests(model)]
+        self._same(first, again, "on a second call")
+        new_generator = self._ready(model)
+        again = [self._one(new_generator, request) for request in self._requests(model)]
+        self._same(first, again, "with a new object")
 
     def test_the_same_seed_gives_the_same_output_in_a_batch(self, model: Model | None) -> None:
-        """An item's randomness is its own: its neighbours change nothing."""
+        """Check that an output does not depend on the other requests of its batch."""
         self._only_if_exact()
         generator = self._ready(model)
-        alone = [self._one(generator, asked) for asked in self._requests(model)]
+        alone = [self._one(generator, request) for request in self._requests(model)]
         self._same(alone, self._all(generator, self._requests(model)), "in a batch")
 
     def test_the_same_seed_gives_the_same_output_in_another_order(
         self, model: Model | None
     ) -> None:
-        """A batch the other way round has the same answers, each under its own request."""
+        """Check that a batch in reverse order has the same outputs for each request."""
         self._only_if_exact()
         generator = self._ready(model)
         forward = self._all(generator, self._requests(model))
@@ -85,94 +88,100 @@ class GeneratorContract(Contract):
     def test_the_same_seed_gives_the_same_output_in_another_process(
         self, model: Model | None
     ) -> None:
-        """Replay happens tomorrow: nothing that lives in this process may matter."""
+        """Check that an output does not depend on the state of this process.
+
+        Replay takes place in another process.
+        """
         self._only_if_exact()
-        here = self._all(self._ready(model), self._requests(model))
+        local = self._all(self._ready(model), self._requests(model))
         try:
-            there = elsewhere.answered(self.subject, self._requests(model))
+            remote = isolated.answer_requests(self.subject, self._requests(model))
         except RuntimeError as error:
-            broken(f"{self.offer.name} does not answer in another process: {error}")
-        self._same([elsewhere.fingerprint(reply) for reply in here], there, "in another process")
+            broken(f"{self.registered.name} does not reply in another process: {error}")
+        self._same([isolated.fingerprint(reply) for reply in local], remote, "in another process")
 
     def test_different_seeds_give_different_outputs(self, model: Model | None) -> None:
-        """`-n 4` makes four generations that differ in their seeds only."""
+        """Check that the seed changes the output. Samples (`-n 4`) differ in their seeds only."""
         if not self.seeded:
-            pytest.skip("the suite says that the seed changes nothing (seeded = False)")
+            pytest.skip("the output does not depend on the seed (seeded = False)")
         generator = self._ready(model)
         for prompt in self.prompts:
-            asked = [self._request(prompt, seed, model) for seed in range(8)]
-            if len({repr(elsewhere.fingerprint(r)) for r in self._all(generator, asked)}) > 1:
+            requests = [self._request(prompt, seed, model) for seed in range(8)]
+            if len({repr(isolated.fingerprint(r)) for r in self._all(generator, requests)}) > 1:
                 return
         broken(
-            f"{self.offer.name} gave the same output for eight seeds of every prompt; use "
-            "request.random(), or say `seeded = False` in the suite if it draws nothing"
+            f"{self.registered.name} gave the same output for eight seeds of every prompt; use "
+            "request.random(), or set `seeded = False` in the suite if it uses no randomness"
         )
 
     # ---- cancelling ------------------------------------------------------------------------------
 
     def test_it_can_be_cancelled(self, model: Model | None) -> None:
-        """Ctrl-C reaches the caller at once, and what was begun spoils nothing."""
-        name = self.offer.name
+        """Check that closing and Ctrl-C stop the generator soon, and that it works afterwards."""
+        name = self.registered.name
         generator = self._ready(model)
-        given = iter(generator.generate(self._requests(model)))
-        next(given, None)
+        replies = iter(generator.generate(self._requests(model)))
+        next(replies, None)
         start = time.monotonic()
         try:
-            getattr(given, "close", lambda: None)()
+            getattr(replies, "close", lambda: None)()
         except BaseException as error:
             broken(
                 f"{name} raised {describe(error)} when it was closed after its first answer; "
-                "let GeneratorExit through: catch Exception, never everything"
+                "do not catch GeneratorExit: catch Exception instead of BaseException"
             )
         seconds = time.monotonic() - start
         if seconds > self.cancel_seconds:
             broken(
-                f"{name} took {seconds:.1f} s to end after it was closed, and may take "
-                f"{self.cancel_seconds:g} s; stop working when GeneratorExit comes"
+                f"{name} took {seconds:.1f} s to end after it was closed; the limit is "
+                f"{self.cancel_seconds:g} s, so stop when GeneratorExit is raised"
             )
-        given = iter(generator.generate(self._requests(model)))
-        next(given, None)
-        if hasattr(given, "throw"):
+        replies = iter(generator.generate(self._requests(model)))
+        next(replies, None)
+        if hasattr(replies, "throw"):
             try:
-                given.throw(KeyboardInterrupt())
+                replies.throw(KeyboardInterrupt())
             except KeyboardInterrupt:
                 pass
             except BaseException as error:
                 broken(
-                    f"{name} turned Ctrl-C into {describe(error)}; let KeyboardInterrupt through"
+                    f"{name} turned Ctrl-C into {describe(error)}; do not catch KeyboardInterrupt"
                 )
             else:
-                broken(f"{name} went on after Ctrl-C; let KeyboardInterrupt through")
+                broken(f"{name} continued after Ctrl-C; do not catch KeyboardInterrupt")
         after = self._all(generator, self._requests(model))
         if generator.determinism == "exact":
-            fresh = self._all(self._ready(model), self._requests(model))
-            self._same(fresh, after, "after it had been cancelled")
+            expected = self._all(self._ready(model), self._requests(model))
+            self._same(expected, after, "after it was cancelled")
 
     # ---- errors ----------------------------------------------------------------------------------
 
-    def test_what_it_cannot_do_it_says_in_a_sentence(
+    def test_unsupported_requests_fail_with_a_sentence(
         self, model: Model | None, tmp_path: Path
     ) -> None:
-        """Odd prompts are answered, or failed by name: nothing but a MunimentError is raised."""
+        """Check that unusual prompts get a reply, a refusal or a MunimentError.
+
+        `load` must raise ModelError for a missing model.
+        """
         generator = self._ready(model)
-        for prompt in _ODD:
+        for prompt in _UNUSUAL_PROMPTS:
             try:
-                (reply,) = elsewhere.replies(
+                (reply,) = isolated.collect_replies(
                     generator, self.subject, [self._request(prompt, 7, model)]
                 )
             except RuntimeError as error:
-                raised = _raised(generator, self._request(prompt, 7, model))
+                raised = _exception_of(generator, self._request(prompt, 7, model))
                 if isinstance(raised, MunimentError):
                     continue
-                why = str(error) if raised is None else f"it raised {describe(raised)}"
+                reason = str(error) if raised is None else f"it raised {describe(raised)}"
                 broken(
-                    f"{self.offer.name} has no answer to the prompt {prompt[:40]!r}: {why}; "
-                    "answer with request.fail('why') or raise a muniment.MunimentError"
+                    f"{self.registered.name} has no reply to the prompt {prompt[:40]!r}: "
+                    f"{reason}; return request.fail('reason') or raise a muniment.MunimentError"
                 )
             if isinstance(reply, str) and (not reply.strip() or "\n" in reply):
                 broken(
-                    f"{self.offer.name} failed the prompt {prompt[:40]!r} by {reply[:80]!r}; "
-                    "give request.fail(...) one sentence that a user can act on"
+                    f"{self.registered.name} refused the prompt {prompt[:40]!r} with "
+                    f"{reply[:80]!r}; pass one sentence with the next step to request.fail(...)"
                 )
         if self.subject.uses_model:
             missing = Model("missing", "tree1-sha256:0", str(tmp_path / "missing"))
@@ -181,43 +190,84 @@ class GeneratorContract(Contract):
             except ModelError:
                 return
             except Exception as error:
-                broken(f"a model that is not there raised {describe(error)}; raise ModelError")
-            broken("a model that is not there was loaded without a word; raise ModelError")
+                broken(f"loading a missing model raised {describe(error)}; raise ModelError")
+            broken("a missing model was loaded without an error; raise ModelError")
 
-    # ---- asking ----------------------------------------------------------------------------------
+    # ---- models ----------------------------------------------------------------------------------
+
+    def test_its_packaged_models_are_listed_without_a_network(self) -> None:
+        """Check that `packaged_models` returns the same valid models each time, without a network.
+
+        The first generation adds the first of them.
+        """
+        name = self.registered.name
+        methods = ("packaged_models", "add_model", "find_model")
+        missing = [method for method in methods if not hasattr(self.subject, method)]
+        if len(missing) == len(methods):
+            return  # the generator does not support adding models
+        if missing:
+            broken(f"{name} lacks {' and '.join(missing)}; define all of {', '.join(methods)}")
+        if not self.subject.uses_model:
+            broken(f"{name} defines add_model, but does not set uses_model = True")
+        generator = self.made()
+        with _network_refused() as connections:
+            try:
+                packaged, again = (list(generator.packaged_models()) for _ in range(2))
+            except Exception as error:
+                broken(f"packaged_models of {name} raised {describe(error)}; return a sequence")
+        if connections:
+            broken(f"packaged_models of {name} used the network; search installed packages only")
+        if packaged != again:
+            broken(f"packaged_models of {name} changes from call to call; the first is the default")
+        for model in packaged:
+            _check_packaged(name, model)
+        names = [model.name for model in packaged]
+        if duplicate := next((item for item in names if names.count(item) > 1), None):
+            broken(f"packaged_models of {name} has two models named {duplicate!r}; rename one")
+
+    # ---- sending requests ------------------------------------------------------------------------
 
     def _ready(self, model: Model | None) -> Generator:
         generator: Generator = self.made()
         if generator.uses_model and model is None:
-            broken("the generator uses a model; override the suite's fixture `model` to give one")
+            broken("the generator uses a model; override the suite's fixture `model`")
         if model is not None:
             generator.load(model)
         return generator
 
     def _requests(self, model: Model | None) -> list[Request]:
-        """Return the requests afresh: ids are new each time, since no output may hang on them."""
-        return [self._request(p, 7 + index, model) for index, p in enumerate(self.prompts)]
+        """Return one request for each prompt. Ids are new, because outputs must not depend on them.
+
+        The seeds are 7, 8, and so on.
+        """
+        return [
+            self._request(prompt, 7 + index, model) for index, prompt in enumerate(self.prompts)
+        ]
 
     def _request(self, prompt: str, seed: int, model: Model | None) -> Request:
         return request(prompt, seed=seed, parameters=self.given(), model=model)
 
-    def _one(self, generator: Generator, asked: Request) -> tuple[Output, ...] | str:
-        return self._all(generator, [asked])[0]
+    def _one(self, generator: Generator, request: Request) -> tuple[Output, ...] | str:
+        return self._all(generator, [request])[0]
 
     def _all(
         self, generator: Generator, requests: Sequence[Request]
     ) -> list[tuple[Output, ...] | str]:
+        """Return the outputs, or the reason of a refusal, for each request."""
         try:
-            return elsewhere.replies(generator, self.subject, requests)
+            return isolated.collect_replies(generator, self.subject, requests)
         except RuntimeError as error:
-            broken(f"{error}; answer each request by request.reply(...) or request.fail('why')")
+            broken(
+                f"{error}; answer each request with request.reply(...) or request.fail('reason')"
+            )
 
-    def _same(self, first: Sequence[object], again: Sequence[object], when: str) -> None:
-        for prompt, one, other in zip(self.prompts, first, again, strict=True):
+    def _same(self, first: Sequence[object], second: Sequence[object], when: str) -> None:
+        """Fail the test unless both sequences have equal outputs for each prompt."""
+        for prompt, one, other in zip(self.prompts, first, second, strict=True):
             if one != other:
                 broken(
-                    f"{self.offer.name} claims to be exact, but answered {prompt[:40]!r} otherwise "
-                    f"{when}; {_RANDOMNESS}"
+                    f"{self.registered.name} claims to be exact, but replied to {prompt[:40]!r} "
+                    f"differently {when}; {_RANDOMNESS}"
                 )
 
     def _only_if_exact(self) -> None:
@@ -225,10 +275,38 @@ class GeneratorContract(Contract):
             pytest.skip("it does not claim to be exact")
 
 
-def _raised(generator: Generator, asked: Request) -> Exception | None:
-    """Return what a generator raises for a request, which the pipeline would put into words."""
+@contextlib.contextmanager
+def _network_refused() -> Iterator[list[str]]:
+    """Refuse network connections in the context, and yield the list of attempts."""
+    attempts: list[str] = []
+
+    def refuse(*arguments: object, **options: object) -> NoReturn:
+        attempts.append(repr(arguments))
+        raise OSError("the network must not be used here")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(socket.socket, "connect", refuse)
+        patch.setattr(socket.socket, "connect_ex", refuse)
+        patch.setattr(socket, "getaddrinfo", refuse)
+        yield attempts
+
+
+def _check_packaged(generator: str, model: Any) -> None:
+    if not isinstance(model, PackagedModel):
+        broken(f"packaged_models of {generator} has {model!r}; return muniment.PackagedModel only")
+    name, source, terms = (getattr(model, field) for field in ("name", "source", "terms"))
+    if not (isinstance(name, str) and MODEL_NAME.fullmatch(name)):
+        broken(f"the packaged model {name!r} needs a name of letters, digits and .-_")
+    if not (isinstance(source, str) and source.strip()):
+        broken(f"the packaged model {name} needs a source, the text that add_model takes")
+    if not isinstance(terms, str) or "\n" in terms:
+        broken(f"the terms of the packaged model {name} must be one line of text")
+
+
+def _exception_of(generator: Generator, request: Request) -> Exception | None:
+    """Return the exception that a generator raises for a request, or None."""
     try:
-        list(generator.generate([asked]))
+        list(generator.generate([request]))
     except Exception as error:
         return error
     return None

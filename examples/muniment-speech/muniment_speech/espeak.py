@@ -1,8 +1,8 @@
-"""espeak-ng through ctypes: each text is said by a process of its own.
+"""Speech synthesis with espeak-ng through ctypes, with one new process for each text.
 
-The library keeps state from one text to the next, through espeak_Terminate too: in one process the
-same text was seen to give other samples each time. A fresh process has none, costs some 20 ms, and
-a fault in the library ends that process alone.
+The library keeps state between texts, even after espeak_Terminate, so that repeating a text in one
+process was observed to return different samples. A new process has no such state, and takes about
+20 ms to start. A crash of the library ends only that process.
 """
 
 from __future__ import annotations
@@ -12,43 +12,46 @@ import json
 import subprocess
 import sys
 
-SAMPLES_A_SECOND = 22050
+SAMPLE_RATE = 22050
 
 _SYNCHRONOUS, _DO_NOT_EXIT, _UTF_8, _RATE, _PITCH = 2, 0x8000, 1, 1, 3
-_UNKNOWN_VOICE, _NO_LIBRARY = 3, 4  # how the process says what was wrong
-_SECONDS = 300
+_UNKNOWN_VOICE, _NO_LIBRARY = 3, 4  # exit codes of the process
+_TIMEOUT = 300  # seconds
 
 
 class CannotSpeak(Exception):
-    """A text cannot be said; the message is a sentence for who asked."""
+    """A text cannot be converted to speech. The message is a sentence for the user."""
 
 
-def say(text: str, voice: str, *, rate: int, pitch: int) -> bytes:
-    """Return a text as samples: 16 bits, little-endian, one channel. Raises CannotSpeak."""
+def synthesize(text: str, voice: str, *, rate: int, pitch: int) -> bytes:
+    """Return the samples of a spoken text: 16 bits, little-endian, one channel.
+
+    `rate` is in words per minute, and `pitch` is from 0 to 100. Raises CannotSpeak.
+    """
     library, data = _paths()
-    asked = [library, data, text, voice, rate, pitch]
+    arguments = [library, data, text, voice, rate, pitch]
     try:
-        done = subprocess.run(
+        process = subprocess.run(
             [sys.executable, "-I", "-S", __file__],
-            input=json.dumps(asked).encode(),
+            input=json.dumps(arguments).encode(),
             capture_output=True,
-            timeout=_SECONDS,
+            timeout=_TIMEOUT,
         )
     except subprocess.TimeoutExpired:
-        raise CannotSpeak(f"saying it took longer than {_SECONDS} s; split the prompt") from None
+        raise CannotSpeak(f"the text took longer than {_TIMEOUT} s; split the prompt") from None
     except OSError as error:
-        raise CannotSpeak(f"no process could be started to speak: {error.strerror}") from None
-    if done.returncode == _UNKNOWN_VOICE:
-        raise CannotSpeak(f"espeak-ng has no voice {voice!r}; take one such as en-us, cmn or de")
-    if done.returncode == _NO_LIBRARY:
+        raise CannotSpeak(f"the process of espeak-ng cannot start: {error.strerror}") from None
+    if process.returncode == _UNKNOWN_VOICE:
+        raise CannotSpeak(f"espeak-ng has no voice {voice!r}; use one such as en-us, cmn or de")
+    if process.returncode == _NO_LIBRARY:
         raise CannotSpeak("the espeak-ng library cannot be loaded; install espeakng-loader again")
-    if done.returncode != 0:
-        raise CannotSpeak(f"espeak-ng failed (the process ended with {done.returncode})")
-    return done.stdout
+    if process.returncode != 0:
+        raise CannotSpeak(f"espeak-ng failed (its process ended with {process.returncode})")
+    return process.stdout
 
 
-def facts() -> dict[str, str | int]:
-    """Return which espeak-ng speaks, for the record."""
+def environment() -> dict[str, str | int]:
+    """Return the installed version of espeakng-loader, for the record."""
     from importlib.metadata import PackageNotFoundError, version
 
     try:
@@ -58,17 +61,18 @@ def facts() -> dict[str, str | int]:
 
 
 def _paths() -> tuple[str, str]:
+    """Return the paths of the library and of its data. Raise CannotSpeak if not installed."""
     try:
         import espeakng_loader
     except ImportError:
         raise CannotSpeak(
-            "speech needs the library espeak-ng: pip install espeakng-loader"
+            "speech needs the library espeak-ng; run `pip install espeakng-loader`"
         ) from None
     return espeakng_loader.get_library_path(), espeakng_loader.get_data_path()
 
 
 def _main() -> int:
-    """Say what standard input asks for, and write the samples to standard output."""
+    """Read the arguments from standard input and write the samples to standard output."""
     library, data, text, voice, rate, pitch = json.load(sys.stdin)
     try:
         espeak = ctypes.CDLL(library)
@@ -77,20 +81,21 @@ def _main() -> int:
     samples: list[bytes] = []
 
     @ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_int, ctypes.c_void_p)
-    def take(wave: int | None, count: int, events: int) -> int:
+    def receive(wave: int | None, count: int, events: int) -> int:
         if wave and count > 0:
             samples.append(ctypes.string_at(wave, 2 * count))
         return 0
 
-    if espeak.espeak_Initialize(_SYNCHRONOUS, 0, data.encode(), _DO_NOT_EXIT) != SAMPLES_A_SECOND:
+    if espeak.espeak_Initialize(_SYNCHRONOUS, 0, data.encode(), _DO_NOT_EXIT) != SAMPLE_RATE:
         return _NO_LIBRARY
-    espeak.espeak_SetSynthCallback(take)
+    espeak.espeak_SetSynthCallback(receive)
     if espeak.espeak_SetVoiceByName(voice.encode()) != 0:
         return _UNKNOWN_VOICE
     espeak.espeak_SetParameter(_RATE, rate, 0)
     espeak.espeak_SetParameter(_PITCH, pitch, 0)
-    said = text.encode() + b"\0"
-    if espeak.espeak_Synth(said, ctypes.c_size_t(len(said)), 0, 0, 0, _UTF_8, None, None) != 0:
+    encoded = text.encode() + b"\0"
+    size = ctypes.c_size_t(len(encoded))
+    if espeak.espeak_Synth(encoded, size, 0, 0, 0, _UTF_8, None, None) != 0:
         return 1
     espeak.espeak_Synchronize()
     sys.stdout.buffer.write(b"".join(samples))

@@ -1,4 +1,4 @@
-"""What Muniment relies on, and that it speaks: English, Chinese, and the same on every day."""
+"""Tests of the speech generator: the contract suite, voices, parameters, errors and replay."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ class TestSpeech(muniment.testing.GeneratorContract):
     seeded = False
 
 
-def said(prompt: str, **parameters: object) -> muniment.Reply:
-    asked = muniment.testing.request(prompt, parameters=Speech.Parameters(**parameters))
-    (reply,) = Speech().generate([asked])
+def speak(prompt: str, **parameters: object) -> muniment.Reply:
+    request = muniment.testing.request(prompt, parameters=Speech.Parameters(**parameters))
+    (reply,) = Speech().generate([request])
     return reply
 
 
@@ -38,19 +38,19 @@ def seconds(reply: muniment.Reply) -> float:
         return wav.getnframes() / wav.getframerate()
 
 
-def test_a_sentence_takes_about_as_long_as_a_person_takes() -> None:
-    assert 1.5 < seconds(said(SENTENCE)) < 4
+def test_a_sentence_has_the_duration_of_natural_speech() -> None:
+    assert 1.5 < seconds(speak(SENTENCE)) < 4
 
 
-def test_chinese_is_said_by_a_chinese_voice_unless_another_is_named() -> None:
-    assert said(SATELLITE).outputs == said(SATELLITE, voice="cmn").outputs
-    assert 2 < seconds(said(SATELLITE)) < 6
-    assert said(SATELLITE, voice="en-us").outputs != said(SATELLITE).outputs
+def test_a_chinese_prompt_uses_a_chinese_voice_by_default() -> None:
+    assert speak(SATELLITE).outputs == speak(SATELLITE, voice="cmn").outputs
+    assert 2 < seconds(speak(SATELLITE)) < 6
+    assert speak(SATELLITE, voice="en-us").outputs != speak(SATELLITE).outputs
 
 
-def test_rate_and_pitch_do_what_they_say() -> None:
-    assert seconds(said(SENTENCE, rate=350)) < 0.7 * seconds(said(SENTENCE, rate=120))
-    assert said(SENTENCE, pitch=90).outputs != said(SENTENCE, pitch=10).outputs
+def test_rate_and_pitch_change_the_output() -> None:
+    assert seconds(speak(SENTENCE, rate=350)) < 0.7 * seconds(speak(SENTENCE, rate=120))
+    assert speak(SENTENCE, pitch=90).outputs != speak(SENTENCE, pitch=10).outputs
 
 
 @pytest.mark.parametrize(
@@ -58,33 +58,33 @@ def test_rate_and_pitch_do_what_they_say() -> None:
     [
         (" \n", {}, "there is nothing to say; give a prompt of some words"),
         ("a" * 20_001, {}, "longer than 20,000 characters; split it"),
-        ("hello", {"voice": "nobody"}, "espeak-ng has no voice 'nobody'; take one such as"),
+        ("hello", {"voice": "nobody"}, "espeak-ng has no voice 'nobody'; use one such as"),
         ("hello", {"voice": ""}, "espeak-ng has no voice ''"),
     ],
 )
-def test_what_cannot_be_said_fails_with_a_sentence(
+def test_an_invalid_request_fails_with_a_sentence(
     prompt: str, parameters: dict[str, object], reason: str
 ) -> None:
-    assert reason in str(said(prompt, **parameters).failure)
+    assert reason in str(speak(prompt, **parameters).failure)
 
 
-def test_without_the_wheel_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_wheel_fails_with_the_command_to_install_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setitem(sys.modules, "espeakng_loader", None)
-    assert (
-        said("hello").failure == "speech needs the library espeak-ng: pip install espeakng-loader"
-    )
+    assert "pip install espeakng-loader" in str(speak("hello").failure)
 
 
-def test_a_library_that_cannot_be_loaded_is_an_error_of_one_sentence(
+def test_a_library_that_cannot_be_loaded_fails_with_a_sentence(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(
         "muniment_speech.espeak._paths", lambda: ("/nonexistent.so", "/nonexistent")
     )
-    assert "cannot be loaded; install espeakng-loader again" in str(said("hello").failure)
+    assert "cannot be loaded; install espeakng-loader again" in str(speak("hello").failure)
 
 
-def test_what_it_says_is_recorded_and_replays_exactly(muniment_session: muniment.Session) -> None:
+def test_an_output_is_recorded_and_replays_exactly(muniment_session: muniment.Session) -> None:
     for prompt in (SENTENCE, SATELLITE):
         generation = muniment_session.generate(prompt, generator="speech", seed=7)
         assert generation.status == "completed"

@@ -1,7 +1,7 @@
-"""The evaluator `perplexity`: how expected the output was to the model that wrote it.
+"""The evaluator `perplexity`, which measures how well the model predicts its own output.
 
-It reads the log-probabilities that the generator recorded, so it costs no second pass through
-the model. They are the model's own, at temperature 1 with nothing truncated.
+It uses the recorded log-probabilities, so it needs no second pass through the model. They are
+those of the model itself, at temperature 1 and without truncation.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ import muniment
 
 
 class Perplexity(muniment.Evaluator):
-    """Measures perplexity, exp(−mean log-probability of a token), from a generation's trace.
+    """Perplexity, which is exp(−mean log-probability per token), from a generation's trace.
 
-    `mean-logprob` is the same in nats a token: it adds up over tokens, and it stays finite where
-    the perplexity would not.
+    `mean-logprob` is the mean log-probability in nats per token. It is finite even if the
+    perplexity overflows.
     """
 
     name = "perplexity"
@@ -28,17 +28,17 @@ class Perplexity(muniment.Evaluator):
     default = True
 
     def evaluate(self, generation: muniment.Generation) -> Mapping[str, float]:
-        """Return both measures; neither without a trace, or where it would not be a number."""
+        """Return both measures, or those of them that are finite. Without a trace, return none."""
         logprobs = generation.trace.logprobs if generation.trace is not None else ()
         if len(logprobs) == 0:
             return {}
         try:
             mean = math.fsum(logprobs) / len(logprobs)
-        except (OverflowError, ValueError):  # a sum past every number, or of both infinities
+        except (OverflowError, ValueError):  # the sum overflows, or adds +inf and -inf
             return {}
         if not math.isfinite(mean):
             return {}
         scores = {"mean-logprob": mean}
-        with contextlib.suppress(OverflowError):  # above about 1e308
+        with contextlib.suppress(OverflowError):  # the perplexity is above about 1e308
             scores["perplexity"] = math.exp(-mean)
         return scores

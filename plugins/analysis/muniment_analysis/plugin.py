@@ -1,4 +1,4 @@
-"""What the core loads: names only; an evaluator is imported when it is first used."""
+"""The plugin module that the core loads. An evaluator is imported only when it is used."""
 
 from __future__ import annotations
 

@@ -1,11 +1,11 @@
-"""The evaluator `text-statistics`: how long a text is, how varied, and how much it repeats itself.
+"""The evaluator `text-statistics`, which measures the length, diversity and repetition of a text.
 
-distinct-n: distinct n-grams ÷ n-grams (Li et al. 2016, "A Diversity-Promoting Objective Function
-for Neural Conversation Models", who divide by the number of words instead; the difference is n − 1
-in the denominator, and 1 can be reached).
+distinct-n is the number of distinct n-grams divided by the number of n-grams. It is from Li et al.
+2016, "A Diversity-Promoting Objective Function for Neural Conversation Models". They divide by the
+number of words, which is larger by n − 1 for each text. Their value cannot reach 1 for n > 1.
 
-repetition: 1 − distinct 4-grams ÷ 4-grams (Welleck et al. 2020, "Neural Text Generation with
-Unlikelihood Training", seq-rep-4).
+repetition is 1 − the number of distinct 4-grams divided by the number of 4-grams. It is seq-rep-4
+of Welleck et al. 2020, "Neural Text Generation with Unlikelihood Training".
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from muniment_analysis.words import words
 
 
 class TextStatistics(muniment.Evaluator):
-    """Measures a generation's text outputs; an n-gram never reaches from one into the next."""
+    """Statistics of a generation's text outputs. An n-gram never spans two outputs."""
 
     name = "text-statistics"
     measures = (
@@ -30,22 +30,27 @@ class TextStatistics(muniment.Evaluator):
     default = True
 
     def evaluate(self, generation: muniment.Generation) -> Mapping[str, float]:
-        """Return what can be measured: ratios need at least one n-gram of their length."""
+        """Return the measures. A ratio is omitted if there is no n-gram of its length."""
         texts = [output.text for output in generation.outputs if output.text is not None]
         if not texts:
             return {}
-        spoken = [words(text) for text in texts]
+        word_lists = [words(text) for text in texts]
         scores: dict[str, float] = {
             "characters": sum(map(len, texts)),
-            "words": sum(map(len, spoken)),
+            "words": sum(map(len, word_lists)),
         }
         for name, size in (("distinct-1", 1), ("distinct-2", 2), ("repetition", 4)):
-            distinct = _distinct(spoken, size)
+            distinct = _distinct(word_lists, size)
             if distinct is not None:
                 scores[name] = 1 - distinct if name == "repetition" else distinct
         return scores
 
 
-def _distinct(spoken: Sequence[Sequence[str]], size: int) -> float | None:
-    grams = [tuple(text[at : at + size]) for text in spoken for at in range(len(text) - size + 1)]
-    return len(set(grams)) / len(grams) if grams else None
+def _distinct(word_lists: Sequence[Sequence[str]], size: int) -> float | None:
+    """Return the share of distinct n-grams of `size` words, or None without an n-gram."""
+    ngrams = [
+        tuple(words[index : index + size])
+        for words in word_lists
+        for index in range(len(words) - size + 1)
+    ]
+    return len(set(ngrams)) / len(ngrams) if ngrams else None

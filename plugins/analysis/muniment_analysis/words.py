@@ -1,12 +1,12 @@
-"""Counting words where some scripts have spaces between them and some have none."""
+"""Split texts into words, in scripts with and without spaces between words."""
 
 from __future__ import annotations
 
 import re
 import unicodedata
 
-# Scripts written without spaces whose characters are each counted as one word.
-_ALONE = (
+# Characters that are counted as one word each, from scripts that are written without spaces.
+_SINGLE = (
     (0x3005, 0x30FF),  # iteration marks of Han, kana
     (0x3100, 0x312F),  # bopomofo
     (0x31A0, 0x31FF),
@@ -21,11 +21,15 @@ _WORDS = re.compile(r"c|w+(?:'w+)*")
 
 
 class _Kinds(dict[int, str]):
-    """A table for `str.translate` that fills itself: `c` stands alone, `w` is part of a word."""
+    """A lazily filled table for `str.translate`.
+
+    It maps a character to `c` (a word by itself), `w` (part of a word), an apostrophe, or a space
+    (not part of a word).
+    """
 
     def __missing__(self, code: int) -> str:
         kind = _kind(code)
-        if len(self) < 1 << 16:
+        if len(self) < 1 << 16:  # limits the memory
             self[code] = kind
         return kind
 
@@ -36,17 +40,18 @@ def _kind(code: int) -> str:
         return "'"
     if unicodedata.category(char)[0] not in "LNM":
         return " "
-    return "c" if any(first <= code <= last for first, last in _ALONE) else "w"
+    return "c" if any(first <= code <= last for first, last in _SINGLE) else "w"
 
 
 _KINDS = _Kinds()
 
 
 def words(text: str) -> list[str]:
-    """Return the words of a text, case-folded, in order.
+    """Return the words of a text in order, case-folded.
 
-    A word is a run of letters, numbers and their marks, apostrophes within it included; a
-    Chinese character, kana or bopomofo is a word by itself. Punctuation and symbols are none.
+    A word is a sequence of letters, numbers and their combining marks, with apostrophes inside
+    it. Each Chinese character, kana or bopomofo is a word by itself. Punctuation and symbols are
+    not words.
     """
-    shape = text.translate(_KINDS)
-    return [text[slice(*word.span())].casefold() for word in _WORDS.finditer(shape)]
+    kinds = text.translate(_KINDS)
+    return [text[slice(*word.span())].casefold() for word in _WORDS.finditer(kinds)]

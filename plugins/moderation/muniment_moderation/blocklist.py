@@ -1,37 +1,36 @@
-"""The filter `blocklist`: terms and patterns of a policy, sought in what people meant to write."""
+"""The filter `blocklist`, which finds terms and patterns in normalised text."""
 
 from __future__ import annotations
 
 import muniment
-from muniment_moderation.hits import outermost, without_holders
+from muniment_moderation.hits import outermost, without_containing
 from muniment_moderation.normalise import fold
 from muniment_moderation.parameters import BlocklistParameters
 from muniment_moderation.patterns import Patterns
 from muniment_moderation.terms import Terms
 
-MOST_REASONS = 20
+MAX_REASONS = 20
 
 
 class Blocklist(muniment.Filter):
-    """Blocks or flags a text in which a term stands or a pattern matches.
+    """Blocks or flags a text that contains a term or matches a pattern.
 
-    Both are sought in the folded text (see `normalise`), and reasons give places in the original.
+    The filter searches the folded text (see `normalise`). The spans of its reasons are offsets in
+    the original text.
     """
 
     name = "blocklist"
-    # The categories of the policy that ships with this filter; an author's own are free text.
+    # The categories of the default policy. Categories of other policies are free text.
     categories = ("abuse", "blocklist", "dangerous-instructions", "sensitive-data")
     Parameters = BlocklistParameters
 
     def __init__(self, parameters: BlocklistParameters) -> None:
-        """Make terms and patterns ready; raises ParameterError naming one that cannot be used."""
+        """Compile terms and patterns. Raise ParameterError if one of them is invalid."""
         super().__init__(parameters)
         if not parameters.category.strip():
-            raise muniment.ParameterError("category", "category must name something")
+            raise muniment.ParameterError("category", "category must not be empty")
         if not parameters.terms and not parameters.patterns:
-            raise muniment.ParameterError(
-                "terms", "a blocklist needs terms or patterns: with neither it would pass any text"
-            )
+            raise muniment.ParameterError("terms", "a blocklist needs terms or patterns")
         try:
             self._terms = Terms(
                 parameters.terms,
@@ -46,21 +45,25 @@ class Blocklist(muniment.Filter):
             raise muniment.ParameterError("patterns", str(error)) from None
 
     def check(self, content: muniment.Content) -> muniment.Verdict:
-        """Return the verdict on a text, with at most 20 reasons in the order of the text."""
+        """Return the verdict on a text.
+
+        It has one reason for each of the first 20 matches, in the order of the text. If there
+        are more, a further reason has the number of matches.
+        """
         folded = fold(content.text)
         terms = outermost(self._terms.find(folded))
-        patterns = outermost(without_holders(self._patterns.find(folded), terms))
+        patterns = outermost(without_containing(self._patterns.find(folded), terms))
         hits = sorted([*terms, *patterns])
         if not hits:
             return content.allow()
         category = self.parameters.category
         reasons = [
-            muniment.Reason(category, f"matches {hit.what}", hit.start, hit.end)
-            for hit in hits[:MOST_REASONS]
+            muniment.Reason(category, f"matches {hit.label}", hit.start, hit.end)
+            for hit in hits[:MAX_REASONS]
         ]
-        if len(hits) > MOST_REASONS:
-            more = f"the first {MOST_REASONS} of at least {len(hits)} matches are listed"
-            reasons.append(muniment.Reason(category, more))
+        if len(hits) > MAX_REASONS:
+            note = f"the first {MAX_REASONS} of at least {len(hits)} matches are listed"
+            reasons.append(muniment.Reason(category, note))
         if self.parameters.decision == "flag":
             return content.flag(*reasons)
         return content.block(*reasons)

@@ -1,4 +1,4 @@
-"""What matchers find: a place in the original text, and what was found there."""
+"""Matches of terms and patterns, with their positions in the original text."""
 
 from __future__ import annotations
 
@@ -6,44 +6,49 @@ from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-MOST = 1000  # hits that one matcher reports of one text; what it is for is settled by the first
+MAX_HITS = 1000  # per matcher and text; one hit is enough for the decision
 
-_LONGEST_QUOTE = 60
+_MAX_QUOTE = 60
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Hit:
-    """One match, `start` to `end` (excluded) in characters of the original; `what` names it."""
+    """One match in the original text.
+
+    `start` (included) and `end` (excluded) are offsets in characters. `label` describes the term
+    or pattern that matched.
+    """
 
     start: int
     end: int
-    what: str
+    label: str
 
 
 def quoted(text: str) -> str:
-    """Return a term or pattern as a message shows it: short, and every character visible."""
-    short = text if len(text) <= _LONGEST_QUOTE else text[: _LONGEST_QUOTE - 1] + "…"
+    """Return a term or pattern for a message, shortened and with invisible characters escaped."""
+    short = text if len(text) <= _MAX_QUOTE else text[: _MAX_QUOTE - 1] + "…"
     return repr(short).replace("\\\\", "\\")
 
 
 def outermost(hits: Iterable[Hit]) -> list[Hit]:
-    """Return the hits in the order of the text, without those that lie inside another."""
-    kept: list[Hit] = []
-    for hit in sorted(hits, key=lambda hit: (hit.start, -hit.end, hit.what)):
-        if not kept or hit.end > kept[-1].end:
-            kept.append(hit)
-    return kept
+    """Return the hits that do not lie inside another hit, in the order of the text."""
+    result: list[Hit] = []
+    for hit in sorted(hits, key=lambda hit: (hit.start, -hit.end, hit.label)):
+        if not result or hit.end > result[-1].end:
+            result.append(hit)
+    return result
 
 
-def without_holders(hits: Iterable[Hit], of: Sequence[Hit]) -> list[Hit]:
-    """Return the hits that hold none of the others: what a term says, a pattern need not.
+def without_containing(hits: Iterable[Hit], others: Sequence[Hit]) -> list[Hit]:
+    """Return the hits that contain none of the others.
 
-    `of` is in the order of the text, none inside another, as `outermost` returns it.
+    It removes the matches of patterns that contain a match of a term. `others` must be a result
+    of `outermost`, which is ordered and without nested hits.
     """
-    starts = [hit.start for hit in of]
-    kept = []
+    starts = [hit.start for hit in others]
+    result = []
     for hit in hits:
-        at = bisect_left(starts, hit.start)
-        if at == len(of) or of[at].end > hit.end:
-            kept.append(hit)
-    return kept
+        index = bisect_left(starts, hit.start)
+        if index == len(others) or others[index].end > hit.end:
+            result.append(hit)
+    return result

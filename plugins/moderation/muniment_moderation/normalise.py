@@ -1,9 +1,12 @@
-"""One form for text that reads the same, with the way back to where it stood in the original.
+"""Fold texts to a normal form, with a map from its characters to the original text.
 
-Folding is Unicode NFKC and full case folding, with what cannot be seen removed: default-ignorable
-characters, control characters that are not white space, and combining marks that decorate a
-Latin, Greek, Cyrillic or Han character without making another letter of it. Folding folded text
-changes nothing.
+Folding applies Unicode NFKC and full case folding, and removes:
+
+- default-ignorable characters
+- control characters that are not white space
+- combining marks on a Latin, Greek, Cyrillic or Han character that do not form another letter
+
+Folding is idempotent.
 """
 
 from __future__ import annotations
@@ -16,7 +19,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-# Unicode's Default_Ignorable_Code_Point, as ranges: (first, last).
+# The Unicode property Default_Ignorable_Code_Point, as ranges (first, last).
 _IGNORABLE = (
     (0x00AD, 0x00AD),
     (0x034F, 0x034F),
@@ -37,15 +40,18 @@ _IGNORABLE = (
     (0xE0000, 0xE0FFF),
 )
 _IGNORABLE_FIRST = [first for first, _ in _IGNORABLE]
-_LONGEST = 31  # a character and 30 marks, as in Unicode's stream-safe text: sorting is quadratic
+# A character and 30 combining marks, as in Unicode's Stream-Safe Text Format (UAX 15). More marks
+# would make normalisation slow, because it sorts them in quadratic time.
+_MAX_CLUSTER = 31
 
-# A shape is one letter for each character: `s` folds alone to one character, `b` to none or
-# several, `m` joins what stands before it, `x` vanishes.
+# A text is scanned as a string of shapes, with one letter for each character: `s` folds to one
+# character, `b` folds to none or several, `m` combines with the character before it, and `x` is
+# removed.
 _PARTS = re.compile(r"(?P<plain>(?:s(?!x*m))+)|(?P<gone>x+)|[sbm](?:x*m)*")
 
 
 class Lookup(dict[int, str]):
-    """A table for `str.translate` that fills itself, and stays small whatever it is asked."""
+    """A lazily filled table for `str.translate`, limited to 65,536 entries."""
 
     def __init__(self, function: Callable[[str], str]) -> None:
         super().__init__()
@@ -60,7 +66,7 @@ class Lookup(dict[int, str]):
 
 @dataclass(frozen=True, slots=True)
 class Folded:
-    """Folded text; character `i` of it came from `starts[i]:ends[i]` of the original."""
+    """Folded text. Its character `i` comes from `starts[i]:ends[i]` of the original text."""
 
     text: str
     starts: Sequence[int]
@@ -68,26 +74,26 @@ class Folded:
     original_length: int
 
     def span(self, start: int, end: int) -> tuple[int, int]:
-        """Return the offsets in the original of `text[start:end]`, in characters."""
+        """Return the start and end of `text[start:end]` in the original text, in characters."""
         if start < end:
             return self.starts[start], self.ends[end - 1]
-        at = self.starts[start] if start < len(self.text) else self.original_length
-        return at, at
+        offset = self.starts[start] if start < len(self.text) else self.original_length
+        return offset, offset
 
 
 def fold(text: str) -> Folded:
-    """Return the folded form of any text, in time linear in its length."""
+    """Return the folded form of a text. The time is linear in its length."""
     shapes = text.translate(_SHAPES)
     pieces: list[str] = []
     starts, ends = array("I"), array("I")
     for part in _PARTS.finditer(shapes):
         first, last = part.span()
         if part["plain"] is not None:
-            pieces.append(text[first:last].translate(_ALONE))
+            pieces.append(text[first:last].translate(_FOLDED))
             starts.extend(range(first, last))
             ends.extend(range(first + 1, last + 1))
         elif part["gone"] is None:
-            pieces.append(folded := _cluster(text[first : min(last, first + _LONGEST)]))
+            pieces.append(folded := _cluster(text[first : min(last, first + _MAX_CLUSTER)]))
             starts.extend([first] * len(folded))
             ends.extend([last] * len(folded))
     return Folded("".join(pieces), starts, ends, len(text))
@@ -95,38 +101,39 @@ def fold(text: str) -> Folded:
 
 @lru_cache(maxsize=1 << 12)
 def _cluster(text: str) -> str:
-    """Fold a character together with the marks that belong to it."""
-    for _ in range(4):  # case folding can undo normal form; two rounds are the most seen
+    """Return the folded form of a character and its combining marks."""
+    for _ in range(4):  # case folding can undo NFKC; at most two rounds were observed
         before = text
         text = unicodedata.normalize("NFKC", text).casefold()
         if len(text) > 1 or not text.isalnum():
-            text = _undecorated("".join(char for char in text if not _ignorable(char)))
+            text = _without_decorations("".join(char for char in text if not _ignorable(char)))
         if text == before:
             break
-    return text[:_LONGEST]
+    return text[:_MAX_CLUSTER]
 
 
-def _undecorated(text: str) -> str:
-    kept: list[str] = []
+def _without_decorations(text: str) -> str:
+    """Return the text without the combining marks that only decorate a character."""
+    characters: list[str] = []
     base = ""
     for char in text:
         if unicodedata.category(char)[0] != "M":
             base = char
-        elif not base or not base.isalnum() or _takes_no_marks(ord(base)):
+        elif not base or not base.isalnum() or _marks_are_decoration(ord(base)):
             continue
-        kept.append(char)
-    return "".join(kept)
+        characters.append(char)
+    return "".join(characters)
 
 
-def _takes_no_marks(code: int) -> bool:
-    """Say whether a mark left on this letter by NFKC is decoration: it made no other letter."""
+def _marks_are_decoration(code: int) -> bool:
+    """Return whether marks after this letter are decoration if NFKC did not compose them."""
     return code < 0x0530 or 0x1E00 <= code <= 0x1FFF or 0x3400 <= code <= 0x9FFF or code >= 0x20000
 
 
 def _ignorable(char: str) -> bool:
     code = ord(char)
-    at = bisect_right(_IGNORABLE_FIRST, code) - 1
-    if at >= 0 and code <= _IGNORABLE[at][1]:
+    index = bisect_right(_IGNORABLE_FIRST, code) - 1
+    if index >= 0 and code <= _IGNORABLE[index][1]:
         return True
     return unicodedata.category(char) == "Cc" and not char.isspace()
 
@@ -135,11 +142,11 @@ def _shape(char: str) -> str:
     if _ignorable(char):
         return "x"
     first = unicodedata.normalize("NFKD", char)[0]
-    # Vowels and finals of Hangul compose with the syllable before them though they are letters.
+    # Hangul vowels and final consonants are letters, but compose with the preceding character.
     if unicodedata.category(first)[0] == "M" or "\u1160" <= first <= "\u11ff":
         return "m"
     return "s" if len(_cluster(char)) == 1 else "b"
 
 
 _SHAPES = Lookup(_shape)
-_ALONE = Lookup(_cluster)
+_FOLDED = Lookup(_cluster)

@@ -1,4 +1,7 @@
-"""Parameters of the filters, apart so that listing them imports neither RE2 nor automata."""
+"""Parameters of the filters.
+
+They have their own module so that listing them imports neither RE2 nor pyahocorasick.
+"""
 
 from __future__ import annotations
 
@@ -8,17 +11,17 @@ import muniment
 
 
 class BlocklistParameters(muniment.Parameters):
-    """What one entry of a policy looks for, and what finding it means."""
+    """Parameters of one `blocklist` rule of a policy."""
 
-    category: str = muniment.param("blocklist", help="the category that a match belongs to")
-    terms: list[str] = muniment.param([], help="words and phrases to find, as they are written")
+    category: str = muniment.param("blocklist", help="category of the matches")
+    terms: list[str] = muniment.param([], help="words and phrases to find")
     patterns: list[str] = muniment.param(
         [], help="RE2 patterns to find in normalised, case-folded text"
     )
-    decision: Literal["block", "flag"] = muniment.param("block", help="what a match leads to")
+    decision: Literal["block", "flag"] = muniment.param("block", help="decision on a match")
     whole_words: bool = muniment.param(
         True, help="find terms of alphabetic scripts as whole words only"
     )
     skip_separators: bool = muniment.param(
-        True, help="find terms with spaces or punctuation put between their characters too"
+        True, help="also find terms with spaces or punctuation between their characters"
     )

@@ -1,4 +1,4 @@
-"""Patterns that policy authors write, run on RE2: linear time, whatever the pattern."""
+"""Patterns of policies, matched with RE2, which takes linear time for any pattern."""
 
 from __future__ import annotations
 
@@ -12,37 +12,34 @@ import re2
 from muniment_moderation.hits import Hit, quoted
 from muniment_moderation.normalise import Folded
 
-MOST_A_PATTERN = 25  # each further match may read the rest of the text again
+MAX_MATCHES = 25  # per pattern; each further match may read the rest of the text again
 
 
 class Patterns:
-    """Compiled patterns, each searched by itself.
-
-    An RE2 set would read the text once for all of them, but finds nothing, and says nothing of
-    it, when its memory does not suffice: a filter must not pass what it could not judge.
-    """
+    """Compiled RE2 patterns."""
 
     def __init__(self, patterns: Iterable[str]) -> None:
-        """Compile; raises ValueError naming a pattern that cannot be used, and why."""
-        self._compiled = [(pattern, _compiled(pattern)) for pattern in patterns]
+        """Compile the patterns. Raise ValueError that names an invalid pattern and the reason."""
+        # Not an RE2 set, which would search for all patterns in one pass: it reports no match,
+        # and no error, if it runs out of memory, and a filter must not pass unchecked text.
+        self._compiled = [(pattern, _compile(pattern)) for pattern in patterns]
 
     def find(self, folded: Folded) -> Iterator[Hit]:
-        """Yield where patterns match, at most `MOST_A_PATTERN` times each."""
+        """Yield the matches, at most `MAX_MATCHES` for each pattern."""
         for pattern, compiled in self._compiled:
-            for match in islice(compiled.finditer(folded.text), MOST_A_PATTERN):
+            for match in islice(compiled.finditer(folded.text), MAX_MATCHES):
                 yield Hit(*folded.span(*match.span()), f"the pattern {quoted(pattern)}")
 
 
-def _compiled(pattern: str) -> Any:
+def _compile(pattern: str) -> Any:
+    """Return a compiled pattern. Raise ValueError if it is invalid or matches every text."""
     options = re2.Options()
     options.log_errors = False
-    options.case_sensitive = False  # text is case-folded; so may `[A-Z]` in a pattern be meant
+    options.case_sensitive = False  # the text is case-folded, but a pattern may contain [A-Z]
     try:
         compiled = re2.compile(pattern, options)
     except re2.error as error:
-        raise ValueError(
-            f"the pattern {quoted(pattern)} is not valid: {_explained(error)}"
-        ) from None
+        raise ValueError(f"the pattern {quoted(pattern)} is not valid: {_reason(error)}") from None
     for char in pattern:
         if (plain := unicodedata.normalize("NFKC", char)) != char:
             raise ValueError(
@@ -54,6 +51,6 @@ def _compiled(pattern: str) -> Any:
     return compiled
 
 
-def _explained(error: re2.error) -> str:
-    said = error.args[0] if error.args else "unknown error"
-    return said.decode(errors="replace") if isinstance(said, bytes) else str(said)
+def _reason(error: re2.error) -> str:
+    message = error.args[0] if error.args else "unknown error"
+    return message.decode(errors="replace") if isinstance(message, bytes) else str(message)

@@ -1,4 +1,4 @@
-"""What the core loads: RE2 and the automata are imported only with the first filter used."""
+"""The plugin module that the core loads. RE2 and pyahocorasick are imported with a filter."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Finding any of many terms in one pass over each view of a text (Aho and Corasick, 1975)."""
+"""Find many terms in one pass over each view of a text (Aho and Corasick, 1975)."""
 
 from __future__ import annotations
 
@@ -8,23 +8,27 @@ from itertools import islice
 import ahocorasick
 
 from muniment_moderation import views
-from muniment_moderation.hits import MOST, Hit, quoted
+from muniment_moderation.hits import MAX_HITS, Hit, quoted
 from muniment_moderation.normalise import Folded, fold
 
-_SPELLED_ANYWHERE = 6  # letters from which a spelled-out term is sought inside a longer run
+# Spelled-out terms with at least this many letters are also found inside longer runs of letters.
+_SPELLED_ANYWHERE = 6
 
 
 class Terms:
-    """Terms made ready for matching.
+    """A set of terms, compiled into one automaton for each view.
 
-    Which view a term is sought in follows from the term: one with Chinese characters in the
-    compact view, words between their edges, and what begins or ends with a sign (`c++`, an emoji)
-    literally. Every term is reported at every place (pyahocorasick's `iter`): its
-    leftmost-longest search, `iter_long`, was seen to miss terms altogether.
+    The term determines the view. Terms that begin or end with a symbol (`c++`, an emoji) are found
+    in the literal view. Other terms with Chinese characters are found in the compact view, and all
+    other terms in the views of words and of spelled-out words.
     """
 
     def __init__(self, terms: Iterable[str], *, whole_words: bool, skip_separators: bool) -> None:
-        """Take terms as people write them; raises ValueError naming one that has no content."""
+        """Compile the terms. Raise ValueError for a term without a visible character.
+
+        `whole_words` finds terms of alphabetic scripts as whole words only. `skip_separators`
+        also finds terms with spaces or punctuation between their characters.
+        """
         self._whole_words = whole_words
         self._skip_separators = skip_separators
         self._automata: dict[Callable[[str], views.View], ahocorasick.Automaton] = {}
@@ -37,30 +41,35 @@ class Terms:
             automaton.make_automaton()
 
     def find(self, folded: Folded) -> Iterator[Hit]:
-        """Yield where terms stand, at most `MOST` times a view, in no particular order."""
-        for view, automaton in self._automata.items():
-            seen = view(folded.text)
-            for last, (length, term) in islice(automaton.iter(seen.text), MOST):
-                first = seen.positions[last - length + 1]
-                yield Hit(*folded.span(first, seen.positions[last] + 1), f"the term {quoted(term)}")
+        """Yield the matches, at most `MAX_HITS` for each view, in no particular order."""
+        for make_view, automaton in self._automata.items():
+            view = make_view(folded.text)
+            # `iter` reports every match. The leftmost-longest search `iter_long` missed terms.
+            for last, (length, term) in islice(automaton.iter(view.text), MAX_HITS):
+                first = view.positions[last - length + 1]
+                yield Hit(*folded.span(first, view.positions[last] + 1), f"the term {quoted(term)}")
 
     def _keys(self, term: str) -> Iterator[tuple[Callable[[str], views.View], str]]:
+        """Yield the views in which a term is found, with the string to find in each."""
         text = fold(term).text.strip()
-        shape = views.kinds(text)
+        kinds = views.kinds(text)
         if not text:
-            raise ValueError(f"the term {term!r} has no visible character: it would match any text")
-        if not self._skip_separators or shape[0] == " " or shape[-1] == " ":
-            yield views.literal, self._edged(views.literal(text).text)
-        elif "c" in shape:
+            raise ValueError(
+                f"the term {term!r} has no visible character, so it would match any text"
+            )
+        if not self._skip_separators or kinds[0] == " " or kinds[-1] == " ":
+            yield views.literal, self._with_edges(views.literal(text).text)
+        elif "c" in kinds:
             yield views.compact, views.compact(text).text
         else:
-            yield views.words, self._edged(views.words(text).text)
-            yield from ((views.spelled, key) for key in self._spelled(text))
+            yield views.words, self._with_edges(views.words(text).text)
+            yield from ((views.spelled, key) for key in self._spelled_keys(text))
 
-    def _edged(self, key: str) -> str:
+    def _with_edges(self, key: str) -> str:
         return key if self._whole_words else key.strip(views.EDGE)
 
-    def _spelled(self, text: str) -> Iterator[str]:
+    def _spelled_keys(self, text: str) -> Iterator[str]:
+        """Yield the strings that find a spelled-out term of at least three letters."""
         letters = views.compact(text).text
         if len(letters) < 3:
             return

@@ -1,9 +1,12 @@
-"""Four ways of reading folded text, so that finding a term is finding a substring.
+"""Four views of folded text, in which a term is found by a substring search.
 
-A text and the terms looked for in it are read the same way; a view remembers where each of its
-characters stood. What counts: a *word* is a run of letters, numbers and their marks; characters
-of scripts written without spaces between words (Chinese, Japanese, Thai, …), and of Korean, whose
-particles cling, stand alone; everything else is a *gap*.
+The same view is made of a text and of the terms. A view maps each of its characters to its
+position in the folded text. The views distinguish three kinds of characters:
+
+- A word is a run of letters, numbers and their combining marks.
+- A single character belongs to a script without spaces between words (Chinese, Japanese, Thai, …)
+  or to Korean, whose particles are attached to the words.
+- All other characters form gaps.
 """
 
 from __future__ import annotations
@@ -17,7 +20,7 @@ from itertools import pairwise
 
 from muniment_moderation.normalise import Lookup
 
-# Scripts whose terms are found anywhere: there is no word boundary to ask for.
+# Scripts whose terms are found anywhere, because words have no boundaries there.
 _UNSPACED = (
     (0x0E00, 0x0EFF),  # Thai, Lao
     (0x1000, 0x109F),  # Myanmar
@@ -32,7 +35,7 @@ _UNSPACED = (
     (0x1AFF0, 0x1B16F),  # kana, older forms
     (0x20000, 0x3FFFF),  # Han, rarer ones
 )
-EDGE = "\0"  # a word's edge; folding removes NUL from every text
+EDGE = "\0"  # marks the start and end of a word; folded text contains no NUL
 
 
 def _kind(char: str) -> str:
@@ -45,64 +48,64 @@ def _kind(char: str) -> str:
 _KINDS = Lookup(_kind)
 _RUNS = re.compile(r"w+|c+| +")
 _NO_GAP = re.compile(r"[wc]+")
-_SPELLED = re.compile(r"(?<!w)w(?: +w(?!w)){2,}")  # three single letters or more, with gaps
+_SPELLED = re.compile(r"(?<!w)w(?: +w(?!w)){2,}")  # at least three single letters with gaps
 _SPELLED_RUNS = re.compile(rf"(?P<spelled>{_SPELLED.pattern})|w+|c+")
-_ARTICLES = "ai"
+_ONE_LETTER_WORDS = "ai"
 
 
 def kinds(text: str) -> str:
-    """Return one letter for each character: `w` in a word, `c` alone, a space for a gap."""
+    """Return one letter for each character: `w` (word), `c` (single) or a space (gap)."""
     return text.translate(_KINDS)
 
 
 @dataclass(slots=True)
 class View:
-    """A reading of a text: character `i` of it is character `positions[i]` of the folded text."""
+    """A view of a folded text. Its character `i` is at `positions[i]` in the folded text."""
 
     pieces: list[str]
     positions: array[int]
 
     @classmethod
     def empty(cls) -> View:
-        """Return a view to add to."""
+        """Return an empty view."""
         return cls([], array("I"))
 
     @property
     def text(self) -> str:
-        """What there is to search."""
+        """The text to search."""
         return "".join(self.pieces)
 
     def add(self, piece: str, first: int) -> None:
-        """Append characters that stand side by side in the folded text."""
+        """Append characters that are adjacent in the folded text, from position `first` on."""
         self.pieces.append(piece)
         self.positions.extend(range(first, first + len(piece)))
 
     def add_word(self, word: str, first: int) -> None:
-        """Append a word between its edges."""
+        """Append a word between edges. `first` is its position in the folded text."""
         last = first + len(word) - 1
         self.pieces.append(f"{EDGE}{word}{EDGE}")
         self.positions.extend((first, *range(first, last + 1), last))
 
-    def mark(self, sign: str, at: int) -> None:
-        """Append a sign of our own, at the place of the folded text's character `at`."""
-        self.pieces.append(sign)
-        self.positions.append(at)
+    def mark(self, character: str, position: int) -> None:
+        """Append a character that is not in the folded text, with a position in it."""
+        self.pieces.append(character)
+        self.positions.append(position)
 
 
 def words(text: str) -> View:
-    """Read words between edges, whatever lies between them: `|pipe||bomb|`."""
+    """Return the words between edges, without gaps, such as `|pipe||bomb|`."""
     view = View.empty()
     for run in _RUNS.finditer(kinds(text)):
         first, last = run.span()
         if run[0][0] == "w":
             view.add_word(text[first:last], first)
         elif run[0][0] == "c":
-            view.mark(EDGE, first)  # keeps the words on either side apart
+            view.mark(EDGE, first)  # prevents a match across a single character
     return view
 
 
 def compact(text: str) -> View:
-    """Read what is not a gap, as if no gap were there: `制-造 炸.弹` is `制造炸弹`."""
+    """Return the text without gaps. The view of `制-造 炸.弹` is `制造炸弹`."""
     view = View.empty()
     for run in _NO_GAP.finditer(kinds(text)):
         first, last = run.span()
@@ -111,7 +114,7 @@ def compact(text: str) -> View:
 
 
 def literal(text: str) -> View:
-    """Read everything, with the edges of words marked and white space as single spaces."""
+    """Return the whole text, with edges around words and each white space as one space."""
     view = View.empty()
     for run in _RUNS.finditer(kinds(text)):
         first, last = run.span()
@@ -129,48 +132,53 @@ def literal(text: str) -> View:
 
 
 def spelled(text: str) -> View:
-    """Read words, single letters in a row joined: `a p.i.p.e  b.o.m.b` is `|a||pipe||bomb|`.
+    """Return the words, with spelled-out letters joined into words.
 
-    A gap unlike the commonest of its row parts two words, and so does the one after a first `a`
-    or `i`, in English words themselves. Every row is then read once more, in one piece.
-    The view is empty where nothing is spelled out: `words` says the same.
+    The view of `a p.i.p.e  b.o.m.b` is `|a||pipe||bomb|`. In a sequence of single letters, a gap
+    that differs from the most frequent gap separates words. So does the gap after a leading `a`
+    or `i`, which are English words. Each sequence is appended a second time as one word. The view
+    is empty if nothing is spelled out, because the view `words` is then sufficient.
     """
     view, shape = View.empty(), kinds(text)
-    rows = [
-        [row.start() + part.start() for part in re.finditer("w", row[0])]
-        for row in _SPELLED.finditer(shape)
+    sequences = [
+        [match.start() + letter.start() for letter in re.finditer("w", match[0])]
+        for match in _SPELLED.finditer(shape)
     ]
-    if not rows:
+    if not sequences:
         return view
-    at = iter(rows)
+    remaining = iter(sequences)
     for run in _SPELLED_RUNS.finditer(shape):
         first, last = run.span()
         if run["spelled"] is not None:
-            letters = next(at)
-            _spell(view, text, letters, _partings(text, letters))
+            letters = next(remaining)
+            _spell(view, text, letters, _word_starts(text, letters))
         elif run[0][0] == "w":
             view.add_word(text[first:last], first)
         else:
             view.mark(EDGE, first)
-    for letters in rows:
-        view.mark(" ", letters[0])  # no term reaches over it
+    for letters in sequences:
+        view.mark(" ", letters[0])  # prevents a match across two sequences
         _spell(view, text, letters, set())
     return view
 
 
-def _partings(text: str, letters: list[int]) -> set[int]:
-    """Return the letters of a row that a new word begins with, the first one left out."""
+def _word_starts(text: str, letters: list[int]) -> set[int]:
+    """Return the positions at which the second and later words of a sequence begin.
+
+    `letters` are the positions of the letters of the sequence.
+    """
     gaps = {after: text[before + 1 : after] for before, after in pairwise(letters)}
-    ((commonest, _),) = Counter(gaps.values()).most_common(1)
-    partings = {after for after, gap in gaps.items() if gap != commonest}
-    return partings | {letters[1]} if text[letters[0]] in _ARTICLES else partings
+    ((most_common, _),) = Counter(gaps.values()).most_common(1)
+    starts = {after for after, gap in gaps.items() if gap != most_common}
+    return starts | {letters[1]} if text[letters[0]] in _ONE_LETTER_WORDS else starts
 
 
-def _spell(view: View, text: str, letters: list[int], partings: set[int]) -> None:
+def _spell(view: View, text: str, letters: list[int], word_starts: set[int]) -> None:
+    """Append the letters of a sequence as words between edges."""
     view.mark(EDGE, letters[0])
-    for before, at in pairwise([letters[0], *letters]):
-        if at in partings:
-            view.mark(EDGE, before)
-            view.mark(EDGE, at)
-        view.add(text[at], at)
+    for previous, position in pairwise([letters[0], *letters]):
+        if position in word_starts:
+            view.mark(EDGE, previous)
+            view.mark(EDGE, position)
+        view.add(text[position], position)
     view.mark(EDGE, letters[-1])

@@ -1,8 +1,8 @@
-"""What a model of the Llama kind is made of: enough to run it without transformers.
+"""Descriptions of architectures of the Llama family, sufficient to run them without transformers.
 
-Llama, Mistral, Qwen 2 and 3, and Gemma 1 to 3 are one design with a few switches. `describe` reads
-the switches off a transformers model; whether the description is right is not believed but tested,
-by comparing logits (`selftest.unlike`).
+Llama, Mistral, Qwen 2 and 3, and Gemma 1 to 3 have the same design with different options.
+`describe` reads the options from a transformers model. The result can be wrong for an unknown
+model, so it is tested by comparing logits (`selftest.compare_logits`).
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any
 
 from .errors import NotOfThisKind
 
+# Names of the modules of a model, a layer, its attention and its feed-forward part.
 _BASE = {"embed_tokens", "layers", "norm", "rotary_emb"}
 _PLAIN = {"self_attn", "mlp", "input_layernorm", "post_attention_layernorm"}
 _SANDWICH = _PLAIN | {"pre_feedforward_layernorm", "post_feedforward_layernorm"}
@@ -26,13 +27,17 @@ _ACTIVATIONS = {
     "gelu_pytorch_tanh": "gelu_tanh",
     "relu": "relu",
 }
-# Frequencies that change with the length of the text cannot be written down once.
-_CHANGING = {"dynamic", "longrope"}
+# Types of rotary embeddings whose frequencies change with the length of the text, which an
+# Architecture cannot describe.
+_DYNAMIC_ROTARIES = {"dynamic", "longrope"}
 
 
 @dataclass(frozen=True, slots=True)
 class Rotary:
-    """Rotary positions: angle = position * frequency; cosine and sine are multiplied by `scale`."""
+    """A rotary position embedding with angle = position * frequency.
+
+    Cosine and sine are multiplied by `scale`.
+    """
 
     frequencies: tuple[float, ...]
     scale: float
@@ -40,13 +45,18 @@ class Rotary:
 
 @dataclass(frozen=True, slots=True)
 class Architecture:
-    """A decoder of the Llama kind.
+    """An architecture of the Llama family.
 
-    heads, key_heads, width: attention heads, heads of keys and values, numbers a head.
-    epsilon, norm_offset: RMS norm multiplies by norm_offset + weight. head_norms: queries and keys
-    are normed too. sandwich: what attention and feed-forward give is normed before it is added.
-    attention_cap, logit_cap: x becomes cap * tanh(x / cap). windows: how many tokens each layer
-    sees, None for all. rotary_of: which of `rotaries` each layer uses.
+    - heads, key_heads: number of attention heads, and of heads of keys and values
+    - width: number of elements of a head
+    - epsilon, norm_offset: an RMS norm adds epsilon and multiplies by norm_offset + weight
+    - head_norms: whether queries and keys are normalised
+    - sandwich: whether the outputs of attention and feed-forward are normalised before adding
+    - activation: name of the activation function
+    - embedding_scale, attention_scale: factors of the embedding and of the attention scores
+    - attention_cap, logit_cap: if set, x becomes cap * tanh(x / cap)
+    - windows: number of tokens that each layer attends to, None for all
+    - rotaries, rotary_of: the rotary embeddings, and the index of the one that each layer uses
     """
 
     heads: int
@@ -67,29 +77,32 @@ class Architecture:
 
     @property
     def layers(self) -> int:
-        """How many layers there are."""
+        """The number of layers."""
         return len(self.windows)
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values; floats keep every bit."""
+        """Return the fields as JSON values. Floats keep all bits."""
         return asdict(self)
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Architecture:
-        """The reverse of `to_json`; raises KeyError or TypeError for anything else."""
+        """Return the architecture from the result of `to_json`.
+
+        Raises KeyError or TypeError for any other value.
+        """
         fields = dict(value)
         rotaries = tuple(
-            Rotary(tuple(one["frequencies"]), one["scale"]) for one in fields.pop("rotaries")
+            Rotary(tuple(item["frequencies"]), item["scale"]) for item in fields.pop("rotaries")
         )
         windows, rotary_of = tuple(fields.pop("windows")), tuple(fields.pop("rotary_of"))
         return cls(windows=windows, rotaries=rotaries, rotary_of=rotary_of, **fields)
 
 
-def describe(model: Any) -> Architecture:
-    """Read the description off a transformers causal LM; raises NotOfThisKind."""
+def describe_architecture(model: Any) -> Architecture:
+    """Return the architecture of a transformers causal LM. Raise NotOfThisKind if unsupported."""
     base, config = getattr(model, "model", None), model.config
     if base is None or {name for name, _ in base.named_children()} != _BASE:
-        raise NotOfThisKind("its modules are not those of the Llama kind")
+        raise NotOfThisKind("its modules are not those of the Llama family")
     first = base.layers[0]
     parts = {name for name, _ in first.named_children()}
     attention = {name for name, _ in first.self_attn.named_children()}
@@ -104,9 +117,12 @@ def describe(model: Any) -> Architecture:
         raise NotOfThisKind(f"its activation is {activation}")
     width = int(first.self_attn.head_dim)
     if attention >= _HEAD_NORMS and tuple(first.self_attn.q_norm.weight.shape) != (width,):
-        raise NotOfThisKind("it norms queries otherwise than head by head")
+        raise NotOfThisKind("it does not normalise queries for each head")
     rotaries: list[Rotary] = []
-    rotary_of = [_rotary(base.rotary_emb, config, n, rotaries) for n in range(len(base.layers))]
+    rotary_of = [
+        _rotary_index(base.rotary_emb, config, number, rotaries)
+        for number in range(len(base.layers))
+    ]
     return Architecture(
         heads=first.self_attn.q_proj.out_features // width,
         key_heads=first.self_attn.k_proj.out_features // width,
@@ -127,32 +143,38 @@ def describe(model: Any) -> Architecture:
 
 
 def _window(attention: Any, config: Any, layer: int) -> int | None:
-    """How many tokens a layer sees: a matter of the layer, of the list of layers, or of all."""
-    everywhere = getattr(config, "sliding_window", None)
+    """Return the number of tokens that a layer attends to, or None for all.
+
+    Depending on the model, it is an attribute of the layer, follows from the layer's type in the
+    configuration, or is common to all layers.
+    """
+    common = getattr(config, "sliding_window", None)
     types = getattr(config, "layer_types", None)
     if hasattr(attention, "sliding_window"):
         value = attention.sliding_window
     elif types is not None:
-        value = everywhere if types[layer] == "sliding_attention" else None
+        value = common if types[layer] == "sliding_attention" else None
     else:
-        value = everywhere
+        value = common
     return None if value is None else int(value)
 
 
-def _rotary(module: Any, config: Any, layer: int, known: list[Rotary]) -> int:
-    """The place of a layer's rotary positions in `known`, added when they are new."""
+def _rotary_index(module: Any, config: Any, layer: int, rotaries: list[Rotary]) -> int:
+    """Return the index of a layer's rotary embedding in `rotaries`, and append it if missing."""
     kind = "" if hasattr(module, "inv_freq") else f"{config.layer_types[layer]}_"
     types = getattr(module, "rope_type", "default")
-    if (types if isinstance(types, str) else types.get(kind.removesuffix("_"))) in _CHANGING:
+    if (
+        types if isinstance(types, str) else types.get(kind.removesuffix("_"))
+    ) in _DYNAMIC_ROTARIES:
         raise NotOfThisKind("its rotary positions change with the length")
     frequencies = getattr(module, f"{kind}inv_freq", None)
     if frequencies is None:
         raise NotOfThisKind(f"layer {layer} has no rotary positions")
     scale = float(getattr(module, f"{kind}attention_scaling", 1.0))
-    found = Rotary(tuple(frequencies.float().tolist()), scale)
-    if found not in known:
-        known.append(found)
-    return known.index(found)
+    rotary = Rotary(tuple(frequencies.float().tolist()), scale)
+    if rotary not in rotaries:
+        rotaries.append(rotary)
+    return rotaries.index(rotary)
 
 
 def _epsilon(norm: Any) -> float:
@@ -163,17 +185,20 @@ def _epsilon(norm: Any) -> float:
 
 
 def _norm_offset(norm: Any) -> float:
-    """0 when the norm multiplies by its weight, 1 when by one more (Gemma); found by trying."""
+    """Return 0 if the norm multiplies by its weight, and 1 if by 1 + weight (Gemma).
+
+    The offset is determined by running the norm on a sample.
+    """
     import torch
 
     sample = torch.linspace(-2.0, 3.0, norm.weight.shape[0])[None]
     with torch.inference_mode():
-        wanted = norm(sample)
+        expected = norm(sample)
         normed = sample * torch.rsqrt(sample.pow(2).mean(-1, keepdim=True) + _epsilon(norm))
         for offset in (0.0, 1.0):
-            if torch.allclose(normed * (offset + norm.weight), wanted, rtol=1e-4, atol=1e-5):
+            if torch.allclose(normed * (offset + norm.weight), expected, rtol=1e-4, atol=1e-5):
                 return offset
-    raise NotOfThisKind("its norm is another")
+    raise NotOfThisKind("its norm is unknown")
 
 
 def _embedding_scale(embedding: Any) -> float:

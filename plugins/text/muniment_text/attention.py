@@ -1,8 +1,8 @@
-"""A transformers model whose rows attend to their own keys alone.
+"""An attention implementation for transformers in which each row attends only to its own keys.
 
-The rest of a layer runs for all rows at once. transformers is told through its
-`AttentionInterface`, with a mask function registered beside it: without one a model gets no mask at
-all.
+The other operations of a layer run for all rows at once. The implementation is registered with
+transformers' `AttentionInterface`. A mask function is registered too, because models get no mask
+otherwise.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ NAME = "muniment_rows"
 
 
 class RowsCache(Cache):
-    """What transformers sees as the cache of one forward pass over some rows.
+    """The cache that transformers uses in one forward pass over several rows.
 
-    Every row gets `tokens` new ones; more than one only when there is a single row.
+    Each row gets `tokens` new tokens. The number is 1 if there are several rows.
     """
 
     def __init__(self, rows: list[RowKeys], tokens: int) -> None:
@@ -34,7 +34,8 @@ class RowsCache(Cache):
         self.tokens = tokens
         self.layers = []
         self.layer = 0
-        # The positions each row may look at, by the identity of the mask they were computed for.
+        # The range of visible positions of each row, by the id() of the mask. The mask is stored
+        # too, so that its id cannot be reused.
         self.spans: dict[int, tuple[Tensor, list[tuple[int, int]]]] = {}
 
     is_compileable = False
@@ -42,7 +43,10 @@ class RowsCache(Cache):
     def update(
         self, key_states: Tensor, value_states: Tensor, layer_idx: int, *args: Any, **kwargs: Any
     ) -> tuple[Tensor, Tensor]:
-        """Store the new tokens' keys and values; the attention reads the rest from the rows."""
+        """Store the keys and values of the new tokens in the rows and return them unchanged.
+
+        The attention reads those of earlier tokens from the rows.
+        """
         pairs = torch.stack([key_states, value_states], dim=1)
         for row, pair in zip(self.rows, pairs.unbind(), strict=True):
             row.append(layer_idx, pair)
@@ -50,7 +54,7 @@ class RowsCache(Cache):
         return key_states, value_states
 
     def get_seq_length(self, layer_idx: int = 0) -> int:
-        """Return the tokens stored for the first row."""
+        """Return the number of stored tokens of the first row."""
         return self.rows[0].length
 
     def get_query_offset(self, layer_idx: int = 0) -> int:
@@ -58,15 +62,15 @@ class RowsCache(Cache):
         return self.rows[0].length
 
     def get_mask_sizes(self, query_length: int, layer_idx: int) -> tuple[int, int]:
-        """Return how many keys a mask must cover, the longest row's, and their first position."""
+        """Return the number of keys that a mask covers (those of the longest row), and 0."""
         return max(row.length for row in self.rows) + query_length, 0
 
     def get_max_length(self, layer_idx: int | None = None) -> int:
-        """Return -1: rows grow without bound."""
+        """Return -1, because rows have no maximum length."""
         return -1
 
     def advance(self) -> None:
-        """Count the new tokens as stored, once all layers have run."""
+        """Add the new tokens to the rows' lengths. Call this after all layers have run."""
         for row in self.rows:
             row.length += self.tokens
 
@@ -79,7 +83,7 @@ class RowsCache(Cache):
 
 
 class _Active(threading.local):
-    """The cache of the forward pass this thread is in."""
+    """The cache of the forward pass that is running in a thread."""
 
     cache: RowsCache | None = None
 
@@ -96,10 +100,10 @@ def _mask(
     mask_function: Callable[..., Any] | None = None,
     **kwargs: Any,
 ) -> Tensor | None:
-    """The positions each new token may look at: bool [rows, 1, new tokens, longest row]."""
+    """Return the visible positions of each new token, bool [rows, 1, new tokens, longest row]."""
     cache = _active.cache
     if cache is None or kwargs.get("use_vmap"):
-        raise RowsUnsupported("this model's attention mask is not by position alone")
+        raise RowsUnsupported("this model's attention mask does not depend on positions only")
     assert mask_function is not None
     if cache.tokens > 1:
         kwargs["allow_is_causal_skip"] = False
@@ -116,7 +120,8 @@ def _mask(
     first: list[int] = visible.to(torch.uint8).argmax(dim=-1).flatten().tolist()
     count: list[int] = visible.sum(dim=-1).flatten().tolist()
     spans = [(start, row.length + 1) for start, row in zip(first, cache.rows, strict=True)]
-    if all(stop - start == seen for (start, stop), seen in zip(spans, count, strict=True)):
+    # If the visible positions of each row are contiguous, attention needs no mask.
+    if all(stop - start == total for (start, stop), total in zip(spans, count, strict=True)):
         cache.spans[id(visible)] = (visible, spans)
     return visible
 
@@ -131,7 +136,10 @@ def _attend(
     scaling: float | None = None,
     **kwargs: Any,
 ) -> tuple[Tensor, None]:
-    """One layer's attention: [rows, heads, new tokens, width] to [rows, new, heads, width]."""
+    """Return one layer's attention [rows, new tokens, heads, width].
+
+    `query` is [rows, heads, new tokens, width].
+    """
     cache = _active.cache
     if cache is None or attention_mask is None:
         raise RowsUnsupported("attention outside of a pass over rows")
@@ -139,12 +147,12 @@ def _attend(
         raise RowsUnsupported("this model adds something to its attention scores")
     heads, tokens = query.shape[1], query.shape[2]
     queries = query.float()
-    known = cache.spans.get(id(attention_mask))
+    cached = cache.spans.get(id(attention_mask))
     results = []
     for index, row in enumerate(cache.rows):
         mask: Tensor | None = None
-        if known is not None:
-            start, stop = known[1][index]
+        if cached is not None:
+            start, stop = cached[1][index]
         else:
             start, stop = 0, row.length + tokens
             mask = attention_mask[index, 0, :, :stop]

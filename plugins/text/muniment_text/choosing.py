@@ -1,7 +1,12 @@
-"""Which decoder runs a model: the fastest one that is right and exact on this machine.
+"""Choose the fastest decoder that runs a model correctly and exactly on this machine.
 
-In turn: `direct` for models of the Llama kind; transformers' modules with all rows in a pass
-(`rows`); transformers' modules row by row, which is exact by construction and slow.
+The decoders are tried in this order:
+
+1. `direct`, for architectures of the Llama family
+2. `rows`, which runs transformers' modules with all rows in one pass
+3. `row-by-row`, which runs transformers' modules for each row separately
+
+The last one is slow, and exact by construction.
 """
 
 from __future__ import annotations
@@ -11,23 +16,25 @@ from typing import Any
 
 from torch import Tensor
 
-from .architecture import Architecture, describe
+from .architecture import Architecture, describe_architecture
 from .decoder import Decoder
 from .direct import DirectDecoder
 from .errors import NotOfThisKind, RowsMixed, RowsUnsupported
 from .layers import HalfLinear, pack
-from .selftest import mixes_rows, sample_logits, unlike
+from .selftest import compare_logits, mixes_rows, sample_logits
 
-_PROVEN = "self-test: logits bit-equal alone and among neighbours"
+_PROVEN = "self-test: equal logits alone and in a batch"
 
 
-def pack_direct(of: Architecture, tensors: Mapping[str, Tensor]) -> tuple[DirectDecoder, str]:
-    """The direct decoder, ready to run, and why it is believed to be exact.
+def pack_direct(
+    architecture: Architecture, tensors: Mapping[str, Tensor]
+) -> tuple[DirectDecoder, str]:
+    """Return a packed direct decoder and the reason why it is considered exact.
 
-    `tensors` are a model's by transformers' names. Raises KeyError for one that is missing,
-    RowsMixed when the self-test finds that rows change each other here.
+    `tensors` are the model's tensors by transformers' names. Raises KeyError for a missing
+    tensor, and RowsMixed if the self-test fails on this machine.
     """
-    decoder = DirectDecoder(of, tensors)
+    decoder = DirectDecoder(architecture, tensors)
     pack(decoder.linears())
     reason = mixes_rows(decoder)
     if reason is not None:
@@ -35,51 +42,51 @@ def pack_direct(of: Architecture, tensors: Mapping[str, Tensor]) -> tuple[Direct
     return decoder, _PROVEN
 
 
-def described(model: Any) -> DirectDecoder | None:
-    """A direct decoder that gives the logits of a transformers model, or None where none does.
+def build_direct(model: Any) -> DirectDecoder | None:
+    """Return a direct decoder with the logits of a transformers model, or None if unsupported.
 
-    The model's layers are those of `layers`; they are packed by this.
+    The model's linear layers must be those of module `layers`. This function packs them.
     """
     from .modules import SinglesDecoder
 
     tensors = model.state_dict()
     pack(module for module in model.modules() if isinstance(module, HalfLinear))
     try:
-        decoder = DirectDecoder(describe(model), tensors)
+        decoder = DirectDecoder(describe_architecture(model), tensors)
     except (NotOfThisKind, KeyError):
         return None
     pack(decoder.linears())
-    # What the configuration says is tried even if the description overlooked it.
-    windows = [*decoder.of.windows, getattr(model.config, "sliding_window", None)]
-    own = sample_logits(SinglesDecoder(model), windows)
-    return None if unlike(sample_logits(decoder, windows), own) else decoder
+    # The window in the configuration is tested too, in case the description does not contain it.
+    windows = [*decoder.architecture.windows, getattr(model.config, "sliding_window", None)]
+    expected = sample_logits(SinglesDecoder(model), windows)
+    return None if compare_logits(sample_logits(decoder, windows), expected) else decoder
 
 
-def decide(model: Any) -> tuple[Decoder, str]:
-    """The decoder for a transformers model, and why that one.
+def choose_decoder(model: Any) -> tuple[Decoder, str]:
+    """Return the decoder for a transformers model and the reason for the choice.
 
-    The model's layers are those of `layers`; they are packed by this.
+    The model's linear layers must be those of module `layers`. This function packs them.
     """
-    decoder = described(model)
+    decoder = build_direct(model)
     if decoder is not None and mixes_rows(decoder) is None:
         return decoder, _PROVEN
-    return decide_modules(model)
+    return choose_module_decoder(model)
 
 
-def decide_modules(model: Any) -> tuple[Decoder, str]:
-    """The same among the decoders that use transformers' modules."""
+def choose_module_decoder(model: Any) -> tuple[Decoder, str]:
+    """Return the same as `decide`, but only try decoders that run transformers' modules."""
     from .modules import RowsDecoder, SinglesDecoder
 
     pack(module for module in model.modules() if isinstance(module, HalfLinear))
-    own = sample_logits(SinglesDecoder(model))
+    expected = sample_logits(SinglesDecoder(model))
     try:
         decoder = RowsDecoder(model)
-        reason = unlike(sample_logits(decoder), own) or mixes_rows(decoder)
+        reason = compare_logits(sample_logits(decoder), expected) or mixes_rows(decoder)
     except RowsUnsupported as error:
         reason = str(error)
     except (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError) as error:
-        # The modules of other makers meet a cache that is not theirs.
+        # The modules of some models do not work with a cache class other than their own.
         reason = f"{type(error).__name__}: {error}"
     if reason is None:
         return decoder, _PROVEN
-    return SinglesDecoder(model), f"rows cannot share a pass here ({reason})"
+    return SinglesDecoder(model), f"rows cannot share a pass on this machine ({reason})"

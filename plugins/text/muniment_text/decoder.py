@@ -1,4 +1,4 @@
-"""How the engine runs a model, whatever runs it."""
+"""The interface between the engine and the decoders that run a model."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ PREFILL_CHUNK = 256
 
 
 class Decoder(Protocol):
-    """One model; a row is whatever `prefill` returned.
+    """Runs one model. The type of a row is private to the decoder.
 
-    `attention` says what computes it, `vocabulary` how many ids there are, `max_rows` how many rows
-    a step takes.
+    `max_rows` is the largest number of rows in a step. `attention` names the implementation of
+    attention, for the record. `vocabulary` is the number of token ids.
     """
 
     name: str
@@ -28,20 +28,23 @@ class Decoder(Protocol):
     def vocabulary(self) -> int: ...  # noqa: D102
 
     def prefill(self, ids: Sequence[int]) -> tuple[Any, Tensor]:
-        """Read a prompt; gives the row and fp32 logits [vocabulary] for its first new token."""
+        """Process a prompt and return a row, with fp32 logits [vocabulary] for the next token."""
         ...
 
     def step(self, rows: Sequence[Any], ids: Sequence[int]) -> Tensor:
-        """Add token ids[i] to rows[i]; gives fp32 logits [rows, vocabulary]."""
+        """Append token ids[i] to rows[i] and return fp32 logits [rows, vocabulary]."""
         ...
 
     def score(self, ids: Sequence[int]) -> list[float]:
-        """Natural-log probabilities of ids[1:], each given the tokens before it."""
+        """Return the natural-log probabilities of ids[1:], each given the tokens before it."""
         ...
 
 
 def log_probabilities(logits: Tensor, ids: Sequence[int]) -> list[float]:
-    """ln p of ids[i] under logits[i]; logits fp32 [tokens, vocabulary]."""
+    """Return the natural-log probability of ids[i] for each row i of logits.
+
+    `logits` is fp32 [tokens, vocabulary].
+    """
     index = torch.tensor(list(ids))[:, None]
     result: list[float] = (
         (logits.gather(1, index)[:, 0] - logits.logsumexp(dim=1)).double().tolist()

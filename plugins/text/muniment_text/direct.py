@@ -1,9 +1,9 @@
-"""A decoder of the Llama kind run straight from its weights, without transformers' modules.
+"""A decoder for architectures of the Llama family that computes directly from the weights.
 
-transformers spends half of a step of a small model between multiplications. Here a pass is a dozen
-operations a layer, over all rows at once, and only attention looks at rows one by one. Everything
-is fp32 but the weights. A pass is filled up to a number of rows that `layers` knows to be safe, so
-that a row's bits do not depend on its neighbours.
+transformers' modules spend half of a step of a small model outside of multiplications. This
+decoder runs a dozen operations for each layer, for all rows at once. Only attention is computed
+for each row separately. The weights are fp16 and everything else is fp32. The rows of a pass are
+padded to a number from `layers.SHAPES`, so that a row's bits do not depend on the other rows.
 """
 
 from __future__ import annotations
@@ -29,74 +29,84 @@ _ACTIVATIONS: dict[str, Any] = {
 
 
 class Layer:
-    """One layer's weights: queries, keys and values in one matrix, gate and up in another."""
+    """The weights of one layer.
 
-    def __init__(self, of: Architecture, tensors: Mapping[str, Tensor], number: int) -> None:
+    One matrix contains the projections of queries, keys and values. Another one contains the gate
+    and up projections.
+    """
+
+    def __init__(
+        self, architecture: Architecture, tensors: Mapping[str, Tensor], number: int
+    ) -> None:
         prefix = f"model.layers.{number}."
 
         def linear(*names: str) -> HalfLinear:
             weights = [tensors[f"{prefix}{name}.weight"] for name in names]
             biases = [tensors.get(f"{prefix}{name}.bias") for name in names]
-            found = [bias for bias in biases if bias is not None]
-            if found and len(found) < len(names):
+            present = [bias for bias in biases if bias is not None]
+            if present and len(present) < len(names):
                 raise KeyError(f"{prefix}{names[0]}.bias")
             return HalfLinear(
                 weights[0] if len(names) == 1 else torch.cat(weights),
-                torch.cat(found).float() if found else None,
+                torch.cat(present).float() if present else None,
             )
 
         def norm(name: str) -> Tensor:
-            return tensors[f"{prefix}{name}.weight"].float() + of.norm_offset
+            return tensors[f"{prefix}{name}.weight"].float() + architecture.norm_offset
 
         self.mix = linear("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj")
         self.out = linear("self_attn.o_proj")
         self.up = linear("mlp.gate_proj", "mlp.up_proj")
         self.down = linear("mlp.down_proj")
         self.before_attention = norm("input_layernorm")
-        self.after_attention = norm("post_attention_layernorm") if of.sandwich else None
+        self.after_attention = norm("post_attention_layernorm") if architecture.sandwich else None
         self.before_mlp = norm(
-            "pre_feedforward_layernorm" if of.sandwich else "post_attention_layernorm"
+            "pre_feedforward_layernorm" if architecture.sandwich else "post_attention_layernorm"
         )
-        self.after_mlp = norm("post_feedforward_layernorm") if of.sandwich else None
+        self.after_mlp = norm("post_feedforward_layernorm") if architecture.sandwich else None
         self.head_norm = None
-        if of.head_norms:
+        if architecture.head_norms:
             query, key = norm("self_attn.q_norm"), norm("self_attn.k_norm")
-            self.head_norm = torch.stack([query] * of.heads + [key] * of.key_heads)
-        self.window = of.windows[number]
-        self.rotary = of.rotary_of[number]
+            self.head_norm = torch.stack(
+                [query] * architecture.heads + [key] * architecture.key_heads
+            )
+        self.window = architecture.windows[number]
+        self.rotary = architecture.rotary_of[number]
 
 
 class DirectDecoder:
-    """Runs an `Architecture`; see `Decoder` for what its methods mean.
+    """Runs a model of a given `Architecture`. `Decoder` documents the methods.
 
-    `tensors` are the model's by transformers' names, weights as fp16 [out, in].
+    `tensors` are the model's tensors by transformers' names, with weights as fp16 [out, in].
     """
 
     name = "direct"
     attention = "sdpa, a row at a time"
     max_rows = MAX_ROWS
 
-    def __init__(self, of: Architecture, tensors: Mapping[str, Tensor]) -> None:
-        self.of = of
+    def __init__(self, architecture: Architecture, tensors: Mapping[str, Tensor]) -> None:
+        self.architecture = architecture
         self.table = tensors["model.embed_tokens.weight"]
-        self.layers = [Layer(of, tensors, number) for number in range(of.layers)]
-        self.norm = tensors["model.norm.weight"].float() + of.norm_offset
+        self.layers = [
+            Layer(architecture, tensors, number) for number in range(architecture.layers)
+        ]
+        self.norm = tensors["model.norm.weight"].float() + architecture.norm_offset
         self.head = HalfLinear(tensors.get("lm_head.weight", self.table), None)
-        self.activation = _ACTIVATIONS[of.activation]
+        self.activation = _ACTIVATIONS[architecture.activation]
         self.frequencies = [
             (torch.tensor(rotary.frequencies, dtype=torch.float32), rotary.scale)
-            for rotary in of.rotaries
+            for rotary in architecture.rotaries
         ]
 
     @property
     def vocabulary(self) -> int:
-        """How many ids there are."""
+        """The number of token ids."""
         return self.table.shape[0]
 
     def linears(self) -> list[HalfLinear]:
-        """Every matrix, to be packed."""
-        each = [[layer.mix, layer.out, layer.up, layer.down] for layer in self.layers]
-        return [linear for four in each for linear in four] + [self.head]
+        """Return all linear layers, which must be packed before use."""
+        groups = [[layer.mix, layer.out, layer.up, layer.down] for layer in self.layers]
+        return [linear for group in groups for linear in group] + [self.head]
 
     @torch.inference_mode()
     def prefill(self, ids: Sequence[int]) -> tuple[RowKeys, Tensor]:
@@ -130,50 +140,54 @@ class DirectDecoder:
         return result
 
     def _read(self, row: RowKeys, ids: Sequence[int]) -> Tensor:
-        """Hidden states [tokens, hidden] of one row's next tokens."""
+        """Return the hidden states [tokens, hidden] of one row's next tokens."""
         positions = list(range(row.length, row.length + len(ids)))
         hidden = self._pass([row], ids, positions)
         row.length += len(ids)
         return hidden[: len(ids)]
 
     def _logits(self, hidden: Tensor) -> Tensor:
-        """[rows, hidden] to fp32 [rows, vocabulary]."""
+        """Return the logits, fp32 [rows, vocabulary], of hidden states [rows, hidden]."""
         logits: Tensor = self.head(self._normed(hidden, self.norm))
-        cap = self.of.logit_cap
+        cap = self.architecture.logit_cap
         return logits if cap is None else torch.tanh(logits / cap) * cap
 
     def _normed(self, x: Tensor, weight: Tensor) -> Tensor:
         # Twice as fast as `functional.rms_norm` for a few rows.
-        return x * torch.rsqrt((x * x).mean(-1, keepdim=True) + self.of.epsilon) * weight
+        return x * torch.rsqrt((x * x).mean(-1, keepdim=True) + self.architecture.epsilon) * weight
 
     def _pass(self, rows: list[RowKeys], ids: Sequence[int], positions: list[int]) -> Tensor:
-        """Hidden states after all layers, [rows filled up, hidden].
+        """Return the hidden states after all layers, [padded rows, hidden].
 
-        Either many rows get one token each, or one row gets many.
+        Either several rows get one token each, or one row gets several tokens.
         """
-        of, count = self.of, len(ids)
+        architecture, count = self.architecture, len(ids)
         size = filled_rows(count)
-        filler = [0] * (size - count)
-        x = self.table[torch.tensor([*ids, *filler])].float()
-        if of.embedding_scale != 1.0:
-            x = x * of.embedding_scale
-        turns = self._turns([*positions, *filler])
+        padding = [0] * (size - count)
+        x = self.table[torch.tensor([*ids, *padding])].float()
+        if architecture.embedding_scale != 1.0:
+            x = x * architecture.embedding_scale
+        rotations = self._rotations([*positions, *padding])
         masks: dict[int | None, tuple[int, Tensor]] = {}
         for number, layer in enumerate(self.layers):
             mixed = layer.mix(self._normed(x, layer.before_attention))
-            heads = mixed.view(size, of.heads + 2 * of.key_heads, of.width)
-            turned, values = heads.split([of.heads + of.key_heads, of.key_heads], dim=1)
+            heads = mixed.view(
+                size, architecture.heads + 2 * architecture.key_heads, architecture.width
+            )
+            rotated, values = heads.split(
+                [architecture.heads + architecture.key_heads, architecture.key_heads], dim=1
+            )
             if layer.head_norm is not None:
-                turned = self._normed(turned, layer.head_norm)
-            cosine, sine = turns[layer.rotary]
-            turned = turned * cosine + turned.roll(of.width // 2, -1) * sine
-            queries, keys = turned.split([of.heads, of.key_heads], dim=1)
+                rotated = self._normed(rotated, layer.head_norm)
+            cosine, sine = rotations[layer.rotary]
+            rotated = rotated * cosine + rotated.roll(architecture.width // 2, -1) * sine
+            queries, keys = rotated.split([architecture.heads, architecture.key_heads], dim=1)
             pairs = torch.stack([keys, values], dim=1)
             if count == len(rows):
-                seen = self._attend_steps(number, rows, queries, pairs)
+                attended = self._attend_steps(number, rows, queries, pairs)
             else:
-                seen = self._attend_chunk(number, rows[0], count, queries, pairs, masks)
-            added = layer.out(seen)
+                attended = self._attend_chunk(number, rows[0], count, queries, pairs, masks)
+            added = layer.out(attended)
             if layer.after_attention is not None:
                 added = self._normed(added, layer.after_attention)
             x = x + added
@@ -184,36 +198,44 @@ class DirectDecoder:
             x = x + added
         return x
 
-    def _turns(self, positions: list[int]) -> list[tuple[Tensor, Tensor]]:
-        """Cosines and signed sines [rows, 1, width] of each kind of rotary positions.
+    def _rotations(self, positions: list[int]) -> list[tuple[Tensor, Tensor]]:
+        """Return the cosines and signed sines [rows, 1, width] of each rotary embedding.
 
-        The sines of the first half are negated, so that x * cosine + rolled x * sine turns x.
+        The first half of the sines is negated. The rotation of x is then
+        `x * cosine + x.roll(width // 2) * sine`.
         """
-        at = torch.tensor(positions, dtype=torch.float32)[:, None]
-        turns = []
+        column = torch.tensor(positions, dtype=torch.float32)[:, None]
+        rotations = []
         for frequencies, scale in self.frequencies:
-            angles = at * frequencies
+            angles = column * frequencies
             cosine, sine = angles.cos() * scale, angles.sin() * scale
-            turns.append(
+            rotations.append(
                 (torch.cat([cosine, cosine], -1)[:, None], torch.cat([-sine, sine], -1)[:, None])
             )
-        return turns
+        return rotations
 
     def _attend_steps(
         self, number: int, rows: list[RowKeys], queries: Tensor, pairs: Tensor
     ) -> Tensor:
-        """One new token a row; each over its own keys alone."""
-        of, window = self.of, self.layers[number].window
-        # Taking a tensor apart once is far cheaper than indexing it row by row.
-        query_of, pair_of = queries.unsqueeze(2).unbind(), pairs.unsqueeze(3).unbind()
-        seen = []
-        for row, query, pair in zip(rows, query_of, pair_of, strict=False):
-            known = row.append(number, pair)
+        """Return the attention of one new token of each row over the row's own keys.
+
+        The result is [padded rows, heads * width].
+        """
+        architecture, window = self.architecture, self.layers[number].window
+        # Unbinding a tensor once is much faster than indexing it for each row.
+        row_queries, row_pairs = queries.unsqueeze(2).unbind(), pairs.unsqueeze(3).unbind()
+        results = []
+        for row, query, pair in zip(rows, row_queries, row_pairs, strict=False):
+            stored = row.append(number, pair)
             stop = row.length + 1
             start = 0 if window is None else max(0, stop - window)
-            known = known.narrow(2, start, stop - start)
-            seen.append(attend(query, known, None, of.attention_scale, of.attention_cap))
-        return _filled(torch.cat(seen).view(len(rows), -1), queries.shape[0])
+            stored = stored.narrow(2, start, stop - start)
+            results.append(
+                attend(
+                    query, stored, None, architecture.attention_scale, architecture.attention_cap
+                )
+            )
+        return _padded(torch.cat(results).view(len(rows), -1), queries.shape[0])
 
     def _attend_chunk(
         self,
@@ -224,28 +246,34 @@ class DirectDecoder:
         pairs: Tensor,
         masks: dict[int | None, tuple[int, Tensor]],
     ) -> Tensor:
-        """Many new tokens of one row, each over those before it and itself."""
-        of, window = self.of, self.layers[number].window
-        known = row.append(number, pairs[:count].permute(1, 2, 0, 3))
+        """Return the attention of several new tokens of one row.
+
+        Each token attends to itself and to the tokens before it. `masks` caches the first visible
+        position and the mask of each window size.
+        """
+        architecture, window = self.architecture, self.layers[number].window
+        stored = row.append(number, pairs[:count].permute(1, 2, 0, 3))
         stop = row.length + count
         if window not in masks:
             start = 0 if window is None else max(0, row.length + 1 - window)
-            at = torch.arange(row.length, stop)[:, None]
-            index = torch.arange(start, stop)[None]
-            mask = index <= at
-            masks[window] = (start, mask if window is None else mask & (index > at - window))
+            query_positions = torch.arange(row.length, stop)[:, None]
+            key_positions = torch.arange(start, stop)[None]
+            mask = key_positions <= query_positions
+            if window is not None:
+                mask = mask & (key_positions > query_positions - window)
+            masks[window] = (start, mask)
         start, mask = masks[window]
-        seen = attend(
+        attended = attend(
             queries[:count].transpose(0, 1),
-            known.narrow(2, start, stop - start),
+            stored.narrow(2, start, stop - start),
             mask,
-            of.attention_scale,
-            of.attention_cap,
+            architecture.attention_scale,
+            architecture.attention_cap,
         )
-        return _filled(seen.transpose(0, 1).reshape(count, -1), queries.shape[0])
+        return _padded(attended.transpose(0, 1).reshape(count, -1), queries.shape[0])
 
 
-def _filled(x: Tensor, size: int) -> Tensor:
-    """x [rows, width] with rows of zeros behind it, `size` in all."""
+def _padded(x: Tensor, size: int) -> Tensor:
+    """Return x [rows, width] with rows of zeros appended, as [size, width]."""
     missing = size - x.shape[0]
     return functional.pad(x, (0, 0, 0, missing)) if missing else x

@@ -1,12 +1,12 @@
-"""Decoding many rows with continuous admission; the engine behind the text generator.
+"""The engine of the text generator, which decodes many rows with continuous batching.
 
     engine = Engine(load("models/gemma-3-270m"))
     rows = [engine.row("a", "The moon", seed=7, max_tokens=32)]
     for event in engine.decode(rows):
         ...
 
-Rows enter as places become free and leave when they finish. Nothing about a row's tokens,
-log-probabilities or margins depends on which other rows are there.
+A new row starts whenever another one finishes. A row's tokens, log-probabilities and margins do not
+depend on the other rows.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from typing import Any
 from .errors import PromptTooLong, RowError
 from .loading import TextModel
 from .sampling import Choice, Sampling, choose
-from .tokens import Pieces, Stops
+from .tokens import StopFinder, TextStream
 
 DEFAULT_ROWS = 8
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One thing to decode: the prompt's token ids and everything that shapes the answer.
+    """One row to decode, with the token ids of its prompt and the parameters of its answer.
 
-    `key` names the row in events; `max_tokens` bounds the answer; `stop` strings end it and are
-    left out of the text; `seed` is an unsigned 64-bit integer.
+    `key` identifies the row in events. `max_tokens` limits the answer. A string of `stop` ends the
+    answer and is not a part of it. `seed` is an unsigned 64-bit integer.
     """
 
     key: Hashable
@@ -41,8 +41,8 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
-    """Text that a row just added and that no stop string can take back."""
+class TextEvent:
+    """New text of a row. It does not contain the start of a stop string."""
 
     key: Hashable
     text: str
@@ -50,12 +50,12 @@ class Piece:
 
 @dataclass(frozen=True, slots=True)
 class Finish:
-    """A row's whole answer.
+    """The whole answer of a row.
 
     `token_ids`, `logprobs` (natural logarithm, the model's unmodified distribution) and `margins`
-    (logits) have one element a decided token, the one that ended the answer included.
-    `finish_reason` is "stop" (an end token or stop string) or "length" (max_tokens or the context
-    was used up). `prompt_tokens` counts the prompt's ids.
+    (in units of logits) have one element for each chosen token, including an end token.
+    `finish_reason` is "stop" (an end token or a stop string) or "length" (`max_tokens` or the
+    context was used up). `prompt_tokens` is the number of the prompt's ids.
     """
 
     key: Hashable
@@ -69,20 +69,21 @@ class Finish:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A row that could not be decoded, and why; the others go on."""
+    """A row that could not be decoded, with the error. The other rows continue."""
 
     key: Hashable
     error: RowError
 
 
-Event = Piece | Finish | Failure
+Event = TextEvent | Finish | Failure
 
 
 class Engine:
     """Decodes rows with one model.
 
-    `max_rows` is how many rows share a step: more are faster together and slower each. It changes
-    no result. Raises ValueError when it is not from 1 to what the decoder takes (32).
+    `max_rows` is the maximum number of rows in a step. More rows have a higher total speed and a
+    lower speed for each row. It does not affect results. Raises ValueError unless it is from 1 to
+    the decoder's maximum (32).
     """
 
     def __init__(self, model: TextModel, *, max_rows: int = DEFAULT_ROWS) -> None:
@@ -102,9 +103,10 @@ class Engine:
         sampling: Sampling | None = None,
         stop: Sequence[str] = (),
     ) -> Row:
-        """A row from text, through the chat template when the model has one.
+        """Return a row for a prompt, formatted by the model's chat template if it has one.
 
-        Raises RowError: an empty prompt, a system prompt the model has no place for, one too long.
+        Raises RowError for an empty or too long prompt, and for a system prompt that the model
+        does not support.
         """
         ids = tuple(self.model.codec.prompt(prompt, system))
         self._check_length(ids)
@@ -115,19 +117,19 @@ class Engine:
             raise PromptTooLong(len(ids), self.model.context)
 
     def decode(self, rows: Iterable[Row]) -> Iterator[Event]:
-        """Decode rows, giving pieces as they come and one Finish or Failure each, in any order.
+        """Decode rows. Yield their new texts, and one Finish or Failure for each, in any order.
 
-        `rows` is read as places become free, so it may be long or lazy. Closing the iterator drops
-        every unfinished row.
+        `rows` is consumed only as rows finish, so it may be a long or lazy iterable. Closing the
+        iterator discards all unfinished rows.
         """
-        waiting = iter(rows)
-        active: deque[_Active] = deque()
-        more = True
-        while more or active:
-            while more and len(active) < self.max_rows:
-                row = next(waiting, None)
+        remaining = iter(rows)
+        active: deque[_ActiveRow] = deque()
+        has_more = True
+        while has_more or active:
+            while has_more and len(active) < self.max_rows:
+                row = next(remaining, None)
                 if row is None:
-                    more = False
+                    has_more = False
                     break
                 yield from self._admit(row, active)
             if not active:
@@ -139,8 +141,8 @@ class Engine:
                 state = active.popleft()
                 yield from self._advance(state, logits[index], active)
 
-    def _admit(self, row: Row, active: deque[_Active]) -> Iterator[Event]:
-        """Read a row's prompt alone and decide its first token."""
+    def _admit(self, row: Row, active: deque[_ActiveRow]) -> Iterator[Event]:
+        """Process a row's prompt separately, and choose its first token."""
         try:
             if not row.prompt:
                 raise RowError("the row has no prompt tokens")
@@ -149,15 +151,17 @@ class Engine:
             yield Failure(row.key, error)
             return
         room = min(row.max_tokens, self.model.context - len(row.prompt))
-        state = _Active(row, self.model.codec.stream(row.prompt), Stops(row.stop), room)
+        state = _ActiveRow(row, self.model.codec.stream(row.prompt), StopFinder(row.stop), room)
         if room <= 0:
             yield state.finished("length")
             return
         state.row, logits = self.model.decoder.prefill(row.prompt)
         yield from self._advance(state, logits.numpy(), active)
 
-    def _advance(self, state: _Active, logits: Any, active: deque[_Active]) -> Iterator[Event]:
-        """Decide one row's next token; the row stays active unless this ended it."""
+    def _advance(
+        self, state: _ActiveRow, logits: Any, active: deque[_ActiveRow]
+    ) -> Iterator[Event]:
+        """Choose one row's next token. Append the row to `active` unless it ended."""
         request = state.request
         try:
             choice = choose(
@@ -174,10 +178,10 @@ class Engine:
         if choice.token in self.model.ends:
             yield from state.close("stop")
             return
-        text, stopped = state.stops.push(state.pieces.push(choice.token))
+        text, stopped = state.stops.push(state.stream.push(choice.token))
         if text:
             state.text.append(text)
-            yield Piece(request.key, text)
+            yield TextEvent(request.key, text)
         if stopped:
             yield state.finished("stop")
         elif len(state.ids) >= state.room:
@@ -186,21 +190,22 @@ class Engine:
             active.append(state)
 
     def score(self, ids: Sequence[int]) -> list[float]:
-        """Natural-log probabilities of ids[1:], each given the ids before it; length len(ids) - 1.
+        """Return the natural-log probabilities of ids[1:], each given the ids before it.
 
-        Raises PromptTooLong. The numbers come from the prefill, in chunks counted from ids[0].
+        They are computed like those of a prompt, in chunks that start at ids[0]. Raises
+        PromptTooLong.
         """
         if len(ids) > self.model.context:
             raise PromptTooLong(len(ids), self.model.context)
         return list(self.model.decoder.score(ids)) if len(ids) > 1 else []
 
 
-class _Active:
-    """A row being decoded."""
+class _ActiveRow:
+    """A row that is being decoded. `room` is the maximum number of tokens of its answer."""
 
-    def __init__(self, request: Row, pieces: Pieces, stops: Stops, room: int) -> None:
+    def __init__(self, request: Row, stream: TextStream, stops: StopFinder, room: int) -> None:
         self.request = request
-        self.pieces = pieces
+        self.stream = stream
         self.stops = stops
         self.room = room
         self.row: Any = None
@@ -213,13 +218,13 @@ class _Active:
         self.choices.append(choice)
 
     def close(self, reason: str) -> Iterator[Event]:
-        """Let out what was held back, then finish; a stop string met in it still counts."""
-        text, stopped = self.stops.push(self.pieces.flush())
+        """Yield the delayed text and the Finish. The text may still contain a stop string."""
+        text, stopped = self.stops.push(self.stream.flush())
         if not stopped:
             text += self.stops.flush()
         if text:
             self.text.append(text)
-            yield Piece(self.request.key, text)
+            yield TextEvent(self.request.key, text)
         yield self.finished("stop" if stopped else reason)
 
     def finished(self, reason: str) -> Finish:

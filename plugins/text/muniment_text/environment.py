@@ -1,4 +1,4 @@
-"""What a generation's bits may depend on besides the record itself."""
+"""The environment that a generation's bits may depend on, to be recorded with it."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from typing import Any
 
 
 def facts(engine: Any) -> dict[str, str | int]:
-    """The facts to record with each generation of this engine, by name.
+    """Return the environment of an engine's generations, by name.
 
-    Threads are torch's; `kernel` is the decoder's name: "direct", "rows" or "row-by-row".
+    `threads` is the number of torch's threads. `kernel` is the name of the decoder, which is
+    "direct", "rows" or "row-by-row".
     """
     import torch
 
@@ -36,7 +37,7 @@ def facts(engine: Any) -> dict[str, str | int]:
 
 
 def cpu_model() -> str:
-    """The processor's name, as the system gives it."""
+    """Return the name of the processor as reported by the operating system."""
     try:
         for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
             if line.startswith("model name"):

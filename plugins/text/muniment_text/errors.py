@@ -1,14 +1,17 @@
-"""Errors of the text engine; each message is one sentence that says what to do."""
+"""Exception classes of the text engine. Each message is one sentence with the next step."""
 
 from __future__ import annotations
 
 
 class TextError(Exception):
-    """The root of the engine's errors; `str()` of one is fit for a user."""
+    """Base class of the engine's errors. `str()` is a user message."""
 
 
 class ModelUnusable(TextError):
-    """A model cannot be loaded or prepared: missing, half-written, pickled, not a causal LM."""
+    """A model that cannot be loaded or prepared.
+
+    It is missing, incomplete, pickled, or not a causal language model.
+    """
 
     def __init__(self, source: str, message: str) -> None:
         super().__init__(message)
@@ -16,23 +19,26 @@ class ModelUnusable(TextError):
 
 
 class RowsUnsupported(TextError):
-    """A transformers model's attention does what rows of unlike lengths cannot share."""
+    """A transformers model whose attention cannot process rows of different lengths together."""
 
 
 class RowsMixed(TextError):
-    """On this machine a row's bits depend on its neighbours; the message says how that was seen."""
+    """A decoder that fails the self-test, because a row's bits depend on the other rows.
+
+    The message describes the observed difference.
+    """
 
 
 class NotOfThisKind(TextError):
-    """A model that `architecture` has no words for; the message says what is different."""
+    """A model that `architecture` cannot describe. The message names the unsupported part."""
 
 
 class RowError(TextError):
-    """One row cannot be decoded; its neighbours are unaffected."""
+    """An error that concerns one row. Other rows are not affected."""
 
 
 class PromptTooLong(RowError):
-    """The prompt's tokens leave no room for an answer in the model's context."""
+    """A prompt whose tokens fill the model's context, so that there is no room for an answer."""
 
     def __init__(self, tokens: int, context: int) -> None:
         super().__init__(
@@ -43,14 +49,14 @@ class PromptTooLong(RowError):
 
 
 class EmptyPrompt(RowError):
-    """An empty prompt for a model that has no beginning-of-text token to start from."""
+    """An empty prompt for a model without a beginning-of-sequence token."""
 
     def __init__(self) -> None:
         super().__init__("the prompt is empty and this model cannot start without one; give a text")
 
 
 class SystemPromptRefused(RowError):
-    """A system prompt for a model without a chat template, which has no place to put it."""
+    """A system prompt for a model whose chat template is missing or does not accept one."""
 
     def __init__(self, reason: str = "has no chat template") -> None:
         super().__init__(

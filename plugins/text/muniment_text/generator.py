@@ -1,43 +1,42 @@
-"""The text generator as Muniment's core sees it: models in, requests in, replies out."""
+"""The text generator plugin, on top of the decoding engine."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import muniment
 
-from .engine import Engine, Failure, Finish, Piece, Row
+from .engine import Engine, Failure, Finish, Row, TextEvent
 from .environment import facts
 from .errors import ModelUnusable, RowError
 from .loading import check_folder, load, resolve
 from .parameters import TextParameters
-from .preparing import DEFAULT_NAME, DEFAULT_SOURCE, prepare
+from .preparing import DEFAULT_NAME, DEFAULT_PACKAGE, DEFAULT_SOURCE, is_installed, prepare
 from .sampling import Sampling
 
 TERMS_FILE = "GEMMA_TERMS.html"
 TERMS = (
     "Gemma is provided under and subject to the Gemma Terms of Use found at "
-    f"ai.google.dev/gemma/terms; a copy lies in the model's folder ({TERMS_FILE})."
+    f"ai.google.dev/gemma/terms; a copy is in the model's folder ({TERMS_FILE})."
 )
 
 
 class TextGenerator(muniment.Generator):
-    """Continues or answers prompts with a causal language model, exactly on replay."""
+    """A generator that continues or answers prompts with a causal language model."""
 
     name = "text"
     media_type = "text/plain"
     determinism = "exact"
     uses_model = True
     Parameters = TextParameters
-    suggested_model: ClassVar[str | None] = DEFAULT_NAME
 
     def __init__(self) -> None:
         self._engine: Engine | None = None
 
     def load(self, model: muniment.Model) -> None:
-        """Read the model's folder; raises ModelError."""
+        """Load the model's folder. Raise ModelError if it cannot be used."""
         try:
             self._engine = Engine(load(model.path))
         except ModelUnusable as error:
@@ -45,8 +44,8 @@ class TextGenerator(muniment.Generator):
 
     def generate(
         self, requests: Sequence[muniment.Request]
-    ) -> Iterable[muniment.Reply | muniment.Piece | muniment.Output]:
-        """Decode all requests together; a row that cannot be decoded fails alone."""
+    ) -> Iterable[muniment.Reply | muniment.Chunk | muniment.Output]:
+        """Decode all requests together. A row that cannot be decoded fails only its request."""
         engine = self.engine
         by_id = {request.id: request for request in requests}
         rows: list[Row] = []
@@ -57,9 +56,9 @@ class TextGenerator(muniment.Generator):
                 yield request.fail(str(error))
         for event in engine.decode(rows):
             request = by_id[str(event.key)]
-            if isinstance(event, Piece):
+            if isinstance(event, TextEvent):
                 if request.stream:
-                    yield request.piece(event.text)
+                    yield request.chunk(event.text)
             elif isinstance(event, Failure):
                 yield request.fail(str(event.error))
             else:
@@ -67,14 +66,20 @@ class TextGenerator(muniment.Generator):
 
     @property
     def engine(self) -> Engine:
-        """The engine of the model loaded; raises RuntimeError before `load`."""
+        """The engine of the loaded model. Raises RuntimeError before `load`."""
         if self._engine is None:
             raise RuntimeError("the text generator was asked before its model was loaded")
         return self._engine
 
     def environment(self) -> Mapping[str, str | int]:
-        """What the bytes depend on besides the record: kernels, threads, versions, processor."""
+        """Return the kernels, threads, versions and processor, on which the bytes depend."""
         return facts(self.engine) if self._engine is not None else {}
+
+    def packaged_models(self) -> Sequence[muniment.PackagedModel]:
+        """Return Gemma 3 270M when its package is installed."""
+        if not is_installed(DEFAULT_PACKAGE):
+            return ()
+        return (muniment.PackagedModel(DEFAULT_NAME, DEFAULT_SOURCE, TERMS),)
 
     def add_model(
         self, source: str, into: Path, progress: Callable[[str, float], None]
@@ -100,7 +105,7 @@ class TextGenerator(muniment.Generator):
         }
 
     def find_model(self, source: str) -> Path:
-        """The folder of a hub id, from the local cache or the hub; raises ModelError."""
+        """Return the folder of a hub id, from the local cache or the hub. Raise ModelError."""
         try:
             folder = resolve(source)
             check_folder(folder)
@@ -109,7 +114,7 @@ class TextGenerator(muniment.Generator):
         return folder
 
     def close(self) -> None:
-        """Let the model go."""
+        """Release the model."""
         self._engine = None
 
 

@@ -1,9 +1,9 @@
-"""Reading a GGUF file: the model's configuration, weights and tokenizer.
+"""Reading of the configuration, weights and tokenizer in a GGUF file.
 
-transformers reads one too, but spends 28 s on the metadata of a vocabulary of 262,144 through
-Python objects for every element; its faster reader of metadata, its tables of names and its
-conversion of tokenizers are used here, so that the result is the same. Architectures whose files
-need more than renaming are left to transformers altogether.
+The reader of transformers takes 28 s for a vocabulary of 262,144, because it creates a Python
+object for every element of the metadata. Here its faster metadata reader, its tables of names and
+its tokenizer conversion are used, so that the result is the same. Architectures whose files need
+more than renaming are read by transformers alone.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _PLAIN = frozenset({"llama", "qwen2", "qwen3", "gemma2", "gemma3", "gpt2", "phi3
 
 
 def read_tokenizer(path: Path) -> tuple[Any, dict[str, Any]]:
-    """The `tokenizers.Tokenizer` a GGUF file describes, and its tokenizer_config."""
+    """Return the `tokenizers.Tokenizer` of a GGUF file and its tokenizer_config."""
     from transformers import PreTrainedTokenizerFast
     from transformers.integrations.gguf.gguf_tokenizer_mapping import (
         convert_gguf_tokenizer,
@@ -35,9 +35,9 @@ def read_tokenizer(path: Path) -> tuple[Any, dict[str, Any]]:
 
 
 def read_model(path: Path, progress: Callable[[str, float], None]) -> Any:
-    """The transformers model of a GGUF file in fp32, its layers not yet replaced.
+    """Return the transformers model of a GGUF file in fp32, before its layers are replaced.
 
-    `progress` is told a label and the fraction done. Raises ModelUnusable.
+    `progress` is called with a step and its fraction. Raises ModelUnusable.
     """
     from transformers import AutoConfig, AutoModelForCausalLM
     from transformers.integrations.gguf.reader import read_gguf_metadata
@@ -56,7 +56,7 @@ def read_model(path: Path, progress: Callable[[str, float], None]) -> Any:
 
 
 def configuration(metadata: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
-    """A transformers configuration from GGUF metadata, as transformers' own reader makes it."""
+    """Return the transformers configuration of GGUF metadata, as transformers' reader does."""
     from transformers.integrations import ggml
 
     architecture = metadata["general.architecture"]
@@ -79,7 +79,7 @@ def configuration(metadata: dict[str, Any], names: tuple[str, ...]) -> dict[str,
 
 
 class Entry(NamedTuple):
-    """One tensor of the file: its name, its shape in torch's order, its GGML type, its place."""
+    """A tensor of the file: its name, shape in torch's order, GGML type and position."""
 
     name: str
     shape: tuple[int, ...]
@@ -92,10 +92,10 @@ _STRING, _ARRAY = 8, 9
 
 
 def tensor_table(blob: Any) -> list[Entry]:
-    """Where each tensor lies in the mapped bytes of a GGUF file (version 2 or 3).
+    """Return the tensors in the mapped bytes of a GGUF file (version 2 or 3).
 
-    Written here because both public readers fail: `gguf.GGUFReader` takes 21 s for a large
-    vocabulary, transformers' refuses files with a type it has no torch code for.
+    Both public readers are unsuitable. `gguf.GGUFReader` takes 21 s for a large vocabulary, and
+    the reader of transformers refuses files with a type that it has no torch code for.
     """
 
     def text(at: int) -> tuple[str, int]:
@@ -136,7 +136,7 @@ def tensor_table(blob: Any) -> list[Entry]:
 
 
 def _filled(path: Path, config: Any, progress: Callable[[str, float], None]) -> Any:
-    """A model of this configuration with the file's weights, dequantised tensor by tensor."""
+    """Return a model of this configuration with the weights dequantised one by one."""
     import numpy as np
     import torch
     from gguf import GGMLQuantizationType, dequantize

@@ -1,7 +1,7 @@
-"""The keys and values of one row, and attention over them alone.
+"""The keys and values of one row, and the attention of that row.
 
-Padding rows to a common length changes the order of additions, and so the bits. Here every row's
-queries meet exactly its own keys, in a call of its own.
+Padding rows to a common length would change the order of additions, and so the bits of the
+result. Each row's queries are therefore multiplied with its own keys only, in a separate call.
 """
 
 from __future__ import annotations
@@ -10,24 +10,28 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-_GROWTH = 128
+_GROWTH = 128  # the capacity is a multiple of this number of tokens
 
 
 class RowKeys:
-    """The keys and values of one row, layer by layer, in fp32.
+    """The keys and values of one row for each layer, in fp32.
 
-    A layer's are one tensor [2, key heads, tokens, width], keys first. fp32 because the attention
-    kernel is about as fast in it as in bf16 on processors without native bf16, and rounds less.
+    Those of a layer are one tensor [2, key heads, tokens, width], keys first. `length` is the
+    number of stored tokens.
     """
+
+    # fp32: on processors without native bf16, the attention kernel is about as fast as with bf16,
+    # and the rounding errors are smaller.
 
     def __init__(self) -> None:
         self.length = 0
         self._layers: dict[int, Tensor] = {}
 
     def append(self, layer: int, pairs: Tensor) -> Tensor:
-        """Put keys and values [2, key heads, new tokens, width] after the tokens already there.
+        """Store keys and values [2, key heads, new tokens, width] after those of earlier tokens.
 
-        Gives the whole layer, with room behind what is stored: narrow it before use.
+        Return the tensor of the layer, which has unused capacity at its end. The caller must
+        narrow it to the stored tokens. `length` does not change.
         """
         count = pairs.shape[2]
         stop = self.length + count
@@ -42,7 +46,7 @@ class RowKeys:
         return stored
 
     def get(self, layer: int) -> Tensor:
-        """What `append` gave for this layer."""
+        """Return the tensor of a layer, with unused capacity, as `append` returned it."""
         return self._layers[layer]
 
 
@@ -53,24 +57,26 @@ def attend(
     scale: float | None,
     cap: float | None,
 ) -> Tensor:
-    """Attention of one row: query [heads, new, width] over pairs [2, key heads, tokens, width].
+    """Return the attention of one row, in the shape of `query`.
 
-    Neighbouring heads share a key head. `mask` is bool [new, tokens], True where a query may look.
-    With `cap` scores go through cap * tanh(score / cap), as Gemma 2 does. Gives the query's shape.
+    `query` is [heads, new tokens, width], and `pairs` is [2, key heads, tokens, width]. Adjacent
+    heads share a key head. `mask` is bool [new tokens, tokens], True for visible tokens. `scale`
+    is the factor of the scores, by default 1 / sqrt(width). With `cap`, scores become
+    cap * tanh(score / cap), as in Gemma 2.
     """
     heads, tokens, width = query.shape
     keys, values = pairs.split(1)
     groups = keys.shape[1]
-    mine = query.reshape(1, groups, heads // groups * tokens, width)
+    grouped = query.reshape(1, groups, heads // groups * tokens, width)
     if mask is not None:
         mask = mask.repeat(heads // groups, 1)
     if cap is None:
         result = functional.scaled_dot_product_attention(
-            mine, keys, values, attn_mask=mask, scale=scale
+            grouped, keys, values, attn_mask=mask, scale=scale
         )
     else:
         factor = width**-0.5 if scale is None else scale
-        scores = torch.tanh(mine @ keys.transpose(-1, -2) * (factor / cap)) * cap
+        scores = torch.tanh(grouped @ keys.transpose(-1, -2) * (factor / cap)) * cap
         if mask is not None:
             scores = scores.masked_fill(~mask, -torch.inf)
         result = scores.softmax(dim=-1) @ values

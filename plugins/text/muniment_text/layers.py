@@ -1,11 +1,13 @@
-"""fp16 weights and fp32 activations, multiplied so that rows do not see each other.
+"""Linear layers with fp16 weights and fp32 activations, in which rows do not affect each other.
 
-fbgemm multiplies fp32 rows by packed fp16 weights. Which of its kernels takes a row depends on how
-many rows a call has, and the kernels for one and two rows round differently from the others; calls
-of 4, 6, 8, 12, 16, 20 or 24 rows were all measured to give a row the same bits wherever it stands
-and whatever stands beside it. So rows are cut and filled up to those numbers, while decoding and
-while reading prompts alike. A self-test at load proves it on the machine at hand. Without fbgemm
-(other processors) the weights are used as fp32.
+fbgemm multiplies fp32 rows by packed fp16 weights. The number of rows in a call determines its
+kernel, and the kernels for one and two rows round differently from the others. Calls of 4, 6, 8,
+12, 16, 20 and 24 rows were measured. In these calls, the bits of a row do not depend on its
+position or on the other rows. Rows are therefore split and padded to these numbers, for steps and
+for prompts.
+
+A self-test verifies this on the current machine when a model is loaded. Without fbgemm (on other
+processors), the weights are converted to fp32.
 """
 
 from __future__ import annotations
@@ -20,27 +22,30 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 MAX_ROWS = 32
-SHAPES = (4, 6, 8, 12, 16, 20, 24)
+SHAPES = (4, 6, 8, 12, 16, 20, 24)  # numbers of rows in a call
 LARGEST_CALL = SHAPES[-1]
-_SLICE = 32768
-_LARGEST = 65504.0
+_SLICE = 32768  # output rows that are packed together
+_MAX_FP16 = 65504.0
 
 
 def filled_rows(count: int) -> int:
-    """How many rows a pass over `count` has once filled up: calls of LARGEST_CALL, then a rest."""
+    """Return the number of rows of a pass over `count` rows after padding.
+
+    All calls have LARGEST_CALL rows, except the last one, which has a number from SHAPES.
+    """
     whole, rest = divmod(count, LARGEST_CALL)
     return whole * LARGEST_CALL + (next(size for size in SHAPES if size >= rest) if rest else 0)
 
 
 def has_fbgemm() -> bool:
-    """Whether this build of torch has fbgemm's fp16 kernels for this processor."""
+    """Return whether this build of torch has fbgemm's fp16 kernels for this processor."""
     return "fbgemm" in torch.backends.quantized.supported_engines
 
 
 class HalfLinear(nn.Module):
-    """Replaces `nn.Linear` and GPT-2's `Conv1D`: [..., in] to fp32 [..., out].
+    """A replacement of `nn.Linear` and GPT-2's `Conv1D` that maps [..., in] to fp32 [..., out].
 
-    `weight` is fp16 [out, in]; `pack` turns it into what the kernel reads, slice by slice.
+    `weight` is fp16 [out, in]. `pack` converts it to the kernel's format in slices.
     """
 
     weight: Tensor
@@ -54,28 +59,34 @@ class HalfLinear(nn.Module):
         self.packed: list[Any] = []
 
     def slices(self) -> list[tuple[int, int]]:
-        """The ranges of output rows that are packed apart, so that several threads can."""
+        """Return the ranges of output rows that are packed separately, by several threads."""
         starts = range(0, self.out_features, _SLICE)
         return [(start, min(start + _SLICE, self.out_features)) for start in starts]
 
     def forward(self, x: Tensor) -> Tensor:
-        """Multiply; every row of the result depends on its own row of `x` alone."""
+        """Return x multiplied by the weights, plus the bias.
+
+        Each row of the result depends only on the same row of `x`.
+        """
         rows = x.reshape(-1, self.in_features).float()
         count = rows.shape[0]
-        filled = filled_rows(count)
-        if filled > count:
-            rows = functional.pad(rows, (0, 0, 0, filled - count))
+        padded = filled_rows(count)
+        if padded > count:
+            rows = functional.pad(rows, (0, 0, 0, padded - count))
         weight = None if self.packed else self.weight.float()
         calls = [self._multiply(part, weight) for part in rows.split(LARGEST_CALL)]
         result = calls[0] if len(calls) == 1 else torch.cat(calls)
-        if filled > count:
+        if padded > count:
             result = result[:count]
         if self.bias is not None:
             result = result + self.bias
         return result.view(*x.shape[:-1], self.out_features)
 
     def _multiply(self, rows: Tensor, weight: Tensor | None) -> Tensor:
-        """One call's worth of rows, fp32 [rows, in] to [rows, out]; `weight` when not packed."""
+        """Return the product [rows, out] of fp32 rows [rows, in] in one call of the kernel.
+
+        `weight` is fp32 [out, in] if the layer is not packed, and None otherwise.
+        """
         if weight is not None:
             return functional.linear(rows, weight)
         products = [torch.ops.quantized.linear_dynamic_fp16(rows, part) for part in self.packed]
@@ -83,10 +94,10 @@ class HalfLinear(nn.Module):
 
 
 class HalfEmbedding(nn.Module):
-    """Replaces the input embedding: ids [...] to fp32 [..., hidden].
+    """A replacement of the input embedding that maps ids [...] to fp32 [..., hidden].
 
-    The original module still runs, on a table of just the rows asked for, so that whatever a model
-    adds to its embedding (Gemma multiplies it) stays the model's own business.
+    The original module is called with a table of only the requested rows. It keeps its further
+    operations, such as the multiplication in Gemma.
     """
 
     weight: Tensor
@@ -99,7 +110,7 @@ class HalfEmbedding(nn.Module):
         self.original = original
 
     def forward(self, ids: Tensor) -> Tensor:
-        """Look up rows and hand them to the original module."""
+        """Return the embeddings of token ids."""
         flat = ids.reshape(-1)
         positions = torch.arange(flat.numel()).view(ids.shape)
         result: Tensor = torch.func.functional_call(
@@ -109,11 +120,12 @@ class HalfEmbedding(nn.Module):
 
 
 def halve_model(model: Any) -> None:
-    """Replace, in place, the layers of a transformers causal LM by fp16 ones, not yet packed.
+    """Replace the layers of a transformers causal LM in place by unpacked fp16 layers.
 
-    With parameters on the meta device this only prepares the places to load prepared weights into.
-    Every `nn.Linear`, GPT-2 `Conv1D` and the input embedding are replaced; a head tied to the
-    embedding shares its table. The rest becomes fp32.
+    Every `nn.Linear`, every GPT-2 `Conv1D` and the input embedding are replaced. An output head
+    that is tied to the embedding shares its table. All other parameters are converted to fp32.
+    If the parameters are on the meta device, no weights are allocated, so that prepared weights
+    can be loaded afterwards.
     """
     from transformers.pytorch_utils import Conv1D
 
@@ -142,15 +154,16 @@ def halve_model(model: Any) -> None:
 
 
 def pack(layers: Iterable[HalfLinear]) -> None:
-    """Pack every layer that is not yet for the kernel, on as many threads as torch uses.
+    """Convert all unpacked layers to the kernel's format, with as many threads as torch uses.
 
-    The fp16 weights of packed layers are let go; an embedding that shares them keeps its table.
+    The layers release their fp16 weights. An embedding that shares them keeps its table.
     """
     layers = [layer for layer in layers if not layer.packed]
     if not layers or not has_fbgemm():
         return
     work = [(layer, part) for layer in layers for part in layer.slices()]
-    # Each thread widens weights into one array again and again: fresh pages cost more than packing.
+    # Each thread converts weights to fp32 in one reused array, because allocating memory pages
+    # takes longer than packing.
     largest = max((last - first) * layer.in_features for layer, (first, last) in work)
     local = threading.local()
 
@@ -170,10 +183,10 @@ def pack(layers: Iterable[HalfLinear]) -> None:
 
 
 def _half(weight: Tensor) -> Tensor:
-    """Weights as fp16 [out, in]; what fp16 cannot hold becomes its largest number."""
+    """Return weights as fp16 [out, in]. Values out of range become the largest fp16 number."""
     if weight.is_meta:
         return torch.empty(weight.shape, dtype=torch.float16, device="meta")
     result = torch.empty(weight.shape, dtype=torch.float16)
-    for part, place in zip(weight.split(_SLICE), result.split(_SLICE), strict=True):
-        place.copy_(part.detach().float().clamp(-_LARGEST, _LARGEST))
+    for part, target in zip(weight.split(_SLICE), result.split(_SLICE), strict=True):
+        target.copy_(part.detach().float().clamp(-_MAX_FP16, _MAX_FP16))
     return result

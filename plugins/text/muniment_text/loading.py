@@ -1,4 +1,4 @@
-"""Loading a model: a prepared folder in a few seconds, any local folder or hub id by converting.
+"""Loading of models: prepared folders in a few seconds, other folders and hub ids by conversion.
 
 Remote code never runs and pickled weights are never opened: only `.safetensors` files are read.
 """
@@ -29,15 +29,15 @@ Progress = Callable[[str, float], None]
 
 
 def silent(label: str, fraction: float) -> None:
-    """A progress callback that says nothing."""
+    """Ignore the progress."""
 
 
 @dataclass(slots=True)
 class TextModel:
-    """A model ready to decode.
+    """A loaded model.
 
-    `context` is the most tokens prompt and answer may have together; `ends` are the ids that end an
-    answer; `why` says how it is known that a row's bits do not depend on its neighbours.
+    `context` is the maximum number of tokens of prompt and answer together. `ends` are the ids
+    that end an answer. `why` is the reason that a row's bits do not depend on other rows.
     """
 
     source: str
@@ -50,10 +50,10 @@ class TextModel:
 
 
 def resolve(source: str | Path, progress: Progress = silent) -> Path:
-    """The local folder or file that `source` means; a hub id is fetched unless it was before.
+    """Return the local folder or file of `source`, after downloading a hub id if necessary.
 
-    What the hub cache has is taken as it is, so that a replay asks nobody and gets no newer
-    revision. Raises ModelUnusable when it is neither, or cannot be fetched.
+    A revision in the hub cache is used without a request to the hub. So a replay needs no network
+    and gets no newer revision. Raises ModelUnusable.
     """
     path = Path(source).expanduser()
     if path.exists():
@@ -66,7 +66,7 @@ def resolve(source: str | Path, progress: Progress = silent) -> Path:
 
     with contextlib.suppress(LocalEntryNotFoundError, ModelUnusable):
         cached = Path(snapshot_download(text, allow_patterns=HUB_PATTERNS, local_files_only=True))
-        check_folder(cached)  # one that was cut short is fetched again
+        check_folder(cached)  # an interrupted download is repeated
         return cached
     progress("fetching", 0.0)
     try:
@@ -80,7 +80,7 @@ def resolve(source: str | Path, progress: Progress = silent) -> Path:
 
 
 def check_folder(folder: Path) -> None:
-    """Raise ModelUnusable, saying what is missing, unless a model can be read from `folder`."""
+    """Raise ModelUnusable, with the missing files, unless `folder` contains a model."""
 
     def refuse(message: str) -> ModelUnusable:
         return ModelUnusable(str(folder), f"{folder} {message}")
@@ -112,7 +112,7 @@ def check_folder(folder: Path) -> None:
 
 
 def _check_whole(shard: Path) -> None:
-    """Refuse a weights file that is shorter than its own header says."""
+    """Raise ModelUnusable if a weights file is shorter than its header declares."""
     size = shard.stat().st_size
     with shard.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")
@@ -132,7 +132,7 @@ def _check_whole(shard: Path) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """The JSON object in a file; raises ModelUnusable when it is none."""
+    """Return the JSON object in a file. Raise ModelUnusable for anything else."""
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -143,7 +143,7 @@ def read_json(path: Path) -> Any:
 
 
 def is_prepared(folder: Path) -> bool:
-    """Whether `folder` was made by `prepare`; raises ModelUnusable for another format of it."""
+    """Return whether `prepare` made `folder`. Raise ModelUnusable for another format version."""
     path = folder / PREPARED
     if not path.is_file():
         return False
@@ -156,7 +156,7 @@ def is_prepared(folder: Path) -> bool:
 
 
 def load(source: str | Path, *, progress: Progress = silent) -> TextModel:
-    """Load a prepared folder, a transformers folder or a hub id; raises ModelUnusable."""
+    """Load a prepared folder, a transformers folder or a hub id. Raise ModelUnusable."""
     folder = resolve(source, progress)
     if folder.is_file():
         raise ModelUnusable(
@@ -170,9 +170,9 @@ def load(source: str | Path, *, progress: Progress = silent) -> TextModel:
         codec_coming = pool.submit(Codec.load, folder)
         if prepared is None:
             model = read_transformers(folder, progress)
-            from .choosing import decide
+            from .choosing import choose_decoder
 
-            about, (decoder, why) = limits(model.config, folder), decide(model)
+            about, (decoder, why) = limits(model.config, folder), choose_decoder(model)
         else:
             about, (decoder, why) = prepared, read_prepared(folder, prepared)
         codec = codec_coming.result()
@@ -189,7 +189,7 @@ def load(source: str | Path, *, progress: Progress = silent) -> TextModel:
 
 
 def limits(config: Any, folder: Path) -> dict[str, Any]:
-    """How long a text may be and which ids end one, from a transformers configuration."""
+    """Return the maximum length of a text and the ids that end it, from a configuration."""
     config = config.get_text_config()
     generation = folder / "generation_config.json"
     defaults = read_json(generation) if generation.is_file() else {}
@@ -201,7 +201,7 @@ def limits(config: Any, folder: Path) -> dict[str, Any]:
 
 
 def read_transformers(folder: Path, progress: Progress = silent) -> Any:
-    """A transformers folder's model, converted in memory; raises ModelUnusable."""
+    """Return the model of a transformers folder, converted in memory. Raise ModelUnusable."""
     import torch
     from transformers import AutoModelForCausalLM
     from transformers.utils import logging
@@ -230,7 +230,7 @@ def read_transformers(folder: Path, progress: Progress = silent) -> Any:
 
 
 def build_empty(auto: Any, config: Any, **options: Any) -> Any:
-    """A model whose parameters are on the meta device and whose constant tables are real."""
+    """Return a model with parameters on the meta device and with real constant tables."""
     import torch
     from torch import nn
 
@@ -251,7 +251,7 @@ def build_empty(auto: Any, config: Any, **options: Any) -> Any:
 
 
 def _owners(model: Any, module: Any) -> Any:
-    """The innermost transformers models that contain `module`, and whose duty its tables are."""
+    """Return the transformers models that contain `module`, the innermost first."""
     from transformers import PreTrainedModel
 
     inner = [
@@ -263,13 +263,13 @@ def _owners(model: Any, module: Any) -> Any:
 
 
 def read_prepared(folder: Path, about: dict[str, Any]) -> tuple[Any, str]:
-    """A prepared folder's decoder and why that one, its weights mapped from the file.
+    """Return the decoder of a prepared folder, with mapped weights, and the reason for its kind.
 
     Raises ModelUnusable.
     """
     from safetensors import safe_open
 
-    from .choosing import decide_modules, pack_direct
+    from .choosing import choose_module_decoder, pack_direct
 
     with safe_open(folder / WEIGHTS, framework="pt") as file:
         state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
@@ -283,11 +283,11 @@ def read_prepared(folder: Path, about: dict[str, Any]) -> tuple[Any, str]:
             ) from error
         except RowsMixed:
             pass
-    return decide_modules(read_modules(folder, state))
+    return choose_module_decoder(read_modules(folder, state))
 
 
 def read_modules(folder: Path, state: dict[str, Any]) -> Any:
-    """A prepared folder as transformers' own modules; raises ModelUnusable."""
+    """Return the model of a prepared folder as transformers modules. Raise ModelUnusable."""
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM
 

@@ -1,11 +1,15 @@
-"""How much the logits may change before filtered sampling chooses another token.
+"""The margin of filtered sampling: how much the logits may change without changing the token.
 
-Changing every logit by at most d moves every *rank's* value by at most d, whatever ids swap
-places. So the number of ranks kept depends on ranks alone: top_p's cumulative mass moves by at most
-2d/T in log-odds, min_p's distance from the first rank by 2d, top_k not at all. With the count
-between bounds that widen with d, an id leaves once too many others can pass it, and one from
-outside enters once it can reach the last rank kept; an entry matters only when its score could
-also win.
+If every logit changes by at most d, the value of every rank changes by at most d, regardless of
+the ids that swap ranks. The number of kept ranks is therefore bounded by the values of the ranks:
+
+- The cumulative probability of top_p changes by at most 2d/T in log-odds, at temperature T.
+- The distance of min_p from the first rank changes by at most 2d.
+- top_k does not change.
+
+The bounds on the number of kept ranks widen with d. A kept id can leave when enough other ids can
+pass it. Another id can enter when it can reach the last kept rank, which matters only if its score
+could also win.
 """
 
 from __future__ import annotations
@@ -32,21 +36,24 @@ def filtered_margin(
     total: float,
     complete: bool,
 ) -> float:
-    """A lower bound on the sup-norm change of logits that changes the token chosen.
+    """Return a lower bound on the change of logits (sup norm) that changes the chosen token.
 
-    values, scores: [n] the first n ranks' logits and perturbed scores, outsiders after the first
-    `kept`; best: the winner's position; lead: its score over the next kept one; limit: top_k or
-    the vocabulary's size; total: ln of the mass at this temperature (used with top_p); complete:
-    whether n is the whole vocabulary.
+    - values: logits [n] of the first n ranks, of which the first `kept` passed the filters
+    - scores: logit / temperature + Gumbel noise [n] of the same ranks
+    - best: index of the chosen rank
+    - lead: difference between its score and the next best kept score
+    - limit: top_k, or the size of the vocabulary
+    - total: ln of the sum of exp(logit / temperature) within the limit (used with top_p only)
+    - complete: whether n is the size of the vocabulary
     """
     depth = values.size
     ranks = np.arange(depth)
-    # change[i]: the smallest change of logits at which rank i (from 0) may change sides.
+    # change[i] is the smallest change of logits at which rank i (from 0) may enter or leave.
     change = np.full(depth, math.inf)
     if top_p < 1.0:
         mass = np.where(ranks < limit, np.exp(values / temperature - total), 0.0)
         above = np.cumsum(mass) - mass
-        # Summed from the end: 1 - above would lose what a nearly certain first rank leaves over.
+        # Summed from the end, because 1 - above loses precision if the first rank is near 1.
         unseen = max(1.0 - float(mass.sum()), 0.0) + 1e-12
         unseen = min(unseen, max(limit - depth, 0) * float(mass[-1]))
         below = np.cumsum(mass[::-1])[::-1] + unseen
@@ -61,7 +68,7 @@ def filtered_margin(
 
     margin = temperature * lead / 2.0
 
-    # The winner leaves when the count can fall to n and n others can stand above it.
+    # The chosen rank leaves if the number of kept ranks can fall to n, and n others can pass it.
     inside = np.arange(best, kept)
     drop = np.append(change[best + 1 : kept], 0.0)
     following = values[best + 1 : kept + 1]
@@ -74,7 +81,7 @@ def filtered_margin(
 
     if kept >= depth:
         return margin
-    # Rank q outside enters when the count can grow to n and it can reach the n-th rank's value.
+    # A rank outside enters if the number of kept ranks can grow to n, and it can reach rank n.
     outside = values[kept:]
     reach = (values[kept - 1] - outside) / 2.0
     grow = np.maximum.accumulate(change[kept:])
@@ -87,9 +94,10 @@ def filtered_margin(
 
 
 def _combine(change: Floats, distance: Floats, inside: NDArray[np.bool_]) -> Floats:
-    """Merge one filter's distances (negative inside, positive outside) into the others'.
+    """Return the changes of all filters [n], after adding the distances [n] of one filter.
 
-    A rank inside leaves when any filter drops it; one outside enters when all let it.
+    Distances are negative for ranks that the filter keeps, and positive for others. A kept rank
+    leaves if any filter drops it. Another rank enters only if all filters keep it.
     """
     left = np.minimum(change, np.maximum(-distance, 0.0))
     outside = np.maximum(np.where(np.isinf(change), 0.0, change), np.maximum(distance, 0.0))
@@ -97,7 +105,11 @@ def _combine(change: Floats, distance: Floats, inside: NDArray[np.bool_]) -> Flo
 
 
 def _grown(grow: Floats, values: Floats, kept: int) -> Floats:
-    """For each rank outside, the least over n of max(count reaches n, it reaches rank n)."""
+    """Return, for each rank outside, the smallest change at which it can enter.
+
+    For each n, a rank enters when both the number of kept ranks can be n and the rank can reach
+    rank n. The result is the minimum over n.
+    """
     outside = values[kept:]
     needed = (outside[np.newaxis, :] - outside[:, np.newaxis]) / 2.0
     entered: Floats = np.maximum(grow[np.newaxis, :], needed).min(axis=1)

@@ -1,7 +1,7 @@
-"""A transformers model as a decoder: all rows in one pass, or row by row.
+"""Decoders that run transformers' modules, with all rows in one pass or row by row.
 
-These run models that `architecture` has no words for. Both use transformers' own modules, with the
-layers replaced by those of `layers`.
+They run models that `architecture` cannot describe. The linear layers and the embedding of the
+model are replaced by those of module `layers`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from .layers import MAX_ROWS
 
 
 class RowsDecoder:
-    """All rows in one pass, each attending to its own keys alone (see `attention`)."""
+    """Runs all rows in one pass. Each row attends only to its own keys (see `attention`)."""
 
     name = "rows"
     attention = "sdpa, a row at a time"
@@ -61,7 +61,10 @@ class RowsDecoder:
         return result
 
     def _pass(self, rows: list[RowKeys], ids: Tensor, keep: int) -> Tensor:
-        """ids [rows, tokens] to logits [rows, tokens or 1, vocabulary]."""
+        """Return logits [rows, tokens, vocabulary] of token ids [rows, tokens].
+
+        `keep` is the number of last tokens with logits, or 0 for all.
+        """
         tokens = ids.shape[1]
         lengths = torch.tensor([row.length for row in rows])
         positions = lengths[:, None] + torch.arange(tokens)[None, :]
@@ -79,7 +82,7 @@ class RowsDecoder:
 
 
 class SingleRow:
-    """One row of `SinglesDecoder`: the cache the model made, and how many tokens it holds."""
+    """One row of `SinglesDecoder`, with the model's cache and the number of its tokens."""
 
     def __init__(self) -> None:
         self.cache: Any = None
@@ -87,7 +90,10 @@ class SingleRow:
 
 
 class SinglesDecoder:
-    """Rows one by one with the model's own attention and cache: slow, and exact anywhere."""
+    """Runs each row separately with the model's own attention and cache.
+
+    It is slow, and exact on every machine.
+    """
 
     name = "row-by-row"
     max_rows = MAX_ROWS
@@ -121,7 +127,10 @@ class SinglesDecoder:
         return log_probabilities(self._pass(SingleRow(), ids[:-1], keep=0), ids[1:])
 
     def _pass(self, row: SingleRow, ids: Sequence[int], keep: int) -> Tensor:
-        """Logits [tokens, vocabulary] of one row's last `keep` new tokens, of all for 0."""
+        """Return the logits [tokens, vocabulary] of one row's new tokens.
+
+        `keep` is the number of last tokens with logits, or 0 for all.
+        """
         output = self.model(
             input_ids=torch.tensor([list(ids)]),
             past_key_values=row.cache,

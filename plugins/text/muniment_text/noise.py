@@ -1,13 +1,15 @@
-"""The noise of sampling: a hash of (seed, step, vocabulary id), fixed for ever.
+"""The noise of sampling, computed from a hash of seed, step and vocabulary id.
 
-A generation is replayed years later on another machine, so the noise must not come from a library's
-generator, whose algorithm or call order may change. Every number here is made of 64-bit integer
-operations and of IEEE-754 double `+ - * /`, which are exactly specified; the logarithm is our own
-because the C library's differs between platforms in the last bit. Golden values stand in the tests:
-changing any constant below breaks every recorded generation.
+A generation may be replayed years later on another machine. The noise therefore does not come from
+the random generator of a library, whose algorithm or order of calls may change. It is computed with
+64-bit integer operations and IEEE-754 double precision `+ - * /`, which are exactly specified. The
+logarithm is implemented here, because those of C libraries differ in the last bit.
 
-All arrays are one-dimensional, one element a vocabulary id. Gumbel noise has no unit: it is added
-to logits divided by the temperature (natural logarithm).
+The tests contain golden values. Changing a constant in this module breaks the replay of every
+recorded generation.
+
+All arrays are one-dimensional, with one element for each vocabulary id. Gumbel noise is added to
+logits (natural logarithm) that were divided by the temperature.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+# The salt is "muniment" in ASCII. The other hash constants are those of splitmix64.
 MASK = (1 << 64) - 1
 GOLDEN = 0x9E3779B97F4A7C15
 _SEED_SALT = 0x6D756E696D656E74
@@ -30,16 +33,16 @@ _SERIES = tuple(1.0 / (2 * n + 1) for n in range(12, -1, -1))
 
 
 def mix(value: int) -> int:
-    """The finaliser of splitmix64: a bijection of 64-bit integers that scatters every bit."""
+    """Return the splitmix64 finaliser of a 64-bit integer, which is a bijection."""
     value = ((value ^ (value >> 30)) * _MIX1) & MASK
     value = ((value ^ (value >> 27)) * _MIX2) & MASK
     return value ^ (value >> 31)
 
 
 def step_key(seed: int, step: int) -> int:
-    """The 64-bit key of one decoding step, shared by all ids of the vocabulary.
+    """Return the 64-bit key of one decoding step, which all vocabulary ids share.
 
-    Raises ValueError when `seed` is not an unsigned 64-bit integer or `step` is negative.
+    Raises ValueError if `seed` is not an unsigned 64-bit integer or `step` is negative.
     """
     if not 0 <= seed <= MASK:
         raise ValueError(f"seed {seed} is not an unsigned 64-bit integer")
@@ -49,7 +52,7 @@ def step_key(seed: int, step: int) -> int:
 
 
 def hashes(seed: int, step: int, ids: NDArray[np.integer]) -> NDArray[np.uint64]:
-    """One 64-bit hash an id; `ids` and the result have shape [n]."""
+    """Return a 64-bit hash for each id. `ids` and the result have shape [n]."""
     value = (ids.astype(np.uint64) + np.uint64(1)) * np.uint64(GOLDEN) + np.uint64(
         step_key(seed, step)
     )
@@ -62,14 +65,18 @@ def hashes(seed: int, step: int, ids: NDArray[np.integer]) -> NDArray[np.uint64]
 
 
 def uniform(values: NDArray[np.uint64]) -> NDArray[np.float64]:
-    """Hashes to doubles strictly between 0 and 1: the top 52 bits and a half, which is exact."""
+    """Return a double between 0 and 1, both excluded, for each hash.
+
+    It is (the top 52 bits + 0.5) / 2^52, which is exact.
+    """
     return ((values >> np.uint64(12)).astype(np.float64) + 0.5) * 2.0**-52
 
 
 def natural_log(x: NDArray[np.float64]) -> NDArray[np.float64]:
-    """ln(x) for positive normal doubles, within 2 units in the last place, equal bits everywhere.
+    """Return ln(x) for positive normal doubles, with equal bits on every platform.
 
-    x = m * 2^e with m in [sqrt(1/2), sqrt(2)); ln m = 2 atanh((m - 1) / (m + 1)) as a series.
+    The error is at most 2 units in the last place. The method is `x = m * 2^e` with m in
+    `[sqrt(1/2), sqrt(2))`. The series of `ln m = 2 atanh((m - 1) / (m + 1))` has 13 terms.
     """
     mantissa, exponent = np.frexp(x)
     small = mantissa < _SQRT_HALF
@@ -84,20 +91,20 @@ def natural_log(x: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def gumbel_of(values: NDArray[np.uint64]) -> NDArray[np.float64]:
-    """Hashes to Gumbel noise, -ln(-ln u); finite, roughly between -3.6 and 36.8."""
+    """Return the Gumbel noise -ln(-ln u) of each hash, from about -3.6 to 36.8."""
     return -natural_log(-natural_log(uniform(values)))
 
 
 def gumbel(seed: int, step: int, ids: NDArray[np.integer]) -> NDArray[np.float64]:
-    """The Gumbel noise of these vocabulary ids at one step of one seed; shapes [n] to [n]."""
+    """Return the Gumbel noise [n] of vocabulary ids [n] at one step of one seed."""
     return gumbel_of(hashes(seed, step, ids))
 
 
 def hash_threshold(level: float) -> int:
-    """An integer such that every hash with Gumbel noise of at least `level` is at least that.
+    """Return a lower bound of the hashes whose Gumbel noise is at least `level`.
 
-    It may let a few smaller ones through; it lets a vocabulary be searched for the ids that could
-    win without a logarithm for each.
+    Some hashes above the bound have less noise. The bound finds the ids of a vocabulary that
+    could win without computing a logarithm for each id.
     """
     bound = math.exp(-math.exp(min(-level, 700.0))) * (1.0 - 1e-9) - 1e-12
     return min(max(int(bound * 2.0**64), 0), MASK)

@@ -1,4 +1,7 @@
-"""What can be asked of the text generator; apart from it so that listing imports no model code."""
+"""Parameters of the text generator.
+
+They have their own module so that listing them imports no model code.
+"""
 
 from __future__ import annotations
 
@@ -6,24 +9,27 @@ import muniment
 
 
 class TextParameters(muniment.Parameters):
-    """How an answer is decoded; the order of the filters is that of `sampling`."""
+    """Parameters of decoding. Module `sampling` defines them and the order of the filters."""
 
     max_tokens: int = muniment.param(
-        128, ge=1, le=1_000_000, help="the most tokens the answer may have"
+        128, ge=1, le=1_000_000, help="maximum number of tokens of the answer"
     )
     temperature: float = muniment.param(
-        0.8, ge=0, le=100, help="how freely tokens are chosen; 0 always takes the likeliest"
+        0.8, ge=0, le=100, help="randomness; 0 = always the most likely token"
     )
     top_k: int = muniment.param(
-        64, ge=0, le=1_000_000, help="choose among this many likeliest tokens; 0 for all"
+        64, ge=0, le=1_000_000, help="number of most likely tokens to choose from; 0 = all"
     )
     top_p: float = muniment.param(
-        0.95, ge=0.000001, le=1, help="choose among the likeliest tokens that hold this much mass"
+        0.95,
+        ge=0.000001,
+        le=1,
+        help="choose from the smallest set of tokens with this total probability",
     )
     min_p: float = muniment.param(
-        0.0, ge=0, le=1, help="drop tokens less likely than this share of the likeliest"
+        0.0, ge=0, le=1, help="minimum probability, relative to the most likely token"
     )
     repetition_penalty: float = muniment.param(
-        1.0, ge=0.01, le=100, help="above 1, makes tokens already seen less likely"
+        1.0, ge=0.01, le=100, help="values above 1 make repeated tokens less likely"
     )
-    stop: list[str] = muniment.param((), help="end the answer before any of these texts")
+    stop: list[str] = muniment.param((), help="texts that end the answer; they are not part of it")

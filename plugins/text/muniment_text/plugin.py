@@ -1,4 +1,4 @@
-"""What Muniment reads first: registers the text generator without importing torch."""
+"""The plugin module that the core loads. It registers the generator without importing torch."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from .parameters import TextParameters
 
 @muniment.hookimpl
 def muniment_generators(register: muniment.Register) -> None:
-    """Register the generator `text`; its module is imported at first use."""
+    """Register the generator `text`. Its module is imported when it is first used."""
     register(
         "muniment_text.generator:TextGenerator",
         name="text",

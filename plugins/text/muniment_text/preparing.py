@@ -1,9 +1,9 @@
-"""Converting a model once into the folder that loads fastest.
+"""Conversion of a model into a folder that loads fast.
 
-The folder holds config.json, generation_config.json, the tokenizer, the chat template, the weights
-as fp16 (model.safetensors), the licence texts and muniment.json, which names the format and says
-how to run the weights without transformers, where that is possible. It is written beside its place
-and renamed at the end: a kill leaves no half folder.
+The folder contains config.json, generation_config.json, the tokenizer, the chat template, the
+weights as fp16 (model.safetensors) and the licence texts. Its muniment.json names the format and,
+where possible, describes how to run the weights without transformers. The folder is written under
+a temporary name and renamed at the end, so a kill leaves no incomplete folder.
 """
 
 from __future__ import annotations
@@ -43,9 +43,9 @@ _SAMPLES = ("Hello, world!  Two spaces\n", "最近我国成功发射了新的卫
 def prepare(source: str | Path, into: Path, progress: Progress = silent) -> Path:
     """Convert `source` into the folder `into`, new or empty, and return it.
 
-    `source` is a transformers folder, a `.gguf` file, a hub id, or "package:NAME" for weights that
-    come as a Python package. `progress` is told a label and the fraction done of it. Raises
-    ModelUnusable when the source cannot be used, FileExistsError when `into` holds something.
+    `source` is a transformers folder, a `.gguf` file, a hub id, or "package:NAME" for weights in
+    a Python package. `progress` is called with a step and its fraction. Raises ModelUnusable when
+    the source cannot be used, and FileExistsError when `into` is not empty.
     """
     if into.exists():
         if not into.is_dir() or any(into.iterdir()):
@@ -142,7 +142,7 @@ def _write_tokenizer(
 
 
 def _check_tokenizer(building: Path) -> None:
-    """Refuse a tokenizer whose stored form does not give a text back."""
+    """Raise unless the stored tokenizer can be loaded and encodes the samples."""
     codec = Codec.load(building)
     for sample in _SAMPLES:
         codec.tokenizer.encode(sample)
@@ -151,7 +151,7 @@ def _check_tokenizer(building: Path) -> None:
 def _write_model(model: Any, origin: str, building: Path, progress: Progress) -> None:
     from safetensors.torch import save_file
 
-    from .choosing import described
+    from .choosing import build_direct
 
     progress("writing weights", 0.0)
     head, embedding = model.get_output_embeddings(), model.get_input_embeddings()
@@ -166,12 +166,12 @@ def _write_model(model: Any, origin: str, building: Path, progress: Progress) ->
     (building / WEIGHTS).chmod(0o644)
     model.config.save_pretrained(building)
     progress("checking", 0.0)
-    direct = described(model)
+    direct = build_direct(model)
     about = {
         "format": FORMAT,
         "origin": origin,
         "tied": tied,
-        "architecture": None if direct is None else direct.of.to_json(),
+        "architecture": None if direct is None else direct.architecture.to_json(),
         **limits(model.config, building),
     }
     (building / PREPARED).write_text(json.dumps(about, indent=1, sort_keys=True), encoding="utf-8")
@@ -184,14 +184,23 @@ def _copy_notices(folder: Path, building: Path) -> None:
                 shutil.copyfile(file, building / file.name)
 
 
+def is_installed(package: str) -> bool:
+    """Return whether a package is installed in this environment."""
+    try:
+        importlib.metadata.distribution(package)
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    return True
+
+
 @contextmanager
 def package_file(
     package: str, scratch: Path, progress: Progress = silent
 ) -> Iterator[tuple[Path, Path]]:
-    """The GGUF file a Python package brings, put together from its parts, and its notices' folder.
+    """Yield the GGUF file of a Python package, joined from its parts, and its notices' folder.
 
-    The parts are found through the installed metadata of the package and of those it requires,
-    so none of its code runs. Raises ModelUnusable when it is not installed or not whole.
+    The parts are found in the installed metadata of the package and its requirements, so none of
+    their code runs. Raises ModelUnusable when a package is not installed or a file is incomplete.
     """
     try:
         main = importlib.metadata.distribution(package)
@@ -227,7 +236,7 @@ def package_file(
 
 
 def _check_sum(whole: Path, files: list[Path]) -> None:
-    """Compare with the package's own SHA256SUMS, if it has one."""
+    """Raise ModelUnusable if the file differs from the package's SHA256SUMS, if there is one."""
     import hashlib
 
     sums = next((file for file in files if file.name == "SHA256SUMS"), None)

@@ -1,12 +1,16 @@
-"""Choosing one row's next token, and how far the choice was from being another.
+"""Choose the next token of one row, with the margin of the choice.
 
-The law: logits y (after the repetition penalty) are ranked by (-y, id). Temperature 0 takes the
-first. Otherwise the ids kept are the top k of the ranks; of those, rank i stays while the ranks
-above it hold less than `top_p` of the mass; of those, while y_i >= y_1 + T ln(min_p); the first
-rank always stays. The token is the id kept with the largest y / T + Gumbel noise, ties to the
-lowest id.
+The logits y, after the repetition penalty, are ranked by (-y, id). At temperature 0 the token is
+that of the first rank. At another temperature T, filters select the ranks to choose from:
 
-Everything is computed for one row alone, in numpy on one thread, so neighbours cannot matter.
+1. The first `top_k` ranks.
+2. Of those, each rank i if the ranks before it have less than `top_p` of the probability.
+3. Of those, each rank i with y_i >= y_1 + T ln(min_p).
+
+The first rank is always selected. The token is the selected id with the largest y / T + Gumbel
+noise. Of equal values, the lowest id is chosen.
+
+Each row is computed separately, in numpy on one thread, so that other rows cannot affect it.
 """
 
 from __future__ import annotations
@@ -26,18 +30,19 @@ from .margins import filtered_margin
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-_SEARCHED = 1024
-_OUTSIDERS = 64
+_SEARCHED = 1024  # ranks that are scored first
+_OUTSIDERS = 64  # ranks after the selected ones that are used to compute the margin
 _SLACK = 1e-9
-# No change of logits matters where only one token is possible; the record wants finite numbers.
-_LARGEST = 1e6
+# The margin is infinite if only one token is possible, but the record needs finite numbers.
+_MAX_MARGIN = 1e6
 
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """What shapes the choice of a token.
+    """The parameters of the choice of a token.
 
-    temperature 0 is greedy; top_k 0, top_p 1, min_p 0 and repetition_penalty 1 switch a filter off.
+    Temperature 0 always chooses the most likely token. top_k 0, top_p 1, min_p 0 and
+    repetition_penalty 1 each disable a filter. Raises ValueError for a value out of range.
     """
 
     temperature: float = 1.0
@@ -47,7 +52,7 @@ class Sampling:
     repetition_penalty: float = 1.0
 
     def __post_init__(self) -> None:
-        """Raises ValueError naming the value out of range."""
+        """Raise ValueError for a value that is out of range."""
         checks = (
             ("temperature", self.temperature >= 0.0, "at least 0"),
             ("top_k", self.top_k >= 0, "at least 0"),
@@ -55,18 +60,19 @@ class Sampling:
             ("min_p", 0.0 <= self.min_p <= 1.0, "from 0 to 1"),
             ("repetition_penalty", self.repetition_penalty > 0.0, "above 0"),
         )
-        for name, fine, wanted in checks:
+        for name, in_range, expected in checks:
             value = getattr(self, name)
-            if not (fine and math.isfinite(value)):
-                raise ValueError(f"{name} is {value}, but must be {wanted}")
+            if not (in_range and math.isfinite(value)):
+                raise ValueError(f"{name} is {value}, but must be {expected}")
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """One decided token.
+    """One chosen token.
 
-    `logprob` is natural-log probability under the model's unmodified distribution; `margin` is a
-    lower bound on the sup-norm change of the logits that could change `token`.
+    `logprob` is the natural logarithm of its probability under the model's unmodified
+    distribution. `margin` is a lower bound on the change of the logits, in the sup norm, that
+    could change `token`.
     """
 
     token: int
@@ -75,26 +81,28 @@ class Choice:
 
 
 class Ranking:
-    """The ranks of one row's logits by (-logit, id), found only as deep as somebody asks.
+    """The ranks of one row's logits by (-logit, id), computed on demand.
 
-    `values` is float32 [vocabulary]. Sorting 262,144 logits takes 20 ms; finding the first 1,024
-    through block maxima takes 0.3 ms.
+    `values` is float32 [vocabulary].
     """
+
+    # Sorting 262,144 logits takes 20 ms. Finding the first 1,024 by block maxima takes 0.3 ms.
 
     def __init__(self, values: NDArray[np.float32]) -> None:
         self.values = values
         self._ids: Ints = np.empty(0, dtype=np.int64)
 
     def top(self, count: int) -> Ints:
-        """The ids of the first `count` ranks, in order; fewer when the vocabulary is smaller."""
+        """Return the ids of the first `count` ranks in order, or of all if there are fewer."""
         count = min(count, self.values.size)
         if self._ids.size < count:
-            found = self._candidates(count)
-            order = np.lexsort((found, -self.values[found]))
-            self._ids = found[order[:count]]
+            candidates = self._candidates(count)
+            order = np.lexsort((candidates, -self.values[candidates]))
+            self._ids = candidates[order[:count]]
         return self._ids[:count]
 
     def _candidates(self, count: int) -> Ints:
+        """Return ids that include the first `count` ranks, in no particular order."""
         size = self.values.size
         block = size // (4 * count)
         if block < 8:
@@ -106,12 +114,16 @@ class Ranking:
 
 
 class _Scratch(threading.local):
-    """An array a thread, used again: the pages of a new one cost more than the sum itself."""
+    """One reusable array for each thread.
+
+    Allocating the memory pages of a new array takes longer than the sum that is computed in it.
+    """
 
     def __init__(self) -> None:
         self._array = np.empty(0, dtype=np.float32)
 
-    def of(self, size: int) -> NDArray[np.float32]:
+    def get(self, size: int) -> NDArray[np.float32]:
+        """Return an array of that size with undefined values."""
         if self._array.size != size:
             self._array = np.empty(size, dtype=np.float32)
         return self._array
@@ -121,9 +133,9 @@ _scratch = _Scratch()
 
 
 def log_normaliser(values: NDArray[np.float32], temperature: float = 1.0) -> float:
-    """ln of the sum of exp(values / temperature), accumulated in double precision."""
+    """Return ln(sum of exp(values / temperature)), accumulated in double precision."""
     largest = values.max()
-    shifted = np.subtract(values, largest, out=_scratch.of(values.size))
+    shifted = np.subtract(values, largest, out=_scratch.get(values.size))
     if temperature != 1.0:
         shifted /= np.float32(temperature)
     total = float(np.exp(shifted, out=shifted).sum(dtype=np.float64))
@@ -133,24 +145,27 @@ def log_normaliser(values: NDArray[np.float32], temperature: float = 1.0) -> flo
 def penalised(
     values: NDArray[np.float32], seen: Sequence[int], penalty: float
 ) -> NDArray[np.float32]:
-    """Logits with those of tokens already seen divided (positive) or multiplied by the penalty."""
+    """Return the logits [vocabulary] with a repetition penalty for the token ids in `seen`.
+
+    Positive logits of these ids are divided by the penalty, and other logits are multiplied.
+    """
     if penalty == 1.0 or not seen:
         return values
     result = values.copy()
     ids = np.unique(np.asarray(seen, dtype=np.int64))
-    chosen = result[ids]
-    result[ids] = np.where(chosen > 0, chosen / np.float32(penalty), chosen * np.float32(penalty))
+    old = result[ids]
+    result[ids] = np.where(old > 0, old / np.float32(penalty), old * np.float32(penalty))
     return result
 
 
 def choose(
     logits: NDArray[np.float32], sampling: Sampling, seed: int, step: int, seen: Sequence[int] = ()
 ) -> Choice:
-    """The token of one row at one step.
+    """Return the next token of one row.
 
-    `logits` is float32 [vocabulary], unmodified; `seen` are the ids the repetition penalty is for
-    (prompt and answer so far); `step` counts the answer's tokens from 0. Raises RowError when the
-    logits are not finite.
+    `logits` is float32 [vocabulary], unmodified. `step` is the index of the token in the answer,
+    from 0. `seen` are the ids of the prompt and the answer so far, for the repetition penalty.
+    Raises RowError if the logits are not finite.
     """
     if not math.isfinite(float(logits.max())):
         raise RowError("the model computed a logit that is not a number; its weights are damaged")
@@ -163,12 +178,13 @@ def choose(
         token, margin = _filtered(Ranking(values), sampling, seed, step)
     if values is not logits:
         margin /= max(sampling.repetition_penalty, 1.0 / sampling.repetition_penalty)
-    # Margins are floating-point themselves: what rounding could have added is taken off.
-    margin = min(max(margin * (1.0 - 1e-6) - _SLACK, 0.0), _LARGEST)
+    # Subtract the largest error that rounding can have added to the margin.
+    margin = min(max(margin * (1.0 - 1e-6) - _SLACK, 0.0), _MAX_MARGIN)
     return Choice(token, float(logits[token]) - log_normaliser(logits), margin)
 
 
 def _greedy(ranking: Ranking) -> tuple[int, float]:
+    """Return the first rank's id and its margin."""
     top = ranking.top(2)
     if top.size == 1:
         return int(top[0]), math.inf
@@ -176,31 +192,30 @@ def _greedy(ranking: Ranking) -> tuple[int, float]:
 
 
 def _best_two(ids: Ints, scores: Floats) -> tuple[int, float]:
-    """The position of the best score (lowest id among equals) and its lead over the next."""
+    """Return the index of the best score (lowest id if equal) and its lead over the next one."""
     order = np.lexsort((ids, -scores))
     lead = float(scores[order[0]] - scores[order[1]]) if order.size > 1 else math.inf
     return int(order[0]), lead
 
 
 def _scores(ranking: Ranking, ids: Ints, temperature: float, seed: int, step: int) -> Floats:
+    """Return logit / temperature + Gumbel noise for each of n ids, as an array [n]."""
     scaled: Floats = ranking.values[ids].astype(np.float64) / temperature
     return scaled + noise.gumbel(seed, step, ids)
 
 
 def _unfiltered(ranking: Ranking, temperature: float, seed: int, step: int) -> tuple[int, float]:
-    """Gumbel-max over the whole vocabulary.
-
-    The first ranks are scored; any other id can only reach their runner-up with noise above a
-    level that follows from the largest logit among the others, and its hash alone tells whether it
-    has it.
-    """
+    """Return the token id and its margin without filters (Gumbel-max over the vocabulary)."""
+    # Only the first ranks and a few other ids are scored. Another id matters only if it reaches
+    # the runner-up of the first ranks. Its noise must then exceed a level, which follows from the
+    # largest logit of the other ids, and the id's hash alone shows whether it can.
     ids = ranking.top(_SEARCHED)
     scores = _scores(ranking, ids, temperature, seed, step)
     if ids.size < ranking.values.size:
         runner_up = float(np.partition(scores, scores.size - 2)[scores.size - 2])
         level = runner_up - float(ranking.values[ids[-1]]) / temperature
-        everyone = np.arange(ranking.values.size)
-        possible = noise.hashes(seed, step, everyone) >= np.uint64(noise.hash_threshold(level))
+        vocabulary = np.arange(ranking.values.size)
+        possible = noise.hashes(seed, step, vocabulary) >= np.uint64(noise.hash_threshold(level))
         possible[ids] = False
         others = np.flatnonzero(possible)
         ids = np.concatenate([ids, others])
@@ -210,6 +225,7 @@ def _unfiltered(ranking: Ranking, temperature: float, seed: int, step: int) -> t
 
 
 def _filtered(ranking: Ranking, sampling: Sampling, seed: int, step: int) -> tuple[int, float]:
+    """Return the token id and its margin with top_k, top_p and min_p."""
     size = ranking.values.size
     temperature = sampling.temperature
     limit = min(sampling.top_k or size, size)
@@ -224,7 +240,7 @@ def _filtered(ranking: Ranking, sampling: Sampling, seed: int, step: int) -> tup
     while True:
         ids = ranking.top(min(depth + _OUTSIDERS, size))
         values = ranking.values[ids].astype(np.float64)
-        kept = _kept(values[: min(depth, limit)], sampling, total)
+        kept = _count_kept(values[: min(depth, limit)], sampling, total)
         if kept < depth or depth >= limit:
             break
         depth = min(depth * 8, limit)
@@ -247,8 +263,12 @@ def _filtered(ranking: Ranking, sampling: Sampling, seed: int, step: int) -> tup
     return int(ids[best]), margin
 
 
-def _kept(values: Floats, sampling: Sampling, total: float) -> int:
-    """How many of these ranks (all within top_k) top_p and min_p leave; at least one."""
+def _count_kept(values: Floats, sampling: Sampling, total: float) -> int:
+    """Return the number of ranks that top_p and min_p keep, at least 1.
+
+    `values` are the logits of the first ranks within top_k. `total` is the result of
+    `log_normaliser` over all ranks within top_k.
+    """
     kept = values.size
     if sampling.top_p < 1.0:
         mass = np.exp(values / sampling.temperature - total)

@@ -1,4 +1,4 @@
-"""What is tried on the machine at hand before a decoder is believed."""
+"""Self-tests of a decoder, which run on the current machine before the decoder is used."""
 
 from __future__ import annotations
 
@@ -10,57 +10,64 @@ from torch import Tensor
 
 from .decoder import Decoder
 
-_TOKENS = (2, 6, 13)
-_COUNTS = (3, 5, 8)
-# Both are fp32: rounding was seen to move a logit by 1e-5 of their spread, a wrong switch by 1e-1.
+_PROMPT_LENGTHS = (2, 6, 13)
+_BATCH_SIZES = (3, 5, 8)
+# Relative to the standard deviation of the logits. Rounding in fp32 was observed to change a logit
+# by 1e-5 of it, and a wrong value in an Architecture by 1e-1.
 _TOLERANCE = 1e-2
-_LONGEST = 600
+_MAX_TOKENS = 600
 
 
 def mixes_rows(decoder: Decoder) -> str | None:
-    """Why rows must not share a step, or None.
+    """Return the reason why rows must not share a step, or None if they can.
 
-    Takes a step with rows of three lengths, each alone and then among 3, 5 and 8, and wants equal
-    bits.
+    The test takes a step with rows of three lengths, each alone and in batches of 3, 5 and 8
+    rows. The logits must be equal bit for bit.
     """
     size = decoder.vocabulary
-    rows = [decoder.prefill(_prompt(length, size))[0] for length in _TOKENS]
-    ids = [(11 + place) % size for place in range(len(rows))]
+    rows = [decoder.prefill(_prompt(length, size))[0] for length in _PROMPT_LENGTHS]
+    ids = [(11 + index) % size for index in range(len(rows))]
     alone = [
         decoder.step([copy.deepcopy(row)], [token])[0] for row, token in zip(rows, ids, strict=True)
     ]
-    for count in _COUNTS:
-        of = [place % len(rows) for place in range(count)]
-        batch = decoder.step([copy.deepcopy(rows[n]) for n in of], [ids[n] for n in of])
-        if not all(torch.equal(batch[place], alone[n]) for place, n in enumerate(of)):
+    for count in _BATCH_SIZES:
+        chosen = [index % len(rows) for index in range(count)]
+        batch = decoder.step([copy.deepcopy(rows[n]) for n in chosen], [ids[n] for n in chosen])
+        if not all(torch.equal(batch[index], alone[n]) for index, n in enumerate(chosen)):
             return "logits differ between a row alone and the same row among others"
     return None
 
 
 def sample_logits(decoder: Decoder, windows: Sequence[int | None] = ()) -> list[Tensor]:
-    """Logits after a short prompt, after a step, and the same after a longer prompt.
+    """Return the logits [vocabulary] after a short prompt and after one more step.
 
-    The longer one reaches past the shortest of `windows`, the numbers of tokens that layers see, as
-    far as that takes at most 600 tokens.
+    `windows` are the sizes of the layers' sliding windows in tokens, or None for full attention.
+    If a prompt of at most 600 tokens exceeds the smallest window, the logits of such a prompt
+    follow.
     """
-    lengths = [_TOKENS[-1]]
-    shortest = min((window for window in windows if window is not None), default=_LONGEST)
-    if shortest + 8 <= _LONGEST:
+    lengths = [_PROMPT_LENGTHS[-1]]
+    shortest = min((window for window in windows if window is not None), default=_MAX_TOKENS)
+    if shortest + 8 <= _MAX_TOKENS:
         lengths.append(shortest + 8)
-    found = []
+    samples = []
     for length in lengths:
         row, logits = decoder.prefill(_prompt(length, decoder.vocabulary))
-        found += [logits, decoder.step([row], [7 % decoder.vocabulary])[0]]
-    return found
+        samples += [logits, decoder.step([row], [7 % decoder.vocabulary])[0]]
+    return samples
 
 
-def unlike(ours: Sequence[Tensor], own: Sequence[Tensor]) -> str | None:
-    """Why `ours`, from `sample_logits`, are not what the model's `own` modules gave, or None."""
-    for found, wanted in zip(ours, own, strict=True):
-        if not float((found - wanted).abs().max()) <= _TOLERANCE * float(wanted.std()):
+def compare_logits(actual: Sequence[Tensor], expected: Sequence[Tensor]) -> str | None:
+    """Return the reason why a decoder's logits are wrong, or None if they are right.
+
+    Both arguments are results of `sample_logits`. `expected` is that of the model's own modules.
+    """
+    for logits, reference in zip(actual, expected, strict=True):
+        # Written so that NaN fails the test.
+        if not float((logits - reference).abs().max()) <= _TOLERANCE * float(reference.std()):
             return "its logits are not those of the model's own modules"
     return None
 
 
 def _prompt(length: int, size: int) -> list[int]:
-    return [(7 + 13 * place + length) % size for place in range(length)]
+    """Return `length` fixed token ids for a vocabulary of `size` ids."""
+    return [(7 + 13 * index + length) % size for index in range(length)]

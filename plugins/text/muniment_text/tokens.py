@@ -1,4 +1,4 @@
-"""Text to token ids and back: prompts, chat templates, and pieces of an answer as they come."""
+"""Convert text to token ids and back, with chat templates, streaming and stop strings."""
 
 from __future__ import annotations
 
@@ -10,15 +10,17 @@ from typing import Any
 from .errors import EmptyPrompt, ModelUnusable, SystemPromptRefused
 
 TOKENIZER = "tokenizer.json"
-_TAIL = 8
+_CONTEXT = 8  # preceding token ids that are decoded with a new one
 
 
 class Codec:
     """A model's tokenizer and chat template.
 
-    Uses the `tokenizers` library alone: importing transformers' tokenizer classes and rebuilding
-    their tables takes seconds that a prepared folder does not need.
+    `special` maps names such as `eos_token` to tokens. `bos` and `eos` are token ids or None.
     """
+
+    # Only the `tokenizers` library is used: importing transformers' tokenizer classes and building
+    # their tables takes seconds.
 
     def __init__(
         self, tokenizer: Any, *, special: dict[str, Any] | None = None, template: str | None = None
@@ -31,7 +33,7 @@ class Codec:
 
     @classmethod
     def load(cls, folder: Path) -> Codec:
-        """Read the tokenizer of a model folder; raises ModelUnusable."""
+        """Return the tokenizer of a model folder. Raise ModelUnusable if it cannot be read."""
         from tokenizers import Tokenizer
 
         path = folder / TOKENIZER
@@ -60,7 +62,7 @@ class Codec:
 
     @classmethod
     def convert(cls, folder: Path) -> Codec:
-        """Read an old-style tokenizer through transformers, which makes the fast form of it."""
+        """Return a tokenizer in an older format, which transformers converts to the fast format."""
         from transformers import AutoTokenizer
 
         wrapped = AutoTokenizer.from_pretrained(
@@ -73,13 +75,14 @@ class Codec:
         return cls(backend, special=special, template=wrapped.chat_template)
 
     def _id(self, name: str) -> int | None:
+        """Return the id of a special token, or None."""
         token = self.special.get(name)
         if isinstance(token, dict):
             token = token.get("content")
         return None if token is None else self.tokenizer.token_to_id(token)
 
     def prompt(self, text: str, system: str | None = None) -> list[int]:
-        """The token ids of a prompt, through the chat template when the model has one.
+        """Return the token ids of a prompt, formatted by the model's chat template if it has one.
 
         Raises EmptyPrompt or SystemPromptRefused.
         """
@@ -119,72 +122,72 @@ class Codec:
         return str(rendered[0][0])
 
     def decode(self, ids: Sequence[int]) -> str:
-        """The text of token ids, special tokens left out."""
+        """Return the text of token ids, without special tokens."""
         return str(self.tokenizer.decode(list(ids), skip_special_tokens=True))
 
-    def stream(self, prompt: Sequence[int]) -> Pieces:
-        """What turns an answer's ids, one by one, into text that continues this prompt."""
-        return Pieces(self, prompt)
+    def stream(self, prompt: Sequence[int]) -> TextStream:
+        """Return a decoder for the tokens of an answer to this prompt."""
+        return TextStream(self, prompt)
 
 
-class Pieces:
-    """Token ids to pieces of text that add up to the answer.
-
-    A Chinese character can take several tokens: a piece comes only when it is whole. The prompt's
-    last ids stand before the answer, since the first token's leading space belongs to the text.
-    """
+class TextStream:
+    """Decodes the tokens of an answer one by one. The returned texts join to the whole answer."""
 
     def __init__(self, codec: Codec, prompt: Sequence[int]) -> None:
         self._codec = codec
-        self._ids = list(prompt[-_TAIL:])
-        self._said = self._codec.decode(self._ids)
+        # The first token is decoded after the prompt's last ids, so that its leading space is kept.
+        self._ids = list(prompt[-_CONTEXT:])
+        self._returned = self._codec.decode(self._ids)
 
     def push(self, token: int) -> str:
-        """The new text this token completes; empty while a character is unfinished."""
+        """Return the text that this token completes, or "" if a character is incomplete."""
         self._ids.append(token)
         text = self._codec.decode(self._ids)
-        if text.endswith("\ufffd"):
+        if text.endswith("\ufffd"):  # a Chinese character can consist of several tokens
             return ""
         return self._take(text)
 
     def flush(self) -> str:
-        """What is left when no more tokens come: an unfinished character as U+FFFD."""
+        """Return the remaining text after the last token, with U+FFFD for incomplete characters."""
         return self._take(self._codec.decode(self._ids))
 
     def _take(self, text: str) -> str:
-        piece = text[len(self._said) :]
-        self._ids = self._ids[-_TAIL:]
-        self._said = self._codec.decode(self._ids)
-        return piece
+        new_text = text[len(self._returned) :]
+        self._ids = self._ids[-_CONTEXT:]
+        self._returned = self._codec.decode(self._ids)
+        return new_text
 
 
-class Stops:
-    """Finds stop strings in a stream and holds back what could still become one."""
+class StopFinder:
+    """Finds stop strings in a stream, and delays text that may be the start of a stop string."""
 
     def __init__(self, stops: Sequence[str]) -> None:
         self._stops = [stop for stop in stops if stop]
-        self._held = ""
+        self._delayed = ""
 
-    def push(self, piece: str) -> tuple[str, bool]:
-        """The text that is safe to show, and whether a stop string was met (it is left out)."""
-        self._held += piece
-        found = [at for stop in self._stops if (at := self._held.find(stop)) >= 0]
-        if found:
-            text, self._held = self._held[: min(found)], ""
-            return text, True
-        keep = max((_overlap(self._held, stop) for stop in self._stops), default=0)
-        cut = len(self._held) - keep
-        text, self._held = self._held[:cut], self._held[cut:]
-        return text, False
+    def push(self, text: str) -> tuple[str, bool]:
+        """Add text. Return the text before a stop string, and whether one was found.
+
+        Without a stop string, return the text that cannot be the start of one.
+        """
+        self._delayed += text
+        positions = [i for stop in self._stops if (i := self._delayed.find(stop)) >= 0]
+        if positions:
+            safe, self._delayed = self._delayed[: min(positions)], ""
+            return safe, True
+        overlap = max((_overlap(self._delayed, stop) for stop in self._stops), default=0)
+        end = len(self._delayed) - overlap
+        safe, self._delayed = self._delayed[:end], self._delayed[end:]
+        return safe, False
 
     def flush(self) -> str:
-        """What was held back, once nothing more comes."""
-        text, self._held = self._held, ""
+        """Return the delayed text after the end of the stream."""
+        text, self._delayed = self._delayed, ""
         return text
 
 
 def _overlap(text: str, stop: str) -> int:
-    """The length of the longest end of `text` that begins `stop`."""
+    """Return the length of the longest suffix of `text` that is a proper prefix of `stop`."""
     for length in range(min(len(text), len(stop) - 1), 0, -1):
         if stop.startswith(text[-length:]):
             return length

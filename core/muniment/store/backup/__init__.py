@@ -1,5 +1,21 @@
-"""Backups: copies of a whole store, proven to be whole when they are made and before they are used.
+"""Verified copies of a store.
 
-`making` and `restoring` are what the store's keeper asks for, `registry` remembers which backups
-there are; how one kind of database is copied is in `sqlite.py` and `postgresql.py`.
+`create` copies a store and verifies the copy. `restore` verifies a backup and replaces a store
+with it. The backends `sqlite` and `postgresql` copy one kind of database each.
 """
+
+from __future__ import annotations
+
+from muniment.store.backup.base import BackupBackend
+from muniment.store.database.engine import Database
+
+
+def backend_of(database: Database) -> BackupBackend:
+    """Return the backup backend for the dialect of a database."""
+    if database.dialect == "sqlite":
+        from muniment.store.backup.sqlite import SqliteBackup
+
+        return SqliteBackup()
+    from muniment.store.backup.postgresql import PostgresqlBackup
+
+    return PostgresqlBackup()

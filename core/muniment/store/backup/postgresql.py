@@ -1,4 +1,4 @@
-"""Copying a store in PostgreSQL, by the server's own pg_dump and pg_restore."""
+"""Copy and restore a PostgreSQL store with the programs pg_dump and pg_restore."""
 
 from __future__ import annotations
 
@@ -14,54 +14,59 @@ from sqlalchemy import select
 
 from muniment.ledger.schema import read
 from muniment.ledger.tree import Frontier, leaf_hash
-from muniment.store.backup.copies import BackupError, Contents, Progress
-from muniment.store.database import Database
-from muniment.store.tables import alembic_version, ledger_head, metadata
+from muniment.store.backup.base import BackupError, BackupSummary, Progress
+from muniment.store.database.engine import Database
+from muniment.store.database.tables import alembic_version, ledger_head, metadata
 
 _COPY_ENTRY = re.compile(r'COPY (?:\S+\.)?"?entry"? \(.*\) FROM stdin;\n')
 
 
-class PostgresqlCopying:
-    """Copies are archives in the custom format of pg_dump, of the store's tables alone."""
+class PostgresqlBackup:
+    """The backend for PostgreSQL. Copies are archives in the custom format of pg_dump.
 
-    def copy(self, database: Database, target: Path) -> Contents:
-        """Dump one snapshot; the head is read in the same."""
+    An archive contains only the tables of the store.
+    """
+
+    def copy(self, database: Database, target: Path) -> BackupSummary:
+        """Dump a snapshot of the store, and return its head."""
         with database.reading() as connection:
+            # The head is read in the snapshot that pg_dump uses.
             head = connection.execute(select(ledger_head)).one()
             snapshot = connection.exec_driver_sql("SELECT pg_export_snapshot()").scalar()
             schema = connection.exec_driver_sql("SELECT current_schema()").scalar()
-            tables = [f'--table="{schema}"."{name}"' for name in _tables()]
-            _run(
+            tables = [f'--table="{schema}"."{name}"' for name in _table_names()]
+            _run_program(
                 "pg_dump",
                 target,
                 database,
                 ["--format=custom", f"--snapshot={snapshot}", f"--file={target}", *tables],
             )
         root = Frontier.from_bytes(head.size, head.frontier).root().hex()
-        return Contents(head.log_id, head.size, root)
+        return BackupSummary(head.log_id, head.size, root)
 
-    def contents(self, file: Path, progress: Progress | None) -> Contents:
-        """Read the entries out of the archive and compute their tree."""
+    def verify(self, file: Path, progress: Progress | None) -> BackupSummary:
+        """Read the entries from an archive and compute the root of their tree.
+
+        Raises BackupError if the archive is corrupt or an entry is missing.
+        """
         if not file.is_file():
-            raise BackupError(file, f"there is no file {file}")
+            raise BackupError(file, f"file {file} does not exist")
         frontier, log = Frontier(), ""
         for seq, data in _entries(file):
             if seq != frontier.size:
-                raise BackupError(
-                    file, f"{file} is no whole backup: entry {frontier.size} is missing"
-                )
+                raise BackupError(file, f"{file} is incomplete: entry {frontier.size} is missing")
             if seq == 0:
                 log = str(read(data).get("log", ""))
             frontier.append(leaf_hash(data))
             if progress and frontier.size % 1000 == 0:
                 progress("backup", frontier.size, frontier.size)
         if not log:
-            raise BackupError(file, f"{file} is no backup of a store: it has no ledger")
-        return Contents(log, frontier.size, frontier.root().hex())
+            raise BackupError(file, f"{file} is not a backup of a store: it has no ledger")
+        return BackupSummary(log, frontier.size, frontier.root().hex())
 
     def restore(self, database: Database, file: Path) -> None:
-        """Replace the tables in one transaction."""
-        _run(
+        """Replace the tables of the store in one transaction."""
+        _run_program(
             "pg_restore",
             file,
             database,
@@ -69,16 +74,17 @@ class PostgresqlCopying:
         )
 
 
-def _tables() -> list[str]:
+def _table_names() -> list[str]:
     return [*metadata.tables, "search", alembic_version.name]
 
 
 def _entries(file: Path) -> Iterator[tuple[int, bytes]]:
-    """Yield number and bytes of every entry in an archive, in order.
+    """Yield number and bytes of each entry in an archive, in the order of the archive.
 
-    All tables are read: a block that was altered shows when it is unpacked.
+    Raises BackupError if pg_restore cannot read the archive.
     """
-    command = [_program("pg_restore", file), "--data-only", "--file=-", str(file)]
+    # All tables are decompressed, not only `entry`: that detects corrupt blocks in each of them.
+    command = [_program_path("pg_restore", file), "--data-only", "--file=-", str(file)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stdout is not None
     assert process.stderr is not None
@@ -93,9 +99,9 @@ def _entries(file: Path) -> Iterator[tuple[int, bytes]]:
                 yield int(row["seq"]), bytes.fromhex(row["canonical_bytes"].removeprefix(r"\\x"))
             elif _COPY_ENTRY.match(line):
                 columns = line[line.index("(") + 1 : line.rindex(")")].split(", ")
-        said = process.stderr.read()
+        stderr = process.stderr.read()
         if process.wait() != 0:
-            raise BackupError(file, f"{file} is no backup of a store: {_last(said)}")
+            raise BackupError(file, f"{file} is not a backup of a store: {_reason(stderr)}")
     finally:
         with suppress(OSError):
             process.kill()
@@ -104,31 +110,33 @@ def _entries(file: Path) -> Iterator[tuple[int, bytes]]:
         process.stderr.close()
 
 
-def _run(program: str, file: Path, database: Database, arguments: list[str]) -> None:
-    """Run one of the server's programs on the database; the password is not on its command line."""
+def _run_program(program: str, file: Path, database: Database, arguments: list[str]) -> None:
+    """Run a client program of PostgreSQL on the database. Raise BackupError if it fails."""
     url = database.engine.url
     environment = dict(os.environ)
+    # Other users of the machine can read command lines, but not the environment.
     if url.password is not None:
         environment["PGPASSWORD"] = str(url.password)
-    shown = url.set(drivername="postgresql", password=None).render_as_string()
-    command = [_program(program, file), f"--dbname={shown}", "--no-password", *arguments]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True)
-    if done.returncode != 0:
-        raise BackupError(file, f"{program} failed: {_last(done.stderr)}")
+    public_url = url.set(drivername="postgresql", password=None).render_as_string()
+    command = [_program_path(program, file), f"--dbname={public_url}", "--no-password", *arguments]
+    completed = subprocess.run(command, env=environment, capture_output=True, text=True)
+    if completed.returncode != 0:
+        raise BackupError(file, f"{program} failed: {_reason(completed.stderr)}")
 
 
-def _program(name: str, file: Path) -> str:
-    found = shutil.which(name)
-    if found is None:
+def _program_path(name: str, file: Path) -> str:
+    path = shutil.which(name)
+    if path is None:
         raise BackupError(
             file,
-            f"a store in PostgreSQL is backed up with {name}, which is not here; install "
-            "PostgreSQL's client programs, of the server's version or newer",
+            f"{name}, which backups of PostgreSQL stores need, is not installed; install "
+            "PostgreSQL's client programs, in the server's version or a newer one",
         )
-    return found
+    return path
 
 
-def _last(said: str) -> str:
-    lines = [line.strip() for line in said.splitlines() if line.strip()]
-    telling = [line.partition(": ")[2] for line in lines if ": error: " in line or "detail" in line]
-    return "; ".join(telling or lines[-1:]) or "it said nothing"
+def _reason(stderr: str) -> str:
+    """Return the errors in the output of a client program, or else its last line."""
+    lines = [line.strip() for line in stderr.splitlines() if line.strip()]
+    errors = [line.partition(": ")[2] for line in lines if ": error: " in line or "detail" in line]
+    return "; ".join(errors or lines[-1:]) or "no error message"

@@ -1,4 +1,4 @@
-"""Copying an SQLite store while it is in use, by SQLite's own online backup."""
+"""Copy and restore an SQLite store with SQLite's online backup, while others use it."""
 
 from __future__ import annotations
 
@@ -10,24 +10,26 @@ from urllib.parse import quote
 
 from muniment.errors import StoreError
 from muniment.ledger.tree import Frontier
-from muniment.store import schema
-from muniment.store.backup.copies import BackupError, Contents, Progress
-from muniment.store.database import LOCK_SECONDS, Database
-from muniment.store.verifying import verify
+from muniment.store.backup.base import BackupError, BackupSummary, Progress
+from muniment.store.database import open_database
+from muniment.store.database.engine import LOCK_SECONDS, Database
+from muniment.store.recording import schema_version
+from muniment.store.verification.verify import verify
 
 
-class SqliteCopying:
-    """Copies are SQLite files without a write-ahead log: one file is the whole of it."""
+class SqliteBackup:
+    """The backend for SQLite. A copy is one SQLite file without a write-ahead log."""
 
-    def copy(self, database: Database, target: Path) -> Contents:
-        """Copy what is committed; the head is read in the transaction that is copied."""
-        path = _file(database)
+    def copy(self, database: Database, target: Path) -> BackupSummary:
+        """Copy the committed state of the store, and return its head."""
+        path = _path(database)
         try:
             target.touch(mode=0o600, exist_ok=False)
             with (
                 closing(sqlite3.connect(path, timeout=LOCK_SECONDS)) as source,
                 closing(sqlite3.connect(target)) as copy,
             ):
+                # The head is read in the same transaction as the copied pages.
                 source.isolation_level = None
                 source.execute("BEGIN")
                 log, size, frontier = source.execute(
@@ -39,62 +41,65 @@ class SqliteCopying:
                 os.fsync(file.fileno())
             target.chmod(path.stat().st_mode & 0o777)
         except (OSError, sqlite3.Error) as error:
-            raise BackupError(target, f"cannot write {target}: {_why(error)}") from error
-        return Contents(log, size, Frontier.from_bytes(size, frontier).root().hex())
+            raise BackupError(target, f"cannot write {target}: {_reason(error)}") from error
+        return BackupSummary(log, size, Frontier.from_bytes(size, frontier).root().hex())
 
-    def contents(self, file: Path, progress: Progress | None) -> Contents:
-        """Verify the copy's ledger as that of any store."""
+    def verify(self, file: Path, progress: Progress | None) -> BackupSummary:
+        """Verify the ledger of a copy in the same way as the ledger of a store.
+
+        Raises BackupError if the file is no store, has a newer schema, or is corrupt.
+        """
         if not file.is_file():
-            raise BackupError(file, f"there is no file {file}")
-        copy = Database(f"sqlite:///{quote(str(file.absolute()))}")
+            raise BackupError(file, f"file {file} does not exist")
+        copy = open_database(f"sqlite:///{quote(str(file.absolute()))}")
         try:
-            found = schema.revision(copy)
-            if found is None:
-                raise BackupError(file, f"{file} is empty, and no backup of a store")
-            if found > schema.HEAD:
+            revision = schema_version.revision(copy)
+            if revision is None:
+                raise BackupError(file, f"{file} is empty and not a backup of a store")
+            if revision > schema_version.HEAD:
                 raise BackupError(
                     file,
-                    f"{file} was made by a newer Muniment (schema {found}, this one knows "
-                    f"{schema.HEAD}); install that version to restore it",
+                    f"{file} has a newer schema ({revision} instead of {schema_version.HEAD}); "
+                    "install the Muniment version that wrote it",
                 )
-            checked = verify(copy, projections=False, payloads=False, progress=progress)
-            if not checked.ok:
-                first = checked.problems[0]
-                raise BackupError(
-                    file, f"{file} is no whole backup: {first.where}: {first.message}"
-                )
+            verification = verify(copy, projections=False, payloads=False, progress=progress)
+            if not verification.ok:
+                first = verification.problems[0]
+                raise BackupError(file, f"{file} is corrupt: {first.where}: {first.message}")
             with copy.reading() as connection:
                 log = connection.exec_driver_sql("SELECT log_id FROM ledger_head").scalar()
         except StoreError as error:
-            raise BackupError(file, f"{file} is no backup of a store: {error}") from error
+            raise BackupError(file, f"{file} is not a backup of a store: {error}") from error
         finally:
             copy.close()
-        return Contents(str(log), checked.entries, checked.root)
+        return BackupSummary(str(log), verification.entries, verification.root)
 
     def restore(self, database: Database, file: Path) -> None:
-        """Write the copy over the store in one transaction, so that whoever has it open sees that.
+        """Write a copy over the store in one transaction.
 
-        A store that SQLite cannot read any more is replaced as a file.
+        Processes that have the store open see the new contents in their next transaction. The
+        file of a store that SQLite cannot read is replaced by a new file.
         """
-        path = _file(database)
+        path = _path(database)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             try:
-                _write_over(path, file)
+                _overwrite(path, file)
             except sqlite3.DatabaseError as error:
                 if getattr(error, "sqlite_errorcode", None) not in (
                     sqlite3.SQLITE_NOTADB,
                     sqlite3.SQLITE_CORRUPT,
                 ):
                     raise
-                _replace(path, file)
+                _replace_file(path, file)
         except (OSError, sqlite3.Error) as error:
             raise BackupError(
-                file, f"cannot restore to {path}: {_why(error)}; the store is as it was"
+                file, f"cannot restore to {path}: {_reason(error)}; the store is unchanged"
             ) from error
 
 
-def _write_over(path: Path, file: Path) -> None:
+def _overwrite(path: Path, file: Path) -> None:
+    """Copy the SQLite file `file` over the SQLite file `path` in one transaction."""
     with (
         closing(sqlite3.connect(file, timeout=LOCK_SECONDS)) as source,
         closing(sqlite3.connect(path, timeout=LOCK_SECONDS)) as store,
@@ -106,28 +111,30 @@ def _write_over(path: Path, file: Path) -> None:
         store.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
-def _replace(path: Path, file: Path) -> None:
-    beside = path.with_name(f"{path.name}.restoring")
+def _replace_file(path: Path, file: Path) -> None:
+    """Replace the file `path` with a copy of the SQLite file `file`."""
+    temporary = path.with_name(f"{path.name}.restoring")
     try:
-        beside.unlink(missing_ok=True)
-        _write_over(beside, file)
+        temporary.unlink(missing_ok=True)
+        _overwrite(temporary, file)
         for suffix in ("-wal", "-shm"):
             Path(f"{path}{suffix}").unlink(missing_ok=True)
-        beside.replace(path)
+        temporary.replace(path)
     finally:
         for suffix in ("", "-wal", "-shm"):
             with suppress(OSError):
-                Path(f"{beside}{suffix}").unlink(missing_ok=True)
+                Path(f"{temporary}{suffix}").unlink(missing_ok=True)
 
 
-def _file(database: Database) -> Path:
+def _path(database: Database) -> Path:
     assert database.path is not None
     return database.path
 
 
-def _why(error: Exception) -> str:
+def _reason(error: Exception) -> str:
+    """Return a short description of an error of the file system or of SQLite."""
     if isinstance(error, OSError):
         return error.strerror or str(error)
     if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_BUSY:
-        return f"others used it for more than {LOCK_SECONDS:g} seconds"
+        return f"other processes locked it for more than {LOCK_SECONDS:g} seconds"
     return str(error)

@@ -1,13 +1,13 @@
-"""Taking generations out of the store into a file: JSON lines, CSV or Parquet.
+"""Export generations to a file or stream as JSON lines, CSV or Parquet.
 
-`records` puts them together, `formats` turns them into bytes, `pages` does so for as many at a time
-as memory should hold, in several processes where there are many, and `files` writes these so that
-an export that was stopped can go on where it was.
+`reader` reads generations as the types of `records`, and `formats` encodes them. `batches` does
+both page by page, with several processes for a large export. `exporter` writes the pages to a
+file so that an interrupted export can be resumed.
 """
 
 from __future__ import annotations
 
-from muniment.store.export.files import Export, ExportError, stream, unfinished
+from muniment.store.export.exporter import Export, ExportError, stream, unfinished
 from muniment.store.export.formats import FORMATS
 
 __all__ = ["FORMATS", "Export", "ExportError", "stream", "unfinished"]

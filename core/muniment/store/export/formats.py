@@ -20,7 +20,7 @@ from msgspec.json import Encoder, decode
 from msgspec.structs import asdict, replace
 
 from muniment.errors import MunimentError
-from muniment.store.export.shapes import Output, Record
+from muniment.store.export.records import Output, Record
 
 GROUP_ROWS = 20_000  # rows of one group of a Parquet file
 GROUP_BYTES = 64 << 20  # or bytes of their JSON, so that memory stays level where texts are long

@@ -1,0 +1,82 @@
+"""Conversion of exceptions into one line on stderr and an exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import click
+
+from muniment.cli import exit_codes
+from muniment.cli.context import Interrupted
+from muniment.cli.output import one_line, write_note
+from muniment.errors import MunimentError, UsageError, VerificationError
+
+TRACEBACK_VARIABLE = "MUNIMENT_TRACEBACK"
+
+
+def report(error: BaseException) -> int:
+    """Print an error on stderr and return its exit code.
+
+    Raises the error itself if it is a broken pipe, or if it is unexpected and MUNIMENT_TRACEBACK
+    is set.
+    """
+    match error:
+        case click.exceptions.Exit():
+            return error.exit_code
+        case SystemExit():  # raised by click after a broken pipe
+            return error.code if isinstance(error.code, int) else exit_codes.FAILED
+        case BrokenPipeError():
+            raise error
+        case Interrupted():
+            write_note(f"Interrupted: {error}" if str(error) != "interrupted" else "Interrupted")
+            return exit_codes.INTERRUPTED
+        case KeyboardInterrupt() | click.Abort():
+            write_note("Interrupted")
+            return exit_codes.INTERRUPTED
+        case click.exceptions.NoArgsIsHelpError():
+            write_note(error.format_message())
+            return exit_codes.USAGE
+        case click.ClickException():
+            write_note(f"Error: {_sentence(error)}")
+            return error.exit_code
+        case UsageError():
+            write_note(f"Error: {one_line(str(error))}")
+            return exit_codes.USAGE
+        case VerificationError():
+            write_note(f"Error: {one_line(str(error))}")
+            return exit_codes.UNVERIFIED
+        case MunimentError():
+            write_note(f"Error: {one_line(str(error))}")
+            return exit_codes.FAILED
+    if os.environ.get(TRACEBACK_VARIABLE):
+        raise error
+    if isinstance(error, OSError) and error.strerror:
+        where = f"{error.filename}: " if error.filename else ""
+        write_note(f"Error: {where}{error.strerror}")
+    else:
+        message = one_line(f"{type(error).__name__}: {error}")
+        write_note(
+            f"Error: unexpected {message}; this is a bug, please report it with the traceback "
+            f"that {TRACEBACK_VARIABLE}=1 prints"
+        )
+    return exit_codes.FAILED
+
+
+def detach_stdout() -> None:
+    """Redirect stdout to the null device, after the reader closed the pipe."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(null, sys.stdout.fileno())
+    except (OSError, ValueError):
+        return  # stdout has no file descriptor
+    finally:
+        os.close(null)
+
+
+def _sentence(error: click.ClickException) -> str:
+    sentence = one_line(error.format_message()).rstrip(".")
+    if isinstance(error, click.UsageError) and error.ctx is not None:
+        stop = "" if sentence.endswith(("?", "?)")) else "."
+        sentence += f"{stop} Try '{error.ctx.command_path} --help'."
+    return sentence

@@ -1,0 +1,99 @@
+"""Output files, checked before anything is generated and written atomically."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from muniment.cli.output import on_terminal, write_bytes, write_data, write_note
+from muniment.errors import MunimentError, UsageError
+from muniment.types import Output
+
+
+class OutputFile:
+    """Target of `-o`, which is one file, numbered files (`out-1.txt`), or stdout for `-`."""
+
+    def __init__(self, path: str, *, overwrite: bool = False, count: int = 1) -> None:
+        """Raise UsageError unless `count` files can be created.
+
+        Links are followed. A device or a pipe (`special`) is written to and never replaced.
+        """
+        self.stdout = path == "-"
+        self.target = Path(os.path.realpath(path)) if os.path.islink(path) else Path(path)
+        self.special = not self.stdout and _special(self.target)
+        self._overwrite = overwrite
+        if self.stdout:
+            return
+        folder = self.target.parent
+        if self.special:
+            if not os.access(self.target, os.W_OK):
+                raise UsageError(f"cannot write {path}: it is not writable")
+            return
+        if not folder.is_dir():
+            raise UsageError(f"cannot write {path}: the folder {folder} does not exist")
+        if self.target.is_dir():
+            raise UsageError(f"cannot write {path}: it is a folder")
+        if not os.access(folder, os.W_OK):
+            raise UsageError(f"cannot write {path}: the folder {folder} is not writable")
+        for number in range(1, count + 1):
+            self._check(self._numbered((number,) if count > 1 else ()))
+
+    def write(self, output: Output, number: tuple[int, ...] = ()) -> None:
+        """Write an output's bytes, with the numbers, if any, before the file's suffix."""
+        if self.stdout:
+            write_bytes(output.data)
+            return
+        path = self._numbered(number)
+        self.write_bytes(output.data, path)
+        write_note(f"wrote {path} ({described(output)})")
+
+    def write_bytes(self, content: bytes, path: Path | None = None) -> None:
+        """Write a file atomically. Raises MunimentError if it cannot be written."""
+        path = path or self.target
+        self._check(path)
+        temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+        try:
+            if _special(path):
+                path.write_bytes(content)
+                return
+            temporary.write_bytes(content)
+            temporary.replace(path)
+        except OSError as error:
+            temporary.unlink(missing_ok=True)
+            raise MunimentError(f"cannot write {path}: {error.strerror}") from None
+
+    def _check(self, path: Path) -> None:
+        if path.exists() and not self._overwrite and not _special(path):
+            raise UsageError(f"{path} already exists; use another file or --overwrite")
+
+    def _numbered(self, number: tuple[int, ...]) -> Path:
+        if self.special:
+            return self.target
+        suffix = "".join(f"-{part}" for part in number)
+        return self.target.with_name(f"{self.target.stem}{suffix}{self.target.suffix}")
+
+
+def _special(path: Path) -> bool:
+    """Return whether the path is a device, a pipe or a socket, which must not be replaced."""
+    return path.exists() and not path.is_file() and not path.is_dir()
+
+
+def to_stdout(output: Output, identifier: str) -> None:
+    """Write an output to stdout, unless it is binary and stdout is a terminal."""
+    text = output.text
+    if text is not None:
+        write_data(without_end(text))
+    elif on_terminal():
+        write_note(f"{described(output)}; run `muniment audit get {identifier} -o FILE` to save it")
+    else:
+        write_bytes(output.data)
+
+
+def described(output: Output) -> str:
+    """Return the type and size of an output."""
+    return f"{output.media_type}, {len(output.data):,} bytes"
+
+
+def without_end(text: str) -> str:
+    """Return a text without its last line end, which printing adds."""
+    return text.removesuffix("\n")

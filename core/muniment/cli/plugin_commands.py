@@ -1,0 +1,179 @@
+"""Find the commands that plugins add to a group of the command line."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from muniment.cli.context import CliContext
+from muniment.config import normalised
+from muniment.errors import ConfigError, PluginError, UsageError
+from muniment.plugins import discovery
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping, Sequence
+
+    from muniment.plugins.discovery import PluginCommand
+
+
+def command_names(ctx: click.Context) -> list[str]:
+    """Return the names of the commands that enabled plugins add to the group of a context."""
+    return sorted(_enabled(ctx))
+
+
+def find_command(ctx: click.Context, name: str) -> click.Command | None:
+    """Import and return the command that a plugin adds to the group of a context.
+
+    Returns None when no plugin adds it. Raises UsageError when the plugin is disabled or two
+    plugins add the command, and PluginError when the command cannot be imported.
+    """
+    commands = [command for command in _added_to(_path(ctx)) if command.name == name]
+    if not commands:
+        return None
+    disabled = _disabled(ctx)
+    enabled = [command for command in commands if normalised(command.distribution) not in disabled]
+    if not enabled:
+        distribution = commands[0].distribution
+        raise UsageError(
+            f"command {commands[0].words!r} belongs to the plugin {distribution}, which is "
+            f"disabled; run `muniment plugins enable {distribution}`"
+        )
+    if len(enabled) > 1:
+        raise UsageError(ambiguous(enabled))
+    command = _load(enabled[0], disabled)
+    ctx.meta["muniment.plugin_command"] = enabled[0]
+    return command
+
+
+def ambiguous(commands: Sequence[PluginCommand]) -> str:
+    """Return the sentence that several plugins add one command."""
+    names = [command.distribution for command in commands]
+    return (
+        f"command {commands[0].words!r} is added by {' and by '.join(names)}; run "
+        f"`muniment plugins disable {names[-1]}`, or uninstall one of them"
+    )
+
+
+def help_rows(ctx: click.Context, own: Collection[str]) -> list[tuple[str, str]]:
+    """Return name and help of the commands that plugins add to the group of a context.
+
+    Skips the names of the group's own commands.
+
+    At the top level the help is the summary of the distribution, and nothing is imported. In a
+    group below it, the commands are imported for their help.
+    """
+    rows = []
+    for name, commands in sorted(_enabled(ctx).items()):
+        if name in own:
+            continue
+        if len(commands) > 1:
+            rows.append((name, f"({ambiguous(commands)})"))
+        elif ctx.parent is None:
+            rows.append((name, commands[0].summary))
+        else:
+            try:
+                command = _load(commands[0], _disabled(ctx, tolerant=True))
+            except PluginError as error:
+                _warn(error)
+                rows.append((name, "(cannot be imported)"))
+                continue
+            if not command.hidden:
+                rows.append((name, command.get_short_help_str(200)))
+    return rows
+
+
+def check_commands(
+    distribution: str, disabled: Collection[str], core: Mapping[str, bool]
+) -> str | None:
+    """Return why the commands of a plugin cannot be used, from metadata, or None.
+
+    `distribution` and `disabled` are normalised names. `core` has the paths of the core's commands.
+    Its values are true for groups that plugins can add to.
+    """
+    commands = discovery.installed_commands()
+    own = [command for command in commands if normalised(command.distribution) == distribution]
+    others = {
+        command.path: command.distribution
+        for command in commands
+        if normalised(command.distribution) not in {distribution, *disabled}
+    }
+    for command in own:
+        if not command.is_well_formed:
+            return f"{command.path!r} is not the name of a command: use a-z, 0-9, '-' and dots"
+        if command.path in core:
+            return f"`muniment {command.words}` is a command of Muniment itself"
+        if other := others.get(command.path):
+            return f"{other} adds the command `muniment {command.words}`, too"
+        group = command.group
+        if group and not core.get(group) and group not in {*others, *(one.path for one in own)}:
+            return f"`muniment {command.words}` is in no group that plugins can add commands to"
+    return None
+
+
+def _load(command: PluginCommand, disabled: Collection[str]) -> click.Command:
+    """Import a command and, when it is a group, the commands that plugins add to it."""
+    from muniment.plugins.commands import load_command
+
+    loaded = load_command(command)
+    if isinstance(loaded, click.Group):
+        for name, nested in _by_name(_added_to(command.path), disabled).items():
+            if name in loaded.commands:
+                continue
+            try:
+                if len(nested) > 1:
+                    raise PluginError(nested[0].distribution, ambiguous(nested))
+                loaded.add_command(_load(nested[0], disabled), name)
+            except PluginError as error:
+                _warn(error)
+    return loaded
+
+
+def _enabled(ctx: click.Context) -> Mapping[str, list[PluginCommand]]:
+    """Return the commands that enabled plugins add to the group of a context, by name."""
+    commands = _added_to(_path(ctx))
+    return _by_name(commands, _disabled(ctx, tolerant=True)) if commands else {}
+
+
+def _added_to(group: str) -> list[PluginCommand]:
+    return [command for command in discovery.installed_commands() if command.group == group]
+
+
+def _by_name(
+    commands: Sequence[PluginCommand], disabled: Collection[str]
+) -> Mapping[str, list[PluginCommand]]:
+    """Return the commands of enabled plugins by name."""
+    found: dict[str, list[PluginCommand]] = {}
+    for command in commands:
+        if normalised(command.distribution) not in disabled:
+            found.setdefault(command.name, []).append(command)
+    return found
+
+
+def _path(ctx: click.Context) -> str:
+    names: list[str] = []
+    step = ctx
+    while step.parent is not None:
+        names.append(step.info_name or "")
+        step = step.parent
+    return ".".join(reversed(names))
+
+
+def _disabled(ctx: click.Context, *, tolerant: bool = False) -> set[str]:
+    """Return the normalised names of disabled plugins.
+
+    `tolerant` reads a malformed configuration as an empty one, for `--help`.
+    """
+    home = ctx.find_root().params.get("home")
+    try:
+        return CliContext(home).config.disabled()
+    except ConfigError:
+        if tolerant:
+            return set()
+        raise
+
+
+def _warn(error: PluginError) -> None:
+    from muniment.cli.output import write_note
+
+    write_note(f"Warning: {error}")

@@ -1,0 +1,111 @@
+"""Functions that the core's commands for plugins share with those of muniment-installer."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Collection, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from muniment.cli.output import on_terminal, shortened, write_data, write_json, write_note
+from muniment.plugins.smoke_test import SmokeTestResult, smoke_test
+from muniment.plugins.state import INSTALLER, InstallEvent, distributions
+
+if TYPE_CHECKING:
+    from muniment.ledger.acts import PluginAct
+    from muniment.session import Session
+
+CHANGED = "changed since it was installed"
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A change to a plugin.
+
+    `installed_with` are the distributions that were installed or removed with it. `previous` is the
+    version that it replaced, and `signer` the fingerprint of the bundle's key.
+    """
+
+    act: PluginAct
+    distribution: str
+    version: str
+    digest: str
+    signer: str | None = None
+    previous: str | None = None
+    installed_with: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the change as the shape `plugin_change`."""
+        return {**asdict(self), "installed_with": list(self.installed_with)}
+
+
+def print_changes(changes: Sequence[Change], as_json: bool, *, empty: str) -> None:
+    """Print changes to plugins, or the note `empty` when there are none."""
+    for change in changes:
+        if as_json:
+            write_json(change.to_json())
+            continue
+        previous = f" (was {change.previous})" if change.previous else ""
+        new = change.act in ("installed", "upgraded")
+        signer = f"  {signer_text(change.signer)}" if new else ""
+        write_data(f"{change.act} {change.distribution} {change.version}{previous}{signer}")
+    if not changes:
+        write_note(empty)
+    elif changes[0].installed_with and not as_json:
+        verb = "removed" if changes[0].act == "removed" else "installed"
+        write_note(f"also {verb}: {', '.join(changes[0].installed_with)}")
+
+
+def signer_text(signer: str | None) -> str:
+    """Return the signer of a plugin's bundle for people, by the fingerprint of the key."""
+    if signer is None:
+        return "unsigned"
+    return f"signed by {shortened(signer) if on_terminal() else signer}"
+
+
+def record_event(session: Session, event: InstallEvent) -> None:
+    """Record a change to a plugin in the ledger. Recording it again changes nothing."""
+    from muniment.ledger.entries import moment
+    from muniment.store.recording.events import Installation
+    from muniment.types import PluginRef
+
+    plugin = PluginRef(event.distribution, event.version, event.digest)
+    session.record_installation(
+        Installation(moment(event.at), session.actor, event.act, plugin, event.signer)
+    )
+
+
+def check_plugin(distribution: str, disabled: Collection[str] = ()) -> SmokeTestResult:
+    """Load a plugin in a fresh process, and check it against the contract and the other plugins.
+
+    Names are normalised. A name of a disabled plugin may be used again. Commands must not have the
+    names of the core's own.
+    """
+    from muniment.cli import plugin_commands
+    from muniment.cli.lazy import command_paths
+    from muniment.cli.root import root
+    from muniment.plugins.discovery import installed_commands
+
+    result = smoke_test(distribution, disabled)
+    core = command_paths(root, [command.path for command in installed_commands()])
+    if problem := plugin_commands.check_commands(distribution, disabled, core):
+        result.fail(problem)
+    return result
+
+
+def install_command() -> str:
+    """Return the command that installs muniment-installer into this environment."""
+    prefix = Path(sys.prefix)
+    if (prefix / "pipx_metadata.json").is_file():
+        return "pipx inject muniment muniment-installer"
+    if (prefix / "uv-receipt.toml").is_file():
+        return "uv tool install muniment --with muniment-installer"
+    return "pip install muniment-installer"
+
+
+def restore_hint() -> str:
+    """Return how to install the plugins again that are recorded and gone."""
+    if INSTALLER in distributions():
+        return "`muniment plugins restore` installs what is gone"
+    return f"`{install_command()}`, then `muniment plugins restore`, installs what is gone"

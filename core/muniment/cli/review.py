@@ -1,0 +1,67 @@
+"""The command group `muniment review`."""
+
+from __future__ import annotations
+
+import click
+
+from muniment.cli.audit_list import print_generations
+from muniment.cli.context import CliContext
+from muniment.cli.lazy import LazyGroup
+from muniment.cli.options import json_option, limit_option
+from muniment.cli.output import short_id, write_json, write_note
+
+
+@click.group(cls=LazyGroup)
+def review() -> None:
+    """Review generations that filters flagged or blocked."""
+
+
+@review.command
+@limit_option(20)
+@json_option
+@click.pass_obj
+def queue(context: CliContext, limit: int, as_json: bool) -> None:
+    """List flagged and blocked generations without a review, newest first.
+
+    Piped output has the columns of `audit list`.
+    """
+    print_generations(context.store.review_queue(limit or None), as_json=as_json)
+
+
+@review.command
+@click.argument("reference", metavar="ID")
+@click.option("--reason", metavar="TEXT", help="Reason for the decision.")
+@json_option
+@click.pass_obj
+def approve(context: CliContext, reference: str, reason: str | None, as_json: bool) -> None:
+    """Mark the filters' decision as right."""
+    _review(context, reference, "approve", reason, as_json)
+
+
+@review.command
+@click.argument("reference", metavar="ID")
+@click.option("--reason", metavar="TEXT", help="Reason for the decision.")
+@json_option
+@click.pass_obj
+def overturn(context: CliContext, reference: str, reason: str | None, as_json: bool) -> None:
+    """Mark the filters' decision as wrong.
+
+    The recorded verdicts and output do not change.
+    """
+    _review(context, reference, "overturn", reason, as_json)
+
+
+def _review(
+    context: CliContext, reference: str, decision: str, reason: str | None, as_json: bool
+) -> None:
+    session = context.session
+    identifier = session.store.find(reference)
+    session.review(identifier, decision, reason)
+    if not as_json:
+        participle = {"approve": "approved", "overturn": "overturned"}[decision]
+        write_note(f"Marked as {participle}: {short_id(identifier, 'stderr')}")
+        return
+    from muniment.store.recording.events import to_json
+
+    _, reviews = session.store.acts(identifier)
+    write_json(to_json(reviews[-1]))

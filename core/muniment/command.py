@@ -1,0 +1,135 @@
+"""The parts of the command line that plugins use to add commands.
+
+A plugin adds a command through the entry-point group `muniment.commands`, as
+docs/reference/plugins.md describes. This module is the only part of the command line that a plugin
+imports.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from functools import update_wrapper
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+import click
+
+from muniment.cli.confirm import confirm as confirm
+from muniment.cli.context import CliContext
+from muniment.cli.emit import Column as Column
+from muniment.cli.emit import emit as emit
+from muniment.cli.emit import emit_one as emit_one
+from muniment.cli.filters import filter_options, query_of
+from muniment.cli.options import json_option as json_option
+from muniment.cli.options import limit_option as limit_option
+from muniment.cli.options import output_option as output_option
+from muniment.cli.options import overwrite_option as overwrite_option
+from muniment.cli.options import yes_option as yes_option
+from muniment.cli.output import write_data as write_data
+from muniment.cli.output import write_json as write_json
+from muniment.cli.output import write_note as write_note
+from muniment.cli.output_file import OutputFile as OutputFile
+from muniment.cli.progress import Progress as Progress
+from muniment.cli.progress import counting, waiting
+
+if TYPE_CHECKING:
+    from muniment.session import Session
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+
+__all__ = [
+    "Column",
+    "OutputFile",
+    "Progress",
+    "confirm",
+    "emit",
+    "emit_one",
+    "generation_filters",
+    "json_option",
+    "limit_option",
+    "output_option",
+    "overwrite_option",
+    "pass_session",
+    "progress",
+    "write_data",
+    "write_json",
+    "write_note",
+    "yes_option",
+]
+
+
+def pass_session(function: _Function) -> _Function:
+    """Pass the `muniment.Session` of the global options as the first argument of a command.
+
+    The session is closed, and what it recorded is signed, when the command line ends.
+    """
+
+    @click.pass_context
+    def with_session(ctx: click.Context, /, *args: Any, **options: Any) -> Any:
+        session: Session = _context(ctx).session
+        return ctx.invoke(function, session, *args, **options)
+
+    return cast(_Function, update_wrapper(with_session, function))
+
+
+def generation_filters(*, limit: int | None = None) -> Callable[[_Function], _Function]:
+    """Return a decorator that adds the options which select generations.
+
+    The command receives them as one argument `query`, a `muniment.Query`. With `limit`, the option
+    `-n/--limit` is added, too, and `limit` is its default.
+    """
+
+    def decorate(function: _Function) -> _Function:
+        @click.pass_context
+        def with_query(ctx: click.Context, /, *args: Any, **options: Any) -> Any:
+            filters = {name: options.pop(name) for name in _filter_names()}
+            number = 0 if limit is None else options.pop("limit")
+            query = query_of(_context(ctx), filters, limit=number)
+            return ctx.invoke(function, *args, query=query, **options)
+
+        decorated = cast(_Function, update_wrapper(with_query, function))
+        if limit is not None:
+            decorated = limit_option(limit)(decorated)
+        return filter_options(decorated)
+
+    return decorate
+
+
+@contextlib.contextmanager
+def progress(label: str, total: int | None = None) -> Iterator[Progress]:
+    """Show progress on standard error while the block runs, if that is a terminal.
+
+    With a `total`, shows a bar, which `advance` moves. Without one, shows a spinner. `write` and
+    `note` of the yielded object print lines of data and messages above it.
+    """
+    if total is not None:
+        with counting(label, total) as bar:
+            yield bar
+        return
+    with waiting(label) as stop:
+
+        def write(text: str) -> None:
+            stop()
+            write_data(text)
+
+        def note(text: str) -> None:
+            stop()
+            write_note(text)
+
+        yield Progress(lambda step: None, write, note)
+
+
+def _context(ctx: click.Context) -> CliContext:
+    """Return the global options, or the defaults when the command runs without `muniment`."""
+    context = ctx.find_object(CliContext)
+    if context is None:
+        context = ctx.find_root().obj = CliContext()
+        ctx.find_root().call_on_close(context.close)
+    return context
+
+
+def _filter_names() -> list[str]:
+    @filter_options
+    def probe() -> None: ...
+
+    return [option.name or "" for option in probe.__click_params__]  # type: ignore[attr-defined]

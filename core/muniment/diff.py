@@ -1,0 +1,171 @@
+"""Differences between two generations, in their requests, environments and outputs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from difflib import SequenceMatcher
+from itertools import groupby
+from operator import itemgetter
+from typing import Any, Literal, TypeAlias
+
+from muniment.types import Generation, Output
+
+Change: TypeAlias = tuple[Literal["same", "removed", "added"], str]
+
+# A word with the spaces after it, or one character of a script without spaces or of anything else.
+_WORD = r"[^\W_\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u2e80-\u30ff\u3400-\u9fff\uac00-\ud7af]+\s*"
+_TOKENS = re.compile(rf"{_WORD}|\s+|(?s:.)\s*")
+_LINES = re.compile(r"[^\n]*\n|[^\n]+")
+_MAX_PAIRS = 4_000_000  # pairs of tokens; longer texts are compared by lines
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A field in which two generations differ, with None where one does not have it."""
+
+    name: str
+    a: Any
+    b: Any
+
+
+@dataclass(frozen=True, slots=True)
+class TextDifference:
+    """A text that differs, in parts that are the same, removed or added.
+
+    `name` is `prompt`, `system`, `output`, or `output` with a number if there are several.
+    """
+
+    name: str
+    changes: tuple[Change, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Differences:
+    """All differences between two generations."""
+
+    fields: tuple[Difference, ...]
+    parameters: tuple[Difference, ...]
+    environment: tuple[Difference, ...]
+    texts: tuple[TextDifference, ...]
+    outputs: tuple[Difference, ...]
+
+    def __bool__(self) -> bool:
+        """Return whether there are any differences."""
+        return any((self.fields, self.parameters, self.environment, self.texts, self.outputs))
+
+
+def differences(a: Generation, b: Generation) -> Differences:
+    """Return the differences between two generations.
+
+    Texts are compared by words, or by characters in scripts without spaces. Outputs of other
+    media types are compared by their digests.
+    """
+    texts = [("system", a.system or "", b.system or ""), ("prompt", a.prompt, b.prompt)]
+    outputs: list[Difference] = []
+    count = max(len(a.outputs), len(b.outputs))
+    for number in range(count):
+        name = f"output {number + 1}" if count > 1 else "output"
+        first, second = _nth(a.outputs, number), _nth(b.outputs, number)
+        if _has_text(first) and _has_text(second):
+            texts.append((name, _text(first), _text(second)))
+        elif first != second:
+            outputs.append(Difference(name, _digest(first), _digest(second)))
+    return Differences(
+        fields=_mappings(_fields(a), _fields(b)),
+        parameters=_mappings(a.parameters, b.parameters),
+        environment=_mappings(a.environment, b.environment),
+        texts=tuple(
+            TextDifference(name, tuple(changes(first, second)))
+            for name, first, second in texts
+            if first != second
+        ),
+        outputs=tuple(outputs),
+    )
+
+
+def changes(a: str, b: str) -> Iterator[Change]:
+    """Yield the changes from text `a` to text `b`.
+
+    Texts that are very long and very different are compared by lines.
+    """
+    first, second = _TOKENS.findall(a), _TOKENS.findall(b)
+    head = _common_length(first, second)
+    tail = _common_length(first[head:][::-1], second[head:][::-1])
+    middle = first[head : len(first) - tail], second[head : len(second) - tail]
+    if len(middle[0]) * len(middle[1]) > _MAX_PAIRS:
+        middle = _LINES.findall("".join(middle[0])), _LINES.findall("".join(middle[1]))
+    parts: list[Change] = [("same", "".join(first[:head]))]
+    matcher = SequenceMatcher(None, *middle, autojunk=False)
+    for kind, i, j, k, m in matcher.get_opcodes():
+        if kind == "equal":
+            parts.append(("same", "".join(middle[0][i:j])))
+        else:
+            parts.append(("removed", "".join(middle[0][i:j])))
+            parts.append(("added", "".join(middle[1][k:m])))
+    parts.append(("same", "".join(first[len(first) - tail :])))
+    yield from _merge(parts)
+
+
+def _merge(parts: Sequence[Change]) -> Iterator[Change]:
+    """Yield the parts that are not empty, with adjacent ones of a kind joined."""
+    for kind, group in groupby((part for part in parts if part[1]), key=itemgetter(0)):
+        yield kind, "".join(text for _, text in group)
+
+
+def _common_length(a: Sequence[str], b: Sequence[str]) -> int:
+    """Return the number of equal tokens at the beginning of two lists."""
+    for number, (one, other) in enumerate(zip(a, b, strict=False)):
+        if one != other:
+            return number
+    return min(len(a), len(b))
+
+
+def _fields(generation: Generation) -> dict[str, Any]:
+    model = generation.model
+    return {
+        "status": generation.status,
+        "decision": generation.decision,
+        "generator": generation.generator,
+        "model": model and model.name,
+        "model_digest": model and model.digest,
+        "seed": str(generation.seed),
+        "policy": generation.policy,
+        "plugins": sorted(
+            f"{plugin.distribution} {plugin.version} {plugin.digest}"
+            for plugin in generation.plugins
+        ),
+        "failure": generation.failure and generation.failure.message,
+    }
+
+
+def _mappings(a: Mapping[str, Any], b: Mapping[str, Any]) -> tuple[Difference, ...]:
+    return tuple(
+        Difference(name, a.get(name), b.get(name))
+        for name in sorted(a.keys() | b.keys())
+        if a.get(name) != b.get(name) or (name in a) != (name in b)
+    )
+
+
+def _nth(outputs: Sequence[Output], number: int) -> Output | None:
+    return outputs[number] if number < len(outputs) else None
+
+
+def _text(output: Output | None) -> str:
+    return (output.text or "") if output is not None else ""
+
+
+def _has_text(output: Output | None) -> bool:
+    """Return whether an output is text or missing, which counts as empty text."""
+    return output is None or output.text is not None
+
+
+def _digest(output: Output | None) -> dict[str, Any] | None:
+    if output is None:
+        return None
+    return {
+        "media_type": output.media_type,
+        "bytes": len(output.data),
+        "sha256": output.sha256,
+    }

@@ -1,0 +1,1 @@
+"""Generation: requests, moderation, the pipeline, evaluation and replay."""

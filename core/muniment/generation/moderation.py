@@ -1,0 +1,172 @@
+"""Run the filters of a policy, failing closed.
+
+A filter fails if it cannot be loaded, raises, returns an invalid verdict, or exceeds its time
+limit. Its verdict is then `block`, with the reason in `failure`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+
+from muniment.errors import MunimentError, ParameterError, PolicyError
+from muniment.generation.policy import FilterRule, Policy
+from muniment.hookspecs import Filter
+from muniment.plugins.invocation import validate_verdict
+from muniment.plugins.registry import (
+    INTERRUPTIONS,
+    InterruptibleFilter,
+    Plugins,
+    RegisteredObject,
+    describe,
+    instantiate,
+    quiet_stdout,
+)
+from muniment.types import Content, PluginRef, Verdict, accepts_media_type
+from muniment.validation import escape_unencodable
+
+
+def prompt_contents(prompt: str, system: str | None) -> list[Content]:
+    """Return the contents of a request that filters check before anything is generated."""
+    contents = [Content("prompt", "text/plain", prompt.encode())]
+    if system is not None:
+        contents.insert(0, Content("system", "text/plain", system.encode()))
+    return contents
+
+
+class PolicyRunner:
+    """The policy in force. Its filters are created once and check every content."""
+
+    def __init__(self, policy: Policy, plugins: Plugins) -> None:
+        """Create the policy's filters.
+
+        Raises PolicyError for parameters that a filter rejects, because the policy's author can
+        correct them. A filter that is missing or cannot be created blocks all content instead.
+        """
+        self.policy = policy
+        self._plugins = plugins
+        self._rules = []
+        for number, rule in enumerate(policy.filters, 1):
+            try:
+                self._rules.append(_BoundFilter(rule, policy.label, plugins))
+            except ParameterError as error:
+                where = f"filter {number} ({rule.filter})"
+                raise PolicyError(policy.source, f"{where}: {error}") from None
+
+    def check(self, content: Content) -> list[Verdict]:
+        """Return the verdicts of all filters that apply to the content, in the policy's order."""
+        return [rule.check(content) for rule in self._rules if rule.applies(content)]
+
+    def blocks_prompts(self, prompt: str, system: str | None) -> bool:
+        """Return whether a filter blocks the prompt or the system prompt, without recording."""
+        with quiet_stdout():
+            return any(
+                verdict.action == "block"
+                for content in prompt_contents(prompt, system)
+                for verdict in self.check(content)
+            )
+
+    def judges_output(self, media_type: str) -> bool:
+        """Return whether any filter checks outputs of that media type."""
+        empty = Content("output", media_type, b"")
+        return any(rule.applies(empty) for rule in self._rules)
+
+    @property
+    def failures(self) -> list[str]:
+        """One sentence for each filter that cannot be used. Such a filter blocks all content."""
+        return [rule.failure for rule in self._rules if rule.filter is None]
+
+    @property
+    def plugins(self) -> list[PluginRef]:
+        """The distributions that provide the filters in force."""
+        return [
+            self._plugins.ref(rule.registered.plugin)
+            for rule in self._rules
+            if rule.registered is not None
+        ]
+
+    @property
+    def categories(self) -> Mapping[str, frozenset[str]]:
+        """The categories that each filter's class declares."""
+        return {
+            rule.rule.filter: frozenset(rule.declared.categories)
+            for rule in self._rules
+            if rule.declared is not None
+        }
+
+
+class _BoundFilter:
+    """One rule of a policy, with its filter or with the reason why the filter cannot be used."""
+
+    def __init__(self, rule: FilterRule, policy_version: str, plugins: Plugins) -> None:
+        self.rule = rule
+        self.registered: RegisteredObject | None = None
+        self.filter: Filter | None = None
+        # Entries may contain only names that the class declares. An object can have categories
+        # from its parameters, which are free text.
+        self.declared: type[Filter] | None = None
+        self._policy_version = policy_version
+        self.failure = ""
+        try:
+            self.registered = plugins.find("filter", rule.filter)
+            declared = self.registered.load_class()
+            self.filter = instantiate(self.registered, declared.Parameters(**rule.parameters))
+            self.declared = declared
+            if isinstance(self.filter, InterruptibleFilter):
+                self.filter.time_limit = rule.time_limit
+        except ParameterError:
+            raise
+        except MunimentError as error:
+            self.failure = escape_unencodable(f"filter {rule.filter} cannot be used: {error}")
+
+    def applies(self, content: Content) -> bool:
+        """Return whether the filter must check this content."""
+        if not self.rule.applies(content.stage):
+            return False
+        if self.filter is None or accepts_media_type(self.filter.media_types, content.media_type):
+            return True
+        # A text filter must not be bypassed by labelling a text with another media type.
+        return "text/plain" in self.filter.media_types and content.is_text
+
+    def check(self, content: Content) -> Verdict:
+        """Return the filter's verdict with the action, version and latency filled in."""
+        start = time.perf_counter()
+        if self.filter is None:
+            verdict = Verdict("block", failure=self.failure)
+        else:
+            try:
+                if isinstance(self.filter, InterruptibleFilter):
+                    # Restarting a worker process does not count towards the time limit.
+                    self.filter.ready()
+                    start = time.perf_counter()
+                with quiet_stdout():
+                    verdict = validate_verdict(self.filter.check(content), content)
+            except INTERRUPTIONS:
+                raise
+            except BaseException as error:
+                verdict = self._failed(describe(error))
+        seconds = time.perf_counter() - start
+        if verdict.failure is None and seconds > self.rule.time_limit:
+            limit = f"later than its limit of {self.rule.time_limit:g} s"
+            verdict = self._failed(f"its verdict came after {seconds:.1f} s, {limit}")
+        return replace(
+            verdict,
+            filter=self.rule.filter,
+            version=self._version(),
+            stage=content.stage,
+            action=self.rule.action(verdict),
+            observed_action=self.rule.observed_action(verdict),
+            policy_version=self._policy_version,
+            latency_ms=round(seconds * 1000, 3),
+        )
+
+    def _failed(self, reason: str) -> Verdict:
+        return Verdict(
+            "block", failure=escape_unencodable(f"filter {self.rule.filter} failed: {reason}")
+        )
+
+    def _version(self) -> str:
+        if self.declared is not None and self.declared.version:
+            return self.declared.version
+        return self.registered.plugin.version if self.registered is not None else ""

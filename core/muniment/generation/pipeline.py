@@ -1,0 +1,302 @@
+"""The pipeline, which carries every generation from its `started` entry to its outcome.
+
+    started committed → prompt filters → generate → output filters → evaluators → outcome committed
+
+Every caller (command line, Python, batch) uses `Pipeline.run`, and no plugin can bypass it. A
+generation is returned only after its outcome was recorded, and blocked content is not returned.
+Chunks are yielded as they arrive. The chunks that a caller received are always recorded, even if
+the generation fails. A reply that does not begin with them fails.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from muniment.errors import PromptError
+from muniment.generation.evaluation import Evaluators
+from muniment.generation.moderation import PolicyRunner, prompt_contents
+from muniment.generation.requests import BoundRequest, Resolver
+from muniment.plugins.invocation import (
+    Answer,
+    MissingReply,
+    environment_of,
+    error_message,
+    run_generator,
+)
+from muniment.plugins.registry import INTERRUPTIONS, quiet_stdout
+from muniment.store import AlreadyRecordedError, Store
+from muniment.types import (
+    Chunk,
+    Content,
+    Failure,
+    Generation,
+    Output,
+    PluginRef,
+    Reply,
+    Verdict,
+)
+from muniment.validation import escape_unencodable, now
+
+
+class Pipeline:
+    """Runs bound requests, one model batch at a time."""
+
+    def __init__(
+        self,
+        store: Callable[[], Store],
+        resolver: Resolver,
+        policy_runner: PolicyRunner,
+        evaluators: Evaluators,
+        environment: dict[str, str | int],
+        core: Callable[[], PluginRef],
+    ) -> None:
+        """Create a pipeline.
+
+        `store` returns the store and is first called when there is something to record.
+        `environment` describes the machine. `core` returns the version of the core.
+        """
+        self._store = store
+        self._resolver = resolver
+        self._policy_runner = policy_runner
+        self._evaluators = evaluators
+        self._environment = environment
+        self._core = core
+
+    def reject(self, generations: Sequence[Generation]) -> list[Generation]:
+        """Record requests that could not be resolved, each as started and then as failed.
+
+        The failure of each generation must be set.
+        """
+        self._start([replace(item, failure=None) for item in generations])
+        failed = [replace(item, status="failed", finished_at=now()) for item in generations]
+        return self._finish(failed, {})
+
+    def run(
+        self, batch: Sequence[BoundRequest], *, stream: bool = False
+    ) -> Iterator[Chunk | Generation]:
+        """Run a model batch (one generator, one model) and yield chunks and generations.
+
+        Chunks are yielded only if `stream` is true and no filter checks outputs of this media
+        type. The generations follow in the batch's order, after their outcomes were committed,
+        without blocked content. If the run is interrupted (by Ctrl-C, or because the consumer
+        closes the iterator), finished generations are recorded as they are. The others are
+        recorded as `interrupted`, with the text of their chunks, and the exception is re-raised.
+        """
+        self._start([item.generation for item in batch])
+        in_flight = {item.request.id: _InFlight(item) for item in batch}
+        media_type = batch[0].registered.media_type
+        stream = stream and media_type.startswith("text/")
+        stream = stream and not self._policy_runner.judges_output(media_type)
+        try:
+            # Standard output is redirected once for the batch. Redirecting it for each call
+            # takes as long as recording.
+            with quiet_stdout():
+                for item in in_flight.values():
+                    self._check_prompt(item)
+            waiting = [item for item in in_flight.values() if item.outcome is None]
+            with contextlib.nullcontext() if stream else quiet_stdout():
+                for answer in self._answers(waiting, stream):
+                    if isinstance(answer, Chunk):
+                        in_flight[answer.request_id].chunks.append(answer.text)
+                        yield answer
+                    else:
+                        item = in_flight[answer.request_id]
+                        item.outcome = self._check_reply(item, answer)
+        except BaseException:
+            self._finish_all(in_flight)
+            raise
+        for generation in self._finish_all(in_flight):
+            yield without_blocked_content(generation)
+
+    def _start(self, generations: Sequence[Generation]) -> None:
+        self._store().record_started(
+            generations, policy_document=self._policy_runner.policy.document
+        )
+
+    def _finish_all(self, in_flight: Mapping[str, _InFlight]) -> list[Generation]:
+        finished = [item.outcome or item.interrupted() for item in in_flight.values()]
+        streamed = {key: item.streamed_outputs() for key, item in in_flight.items()}
+        return self._finish(finished, streamed)
+
+    def _finish(
+        self, generations: Sequence[Generation], streamed: Mapping[str, tuple[Output, ...]]
+    ) -> list[Generation]:
+        """Record outcomes and return the recorded generations.
+
+        An outcome that cannot be recorded is recorded as failed, with its `streamed` outputs (by
+        generation id). The other outcomes are not affected.
+        """
+        categories = self._policy_runner.categories
+        try:
+            self._store().record_outcomes(generations, declared_categories=categories)
+            return list(generations)
+        except (ValueError, PromptError, AlreadyRecordedError) as error:
+            if len(generations) > 1:
+                return [
+                    recorded for item in generations for recorded in self._finish([item], streamed)
+                ]
+            if isinstance(error, AlreadyRecordedError):
+                # Another process found the lease expired and recorded an interruption, which
+                # cannot be changed.
+                return [self._store().generation(error.generation)]
+            failed = _unrecordable(generations[0], error, streamed.get(generations[0].id, ()))
+            self._store().record_outcomes([failed], declared_categories=categories)
+            return [failed]
+
+    def _check_prompt(self, item: _InFlight) -> None:
+        """Run the filters on the system prompt and the prompt, and set the outcome if blocked."""
+        request = item.resolved.request
+        for content in prompt_contents(request.prompt, request.system):
+            item.verdicts += self._policy_runner.check(content)
+        if any(verdict.action == "block" for verdict in item.verdicts):
+            item.outcome = self._outcome(item, status="blocked")
+
+    def _check_reply(self, item: _InFlight, reply: Reply | MissingReply) -> Generation:
+        """Return the outcome of a reply after the output filters and the evaluators ran."""
+        reply = _check_chunks(item, reply)
+        failure = None
+        if isinstance(reply, MissingReply):
+            failure = Failure("generator", reply.reason)
+        elif reply.failure is not None:
+            failure = Failure("refused", reply.failure)
+        if isinstance(reply, MissingReply) or failure is not None:
+            outputs = item.streamed_outputs()
+            return self._outcome(item, status="failed", failure=failure, outputs=outputs)
+        for output in reply.outputs:
+            item.verdicts += self._policy_runner.check(
+                Content("output", output.media_type, output.data)
+            )
+        blocked = any(verdict.action == "block" for verdict in item.verdicts)
+        generation = self._outcome(
+            item,
+            status="blocked" if blocked else "completed",
+            outputs=reply.outputs,
+            usage=reply.usage,
+            trace=reply.trace,
+        )
+        if blocked:
+            return generation
+        return replace(generation, scores=self._evaluators.scores(generation))
+
+    def _outcome(self, item: _InFlight, **changes: object) -> Generation:
+        """Return the finished generation with verdicts, plugins and environment filled in."""
+        used = [
+            self._core(),
+            *item.resolved.generation.plugins,
+            *self._policy_runner.plugins,
+            *self._evaluators.plugins,
+        ]
+        return replace(
+            item.resolved.generation,
+            finished_at=now(),
+            verdicts=tuple(item.verdicts),
+            plugins=tuple(dict.fromkeys(used)),
+            environment={**self._environment, **item.environment},
+            **changes,  # type: ignore[arg-type]
+        )
+
+    def _answers(self, items: Sequence[_InFlight], stream: bool) -> Iterator[Answer]:
+        """Yield chunks, and for each item one reply or the reason why there is none."""
+        if not items:
+            return
+        first = items[0].resolved
+        try:
+            generator = self._resolver.ready(first)
+        except INTERRUPTIONS:
+            raise
+        except BaseException as error:
+            reason = error_message(error, first.registered)
+            yield from (MissingReply(item.resolved.request.id, reason) for item in items)
+            return
+        environment = environment_of(generator)
+        for item in items:
+            item.environment = environment
+        requests = [replace(item.resolved.request, stream=stream) for item in items]
+        yield from run_generator(generator, first.registered, requests)
+
+
+@dataclass(slots=True)
+class _InFlight:
+    """A generation in progress.
+
+    `chunks` are the texts that the caller has received. `outcome` is None until it is decided.
+    """
+
+    resolved: BoundRequest
+    verdicts: list[Verdict] = field(default_factory=list)
+    environment: dict[str, str | int] = field(default_factory=dict)
+    chunks: list[str] = field(default_factory=list)
+    outcome: Generation | None = None
+
+    def streamed_outputs(self) -> tuple[Output, ...]:
+        """Return the chunks as one output, for a generation that has no other output."""
+        data = "".join(self.chunks).encode()
+        return (Output(self.resolved.registered.media_type, data),) if data else ()
+
+    def interrupted(self) -> Generation:
+        """Return the generation as interrupted, with its chunks as output."""
+        return replace(
+            self.resolved.generation,
+            status="interrupted",
+            finished_at=now(),
+            outputs=self.streamed_outputs(),
+            verdicts=tuple(self.verdicts),
+            environment=self.environment,
+        )
+
+
+def _check_chunks(item: _InFlight, reply: Reply | MissingReply) -> Reply | MissingReply:
+    """Return the reply if it begins with the item's chunks, or else a MissingReply."""
+    if isinstance(reply, MissingReply) or reply.failure is not None:
+        return reply
+    text = "\n\n".join(output.text or "" for output in reply.outputs)
+    # The record must contain the text that the caller received. The two can differ if a generator
+    # raised during a batch and returned another text when the request was repeated alone.
+    if text.startswith("".join(item.chunks)):
+        return reply
+    name = item.resolved.registered.name
+    reason = f"generator {name} replied with a text that does not begin with its chunks"
+    return MissingReply(reply.request_id, reason)
+
+
+def _unrecordable(
+    generation: Generation, error: Exception, outputs: tuple[Output, ...]
+) -> Generation:
+    """Return the failed generation to record instead of an outcome that an entry cannot hold."""
+    reason = escape_unencodable(
+        f"the output of generator {generation.generator} cannot be recorded: {error}"
+    )
+    return replace(
+        generation,
+        status="failed",
+        outputs=outputs,
+        verdicts=(),
+        scores=(),
+        usage=None,
+        trace=None,
+        environment={},
+        failure=Failure("generator", reason),
+    )
+
+
+def without_blocked_content(generation: Generation) -> Generation:
+    """Return a blocked generation without its outputs, trace and quotations of the outputs.
+
+    A generation that is not blocked is returned unchanged. Output verdicts keep the categories
+    and spans of their reasons, and the type of an exception.
+    """
+    if generation.status != "blocked":
+        return generation
+    verdicts = (_without_quotations(verdict) for verdict in generation.verdicts)
+    return replace(generation, outputs=(), trace=None, verdicts=tuple(verdicts))
+
+
+def _without_quotations(verdict: Verdict) -> Verdict:
+    # The message of a reason, or of an exception, may quote the blocked output.
+    if verdict.stage != "output":
+        return verdict
+    reasons = tuple(replace(reason, message="") for reason in verdict.reasons)
+    failure = verdict.failure and ": ".join(verdict.failure.split(": ")[:2])
+    return replace(verdict, reasons=reasons, failure=failure)

@@ -1,0 +1,192 @@
+"""Replay: repeat a recorded generation from its record and compare the outputs.
+
+The result is one of:
+
+- exact: the same bytes in the same environment.
+- certified: the same bytes in a different environment, and every recorded margin is larger than
+  the estimated difference of the logits.
+- uncertified: the same bytes in a different environment, but a margin is missing or too small.
+- diverged: different bytes.
+- impossible: something that the replay needs is missing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+
+from muniment.errors import MunimentError
+from muniment.generation.requests import BoundRequest, Resolver
+from muniment.plugins.invocation import MissingReply, environment_of, error_message, run_generator
+from muniment.plugins.registry import INTERRUPTIONS
+from muniment.types import Difference, Generation, PluginRef, Replay, ReplayResult, Reply, Trace
+
+
+def replay(
+    generations: Sequence[Generation],
+    resolver: Resolver,
+    environment: Mapping[str, str | int],
+    core: PluginRef,
+) -> Iterator[Replay]:
+    """Replay generations in groups of one generator and model, and yield each result.
+
+    A repeated generation is replayed once. `environment` describes the machine, and `core` is
+    the version of the core. Results come in the order of the groups.
+    """
+    for result in _replay(generations, resolver, environment, core):
+        if result.environment:
+            yield result
+        else:  # no generator was loaded, so the core's own environment is used
+            yield replace(result, environment=dict(environment), plugins=(core,))
+
+
+def _replay(
+    generations: Sequence[Generation],
+    resolver: Resolver,
+    environment: Mapping[str, str | int],
+    core: PluginRef,
+) -> Iterator[Replay]:
+    groups: dict[tuple[str, str], list[BoundRequest]] = {}
+    for generation in {generation.id: generation for generation in generations}.values():
+        if reason := _not_replayable(generation):
+            yield Replay(generation.id, "impossible", reason)
+            continue
+        try:
+            resolved = resolver.again(generation)
+        except MunimentError as error:
+            yield Replay(generation.id, "impossible", str(error))
+            continue
+        if resolved.generator.determinism != "exact":
+            reason = f"generator {resolved.registered.name} is not deterministic"
+            yield Replay(generation.id, "impossible", reason)
+            continue
+        model = generation.model.digest if generation.model else ""
+        groups.setdefault((resolved.registered.name, model), []).append(resolved)
+    for group in groups.values():
+        yield from _replay_group(group, resolver, environment, core)
+
+
+def _not_replayable(generation: Generation) -> str | None:
+    """Return the reason why a generation cannot be replayed, or None."""
+    if generation.status not in ("completed", "blocked"):
+        states = {"failed": "it failed", "interrupted": "it was interrupted"}
+        state = states.get(generation.status, "it is still running")
+        # A failed generation may have recorded chunks, which are a part of an output.
+        output = "whole output" if generation.outputs else "output"
+        return f"{state}: there is no {output} to compare with"
+    if not generation.outputs:
+        return "it was blocked before anything was generated"
+    if generation.erased:
+        kinds = generation.erased
+        return f"its {' and '.join(kinds)} {'was' if len(kinds) == 1 else 'were'} erased"
+    return None
+
+
+def _replay_group(
+    group: Sequence[BoundRequest],
+    resolver: Resolver,
+    environment: Mapping[str, str | int],
+    core: PluginRef,
+) -> Iterator[Replay]:
+    recorded = {item.request.id: item for item in group}
+    registered = group[0].registered
+    try:
+        generator = resolver.ready(group[0])
+    except INTERRUPTIONS:
+        raise
+    except BaseException as error:
+        yield from (Replay(key, "impossible", error_message(error, registered)) for key in recorded)
+        return
+    current = {**environment, **environment_of(generator)}
+    for answer in run_generator(generator, registered, [item.request for item in group]):
+        if isinstance(answer, MissingReply):
+            yield Replay(answer.request_id, "impossible", answer.reason)
+        elif isinstance(answer, Reply):
+            result = _compare(recorded[answer.request_id], answer, current, core)
+            yield replace(result, environment=current, plugins=(core, registered.plugin.ref()))
+
+
+def _compare(
+    item: BoundRequest, reply: Reply, environment: Mapping[str, str | int], core: PluginRef
+) -> Replay:
+    """Return the result for one reply, without its environment and plugins."""
+    generation = item.generation
+    differences = _differences(item, environment, core)
+    if reply.failure is not None:
+        return Replay(generation.id, "diverged", f"it failed: {reply.failure}", differences)
+    recorded = [(output.media_type, output.data) for output in generation.outputs]
+    replayed = [(output.media_type, output.data) for output in reply.outputs]
+    if recorded != replayed:
+        return Replay(generation.id, "diverged", _first_difference(generation, reply), differences)
+    size = (
+        f"{len(generation.trace.token_ids)} of {len(generation.trace.token_ids)} tokens"
+        if (generation.trace is not None)
+        else f"{sum(len(data) for _, data in recorded)} bytes"
+    )
+    if not differences:
+        return Replay(generation.id, "exact", size)
+    result, reason = _certify(generation.trace, reply.trace)
+    return Replay(generation.id, result, f"{size}; {reason}", differences)
+
+
+def _certify(recorded: Trace | None, replayed: Trace | None) -> tuple[ReplayResult, str]:
+    """Return whether equal bytes are certified, and the numbers that decide it.
+
+    The largest change of a chosen token's log-probability estimates how far the logits moved. It
+    must be smaller than the smallest recorded margin.
+    """
+    if recorded is None or replayed is None:
+        return "uncertified", "no margins were recorded"
+    if list(recorded.token_ids) != list(replayed.token_ids):
+        return "uncertified", "the same bytes have other tokens"
+    pairs = zip(recorded.logprobs, replayed.logprobs, strict=True)
+    change = max((abs(old - new) for old, new in pairs), default=0.0)
+    margin = min(recorded.margins, default=float("inf"))
+    detail = f"smallest margin {margin:.2g}, log-probabilities changed by up to {change:.2g}"
+    return ("certified" if margin > change else "uncertified"), detail
+
+
+def _first_difference(generation: Generation, reply: Reply) -> str:
+    """Return the first token, or else the first byte, in which a replay differs, as a phrase."""
+    recorded, replayed = generation.trace, reply.trace
+    if recorded is not None and replayed is not None:
+        token_ids = zip(recorded.token_ids, replayed.token_ids, strict=False)
+        for index, (old, new) in enumerate(token_ids):
+            if old != new:
+                margin = recorded.margins[index]
+                return (
+                    f"token {index + 1} differs ({old} → {new}); the margin there was {margin:.2g}"
+                )
+        return f"{len(recorded.token_ids)} tokens became {len(replayed.token_ids)}"
+    pairs = zip(generation.outputs, reply.outputs, strict=False)
+    for number, (first, second) in enumerate(pairs, 1):
+        if first.data != second.data:
+            byte_pairs = zip(first.data, second.data, strict=False)
+            position = next(
+                (index for index, (a, b) in enumerate(byte_pairs, 1) if a != b),
+                min(len(first.data), len(second.data)) + 1,
+            )
+            return f"output {number} differs from byte {position} on"
+    return f"{len(generation.outputs)} outputs became {len(reply.outputs)}"
+
+
+def _differences(
+    item: BoundRequest, environment: Mapping[str, str | int], core: PluginRef
+) -> tuple[Difference, ...]:
+    """Return the values of the environment and the plugin versions that differ from the record."""
+    recorded = dict(item.generation.environment)
+    differences = [
+        Difference(name, str(recorded.get(name, "")), str(environment.get(name, "")))
+        for name in sorted(recorded.keys() | environment.keys())
+        if recorded.get(name) != environment.get(name)
+    ]
+    current = item.registered.plugin.ref()
+    for plugin in item.generation.plugins:
+        if plugin.distribution == current.distribution and plugin != current:
+            old = f"{plugin.version} {plugin.digest}"
+            new = f"{current.version} {current.digest}"
+            differences.append(Difference(plugin.distribution, old, new))
+        elif plugin.distribution == core.distribution and plugin.version != core.version:
+            # The core's digest is not compared: most of its code does not affect the outputs.
+            differences.append(Difference(core.distribution, plugin.version, core.version))
+    return tuple(differences)

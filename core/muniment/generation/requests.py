@@ -1,0 +1,294 @@
+"""Resolution of generation specs: names become objects, and defaults become values."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from math import isfinite
+from typing import cast
+
+from muniment.config import Config
+from muniment.errors import ModelError, UsageError
+from muniment.generation import seeds
+from muniment.hookspecs import Generator, ModelProvider
+from muniment.ids import new_id
+from muniment.models.registry import Models
+from muniment.parameters import Parameters, Value
+from muniment.plugins.registry import Plugins, RegisteredObject, instantiate, quiet_stdout
+from muniment.types import Failure, Generation, Model, PackagedModel, Request
+from muniment.validation import check_id, check_text, escape_unencodable, now
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationSpec:
+    """A request as a caller writes it, with None where defaults apply.
+
+    `generator` is a generator's name or a media kind (`text`). A seed of None is drawn at random.
+    `line` is the line of the batch file, if any, and `invalid` the reason it cannot be used.
+    """
+
+    prompt: str
+    generator: str = "text"
+    model: str | None = None
+    system: str | None = None
+    seed: int | str | None = None
+    parameters: Mapping[str, object] = field(default_factory=dict)
+    tags: tuple[str, ...] = ()
+    parents: tuple[str, ...] = ()
+    line: int | None = None
+    invalid: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedSpec:
+    """A valid spec with its generator and parameters, before its model is resolved."""
+
+    spec: GenerationSpec
+    seed: int
+    registered: RegisteredObject
+    parameters: Parameters
+
+
+@dataclass(frozen=True, slots=True)
+class BoundRequest:
+    """A resolved spec: the request, its generator and the record to be started."""
+
+    request: Request
+    generation: Generation
+    registered: RegisteredObject
+    generator: Generator
+
+
+class Resolver:
+    """Resolves specs, with one generator object for each generator and model."""
+
+    def __init__(
+        self,
+        config: Config,
+        plugins: Plugins,
+        models: Models,
+        add: Callable[[PackagedModel, str, ModelProvider], None],
+    ) -> None:
+        """Take the parts. `add` adds a packaged model for the generator of that name."""
+        self._config = config
+        self._plugins = plugins
+        self._models = models
+        self._add = add
+        self._generators: dict[tuple[str, str], Generator] = {}
+        self._loaded: set[tuple[str, str]] = set()
+        self._resolved_models: dict[tuple[str, str | None], Model] = {}
+        self._rehashed: dict[str, Model] = {}
+        self._failed_additions: dict[str, ModelError] = {}
+
+    def check(self, spec: GenerationSpec) -> CheckedSpec:
+        """Return the spec with its seed, generator and parameters, without its model.
+
+        Raises UsageError or PluginError.
+        """
+        if spec.invalid is not None:
+            raise UsageError(spec.invalid)
+        check_text("prompt", spec.prompt)
+        if spec.system is not None:
+            check_text("system prompt", spec.system)
+        if spec.model is not None:
+            check_text("model's name", spec.model)
+        for tag in spec.tags:
+            check_text("tag", tag)
+        for parent in spec.parents:
+            check_id(parent)
+        seed = seeds.random_seed() if spec.seed is None else seeds.parse_seed(spec.seed)
+        registered = self._plugins.generator(spec.generator, self._config.generators())
+        return CheckedSpec(spec, seed, registered, registered.parameters(**spec.parameters))
+
+    def bind(
+        self,
+        checked: CheckedSpec,
+        run_id: str,
+        actor: str,
+        policy: str,
+        blocks: Callable[[GenerationSpec], bool],
+    ) -> BoundRequest:
+        """Return the resolved spec, after adding the packaged model that it needs, if any.
+
+        `blocks` returns whether the policy blocks the prompts. Then no model is added, and the
+        request has a model without a digest. Raises UsageError, ModelError, PluginError or
+        StoreError.
+        """
+        spec, seed = checked.spec, checked.seed
+        registered, parameters = checked.registered, checked.parameters
+        model, generator = self._with_model(registered, spec, blocks)
+        request = Request(
+            id=new_id(),
+            prompt=spec.prompt,
+            seed=seed,
+            parameters=parameters,
+            system=spec.system,
+            model=model,
+        )
+        generation = Generation(
+            id=request.id,
+            run_id=run_id,
+            actor=actor,
+            status="started",
+            generator=registered.name,
+            prompt=spec.prompt,
+            seed=seed,
+            started_at=now(),
+            system=spec.system,
+            model=model,
+            parameters=dict(parameters),
+            policy=policy,
+            tags=spec.tags,
+            parents=spec.parents,
+            line=spec.line,
+            plugins=(self._plugins.ref(registered.plugin),),
+        )
+        return BoundRequest(request, generation, registered, generator)
+
+    def again(self, generation: Generation) -> BoundRequest:
+        """Return the request of a recorded generation, for a replay.
+
+        The model is found by its digest and hashed again, once. No model is added. Raises
+        UsageError, ModelError or PluginError.
+        """
+        recorded = {plugin.distribution for plugin in generation.plugins}
+        registered = self._plugins.find("generator", generation.generator, among=recorded)
+        parameters = registered.parameters(**generation.parameters)
+        model, generator = None, self._object(registered, None)
+        if generation.model is not None:
+            model = self._find_model(generation.model, generator)
+            generator = self._object(registered, model)
+        request = Request(
+            id=generation.id,
+            prompt=generation.prompt,
+            seed=generation.seed,
+            parameters=parameters,
+            system=generation.system,
+            model=model,
+        )
+        return BoundRequest(request, generation, registered, generator)
+
+    def ready(self, bound: BoundRequest) -> Generator:
+        """Return the generator with its model loaded. Raise as `Generator.load` does."""
+        model = bound.request.model
+        key = (bound.registered.name, model.digest if model else "")
+        if model is not None and key not in self._loaded:
+            if not model.digest:  # a filter blocked the prompts in `bind`, but not later
+                raise ModelError(model.name, f"model {model.name} was not added; try again")
+            with quiet_stdout():
+                bound.generator.load(model)
+            self._loaded.add(key)
+        return bound.generator
+
+    def close(self) -> None:
+        """Close the generators, ignoring exceptions and output."""
+        for generator in self._generators.values():
+            with quiet_stdout(), contextlib.suppress(Exception, SystemExit):
+                generator.close()
+        self._generators.clear()
+        self._loaded.clear()
+
+    def _with_model(
+        self,
+        registered: RegisteredObject,
+        spec: GenerationSpec,
+        blocks: Callable[[GenerationSpec], bool],
+    ) -> tuple[Model | None, Generator]:
+        generator = self._object(registered, None)
+        name = registered.name
+        if not generator.uses_model:
+            if spec.model is not None:
+                raise UsageError(f"generator {name} does not use a model; remove -m")
+            return None, generator
+        wanted = spec.model or self._config.get(f"model.{name}")
+        key = (name, wanted)
+        if key not in self._resolved_models:
+            chosen = self._models.choose(wanted, name, generator)
+            if isinstance(chosen, PackagedModel):
+                if blocks(spec):
+                    return Model(chosen.name, "", ""), generator
+                self._add_once(chosen, name, generator)
+                chosen = chosen.name
+            self._resolved_models[key] = self._models.resolve(chosen, generator)
+        model = self._resolved_models[key]
+        return model, self._object(registered, model)
+
+    def _add_once(self, packaged: PackagedModel, name: str, generator: Generator) -> None:
+        """Add a packaged model. Raise the error of a failed addition again without a retry."""
+        if packaged.name not in self._failed_additions:
+            try:
+                return self._add(packaged, name, cast(ModelProvider, generator))
+            except ModelError as error:
+                self._failed_additions[packaged.name] = error
+        raise self._failed_additions[packaged.name]
+
+    def _find_model(self, recorded: Model, generator: Generator) -> Model:
+        if recorded.digest not in self._rehashed:
+            model = self._models.with_digest(recorded.digest, recorded, generator)
+            if model is None:
+                raise UsageError(f"no model here has the digest {recorded.digest}")
+            self._rehashed[recorded.digest] = model
+        return self._rehashed[recorded.digest]
+
+    def _object(self, registered: RegisteredObject, model: Model | None) -> Generator:
+        key = (registered.name, model.digest if model else "")
+        if key not in self._generators:
+            self._generators[key] = instantiate(registered)
+        return self._generators[key]
+
+
+def unresolved(
+    spec: GenerationSpec, reason: str, run_id: str, actor: str, policy: str
+) -> Generation:
+    """Return the record of a spec that could not be resolved, before its failure is recorded."""
+    try:
+        seed = seeds.random_seed() if spec.seed is None else seeds.parse_seed(spec.seed)
+    except UsageError:  # the record needs a valid seed
+        seed = seeds.random_seed()
+    return Generation(
+        id=new_id(),
+        run_id=run_id,
+        actor=actor,
+        status="started",
+        generator=escape_unencodable(spec.generator),
+        prompt=escape_unencodable(spec.prompt),
+        seed=seed,
+        started_at=now(),
+        system=spec.system and escape_unencodable(spec.system),
+        model=None if spec.model is None else Model(escape_unencodable(spec.model), "", ""),
+        parameters={
+            escape_unencodable(name): requested_value(value)
+            for name, value in spec.parameters.items()
+        },
+        policy=policy,
+        tags=tuple(escape_unencodable(tag) for tag in spec.tags),
+        line=spec.line,
+        failure=Failure("invalid", escape_unencodable(reason)),
+    )
+
+
+def requested_value(value: object) -> Value:
+    """Return the recorded form of a parameter whose declaration is unknown."""
+    if isinstance(value, str):
+        return escape_unencodable(value)
+    if isinstance(value, list | tuple) and all(isinstance(item, str) for item in value):
+        return tuple(map(escape_unencodable, value))
+    short = (
+        isinstance(value, int) and not abs(value) >> 999
+    )  # the limit of Python's int to str conversion
+    if value is None or short or (isinstance(value, float) and isfinite(value)):
+        return value  # type: ignore[return-value]
+    try:
+        return escape_unencodable(json.dumps(value, ensure_ascii=False))
+    except (TypeError, ValueError, RecursionError):
+        return type(value).__name__
+
+
+def samples(spec: GenerationSpec, count: int) -> list[GenerationSpec]:
+    """Return `count` specs that differ only in their seeds. The first has the spec's own seed."""
+    if count == 1:
+        return [spec]
+    first = seeds.random_seed() if spec.seed is None else seeds.parse_seed(spec.seed)
+    return [replace(spec, seed=seeds.sample_seed(first, index)) for index in range(count)]

@@ -1,0 +1,1 @@
+"""The models of a home folder, and digests of files and folders."""

@@ -1,0 +1,448 @@
+"""The models of a home: adding, removing, choosing and resolving them.
+
+`models/NAME/` contains the files in the generator's format. `models/NAME.json` contains the digest
+of the added files. A folder without this record is half-written and never used.
+`models/.defaults.json` contains the default model of each generator.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from muniment.errors import ModelError, ModelTermsWarning, MunimentError, UnknownNameError
+from muniment.hookspecs import ModelProvider
+from muniment.models import lock
+from muniment.models.digests import FileHashes, digest, files
+from muniment.models.packaged import AdditionNotices, packaged_models
+from muniment.types import Model, PackagedModel
+
+MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+
+Progress: TypeAlias = Callable[[str, float], None]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRecord:
+    """The record of an added model, with the digest of its files, its source and their roles."""
+
+    name: str
+    digest: str
+    generator: str
+    source: str
+    added_at: str
+    roles: Mapping[str, str] = field(default_factory=dict)
+    terms: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the record as JSON values."""
+        return asdict(self)
+
+
+class Models:
+    """The models of one home folder."""
+
+    def __init__(self, home: Path) -> None:
+        self._folder = home / "models"
+        self._defaults = self._folder / ".defaults.json"
+        self.hash_cache = home / "file-hashes.json"
+
+    def added(self, on_error: Callable[[ModelError], None] | None = None) -> list[ModelRecord]:
+        """Return the added models, ordered by name.
+
+        Raises ModelError for a record that cannot be read, or calls `on_error` and continues.
+        """
+        records = []
+        for path in sorted(self._folder.glob("*.json")):
+            if not MODEL_NAME.fullmatch(path.stem):
+                continue
+            try:
+                records.append(self._read(path))
+            except ModelError as error:
+                if on_error is None:
+                    raise
+                on_error(error)
+        return sorted(records, key=lambda model: model.name)
+
+    def half_written(self) -> list[ModelError]:
+        """Return an error for each folder whose addition was interrupted, ordered by name."""
+        names = sorted(
+            path.name
+            for path in self._folder.glob("*")
+            if path.is_dir()
+            and MODEL_NAME.fullmatch(path.name)
+            and not self._record(path.name).exists()
+        )
+        return [ModelError(name, _half_written(name)) for name in names]
+
+    def get(self, name: str) -> ModelRecord:
+        """Return the added model of that name. Raise UnknownNameError or ModelError."""
+        record = self._folder / f"{name}.json"
+        if not MODEL_NAME.fullmatch(name) or not record.is_file():
+            if MODEL_NAME.fullmatch(name) and (self._folder / name).is_dir():
+                raise ModelError(name, _half_written(name))
+            raise UnknownNameError("model", name, [model.name for model in self._readable()])
+        return self._read(record)
+
+    def path(self, name: str) -> Path:
+        """Return the folder of an added model."""
+        return self._folder / name
+
+    def files(self, name: str) -> dict[str, int]:
+        """Return the files of an added model with their sizes in bytes. Raise ModelError."""
+        try:
+            return {key: path.stat().st_size for key, path in files(self.path(name)).items()}
+        except OSError as error:
+            raise ModelError(
+                name,
+                f"the files of model {name} cannot be read: {error} "
+                f"(`muniment models remove {name}`, then add it again)",
+            ) from error
+
+    def check_removable(self, name: str) -> None:
+        """Raise UnknownNameError unless a record or folder of that name exists."""
+        if not MODEL_NAME.fullmatch(name) or not (
+            self._record(name).is_file() or self._there(name)
+        ):
+            raise UnknownNameError("model", name, [model.name for model in self._readable()])
+
+    def add(
+        self,
+        source: str,
+        generator_name: str,
+        generator: ModelProvider,
+        *,
+        name: str | None = None,
+        progress: Progress = lambda step, fraction: None,
+        waiting: Callable[[str], None] = lambda text: None,
+        record: Callable[[ModelRecord], None] = lambda added: None,
+    ) -> ModelRecord:
+        """Add the model of `source` to the home with `generator`, and return its record.
+
+        The files are written to a temporary folder that is renamed at the end, so a kill leaves
+        no usable model. `record` is called before the model can be used, and its exception
+        cancels the addition. A lock lets one process add at a time. `waiting` is called with the
+        reason before waiting for the lock. Raises ModelError, also when the name is taken.
+        """
+        self._check_addable(source, name)
+        with self._adding(source, waiting):
+            self._check_addable(source, name)  # another process may have added it meanwhile
+            return self._add(source, generator_name, generator, name, progress, record)
+
+    def add_packaged(
+        self,
+        packaged: PackagedModel,
+        generator_name: str,
+        generator: ModelProvider,
+        notices: AdditionNotices,
+        record: Callable[[ModelRecord], None],
+    ) -> None:
+        """Add a packaged model, unless another process added it while this one waited.
+
+        An exception of `notices` cancels the addition. `record` is called as in `add`. Raises
+        ModelError.
+        """
+        self._check_name(packaged.name)
+        with self._adding(packaged.name, notices.waiting):
+            if self._record(packaged.name).exists():
+                return
+            notices.begin()
+            source, name = packaged.source, packaged.name
+            self._add(source, generator_name, generator, name, notices.progress, record)
+
+    @contextlib.contextmanager
+    def _adding(self, source: str, waiting: Callable[[str], None]) -> Iterator[None]:
+        """Hold the lock of additions, and convert exceptions of the block to ModelError."""
+        label = f"process {os.getpid()}, which adds model {source}"
+
+        def held_by(holder: str) -> None:
+            waiting(f"waiting for {holder or 'another process'}")
+
+        try:
+            with lock.exclusive(self._folder / ".lock", label, held_by):
+                yield
+        except (MunimentError, ModelTermsWarning):
+            raise
+        except (Exception, SystemExit) as error:
+            raise ModelError(
+                source, f"model {source} cannot be added: {_describe(error)}"
+            ) from error
+
+    def _add(
+        self,
+        source: str,
+        generator_name: str,
+        generator: ModelProvider,
+        name: str | None,
+        progress: Progress,
+        record: Callable[[ModelRecord], None],
+    ) -> ModelRecord:
+        working = self._folder / ".adding" / datetime.now(UTC).strftime("%Y%m%dT%H%M%S%f")
+        # Only the process with the lock writes here, so other files are of killed additions.
+        shutil.rmtree(working.parent, ignore_errors=True)
+        try:
+            working.mkdir(parents=True)
+            facts = dict(generator.add_model(source, working, progress))
+            final = name or str(facts.get("name") or Path(source).name)
+            self._check_free(final)
+            known = FileHashes(self.hash_cache)
+            added = ModelRecord(
+                name=final,
+                digest=digest(working, known),
+                generator=generator_name,
+                source=source,
+                added_at=datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
+                roles=dict(facts.get("roles", {})),
+                terms=str(facts.get("terms", "")),
+            )
+            shutil.rmtree(self.path(final), ignore_errors=True)  # a half-written predecessor
+            working.rename(self.path(final))
+
+            def before_rename() -> None:
+                self._keep_default(added, generator)
+                record(added)
+
+            content = json.dumps(added.to_json(), indent=2, ensure_ascii=False) + "\n"
+            try:
+                _write(self._record(final), content, before_rename)
+            except BaseException:
+                shutil.rmtree(self.path(final), ignore_errors=True)
+                raise
+            known.save()
+            return added
+        finally:
+            shutil.rmtree(working, ignore_errors=True)
+
+    def remove(self, name: str) -> None:
+        """Delete an added or half-written model.
+
+        Generations of the model stay recorded. Raises UnknownNameError or ModelError.
+        """
+        self.check_removable(name)
+        try:
+            self._record(name).unlink(missing_ok=True)
+            if self.path(name).is_symlink():
+                self.path(name).unlink()
+            elif self._there(name):
+                shutil.rmtree(self.path(name))
+        except OSError as error:
+            raise ModelError(name, f"model {name} cannot be removed: {error}") from error
+
+    def choose(
+        self, wanted: str | None, generator_name: str, generator: object
+    ) -> str | PackagedModel:
+        """Return the model of a request, as a name to resolve or a packaged model to add.
+
+        None selects the generator's default. That is the default on record in this home, else
+        the only model added for the generator, else its first packaged model. No model is added
+        here. Raises ModelError when there is no default.
+        """
+        if wanted is None:
+            wanted = self._default(generator_name, generator)
+        if not MODEL_NAME.fullmatch(wanted) or self._record(wanted).is_file():
+            return wanted
+        offered = (model for model in packaged_models(generator) if model.name == wanted)
+        return next(offered, wanted)
+
+    def default(self, generator_name: str) -> str | None:
+        """Return the default model on record for a generator, or None."""
+        return self._read_defaults().get(generator_name)
+
+    def resolve(self, wanted: str, generator: object, *, remembered: bool = True) -> Model:
+        """Return the model of a name, with the digest of its current files.
+
+        `wanted` is the name of an added model, the path of a folder or file, or a hub id that the
+        generator can find. `remembered` allows cached hashes. Raises ModelError or
+        UnknownNameError.
+        """
+        hashes = FileHashes(self.hash_cache if remembered else None)
+        name, path, added = self._locate(wanted, generator)
+        try:
+            found = digest(path, hashes)
+        except OSError as error:
+            raise ModelError(name, f"model {name} cannot be read: {error}") from error
+        hashes.save()
+        if added is not None and found != added.digest:
+            raise ModelError(
+                name,
+                f"model {name} was changed after it was added; remove it with "
+                f"`muniment models remove {name}`, then add it again",
+            )
+        return Model(name, found, str(path))
+
+    def with_digest(self, wanted: str, hint: Model, generator: object) -> Model | None:
+        """Return a model with exactly that digest, computed without a cache, or None."""
+        names = [model.name for model in self._readable() if model.digest == wanted]
+        for name in filter(None, dict.fromkeys([*names, hint.name, hint.path])):
+            try:
+                model = self.resolve(name, generator, remembered=False)
+            except (ModelError, UnknownNameError):
+                continue
+            if model.digest == wanted:
+                return model
+        return None
+
+    def _locate(self, wanted: str, generator: object) -> tuple[str, Path, ModelRecord | None]:
+        if MODEL_NAME.fullmatch(wanted):
+            if (record := self._folder / f"{wanted}.json").is_file():
+                return wanted, self.path(wanted), self._read(record)
+            if self.path(wanted).is_dir():
+                raise ModelError(wanted, _half_written(wanted))
+        path = Path(os.path.expanduser(wanted))
+        if os.path.exists(path):
+            return wanted, path.absolute(), None
+        is_path = wanted.startswith((".", "~")) or path.is_absolute()
+        if "/" in wanted and isinstance(generator, ModelProvider) and not is_path:
+            try:
+                return wanted, Path(generator.find_model(wanted)), None
+            except MunimentError:
+                raise
+            except (Exception, SystemExit) as error:
+                raise ModelError(
+                    wanted, f"model {wanted} cannot be found: {_describe(error)}"
+                ) from error
+        known = [model.name for model in self._readable()]
+        known = sorted({*known, *_names(packaged_models(generator))})
+        hint = "or use the path of a model's folder"
+        if is_path:
+            hint = "this path does not exist"
+        raise UnknownNameError("model", wanted, known, hint)
+
+    def _default(self, generator_name: str, generator: object) -> str:
+        default = self.default(generator_name)
+        packaged = _names(packaged_models(generator))
+        if default is not None and (self._there(default) or default in packaged):
+            return default
+        names = _names_of(generator_name, self.added())
+        setting = f"`muniment config set model.{generator_name} NAME`"
+        if default is not None and names:
+            raise ModelError(
+                default,
+                f"model {default}, the default of generator {generator_name}, is not in this "
+                f"home; add it again, name another with -m, or set one with {setting}; "
+                f"there are: {', '.join(names)}",
+            )
+        if len(names) == 1:
+            return names[0]
+        if packaged:
+            return packaged[0]
+        if names:
+            raise ModelError(
+                "",
+                f"name a model with -m, or set one with {setting}; there are: {', '.join(names)}",
+            )
+        raise ModelError(
+            "", "no model was added yet; add one with `muniment models add PATH_OR_ID`"
+        )
+
+    def _keep_default(self, added: ModelRecord, generator: object) -> None:
+        """Record the generator's default, before the added model can change it.
+
+        Without a previous default, the added model becomes the default.
+        """
+        defaults = self._read_defaults()
+        names = _names_of(added.generator, self._readable())
+        packaged = _names(packaged_models(generator))
+        default = defaults.get(added.generator)
+        if default is not None and (names or default in packaged):
+            return
+        if len(names) == 1:
+            default = names[0]
+        elif packaged:
+            default = packaged[0]
+        elif not names:
+            default = added.name
+        if default is not None:
+            _write(self._defaults, json.dumps({**defaults, added.generator: default}) + "\n")
+
+    def _read_defaults(self) -> dict[str, str]:
+        try:
+            return dict(json.loads(self._defaults.read_text(encoding="utf-8")))
+        except (FileNotFoundError, NotADirectoryError):
+            return {}
+        except (OSError, ValueError, TypeError) as error:
+            message = f"{self._defaults} cannot be read: {error}; delete this file"
+            raise ModelError("", message) from error
+
+    def _check_addable(self, source: str, name: str | None) -> None:
+        """Raise ModelError for a taken or invalid name, before the conversion."""
+        if name is not None:
+            self._check_free(name)
+        else:  # the name that the generator most likely proposes
+            self._check_not_taken(source)
+            self._check_not_taken(Path(source).name)
+
+    def _check_free(self, name: str) -> None:
+        self._check_name(name)
+        self._check_not_taken(name)
+
+    def _check_name(self, name: str) -> None:
+        if not MODEL_NAME.fullmatch(name) or name.endswith(".json"):
+            raise ModelError(
+                name,
+                f"{name!r} is not a valid model name; use letters, digits and .-_ in --name",
+            )
+
+    def _check_not_taken(self, name: str) -> None:
+        if MODEL_NAME.fullmatch(name) and self._record(name).exists():
+            raise ModelError(
+                name, f"a model named {name} exists already; remove it first, or use --name"
+            )
+
+    def _record(self, name: str) -> Path:
+        return self._folder / f"{name}.json"
+
+    def _there(self, name: str) -> bool:
+        return self.path(name).is_dir() or self.path(name).is_symlink()
+
+    def _readable(self) -> list[ModelRecord]:
+        return self.added(on_error=lambda error: None)
+
+    def _read(self, record: Path) -> ModelRecord:
+        try:
+            return ModelRecord(**json.loads(record.read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError) as error:
+            raise ModelError(
+                record.stem,
+                f"{record} cannot be read: {error} "
+                f"(`muniment models remove {record.stem}`, then add it again)",
+            ) from error
+
+
+def _names(packaged: list[PackagedModel]) -> list[str]:
+    return [model.name for model in packaged]
+
+
+def _names_of(generator_name: str, models: list[ModelRecord]) -> list[str]:
+    return [model.name for model in models if model.generator == generator_name]
+
+
+def _write(path: Path, text: str, before_rename: Callable[[], None] = lambda: None) -> None:
+    """Write a temporary file and rename it."""
+    beside = path.with_suffix(".new")
+    try:
+        beside.write_text(text, encoding="utf-8")
+        before_rename()
+        beside.replace(path)
+    except BaseException:
+        beside.unlink(missing_ok=True)
+        raise
+
+
+def _describe(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}"
+
+
+def _half_written(name: str) -> str:
+    return (
+        f"model {name} is half-written because its addition was interrupted; add it again with "
+        f"`muniment models add`, or remove it with `muniment models remove {name}`"
+    )

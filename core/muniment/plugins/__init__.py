@@ -1,0 +1,1 @@
+"""Plugins: discovery, registration, invocation and worker processes."""

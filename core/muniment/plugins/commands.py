@@ -1,0 +1,87 @@
+"""Import the commands that plugins add."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import traceback
+from types import TracebackType
+from typing import TYPE_CHECKING, NoReturn
+
+from muniment.errors import MunimentError, PluginError
+from muniment.plugins.discovery import PluginCommand
+from muniment.plugins.registry import INTERRUPTIONS, describe, quiet_stdout
+
+if TYPE_CHECKING:
+    import click
+
+TRACEBACK_VARIABLE = "MUNIMENT_TRACEBACK"
+
+
+def load_command(command: PluginCommand) -> click.Command:
+    """Import and return a plugin's command.
+
+    Raises PluginError, with the file and line of the exception, when the import fails or the
+    attribute is not a `click.Command`. Prints the traceback when MUNIMENT_TRACEBACK is set.
+    """
+    import click
+
+    try:
+        with quiet_stdout():
+            value = importlib.import_module(command.module)
+            for name in command.target.partition(":")[2].strip().split("."):
+                value = getattr(value, name)
+    except INTERRUPTIONS:
+        raise
+    except BaseException as error:
+        if os.environ.get(TRACEBACK_VARIABLE):
+            traceback.print_exception(error)
+        raise PluginError(
+            command.distribution,
+            f"command `muniment {command.words}` of {command.distribution} cannot be imported: "
+            f"{described(error)}",
+        ) from error
+    found: object = value
+    if not isinstance(found, click.Command):
+        raise PluginError(
+            command.distribution,
+            f"command `muniment {command.words}` of {command.distribution} cannot be used: "
+            f"{command.target} is {type(found).__name__}, not click.Command",
+        )
+    return found
+
+
+def raise_failure(command: PluginCommand, error: Exception) -> NoReturn:
+    """Raise the exception of a plugin's command again, as a PluginError where it is a bug.
+
+    Errors that are meant for the user stay as they are, and so do all with MUNIMENT_TRACEBACK.
+    """
+    import click
+
+    meant = (click.ClickException, click.Abort, click.exceptions.Exit, MunimentError, OSError)
+    if isinstance(error, meant) or os.environ.get(TRACEBACK_VARIABLE):
+        raise error
+    raise PluginError(
+        command.distribution,
+        f"command `muniment {command.words}` of {command.distribution} failed: "
+        f"{described(error)}; {TRACEBACK_VARIABLE}=1 shows the traceback",
+    ) from error
+
+
+def described(error: BaseException) -> str:
+    """Return an exception in one line, with the file and line where it was raised."""
+    where = _place(error)
+    return f"{describe(error)} ({where})" if where else describe(error)
+
+
+def _place(error: BaseException) -> str:
+    if isinstance(error, SyntaxError) and error.filename:
+        return f"{error.filename}:{error.lineno}"
+    place = ""
+    step: TracebackType | None = error.__traceback__
+    while step is not None:
+        path = step.tb_frame.f_code.co_filename
+        if not path.startswith("<frozen") and path not in (__file__, importlib.__file__):
+            place = f"{path}:{step.tb_lineno}"
+        step = step.tb_next
+    return place

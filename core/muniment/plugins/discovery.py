@@ -1,0 +1,248 @@
+"""Find installed plugins and their commands from metadata, without importing any of them."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import os
+import re
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+from muniment.config import normalised
+from muniment.errors import UsageError
+
+if TYPE_CHECKING:
+    from muniment.models.digests import FileHashes
+    from muniment.types import PluginRef
+
+ENTRY_POINT_GROUP = "muniment.v1"  # the group's name is the version of the contract
+COMMAND_GROUP = "muniment.commands"
+NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,99}")
+_COMMAND_PATH = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*(\.[a-z0-9]+(-[a-z0-9]+)*)*")
+
+
+@dataclass(frozen=True, slots=True)
+class Plugin:
+    """An entry point of an installed distribution, known from metadata.
+
+    A plugin of one file has a `path`. Its distribution is the file's name without `.py`, and its
+    version is empty.
+    """
+
+    distribution: str
+    version: str
+    name: str
+    module: str
+    path: str = ""
+
+    @classmethod
+    def from_file(cls, path: str | Path) -> Plugin:
+        """Return the plugin in a Python file. Raise UsageError when the file cannot be one."""
+        file = Path(os.path.abspath(Path(path).expanduser()))
+        if file.is_dir():
+            raise UsageError(f"{path} is a folder; `muniment plugins install {path}` takes it")
+        if not file.is_file():
+            raise UsageError(f"there is no file {path}; --plugin takes a plugin of one file")
+        if file.suffix != ".py" or not NAME.fullmatch(file.stem.lower()):
+            raise UsageError(
+                f"{path} cannot be a plugin; name the file with a-z, 0-9, '.', '_', '-' and .py"
+            )
+        import hashlib
+
+        mark = hashlib.sha256(os.fsencode(file)).hexdigest()[:8]
+        module = f"{re.sub('[^a-z0-9]', '_', file.stem.lower())}_{mark}"
+        return cls(file.stem, "", file.stem, module, str(file))
+
+    def ref(self, hash_cache: Path | None = None) -> PluginRef:
+        """Return the distribution, the version and the digest of the code, for the evidence.
+
+        With `hash_cache`, files that have not changed since they were hashed are not read again.
+        See `FileHashes`.
+        """
+        from muniment.types import PluginRef
+
+        code_digest = _code_digest(self.module, self.path, hash_cache)
+        return PluginRef(self.distribution, self.version, code_digest)
+
+    def load_module(self) -> ModuleType:
+        """Import and return its module. Any exception of its code is raised."""
+        if not self.path or self.module in sys.modules:
+            return importlib.import_module(self.module)
+        from importlib.util import module_from_spec, spec_from_file_location
+
+        spec = spec_from_file_location(self.module, self.path)
+        assert spec is not None
+        assert spec.loader is not None
+        module = sys.modules[self.module] = module_from_spec(spec)
+        try:
+            spec.loader.exec_module(module)
+        except BaseException:
+            del sys.modules[self.module]
+            raise
+        return module
+
+
+@dataclass(frozen=True, slots=True)
+class PluginCommand:
+    """A command that an installed distribution adds, known from metadata.
+
+    `path` is the command's name, after the names of the groups that contain it, joined by dots:
+    `plugins.install`. `target` is `module:attribute`.
+    """
+
+    distribution: str
+    version: str
+    summary: str
+    path: str
+    target: str
+
+    @property
+    def name(self) -> str:
+        """The name of the command in its group."""
+        return self.path.rpartition(".")[2]
+
+    @property
+    def group(self) -> str:
+        """The path of the group that contains the command, empty at the top level."""
+        return self.path.rpartition(".")[0]
+
+    @property
+    def words(self) -> str:
+        """The command as a user types it after `muniment`."""
+        return self.path.replace(".", " ")
+
+    @property
+    def module(self) -> str:
+        """The module that contains the command."""
+        return self.target.partition(":")[0].strip()
+
+    @property
+    def is_well_formed(self) -> bool:
+        """Whether the path consists of lower-case words, digits and hyphens, joined by dots."""
+        return _COMMAND_PATH.fullmatch(self.path) is not None
+
+    def ref(self, hash_cache: Path | None = None) -> PluginRef:
+        """Return the distribution, the version and the digest of the code, as `Plugin.ref` does."""
+        from muniment.types import PluginRef
+
+        return PluginRef(self.distribution, self.version, _code_digest(self.module, "", hash_cache))
+
+
+def installed_plugins() -> Iterator[Plugin]:
+    """Yield the installed plugins from metadata, each distribution's entry point once."""
+    import importlib.metadata
+
+    seen = set()
+    for entry in importlib.metadata.entry_points(group=ENTRY_POINT_GROUP):
+        if entry.dist is None:
+            continue
+        metadata = entry.dist.metadata  # this property parses the file on each access
+        plugin = Plugin(metadata["Name"], metadata["Version"], entry.name, entry.value)
+        if (key := (plugin.distribution, plugin.name)) not in seen:
+            seen.add(key)
+            yield plugin
+
+
+def installed_commands() -> list[PluginCommand]:
+    """Return the commands that installed distributions add, by distribution and path.
+
+    Reads the files of the metadata itself: importing importlib.metadata takes as long as the rest
+    of `muniment --help`.
+    """
+    commands: list[PluginCommand] = []
+    seen = set()
+    for info in _metadata_folders():
+        name = normalised(re.split(r"-|\.egg-info|\.dist-info", info.name)[0])
+        if name in seen:  # Python imports the first on sys.path
+            continue
+        seen.add(name)
+        targets = _section(info / "entry_points.txt", COMMAND_GROUP)
+        if not targets:
+            continue
+        headers = _headers(info / ("METADATA" if info.suffix == ".dist-info" else "PKG-INFO"))
+        about = (headers.get(key, "") for key in ("name", "version", "summary"))
+        distribution, version, summary = about
+        commands += [
+            PluginCommand(distribution or name, version, summary, path, target)
+            for path, target in targets.items()
+        ]
+    return sorted(commands, key=lambda command: (command.distribution, command.path))
+
+
+def _metadata_folders() -> Iterator[Path]:
+    for folder in dict.fromkeys(sys.path):
+        with contextlib.suppress(OSError), os.scandir(folder or ".") as entries:
+            for entry in entries:
+                # pip renames a folder to `~…` before it deletes it
+                if entry.name.endswith((".dist-info", ".egg-info")) and entry.name[0] != "~":
+                    yield Path(entry.path)
+
+
+def _section(path: Path, group: str) -> Mapping[str, str]:
+    """Return the entry points of one group in an `entry_points.txt`, by name."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return {}
+    if group not in text:
+        return {}
+    targets: dict[str, str] = {}
+    section = ""
+    for line in map(str.strip, text.splitlines()):
+        if line.startswith("[") and line.endswith("]"):
+            section = line[1:-1].strip()
+        elif section == group and "=" in line and line[0] not in "#;":
+            name, _, target = line.partition("=")
+            targets.setdefault(name.strip(), target.strip())
+    return targets
+
+
+def _headers(path: Path) -> Mapping[str, str]:
+    """Return the headers of a distribution's metadata, by lower-case name."""
+    headers: dict[str, str] = {}
+    with contextlib.suppress(OSError), path.open(encoding="utf-8", errors="replace") as lines:
+        for line in lines:
+            if not line.strip():
+                break
+            name, colon, value = line.partition(":")
+            if colon and not line[0].isspace():
+                headers.setdefault(name.strip().lower(), value.strip())
+    return headers
+
+
+@cache
+def _code_digest(module: str, path: str, hash_cache: Path | None) -> str:
+    from muniment.models.digests import FileHashes
+
+    hashes = FileHashes(hash_cache)
+    try:
+        return _digest_of_code(module, path, hashes)
+    finally:
+        hashes.save()
+
+
+def _digest_of_code(module: str, path: str, hashes: FileHashes) -> str:
+    from importlib.util import find_spec
+
+    from muniment.models.digests import digest
+
+    if path:
+        return digest(Path(path), hashes)
+    parts = module.partition(":")[0].split(".")
+    for depth in range(1, len(parts) + 1):  # a namespace shared by distributions has no origin
+        spec = find_spec(".".join(parts[:depth]))
+        if spec is not None and spec.origin is not None:
+            origin = Path(spec.origin)
+            root = origin.parent if spec.submodule_search_locations else origin
+            return digest(root, hashes, keep=_is_code)
+    return "unknown"
+
+
+def _is_code(name: str) -> bool:
+    return "__pycache__" not in name.split("/")

@@ -1,0 +1,250 @@
+"""Call generators and check all values that plugins return against the plugin contract."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import operator
+from collections.abc import Generator as Coroutine
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TypeAlias
+
+from muniment.errors import MunimentError
+from muniment.hookspecs import Generator
+from muniment.ledger.canonical import SAFE
+from muniment.plugins.registry import INTERRUPTIONS, RegisteredObject, describe, quiet_stdout
+from muniment.types import (
+    DECISIONS,
+    FINISH_REASONS,
+    Chunk,
+    Content,
+    Measure,
+    Output,
+    Reason,
+    Reply,
+    Request,
+    Trace,
+    Usage,
+    Verdict,
+)
+from muniment.validation import escape_unencodable
+
+_END = object()
+
+
+@dataclass(frozen=True, slots=True)
+class MissingReply:
+    """The reason why a request has no reply: the generator raised or broke its contract."""
+
+    request_id: str
+    reason: str
+
+
+Answer: TypeAlias = Chunk | Reply | MissingReply
+
+
+def run_generator(
+    generator: Generator, registered: RegisteredObject, requests: Sequence[Request]
+) -> Iterator[Answer]:
+    """Yield chunks of the requests with `stream`, and one Reply or MissingReply per request.
+
+    If the generator raises, replies that it already returned are kept, and the other requests
+    are repeated one by one.
+    """
+    remaining = {request.id: request for request in requests}
+    batch_failure = yield from invoke(generator, registered, remaining)
+    no_reply = f"generator {registered.name} did not answer"
+    for request in list(remaining.values()):
+        # The caller may already have chunks of this request, so only the whole reply is useful.
+        alone = {request.id: replace(request, stream=False)}
+        reason = batch_failure
+        if batch_failure is not None and len(requests) > 1:
+            reason = yield from invoke(generator, registered, alone)
+        if alone:
+            yield MissingReply(request.id, reason or no_reply)
+
+
+def environment_of(generator: Generator) -> dict[str, str | int]:
+    """Return the generator's environment, or the fact `environment_failed` if it raised."""
+    try:
+        with quiet_stdout():
+            facts = dict(generator.environment())
+        return {_fact_name(name): _fact(value) for name, value in facts.items()}
+    except INTERRUPTIONS:
+        raise
+    except BaseException as error:
+        return {"environment_failed": type(error).__name__}
+
+
+def error_message(error: BaseException, registered: RegisteredObject) -> str:
+    """Return a sentence for the user that describes an exception of a generator."""
+    if isinstance(error, MunimentError):
+        return escape_unencodable(str(error))
+    return escape_unencodable(f"generator {registered.name} failed: {describe(error)}")
+
+
+def invoke(
+    generator: Generator, registered: RegisteredObject, remaining: dict[str, Request]
+) -> Coroutine[Answer, None, str | None]:
+    """Call `generate` once, yield its answers, and remove answered requests from `remaining`.
+
+    Return the reason if the generator raised or broke its contract, and None otherwise. A worker
+    process checks replies itself and sends a MissingReply for an invalid one.
+    """
+    requests = list(remaining.values())
+    iterator: Iterator[object] = iter(())
+    try:
+        with quiet_stdout():
+            iterator = iter(generator.generate(requests))
+        while True:
+            with quiet_stdout():
+                answer = next(iterator, _END)
+            if answer is _END:
+                return None
+            if isinstance(answer, Output) and len(requests) == 1:
+                answer = requests[0].reply(answer)
+            if not isinstance(answer, Chunk | Reply | MissingReply):
+                raise TypeError(f"it yielded {type(answer).__name__}; yield request.reply(...)")
+            if answer.request_id not in remaining:
+                raise ValueError("it answered a request twice, or one that it did not receive")
+            if not isinstance(answer, Chunk):
+                del remaining[answer.request_id]
+                yield _checked(answer, registered) if isinstance(answer, Reply) else answer
+            elif remaining[answer.request_id].stream:
+                answer.text.encode()  # raises if it contains a lone surrogate
+                yield answer
+    except INTERRUPTIONS:
+        raise
+    except BaseException as error:
+        return error_message(error, registered)
+    finally:
+        close = getattr(iterator, "close", None)
+        if close is not None:  # an exception in close() must not discard the answers
+            with quiet_stdout(), contextlib.suppress(Exception, SystemExit):
+                close()
+
+
+def _checked(reply: Reply, registered: RegisteredObject) -> Reply | MissingReply:
+    """Return the reply with its parts in built-in types, or a MissingReply if it is invalid."""
+    try:
+        if reply.failure is not None:
+            return Reply(reply.request_id, failure=escape_unencodable(str(reply.failure)))
+        outputs = tuple(reply.outputs)
+        if not outputs:
+            raise ValueError("a reply needs at least one output")
+        for output in outputs:
+            _check_output(output, registered.media_type)
+        return replace(
+            reply,
+            outputs=outputs,
+            usage=None if reply.usage is None else _usage(reply.usage),
+            trace=None if reply.trace is None else _trace(reply.trace),
+        )
+    except Exception as error:
+        reason = f"generator {registered.name} broke the contract: {error}"
+        return MissingReply(reply.request_id, escape_unencodable(reason))
+
+
+def _check_output(output: object, media_type: str) -> None:
+    if not isinstance(output, Output) or not isinstance(output.data, bytes):
+        raise TypeError(f"{type(output).__name__} is not an Output of bytes")
+    if output.media_type != media_type:
+        raise ValueError(f"it answered with {output.media_type}, not {media_type}")
+    if output.finish_reason not in FINISH_REASONS:
+        raise ValueError(f"{output.finish_reason!r} is not a finish reason")
+    if media_type.startswith("text/"):
+        try:
+            output.data.decode()
+        except UnicodeDecodeError:
+            raise ValueError("its text is not UTF-8") from None
+
+
+def _usage(usage: Usage) -> Usage:
+    counts = _whole(usage.prompt_tokens), _whole(usage.output_tokens)
+    if min(counts) < 0:
+        raise ValueError("usage cannot be negative")
+    if max(counts) > SAFE:  # an entry cannot hold it
+        raise ValueError("usage cannot exceed 2^53")
+    return Usage(*counts)
+
+
+def _trace(trace: Trace) -> Trace:
+    token_ids = tuple(map(_whole, trace.token_ids))
+    logprobs = tuple(map(float, trace.logprobs))
+    margins = tuple(map(float, trace.margins))
+    if not len(token_ids) == len(logprobs) == len(margins):
+        raise ValueError("the sequences of a trace must be equally long")
+    if any(abs(token_id) > SAFE for token_id in token_ids):
+        raise ValueError("the token ids of a trace cannot exceed 2^53")
+    if not all(map(math.isfinite, (*logprobs, *margins))):
+        raise ValueError("the numbers of a trace must be finite")
+    return Trace(token_ids, logprobs, margins)
+
+
+def _fact_name(name: object) -> str:
+    if not (isinstance(name, str) and name.isprintable() and 0 < len(name) < 256):
+        raise TypeError
+    return name
+
+
+def _fact(value: object) -> str | int:
+    if isinstance(value, str):
+        value.encode()
+        return value.replace("\0", "")
+    return _whole(value)
+
+
+def _whole(value: object) -> int:
+    """Return an integer of any library as an int. Raise TypeError for any other type."""
+    return int(operator.index(value))  # type: ignore[arg-type]
+
+
+def validate_verdict(verdict: object, content: Content) -> Verdict:
+    """Return the verdict in built-in types. Raise TypeError or ValueError if it is invalid.
+
+    Spans are offsets in characters of a text, or in bytes of any other content.
+    """
+    if not isinstance(verdict, Verdict):
+        raise TypeError(f"check() returned {type(verdict).__name__}, not a Verdict")
+    if verdict.decision not in DECISIONS:
+        raise ValueError(f"the decision {verdict.decision!r} is not one of {', '.join(DECISIONS)}")
+    scores: list[tuple[object, object]] = list(verdict.categories.items())
+    for category, score in scores:
+        if not _is_text(category) or not isinstance(score, int | float):
+            raise TypeError("categories must be scores by name")
+        if not (math.isfinite(score) and 0 <= score <= 1):
+            raise ValueError(f"the score {score} of {category} is not between 0 and 1")
+    length = len(content.text) if content.is_text else len(content.data)
+    reasons: tuple[object, ...] = tuple(verdict.reasons)
+    for reason in reasons:
+        if not isinstance(reason, Reason):
+            raise TypeError("reasons must be muniment.Reason")
+        if not (_is_text(reason.category) and _is_text(reason.message)):
+            raise TypeError("the category and message of a reason must be text")
+        start = 0 if reason.start is None else reason.start
+        end = length if reason.end is None else reason.end
+        if type(start) is not int or type(end) is not int or not 0 <= start <= end <= length:
+            raise ValueError(f"the span {reason.start}-{reason.end} lies outside the content")
+    categories = {category: float(score) for category, score in verdict.categories.items()}
+    return Verdict(verdict.decision, categories, tuple(verdict.reasons))
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and value == escape_unencodable(value)
+
+
+def validate_values(
+    evaluated: Mapping[str, float], measures: Sequence[Measure]
+) -> dict[str, float]:
+    """Return an evaluator's values as floats. Raise TypeError or ValueError if one is invalid."""
+    values = dict(evaluated)
+    declared = {measure.name for measure in measures}
+    for name, value in values.items():
+        if name not in declared:
+            raise ValueError(f"{name!r} is not among its measures")
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise TypeError(f"{name} is {type(value).__name__}, not a number")
+        if not math.isfinite(value):
+            raise ValueError(f"{name} is {value}")
+    return {name: float(value) for name, value in values.items()}

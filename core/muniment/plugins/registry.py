@@ -1,0 +1,466 @@
+"""Load plugins and look up the objects that they register.
+
+A plugin that cannot be loaded is kept as a `LoadFailure`. The other plugins are not affected.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import importlib.metadata
+import importlib.util
+import json
+import os
+import re
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+from muniment.config import normalised
+from muniment.errors import (
+    AmbiguousNameError,
+    ParameterError,
+    PluginError,
+    UnknownNameError,
+    UsageError,
+)
+from muniment.hookspecs import Evaluator, Filter, Generator
+from muniment.parameters import Field, Parameters
+from muniment.plugins import discovery
+from muniment.plugins.discovery import NAME
+from muniment.plugins.discovery import Plugin as Plugin
+from muniment.types import Measure, PluginRef
+
+Kind: TypeAlias = Literal["generator", "filter", "evaluator"]
+
+_BASES: Mapping[Kind, type] = {"generator": Generator, "filter": Filter, "evaluator": Evaluator}
+# Exceptions that are never treated as a plugin's failure. All other subclasses of BaseException
+# are caught, because a panic in Rust code (pyo3) is not an Exception.
+INTERRUPTIONS = (KeyboardInterrupt, GeneratorExit)
+_MEDIA_TYPE = re.compile(r"[a-z]+/[A-Za-z0-9.+-]+(; ?[a-z]+=[A-Za-z0-9.-]+)*")
+
+
+@dataclass(frozen=True, slots=True)
+class RegisteredObject:
+    """One object that a plugin registered, with enough data to list it without importing it.
+
+    `target` is the class or a string "module:Class".
+    """
+
+    kind: Kind
+    name: str
+    plugin: Plugin
+    target: type | str
+    media_type: str = ""
+    parameters: type[Parameters] = Parameters
+
+    def load_class(self) -> Any:
+        """Import and return the registered class.
+
+        Raises PluginError if it cannot be imported or is not a valid class of this kind.
+        """
+        if isinstance(self.target, type):
+            return self.target
+        module, _, attribute = self.target.partition(":")
+        try:
+            with quiet_stdout():
+                loaded = getattr(importlib.import_module(module), attribute)
+        except INTERRUPTIONS:
+            raise
+        except BaseException as error:
+            raise PluginError(
+                self.plugin.distribution,
+                f"{self.kind} {self.name!r} of {self.plugin.distribution} cannot be loaded: "
+                f"{describe(error)}",
+            ) from error
+        if not (isinstance(loaded, type) and issubclass(loaded, _BASES[self.kind])):
+            raise PluginError(
+                self.plugin.distribution,
+                f"{self.target} of {self.plugin.distribution} is not a {self.kind}",
+            )
+        try:
+            check_class(self.kind, loaded)
+        except TypeError as error:
+            raise PluginError(
+                self.plugin.distribution,
+                f"{self.kind} {self.name!r} of {self.plugin.distribution} cannot be used: {error}",
+            ) from None
+        return loaded
+
+
+@dataclass(frozen=True, slots=True)
+class LoadFailure:
+    """A plugin that could not be loaded, with the reason in one sentence and the traceback."""
+
+    plugin: Plugin
+    message: str
+    traceback: str
+
+
+class Plugins:
+    """All installed plugins. They are imported when an object is first looked up."""
+
+    def __init__(
+        self, plugins: Iterable[Plugin] | None = None, *, files: Iterable[str | Path] = ()
+    ) -> None:
+        """Select the installed plugins, or `plugins` unless None, and the single-file plugins.
+
+        `files` are the paths of single-file plugins. Raises UsageError if two have one name.
+        """
+        file_plugins = {plugin.path: plugin for plugin in map(Plugin.from_file, files)}
+        names = [plugin.name for plugin in file_plugins.values()]
+        if duplicate := next((name for name in names if names.count(name) > 1), None):
+            raise UsageError(f"two single-file plugins have the name {duplicate}; rename one")
+        packages = discovery.installed_plugins() if plugins is None else plugins
+        self.installed = (*packages, *file_plugins.values())
+        self._loader: Callable[[Plugin], list[RegisteredObject]] = load_objects
+        self._objects: dict[Plugin, list[RegisteredObject]] = {}
+        self._broken: list[LoadFailure] = []
+        self.disabled: tuple[str, ...] = ()
+        self.hash_cache: Path | None = None  # file that caches the hashes of plugins' files
+
+    @property
+    def broken(self) -> tuple[LoadFailure, ...]:
+        """The plugins that could not be loaded so far."""
+        return tuple(self._broken)
+
+    def objects(
+        self, kind: Kind, *, among: Collection[str] | None = None
+    ) -> list[RegisteredObject]:
+        """Return all registered objects of one kind, sorted by name.
+
+        Loads all plugins, or only those of the distributions in `among`.
+        """
+        return sorted(
+            (registered for registered in self._load(among) if registered.kind == kind),
+            key=lambda registered: registered.name,
+        )
+
+    def find(
+        self, kind: Kind, name: str, *, among: Collection[str] | None = None
+    ) -> RegisteredObject:
+        """Return the object with exactly that name. Loads the same plugins as `objects`.
+
+        Raises UnknownNameError, or AmbiguousNameError if two distributions register the name.
+        """
+        objects = self.objects(kind, among=among)
+        matches = [registered for registered in objects if registered.name == name]
+        if not matches:
+            known = [registered.name for registered in objects]
+            raise UnknownNameError(kind, name, known, self._broken_hint())
+        if len(matches) > 1:
+            raise AmbiguousNameError(
+                kind,
+                name,
+                [registered.plugin.distribution for registered in matches],
+                "uninstall one",
+            )
+        return matches[0]
+
+    def generator(self, name: str, defaults: Mapping[str, str]) -> RegisteredObject:
+        """Return the generator that `generate NAME` selects.
+
+        The first of these that exists is returned:
+
+        - the configured default of the media kind with that name (`defaults` maps kinds to names)
+        - the generator with exactly that name
+        - the only generator of that media kind
+
+        Raises UnknownNameError or AmbiguousNameError.
+        """
+        if name in defaults:
+            return self.find("generator", defaults[name])
+        objects = self.objects("generator")
+        of_kind = [
+            registered for registered in objects if registered.media_type.partition("/")[0] == name
+        ]
+        if any(registered.name == name for registered in objects) or not of_kind:
+            return self.find("generator", name)
+        if len(of_kind) > 1:
+            raise AmbiguousNameError(
+                "generator",
+                name,
+                [registered.name for registered in of_kind],
+                f"choose one with `muniment config set generator.{name} NAME`",
+            )
+        return of_kind[0]
+
+    def ref(self, plugin: Plugin) -> PluginRef:
+        """Return the distribution, version and code digest of a plugin.
+
+        The hashes of unchanged files are read from `hash_cache`.
+        """
+        return plugin.ref(self.hash_cache)
+
+    def load_by(self, loader: Callable[[Plugin], list[RegisteredObject]]) -> None:
+        """Replace the function that loads a plugin, by default `load_objects`.
+
+        Plugins that are already loaded stay unchanged.
+        """
+        self._loader = loader
+
+    def disable(self, disabled: Collection[str]) -> None:
+        """Ignore the plugins of these distributions, given by their normalised names.
+
+        The error for an unknown name mentions them, because they may provide it.
+        """
+        ignored = [
+            plugin for plugin in self.installed if normalised(plugin.distribution) in disabled
+        ]
+        self.disabled = tuple(sorted({plugin.distribution for plugin in ignored}))
+        self.installed = tuple(plugin for plugin in self.installed if plugin not in ignored)
+
+    def load(self) -> tuple[LoadFailure, ...]:
+        """Load all plugins and return the broken ones."""
+        list(self._load())
+        return self.broken
+
+    def add_failure(self, plugin: Plugin, message: str) -> None:
+        """Add a plugin to `broken`. Call this while its exception is being handled."""
+        self._broken.append(LoadFailure(plugin, message, traceback.format_exc()))
+
+    def _load(self, among: Collection[str] | None = None) -> Iterator[RegisteredObject]:
+        for plugin in self.installed:
+            if among is not None and plugin.distribution not in among:
+                continue
+            if plugin not in self._objects:
+                try:
+                    self._objects[plugin] = self._loader(plugin)
+                except INTERRUPTIONS:
+                    raise
+                except BaseException as error:
+                    message = f"plugin {plugin.distribution} cannot be loaded: {describe(error)}"
+                    if plugin.path:  # the user named this file, so the command cannot go on
+                        raise PluginError(plugin.distribution, message) from error
+                    self._objects[plugin] = []
+                    self.add_failure(plugin, message)
+            yield from self._objects[plugin]
+
+    def _broken_hint(self) -> str:
+        """Return the broken and disabled plugins, which may provide an unknown name."""
+        disabled = (
+            f"plugin {name} is disabled (`muniment plugins enable {name}`)"
+            for name in self.disabled
+        )
+        return "; ".join([*(broken.message for broken in self._broken), *disabled])
+
+
+def instantiate(registered: RegisteredObject, *arguments: Any) -> Any:
+    """Return a new object of a registered class.
+
+    Raises ParameterError if the class rejects its arguments, and PluginError for any other
+    failure.
+    """
+    loaded = registered.load_class()
+    try:
+        with quiet_stdout():
+            return loaded(*arguments)
+    except (ParameterError, *INTERRUPTIONS):
+        raise
+    except BaseException as error:
+        raise PluginError(
+            registered.plugin.distribution,
+            f"{registered.kind} {registered.name!r} of {registered.plugin.distribution} "
+            f"cannot be created: {describe(error)}",
+        ) from error
+
+
+class InterruptibleFilter(Filter):
+    """A filter in a worker process, which is killed if a check exceeds `time_limit`."""
+
+    time_limit: float  # seconds
+
+    def ready(self) -> None:
+        """Start the worker process if it is not running. This time counts against no limit."""
+
+
+class WorkerError(Exception):
+    """An exception in a worker process, or its unexpected end. `str()` describes it in full."""
+
+
+def describe(error: BaseException) -> str:
+    """Return the type and the first line of an exception, as part of a sentence."""
+    if isinstance(error, WorkerError):
+        return str(error)
+    try:
+        line = str(error).strip().partition("\n")[0][:500]
+    except Exception:  # the __str__ of a plugin's exception may raise
+        line = ""
+    return f"{type(error).__name__}: {line}" if line else type(error).__name__
+
+
+_quiet_lock = threading.Lock()
+_quiet_depth = 0  # number of active quiet_stdout contexts in all threads
+_quiet_exit = contextlib.ExitStack()  # restores standard output after the last of them
+
+
+@contextlib.contextmanager
+def quiet_stdout() -> Iterator[None]:
+    """Redirect standard output to standard error, also for C code.
+
+    Standard output contains only data, which the output of a plugin would corrupt. The redirection
+    applies to the whole process, so it affects all threads while one of them is in this context.
+    """
+    global _quiet_depth
+    with _quiet_lock:
+        if _quiet_depth == 0:
+            _redirect_stdout()
+        _quiet_depth += 1
+    try:
+        yield
+    finally:
+        with _quiet_lock:
+            _quiet_depth -= 1
+            if _quiet_depth == 0:
+                _quiet_exit.close()
+
+
+def _redirect_stdout() -> None:
+    _flush_stdout()
+    try:
+        saved = os.dup(1)
+        os.dup2(2, 1)
+    except OSError:
+        pass  # standard output or standard error is closed, so nothing can be redirected
+    else:
+        _quiet_exit.callback(os.close, saved)
+        _quiet_exit.callback(os.dup2, saved, 1)
+    _quiet_exit.callback(_flush_stdout)
+    _quiet_exit.enter_context(contextlib.redirect_stdout(sys.stderr))
+
+
+def _flush_stdout() -> None:
+    with contextlib.suppress(AttributeError, OSError, ValueError):  # it is None or closed
+        sys.stdout.flush()
+
+
+def load_objects(plugin: Plugin) -> list[RegisteredObject]:
+    """Import a plugin and return the objects that its hooks register.
+
+    Exceptions of the plugin are raised unchanged.
+    """
+    with quiet_stdout():
+        return _load_objects(plugin)
+
+
+def _load_objects(plugin: Plugin) -> list[RegisteredObject]:
+    import pluggy
+
+    from muniment import hookspecs
+
+    module = plugin.load_module()
+    # One manager for each plugin: in a shared one, a plugin that raises stops the following ones.
+    manager = pluggy.PluginManager("muniment")
+    manager.add_hookspecs(hookspecs)
+    try:
+        manager.register(module)
+        manager.check_pending()
+    except pluggy.PluginValidationError as error:  # the reason is in the later lines
+        raise TypeError(" ".join(str(error).split())) from error
+    objects: list[RegisteredObject] = []
+    for kind in _BASES:
+
+        def register(
+            target: type | str,
+            /,
+            *,
+            name: str | None = None,
+            media_type: str | None = None,
+            parameters: type[Parameters] | None = None,
+            kind: Kind = kind,
+        ) -> None:
+            objects.append(registered_object(kind, plugin, target, name, media_type, parameters))
+
+        getattr(manager.hook, f"muniment_{kind}s")(register=register)
+    return objects
+
+
+def registered_object(
+    kind: Kind,
+    plugin: Plugin,
+    target: object,
+    name: object = None,
+    media_type: object = None,
+    parameters: object = None,
+) -> RegisteredObject:
+    """Return the object that a hook registered. Raise TypeError if its declaration is invalid."""
+    if isinstance(target, type):
+        if not issubclass(target, _BASES[kind]):
+            raise TypeError(f"{target.__qualname__} is not a muniment.{_BASES[kind].__name__}")
+        check_class(kind, target)
+        name = name or getattr(target, "name", None)
+        media_type = media_type or getattr(target, "media_type", None)
+        parameters = parameters or getattr(target, "Parameters", None)
+    elif not (isinstance(target, str) and re.fullmatch(r"[\w.]+:\w+", target)):
+        raise TypeError(f"register a class or 'module:Class', not {target!r}")
+    if not (isinstance(name, str) and NAME.fullmatch(name)):
+        raise TypeError(f"{target!r} needs a name of a-z, 0-9, '.', '_' and '-', not {name!r}")
+    if kind == "generator" and not (
+        isinstance(media_type, str) and _MEDIA_TYPE.fullmatch(media_type)
+    ):
+        raise TypeError(f"generator {name!r} needs a media type such as 'text/plain'")
+    parameters = Parameters if parameters is None else parameters
+    if not (isinstance(parameters, type) and issubclass(parameters, Parameters)):
+        raise TypeError(f"the Parameters of {name!r} must subclass muniment.Parameters")
+    _check_parameters(parameters)
+    return RegisteredObject(kind, name, plugin, target, str(media_type or ""), parameters)
+
+
+def check_class(kind: Kind, cls: type) -> None:
+    """Raise TypeError if an attribute that a class declares cannot be recorded or displayed."""
+    where = cls.__qualname__
+    declared = getattr(cls, "Parameters", Parameters)
+    if not (isinstance(declared, type) and issubclass(declared, Parameters)):
+        raise TypeError(f"{where}.Parameters must subclass muniment.Parameters")
+    _check_parameters(declared)
+    for name in ("media_types", "categories"):
+        if not _is_texts(getattr(cls, name, ())):
+            raise TypeError(f"{where}.{name} must be a tuple of texts")
+    if kind == "generator":
+        if cls.determinism not in ("exact", "best-effort"):  # type: ignore[attr-defined]
+            raise TypeError(f"{where}.determinism must be 'exact' or 'best-effort'")
+    elif not _is_label(cls.version):  # type: ignore[attr-defined]
+        raise TypeError(f"{where}.version must be a short text")
+    if kind == "evaluator":
+        measures = getattr(cls, "measures", None)
+        if not isinstance(measures, tuple) or not all(map(_is_measure, measures)):
+            raise TypeError(f"{where}.measures must be a tuple of muniment.Measure, each named")
+
+
+def _check_parameters(declared: type[Parameters]) -> None:
+    """Raise TypeError unless `fields()` and `schema()` return valid options and a JSON schema.
+
+    A subclass may have overridden them with methods that return something else.
+    """
+    fields: object = declared.fields()
+    if not isinstance(fields, Mapping) or not all(isinstance(f, Field) for f in fields.values()):
+        raise TypeError(
+            f"{declared.__qualname__}.fields() must return fields declared with muniment.param"
+        )
+    try:
+        schema: object = json.loads(json.dumps(declared.schema(), allow_nan=False))
+    except (TypeError, ValueError, RecursionError):
+        schema = None
+    if not isinstance(schema, dict) or schema.get("type") != "object":
+        raise TypeError(f"the schema of {declared.__qualname__} is not a JSON schema of an object")
+
+
+def _is_label(value: object) -> bool:
+    return isinstance(value, str) and len(value) <= 255 and value.isprintable()
+
+
+def _is_texts(value: object) -> bool:
+    return isinstance(value, tuple | list) and all(item and _is_label(item) for item in value)
+
+
+def _is_measure(value: object) -> bool:
+    return (
+        isinstance(value, Measure)
+        and _is_texts([value.name])
+        and _is_label(value.unit)
+        and (value.higher_is_better is None or isinstance(value.higher_is_better, bool))
+    )

@@ -1,0 +1,195 @@
+"""Leases mark the processes that are writing, so that interrupted and running generations differ.
+
+Every process that writes has one lease. On the same machine, `/proc` shows whether the process of a
+lease still exists. From another machine, or without `/proc`, a lease is dead when its heartbeat is
+older than `DEAD_AFTER_SECONDS`. On PostgreSQL the server's clock measures that age, so that the
+clocks of the machines may differ.
+
+Leases are no evidence. Readers derive from them which generations are interrupted, and the next
+writer records the interruptions in the ledger.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import os
+import socket
+import threading
+import time
+from collections.abc import Collection, Sequence
+from contextlib import suppress
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import BigInteger, ColumnElement, Connection, cast, delete, func, literal, select
+
+from muniment.errors import StoreError
+from muniment.ids import new_id
+from muniment.store.database.engine import Database
+from muniment.store.database.tables import generation, lease, pending
+
+HEARTBEAT_SECONDS = 15  # between two renewals of a lease
+DEAD_AFTER_SECONDS = 60  # age of a heartbeat at which its lease is dead
+
+
+class Lease:
+    """The lease of this process, taken in its first write transaction and renewed by a thread."""
+
+    def __init__(self, database: Database) -> None:
+        self.id = new_id()
+        self._database = database
+        self._process = os.getpid()
+        self._renewing = False
+        self._stop = threading.Event()
+
+    @property
+    def inherited(self) -> bool:
+        """Whether a parent process created this lease, so that this process needs its own."""
+        return self._process != os.getpid()
+
+    def take(self, connection: Connection) -> None:
+        """Insert or renew the lease in the caller's transaction."""
+        # A renewal may have to insert: while this machine was suspended, another writer may have
+        # found the lease dead and deleted it.
+        now = _now(connection)
+        dialect = import_module(f"sqlalchemy.dialects.{connection.dialect.name}")
+        connection.execute(
+            dialect.insert(lease)
+            .values(
+                id=self.id,
+                host=_host(),
+                boot_id=_boot_id(),
+                pid=os.getpid(),
+                process_start=_process_start(os.getpid()) or "",
+                heartbeat_at=now,
+            )
+            .on_conflict_do_update(index_elements=[lease.c.id], set_={"heartbeat_at": now})
+        )
+
+    def keep(self) -> None:
+        """Start the thread that renews the lease, after the transaction that took it committed."""
+        if not self._renewing:
+            self._renewing = True
+            threading.Thread(target=self._renew, name="muniment-lease", daemon=True).start()
+
+    def give_back(self) -> None:
+        """Stop renewing the lease and delete it.
+
+        Generations that were started under it and have no outcome are then interrupted. If the
+        store cannot be written, the row stays, and the lease is dead once this process has ended.
+        """
+        self._stop.set()
+        if self._renewing and not self.inherited:
+            with suppress(StoreError), self._database.writing() as connection:
+                connection.execute(delete(lease).where(lease.c.id == self.id))
+        self._renewing = False
+
+    def _renew(self) -> None:
+        while not self._stop.wait(HEARTBEAT_SECONDS):
+            # A renewal may fail: others follow before the lease is dead.
+            with suppress(StoreError), self._database.writing(lock=False) as connection:
+                if not self._stop.is_set():  # deleted while this thread waited to write
+                    self.take(connection)
+
+
+def running(connection: Connection) -> set[int]:
+    """Return the numbers of the generations that a live process is working on."""
+    rows = connection.execute(select(pending.c.generation, pending.c.lease)).all()
+    live = live_leases(connection, {row.lease for row in rows})
+    return {row.generation for row in rows if row.lease in live}
+
+
+def interrupted(connection: Connection) -> list[tuple[int, str]]:
+    """Return number and id of the generations without an outcome whose process has ended."""
+    rows = connection.execute(
+        select(generation.c.seq, generation.c.id, pending.c.lease)
+        .outerjoin(pending, pending.c.generation == generation.c.seq)
+        .where(generation.c.status == "started")
+        .order_by(generation.c.seq)
+    ).all()
+    live = live_leases(connection, {row.lease for row in rows})
+    return [(row.seq, row.id) for row in rows if row.lease not in live]
+
+
+def live_leases(connection: Connection, wanted: Collection[str | None]) -> set[str]:
+    """Return those of the `wanted` leases whose process is alive."""
+    if not wanted:
+        return set()
+    return {row.id for row in _leases(connection) if row.id in wanted and alive(row)}
+
+
+def dead(connection: Connection) -> list[str]:
+    """Return the ids of the leases whose process has ended."""
+    return [row.id for row in _leases(connection) if not alive(row)]
+
+
+def forget_dead(connection: Connection) -> None:
+    """Delete dead leases, after the interruptions of their generations have been recorded."""
+    if ids := dead(connection):
+        connection.execute(delete(lease).where(lease.c.id.in_(ids)))
+
+
+def _leases(connection: Connection) -> Sequence[Any]:
+    return connection.execute(select(lease, _now(connection).label("now"))).all()
+
+
+def alive(row: Any) -> bool:
+    """Return whether the process of a lease is alive.
+
+    `row` has the columns of the table `lease`, and the time in milliseconds as `now`.
+    """
+    if row.host == _host() and row.boot_id and _boot_id():
+        boot, namespace = row.boot_id.split("/")
+        own_boot, own_namespace = _boot_id().split("/")
+        if boot != own_boot:
+            return False
+        if namespace == own_namespace and row.process_start:
+            return bool(_process_start(row.pid) == row.process_start)
+    return bool(row.now - row.heartbeat_at < DEAD_AFTER_SECONDS * 1000)
+
+
+@functools.cache
+def _host() -> str:
+    """Return the host name and a digest of the machine id, as host names need not be unique."""
+    try:
+        machine = Path("/etc/machine-id").read_bytes()
+    except OSError:
+        machine = b""
+    return f"{socket.gethostname()}/{hashlib.sha256(machine).hexdigest()[:12]}"
+
+
+@functools.cache
+def _boot_id() -> str:
+    """Return the kernel's boot id and the namespace of process ids, or "" if they are unknown."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        namespace = os.readlink("/proc/self/ns/pid")
+    except OSError:
+        return ""
+    return f"{boot}/{namespace}"
+
+
+def _process_start(pid: int) -> str | None:
+    """Return the start of a process in clock ticks since boot, or None if it has ended."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_bytes()
+    except OSError:
+        return None
+    fields = stat[stat.rindex(b")") + 2 :].split()
+    return None if fields[0] in (b"Z", b"X") else fields[19].decode()
+
+
+def _now(connection: Connection) -> ColumnElement[int]:
+    """Return an expression for the time in Unix milliseconds.
+
+    PostgreSQL uses the server's clock, and SQLite the clock of this machine.
+    """
+    if connection.dialect.name == "postgresql":
+        return cast(func.extract("epoch", func.clock_timestamp()) * 1000, BigInteger)
+    return literal(_clock())
+
+
+def _clock() -> int:
+    return time.time_ns() // 1_000_000

@@ -1,0 +1,74 @@
+"""Read columns without type conversion, so that verification sees exactly what is stored."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from typing import Any, TypeAlias
+
+from sqlalchemy import ColumnElement, Connection, Select, Table, type_coerce
+from sqlalchemy.types import NullType
+
+from muniment.store.database.types import PortableText
+
+Values: TypeAlias = tuple[Any, ...]
+
+ROWS_PER_FETCH = 16  # rows in memory at once, where a row may have a large content
+
+# Invalid bytes become lone surrogates, which no recorded text contains.
+_decode_any_bytes = partial(str, encoding="utf-8", errors="surrogateescape")
+
+
+@contextmanager
+def any_text(connection: Connection) -> Iterator[None]:
+    """Let the block read TEXT values of an SQLite file that are not valid UTF-8."""
+    driver: Any = connection.connection.driver_connection
+    if connection.dialect.name != "sqlite":
+        yield
+        return
+    previous, driver.text_factory = driver.text_factory, _decode_any_bytes
+    try:
+        yield
+    finally:
+        driver.text_factory = previous
+
+
+def raw(table: Table, *names: str) -> list[ColumnElement[Any]]:
+    """Return all columns of a table, or the named ones, without result conversion.
+
+    Only `PortableText` keeps its conversion.
+    """
+    columns = [table.c[name] for name in names] if names else list(table.c)
+    return [
+        column
+        if isinstance(column.type, PortableText)
+        else type_coerce(column, NullType()).label(column.name)
+        for column in columns
+    ]
+
+
+def tuples(connection: Connection, statement: Select[*tuple[Any, ...]]) -> list[Values]:
+    """Return the rows of a statement over raw columns, as the driver's tuples."""
+    # Building SQLAlchemy's row objects takes longer than reading the rows.
+    result = connection.execute(statement)
+    rows: list[Values] = list(result.cursor.fetchall())
+    result.close()
+    if connection.dialect.name == "sqlite":
+        return rows
+    columns = enumerate(statement.selected_columns)
+    text_indexes = [at for at, column in columns if isinstance(column.type, PortableText)]
+    return [_decode(connection, row, text_indexes) for row in rows] if text_indexes else rows
+
+
+def stream(connection: Connection, statement: Select[*tuple[Any, ...]]) -> Iterator[Any]:
+    """Yield the rows of a statement, with at most `ROWS_PER_FETCH` of them in memory."""
+    yield from connection.execute(statement.execution_options(yield_per=ROWS_PER_FETCH))
+
+
+def _decode(connection: Connection, row: Values, text_indexes: Sequence[int]) -> Values:
+    """Return a row with the conversion of `PortableText` applied to its text columns."""
+    values = list(row)
+    for at in text_indexes:
+        values[at] = PortableText().process_result_value(values[at], connection.dialect)
+    return tuple(values)

@@ -1,0 +1,246 @@
+"""The SQLite backend: write-ahead logging, one writer at a time, fsync at every commit."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, closing, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from sqlalchemy import URL, Connection, Engine, create_engine, event
+
+from muniment.errors import StoreError
+from muniment.store.database.engine import LOCK_SECONDS
+
+SHARE_SECONDS = 2.0  # how long `share_snapshot` waits for the write lock
+SHARED_CACHE = 8192  # KiB of page cache for each process that reads a shared snapshot
+
+
+class SqliteFile:
+    """A store in an SQLite file."""
+
+    def __init__(self, url: URL) -> None:
+        """Prepare to open the file of `url`.
+
+        Raise StoreError if the URL has no file.
+        """
+        self._display_url = url.render_as_string(hide_password=True)
+        if not url.database or url.database == ":memory:":
+            raise StoreError(
+                self._display_url,
+                f"{self._display_url} has no file name; add a path after sqlite:///",
+            )
+        self.path = Path(url.database).absolute()
+        self.name = str(self.path)
+        self._immutable = _is_immutable(self.path)
+        if self._immutable:
+            url = url.set(
+                database=f"file:{quote(str(self.path))}", query={"uri": "true", "immutable": "1"}
+            )
+        self._url = url
+
+    def engine(self) -> Engine:
+        """Create the engine, without connecting."""
+        engine = create_engine(self._url, connect_args={"timeout": LOCK_SECONDS})
+        event.listen(engine, "connect", _configure)
+        event.listen(engine, "begin", _begin)
+        if self._immutable:
+            self._file_state = _file_state(self.path)
+            event.listen(engine, "commit", self._raise_if_written)
+        return engine
+
+    def _raise_if_written(self, connection: Connection) -> None:
+        """Raise StoreError if the file of an immutable store has changed since it was opened."""
+        # Opened with immutable=1, SQLite takes no locks and does not detect changes. A process with
+        # more permissions may have written, so the rows read may be inconsistent.
+        if _file_state(self.path) != self._file_state:
+            raise StoreError(
+                self._display_url,
+                f"the store {self.path} was written while it was read in a read-only folder; try "
+                "again when no process writes, or read a backup",
+            )
+
+    def options(self, *, writes: bool) -> Mapping[str, Any]:
+        """Return the option by which `_begin` chooses the statement that begins."""
+        return {"muniment_writes": writes}
+
+    def lock(self, connection: Connection) -> None:
+        """Do nothing, because BEGIN IMMEDIATE took the write lock."""
+
+    set_timeouts = lock_schema = lock
+
+    def share_snapshot(self, connection: Connection, publish: Callable[[str], None]) -> None:
+        """Hold the write lock while this process and the others begin to read.
+
+        An immutable store needs no lock. `publish` is not called if the lock is not free within
+        `SHARE_SECONDS`, or if this process may not write.
+        """
+        with closing(sqlite3.connect(self.path, timeout=SHARE_SECONDS)) as locking:
+            if not self._immutable:
+                try:
+                    locking.execute("BEGIN IMMEDIATE")
+                except sqlite3.OperationalError:
+                    return
+            publish("")
+            self.join_snapshot(connection, "")
+
+    def join_snapshot(self, connection: Connection, snapshot: str) -> None:
+        """Begin to read now, while the process that shares the snapshot holds the write lock."""
+        # Each of these processes reads everything once and in order: a large cache has no use.
+        connection.exec_driver_sql(f"PRAGMA cache_size = -{SHARED_CACHE}")
+        # BEGIN alone takes no snapshot; the first SELECT does.
+        connection.exec_driver_sql("SELECT 1 FROM sqlite_schema")
+
+    def exists(self) -> bool:
+        """Return whether the file exists and is not empty.
+
+        Raise StoreError if the path is a folder or cannot be accessed.
+        """
+        try:
+            if self.path.is_dir():
+                raise StoreError(
+                    self._display_url,
+                    f"{self.path} is a folder, but a store is a file; add a file name to the path",
+                )
+            return self.path.stat().st_size > 0
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        except OSError as error:
+            raise StoreError(
+                self._display_url,
+                f"the store {self.path} cannot be opened: {error.strerror}; check the path",
+            ) from error
+
+    def prepare(self, connect: Callable[[], AbstractContextManager[Connection]]) -> None:
+        """Create the folder and the file, and turn on write-ahead logging in the file.
+
+        Raise StoreError if the folder cannot be created.
+        """
+        folder = self.path.parent
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StoreError(
+                self._display_url,
+                f"the folder {folder} of the store cannot be created: {error.strerror}; check the "
+                "path",
+            ) from error
+        with connect() as connection:
+            driver = connection.connection.driver_connection
+            assert driver is not None
+            # Outside a transaction. The file keeps this mode for every later connection.
+            driver.execute("PRAGMA journal_mode = WAL")
+
+    def size(self, reading: Callable[[], AbstractContextManager[Connection]]) -> int:
+        """Return the size in bytes of the database, its write-ahead log and shared-memory file."""
+        files = (Path(f"{self.path}{suffix}") for suffix in ("", "-wal", "-shm"))
+        return sum(file.stat().st_size for file in files if file.exists())
+
+    def copy_before_upgrade(self, revision: str) -> Path:
+        """Copy all committed data to a file beside the store, fsync it and return its path.
+
+        Raise StoreError if the copy fails, after removing the partial file.
+        """
+        timestamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+        target = Path(f"{self.path}.before-upgrade-of-{revision}-{timestamp}")
+        partial = Path(f"{target}.partial")
+        try:
+            partial.touch(mode=0o600)
+            partial.chmod(self.path.stat().st_mode & 0o777)
+            with (
+                closing(sqlite3.connect(self.path, timeout=LOCK_SECONDS)) as source,
+                closing(sqlite3.connect(partial)) as copy,
+            ):
+                source.backup(copy)
+                copy.execute("PRAGMA journal_mode = DELETE")
+            with partial.open("rb") as file:
+                os.fsync(file.fileno())
+            partial.replace(target)
+        except (OSError, sqlite3.Error) as error:
+            with suppress(OSError):
+                partial.unlink(missing_ok=True)
+            reason = error.strerror if isinstance(error, OSError) else str(error)
+            raise StoreError(
+                self._display_url,
+                f"the store {self.path} was not upgraded, because it cannot be backed up to "
+                f"{target} ({reason}); free disk space there and try again",
+            ) from error
+        return target
+
+    def error_message(self, error: Any) -> str:
+        """Return the message for an error of the `sqlite3` module, by the name of its code."""
+        code = getattr(error, "sqlite_errorname", None) or ""
+        for prefix, message in _MESSAGES.items():
+            if code.startswith(prefix):
+                return message.format(path=self.path)
+        return f"the store {self.path} failed: {error}"
+
+
+def _is_immutable(path: Path) -> bool:
+    """Return whether a store can be opened with immutable=1.
+
+    Its folder must not be writable, as for an auditor's copy. There must be no data in a
+    write-ahead log or rollback journal beside it.
+    """
+    # SQLite cannot open a database with write-ahead logging in a folder where it may not create
+    # files, except with immutable=1. With that it ignores a log or journal beside the file.
+    effective_ids = os.access in os.supports_effective_ids
+    if os.access(path.parent, os.W_OK, effective_ids=effective_ids):
+        return False
+    try:
+        _, size, unmerged = _file_state(path)
+    except OSError:  # the file is missing or cannot be accessed
+        return False
+    return size > 0 and unmerged == 0
+
+
+def _file_state(path: Path) -> tuple[int, int, int]:
+    """Return modification time (ns) and size of a store, and the size of its log and journal."""
+    file = path.stat()
+    unmerged = 0
+    for suffix in ("-wal", "-journal"):
+        with suppress(FileNotFoundError):
+            unmerged += Path(f"{path}{suffix}").stat().st_size
+    return file.st_mtime_ns, file.st_size, unmerged
+
+
+_MESSAGES = {
+    "SQLITE_BUSY": "the store {path} is locked: other processes wrote to it for more than "
+    f"{LOCK_SECONDS:g} seconds; try again",
+    "SQLITE_FULL": "the disk is full: nothing was written to {path}; free disk space and try again",
+    "SQLITE_READONLY": "the store {path} cannot be written, because the file or its folder is "
+    "read-only; change its permissions",
+    "SQLITE_PERM": "access to the store {path} is denied; check its permissions",
+    "SQLITE_AUTH": "access to the store {path} is denied; check its permissions",
+    "SQLITE_CANTOPEN": "the store {path} cannot be opened; check the permissions of the file and "
+    "its folder",
+    "SQLITE_NOTADB": "{path} is not a Muniment store, because it is not an SQLite database; check "
+    "the path",
+    "SQLITE_CORRUPT": "the store {path} is damaged; restore it from a backup",
+    "SQLITE_IOERR": "a disk error occurred in the store {path}: nothing was written; check the "
+    "disk",
+}
+
+
+_PRAGMAS = (
+    "foreign_keys = ON",
+    "secure_delete = ON",
+    "synchronous = FULL",
+    "cache_size = -65536",  # 64 MiB: the inner pages of every index of millions of generations
+    "wal_autocheckpoint = 8192",  # pages, 32 MiB: a page that many batches change is copied once
+)
+
+
+def _configure(connection: sqlite3.Connection, record: object) -> None:
+    connection.isolation_level = None  # sqlite3 begins no transactions itself; `_begin` does
+    for pragma in _PRAGMAS:
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin(connection: Connection) -> None:
+    writes = connection.get_execution_options().get("muniment_writes")
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")

@@ -1,0 +1,298 @@
+"""The tables of the store.
+
+`entry`, `ledger_head`, `node`, `checkpoint` and `payload` are the evidence. `lease` and `pending`
+record which processes are writing. The tables from `actor` to `model` are projections of entries,
+which `rebuild` can recreate and `verify` recomputes and compares.
+
+Projections have only the columns that a command filters or sorts by. Everything that is displayed
+of a generation is read from its entries and payloads.
+
+Rows refer to each other by entry numbers. The number of a generation is that of its `started`
+entry, and the number of a run is that of its first generation. The newest rows are therefore last
+in every index. Partial indexes are in `indexes.py`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    UniqueConstraint,
+)
+
+from muniment.store.database.types import PortableText
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+ID = 26  # characters of a ULID
+TAIL = 4  # last characters of an id in an indexed column; the shortest suffix that can be looked up
+
+# In SQLite only a column declared INTEGER is the row id. On PostgreSQL, INTEGER has just 32 bits.
+Sequence = BigInteger().with_variant(Integer, "sqlite")
+
+entry = Table(
+    "entry",
+    metadata,
+    Column("seq", Sequence, primary_key=True, autoincrement=False),
+    Column("kind", PortableText(16), nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("canonical_bytes", LargeBinary, nullable=False),
+    Column("leaf_hash", LargeBinary(32), nullable=False),
+)
+
+ledger_head = Table(
+    "ledger_head",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),  # always 1: the only row
+    Column("log_id", PortableText(32), nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("frontier", LargeBinary, nullable=False),
+)
+
+node = Table(
+    "node",
+    metadata,
+    Column("level", Integer, primary_key=True, autoincrement=False),
+    Column("index", Sequence, primary_key=True, autoincrement=False),
+    Column("hash", LargeBinary(32), nullable=False),
+    sqlite_with_rowid=False,
+)
+
+checkpoint = Table(
+    "checkpoint",
+    metadata,
+    Column("key", PortableText, primary_key=True),  # one row a key: the last checkpoint it signed
+    Column("size", BigInteger, nullable=False),
+    Column("note", PortableText, nullable=False),
+)
+
+payload = Table(
+    "payload",
+    metadata,
+    Column("entry", Sequence, primary_key=True, autoincrement=False),
+    Column("kind", PortableText(16), primary_key=True),
+    Column("position", Integer, primary_key=True, autoincrement=False),
+    Column("salt", LargeBinary(32), nullable=False),
+    Column("content", LargeBinary, nullable=False),
+)
+
+lease = Table(
+    "lease",
+    metadata,
+    Column("id", PortableText(ID), primary_key=True),
+    Column("host", PortableText, nullable=False),
+    Column("boot_id", PortableText, nullable=False),
+    Column("pid", BigInteger, nullable=False),
+    Column("process_start", PortableText, nullable=False),
+    Column("heartbeat_at", BigInteger, nullable=False),
+)
+
+pending = Table(
+    "pending",
+    metadata,
+    Column("generation", Sequence, primary_key=True, autoincrement=False),
+    Column("lease", PortableText(ID), nullable=False),
+)
+
+actor = Table(
+    "actor",
+    metadata,
+    Column("seq", Sequence, primary_key=True, autoincrement=False),
+    Column("name", PortableText, nullable=False, index=True),
+)
+
+policy = Table(
+    "policy",
+    metadata,
+    Column("seq", Sequence, primary_key=True, autoincrement=False),
+    Column("name", PortableText, nullable=False, index=True),
+)
+
+environment = Table(
+    "environment",
+    metadata,
+    Column("seq", Sequence, primary_key=True, autoincrement=False),
+    Column("digest", PortableText(64), nullable=False, unique=True),
+)
+
+plugin = Table(
+    "plugin",
+    metadata,
+    Column("seq", Sequence, primary_key=True, autoincrement=False),
+    Column("distribution", PortableText, nullable=False),
+    Column("version", PortableText, nullable=False),
+    Column("digest", PortableText, nullable=False),
+    UniqueConstraint("distribution", "version", "digest"),
+)
+
+run = Table(
+    "run",
+    metadata,
+    Column("seq", Sequence, primary_key=True, autoincrement=False),
+    Column("id", PortableText(ID), nullable=False, unique=True),
+)
+
+generation = Table(
+    "generation",
+    metadata,
+    Column("seq", Sequence, primary_key=True, autoincrement=False),
+    Column("outcome", Sequence),
+    Column("id", PortableText(ID), nullable=False, unique=True),
+    Column("tail", PortableText(TAIL), nullable=False),
+    Column("run", Sequence, nullable=False),
+    Column("line", Integer),
+    Column("actor", Sequence, nullable=False),
+    Column("generator", PortableText, nullable=False),
+    Column("model_name", PortableText, nullable=False),  # empty if no model runs
+    Column("model_digest", PortableText, nullable=False),
+    Column("seed", BigInteger, nullable=False),  # minus 2^63: integers are signed
+    Column("status", PortableText(16), nullable=False),
+    Column("decision", PortableText(8)),
+    Column("failure", PortableText(16)),
+    Column("started_at", BigInteger, nullable=False),
+    Column("finished_at", BigInteger),
+    Column("prompt_tokens", BigInteger),
+    Column("output_tokens", BigInteger),
+)
+for _columns in (
+    ("tail",),
+    ("run", "seq"),
+    ("actor", "seq"),
+    ("seed", "seq"),
+    # One index for all combinations of these filters (`queries/planner.py`), as each index slows
+    # down writing.
+    ("generator", "model_name", "model_digest", "status", "decision", "seq"),
+):
+    Index(None, *(generation.c[_name] for _name in _columns))
+
+period = Table(
+    "period",
+    metadata,
+    Column("stretch", Sequence, primary_key=True, autoincrement=False),
+    Column("earliest", BigInteger, nullable=False),
+    Column("latest", BigInteger, nullable=False),
+)
+
+
+def _child(name: str, *columns: Column[Any]) -> Table:
+    """Return a table of ordered items, of which one generation has several."""
+    return Table(
+        name,
+        metadata,
+        Column("generation", Sequence, primary_key=True, autoincrement=False),
+        Column("position", Integer, primary_key=True, autoincrement=False),
+        *columns,
+        sqlite_with_rowid=False,
+    )
+
+
+verdict = _child(
+    "verdict",
+    Column("filter", PortableText, nullable=False),
+    Column("stage", PortableText(8), nullable=False),
+    Column("decision", PortableText(8), nullable=False),
+    Column("action", PortableText(8), nullable=False),
+)
+Index(None, verdict.c.filter, verdict.c.decision, verdict.c.generation)
+
+generation_tag = _child("generation_tag", Column("tag", PortableText, nullable=False))
+Index(None, generation_tag.c.tag, generation_tag.c.generation)
+
+generation_parent = _child(
+    "generation_parent",
+    Column("parent", PortableText(ID), nullable=False, index=True),
+)
+
+feedback = Table(
+    "feedback",
+    metadata,
+    Column("seq", Sequence, primary_key=True, autoincrement=False),
+    Column("generation", Sequence, nullable=False, index=True),
+)
+
+review = Table(
+    "review",
+    metadata,
+    Column("seq", Sequence, primary_key=True, autoincrement=False),
+    Column("generation", Sequence, nullable=False, index=True),
+)
+
+replay = Table(
+    "replay",
+    metadata,
+    Column("seq", Sequence, primary_key=True, autoincrement=False),
+    Column("generation", Sequence, nullable=False, index=True),
+)
+
+erasure = Table("erasure", metadata, Column("seq", Sequence, primary_key=True, autoincrement=False))
+
+hold = Table(
+    "hold",
+    metadata,
+    Column("seq", Sequence, primary_key=True, autoincrement=False),
+    Column("hold", PortableText(ID), nullable=False, index=True),
+)
+
+held = Table(
+    "held",
+    metadata,
+    Column("seq", Sequence, primary_key=True, autoincrement=False),
+    Column("generation", Sequence, primary_key=True, autoincrement=False),
+)
+Index(None, held.c.generation)
+
+release = Table(
+    "release",
+    metadata,
+    Column("seq", Sequence, primary_key=True, autoincrement=False),
+    Column("hold", PortableText(ID), nullable=False, index=True),
+)
+
+retention = Table(
+    "retention", metadata, Column("seq", Sequence, primary_key=True, autoincrement=False)
+)
+
+installation = Table(
+    "installation",
+    metadata,
+    Column("seq", Sequence, primary_key=True, autoincrement=False),
+    Column("distribution", PortableText, nullable=False, index=True),
+)
+
+model = Table("model", metadata, Column("seq", Sequence, primary_key=True, autoincrement=False))
+
+# Erasures whose bytes are not purged yet, and the register of backups. Neither is evidence, and
+# neither can be rebuilt from entries.
+erasing = Table(
+    "erasing",
+    metadata,
+    Column("erasure", Sequence, primary_key=True, autoincrement=False),
+    Column("horizon", BigInteger, nullable=False),
+)
+
+backup = Table(
+    "backup",
+    metadata,
+    Column("file", PortableText, primary_key=True),
+    Column("made_at", BigInteger, nullable=False),
+    Column("entries", BigInteger, nullable=False),
+    Column("root", PortableText(64), nullable=False),
+)
+
+alembic_version = Table(
+    "alembic_version", MetaData(), Column("version_num", PortableText(32), primary_key=True)
+)

@@ -1,0 +1,118 @@
+"""Encode the generations of an export page by page, to limit the use of memory.
+
+In a large export several processes encode pages in parallel. The pages are yielded in order, and
+their bytes together do not depend on the number of processes. Each page is read in a transaction
+of its own, so that a long export does not hold a snapshot open.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Generator, Iterator
+from concurrent.futures import Future
+from dataclasses import dataclass
+
+from muniment.store.database.engine import Database
+from muniment.store.export.formats import FORMATS
+from muniment.store.export.reader import Reader
+from muniment.store.queries.planner import QueryPlanner
+from muniment.store.queries.query import Query
+
+FIRST_PAGE = 16  # generations of the first page, when their size is unknown
+MAX_PAGE = 1000  # generations of a page
+PAGE_BYTES = 8 << 20  # target size of the payloads of a page
+PARALLEL_AFTER = 20_000  # exported generations before processes are started; fewer do not pay
+PAGES_AHEAD = 2  # pages that each process may encode before the first of them is written
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """The encoded bytes of some generations.
+
+    `rows` is their number, and `last` is the entry number of the last one, where the next page
+    continues. `length` is the size of their payloads in bytes.
+    """
+
+    data: bytes
+    rows: int
+    last: int
+    length: int
+
+
+def encode_page(database: Database, format: str, numbers: list[int], size: int) -> Page:
+    """Encode the generations with these numbers, in the state of the first `size` entries."""
+    lines = FORMATS[format].lines
+    with database.reading() as connection:
+        reader = Reader(connection, size)
+        data = b"".join([lines(records) for records in reader.records(numbers)])
+    return Page(data, len(numbers), numbers[-1], reader.length)
+
+
+def pages(
+    database: Database,
+    format: str,
+    query: Query,
+    size: int,
+    before: int,
+    limit: int | None,
+    processes: int,
+) -> Generator[Page]:
+    """Yield the pages of the generations that match a query, the newest first.
+
+    The generations are those with numbers below `before`, at most `limit`, in the state of the
+    first `size` entries. With `processes` above 1, that many processes encode the pages after
+    the first `PARALLEL_AFTER` generations.
+    """
+    planner = _PagePlanner(database, query, before, limit)
+    for numbers in planner.pages(upto=PARALLEL_AFTER if processes > 1 else None):
+        page = encode_page(database, format, numbers, size)
+        planner.adjust(page)
+        yield page
+    if planner.done:
+        return
+    from muniment.store.database.export_pool import worker_pool
+
+    with worker_pool(database, processes) as pool:
+        futures: deque[Future[Page]] = deque()
+        for numbers in planner.pages():
+            futures.append(pool.start(encode_page, format, numbers, size))
+            if len(futures) > PAGES_AHEAD * processes:
+                page = futures.popleft().result()
+                planner.adjust(page)
+                yield page
+        while futures:
+            yield futures.popleft().result()
+
+
+class _PagePlanner:
+    """The division of an export into pages, whose size follows the size of the earlier ones."""
+
+    def __init__(self, database: Database, query: Query, before: int, limit: int | None) -> None:
+        self._database, self._query = database, query
+        self._before, self._remaining = before, limit
+        self._page_rows, self._planned = FIRST_PAGE, 0
+        self.done = limit == 0
+
+    def pages(self, upto: int | None = None) -> Iterator[list[int]]:
+        """Yield the numbers of the generations of each page.
+
+        Stop when at least `upto` generations are planned, or when no more match the query.
+        """
+        while not self.done and (upto is None or self._planned < upto):
+            rows = self._page_rows
+            if self._remaining is not None:
+                rows = min(rows, self._remaining)
+            with self._database.reading() as connection:
+                numbers = QueryPlanner(connection, self._query).page(self._before, rows)
+            self._planned += len(numbers)
+            if self._remaining is not None:
+                self._remaining -= len(numbers)
+            self.done = len(numbers) < rows or self._remaining == 0
+            if numbers:
+                self._before = numbers[-1]
+                yield numbers
+
+    def adjust(self, page: Page) -> None:
+        """Set the number of generations of the next pages by the size of an encoded page."""
+        rows = page.rows * PAGE_BYTES // max(1, page.length)
+        self._page_rows = max(1, min(rows, 2 * page.rows, MAX_PAGE))

@@ -1,0 +1,286 @@
+"""Write an export to a file, so that the file is complete or absent, and an export can be resumed.
+
+An unfinished export has two files in the folder of its target. `FILE.part` has the bytes written
+so far. `FILE.part.json` has the number of bytes that are on disk after fsync, and where to
+continue. When an export is resumed, `FILE.part` is truncated to that number of bytes. So the
+finished file has the same bytes as that of an export without interruption.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import asdict, dataclass, fields, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from sqlalchemy import select
+
+from muniment.errors import MunimentError
+from muniment.store.database.engine import Database
+from muniment.store.database.tables import erasure, ledger_head
+from muniment.store.export.batches import pages
+from muniment.store.export.formats import FORMATS
+from muniment.store.queries.query import Query
+
+STATE_VERSION = 1
+SAVE_SECONDS = 2.0  # time between two saves, which is the work that a killed process loses
+
+
+class ExportError(MunimentError):
+    """An export that cannot be started, resumed or written. `path` is its target."""
+
+    def __init__(self, path: Path, message: str) -> None:
+        super().__init__(message)
+        self.path = path
+
+
+@dataclass(frozen=True, slots=True)
+class _State:
+    """The state of an export, which is saved to resume it.
+
+    `size` is the number of bytes of the part file that are on disk. `upto` is the number of
+    entries in the ledger at the start, and `before` is the entry number where to continue.
+    `rows` is the number of generations written. `whole` is true when all are written.
+    """
+
+    log: str
+    format: str
+    query: dict[str, Any]
+    upto: int
+    before: int
+    rows: int = 0
+    size: int = 0
+    whole: bool = False
+    version: int = STATE_VERSION
+
+
+def unfinished(target: Path) -> bool:
+    """Return whether there is an unfinished export to a file."""
+    return _state_path(target).exists()
+
+
+class Export:
+    """An export to a file, which `run` writes."""
+
+    def __init__(self, database: Database, target: Path, state: _State) -> None:
+        """Prepare an export. Use `begin` or `resume` instead."""
+        self._database = database
+        self._target = target
+        self._state = state
+        self._format = FORMATS[state.format]
+        self._part = target.with_name(f"{target.name}.part")
+
+    @classmethod
+    def begin(cls, database: Database, target: Path, format: str, query: Query) -> Export:
+        """Return an export of the generations that are recorded now.
+
+        An unfinished export to the same file is discarded. Raises MunimentError if a package
+        that the format needs is not installed.
+        """
+        FORMATS[format].check()
+        log, size = _log_and_size(database)
+        return cls(database, target, _State(log, format, _query_to_json(query), size, size))
+
+    @classmethod
+    def resume(cls, database: Database, target: Path) -> Export:
+        """Return the unfinished export to a file.
+
+        Raises ExportError if there is none, or if its state is unreadable or of another version
+        or store. Raises it also if texts were erased since the export began.
+        """
+        path = _state_path(target)
+        try:
+            saved = json.loads(path.read_bytes())
+        except FileNotFoundError:
+            raise ExportError(
+                target, f"there is no unfinished export to {target}; remove --resume"
+            ) from None
+        except ValueError:
+            raise ExportError(
+                target, f"{path} is not readable; start again with --overwrite"
+            ) from None
+        if saved.get("version") != STATE_VERSION:
+            raise ExportError(
+                target,
+                f"the unfinished export to {target} is of another version of Muniment; "
+                "start again with --overwrite",
+            )
+        state = _State(**saved)
+        if _log_and_size(database)[0] != state.log:
+            raise ExportError(
+                target,
+                f"the unfinished export to {target} is of another store; start again with "
+                "--overwrite",
+            )
+        if state.rows and _erased_since(database, state.upto):
+            raise ExportError(
+                target,
+                f"the unfinished export to {target} may contain texts that were erased since; "
+                "start again with --overwrite, which deletes it",
+            )
+        FORMATS[state.format].check()
+        return cls(database, target, state)
+
+    @property
+    def rows(self) -> int:
+        """The number of generations written so far."""
+        return self._state.rows
+
+    @property
+    def format(self) -> str:
+        """The name of the format."""
+        return self._state.format
+
+    @property
+    def query(self) -> Query:
+        """The query whose generations are exported."""
+        return _query_from_json(self._state.query)
+
+    def run(self, advance: Callable[[int], None] = lambda rows: None, processes: int = 1) -> int:
+        """Write the remaining generations. Return the number of generations in the file.
+
+        `advance` receives the number of generations of each page. A large export uses up to
+        `processes` processes. Raises ExportError if the file cannot be written. The export can
+        then be resumed.
+        """
+        try:
+            if not self._state.whole:
+                with self._open_part() as part:
+                    self._write(part, advance, processes)
+            if self._part.exists():
+                self._format.finish(self._part, self._target)
+            _state_path(self._target).unlink()
+            _sync_folder(self._target.parent)
+        except OSError as error:
+            raise ExportError(
+                self._target,
+                f"cannot write {self._target}: {error.strerror}; use --resume to continue "
+                "after the part that is written",
+            ) from error
+        return self.rows
+
+    def _open_part(self) -> BinaryIO:
+        """Open the part file at the end of its saved bytes. Create it if nothing is saved."""
+        if self._state.size == 0:
+            part: BinaryIO = self._part.open("wb")
+            part.write(self._format.head())
+            self._save(part, self._state)
+            return part
+        if not self._part.exists() or self._part.stat().st_size < self._state.size:
+            raise ExportError(
+                self._target,
+                f"{self._part} is missing or too short; start again with --overwrite",
+            )
+        part = self._part.open("r+b")
+        part.truncate(self._state.size)
+        part.seek(self._state.size)
+        return part
+
+    def _write(self, part: BinaryIO, advance: Callable[[int], None], processes: int) -> None:
+        """Write the remaining pages, and save the state now and then and at the end."""
+        state = self._state
+        query = self.query
+        remaining = None if query.limit is None else query.limit - state.rows
+        saved_at = time.monotonic()
+        new_pages = pages(
+            self._database, state.format, query, state.upto, state.before, remaining, processes
+        )
+        with closing(new_pages):
+            for page in new_pages:
+                part.write(page.data)
+                state = replace(state, before=page.last, rows=state.rows + page.rows)
+                advance(page.rows)
+                if time.monotonic() - saved_at > SAVE_SECONDS:
+                    self._save(part, state)
+                    saved_at = time.monotonic()
+        self._save(part, replace(state, whole=True))
+
+    def _save(self, part: BinaryIO, state: _State) -> None:
+        """Write the part file and then the state to disk with fsync."""
+        # In this order: the state must never count bytes that are not on disk.
+        part.flush()
+        os.fsync(part.fileno())
+        self._state = replace(state, size=part.tell())
+        path = _state_path(self._target)
+        temporary = path.with_name(f"{path.name}.new")
+        with temporary.open("wb") as file:
+            file.write(json.dumps(asdict(self._state), ensure_ascii=False).encode())
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+
+
+def stream(
+    database: Database,
+    output: BinaryIO,
+    format: str,
+    query: Query,
+    processes: int = 1,
+) -> int:
+    """Write an export to a pipe, a device or stdout. Return the number of generations.
+
+    Raises MunimentError for a format that needs a file.
+    """
+    encoder = FORMATS[format]
+    if not encoder.streams:
+        raise MunimentError(f"{encoder.name} cannot be written to a stream; use -o FILE")
+    rows = 0
+    output.write(encoder.head())
+    size = _log_and_size(database)[1]
+    with closing(pages(database, format, query, size, size, query.limit, processes)) as new_pages:
+        for page in new_pages:
+            output.write(page.data)
+            rows += page.rows
+    output.flush()
+    return rows
+
+
+def _log_and_size(database: Database) -> tuple[str, int]:
+    """Return the identity of the ledger and the number of its entries."""
+    with database.reading() as connection:
+        head = connection.execute(select(ledger_head.c.log_id, ledger_head.c.size)).one()
+    return head.log_id, head.size
+
+
+def _erased_since(database: Database, size: int) -> bool:
+    """Return whether there is an `erasure` entry after the first `size` entries."""
+    with database.reading() as connection:
+        newer = connection.scalar(select(erasure.c.seq).where(erasure.c.seq >= size).limit(1))
+    return newer is not None
+
+
+def _state_path(target: Path) -> Path:
+    return target.with_name(f"{target.name}.part.json")
+
+
+def _query_to_json(query: Query) -> dict[str, Any]:
+    """Return the fields of a query that are set, as JSON values."""
+    values = {field.name: getattr(query, field.name) for field in fields(query)}
+    return {
+        name: value.isoformat() if isinstance(value, datetime) else value
+        for name, value in values.items()
+        if value is not None
+    }
+
+
+def _query_from_json(values: dict[str, Any]) -> Query:
+    arguments = dict(values)
+    for name in ("since", "until"):
+        if name in arguments:
+            arguments[name] = datetime.fromisoformat(arguments[name])
+    return Query(**arguments)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Write a folder to disk with fsync, so that a crash does not undo a rename in it."""
+    if os.name == "posix":  # other systems cannot open a folder
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

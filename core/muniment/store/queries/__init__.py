@@ -1,0 +1,1 @@
+"""Queries for generations and runs: planning, loading, lineage and statistics."""

@@ -1,0 +1,58 @@
+"""The combinations of generator and model that are recorded, and which of them a filter means."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import TypeAlias
+
+from sqlalchemy import Connection
+
+_DIGEST = re.compile(r"(?:[a-z0-9-]+:)?[0-9a-f]{4,}")
+_SCHEMES = ("", "file-sha256:", "tree1-sha256:")
+
+Origin: TypeAlias = tuple[str, str, str]
+"""Generator, model name and model digest; the latter two are empty if no model runs."""
+
+
+def distinct_origins(connection: Connection, generator: str | None) -> Iterator[Origin]:
+    """Yield the recorded combinations of generator and model, each by lookups in the index."""
+    # SQLite uses only the first column of a comparison of rows, so each column has its own loop.
+    generators = [generator] if generator is not None else _distinct(connection, "generator")
+    for value in generators:
+        of_generator = ("generator", value)
+        for name in _distinct(connection, "model_name", of_generator):
+            for digest in _distinct(connection, "model_digest", of_generator, ("model_name", name)):
+                yield value, name, digest
+
+
+def is_model(model: str, name: str, digest: str) -> bool:
+    """Return whether a filter's `model` is the name, the digest or a prefix of the digest."""
+    return name == model or any(map(digest.startswith, digest_prefixes(model)))
+
+
+def digest_prefixes(model: str) -> Sequence[str]:
+    """Return the prefixes of digests that a filter's `model` can mean, if it can be a digest."""
+    if not _DIGEST.fullmatch(model):
+        return ()
+    return [scheme + model for scheme in (_SCHEMES[:1] if ":" in model else _SCHEMES)]
+
+
+def _distinct(connection: Connection, column: str, *within: tuple[str, str]) -> Iterator[str]:
+    """Yield the distinct values of a column, with one index lookup for each.
+
+    `within` has the preceding columns of the index with their values.
+    """
+    placeholder = ":{}" if connection.dialect.name == "sqlite" else "%({})s"
+    conditions = [f"{name} = {placeholder.format(name)}" for name, _ in within]
+    parameters = dict(within)
+    greater = ""
+    while True:
+        where = " AND ".join([*conditions, greater] if greater else conditions) or "1 = 1"
+        sql = f"SELECT {column} FROM generation WHERE {where} ORDER BY {column} LIMIT 1"
+        value = connection.exec_driver_sql(sql, parameters).scalar()
+        if value is None:
+            return
+        yield value
+        greater = f"{column} > {placeholder.format('after')}"
+        parameters = parameters | {"after": value}

@@ -1,0 +1,404 @@
+"""Find the numbers of the generations that match a query, a page at a time and without a scan.
+
+Each filter, or group of filters, offers an *access path*: an index in which the matching numbers
+lie together and in order. The planner counts the first entries of every path and takes the path
+with the fewest. The remaining filters are checked on the generations that this path yields.
+
+Generator, model, status and decision share one path and one index. The index begins with generator
+and model, of which there are only a few combinations, so each combination is looked up directly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from sqlalchemy import Connection, Result, select
+
+from muniment.ledger.entries import milliseconds
+from muniment.store.database import leases
+from muniment.store.database.batches import chunks
+from muniment.store.database.projections import seed_number
+from muniment.store.database.tables import actor, generation, run
+from muniment.store.database.types import PortableText
+from muniment.store.queries import time_index
+from muniment.store.queries.origins import digest_prefixes, distinct_origins, is_model
+from muniment.store.queries.query import COLUMNS, GenerationRow, Query
+from muniment.types import DECISIONS
+
+MAX_SEQ = 2**63 - 1
+_COUNT_LIMITS = (2_000, 60_000)  # entries of each path that are counted to find the shortest
+_MAX_DIRECT_READS = 200  # up to this many generations are read without the search index
+_MAX_NARROWING = 20_000  # up to this many numbers are joined with the search index
+_MAX_BRANCHES = 200  # branches in one statement
+_ENDED = ("completed", "blocked", "failed", "interrupted")
+
+
+@dataclass(frozen=True, slots=True)
+class AccessPath:
+    """SQL that yields the numbers of matching generations in the order of an index.
+
+    Attributes:
+        covers: Names of the filters that need no further check.
+        branches: Pairs of a FROM clause and a condition. Each yields numbers in order.
+        number: The column that has the numbers.
+        distinct: Whether one branch can yield a number more than once.
+    """
+
+    covers: frozenset[str]
+    branches: Sequence[tuple[str, str]]
+    number: str = "g.seq"
+    distinct: bool = False
+
+
+def page(
+    connection: Connection, query: Query, before: int | None, size: int
+) -> Sequence[GenerationRow]:
+    """Return up to `size` matching rows with numbers below `before`, the newest first."""
+    return rows(connection, QueryPlanner(connection, query).page(before, size))
+
+
+def rows(connection: Connection, numbers: Sequence[int]) -> Sequence[GenerationRow]:
+    """Return the rows of generations, the newest first.
+
+    More than `CHUNK` numbers must be in this order already.
+    """
+    fetched: list[GenerationRow] = []
+    for part in chunks(numbers):
+        fetched += connection.execute(
+            select(*COLUMNS).where(generation.c.seq.in_(part)).order_by(generation.c.seq.desc())
+        ).all()
+    return fetched
+
+
+class QueryPlanner:
+    """Finds the numbers of the generations that match one query, in one snapshot of the store."""
+
+    def __init__(self, connection: Connection, query: Query, words: Collection[str] = ()) -> None:
+        """Prepare the checks and access paths of a query.
+
+        `words` are terms that the search index must have for a generation. They offer an access
+        path but are no filter: see `used_search_index`.
+        """
+        self._connection, self._query = connection, query
+        self._parameters: dict[str, Any] = {}
+        self._checks: dict[str, str] = {}  # an SQL condition on `g` for each filter
+        self._paths: list[AccessPath] = []
+        self._chosen: AccessPath | None = None
+        self._search_path: AccessPath | None = None
+        self._ranges: Sequence[tuple[int, int]] = [(0, MAX_SEQ)]
+        self._add_filters(words)
+        if query.since is not None or query.until is not None:
+            since = None if query.since is None else milliseconds(query.since)
+            until = None if query.until is None else milliseconds(query.until)
+            self._ranges = time_index.ranges(connection, since, until)
+
+    def page(self, before: int | None, size: int) -> list[int]:
+        """Return up to `size` matching numbers below `before`, the newest first."""
+        numbers: list[int] = []
+        if self._chosen is None:
+            self._chosen = self._choose_path()
+        for low, high in self._ranges:
+            high = high if before is None else min(high, before - 1)
+            if high >= low and len(numbers) < size:
+                numbers += self._fetch_numbers(self._chosen, low, high, size - len(numbers))
+        return numbers
+
+    def among(self, numbers: Sequence[int]) -> list[int]:
+        """Return those of `numbers` that match the filters, the newest first."""
+        matching: list[int] = []
+        for part in chunks(numbers):
+            within = f"g.seq IN ({', '.join(map(str, part))})"
+            where = " AND ".join([within, *self._checks.values()])
+            sql = f"SELECT g.seq FROM generation g WHERE {where}"
+            matching += self._execute(sql).scalars()
+        return sorted(matching, reverse=True)
+
+    def select_all(self, columns: str) -> Result[*tuple[Any, ...]]:
+        """Return SQL expressions over the table `g` for every match, in no particular order."""
+        path = self._choose_path()
+        checks = [check for name, check in self._checks.items() if name not in path.covers]
+        if self._paths:
+            checks.append(f"g.seq IN ({_union_sql(path)})")
+        ranges = [f"g.seq BETWEEN {low} AND {high}" for low, high in self._ranges]
+        checks.append(f"({' OR '.join(ranges) or '1 = 0'})")
+        sql = f"SELECT {columns} FROM generation g WHERE {' AND '.join(checks)}"
+        return self._execute(sql)
+
+    @property
+    def used_search_index(self) -> bool:
+        """Whether the pages come from the search index, so that they have all `words`.
+
+        Otherwise the caller must look for the words in the texts of the generations.
+        """
+        return self._chosen is self._search_path
+
+    # ---- reading a path -----------------------------------------------------------------------
+
+    def _fetch_numbers(self, path: AccessPath, low: int, high: int, size: int) -> list[int]:
+        numbers: set[int] = set()
+        for start in range(0, len(path.branches), _MAX_BRANCHES):
+            branches = path.branches[start : start + _MAX_BRANCHES]
+            selects = [self._branch_sql(path, *branch, low, high, size) for branch in branches]
+            sql = selects[0]
+            if len(selects) > 1:
+                union = " UNION ".join(f"SELECT * FROM ({one}) AS branch" for one in selects)
+                sql = f"{union} ORDER BY number DESC LIMIT {size}"
+            numbers.update(self._execute(sql).scalars())
+        return sorted(numbers, reverse=True)[:size]
+
+    def _branch_sql(
+        self, path: AccessPath, source: str, condition: str, low: int, high: int, size: int
+    ) -> str:
+        number = path.number
+        checks = [check for name, check in self._checks.items() if name not in path.covers]
+        conditions = [condition, f"{number} BETWEEN {low} AND {high}"]
+        if checks and number != "g.seq":
+            source += " CROSS JOIN generation g"
+            conditions.append(f"g.seq = {number}")
+        where = " AND ".join(filter(None, [*conditions, *checks]))
+        distinct = "DISTINCT " if path.distinct else ""
+        return (
+            f"SELECT {distinct}{number} AS number FROM {source} WHERE {where} "
+            f"ORDER BY {number} DESC LIMIT {size}"
+        )
+
+    # ---- choosing a path ----------------------------------------------------------------------
+
+    def _choose_path(self) -> AccessPath:
+        paths = self._paths
+        if not paths:
+            return AccessPath(frozenset(), [("generation g", "")])
+        if self._search_path is not None:
+            return self._choose_beside_search(self._search_path)
+        # The databases choose by averages. They would walk a million rows of a common status to
+        # find the three generations of a rare tag, so the entries are counted here.
+        for limit in _COUNT_LIMITS if len(paths) > 1 else ():
+            counts = [self._count(path, limit) for path in paths]
+            if min(counts) < limit:
+                return paths[counts.index(min(counts))]
+        return paths[0]
+
+    def _choose_beside_search(self, search_path: AccessPath) -> AccessPath:
+        """Return the search path, possibly narrowed by another path, or that other path alone."""
+        # The search index is slow to ask for one generation, and fast to read in sequence. So a
+        # path with very few numbers replaces it, and one with few numbers narrows it.
+        others = [path for path in self._paths if path is not search_path]
+        counts = [self._count(path, _MAX_NARROWING) for path in others]
+        least = min(counts, default=_MAX_NARROWING)
+        if least >= _MAX_NARROWING:
+            return search_path
+        path = others[counts.index(least)]
+        if least < _MAX_DIRECT_READS:
+            return path
+        self._checks = {name: v for name, v in self._checks.items() if name not in path.covers}
+        (source, condition) = search_path.branches[0]
+        number = self._without_index(search_path.number)
+        narrowed = f"{condition} AND {number} IN ({_union_sql(path)})"
+        self._search_path = replace(search_path, branches=[(source, narrowed)])
+        return self._search_path
+
+    def _count(self, path: AccessPath, limit: int) -> int:
+        """Return the number of entries of a path, or at least `limit` if there are more."""
+        count = 0
+        for start in range(0, len(path.branches), _MAX_BRANCHES):
+            parts = [
+                f"SELECT 1 FROM {source} WHERE {condition}"
+                for source, condition in path.branches[start : start + _MAX_BRANCHES]
+            ]
+            sql = f"SELECT count(*) FROM ({' UNION ALL '.join(parts)} LIMIT {limit}) AS path"
+            count += self._execute(sql).scalar() or 0
+            if count >= limit:
+                break
+        return count
+
+    # ---- filters: a check each, and the paths they offer --------------------------------------
+
+    def _add_filters(self, words: Collection[str]) -> None:
+        """Add the checks and paths of the query, beginning with those that usually yield little."""
+        query = self._query
+        if query.ids is not None:
+            names = [self._bind(id) for id in query.ids]
+            within = f"g.id IN ({', '.join(names) or 'NULL'})"
+            self._add({"ids": within}, [("generation g", within)])
+        if query.seed is not None:
+            self._add_equality("seed", seed_number(query.seed))
+        if query.run is not None:
+            number = self._connection.scalar(select(run.c.seq).where(run.c.id == query.run))
+            self._add_equality("run", -1 if number is None else number)
+        if query.tag is not None:
+            self._add_tag(query.tag)
+        if words:
+            self._search_path = self._path_of_search(sorted(words))
+            self._paths.append(self._search_path)
+        if query.actor is not None:
+            self._add_actor(query.actor)
+        if query.filter is not None:
+            self._add_filter(query.filter, query.decision)
+        self._add_shared_index()
+        if query.since is not None:
+            since = self._bind(milliseconds(query.since))
+            self._checks["since"] = f"{self._without_index('g.started_at')} >= {since}"
+        if query.until is not None:
+            until = self._bind(milliseconds(query.until))
+            self._checks["until"] = f"{self._without_index('g.started_at')} < {until}"
+
+    def _path_of_search(self, words: Sequence[str]) -> AccessPath:
+        if self._connection.dialect.name == "sqlite":
+            # Terms are letters, digits and marks: inside quotes, FTS5 sees no operator in them.
+            match = self._bind(" AND ".join(f'"{word}"' for word in words))
+            return AccessPath(frozenset(), [("search s", f"s.search MATCH {match}")], "s.rowid")
+        terms = self._bind(list(words))
+        return AccessPath(
+            frozenset(), [("search s", f"s.terms @> {terms}::text[]")], "s.generation"
+        )
+
+    def _add_equality(self, column: str, value: int) -> None:
+        self._add(
+            {column: f"{self._without_index(f'g.{column}')} = {value}"},
+            [("generation g", f"g.{column} = {value}")],
+        )
+
+    def _add_actor(self, name: str) -> None:
+        numbers = self._connection.scalars(select(actor.c.seq).where(actor.c.name == name)).all()
+        within = ", ".join(map(str, numbers)) or "NULL"
+        self._add(
+            {"actor": f"{self._without_index('g.actor')} IN ({within})"},
+            [("generation g", f"g.actor = {number}") for number in numbers],
+        )
+
+    def _add_tag(self, tag: str) -> None:
+        name = self._bind(tag)
+        check = f"SELECT 1 FROM generation_tag t WHERE t.tag = {name} AND t.generation = g.seq"
+        self._add(
+            {"tag": f"EXISTS ({check})"},
+            [("generation_tag t", f"t.tag = {name}")],
+            "t.generation",
+            distinct=True,
+        )
+
+    def _add_filter(self, filter: str, decision: str | None) -> None:
+        name = self._bind(filter)
+        decisions = DECISIONS if decision is None else (decision,)
+        listed = ", ".join(f"'{one}'" for one in decisions)
+        check = (
+            f"SELECT 1 FROM verdict v WHERE v.filter = {name} AND v.decision IN ({listed}) "
+            "AND v.generation = g.seq"
+        )
+        self._add(
+            {"filter": f"EXISTS ({check})"},
+            [("verdict v", f"v.filter = {name} AND v.decision = '{one}'") for one in decisions],
+            "v.generation",
+            distinct=True,
+        )
+
+    def _add_shared_index(self) -> None:
+        """Add generator, model, status and decision, which share one index.
+
+        A generation without an outcome is interrupted as soon as its process has ended.
+        """
+        query, unindexed = self._query, self._without_index
+        checks: dict[str, str] = {}
+        decision = query.decision if query.filter is None else None
+        if query.generator is not None:
+            checks["generator"] = f"{unindexed('g.generator')} = {self._bind(query.generator)}"
+        if query.model is not None:
+            checks["model"] = self._model_check(query.model)
+        if decision is not None:
+            checks["decision"] = f"{unindexed('g.decision')} = '{decision}'"
+        # Interrupted generations whose interruption is not recorded: "started" in the index.
+        unrecorded: list[str] = []
+        statuses: tuple[str, ...] = ("started", *_ENDED)
+        if query.status == "started":
+            running = sorted(leases.running(self._connection))
+            within = f"g.seq IN ({', '.join(map(str, running)) or 'NULL'})"
+            self._add({"status": within}, [("generation g", within)])
+        elif query.status == "interrupted":
+            dead = [number for number, _ in leases.interrupted(self._connection)]
+            checks["status"] = f"{unindexed('g.status')} = 'interrupted'"
+            statuses = ("interrupted",)
+            if dead:
+                within = f"g.seq IN ({', '.join(map(str, dead))})"
+                others = [check for name, check in checks.items() if name != "status"]
+                unrecorded = [" AND ".join([within, *others])]
+                checks["status"] = f"({checks['status']} OR {within})"
+        elif query.status is not None:
+            checks["status"] = f"{unindexed('g.status')} = '{query.status}'"
+            statuses = (query.status,)
+        if query.status == "started" or not checks:
+            self._checks |= checks
+            return
+        combinations = [
+            f"{origin} AND g.status = '{status}' AND g.decision {value}"
+            for origin in self._origin_conditions()
+            for status in statuses
+            for value in _decision_conditions(status, decision)
+        ]
+        self._add(checks, [("generation g", condition) for condition in combinations + unrecorded])
+
+    def _origin_conditions(self) -> Iterator[str]:
+        """Yield a condition for each recorded pair of generator and model that matches."""
+        query = self._query
+        for generator, name, digest in distinct_origins(self._connection, query.generator):
+            if query.model is not None and not is_model(query.model, name, digest):
+                continue
+            yield (
+                f"g.generator = {self._bind(generator)} "
+                f"AND g.model_name = {self._bind(name)} "
+                f"AND g.model_digest = {self._bind(digest)}"
+            )
+
+    def _model_check(self, model: str) -> str:
+        digest = self._without_index("g.model_digest")
+        conditions = [f"{self._without_index('g.model_name')} = {self._bind(model)}"]
+        for prefix in digest_prefixes(model):
+            low, high = self._bind(prefix), self._bind(prefix + "~")
+            conditions.append(f"({digest} >= {low} AND {digest} < {high})")
+        return f"({' OR '.join(conditions)})"
+
+    def _add(
+        self,
+        checks: dict[str, str],
+        branches: Sequence[tuple[str, str]],
+        number: str = "g.seq",
+        *,
+        distinct: bool = False,
+    ) -> None:
+        self._checks |= checks
+        empty = [("generation g", "g.seq = -1")]
+        self._paths.append(AccessPath(frozenset(checks), branches or empty, number, distinct))
+
+    # ---- SQL ----------------------------------------------------------------------------------
+
+    def _execute(self, sql: str) -> Result[*tuple[Any, ...]]:
+        # SQLAlchemy's compilation of statements takes longer than most of these statements run.
+        return self._connection.exec_driver_sql(sql, self._parameters)
+
+    def _bind(self, value: Any) -> str:
+        """Add a parameter and return its placeholder."""
+        dialect = self._connection.dialect
+        name = f"p{len(self._parameters)}"
+        self._parameters[name] = (
+            PortableText().process_bind_param(value, dialect) if isinstance(value, str) else value
+        )
+        return f":{name}" if dialect.name == "sqlite" else f"%({name})s"
+
+    def _without_index(self, column: str) -> str:
+        """Return a column as an expression for which SQLite does not use an index."""
+        # In SQLite a unary plus rules out the index. The planner has chosen a path, and SQLite
+        # must not replace it.
+        return f"+{column}" if self._connection.dialect.name == "sqlite" else column
+
+
+def _union_sql(path: AccessPath) -> str:
+    return " UNION ".join(
+        f"SELECT {path.number} FROM {source} WHERE {condition}"
+        for source, condition in path.branches
+    )
+
+
+def _decision_conditions(status: str, decision: str | None) -> Sequence[str]:
+    if status == "started":  # without an outcome there is no decision
+        return () if decision else ("IS NULL",)
+    return [f"= '{decision}'"] if decision else [f"= '{one}'" for one in DECISIONS]

@@ -1,0 +1,58 @@
+"""The filters of a query for generations, which `planner.py` evaluates."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Row
+
+from muniment.store.database.tables import generation
+from muniment.types import Decision, Status
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """Filters for generations. A generation matches if it passes all filters that are not None.
+
+    Attributes:
+        since: Earliest start, included.
+        until: Latest start, excluded.
+        status: The status. A started generation whose process has ended is interrupted.
+        generator: The name of the generator.
+        model: The model's name, its digest or a prefix of the digest.
+        decision: The most severe action taken. With `filter`, the decision of that filter instead,
+            whether or not the policy acted on it.
+        filter: The name of a filter that returned a verdict.
+        actor: The name of the actor.
+        tag: A tag.
+        run: The whole id of the run.
+        seed: The seed.
+        limit: Maximum number of generations.
+        ids: The whole ids of generations.
+    """
+
+    since: datetime | None = None
+    until: datetime | None = None
+    status: Status | None = None
+    generator: str | None = None
+    model: str | None = None
+    decision: Decision | None = None
+    filter: str | None = None
+    actor: str | None = None
+    tag: str | None = None
+    run: str | None = None
+    seed: int | None = None
+    limit: int | None = None
+    ids: Sequence[str] | None = None
+
+
+COLUMNS = (
+    generation.c.seq,
+    generation.c.outcome,
+    generation.c.id,
+    generation.c.status,
+)
+GenerationRow = Row[int, int | None, str, str]
+"""A row of `COLUMNS`: number, number of the outcome, id and stored status."""

@@ -1,0 +1,83 @@
+"""Read from the ledger which payloads were erased."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from sqlalchemy import Connection, select
+
+from muniment.ledger.payloads import KINDS
+from muniment.store.database.batches import chunks
+from muniment.store.database.tables import entry, erasure, generation
+from muniment.store.queries.loader import bodies_of
+
+_BITS: dict[str, int] = {kind: 1 << number for number, kind in enumerate(KINDS)}
+
+
+class ErasedPayloads:
+    """The set of (entry number, payload kind) that were erased, with two bytes for each entry."""
+
+    def __init__(self) -> None:
+        self._bits = bytearray()
+
+    def add(self, number: int, kind: str) -> None:
+        """Add the payloads of a kind of entry `number`."""
+        end = 2 * number + 2
+        if len(self._bits) < end:
+            self._bits.extend(bytes(end - len(self._bits)))
+        bit = _BITS.get(kind, 0)
+        self._bits[end - 2] |= bit & 0xFF
+        self._bits[end - 1] |= bit >> 8
+
+    def __contains__(self, key: tuple[int, str]) -> bool:
+        start = 2 * key[0]
+        if not 0 <= start < len(self._bits):
+            return False
+        bit = _BITS.get(key[1], 0)
+        return bool(self._bits[start] & bit & 0xFF or self._bits[start + 1] & bit >> 8)
+
+
+def erased_payloads(connection: Connection) -> ErasedPayloads:
+    """Return the payloads that the `erasure` entries name."""
+    erased = ErasedPayloads()
+    for _, body in erasure_bodies(connection):
+        for item in body.get("payloads", ()):
+            for kind in item["kinds"]:
+                erased.add(item["entry"], kind)
+    return erased
+
+
+def erasure_bodies(connection: Connection, since: int = 0) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield number and body of each `erasure` entry from number `since` on, in order.
+
+    Unreadable entries are skipped, because verification reports them.
+    """
+    rows = connection.execute(
+        select(entry.c.seq, entry.c.canonical_bytes)
+        .join(erasure, erasure.c.seq == entry.c.seq)
+        .where(entry.c.seq >= since)
+        .order_by(entry.c.seq)
+        .execution_options(yield_per=100)
+    )
+    for row in rows:
+        try:
+            body = json.loads(row.canonical_bytes)
+            if body["kind"] == "erasure":
+                yield row.seq, body
+        except (ValueError, TypeError, KeyError):
+            continue
+
+
+def erased_generations(connection: Connection, body: dict[str, Any]) -> list[str]:
+    """Return the ids of the generations whose payloads an `erasure` entry names."""
+    numbers = [item["entry"] for item in body["payloads"]]
+    ids: dict[str, None] = {}
+    for part in chunks(numbers):
+        bodies = bodies_of(connection, part)
+        seqs = {seq if b["kind"] == "started" else b.get("generation") for seq, b in bodies.items()}
+        ids |= dict.fromkeys(
+            connection.scalars(select(generation.c.id).where(generation.c.seq.in_(seqs)))
+        )
+    return list(ids)

@@ -1,0 +1,346 @@
+"""Record the start and the outcome of generations.
+
+Entries are prepared before the write lock is taken, and numbered and written while holding it.
+Each public function writes in one short transaction, so that it records all or nothing.
+`references` may write before, in transactions of its own.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+
+from sqlalchemy import Connection, select
+from sqlalchemy.exc import IntegrityError
+
+from muniment.errors import PromptError, StoreError, UnknownNameError
+from muniment.ledger import entries
+from muniment.ledger.payloads import Kind, Payload
+from muniment.ledger.texts import detail_of, request_of, trace_of
+from muniment.store.database import bulk, leases, tables
+from muniment.store.database.batches import chunks
+from muniment.store.database.engine import Database
+from muniment.store.database.leases import Lease
+from muniment.store.database.projections import (
+    OUTCOME_COLUMNS,
+    Row,
+    Rows,
+    outcome_rows,
+    started_rows,
+)
+from muniment.store.database.tables import generation, pending, run
+from muniment.store.errors import AlreadyRecordedError
+from muniment.store.queries import loader, planner, time_index
+from muniment.store.recording import references
+from muniment.store.recording.ledger import PreparedEntry, append, prepare
+from muniment.store.recording.references import Numbers
+from muniment.store.search import index
+from muniment.types import Generation
+
+Declared = Mapping[str, frozenset[str]]
+
+
+def record_started(
+    database: Database, lease: Lease, generations: Sequence[Generation], policy_document: str
+) -> dict[str, int]:
+    """Record that generations started, with the lease of this process.
+
+    Return the number of each generation's entry by its id. Raises AlreadyRecordedError for an
+    id that is recorded, and for a line of a run that is completed or in progress.
+    """
+    ids = [g.id for g in generations]
+    if repeated := [id for id, count in Counter(ids).items() if count > 1]:
+        raise _already_recorded_error(database, repeated[0])
+    policies = {g.policy: (g.policy, policy_document) for g in generations}
+    numbers = references.numbers(
+        database,
+        {
+            "actor": {g.actor for g in generations},
+            "policy": [key for key in policies.values() if any(key)],
+            "plugin": [plugin for g in generations for plugin in g.plugins],
+        },
+    )
+    prepared = [_prepare_started(g, policies[g.policy], numbers) for g in generations]
+    try:
+        first = _insert_started(database, lease, generations, prepared)
+    except StoreError as error:
+        if not isinstance(error.__cause__, IntegrityError):
+            raise
+        with database.reading() as connection:
+            recorded = _started_numbers(connection, ids)
+        if not recorded:
+            raise
+        raise _already_recorded_error(database, next(iter(recorded))) from None
+    lease.keep()
+    return dict(zip(ids, range(first, first + len(ids)), strict=True))
+
+
+def _insert_started(
+    database: Database,
+    lease: Lease,
+    generations: Sequence[Generation],
+    prepared: Sequence[PreparedEntry],
+) -> int:
+    """Append `started` entries and insert their rows. Return the number of the first."""
+    with database.writing() as connection:
+        lease.take(connection)
+        runs = _run_numbers(connection, {g.run_id for g in generations})
+        _raise_if_lines_settled(database, connection, generations, runs)
+        first = append(connection, prepared)
+        rows: list[Row] = []
+        other_rows: Rows = {"run": []}
+        for seq, item in enumerate(prepared, first):
+            id = item.body["run"]
+            if id not in runs:
+                runs[id] = seq
+                other_rows["run"].append({"seq": seq, "id": id})
+            row, child_rows = started_rows(seq, item.body, runs[id], item.content("request"))
+            rows.append(row)
+            for name, new_rows in child_rows.items():
+                other_rows.setdefault(name, []).extend(new_rows)
+        bulk.insert_named(connection, generation, rows)
+        time_index.add(connection, ((row["seq"], row["started_at"]) for row in rows))
+        for name, new_rows in other_rows.items():
+            bulk.insert_named(connection, tables.metadata.tables[name], new_rows)
+        bulk.insert(connection, pending, [(row["seq"], lease.id) for row in rows])
+    return first
+
+
+def record_outcomes(
+    database: Database,
+    generations: Sequence[Generation],
+    declared: Declared,
+    known: Mapping[str, int],
+) -> None:
+    """Record the outcomes of started generations.
+
+    `declared` has the categories that each filter declares. `known` has the numbers of the
+    generations that this process started, and the numbers of others are read from the store.
+    Raises UnknownNameError for a generation that was not started, and AlreadyRecordedError for
+    one with an outcome.
+    """
+    ids = [g.id for g in generations]
+    started = {id: known[id] for id in ids if id in known}
+    if unknown := [id for id in ids if id not in known]:
+        with database.reading() as connection:
+            started |= _started_numbers(connection, unknown)
+    for id, count in Counter(ids).items():
+        if id not in started:
+            raise UnknownNameError("generation", id, hint="it was not started")
+        if count > 1:
+            raise _outcome_exists_error(database, id)
+    numbers = references.numbers(
+        database,
+        {
+            "environment": [tuple(g.environment.items()) for g in generations if g.environment],
+            "plugin": [plugin for g in generations for plugin in g.plugins],
+        },
+    )
+    prepared = [_prepare_outcome(g, started[g.id], declared, numbers) for g in generations]
+    terms = [(started[g.id], index.terms_of(g)) for g in generations]
+    with database.writing() as connection:
+        first, all_new = _insert_outcomes(connection, prepared)
+        if not all_new:
+            numbers_with_outcome = _numbers_with_outcome(connection, list(started.values()), first)
+            id = next(id for id in ids if started[id] in numbers_with_outcome)
+            raise _outcome_exists_error(database, id)
+        index.insert(connection, terms)
+
+
+def record_interruptions(database: Database) -> int:
+    """Record the outcome `interrupted` for generations whose process has ended.
+
+    Return the number of those generations.
+    """
+    with database.reading() as connection:
+        interrupted = leases.interrupted(connection)
+        dead = leases.dead(connection)
+        terms = _search_terms(connection, [number for number, _ in interrupted])
+    if not interrupted and not dead:
+        return 0
+    now = datetime.now(UTC)
+    prepared = {
+        number: _prepare_outcome(_interrupted_generation(id, now), number, {}, {})
+        for number, id in interrupted
+    }
+    with database.writing() as connection:
+        # Another process may have recorded some of them before this one got the lock.
+        remaining = [number for number, _ in leases.interrupted(connection) if number in prepared]
+        if remaining:
+            _insert_outcomes(connection, [prepared[number] for number in remaining])
+            index.insert(connection, [(number, terms[number]) for number in remaining])
+        leases.forget_dead(connection)
+    return len(remaining)
+
+
+def _search_terms(connection: Connection, numbers: Sequence[int]) -> dict[int, str]:
+    """Return the search terms of generations without an outcome, by number."""
+    terms: dict[int, str] = {}
+    for part in chunks(numbers):
+        rows = planner.rows(connection, part)
+        loaded = loader.load(connection, rows, trace=False)
+        terms |= {row.seq: index.terms_of(g) for row, g in zip(rows, loaded, strict=True)}
+    return terms
+
+
+def _interrupted_generation(id: str, at: datetime) -> Generation:
+    """Return an interrupted generation with the fields that its outcome needs."""
+    return Generation(id, "", "", "interrupted", "", "", 0, at, at)
+
+
+def _prepare_started(g: Generation, policy: tuple[str, str], numbers: Numbers) -> PreparedEntry:
+    """Prepare the `started` entry of a generation. `policy` is its name and document."""
+    if g.status != "started":
+        raise ValueError(f"generation {g.id} is {g.status}, not started")
+    try:
+        prompt = Payload.new("prompt", g.prompt.encode())
+        request = _optional_payload("request", request_of(g))
+    except UnicodeEncodeError:
+        raise PromptError(f"generation {g.id} has text that is not valid Unicode") from None
+    body = entries.started(
+        g,
+        actor=numbers["actor", g.actor],
+        policy=numbers.get(("policy", policy)),
+        plugins=[numbers["plugin", plugin] for plugin in g.plugins],
+        prompt=prompt.commitment,
+        request=request.commitment if request else None,
+    )
+    return prepare(body, [prompt, *([request] if request else [])])
+
+
+def _prepare_outcome(
+    g: Generation, started: int, declared: Declared, numbers: Numbers
+) -> PreparedEntry:
+    """Prepare the `outcome` entry of the generation that started with entry number `started`."""
+    if g.status == "started":
+        raise ValueError(f"generation {g.id} has no outcome")
+    outputs = [
+        Payload.new("output", output.data, position) for position, output in enumerate(g.outputs)
+    ]
+    trace = _optional_payload("trace", trace_of(g))
+    try:
+        detail = _optional_payload("detail", detail_of(g, declared, g.policy))
+    except UnicodeEncodeError:
+        raise PromptError(f"generation {g.id} has text that is not valid Unicode") from None
+    body = entries.outcome(
+        g,
+        started=started,
+        declared=declared,
+        outputs=[output.commitment for output in outputs],
+        trace=trace.commitment if trace else None,
+        detail=detail.commitment if detail else None,
+        environment=numbers.get(("environment", tuple(g.environment.items()))),
+        plugins=[numbers["plugin", plugin] for plugin in g.plugins],
+    )
+    return prepare(body, [*outputs, *(payload for payload in (trace, detail) if payload)])
+
+
+def _optional_payload(kind: Kind, content: bytes | None) -> Payload | None:
+    return None if content is None else Payload.new(kind, content)
+
+
+def _outcome_exists_error(database: Database, id: str) -> AlreadyRecordedError:
+    return AlreadyRecordedError(database.url, id, f"generation {id} already has an outcome")
+
+
+def _already_recorded_error(database: Database, id: str) -> AlreadyRecordedError:
+    return AlreadyRecordedError(database.url, id, f"generation {id} is already recorded")
+
+
+def _raise_if_lines_settled(
+    database: Database,
+    connection: Connection,
+    generations: Sequence[Generation],
+    runs: Mapping[str, int],
+) -> None:
+    """Raise AlreadyRecordedError for another attempt at a line that needs none.
+
+    That is a line that is completed, in progress, or twice among these generations.
+    """
+    lines = Counter((g.run_id, g.line) for g in generations if g.line is not None)
+    settled = [key for key, count in lines.items() if count > 1]
+    for run_id in {run_id for run_id, _ in lines if run_id in runs}:
+        wanted = [line for r, line in lines if r == run_id]
+        number = generation.c.line
+        # One range condition is faster than many values, as long as few lines are in between.
+        dense = max(wanted) - min(wanted) < 4 * len(wanted)
+        rows = connection.execute(
+            select(generation.c.seq, number, generation.c.status).where(
+                generation.c.run == runs[run_id],
+                number.between(min(wanted), max(wanted)) if dense else number.in_(wanted),
+                generation.c.status.in_(("started", "completed")),
+            )
+        ).all()
+        rows = [row for row in rows if (run_id, row.line) in lines]
+        if rows:
+            running = leases.running(connection)
+            settled += [
+                (run_id, row.line)
+                for row in rows
+                if row.status == "completed" or row.seq in running
+            ]
+    if settled:
+        run_id, line = min(settled)
+        id = next(g.id for g in generations if (g.run_id, g.line) == (run_id, line))
+        raise AlreadyRecordedError(
+            database.url, id, f"line {line} of run {run_id} is completed or in progress"
+        )
+
+
+def _run_numbers(connection: Connection, ids: Iterable[str]) -> dict[str, int]:
+    """Return the number of each recorded run by its id."""
+    rows = connection.execute(select(run.c.id, run.c.seq).where(run.c.id.in_(list(ids))))
+    return {row.id: row.seq for row in rows}
+
+
+def _started_numbers(connection: Connection, ids: Sequence[str]) -> dict[str, int]:
+    """Return the number of each recorded generation by its id."""
+    numbers: dict[str, int] = {}
+    for part in chunks(ids):
+        rows = connection.execute(
+            select(generation.c.id, generation.c.seq).where(generation.c.id.in_(part))
+        )
+        numbers |= {row.id: row.seq for row in rows}
+    return numbers
+
+
+def _numbers_with_outcome(connection: Connection, numbers: Sequence[int], first: int) -> set[int]:
+    """Return the generations with an outcome before entry number `first`."""
+    with_outcome: set[int] = set()
+    for part in chunks(numbers):
+        rows = connection.execute(
+            select(generation.c.seq, generation.c.outcome).where(generation.c.seq.in_(part))
+        )
+        with_outcome |= {row.seq for row in rows if row.outcome < first}
+    return with_outcome
+
+
+def _insert_outcomes(connection: Connection, prepared: Sequence[PreparedEntry]) -> tuple[int, bool]:
+    """Append outcomes and update their rows.
+
+    Return the number of the first outcome, and whether no generation had an outcome before.
+    """
+    first = append(connection, prepared)
+    outcomes = [
+        (item.body["generation"], *outcome_rows(seq, item.body))
+        for seq, item in enumerate(prepared, first)
+    ]
+    all_new = update_outcomes(connection, [(number, row) for number, row, _ in outcomes])
+    if all_new:
+        bulk.delete(connection, pending, [number for number, *_ in outcomes])
+        verdicts = [row for *_, verdict_rows in outcomes for row in verdict_rows]
+        bulk.insert_named(connection, tables.verdict, verdicts)
+    return first, all_new
+
+
+def update_outcomes(connection: Connection, rows: Sequence[tuple[int, Row]]) -> bool:
+    """Set the columns of outcomes in the rows of generations.
+
+    `rows` has the number of each generation with the values. Return whether all generations
+    exist and had no outcome before. Generations with an outcome are not changed.
+    """
+    values = bulk.ordered((row for _, row in rows), OUTCOME_COLUMNS)
+    numbered = [(*columns, number) for columns, (number, _) in zip(values, rows, strict=True)]
+    changed = bulk.update(connection, generation, OUTCOME_COLUMNS, numbered, "outcome IS NULL")
+    return changed == len(rows)

@@ -1,0 +1,148 @@
+"""Rebuild the query tables and the search index from entries and payloads.
+
+All happens in one transaction, so that readers see either the old tables or the new ones, and an
+interrupted rebuild changes nothing. The rows are computed by `store.database.projections`, which
+recording and verification also use. Erased texts are not in the rebuilt tables.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, Row, func, select
+
+from muniment.errors import StoreError
+from muniment.ledger.entries import Body
+from muniment.ledger.schema import read
+from muniment.store.database import bulk
+from muniment.store.database.engine import Database
+from muniment.store.database.projections import ROW_TABLES, ROWS, Rows, outcome_rows, started_rows
+from muniment.store.database.tables import entry, metadata, payload, run, verdict
+from muniment.store.errors import UNREADABLE
+from muniment.store.queries import loader, planner, time_index
+from muniment.store.recording.generations import update_outcomes
+from muniment.store.search import index
+
+PAGE = 1000  # entries in memory at once
+
+_TABLES = (*ROW_TABLES, "run", "generation", "generation_tag", "generation_parent", "verdict")
+
+
+def rebuild(
+    database: Database, progress: Callable[[str, int, int], None] | None = None
+) -> dict[str, int]:
+    """Rebuild the query tables and the search index. Return the number of rows of each table.
+
+    `progress` receives the kind of items, the number processed and the total. Raises StoreError,
+    and changes nothing, if an entry or a payload cannot be read.
+    """
+    with database.writing() as connection:
+        total = connection.scalar(select(func.count()).select_from(entry)) or 0
+        for name in _TABLES:
+            connection.execute(metadata.tables[name].delete())
+        index.clear(connection)
+        runs = _RunNumbers(connection)
+        done = 0
+        for page in _pages(connection):
+            try:
+                entries = [(row.seq, read(row.canonical_bytes)) for row in page]
+                _insert_page(connection, entries, runs)
+            except UNREADABLE as error:
+                raise StoreError(
+                    database.url,
+                    f"the store {database.name} cannot be rebuilt, because its entries or payloads "
+                    "were altered; run `muniment audit verify --all` to find them",
+                ) from error
+            done += len(page)
+            if progress:
+                progress("entries", done, total)
+        time_index.rebuild(connection)
+        return {name: _count(connection, name) for name in _TABLES}
+
+
+class _RunNumbers:
+    """The numbers of runs, which are the numbers of their first entries.
+
+    Memory does not hold all runs. Those of earlier pages are read from the table `run`.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def of_page(self, page: Sequence[tuple[int, Body]]) -> dict[str, int]:
+        """Return the number of each run of a page by its id, and insert the new runs."""
+        first: dict[str, int] = {}
+        for seq, body in page:
+            first.setdefault(body["run"], seq)
+        rows = self._connection.execute(select(run.c.id, run.c.seq).where(run.c.id.in_(first)))
+        earlier = {row.id: row.seq for row in rows}
+        bulk.insert(
+            self._connection, run, [(seq, id) for id, seq in first.items() if id not in earlier]
+        )
+        return first | earlier
+
+
+def _pages(connection: Connection) -> Iterator[Sequence[Row[*tuple[Any, ...]]]]:
+    statement = select(entry.c.seq, entry.c.canonical_bytes).order_by(entry.c.seq).limit(PAGE)
+    page = connection.execute(statement).all()
+    while page:
+        yield page
+        page = connection.execute(statement.where(entry.c.seq > page[-1].seq)).all()
+
+
+def _insert_page(
+    connection: Connection, page: Sequence[tuple[int, Body]], runs: _RunNumbers
+) -> None:
+    """Insert the rows of a page of entries."""
+    contents = _payloads_for_rows(connection, page[0][0], page[-1][0])
+    started = [(seq, body) for seq, body in page if body["kind"] == "started"]
+    numbers = runs.of_page(started)
+    rows: Rows = {name: [] for name in _TABLES}
+    for seq, body in started:
+        row, child_rows = started_rows(
+            seq, body, numbers[body["run"]], contents.get((seq, "request"))
+        )
+        rows["generation"].append(row)
+        for name, new_rows in child_rows.items():
+            rows[name] += new_rows
+    for seq, body in page:
+        if make_rows := ROWS.get(body["kind"]):
+            tables = make_rows(seq, body, lambda kind, seq=seq: contents.get((seq, kind)))  # type: ignore[misc]
+            for name, new_rows in tables.items():
+                rows[name] += new_rows
+    for name, new_rows in rows.items():
+        bulk.insert_named(connection, metadata.tables[name], new_rows)
+    _insert_outcomes(connection, [item for item in page if item[1]["kind"] == "outcome"])
+
+
+def _insert_outcomes(connection: Connection, page: Sequence[tuple[int, Body]]) -> None:
+    """Insert the rows and search terms of the outcomes of a page."""
+    if not page:
+        return
+    outcomes = [(body["generation"], *outcome_rows(seq, body)) for seq, body in page]
+    if not update_outcomes(connection, [(number, row) for number, row, _ in outcomes]):
+        raise ValueError("an outcome of an unknown generation, or a second outcome")
+    bulk.insert_named(connection, verdict, [row for *_, verdicts in outcomes for row in verdicts])
+    rows = planner.rows(connection, [number for number, *_ in outcomes])
+    loaded = loader.load(connection, rows, trace=False)
+    index.insert(
+        connection,
+        [(row.seq, index.terms_of(g)) for row, g in zip(rows, loaded, strict=True)],
+    )
+
+
+def _payloads_for_rows(connection: Connection, low: int, high: int) -> dict[tuple[int, str], bytes]:
+    """Return the payloads that rows are computed from, by entry and kind."""
+    rows = connection.execute(
+        select(payload.c.entry, payload.c.kind, payload.c.content).where(
+            payload.c.entry.between(low, high),
+            payload.c.kind.not_in(("prompt", "output", "trace", "detail")),
+        )
+    )
+    return {(row.entry, row.kind): row.content for row in rows}
+
+
+def _count(connection: Connection, name: str) -> int:
+    statement = select(func.count()).select_from(metadata.tables[name])
+    return connection.scalar(statement) or 0

@@ -1,0 +1,119 @@
+"""Read the version of a store's schema, and create or upgrade the store.
+
+Only creating and upgrading import alembic. All other commands read its table of one row.
+"""
+
+from __future__ import annotations
+
+import secrets
+from importlib import resources
+from pathlib import Path
+
+from sqlalchemy import Connection, inspect, select
+
+from muniment.errors import StoreVersionError
+from muniment.store.database.engine import Database
+from muniment.store.database.tables import alembic_version, ledger_head
+from muniment.store.errors import NoStoreError
+
+HEAD = "0001"  # the newest revision in migrations/versions; revisions are numbered in order
+
+
+def migrations() -> Path:
+    """Return the folder of the migrations, in the installed package or in the repository."""
+    package = Path(str(resources.files("muniment")))
+    packaged = package / "migrations"
+    return packaged if packaged.is_dir() else package.parents[1] / "migrations"
+
+
+def revision(database: Database) -> str | None:
+    """Return the revision of the store's schema, or None if there is no store.
+
+    Raises StoreVersionError if the database belongs to another program, and StoreError if it is
+    no database.
+    """
+    if not database.exists():
+        return None
+    with database.reading() as connection:
+        return _read_revision(database, connection)
+
+
+def _read_revision(database: Database, connection: Connection) -> str | None:
+    tables = inspect(connection).get_table_names()
+    if alembic_version.name in tables and ledger_head.name in tables:
+        return connection.scalar(select(alembic_version.c.version_num))
+    if tables:
+        raise StoreVersionError(
+            database.url, f"{database.name} is not a Muniment store; use another database"
+        )
+    return None
+
+
+def require(database: Database, *, create: bool, older: bool = False) -> None:
+    """Raise unless the store exists and has the current schema.
+
+    With `create`, a missing store is created. With `older`, an older schema is accepted. Raises
+    NoStoreError for a missing store and StoreVersionError for another schema.
+    """
+    current = revision(database)
+    if current is None:
+        if not create:
+            raise NoStoreError(database.url, database.name)
+        upgrade(database)
+        return
+    _raise_if_newer(database, current)
+    if current < HEAD and not older:
+        raise StoreVersionError(
+            database.url,
+            f"the store {database.name} has an older schema ({current} instead of {HEAD}); run "
+            "`muniment db upgrade`",
+        )
+
+
+def _raise_if_newer(database: Database, current: str) -> None:
+    if current > HEAD:
+        raise StoreVersionError(
+            database.url,
+            f"the store {database.name} has a newer schema ({current} instead of {HEAD}); install "
+            "the Muniment version that wrote it",
+        )
+
+
+def upgrade(database: Database) -> Path | None:
+    """Upgrade the store to the current schema in one transaction. Create it if it is missing.
+
+    Return the file that an SQLite store was copied to before the upgrade, or None if nothing
+    was copied.
+    """
+    database.prepare()
+    with database.upgrading() as connection:
+        current = _read_revision(database, connection)
+        if current == HEAD:  # another process upgraded it while this one waited for the lock
+            return None
+        if current:
+            _raise_if_newer(database, current)
+        from muniment.ledger.entries import genesis
+        from muniment.store.database.migrations import migrate
+        from muniment.store.recording.ledger import append, prepare
+
+        copy = database.copy_before_upgrade(current) if current else None
+        try:
+            migrate(connection, migrations())
+        except BaseException:
+            if copy:  # the transaction is rolled back, so the copy equals the store
+                copy.unlink(missing_ok=True)
+            raise
+        if copy:  # registered as a backup, because payloads erased later are still in it
+            from muniment.store.database import backups
+            from muniment.store.recording import tree_heads
+
+            head = tree_heads.head(connection)
+            backup = backups.Backup(copy, backups.now(), head.size, head.root.hex())
+            backups.register(connection, [backup])
+        if connection.scalar(select(ledger_head.c.size)) is None:
+            log = secrets.token_hex(16)
+            connection.execute(
+                ledger_head.insert(), {"id": 1, "log_id": log, "size": 0, "frontier": b""}
+            )
+            append(connection, [prepare(genesis(log))])
+    return copy

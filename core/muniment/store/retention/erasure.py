@@ -1,0 +1,257 @@
+"""Erase payloads, salts, search terms and all copies of their texts, and record it as an entry.
+
+Each page of generations is erased in one transaction. After its commit no reader finds the texts.
+Their bytes may still be in the write-ahead log and their terms in the search index, until
+`purge_erased` rewrites both. While a long-running reader prevents that, the erasure is `pending`,
+and the next process that writes to the store tries again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection, delete, select, update
+
+from muniment.ledger import acts
+from muniment.ledger.acts import Cause
+from muniment.ledger.entries import moment
+from muniment.store.database.backups import Backup, registered
+from muniment.store.database.batches import chunks
+from muniment.store.database.engine import Database
+from muniment.store.database.projections import started_rows
+from muniment.store.database.tables import (
+    actor,
+    erasing,
+    feedback,
+    generation,
+    generation_tag,
+    payload,
+    replay,
+    review,
+)
+from muniment.store.queries import planner
+from muniment.store.queries.loader import bodies_of, contents_of, load
+from muniment.store.queries.planner import QueryPlanner
+from muniment.store.queries.query import GenerationRow, Query
+from muniment.store.recording.erasure_log import erased_generations, erasure_bodies
+from muniment.store.recording.events import actor_number, add, text
+from muniment.store.recording.ledger import prepare
+from muniment.store.retention import purge, rules
+from muniment.store.retention.holds import held_among
+from muniment.store.search import index
+from muniment.validation import now
+
+PAGE = 100  # generations of one transaction
+_TEXT_COLUMNS = ("generator", "model_name", "model_digest")
+
+
+@dataclass(slots=True)
+class ErasureResult:
+    """The numbers of generations that an erasure erased or skipped.
+
+    `held` were skipped because of a legal hold, `kept` because of the retention rules, and
+    `running` because they have no outcome yet. `pending` is true if the bytes of erased texts
+    may still be in the database's files.
+    """
+
+    erased: int = 0
+    held: int = 0
+    kept: int = 0
+    running: int = 0
+    pending: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ErasureRecord:
+    """A recorded erasure. `backups` are older than it and may contain the erased texts.
+
+    `entry` is the number of its entry, and `generations` is the number of erased generations.
+    `pending` is true if the bytes of the texts may still be in the database's files.
+    """
+
+    entry: int
+    at: datetime
+    actor: str
+    cause: Cause
+    reason: str | None
+    generations: int
+    pending: bool
+    backups: tuple[Backup, ...]
+
+
+def erase(
+    database: Database,
+    query: Query,
+    who: str,
+    *,
+    reason: str | None,
+    cause: Cause = "request",
+    kinds: Sequence[str] | None = None,
+    progress: Callable[[int], None] = lambda number: None,
+) -> ErasureResult:
+    """Erase the payloads of the generations that match a query.
+
+    `who` is the name of the actor who erases. Without `kinds` the payloads of all kinds are
+    erased. `progress` receives the number of generations of each page. A query by actor without
+    `kinds` also erases the actor's name, unless one of the generations was skipped.
+    """
+    result = ErasureResult()
+    by = actor_number(database, who)
+    before: int | None = None
+    while True:
+        with database.reading() as connection:
+            numbers = QueryPlanner(connection, query).page(before, PAGE)
+        if numbers:
+            before = numbers[-1]
+            _erase_page(database, numbers, by, result, reason, cause, kinds)
+            progress(len(numbers))
+        if len(numbers) < PAGE:
+            break
+    skipped = result.held + result.kept + result.running
+    if query.actor is not None and kinds is None and not skipped:
+        _erase_actor(database, query.actor, by, reason, cause)
+    result.pending = not purge_erased(database)
+    return result
+
+
+def _erase_page(
+    database: Database,
+    numbers: Sequence[int],
+    by: int,
+    result: ErasureResult,
+    reason: str | None,
+    cause: Cause,
+    kinds: Sequence[str] | None,
+) -> None:
+    """Erase the payloads of a page of generations, and add their numbers to `result`."""
+    with database.writing() as connection:
+        rows = list(planner.rows(connection, numbers))
+        result.running += sum(row.outcome is None for row in rows)
+        rows = [row for row in rows if row.outcome is not None]
+        held = held_among(connection, [row.seq for row in rows])
+        result.held += len(held)
+        rows = [row for row in rows if row.seq not in held]
+        erasable = rules.erasable_kinds(connection, [row.seq for row in rows], kinds)
+        requested = None if kinds is None else set(kinds)
+        result.kept += sum(erasable.get(row.seq, ()) != requested for row in rows)
+        rows_to_erase = [row for row in rows if row.seq in erasable]
+        kinds_by_entry = _erasable_payloads(connection, rows_to_erase, erasable)
+        if not kinds_by_entry:
+            return
+        erased = [row for row in rows if any(n in kinds_by_entry for n in (row.seq, row.outcome))]
+        result.erased += len(erased)
+        # The index needs the terms to delete, which are computed from the texts.
+        index.delete(connection, _search_rows(connection, erased))
+        for number, erased_kinds in kinds_by_entry.items():
+            connection.execute(
+                delete(payload).where(payload.c.entry == number, payload.c.kind.in_(erased_kinds))
+            )
+        _clear_texts(connection, [n for n, kinds_ in kinds_by_entry.items() if "request" in kinds_])
+        # Generations of which only some kinds were erased can still be found by the others.
+        index.insert(connection, _search_rows(connection, erased))
+        _record_erasure(connection, by, reason, cause, kinds_by_entry)
+
+
+def _erasable_payloads(
+    connection: Connection, rows: Sequence[GenerationRow], erasable: dict[int, set[str] | None]
+) -> dict[int, set[str]]:
+    """Return the kinds of the stored payloads to erase, by the number of their entry.
+
+    These are the payloads of the generations and of the feedback, reviews and replays of them.
+    """
+    generations = {number: row.seq for row in rows for number in (row.seq, row.outcome) if number}
+    for part in chunks([row.seq for row in rows]):
+        for table in (feedback, review, replay):
+            for event in connection.execute(select(table).where(table.c.generation.in_(part))):
+                generations[event.seq] = event.generation
+    kinds_by_entry: dict[int, set[str]] = {}
+    for part in chunks(list(generations)):
+        for row in connection.execute(
+            select(payload.c.entry, payload.c.kind).where(payload.c.entry.in_(part)).distinct()
+        ):
+            kinds = erasable[generations[row.entry]]
+            if kinds is None or row.kind in kinds:
+                kinds_by_entry.setdefault(row.entry, set()).add(row.kind)
+    return kinds_by_entry
+
+
+def _search_rows(connection: Connection, rows: Sequence[GenerationRow]) -> list[index.Row]:
+    """Return the rows of the search index for generations, computed from their payloads."""
+    loaded = load(connection, rows, trace=False)
+    return [(row.seq, index.terms_of(g)) for row, g in zip(rows, loaded, strict=True)]
+
+
+def _clear_texts(connection: Connection, numbers: Sequence[int]) -> None:
+    """Set the rows of generations to the values that they have without the request payload."""
+    for part in chunks(numbers):
+        connection.execute(delete(generation_tag).where(generation_tag.c.generation.in_(part)))
+        for number, body in bodies_of(connection, part).items():
+            row, _ = started_rows(number, body, 0, None)
+            connection.execute(
+                update(generation)
+                .where(generation.c.seq == number)
+                .values({name: row[name] for name in _TEXT_COLUMNS})
+            )
+
+
+def _erase_actor(database: Database, name: str, by: int, reason: str | None, cause: Cause) -> None:
+    """Erase the name of an actor from the payload and the query table."""
+    with database.writing() as connection:
+        numbers = connection.scalars(select(actor.c.seq).where(actor.c.name == name)).all()
+        if not numbers:
+            return
+        connection.execute(
+            delete(payload).where(payload.c.entry.in_(numbers), payload.c.kind == "actor")
+        )
+        connection.execute(update(actor).where(actor.c.seq.in_(numbers)).values(name=""))
+        _record_erasure(connection, by, reason, cause, {n: {"actor"} for n in numbers})
+
+
+def _record_erasure(
+    connection: Connection,
+    by: int,
+    reason: str | None,
+    cause: Cause,
+    kinds_by_entry: dict[int, set[str]],
+) -> None:
+    """Append an `erasure` entry, and mark the erasure as pending until its bytes are purged."""
+    reason_payloads = text("reason", reason)
+    body = acts.erasure(
+        at=now(),
+        actor=by,
+        cause=cause,
+        reason=reason_payloads[0].commitment if reason_payloads else None,
+        payloads={number: sorted(kinds) for number, kinds in kinds_by_entry.items()},
+    )
+    number = add(connection, prepare(body, reason_payloads))
+    connection.execute(
+        erasing.insert(), {"erasure": number, "horizon": purge.current_xid(connection)}
+    )
+
+
+def purge_erased(database: Database) -> bool:
+    """Remove the bytes of erased texts from the database's files. Return whether it succeeded."""
+    return purge.purge(database)
+
+
+def records(database: Database) -> Iterator[ErasureRecord]:
+    """Yield the recorded erasures, the oldest first."""
+    with database.reading() as connection:
+        backups = registered(connection)
+        pending = set(connection.scalars(select(erasing.c.erasure)))
+        for number, body in erasure_bodies(connection):
+            contents = contents_of(connection, [number, body["actor"]])
+            actor_name = contents.get((body["actor"], "actor", 0), b"")
+            reason = contents.get((number, "reason", 0))
+            yield ErasureRecord(
+                number,
+                moment(body["at"]),
+                actor_name.decode(),
+                body["cause"],
+                None if reason is None else reason.decode(),
+                len(erased_generations(connection, body)),
+                number in pending,
+                tuple(backup for backup in backups if backup.entries <= number),
+            )

@@ -1,0 +1,55 @@
+"""Erase the payloads that are older than the retention rules allow."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+
+from muniment.store.database.engine import Database
+from muniment.store.queries.query import Query
+from muniment.store.retention import erasure
+from muniment.store.retention.erasure import ErasureResult
+from muniment.store.retention.rules import GENERATION_KINDS, Rule, current_rules, days_for
+from muniment.types import DECISIONS
+from muniment.validation import now
+
+
+def erase_expired(
+    database: Database, actor: str, progress: Callable[[int], None] = lambda number: None
+) -> ErasureResult:
+    """Erase each payload that is older than the maximum age of its rule.
+
+    `progress` receives the number of generations of each page. Return the sums over all rules.
+    """
+    with database.reading() as connection:
+        rules = current_rules(connection)
+    result = ErasureResult()
+    at = now()
+    for decision in DECISIONS:
+        for days, kinds in _kinds_by_max_days(rules, decision).items():
+            query = Query(until=at - timedelta(days=days), decision=decision)
+            erased = erasure.erase(
+                database,
+                query,
+                actor,
+                reason=None,
+                cause="retention",
+                kinds=kinds,
+                progress=progress,
+            )
+            result.erased += erased.erased
+            result.held += erased.held
+            result.kept += erased.kept
+            result.running += erased.running
+            result.pending = erased.pending
+    return result
+
+
+def _kinds_by_max_days(rules: list[Rule], decision: str) -> dict[int, list[str]]:
+    """Return the kinds of payload for each maximum number of days, for one decision."""
+    kinds_by_days: dict[int, list[str]] = {}
+    for kind in GENERATION_KINDS:
+        days = days_for(rules, kind, decision, "most_days")
+        if days is not None:
+            kinds_by_days.setdefault(days, []).append(kind)
+    return kinds_by_days

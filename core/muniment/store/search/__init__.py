@@ -1,0 +1,1 @@
+"""Full-text search of generations: tokenizer, index, phrases and the search engine."""

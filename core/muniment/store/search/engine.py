@@ -1,0 +1,168 @@
+"""Search prompts, outputs and reasons, with the newest or the most relevant results first.
+
+The search index yields the generations that have all terms. It is one of the access paths of the
+query planner, beside the filters. Phrases that the index cannot prove are looked for in the texts,
+from which the snippets are taken as well.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, select
+
+from muniment.store.database.batches import chunks
+from muniment.store.database.engine import Database
+from muniment.store.database.tables import payload
+from muniment.store.queries.loader import PAGE, load
+from muniment.store.queries.planner import QueryPlanner, rows
+from muniment.store.queries.query import GenerationRow, Query
+from muniment.store.search.index import texts_of
+from muniment.store.search.phrases import Phrase, Snippet, contain_all, phrases, snippets
+from muniment.store.search.tokenizer import fold
+from muniment.types import Generation
+
+_JSON = ("request", "detail")  # kinds of payloads that are JSON objects
+RANKED = 10_000  # number of the newest generations with all terms that are ranked
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A generation that matches a search, with snippets of its texts."""
+
+    generation: Generation
+    snippets: tuple[Snippet, ...]
+
+
+def search(database: Database, text: str, query: Query, *, ranked: bool = False) -> Iterator[Hit]:
+    """Yield the generations that contain every phrase of `text` and match `query`, newest first.
+
+    Args:
+        database: The database of the store.
+        text: The words and quoted phrases to search for. Without a letter or digit it matches
+            nothing.
+        query: The filters, and the maximum number of results.
+        ranked: Yield the most relevant first, among the newest `RANKED` that have all terms.
+    """
+    wanted = phrases(text)
+    if not wanted:
+        return
+    matches = _ranked(database, wanted, query) if ranked else _newest(database, wanted, query)
+    for generation in itertools.islice(matches, query.limit):
+        yield Hit(generation, snippets(texts_of(generation), wanted))
+
+
+def searchable(text: str) -> bool:
+    """Return whether a text has a letter or digit to search for."""
+    return bool(phrases(text))
+
+
+def _newest(database: Database, wanted: Sequence[Phrase], query: Query) -> Iterator[Generation]:
+    """Yield the generations that contain all phrases, the newest first."""
+    before: int | None = None
+    size = min(PAGE, query.limit or PAGE)
+    while True:
+        with database.reading() as connection:
+            planner = QueryPlanner(connection, query, _terms(wanted))
+            numbers = planner.page(before, size)
+            loaded = _load(connection, numbers)
+        unproved = _unproved(wanted, planner)
+        for _, generation in loaded:
+            if contain_all((text for _, text in texts_of(generation)), unproved):
+                yield generation
+        if len(numbers) < size:
+            return
+        before, size = numbers[-1], PAGE
+
+
+def _terms(wanted: Sequence[Phrase]) -> frozenset[str]:
+    return frozenset().union(*(phrase.terms for phrase in wanted))
+
+
+def _unproved(wanted: Sequence[Phrase], planner: QueryPlanner) -> list[Phrase]:
+    """Return the phrases that a page of the planner may lack."""
+    return [phrase for phrase in wanted if not (phrase.exact and planner.used_search_index)]
+
+
+def _ranked(database: Database, wanted: Sequence[Phrase], query: Query) -> Iterator[Generation]:
+    """Yield the newest `RANKED` generations that contain all phrases, by descending BM25 score."""
+    with database.reading() as connection:
+        numbers = QueryPlanner(connection, query, _terms(wanted)).page(None, RANKED)
+        counted: list[tuple[int, int, list[int]]] = []
+        for part in chunks(numbers):
+            for number, texts in _folded_texts(connection, part).items():
+                counts = [
+                    sum(len(phrase.pattern.findall(text)) for text in texts) for phrase in wanted
+                ]
+                if all(counts):
+                    counted.append((number, sum(map(len, texts)), counts))
+        for part in chunks(_by_score(counted)):
+            for start in range(0, len(part), PAGE):
+                page = part[start : start + PAGE]
+                loaded = dict(_load(connection, sorted(page)))
+                yield from (loaded[number] for number in page)
+
+
+def _by_score(counted: Sequence[tuple[int, int, list[int]]]) -> list[int]:
+    """Return numbers of generations by descending BM25 score.
+
+    `counted` has number, length of the texts and occurrences of each phrase.
+    """
+    # Every generation contains every phrase, so the inverse document frequency is left out.
+    average = sum(length for _, length, _ in counted) / max(1, len(counted)) or 1.0
+
+    def score(length: int, counts: Sequence[int]) -> float:
+        weight = 1.2 * (0.25 + 0.75 * length / average)
+        return math.fsum(count * 2.2 / (count + weight) for count in counts)
+
+    return [
+        number
+        for _, number in sorted(
+            ((score(length, counts), number) for number, length, counts in counted), reverse=True
+        )
+    ]
+
+
+def _folded_texts(connection: Connection, numbers: Sequence[int]) -> dict[int, list[str]]:
+    """Return the folded texts of generations by number, without loading whole generations."""
+    owners: dict[int, int] = {}
+    for row in rows(connection, numbers):
+        owners |= {row.seq: row.seq, row.outcome or row.seq: row.seq}
+    texts: dict[int, list[str]] = {}
+    for part in chunks(list(owners)):
+        payloads = connection.execute(
+            select(payload.c.entry, payload.c.kind, payload.c.content).where(
+                payload.c.entry.in_(part), payload.c.kind.in_(("prompt", *_JSON, "output"))
+            )
+        )
+        for entry, kind, content in payloads:
+            of_owner = texts.setdefault(owners[entry], [])
+            if kind in _JSON:
+                of_owner += map(fold, _strings(json.loads(content)))
+            else:
+                of_owner.append(fold(content.decode(errors="ignore")))
+    return texts
+
+
+def _strings(value: Any) -> Iterator[str]:
+    """Yield the searchable texts of a request or detail: system prompts, reasons and failures."""
+    if isinstance(value, dict):
+        for name, member in value.items():
+            if isinstance(member, str) and name in ("system", "message", "failure"):
+                yield member
+            else:
+                yield from _strings(member)
+    elif isinstance(value, list):
+        for element in value:
+            yield from _strings(element)
+
+
+def _load(connection: Connection, numbers: Sequence[int]) -> list[tuple[int, Generation]]:
+    fetched: Sequence[GenerationRow] = rows(connection, numbers)
+    loaded = load(connection, fetched, trace=False)
+    return [(row.seq, generation) for row, generation in zip(fetched, loaded, strict=True)]

@@ -1,0 +1,154 @@
+"""The search index, written in the same transaction as the outcome of a generation.
+
+A row has the terms of one generation. SQLite has them in an FTS5 index without stored content.
+Deleting a row there needs its terms, so they are computed before the texts are erased. PostgreSQL
+has them as an array with a GIN index. Neither index has the positions of terms, so a search looks
+for phrases in the payloads (`engine.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TypeAlias
+
+from msgspec.json import decode
+from sqlalchemy import Connection
+
+from muniment.ledger.entries import Body
+from muniment.ledger.texts import Contents
+from muniment.store.database import bulk
+from muniment.store.search import tokenizer
+from muniment.types import Generation
+
+Row: TypeAlias = tuple[int, str]
+"""The number of a generation, and its terms separated by spaces."""
+
+
+def texts_of(generation: Generation) -> Iterator[tuple[str, str]]:
+    """Yield the searchable texts of a generation, each after the name of its source.
+
+    The sources are `system`, `prompt`, `output` (text outputs only), `reason` (of verdicts) and
+    `failure` (of the generation, its filters and its evaluators).
+    """
+    if generation.system:
+        yield "system", generation.system
+    yield "prompt", generation.prompt
+    for output in generation.outputs:
+        if output.text:
+            yield "output", output.text
+    for verdict in generation.verdicts:
+        for reason in verdict.reasons:
+            if reason.message:
+                yield "reason", reason.message
+    for failed in (generation.failure, *generation.verdicts, *generation.scores):
+        message = getattr(failed, "message", None) or getattr(failed, "failure", None)
+        if message:
+            yield "failure", message
+
+
+def recorded_texts(outcome: Body, contents: Contents) -> Iterator[str]:
+    """Yield the same texts, without sources, from an outcome and the generation's payloads."""
+    # Takes a fraction of the time of loading the generation first.
+    request, detail = (
+        decode(contents("request", 0) or b"{}"),
+        decode(contents("detail", 0) or b"{}"),
+    )
+    yield request.get("system") or ""
+    yield (contents("prompt", 0) or b"").decode()
+    for position, output in enumerate(outcome["outputs"]):
+        if output["media_type"].startswith("text/"):
+            yield (contents("output", position) or b"").decode()
+    if outcome["failure"]:
+        yield detail.get("failure", "")
+    for name in ("verdicts", "scores"):
+        texts = detail.get(name, {})
+        for position, result in enumerate(outcome[name]):
+            of_result = texts.get(str(position), {})
+            yield from [reason["message"] for reason in of_result.get("reasons", ())]
+            if result["failed"]:
+                yield of_result.get("failure", "")
+
+
+def terms_of(generation: Generation) -> str:
+    """Return the terms of a generation with an outcome, as in a `Row`.
+
+    This is the slow part of indexing and needs no database: call it before taking the write lock.
+    """
+    return " ".join(tokenizer.terms(text for _, text in texts_of(generation)))
+
+
+def insert(connection: Connection, rows: Sequence[Row]) -> None:
+    """Add generations to the index, which must not have them already."""
+    rows = [row for row in rows if row[1]]
+    if rows:
+        if _is_sqlite(connection):
+            connection.exec_driver_sql(_INSERT, rows)
+        else:
+            # Array literals. Terms are letters, digits and marks, so nothing needs escaping.
+            arrays = [(number, '{"' + '","'.join(terms.split()) + '"}') for number, terms in rows]
+            bulk.copy(connection, "search", ["generation", "terms"], arrays)
+
+
+def delete(connection: Connection, rows: Sequence[Row]) -> None:
+    """Delete generations from the index, given the same terms that were inserted.
+
+    The bytes stay in the database until `purge`.
+    """
+    rows = [row for row in rows if row[1]]
+    if not rows:
+        return
+    if _is_sqlite(connection):
+        connection.exec_driver_sql(
+            "INSERT INTO search (search, rowid, terms) VALUES ('delete', ?, ?)", rows
+        )
+        return
+    numbers = [number for number, _ in rows]
+    connection.exec_driver_sql("DELETE FROM search WHERE generation = ANY(%s)", (numbers,))
+
+
+def contents(connection: Connection) -> Iterator[tuple[Sequence[int], Sequence[str]]]:
+    """Yield the whole index as numbers of generations with terms that each of these has."""
+    if _is_sqlite(connection):
+        # Each term is looked up with MATCH, as a search does, so that the result has exactly the
+        # generations that a search finds. Their numbers are one text a term, because one row a
+        # number takes ten times as long.
+        connection.exec_driver_sql(_VOCABULARY)
+        for term, numbers in connection.exec_driver_sql(_NUMBERS_BY_TERM):
+            yield list(map(int, (numbers or "").split(","))), (term,)
+        return
+    rows = connection.exec_driver_sql(
+        "SELECT generation, terms FROM search", execution_options={"yield_per": 1000}
+    )
+    for number, terms in rows:
+        yield (number,), terms
+
+
+def purge(connection: Connection) -> None:
+    """Remove the bytes of deleted rows from the index of SQLite.
+
+    Takes time in proportion to the size of the index. Does nothing on PostgreSQL, where VACUUM does
+    this for every table, outside a transaction.
+    """
+    if _is_sqlite(connection):
+        connection.exec_driver_sql("INSERT INTO search (search) VALUES ('optimize')")
+
+
+def clear(connection: Connection) -> None:
+    """Delete all rows of the index, so that it can be rebuilt."""
+    connection.exec_driver_sql(
+        "INSERT INTO search (search) VALUES ('delete-all')"
+        if _is_sqlite(connection)
+        else "TRUNCATE search"
+    )
+
+
+def _is_sqlite(connection: Connection) -> bool:
+    return connection.dialect.name == "sqlite"
+
+
+_INSERT = "INSERT INTO search (rowid, terms) VALUES (?, ?)"
+_VOCABULARY = "CREATE VIRTUAL TABLE IF NOT EXISTS temp.term USING fts5vocab(main, search, row)"
+_NUMBERS_BY_TERM = """
+SELECT term, (SELECT group_concat(rowid) FROM search WHERE search MATCH '"' || term || '"')
+FROM temp.term
+"""

@@ -1,0 +1,1 @@
+"""Verification of the store against its ledger, and proofs of single generations."""

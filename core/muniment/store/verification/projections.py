@@ -1,0 +1,255 @@
+"""Compare projections with the entries that they are computed from, page by page.
+
+The rows of each entry are computed again and compared with the stored ones. Finally the number of
+rows found must be the number of rows in the table, so that an inserted row is detected. Rows are
+compared as tuples, a page at once. Single columns are compared only to name the differences.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from operator import itemgetter
+from typing import Any, TypeAlias
+
+from sqlalchemy import Column, ColumnElement, Connection, Table, func, select
+
+from muniment.store.database import bulk
+from muniment.store.database.batches import chunks
+from muniment.store.database.projections import (
+    OUTCOME_COLUMNS,
+    ROW_TABLES,
+    ROWS,
+    Row,
+    outcome_rows,
+    started_rows,
+)
+from muniment.store.database.raw import Values, raw, tuples
+from muniment.store.database.tables import generation, metadata, payload, pending, run, verdict
+from muniment.store.errors import UNREADABLE
+from muniment.store.queries import time_index
+from muniment.store.verification.entries import Page
+from muniment.store.verification.report import Report
+
+Texts: TypeAlias = Mapping[tuple[int, str], bytes]
+Key: TypeAlias = tuple[Any, ...]
+
+OUTCOMES = "generation.outcome"  # counted like the rows of a table
+_CHILDREN = ("generation_tag", "generation_parent")
+_PROJECTIONS = (*ROW_TABLES, "run", "generation", *_CHILDREN, "verdict")
+
+
+class RowComparison:
+    """Comparison of the query tables with one range of entries."""
+
+    def __init__(self, connection: Connection, report: Report) -> None:
+        self._connection, self._report = connection, report
+        # Stored rows that belong to the entries of the range, by table.
+        self.row_counts: Counter[str] = Counter()
+
+    def compare_page(self, page: Page, low: int, high: int) -> None:
+        """Compare the rows of the entries from number `low` to `high`, both included."""
+        texts = self._texts(low, high)
+        self._compare_rows(page, texts, low, high)
+        runs = self._compare_runs(page, low, high)
+        rows = self._rows(generation, generation.c.seq.between(low, high))
+        self._compare_started(page, texts, runs, rows, low, high)
+        self._compare_outcomes(page, rows, low, high)
+
+    def _texts(self, low: int, high: int) -> Texts:
+        """Return the payloads that rows are computed from, by entry and kind."""
+        statement = select(*raw(payload, "entry", "kind", "content")).where(
+            payload.c.entry.between(low, high),
+            payload.c.kind.not_in(("prompt", "output", "trace", "detail")),
+        )
+        return {(entry, kind): text for entry, kind, text in tuples(self._connection, statement)}
+
+    def _compare_rows(self, page: Page, texts: Texts, low: int, high: int) -> None:
+        """Compare the tables whose column `seq` is the number of the row's entry."""
+        expected: dict[str, list[Row]] = {name: [] for name in ROW_TABLES}
+        for seq, body in page:
+            make_rows = ROWS.get(body["kind"])
+            if make_rows is None:
+                continue
+            try:
+                tables = make_rows(seq, body, lambda kind, seq=seq: texts.get((seq, kind)))  # type: ignore[misc]
+            except UNREADABLE:
+                self._add_unreadable(seq)
+                continue
+            for name, rows in tables.items():
+                expected[name] += rows
+        for name in ROW_TABLES:
+            table = metadata.tables[name]
+            self._compare(table, expected[name], self._rows(table, table.c.seq.between(low, high)))
+
+    def _compare_runs(self, page: Page, low: int, high: int) -> dict[str, int]:
+        """Compare the runs of a page. Return the number of each run's first entry by its id."""
+        started = {seq: body["run"] for seq, body in page if body["kind"] == "started"}
+        first = {id: seq for seq, id in reversed(started.items())}
+        stored = {id: seq for seq, id in self._rows_with(run, run.c.id, list(first))}
+        for id, seq in first.items():
+            if not isinstance(stored.get(id), int) or stored[id] > seq:
+                self._add("run", f"run {id} is missing or its first entry is wrong")
+        for number, id in self._rows(run, run.c.seq.between(low, high)):
+            self.row_counts["run"] += 1
+            if started.get(number) != id:
+                self._add("run", f"run {id} does not begin with entry {number}")
+        return stored
+
+    def _compare_started(
+        self,
+        page: Page,
+        texts: Texts,
+        runs: Mapping[str, int],
+        rows: Sequence[Values],
+        low: int,
+        high: int,
+    ) -> None:
+        """Compare the rows of generations, their tags and their parents."""
+        stored = {row[0]: row for row in rows}
+        expected: list[Row] = []
+        children: dict[str, list[Row]] = {name: [] for name in _CHILDREN}
+        for seq, body in page:
+            if body["kind"] != "started":
+                continue
+            try:
+                number = runs.get(body["run"], seq)
+                row, child_rows = started_rows(seq, body, number, texts.get((seq, "request")))
+            except UNREADABLE:
+                self._add_unreadable(seq)
+                continue
+            if seq in stored and _outcome_of(stored[seq]) is not None:
+                # The columns that the outcome sets are compared with the outcome's entry.
+                row |= zip(OUTCOME_COLUMNS, _outcome_columns(stored[seq]), strict=True)
+            expected.append(row)
+            for name, new_rows in child_rows.items():
+                children[name] += new_rows
+        self._compare(generation, expected, rows)
+        for name in _CHILDREN:
+            table = metadata.tables[name]
+            stored_children = self._rows(table, table.c.generation.between(low, high))
+            self._compare(table, children[name], stored_children)
+
+    def _compare_outcomes(self, page: Page, rows: Sequence[Values], low: int, high: int) -> None:
+        """Compare the columns and verdicts that outcomes set.
+
+        `rows` are the stored generations of this page. An outcome may also belong to a
+        generation of an earlier page.
+        """
+        outcomes = [(seq, body) for seq, body in page if body["kind"] == "outcome"]
+        generations = {row[0]: row for row in rows}
+        without_outcome = {row[0] for row in rows if _outcome_of(row) is None}
+        earlier = [
+            body["generation"] for _, body in outcomes if body["generation"] not in generations
+        ]
+        generations |= {
+            row[0]: row for row in self._rows_with(generation, generation.c.seq, earlier)
+        }
+        verdicts = self._rows(verdict, verdict.c.generation.between(low, high))
+        verdicts += self._rows_with(verdict, verdict.c.generation, earlier)
+        with_outcome: set[int] = set()
+        expected: list[Row] = []
+        for seq, body in outcomes:
+            number = body["generation"]
+            row = generations.get(number)
+            if row is None or _outcome_of(row) != seq:
+                self._add(OUTCOMES, f"entry {seq} is not the outcome of its row", number)
+                continue
+            with_outcome.add(number)
+            update, expected_verdicts = outcome_rows(seq, body)
+            if tuple(update.values()) != _outcome_columns(row):
+                self._add_differences(generation, (number,), update, _as_mapping(generation, row))
+            expected += expected_verdicts
+        self.row_counts[OUTCOMES] += len(with_outcome)
+        # The verdicts of the other generations are compared on the page of their outcome.
+        compared = with_outcome | without_outcome
+        actual = [row for row in verdicts if row[0] in compared]
+        actual.sort(key=itemgetter(0))
+        expected.sort(key=itemgetter("generation"))
+        self._compare(verdict, expected, actual)
+
+    def _compare(self, table: Table, expected: Sequence[Row], rows: Sequence[Values]) -> None:
+        """Compare expected rows with stored rows. Both must be in the order of the key."""
+        self.row_counts[table.name] += len(rows)
+        if bulk.ordered(expected, table.c.keys()) == rows:
+            return
+        computed = {_key(table, row): row for row in expected}
+        actual = {_key(table, row): row for row in (_as_mapping(table, row) for row in rows)}
+        for key in computed.keys() | actual.keys():
+            place = f"row {key[1]}" if len(key) > 1 else "the row"
+            if key not in actual:
+                self._add(table.name, f"{place} is missing", key[0])
+            elif key not in computed:
+                self._add(table.name, f"{place} belongs to no entry", key[0])
+            else:
+                self._add_differences(table, key, computed[key], actual[key])
+
+    def _add_differences(self, table: Table, key: Key, expected: Row, actual: Row) -> None:
+        for column, value in expected.items():
+            if actual[column] != value:
+                self._add(f"{table.name}.{column}", "differs from the entry", key[0])
+
+    def _rows(self, table: Table, condition: ColumnElement[bool]) -> list[Values]:
+        """Return the rows that meet a condition, in the order of the primary key."""
+        statement = select(*raw(table)).where(condition).order_by(*table.primary_key)
+        return tuples(self._connection, statement)
+
+    def _rows_with(self, table: Table, column: Column[Any], values: Sequence[Any]) -> list[Values]:
+        """Return the rows whose column has one of the values."""
+        return [row for part in chunks(values) for row in self._rows(table, column.in_(part))]
+
+    def _add(self, where: str, message: str, seq: Any = None) -> None:
+        at = f" of entry {seq}" if seq is not None else ""
+        self._report.add("projection", f"{where}{at}", message)
+
+    def _add_unreadable(self, seq: int) -> None:
+        self._report.add(
+            "payload", f"entry {seq}", "a payload that query tables need is unreadable"
+        )
+
+
+def compare_row_counts(
+    connection: Connection, report: Report, row_counts: Mapping[str, int]
+) -> None:
+    """Report tables with rows that belong to no entry, and wrong rows of `period` and `pending`.
+
+    `row_counts` has the number of stored rows that belong to entries, by table.
+    """
+
+    def add(where: str, message: str) -> None:
+        report.add("projection", where, message)
+
+    for name in _PROJECTIONS:
+        rows = _count(connection, metadata.tables[name])
+        if rows != row_counts[name]:
+            add(name, f"the table has {rows} rows, but only {row_counts[name]} belong to entries")
+    if _count(connection, generation, generation.c.outcome.is_not(None)) != row_counts[OUTCOMES]:
+        add(OUTCOMES, f"the number of rows with an outcome is not {row_counts[OUTCOMES]}")
+    for block in time_index.mismatches(connection):
+        add("period", f"row {block} differs from the times of its generations")
+    stray = connection.scalar(
+        select(func.count())
+        .select_from(pending)
+        .outerjoin(generation, generation.c.seq == pending.c.generation)
+        .where((generation.c.seq.is_(None)) | (generation.c.outcome.is_not(None)))
+    )
+    if stray:
+        add("pending", f"{stray} rows belong to generations that are finished or missing")
+
+
+def _count(connection: Connection, table: Table, *conditions: ColumnElement[bool]) -> int:
+    statement = select(func.count()).select_from(table).where(*conditions)
+    return connection.scalar(statement) or 0
+
+
+_COLUMNS = list(generation.c.keys())
+_outcome_of = itemgetter(_COLUMNS.index("outcome"))
+_outcome_columns = itemgetter(*map(_COLUMNS.index, OUTCOME_COLUMNS))
+
+
+def _as_mapping(table: Table, row: Values) -> Row:
+    return dict(zip(table.c.keys(), row, strict=True))
+
+
+def _key(table: Table, row: Row) -> Key:
+    return tuple(row[column.name] for column in table.primary_key)

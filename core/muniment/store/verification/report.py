@@ -1,0 +1,43 @@
+"""The problems that a verification finds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+MAX_PROBLEMS = 1000  # longer lists are not read
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """A difference between the ledger and the rest of the store.
+
+    `kind` is `tree`, `head`, `checkpoint`, `signature`, `entry`, `projection`, `payload` or
+    `search`. `where` names the entry, the table and column, the checkpoint, the payload, or the
+    generation that the search index is wrong for.
+    """
+
+    kind: str
+    where: str
+    message: str
+
+
+class Report:
+    """A list of at most `MAX_PROBLEMS` problems, and one more that marks an incomplete list."""
+
+    def __init__(self) -> None:
+        self.problems: list[Problem] = []
+
+    def extend(self, problems: Iterable[Problem]) -> None:
+        """Append the problems of another report."""
+        for problem in problems:
+            self.add(problem.kind, problem.where, problem.message)
+
+    def add(self, kind: str, where: str, message: str) -> None:
+        """Append a problem. Escape characters that cannot be encoded in UTF-8."""
+        # Values from an altered database may contain surrogates, which cannot be printed.
+        where, message = (s.encode(errors="backslashreplace").decode() for s in (where, message))
+        if len(self.problems) == MAX_PROBLEMS:
+            self.problems.append(Problem(kind, where, "… more problems are not listed"))
+        elif len(self.problems) < MAX_PROBLEMS:
+            self.problems.append(Problem(kind, where, message))

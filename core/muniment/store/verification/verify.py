@@ -1,0 +1,247 @@
+"""Verify the store, treating every stored value as untrusted.
+
+Entries are read in order and hashed again. Their tree must have the stored nodes and the stored
+head (`tree`). For the other checks each entry is decoded. It must be canonical, match the schema
+of its kind, and refer only to earlier entries of the right kinds (`entries`). Then every row
+(`projections`), every payload (`payloads`) and the search index (`search_index`) is compared with
+the entries.
+
+The ledger is divided into ranges (`ranges`), which several processes can check in parallel
+(`verify_pool`). This module joins their results in order. All checks read one snapshot of the
+database, page by page, so that memory use is constant and writers are not blocked.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from sqlalchemy import Connection, func, select
+
+from muniment.errors import UsageError
+from muniment.ledger.keys import PublicKey
+from muniment.ledger.schema import read
+from muniment.ledger.tree import Frontier, MissingNodesError, frontier
+from muniment.store.database.engine import Database
+from muniment.store.database.raw import any_text, raw, tuples
+from muniment.store.database.tables import entry
+from muniment.store.errors import UNREADABLE
+from muniment.store.recording import tree_heads
+from muniment.store.verification.payloads import compare_payload_count
+from muniment.store.verification.projections import compare_row_counts
+from muniment.store.verification.ranges import (
+    RANGE_SIZE,
+    Checker,
+    CheckOptions,
+    EntryRange,
+    RangeResult,
+    Result,
+    SearchIndexTask,
+    Task,
+    entry_ranges,
+)
+from muniment.store.verification.report import Problem, Report
+from muniment.store.verification.search_index import IndexResult, TermChecksums, compare_index
+from muniment.store.verification.signatures import SignatureComparison, TrustedCheckpoint
+from muniment.store.verification.tree import LedgerTree
+from muniment.store.verification.verify_pool import CheckerPool
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """The result of a verification.
+
+    `ok` is true if there are no problems. `checked` lists the checks that were made: `tree`,
+    `signatures`, `entries`, `projections`, `payloads`, `search`. `entries` is the number of
+    entries, and `root` is the root of their tree in hexadecimal, computed from their bytes.
+    `not_read` is the number of the oldest entries that were not read because a trusted
+    checkpoint covers them. `unsigned_tail` is the number of the newest entries that no valid
+    signature covers.
+    """
+
+    ok: bool
+    checked: list[str]
+    entries: int
+    root: str
+    not_read: int
+    unsigned_tail: int
+    problems: list[Problem]
+
+
+Progress: TypeAlias = Callable[[str, int, int], None]
+"""A function that receives the kind of checked items, the number checked and the total."""
+CheckAll: TypeAlias = Callable[[Iterable[Task]], Iterator[Result]]
+"""A function that yields the results of tasks, in any order."""
+
+
+def verify(
+    database: Database,
+    *,
+    projections: bool,
+    payloads: bool,
+    search: bool = False,
+    key: PublicKey | None = None,
+    trusted: Sequence[TrustedCheckpoint] = (),
+    since: TrustedCheckpoint | None = None,
+    progress: Progress | None = None,
+    processes: int = 1,
+    range_size: int = RANGE_SIZE,
+) -> Verification:
+    """Verify the ledger and, if requested, the projections, payloads and search index.
+
+    `key` is the public key for the signatures. The ledger must begin with the entries of each
+    of the `trusted` checkpoints, which come from outside the store. The entries that `since`
+    covers are read only if their stored nodes do not have its root, to locate the difference.
+    Up to `processes` processes check ranges of `range_size` entries, a power of two from 2**8
+    to 2**15. Raises UsageError for `since` together with a check that needs all entries.
+    """
+    options = CheckOptions(projections, payloads, search, secrets.token_bytes(16))
+    if since is not None and options.entries:
+        raise UsageError(
+            "the checks of projections, payloads and search need all entries; remove --since"
+        )
+    report, row_counts, checksums, indexed = (
+        Report(),
+        Counter[str](),
+        TermChecksums(),
+        IndexResult(TermChecksums(), damaged=False),
+    )
+    skipped = since.note.checkpoint.size if since else 0
+    with (
+        _open_checker(database, options, processes, skipped, range_size) as (connection, check_all),
+        any_text(connection),
+    ):
+        start = _trusted_frontier(connection, since)
+        signatures = SignatureComparison(
+            connection, report, key, [*trusted, *([since] if since else [])]
+        )
+        tree = LedgerTree(connection, report, start, signatures.sizes)
+        total = _expected_size(connection)
+        ranges = entry_ranges(connection, start.size, range_size)
+        for result in _results_in_order(check_all, ranges, search):
+            if isinstance(result, IndexResult):
+                indexed = result
+                continue
+            tree.add(*result.range, result.last, result.tree, result.nodes)
+            report.extend(result.problems)
+            row_counts += result.row_counts
+            checksums.merge(result.checksums)
+            if progress:
+                progress("entries", tree.frontier.size, total)
+        if projections:
+            compare_row_counts(connection, report, row_counts)
+        if payloads:
+            compare_payload_count(connection, report, row_counts)
+        if search:
+            compare_index(report, checksums, indexed)
+        log = _log_id(connection)
+        tree.finish(log)
+        unsigned = signatures.finish(tree.roots, tree.frontier.size, log)
+    checks = {
+        "tree": True,
+        "signatures": key is not None,
+        "entries": options.entries,
+        "projections": projections,
+        "payloads": payloads,
+        "search": search,
+    }
+    return Verification(
+        not report.problems,
+        [name for name, done in checks.items() if done],
+        tree.frontier.size,
+        tree.frontier.root().hex(),
+        tree.start,
+        unsigned,
+        report.problems,
+    )
+
+
+@contextmanager
+def _open_checker(
+    database: Database, options: CheckOptions, processes: int, skipped: int, range_size: int
+) -> Iterator[tuple[Connection, CheckAll]]:
+    """Yield a connection with a snapshot, and the function that does tasks in that snapshot.
+
+    The first `skipped` entries will not be checked. Several processes do the tasks if there is
+    a range for each of them and if the database can share the snapshot with them. Otherwise
+    this process does them.
+    """
+    if processes > 1:
+        with database.reading() as connection:
+            unchecked = max(_expected_size(connection) - skipped, 0)
+            processes = min(processes, unchecked // range_size)
+    if processes <= 1:
+        with database.reading() as connection:
+            yield connection, Checker(connection, options).check_all
+        return
+    with CheckerPool(database, options, processes) as pool:
+        pool.wait_until_ready()
+        with database.reading_shared(pool.begin_reading) as connection:
+            local = Checker(connection, options)
+            yield connection, pool.check_all if pool.has_snapshot else local.check_all
+
+
+def _results_in_order(
+    check_all: CheckAll, ranges: Iterable[EntryRange], search: bool
+) -> Iterator[Result]:
+    """Yield the result of each range in the order of the ranges.
+
+    The result for the search index, if requested, is not held back for the ranges.
+    """
+    unfinished: deque[EntryRange] = deque()
+    early: dict[EntryRange, RangeResult] = {}
+
+    def tasks() -> Iterator[Task]:
+        if search:
+            yield SearchIndexTask()
+        for entry_range in ranges:
+            unfinished.append(entry_range)
+            yield entry_range
+
+    for result in check_all(tasks()):
+        if isinstance(result, IndexResult):
+            yield result
+            continue
+        early[result.range] = result
+        while unfinished and unfinished[0] in early:
+            yield early.pop(unfinished.popleft())
+
+
+def _expected_size(connection: Connection) -> int:
+    """Return the number of entries that there should be, according to the highest number."""
+    last: int | None = connection.scalar(select(func.max(entry.c.seq)))
+    return 0 if last is None else last + 1
+
+
+def _trusted_frontier(connection: Connection, since: TrustedCheckpoint | None) -> Frontier:
+    """Return the tree of a trusted checkpoint, if the stored nodes have its root.
+
+    Otherwise return an empty tree.
+    """
+    if since is None:
+        return Frontier()
+    checkpoint = since.note.checkpoint
+    try:
+        stored = frontier(checkpoint.size, tree_heads.node_reader(connection))
+    except MissingNodesError:
+        return Frontier()
+    return stored if stored.root() == checkpoint.root else Frontier()
+
+
+def _log_id(connection: Connection) -> str | None:
+    """Return the identity of the ledger according to its first entry.
+
+    Return None if that entry is missing, unreadable or not of the kind `genesis`.
+    """
+    first = select(*raw(entry, "canonical_bytes")).where(entry.c.seq == 0)
+    for (data,) in tuples(connection, first):
+        try:
+            body = read(data)
+        except UNREADABLE:
+            return None
+        return body["log"] if body["kind"] == "genesis" else None
+    return None

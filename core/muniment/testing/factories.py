@@ -1,0 +1,54 @@
+"""Factories of the objects that a plugin receives, for tests."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from muniment.ids import new_id
+from muniment.parameters import Parameters
+from muniment.types import Content, Generation, Model, Output, Request, Stage, Text
+from muniment.validation import now
+
+
+def request(
+    prompt: str,
+    *,
+    seed: int = 7,
+    parameters: Parameters | None = None,
+    system: str | None = None,
+    model: Model | None = None,
+    stream: bool = False,
+) -> Request:
+    """Return a request as a generator receives it.
+
+    `parameters` is an object of the generator's `Parameters` class.
+    """
+    parameters = Parameters() if parameters is None else parameters
+    return Request(new_id(), prompt, seed, parameters, system, model, stream)
+
+
+def content(data: str | bytes, *, stage: Stage = "output", media_type: str = "") -> Content:
+    """Return a content as a filter receives it, from a text or from bytes with a media type."""
+    if isinstance(data, str):
+        return Content(stage, media_type or "text/plain", data.encode())
+    return Content(stage, media_type or "application/octet-stream", data)
+
+
+def generation(*outputs: str | Output, **fields: Any) -> Generation:
+    """Return a completed generation as an evaluator receives it.
+
+    `fields` replace the default values of the fields of Generation.
+    """
+    defaults: dict[str, Any] = {
+        "id": new_id(),
+        "run_id": new_id(),
+        "actor": "tester",
+        "status": "completed",
+        "generator": "made-up",
+        "prompt": "to be or not to be",
+        "seed": 7,
+        "started_at": now(),
+        "finished_at": now(),
+        "outputs": tuple(Text(item) if isinstance(item, str) else item for item in outputs),
+    }
+    return Generation(**{**defaults, **fields})

@@ -1,0 +1,111 @@
+"""The commands `muniment plugins freeze` and `bundle`."""
+
+from __future__ import annotations
+
+import platform
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from muniment import UsageError
+from muniment.command import (
+    OutputFile,
+    emit,
+    json_option,
+    overwrite_option,
+    pass_session,
+    progress,
+    write_data,
+    write_json,
+    write_note,
+)
+from muniment_installer.commands import installer
+
+if TYPE_CHECKING:
+    from muniment import Session
+
+
+@click.command
+@click.argument("names", metavar="[NAME]...", nargs=-1)
+@json_option
+@pass_session
+def freeze(session: Session, names: tuple[str, ...], as_json: bool) -> None:
+    """Print the installed plugins and what they need, pinned by version and hash.
+
+    NAME pins only that plugin and what it needs. `muniment plugins restore` and pip read the
+    output. Muniment, muniment-installer and what they need are left out.
+    """
+    import muniment
+    from muniment.installation import CHANGED, code_digest
+    from muniment_installer import bundle, locks
+
+    here = installer(session)
+    with progress("reading plugins"):
+        pins = bundle.pins(here, names)
+    installed = here.records.state().plugins
+    for pin in pins:
+        record = installed.get(pin.key)
+        if record is not None and record.changed(pin.version, code_digest(pin.key)):
+            write_note(f"Warning: {pin.name} was {CHANGED}; its pin is that of the installed wheel")
+    if as_json:
+        emit(pins, (), as_json)
+        return
+    write_data(f"# with muniment {muniment.__version__} on Python {platform.python_version()}")
+    for line in locks.lines(pins).splitlines():
+        write_data(line)
+
+
+@click.command
+@click.argument("plugins", metavar="PLUGIN...", nargs=-1, required=True)
+@click.option("-o", "--output", metavar="FILE", required=True, help="File to write.")
+@overwrite_option
+@json_option
+@pass_session
+def bundle(
+    session: Session, plugins: tuple[str, ...], output: str, overwrite: bool, as_json: bool
+) -> None:
+    """Write plugins and all they need into one file, for use without a network.
+
+    PLUGIN is the name of an installed plugin, which is packed as it is, or an argument of
+    `muniment plugins install`. Muniment, muniment-installer and what they need are left out. The
+    bundle is signed with the key of the store, if there is one (`muniment keys generate`).
+    """
+    from muniment.installation import signer_text, signing_key
+    from muniment_installer import bundle as packing
+    from muniment_installer import bundle_format
+
+    destination = OutputFile(output, overwrite=overwrite)
+    if destination.stdout or destination.special:
+        raise UsageError("a bundle cannot be written to standard output or a device; use a file")
+    key = signing_key(session)
+    with (
+        progress(f"bundling {', '.join(plugins)}"),
+        tempfile.TemporaryDirectory() as folder,
+    ):
+        content = packing.pack(installer(session), plugins, Path(folder))
+        temporary = destination.target.with_name(f".{destination.target.name}.part")
+        try:
+            bundle_format.write(temporary, content.plugins, content.wheels, key)
+            temporary.replace(destination.target)
+        finally:
+            temporary.unlink(missing_ok=True)
+    signer = None if key is None else bundle_format.fingerprint(key.public)
+    if as_json:
+        write_json(
+            {
+                "file": str(destination.target),
+                "signer": signer,
+                "plugins": list(content.plugins),
+                "wheels": [
+                    {"name": wheel.name, "version": wheel.version, "sha256": wheel.sha256}
+                    for wheel in content.wheels
+                ],
+            }
+        )
+        return
+    wheels = f"{len(content.wheels):,} {'wheel' if len(content.wheels) == 1 else 'wheels'}"
+    write_data(f"wrote {destination.target}  {wheels}  {signer_text(signer)}")
+    if key is None:
+        write_note("the bundle is unsigned; `muniment keys generate` makes a key for the store")

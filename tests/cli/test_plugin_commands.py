@@ -1,0 +1,254 @@
+"""Commands that plugins add through the entry-point group `muniment.commands`."""
+
+from __future__ import annotations
+
+import importlib
+import itertools
+import json
+import subprocess
+import sys
+import textwrap
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from support.commands import Here, Processes
+from support.plugins import Shelf
+
+WORDS = """
+    import click
+    from muniment import command
+
+    @click.command
+    @command.generation_filters(limit=10)
+    @command.json_option
+    @command.pass_session
+    def words(session, query, as_json):
+        '''Count the words of generations.'''
+        columns = [("id", "id"), ("words", "words"), ("tags", "tags")]
+        records = (
+            {"id": g.id, "words": len(g.text.split()), "tags": list(g.tags)}
+            for g in session.generations(query)
+        )
+        command.emit(records, columns, as_json, empty="no generation matches")
+"""
+
+Add = Callable[..., str]
+_numbers = itertools.count()  # a module's name is taken once in a process
+
+
+@pytest.fixture
+def add(shelf: Shelf, muniment: Here) -> Add:
+    """Writes a distribution that adds commands; returns its module's name."""
+
+    def write(source: str, distribution: str = "test-words", **commands: str) -> str:
+        module = f"commanding_{next(_numbers)}"
+        (shelf.folder / f"{module}.py").write_text(textwrap.dedent(source), encoding="utf-8")
+        info = shelf.folder / f"{distribution.replace('-', '_')}-1.0.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(
+            f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 1.0\nSummary: Of {module}.\n\n"
+        )
+        lines = [f"{path} = {module}:{name}" for path, name in commands.items()]
+        (info / "entry_points.txt").write_text("[muniment.commands]\n" + "\n".join(lines) + "\n")
+        importlib.invalidate_caches()
+        return module
+
+    return write
+
+
+def test_a_command_is_listed_by_its_summary_and_called(
+    add: Add, muniment: Here, processes: Processes
+) -> None:
+    module = add(WORDS, "commanding-words", words="words")
+    help_ = processes("--help")
+    assert f"words  Of {module}." in help_.out
+    assert module not in sys.modules
+    assert muniment("generate", "echo", "one two", "--tag", "a", "--tag", "b").code == 0
+    assert muniment("generate", "echo", "one", "--actor", "王").code == 0
+    assert [row[1:] for row in muniment("words").rows] == [["1", ""], ["2", "a, b"]]
+    assert [row[1] for row in muniment("words", "--actor", "王").rows] == ["1"]
+    assert [row[1] for row in muniment("words", "-n", "1").rows] == ["1"]
+    first = json.loads(muniment("words", "--json", "--tag", "a").out)
+    assert (first["words"], first["tags"]) == (2, ["a", "b"])
+    none = muniment("words", "--tag", "missing")
+    assert (none.code, none.out, none.err) == (0, "", "no generation matches\n")
+    assert "Count the words of generations." in muniment("words", "--help").out
+    assert processes.on_terminal("words").out.split()[:3] == ["id", "words", "tags"]
+
+
+def test_a_core_command_reads_no_metadata(add: Add, processes: Processes) -> None:
+    add("raise RuntimeError('imported')", "commanding-broken", config="config")
+    code = (
+        "import sys; from muniment.cli import main; code = main(['config', 'list']); "
+        "names = {'importlib.metadata', 'muniment.plugins', 'muniment.cli.plugin_commands'}; "
+        "sys.exit(code or repr(names & {*sys.modules}) if names & {*sys.modules} else code)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=processes.environment, capture_output=True, text=True
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_help_does_not_import_importlib_metadata(add: Add, processes: Processes) -> None:
+    add(WORDS, words="words")
+    code = (
+        "import sys; from muniment.cli import main; main(['--help']); "
+        "sys.exit('importlib.metadata' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], env=processes.environment)
+    assert done.returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("source", "part"),
+    [
+        ("x = 1\nraise ValueError('broken')", "ValueError: broken ({file}:2)"),
+        ("import missing_module", "missing_module"),
+        ("raise SystemExit(3)", "SystemExit: 3 ({file}:1)"),
+        ("words = print", "is builtin_function_or_method, not click.Command"),
+        ("def f(:", "SyntaxError"),
+        ("", "has no attribute 'words'"),
+    ],
+)
+def test_a_broken_command_is_one_line_and_harms_no_other(
+    add: Add, muniment: Here, shelf: Shelf, source: str, part: str
+) -> None:
+    module = add(source, "commanding-broken", words="words", **{"config.words": "words"})
+    failed = muniment("words")
+    assert (failed.code, failed.out) == (1, "")
+    (line,) = failed.err.splitlines()
+    assert "commanding-broken" in line
+    assert part.format(file=shelf.folder / f"{module}.py") in line
+    assert "Traceback" not in failed.err
+    assert muniment("config", "list").err == ""
+    listed = muniment("config", "--help")
+    assert listed.code == 0
+    assert "(cannot be imported)" in listed.out
+    (line,) = listed.err.splitlines()
+    assert line.startswith("Warning: ")
+
+
+def test_the_variable_shows_the_traceback(
+    add: Add, muniment: Here, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add("raise ValueError('broken')", words="words")
+    monkeypatch.setenv("MUNIMENT_TRACEBACK", "1")
+    assert "Traceback" in muniment("words").err
+
+
+def test_what_a_command_prints_while_it_is_imported_is_no_data(add: Add, muniment: Here) -> None:
+    add("print('hello')\n" + textwrap.dedent(WORDS), words="words")
+    assert muniment("words", "--help").out.startswith("Usage:")
+
+
+def test_a_bug_in_a_command_names_the_plugin_and_the_line(
+    add: Add, muniment: Here, shelf: Shelf
+) -> None:
+    source = """
+        import click
+
+        @click.command
+        def words():
+            1 / 0
+    """
+    module = add(source, "commanding-buggy", words="words")
+    failed = muniment("words")
+    assert failed.code == 1
+    assert "commanding-buggy failed: ZeroDivisionError" in failed.err
+    assert f"({shelf.folder / module}.py:6)" in failed.err
+
+
+def test_the_core_wins(add: Add, muniment: Here) -> None:
+    add("raise ValueError('broken')", "commanding-thief", config="words", **{"keys.show": "words"})
+    assert muniment("config", "list").code == 0
+    assert "commanding-thief" not in muniment("keys", "--help").err
+
+
+def test_two_plugins_with_one_command_are_both_named(add: Add, muniment: Here) -> None:
+    add(WORDS, "commanding-one", words="words")
+    add(WORDS, "commanding-two", words="words")
+    failed = muniment("words")
+    assert failed.code == 2
+    assert "commanding-one and by commanding-two" in failed.err
+    assert "`muniment plugins disable commanding-two`" in failed.err
+    assert "commanding-one and by" in " ".join(muniment("--help").out.split())
+    muniment("config", "set", "plugin.commanding-two.enabled", "false")
+    assert muniment("words", "--help").code == 0
+
+
+def test_the_commands_of_a_disabled_plugin_are_absent(
+    add: Add, muniment: Here, tmp_path: Path
+) -> None:
+    module = add(WORDS, "commanding-words", words="words")
+    muniment("config", "set", "plugin.Commanding_Words.enabled", "false")
+    failed = muniment("words")
+    assert failed.code == 2
+    assert "`muniment plugins enable commanding-words`" in failed.err
+    assert module not in muniment("--help").out
+    assert module in muniment("--help", "--home", tmp_path / "other").out
+
+
+def test_a_malformed_configuration_stops_a_command_and_no_help(
+    add: Add, muniment: Here, home: Path
+) -> None:
+    module = add(WORDS, words="words")
+    (home / "config.toml").write_text("???")
+    assert module in muniment("--help").out
+    assert "config.toml" in muniment("words").err
+
+
+def test_a_nested_command_is_called_by_its_path(add: Add, muniment: Here) -> None:
+    add(WORDS, **{"audit.words": "words"})
+    assert muniment("generate", "echo", "one two").code == 0
+    assert [row[1] for row in muniment("audit", "words").rows] == ["2"]
+    assert "words  Count the words of generations." in muniment("audit", "--help").out
+    assert muniment("words").code == 2
+
+
+def test_a_plugin_adds_a_command_to_the_group_of_another(add: Add, muniment: Here) -> None:
+    group = """
+        import click
+
+        @click.group
+        def stats():
+            '''Count things.'''
+
+        @stats.command
+        def own():
+            '''Count nothing.'''
+    """
+    add(group, "commanding-group", stats="stats")
+    add(WORDS, "commanding-words", **{"stats.words": "words", "stats.own": "words"})
+    add("raise ValueError('broken')", "commanding-broken", **{"stats.broken": "words"})
+    result = muniment("stats", "--help")
+    assert "Count the words of generations." in result.out
+    assert "Count nothing." in result.out
+    assert "commanding-broken" in result.err
+    assert muniment("generate", "echo", "one two").code == 0
+    assert [row[1] for row in muniment("stats", "words").rows] == ["2"]
+
+
+def test_an_unknown_name_is_answered_with_similar_ones(add: Add, muniment: Here) -> None:
+    add(WORDS, words="words")
+    failed = muniment("word")
+    assert failed.code == 2
+    assert "Did you mean words?" in failed.err
+
+
+def test_a_command_that_another_copy_of_its_distribution_lost_is_not_found(
+    add: Add, muniment: Here, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add(WORDS, words="words")
+    newer = tmp_path / "newer" / "test_words-2.0.dist-info"
+    newer.mkdir(parents=True)
+    (newer / "METADATA").write_text("Metadata-Version: 2.1\nName: test-words\nVersion: 2.0\n")
+    monkeypatch.syspath_prepend(str(newer.parent))
+    assert muniment("words").code == 2
+
+
+def test_a_return_value_that_is_no_number_means_done(add: Add, muniment: Here) -> None:
+    source = "import click\nwords = click.Command('words', callback=lambda: 'text')"
+    add(source, words="words")
+    assert muniment("words").code == 0

@@ -1,0 +1,196 @@
+"""Plugins that add commands are installed like any other; the installer is one of them."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from support.environments import Fresh, on_both, others
+
+HELLO = """
+    import click
+
+    @click.command
+    def hello():
+        '''Print a greeting.'''
+        click.echo("你好")
+
+    number = 1
+"""
+COMMANDS_OF_INSTALLER = ("install", "upgrade", "uninstall", "freeze", "restore", "bundle")
+
+
+def without_installer(fresh: Fresh) -> Path:
+    """Remove the metadata of the installer, as `pip uninstall` does; return where it is."""
+    (info,) = fresh.modules.glob("muniment_installer-*.dist-info")
+    return Path(shutil.move(info, fresh.folder.parent / info.name))
+
+
+@on_both
+def test_a_plugin_that_only_adds_commands_is_installed_and_removed(fresh: Fresh, shop: Any) -> None:
+    hello = shop("muniment-hello", HELLO, group="", commands={"hello": "hello"})
+    (change,) = fresh("plugins", "install", hello, "--json").json("plugin_change")
+    assert change["digest"].startswith("file-sha256:")
+    assert fresh("hello").out == "你好\n"
+    (row,) = others(fresh("plugins", "list", "--json").json("plugin"))
+    assert (row["distribution"], row["name"], row["commands"]) == ("muniment-hello", "", ["hello"])
+    (shown,) = fresh("plugins", "show", "muniment-hello", "--json").json("plugin_details")
+    assert (shown["commands"], shown["entry_points"]) == (["hello"], [])
+    assert "muniment hello" in fresh("plugins", "show", "muniment-hello").out
+    (health,) = fresh("plugins", "doctor", "muniment-hello", "--json").json("plugin_health")
+    assert (health["state"], health["commands"]) == ("ok", ["hello"])
+
+    assert fresh("plugins", "disable", "muniment-hello").code == 0
+    refused = fresh("hello")
+    assert (refused.code, "`muniment plugins enable muniment-hello`" in refused.err) == (2, True)
+    assert "hello" not in fresh("--help").out
+    assert fresh("plugins", "enable", "muniment-hello").code == 0
+    assert fresh("plugins", "uninstall", "muniment-hello", "--yes").code == 0
+    assert fresh("hello").code == 2
+    acts = [entry["act"] for entry in fresh.entries("installation")]
+    assert acts == ["installed", "disabled", "enabled", "removed"]
+
+
+@pytest.mark.parametrize(
+    ("source", "commands", "why"),
+    [
+        (HELLO, {"config": "hello"}, "`muniment config` is a command of Muniment itself"),
+        (HELLO, {"config.list": "hello"}, "`muniment config list` is a command of Muniment itself"),
+        (HELLO, {"plugins.install": "hello"}, "muniment-installer adds the command"),
+        (HELLO, {"nowhere.hello": "hello"}, "is in no group that plugins can add commands to"),
+        (HELLO, {"generate.hello": "hello"}, "is in no group that plugins can add commands to"),
+        (HELLO, {"Hello": "hello"}, "'Hello' is not the name of a command"),
+        (HELLO, {"hello": "number"}, "is int, not click.Command"),
+        (HELLO, {"hello": "missing"}, "has no attribute 'missing'"),
+        ("raise RuntimeError('broken')", {"hello": "hello"}, "RuntimeError: broken ("),
+        ("raise SystemExit(3)", {"hello": "hello"}, "SystemExit: 3"),
+    ],
+)
+def test_commands_that_cannot_be_used_are_refused(
+    used: Fresh, shop: Any, source: str, commands: dict[str, str], why: str
+) -> None:
+    files = used.files()
+    wheel = shop("muniment-bad", source, group="", commands=commands)
+    refused = used("plugins", "install", wheel)
+    assert (refused.code, refused.out) == (1, "")
+    assert why in refused.err
+    assert used.files() == files
+
+
+def test_the_doctor_reports_commands_that_cannot_be_used(fresh: Fresh, shop: Any) -> None:
+    thief = shop("muniment-thief", HELLO, group="", commands={"config": "hello"})
+    fresh.pip("install", "--no-deps", thief)
+    result = fresh("plugins", "doctor", "muniment-thief")
+    assert (result.code, result.rows[0][2]) == (1, "broken")
+    assert "is a command of Muniment itself" in result.rows[0][4]
+    assert fresh("config", "list").code == 0
+
+
+def test_a_second_plugin_with_a_command_is_refused(fresh: Fresh, shop: Any) -> None:
+    one = shop("muniment-hello", HELLO, group="", commands={"hello": "hello"})
+    two = shop("muniment-hello-too", HELLO, group="", commands={"hello": "hello"})
+    assert fresh("plugins", "install", one).code == 0
+    refused = fresh("plugins", "install", two)
+    assert (refused.code, "muniment-hello adds the command" in refused.err) == (1, True)
+    assert fresh("plugins", "disable", "muniment-hello").code == 0
+    assert fresh("plugins", "install", two).code == 0
+
+
+@pytest.mark.parametrize("name", ["muniment", "Muniment_Installer"])
+@pytest.mark.parametrize(
+    "command",
+    [("uninstall", "--yes"), ("upgrade",), ("bundle", "-o", "one.bundle"), ("freeze",)],
+    ids=lambda command: command[0],
+)
+def test_muniment_and_the_installer_are_left_to_pip(
+    used: Fresh, name: str, command: tuple[str, ...]
+) -> None:
+    files = used.files()
+    refused = used("plugins", *command, name)
+    assert (refused.code, "use pip" in refused.err) == (2, True)
+    assert used.files() == files
+
+
+def test_a_wheel_of_the_installer_is_refused(used: Fresh, shop: Any) -> None:
+    wheel = shop("muniment-installer", version="9.0")
+    for command in ("install", "upgrade"):
+        refused = used("plugins", command, wheel)
+        assert (refused.code, "use pip" in refused.err) == (1, True)
+
+
+def test_the_lock_of_everything_leaves_the_installer_out(used: Fresh) -> None:
+    pins = used("plugins", "freeze", "--json").json("plugin_pin")
+    assert [pin["name"] for pin in pins] == ["muniment-one"]
+
+
+# ---- without the installer -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("command", COMMANDS_OF_INSTALLER)
+def test_without_the_installer_its_commands_say_how_to_install_it(
+    fresh: Fresh, command: str
+) -> None:
+    without_installer(fresh)
+    refused = fresh("plugins", command)
+    assert (refused.code, refused.out) == (2, "")
+    assert "`pip install muniment-installer`" in refused.err
+    assert command not in fresh("plugins", "--help").out.partition("Commands:")[2].split()
+
+
+@pytest.mark.parametrize(
+    ("marker", "command"),
+    [
+        ("pipx_metadata.json", "`pipx inject muniment muniment-installer`"),
+        ("uv-receipt.toml", "`uv tool install muniment --with muniment-installer`"),
+    ],
+)
+def test_the_command_that_installs_it_suits_the_environment(
+    fresh: Fresh, marker: str, command: str
+) -> None:
+    without_installer(fresh)
+    (fresh.folder / marker).touch()
+    assert command in fresh("plugins", "install", "x").err
+
+
+def test_without_the_installer_plugins_are_switched_and_checked(fresh: Fresh, shop: Any) -> None:
+    assert fresh("plugins", "install", shop("muniment-one", generator="one")).code == 0
+    without_installer(fresh)
+    assert fresh("plugins", "disable", "muniment-one").code == 0
+    assert fresh("generate", "one", "x").code == 2
+    assert fresh("plugins", "enable", "muniment-one").code == 0
+    assert fresh("generate", "one", "x").code == 0
+    assert fresh("plugins", "doctor").code == 0
+    acts = [entry["act"] for entry in fresh.entries("installation")]
+    assert acts == ["installed", "disabled", "enabled"]
+
+
+def test_without_the_installer_a_gone_plugin_is_reported_with_the_way_back(
+    fresh: Fresh, shop: Any
+) -> None:
+    assert fresh("plugins", "install", shop("muniment-one", generator="one")).code == 0
+    fresh.renew()
+    without_installer(fresh)
+    listed = fresh("plugins", "list")
+    assert "muniment-one was installed here" in listed.err
+    assert "`pip install muniment-installer`, then `muniment plugins restore`" in listed.err
+    assert fresh("plugins", "doctor").code == 1
+
+
+def test_an_interrupted_change_waits_for_the_installer(fresh: Fresh, shop: Any) -> None:
+    assert fresh("plugins", "install", shop("muniment-one", generator="one")).code == 0
+    (state,) = fresh.home.glob("plugins/*/state.json")
+    journal = state.with_name("journal.json")
+    journal.write_text('{"what": "installing muniment-two 1.0"}')
+    info = without_installer(fresh)
+    result = fresh("plugins", "doctor")
+    assert result.code == 1
+    assert "installing muniment-two 1.0 was interrupted" in result.err
+    assert "pip install muniment-installer" in result.err
+    assert journal.is_file()
+    shutil.move(info, fresh.modules)
+    repaired = fresh("plugins", "doctor")
+    assert (repaired.code, "it was rolled back" in repaired.err) == (0, True)
+    assert not journal.is_file()

@@ -1,0 +1,381 @@
+"""Plugins from wheels into a clean environment: side by side, or refused with nothing changed."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from muniment.plugins.smoke_test import IMPORT_LIMIT, PROCESS_LIMIT, smoke_test
+from muniment_installer.pip import _failure
+from support.commands import ROOT
+from support.environments import Fresh, on_both, only_real, others
+
+LEFTPAD = {"source": "def pad(text): return ' ' + text", "group": ""}
+BAD = "raise RuntimeError('broken at import')"
+
+FILTER = """
+    import muniment
+
+    class NoShouting(muniment.Filter):
+        name, categories = "no-shouting", ("shouting",)
+
+        def check(self, content):
+            return content.block("shouting") if content.text.isupper() else content.allow()
+
+    @muniment.hookimpl
+    def muniment_filters(register):
+        register(NoShouting)
+"""
+EVALUATOR = """
+    import leftpad
+    import muniment
+
+    class Length(muniment.Evaluator):
+        name, default = "length", True
+        measures = (muniment.Measure("length"),)
+
+        def evaluate(self, generation):
+            return {"length": len(leftpad.pad(generation.text))}
+
+    @muniment.hookimpl
+    def muniment_evaluators(register):
+        register(Length)
+"""
+POLICY = "policy: house\nversion: '1'\nfilters: [{filter: no-shouting}]\n"
+
+
+@pytest.mark.parametrize("pip_kind", ["real"])
+def test_three_plugins_by_different_hands_work_side_by_side(
+    fresh: Fresh, shop: Any, tmp_path: Path
+) -> None:
+    where = fresh.pip("show", "--files", "muniment")
+    assert "Editable" not in where
+    assert "muniment/__init__.py" in where
+    leftpad = shop("leftpad", **LEFTPAD)
+    fresh.environment["PIP_FIND_LINKS"] = str(leftpad.parent)
+    result = fresh(
+        *("plugins", "install", "--actor", "安娜", "--json"),
+        shop("muniment-one", generator="one"),
+        shop("acme-no-shouting", FILTER),
+        shop("length-of-text", EVALUATOR, needs=["leftpad>=1"]),
+    )
+    assert result.code == 0, result.err
+    changes = {change["distribution"]: change for change in result.json("plugin_change")}
+    assert set(changes) == {"muniment-one", "acme-no-shouting", "length-of-text"}
+    assert changes["length-of-text"]["installed_with"] == ["leftpad"]
+    assert {change["signer"] for change in changes.values()} == {None}
+
+    (tmp_path / "house.yaml").write_text(POLICY)
+    policy = ("--policy", tmp_path / "house.yaml", "--json")
+    (generation,) = fresh("generate", "one", "你好", *policy).json("generation")
+    assert generation["outputs"][0]["text"] == "1.0: 你好"
+    assert generation["scores"][0]["value"] == len(" 1.0: 你好")
+    assert fresh("generate", "one", "HI", *policy).code == 3
+
+    entries = fresh.entries("installation")
+    assert {entry["plugin"]["distribution"] for entry in entries} == set(changes)
+    assert {(entry["act"], entry["signer"]) for entry in entries} == {("installed", None)}
+    used = {plugin["distribution"]: plugin["digest"] for plugin in generation["plugins"]}
+    for entry in entries:
+        name = entry["plugin"]["distribution"]
+        assert entry["plugin"]["digest"] == changes[name]["digest"] == used[name]
+    assert fresh("audit", "verify", "--all").code == 0
+
+    listed = others(fresh("plugins", "list", "--json").json("plugin"))
+    assert [item["distribution"] for item in listed] == sorted(changes)
+    (shown,) = fresh("plugins", "show", "muniment-one", "--json").json("plugin_details")
+    assert [(done["act"], done["actor"]) for done in shown["history"]] == [("installed", "安娜")]
+
+    assert fresh("plugins", "uninstall", "Acme.No_Shouting").code == 2  # nobody is there to ask
+    gone = fresh("plugins", "uninstall", "length-of-text", "--yes", "--json")
+    assert gone.json("plugin_change")[0]["installed_with"] == ["leftpad"]
+    assert "leftpad" not in fresh.installed()
+    gone = fresh("plugins", "uninstall", "Acme.No_Shouting", "--yes", "--json")
+    assert [change["act"] for change in gone.json("plugin_change")] == ["removed"]
+    assert "acme-no-shouting" not in fresh.installed()
+    assert fresh("generate", "one", "HI").out == "1.0: HI\n"
+    assert fresh.entries("installation")[-1]["act"] == "removed"
+
+
+def refusals(shop: Any) -> dict[str, tuple[list[Any], str]]:
+    """What cannot be installed beside muniment-one, and what is said of it."""
+    return {
+        "conflict": (
+            [shop("muniment-old", needs=["click<8"])],
+            "muniment-old 1.0 needs click<8; click 8",
+        ),
+        "core": (
+            [shop("muniment-core", needs=["muniment<0.1"])],
+            "muniment-core 1.0 needs muniment<0.1; muniment 0.1.0 is installed here and stays",
+        ),
+        "missing": ([shop("muniment-lost", needs=["nowhere>=3"])], "nowhere"),
+        "no plugin": ([shop("leftpad", **LEFTPAD)], "leftpad 1.0 is not a plugin of Muniment"),
+        "other contract": (
+            [shop("muniment-next", group="muniment.v2")],
+            "is made for muniment.v2, and this Muniment provides muniment.v1",
+        ),
+        "overwrites": (
+            [shop("muniment-rude", generator="rude", files={"muniment_one.py": "x = 1"})],
+            "would overwrite muniment_one.py of muniment-one 1.0",
+        ),
+        "takes a program": (
+            [shop("muniment-prog", generator="prog", scripts={"alembic": "muniment_prog:x"})],
+            "would overwrite alembic of alembic",
+        ),
+        "import error": (
+            [shop("muniment-bad", BAD), shop("muniment-fine", generator="fine")],
+            "RuntimeError: broken at import",
+        ),
+        "registers nothing": ([shop("muniment-void", "x = 1")], "it registers nothing"),
+        "exits": (
+            [shop("muniment-exit", "import os; os._exit(7)")],
+            "exit code 7 ended the process that loaded it",
+        ),
+        "crashes": (
+            [shop("muniment-crash", "import os; os.kill(os.getpid(), 11)")],
+            "signal 11 ended the process that loaded it",
+        ),
+        "collides": (
+            [shop("muniment-copy", generator="one")],
+            "muniment-one has a generator named one, too",
+        ),
+        "slow": (
+            [shop("muniment-slow", "import time, muniment\ntime.sleep(5.2)\n" + SLOW)],
+            "loading it takes 5.",
+        ),
+        "unknown": (["muniment-unknown"], "muniment-unknown"),
+        "nothing there": (["./nothing"], "./nothing does not exist"),
+        "an address": (["https://user:secret@host/x.whl"], "is an address"),
+    }
+
+
+SLOW = """
+class Slow(muniment.Generator):
+    name, media_type = "slow", "text/plain"
+    def generate(self, requests):
+        return ()
+
+@muniment.hookimpl
+def muniment_generators(register):
+    register(Slow)
+"""
+CASES = (
+    "conflict|core|missing|no plugin|other contract|overwrites|takes a program|import error|"
+    "registers nothing|exits|crashes|collides|slow|unknown|nothing there|an address"
+)
+
+
+# What pip finds out, and what it has to take out again.
+WITH_PIP = ("conflict", "core", "missing", "import error", "slow", "unknown")
+
+
+@pytest.mark.parametrize(
+    ("pip_kind", "case"),
+    [
+        *(("double", case) for case in CASES.split("|") if case != "slow"),
+        *(pytest.param("real", case, marks=pytest.mark.integration) for case in WITH_PIP),
+    ],
+)
+def test_what_cannot_be_is_refused_and_nothing_changes(used: Fresh, shop: Any, case: str) -> None:
+    wanted, why = refusals(shop)[case]
+    files, entries = used.files(), used.entries("installation")
+    result = used("plugins", "install", *wanted)
+    assert result.code == (2 if case in ("nothing there", "an address") else 1)
+    assert why in result.err
+    assert "secret" not in result.err
+    assert result.err.count("\n") == 1
+    assert result.out == ""
+    assert used.files() == files
+    assert used.entries("installation") == entries
+    assert not list(used.home.glob("plugins/*/journal.json"))
+
+
+@on_both
+def test_a_failed_plugin_takes_along_only_what_came_with_it(used: Fresh, shop: Any) -> None:
+    leftpad = shop("leftpad", **LEFTPAD)
+    used.environment["PIP_FIND_LINKS"] = str(leftpad.parent)
+    files = used.files()
+    result = used("plugins", "install", shop("muniment-worse", BAD, needs=["leftpad", "click>=8"]))
+    del used.environment["PIP_FIND_LINKS"]
+    assert result.code == 1
+    assert used.files() == files
+    assert "click" in used.installed()
+    assert used("generate", "one", "x").code == 0
+
+
+@on_both
+def test_what_is_installed_already_is_left(used: Fresh, shop: Any) -> None:
+    entries = used.entries("installation")
+    wheel = shop("muniment-one", generator="one")
+    for wanted in (wheel, "muniment-one", "Muniment_One==1.0"):
+        result = used("plugins", "install", wanted)
+        assert (result.code, result.out) == (0, "")
+        assert "installed already" in result.err
+    assert used.entries("installation") == entries
+
+
+@on_both
+def test_an_upgrade_takes_the_place_and_one_that_fails_makes_way_again(
+    fresh: Fresh, shop: Any
+) -> None:
+    leftpad = shop("leftpad", **LEFTPAD)
+    one, two = shop("muniment-one", generator="one"), shop("muniment-one", version="2.0")
+    three = shop("muniment-one", BAD, version="3.0", needs=["leftpad"])
+    links = [str(wheel.parent) for wheel in (one, two, leftpad)]
+    assert fresh("plugins", "upgrade", "muniment-one").code == 2  # not there yet
+    assert fresh("plugins", "install", one).code == 0
+    assert "there is no newer version" in fresh("plugins", "upgrade", "muniment-one").err
+    fresh.environment["PIP_FIND_LINKS"] = " ".join(links)
+    result = fresh("plugins", "upgrade", "muniment-one")
+    assert result.out == "upgraded muniment-one 2.0 (was 1.0)  unsigned\n"
+    assert fresh("generate", "echo", "x").out == "2.0: x\n"
+
+    files = fresh.files()
+    fresh.environment["PIP_FIND_LINKS"] = " ".join([*links, str(three.parent)])
+    result = fresh("plugins", "upgrade", "muniment-one")
+    assert result.code == 1
+    assert "muniment-one 2.0 is installed again" in result.err
+    assert fresh.files() == files
+    assert fresh("generate", "echo", "x").out == "2.0: x\n"
+    acts = [(entry["act"], entry["plugin"]["version"]) for entry in fresh.entries("installation")]
+    assert acts == [("installed", "1.0"), ("upgraded", "2.0")]
+
+    back = fresh("plugins", "install", one, "--json")
+    assert back.json("plugin_change")[0]["previous"] == "2.0"
+    assert fresh("generate", "one", "x").out == "1.0: x\n"
+    (shown,) = fresh("plugins", "show", "muniment-one", "--json").json("plugin_details")
+    assert shown["previous"] == "2.0"
+
+
+@on_both
+def test_what_came_along_is_upgraded_with_its_plugin_or_goes_back_with_it(
+    fresh: Fresh, shop: Any
+) -> None:
+    pads = [shop("leftpad", version=version, **LEFTPAD) for version in ("1.0", "2.0")]
+    fresh.environment["PIP_FIND_LINKS"] = " ".join(str(pad.parent) for pad in pads)
+    one = shop("muniment-one", generator="one", needs=["leftpad<2"])
+    assert fresh("plugins", "install", one).code == 0
+    files = fresh.files()
+    bad = shop("muniment-one", BAD, version="2.0", needs=["leftpad>=2"])
+    assert fresh("plugins", "upgrade", bad).code == 1
+    assert fresh.files() == files
+    good = shop("muniment-one", generator="one", version="3.0", needs=["leftpad>=2"])
+    assert fresh("plugins", "upgrade", good).code == 0
+    assert fresh.installed()["leftpad"] == "2.0"
+
+    other = shop("muniment-other", generator="other", needs=["leftpad>=2"])
+    assert fresh("plugins", "install", other).code == 0
+    refused = fresh("plugins", "install", one)  # now somebody else needs it, too
+    assert refused.code == 1
+    assert "leftpad 2.0 is installed here and stays" in refused.err
+
+
+@on_both
+def test_what_pip_installed_goes_back_to_where_it_was_too(fresh: Fresh, shop: Any) -> None:
+    fresh.pip("install", "--no-deps", shop("muniment-one", generator="one", scripts={"one": "x:y"}))
+    files = fresh.files()
+    result = fresh("plugins", "upgrade", shop("muniment-one", BAD, version="4.0"))
+    assert "muniment-one 1.0 is installed again" in result.err
+    assert fresh("generate", "one", "x").out == "1.0: x\n"
+    assert (fresh.folder / "bin" / "one").is_file()
+    odd = {path for path in files ^ fresh.files() if "direct_url" not in path}
+    assert odd == set()
+
+
+def test_a_disabled_plugin_is_not_used_and_it_is_on_record(fresh: Fresh, shop: Any) -> None:
+    assert fresh("plugins", "install", shop("muniment-one", generator="one")).code == 0
+    done = fresh("plugins", "disable", "Muniment_One", "--json").json("plugin_change")
+    assert [change["act"] for change in done] == ["disabled"]
+    refused = fresh("generate", "one", "x")
+    assert refused.code == 2
+    assert "`muniment plugins enable muniment-one`" in refused.err
+    assert [row[4] for row in others(fresh("plugins", "list").rows)] == ["disabled"]
+    assert "disabled already" in fresh("plugins", "disable", "muniment-one").err
+    assert others(fresh("plugins", "doctor").rows)[0][2] == "disabled"
+    assert fresh("plugins", "enable", "muniment-one").out == "enabled muniment-one 1.0\n"
+    assert fresh("generate", "one", "x").code == 0
+    acts = [entry["act"] for entry in fresh.entries("installation")]
+    assert acts == ["installed", "disabled", "enabled"]
+    assert fresh("audit", "verify", "--all").code == 0
+
+
+def test_the_doctor_names_every_ill_one_with_its_traceback(fresh: Fresh, shop: Any) -> None:
+    fresh.pip("install", "--no-deps", shop("muniment-bad", BAD), shop("muniment-one"))
+    fresh.pip("install", "--no-deps", shop("muniment-next", group="muniment.v2"))
+    result = fresh("plugins", "doctor")
+    assert result.code == 1
+    assert [row[:3] for row in others(result.rows)] == [
+        ["muniment-bad", "1.0", "broken"],
+        ["muniment-next", "1.0", "broken"],
+        ["muniment-one", "1.0", "ok"],
+    ]
+    assert "Traceback" in result.err
+    assert "raise RuntimeError('broken at import')" in result.err
+    healths = others(fresh("plugins", "doctor", "--json").json("plugin_health"))
+    assert [health["state"] for health in healths] == ["broken", "broken", "ok"]
+    assert healths[2]["offers"] == [
+        {"kind": "generator", "name": "echo", "media_type": "text/plain"}
+    ]
+    assert fresh("plugins", "doctor", "muniment-one").code == 0
+    assert fresh("plugins", "doctor", "nobody").code == 2
+    assert fresh("plugins", "disable", "muniment-bad").code == 0
+    assert fresh("plugins", "disable", "muniment-next").code == 0
+    assert fresh("plugins", "doctor").code == 0
+
+
+def test_a_folder_and_an_editable_one(fresh: Fresh, shop: Any, tmp_path: Path) -> None:
+    """What is being worked on is never replaced; it says how."""
+    wheel = shop("muniment-one", generator="one")
+    info = fresh.modules / "muniment_one-0.9.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: muniment-one\nVersion: 0.9\n")
+    (info / "RECORD").write_text("muniment_one-0.9.dist-info/METADATA,,\n")
+    direct = {"url": tmp_path.as_uri(), "dir_info": {"editable": True}}
+    (info / "direct_url.json").write_text(json.dumps(direct))
+    (info / "entry_points.txt").write_text("[muniment.v1]\nmade = muniment_one\n")
+    result = fresh("plugins", "install", wheel)
+    assert result.code == 1
+    assert "editable" in result.err
+    shutil.rmtree(info)
+    assert fresh("plugins", "install", wheel).code == 0
+
+
+BUILDING = """ERROR: Failed to build 'x'
+  error: subprocess-exited-with-error
+    ERROR: No matching distribution found for setuptools>=40.8.0
+note: This error originates from a subprocess, and is likely not a problem with pip.
+"""
+
+
+def test_the_reason_of_a_pip_that_pip_ran_is_the_one_that_is_told() -> None:
+    assert "setuptools>=40.8.0 is in no index" in str(_failure("wheel", BUILDING))
+    assert str(_failure("wheel", "no space\nnote: read on\n")).endswith(": no space")
+
+
+@only_real
+def test_an_index_out_of_reach_and_a_folder_that_may_be_meant_are_named(used: Fresh) -> None:
+    away = {"PIP_NO_INDEX": "0", "PIP_INDEX_URL": "http://127.0.0.1:9/", "PIP_RETRIES": "1"}
+    there = replace(used, environment={**used.environment, **away})
+    refused = there("plugins", "install", "muniment-unknown")
+    assert (refused.code, refused.err.count("\n")) == (1, 1)
+    assert "the index cannot be reached" in refused.err
+    (used.folder / "muniment-unknown").mkdir()
+    try:
+        refused = used("plugins", "install", "muniment-unknown")
+    finally:
+        (used.folder / "muniment-unknown").rmdir()
+    assert "is in no index" in refused.err
+    assert "use ./muniment-unknown" in refused.err
+
+
+def test_a_plugin_that_hangs_is_stopped_after_the_time_that_the_guide_names() -> None:
+    late = smoke_test("muniment-none", limit=0.01)
+    assert (late.ok, late.message) == (False, "it did not load within 0.01 seconds")
+    guide = (ROOT / "docs/how-to/install-a-plugin.md").read_text(encoding="utf-8")
+    for limit in (IMPORT_LIMIT, PROCESS_LIMIT):
+        assert f"{limit:g} seconds" in " ".join(guide.split())
