@@ -36,7 +36,7 @@ ROOT = Path(__file__).parents[2]
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
 FENCE = re.compile(r"^```(\w*)([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 SHELL = re.compile(r"[|&;<>$`*]")  # what only a shell understands
-BUILDING = ("hatchling", "packaging", "pathspec", "pluggy", "tomlkit", "trove-classifiers")
+BUILDING = "hatchling packaging pathspec pluggy setuptools tomlkit trove-classifiers".split()
 INSTALLS = re.compile(r"^\$ .*\b(pip|plugins) (install|restore|uninstall)\b", re.MULTILINE)
 EXITS = re.compile(r"#\s*exits with (\d+)")
 
