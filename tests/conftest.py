@@ -17,12 +17,12 @@ from hypothesis import HealthCheck, settings
 
 from support.databases import Server, server, stop
 from support.environments import template, wheels_of_core
-from support.plugins import Shelf
+from support.plugins import PluginFolder
 from support.sharing import SHARED, locked, once
 
 # A busy machine is no reason to fail.
-settings.register_profile("house", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("house")
+settings.register_profile("tests", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("tests")
 
 # Several processes run tests at once; torch's threads would wait for one another's cores. With two
 # threads each, on two busy cores, the tests of the text generator took five times as much CPU time.
@@ -101,7 +101,7 @@ def bare(shared: Path) -> Path:
 
 
 @pytest.fixture
-def shelf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shelf]:
+def plugin_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[PluginFolder]:
     """An empty folder for plugins, which Python looks in."""
     folder = tmp_path / "site"
     folder.mkdir()
@@ -109,9 +109,9 @@ def shelf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shelf]:
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
     monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
     monkeypatch.syspath_prepend(str(folder))
-    shelf = Shelf(folder)
-    yield shelf
-    shelf.forget()
+    plugin_folder = PluginFolder(folder)
+    yield plugin_folder
+    plugin_folder.forget()
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,7 @@ import pytest
 
 from muniment.plugins import discovery
 from support.commands import Here, Processes
-from support.plugins import Shelf
+from support.plugins import PluginFolder
 
 ECHO = """
 import time
@@ -50,7 +50,7 @@ return content.flag("rude") if "darn" in content.text else content.allow()
 """
 
 POLICY = """
-policy: house
+policy: team
 version: "3"
 filters:
   - filter: words
@@ -59,10 +59,10 @@ filters:
 
 
 @pytest.fixture
-def shelf(shelf: Shelf, home: Path) -> Shelf:
+def plugin_folder(plugin_folder: PluginFolder, home: Path) -> PluginFolder:
     """The plugins of these tests, and settings that keep other installed ones out."""
-    shelf.generator("echo", ECHO, parameters=ECHO_PARAMETERS, distribution="test-echo")
-    shelf.generator(
+    plugin_folder.generator("echo", ECHO, parameters=ECHO_PARAMETERS, distribution="test-echo")
+    plugin_folder.generator(
         "dots",
         """
         for r in requests:
@@ -71,26 +71,28 @@ def shelf(shelf: Shelf, home: Path) -> Shelf:
         media_type="image/png",
         distribution="test-dots",
     )
-    shelf.filter("words", WORDS, distribution="test-words")
+    plugin_folder.filter("words", WORDS, distribution="test-words")
     home.mkdir()
     (home / "config.toml").write_text('policy = "none"\nevaluators = ""\nactor = "小明"\n')
-    return shelf
+    return plugin_folder
 
 
 @pytest.fixture
 def policy_file(tmp_path: Path) -> Path:
     """A policy with the filter of these tests."""
-    path = tmp_path / "house.yaml"
+    path = tmp_path / "team.yaml"
     path.write_text(POLICY, encoding="utf-8")
     return path
 
 
 @pytest.fixture
 def muniment(
-    shelf: Shelf, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    plugin_folder: PluginFolder, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> Here:
     """The command line, in this process, with the plugins of these tests and no other."""
-    monkeypatch.setattr("muniment.plugins.discovery.installed_plugins", lambda: iter(shelf.all))
+    monkeypatch.setattr(
+        "muniment.plugins.discovery.installed_plugins", lambda: iter(plugin_folder.all)
+    )
     everything = discovery.installed_commands
     monkeypatch.setattr(
         "muniment.plugins.discovery.installed_commands",
@@ -100,6 +102,6 @@ def muniment(
 
 
 @pytest.fixture
-def processes(shelf: Shelf, home: Path) -> Processes:
+def processes(plugin_folder: PluginFolder, home: Path) -> Processes:
     """The command line, each call in a process of its own."""
-    return Processes(shelf.folder, home)
+    return Processes(plugin_folder.folder, home)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from support.commands import Here
-from support.plugins import Shelf
+from support.plugins import PluginFolder
 
 
 @pytest.fixture
@@ -103,7 +103,7 @@ def test_show_says_everything(recorded: Here) -> None:
     result = recorded("audit", "show", prompts_id(recorded, "one two"))
     assert result.code == 0
     for line in (
-        *("status       completed", "seed         7", "tags         nice", "policy       house@3"),
+        *("status       completed", "seed         7", "tags         nice", "policy       team@3"),
         "verdict      prompt: words 1.0 allow",
         "verdict      output: words 1.0 allow",
     ):
@@ -152,9 +152,9 @@ def test_get_writes_the_bytes_that_were_recorded(muniment: Here, tmp_path: Path)
 
 
 def test_get_of_several_outputs_numbers_the_files(
-    muniment: Here, shelf: Shelf, tmp_path: Path
+    muniment: Here, plugin_folder: PluginFolder, tmp_path: Path
 ) -> None:
-    shelf.generator("twice", "for r in requests: yield r.reply(Text('a'), Text('b'))")
+    plugin_folder.generator("twice", "for r in requests: yield r.reply(Text('a'), Text('b'))")
     muniment("generate", "twice", "x")
     refused = muniment("audit", "get", "last")
     assert refused.code == 2
@@ -180,9 +180,9 @@ def test_get_without_an_output_says_why(recorded: Here) -> None:
     ],
 )
 def test_get_of_an_output_that_was_cut_short_says_so(
-    muniment: Here, shelf: Shelf, tmp_path: Path, end: str, sentence: str
+    muniment: Here, plugin_folder: PluginFolder, tmp_path: Path, end: str, sentence: str
 ) -> None:
-    shelf.generator("parts", f"yield requests[0].chunk('最近')\n{end}")
+    plugin_folder.generator("parts", f"yield requests[0].chunk('最近')\n{end}")
     muniment("generate", "parts", "x", "--stream")
     result = muniment("audit", "get", "last")
     assert (result.code, result.out) == (0, "最近")
@@ -250,19 +250,19 @@ def test_replay_that_diverges_exits_with_4_and_names_the_place(muniment: Here) -
     assert value["detail"]
 
 
-def test_replay_lists_what_is_different_now(muniment: Here, shelf: Shelf) -> None:
-    changed = shelf.generator(
+def test_replay_lists_what_is_different_now(muniment: Here, plugin_folder: PluginFolder) -> None:
+    changed = plugin_folder.generator(
         "changing",
         "for r in requests: yield r.reply(Text('same'))",
         attributes="def environment(self): return {'wind': 1}",
     )
     muniment("generate", "changing", "x")
-    module = shelf.folder / changed.module / "__init__.py"
+    module = plugin_folder.folder / changed.module / "__init__.py"
     module.write_text(module.read_text().replace("'wind': 1", "'wind': 2"))
     from muniment.plugins.discovery import _code_digest
 
     _code_digest.cache_clear()
-    shelf.forget()
+    plugin_folder.forget()
     result = muniment("audit", "replay", "last", "--json")
     (value,) = result.json("replay")
     assert value["result"] == "uncertified"
@@ -297,10 +297,10 @@ def test_replay_of_what_has_no_output_is_impossible(recorded: Here) -> None:
 
 
 def test_what_was_streamed_before_a_failure_is_shown_and_not_replayed(
-    muniment: Here, shelf: Shelf
+    muniment: Here, plugin_folder: PluginFolder
 ) -> None:
     body = "yield requests[0].chunk('最近')\nraise RuntimeError('no more')"
-    shelf.generator("parts", body)
+    plugin_folder.generator("parts", body)
     assert muniment("generate", "parts", "x", "--stream").out.strip() == "最近"
     shown = muniment("audit", "show", "last")
     assert "output (text/plain, 6 bytes, incomplete)\n最近" in shown.out
@@ -310,9 +310,13 @@ def test_what_was_streamed_before_a_failure_is_shown_and_not_replayed(
     assert "skipped 1 failed: " in result.err
 
 
-def test_replay_without_the_plugin_is_impossible(muniment: Here, shelf: Shelf) -> None:
+def test_replay_without_the_plugin_is_impossible(
+    muniment: Here, plugin_folder: PluginFolder
+) -> None:
     muniment("generate", "dots", "x")
-    shelf.all[:] = [plugin for plugin in shelf.all if plugin.distribution != "test-dots"]
+    plugin_folder.all[:] = [
+        plugin for plugin in plugin_folder.all if plugin.distribution != "test-dots"
+    ]
     result = muniment("audit", "replay", "last", "--json")
     assert result.code == 1
     assert "no generator named 'dots'" in result.json("replay")[0]["detail"]
@@ -432,9 +436,11 @@ def test_where_nothing_is_recorded_each_command_says_so_and_makes_no_store(
 
 
 def test_control_characters_of_a_model_cannot_reach_a_sentence(
-    muniment: Here, shelf: Shelf
+    muniment: Here, plugin_folder: PluginFolder
 ) -> None:
-    shelf.generator("evil", "for r in requests: yield r.fail('\\x1b[2J gone\\nsecond line')")
+    plugin_folder.generator(
+        "evil", "for r in requests: yield r.fail('\\x1b[2J gone\\nsecond line')"
+    )
     result = muniment("generate", "evil", "x")
     assert result.err.splitlines()[0] == "Error: \\x1b[2J gone\\nsecond line"
     assert json.loads(muniment("generate", "evil", "x", "--json").out)

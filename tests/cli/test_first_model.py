@@ -9,14 +9,14 @@ import pytest
 
 from support.commands import Here, Processes
 from support.packaged import FIRST, SECOND, Packages
-from support.plugins import Shelf
+from support.plugins import PluginFolder
 
 TERMS = "Use it kindly."
 
 
 @pytest.fixture
-def packages(tmp_path: Path, shelf: Shelf) -> Packages:
-    packages = Packages(tmp_path / "packages", shelf)
+def packages(tmp_path: Path, plugin_folder: PluginFolder) -> Packages:
+    packages = Packages(tmp_path / "packages", plugin_folder)
     packages.install(FIRST, SECOND)
     return packages
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from support.commands import Here
-from support.plugins import Shelf
+from support.plugins import PluginFolder
 
 
 def test_text_goes_to_stdout_and_what_became_of_it_to_stderr(muniment: Here) -> None:
@@ -136,8 +136,8 @@ def test_a_kind_of_media_stands_for_its_only_generator(muniment: Here) -> None:
     assert muniment("generate", "text", "hi", "--json").json("generation")[0]["generator"] == "echo"
 
 
-def test_of_two_generators_the_settings_choose(muniment: Here, shelf: Shelf) -> None:
-    shelf.generator("other", "for r in requests: yield r.reply(Text('other'))")
+def test_of_two_generators_the_settings_choose(muniment: Here, plugin_folder: PluginFolder) -> None:
+    plugin_folder.generator("other", "for r in requests: yield r.reply(Text('other'))")
     result = muniment("generate", "text", "hi")
     assert result.code == 2
     assert "could be echo or other" in result.err
@@ -148,8 +148,10 @@ def test_of_two_generators_the_settings_choose(muniment: Here, shelf: Shelf) -> 
     assert muniment("generate", "text", "hi").out == "other\n"
 
 
-def test_a_broken_plugin_is_one_line_and_the_rest_works(muniment: Here, shelf: Shelf) -> None:
-    shelf.add("raise RuntimeError('first line\\nsecond line')", distribution="test-broken")
+def test_a_broken_plugin_is_one_line_and_the_rest_works(
+    muniment: Here, plugin_folder: PluginFolder
+) -> None:
+    plugin_folder.add("raise RuntimeError('first line\\nsecond line')", distribution="test-broken")
     result = muniment("generate", "echo", "hi")
     assert result.code == 0
     warning, status = result.err.splitlines()
@@ -160,9 +162,9 @@ def test_a_broken_plugin_is_one_line_and_the_rest_works(muniment: Here, shelf: S
 
 
 def test_a_generator_whose_plugin_is_broken_is_an_error_that_says_so(
-    muniment: Here, shelf: Shelf
+    muniment: Here, plugin_folder: PluginFolder
 ) -> None:
-    shelf.add("raise RuntimeError('no luck')", distribution="test-broken")
+    plugin_folder.add("raise RuntimeError('no luck')", distribution="test-broken")
     result = muniment("generate", "lucky", "hi")
     assert result.code == 2
     assert "no luck" in result.err.splitlines()[-1]
@@ -215,7 +217,7 @@ def test_a_blocked_prompt_exits_with_3_and_says_why(muniment: Here, policy_file:
     assert result.out == ""
     sentence, status = result.err.splitlines()
     assert sentence == (
-        "Blocked: filter words blocked the prompt for weapons (says bomb) (policy house@3)"
+        "Blocked: filter words blocked the prompt for weapons (says bomb) (policy team@3)"
     )
     assert "  blocked · seed " in status
     assert " · 1 filter blocked · " in status
@@ -226,7 +228,7 @@ def test_nothing_of_a_blocked_output_is_shown(muniment: Here, policy_file: Path)
         result = muniment("generate", "echo", "a leak", "--policy", policy_file, *extra)
         assert result.code == 3
         assert "secret" not in result.out + result.err
-        assert "blocked the output for weapons (policy house@3)" in result.err
+        assert "blocked the output for weapons (policy team@3)" in result.err
     (value,) = muniment("generate", "echo", "a leak", "--policy", policy_file, "--json").json(
         "generation"
     )
@@ -241,9 +243,9 @@ def test_what_was_flagged_passes_and_the_status_says_so(muniment: Here, policy_f
 
 
 def test_the_status_counts_the_entries_of_the_policy_not_the_names_of_filters(
-    muniment: Here, shelf: Shelf, tmp_path: Path
+    muniment: Here, plugin_folder: PluginFolder, tmp_path: Path
 ) -> None:
-    shelf.filter("kind", "return content.allow()")
+    plugin_folder.filter("kind", "return content.allow()")
     policy = tmp_path / "p.yaml"
     policy.write_text(
         """
@@ -267,9 +269,9 @@ def test_the_status_counts_the_entries_of_the_policy_not_the_names_of_filters(
 
 
 def test_a_filter_that_fails_blocks_and_says_so(
-    muniment: Here, shelf: Shelf, tmp_path: Path
+    muniment: Here, plugin_folder: PluginFolder, tmp_path: Path
 ) -> None:
-    shelf.filter("shaky", "raise ValueError('ouch')")
+    plugin_folder.filter("shaky", "raise ValueError('ouch')")
     (tmp_path / "p.yaml").write_text('policy: p\nversion: "1"\nfilters: [{filter: shaky}]\n')
     result = muniment("generate", "echo", "hi", "--policy", tmp_path / "p.yaml")
     assert result.code == 3
@@ -375,9 +377,9 @@ def test_o_where_no_file_can_be_is_said_before_anything_is_generated(
 
 
 def test_an_option_of_the_generator_that_is_taken_is_reached_by_p_alone(
-    muniment: Here, shelf: Shelf
+    muniment: Here, plugin_folder: PluginFolder
 ) -> None:
-    shelf.generator(
+    plugin_folder.generator(
         "clash",
         "for r in requests: yield r.reply(Text(str(r.parameters.no_stream)))",
         parameters="no_stream: int = param(1)",
@@ -385,8 +387,8 @@ def test_an_option_of_the_generator_that_is_taken_is_reached_by_p_alone(
     assert muniment("generate", "clash", "x", "-p", "no_stream=2").out == "2\n"
 
 
-def test_pieces_are_shown_as_they_come(muniment: Here, shelf: Shelf) -> None:
-    shelf.generator(
+def test_pieces_are_shown_as_they_come(muniment: Here, plugin_folder: PluginFolder) -> None:
+    plugin_folder.generator(
         "slow",
         """
         for r in requests:
@@ -401,10 +403,10 @@ def test_pieces_are_shown_as_they_come(muniment: Here, shelf: Shelf) -> None:
 
 
 def test_pieces_that_are_not_what_the_answer_became_are_all_that_is_shown_and_recorded(
-    muniment: Here, shelf: Shelf
+    muniment: Here, plugin_folder: PluginFolder
 ) -> None:
     body = "for r in requests: yield r.chunk('wro'); yield r.reply(Text('right'))"
-    shelf.generator("fickle", body)
+    plugin_folder.generator("fickle", body)
     result = muniment("generate", "fickle", "x", "--stream")
     assert (result.code, result.out) == (1, "wro\n")
     assert "does not begin with its chunks" in result.err
@@ -412,9 +414,11 @@ def test_pieces_that_are_not_what_the_answer_became_are_all_that_is_shown_and_re
     assert muniment("generate", "fickle", "x").out == "right\n"
 
 
-def test_a_failure_after_pieces_starts_a_line_of_its_own(muniment: Here, shelf: Shelf) -> None:
+def test_a_failure_after_pieces_starts_a_line_of_its_own(
+    muniment: Here, plugin_folder: PluginFolder
+) -> None:
     body = "for r in requests: yield r.chunk('wro'); yield r.fail('stuck')"
-    shelf.generator("stuck", body)
+    plugin_folder.generator("stuck", body)
     result = muniment("generate", "stuck", "x", "--stream")
     assert (result.code, result.out) == (1, "wro\n")
     assert result.err.startswith("Error: stuck")

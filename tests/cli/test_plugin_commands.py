@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from support.commands import Here, Processes
-from support.plugins import Shelf
+from support.plugins import PluginFolder
 
 WORDS = """
     import click
@@ -39,13 +39,15 @@ _numbers = itertools.count()  # a module's name is taken once in a process
 
 
 @pytest.fixture
-def add(shelf: Shelf, muniment: Here) -> Add:
+def add(plugin_folder: PluginFolder, muniment: Here) -> Add:
     """Writes a distribution that adds commands; returns its module's name."""
 
     def write(source: str, distribution: str = "test-words", **commands: str) -> str:
         module = f"commanding_{next(_numbers)}"
-        (shelf.folder / f"{module}.py").write_text(textwrap.dedent(source), encoding="utf-8")
-        info = shelf.folder / f"{distribution.replace('-', '_')}-1.0.dist-info"
+        (plugin_folder.folder / f"{module}.py").write_text(
+            textwrap.dedent(source), encoding="utf-8"
+        )
+        info = plugin_folder.folder / f"{distribution.replace('-', '_')}-1.0.dist-info"
         info.mkdir()
         (info / "METADATA").write_text(
             f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 1.0\nSummary: Of {module}.\n\n"
@@ -113,14 +115,14 @@ def test_help_does_not_import_importlib_metadata(add: Add, processes: Processes)
     ],
 )
 def test_a_broken_command_is_one_line_and_harms_no_other(
-    add: Add, muniment: Here, shelf: Shelf, source: str, part: str
+    add: Add, muniment: Here, plugin_folder: PluginFolder, source: str, part: str
 ) -> None:
     module = add(source, "commanding-broken", words="words", **{"config.words": "words"})
     failed = muniment("words")
     assert (failed.code, failed.out) == (1, "")
     (line,) = failed.err.splitlines()
     assert "commanding-broken" in line
-    assert part.format(file=shelf.folder / f"{module}.py") in line
+    assert part.format(file=plugin_folder.folder / f"{module}.py") in line
     assert "Traceback" not in failed.err
     assert muniment("config", "list").err == ""
     listed = muniment("config", "--help")
@@ -144,7 +146,7 @@ def test_what_a_command_prints_while_it_is_imported_is_no_data(add: Add, munimen
 
 
 def test_a_bug_in_a_command_names_the_plugin_and_the_line(
-    add: Add, muniment: Here, shelf: Shelf
+    add: Add, muniment: Here, plugin_folder: PluginFolder
 ) -> None:
     source = """
         import click
@@ -157,7 +159,7 @@ def test_a_bug_in_a_command_names_the_plugin_and_the_line(
     failed = muniment("words")
     assert failed.code == 1
     assert "commanding-buggy failed: ZeroDivisionError" in failed.err
-    assert f"({shelf.folder / module}.py:6)" in failed.err
+    assert f"({plugin_folder.folder / module}.py:6)" in failed.err
 
 
 def test_the_core_wins(add: Add, muniment: Here) -> None:

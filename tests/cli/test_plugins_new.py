@@ -86,8 +86,8 @@ def test_what_is_written_installs_passes_its_tests_and_runs(
         assert (done["status"], len(done["outputs"][0]["text"].split())) == ("completed", 4)
         assert "my-evaluator" not in {score["evaluator"] for score in done["scores"]}
     if kind == "filter":
-        policy = tmp_path / "house.yaml"
-        policy.write_text("{policy: house, version: 1, filters: [{filter: my-filter}]}")
+        policy = tmp_path / "team.yaml"
+        policy.write_text("{policy: team, version: 1, filters: [{filter: my-filter}]}")
         assert "my-filter" in run(*command, "policy", "show", policy, cwd=tmp_path, home=tmp_path)
     if kind == "command":
         assert "my-command" in run(*command, "--help", cwd=tmp_path, home=tmp_path)

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from support.commands import Here, Processes
-from support.plugins import Shelf
+from support.plugins import PluginFolder
 
 HEAVY = ("torch", "numpy", "alembic", "transformers", "rich", "yaml", "pluggy", "test_")
 
@@ -41,7 +41,9 @@ def tops(modules: set[str]) -> set[str]:
     return {module.partition(".")[0] for module in modules}
 
 
-def test_help_imports_click_and_next_to_nothing(processes: Processes, shelf: Shelf) -> None:
+def test_help_imports_click_and_next_to_nothing(
+    processes: Processes, plugin_folder: PluginFolder
+) -> None:
     modules = modules_after(processes, "--help")
     ours = {module for module in modules if module.startswith("muniment")}
     parts = ("", ".context", ".exit_codes", ".gc_freeze", ".lazy", ".plugin_commands", ".root")
@@ -49,28 +51,33 @@ def test_help_imports_click_and_next_to_nothing(processes: Processes, shelf: She
     light |= {"muniment.errors", "muniment.plugins", "muniment.plugins.discovery"}
     assert ours == light | {f"muniment.cli{part}" for part in parts}
     assert not tops(modules) & {*HEAVY, "sqlalchemy", "asyncio", "importlib_metadata"}
-    assert not tops(modules) & {plugin.module for plugin in shelf.all}
+    assert not tops(modules) & {plugin.module for plugin in plugin_folder.all}
 
 
 def test_audit_list_imports_no_plugin_and_nothing_heavy(
-    processes: Processes, muniment: Here, shelf: Shelf
+    processes: Processes, muniment: Here, plugin_folder: PluginFolder
 ) -> None:
     assert muniment("generate", "echo", "hi").code == 0
     for command in (["list"], ["list", "--json"], ["show", "last"], ["runs"], ["verify", "--all"]):
         found = tops(modules_after(processes, "audit", *command))
         assert "sqlalchemy" in found
         assert not found & set(HEAVY)
-        assert not found & {plugin.module for plugin in shelf.all}
+        assert not found & {plugin.module for plugin in plugin_folder.all}
         assert not {name for name in found if name.startswith("muniment_")}
 
 
 @pytest.mark.parametrize("command", [["plugins", "list"], ["db", "status"], ["config", "list"]])
-def test_looking_after_the_house_imports_no_plugin(
-    processes: Processes, muniment: Here, shelf: Shelf, command: list[str]
+def test_managing_the_workspace_imports_no_plugin(
+    processes: Processes, muniment: Here, plugin_folder: PluginFolder, command: list[str]
 ) -> None:
     assert muniment("generate", "echo", "hi").code == 0
     found = tops(modules_after(processes, *command))
-    assert not found & {"torch", "numpy", "transformers", *(item.module for item in shelf.all)}
+    assert not found & {
+        "torch",
+        "numpy",
+        "transformers",
+        *(item.module for item in plugin_folder.all),
+    }
     assert not {name for name in found if name.startswith("muniment_")}
 
 
@@ -90,9 +97,9 @@ def stalling(path: Path, flag: Path, count: int = 12, at: int = 6) -> Path:
 
 
 @pytest.fixture
-def once(shelf: Shelf) -> None:
+def once(plugin_folder: PluginFolder) -> None:
     """A generator that stalls at a prompt `stall FILE` as long as the file is not there."""
-    shelf.generator(
+    plugin_folder.generator(
         "once",
         """
         import os, time
@@ -399,8 +406,10 @@ class TestOnATerminal:
         run = processes.on_terminal("audit", "runs", "-n", "1").lines[1].split()[0]
         assert len(muniment("audit", "list", "--run", run).lines) == 1
 
-    def test_text_is_shown_as_it_comes(self, processes: Processes, shelf: Shelf) -> None:
-        shelf.generator(
+    def test_text_is_shown_as_it_comes(
+        self, processes: Processes, plugin_folder: PluginFolder
+    ) -> None:
+        plugin_folder.generator(
             "slow",
             """
             for r in requests:
@@ -415,9 +424,11 @@ class TestOnATerminal:
         assert "one more\n" in result.out
 
     def test_a_model_cannot_move_the_cursor(
-        self, processes: Processes, muniment: Here, shelf: Shelf
+        self, processes: Processes, muniment: Here, plugin_folder: PluginFolder
     ) -> None:
-        shelf.generator("evil", "for r in requests: yield r.reply(Text('a\\x1b[2Jb\\x9bc\\td'))")
+        plugin_folder.generator(
+            "evil", "for r in requests: yield r.reply(Text('a\\x1b[2Jb\\x9bc\\td'))"
+        )
         shown = processes.on_terminal("generate", "evil", "x\x1b[1A").err
         assert "a\\x1b[2Jb\\x9bc" in shown
         for command in (["list"], ["list", "--json"], ["show", "last"], ["get", "last"]):

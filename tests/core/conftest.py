@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from support.house import House
-from support.plugins import Shelf
+from support.plugins import PluginFolder
+from support.workspace import Workspace
 
 
 @pytest.fixture
-def house(home: Path, shelf: Shelf) -> Iterator[House]:
-    house = House(home, shelf)
-    yield house
-    house.close()
+def workspace(home: Path, plugin_folder: PluginFolder) -> Iterator[Workspace]:
+    workspace = Workspace(home, plugin_folder)
+    yield workspace
+    workspace.close()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from muniment import Generation
-from support.house import House
+from support.workspace import Workspace
 
 
 def texts(done: list[Generation]) -> list[str]:
@@ -24,18 +24,18 @@ def failure(done: Generation) -> str:
 SAY = "yield request.reply(Text(request.prompt))"
 
 
-def test_answers_are_matched_by_name_and_not_by_position(house: House) -> None:
-    house.shelf.generator(
+def test_answers_are_matched_by_name_and_not_by_position(workspace: Workspace) -> None:
+    workspace.plugin_folder.generator(
         "shuffled", f"for request in sorted(requests, key=lambda r: r.seed): {SAY}"
     )
     names = [str(number) for number in range(20)]
-    assert texts(house.run(*names)) == names
+    assert texts(workspace.run(*names)) == names
 
 
 def test_when_one_of_three_makes_it_raise_the_others_stand_and_the_rest_is_asked_alone(
-    house: House,
+    workspace: Workspace,
 ) -> None:
-    house.shelf.generator(
+    workspace.plugin_folder.generator(
         "picky",
         """
         for request in requests:
@@ -44,14 +44,14 @@ def test_when_one_of_three_makes_it_raise_the_others_stand_and_the_rest_is_asked
             yield request.reply(Text(f"{request.prompt} of {len(requests)}"))
         """,
     )
-    done = house.run("a", "b", "c", "d")
+    done = workspace.run("a", "b", "c", "d")
     assert texts(done) == ["a of 4", "generator", "c of 1", "d of 1"]
     assert failure(done[1]) == "generator picky failed: ValueError: not b"
-    assert house.recorded() == done
+    assert workspace.recorded() == done
 
 
-def test_what_raises_only_in_company_is_answered_alone(house: House) -> None:
-    house.shelf.generator(
+def test_what_raises_only_in_company_is_answered_alone(workspace: Workspace) -> None:
+    workspace.plugin_folder.generator(
         "shy",
         f"""
         if len(requests) > 1:
@@ -59,28 +59,32 @@ def test_what_raises_only_in_company_is_answered_alone(house: House) -> None:
         for request in requests: {SAY}
         """,
     )
-    assert texts(house.run("a", "b", "c")) == ["a", "b", "c"]
+    assert texts(workspace.run("a", "b", "c")) == ["a", "b", "c"]
 
 
-def test_what_always_raises_is_asked_once_in_company_and_once_alone(house: House, tmp_path) -> None:
+def test_what_always_raises_is_asked_once_in_company_and_once_alone(
+    workspace: Workspace, tmp_path
+) -> None:
     log = tmp_path / "log"
-    house.shelf.generator(
+    workspace.plugin_folder.generator(
         "never",
         f"""
         with open({str(log)!r}, "a") as file: file.write(f"{{len(requests)}} ")
         raise RuntimeError("no")
         """,
     )
-    assert texts(house.run("a", "b", "c")) == ["generator"] * 3
+    assert texts(workspace.run("a", "b", "c")) == ["generator"] * 3
     assert log.read_text() == "3 1 1 1 "
     log.unlink()
-    assert texts(house.run("a")) == ["generator"]
+    assert texts(workspace.run("a")) == ["generator"]
     assert log.read_text() == "1 "
 
 
-def test_one_that_is_left_out_fails_and_is_not_given_its_neighbours_answer(house: House) -> None:
-    house.shelf.generator("drops", f"for request in requests[::2]: {SAY}")
-    done = house.run("a", "b", "c")
+def test_one_that_is_left_out_fails_and_is_not_given_its_neighbours_answer(
+    workspace: Workspace,
+) -> None:
+    workspace.plugin_folder.generator("drops", f"for request in requests[::2]: {SAY}")
+    done = workspace.run("a", "b", "c")
     assert texts(done) == ["a", "generator", "c"]
     assert failure(done[1]) == "generator drops did not answer"
 
@@ -103,10 +107,10 @@ def test_one_that_is_left_out_fails_and_is_not_given_its_neighbours_answer(house
 )
 @pytest.mark.parametrize("prompts", [["a"], ["a", "b"]], ids=["alone", "in a batch"])
 def test_an_answer_that_is_none_fails_what_was_asked(
-    house: House, body: str, complaint: str, prompts: list[str]
+    workspace: Workspace, body: str, complaint: str, prompts: list[str]
 ) -> None:
-    house.shelf.generator("odd", body)
-    for done in house.run(*prompts):
+    workspace.plugin_folder.generator("odd", body)
+    for done in workspace.run(*prompts):
         assert complaint in failure(done)
         assert done.failure is not None
         assert done.failure.code == "generator"
@@ -136,23 +140,23 @@ def test_an_answer_that_is_none_fails_what_was_asked(
     ],
 )
 def test_a_reply_that_breaks_the_contract_fails_alone_and_its_neighbours_stand(
-    house: House, reply: str, complaint: str
+    workspace: Workspace, reply: str, complaint: str
 ) -> None:
-    house.shelf.generator(
+    workspace.plugin_folder.generator(
         "odd",
         f"""
         for request in requests:
             yield request.reply(Text("fine")) if request.prompt == "a" else {reply}
         """,
     )
-    done = house.run("a", "b", "a")
+    done = workspace.run("a", "b", "a")
     assert texts(done) == ["fine", "generator", "fine"]
     assert failure(done[1]).startswith("generator odd broke the contract: ")
     assert complaint in failure(done[1])
 
 
-def test_the_first_of_two_answers_stands(house: House) -> None:
-    house.shelf.generator(
+def test_the_first_of_two_answers_stands(workspace: Workspace) -> None:
+    workspace.plugin_folder.generator(
         "twice",
         """
         for request in requests:
@@ -160,17 +164,19 @@ def test_the_first_of_two_answers_stands(house: House) -> None:
             yield request.reply(Text("second"))
         """,
     )
-    assert texts(house.run("a", "b", "c")) == ["first a", "first b", "first c"]
-    assert texts(house.run("a")) == ["first a"]
+    assert texts(workspace.run("a", "b", "c")) == ["first a", "first b", "first c"]
+    assert texts(workspace.run("a")) == ["first a"]
 
 
-def test_what_is_raised_after_the_last_answer_spoils_nothing(house: House) -> None:
-    house.shelf.generator("late", f"for request in requests: {SAY}\nraise RuntimeError('late')")
-    assert texts(house.run("a", "b")) == ["a", "b"]
+def test_what_is_raised_after_the_last_answer_spoils_nothing(workspace: Workspace) -> None:
+    workspace.plugin_folder.generator(
+        "late", f"for request in requests: {SAY}\nraise RuntimeError('late')"
+    )
+    assert texts(workspace.run("a", "b")) == ["a", "b"]
 
 
-def test_what_is_raised_while_it_is_closed_spoils_nothing(house: House) -> None:
-    house.shelf.generator(
+def test_what_is_raised_while_it_is_closed_spoils_nothing(workspace: Workspace) -> None:
+    workspace.plugin_folder.generator(
         "messy",
         f"""
         try:
@@ -181,28 +187,30 @@ def test_what_is_raised_while_it_is_closed_spoils_nothing(house: House) -> None:
             raise RuntimeError("in the end")
         """,
     )
-    assert texts(house.run("a", "b")) == ["a", "b"]
+    assert texts(workspace.run("a", "b")) == ["a", "b"]
 
 
-def test_a_bare_output_is_understood_for_a_single_request(house: House) -> None:
-    house.shelf.generator("bare", "for request in requests: yield Text(request.prompt)")
-    assert texts(house.run("a")) == ["a"]
+def test_a_bare_output_is_understood_for_a_single_request(workspace: Workspace) -> None:
+    workspace.plugin_folder.generator("bare", "for request in requests: yield Text(request.prompt)")
+    assert texts(workspace.run("a")) == ["a"]
 
 
-def test_bare_outputs_of_a_batch_are_never_matched_by_position(house: House) -> None:
-    house.shelf.generator(
+def test_bare_outputs_of_a_batch_are_never_matched_by_position(workspace: Workspace) -> None:
+    workspace.plugin_folder.generator(
         "bare", "for r in reversed(requests): yield Text(f'{r.prompt} of {len(requests)}')"
     )
-    assert texts(house.run("a", "b", "c")) == ["a of 1", "b of 1", "c of 1"]
+    assert texts(workspace.run("a", "b", "c")) == ["a of 1", "b of 1", "c of 1"]
 
 
-def test_a_list_and_several_outputs_are_answers_too(house: House) -> None:
-    house.shelf.generator("lists", "return [r.reply(Text('a'), Text('b')) for r in requests]")
-    assert texts(house.run("x", "y")) == ["a\n\nb"] * 2
+def test_a_list_and_several_outputs_are_answers_too(workspace: Workspace) -> None:
+    workspace.plugin_folder.generator(
+        "lists", "return [r.reply(Text('a'), Text('b')) for r in requests]"
+    )
+    assert texts(workspace.run("x", "y")) == ["a\n\nb"] * 2
 
 
-def test_numbers_of_other_kinds_in_a_trace_are_kept_as_plain_ones(house: House) -> None:
-    house.shelf.generator(
+def test_numbers_of_other_kinds_in_a_trace_are_kept_as_plain_ones(workspace: Workspace) -> None:
+    workspace.plugin_folder.generator(
         "exotic",
         """
         from fractions import Fraction
@@ -212,23 +220,23 @@ def test_numbers_of_other_kinds_in_a_trace_are_kept_as_plain_ones(house: House) 
             yield r.reply(Text("a"), usage=Usage(Wide(1), True), trace=trace)
         """,
     )
-    (done,) = house.run("x")
+    (done,) = workspace.run("x")
     assert done.trace is not None
     assert (done.trace.token_ids, done.trace.logprobs) == ((7,), (-0.25,))
-    assert house.recorded() == [done]
+    assert workspace.recorded() == [done]
 
 
-def test_a_refusal_that_is_no_text_is_still_one(house: House) -> None:
-    house.shelf.generator("odd", "for request in requests: yield request.fail(5)")
-    (done,) = house.run("x")
+def test_a_refusal_that_is_no_text_is_still_one(workspace: Workspace) -> None:
+    workspace.plugin_folder.generator("odd", "for request in requests: yield request.fail(5)")
+    (done,) = workspace.run("x")
     assert (done.status, failure(done)) == ("failed", "5")
 
 
 def test_an_answer_that_does_not_fit_an_entry_costs_only_itself(
-    house: House, monkeypatch: pytest.MonkeyPatch
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("muniment.plugins.invocation._usage", lambda usage: usage)
-    house.shelf.generator(
+    workspace.plugin_folder.generator(
         "wild",
         """
         for request in requests:
@@ -236,7 +244,7 @@ def test_an_answer_that_does_not_fit_an_entry_costs_only_itself(
             yield request.reply(Text(request.prompt), usage=usage)
         """,
     )
-    done = house.run("a", "b", "c")
+    done = workspace.run("a", "b", "c")
     assert texts(done) == ["a", "generator", "c"]
     assert failure(done[1]).startswith("the output of generator wild cannot be recorded: ")
-    assert house.recorded() == done
+    assert workspace.recorded() == done

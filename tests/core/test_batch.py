@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 import muniment
 from muniment import Generation, GenerationSpec
 from muniment.generation import batch
-from support.house import House
+from support.workspace import Workspace
 
 
 def read(*lines: bytes | str, defaults: GenerationSpec | None = None) -> list[GenerationSpec]:
@@ -143,10 +143,12 @@ def lines(*prompts: str) -> list[bytes]:
     return [json.dumps({"prompt": prompt}).encode() + b"\n" for prompt in prompts]
 
 
-def test_results_come_in_the_files_order_and_bad_lines_are_failed_records(house: House) -> None:
-    house.shelf.generator("echo", ECHO, parameters="times: int = param(1, ge=1)")
+def test_results_come_in_the_files_order_and_bad_lines_are_failed_records(
+    workspace: Workspace,
+) -> None:
+    workspace.plugin_folder.generator("echo", ECHO, parameters="times: int = param(1, ge=1)")
     done = list(
-        house.session.batch(
+        workspace.session.batch(
             [
                 b'{"prompt": "a", "seed": 1}',
                 b"nonsense\0",
@@ -184,29 +186,29 @@ def test_results_come_in_the_files_order_and_bad_lines_are_failed_records(house:
         assert expected in complaint
     assert {item.failure.code for item in done if item.failure is not None} == {"invalid"}
     assert len({item.run_id for item in done}) == 1
-    assert sorted(house.recorded(), key=lambda item: item.line or 0) == done
-    house.check()
+    assert sorted(workspace.recorded(), key=lambda item: item.line or 0) == done
+    workspace.check()
 
 
-def test_a_run_that_is_whole_asks_nothing_again(house: House) -> None:
-    house.shelf.generator("echo", ECHO)
+def test_a_run_that_is_whole_asks_nothing_again(workspace: Workspace) -> None:
+    workspace.plugin_folder.generator("echo", ECHO)
     file = [*lines("a", "b"), b"bad"]
-    first = list(house.session.batch(file))
-    assert list(house.session.batch(file, resume=first[0].run_id)) == []
-    assert len(house.recorded()) == 3
+    first = list(workspace.session.batch(file))
+    assert list(workspace.session.batch(file, resume=first[0].run_id)) == []
+    assert len(workspace.recorded()) == 3
 
 
-def test_new_lines_at_the_end_are_asked_when_a_run_is_resumed(house: House) -> None:
-    house.shelf.generator("echo", ECHO)
-    first = list(house.session.batch(lines("a")))
-    more = list(house.session.batch(lines("a", "b"), resume=first[0].run_id[-6:]))
+def test_new_lines_at_the_end_are_asked_when_a_run_is_resumed(workspace: Workspace) -> None:
+    workspace.plugin_folder.generator("echo", ECHO)
+    first = list(workspace.session.batch(lines("a")))
+    more = list(workspace.session.batch(lines("a", "b"), resume=first[0].run_id[-6:]))
     assert [(item.line, item.prompt) for item in more] == [(2, "b")]
     assert more[0].run_id == first[0].run_id
 
 
-def interrupted(house: House, file: list[bytes], tmp_path: Path) -> list[Generation]:
+def interrupted(workspace: Workspace, file: list[bytes], tmp_path: Path) -> list[Generation]:
     """Run a batch that is interrupted at `c` the first time; return what was recorded."""
-    house.shelf.generator(
+    workspace.plugin_folder.generator(
         "flaky",
         f"""
         import pathlib
@@ -220,19 +222,19 @@ def interrupted(house: House, file: list[bytes], tmp_path: Path) -> list[Generat
             yield r.reply(Text(f"{{r.prompt}} {{r.seed}}"))
         """,
     )
-    house.shelf.filter(
+    workspace.plugin_folder.filter(
         "some", "return content.block('x') if content.text == 'blocks' else content.allow()"
     )
     with pytest.raises(KeyboardInterrupt):
-        list(house.session.batch(file, policy=house.policy("{filter: some}"), batch_size=5))
-    return house.recorded()
+        list(workspace.session.batch(file, policy=workspace.policy("{filter: some}"), batch_size=5))
+    return workspace.recorded()
 
 
 def test_resuming_asks_what_was_interrupted_with_its_seed_and_nothing_that_was_answered(
-    house: House, tmp_path: Path
+    workspace: Workspace, tmp_path: Path
 ) -> None:
     file = [*lines("a", "blocks", "fails"), b"bad", *lines("c", "d", "e", "f")]
-    before = interrupted(house, file, tmp_path)
+    before = interrupted(workspace, file, tmp_path)
     assert {item.line: item.status for item in before} == {
         1: "completed",
         2: "blocked",
@@ -241,7 +243,7 @@ def test_resuming_asks_what_was_interrupted_with_its_seed_and_nothing_that_was_a
         5: "interrupted",
     }
     seeds = {item.line: item.seed for item in before}
-    done = list(house.session.batch(file, resume="last"))
+    done = list(workspace.session.batch(file, resume="last"))
     assert [(item.line, item.status) for item in done] == [
         (5, "completed"),
         (6, "completed"),
@@ -251,8 +253,8 @@ def test_resuming_asks_what_was_interrupted_with_its_seed_and_nothing_that_was_a
     assert done[0].text == f"c {seeds[5]}"
     assert {item.run_id for item in (*before, *done)} == {before[0].run_id}
     assert done[0].id not in {item.id for item in before}
-    assert list(house.session.batch(file, resume="last")) == []
-    house.check()
+    assert list(workspace.session.batch(file, resume="last")) == []
+    workspace.check()
 
 
 @pytest.mark.parametrize(
@@ -272,18 +274,18 @@ def test_resuming_asks_what_was_interrupted_with_its_seed_and_nothing_that_was_a
         b'{"prompt": "a", "parameters": {"time": 1}}',
     ],
 )
-def test_a_changed_file_is_refused(house: House, changed: bytes) -> None:
-    house.shelf.generator(
+def test_a_changed_file_is_refused(workspace: Workspace, changed: bytes) -> None:
+    workspace.plugin_folder.generator(
         "echo", ECHO, parameters="times: int = param(1)\nwords: list[str] = param(['a'])"
     )
-    list(house.session.batch(lines("a", "b")))
+    list(workspace.session.batch(lines("a", "b")))
     with pytest.raises(muniment.UsageError, match="line 1 differs from the recorded line of run"):
-        list(house.session.batch([changed, *lines("b", "c")], resume="last"))
-    assert len(house.recorded()) == 2
+        list(workspace.session.batch([changed, *lines("b", "c")], resume="last"))
+    assert len(workspace.recorded()) == 2
 
 
-def test_a_line_is_recognised_however_it_writes_its_parameters(house: House) -> None:
-    house.shelf.generator(
+def test_a_line_is_recognised_however_it_writes_its_parameters(workspace: Workspace) -> None:
+    workspace.plugin_folder.generator(
         "echo",
         ECHO,
         parameters="""
@@ -298,12 +300,12 @@ def test_a_line_is_recognised_however_it_writes_its_parameters(house: House) -> 
         b'{"prompt": "c", "generator": "text"}',
     ]
     defaults = GenerationSpec("", tags=("all",), parameters={"heat": "0.25"})
-    first = list(house.session.batch(file, defaults=defaults))
+    first = list(workspace.session.batch(file, defaults=defaults))
     assert [item.status for item in first] == ["completed"] * 3
-    assert list(house.session.batch(file, defaults=defaults, resume="last")) == []
+    assert list(workspace.session.batch(file, defaults=defaults, resume="last")) == []
     changed = GenerationSpec("", tags=("all",), parameters={"heat": "0.5"})
     with pytest.raises(muniment.UsageError, match=r"line 2 .* in its parameter heat"):
-        list(house.session.batch(file, defaults=changed, resume="last"))
+        list(workspace.session.batch(file, defaults=changed, resume="last"))
 
 
 BAD = [
@@ -317,25 +319,27 @@ BAD = [
 ]
 
 
-def test_lines_that_could_not_be_resolved_are_recognised_when_resuming(house: House) -> None:
-    house.shelf.generator("echo", ECHO, parameters="times: int = param(1, ge=1)")
-    done = list(house.session.batch(BAD))
+def test_lines_that_could_not_be_resolved_are_recognised_when_resuming(
+    workspace: Workspace,
+) -> None:
+    workspace.plugin_folder.generator("echo", ECHO, parameters="times: int = param(1, ge=1)")
+    done = list(workspace.session.batch(BAD))
     assert [item.status for item in done] == ["failed"] * 4
-    assert list(house.session.batch(BAD, resume="last")) == []
+    assert list(workspace.session.batch(BAD, resume="last")) == []
     for number, change in ((1, b'{"prompt": "b", "seed": 8'), (3, BAD[3].replace(b"0.5", b"0.6"))):
         file = [*BAD[:number], change, *BAD[number + 1 :]]
         if number == 1:
             file[1] += b', "parameters": {"times": 0}}'
         with pytest.raises(muniment.UsageError, match=f"line {number + 1} differs"):
-            list(house.session.batch(file, resume="last"))
+            list(workspace.session.batch(file, resume="last"))
 
 
 def test_a_line_that_could_not_be_resolved_keeps_what_it_asked_for_and_no_made_up_seed(
-    house: House,
+    workspace: Workspace,
 ) -> None:
-    house.shelf.generator("echo", ECHO, parameters="times: int = param(1, ge=1)")
-    done = list(house.session.batch(BAD))
-    assert house.recorded() == done
+    workspace.plugin_folder.generator("echo", ECHO, parameters="times: int = param(1, ge=1)")
+    done = list(workspace.session.batch(BAD))
+    assert workspace.recorded() == done
     assert 0 not in {item.seed for item in done}
     assert done[1].seed == 7
     assert dict(done[1].parameters) == {"times": 0}
@@ -349,25 +353,25 @@ def test_a_line_that_could_not_be_resolved_keeps_what_it_asked_for_and_no_made_u
         "no": None,
         "nan": "NaN",
     }
-    house.check()
+    workspace.check()
 
 
-def test_a_run_without_lines_cannot_be_resumed(house: House) -> None:
-    house.shelf.generator("echo", ECHO)
-    house.session.generate("a")
+def test_a_run_without_lines_cannot_be_resumed(workspace: Workspace) -> None:
+    workspace.plugin_folder.generator("echo", ECHO)
+    workspace.session.generate("a")
     with pytest.raises(muniment.UsageError, match=r"run .* is not a batch"):
-        list(house.session.batch(lines("a"), resume="last"))
+        list(workspace.session.batch(lines("a"), resume="last"))
 
 
-def test_a_prompt_that_cannot_be_encoded_is_recognised_when_resuming(house: House) -> None:
-    house.shelf.generator("echo", ECHO)
+def test_a_prompt_that_cannot_be_encoded_is_recognised_when_resuming(workspace: Workspace) -> None:
+    workspace.plugin_folder.generator("echo", ECHO)
     file = [b'{"prompt": "\\ud800"}', b"\xff", b"\0"]
-    assert [item.status for item in house.session.batch(file)] == ["failed"] * 3
-    assert list(house.session.batch(file, resume="last")) == []
+    assert [item.status for item in workspace.session.batch(file)] == ["failed"] * 3
+    assert list(workspace.session.batch(file, resume="last")) == []
 
 
-def test_a_run_that_is_under_way_is_refused(house: House) -> None:
-    house.shelf.generator(
+def test_a_run_that_is_under_way_is_refused(workspace: Workspace) -> None:
+    workspace.plugin_folder.generator(
         "asks",
         """
         from muniment import Session, UsageError
@@ -379,30 +383,30 @@ def test_a_run_that_is_under_way_is_refused(house: House) -> None:
                 except UsageError as error:
                     answer = str(error)
         yield requests[0].reply(Text(answer))
-        """.replace("HOME", repr(str(house.home))),
+        """.replace("HOME", repr(str(workspace.home))),
     )
-    (done,) = house.session.batch(lines("outer"))
+    (done,) = workspace.session.batch(lines("outer"))
     assert "is still running; wait until it ends" in done.text
-    assert len(house.recorded()) == 1
+    assert len(workspace.recorded()) == 1
 
 
-def test_an_unknown_run_cannot_be_resumed(house: House) -> None:
-    house.shelf.generator("echo", ECHO)
-    list(house.session.batch(lines("a")))
+def test_an_unknown_run_cannot_be_resumed(workspace: Workspace) -> None:
+    workspace.plugin_folder.generator("echo", ECHO)
+    list(workspace.session.batch(lines("a")))
     with pytest.raises(muniment.UsageError, match="no run named 'ZZZZZZ'"):
-        list(house.session.batch(lines("a"), resume="ZZZZZZ"))
+        list(workspace.session.batch(lines("a"), resume="ZZZZZZ"))
 
 
 @pytest.mark.parametrize("options", [{"batch_size": 0}, {"batch_size": -1}])
-def test_a_batch_size_below_one_is_refused(house: House, options: dict[str, int]) -> None:
+def test_a_batch_size_below_one_is_refused(workspace: Workspace, options: dict[str, int]) -> None:
     with pytest.raises(muniment.UsageError, match="must be at least 1"):
-        list(house.session.batch(lines("a"), **options))
+        list(workspace.session.batch(lines("a"), **options))
     with pytest.raises(muniment.UsageError, match="must be at least 1"):
-        list(house.session.run([GenerationSpec("a")], samples_each=0))
+        list(workspace.session.run([GenerationSpec("a")], samples_each=0))
 
 
-def test_a_killed_batch_resumes_and_records_nothing_twice(house: House) -> None:
-    house.shelf.generator(
+def test_a_killed_batch_resumes_and_records_nothing_twice(workspace: Workspace) -> None:
+    workspace.plugin_folder.generator(
         "slow",
         """
         import time
@@ -411,7 +415,7 @@ def test_a_killed_batch_resumes_and_records_nothing_twice(house: House) -> None:
             yield r.reply(Text(f"{r.prompt} {r.seed}"))
         """,
     )
-    file = house.home / "file.jsonl"
+    file = workspace.home / "file.jsonl"
     file.write_bytes(b"".join(lines(*(f"line {number}" for number in range(1, 41)))))
     program = (
         "import sys\n"
@@ -422,22 +426,22 @@ def test_a_killed_batch_resumes_and_records_nothing_twice(house: House) -> None:
         "        print(item.id, flush=True)\n"
     )
     with subprocess.Popen(
-        [sys.executable, "-c", program, str(house.home), str(file)],
+        [sys.executable, "-c", program, str(workspace.home), str(file)],
         stdout=subprocess.PIPE,
-        env={**os.environ, "PYTHONPATH": str(house.shelf.folder)},
+        env={**os.environ, "PYTHONPATH": str(workspace.plugin_folder.folder)},
     ) as process:
         assert process.stdout is not None
         returned = [process.stdout.readline().decode().strip() for _ in range(10)]
         process.kill()
-    before = {item.id: item for item in house.recorded()}
+    before = {item.id: item for item in workspace.recorded()}
     assert all(before[identifier].status == "completed" for identifier in returned)
     with file.open("rb") as again:
-        done = list(house.session.batch(again, resume="last", batch_size=4))
-    completed = [item for item in house.recorded() if item.status == "completed"]
+        done = list(workspace.session.batch(again, resume="last", batch_size=4))
+    completed = [item for item in workspace.recorded() if item.status == "completed"]
     assert sorted(item.line or 0 for item in completed) == list(range(1, 41))
     assert {item.run_id for item in completed} == {before[returned[0]].run_id}
     again_asked = [item for item in before.values() if item.status == "interrupted"]
     assert len(again_asked) <= 4, "at most one model batch is computed again"
     seeds = {item.line: item.seed for item in again_asked}
     assert {item.line: item.seed for item in done if item.line in seeds} == seeds
-    house.check()
+    workspace.check()

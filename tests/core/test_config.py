@@ -45,14 +45,14 @@ def test_a_generator_with_dots_in_its_name_has_a_model_of_its_own(home: Path) ->
 
 
 def test_comments_and_order_survive_setting_and_removing(home: Path) -> None:
-    text = '# mine\npolicy = "house" # strict\n\n[generator]\n# small\ntext = "markov"\n'
+    text = '# mine\npolicy = "team" # strict\n\n[generator]\n# small\ntext = "markov"\n'
     settings = Config(written(home, text))
     settings.set("policy", "none")
     settings.set("generator.image", "brush")
     settings.set("generator.image", None)
     settings.set("evaluators", None)
     changed = settings.path.read_text(encoding="utf-8")
-    assert changed == text.replace('"house"', '"none"')
+    assert changed == text.replace('"team"', '"none"')
     assert settings.items() == Config(home).items()
 
 

@@ -6,42 +6,42 @@ import pytest
 
 import muniment
 from muniment import Generation, Score
-from support.house import House
+from support.workspace import Workspace
 
 ECHO = "for request in requests: yield request.reply(Text(request.prompt))"
 
 
-def scored(house: House, prompt: str = "four") -> Generation:
-    house.shelf.generator("echo", ECHO)
-    (done,) = house.run(prompt)
+def scored(workspace: Workspace, prompt: str = "four") -> Generation:
+    workspace.plugin_folder.generator("echo", ECHO)
+    (done,) = workspace.run(prompt)
     assert done.status == "completed"
-    assert house.recorded() == [done]
+    assert workspace.recorded() == [done]
     return done
 
 
-def test_scores_have_unit_direction_and_version(house: House) -> None:
-    house.shelf.evaluator(
+def test_scores_have_unit_direction_and_version(workspace: Workspace) -> None:
+    workspace.plugin_folder.evaluator(
         "size",
         "return {'length': len(generation.text), 'spread': 0.5}",
         measures="Measure('length', 'characters'), Measure('spread', '', True), Measure('other')",
         attributes="version = '4'; default = True",
     )
-    assert scored(house).scores == (
+    assert scored(workspace).scores == (
         Score("size", "4", "length", 4.0, "characters", None),
         Score("size", "4", "spread", 0.5, "", True),
     )
 
 
-def test_an_evaluator_sees_the_generation_with_its_verdicts_and_trace(house: House) -> None:
-    house.shelf.generator(
+def test_an_evaluator_sees_the_generation_with_its_verdicts_and_trace(workspace: Workspace) -> None:
+    workspace.plugin_folder.generator(
         "echo",
         "for r in requests: yield r.reply(Text('a'), trace=Trace((1, 2), (-1., -3.), (1., 1.)))",
     )
-    house.shelf.filter("fine", "return content.allow()")
-    house.shelf.evaluator(
+    workspace.plugin_folder.filter("fine", "return content.allow()")
+    workspace.plugin_folder.evaluator(
         "seen", "return {'value': len(generation.verdicts) - sum(generation.trace.logprobs)}"
     )
-    (done,) = house.run("x", policy=house.policy("{filter: fine}"))
+    (done,) = workspace.run("x", policy=workspace.policy("{filter: fine}"))
     assert [score.value for score in done.scores] == [6.0]
 
 
@@ -62,11 +62,13 @@ def test_an_evaluator_sees_the_generation_with_its_verdicts_and_trace(house: Hou
     ],
 )
 def test_an_evaluator_that_fails_fails_only_its_own_scores(
-    house: House, body: str, complaint: str
+    workspace: Workspace, body: str, complaint: str
 ) -> None:
-    house.shelf.evaluator("broken", body, measures="Measure('value', 'u', False), Measure('more')")
-    house.shelf.evaluator("fine", "return {'value': 1}")
-    done = scored(house)
+    workspace.plugin_folder.evaluator(
+        "broken", body, measures="Measure('value', 'u', False), Measure('more')"
+    )
+    workspace.plugin_folder.evaluator("fine", "return {'value': 1}")
+    done = scored(workspace)
     value, more, fine = done.scores
     assert (value.name, value.value, value.unit) == ("value", None, "u")
     assert (more.name, more.value) == ("more", None)
@@ -76,33 +78,33 @@ def test_an_evaluator_that_fails_fails_only_its_own_scores(
     assert (fine.value, fine.failure) == (1.0, None)
 
 
-def test_a_measure_that_does_not_apply_is_left_out(house: House) -> None:
-    house.shelf.evaluator("none", "return {}")
-    assert scored(house).scores == ()
+def test_a_measure_that_does_not_apply_is_left_out(workspace: Workspace) -> None:
+    workspace.plugin_folder.evaluator("none", "return {}")
+    assert scored(workspace).scores == ()
 
 
-def test_evaluators_that_are_no_defaults_run_when_they_are_named(house: House) -> None:
-    house.shelf.generator("echo", ECHO)
-    house.shelf.evaluator("usual", "return {'value': 1}")
-    house.shelf.evaluator("extra", "return {'value': 2}", attributes="default = False")
-    (done,) = house.run("x")
+def test_evaluators_that_are_no_defaults_run_when_they_are_named(workspace: Workspace) -> None:
+    workspace.plugin_folder.generator("echo", ECHO)
+    workspace.plugin_folder.evaluator("usual", "return {'value': 1}")
+    workspace.plugin_folder.evaluator("extra", "return {'value': 2}", attributes="default = False")
+    (done,) = workspace.run("x")
     assert [score.evaluator for score in done.scores] == ["usual"]
-    house.close()
-    (house.home / "config.toml").write_text('policy = "none"\nevaluators = " extra , usual "\n')
-    (done,) = house.run("x")
+    workspace.close()
+    (workspace.home / "config.toml").write_text('policy = "none"\nevaluators = " extra , usual "\n')
+    (done,) = workspace.run("x")
     assert [score.evaluator for score in done.scores] == ["extra", "usual"]
-    house.close()
-    (house.home / "config.toml").write_text('policy = "none"\nevaluators = ""\n')
-    (done,) = house.run("x")
+    workspace.close()
+    (workspace.home / "config.toml").write_text('policy = "none"\nevaluators = ""\n')
+    (done,) = workspace.run("x")
     assert done.scores == ()
 
 
-def test_an_evaluator_that_is_named_and_cannot_be_had_is_an_error(house: House) -> None:
-    house.shelf.generator("echo", ECHO)
-    house.shelf.evaluator("usual", "return {}")
-    (house.home / "config.toml").write_text('policy = "none"\nevaluators = "gone"\n')
+def test_an_evaluator_that_is_named_and_cannot_be_had_is_an_error(workspace: Workspace) -> None:
+    workspace.plugin_folder.generator("echo", ECHO)
+    workspace.plugin_folder.evaluator("usual", "return {}")
+    (workspace.home / "config.toml").write_text('policy = "none"\nevaluators = "gone"\n')
     with pytest.raises(muniment.UsageError, match="no evaluator named 'gone'; available: usual"):
-        house.session.generate("x")
+        workspace.session.generate("x")
 
 
 @pytest.mark.parametrize(
@@ -122,9 +124,9 @@ def test_an_evaluator_that_is_named_and_cannot_be_had_is_an_error(house: House) 
     ],
 )
 def test_a_default_evaluator_that_cannot_be_had_is_left_out_and_reported(
-    house: House, heavy: str, complaint: str
+    workspace: Workspace, heavy: str, complaint: str
 ) -> None:
-    house.shelf.add(
+    workspace.plugin_folder.add(
         """
         import muniment
         @muniment.hookimpl
@@ -133,31 +135,31 @@ def test_a_default_evaluator_that_cannot_be_had_is_left_out_and_reported(
         """,
         files={"heavy.py": heavy},
     )
-    house.shelf.evaluator("fine", "return {'value': 1}")
-    assert [score.evaluator for score in scored(house).scores] == ["fine"]
-    (broken,) = house.session.plugins.broken
+    workspace.plugin_folder.evaluator("fine", "return {'value': 1}")
+    assert [score.evaluator for score in scored(workspace).scores] == ["fine"]
+    (broken,) = workspace.session.plugins.broken
     assert complaint in broken.message
     assert "Error" in broken.traceback
 
 
-def test_an_evaluator_is_asked_only_about_the_media_types_it_declares(house: House) -> None:
-    house.shelf.generator(
+def test_an_evaluator_is_asked_only_about_the_media_types_it_declares(workspace: Workspace) -> None:
+    workspace.plugin_folder.generator(
         "brush",
         "for request in requests: yield request.reply(Output('image/png', b'x'))",
         media_type="image/png",
     )
-    house.shelf.evaluator("words", "return {'value': 1}")
-    house.shelf.evaluator(
+    workspace.plugin_folder.evaluator("words", "return {'value': 1}")
+    workspace.plugin_folder.evaluator(
         "pixels",
         "return {'value': 2}",
         attributes="default = True; media_types = ('image/png', 'image/jpeg')",
     )
-    (done,) = house.run("x", generator="image")
+    (done,) = workspace.run("x", generator="image")
     assert [score.evaluator for score in done.scores] == ["pixels"]
 
 
-def test_blocked_and_failed_generations_are_not_measured(house: House) -> None:
-    house.shelf.generator("choosy", "for request in requests: yield request.fail('no')")
-    house.shelf.evaluator("size", "return {'value': 1}")
-    (done,) = house.run("x")
+def test_blocked_and_failed_generations_are_not_measured(workspace: Workspace) -> None:
+    workspace.plugin_folder.generator("choosy", "for request in requests: yield request.fail('no')")
+    workspace.plugin_folder.evaluator("size", "return {'value': 1}")
+    (done,) = workspace.run("x")
     assert (done.status, done.scores) == ("failed", ())

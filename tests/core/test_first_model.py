@@ -27,12 +27,12 @@ from muniment import (
 )
 from muniment.plugins.registry import instantiate
 from support.packaged import FIRST, SECOND, Packages
-from support.plugins import Shelf
+from support.plugins import PluginFolder
 
 
 @pytest.fixture
-def packages(tmp_path: Path, shelf: Shelf) -> Packages:
-    return Packages(tmp_path / "packages", shelf)
+def packages(tmp_path: Path, plugin_folder: PluginFolder) -> Packages:
+    return Packages(tmp_path / "packages", plugin_folder)
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def session(home: Path, packages: Packages) -> Callable[..., Session]:
     warnings.simplefilter("ignore", ModelTermsWarning)
 
     def open_session(**options: bool) -> Session:
-        return Session(home, actor="tester", plugins=packages.shelf.plugins(), **options)
+        return Session(home, actor="tester", plugins=packages.plugin_folder.plugins(), **options)
 
     return open_session
 
@@ -230,11 +230,11 @@ def test_a_blocked_prompt_is_recorded_and_adds_no_model(
     session: Callable[..., Session], packages: Packages, tmp_path: Path
 ) -> None:
     packages.install(FIRST)
-    packages.shelf.filter(
+    packages.plugin_folder.filter(
         "words", 'return content.block("rude") if "bomb" in content.text else content.allow()'
     )
     policy = tmp_path / "policy.yaml"
-    policy.write_text("policy: house\nversion: 1\nfilters: [{filter: words}]\n")
+    policy.write_text("policy: team\nversion: 1\nfilters: [{filter: words}]\n")
     with session() as opened:
         blocked = generate(opened, "a bomb", policy=policy)
         assert blocked.status == "blocked"
@@ -272,7 +272,7 @@ def test_a_store_that_cannot_be_opened_is_an_error_before_anything_is_added(
     (tmp_path / "file").write_text("")
     store = str(tmp_path / "file" / "x.db")
     with (
-        Session(home, store=store, plugins=packages.shelf.plugins()) as opened,
+        Session(home, store=store, plugins=packages.plugin_folder.plugins()) as opened,
         pytest.raises(StoreError),
     ):
         generate(opened)
@@ -287,7 +287,7 @@ def test_a_home_that_cannot_be_written_is_one_sentence(
     (home / "models").write_text("")
     store = str(tmp_path / "elsewhere.db")
     with (
-        Session(home, store=store, plugins=packages.shelf.plugins()) as opened,
+        Session(home, store=store, plugins=packages.plugin_folder.plugins()) as opened,
         pytest.raises(ModelError, match="model first cannot be added: ") as caught,
     ):
         generate(opened)
@@ -340,8 +340,8 @@ def test_ones_own_first_model_stays_the_default_when_packages_come_later(
     packages.install()
     with session() as opened:
         add(opened, "/my/own")
-    packages.shelf.forget()
-    packages.shelf.all.clear()
+    packages.plugin_folder.forget()
+    packages.plugin_folder.all.clear()
     packages.install(FIRST)
     with session() as opened:
         assert generate(opened).text == "oh own"
@@ -398,8 +398,8 @@ def test_a_removed_default_is_added_again_or_named(
     with session() as opened:
         assert generate(opened).text == "oh package:first"
         opened.models.remove("first")
-    packages.shelf.forget()
-    packages.shelf.all.clear()
+    packages.plugin_folder.forget()
+    packages.plugin_folder.all.clear()
     packages.install()
     with session() as opened, pytest.raises(ModelError) as caught:
         generate(opened)
@@ -450,7 +450,7 @@ class Starter:
 
     def __call__(self) -> subprocess.Popen[str]:
         program = [sys.executable, "-c", textwrap.dedent(PROGRAM), str(self.home), self.module]
-        environment = {"PYTHONPATH": str(self.packages.shelf.folder), "PATH": ""}
+        environment = {"PYTHONPATH": str(self.packages.plugin_folder.folder), "PATH": ""}
         return subprocess.Popen(
             program,
             stdout=subprocess.PIPE,

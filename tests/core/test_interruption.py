@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from muniment import Chunk, Generation, GenerationSpec
-from support.house import House
+from support.workspace import Workspace
 
 STOPS_AT_B = """
     for request in requests:
@@ -22,51 +22,51 @@ STOPS_AT_B = """
 """
 
 
-def statuses(house: House) -> list[tuple[str, str]]:
-    house.check()
-    return [(item.prompt, item.status) for item in house.recorded()]
+def statuses(workspace: Workspace) -> list[tuple[str, str]]:
+    workspace.check()
+    return [(item.prompt, item.status) for item in workspace.recorded()]
 
 
-def test_ctrl_c_while_generating_keeps_what_was_answered(house: House) -> None:
-    house.shelf.generator("slow", STOPS_AT_B)
-    house.shelf.evaluator("size", "return {'value': len(generation.text)}")
+def test_ctrl_c_while_generating_keeps_what_was_answered(workspace: Workspace) -> None:
+    workspace.plugin_folder.generator("slow", STOPS_AT_B)
+    workspace.plugin_folder.evaluator("size", "return {'value': len(generation.text)}")
     returned: list[object] = []
     with pytest.raises(KeyboardInterrupt):
         returned.extend(
-            house.session.run([GenerationSpec("a"), GenerationSpec("b"), GenerationSpec("c")])
+            workspace.session.run([GenerationSpec("a"), GenerationSpec("b"), GenerationSpec("c")])
         )
     assert returned == []
-    assert statuses(house) == [("a", "completed"), ("b", "interrupted"), ("c", "interrupted")]
-    first, second, _ = house.recorded()
+    assert statuses(workspace) == [("a", "completed"), ("b", "interrupted"), ("c", "interrupted")]
+    first, second, _ = workspace.recorded()
     assert first.text == "a"
     assert [score.value for score in first.scores] == [1.0]
     assert second.finished_at is not None
 
 
 def test_batches_before_an_interruption_are_returned_and_those_after_never_start(
-    house: House,
+    workspace: Workspace,
 ) -> None:
-    house.shelf.generator("slow", STOPS_AT_B)
+    workspace.plugin_folder.generator("slow", STOPS_AT_B)
     returned: list[object] = []
     with pytest.raises(KeyboardInterrupt):
         returned.extend(
-            house.session.run(
+            workspace.session.run(
                 [GenerationSpec("a"), GenerationSpec("b"), GenerationSpec("c")], batch_size=1
             )
         )
     assert [item.text for item in returned if isinstance(item, Generation)] == ["a"]
-    assert statuses(house) == [("a", "completed"), ("b", "interrupted")]
+    assert statuses(workspace) == [("a", "completed"), ("b", "interrupted")]
 
 
 def test_an_interruption_that_another_process_recorded_stands_and_costs_no_other_outcome(
-    house: House,
+    workspace: Workspace,
 ) -> None:
-    house.shelf.generator(
+    workspace.plugin_folder.generator(
         "slow",
         f"""
         from dataclasses import replace
         from muniment.store import Store
-        with Store.open("sqlite:///{house.home}/muniment.db", create=False) as store:
+        with Store.open("sqlite:///{workspace.home}/muniment.db", create=False) as store:
             for item in list(store.generations()):
                 if item.prompt == "b":
                     gone = replace(item, status="interrupted", finished_at=item.started_at)
@@ -75,19 +75,19 @@ def test_an_interruption_that_another_process_recorded_stands_and_costs_no_other
             yield request.reply(Text(request.prompt))
         """,
     )
-    done = house.run("a", "b", "c")
+    done = workspace.run("a", "b", "c")
     assert [item.status for item in done] == ["completed", "interrupted", "completed"]
     assert [item.text for item in done] == ["a", "", "c"]
-    assert house.recorded() == done
+    assert workspace.recorded() == done
 
 
 @pytest.mark.parametrize("where", ["filter", "evaluator", "load"])
 def test_ctrl_c_anywhere_on_the_path_is_an_interruption(
-    house: House, tmp_path: Path, where: str
+    workspace: Workspace, tmp_path: Path, where: str
 ) -> None:
     (tmp_path / "w.bin").write_bytes(b"1")
     stop = "raise KeyboardInterrupt"
-    house.shelf.generator(
+    workspace.plugin_folder.generator(
         "heavy",
         "for request in requests: yield request.reply(Text('x'))",
         attributes=f"""
@@ -96,58 +96,59 @@ def test_ctrl_c_anywhere_on_the_path_is_an_interruption(
             {stop if where == "load" else "pass"}
         """,
     )
-    house.shelf.filter("f", stop if where == "filter" else "return content.allow()")
-    house.shelf.evaluator("e", stop if where == "evaluator" else "return {}")
+    workspace.plugin_folder.filter("f", stop if where == "filter" else "return content.allow()")
+    workspace.plugin_folder.evaluator("e", stop if where == "evaluator" else "return {}")
     specs = [GenerationSpec("a", model=str(tmp_path / "w.bin"))]
     with pytest.raises(KeyboardInterrupt):
-        list(house.session.run(specs, policy=house.policy("{filter: f, stages: [output]}")))
+        list(workspace.session.run(specs, policy=workspace.policy("{filter: f, stages: [output]}")))
     expected = "interrupted"
-    assert statuses(house) == [("a", expected)]
+    assert statuses(workspace) == [("a", expected)]
 
 
-def test_what_was_blocked_before_the_interruption_stays_blocked(house: House) -> None:
-    house.shelf.generator("slow", STOPS_AT_B)
-    house.shelf.filter(
+def test_what_was_blocked_before_the_interruption_stays_blocked(workspace: Workspace) -> None:
+    workspace.plugin_folder.generator("slow", STOPS_AT_B)
+    workspace.plugin_folder.filter(
         "never", "return content.block('no') if content.text == 'x' else content.allow()"
     )
     with pytest.raises(KeyboardInterrupt):
         list(
-            house.session.run(
-                [GenerationSpec("x"), GenerationSpec("b")], policy=house.policy("{filter: never}")
+            workspace.session.run(
+                [GenerationSpec("x"), GenerationSpec("b")],
+                policy=workspace.policy("{filter: never}"),
             )
         )
-    assert statuses(house) == [("x", "blocked"), ("b", "interrupted")]
-    assert [v.action for v in house.recorded()[1].verdicts] == ["allow"]
+    assert statuses(workspace) == [("x", "blocked"), ("b", "interrupted")]
+    assert [v.action for v in workspace.recorded()[1].verdicts] == ["allow"]
 
 
-def test_a_consumer_that_stops_while_pieces_come_interrupts(house: House) -> None:
-    house.shelf.generator(
+def test_a_consumer_that_stops_while_pieces_come_interrupts(workspace: Workspace) -> None:
+    workspace.plugin_folder.generator(
         "words",
         """
         for request in requests:
             yield request.reply(Text("whole")) if request.prompt == "a" else request.chunk("part")
         """,
     )
-    items = house.session.run([GenerationSpec("a"), GenerationSpec("b")], stream=True)
+    items = workspace.session.run([GenerationSpec("a"), GenerationSpec("b")], stream=True)
     with contextlib.closing(items):  # type: ignore[type-var]
         assert isinstance(next(items), Chunk)
-    assert statuses(house) == [("a", "completed"), ("b", "interrupted")]
+    assert statuses(workspace) == [("a", "completed"), ("b", "interrupted")]
 
 
-def test_a_consumer_that_stops_after_the_first_generation_loses_none(house: House) -> None:
-    house.shelf.generator("echo", "for r in requests: yield r.reply(Text(r.prompt))")
-    items = house.session.run(
+def test_a_consumer_that_stops_after_the_first_generation_loses_none(workspace: Workspace) -> None:
+    workspace.plugin_folder.generator("echo", "for r in requests: yield r.reply(Text(r.prompt))")
+    items = workspace.session.run(
         [GenerationSpec("a"), GenerationSpec("b"), GenerationSpec("c")], batch_size=2
     )
     with contextlib.closing(items):  # type: ignore[type-var]
         next(items)
-    assert statuses(house) == [("a", "completed"), ("b", "completed")]
+    assert statuses(workspace) == [("a", "completed"), ("b", "completed")]
 
 
 def test_a_killed_process_leaves_its_generations_interrupted_and_the_store_whole(
-    house: House,
+    workspace: Workspace,
 ) -> None:
-    house.shelf.generator(
+    workspace.plugin_folder.generator(
         "hangs",
         """
         import time
@@ -165,16 +166,16 @@ def test_a_killed_process_leaves_its_generations_interrupted_and_the_store_whole
         "drafts = [GenerationSpec(p, generator='hangs') for p in 'abc']\n"
         "for item in session.run(drafts, batch_size=2): print('done', item.text, flush=True)\n"
     )
-    environment = {**os.environ, "PYTHONPATH": str(house.shelf.folder)}
+    environment = {**os.environ, "PYTHONPATH": str(workspace.plugin_folder.folder)}
     with subprocess.Popen(
-        [sys.executable, "-c", program, str(house.home)],
+        [sys.executable, "-c", program, str(workspace.home)],
         stderr=subprocess.PIPE,
         env=environment,
     ) as process:
         assert process.stderr is not None
         assert process.stderr.readline() == b"now\n"
-        assert statuses(house) == [("a", "started"), ("b", "started")]
+        assert statuses(workspace) == [("a", "started"), ("b", "started")]
         process.send_signal(signal.SIGKILL)
-    assert statuses(house) == [("a", "interrupted"), ("b", "interrupted")]
-    house.session.generate("d", generator="hangs")
-    assert statuses(house)[-1] == ("d", "completed")
+    assert statuses(workspace) == [("a", "interrupted"), ("b", "interrupted")]
+    workspace.session.generate("d", generator="hangs")
+    assert statuses(workspace)[-1] == ("d", "completed")

@@ -9,43 +9,43 @@ import pytest
 
 import muniment
 from muniment.types import Content, Generation
-from support.house import House
+from support.workspace import Workspace
 
 ECHO = "for request in requests: yield request.reply(Text(request.prompt))"
 
 
-def blocked_by(house: House, rule: str = "{filter: odd}") -> Generation:
+def blocked_by(workspace: Workspace, rule: str = "{filter: odd}") -> Generation:
     """Generate once under a policy of one rule; see that the filter's failure blocked."""
-    house.shelf.generator("echo", ECHO)
-    (done,) = house.run("four", policy=house.policy(rule))
+    workspace.plugin_folder.generator("echo", ECHO)
+    (done,) = workspace.run("four", policy=workspace.policy(rule))
     assert done.status == "blocked"
     assert done.outputs == ()
     verdict = done.verdicts[-1]
     assert (verdict.decision, verdict.action) == ("block", "block")
     assert verdict.failure
     assert "\n" not in verdict.failure
-    assert house.recorded()[0].verdicts == done.verdicts
+    assert workspace.recorded()[0].verdicts == done.verdicts
     return done
 
 
 @pytest.mark.parametrize("mode", ["enforce", "observe"])
-def test_a_filter_that_is_not_installed_blocks(house: House, mode: str) -> None:
-    done = blocked_by(house, f"{{filter: gone, mode: {mode}}}")
+def test_a_filter_that_is_not_installed_blocks(workspace: Workspace, mode: str) -> None:
+    done = blocked_by(workspace, f"{{filter: gone, mode: {mode}}}")
     assert done.verdicts[0].failure == "filter gone cannot be used: no filter named 'gone'"
     assert done.verdicts[0].filter == "gone"
 
 
-def test_a_filter_whose_plugin_is_broken_blocks_and_says_why(house: House) -> None:
-    house.shelf.add("raise RuntimeError('no luck')", distribution="unlucky")
+def test_a_filter_whose_plugin_is_broken_blocks_and_says_why(workspace: Workspace) -> None:
+    workspace.plugin_folder.add("raise RuntimeError('no luck')", distribution="unlucky")
     assert "plugin unlucky cannot be loaded: RuntimeError: no luck" in str(
-        blocked_by(house).verdicts[0].failure
+        blocked_by(workspace).verdicts[0].failure
     )
 
 
-def test_a_filter_of_two_distributions_blocks(house: House) -> None:
+def test_a_filter_of_two_distributions_blocks(workspace: Workspace) -> None:
     for name in ("dist-a", "dist-b"):
-        house.shelf.filter("odd", "return content.allow()", distribution=name)
-    assert "dist-a or dist-b" in str(blocked_by(house).verdicts[0].failure)
+        workspace.plugin_folder.filter("odd", "return content.allow()", distribution=name)
+    assert "dist-a or dist-b" in str(blocked_by(workspace).verdicts[0].failure)
 
 
 @pytest.mark.parametrize(
@@ -61,21 +61,23 @@ def test_a_filter_of_two_distributions_blocks(house: House) -> None:
     ],
 )
 def test_wrong_parameters_refuse_the_policy_and_nothing_is_generated(
-    house: House, rule: str, complaint: str
+    workspace: Workspace, rule: str, complaint: str
 ) -> None:
-    house.shelf.generator("echo", ECHO)
-    house.shelf.filter("fine", "return content.allow()")
-    house.shelf.filter("odd", "return content.allow()", parameters="than: int = param(3, ge=1)")
-    policy = house.policy("{filter: fine}", rule)
+    workspace.plugin_folder.generator("echo", ECHO)
+    workspace.plugin_folder.filter("fine", "return content.allow()")
+    workspace.plugin_folder.filter(
+        "odd", "return content.allow()", parameters="than: int = param(3, ge=1)"
+    )
+    policy = workspace.policy("{filter: fine}", rule)
     with pytest.raises(muniment.PolicyError) as caught:
-        house.session.generate("x", policy=policy)
+        workspace.session.generate("x", policy=policy)
     assert str(caught.value).startswith(f"policy {policy}: filter 2 (odd): {complaint}")
-    assert not (house.home / "muniment.db").exists()
+    assert not (workspace.home / "muniment.db").exists()
 
 
-def test_parameters_that_a_filter_itself_refuses_refuse_the_policy(house: House) -> None:
-    house.shelf.generator("echo", ECHO)
-    house.shelf.filter(
+def test_parameters_that_a_filter_itself_refuses_refuse_the_policy(workspace: Workspace) -> None:
+    workspace.plugin_folder.generator("echo", ECHO)
+    workspace.plugin_folder.filter(
         "odd",
         "return content.allow()",
         attributes="""
@@ -84,41 +86,41 @@ def test_parameters_that_a_filter_itself_refuses_refuse_the_policy(house: House)
         """,
     )
     with pytest.raises(muniment.PolicyError, match=r"filter 1 \(odd\): terms holds an empty one"):
-        house.session.generate("x", policy=house.policy("{filter: odd}"))
+        workspace.session.generate("x", policy=workspace.policy("{filter: odd}"))
 
 
 @pytest.mark.parametrize("mode", ["enforce", "observe"])
-def test_a_verdict_that_comes_later_than_its_limit_blocks(house: House, mode: str) -> None:
-    house.shelf.filter("odd", "return content.allow(odd=0.5)")
-    done = blocked_by(house, f"{{filter: odd, mode: {mode}, time_limit: 1.0e-9}}")
+def test_a_verdict_that_comes_later_than_its_limit_blocks(workspace: Workspace, mode: str) -> None:
+    workspace.plugin_folder.filter("odd", "return content.allow(odd=0.5)")
+    done = blocked_by(workspace, f"{{filter: odd, mode: {mode}, time_limit: 1.0e-9}}")
     failure = str(done.verdicts[0].failure)
     assert failure.startswith("filter odd failed: its verdict came after 0.0 s, later than its ")
     assert failure.endswith("limit of 1e-09 s")
     assert done.verdicts[0].categories == {}
 
 
-def test_a_verdict_within_its_limit_stands(house: House) -> None:
-    house.shelf.generator("echo", ECHO)
-    house.shelf.filter("odd", "return content.allow(odd=0.5)")
-    (done,) = house.run("x", policy=house.policy("{filter: odd, time_limit: 86400}"))
+def test_a_verdict_within_its_limit_stands(workspace: Workspace) -> None:
+    workspace.plugin_folder.generator("echo", ECHO)
+    workspace.plugin_folder.filter("odd", "return content.allow(odd=0.5)")
+    (done,) = workspace.run("x", policy=workspace.policy("{filter: odd, time_limit: 86400}"))
     assert done.status == "completed"
     assert done.verdicts[0].categories == {"odd": 0.5}
 
 
-def test_a_filter_that_cannot_be_made_blocks(house: House) -> None:
-    house.shelf.filter(
+def test_a_filter_that_cannot_be_made_blocks(workspace: Workspace) -> None:
+    workspace.plugin_folder.filter(
         "odd",
         "return content.allow()",
         attributes="def __init__(self, parameters): raise OSError('no list of words')",
         distribution="odd-dist",
     )
     assert "'odd' of odd-dist cannot be created: OSError: no list of words" in str(
-        blocked_by(house).verdicts[0].failure
+        blocked_by(workspace).verdicts[0].failure
     )
 
 
-def test_a_filter_registered_by_name_that_cannot_be_imported_blocks(house: House) -> None:
-    house.shelf.add(
+def test_a_filter_registered_by_name_that_cannot_be_imported_blocks(workspace: Workspace) -> None:
+    workspace.plugin_folder.add(
         """
         import muniment
         @muniment.hookimpl
@@ -127,7 +129,7 @@ def test_a_filter_registered_by_name_that_cannot_be_imported_blocks(house: House
         """,
         files={"heavy.py": "import no_such_module_here"},
     )
-    assert "ModuleNotFoundError" in str(blocked_by(house).verdicts[0].failure)
+    assert "ModuleNotFoundError" in str(blocked_by(workspace).verdicts[0].failure)
 
 
 @pytest.mark.parametrize(
@@ -171,81 +173,87 @@ def test_a_filter_registered_by_name_that_cannot_be_imported_blocks(house: House
     ],
 )
 def test_a_filter_that_raises_or_answers_nonsense_blocks(
-    house: House, body: str, complaint: str
+    workspace: Workspace, body: str, complaint: str
 ) -> None:
-    house.shelf.filter("odd", body)
-    verdict = blocked_by(house).verdicts[0]
+    workspace.plugin_folder.filter("odd", body)
+    verdict = blocked_by(workspace).verdicts[0]
     assert str(verdict.failure).startswith("filter odd failed: ")
     assert complaint in str(verdict.failure)
     assert (verdict.categories, verdict.reasons) == ({}, ())
 
 
 def test_a_filter_that_fails_blocks_in_observe_mode_and_whatever_the_thresholds(
-    house: House,
+    workspace: Workspace,
 ) -> None:
-    house.shelf.filter("odd", "raise RuntimeError")
-    blocked_by(house, "{filter: odd, mode: observe, thresholds: {odd: {flag: 1}}}")
+    workspace.plugin_folder.filter("odd", "raise RuntimeError")
+    blocked_by(workspace, "{filter: odd, mode: observe, thresholds: {odd: {flag: 1}}}")
 
 
-def test_a_filter_that_fails_on_the_output_keeps_the_output_from_the_caller(house: House) -> None:
-    house.shelf.filter("odd", "raise RuntimeError")
-    house.shelf.generator("echo", ECHO)
-    (done,) = house.run("four", policy=house.policy("{filter: odd, stages: [output]}"))
+def test_a_filter_that_fails_on_the_output_keeps_the_output_from_the_caller(
+    workspace: Workspace,
+) -> None:
+    workspace.plugin_folder.filter("odd", "raise RuntimeError")
+    workspace.plugin_folder.generator("echo", ECHO)
+    (done,) = workspace.run("four", policy=workspace.policy("{filter: odd, stages: [output]}"))
     assert (done.status, done.outputs) == ("blocked", ())
     assert [verdict.stage for verdict in done.verdicts] == ["output"]
-    assert house.recorded()[0].text == "four"
+    assert workspace.recorded()[0].text == "four"
 
 
-def test_a_filter_that_fails_keeps_the_others_from_nothing(house: House) -> None:
-    house.shelf.generator("echo", ECHO)
-    house.shelf.filter("odd", "raise RuntimeError")
-    house.shelf.filter("fine", "return content.allow(sound=0.25)")
-    (done,) = house.run("x", policy=house.policy("{filter: odd}", "{filter: fine}"))
+def test_a_filter_that_fails_keeps_the_others_from_nothing(workspace: Workspace) -> None:
+    workspace.plugin_folder.generator("echo", ECHO)
+    workspace.plugin_folder.filter("odd", "raise RuntimeError")
+    workspace.plugin_folder.filter("fine", "return content.allow(sound=0.25)")
+    (done,) = workspace.run("x", policy=workspace.policy("{filter: odd}", "{filter: fine}"))
     assert [(v.filter, v.action) for v in done.verdicts] == [("odd", "block"), ("fine", "allow")]
     assert done.verdicts[1].categories == {"sound": 0.25}
 
 
-def test_a_filter_cannot_pass_off_a_failure_or_another_name_as_its_own(house: House) -> None:
-    house.shelf.generator("echo", ECHO)
-    house.shelf.filter(
+def test_a_filter_cannot_pass_off_a_failure_or_another_name_as_its_own(
+    workspace: Workspace,
+) -> None:
+    workspace.plugin_folder.generator("echo", ECHO)
+    workspace.plugin_folder.filter(
         "sly",
         "return Verdict('allow', filter='other', version='9', stage='system', action='block',"
         " policy_version='x', failure='none')",
         attributes="version = '3.1'",
     )
-    (done,) = house.run("x", policy=house.policy("{filter: sly, stages: [prompt]}"))
+    (done,) = workspace.run("x", policy=workspace.policy("{filter: sly, stages: [prompt]}"))
     (verdict,) = done.verdicts
     assert (verdict.filter, verdict.version, verdict.stage) == ("sly", "3.1", "prompt")
-    assert (verdict.action, verdict.policy_version, verdict.failure) == ("allow", "house@1", None)
+    assert (verdict.action, verdict.policy_version, verdict.failure) == ("allow", "team@1", None)
 
 
 def test_what_a_filter_prints_stays_off_standard_output(
-    house: House, capfd: pytest.CaptureFixture[str]
+    workspace: Workspace, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    house.shelf.generator("echo", "print('generating')\n" + ECHO)
-    house.shelf.filter("talks", "print('checking')\nreturn content.allow()")
-    house.shelf.evaluator("loud", "print('measuring')\nreturn {}")
-    house.run("x", policy=house.policy("{filter: talks}"))
+    workspace.plugin_folder.generator("echo", "print('generating')\n" + ECHO)
+    workspace.plugin_folder.filter("talks", "print('checking')\nreturn content.allow()")
+    workspace.plugin_folder.evaluator("loud", "print('measuring')\nreturn {}")
+    workspace.run("x", policy=workspace.policy("{filter: talks}"))
     said = capfd.readouterr()
     assert said.out == ""
     assert {"checking", "generating", "measuring"} <= set(said.err.split())
 
 
-def test_spans_are_offsets_in_characters(house: House) -> None:
+def test_spans_are_offsets_in_characters(workspace: Workspace) -> None:
     content = Content("prompt", "text/plain", "最近的卫星".encode())
     assert len(content.text) == 5
-    house.shelf.generator("echo", ECHO)
-    house.shelf.filter("all", "return content.flag(Reason('all', '', 0, len(content.text)))")
-    (done,) = house.run("最近的卫星", policy=house.policy("{filter: all}"))
+    workspace.plugin_folder.generator("echo", ECHO)
+    workspace.plugin_folder.filter(
+        "all", "return content.flag(Reason('all', '', 0, len(content.text)))"
+    )
+    (done,) = workspace.run("最近的卫星", policy=workspace.policy("{filter: all}"))
     assert done.status == "completed"
     assert done.verdicts[0].reasons[0].end == 5
 
 
 def test_what_a_filter_or_evaluator_says_of_itself_when_made_reaches_no_entry(
-    house: House,
+    workspace: Workspace,
 ) -> None:
-    house.shelf.generator("echo", ECHO)
-    house.shelf.filter(
+    workspace.plugin_folder.generator("echo", ECHO)
+    workspace.plugin_folder.filter(
         "sly",
         "return content.flag(**{word: 0.5 for word in self.categories})",
         parameters="word: str = param('x')",
@@ -256,7 +264,7 @@ def test_what_a_filter_or_evaluator_says_of_itself_when_made_reaches_no_entry(
             self.version = parameters.word
         """,
     )
-    house.shelf.evaluator(
+    workspace.plugin_folder.evaluator(
         "sly",
         "return {'value': 1}",
         attributes="""
@@ -266,11 +274,13 @@ def test_what_a_filter_or_evaluator_says_of_itself_when_made_reaches_no_entry(
             self.version = "SECRET"
         """,
     )
-    (done,) = house.run("x", policy=house.policy("{filter: sly, parameters: {word: SECRET}}"))
+    (done,) = workspace.run(
+        "x", policy=workspace.policy("{filter: sly, parameters: {word: SECRET}}")
+    )
     assert done.verdicts[0].categories == {"fine": 0.5, "SECRET": 0.5}
-    assert house.recorded()[0].verdicts == done.verdicts
+    assert workspace.recorded()[0].verdicts == done.verdicts
     assert (done.verdicts[0].version, done.scores[0].version) == ("1.0", "1.0")
-    with contextlib.closing(sqlite3.connect(house.session.store.path)) as database:
+    with contextlib.closing(sqlite3.connect(workspace.session.store.path)) as database:
         held = b"".join(row[0] for row in database.execute("SELECT canonical_bytes FROM entry"))
     assert b'"fine":0.5' in held
     assert b"SECRET" not in held

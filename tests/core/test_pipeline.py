@@ -8,7 +8,7 @@ import pytest
 
 import muniment
 from muniment import Generation, GenerationSpec, Output, Usage
-from support.house import House
+from support.workspace import Workspace
 
 ECHO = "for request in requests: yield request.reply(Text(request.prompt, 'stop'))"
 BOMB = """
@@ -20,8 +20,8 @@ BOMB = """
 """
 
 
-def test_a_generation_is_completed_and_recorded_as_it_is_returned(house: House) -> None:
-    house.shelf.generator(
+def test_a_generation_is_completed_and_recorded_as_it_is_returned(workspace: Workspace) -> None:
+    workspace.plugin_folder.generator(
         "echo",
         """
         for request in requests:
@@ -31,7 +31,7 @@ def test_a_generation_is_completed_and_recorded_as_it_is_returned(house: House) 
         parameters="times: int = param(2)\nwords: list[str] = param(['a'])\nnote: str = param('x')",
         distribution="echo-dist",
     )
-    done = house.session.generate(
+    done = workspace.session.generate(
         "最近",
         system="",
         seed=2**64 - 1,
@@ -49,54 +49,58 @@ def test_a_generation_is_completed_and_recorded_as_it_is_returned(house: House) 
     assert done.environment["python"]
     assert done.finished_at is not None
     assert done.started_at <= done.finished_at
-    assert house.recorded() == [done]
-    house.check()
+    assert workspace.recorded() == [done]
+    workspace.check()
 
 
-def test_the_entry_that_it_started_is_committed_before_anything_is_generated(house: House) -> None:
-    house.shelf.generator(
+def test_the_entry_that_it_started_is_committed_before_anything_is_generated(
+    workspace: Workspace,
+) -> None:
+    workspace.plugin_folder.generator(
         "spy",
         f"""
         from muniment.store import Store
-        with Store.open("sqlite:///{house.home}/muniment.db", create=False) as store:
+        with Store.open("sqlite:///{workspace.home}/muniment.db", create=False) as store:
             seen = [item.status + " " + item.prompt for item in store.generations()]
         for request in requests:
             yield request.reply(Text(",".join(seen)))
         """,
     )
-    first, second = house.run("one", "two")
+    first, second = workspace.run("one", "two")
     assert first.text == second.text == "started two,started one"
 
 
-def test_generations_come_back_in_the_order_they_were_asked_for(house: House) -> None:
-    house.shelf.generator("back", ECHO.replace("in requests", "in reversed(requests)"))
-    assert [item.text for item in house.run("a", "b", "c")] == ["a", "b", "c"]
-    assert [item.prompt for item in house.recorded()] == ["a", "b", "c"]
+def test_generations_come_back_in_the_order_they_were_asked_for(workspace: Workspace) -> None:
+    workspace.plugin_folder.generator("back", ECHO.replace("in requests", "in reversed(requests)"))
+    assert [item.text for item in workspace.run("a", "b", "c")] == ["a", "b", "c"]
+    assert [item.prompt for item in workspace.recorded()] == ["a", "b", "c"]
 
 
-def test_a_seed_is_drawn_for_each_where_none_is_given(house: House) -> None:
-    house.shelf.generator(
+def test_a_seed_is_drawn_for_each_where_none_is_given(workspace: Workspace) -> None:
+    workspace.plugin_folder.generator(
         "dice", "for r in requests: yield r.reply(Text(str(r.random().random())))"
     )
-    done = house.run("a", "a", "a")
+    done = workspace.run("a", "a", "a")
     assert len({item.seed for item in done}) == len({item.text for item in done}) == 3
 
 
-def test_several_samples_have_derived_seeds_and_the_first_keeps_its_own(house: House) -> None:
-    house.shelf.generator("dice", "for r in requests: yield r.reply(Text(str(r.seed)))")
-    run = list(house.session.run([GenerationSpec("x", seed=7)], samples_each=3))
+def test_several_samples_have_derived_seeds_and_the_first_keeps_its_own(
+    workspace: Workspace,
+) -> None:
+    workspace.plugin_folder.generator("dice", "for r in requests: yield r.reply(Text(str(r.seed)))")
+    run = list(workspace.session.run([GenerationSpec("x", seed=7)], samples_each=3))
     assert [item.text for item in run] == ["7", "7018794234372262579", "3635539074952931342"]
     assert len({item.run_id for item in run}) == 1
 
 
-def test_generators_and_batches_of_one_run_do_not_mix(house: House) -> None:
+def test_generators_and_batches_of_one_run_do_not_mix(workspace: Workspace) -> None:
     body = "for r in requests: yield r.reply(Text(f'{self.name} {len(requests)} {r.prompt}'))"
-    house.shelf.generator("one", body)
-    house.shelf.generator("two", body)
+    workspace.plugin_folder.generator("one", body)
+    workspace.plugin_folder.generator("two", body)
     specs = [
         GenerationSpec(str(number), generator="one" if number % 3 else "two") for number in range(7)
     ]
-    run = list(house.session.run(specs, batch_size=4))
+    run = list(workspace.session.run(specs, batch_size=4))
     assert [item.text for item in run] == [
         "two 2 0",
         "one 2 1",
@@ -111,65 +115,65 @@ def test_generators_and_batches_of_one_run_do_not_mix(house: House) -> None:
 # ---- blocked ------------------------------------------------------------------------------------
 
 
-def test_a_blocked_prompt_never_reaches_the_generator(house: House, tmp_path: Path) -> None:
+def test_a_blocked_prompt_never_reaches_the_generator(workspace: Workspace, tmp_path: Path) -> None:
     seen = tmp_path / "seen"
-    house.shelf.generator(
+    workspace.plugin_folder.generator(
         "echo",
         f"""
         with open({str(seen)!r}, "a") as file: file.writelines(r.prompt for r in requests)
         {ECHO}
         """,
     )
-    house.shelf.filter("peace", BOMB, attributes="categories = ('weapons',)")
-    blocked, fine = house.run("a bomb", "a flower", policy=house.policy("{filter: peace}"))
+    workspace.plugin_folder.filter("peace", BOMB, attributes="categories = ('weapons',)")
+    blocked, fine = workspace.run("a bomb", "a flower", policy=workspace.policy("{filter: peace}"))
     assert (blocked.status, fine.status) == ("blocked", "completed")
     assert seen.read_text() == "a flower"
     (verdict,) = blocked.verdicts
     assert (verdict.stage, verdict.decision, verdict.action) == ("prompt", "block", "block")
     assert verdict.categories == {"weapons": 1.0}
     assert verdict.reasons == (muniment.Reason("weapons", "names a weapon", 2, 6),)
-    assert (verdict.policy_version, verdict.version, verdict.failure) == ("house@1", "1.0", None)
+    assert (verdict.policy_version, verdict.version, verdict.failure) == ("team@1", "1.0", None)
     assert blocked.decision == "block"
     assert blocked.outputs == ()
-    assert house.recorded()[0].verdicts == blocked.verdicts
+    assert workspace.recorded()[0].verdicts == blocked.verdicts
 
 
-def test_a_blocked_output_is_kept_as_evidence_and_not_returned(house: House) -> None:
-    house.shelf.generator(
+def test_a_blocked_output_is_kept_as_evidence_and_not_returned(workspace: Workspace) -> None:
+    workspace.plugin_folder.generator(
         "echo",
         "for r in requests: yield r.reply(Text('a b' + 'omb'), trace=Trace((1,), (-1.0,), (1.0,)))",
     )
-    house.shelf.filter("peace", BOMB)
-    (blocked,) = house.run("x", policy=house.policy("{filter: peace}"))
+    workspace.plugin_folder.filter("peace", BOMB)
+    (blocked,) = workspace.run("x", policy=workspace.policy("{filter: peace}"))
     assert blocked.status == "blocked"
     assert [verdict.action for verdict in blocked.verdicts] == ["allow", "block"]
     assert "bomb" not in repr(blocked)
     assert blocked.scores == ()
-    (kept,) = house.recorded()
+    (kept,) = workspace.recorded()
     assert kept.text == "a bomb"
     assert kept.trace is not None
 
 
-def test_a_system_prompt_is_filtered_before_the_prompt(house: House) -> None:
-    house.shelf.generator("echo", ECHO)
-    house.shelf.filter("peace", BOMB)
-    policy = house.policy("{filter: peace, stages: [prompt]}")
-    done = house.session.generate("fine", system="think of a bomb", policy=policy)
+def test_a_system_prompt_is_filtered_before_the_prompt(workspace: Workspace) -> None:
+    workspace.plugin_folder.generator("echo", ECHO)
+    workspace.plugin_folder.filter("peace", BOMB)
+    policy = workspace.policy("{filter: peace, stages: [prompt]}")
+    done = workspace.session.generate("fine", system="think of a bomb", policy=policy)
     assert done.status == "blocked"
     assert [(v.stage, v.action) for v in done.verdicts] == [
         ("system", "block"),
         ("prompt", "allow"),
     ]
-    done = house.session.generate("fine", system="think of peace", policy=policy)
+    done = workspace.session.generate("fine", system="think of peace", policy=policy)
     assert (done.status, len(done.verdicts)) == ("completed", 2)
 
 
-def test_filters_run_in_the_policys_order_at_the_stages_it_says(house: House) -> None:
-    house.shelf.generator("echo", ECHO)
+def test_filters_run_in_the_policys_order_at_the_stages_it_says(workspace: Workspace) -> None:
+    workspace.plugin_folder.generator("echo", ECHO)
     for name in ("b", "a", "c"):
-        house.shelf.filter(name, "return content.allow()")
-    policy = house.policy("{filter: c}", "{filter: b, stages: [output]}", "{filter: a}")
-    (done,) = house.run("x", policy=policy)
+        workspace.plugin_folder.filter(name, "return content.allow()")
+    policy = workspace.policy("{filter: c}", "{filter: b, stages: [output]}", "{filter: a}")
+    (done,) = workspace.run("x", policy=policy)
     assert [(v.stage, v.filter) for v in done.verdicts] == [
         ("prompt", "c"),
         ("prompt", "a"),
@@ -180,10 +184,10 @@ def test_filters_run_in_the_policys_order_at_the_stages_it_says(house: House) ->
     assert all(verdict.latency_ms >= 0 for verdict in done.verdicts)
 
 
-def test_observing_records_what_was_found_and_lets_it_pass(house: House) -> None:
-    house.shelf.generator("echo", ECHO)
-    house.shelf.filter("peace", BOMB)
-    (done,) = house.run("a bomb", policy=house.policy("{filter: peace, mode: observe}"))
+def test_observing_records_what_was_found_and_lets_it_pass(workspace: Workspace) -> None:
+    workspace.plugin_folder.generator("echo", ECHO)
+    workspace.plugin_folder.filter("peace", BOMB)
+    (done,) = workspace.run("a bomb", policy=workspace.policy("{filter: peace, mode: observe}"))
     assert (done.status, done.text) == ("completed", "a bomb")
     assert [(v.decision, v.action) for v in done.verdicts] == [("block", "allow")] * 2
     assert done.decision == "allow"
@@ -199,47 +203,49 @@ def test_observing_records_what_was_found_and_lets_it_pass(house: House) -> None
     ],
 )
 def test_observing_records_what_thresholds_would_have_done(
-    house: House, mode: str, threshold: str, taken: str, observed: str | None
+    workspace: Workspace, mode: str, threshold: str, taken: str, observed: str | None
 ) -> None:
-    house.shelf.generator("echo", ECHO)
-    house.shelf.filter("odd", "return content.block(odd=0.5)")
-    policy = house.policy(f"{{filter: odd, mode: {mode}, thresholds: {{odd: {threshold}}}}}")
-    (done,) = house.run("x", policy=policy)
-    for verdict in (*done.verdicts, *house.recorded()[0].verdicts):
+    workspace.plugin_folder.generator("echo", ECHO)
+    workspace.plugin_folder.filter("odd", "return content.block(odd=0.5)")
+    policy = workspace.policy(f"{{filter: odd, mode: {mode}, thresholds: {{odd: {threshold}}}}}")
+    (done,) = workspace.run("x", policy=policy)
+    for verdict in (*done.verdicts, *workspace.recorded()[0].verdicts):
         assert (verdict.decision, verdict.action) == ("block", taken)
         assert verdict.observed_action == observed
 
 
-def test_a_filter_that_failed_was_not_observed(house: House) -> None:
-    house.shelf.generator("echo", ECHO)
-    house.shelf.filter("odd", "raise RuntimeError")
-    (done,) = house.run("x", policy=house.policy("{filter: odd, mode: observe}"))
+def test_a_filter_that_failed_was_not_observed(workspace: Workspace) -> None:
+    workspace.plugin_folder.generator("echo", ECHO)
+    workspace.plugin_folder.filter("odd", "raise RuntimeError")
+    (done,) = workspace.run("x", policy=workspace.policy("{filter: odd, mode: observe}"))
     assert (done.verdicts[0].action, done.verdicts[0].observed_action) == ("block", None)
 
 
-def test_a_flag_lets_pass_and_says_so(house: House) -> None:
-    house.shelf.generator("echo", ECHO)
-    house.shelf.filter("careful", "return content.flag('odd', **{'very odd': 0.5, 'self': 0.1})")
-    (done,) = house.run("x", policy=house.policy("{filter: careful}"))
+def test_a_flag_lets_pass_and_says_so(workspace: Workspace) -> None:
+    workspace.plugin_folder.generator("echo", ECHO)
+    workspace.plugin_folder.filter(
+        "careful", "return content.flag('odd', **{'very odd': 0.5, 'self': 0.1})"
+    )
+    (done,) = workspace.run("x", policy=workspace.policy("{filter: careful}"))
     assert (done.status, done.decision) == ("completed", "flag")
     assert done.verdicts[0].categories == {"odd": 1.0, "very odd": 0.5, "self": 0.1}
-    assert house.recorded()[0].verdicts == done.verdicts
+    assert workspace.recorded()[0].verdicts == done.verdicts
 
 
-def test_a_filter_is_asked_only_about_the_media_types_it_declares(house: House) -> None:
-    house.shelf.generator(
+def test_a_filter_is_asked_only_about_the_media_types_it_declares(workspace: Workspace) -> None:
+    workspace.plugin_folder.generator(
         "brush",
         "for r in requests: yield r.reply(Output('image/png', b'\\x89PNG'))",
         media_type="image/png",
     )
-    house.shelf.filter("words", BOMB)
-    house.shelf.filter(
+    workspace.plugin_folder.filter("words", BOMB)
+    workspace.plugin_folder.filter(
         "pictures",
         "return content.block('ugly') if b'PNG' in content.data else content.allow()",
         attributes="media_types = ('image/png',)",
     )
-    policy = house.policy("{filter: words}", "{filter: pictures}")
-    (done,) = house.run("x", policy=policy, generator="image")
+    policy = workspace.policy("{filter: words}", "{filter: pictures}")
+    (done,) = workspace.run("x", policy=policy, generator="image")
     assert [(v.filter, v.stage) for v in done.verdicts] == [
         ("words", "prompt"),
         ("pictures", "output"),
@@ -251,18 +257,18 @@ def test_a_filter_is_asked_only_about_the_media_types_it_declares(house: House) 
     "media_type", ["text/markdown", "text/plain; charset=utf-8", "text/x.anything"]
 )
 def test_a_filter_of_texts_is_not_gone_around_by_another_kind_of_text(
-    house: House, media_type: str
+    workspace: Workspace, media_type: str
 ) -> None:
-    house.shelf.generator(
+    workspace.plugin_folder.generator(
         "sly",
         f"for r in requests: yield r.reply(Output({media_type!r}, b'a bomb'))",
         media_type=media_type,
     )
-    house.shelf.filter("peace", BOMB)
-    house.shelf.evaluator("size", "return {'value': len(generation.text)}")
-    (done,) = house.run("x", policy=house.policy("{filter: peace}"))
+    workspace.plugin_folder.filter("peace", BOMB)
+    workspace.plugin_folder.evaluator("size", "return {'value': len(generation.text)}")
+    (done,) = workspace.run("x", policy=workspace.policy("{filter: peace}"))
     assert done.status == "blocked"
-    (done,) = house.run("x")
+    (done,) = workspace.run("x")
     assert [score.value for score in done.scores] == [6.0]
 
 
@@ -278,15 +284,15 @@ def test_a_filter_of_texts_is_not_gone_around_by_another_kind_of_text(
     ],
 )
 def test_a_filter_of_texts_is_not_gone_around_by_calling_a_text_something_else(
-    house: House, media_type: str, text: str, encoding: str
+    workspace: Workspace, media_type: str, text: str, encoding: str
 ) -> None:
-    house.shelf.generator(
+    workspace.plugin_folder.generator(
         "sly",
         f"for r in requests: yield r.reply(Output({media_type!r}, {text.encode(encoding)!r}))",
         media_type=media_type,
     )
-    house.shelf.filter("peace", BOMB)
-    (done,) = house.run("x", policy=house.policy("{filter: peace}"), generator="sly")
+    workspace.plugin_folder.filter("peace", BOMB)
+    (done,) = workspace.run("x", policy=workspace.policy("{filter: peace}"), generator="sly")
     assert (done.status, done.verdicts[-1].stage) == ("blocked", "output")
     if encoding == "utf-8":
         start = text.index("bomb")
@@ -297,27 +303,29 @@ def test_a_filter_of_texts_is_not_gone_around_by_calling_a_text_something_else(
 
 
 def test_what_a_filter_says_of_a_blocked_output_does_not_quote_it_to_the_caller(
-    house: House,
+    workspace: Workspace,
 ) -> None:
-    house.shelf.generator("echo", ECHO)
-    house.shelf.filter("quotes", "return content.block(Reason('odd', content.text, 0, 3))")
-    house.shelf.filter("raises", "raise ValueError('cannot read: ' + content.text)")
-    policy = house.policy(
+    workspace.plugin_folder.generator("echo", ECHO)
+    workspace.plugin_folder.filter(
+        "quotes", "return content.block(Reason('odd', content.text, 0, 3))"
+    )
+    workspace.plugin_folder.filter("raises", "raise ValueError('cannot read: ' + content.text)")
+    policy = workspace.policy(
         "{filter: quotes, stages: [output]}", "{filter: raises, stages: [output]}"
     )
-    (done,) = house.run("SECRET", policy=policy)
+    (done,) = workspace.run("SECRET", policy=policy)
     said = [str(verdict) for verdict in done.verdicts]
     assert not any("SECRET" in text for text in said)
     assert done.verdicts[0].reasons == (muniment.Reason("odd", "", 0, 3),)
     assert done.verdicts[1].failure == "filter raises failed: ValueError"
-    kept = house.recorded()[0].verdicts
+    kept = workspace.recorded()[0].verdicts
     assert kept[0].reasons[0].message == "SECRET"
     assert kept[1].failure == "filter raises failed: ValueError: cannot read: SECRET"
 
 
-def test_a_filter_gets_the_parameters_of_its_entry_in_the_policy(house: House) -> None:
-    house.shelf.generator("echo", ECHO)
-    house.shelf.filter(
+def test_a_filter_gets_the_parameters_of_its_entry_in_the_policy(workspace: Workspace) -> None:
+    workspace.plugin_folder.generator("echo", ECHO)
+    workspace.plugin_folder.filter(
         "shorter",
         """
         long = len(content.text) > self.parameters.than
@@ -325,16 +333,16 @@ def test_a_filter_gets_the_parameters_of_its_entry_in_the_policy(house: House) -
         """,
         parameters="than: int = param(3, ge=1)",
     )
-    policy = house.policy("{filter: shorter}", "{filter: shorter, parameters: {than: 9}}")
-    (done,) = house.run("12345", policy=policy)
+    policy = workspace.policy("{filter: shorter}", "{filter: shorter, parameters: {than: 9}}")
+    (done,) = workspace.run("12345", policy=policy)
     assert [verdict.action for verdict in done.verdicts] == ["block", "allow"]
 
 
 # ---- failed -------------------------------------------------------------------------------------
 
 
-def test_a_generator_may_refuse_a_request_with_a_reason(house: House) -> None:
-    house.shelf.generator(
+def test_a_generator_may_refuse_a_request_with_a_reason(workspace: Workspace) -> None:
+    workspace.plugin_folder.generator(
         "choosy",
         """
         for request in requests:
@@ -344,17 +352,17 @@ def test_a_generator_may_refuse_a_request_with_a_reason(house: House) -> None:
                 yield request.reply(Text("yes"))
         """,
     )
-    done = house.session.generate("x", system="be kind")
+    done = workspace.session.generate("x", system="be kind")
     assert done.status == "failed"
     assert done.failure == muniment.types.Failure("refused", "a base model takes no system prompt")
-    assert house.recorded() == [done]
+    assert workspace.recorded() == [done]
 
 
 def test_a_model_that_cannot_be_loaded_fails_what_was_asked_of_it(
-    house: House, tmp_path: Path
+    workspace: Workspace, tmp_path: Path
 ) -> None:
     (tmp_path / "w.bin").write_bytes(b"1")
-    house.shelf.generator(
+    workspace.plugin_folder.generator(
         "heavy",
         ECHO,
         attributes="""
@@ -364,17 +372,17 @@ def test_a_model_that_cannot_be_loaded_fails_what_was_asked_of_it(
         """,
     )
     specs = [GenerationSpec("a", model=str(tmp_path / "w.bin"))] * 2
-    for done in house.session.run(specs):
+    for done in workspace.session.run(specs):
         assert done.status == "failed"
         assert done.failure == muniment.types.Failure(
             "generator", "the weights are pickled; convert them"
         )
-    house.check()
+    workspace.check()
 
 
-def test_a_model_is_loaded_once_for_all_batches(house: House, tmp_path: Path) -> None:
+def test_a_model_is_loaded_once_for_all_batches(workspace: Workspace, tmp_path: Path) -> None:
     (tmp_path / "w.bin").write_bytes(b"1")
-    house.shelf.generator(
+    workspace.plugin_folder.generator(
         "heavy",
         "for r in requests: yield r.reply(Text(f'{self.loads} {r.model.name}'))",
         attributes="""
@@ -387,11 +395,11 @@ def test_a_model_is_loaded_once_for_all_batches(house: House, tmp_path: Path) ->
     )
     path = str(tmp_path / "w.bin")
     done = list(
-        house.session.run([GenerationSpec(str(n), model=path) for n in range(5)], batch_size=2)
+        workspace.session.run([GenerationSpec(str(n), model=path) for n in range(5)], batch_size=2)
     )
     assert {item.text for item in done} == {f"1 {path}"}
     assert done[0].model == muniment.Model(path, done[0].model.digest, path)
-    assert house.recorded() == done
+    assert workspace.recorded() == done
 
 
 @pytest.mark.parametrize(
@@ -412,46 +420,46 @@ def test_a_model_is_loaded_once_for_all_batches(house: House, tmp_path: Path) ->
     ],
 )
 def test_what_cannot_be_resolved_is_raised_and_nothing_of_its_batch_is_generated(
-    house: House, spec: GenerationSpec, complaint: str
+    workspace: Workspace, spec: GenerationSpec, complaint: str
 ) -> None:
-    house.shelf.generator("echo", ECHO)
+    workspace.plugin_folder.generator("echo", ECHO)
     with pytest.raises(muniment.UsageError, match=complaint):
-        list(house.session.run([GenerationSpec("fine"), spec]))
-    assert not (house.home / "muniment.db").exists()
+        list(workspace.session.run([GenerationSpec("fine"), spec]))
+    assert not (workspace.home / "muniment.db").exists()
 
 
-def test_parents_are_kept(house: House) -> None:
-    house.shelf.generator("echo", ECHO)
-    parent = house.session.generate("one")
-    child = house.session.generate("two", parents=[parent.id])
-    assert house.session.generation(child.id).parents == (parent.id,)
+def test_parents_are_kept(workspace: Workspace) -> None:
+    workspace.plugin_folder.generator("echo", ECHO)
+    parent = workspace.session.generate("one")
+    child = workspace.session.generate("two", parents=[parent.id])
+    assert workspace.session.generation(child.id).parents == (parent.id,)
 
 
-def test_a_generator_whose_plugin_is_broken_is_an_error(house: House) -> None:
-    house.shelf.add("raise RuntimeError('no luck')", distribution="unlucky")
+def test_a_generator_whose_plugin_is_broken_is_an_error(workspace: Workspace) -> None:
+    workspace.plugin_folder.add("raise RuntimeError('no luck')", distribution="unlucky")
     with pytest.raises(muniment.UsageError, match="plugin unlucky cannot be loaded: RuntimeError"):
-        house.session.generate("x", generator="unlucky")
+        workspace.session.generate("x", generator="unlucky")
 
 
-def test_a_generator_that_cannot_be_made_is_an_error_that_names_it(house: House) -> None:
-    house.shelf.generator(
+def test_a_generator_that_cannot_be_made_is_an_error_that_names_it(workspace: Workspace) -> None:
+    workspace.plugin_folder.generator(
         "stillborn",
         ECHO,
         attributes="def __init__(self): raise RuntimeError('no')",
         distribution="unlucky",
     )
     with pytest.raises(muniment.MunimentError, match="'stillborn' of unlucky cannot be created"):
-        house.session.generate("x")
+        workspace.session.generate("x")
 
 
 # ---- the store fails ----------------------------------------------------------------------------
 
 
 def test_an_outcome_that_cannot_be_recorded_is_an_error_and_not_returned(
-    house: House, monkeypatch: pytest.MonkeyPatch
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    house.shelf.generator("echo", ECHO)
-    house.session.generate("before")
+    workspace.plugin_folder.generator("echo", ECHO)
+    workspace.session.generate("before")
 
     def full(*_: object, **__: object) -> None:
         raise muniment.errors.StoreError("sqlite://", "the disk is full")
@@ -459,35 +467,37 @@ def test_an_outcome_that_cannot_be_recorded_is_an_error_and_not_returned(
     monkeypatch.setattr("muniment.store.recording.generations.record_outcomes", full)
     returned: list[object] = []
     with pytest.raises(muniment.errors.StoreError, match="the disk is full"):
-        returned.extend(house.session.run([GenerationSpec("a"), GenerationSpec("b")]))
+        returned.extend(workspace.session.run([GenerationSpec("a"), GenerationSpec("b")]))
     assert returned == []
     monkeypatch.undo()
-    house.check()
+    workspace.check()
 
 
 def test_a_start_that_cannot_be_recorded_generates_nothing(
-    house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    house.shelf.generator("echo", f"open({str(tmp_path / 'ran')!r}, 'w').close()\n{ECHO}")
+    workspace.plugin_folder.generator(
+        "echo", f"open({str(tmp_path / 'ran')!r}, 'w').close()\n{ECHO}"
+    )
 
     def full(*_: object, **__: object) -> None:
         raise muniment.errors.StoreError("sqlite://", "the disk is full")
 
     monkeypatch.setattr("muniment.store.recording.generations.record_started", full)
     with pytest.raises(muniment.errors.StoreError, match="the disk is full"):
-        house.session.generate("a")
+        workspace.session.generate("a")
     assert not (tmp_path / "ran").exists()
 
 
-def test_the_environment_a_generator_tells_is_recorded(house: House) -> None:
-    house.shelf.generator(
+def test_the_environment_a_generator_tells_is_recorded(workspace: Workspace) -> None:
+    workspace.plugin_folder.generator(
         "echo",
         ECHO,
         attributes="def environment(self): return {'threads': 2, 'dtype': 'bf16', 'on': True}",
     )
-    (done,) = house.run("x")
+    (done,) = workspace.run("x")
     assert {"threads": 2, "dtype": "bf16", "on": 1}.items() <= dict(done.environment).items()
-    assert house.recorded() == [done]
+    assert workspace.recorded() == [done]
 
 
 @pytest.mark.parametrize(
@@ -500,9 +510,11 @@ def test_the_environment_a_generator_tells_is_recorded(house: House) -> None:
         "return {'x' * 256: 1}",
     ],
 )
-def test_an_environment_that_cannot_be_had_spoils_no_generation(house: House, body: str) -> None:
-    house.shelf.generator("echo", ECHO, attributes=f"def environment(self): {body}")
-    (done,) = house.run("x")
+def test_an_environment_that_cannot_be_had_spoils_no_generation(
+    workspace: Workspace, body: str
+) -> None:
+    workspace.plugin_folder.generator("echo", ECHO, attributes=f"def environment(self): {body}")
+    (done,) = workspace.run("x")
     assert done.status == "completed"
     assert "environment_failed" in done.environment
     assert isinstance(done, Generation)

@@ -16,7 +16,7 @@ from muniment.models import digests
 from muniment.plugins.discovery import installed_plugins
 from muniment.plugins.registry import Plugin, Plugins, describe, quiet_stdout
 from muniment.session import Session
-from support.plugins import Shelf
+from support.plugins import PluginFolder
 
 ECHO = "for request in requests: yield request.reply(Text(request.prompt))"
 REGISTER = """
@@ -27,15 +27,17 @@ REGISTER = """
 """
 
 
-def broken(shelf: Shelf) -> str:
+def broken(plugin_folder: PluginFolder) -> str:
     """Return the message of the one plugin that is broken."""
-    (only,) = shelf.plugins().load()
+    (only,) = plugin_folder.plugins().load()
     assert "\n" not in only.message
     return only.message
 
 
-def test_plugins_are_found_by_their_metadata_and_nothing_is_imported(shelf: Shelf) -> None:
-    plugin = shelf.generator("echo", ECHO, distribution="echo-dist", version="2.1")
+def test_plugins_are_found_by_their_metadata_and_nothing_is_imported(
+    plugin_folder: PluginFolder,
+) -> None:
+    plugin = plugin_folder.generator("echo", ECHO, distribution="echo-dist", version="2.1")
     found = [item for item in installed_plugins() if item.module == plugin.module]
     assert found == [Plugin("echo-dist", "2.1", "plugin", plugin.module)]
     assert plugin in Plugins().installed
@@ -43,19 +45,21 @@ def test_plugins_are_found_by_their_metadata_and_nothing_is_imported(shelf: Shel
 
 
 def test_a_distribution_found_twice_on_the_path_counts_once(
-    shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+    plugin_folder: PluginFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plugin = shelf.generator("echo", ECHO)
-    monkeypatch.syspath_prepend(f"{shelf.folder}/../{shelf.folder.name}")
+    plugin = plugin_folder.generator("echo", ECHO)
+    monkeypatch.syspath_prepend(f"{plugin_folder.folder}/../{plugin_folder.folder.name}")
     assert [item.name for item in installed_plugins() if item.module == plugin.module] == ["plugin"]
 
 
-def test_what_a_plugin_registers_is_listed_by_kind_and_name(shelf: Shelf) -> None:
-    shelf.generator("second", ECHO, media_type="image/png", parameters="times: int = param(1)")
-    shelf.generator("first", ECHO)
-    shelf.filter("polite", "return content.allow()")
-    shelf.evaluator("length", "return {}")
-    plugins = shelf.plugins()
+def test_what_a_plugin_registers_is_listed_by_kind_and_name(plugin_folder: PluginFolder) -> None:
+    plugin_folder.generator(
+        "second", ECHO, media_type="image/png", parameters="times: int = param(1)"
+    )
+    plugin_folder.generator("first", ECHO)
+    plugin_folder.filter("polite", "return content.allow()")
+    plugin_folder.evaluator("length", "return {}")
+    plugins = plugin_folder.plugins()
     assert [(o.name, o.media_type) for o in plugins.objects("generator")] == [
         ("first", "text/plain"),
         ("second", "image/png"),
@@ -107,10 +111,10 @@ def test_what_a_plugin_registers_is_listed_by_kind_and_name(shelf: Shelf) -> Non
     ],
 )
 def test_a_broken_plugin_is_one_line_that_names_it_and_says_why(
-    shelf: Shelf, source: str, complaint: str
+    plugin_folder: PluginFolder, source: str, complaint: str
 ) -> None:
-    shelf.add(source, distribution="unlucky-dist")
-    message = broken(shelf)
+    plugin_folder.add(source, distribution="unlucky-dist")
+    message = broken(plugin_folder)
     assert message.startswith("plugin unlucky-dist cannot be loaded: ")
     assert complaint in message
 
@@ -130,10 +134,10 @@ def test_a_broken_plugin_is_one_line_that_names_it_and_says_why(
     ],
 )
 def test_a_class_that_would_spoil_the_evidence_is_not_taken(
-    shelf: Shelf, kind: str, attributes: str, complaint: str
+    plugin_folder: PluginFolder, kind: str, attributes: str, complaint: str
 ) -> None:
     base = kind.capitalize()
-    shelf.add(
+    plugin_folder.add(
         f"""
         import muniment
         class Made(muniment.{base}):
@@ -145,29 +149,33 @@ def test_a_class_that_would_spoil_the_evidence_is_not_taken(
             register(Made)
         """
     )
-    assert complaint in broken(shelf)
+    assert complaint in broken(plugin_folder)
 
 
-def test_the_traceback_of_a_broken_plugin_is_kept(shelf: Shelf) -> None:
-    plugin = shelf.add("def helper():\n    raise RuntimeError('deep')\nhelper()\n")
-    (only,) = shelf.plugins().load()
+def test_the_traceback_of_a_broken_plugin_is_kept(plugin_folder: PluginFolder) -> None:
+    plugin = plugin_folder.add("def helper():\n    raise RuntimeError('deep')\nhelper()\n")
+    (only,) = plugin_folder.plugins().load()
     assert only.plugin == plugin
     assert "in helper" in only.traceback
     assert "RuntimeError: deep" in only.traceback
 
 
-def test_one_broken_plugin_does_not_keep_the_others_from_working(shelf: Shelf) -> None:
-    shelf.add("import sys; sys.exit('early')")
-    shelf.generator("echo", ECHO)
-    shelf.add(REGISTER.format("raise RuntimeError"))
-    shelf.generator("other", ECHO)
-    plugins = shelf.plugins()
+def test_one_broken_plugin_does_not_keep_the_others_from_working(
+    plugin_folder: PluginFolder,
+) -> None:
+    plugin_folder.add("import sys; sys.exit('early')")
+    plugin_folder.generator("echo", ECHO)
+    plugin_folder.add(REGISTER.format("raise RuntimeError"))
+    plugin_folder.generator("other", ECHO)
+    plugins = plugin_folder.plugins()
     assert [registered.name for registered in plugins.objects("generator")] == ["echo", "other"]
     assert len(plugins.broken) == 2
 
 
-def test_what_a_hook_registered_before_it_raised_does_not_count(shelf: Shelf) -> None:
-    shelf.add(
+def test_what_a_hook_registered_before_it_raised_does_not_count(
+    plugin_folder: PluginFolder,
+) -> None:
+    plugin_folder.add(
         """
         import muniment
         class Fine(muniment.Filter):
@@ -178,20 +186,20 @@ def test_what_a_hook_registered_before_it_raised_does_not_count(shelf: Shelf) ->
             raise RuntimeError("after it")
         """
     )
-    plugins = shelf.plugins()
+    plugins = plugin_folder.plugins()
     assert plugins.objects("filter") == []
     with pytest.raises(UnknownNameError, match="cannot be loaded: RuntimeError: after it"):
         plugins.find("filter", "fine")
 
 
-def test_plugins_are_loaded_once(shelf: Shelf, tmp_path: Path) -> None:
+def test_plugins_are_loaded_once(plugin_folder: PluginFolder, tmp_path: Path) -> None:
     log = tmp_path / "log"
-    shelf.add(
+    plugin_folder.add(
         REGISTER.format(
             f"with open({str(log)!r}, 'a') as file: file.write('x')\n        raise RuntimeError"
         )
     )
-    plugins = shelf.plugins()
+    plugins = plugin_folder.plugins()
     for _ in range(3):
         plugins.objects("generator")
         plugins.objects("filter")
@@ -212,16 +220,16 @@ NOISY = """
 
 
 def test_standard_output_stays_clean_at_the_level_of_file_descriptors(
-    shelf: Shelf, tmp_path: Path
+    plugin_folder: PluginFolder, tmp_path: Path
 ) -> None:
-    shelf.add(NOISY + REGISTER.format("print('in the hook')"))
+    plugin_folder.add(NOISY + REGISTER.format("print('in the hook')"))
     program = (
         "from muniment.plugins.registry import Plugins; "
         "print(len(Plugins().load()) >= 0, flush=True)"
     )
     done = subprocess.run(
         [sys.executable, "-c", program],
-        env={**os.environ, "PYTHONPATH": str(shelf.folder)},
+        env={**os.environ, "PYTHONPATH": str(plugin_folder.folder)},
         capture_output=True,
         text=True,
         check=True,
@@ -232,10 +240,10 @@ def test_standard_output_stays_clean_at_the_level_of_file_descriptors(
 
 
 def test_a_stdout_that_is_no_file_stays_clean_too(
-    shelf: Shelf, capsys: pytest.CaptureFixture[str]
+    plugin_folder: PluginFolder, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    shelf.add("    print('by print')" + REGISTER.format("print('in the hook')"))
-    assert shelf.plugins().objects("generator") == []
+    plugin_folder.add("    print('by print')" + REGISTER.format("print('in the hook')"))
+    assert plugin_folder.plugins().objects("generator") == []
     said = capsys.readouterr()
     assert said.out == ""
     assert "by print\nin the hook\n" in said.err
@@ -268,8 +276,8 @@ def test_standard_output_comes_back_when_threads_overlap(capfd: pytest.CaptureFi
     assert capfd.readouterr().out == "shown"
 
 
-def test_plugins_load_where_standard_output_is_closed(shelf: Shelf) -> None:
-    shelf.add(REGISTER.format("print('x')"), distribution="talks")
+def test_plugins_load_where_standard_output_is_closed(plugin_folder: PluginFolder) -> None:
+    plugin_folder.add(REGISTER.format("print('x')"), distribution="talks")
     program = (
         "import sys; from muniment.plugins.registry import Plugins;"
         "print([b.message for b in Plugins().load() if b.plugin.distribution == 'talks'],"
@@ -277,7 +285,7 @@ def test_plugins_load_where_standard_output_is_closed(shelf: Shelf) -> None:
     )
     done = subprocess.run(
         ["bash", "-c", '"$0" -c "$1" >&-', sys.executable, program],
-        env={**os.environ, "PYTHONPATH": str(shelf.folder)},
+        env={**os.environ, "PYTHONPATH": str(plugin_folder.folder)},
         capture_output=True,
         text=True,
     )
@@ -297,9 +305,11 @@ HEAVY = """
 """
 
 
-def test_a_class_registered_by_name_is_imported_when_it_is_needed(shelf: Shelf) -> None:
-    plugin = shelf.add(LAZY, files={"heavy.py": HEAVY})
-    registered = shelf.plugins().find("generator", "lazy")
+def test_a_class_registered_by_name_is_imported_when_it_is_needed(
+    plugin_folder: PluginFolder,
+) -> None:
+    plugin = plugin_folder.add(LAZY, files={"heavy.py": HEAVY})
+    registered = plugin_folder.plugins().find("generator", "lazy")
     assert (registered.media_type, dict(registered.parameters())) == ("text/plain", {})
     assert f"{plugin.module}.heavy" not in sys.modules
     assert registered.load_class().__name__ == "Heavy"
@@ -317,10 +327,10 @@ def test_a_class_registered_by_name_is_imported_when_it_is_needed(shelf: Shelf) 
     ],
 )
 def test_a_class_that_cannot_be_had_is_an_error_that_names_it(
-    shelf: Shelf, heavy: str, complaint: str
+    plugin_folder: PluginFolder, heavy: str, complaint: str
 ) -> None:
-    shelf.add(LAZY, files={"heavy.py": heavy}, distribution="lazy-dist")
-    registered = shelf.plugins().find("generator", "lazy")
+    plugin_folder.add(LAZY, files={"heavy.py": heavy}, distribution="lazy-dist")
+    registered = plugin_folder.plugins().find("generator", "lazy")
     with pytest.raises(PluginError) as caught:
         registered.load_class()
     assert "lazy-dist" in str(caught.value)
@@ -331,42 +341,46 @@ def test_a_class_that_cannot_be_had_is_an_error_that_names_it(
 # ---- names -------------------------------------------------------------------------------------
 
 
-def test_two_plugins_with_one_name_are_both_named(shelf: Shelf) -> None:
+def test_two_plugins_with_one_name_are_both_named(plugin_folder: PluginFolder) -> None:
     for name in ("dist-a", "dist-b"):
-        shelf.generator("echo", ECHO, distribution=name)
-        shelf.filter("polite", "return content.allow()", distribution=f"{name}-filter")
-    plugins = shelf.plugins()
+        plugin_folder.generator("echo", ECHO, distribution=name)
+        plugin_folder.filter("polite", "return content.allow()", distribution=f"{name}-filter")
+    plugins = plugin_folder.plugins()
     with pytest.raises(AmbiguousNameError, match="'echo' could be dist-a or dist-b; uninstall one"):
         plugins.generator("echo", {})
     with pytest.raises(AmbiguousNameError, match="dist-a-filter or dist-b-filter"):
         plugins.find("filter", "polite")
 
 
-def test_a_kind_means_its_default_else_the_only_one(shelf: Shelf) -> None:
-    shelf.generator("echo", ECHO)
-    shelf.generator("brush", ECHO, media_type="image/png")
-    plugins = shelf.plugins()
+def test_a_kind_means_its_default_else_the_only_one(plugin_folder: PluginFolder) -> None:
+    plugin_folder.generator("echo", ECHO)
+    plugin_folder.generator("brush", ECHO, media_type="image/png")
+    plugins = plugin_folder.plugins()
     assert plugins.generator("text", {}).name == "echo"
     assert plugins.generator("image", {}).name == "brush"
-    shelf.generator("other", ECHO)
-    plugins = shelf.plugins()
+    plugin_folder.generator("other", ECHO)
+    plugins = plugin_folder.plugins()
     with pytest.raises(AmbiguousNameError, match=r"echo or other.*config set generator\.text NAME"):
         plugins.generator("text", {})
     assert plugins.generator("text", {"text": "other"}).name == "other"
     assert plugins.generator("echo", {"text": "other"}).name == "echo"
 
 
-def test_a_generators_own_name_wins_over_the_kind_but_not_over_the_setting(shelf: Shelf) -> None:
-    shelf.generator("text", ECHO)
-    shelf.generator("other", ECHO)
-    assert shelf.plugins().generator("text", {}).name == "text"
-    assert shelf.plugins().generator("text", {"text": "other"}).name == "other"
+def test_a_generators_own_name_wins_over_the_kind_but_not_over_the_setting(
+    plugin_folder: PluginFolder,
+) -> None:
+    plugin_folder.generator("text", ECHO)
+    plugin_folder.generator("other", ECHO)
+    assert plugin_folder.plugins().generator("text", {}).name == "text"
+    assert plugin_folder.plugins().generator("text", {"text": "other"}).name == "other"
 
 
-def test_an_unknown_generator_tells_the_known_ones_and_what_is_broken(shelf: Shelf) -> None:
-    shelf.generator("echo", ECHO)
-    shelf.add("raise RuntimeError('no luck')", distribution="unlucky")
-    plugins = shelf.plugins()
+def test_an_unknown_generator_tells_the_known_ones_and_what_is_broken(
+    plugin_folder: PluginFolder,
+) -> None:
+    plugin_folder.generator("echo", ECHO)
+    plugin_folder.add("raise RuntimeError('no luck')", distribution="unlucky")
+    plugins = plugin_folder.plugins()
     for name, defaults in (("video", {}), ("text", {"text": "gone"})):
         with pytest.raises(UnknownNameError, match="available: echo; plugin unlucky cannot be"):
             plugins.generator(name, defaults)
@@ -375,10 +389,10 @@ def test_an_unknown_generator_tells_the_known_ones_and_what_is_broken(shelf: She
 # ---- what evidence keeps -----------------------------------------------------------------------
 
 
-def test_a_plugin_is_known_by_the_digest_of_its_packages_files(shelf: Shelf) -> None:
-    plugin = shelf.generator("echo", ECHO, distribution="echo-dist", version="2.1")
-    shelf.plugins().objects("generator")  # imported: bytecode lies beside it now
-    folder = shelf.folder / plugin.module
+def test_a_plugin_is_known_by_the_digest_of_its_packages_files(plugin_folder: PluginFolder) -> None:
+    plugin = plugin_folder.generator("echo", ECHO, distribution="echo-dist", version="2.1")
+    plugin_folder.plugins().objects("generator")  # imported: bytecode lies beside it now
+    folder = plugin_folder.folder / plugin.module
     assert (folder / "__pycache__").exists() or sys.dont_write_bytecode
     ref = plugin.ref()
     assert (ref.distribution, ref.version) == ("echo-dist", "2.1")
@@ -388,16 +402,18 @@ def test_a_plugin_is_known_by_the_digest_of_its_packages_files(shelf: Shelf) -> 
     assert ref.digest == digests.digest(folder, digests.FileHashes())
 
 
-def test_a_plugin_that_is_one_module_is_known_by_that_file(shelf: Shelf) -> None:
-    (shelf.folder / "shelved_module.py").write_text("x = 1\n")
+def test_a_plugin_that_is_one_module_is_known_by_that_file(plugin_folder: PluginFolder) -> None:
+    (plugin_folder.folder / "shelved_module.py").write_text("x = 1\n")
     ref = Plugin("one", "1", "p", "shelved_module").ref()
     assert ref.digest == f"file-sha256:{sha256(b'x = 1' + os.linesep.encode()).hexdigest()}"
 
 
-def test_a_plugin_in_a_shared_namespace_is_known_by_its_own_package(shelf: Shelf) -> None:
+def test_a_plugin_in_a_shared_namespace_is_known_by_its_own_package(
+    plugin_folder: PluginFolder,
+) -> None:
     for name in ("one", "two"):
-        (shelf.folder / "shelved_space" / name).mkdir(parents=True)
-        (shelf.folder / "shelved_space" / name / "__init__.py").write_text(f"# {name}\n")
+        (plugin_folder.folder / "shelved_space" / name).mkdir(parents=True)
+        (plugin_folder.folder / "shelved_space" / name / "__init__.py").write_text(f"# {name}\n")
     refs = [Plugin("d", "1", "p", f"shelved_space.{name}").ref() for name in ("one", "two")]
     assert refs[0].digest.startswith("tree1-sha256:")
     assert refs[0].digest != refs[1].digest
@@ -417,22 +433,22 @@ def test_an_exception_that_cannot_be_described_is_told_by_its_type() -> None:
     assert describe(Speechless()) == "Speechless"
 
 
-def test_a_record_loads_no_plugin_but_those_it_names(shelf: Shelf) -> None:
-    shelf.generator("one", ECHO, distribution="first")
-    shelf.add("raise RuntimeError('loaded')")
-    plugins = shelf.plugins()
+def test_a_record_loads_no_plugin_but_those_it_names(plugin_folder: PluginFolder) -> None:
+    plugin_folder.generator("one", ECHO, distribution="first")
+    plugin_folder.add("raise RuntimeError('loaded')")
+    plugins = plugin_folder.plugins()
     assert plugins.find("generator", "one", among={"first"}).plugin.distribution == "first"
     assert plugins.broken == ()
     assert len(plugins.load()) == 1
 
 
 def test_a_disabled_plugin_is_left_out_and_named_where_it_is_missed(
-    shelf: Shelf, home: Path
+    plugin_folder: PluginFolder, home: Path
 ) -> None:
-    shelf.generator("echo", "yield Text('x')", distribution="Test_Echo")
+    plugin_folder.generator("echo", "yield Text('x')", distribution="Test_Echo")
     home.mkdir()
     (home / "config.toml").write_text("[plugin.test-echo]\nenabled = false\n")
-    with Session(home, plugins=shelf.plugins()) as session:
+    with Session(home, plugins=plugin_folder.plugins()) as session:
         assert session.plugins.objects("generator") == []
         with pytest.raises(UnknownNameError, match="plugin Test_Echo is disabled"):
             session.plugins.find("generator", "echo")

@@ -16,10 +16,10 @@ from muniment.generation.policy import (
     parse_policy,
     resolve_policy,
 )
-from support.plugins import Shelf
+from support.plugins import PluginFolder
 
 WHOLE = """
-policy: house
+policy: team
 version: "3"
 filters:
   - filter: blocklist
@@ -33,9 +33,9 @@ filters:
 
 
 def test_a_policy_says_all_it_can_say() -> None:
-    policy = parse_policy(WHOLE, "house.yaml")
+    policy = parse_policy(WHOLE, "team.yaml")
     first, second = policy.filters
-    assert policy.label == "house@3"
+    assert policy.label == "team@3"
     assert policy.document == WHOLE
     assert first == FilterRule(
         "blocklist",
@@ -202,69 +202,75 @@ def test_a_path_that_names_no_file_is_one_sentence(name: str) -> None:
         resolve_policy(name)
 
 
-@pytest.mark.parametrize("name", ["hose", "a\0b", "x" * 5000, "/nowhere/at/all"])
-def test_an_unknown_name_tells_the_known_ones(shelf: Shelf, name: str) -> None:
-    shelf.add("", policies={"house-rules": "p.yaml"}, files={"p.yaml": WHOLE})
-    with pytest.raises(UnknownNameError, match=r"house-rules.*none.*or give the path of a YAML"):
+@pytest.mark.parametrize("name", ["tem", "a\0b", "x" * 5000, "/nowhere/at/all"])
+def test_an_unknown_name_tells_the_known_ones(plugin_folder: PluginFolder, name: str) -> None:
+    plugin_folder.add("", policies={"team-rules": "p.yaml"}, files={"p.yaml": WHOLE})
+    with pytest.raises(UnknownNameError, match=r"none.*team-rules.*or give the path of a YAML"):
         resolve_policy(name)
 
 
 def test_a_policy_is_found_by_its_installed_name_without_importing_the_package(
-    shelf: Shelf,
+    plugin_folder: PluginFolder,
 ) -> None:
-    shelf.add(
+    plugin_folder.add(
         "raise RuntimeError('imported')",
-        policies={"house-rules": "p/house.yaml"},
-        files={"p/house.yaml": WHOLE},
+        policies={"team-rules": "p/team.yaml"},
+        files={"p/team.yaml": WHOLE},
     )
-    policy = resolve_policy("house-rules")
-    assert policy.label == "house@3"
-    assert policy.source.endswith("p/house.yaml")
+    policy = resolve_policy("team-rules")
+    assert policy.label == "team@3"
+    assert policy.source.endswith("p/team.yaml")
 
 
-def test_a_policy_in_a_deeper_package_is_found_without_importing_those_above(shelf: Shelf) -> None:
-    plugin = shelf.add("raise RuntimeError", files={"deep/__init__.py": "", "deep/p.yaml": WHOLE})
-    info = next(shelf.folder.glob("*.dist-info"))
+def test_a_policy_in_a_deeper_package_is_found_without_importing_those_above(
+    plugin_folder: PluginFolder,
+) -> None:
+    plugin = plugin_folder.add(
+        "raise RuntimeError", files={"deep/__init__.py": "", "deep/p.yaml": WHOLE}
+    )
+    info = next(plugin_folder.folder.glob("*.dist-info"))
     (info / "entry_points.txt").write_text(
-        f"[muniment.policies]\nhouse-rules = {plugin.module}.deep:p.yaml\n"
+        f"[muniment.policies]\nteam-rules = {plugin.module}.deep:p.yaml\n"
     )
-    assert resolve_policy("house-rules").label == "house@3"
+    assert resolve_policy("team-rules").label == "team@3"
 
 
 def test_an_installed_policy_whose_file_is_gone_is_an_error_and_not_no_policy(
-    shelf: Shelf,
+    plugin_folder: PluginFolder,
 ) -> None:
-    shelf.add("", policies={"house-rules": "gone.yaml"})
+    plugin_folder.add("", policies={"team-rules": "gone.yaml"})
     with pytest.raises(PolicyError, match="cannot be read"):
-        resolve_policy("house-rules")
+        resolve_policy("team-rules")
 
 
-def test_two_distributions_shipping_one_name_are_both_named(shelf: Shelf) -> None:
+def test_two_distributions_shipping_one_name_are_both_named(plugin_folder: PluginFolder) -> None:
     for name in ("dist-one", "dist-two"):
-        shelf.add("", distribution=name, policies={"rules": "p.yaml"}, files={"p.yaml": WHOLE})
+        plugin_folder.add(
+            "", distribution=name, policies={"rules": "p.yaml"}, files={"p.yaml": WHOLE}
+        )
     with pytest.raises(PolicyError, match=r"provided by dist-.* and dist-.*; give the path"):
         resolve_policy("rules")
     assert {name for name, _ in installed_policies()["rules"]} == {"dist-one", "dist-two"}
 
 
 def test_a_file_in_the_current_folder_does_not_stand_in_for_an_installed_policy(
-    shelf: Shelf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    plugin_folder: PluginFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shelf.add("", policies={"house-rules": "p.yaml"}, files={"p.yaml": WHOLE})
+    plugin_folder.add("", policies={"team-rules": "p.yaml"}, files={"p.yaml": WHOLE})
     monkeypatch.chdir(tmp_path)
-    for name in ("house-rules", "default", "none"):
+    for name in ("team-rules", "default", "none"):
         Path(name).write_text("{policy: stray, version: 1}")
-    assert resolve_policy("house-rules").name == "house"
-    assert resolve_policy("./house-rules").name == "stray"
+    assert resolve_policy("team-rules").name == "team"
+    assert resolve_policy("./team-rules").name == "stray"
     assert resolve_policy("none") is NO_POLICY
     assert resolve_policy(None).name != "stray"
 
 
 def test_the_installed_default_is_in_force_when_none_is_named(
-    shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+    plugin_folder: PluginFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sys.path", [str(shelf.folder)])
+    monkeypatch.setattr("sys.path", [str(plugin_folder.folder)])
     assert resolve_policy(None) is NO_POLICY
-    shelf.add("", policies={"default": "p.yaml"}, files={"p.yaml": WHOLE})
-    assert resolve_policy(None).name == "house"
+    plugin_folder.add("", policies={"default": "p.yaml"}, files={"p.yaml": WHOLE})
+    assert resolve_policy(None).name == "team"
     assert resolve_policy("none") is NO_POLICY

@@ -10,39 +10,39 @@ import muniment
 from muniment import Difference, Generation, Replay
 from muniment.plugins.registry import Plugins
 from muniment.session import Session
-from support.house import House
+from support.workspace import Workspace
 
 DICE = "for r in requests: yield r.reply(Text(f'{r.prompt} {r.random().random()}'))"
 
 
-def replayed(house: House, *generations: Generation) -> list[Replay]:
+def replayed(workspace: Workspace, *generations: Generation) -> list[Replay]:
     """Replay in a new session, as another command would, with what is on the shelf now.
 
     A distribution that is on the shelf twice was upgraded: the later one counts.
     """
-    house.close()
-    latest = {plugin.distribution: plugin for plugin in house.shelf.all}
-    before = len(list_of(house))
-    with Session(house.home, plugins=Plugins(latest.values())) as session:
+    workspace.close()
+    latest = {plugin.distribution: plugin for plugin in workspace.plugin_folder.all}
+    before = len(list_of(workspace))
+    with Session(workspace.home, plugins=Plugins(latest.values())) as session:
         found = list(session.replay(generations))
-    assert len(list_of(house)) == before, "a replay is no generation"
+    assert len(list_of(workspace)) == before, "a replay is no generation"
     order = [item.id for item in generations]
     return sorted(found, key=lambda item: order.index(item.id))
 
 
-def list_of(house: House) -> list[Generation]:
-    with Session(house.home, plugins=Plugins([])) as session:
+def list_of(workspace: Workspace) -> list[Generation]:
+    with Session(workspace.home, plugins=Plugins([])) as session:
         return list(session.generations())
 
 
-def generate(house: House, *prompts: str, **options: object) -> list[Generation]:
-    return house.run(*prompts, **options)  # type: ignore[arg-type]
+def generate(workspace: Workspace, *prompts: str, **options: object) -> list[Generation]:
+    return workspace.run(*prompts, **options)  # type: ignore[arg-type]
 
 
-def test_the_same_bytes_in_the_same_environment_are_exact(house: House) -> None:
-    house.shelf.generator("dice", DICE)
-    done = generate(house, "a", "最近", "c")
-    for item, result in zip(done, replayed(house, *done), strict=True):
+def test_the_same_bytes_in_the_same_environment_are_exact(workspace: Workspace) -> None:
+    workspace.plugin_folder.generator("dice", DICE)
+    done = generate(workspace, "a", "最近", "c")
+    for item, result in zip(done, replayed(workspace, *done), strict=True):
         assert result == Replay(item.id, "exact", f"{len(item.outputs[0].data)} bytes")
         assert result.to_json() == {
             "id": item.id,
@@ -52,8 +52,8 @@ def test_the_same_bytes_in_the_same_environment_are_exact(house: House) -> None:
         }
 
 
-def test_parameters_system_prompts_and_seeds_are_given_again(house: House) -> None:
-    house.shelf.generator(
+def test_parameters_system_prompts_and_seeds_are_given_again(workspace: Workspace) -> None:
+    workspace.plugin_folder.generator(
         "all",
         "for r in requests: yield r.reply(Text(f'{r.system} {r.seed} {list(r.parameters)}'))",
         parameters="""
@@ -62,25 +62,25 @@ def test_parameters_system_prompts_and_seeds_are_given_again(house: House) -> No
         limit: int | None = param(0)
         """,
     )
-    done = house.session.generate(
+    done = workspace.session.generate(
         "x", system="s", parameters={"words": ["a"], "heat": 0.1, "limit": None}, seed=2**64 - 1
     )
-    assert replayed(house, done)[0].result == "exact"
+    assert replayed(workspace, done)[0].result == "exact"
 
 
-def test_a_blocked_output_replays_from_what_the_store_kept(house: House) -> None:
-    house.shelf.generator("dice", DICE)
-    house.shelf.filter("never", "return content.block('x')")
-    (done,) = generate(house, "a", policy=house.policy("{filter: never, stages: [output]}"))
+def test_a_blocked_output_replays_from_what_the_store_kept(workspace: Workspace) -> None:
+    workspace.plugin_folder.generator("dice", DICE)
+    workspace.plugin_folder.filter("never", "return content.block('x')")
+    (done,) = generate(workspace, "a", policy=workspace.policy("{filter: never, stages: [output]}"))
     assert done.status == "blocked"
-    assert replayed(house, done)[0].result == "exact"
+    assert replayed(workspace, done)[0].result == "exact"
 
 
 def test_generators_that_answer_badly_in_a_batch_are_asked_as_the_pipeline_asks(
-    house: House,
+    workspace: Workspace,
 ) -> None:
-    house.shelf.generator("bare", "for request in requests: yield Text(request.prompt)")
-    house.shelf.generator(
+    workspace.plugin_folder.generator("bare", "for request in requests: yield Text(request.prompt)")
+    workspace.plugin_folder.generator(
         "picky",
         """
         for request in requests:
@@ -89,49 +89,49 @@ def test_generators_that_answer_badly_in_a_batch_are_asked_as_the_pipeline_asks(
             yield request.reply(Text(request.prompt))
         """,
     )
-    bare = generate(house, "a", "b", "c", generator="bare")
-    picky = [item for item in generate(house, "a", "b", "c", generator="picky") if item.outputs]
-    results = replayed(house, *bare, *picky)
+    bare = generate(workspace, "a", "b", "c", generator="bare")
+    picky = [item for item in generate(workspace, "a", "b", "c", generator="picky") if item.outputs]
+    results = replayed(workspace, *bare, *picky)
     assert [item.result for item in results] == ["exact"] * 5
 
 
 # ---- diverged -----------------------------------------------------------------------------------
 
 
-def upgrade(house: House, body: str, version: str = "1.1") -> None:
-    house.shelf.generator("dice", body, distribution="dice-dist", version=version)
+def upgrade(workspace: Workspace, body: str, version: str = "1.1") -> None:
+    workspace.plugin_folder.generator("dice", body, distribution="dice-dist", version=version)
 
 
-def test_other_bytes_diverge_at_the_first_byte_that_differs(house: House) -> None:
-    house.shelf.generator(
+def test_other_bytes_diverge_at_the_first_byte_that_differs(workspace: Workspace) -> None:
+    workspace.plugin_folder.generator(
         "dice", "for r in requests: yield r.reply(Text('abcd'))", distribution="dice-dist"
     )
-    (done,) = generate(house, "x")
+    (done,) = generate(workspace, "x")
     for text, place in {"abXd": 3, "abc": 4, "abcde": 5, "": 1}.items():
-        upgrade(house, f"for r in requests: yield r.reply(Text({text!r}))", f"1.{place}")
-        (result,) = replayed(house, done)
+        upgrade(workspace, f"for r in requests: yield r.reply(Text({text!r}))", f"1.{place}")
+        (result,) = replayed(workspace, done)
         assert (result.result, result.detail) == (
             "diverged",
             f"output 1 differs from byte {place} on",
         )
 
 
-def test_what_changed_since_is_listed(house: House) -> None:
-    house.shelf.generator(
+def test_what_changed_since_is_listed(workspace: Workspace) -> None:
+    workspace.plugin_folder.generator(
         "dice",
         DICE,
         distribution="dice-dist",
         attributes="def environment(self): return {'threads': 2, 'gone': 'x'}",
     )
-    (done,) = generate(house, "x")
-    house.shelf.generator(
+    (done,) = generate(workspace, "x")
+    workspace.plugin_folder.generator(
         "dice",
         DICE,
         distribution="dice-dist",
         version="2.0",
         attributes="def environment(self): return {'threads': 4, 'new': 'y'}",
     )
-    (result,) = replayed(house, done)
+    (result,) = replayed(workspace, done)
     assert (result.result, result.detail.partition("; ")[2]) == (
         "uncertified",
         "no margins were recorded",
@@ -145,26 +145,26 @@ def test_what_changed_since_is_listed(house: House) -> None:
 
 
 def test_another_version_of_the_core_is_a_difference(
-    house: House, monkeypatch: pytest.MonkeyPatch
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    house.shelf.generator("dice", DICE)
-    (done,) = generate(house, "x")
+    workspace.plugin_folder.generator("dice", DICE)
+    (done,) = generate(workspace, "x")
     before = muniment.__version__
     monkeypatch.setattr("muniment.session.__version__", "99")
-    (result,) = replayed(house, done)
+    (result,) = replayed(workspace, done)
     assert result.result == "uncertified"
     assert result.differences == (Difference("muniment", before, "99"),)
 
 
-def test_another_number_of_outputs_and_a_refusal_diverge(house: House) -> None:
-    house.shelf.generator(
+def test_another_number_of_outputs_and_a_refusal_diverge(workspace: Workspace) -> None:
+    workspace.plugin_folder.generator(
         "dice", "for r in requests: yield r.reply(Text('a'), Text('b'))", distribution="dice-dist"
     )
-    (done,) = generate(house, "x")
-    upgrade(house, "for r in requests: yield r.reply(Text('a'))", "1.1")
-    assert replayed(house, done)[0].detail == "2 outputs became 1"
-    upgrade(house, "for r in requests: yield r.fail('not any more')", "1.2")
-    (result,) = replayed(house, done)
+    (done,) = generate(workspace, "x")
+    upgrade(workspace, "for r in requests: yield r.reply(Text('a'))", "1.1")
+    assert replayed(workspace, done)[0].detail == "2 outputs became 1"
+    upgrade(workspace, "for r in requests: yield r.fail('not any more')", "1.2")
+    (result,) = replayed(workspace, done)
     assert (result.result, result.detail) == ("diverged", "it failed: not any more")
 
 
@@ -176,7 +176,7 @@ TRACED = (
 
 
 def traced(
-    house: House,
+    workspace: Workspace,
     *,
     text: str = "abc",
     ids: str = "(1, 2, 3)",
@@ -185,7 +185,7 @@ def traced(
     version: str = "1.0",
     threads: int = 1,
 ) -> None:
-    house.shelf.generator(
+    workspace.plugin_folder.generator(
         "traced",
         TRACED.format(text=text, ids=ids, logprobs=logprobs, margins=margins),
         distribution="traced-dist",
@@ -194,16 +194,18 @@ def traced(
     )
 
 
-def test_with_a_trace_the_tokens_are_counted(house: House) -> None:
-    traced(house)
-    assert replayed(house, *generate(house, "x"))[0].detail == "3 of 3 tokens"
+def test_with_a_trace_the_tokens_are_counted(workspace: Workspace) -> None:
+    traced(workspace)
+    assert replayed(workspace, *generate(workspace, "x"))[0].detail == "3 of 3 tokens"
 
 
-def test_the_same_bytes_elsewhere_are_certified_by_margins_above_what_moved(house: House) -> None:
-    traced(house)
-    done = generate(house, "x")
-    traced(house, logprobs="(-0.5, -1.05, -0.25)", threads=2, version="1.1")
-    (result,) = replayed(house, *done)
+def test_the_same_bytes_elsewhere_are_certified_by_margins_above_what_moved(
+    workspace: Workspace,
+) -> None:
+    traced(workspace)
+    done = generate(workspace, "x")
+    traced(workspace, logprobs="(-0.5, -1.05, -0.25)", threads=2, version="1.1")
+    (result,) = replayed(workspace, *done)
     assert result.result == "certified"
     assert result.detail == (
         "3 of 3 tokens; smallest margin 0.1, log-probabilities changed by up to 0.05"
@@ -221,12 +223,12 @@ def test_the_same_bytes_elsewhere_are_certified_by_margins_above_what_moved(hous
     ],
 )
 def test_the_same_bytes_elsewhere_are_uncertified_where_a_margin_is_too_small(
-    house: House, change: dict[str, str], why: str
+    workspace: Workspace, change: dict[str, str], why: str
 ) -> None:
-    traced(house)
-    done = generate(house, "x")
-    traced(house, **change, threads=2, version="1.1")  # type: ignore[arg-type]
-    (result,) = replayed(house, *done)
+    traced(workspace)
+    done = generate(workspace, "x")
+    traced(workspace, **change, threads=2, version="1.1")  # type: ignore[arg-type]
+    (result,) = replayed(workspace, *done)
     assert result.result == "uncertified"
     assert why in result.detail
 
@@ -245,61 +247,69 @@ def test_the_same_bytes_elsewhere_are_uncertified_where_a_margin_is_too_small(
     ],
 )
 def test_other_tokens_diverge_at_the_first_with_its_margin(
-    house: House, change: dict[str, str], detail: str
+    workspace: Workspace, change: dict[str, str], detail: str
 ) -> None:
-    traced(house)
-    done = generate(house, "x")
-    traced(house, **change, version="1.1")  # type: ignore[arg-type]
-    (result,) = replayed(house, *done)
+    traced(workspace)
+    done = generate(workspace, "x")
+    traced(workspace, **change, version="1.1")  # type: ignore[arg-type]
+    (result,) = replayed(workspace, *done)
     assert (result.result, result.detail) == ("diverged", detail)
 
 
 # ---- impossible ---------------------------------------------------------------------------------
 
 
-def impossible(house: House, *generations: Generation) -> str:
-    (result,) = replayed(house, *generations)
+def impossible(workspace: Workspace, *generations: Generation) -> str:
+    (result,) = replayed(workspace, *generations)
     assert result.result == "impossible"
     return result.detail
 
 
-def test_without_its_plugin_a_replay_is_impossible(house: House) -> None:
-    house.shelf.generator("dice", DICE)
-    done = generate(house, "x")
-    house.shelf.all.clear()
-    assert impossible(house, *done) == "no generator named 'dice'"
+def test_without_its_plugin_a_replay_is_impossible(workspace: Workspace) -> None:
+    workspace.plugin_folder.generator("dice", DICE)
+    done = generate(workspace, "x")
+    workspace.plugin_folder.all.clear()
+    assert impossible(workspace, *done) == "no generator named 'dice'"
 
 
-def test_with_a_broken_plugin_a_replay_is_impossible(house: House) -> None:
-    house.shelf.generator("dice", DICE, distribution="dice-dist")
-    done = generate(house, "x")
-    house.shelf.add("raise RuntimeError('no luck')", distribution="dice-dist", version="2")
-    assert "plugin dice-dist cannot be loaded: RuntimeError: no luck" in impossible(house, *done)
+def test_with_a_broken_plugin_a_replay_is_impossible(workspace: Workspace) -> None:
+    workspace.plugin_folder.generator("dice", DICE, distribution="dice-dist")
+    done = generate(workspace, "x")
+    workspace.plugin_folder.add(
+        "raise RuntimeError('no luck')", distribution="dice-dist", version="2"
+    )
+    assert "plugin dice-dist cannot be loaded: RuntimeError: no luck" in impossible(
+        workspace, *done
+    )
 
 
-def test_a_generator_that_promises_nothing_cannot_be_replayed(house: House) -> None:
-    house.shelf.generator("remote", DICE, determinism="best-effort")
-    assert "is not deterministic" in impossible(house, *generate(house, "x"))
+def test_a_generator_that_promises_nothing_cannot_be_replayed(workspace: Workspace) -> None:
+    workspace.plugin_folder.generator("remote", DICE, determinism="best-effort")
+    assert "is not deterministic" in impossible(workspace, *generate(workspace, "x"))
 
 
-def test_parameters_that_are_no_more_make_a_replay_impossible(house: House) -> None:
-    house.shelf.generator("dice", DICE, parameters="heat: int = param(1)", distribution="dice-dist")
-    done = generate(house, "x")
-    upgrade(house, DICE)
-    assert "no parameter named 'heat'" in impossible(house, *done)
+def test_parameters_that_are_no_more_make_a_replay_impossible(workspace: Workspace) -> None:
+    workspace.plugin_folder.generator(
+        "dice", DICE, parameters="heat: int = param(1)", distribution="dice-dist"
+    )
+    done = generate(workspace, "x")
+    upgrade(workspace, DICE)
+    assert "no parameter named 'heat'" in impossible(workspace, *done)
 
 
-def test_a_generator_that_raises_or_is_silent_makes_a_replay_impossible(house: House) -> None:
-    house.shelf.generator("dice", DICE, distribution="dice-dist")
-    done = generate(house, "x")
-    upgrade(house, "raise RuntimeError('no')", "1.1")
-    assert impossible(house, *done) == "generator dice failed: RuntimeError: no"
-    upgrade(house, "return []", "1.2")
-    assert impossible(house, *done) == "generator dice did not answer"
+def test_a_generator_that_raises_or_is_silent_makes_a_replay_impossible(
+    workspace: Workspace,
+) -> None:
+    workspace.plugin_folder.generator("dice", DICE, distribution="dice-dist")
+    done = generate(workspace, "x")
+    upgrade(workspace, "raise RuntimeError('no')", "1.1")
+    assert impossible(workspace, *done) == "generator dice failed: RuntimeError: no"
+    upgrade(workspace, "return []", "1.2")
+    assert impossible(workspace, *done) == "generator dice did not answer"
 
 
-def test_what_has_no_output_cannot_be_replayed(house: House) -> None:
-    house.shelf.generator(
+def test_what_has_no_output_cannot_be_replayed(workspace: Workspace) -> None:
+    workspace.plugin_folder.generator(
         "moody",
         """
         for request in requests:
@@ -308,24 +318,24 @@ def test_what_has_no_output_cannot_be_replayed(house: House) -> None:
             yield request.fail("no")
         """,
     )
-    house.shelf.filter("never", "return content.block('x')")
-    (failed,) = generate(house, "x")
-    (blocked,) = generate(house, "x", policy=house.policy("{filter: never}"))
+    workspace.plugin_folder.filter("never", "return content.block('x')")
+    (failed,) = generate(workspace, "x")
+    (blocked,) = generate(workspace, "x", policy=workspace.policy("{filter: never}"))
     with pytest.raises(KeyboardInterrupt):
-        generate(house, "stop")
-    interrupted = house.recorded()[-1]
-    assert impossible(house, failed) == "it failed: there is no output to compare with"
-    assert impossible(house, blocked) == "it was blocked before anything was generated"
-    assert impossible(house, interrupted).startswith("it was interrupted")
+        generate(workspace, "stop")
+    interrupted = workspace.recorded()[-1]
+    assert impossible(workspace, failed) == "it failed: there is no output to compare with"
+    assert impossible(workspace, blocked) == "it was blocked before anything was generated"
+    assert impossible(workspace, interrupted).startswith("it was interrupted")
 
 
 # ---- models -------------------------------------------------------------------------------------
 
 
-def with_model(house: House, folder: Path) -> Generation:
+def with_model(workspace: Workspace, folder: Path) -> Generation:
     folder.mkdir()
     (folder / "w.bin").write_bytes(b"weights")
-    house.shelf.generator(
+    workspace.plugin_folder.generator(
         "heavy",
         "for r in requests: yield r.reply(Text(self.data.decode()))",
         attributes="""
@@ -335,51 +345,53 @@ def with_model(house: House, folder: Path) -> Generation:
             self.data = (pathlib.Path(model.path) / "w.bin").read_bytes()
         """,
     )
-    return house.session.generate("x", model=str(folder))
+    return workspace.session.generate("x", model=str(folder))
 
 
-def test_a_model_that_lies_where_it_lay_replays(house: House, tmp_path: Path) -> None:
-    done = with_model(house, tmp_path / "m")
-    assert replayed(house, done)[0].result == "exact"
+def test_a_model_that_lies_where_it_lay_replays(workspace: Workspace, tmp_path: Path) -> None:
+    done = with_model(workspace, tmp_path / "m")
+    assert replayed(workspace, done)[0].result == "exact"
 
 
 def test_a_model_that_changed_or_is_gone_makes_a_replay_impossible(
-    house: House, tmp_path: Path
+    workspace: Workspace, tmp_path: Path
 ) -> None:
-    done = with_model(house, tmp_path / "m")
+    done = with_model(workspace, tmp_path / "m")
     assert done.model is not None
     (tmp_path / "m" / "w.bin").write_bytes(b"others!")
-    assert impossible(house, done) == f"no model here has the digest {done.model.digest}"
+    assert impossible(workspace, done) == f"no model here has the digest {done.model.digest}"
     (tmp_path / "m" / "w.bin").write_bytes(b"weights")
-    assert replayed(house, done)[0].result == "exact"
+    assert replayed(workspace, done)[0].result == "exact"
     (tmp_path / "m").rename(tmp_path / "elsewhere")
-    assert "no model here" in impossible(house, done)
+    assert "no model here" in impossible(workspace, done)
 
 
-def test_remembered_hashes_are_not_trusted_for_a_replay(house: House, tmp_path: Path) -> None:
-    done = with_model(house, tmp_path / "m")
-    for path in house.home.glob("file-hashes.json"):
+def test_remembered_hashes_are_not_trusted_for_a_replay(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    done = with_model(workspace, tmp_path / "m")
+    for path in workspace.home.glob("file-hashes.json"):
         path.write_text(path.read_text().replace('": "', '": "0'))
-    assert replayed(house, done)[0].result == "exact"
+    assert replayed(workspace, done)[0].result == "exact"
 
 
 def test_a_model_is_hashed_once_for_many_replays(
-    house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first = with_model(house, tmp_path / "m")
-    done = [first, *(house.session.generate("x", model=str(tmp_path / "m")) for _ in range(4))]
+    first = with_model(workspace, tmp_path / "m")
+    done = [first, *(workspace.session.generate("x", model=str(tmp_path / "m")) for _ in range(4))]
     read: list[object] = []
     real = __import__("hashlib").file_digest
     monkeypatch.setattr(
         "hashlib.file_digest",
         lambda file, name: (read.append(getattr(file, "name", None)), real(file, name))[1],
     )
-    assert {item.result for item in replayed(house, *done)} == {"exact"}
+    assert {item.result for item in replayed(workspace, *done)} == {"exact"}
     assert [str(path) for path in read].count(str(tmp_path / "m" / "w.bin")) == 1
 
 
-def test_a_generation_given_twice_is_replayed_once(house: House) -> None:
-    house.shelf.generator("dice", DICE)
-    done = generate(house, "a", "b")
-    results = replayed(house, *done, *done[:1])
+def test_a_generation_given_twice_is_replayed_once(workspace: Workspace) -> None:
+    workspace.plugin_folder.generator("dice", DICE)
+    done = generate(workspace, "a", "b")
+    results = replayed(workspace, *done, *done[:1])
     assert [(item.id, item.result) for item in results] == [(item.id, "exact") for item in done]

@@ -15,7 +15,7 @@ import muniment
 from muniment import GenerationSpec, Session
 from muniment.errors import StoreError
 from muniment.store import NoStoreError, Query
-from support.house import House
+from support.workspace import Workspace
 
 ECHO = "for r in requests: yield r.reply(Text(r.prompt, 'stop'))"
 
@@ -35,32 +35,34 @@ def test_open_gives_a_session_on_the_settings_of_the_command_line(
     assert not home.exists()
 
 
-def test_a_session_finds_the_installed_plugins(house: House) -> None:
-    house.shelf.generator("shelved-echo", ECHO)
-    with muniment.open(house.home) as session:
+def test_a_session_finds_the_installed_plugins(workspace: Workspace) -> None:
+    workspace.plugin_folder.generator("shelved-echo", ECHO)
+    with muniment.open(workspace.home) as session:
         done = session.generate("hello", generator="shelved-echo")
     assert (done.status, done.text) == ("completed", "hello")
 
 
-def test_a_session_that_only_reads_loads_no_plugin_and_makes_no_store(house: House) -> None:
-    house.shelf.add("raise RuntimeError('imported')")
+def test_a_session_that_only_reads_loads_no_plugin_and_makes_no_store(workspace: Workspace) -> None:
+    workspace.plugin_folder.add("raise RuntimeError('imported')")
     with pytest.raises(NoStoreError, match="nothing is recorded yet"):
-        list(house.session.generations())
-    assert not (house.home / "muniment.db").exists()
-    assert house.session.plugins.broken == ()
+        list(workspace.session.generations())
+    assert not (workspace.home / "muniment.db").exists()
+    assert workspace.session.plugins.broken == ()
 
 
-def test_a_run_that_nobody_recorded_cannot_be_resumed_and_makes_no_store(house: House) -> None:
+def test_a_run_that_nobody_recorded_cannot_be_resumed_and_makes_no_store(
+    workspace: Workspace,
+) -> None:
     with pytest.raises(NoStoreError, match="nothing is recorded yet"):
-        house.session.batch([b'{"prompt": "a"}'], resume="last")
-    assert not (house.home / "muniment.db").exists()
+        workspace.session.batch([b'{"prompt": "a"}'], resume="last")
+    assert not (workspace.home / "muniment.db").exists()
 
 
 def test_a_policy_that_cannot_be_had_is_an_error_before_the_first_draft_is_taken(
-    house: House,
+    workspace: Workspace,
 ) -> None:
     with pytest.raises(muniment.PolicyError, match="cannot be read"):
-        house.session.run(iter(()), policy="nowhere.yaml")
+        workspace.session.run(iter(()), policy="nowhere.yaml")
 
 
 @pytest.mark.parametrize("actor", ["a\0b", "\udcff"])
@@ -69,11 +71,11 @@ def test_an_actor_that_cannot_be_kept_is_refused(home: Path, actor: str) -> None
         Session(home, actor=actor)
 
 
-def test_what_was_generated_can_be_read_by_another_session(house: House) -> None:
-    house.shelf.generator("echo", ECHO)
-    done = [house.session.generate(prompt, tags=["t"]) for prompt in ("a", "b")]
-    house.close()
-    with Session(house.home) as session:
+def test_what_was_generated_can_be_read_by_another_session(workspace: Workspace) -> None:
+    workspace.plugin_folder.generator("echo", ECHO)
+    done = [workspace.session.generate(prompt, tags=["t"]) for prompt in ("a", "b")]
+    workspace.close()
+    with Session(workspace.home) as session:
         assert session.generation("last") == done[1]
         assert session.generation(done[0].id[-6:]) == done[0]
         assert [item.id for item in session.generations()] == [done[1].id, done[0].id]
@@ -82,33 +84,33 @@ def test_what_was_generated_can_be_read_by_another_session(house: House) -> None
             session.generation("ZZZZZZZZ")
 
 
-def test_reading_and_generating_may_alternate_in_one_session(house: House) -> None:
-    house.shelf.generator("echo", ECHO)
-    house.session.generate("a")
-    house.close()
-    assert [item.prompt for item in house.session.generations()] == ["a"]
-    house.session.generate("b")
-    assert [item.prompt for item in house.session.generations()] == ["b", "a"]
-    for item in house.session.generations():
-        house.session.generate(item.prompt + "!")
-    assert len(house.recorded()) == 4
+def test_reading_and_generating_may_alternate_in_one_session(workspace: Workspace) -> None:
+    workspace.plugin_folder.generator("echo", ECHO)
+    workspace.session.generate("a")
+    workspace.close()
+    assert [item.prompt for item in workspace.session.generations()] == ["a"]
+    workspace.session.generate("b")
+    assert [item.prompt for item in workspace.session.generations()] == ["b", "a"]
+    for item in workspace.session.generations():
+        workspace.session.generate(item.prompt + "!")
+    assert len(workspace.recorded()) == 4
 
 
-def test_closing_twice_is_allowed_and_a_closed_session_opens_again(house: House) -> None:
-    house.shelf.generator("echo", ECHO)
-    house.session.generate("a")
-    list(house.session.generations())
-    house.session.close()
-    house.session.close()
-    assert house.session.generate("b").text == "b"
+def test_closing_twice_is_allowed_and_a_closed_session_opens_again(workspace: Workspace) -> None:
+    workspace.plugin_folder.generator("echo", ECHO)
+    workspace.session.generate("a")
+    list(workspace.session.generations())
+    workspace.session.close()
+    workspace.session.close()
+    assert workspace.session.generate("b").text == "b"
 
 
 def test_generators_are_closed_with_the_session_and_cannot_spoil_it(
-    house: House, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    workspace: Workspace, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     log = tmp_path / "closed"
     for name in ("one", "two"):
-        house.shelf.generator(
+        workspace.plugin_folder.generator(
             name,
             ECHO,
             attributes=f"""
@@ -118,26 +120,32 @@ def test_generators_are_closed_with_the_session_and_cannot_spoil_it(
                 raise RuntimeError
             """,
         )
-    with house.session as session:
+    with workspace.session as session:
         session.generate("a", generator="one")
         session.generate("a", generator="two")
     assert sorted(log.read_text().split()) == ["one", "two"]
     assert capfd.readouterr().out == ""
 
 
-def test_one_generator_object_serves_a_whole_session(house: House) -> None:
-    house.shelf.generator("same", "for r in requests: yield r.reply(Text(str(id(self))))")
-    assert len({house.session.generate("x").text for _ in range(5)}) == 1
+def test_one_generator_object_serves_a_whole_session(workspace: Workspace) -> None:
+    workspace.plugin_folder.generator(
+        "same", "for r in requests: yield r.reply(Text(str(id(self))))"
+    )
+    assert len({workspace.session.generate("x").text for _ in range(5)}) == 1
 
 
 def test_a_store_that_cannot_be_made_is_an_error_before_anything_is_generated(
-    house: House, tmp_path: Path
+    workspace: Workspace, tmp_path: Path
 ) -> None:
-    house.shelf.generator("echo", f"open({str(tmp_path / 'ran')!r}, 'w').close()\n{ECHO}")
+    workspace.plugin_folder.generator(
+        "echo", f"open({str(tmp_path / 'ran')!r}, 'w').close()\n{ECHO}"
+    )
     (tmp_path / "file").write_text("")
     with (
         Session(
-            house.home, store=str(tmp_path / "file" / "a.db"), plugins=house.shelf.plugins()
+            workspace.home,
+            store=str(tmp_path / "file" / "a.db"),
+            plugins=workspace.plugin_folder.plugins(),
         ) as session,
         pytest.raises(StoreError),
     ):
@@ -145,17 +153,17 @@ def test_a_store_that_cannot_be_made_is_an_error_before_anything_is_generated(
     assert not (tmp_path / "ran").exists()
 
 
-def test_odd_paths_of_the_home_hold_a_store(tmp_path: Path, house: House) -> None:
-    house.shelf.generator("echo", ECHO)
+def test_odd_paths_of_the_home_hold_a_store(tmp_path: Path, workspace: Workspace) -> None:
+    workspace.plugin_folder.generator("echo", ECHO)
     for name in ("数据 库", "100%", "100%41", "a#b", "what?", "a&b=c"):
-        with Session(tmp_path / name, plugins=house.shelf.plugins()) as session:
+        with Session(tmp_path / name, plugins=workspace.plugin_folder.plugins()) as session:
             session.generate("x", policy="none")
             assert session.generation("last").prompt == "x"
         assert (tmp_path / name / "muniment.db").is_file(), name
 
 
-def test_sessions_in_threads_and_processes_write_side_by_side(house: House) -> None:
-    house.shelf.generator("echo", ECHO)
+def test_sessions_in_threads_and_processes_write_side_by_side(workspace: Workspace) -> None:
+    workspace.plugin_folder.generator("echo", ECHO)
     program = (
         "import sys\n"
         "from muniment import GenerationSpec, Session\n"
@@ -165,8 +173,8 @@ def test_sessions_in_threads_and_processes_write_side_by_side(house: House) -> N
     )
     others = [
         subprocess.Popen(
-            [sys.executable, "-c", program, str(house.home)],
-            env={**os.environ, "PYTHONPATH": str(house.shelf.folder)},
+            [sys.executable, "-c", program, str(workspace.home)],
+            env={**os.environ, "PYTHONPATH": str(workspace.plugin_folder.folder)},
             stdout=subprocess.PIPE,
         )
         for _ in range(2)
@@ -175,7 +183,7 @@ def test_sessions_in_threads_and_processes_write_side_by_side(house: House) -> N
 
     def generate() -> None:
         try:
-            with Session(house.home, plugins=house.shelf.plugins()) as session:
+            with Session(workspace.home, plugins=workspace.plugin_folder.plugins()) as session:
                 list(session.run([GenerationSpec(f"t{n}") for n in range(20)], batch_size=3))
         except BaseException as error:
             failures.append(error)
@@ -187,21 +195,21 @@ def test_sessions_in_threads_and_processes_write_side_by_side(house: House) -> N
         thread.join()
     assert [process.communicate()[0] for process in others] == [b"20\n"] * 2
     assert failures == []
-    assert len(house.recorded()) == 80
-    assert {item.status for item in house.recorded()} == {"completed"}
-    house.check()
+    assert len(workspace.recorded()) == 80
+    assert {item.status for item in workspace.recorded()} == {"completed"}
+    workspace.check()
 
 
-def test_a_generation_as_json_has_the_documented_fields(house: House) -> None:
-    house.shelf.generator(
+def test_a_generation_as_json_has_the_documented_fields(workspace: Workspace) -> None:
+    workspace.plugin_folder.generator(
         "echo",
         "for r in requests: yield r.reply(Text('好', 'length'), Text('b'), usage=Usage(1, 2))",
         parameters="words: list[str] = param(['a'])",
     )
-    house.shelf.filter("fine", "return content.flag(Reason('odd', 'why', 0, 1))")
-    house.shelf.evaluator("size", "return {'value': 1}")
-    done = house.session.generate(
-        "x", seed=2**64 - 1, policy=house.policy("{filter: fine}"), tags=["t"]
+    workspace.plugin_folder.filter("fine", "return content.flag(Reason('odd', 'why', 0, 1))")
+    workspace.plugin_folder.evaluator("size", "return {'value': 1}")
+    done = workspace.session.generate(
+        "x", seed=2**64 - 1, policy=workspace.policy("{filter: fine}"), tags=["t"]
     )
     body = json.loads(json.dumps(done.to_json()))
     assert list(body)[:8] == [
@@ -232,7 +240,7 @@ def test_a_generation_as_json_has_the_documented_fields(house: House) -> None:
         "observed_action": None,
         "categories": {"odd": 1.0},
         "reasons": [{"category": "odd", "message": "why", "start": 0, "end": 1}],
-        "policy_version": "house@1",
+        "policy_version": "team@1",
         "latency_ms": done.verdicts[0].latency_ms,
         "failure": None,
     }
@@ -244,20 +252,22 @@ def test_a_generation_as_json_has_the_documented_fields(house: House) -> None:
     assert done.text == "好\n\nb"
 
 
-def test_a_generation_is_the_same_json_as_it_is_returned_and_as_it_is_read(house: House) -> None:
-    house.shelf.generator(
+def test_a_generation_is_the_same_json_as_it_is_returned_and_as_it_is_read(
+    workspace: Workspace,
+) -> None:
+    workspace.plugin_folder.generator(
         "echo",
         "for r in requests: yield r.reply(Text(r.prompt))",
         parameters="times: int = param(1)\nnote: str = param('n')\nafter: float = param(0.5)",
         attributes="def environment(self): return {'z': 1, 'm': 'x'}",
     )
-    house.shelf.filter(
+    workspace.plugin_folder.filter(
         "fine",
         "return content.flag(z=0.5, own=0.25, a=1.0)",
         attributes="categories = ('z', 'a')",
     )
-    done = house.session.generate("x", policy=house.policy("{filter: fine}"))
-    read = house.session.generation(done.id)
+    done = workspace.session.generate("x", policy=workspace.policy("{filter: fine}"))
+    read = workspace.session.generation(done.id)
     assert json.dumps(read.to_json()) == json.dumps(done.to_json())
 
 

@@ -71,7 +71,7 @@ def wheels(shared: Path) -> Path:
 
 
 @pytest.fixture
-def desk(tmp_path: Path, home: Path, wheels: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def page_folder(tmp_path: Path, home: Path, wheels: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with an environment of its own, which sees what is installed here."""
     environment = tmp_path / ".venv"
     venv.create(environment, with_pip=False, symlinks=True)
@@ -102,14 +102,14 @@ def desk(tmp_path: Path, home: Path, wheels: Path, monkeypatch: pytest.MonkeyPat
 
 
 @pytest.fixture
-def stub(desk: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def stub(page_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder where a stub answers in place of the language model, and brings its model."""
-    plugins = desk / ".stub"
+    plugins = page_folder / ".stub"
     plugins.mkdir()
     stub_text.install(plugins)
     monkeypatch.setenv("PYTHONPATH", str(plugins))
     monkeypatch.syspath_prepend(str(plugins))
-    return desk
+    return page_folder
 
 
 @pytest.fixture
@@ -135,24 +135,24 @@ def test_every_code_block_of_the_page_runs(page: Path, stub: Path, muniment: Her
 @pytest.mark.model
 @pytest.mark.parametrize("page", ["README.md", "docs/tutorial/first-generation.md"])
 def test_the_first_pages_run_with_the_default_model(
-    page: str, desk: Path, home: Path, gemma_home: Path
+    page: str, page_folder: Path, home: Path, gemma_home: Path
 ) -> None:
     shutil.copytree(gemma_home, home, copy_function=os.link)
-    run_blocks(ROOT / page, desk)
+    run_blocks(ROOT / page, page_folder)
 
 
 def test_the_demo_runs(stub: Path) -> None:
     run(["bash", "examples/demo.sh"], 0)
 
 
-def run_blocks(page: Path, desk: Path, muniment: Here | None = None) -> None:
+def run_blocks(page: Path, page_folder: Path, muniment: Here | None = None) -> None:
     """Run a page; where `muniment` is given, plain commands of it run in this process.
 
     They need a process of their own as soon as the page has changed what is installed.
     """
     for block in blocks_of(page):
         if block.file is not None:
-            target = desk / block.file
+            target = page_folder / block.file
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_text(block.body, encoding="utf-8")
         match block.language:

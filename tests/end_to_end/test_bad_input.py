@@ -1,6 +1,6 @@
 """Bad input meets a real, tiny model: one sentence, the right exit code, and evidence that holds.
 
-The whole house works together here, with every first-party plugin: nothing of it is a double.
+All first-party plugins work together here. Nothing is a double.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the plugins' own pages print works as printed, and what the house says of itself is true."""
+"""The plugins' own pages work as printed, and their statements are true."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ class Shop:
 
 
 @pytest.fixture(scope="session")
-def shop(tmp_path_factory: pytest.TempPathFactory) -> Shop:
+def wheel_folder(tmp_path_factory: pytest.TempPathFactory) -> Shop:
     return Shop(tmp_path_factory.mktemp("shop"))
 
 
@@ -66,10 +66,10 @@ def used_kinds(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Fresh]:
 
 
 @pytest.fixture
-def used(
+def shared_environment(
     pip_kind: str,
     used_kinds: dict[str, Fresh],
-    shop: Shop,
+    wheel_folder: Shop,
     tmp_path_factory: pytest.TempPathFactory,
     request: pytest.FixtureRequest,
 ) -> Fresh:
@@ -81,6 +81,6 @@ def used(
         else:
             bare = request.getfixturevalue("bare")
             made = Fresh.copy(bare, folder / "environment", folder / "home")
-        assert made("plugins", "install", shop("muniment-one", generator="one")).code == 0
+        assert made("plugins", "install", wheel_folder("muniment-one", generator="one")).code == 0
         used_kinds[pip_kind] = made
     return used_kinds[pip_kind]

@@ -69,10 +69,10 @@ def upwards(held: dict[str, bytes]) -> None:
 
 @on_both
 def test_a_bundle_is_all_that_is_needed_and_says_who_signed_it(
-    fresh: Fresh, another: Any, shop: Any, tmp_path: Path
+    fresh: Fresh, another: Any, wheel_folder: Any, tmp_path: Path
 ) -> None:
-    leftpad = shop("leftpad", **LEFTPAD)
-    one = shop("muniment-one", generator="one", needs=["leftpad", "click"])
+    leftpad = wheel_folder("leftpad", **LEFTPAD)
+    one = wheel_folder("muniment-one", generator="one", needs=["leftpad", "click"])
     fresh.environment["PIP_FIND_LINKS"] = str(leftpad.parent)
     bundle = tmp_path / "one.bundle"
     (tmp_path / "maker.pub").write_text(fresh("keys", "generate").out)
@@ -120,8 +120,8 @@ def test_a_bundle_is_all_that_is_needed_and_says_who_signed_it(
     assert third("plugins", "install", again).code == 0
     assert third("generate", "one", "x").out == "1.0: x\n"
     conflict = another()
-    conflict.pip("install", "--no-deps", shop("leftpad", version="0.5", **LEFTPAD))
-    needs = shop("muniment-new", generator="new", needs=["leftpad>=1"])
+    conflict.pip("install", "--no-deps", wheel_folder("leftpad", version="0.5", **LEFTPAD))
+    needs = wheel_folder("muniment-new", generator="new", needs=["leftpad>=1"])
     assert fresh("plugins", "bundle", needs, "-o", tmp_path / "new.bundle").code == 0
     refused = conflict("plugins", "install", tmp_path / "new.bundle")
     assert refused.code == 1
@@ -130,10 +130,10 @@ def test_a_bundle_is_all_that_is_needed_and_says_who_signed_it(
 
 @on_both
 def test_what_went_with_an_environment_comes_back(
-    fresh: Fresh, another: Any, shop: Any, tmp_path: Path
+    fresh: Fresh, another: Any, wheel_folder: Any, tmp_path: Path
 ) -> None:
-    leftpad = shop("leftpad", **LEFTPAD)
-    one = shop("muniment-one", generator="one", needs=["leftpad"])
+    leftpad = wheel_folder("leftpad", **LEFTPAD)
+    one = wheel_folder("muniment-one", generator="one", needs=["leftpad"])
     fresh.environment["PIP_FIND_LINKS"] = str(leftpad.parent)
     assert fresh("plugins", "install", one).code == 0
     lock = tmp_path / "plugins.lock"
@@ -252,7 +252,7 @@ def test_a_bundle_that_holds_more_or_another_lock_is_refused(small: Path, tmp_pa
 
 
 def test_what_is_called_a_bundle_never_goes_to_pip(
-    used: Fresh, tmp_path: Path, small: Path
+    shared_environment: Fresh, tmp_path: Path, small: Path
 ) -> None:
     empty = tmp_path / "empty.bundle"
     empty.touch()
@@ -261,22 +261,22 @@ def test_what_is_called_a_bundle_never_goes_to_pip(
     spoilt.write_bytes(whole[:-40] + bytes(20) + whole[-20:])
     for command in ("install", "restore"):
         for path in (empty, spoilt):
-            refused = used("plugins", command, path)
+            refused = shared_environment("plugins", command, path)
             assert (refused.code, refused.out) == (4, ""), (command, path)
             assert refused.err.count("\n") == 1
             assert "get it again" in refused.err
-    nothing = used("plugins", "install", "nothing.bundle")
+    nothing = shared_environment("plugins", "install", "nothing.bundle")
     assert (nothing.code, "nothing.bundle does not exist" in nothing.err) == (2, True)
-    whole_one = used("plugins", "restore", small)
+    whole_one = shared_environment("plugins", "restore", small)
     assert (whole_one.code, "is a bundle, not a lock file" in whole_one.err) == (2, True)
 
 
 def test_code_that_was_changed_after_installing_has_no_signer(
-    fresh: Fresh, shop: Any, tmp_path: Path
+    fresh: Fresh, wheel_folder: Any, tmp_path: Path
 ) -> None:
     fresh("keys", "generate")
     bundle = tmp_path / "one.bundle"
-    one = shop("muniment-one", generator="one")
+    one = wheel_folder("muniment-one", generator="one")
     assert fresh("plugins", "bundle", one, "-o", bundle).code == 0
     assert fresh("plugins", "install", bundle).code == 0
     (before,) = others(fresh("plugins", "list", "--json").json("plugin"))

@@ -30,8 +30,10 @@ def without_installer(fresh: Fresh) -> Path:
 
 
 @on_both
-def test_a_plugin_that_only_adds_commands_is_installed_and_removed(fresh: Fresh, shop: Any) -> None:
-    hello = shop("muniment-hello", HELLO, group="", commands={"hello": "hello"})
+def test_a_plugin_that_only_adds_commands_is_installed_and_removed(
+    fresh: Fresh, wheel_folder: Any
+) -> None:
+    hello = wheel_folder("muniment-hello", HELLO, group="", commands={"hello": "hello"})
     (change,) = fresh("plugins", "install", hello, "--json").json("plugin_change")
     assert change["digest"].startswith("file-sha256:")
     assert fresh("hello").out == "你好\n"
@@ -70,18 +72,18 @@ def test_a_plugin_that_only_adds_commands_is_installed_and_removed(fresh: Fresh,
     ],
 )
 def test_commands_that_cannot_be_used_are_refused(
-    used: Fresh, shop: Any, source: str, commands: dict[str, str], why: str
+    shared_environment: Fresh, wheel_folder: Any, source: str, commands: dict[str, str], why: str
 ) -> None:
-    files = used.files()
-    wheel = shop("muniment-bad", source, group="", commands=commands)
-    refused = used("plugins", "install", wheel)
+    files = shared_environment.files()
+    wheel = wheel_folder("muniment-bad", source, group="", commands=commands)
+    refused = shared_environment("plugins", "install", wheel)
     assert (refused.code, refused.out) == (1, "")
     assert why in refused.err
-    assert used.files() == files
+    assert shared_environment.files() == files
 
 
-def test_the_doctor_reports_commands_that_cannot_be_used(fresh: Fresh, shop: Any) -> None:
-    thief = shop("muniment-thief", HELLO, group="", commands={"config": "hello"})
+def test_the_doctor_reports_commands_that_cannot_be_used(fresh: Fresh, wheel_folder: Any) -> None:
+    thief = wheel_folder("muniment-thief", HELLO, group="", commands={"config": "hello"})
     fresh.pip("install", "--no-deps", thief)
     result = fresh("plugins", "doctor", "muniment-thief")
     assert (result.code, result.rows[0][2]) == (1, "broken")
@@ -89,9 +91,9 @@ def test_the_doctor_reports_commands_that_cannot_be_used(fresh: Fresh, shop: Any
     assert fresh("config", "list").code == 0
 
 
-def test_a_second_plugin_with_a_command_is_refused(fresh: Fresh, shop: Any) -> None:
-    one = shop("muniment-hello", HELLO, group="", commands={"hello": "hello"})
-    two = shop("muniment-hello-too", HELLO, group="", commands={"hello": "hello"})
+def test_a_second_plugin_with_a_command_is_refused(fresh: Fresh, wheel_folder: Any) -> None:
+    one = wheel_folder("muniment-hello", HELLO, group="", commands={"hello": "hello"})
+    two = wheel_folder("muniment-hello-too", HELLO, group="", commands={"hello": "hello"})
     assert fresh("plugins", "install", one).code == 0
     refused = fresh("plugins", "install", two)
     assert (refused.code, "muniment-hello adds the command" in refused.err) == (1, True)
@@ -106,23 +108,23 @@ def test_a_second_plugin_with_a_command_is_refused(fresh: Fresh, shop: Any) -> N
     ids=lambda command: command[0],
 )
 def test_muniment_and_the_installer_are_left_to_pip(
-    used: Fresh, name: str, command: tuple[str, ...]
+    shared_environment: Fresh, name: str, command: tuple[str, ...]
 ) -> None:
-    files = used.files()
-    refused = used("plugins", *command, name)
+    files = shared_environment.files()
+    refused = shared_environment("plugins", *command, name)
     assert (refused.code, "use pip" in refused.err) == (2, True)
-    assert used.files() == files
+    assert shared_environment.files() == files
 
 
-def test_a_wheel_of_the_installer_is_refused(used: Fresh, shop: Any) -> None:
-    wheel = shop("muniment-installer", version="9.0")
+def test_a_wheel_of_the_installer_is_refused(shared_environment: Fresh, wheel_folder: Any) -> None:
+    wheel = wheel_folder("muniment-installer", version="9.0")
     for command in ("install", "upgrade"):
-        refused = used("plugins", command, wheel)
+        refused = shared_environment("plugins", command, wheel)
         assert (refused.code, "use pip" in refused.err) == (1, True)
 
 
-def test_the_lock_of_everything_leaves_the_installer_out(used: Fresh) -> None:
-    pins = used("plugins", "freeze", "--json").json("plugin_pin")
+def test_the_lock_of_everything_leaves_the_installer_out(shared_environment: Fresh) -> None:
+    pins = shared_environment("plugins", "freeze", "--json").json("plugin_pin")
     assert [pin["name"] for pin in pins] == ["muniment-one"]
 
 
@@ -155,8 +157,10 @@ def test_the_command_that_installs_it_suits_the_environment(
     assert command in fresh("plugins", "install", "x").err
 
 
-def test_without_the_installer_plugins_are_switched_and_checked(fresh: Fresh, shop: Any) -> None:
-    assert fresh("plugins", "install", shop("muniment-one", generator="one")).code == 0
+def test_without_the_installer_plugins_are_switched_and_checked(
+    fresh: Fresh, wheel_folder: Any
+) -> None:
+    assert fresh("plugins", "install", wheel_folder("muniment-one", generator="one")).code == 0
     without_installer(fresh)
     assert fresh("plugins", "disable", "muniment-one").code == 0
     assert fresh("generate", "one", "x").code == 2
@@ -168,9 +172,9 @@ def test_without_the_installer_plugins_are_switched_and_checked(fresh: Fresh, sh
 
 
 def test_without_the_installer_a_gone_plugin_is_reported_with_the_way_back(
-    fresh: Fresh, shop: Any
+    fresh: Fresh, wheel_folder: Any
 ) -> None:
-    assert fresh("plugins", "install", shop("muniment-one", generator="one")).code == 0
+    assert fresh("plugins", "install", wheel_folder("muniment-one", generator="one")).code == 0
     fresh.renew()
     without_installer(fresh)
     listed = fresh("plugins", "list")
@@ -179,8 +183,8 @@ def test_without_the_installer_a_gone_plugin_is_reported_with_the_way_back(
     assert fresh("plugins", "doctor").code == 1
 
 
-def test_an_interrupted_change_waits_for_the_installer(fresh: Fresh, shop: Any) -> None:
-    assert fresh("plugins", "install", shop("muniment-one", generator="one")).code == 0
+def test_an_interrupted_change_waits_for_the_installer(fresh: Fresh, wheel_folder: Any) -> None:
+    assert fresh("plugins", "install", wheel_folder("muniment-one", generator="one")).code == 0
     (state,) = fresh.home.glob("plugins/*/state.json")
     journal = state.with_name("journal.json")
     journal.write_text('{"what": "installing muniment-two 1.0"}')

@@ -28,22 +28,22 @@ def without_pip(fresh: Fresh) -> list[Path]:
 
 
 @only_real
-def test_an_environment_of_uv_that_has_no_pip(fresh: Fresh, shop: Any) -> None:
+def test_an_environment_of_uv_that_has_no_pip(fresh: Fresh, wheel_folder: Any) -> None:
     without_pip(fresh)
     (fresh.folder / "uv-receipt.toml").write_text("[tool]\n")
     files = fresh.files()
-    assert fresh("plugins", "install", shop("muniment-one", generator="one")).code == 0
+    assert fresh("plugins", "install", wheel_folder("muniment-one", generator="one")).code == 0
     assert fresh("generate", "one", "x").out == "1.0: x\n"
     assert fresh("plugins", "uninstall", "muniment-one", "--yes").code == 0
     assert fresh.files() == files  # pip came and went
 
 
 @only_real
-def test_an_environment_of_pipx_that_shares_its_pip(fresh: Fresh, shop: Any) -> None:
+def test_an_environment_of_pipx_that_shares_its_pip(fresh: Fresh, wheel_folder: Any) -> None:
     shared = without_pip(fresh)[0].parent
     (fresh.folder / "pipx_metadata.json").write_text("{}")
     (fresh.modules / "pipx_shared.pth").write_text(f"{shared}\n")
-    assert fresh("plugins", "install", shop("muniment-one", generator="one")).code == 0
+    assert fresh("plugins", "install", wheel_folder("muniment-one", generator="one")).code == 0
     assert fresh("generate", "one", "x").out == "1.0: x\n"
     assert not list(shared.glob("muniment*"))
 

@@ -46,23 +46,23 @@ EVALUATOR = """
     def muniment_evaluators(register):
         register(Length)
 """
-POLICY = "policy: house\nversion: '1'\nfilters: [{filter: no-shouting}]\n"
+POLICY = "policy: team\nversion: '1'\nfilters: [{filter: no-shouting}]\n"
 
 
 @pytest.mark.parametrize("pip_kind", ["real"])
 def test_three_plugins_by_different_hands_work_side_by_side(
-    fresh: Fresh, shop: Any, tmp_path: Path
+    fresh: Fresh, wheel_folder: Any, tmp_path: Path
 ) -> None:
     where = fresh.pip("show", "--files", "muniment")
     assert "Editable" not in where
     assert "muniment/__init__.py" in where
-    leftpad = shop("leftpad", **LEFTPAD)
+    leftpad = wheel_folder("leftpad", **LEFTPAD)
     fresh.environment["PIP_FIND_LINKS"] = str(leftpad.parent)
     result = fresh(
         *("plugins", "install", "--actor", "安娜", "--json"),
-        shop("muniment-one", generator="one"),
-        shop("acme-no-shouting", FILTER),
-        shop("length-of-text", EVALUATOR, needs=["leftpad>=1"]),
+        wheel_folder("muniment-one", generator="one"),
+        wheel_folder("acme-no-shouting", FILTER),
+        wheel_folder("length-of-text", EVALUATOR, needs=["leftpad>=1"]),
     )
     assert result.code == 0, result.err
     changes = {change["distribution"]: change for change in result.json("plugin_change")}
@@ -70,8 +70,8 @@ def test_three_plugins_by_different_hands_work_side_by_side(
     assert changes["length-of-text"]["installed_with"] == ["leftpad"]
     assert {change["signer"] for change in changes.values()} == {None}
 
-    (tmp_path / "house.yaml").write_text(POLICY)
-    policy = ("--policy", tmp_path / "house.yaml", "--json")
+    (tmp_path / "team.yaml").write_text(POLICY)
+    policy = ("--policy", tmp_path / "team.yaml", "--json")
     (generation,) = fresh("generate", "one", "你好", *policy).json("generation")
     assert generation["outputs"][0]["text"] == "1.0: 你好"
     assert generation["scores"][0]["value"] == len(" 1.0: 你好")
@@ -80,10 +80,12 @@ def test_three_plugins_by_different_hands_work_side_by_side(
     entries = fresh.entries("installation")
     assert {entry["plugin"]["distribution"] for entry in entries} == set(changes)
     assert {(entry["act"], entry["signer"]) for entry in entries} == {("installed", None)}
-    used = {plugin["distribution"]: plugin["digest"] for plugin in generation["plugins"]}
+    shared_environment = {
+        plugin["distribution"]: plugin["digest"] for plugin in generation["plugins"]
+    }
     for entry in entries:
         name = entry["plugin"]["distribution"]
-        assert entry["plugin"]["digest"] == changes[name]["digest"] == used[name]
+        assert entry["plugin"]["digest"] == changes[name]["digest"] == shared_environment[name]
     assert fresh("audit", "verify", "--all").code == 0
 
     listed = others(fresh("plugins", "list", "--json").json("plugin"))
@@ -102,50 +104,57 @@ def test_three_plugins_by_different_hands_work_side_by_side(
     assert fresh.entries("installation")[-1]["act"] == "removed"
 
 
-def refusals(shop: Any) -> dict[str, tuple[list[Any], str]]:
+def refusals(wheel_folder: Any) -> dict[str, tuple[list[Any], str]]:
     """What cannot be installed beside muniment-one, and what is said of it."""
     return {
         "conflict": (
-            [shop("muniment-old", needs=["click<8"])],
+            [wheel_folder("muniment-old", needs=["click<8"])],
             "muniment-old 1.0 needs click<8; click 8",
         ),
         "core": (
-            [shop("muniment-core", needs=["muniment<0.1"])],
+            [wheel_folder("muniment-core", needs=["muniment<0.1"])],
             "muniment-core 1.0 needs muniment<0.1; muniment 0.1.0 is installed here and stays",
         ),
-        "missing": ([shop("muniment-lost", needs=["nowhere>=3"])], "nowhere"),
-        "no plugin": ([shop("leftpad", **LEFTPAD)], "leftpad 1.0 is not a plugin of Muniment"),
+        "missing": ([wheel_folder("muniment-lost", needs=["nowhere>=3"])], "nowhere"),
+        "no plugin": (
+            [wheel_folder("leftpad", **LEFTPAD)],
+            "leftpad 1.0 is not a plugin of Muniment",
+        ),
         "other contract": (
-            [shop("muniment-next", group="muniment.v2")],
+            [wheel_folder("muniment-next", group="muniment.v2")],
             "is made for muniment.v2, and this Muniment provides muniment.v1",
         ),
         "overwrites": (
-            [shop("muniment-rude", generator="rude", files={"muniment_one.py": "x = 1"})],
+            [wheel_folder("muniment-rude", generator="rude", files={"muniment_one.py": "x = 1"})],
             "would overwrite muniment_one.py of muniment-one 1.0",
         ),
         "takes a program": (
-            [shop("muniment-prog", generator="prog", scripts={"alembic": "muniment_prog:x"})],
+            [
+                wheel_folder(
+                    "muniment-prog", generator="prog", scripts={"alembic": "muniment_prog:x"}
+                )
+            ],
             "would overwrite alembic of alembic",
         ),
         "import error": (
-            [shop("muniment-bad", BAD), shop("muniment-fine", generator="fine")],
+            [wheel_folder("muniment-bad", BAD), wheel_folder("muniment-fine", generator="fine")],
             "RuntimeError: broken at import",
         ),
-        "registers nothing": ([shop("muniment-void", "x = 1")], "it registers nothing"),
+        "registers nothing": ([wheel_folder("muniment-void", "x = 1")], "it registers nothing"),
         "exits": (
-            [shop("muniment-exit", "import os; os._exit(7)")],
+            [wheel_folder("muniment-exit", "import os; os._exit(7)")],
             "exit code 7 ended the process that loaded it",
         ),
         "crashes": (
-            [shop("muniment-crash", "import os; os.kill(os.getpid(), 11)")],
+            [wheel_folder("muniment-crash", "import os; os.kill(os.getpid(), 11)")],
             "signal 11 ended the process that loaded it",
         ),
         "collides": (
-            [shop("muniment-copy", generator="one")],
+            [wheel_folder("muniment-copy", generator="one")],
             "muniment-one has a generator named one, too",
         ),
         "slow": (
-            [shop("muniment-slow", "import time, muniment\ntime.sleep(5.2)\n" + SLOW)],
+            [wheel_folder("muniment-slow", "import time, muniment\ntime.sleep(5.2)\n" + SLOW)],
             "loading it takes 5.",
         ),
         "unknown": (["muniment-unknown"], "muniment-unknown"),
@@ -181,51 +190,60 @@ WITH_PIP = ("conflict", "core", "missing", "import error", "slow", "unknown")
         *(pytest.param("real", case, marks=pytest.mark.integration) for case in WITH_PIP),
     ],
 )
-def test_what_cannot_be_is_refused_and_nothing_changes(used: Fresh, shop: Any, case: str) -> None:
-    wanted, why = refusals(shop)[case]
-    files, entries = used.files(), used.entries("installation")
-    result = used("plugins", "install", *wanted)
+def test_what_cannot_be_is_refused_and_nothing_changes(
+    shared_environment: Fresh, wheel_folder: Any, case: str
+) -> None:
+    wanted, why = refusals(wheel_folder)[case]
+    files, entries = shared_environment.files(), shared_environment.entries("installation")
+    result = shared_environment("plugins", "install", *wanted)
     assert result.code == (2 if case in ("nothing there", "an address") else 1)
     assert why in result.err
     assert "secret" not in result.err
     assert result.err.count("\n") == 1
     assert result.out == ""
-    assert used.files() == files
-    assert used.entries("installation") == entries
-    assert not list(used.home.glob("plugins/*/journal.json"))
+    assert shared_environment.files() == files
+    assert shared_environment.entries("installation") == entries
+    assert not list(shared_environment.home.glob("plugins/*/journal.json"))
 
 
 @on_both
-def test_a_failed_plugin_takes_along_only_what_came_with_it(used: Fresh, shop: Any) -> None:
-    leftpad = shop("leftpad", **LEFTPAD)
-    used.environment["PIP_FIND_LINKS"] = str(leftpad.parent)
-    files = used.files()
-    result = used("plugins", "install", shop("muniment-worse", BAD, needs=["leftpad", "click>=8"]))
-    del used.environment["PIP_FIND_LINKS"]
+def test_a_failed_plugin_takes_along_only_what_came_with_it(
+    shared_environment: Fresh, wheel_folder: Any
+) -> None:
+    leftpad = wheel_folder("leftpad", **LEFTPAD)
+    shared_environment.environment["PIP_FIND_LINKS"] = str(leftpad.parent)
+    files = shared_environment.files()
+    result = shared_environment(
+        "plugins", "install", wheel_folder("muniment-worse", BAD, needs=["leftpad", "click>=8"])
+    )
+    del shared_environment.environment["PIP_FIND_LINKS"]
     assert result.code == 1
-    assert used.files() == files
-    assert "click" in used.installed()
-    assert used("generate", "one", "x").code == 0
+    assert shared_environment.files() == files
+    assert "click" in shared_environment.installed()
+    assert shared_environment("generate", "one", "x").code == 0
 
 
 @on_both
-def test_what_is_installed_already_is_left(used: Fresh, shop: Any) -> None:
-    entries = used.entries("installation")
-    wheel = shop("muniment-one", generator="one")
+def test_what_is_installed_already_is_left(shared_environment: Fresh, wheel_folder: Any) -> None:
+    entries = shared_environment.entries("installation")
+    wheel = wheel_folder("muniment-one", generator="one")
     for wanted in (wheel, "muniment-one", "Muniment_One==1.0"):
-        result = used("plugins", "install", wanted)
+        result = shared_environment("plugins", "install", wanted)
         assert (result.code, result.out) == (0, "")
         assert "installed already" in result.err
-    assert used.entries("installation") == entries
+    assert shared_environment.entries("installation") == entries
 
 
 @on_both
 def test_an_upgrade_takes_the_place_and_one_that_fails_makes_way_again(
-    fresh: Fresh, shop: Any
+    fresh: Fresh, wheel_folder: Any
 ) -> None:
-    leftpad = shop("leftpad", **LEFTPAD)
-    one, two = shop("muniment-one", generator="one"), shop("muniment-one", version="2.0")
-    three = shop("muniment-one", BAD, version="3.0", needs=["leftpad"])
+    leftpad = wheel_folder("leftpad", **LEFTPAD)
+    one, two = (
+        wheel_folder("muniment-one", generator="one"),
+        wheel_folder("muniment-one", version="2.0"),
+    )
+    three = wheel_folder("muniment-one", BAD, version="3.0", needs=["leftpad"])
     links = [str(wheel.parent) for wheel in (one, two, leftpad)]
     assert fresh("plugins", "upgrade", "muniment-one").code == 2  # not there yet
     assert fresh("plugins", "install", one).code == 0
@@ -254,21 +272,21 @@ def test_an_upgrade_takes_the_place_and_one_that_fails_makes_way_again(
 
 @on_both
 def test_what_came_along_is_upgraded_with_its_plugin_or_goes_back_with_it(
-    fresh: Fresh, shop: Any
+    fresh: Fresh, wheel_folder: Any
 ) -> None:
-    pads = [shop("leftpad", version=version, **LEFTPAD) for version in ("1.0", "2.0")]
+    pads = [wheel_folder("leftpad", version=version, **LEFTPAD) for version in ("1.0", "2.0")]
     fresh.environment["PIP_FIND_LINKS"] = " ".join(str(pad.parent) for pad in pads)
-    one = shop("muniment-one", generator="one", needs=["leftpad<2"])
+    one = wheel_folder("muniment-one", generator="one", needs=["leftpad<2"])
     assert fresh("plugins", "install", one).code == 0
     files = fresh.files()
-    bad = shop("muniment-one", BAD, version="2.0", needs=["leftpad>=2"])
+    bad = wheel_folder("muniment-one", BAD, version="2.0", needs=["leftpad>=2"])
     assert fresh("plugins", "upgrade", bad).code == 1
     assert fresh.files() == files
-    good = shop("muniment-one", generator="one", version="3.0", needs=["leftpad>=2"])
+    good = wheel_folder("muniment-one", generator="one", version="3.0", needs=["leftpad>=2"])
     assert fresh("plugins", "upgrade", good).code == 0
     assert fresh.installed()["leftpad"] == "2.0"
 
-    other = shop("muniment-other", generator="other", needs=["leftpad>=2"])
+    other = wheel_folder("muniment-other", generator="other", needs=["leftpad>=2"])
     assert fresh("plugins", "install", other).code == 0
     refused = fresh("plugins", "install", one)  # now somebody else needs it, too
     assert refused.code == 1
@@ -276,10 +294,14 @@ def test_what_came_along_is_upgraded_with_its_plugin_or_goes_back_with_it(
 
 
 @on_both
-def test_what_pip_installed_goes_back_to_where_it_was_too(fresh: Fresh, shop: Any) -> None:
-    fresh.pip("install", "--no-deps", shop("muniment-one", generator="one", scripts={"one": "x:y"}))
+def test_what_pip_installed_goes_back_to_where_it_was_too(fresh: Fresh, wheel_folder: Any) -> None:
+    fresh.pip(
+        "install",
+        "--no-deps",
+        wheel_folder("muniment-one", generator="one", scripts={"one": "x:y"}),
+    )
     files = fresh.files()
-    result = fresh("plugins", "upgrade", shop("muniment-one", BAD, version="4.0"))
+    result = fresh("plugins", "upgrade", wheel_folder("muniment-one", BAD, version="4.0"))
     assert "muniment-one 1.0 is installed again" in result.err
     assert fresh("generate", "one", "x").out == "1.0: x\n"
     assert (fresh.folder / "bin" / "one").is_file()
@@ -287,8 +309,8 @@ def test_what_pip_installed_goes_back_to_where_it_was_too(fresh: Fresh, shop: An
     assert odd == set()
 
 
-def test_a_disabled_plugin_is_not_used_and_it_is_on_record(fresh: Fresh, shop: Any) -> None:
-    assert fresh("plugins", "install", shop("muniment-one", generator="one")).code == 0
+def test_a_disabled_plugin_is_not_used_and_it_is_on_record(fresh: Fresh, wheel_folder: Any) -> None:
+    assert fresh("plugins", "install", wheel_folder("muniment-one", generator="one")).code == 0
     done = fresh("plugins", "disable", "Muniment_One", "--json").json("plugin_change")
     assert [change["act"] for change in done] == ["disabled"]
     refused = fresh("generate", "one", "x")
@@ -304,9 +326,11 @@ def test_a_disabled_plugin_is_not_used_and_it_is_on_record(fresh: Fresh, shop: A
     assert fresh("audit", "verify", "--all").code == 0
 
 
-def test_the_doctor_names_every_ill_one_with_its_traceback(fresh: Fresh, shop: Any) -> None:
-    fresh.pip("install", "--no-deps", shop("muniment-bad", BAD), shop("muniment-one"))
-    fresh.pip("install", "--no-deps", shop("muniment-next", group="muniment.v2"))
+def test_the_doctor_names_every_ill_one_with_its_traceback(fresh: Fresh, wheel_folder: Any) -> None:
+    fresh.pip(
+        "install", "--no-deps", wheel_folder("muniment-bad", BAD), wheel_folder("muniment-one")
+    )
+    fresh.pip("install", "--no-deps", wheel_folder("muniment-next", group="muniment.v2"))
     result = fresh("plugins", "doctor")
     assert result.code == 1
     assert [row[:3] for row in others(result.rows)] == [
@@ -328,9 +352,9 @@ def test_the_doctor_names_every_ill_one_with_its_traceback(fresh: Fresh, shop: A
     assert fresh("plugins", "doctor").code == 0
 
 
-def test_a_folder_and_an_editable_one(fresh: Fresh, shop: Any, tmp_path: Path) -> None:
+def test_a_folder_and_an_editable_one(fresh: Fresh, wheel_folder: Any, tmp_path: Path) -> None:
     """What is being worked on is never replaced; it says how."""
-    wheel = shop("muniment-one", generator="one")
+    wheel = wheel_folder("muniment-one", generator="one")
     info = fresh.modules / "muniment_one-0.9.dist-info"
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: muniment-one\nVersion: 0.9\n")
@@ -360,17 +384,19 @@ def test_the_reason_of_a_pip_that_pip_ran_is_the_one_that_is_told() -> None:
 
 
 @only_real
-def test_an_index_out_of_reach_and_a_folder_that_may_be_meant_are_named(used: Fresh) -> None:
+def test_an_index_out_of_reach_and_a_folder_that_may_be_meant_are_named(
+    shared_environment: Fresh,
+) -> None:
     away = {"PIP_NO_INDEX": "0", "PIP_INDEX_URL": "http://127.0.0.1:9/", "PIP_RETRIES": "1"}
-    there = replace(used, environment={**used.environment, **away})
+    there = replace(shared_environment, environment={**shared_environment.environment, **away})
     refused = there("plugins", "install", "muniment-unknown")
     assert (refused.code, refused.err.count("\n")) == (1, 1)
     assert "the index cannot be reached" in refused.err
-    (used.folder / "muniment-unknown").mkdir()
+    (shared_environment.folder / "muniment-unknown").mkdir()
     try:
-        refused = used("plugins", "install", "muniment-unknown")
+        refused = shared_environment("plugins", "install", "muniment-unknown")
     finally:
-        (used.folder / "muniment-unknown").rmdir()
+        (shared_environment.folder / "muniment-unknown").rmdir()
     assert "is in no index" in refused.err
     assert "use ./muniment-unknown" in refused.err
 

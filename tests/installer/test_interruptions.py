@@ -62,11 +62,11 @@ def until(what: Callable[[], bool], process: subprocess.Popen[str]) -> None:
 @only_real
 @pytest.mark.parametrize("state", ["whole", "half installed", "moved aside"])
 def test_a_killed_upgrade_is_undone_by_the_next_command(
-    fresh: Fresh, shop: Any, tmp_path: Path, state: str
+    fresh: Fresh, wheel_folder: Any, tmp_path: Path, state: str
 ) -> None:
-    leftpad = shop("leftpad", "x = 1", group="")
-    one = shop("muniment-one", generator="one")
-    stalls = shop("muniment-one", STALLS, version="2.0", needs=["leftpad"])
+    leftpad = wheel_folder("leftpad", "x = 1", group="")
+    one = wheel_folder("muniment-one", generator="one")
+    stalls = wheel_folder("muniment-one", STALLS, version="2.0", needs=["leftpad"])
     fresh.environment = {"PIP_FIND_LINKS": str(leftpad.parent), "STALLED": str(tmp_path / "now")}
     assert fresh("plugins", "install", one).code == 0
     files = fresh.files()
@@ -95,10 +95,12 @@ def test_a_killed_upgrade_is_undone_by_the_next_command(
 
 
 @only_real
-def test_ctrl_c_puts_everything_back_at_once(fresh: Fresh, shop: Any, tmp_path: Path) -> None:
+def test_ctrl_c_puts_everything_back_at_once(
+    fresh: Fresh, wheel_folder: Any, tmp_path: Path
+) -> None:
     fresh.environment = {"STALLED": str(tmp_path / "now")}
     files = fresh.files()
-    process = start(fresh, "plugins", "install", shop("muniment-stall", STALLS))
+    process = start(fresh, "plugins", "install", wheel_folder("muniment-stall", STALLS))
     until((tmp_path / "now").exists, process)
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=120)
@@ -111,10 +113,12 @@ def test_ctrl_c_puts_everything_back_at_once(fresh: Fresh, shop: Any, tmp_path: 
 
 @only_real
 @pytest.mark.parametrize("change", ["install", "upgrade", "uninstall"])
-def test_killed_anywhere_it_is_as_before_or_done(fresh: Fresh, shop: Any, change: str) -> None:
-    one = shop("muniment-one", generator="one", needs=["leftpad"])
-    leftpad = shop("leftpad", "x = 1", group="")
-    two = shop("muniment-one", generator="one", version="2.0", needs=["leftpad"])
+def test_killed_anywhere_it_is_as_before_or_done(
+    fresh: Fresh, wheel_folder: Any, change: str
+) -> None:
+    one = wheel_folder("muniment-one", generator="one", needs=["leftpad"])
+    leftpad = wheel_folder("leftpad", "x = 1", group="")
+    two = wheel_folder("muniment-one", generator="one", version="2.0", needs=["leftpad"])
     fresh.environment["PIP_FIND_LINKS"] = str(leftpad.parent)
     commands: dict[str, tuple[str | Path, ...]] = {
         "install": ("plugins", "install", one),

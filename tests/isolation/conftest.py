@@ -1,4 +1,4 @@
-"""A house whose plugins all run in worker processes."""
+"""A workspace whose plugins all run in worker processes."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from support.plugins import Shelf
+from support.plugins import PluginFolder
 from support.workers import IsolatedHouse
 
 
 @pytest.fixture
-def house(home: Path, shelf: Shelf) -> Iterator[IsolatedHouse]:
-    house = IsolatedHouse(home, shelf)
-    yield house
-    house.close()
+def workspace(home: Path, plugin_folder: PluginFolder) -> Iterator[IsolatedHouse]:
+    workspace = IsolatedHouse(home, plugin_folder)
+    yield workspace
+    workspace.close()

@@ -10,7 +10,7 @@ import pytest
 
 from support.breakages import LOADABLE, UNLOADABLE
 from support.commands import Here, Processes, Result
-from support.plugins import Shelf
+from support.plugins import PluginFolder
 
 ECHO = "for request in requests: yield request.reply(Text(request.prompt))"
 BREAKAGES = {**UNLOADABLE, **LOADABLE}
@@ -35,23 +35,28 @@ def home(home: Path) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def echo(shelf: Shelf) -> None:
-    shelf.generator("echo", ECHO)
+def echo(plugin_folder: PluginFolder) -> None:
+    plugin_folder.generator("echo", ECHO)
 
 
 @pytest.fixture
 def muniment(
-    shelf: Shelf, home: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    plugin_folder: PluginFolder,
+    home: Path,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> Here:
     """The command line in this process, with the plugins on the shelf and no other."""
-    monkeypatch.setattr("muniment.plugins.discovery.installed_plugins", lambda: iter(shelf.all))
+    monkeypatch.setattr(
+        "muniment.plugins.discovery.installed_plugins", lambda: iter(plugin_folder.all)
+    )
     return Here(capfd, monkeypatch)
 
 
 @pytest.fixture
-def processes(shelf: Shelf, home: Path) -> Processes:
+def processes(plugin_folder: PluginFolder, home: Path) -> Processes:
     """The command line as a program, with the first-party plugins too."""
-    return Processes(shelf.folder, home)
+    return Processes(plugin_folder.folder, home)
 
 
 HERE, ISOLATED = (), ("--isolate",)
@@ -96,7 +101,7 @@ def each(cases: Iterable[str], *, isolated: str) -> pytest.MarkDecorator:
     ],
 )
 def test_with_every_broken_plugin_at_once_everything_else_works(
-    processes: Processes, shelf: Shelf, options: tuple[str, ...], tmp_path: Path
+    processes: Processes, plugin_folder: PluginFolder, options: tuple[str, ...], tmp_path: Path
 ) -> None:
     told = {}
     marks = tmp_path / "imported"
@@ -104,7 +109,7 @@ def test_with_every_broken_plugin_at_once_everything_else_works(
     for number, breakage in enumerate(BREAKAGES.values()):
         distribution = f"unlucky-{number}"
         mark = f"open({str(marks / distribution)!r}, 'w').close()"
-        breakage.install(shelf, distribution=distribution, before=mark)
+        breakage.install(plugin_folder, distribution=distribution, before=mark)
         if breakage.complaint is not None:
             told[distribution] = breakage.complaint
     for command in (
@@ -129,9 +134,9 @@ def test_with_every_broken_plugin_at_once_everything_else_works(
 
 @each(BREAKAGES, isolated="exit at import")
 def test_a_broken_plugin_is_told_in_one_line_and_takes_nothing_along(
-    muniment: Here, shelf: Shelf, name: str, options: tuple[str, ...]
+    muniment: Here, plugin_folder: PluginFolder, name: str, options: tuple[str, ...]
 ) -> None:
-    BREAKAGES[name].install(shelf)
+    BREAKAGES[name].install(plugin_folder)
     warned = completes(muniment, *options).err
     complaint = BREAKAGES[name].complaint
     told = [line for line in warned.splitlines() if "cannot be loaded" in line]
@@ -148,11 +153,11 @@ def test_a_broken_plugin_is_told_in_one_line_and_takes_nothing_along(
 
 @each(UNLOADABLE, isolated="exception in the hook")
 def test_a_configured_filter_that_does_not_load_blocks(
-    muniment: Here, shelf: Shelf, name: str, options: tuple[str, ...], tmp_path: Path
+    muniment: Here, plugin_folder: PluginFolder, name: str, options: tuple[str, ...], tmp_path: Path
 ) -> None:
-    UNLOADABLE[name].install(shelf, "filter")
+    UNLOADABLE[name].install(plugin_folder, "filter")
     policy = tmp_path / "policy.yaml"
-    policy.write_text("policy: house\nversion: 1\nfilters: [{filter: made}]\n")
+    policy.write_text("policy: team\nversion: 1\nfilters: [{filter: made}]\n")
     done = muniment("generate", "echo", "hi", "--policy", policy, "--json", *options)
     assert done.code == 3, done.err
     (generation,) = done.json("generation")
@@ -164,9 +169,9 @@ def test_a_configured_filter_that_does_not_load_blocks(
 
 @both
 def test_a_plugin_of_another_contract_is_never_imported(
-    processes: Processes, shelf: Shelf, options: tuple[str, ...]
+    processes: Processes, plugin_folder: PluginFolder, options: tuple[str, ...]
 ) -> None:
-    shelf.add("1 / 0", distribution="unlucky", group="muniment.v2")
+    plugin_folder.add("1 / 0", distribution="unlucky", group="muniment.v2")
     done = processes("generate", "echo", "hi", *options)
     assert (done.code, done.out) == (0, "hi\n")
     assert "unlucky" not in done.err
@@ -174,10 +179,10 @@ def test_a_plugin_of_another_contract_is_never_imported(
 
 @both
 def test_a_name_that_two_plugins_have_is_an_error_naming_both_and_others_work(
-    muniment: Here, shelf: Shelf, options: tuple[str, ...]
+    muniment: Here, plugin_folder: PluginFolder, options: tuple[str, ...]
 ) -> None:
     for distribution in ("one", "unlucky"):
-        shelf.generator("twin", ECHO, distribution=distribution)
+        plugin_folder.generator("twin", ECHO, distribution=distribution)
     completes(muniment, *options)
     done = muniment("generate", "twin", "hi", *options)
     assert done.code == 2
@@ -186,10 +191,10 @@ def test_a_name_that_two_plugins_have_is_an_error_naming_both_and_others_work(
 
 @both
 def test_a_name_of_a_first_party_plugin_is_an_error_naming_both_and_others_work(
-    processes: Processes, shelf: Shelf, options: tuple[str, ...], tmp_path: Path
+    processes: Processes, plugin_folder: PluginFolder, options: tuple[str, ...], tmp_path: Path
 ) -> None:
-    shelf.generator("text", ECHO, distribution="unlucky")
-    shelf.filter("blocklist", "return content.allow()", distribution="unlucky-filter")
+    plugin_folder.generator("text", ECHO, distribution="unlucky")
+    plugin_folder.filter("blocklist", "return content.allow()", distribution="unlucky-filter")
     completes(processes, *options)
     done = processes("generate", "text", "hi", *options)
     assert done.code == 2
@@ -197,7 +202,7 @@ def test_a_name_of_a_first_party_plugin_is_an_error_naming_both_and_others_work(
     assert "unlucky" in done.err
     policy = tmp_path / "policy.yaml"
     rule = "{filter: blocklist, parameters: {category: a, terms: [b]}}"
-    policy.write_text(f"policy: house\nversion: 1\nfilters: [{rule}]\n")
+    policy.write_text(f"policy: team\nversion: 1\nfilters: [{rule}]\n")
     done = processes("generate", "echo", "hi", "--policy", policy, "--json", *options)
     (generation,) = done.json("generation")
     assert generation["status"] == "blocked"
@@ -206,11 +211,11 @@ def test_a_name_of_a_first_party_plugin_is_an_error_naming_both_and_others_work(
 
 @both
 def test_an_evaluator_of_a_name_that_is_taken_costs_no_generation(
-    muniment: Here, shelf: Shelf, home: Path, options: tuple[str, ...]
+    muniment: Here, plugin_folder: PluginFolder, home: Path, options: tuple[str, ...]
 ) -> None:
     (home / "config.toml").write_text('policy = "none"\n')
     for distribution in ("one", "unlucky"):
-        shelf.evaluator("twin", "return {'value': 1.0}", distribution=distribution)
+        plugin_folder.evaluator("twin", "return {'value': 1.0}", distribution=distribution)
     completes(muniment, *options)
 
 
@@ -260,14 +265,14 @@ for request in requests:
 @each(ANSWERS, isolated="panics")
 def test_an_answer_that_breaks_the_contract_fails_its_request_and_the_rest_goes_on(
     muniment: Here,
-    shelf: Shelf,
+    plugin_folder: PluginFolder,
     name: str,
     options: tuple[str, ...],
     tmp_path: Path,
 ) -> None:
     body, complaint = ANSWERS[name]
     indented = "\n".join(" " * 8 + line for line in body.splitlines())
-    shelf.generator("fickle", FICKLE.format(body=indented))
+    plugin_folder.generator("fickle", FICKLE.format(body=indented))
     file = tmp_path / "lines.jsonl"
     prompts = ["first", "break", "第三", "break", "last"]
     file.write_text("".join(json.dumps({"prompt": prompt}) + "\n" for prompt in prompts))
@@ -286,9 +291,9 @@ def test_an_answer_that_breaks_the_contract_fails_its_request_and_the_rest_goes_
 
 @both
 def test_answers_of_too_many_requests_leave_those_that_were_asked(
-    muniment: Here, shelf: Shelf, options: tuple[str, ...]
+    muniment: Here, plugin_folder: PluginFolder, options: tuple[str, ...]
 ) -> None:
-    shelf.generator(
+    plugin_folder.generator(
         "eager",
         "for request in requests:\n"
         "    yield request.reply(Text('first'))\n"
@@ -315,12 +320,12 @@ CHECKS = {
 
 @each(CHECKS, isolated="exits")
 def test_a_filter_that_breaks_blocks(
-    muniment: Here, shelf: Shelf, name: str, options: tuple[str, ...], tmp_path: Path
+    muniment: Here, plugin_folder: PluginFolder, name: str, options: tuple[str, ...], tmp_path: Path
 ) -> None:
     body, complaint = CHECKS[name]
-    shelf.filter("fickle", body)
+    plugin_folder.filter("fickle", body)
     policy = tmp_path / "policy.yaml"
-    policy.write_text("policy: house\nversion: 1\nfilters: [{filter: fickle}]\n")
+    policy.write_text("policy: team\nversion: 1\nfilters: [{filter: fickle}]\n")
     done = muniment("generate", "echo", "hi", "--policy", policy, "--json", *options)
     assert done.code == 3, done.err
     (generation,) = done.json("generation")
@@ -339,12 +344,12 @@ SCORES = {
 
 @each(SCORES, isolated="returns NaN")
 def test_an_evaluator_that_breaks_fails_its_score_alone(
-    muniment: Here, shelf: Shelf, home: Path, name: str, options: tuple[str, ...]
+    muniment: Here, plugin_folder: PluginFolder, home: Path, name: str, options: tuple[str, ...]
 ) -> None:
     body, complaint = SCORES[name]
     (home / "config.toml").write_text('policy = "none"\nevaluators = "fickle, fine"\n')
-    shelf.evaluator("fickle", body)
-    shelf.evaluator("fine", "return {'value': 1.5}")
+    plugin_folder.evaluator("fickle", body)
+    plugin_folder.evaluator("fine", "return {'value': 1.5}")
     done = muniment("generate", "echo", "hi", "--json", *options)
     assert done.code == 0, done.err
     (generation,) = done.json("generation")

@@ -13,7 +13,7 @@ import pytest
 from muniment import Chunk, Generation, GenerationSpec, Session, UsageError
 from muniment.plugins.isolation import process
 from support.commands import Processes
-from support.plugins import Shelf
+from support.plugins import PluginFolder
 from support.workers import IsolatedHouse, wait_for, wait_until_gone
 
 ECHO = "for request in requests: yield request.reply(Text(request.prompt))"
@@ -29,20 +29,20 @@ def texts(found: list[Generation]) -> list[str]:
 
 
 def test_an_isolated_plugin_is_imported_in_one_worker_and_never_here(
-    house: IsolatedHouse, shelf: Shelf
+    workspace: IsolatedHouse, plugin_folder: PluginFolder
 ) -> None:
-    plugin = shelf.generator("pid", PID)
-    (first,) = texts(house.run("a"))
-    assert texts(house.run("b", "c")) == [first, first]
+    plugin = plugin_folder.generator("pid", PID)
+    (first,) = texts(workspace.run("a"))
+    assert texts(workspace.run("b", "c")) == [first, first]
     assert int(first) != os.getpid()
     assert plugin.module not in sys.modules
 
 
 def test_a_class_registered_by_name_is_imported_in_the_worker_when_it_is_needed(
-    house: IsolatedHouse, shelf: Shelf, tmp_path: Path
+    workspace: IsolatedHouse, plugin_folder: PluginFolder, tmp_path: Path
 ) -> None:
     mark = tmp_path / "mark"
-    plugin = shelf.add(
+    plugin = plugin_folder.add(
         """
         import muniment
         @muniment.hookimpl
@@ -61,29 +61,34 @@ def test_a_class_registered_by_name_is_imported_in_the_worker_when_it_is_needed(
             """
         },
     )
-    (registered,) = house.session.plugins.objects("generator")
+    (registered,) = workspace.session.plugins.objects("generator")
     assert (registered.name, registered.media_type) == ("lazy", "text/plain")
     assert not mark.exists()
-    assert texts(house.run("hi")) == ["hi"]
+    assert texts(workspace.run("hi")) == ["hi"]
     assert mark.exists()
     assert not [name for name in sys.modules if name.startswith(plugin.module)]
 
 
-def test_a_setting_isolates_one_plugin_and_no_other(house: IsolatedHouse, shelf: Shelf) -> None:
-    house.only_set = True
+def test_a_setting_isolates_one_plugin_and_no_other(
+    workspace: IsolatedHouse, plugin_folder: PluginFolder
+) -> None:
+    workspace.only_set = True
     names = ("isolate", "timeout", "memory", "here")
     for name in names:
-        shelf.generator(name, PID, distribution=f"the.{name.upper()}")
-    house.set("the-isolate", isolate="true")
-    house.set("the-timeout", timeout=30)
-    house.set("the-memory", memory=4000)
-    pids = {name: int(texts(house.run("hi", generator=name))[0]) for name in names}
+        plugin_folder.generator(name, PID, distribution=f"the.{name.upper()}")
+    workspace.set("the-isolate", isolate="true")
+    workspace.set("the-timeout", timeout=30)
+    workspace.set("the-memory", memory=4000)
+    pids = {name: int(texts(workspace.run("hi", generator=name))[0]) for name in names}
     assert pids["here"] == os.getpid()
     assert len(set(pids.values())) == 4
 
 
 def test_a_worker_sees_no_secret_and_no_address_of_a_store(
-    house: IsolatedHouse, shelf: Shelf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    workspace: IsolatedHouse,
+    plugin_folder: PluginFolder,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     secrets = (
         "MUNIMENT_STORE MUNIMENT_HOME DATABASE_URL PGPASSWORD AWS_SECRET_ACCESS_KEY HF_TOKEN "
@@ -92,19 +97,21 @@ def test_a_worker_sees_no_secret_and_no_address_of_a_store(
     for name in secrets:
         monkeypatch.setenv(name, str(tmp_path / "secret"))
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    shelf.generator(
+    plugin_folder.generator(
         "environment",
         "import os\n"
         "seen = ' '.join(f'{name}={value}' for name, value in os.environ.items())\n"
         "for request in requests: yield request.reply(Text(seen))",
     )
-    (seen,) = texts(house.run("hi"))
+    (seen,) = texts(workspace.run("hi"))
     assert "secret" not in seen
     assert "OMP_NUM_THREADS=1" in seen
     assert {item.partition("=")[0] for item in seen.split()} >= {"PATH"}
 
 
-def test_a_plugin_of_one_file_is_isolated_too(home: Path, tmp_path: Path, shelf: Shelf) -> None:
+def test_a_plugin_of_one_file_is_isolated_too(
+    home: Path, tmp_path: Path, plugin_folder: PluginFolder
+) -> None:
     file = tmp_path / "mine.py"
     file.write_text(
         "import os, muniment\n"
@@ -117,28 +124,28 @@ def test_a_plugin_of_one_file_is_isolated_too(home: Path, tmp_path: Path, shelf:
     )
     home.mkdir()
     (home / "config.toml").write_text('policy = "none"\nevaluators = ""\n')
-    command = Processes(shelf.folder, home)
+    command = Processes(plugin_folder.folder, home)
     with command.started("--plugin", file, "generate", "mine", "hi", "--isolate") as running:
         out, err = running.communicate(timeout=60)
     assert (running.returncode, out) == (0, f"{running.pid}\n"), err
 
 
 def test_a_worker_has_a_session_of_its_own_and_no_standard_input(
-    house: IsolatedHouse, shelf: Shelf
+    workspace: IsolatedHouse, plugin_folder: PluginFolder
 ) -> None:
-    shelf.generator(
+    plugin_folder.generator(
         "alone",
         "import os, sys\n"
         "seen = f'{os.getsid(0) == os.getpid()} {sys.stdin.read()!r}'\n"
         "for request in requests: yield request.reply(Text(seen))",
     )
-    assert texts(house.run("hi")) == ["True ''"]
+    assert texts(workspace.run("hi")) == ["True ''"]
 
 
 def test_what_a_plugin_prints_is_passed_on_line_by_line_with_its_name(
-    house: IsolatedHouse, shelf: Shelf, capfd: pytest.CaptureFixture[str]
+    workspace: IsolatedHouse, plugin_folder: PluginFolder, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    shelf.generator(
+    plugin_folder.generator(
         "talker",
         "import os, subprocess, sys\n"
         "for r in requests:\n"
@@ -149,18 +156,20 @@ def test_what_a_plugin_prints_is_passed_on_line_by_line_with_its_name(
         "    yield r.reply(Text('x'))",
         distribution="talks",
     )
-    texts(house.run("hi"))
-    house.close()
+    texts(workspace.run("hi"))
+    workspace.close()
     said = capfd.readouterr()
     assert said.out == ""
     for line in ("printed [31m红", "written", "by a child", "no newline"):
         assert f"plugin talks: {line}\n" in said.err
 
 
-def test_a_session_that_closes_ends_its_workers(house: IsolatedHouse, shelf: Shelf) -> None:
-    shelf.generator("pid", PID)
-    (pid,) = texts(house.run("a"))
-    house.close()
+def test_a_session_that_closes_ends_its_workers(
+    workspace: IsolatedHouse, plugin_folder: PluginFolder
+) -> None:
+    plugin_folder.generator("pid", PID)
+    (pid,) = texts(workspace.run("a"))
+    workspace.close()
     wait_until_gone(int(pid))
 
 
@@ -188,12 +197,14 @@ words: list[str] = param(["a"])
 
 
 def test_the_same_request_gives_the_same_record_in_process_and_isolated(
-    house: IsolatedHouse, shelf: Shelf
+    workspace: IsolatedHouse, plugin_folder: PluginFolder
 ) -> None:
     attributes = "def environment(self): return {'threads': 2, 'library': '1.0'}"
-    shelf.generator("thorough", THOROUGH, parameters=PARAMETERS, attributes=attributes)
-    shelf.filter("counts", "return content.flag(Reason('long', 'so', 0, len(content.text)), n=0.5)")
-    shelf.evaluator(
+    plugin_folder.generator("thorough", THOROUGH, parameters=PARAMETERS, attributes=attributes)
+    plugin_folder.filter(
+        "counts", "return content.flag(Reason('long', 'so', 0, len(content.text)), n=0.5)"
+    )
+    plugin_folder.evaluator(
         "measures",
         "return {'value': len(generation.trace.token_ids) + generation.seed % 7 + "
         "generation.parameters['times'] + generation.parameters['big'] % 10}",
@@ -205,7 +216,7 @@ def test_the_same_request_gives_the_same_record_in_process_and_isolated(
             "𠮷\u0301\n\t", seed=5, parameters={"mood": "sad", "words": ["x", "y"], "big": -1}
         ),
     ]
-    policy = house.policy("{filter: counts}")
+    policy = workspace.policy("{filter: counts}")
 
     def record(session: Session) -> list[dict[str, object]]:
         found = list(session.run(drafts, policy=policy))
@@ -221,72 +232,74 @@ def test_the_same_request_gives_the_same_record_in_process_and_isolated(
             kept.append(value)
         return kept
 
-    isolated = record(house.session)
-    house.check()
-    with Session(house.home, plugins=shelf.plugins()) as here:
+    isolated = record(workspace.session)
+    workspace.check()
+    with Session(workspace.home, plugins=plugin_folder.plugins()) as here:
         assert record(here) == isolated
     assert isolated[0]["status"] == "completed"
     assert isolated[0]["environment"].items() >= {"threads": 2, "library": "1.0"}.items()  # type: ignore[attr-defined]
 
 
 def test_a_parameter_that_cannot_be_is_refused_in_the_same_words(
-    house: IsolatedHouse, shelf: Shelf
+    workspace: IsolatedHouse, plugin_folder: PluginFolder
 ) -> None:
-    shelf.generator("thorough", THOROUGH, parameters=PARAMETERS)
-    with Session(house.home, plugins=shelf.plugins()) as here:
+    plugin_folder.generator("thorough", THOROUGH, parameters=PARAMETERS)
+    with Session(workspace.home, plugins=plugin_folder.plugins()) as here:
         for given in ({"times": -1}, {"mood": "angry"}, {"nothing": 1}):
             said = []
-            for session in (house.session, here):
+            for session in (workspace.session, here):
                 with pytest.raises(UsageError) as caught:
                     session.generate("hi", parameters=given)
                 said.append(str(caught.value))
             assert said[0] == said[1]
         schemas = [
             session.plugins.find("generator", "thorough").parameters.schema()
-            for session in (house.session, here)
+            for session in (workspace.session, here)
         ]
     assert schemas[0] == schemas[1]
 
 
 def test_replay_is_exact_from_in_process_to_isolated_and_back(
-    house: IsolatedHouse, shelf: Shelf
+    workspace: IsolatedHouse, plugin_folder: PluginFolder
 ) -> None:
-    shelf.generator("thorough", THOROUGH, parameters=PARAMETERS)
-    isolated = house.session.generate("最近")
-    with Session(house.home, plugins=shelf.plugins()) as here:
+    plugin_folder.generator("thorough", THOROUGH, parameters=PARAMETERS)
+    isolated = workspace.session.generate("最近")
+    with Session(workspace.home, plugins=plugin_folder.plugins()) as here:
         inside = here.generate("hi")
         found = list(here.replay([isolated, inside]))
-    found += list(house.session.replay([isolated, inside]))
+    found += list(workspace.session.replay([isolated, inside]))
     assert [item.result for item in found] == ["exact"] * 4
 
 
 def test_the_record_says_so_where_bytes_may_depend_on_the_process(
-    house: IsolatedHouse, shelf: Shelf
+    workspace: IsolatedHouse, plugin_folder: PluginFolder
 ) -> None:
-    shelf.generator("loose", ECHO, determinism="best-effort")
-    shelf.generator("firm", ECHO)
-    loose, firm = (house.session.generate("hi", generator=name) for name in ("loose", "firm"))
+    plugin_folder.generator("loose", ECHO, determinism="best-effort")
+    plugin_folder.generator("firm", ECHO)
+    loose, firm = (workspace.session.generate("hi", generator=name) for name in ("loose", "firm"))
     assert loose.environment["process"] == "worker"
     assert "process" not in firm.environment
 
 
-def test_megabytes_go_both_ways(house: IsolatedHouse, shelf: Shelf) -> None:
-    shelf.generator(
+def test_megabytes_go_both_ways(workspace: IsolatedHouse, plugin_folder: PluginFolder) -> None:
+    plugin_folder.generator(
         "large",
         "for r in requests: yield r.reply(Output('image/png', r.prompt.encode() * 10))",
         media_type="image/png",
     )
     prompt = "最近" * 200_000
-    (found,) = house.run(prompt, generator="large")
+    (found,) = workspace.run(prompt, generator="large")
     assert found.outputs[0].data == prompt.encode() * 10
 
 
 # ---- streaming and stopping ----------------------------------------------------------------------
 
 
-def test_pieces_come_as_they_are_made(house: IsolatedHouse, shelf: Shelf, tmp_path: Path) -> None:
+def test_pieces_come_as_they_are_made(
+    workspace: IsolatedHouse, plugin_folder: PluginFolder, tmp_path: Path
+) -> None:
     seen = tmp_path / "seen"
-    shelf.generator(
+    plugin_folder.generator(
         "slow",
         f"""
         import os, time
@@ -297,7 +310,7 @@ def test_pieces_come_as_they_are_made(house: IsolatedHouse, shelf: Shelf, tmp_pa
             yield request.reply(Text("最近"))
         """,
     )
-    items = house.session.run([GenerationSpec("hi")], stream=True)
+    items = workspace.session.run([GenerationSpec("hi")], stream=True)
     first = next(items)
     assert isinstance(first, Chunk)
     assert first.text == "最"
@@ -309,10 +322,10 @@ def test_pieces_come_as_they_are_made(house: IsolatedHouse, shelf: Shelf, tmp_pa
 
 
 def test_a_consumer_that_stops_closes_the_call_and_the_worker_goes_on(
-    house: IsolatedHouse, shelf: Shelf, tmp_path: Path
+    workspace: IsolatedHouse, plugin_folder: PluginFolder, tmp_path: Path
 ) -> None:
     closed = tmp_path / "closed"
-    shelf.generator(
+    plugin_folder.generator(
         "careful",
         f"""
         import os
@@ -325,14 +338,14 @@ def test_a_consumer_that_stops_closes_the_call_and_the_worker_goes_on(
                 raise
         """,
     )
-    (before,) = texts(house.run("x"))
-    items = house.session.run([GenerationSpec("y")], stream=True)
+    (before,) = texts(workspace.run("x"))
+    items = workspace.session.run([GenerationSpec("y")], stream=True)
     assert isinstance(next(items), Chunk)
     with contextlib.closing(items):  # type: ignore[type-var]
         pass
     assert closed.exists()
-    assert house.recorded()[-1].status == "interrupted"
-    assert texts(house.run("z")) == [before]
+    assert workspace.recorded()[-1].status == "interrupted"
+    assert texts(workspace.run("z")) == [before]
 
 
 STALL = """
@@ -355,13 +368,13 @@ FOREVER = {
 @pytest.mark.parametrize("stalling", FOREVER.values(), ids=FOREVER)
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_ctrl_c_and_a_kill_end_the_worker_and_what_it_started(
-    shelf: Shelf, home: Path, tmp_path: Path, number: signal.Signals, stalling: str
+    plugin_folder: PluginFolder, home: Path, tmp_path: Path, number: signal.Signals, stalling: str
 ) -> None:
     home.mkdir()
     (home / "config.toml").write_text('policy = "none"\nevaluators = ""\n')
-    shelf.generator("staller", STALL.replace("{stalling}", stalling))
+    plugin_folder.generator("staller", STALL.replace("{stalling}", stalling))
     flag = tmp_path / "flag"
-    command = Processes(shelf.folder, home)
+    command = Processes(plugin_folder.folder, home)
     arguments = ("generate", "staller", f"stall {flag}", "--isolate")
     with command.started(*arguments) as running:
         pids = map(int, wait_for(flag).split())
@@ -430,34 +443,34 @@ SELF_HARM = {
 }
 
 
-def fickle(shelf: Shelf, body: str, distribution: str = "fickle") -> None:
+def fickle(plugin_folder: PluginFolder, body: str, distribution: str = "fickle") -> None:
     indented = "\n".join(" " * 8 + line for line in body.splitlines())
-    shelf.generator("fickle", FICKLE.format(body=indented), distribution=distribution)
+    plugin_folder.generator("fickle", FICKLE.format(body=indented), distribution=distribution)
 
 
 @pytest.mark.parametrize("name", SELF_HARM)
 def test_what_a_worker_does_to_itself_fails_its_request_and_the_rest_goes_on(
-    house: IsolatedHouse, shelf: Shelf, name: str
+    workspace: IsolatedHouse, plugin_folder: PluginFolder, name: str
 ) -> None:
     body, complaint = SELF_HARM[name]
-    fickle(shelf, body)
-    house.set("fickle", timeout=1 if "limit of 1 s" in complaint else 60, memory=400)
-    first, broken, last = house.run("first", "break", "最后")
+    fickle(plugin_folder, body)
+    workspace.set("fickle", timeout=1 if "limit of 1 s" in complaint else 60, memory=400)
+    first, broken, last = workspace.run("first", "break", "最后")
     assert texts([first, last]) == ["first", "最后"]
     if complaint:
         assert broken.status == "failed"
         assert broken.failure is not None
         assert broken.failure.message.startswith("generator fickle failed: ")
         assert complaint in broken.failure.message
-    assert texts(house.run("again")) == ["again"]
+    assert texts(workspace.run("again")) == ["again"]
 
 
 def test_a_worker_that_hangs_at_import_is_a_broken_plugin(
-    house: IsolatedHouse, shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+    workspace: IsolatedHouse, plugin_folder: PluginFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(process, "STARTING", 1.0)
-    shelf.add("while True: pass", distribution="unlucky")
-    (broken,) = house.session.plugins.load()
+    plugin_folder.add("while True: pass", distribution="unlucky")
+    (broken,) = workspace.session.plugins.load()
     assert broken.message == (
         "plugin unlucky cannot be loaded: it did not answer within its limit of 1 s; "
         "its worker process was killed"
@@ -465,19 +478,19 @@ def test_a_worker_that_hangs_at_import_is_a_broken_plugin(
 
 
 def test_a_broken_plugin_keeps_the_traceback_of_its_worker(
-    house: IsolatedHouse, shelf: Shelf
+    workspace: IsolatedHouse, plugin_folder: PluginFolder
 ) -> None:
-    shelf.add("def helper():\n    raise RuntimeError('deep')\nhelper()\n")
-    (broken,) = house.session.plugins.load()
+    plugin_folder.add("def helper():\n    raise RuntimeError('deep')\nhelper()\n")
+    (broken,) = workspace.session.plugins.load()
     assert "in helper" in broken.traceback
 
 
 def test_a_printer_without_end_fills_no_log(
-    house: IsolatedHouse, shelf: Shelf, capfd: pytest.CaptureFixture[str]
+    workspace: IsolatedHouse, plugin_folder: PluginFolder, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    fickle(shelf, "while True: print('x')")
-    house.set("fickle", timeout=1)
-    house.run("break")
+    fickle(plugin_folder, "while True: print('x')")
+    workspace.set("fickle", timeout=1)
+    workspace.run("break")
     said = capfd.readouterr().err.splitlines()
     assert "plugin fickle: further output is not displayed" in said
     assert len(said) < 5000
@@ -498,31 +511,35 @@ def test_a_printer_without_end_fills_no_log(
     ],
 )
 def test_a_filter_that_never_answers_blocks_and_judges_the_next(
-    house: IsolatedHouse, shelf: Shelf, body: str, complaint: str
+    workspace: IsolatedHouse, plugin_folder: PluginFolder, body: str, complaint: str
 ) -> None:
-    shelf.generator("echo", ECHO)
-    shelf.filter("words", f"if content.text == 'break':\n    {body}\nreturn content.allow()")
-    policy = house.policy("{filter: words, time_limit: 1, stages: [prompt]}")
-    first, broken, last = house.run("first", "break", "last", policy=policy)
+    plugin_folder.generator("echo", ECHO)
+    plugin_folder.filter(
+        "words", f"if content.text == 'break':\n    {body}\nreturn content.allow()"
+    )
+    policy = workspace.policy("{filter: words, time_limit: 1, stages: [prompt]}")
+    first, broken, last = workspace.run("first", "break", "last", policy=policy)
     assert texts([first, last]) == ["first", "last"]
     assert broken.status == "blocked"
     assert broken.verdicts[0].failure == f"filter words failed: {complaint}"
 
 
-def test_the_setting_of_a_plugin_limits_its_filter_too(house: IsolatedHouse, shelf: Shelf) -> None:
-    shelf.generator("echo", ECHO)
-    shelf.filter("words", "while True: pass", distribution="endless")
-    house.set("endless", timeout=0.5)
-    (found,) = house.run("hi", policy=house.policy("{filter: words}"))
+def test_the_setting_of_a_plugin_limits_its_filter_too(
+    workspace: IsolatedHouse, plugin_folder: PluginFolder
+) -> None:
+    plugin_folder.generator("echo", ECHO)
+    plugin_folder.filter("words", "while True: pass", distribution="endless")
+    workspace.set("endless", timeout=0.5)
+    (found,) = workspace.run("hi", policy=workspace.policy("{filter: words}"))
     assert found.status == "blocked"
     assert "within its limit of 0.5 s" in (found.verdicts[0].failure or "")
 
 
 def test_what_starting_again_takes_is_not_the_filters_time(
-    house: IsolatedHouse, shelf: Shelf
+    workspace: IsolatedHouse, plugin_folder: PluginFolder
 ) -> None:
-    shelf.generator("echo", ECHO)
-    shelf.filter(
+    plugin_folder.generator("echo", ECHO)
+    plugin_folder.filter(
         "words",
         "if content.text == 'break': import os; os._exit(0)\nreturn content.allow()",
         attributes="def __init__(self, parameters):\n"
@@ -530,29 +547,29 @@ def test_what_starting_again_takes_is_not_the_filters_time(
         "    super().__init__(parameters)\n"
         "    time.sleep(1)",
     )
-    policy = house.policy("{filter: words, time_limit: 0.9, stages: [prompt]}")
-    broken, last = house.run("break", "last", policy=policy)
+    policy = workspace.policy("{filter: words, time_limit: 0.9, stages: [prompt]}")
+    broken, last = workspace.run("break", "last", policy=policy)
     assert (broken.status, last.status) == ("blocked", "completed")
 
 
 def test_what_a_filter_says_against_its_parameters_refuses_the_policy(
-    house: IsolatedHouse, shelf: Shelf
+    workspace: IsolatedHouse, plugin_folder: PluginFolder
 ) -> None:
-    shelf.generator("echo", ECHO)
-    shelf.filter(
+    plugin_folder.generator("echo", ECHO)
+    plugin_folder.filter(
         "words",
         "return content.allow()",
         attributes="def __init__(self, parameters):\n"
         "    raise muniment.ParameterError('terms', 'the terms say nothing')",
     )
     with pytest.raises(UsageError, match="filter 1 \\(words\\): the terms say nothing"):
-        house.run("hi", policy=house.policy("{filter: words}"))
+        workspace.run("hi", policy=workspace.policy("{filter: words}"))
 
 
 def test_one_worker_serves_a_plugins_generator_and_filter_in_turn(
-    house: IsolatedHouse, shelf: Shelf
+    workspace: IsolatedHouse, plugin_folder: PluginFolder
 ) -> None:
-    shelf.add(
+    plugin_folder.add(
         """
         import muniment
         class Echo(muniment.Generator):
@@ -570,18 +587,18 @@ def test_one_worker_serves_a_plugins_generator_and_filter_in_turn(
         def muniment_filters(register): register(Words)
         """
     )
-    policy = house.policy("{filter: words, stages: [output]}")
-    found = house.run("first", "break", "last", policy=policy)
+    policy = workspace.policy("{filter: words, stages: [output]}")
+    found = workspace.run("first", "break", "last", policy=policy)
     assert [item.status for item in found] == ["completed", "blocked", "completed"]
 
 
 def test_an_evaluator_that_never_answers_fails_its_score(
-    house: IsolatedHouse, shelf: Shelf
+    workspace: IsolatedHouse, plugin_folder: PluginFolder
 ) -> None:
-    shelf.generator("echo", ECHO)
-    shelf.evaluator("endless", "while True: pass", distribution="endless")
-    house.set("endless", timeout=0.5)
-    (found,) = house.run("hi")
+    plugin_folder.generator("echo", ECHO)
+    plugin_folder.evaluator("endless", "while True: pass", distribution="endless")
+    workspace.set("endless", timeout=0.5)
+    (found,) = workspace.run("hi")
     assert found.status == "completed"
     assert "within its limit of 0.5 s" in (found.scores[0].failure or "")
 
@@ -606,10 +623,13 @@ def find_model(self, source):
 
 
 def test_models_are_added_loaded_and_loaded_again_after_a_crash(
-    house: IsolatedHouse, shelf: Shelf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    workspace: IsolatedHouse,
+    plugin_folder: PluginFolder,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
-    shelf.generator(
+    plugin_folder.generator(
         "modelled",
         "import os\n"
         "for r in requests:\n"
@@ -619,16 +639,16 @@ def test_models_are_added_loaded_and_loaded_again_after_a_crash(
     )
     from muniment.plugins.registry import instantiate
 
-    made = instantiate(house.session.plugins.find("generator", "modelled"))
+    made = instantiate(workspace.session.plugins.find("generator", "modelled"))
     steps: list[tuple[str, float]] = []
-    house.session.models.add(
+    workspace.session.models.add(
         "tiny", "modelled", made, progress=lambda what, done: steps.append((what, done))
     )
     assert steps == [("writing", 0.5)]
-    assert texts(house.run("a", "b")) == ["a 最近", "b 最近"]
+    assert texts(workspace.run("a", "b")) == ["a 最近", "b 最近"]
     assert (tmp_path / "loads").read_text() == "x"
-    first, broken, last = house.run("a", "break", "b")
+    first, broken, last = workspace.run("a", "break", "b")
     assert texts([first, last]) == ["a 最近", "b 最近"]
     assert broken.status == "failed"
     with pytest.raises(Exception, match="no model some/where here"):
-        house.session.generate("hi", model="some/where")
+        workspace.session.generate("hi", model="some/where")

@@ -105,7 +105,7 @@ def _place(table: Table, row: Row[Any]) -> str:
 
 
 @dataclasses.dataclass
-class Victim:
+class AttackedStore:
     """A store that is attacked; `note` is a checkpoint of it that was published."""
 
     url: str
@@ -140,13 +140,13 @@ class Victim:
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])
-def victim(
+def attacked_store(
     request: pytest.FixtureRequest,
     tmp_path_factory: pytest.TempPathFactory,
     start: Any,
     finish: Any,
     make_rich: Any,
-) -> Victim:
+) -> AttackedStore:
     """A store with something in every column, of more than 256 entries, and signed."""
     if request.param == "sqlite":
         url = f"sqlite:///{tmp_path_factory.mktemp('victim')}/muniment.db"
@@ -165,7 +165,7 @@ def victim(
         )
         key = PrivateKey.generate(origin(store.log))
         note = store.sign(lambda head, _: _sign(head, key))
-    found = Victim(url, note, key)
+    found = AttackedStore(url, note, key)
     with found.attack() as connection:
         assert found.find(connection) == []
     return found
@@ -220,8 +220,8 @@ def _sign(head: Head, key: PrivateKey) -> Note:
 # ---- columns and rows --------------------------------------------------------------------------
 
 
-def test_every_table_is_attacked_or_said_to_be_no_evidence(victim: Victim) -> None:
-    with by_hand(victim.url) as connection:
+def test_every_table_is_attacked_or_said_to_be_no_evidence(attacked_store: AttackedStore) -> None:
+    with by_hand(attacked_store.url) as connection:
         there = inspect(connection).get_table_names()
     known = NO_EVIDENCE | {table.name for table in TABLES}
     assert {name for name in there if not name.startswith("search_")} <= known
@@ -234,30 +234,34 @@ def test_every_column_is_attacked() -> None:
 
 
 @grouped
-def test_an_altered_column_is_found_and_named(victim: Victim, tables: list[Table]) -> None:
-    with victim.attack() as connection:
+def test_an_altered_column_is_found_and_named(
+    attacked_store: AttackedStore, tables: list[Table]
+) -> None:
+    with attacked_store.attack() as connection:
         attacks = []
         for column in (column for table in tables for column in table.columns):
             rows = _rows(connection, cast(Table, column.table), column)
             assert rows, f"nothing in {column} to alter"
             for row in dict.fromkeys((rows[0], rows[len(rows) // 2], rows[-1])):
                 attacks.append(Attack(column, row, _altered(row._mapping[column.name])))
-        _attack(victim, connection, attacks)
+        _attack(attacked_store, connection, attacks)
 
 
 @grouped
-def test_an_emptied_column_is_found_and_named(victim: Victim, tables: list[Table]) -> None:
-    with victim.attack() as connection:
+def test_an_emptied_column_is_found_and_named(
+    attacked_store: AttackedStore, tables: list[Table]
+) -> None:
+    with attacked_store.attack() as connection:
         attacks = []
         for column in (column for table in tables for column in table.columns):
             least = _empty(column)
             rows = _rows(connection, cast(Table, column.table), column)
             row = [row for row in rows if row._mapping[column.name] != least][-1]
             attacks.append(Attack(column, row, least))
-        _attack(victim, connection, attacks)
+        _attack(attacked_store, connection, attacks)
 
 
-def _attack(victim: Victim, connection: Connection, attacks: list[Attack]) -> None:
+def _attack(attacked_store: AttackedStore, connection: Connection, attacks: list[Attack]) -> None:
     """Make each attack, those that do not clash together, and see that each is named."""
     batches: list[list[Attack]] = []
     for attack in attacks:
@@ -271,7 +275,7 @@ def _attack(victim: Victim, connection: Connection, attacks: list[Attack]) -> No
         attempt = connection.begin_nested()
         for attack in batch:
             attack.run(connection)
-        found = victim.find(connection)
+        found = attacked_store.find(connection)
         for attack in batch:
             if attack.table.name in ALONE:
                 _named(found, attack.table)
@@ -281,15 +285,17 @@ def _attack(victim: Victim, connection: Connection, attacks: list[Attack]) -> No
 
 
 @grouped
-def test_a_deleted_row_is_found_and_named(victim: Victim, tables: list[Table]) -> None:
-    with victim.attack() as connection:
+def test_a_deleted_row_is_found_and_named(
+    attacked_store: AttackedStore, tables: list[Table]
+) -> None:
+    with attacked_store.attack() as connection:
         rows = {table: _rows(connection, table) for table in tables}
         for part in (0, 0.5, 1):  # the first row of each table, one of the middle, the last
             attempt = connection.begin_nested()
             gone = {table: each[round(part * (len(each) - 1))] for table, each in rows.items()}
             for table, row in gone.items():
                 assert connection.execute(table.delete().where(_is(table, row))).rowcount == 1
-            found = victim.find(connection, published=checkpoint not in gone)
+            found = attacked_store.find(connection, published=checkpoint not in gone)
             for table, row in gone.items():
                 if table.name in ALONE:
                     _named(found, table)
@@ -299,12 +305,14 @@ def test_a_deleted_row_is_found_and_named(victim: Victim, tables: list[Table]) -
 
 
 @grouped
-def test_an_emptied_table_is_found_and_named(victim: Victim, tables: list[Table]) -> None:
+def test_an_emptied_table_is_found_and_named(
+    attacked_store: AttackedStore, tables: list[Table]
+) -> None:
     for some in filter(None, (tables[::2], tables[1::2])):
-        with victim.attack() as connection:
+        with attacked_store.attack() as connection:
             for table in some:
                 assert connection.execute(table.delete()).rowcount
-            found = victim.find(connection, published=checkpoint not in some)
+            found = attacked_store.find(connection, published=checkpoint not in some)
         assert found
         for table in some:
             if table is not entry:  # without any, what there should be is not known
@@ -312,15 +320,17 @@ def test_an_emptied_table_is_found_and_named(victim: Victim, tables: list[Table]
 
 
 @grouped
-def test_a_row_slipped_in_is_found_and_named(victim: Victim, tables: list[Table]) -> None:
-    with victim.attack() as connection:
+def test_a_row_slipped_in_is_found_and_named(
+    attacked_store: AttackedStore, tables: list[Table]
+) -> None:
+    with attacked_store.attack() as connection:
         for table in tables:
             unique = {"outcome", "digest"} | {key.name for key in table.primary_key}
             unique |= {column.name for column in table.c if column.unique}
             row = dict(_rows(connection, table)[0]._mapping)
             row |= {name: _altered(row[name]) for name in unique & row.keys()}
             connection.execute(table.insert(), row)
-        found = victim.find(connection)
+        found = attacked_store.find(connection)
         for table in tables:
             _named(found, table)
 
@@ -328,28 +338,30 @@ def test_a_row_slipped_in_is_found_and_named(victim: Victim, tables: list[Table]
 # ---- entries -----------------------------------------------------------------------------------
 
 
-def test_two_swapped_entries_are_found_and_named(victim: Victim) -> None:
-    with victim.attack() as connection:
+def test_two_swapped_entries_are_found_and_named(attacked_store: AttackedStore) -> None:
+    with attacked_store.attack() as connection:
         one, other = _rows(connection, entry)[40:42]
         _update(connection, entry, one, {"seq": -1})
         _update(connection, entry, other, {"seq": one.seq})
         connection.execute(entry.update().where(entry.c.seq == -1).values(seq=other.seq))
-        found = victim.find(connection)
+        found = attacked_store.find(connection)
     assert "checkpoint" in {problem.kind for problem in found}
     assert any("its hash is not that of entries" in problem.message for problem in found)
 
 
-def test_a_missing_middle_entry_is_named(victim: Victim) -> None:
-    with victim.attack() as connection:
+def test_a_missing_middle_entry_is_named(attacked_store: AttackedStore) -> None:
+    with attacked_store.attack() as connection:
         connection.execute(entry.delete().where(entry.c.seq == 100))
-        found = victim.find(connection)
+        found = attacked_store.find(connection)
     assert any("entries 100 to 100" in problem.message for problem in found)
 
 
-def test_a_tail_cut_off_is_named(victim: Victim) -> None:
-    with victim.attack() as connection:
-        connection.execute(entry.delete().where(entry.c.seq >= victim.note.checkpoint.size - 3))
-        found = victim.find(connection)
+def test_a_tail_cut_off_is_named(attacked_store: AttackedStore) -> None:
+    with attacked_store.attack() as connection:
+        connection.execute(
+            entry.delete().where(entry.c.seq >= attacked_store.note.checkpoint.size - 3)
+        )
+        found = attacked_store.find(connection)
     assert any("ledger_head.size" in problem.where for problem in found)
     assert any("truncated" in problem.message for problem in found)
 

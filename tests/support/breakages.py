@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from support.plugins import Shelf
+from support.plugins import PluginFolder
 
 REGISTERING = """
 import muniment
@@ -33,7 +33,7 @@ class Breakage:
 
     def install(
         self,
-        shelf: Shelf,
+        plugin_folder: PluginFolder,
         kind: str = "generator",
         *,
         distribution: str = "unlucky",
@@ -41,7 +41,7 @@ class Breakage:
     ) -> None:
         """Put it on the shelf; `before` is what it does first when it is imported."""
         source = f"{before}\n{self.source(kind)}"
-        shelf.add(source, distribution=distribution, requires=("no-such-thing>=2",))
+        plugin_folder.add(source, distribution=distribution, requires=("no-such-thing>=2",))
 
 
 def source(

@@ -174,7 +174,7 @@ def ledger() -> Ledger:
 
 
 def _acts(made: Ledger, actor: int, generation: int, environment: int, plugin: int) -> None:
-    """Add what people did about a generation and in the house."""
+    """Add the events of people on a generation, models and plugins."""
     at, hold = datetime(2026, 3, 2, 9, 30, tzinfo=UTC), "01JQ" + "H" * 22
 
     def text(kind: Kind, said: str) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from muniment.plugins.registry import Plugin
-from support.plugins import Shelf
+from support.plugins import PluginFolder
 
 SOURCE = """
 import time
@@ -64,16 +64,16 @@ SECOND = ("second", "package:second", "")
 class Packages:
     """The installed plugin, and the additions that its log counts."""
 
-    def __init__(self, folder: Path, shelf: Shelf) -> None:
+    def __init__(self, folder: Path, plugin_folder: PluginFolder) -> None:
         folder.mkdir()
-        self.folder, self.shelf = folder, shelf
+        self.folder, self.plugin_folder = folder, plugin_folder
         self.log = folder / "log"
 
     def install(
         self, *packaged: tuple[str, str, str], name: str = "worded", distribution: str = "worded"
     ) -> Plugin:
         source = SOURCE.format(log=str(self.log), name=name, packaged=packaged)
-        return self.shelf.add(source, distribution=distribution)
+        return self.plugin_folder.add(source, distribution=distribution)
 
     @property
     def additions(self) -> list[str]:

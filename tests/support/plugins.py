@@ -44,7 +44,7 @@ def muniment_{kind}s(register):
 """
 
 
-class Shelf:
+class PluginFolder:
     """A folder of plugins; each stands in a package and a distribution of its own."""
 
     def __init__(self, folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""A house whose plugins run in worker processes, and looking at processes."""
+"""A workspace whose plugins run in worker processes, and the processes of this test."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from functools import cached_property
 from pathlib import Path
 
 from muniment import Session
-from support.house import House
+from support.workspace import Workspace
 
 
-class IsolatedHouse(House):
-    """A house whose session isolates every plugin, or with `only_set` those that settings name."""
+class IsolatedHouse(Workspace):
+    """A workspace whose session isolates every plugin, or with `only_set` those of settings."""
 
     only_set = False
 
     @cached_property
     def session(self) -> Session:
-        return Session(self.home, plugins=self.shelf.plugins(), isolate=not self.only_set)
+        return Session(self.home, plugins=self.plugin_folder.plugins(), isolate=not self.only_set)
 
     def set(self, distribution: str, **settings: object) -> None:
         """Write settings of one plugin."""

@@ -13,7 +13,7 @@ import pytest
 import muniment.testing
 from muniment import command
 from muniment.testing import CommandContract
-from support.plugins import Shelf
+from support.plugins import PluginFolder
 
 HELP = "it_and_its_options_have_help"
 PRINTED = "its_help_is_printed_on_standard_output"
@@ -202,9 +202,9 @@ MODULE = """
     ],
 )
 def test_an_import_that_is_not_light_and_quiet_fails(
-    shelf: Shelf, tmp_path: Path, line: str, complaint: str
+    plugin_folder: PluginFolder, tmp_path: Path, line: str, complaint: str
 ) -> None:
-    plugin = shelf.add(MODULE.format(line))
+    plugin = plugin_folder.add(MODULE.format(line))
     made = importlib.import_module(plugin.module).made
     with pytest.raises(pytest.fail.Exception, match=complaint):
         check(made, IMPORT, tmp_path, import_seconds=0.1)

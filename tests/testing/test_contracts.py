@@ -14,7 +14,7 @@ import pytest
 import muniment.testing
 from muniment.testing import EvaluatorContract, FilterContract, GeneratorContract
 from support import bad_plugins as bad
-from support.plugins import Shelf
+from support.plugins import PluginFolder
 
 SUITES = (GeneratorContract, FilterContract, EvaluatorContract)
 ALONE = "the_same_seed_gives_the_same_output_alone"
@@ -240,22 +240,22 @@ MODULE = """
     ],
 )
 def test_an_import_that_is_not_light_and_quiet_is_told_so(
-    shelf: Shelf, tmp_path: Path, line: str, complaint: str
+    plugin_folder: PluginFolder, tmp_path: Path, line: str, complaint: str
 ) -> None:
     import importlib
 
-    plugin = shelf.add(MODULE.format(line))
+    plugin = plugin_folder.add(MODULE.format(line))
     made = importlib.import_module(plugin.module).Made
     with pytest.raises(pytest.fail.Exception, match=complaint):
         check(made, IMPORT, tmp_path, import_seconds=0.1)
 
 
 def test_it_is_the_module_of_the_entry_point_that_has_to_be_light(
-    shelf: Shelf, tmp_path: Path
+    plugin_folder: PluginFolder, tmp_path: Path
 ) -> None:
     import importlib
 
-    plugin = shelf.add("", files={"heavy.py": MODULE.format("import numpy")})
+    plugin = plugin_folder.add("", files={"heavy.py": MODULE.format("import numpy")})
     made = importlib.import_module(f"{plugin.module}.heavy").Made
     check(made, IMPORT, tmp_path)
     with pytest.raises(pytest.fail.Exception, match="imports numpy"):
@@ -297,8 +297,10 @@ def test_the_home_is_empty_and_the_session_records(muniment_session, muniment_ho
 """
 
 
-def test_under_pytest_a_class_and_three_lines_make_a_suite(shelf: Shelf, tmp_path: Path) -> None:
-    shelf.generator("shelved", "for r in requests: yield r.reply(Text(r.prompt))")
+def test_under_pytest_a_class_and_three_lines_make_a_suite(
+    plugin_folder: PluginFolder, tmp_path: Path
+) -> None:
+    plugin_folder.generator("shelved", "for r in requests: yield r.reply(Text(r.prompt))")
     folder = tmp_path / "author"
     folder.mkdir()
     (folder / "test_coin.py").write_text(ONE_FILE, encoding="utf-8")
@@ -306,7 +308,7 @@ def test_under_pytest_a_class_and_three_lines_make_a_suite(shelf: Shelf, tmp_pat
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", folder, "."],
         cwd=folder,
-        env={**__import__("os").environ, "PYTHONPATH": str(shelf.folder)},
+        env={**__import__("os").environ, "PYTHONPATH": str(plugin_folder.folder)},
         capture_output=True,
         text=True,
     )

@@ -1,4 +1,4 @@
-"""A house to test in: a session with the plugins on a shelf, and a real store."""
+"""A workspace for tests: a session with the plugins of a folder, and a real store."""
 
 from __future__ import annotations
 
@@ -6,24 +6,24 @@ from functools import cached_property
 from pathlib import Path
 
 from muniment import Chunk, Generation, GenerationSpec, Session
-from support.plugins import Shelf
+from support.plugins import PluginFolder
 
 
-class House:
+class Workspace:
     """One home. Its session is made on first use, with what is on the shelf by then.
 
     No policy is in force unless a test names one, whatever is installed.
     """
 
-    def __init__(self, home: Path, shelf: Shelf) -> None:
+    def __init__(self, home: Path, plugin_folder: PluginFolder) -> None:
         self.home = home
-        self.shelf = shelf
+        self.plugin_folder = plugin_folder
         home.mkdir()
         (home / "config.toml").write_text('policy = "none"\nactor = "tester"\n')
 
     @cached_property
     def session(self) -> Session:
-        return Session(self.home, plugins=self.shelf.plugins())
+        return Session(self.home, plugins=self.plugin_folder.plugins())
 
     def run(
         self, *prompts: str, policy: str | Path | None = None, generator: str = "text"
@@ -39,7 +39,7 @@ class House:
         """Write a policy of rules such as `{filter: polite}`."""
         path = self.home / f"policy-{len(list(self.home.glob('policy-*')))}.yaml"
         filters = "".join(f"- {rule}\n" for rule in rules)
-        path.write_text(f"policy: house\nversion: 1\nfilters:\n{filters}", encoding="utf-8")
+        path.write_text(f"policy: team\nversion: 1\nfilters:\n{filters}", encoding="utf-8")
         return path
 
     def recorded(self) -> list[Generation]:

@@ -1,4 +1,4 @@
-"""`muniment models`, `plugins`, `policy`, `config` and `db`: looking after the house."""
+"""`muniment models`, `plugins`, `policy`, `config` and `db`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from support.commands import Here
-from support.plugins import Shelf
+from support.plugins import PluginFolder
 
 TINY = """
 from pathlib import Path
@@ -47,9 +47,9 @@ def muniment_generators(register):
 
 
 @pytest.fixture
-def tiny(muniment: Here, shelf: Shelf) -> Here:
+def tiny(muniment: Here, plugin_folder: PluginFolder) -> Here:
     """The command line with a generator that runs models."""
-    shelf.add(TINY, distribution="test-tiny")
+    plugin_folder.add(TINY, distribution="test-tiny")
     return muniment
 
 
@@ -182,8 +182,8 @@ class TestModels:
 
 
 class TestPlugins:
-    def test_list_reads_metadata_only(self, muniment: Here, shelf: Shelf) -> None:
-        shelf.add("raise RuntimeError", distribution="test-broken")
+    def test_list_reads_metadata_only(self, muniment: Here, plugin_folder: PluginFolder) -> None:
+        plugin_folder.add("raise RuntimeError", distribution="test-broken")
         result = muniment("plugins", "list", "--json")
         assert result.err == ""
         names = [value["distribution"] for value in result.json("plugin")]
@@ -200,7 +200,7 @@ class TestPlugins:
 class TestPolicy:
     def test_show_of_a_file(self, muniment: Here, policy_file: Path) -> None:
         (value,) = muniment("policy", "show", policy_file, "--json").json("policy")
-        assert (value["policy"], value["version"]) == ("house", "3")
+        assert (value["policy"], value["version"]) == ("team", "3")
         assert value["filters"] == [
             {
                 "filter": "words",
@@ -212,7 +212,7 @@ class TestPolicy:
             }
         ]
         lines = muniment("policy", "show", policy_file).lines
-        assert lines[0] == "policy   house"
+        assert lines[0] == "policy   team"
         assert lines[4:] == policy_file.read_text().rstrip().splitlines()
 
     def test_show_names_a_filter_that_cannot_be_used(self, muniment: Here, tmp_path: Path) -> None:
@@ -230,7 +230,7 @@ class TestPolicy:
         assert muniment("policy", "show", "--json").json("policy")[0]["policy"] == "none"
         assert "this policy has no filters" in muniment("policy", "show").out
         muniment("config", "set", "policy", str(policy_file))
-        assert muniment("policy", "show", "--json").json("policy")[0]["policy"] == "house"
+        assert muniment("policy", "show", "--json").json("policy")[0]["policy"] == "team"
         assert muniment("generate", "echo", "a bomb").code == 3
 
     @pytest.mark.parametrize(
@@ -297,8 +297,8 @@ class TestConfig:
             assert result.code == 2
             assert "config.toml: cannot be read" in result.err
 
-    def test_settings_act(self, muniment: Here, shelf: Shelf) -> None:
-        shelf.evaluator("length", "return {'value': float(len(generation.text))}")
+    def test_settings_act(self, muniment: Here, plugin_folder: PluginFolder) -> None:
+        plugin_folder.evaluator("length", "return {'value': float(len(generation.text))}")
         muniment("config", "set", "actor", "Ada")
         muniment("config", "set", "evaluators", "length")
         (value,) = muniment("generate", "echo", "hi", "--json").json("generation")
