@@ -98,7 +98,7 @@ def test_without_the_wheel_that_carries_the_library_the_record_says_what_to_do(
     finally:
         del fresh.environment["PYTHONPATH"]
     assert refused.code == 1
-    assert "speech needs the library espeak-ng: pip install espeakng-loader" in refused.err
+    assert "speech needs the library espeak-ng; run `pip install espeakng-loader`" in refused.err
 
 
 def test_it_passes_its_own_tests(example: Path, tmp_path: Path) -> None:

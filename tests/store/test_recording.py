@@ -137,7 +137,7 @@ def generations(text: st.SearchStrategy[str]) -> st.SearchStrategy[tuple[Generat
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])
-def shared(
+def shared_store(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Store]:
     """A store that many examples are recorded in, of each kind."""
@@ -156,19 +156,19 @@ texts = st.text(st.characters(codec="utf-8"), max_size=12)
 @some
 @given(both=generations(texts), document=texts)
 def test_a_generation_is_read_back_as_it_was_recorded(
-    shared: Store, both: tuple[Generation, Generation], document: str
+    shared_store: Store, both: tuple[Generation, Generation], document: str
 ) -> None:
     started, ended = both
-    shared.record_started([started], policy_document=document)
-    assert shared.generation(started.id) == started
-    shared.record_outcomes([ended], declared_categories=DECLARED)
-    assert shared.generation(ended.id) == ended
-    [listed] = shared.generations(Query(ids=[ended.id]))
+    shared_store.record_started([started], policy_document=document)
+    assert shared_store.generation(started.id) == started
+    shared_store.record_outcomes([ended], declared_categories=DECLARED)
+    assert shared_store.generation(ended.id) == ended
+    [listed] = shared_store.generations(Query(ids=[ended.id]))
     assert listed == dataclasses.replace(ended, trace=None)
 
 
-def test_everything_recorded_above_verifies(shared: Store) -> None:
-    verification = shared.verify(projections=True, payloads=True)
+def test_everything_recorded_above_verifies(shared_store: Store) -> None:
+    verification = shared_store.verify(projections=True, payloads=True)
     assert verification.problems == []
     assert verification.ok
     assert verification.checked == ["tree", "entries", "projections", "payloads"]
@@ -182,12 +182,12 @@ canaries = st.text(CANARY, min_size=4, max_size=20)
 @some
 @given(both=generations(canaries), document=canaries)
 def test_no_text_that_a_user_gave_reaches_an_entry(
-    shared: Store, both: tuple[Generation, Generation], document: str
+    shared_store: Store, both: tuple[Generation, Generation], document: str
 ) -> None:
     started, ended = both
-    shared.record_started([started], policy_document=document)
-    shared.record_outcomes([ended], declared_categories=DECLARED)
-    for data in entries(shared).splitlines()[-6:]:
+    shared_store.record_started([started], policy_document=document)
+    shared_store.record_outcomes([ended], declared_categories=DECLARED)
+    for data in entries(shared_store).splitlines()[-6:]:
         assert not set(CANARY) & set(data.decode()), data
         assert b"\\u" not in data  # nor in an escaped form
 
