@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import itertools
 import json
+import os
 import subprocess
 import sys
 import textwrap
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from muniment.plugins.state import JOURNAL, InstallRecords
 from support.commands import Here, Processes
 from support.plugins import PluginFolder
 
@@ -78,6 +80,76 @@ def test_a_command_is_listed_by_its_summary_and_called(
     assert (none.code, none.out, none.err) == (0, "", "no generation matches\n")
     assert "Count the words of generations." in muniment("words", "--help").out
     assert processes.on_terminal("words").out.split()[:3] == ["id", "words", "tags"]
+
+
+def test_the_actor_filters_generations_in_a_group_of_the_core_too(add: Add, muniment: Here) -> None:
+    add(WORDS, words="words", **{"retention.words": "words"})
+    assert muniment("generate", "echo", "one").code == 0
+    for path in (["words"], ["retention", "words"]):
+        none = muniment(*path, "--actor", "nobody")
+        assert (none.code, none.out, none.err) == (0, "", "no generation matches\n")
+
+
+def test_the_actor_filters_generations_where_another_home_disables_the_command(
+    add: Add, muniment: Here, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add(WORDS, words="words")
+    assert muniment("generate", "echo", "one").code == 0
+    home = os.environ["MUNIMENT_HOME"]
+    monkeypatch.setenv("MUNIMENT_HOME", str(tmp_path / "other"))
+    assert muniment("plugins", "disable", "test-words").code == 0
+    none = muniment("words", "--actor", "nobody", "--home", home)
+    assert (none.code, none.out, none.err) == (0, "", "no generation matches\n")
+
+
+@pytest.mark.parametrize("target", ["missing_package.cli:words", "sys:exit", ".:words"])
+def test_a_plugin_whose_module_is_missing_can_be_shown_and_disabled(
+    add: Add, muniment: Here, processes: Processes, plugin_folder: PluginFolder, target: str
+) -> None:
+    add("", "lost-words", words="words")
+    points = plugin_folder.folder / "lost_words-1.0.dist-info" / "entry_points.txt"
+    points.write_text(f"[muniment.commands]\nwords = {target}\n")
+    shown = muniment("plugins", "show", "lost-words", "--json").json("plugin_details")
+    assert shown[0]["digest"] == "unknown"
+    checked = processes("plugins", "doctor", "lost-words", "--json").json("plugin_health")
+    assert checked[0]["state"] == "broken"
+    assert "`muniment words`" in checked[0]["message"]
+    disabled = muniment("plugins", "disable", "lost-words")
+    assert (disabled.code, disabled.err) == (0, "")
+
+
+def test_what_an_interrupted_pip_leaves_is_no_plugin(
+    add: Add, muniment: Here, plugin_folder: PluginFolder
+) -> None:
+    names = ("nameless-1.0.dist-info", "~enamed-1.0.dist-info")
+    for name in names:
+        (plugin_folder.folder / name).mkdir()
+        points = "[muniment.v1]\nlost = lost_module\n[muniment.commands]\nlost = lost_module:lost\n"
+        (plugin_folder.folder / name / "entry_points.txt").write_text(points)
+    (plugin_folder.folder / names[1] / "METADATA").write_text(
+        "Metadata-Version: 2.1\nName: renamed\nVersion: 1.0\n\n"
+    )
+    assert muniment("generate", "echo", "one").code == 0
+    listed = muniment("plugins", "list")
+    assert (listed.code, listed.err) == (0, "")
+    assert not any("lost" in row for row in listed.rows)
+    assert muniment("lost").code == 2
+
+
+def test_a_repair_that_cannot_be_imported_is_an_error_of_one_line(
+    add: Add, muniment: Here, plugin_folder: PluginFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add("", "lost-repair", words="words")
+    points = plugin_folder.folder / "lost_repair-1.0.dist-info" / "entry_points.txt"
+    points.write_text("[muniment.repair_of_test]\nlost = missing_module:repair\n")
+    monkeypatch.setattr("muniment.cli.plugins_doctor.REPAIR_GROUP", "muniment.repair_of_test")
+    records = InstallRecords(Path(os.environ["MUNIMENT_HOME"]))
+    records.folder.mkdir(parents=True)
+    (records.folder / JOURNAL).write_text('{"what": "installing muniment-two 1.0"}')
+    failed = muniment("plugins", "doctor")
+    assert (failed.code, failed.out) == (1, "")
+    (line,) = failed.err.splitlines()
+    assert line.startswith("Error: the repair of lost-repair cannot be imported: ModuleNotFound")
 
 
 def test_a_core_command_reads_no_metadata(add: Add, processes: Processes) -> None:

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 
+# Key of `click.Context.meta` with the value of --home, for use before the options are parsed.
+HOME_KEY = "muniment.home"
+
 
 class Interrupted(Exception):
     """Ctrl-C after everything was recorded. Its message is printed."""

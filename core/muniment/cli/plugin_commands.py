@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from muniment.cli.context import CliContext
+from muniment.cli.context import HOME_KEY, CliContext
 from muniment.config import normalised
 from muniment.errors import ConfigError, PluginError, UsageError
 from muniment.plugins import discovery
@@ -164,7 +164,7 @@ def _disabled(ctx: click.Context, *, tolerant: bool = False) -> set[str]:
 
     `tolerant` reads a malformed configuration as an empty one, for `--help`.
     """
-    home = ctx.find_root().params.get("home")
+    home = ctx.find_root().params.get("home") or ctx.meta.get(HOME_KEY)
     try:
         return CliContext(home).config.disabled()
     except ConfigError:

@@ -119,10 +119,18 @@ def _repair_function(disabled: Collection[str]) -> Callable[[Session], None] | N
     import importlib.metadata
 
     from muniment.config import normalised
+    from muniment.errors import PluginError
+    from muniment.plugins.commands import described
 
     for point in importlib.metadata.entry_points(group=REPAIR_GROUP):
         if point.dist is not None and normalised(point.dist.name) not in disabled:
-            function: Callable[[Session], None] = point.load()
+            try:
+                function: Callable[[Session], None] = point.load()
+            except (Exception, SystemExit) as error:
+                name = point.dist.name
+                raise PluginError(
+                    name, f"the repair of {name} cannot be imported: {described(error)}"
+                ) from error
             return function
     return None
 

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from muniment._version import __version__
-from muniment.cli.context import CliContext, Interrupted
+from muniment.cli.context import HOME_KEY, CliContext, Interrupted
 from muniment.cli.lazy import LazyGroup
 
 COMMANDS = {
@@ -56,6 +56,7 @@ class _Root(LazyGroup):
 
     def _global_options_first(self, ctx: click.Context, args: list[str]) -> list[str]:
         end = args.index("--") if "--" in args else len(args)
+        ctx.meta[HOME_KEY] = _last_value("--home", args[:end])
         front: list[str] = []
         rest: list[str] = []
         remaining = iter(args[:end])
@@ -77,18 +78,37 @@ class _Root(LazyGroup):
         It does in `audit` and `hold`, which record no actor, and in a command of a plugin that
         declares the option itself.
         """
-        if not words or words[0] in COMMANDS:
-            return words[:1] in (["audit"], ["hold"])
-        command: click.Command | None = None
-        group: click.Command | None = self
+        if words[:1] in (["audit"], ["hold"]):
+            return True
+        command: click.Command | None = self
+        added = False  # by a plugin: of the core's other commands, none declares the option
         for word in words:
-            if not isinstance(group, click.Group) or word.startswith("-"):
+            if isinstance(command, LazyGroup):
+                added = word not in command.own_names
+            elif not (added and isinstance(command, click.Group)):
+                break
+            if word.startswith("-"):
                 break
             try:
-                command = group = group.get_command(ctx, word)
+                found = command.get_command(ctx, word)
             except Exception:  # raised again, and reported, when the command is called
                 return False
-        return command is not None and any("--actor" in option.opts for option in command.params)
+            if found is None:
+                return False
+            command, ctx = found, click.Context(found, info_name=word, parent=ctx)
+        if command is None or not added:
+            return False
+        return any("--actor" in option.opts for option in command.params)
+
+
+def _last_value(name: str, args: list[str]) -> str | None:
+    """Return the value of the last option of that name, or None."""
+    value = None
+    for arg, following in zip(args, [*args[1:], None], strict=True):
+        option, equals, own = arg.partition("=")
+        if option == name:
+            value = own if equals else following
+    return value
 
 
 @click.group(cls=_Root, lazy=COMMANDS, epilog="Global options may stand anywhere on the line.")

@@ -18,6 +18,8 @@ from muniment.config import normalised
 from muniment.errors import UsageError
 
 if TYPE_CHECKING:
+    from importlib.metadata import Distribution
+
     from muniment.models.digests import FileHashes
     from muniment.types import PluginRef
 
@@ -135,7 +137,10 @@ class PluginCommand:
 
 
 def installed_plugins() -> Iterator[Plugin]:
-    """Yield the installed plugins from metadata, each distribution's entry point once."""
+    """Yield the installed plugins from metadata, each distribution's entry point once.
+
+    Skips what an interrupted pip left: a folder without a name, or one renamed to `~…`.
+    """
     import importlib.metadata
 
     seen = set()
@@ -143,6 +148,8 @@ def installed_plugins() -> Iterator[Plugin]:
         if entry.dist is None:
             continue
         metadata = entry.dist.metadata  # this property parses the file on each access
+        if not metadata["Name"] or is_renamed(entry.dist):
+            continue
         plugin = Plugin(metadata["Name"], metadata["Version"], entry.name, entry.value)
         if (key := (plugin.distribution, plugin.name)) not in seen:
             seen.add(key)
@@ -168,11 +175,19 @@ def installed_commands() -> list[PluginCommand]:
         headers = _headers(info / ("METADATA" if info.suffix == ".dist-info" else "PKG-INFO"))
         about = (headers.get(key, "") for key in ("name", "version", "summary"))
         distribution, version, summary = about
+        if not distribution:  # as in `installed_plugins`
+            continue
         commands += [
-            PluginCommand(distribution or name, version, summary, path, target)
+            PluginCommand(distribution, version, summary, path, target)
             for path, target in targets.items()
         ]
     return sorted(commands, key=lambda command: (command.distribution, command.path))
+
+
+def is_renamed(distribution: Distribution) -> bool:
+    """Return whether pip has renamed a distribution's folder to `~…`, before it deletes it."""
+    folder: Path | None = getattr(distribution, "_path", None)
+    return folder is not None and folder.name.startswith("~")
 
 
 def _metadata_folders() -> Iterator[Path]:
@@ -235,9 +250,12 @@ def _digest_of_code(module: str, path: str, hashes: FileHashes) -> str:
     if path:
         return digest(Path(path), hashes)
     parts = module.partition(":")[0].split(".")
-    for depth in range(1, len(parts) + 1):  # a namespace shared by distributions has no origin
-        spec = find_spec(".".join(parts[:depth]))
-        if spec is not None and spec.origin is not None:
+    for depth in range(1, len(parts) + 1):  # a namespace shared by distributions has no file
+        try:
+            spec = find_spec(".".join(parts[:depth]))
+        except (ImportError, ValueError):
+            break  # a broken plugin can still be shown, checked and disabled
+        if spec is not None and spec.has_location and spec.origin is not None:
             origin = Path(spec.origin)
             root = origin.parent if spec.submodule_search_locations else origin
             return digest(root, hashes, keep=_is_code)

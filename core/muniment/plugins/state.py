@@ -29,6 +29,7 @@ from muniment.plugins.discovery import (
     PluginCommand,
     installed_commands,
     installed_plugins,
+    is_renamed,
 )
 
 CORE = "muniment"
@@ -179,7 +180,7 @@ def distributions() -> dict[str, Distribution]:
     for distribution in importlib.metadata.distributions():
         name: str | None = distribution.metadata["Name"]
         # An interrupted pip leaves folders without a name, or renamed to `~…`.
-        if name and not _renamed(distribution):
+        if name and not is_renamed(distribution):
             found.setdefault(normalised(name), distribution)
     return found
 
@@ -224,11 +225,6 @@ def signer_of(record: InstallRecord | None, version: str, digest: str) -> str | 
 def now() -> int:
     """Return the time in milliseconds since 1970."""
     return time.time_ns() // 1_000_000
-
-
-def _renamed(distribution: Distribution) -> bool:
-    folder: Path | None = getattr(distribution, "_path", None)
-    return folder is not None and folder.name.startswith("~")
 
 
 def _lock(descriptor: int) -> None:
