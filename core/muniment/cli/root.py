@@ -104,7 +104,7 @@ class _Root(LazyGroup):
 def _last_value(name: str, args: list[str]) -> str | None:
     """Return the value of the last option of that name, or None."""
     value = None
-    for arg, following in zip(args, [*args[1:], None], strict=True):
+    for arg, following in itertools.zip_longest(args, args[1:]):
         option, equals, own = arg.partition("=")
         if option == name:
             value = own if equals else following
