@@ -29,7 +29,7 @@ EXEMPT = frozenset(
     muniment.store.database.projections muniment.store.database.types
     muniment.store.export.formats muniment.store.export.reader muniment.store.export.records
     muniment.store.keeping muniment.store.queries.loader muniment.store.recording.events
-    muniment.store.recording.references muniment.testing.isolated
+    muniment.store.recording.references
     """.split()
 )
 
