@@ -126,8 +126,8 @@ FAULTS = (
     Fault(
         "changed-model-files-are-accepted",
         "core/muniment/models/registry.py",
-        "found != added.digest",
-        "not found",
+        "model_digest != added.digest",
+        "not model_digest",
         (
             "core/test_models.py::test_changed_files_are_noticed_also_when_hashes_are_remembered",
             "core/test_models.py::test_a_file_added_later_is_noticed",
