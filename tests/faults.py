@@ -185,8 +185,8 @@ FAULTS = (
         "if actual[column] != value:",
         "if column not in actual:",
         (
-            "store/test_attacks.py::test_an_altered_column_is_found_and_named[sqlite-generation.seed]",
-            "store/test_attacks.py::test_an_altered_column_is_found_and_named[sqlite-verdict.decision]",
+            "store/test_attacks.py::test_an_altered_column_is_found_and_named[sqlite-query tables]",
+            "store/test_attacks.py::test_an_altered_column_is_found_and_named[sqlite-verdict]",
         ),
     ),
     Fault(
@@ -294,7 +294,7 @@ FAULTS = (
         (
             (
                 "installer/test_installing.py"
-                "::test_what_cannot_be_is_refused_and_nothing_changes[import error]"
+                "::test_what_cannot_be_is_refused_and_nothing_changes[double-import error]"
             ),
         ),
     ),
