@@ -136,6 +136,22 @@ def test_what_an_interrupted_pip_leaves_is_no_plugin(
     assert muniment("lost").code == 2
 
 
+def test_an_installed_plugin_with_commands_only_is_not_reported_as_lost(
+    add: Add, muniment: Here
+) -> None:
+    add(WORDS, "only-words", words="words")
+    records = InstallRecords(Path(os.environ["MUNIMENT_HOME"]))
+    records.folder.mkdir(parents=True)
+    record = {"name": "only-words", "version": "1.0", "digest": "unknown"}
+    lost = {**record, "name": "lost-words"}
+    state = {"environment": sys.prefix, "plugins": {"only-words": record, "lost-words": lost}}
+    (records.folder / "state.json").write_text(json.dumps(state))
+    failed = muniment("generate", "nosuch", "x")
+    assert failed.code == 2
+    assert "lost-words" in failed.err
+    assert "only-words" not in failed.err
+
+
 def test_a_repair_that_cannot_be_imported_is_an_error_of_one_line(
     add: Add, muniment: Here, plugin_folder: PluginFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -231,11 +231,10 @@ def _default_of(session: Any, kind: str) -> str:
 def _gone(ctx: click.Context) -> str:
     """Return a hint that lists recorded plugins that are no longer installed."""
     from muniment.cli.plugins_read import gone_plugins
-    from muniment.config import normalised
+    from muniment.plugins.state import distributions
 
-    context = _settings(ctx)
-    installed = {normalised(plugin.distribution) for plugin in context.session.plugins.installed}
-    return gone_plugins(context, installed)
+    # A plugin that is disabled, or only adds commands, is installed too.
+    return gone_plugins(_settings(ctx), set(distributions()))
 
 
 def _settings(ctx: click.Context) -> CliContext:
