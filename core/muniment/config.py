@@ -49,13 +49,15 @@ class Config:
         except FileNotFoundError:
             return
         except (OSError, ValueError) as error:
-            raise ConfigError(self.path, f"cannot be read: {error}") from None
+            raise ConfigError(self.path, f"cannot be read: {error}; correct the file") from None
         for key, value in _flatten(document):
+            key = self._normalised_key(key)
             if key.startswith("plugin."):
                 value = _as_text(value)
             if not isinstance(value, str):
-                raise ConfigError(self.path, f"{key} must be text, not {value!r}")
-            key = self._normalised_key(key)
+                raise ConfigError(
+                    self.path, f"{key} must be text, not {value!r}; put the value in quotes"
+                )
             self._values[key] = self._valid_value(key, value)
 
     def get(self, key: str) -> str | None:
@@ -146,8 +148,11 @@ class Config:
         name, _, setting = key.removeprefix("plugin.").rpartition(".")
         if key.startswith("plugin.") and name and f"plugin.NAME.{setting}" in SETTINGS:
             return f"plugin.{normalised(name)}.{setting}"
-        known = ", ".join(SETTINGS)
-        raise ConfigError(self.path, f"there is no setting {key!r}; use one of {known}")
+        raise ConfigError(
+            self.path,
+            f"there is no setting {key!r}{_similar_settings(key)}; "
+            "`muniment config list --known` lists the settings",
+        )
 
     def _valid_value(self, key: str, value: str) -> str:
         """Return the value. Raise ConfigError if it is invalid for a setting of a plugin."""
@@ -157,6 +162,16 @@ class Config:
             if not is_valid(value):
                 raise ConfigError(self.path, f"{key} must be {description}, not {value!r}")
         return value
+
+
+def _similar_settings(key: str) -> str:
+    """Return a hint that names the settings whose first part is similar to that of a key."""
+    from difflib import get_close_matches
+
+    firsts = [name.partition(".")[0] for name in SETTINGS]
+    close = get_close_matches(key.partition(".")[0], firsts, 1)
+    similar = [name for name in SETTINGS if name.partition(".")[0] in close]
+    return f" (did you mean {' or '.join(similar)}?)" if similar else ""
 
 
 def normalised(distribution: str) -> str:

@@ -24,10 +24,10 @@ from muniment.ledger.keys import PublicKey as PublicKey
 from muniment.ledger.keys import strict_base64 as strict_base64
 from muniment.plugins.discovery import COMMAND_GROUP as COMMAND_GROUP
 from muniment.plugins.discovery import ENTRY_POINT_GROUP as ENTRY_POINT_GROUP
+from muniment.plugins.discovery import INSTALLER as INSTALLER
 from muniment.plugins.smoke_test import SmokeTestResult as SmokeTestResult
 from muniment.plugins.state import CONTRACTS as CONTRACTS
 from muniment.plugins.state import CORE as CORE
-from muniment.plugins.state import INSTALLER as INSTALLER
 from muniment.plugins.state import JOURNAL as JOURNAL
 from muniment.plugins.state import Distributions as Distributions
 from muniment.plugins.state import InstallError as InstallError

@@ -262,10 +262,25 @@ def test_two_plugins_with_one_command_are_both_named(add: Add, muniment: Here) -
     failed = muniment("words")
     assert failed.code == 2
     assert "commanding-one and by commanding-two" in failed.err
-    assert "`muniment plugins disable commanding-two`" in failed.err
+    assert "`muniment plugins disable NAME`" in failed.err
     assert "commanding-one and by" in " ".join(muniment("--help").out.split())
     muniment("config", "set", "plugin.commanding-two.enabled", "false")
     assert muniment("words", "--help").code == 0
+
+
+def test_a_command_of_the_installer_cannot_be_taken_over(
+    add: Add, muniment: Here, processes: Processes
+) -> None:
+    add(WORDS, "commanding-thief", **{"plugins.install": "words"})
+    missing = muniment("plugins", "install", "x")  # here only the plugins of the test are found
+    assert missing.code == 2
+    assert "needs the plugin muniment-installer" in missing.err
+    called = processes("plugins", "install", "--help")
+    assert (called.code, called.err) == (0, "")
+    assert "PLUGIN" in called.out
+    doctor = processes("plugins", "doctor", "commanding-thief", "muniment-installer", "--json")
+    states = {row["distribution"]: row["state"] for row in doctor.json("plugin_health")}
+    assert states == {"commanding-thief": "broken", "muniment-installer": "ok"}
 
 
 def test_the_commands_of_a_disabled_plugin_are_absent(

@@ -107,4 +107,4 @@ def test_the_demo_is_a_shell_script_that_stops_at_the_first_mistake() -> None:
 
 def test_the_help_of_replay_says_what_certified_rests_on() -> None:
     page = (REFERENCE / "cli.md").read_text(encoding="utf-8")
-    assert "certified" in page.partition("## muniment audit replay")[2].partition("\n## ")[0]
+    assert "certified" in page.partition("\n### muniment audit replay\n")[2].partition("\n### ")[0]

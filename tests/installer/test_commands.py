@@ -61,7 +61,7 @@ def test_a_plugin_that_only_adds_commands_is_installed_and_removed(
     [
         (HELLO, {"config": "hello"}, "`muniment config` is a command of Muniment itself"),
         (HELLO, {"config.list": "hello"}, "`muniment config list` is a command of Muniment itself"),
-        (HELLO, {"plugins.install": "hello"}, "muniment-installer adds the command"),
+        (HELLO, {"plugins.install": "hello"}, "is a command of muniment-installer"),
         (HELLO, {"nowhere.hello": "hello"}, "is in no group that plugins can add commands to"),
         (HELLO, {"generate.hello": "hello"}, "is in no group that plugins can add commands to"),
         (HELLO, {"Hello": "hello"}, "'Hello' is not the name of a command"),

@@ -50,8 +50,8 @@ def ambiguous(commands: Sequence[PluginCommand]) -> str:
     """Return the sentence that several plugins add one command."""
     names = [command.distribution for command in commands]
     return (
-        f"command {commands[0].words!r} is added by {' and by '.join(names)}; run "
-        f"`muniment plugins disable {names[-1]}`, or uninstall one of them"
+        f"command {commands[0].words!r} is added by {' and by '.join(names)}; disable one of them "
+        "with `muniment plugins disable NAME`, or uninstall it"
     )
 
 
@@ -97,12 +97,16 @@ def check_commands(
         command.path: command.distribution
         for command in commands
         if normalised(command.distribution) not in {distribution, *disabled}
+        and _is_allowed(command)
     }
     for command in own:
         if not command.is_well_formed:
             return f"{command.path!r} is not the name of a command: use a-z, 0-9, '-' and dots"
         if command.path in core:
             return f"`muniment {command.words}` is a command of Muniment itself"
+        if not _is_allowed(command):
+            owner = discovery.RESERVED_COMMANDS[command.path]
+            return f"`muniment {command.words}` is a command of {owner}"
         if other := others.get(command.path):
             return f"{other} adds the command `muniment {command.words}`, too"
         group = command.group
@@ -136,7 +140,17 @@ def _enabled(ctx: click.Context) -> Mapping[str, list[PluginCommand]]:
 
 
 def _added_to(group: str) -> list[PluginCommand]:
-    return [command for command in discovery.installed_commands() if command.group == group]
+    return [
+        command
+        for command in discovery.installed_commands()
+        if command.group == group and _is_allowed(command)
+    ]
+
+
+def _is_allowed(command: PluginCommand) -> bool:
+    """Return whether the path of a command is not reserved for another distribution."""
+    owner = discovery.RESERVED_COMMANDS.get(command.path)
+    return owner is None or normalised(command.distribution) == owner
 
 
 def _by_name(

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from muniment.cli.output import on_terminal, shortened, write_data, write_json, write_note
+from muniment.plugins.discovery import INSTALLER
 from muniment.plugins.smoke_test import SmokeTestResult, smoke_test
-from muniment.plugins.state import INSTALLER, InstallEvent, distributions
+from muniment.plugins.state import InstallEvent, distributions
 
 if TYPE_CHECKING:
     from muniment.ledger.acts import PluginAct

@@ -20,7 +20,6 @@ COMMANDS = {
     ),
     "new": ("muniment.cli.plugins_new:new", "Write the files of a new plugin, with tests."),
 }
-OF_INSTALLER = ("install", "upgrade", "uninstall", "freeze", "restore", "bundle")
 
 
 class _Plugins(LazyGroup):
@@ -29,12 +28,16 @@ class _Plugins(LazyGroup):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import and return a command, or raise UsageError for one that muniment-installer adds."""
         command = super().get_command(ctx, cmd_name)
-        if command is None and cmd_name in OF_INSTALLER and not ctx.resilient_parsing:
+        if command is not None or ctx.resilient_parsing:
+            return command
+        from muniment.plugins.discovery import INSTALLER, RESERVED_COMMANDS
+
+        if f"plugins.{cmd_name}" in RESERVED_COMMANDS:
             from muniment.cli.plugin_records import install_command
             from muniment.errors import UsageError
 
             raise UsageError(
-                f"`muniment plugins {cmd_name}` needs the plugin muniment-installer; run "
+                f"`muniment plugins {cmd_name}` needs the plugin {INSTALLER}; run "
                 f"`{install_command()}`"
             )
         return command

@@ -12,7 +12,7 @@ from muniment.cli.confirm import confirm
 from muniment.cli.context import CliContext
 from muniment.cli.lazy import LazyGroup
 from muniment.cli.options import json_option, yes_option
-from muniment.cli.output import table, write_json
+from muniment.cli.output import table, write_json, write_note
 from muniment.cli.progress import counting
 from muniment.types import DECISIONS
 
@@ -99,6 +99,8 @@ def run(context: CliContext, yes: bool, as_json: bool) -> int:
 
 
 def _print_rules(rules: list[Rule], as_json: bool) -> None:
+    if not rules:
+        write_note("no retention rule is set: texts are kept until they are erased")
     if as_json:
         for rule in rules:
             write_json(asdict(rule))

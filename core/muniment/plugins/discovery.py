@@ -25,6 +25,12 @@ if TYPE_CHECKING:
 
 ENTRY_POINT_GROUP = "muniment.v1"  # the group's name is the version of the contract
 COMMAND_GROUP = "muniment.commands"
+INSTALLER = "muniment-installer"
+# The only distribution that can add the command of a path. Another one could install anything.
+RESERVED_COMMANDS = {
+    f"plugins.{name}": INSTALLER
+    for name in ("install", "upgrade", "uninstall", "freeze", "restore", "bundle")
+}
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,99}")
 _COMMAND_PATH = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*(\.[a-z0-9]+(-[a-z0-9]+)*)*")
 

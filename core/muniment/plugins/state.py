@@ -33,7 +33,6 @@ from muniment.plugins.discovery import (
 )
 
 CORE = "muniment"
-INSTALLER = "muniment-installer"
 CONTRACTS = "muniment.v"  # the beginning of the entry-point group of every contract version
 JOURNAL = "journal.json"
 
