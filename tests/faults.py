@@ -283,7 +283,7 @@ FAULTS = (
         "core/muniment/plugins/isolation/process.py",
         "time.monotonic() + seconds",
         "time.monotonic() + 3600 * seconds",
-        ("isolation/test_workers.py::test_the_setting_of_a_plugin_limits_its_filter_too",),
+        ("isolation/test_failures.py::test_the_setting_of_a_plugin_limits_its_filter_too",),
         timeout=15,
     ),
     Fault(

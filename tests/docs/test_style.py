@@ -24,8 +24,7 @@ EXEMPT = frozenset(
     """
     muniment.ledger.acts muniment.ledger.canonical muniment.ledger.entries muniment.ledger.kinds
     muniment.ledger.schema muniment.ledger.texts muniment.parameters
-    muniment.plugins.isolation.protocol muniment.plugins.isolation.proxies
-    muniment.plugins.isolation.worker muniment.store.database.bulk
+    muniment.store.database.bulk
     muniment.store.database.projections muniment.store.database.types
     muniment.store.export.formats muniment.store.export.reader muniment.store.export.records
     muniment.store.keeping muniment.store.queries.loader muniment.store.recording.events

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from support.plugins import PluginFolder
-from support.workers import IsolatedHouse
+from support.workers import IsolatedWorkspace
 
 
 @pytest.fixture
-def workspace(home: Path, plugin_folder: PluginFolder) -> Iterator[IsolatedHouse]:
-    workspace = IsolatedHouse(home, plugin_folder)
+def workspace(home: Path, plugin_folder: PluginFolder) -> Iterator[IsolatedWorkspace]:
+    workspace = IsolatedWorkspace(home, plugin_folder)
     yield workspace
     workspace.close()

@@ -1,4 +1,4 @@
-"""The protocol of worker processes: every message comes back as it was sent."""
+"""The protocol of worker processes: valid messages are decoded unchanged, others are refused."""
 
 from __future__ import annotations
 
@@ -10,7 +10,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import muniment
+from muniment.plugins.invocation import MissingReply
 from muniment.plugins.isolation import protocol
+from muniment.plugins.isolation.protocol import ErrorResult, Progress, Result
+from muniment.plugins.isolation.service import (
+    METHODS,
+    Attributes,
+    Declaration,
+    NextResult,
+    Registration,
+)
 from muniment.plugins.registry import Plugin
 from muniment.types import (
     Chunk,
@@ -22,6 +31,7 @@ from muniment.types import (
     PackagedModel,
     Reason,
     Reply,
+    Request,
     Score,
     Text,
     Trace,
@@ -50,72 +60,164 @@ GENERATION = Generation(
     trace=Trace([1, 2], [-0.5, -1e-300], [0.1 + 0.2, 5e-324]),
     environment={"threads": 2, "library": "1.0"},
 )
-QUESTIONS = [
-    protocol.Start(Plugin("d", "1", "n", "m", "/x.py"), ["", "/site"], 2**40),
-    protocol.Describe("filter", "words"),
-    protocol.Make(1, "filter", "words", '{"terms": ["a"]}'),
-    protocol.Load(1, MODEL),
-    protocol.Facts(1),
-    protocol.Generate(
-        1, 2, [protocol.WireRequest("id", "最近\n𠮷", 2**64 - 1, "{}", None, MODEL, True)]
+REQUEST = Request("id", "最近\n𠮷", 2**64 - 1, '{"n": 1}', None, MODEL, True)
+CALLS: dict[str, tuple[object, ...]] = {
+    "start": (Plugin("d", "1", "n", "m", "/x.py"), ["", "/site"], 2**40),
+    "describe": ("filter", "words"),
+    "create": (1, "filter", "words", '{"terms": ["a"]}'),
+    "load": (1, MODEL),
+    "environment": (1,),
+    "generate": (1, 2, [REQUEST]),
+    "next": (2,),
+    "check": (1, Content("output", "image/png", b"\x00\xff")),
+    "evaluate": (1, GENERATION, '{"n": 1}'),
+    "packaged_models": (1,),
+    "find_model": (1, "org/name"),
+    "add_model": (1, "org/name", "/models/x"),
+    "close": (1,),
+}
+RESULTS: list[tuple[str, object]] = [
+    ("start", [Registration("generator", "echo", "text/plain", "[]")]),
+    ("describe", Declaration(Attributes("exact", True), "[]", True)),
+    (
+        "describe",
+        Declaration(
+            Attributes(
+                version="1",
+                media_types=("text/plain",),
+                measures=(Measure("words", "1", True),),
+                default=True,
+            ),
+            "[]",
+            False,
+        ),
     ),
-    protocol.Next(2),
-    protocol.Stop(2),
-    protocol.Check(1, Content("output", "image/png", b"\x00\xff")),
-    protocol.Evaluate(1, GENERATION, '{"n": 1}'),
-    protocol.ListPackaged(1),
-    protocol.FindModel(1, "org/name"),
-    protocol.AddModel(1, "org/name", "/models/x"),
-    protocol.Close(1),
+    ("create", Attributes(media_types=("text/plain",))),
+    ("load", None),
+    ("environment", {"threads": 2, "library": "1.0"}),
+    ("generate", None),
+    ("next", NextResult(chunk=Chunk("id", "最"))),
+    ("next", NextResult(reply=Reply("id", (Text("好"),), Usage(1, 2), GENERATION.trace))),
+    ("next", NextResult(missing=MissingReply("id", "why"))),
+    ("next", NextResult(error="why")),
+    ("check", VERDICT),
+    ("evaluate", {"words": 2.5}),
+    ("packaged_models", [PackagedModel("gemma", "package:gemma", "terms")]),
+    ("find_model", "/models/x"),
+    ("add_model", '{"name": "x"}'),
+    ("close", None),
 ]
-ANSWERS = [
-    protocol.Registered([protocol.Registration("generator", "echo", "text/plain", "[]")]),
-    protocol.Described("[]", measures=[Measure("words", "1", True)], default=True),
-    protocol.MakeResult("exact", True, ["text/plain"]),
-    protocol.Done(),
-    protocol.FactsResult({"threads": 2, "library": "1.0"}),
-    protocol.NextResult(chunk=Chunk("id", "最")),
-    protocol.NextResult(reply=Reply("id", (Text("好"),), Usage(1, 2), GENERATION.trace)),
-    protocol.NextResult(unanswered=("id", "why")),
-    protocol.NextResult(over=True, error="why"),
-    protocol.VerdictResult(VERDICT),
-    protocol.EvaluateResult({"words": 2.5}),
-    protocol.Packaged([PackagedModel("gemma", "package:gemma", "terms")]),
-    protocol.Found("/models/x"),
-    protocol.Progressed("converting", 0.5),
-    protocol.Added('{"name": "x"}'),
-    protocol.ErrorResult("ModelError", "no", "gemma", "Traceback"),
-]
+OTHER_REPLIES = [Progress("converting", 0.5), ErrorResult("ModelError", "no", "gemma", "Trace")]
+# Results of the same shape, which cannot be told apart.
+ALIKE = [{"load", "generate", "close"}, {"find_model", "add_model"}]
 
 
-@pytest.mark.parametrize("message", QUESTIONS, ids=lambda item: type(item).__name__)
-def test_a_question_is_read_as_it_was_asked(message: protocol.Question) -> None:
-    frame = protocol.framed(message)
+_INVALID = r"Expected|unknown field|missing required|Invalid enum value"
+
+
+def body(message: object) -> bytes:
+    frame = protocol.frame(message)
     assert int.from_bytes(frame[:4], "big") == len(frame) - 4
-    assert protocol.question(frame[4:]) == message
+    return frame[4:]
 
 
-@pytest.mark.parametrize("message", ANSWERS, ids=lambda item: type(item).__name__)
-def test_an_answer_is_read_as_it_was_given(message: protocol.Answer) -> None:
-    assert protocol.answer(protocol.framed(message)[4:]) == message
+def decoded(name: str, reply: bytes) -> object:
+    return protocol.reply_decoder(METHODS[name]).decode(reply)
 
 
-def test_every_message_is_tried() -> None:
-    assert {type(item) for item in QUESTIONS} == set(protocol.Question.__args__)  # type: ignore[attr-defined]
-    assert {type(item) for item in ANSWERS} == set(protocol.Answer.__args__)  # type: ignore[attr-defined]
+@pytest.mark.parametrize("name", METHODS)
+def test_a_call_is_decoded_as_it_was_encoded(name: str) -> None:
+    frame = protocol.call_frame(METHODS[name], CALLS[name])
+    assert protocol.decode_call(frame[4:], METHODS) == (name, CALLS[name])
 
 
-@given(st.binary(max_size=64))
-def test_what_is_no_answer_is_refused_as_a_value(body: bytes) -> None:
+@pytest.mark.parametrize(("name", "result"), RESULTS)
+def test_a_result_is_decoded_as_it_was_encoded(name: str, result: object) -> None:
+    assert decoded(name, body(Result(result))) == Result(result)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_an_exception_and_progress_are_decoded_as_they_were_encoded(name: str) -> None:
+    for reply in OTHER_REPLIES:
+        assert decoded(name, body(reply)) == reply
+
+
+def test_every_method_is_tried() -> None:
+    assert CALLS.keys() == METHODS.keys()
+    assert {name for name, _ in RESULTS} == METHODS.keys()
+
+
+def test_only_the_methods_of_the_service_can_be_called() -> None:
+    for name in ("__init__", "objects", "_object", "sys", "exit", ""):
+        with pytest.raises(KeyError):
+            protocol.decode_call(body((name, (1,))), METHODS)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_arguments_of_other_types_are_refused(name: str) -> None:
+    for arguments in [(), (None,), ("1",), (*CALLS[name], 1)]:
+        with pytest.raises(ValueError, match="Expected"):
+            protocol.decode_call(body((name, arguments)), METHODS)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_the_result_of_another_method_is_refused(name: str) -> None:
+    for other, result in RESULTS:
+        if other == name or any({name, other} <= names for names in ALIKE):
+            continue
+        if name == "environment" and result == NextResult(error="why"):
+            continue  # encoded as a mapping of texts, like an environment
+        with pytest.raises(ValueError, match=_INVALID):
+            decoded(name, body(Result(result)))
+
+
+@pytest.mark.parametrize(
+    ("name", "result"),
+    [
+        ("check", {"decision": "maybe"}),
+        ("check", {"decision": "allow", "categories": {"a": "high"}}),
+        ("check", {"decision": "allow", "reasons": [{"category": 5}]}),
+        ("next", {"chunk": {"request_id": 5, "text": "a"}}),
+        ("next", {"reply": {"request_id": "id", "outputs": [{"media_type": "a", "data": 5}]}}),
+        ("next", {"reply": {"request_id": "id", "usage": {"prompt_tokens": -1.5}}}),
+        ("next", {"missing": ["id", "why"]}),
+        ("next", {"error": 5}),
+        ("evaluate", {"words": "many"}),
+        ("evaluate", {"words": True}),
+        ("environment", {"threads": 2.5}),
+        ("create", {"uses_model": 1}),
+        ("create", {"media_types": "text/plain"}),
+        ("create", {"name": "other"}),
+        ("next", {"end": True}),
+        ("start", [{"kind": "store", "name": "a", "media_type": "", "parameters": "[]"}]),
+        ("packaged_models", [{"name": "gemma"}]),
+        ("find_model", None),
+        ("load", 1),
+    ],
+)
+def test_a_result_with_a_field_of_another_type_is_refused(name: str, result: object) -> None:
+    with pytest.raises(ValueError, match=_INVALID):
+        decoded(name, body(Result(result)))
+
+
+@given(st.sampled_from(sorted(METHODS)), st.binary(max_size=64))
+def test_any_other_bytes_are_refused_as_a_value(name: str, reply: bytes) -> None:
     try:
-        protocol.answer(body)
+        decoded(name, reply)
     except ValueError:
         return
 
 
-def test_a_question_is_no_answer() -> None:
-    with pytest.raises(ValueError, match="Invalid value"):
-        protocol.answer(protocol.framed(protocol.Next(1))[4:])
+@pytest.mark.parametrize("name", METHODS)
+def test_a_call_is_no_reply(name: str) -> None:
+    with pytest.raises(ValueError, match="Expected `object`"):
+        decoded(name, protocol.call_frame(METHODS[name], CALLS[name])[4:])
+
+
+def test_a_message_longer_than_a_frame_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(protocol, "LONGEST", 10)
+    with pytest.raises(ValueError, match="are more than a frame holds"):
+        protocol.frame(Result("x" * 100))
 
 
 class Every(muniment.Parameters):

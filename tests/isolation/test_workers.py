@@ -1,4 +1,4 @@
-"""Plugins in worker processes: what breaks there breaks nothing here; the bytes are the same."""
+"""Plugins in worker processes, which give the same bytes as plugins in this process."""
 
 from __future__ import annotations
 
@@ -11,25 +11,18 @@ from pathlib import Path
 import pytest
 
 from muniment import Chunk, Generation, GenerationSpec, Session, UsageError
-from muniment.plugins.isolation import process
 from support.commands import Processes
 from support.plugins import PluginFolder
-from support.workers import IsolatedHouse, wait_for, wait_until_gone
+from support.workers import ECHO, IsolatedWorkspace, texts, wait_for, wait_until_gone
 
-ECHO = "for request in requests: yield request.reply(Text(request.prompt))"
 PID = "import os\nfor request in requests: yield request.reply(Text(str(os.getpid())))"
-
-
-def texts(found: list[Generation]) -> list[str]:
-    assert [item.status for item in found] == ["completed"] * len(found), found
-    return [item.text for item in found]
 
 
 # ---- where a plugin runs -------------------------------------------------------------------------
 
 
 def test_an_isolated_plugin_is_imported_in_one_worker_and_never_here(
-    workspace: IsolatedHouse, plugin_folder: PluginFolder
+    workspace: IsolatedWorkspace, plugin_folder: PluginFolder
 ) -> None:
     plugin = plugin_folder.generator("pid", PID)
     (first,) = texts(workspace.run("a"))
@@ -39,7 +32,7 @@ def test_an_isolated_plugin_is_imported_in_one_worker_and_never_here(
 
 
 def test_a_class_registered_by_name_is_imported_in_the_worker_when_it_is_needed(
-    workspace: IsolatedHouse, plugin_folder: PluginFolder, tmp_path: Path
+    workspace: IsolatedWorkspace, plugin_folder: PluginFolder, tmp_path: Path
 ) -> None:
     mark = tmp_path / "mark"
     plugin = plugin_folder.add(
@@ -70,7 +63,7 @@ def test_a_class_registered_by_name_is_imported_in_the_worker_when_it_is_needed(
 
 
 def test_a_setting_isolates_one_plugin_and_no_other(
-    workspace: IsolatedHouse, plugin_folder: PluginFolder
+    workspace: IsolatedWorkspace, plugin_folder: PluginFolder
 ) -> None:
     workspace.only_set = True
     names = ("isolate", "timeout", "memory", "here")
@@ -85,7 +78,7 @@ def test_a_setting_isolates_one_plugin_and_no_other(
 
 
 def test_a_worker_sees_no_secret_and_no_address_of_a_store(
-    workspace: IsolatedHouse,
+    workspace: IsolatedWorkspace,
     plugin_folder: PluginFolder,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -131,7 +124,7 @@ def test_a_plugin_of_one_file_is_isolated_too(
 
 
 def test_a_worker_has_a_session_of_its_own_and_no_standard_input(
-    workspace: IsolatedHouse, plugin_folder: PluginFolder
+    workspace: IsolatedWorkspace, plugin_folder: PluginFolder
 ) -> None:
     plugin_folder.generator(
         "alone",
@@ -143,7 +136,7 @@ def test_a_worker_has_a_session_of_its_own_and_no_standard_input(
 
 
 def test_what_a_plugin_prints_is_passed_on_line_by_line_with_its_name(
-    workspace: IsolatedHouse, plugin_folder: PluginFolder, capfd: pytest.CaptureFixture[str]
+    workspace: IsolatedWorkspace, plugin_folder: PluginFolder, capfd: pytest.CaptureFixture[str]
 ) -> None:
     plugin_folder.generator(
         "talker",
@@ -165,7 +158,7 @@ def test_what_a_plugin_prints_is_passed_on_line_by_line_with_its_name(
 
 
 def test_a_session_that_closes_ends_its_workers(
-    workspace: IsolatedHouse, plugin_folder: PluginFolder
+    workspace: IsolatedWorkspace, plugin_folder: PluginFolder
 ) -> None:
     plugin_folder.generator("pid", PID)
     (pid,) = texts(workspace.run("a"))
@@ -197,7 +190,7 @@ words: list[str] = param(["a"])
 
 
 def test_the_same_request_gives_the_same_record_in_process_and_isolated(
-    workspace: IsolatedHouse, plugin_folder: PluginFolder
+    workspace: IsolatedWorkspace, plugin_folder: PluginFolder
 ) -> None:
     attributes = "def environment(self): return {'threads': 2, 'library': '1.0'}"
     plugin_folder.generator("thorough", THOROUGH, parameters=PARAMETERS, attributes=attributes)
@@ -241,7 +234,7 @@ def test_the_same_request_gives_the_same_record_in_process_and_isolated(
 
 
 def test_a_parameter_that_cannot_be_is_refused_in_the_same_words(
-    workspace: IsolatedHouse, plugin_folder: PluginFolder
+    workspace: IsolatedWorkspace, plugin_folder: PluginFolder
 ) -> None:
     plugin_folder.generator("thorough", THOROUGH, parameters=PARAMETERS)
     with Session(workspace.home, plugins=plugin_folder.plugins()) as here:
@@ -260,7 +253,7 @@ def test_a_parameter_that_cannot_be_is_refused_in_the_same_words(
 
 
 def test_replay_is_exact_from_in_process_to_isolated_and_back(
-    workspace: IsolatedHouse, plugin_folder: PluginFolder
+    workspace: IsolatedWorkspace, plugin_folder: PluginFolder
 ) -> None:
     plugin_folder.generator("thorough", THOROUGH, parameters=PARAMETERS)
     isolated = workspace.session.generate("最近")
@@ -272,7 +265,7 @@ def test_replay_is_exact_from_in_process_to_isolated_and_back(
 
 
 def test_the_record_says_so_where_bytes_may_depend_on_the_process(
-    workspace: IsolatedHouse, plugin_folder: PluginFolder
+    workspace: IsolatedWorkspace, plugin_folder: PluginFolder
 ) -> None:
     plugin_folder.generator("loose", ECHO, determinism="best-effort")
     plugin_folder.generator("firm", ECHO)
@@ -281,7 +274,7 @@ def test_the_record_says_so_where_bytes_may_depend_on_the_process(
     assert "process" not in firm.environment
 
 
-def test_megabytes_go_both_ways(workspace: IsolatedHouse, plugin_folder: PluginFolder) -> None:
+def test_megabytes_go_both_ways(workspace: IsolatedWorkspace, plugin_folder: PluginFolder) -> None:
     plugin_folder.generator(
         "large",
         "for r in requests: yield r.reply(Output('image/png', r.prompt.encode() * 10))",
@@ -296,7 +289,7 @@ def test_megabytes_go_both_ways(workspace: IsolatedHouse, plugin_folder: PluginF
 
 
 def test_pieces_come_as_they_are_made(
-    workspace: IsolatedHouse, plugin_folder: PluginFolder, tmp_path: Path
+    workspace: IsolatedWorkspace, plugin_folder: PluginFolder, tmp_path: Path
 ) -> None:
     seen = tmp_path / "seen"
     plugin_folder.generator(
@@ -322,7 +315,7 @@ def test_pieces_come_as_they_are_made(
 
 
 def test_a_consumer_that_stops_closes_the_call_and_the_worker_goes_on(
-    workspace: IsolatedHouse, plugin_folder: PluginFolder, tmp_path: Path
+    workspace: IsolatedWorkspace, plugin_folder: PluginFolder, tmp_path: Path
 ) -> None:
     closed = tmp_path / "closed"
     plugin_folder.generator(
@@ -388,221 +381,6 @@ def test_ctrl_c_and_a_kill_end_the_worker_and_what_it_started(
     assert command("audit", "verify", "--all").code == 0
 
 
-# ---- what a worker can do to itself ------------------------------------------------------------
-
-FICKLE = """
-import ctypes, os, signal, subprocess, sys, time
-for request in requests:
-    if request.prompt == "break":
-{body}
-    yield request.reply(Text(request.prompt))
-"""
-SELF_HARM = {
-    "a segfault": ("ctypes.string_at(0)", "was ended by SIGSEGV"),
-    "an abort": ("os.abort()", "was ended by SIGABRT"),
-    "a kill": ("os.kill(os.getpid(), signal.SIGKILL)", "was ended by SIGKILL"),
-    "an exit": ("os._exit(0)", "ended with exit code 0"),
-    "an exit with a code": ("os._exit(7)", "ended with exit code 7"),
-    "an endless loop": ("while True: pass", "within its limit of 1 s"),
-    "an endless loop that holds the interpreter": (
-        "import re; re.match('(a+)+$', 'a' * 60 + 'b')",
-        "within its limit of 1 s",
-    ),
-    "endless output": ("while True: print('x')", "within its limit of 1 s"),
-    "an endless line": ("while True: sys.stdout.write('x' * 65536)", "within its limit of 1 s"),
-    "endless pieces": (
-        "while True: yield request.chunk('x')",
-        "within its limit of 1 s",
-    ),
-    "endless memory": (
-        "held = []\nwhile True: held.append(bytearray(1 << 24))",
-        "MemoryError (its limit is 400 MB)",
-    ),
-    "all memory at once": ("held = bytearray(1 << 40)", "MemoryError (its limit is 400 MB)"),
-    "a child that goes on": ("os.fork()", ""),
-    "a child that lives on": ("if os.fork() == 0: time.sleep(600)\nelse: os._exit(1)", "ended"),
-    "a child in a session of its own": (
-        "subprocess.Popen(['sleep', '2'], start_new_session=True)\nos._exit(1)",
-        "ended with exit code 1",
-    ),
-    "every pipe closed": ("os.closerange(0, 64)", "worker process"),
-    "rubbish in every pipe": (
-        (
-            "for fd in range(3, 64):\n"
-            "    try: os.write(fd, b'\\x00\\x00\\x00\\x04abcd' * 4)\n"
-            "    except OSError: pass"
-        ),
-        "sent an invalid answer",
-    ),
-    "a length beyond all bounds": (
-        ("for fd in range(3, 64):\n    try: os.write(fd, b'\\xff' * 64)\n    except OSError: pass"),
-        "sent an invalid answer",
-    ),
-    "too much to say": ("yield request.reply(Text('x' * (1 << 30)))\ncontinue", ""),
-    "a stop": ("os.kill(os.getpid(), signal.SIGSTOP)", "within its limit of 1 s"),
-}
-
-
-def fickle(plugin_folder: PluginFolder, body: str, distribution: str = "fickle") -> None:
-    indented = "\n".join(" " * 8 + line for line in body.splitlines())
-    plugin_folder.generator("fickle", FICKLE.format(body=indented), distribution=distribution)
-
-
-@pytest.mark.parametrize("name", SELF_HARM)
-def test_what_a_worker_does_to_itself_fails_its_request_and_the_rest_goes_on(
-    workspace: IsolatedHouse, plugin_folder: PluginFolder, name: str
-) -> None:
-    body, complaint = SELF_HARM[name]
-    fickle(plugin_folder, body)
-    workspace.set("fickle", timeout=1 if "limit of 1 s" in complaint else 60, memory=400)
-    first, broken, last = workspace.run("first", "break", "最后")
-    assert texts([first, last]) == ["first", "最后"]
-    if complaint:
-        assert broken.status == "failed"
-        assert broken.failure is not None
-        assert broken.failure.message.startswith("generator fickle failed: ")
-        assert complaint in broken.failure.message
-    assert texts(workspace.run("again")) == ["again"]
-
-
-def test_a_worker_that_hangs_at_import_is_a_broken_plugin(
-    workspace: IsolatedHouse, plugin_folder: PluginFolder, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(process, "STARTING", 1.0)
-    plugin_folder.add("while True: pass", distribution="unlucky")
-    (broken,) = workspace.session.plugins.load()
-    assert broken.message == (
-        "plugin unlucky cannot be loaded: it did not answer within its limit of 1 s; "
-        "its worker process was killed"
-    )
-
-
-def test_a_broken_plugin_keeps_the_traceback_of_its_worker(
-    workspace: IsolatedHouse, plugin_folder: PluginFolder
-) -> None:
-    plugin_folder.add("def helper():\n    raise RuntimeError('deep')\nhelper()\n")
-    (broken,) = workspace.session.plugins.load()
-    assert "in helper" in broken.traceback
-
-
-def test_a_printer_without_end_fills_no_log(
-    workspace: IsolatedHouse, plugin_folder: PluginFolder, capfd: pytest.CaptureFixture[str]
-) -> None:
-    fickle(plugin_folder, "while True: print('x')")
-    workspace.set("fickle", timeout=1)
-    workspace.run("break")
-    said = capfd.readouterr().err.splitlines()
-    assert "plugin fickle: further output is not displayed" in said
-    assert len(said) < 5000
-
-
-# ---- filters and evaluators ----------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("body", "complaint"),
-    [
-        (
-            "while True: pass",
-            "it did not answer within its limit of 1 s; its worker process was killed",
-        ),
-        ("import ctypes; ctypes.string_at(0)", "its worker process was ended by SIGSEGV"),
-        ("import os; os._exit(0)", "its worker process ended with exit code 0"),
-    ],
-)
-def test_a_filter_that_never_answers_blocks_and_judges_the_next(
-    workspace: IsolatedHouse, plugin_folder: PluginFolder, body: str, complaint: str
-) -> None:
-    plugin_folder.generator("echo", ECHO)
-    plugin_folder.filter(
-        "words", f"if content.text == 'break':\n    {body}\nreturn content.allow()"
-    )
-    policy = workspace.policy("{filter: words, time_limit: 1, stages: [prompt]}")
-    first, broken, last = workspace.run("first", "break", "last", policy=policy)
-    assert texts([first, last]) == ["first", "last"]
-    assert broken.status == "blocked"
-    assert broken.verdicts[0].failure == f"filter words failed: {complaint}"
-
-
-def test_the_setting_of_a_plugin_limits_its_filter_too(
-    workspace: IsolatedHouse, plugin_folder: PluginFolder
-) -> None:
-    plugin_folder.generator("echo", ECHO)
-    plugin_folder.filter("words", "while True: pass", distribution="endless")
-    workspace.set("endless", timeout=0.5)
-    (found,) = workspace.run("hi", policy=workspace.policy("{filter: words}"))
-    assert found.status == "blocked"
-    assert "within its limit of 0.5 s" in (found.verdicts[0].failure or "")
-
-
-def test_what_starting_again_takes_is_not_the_filters_time(
-    workspace: IsolatedHouse, plugin_folder: PluginFolder
-) -> None:
-    plugin_folder.generator("echo", ECHO)
-    plugin_folder.filter(
-        "words",
-        "if content.text == 'break': import os; os._exit(0)\nreturn content.allow()",
-        attributes="def __init__(self, parameters):\n"
-        "    import time\n"
-        "    super().__init__(parameters)\n"
-        "    time.sleep(1)",
-    )
-    policy = workspace.policy("{filter: words, time_limit: 0.9, stages: [prompt]}")
-    broken, last = workspace.run("break", "last", policy=policy)
-    assert (broken.status, last.status) == ("blocked", "completed")
-
-
-def test_what_a_filter_says_against_its_parameters_refuses_the_policy(
-    workspace: IsolatedHouse, plugin_folder: PluginFolder
-) -> None:
-    plugin_folder.generator("echo", ECHO)
-    plugin_folder.filter(
-        "words",
-        "return content.allow()",
-        attributes="def __init__(self, parameters):\n"
-        "    raise muniment.ParameterError('terms', 'the terms say nothing')",
-    )
-    with pytest.raises(UsageError, match="filter 1 \\(words\\): the terms say nothing"):
-        workspace.run("hi", policy=workspace.policy("{filter: words}"))
-
-
-def test_one_worker_serves_a_plugins_generator_and_filter_in_turn(
-    workspace: IsolatedHouse, plugin_folder: PluginFolder
-) -> None:
-    plugin_folder.add(
-        """
-        import muniment
-        class Echo(muniment.Generator):
-            name, media_type = "echo", "text/plain"
-            def generate(self, requests):
-                for request in requests: yield request.reply(muniment.Text(request.prompt))
-        class Words(muniment.Filter):
-            name = "words"
-            def check(self, content):
-                if content.text == "break": import os; os._exit(0)
-                return content.allow()
-        @muniment.hookimpl
-        def muniment_generators(register): register(Echo)
-        @muniment.hookimpl
-        def muniment_filters(register): register(Words)
-        """
-    )
-    policy = workspace.policy("{filter: words, stages: [output]}")
-    found = workspace.run("first", "break", "last", policy=policy)
-    assert [item.status for item in found] == ["completed", "blocked", "completed"]
-
-
-def test_an_evaluator_that_never_answers_fails_its_score(
-    workspace: IsolatedHouse, plugin_folder: PluginFolder
-) -> None:
-    plugin_folder.generator("echo", ECHO)
-    plugin_folder.evaluator("endless", "while True: pass", distribution="endless")
-    workspace.set("endless", timeout=0.5)
-    (found,) = workspace.run("hi")
-    assert found.status == "completed"
-    assert "within its limit of 0.5 s" in (found.scores[0].failure or "")
-
-
 # ---- models --------------------------------------------------------------------------------------
 
 LOADING = """
@@ -623,7 +401,7 @@ def find_model(self, source):
 
 
 def test_models_are_added_loaded_and_loaded_again_after_a_crash(
-    workspace: IsolatedHouse,
+    workspace: IsolatedWorkspace,
     plugin_folder: PluginFolder,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,

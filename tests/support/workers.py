@@ -6,11 +6,13 @@ import time
 from functools import cached_property
 from pathlib import Path
 
-from muniment import Session
+from muniment import Generation, Session
 from support.workspace import Workspace
 
+ECHO = "for request in requests: yield request.reply(Text(request.prompt))"
 
-class IsolatedHouse(Workspace):
+
+class IsolatedWorkspace(Workspace):
     """A workspace whose session isolates every plugin, or with `only_set` those of settings."""
 
     only_set = False
@@ -24,6 +26,13 @@ class IsolatedHouse(Workspace):
         with (self.home / "config.toml").open("a") as file:
             file.write(f"\n[plugin.{distribution}]\n")
             file.writelines(f'{name} = "{value}"\n' for name, value in settings.items())
+
+
+def texts(generations: list[Generation]) -> list[str]:
+    """Return the texts of generations, which must all be completed."""
+    statuses = [item.status for item in generations]
+    assert statuses == ["completed"] * len(generations), generations
+    return [item.text for item in generations]
 
 
 def alive(pid: int) -> bool:

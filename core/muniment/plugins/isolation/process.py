@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import re
 import select
@@ -14,14 +15,16 @@ import time
 import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NoReturn, TypeVar
+from typing import NoReturn, TypeVar, TypeVarTuple, cast
 
 from muniment.errors import ModelError, MunimentError, ParameterError, PluginError, UsageError
 from muniment.plugins.isolation import protocol
-from muniment.plugins.isolation.protocol import Answer, ErrorResult, Progressed, Question
+from muniment.plugins.isolation.protocol import ErrorResult, Progress
+from muniment.plugins.isolation.service import PluginService, Registration
 from muniment.plugins.registry import Plugin, WorkerError
 
-_Answer = TypeVar("_Answer")
+_Result = TypeVar("_Result")
+_Arguments = TypeVarTuple("_Arguments")
 
 # Timeouts in seconds.
 STARTING = 60.0  # to import a plugin and register its objects, or to return its environment
@@ -40,7 +43,7 @@ ENVIRONMENT = re.compile(
     "|CUDA_(VISIBLE_DEVICES|DEVICE_ORDER|HOME|PATH)|TOKENIZERS_PARALLELISM"
 )
 
-_MAX_LINES = 1000  # lines of output forwarded for one question, so that a loop fills no log
+_MAX_LINES = 1000  # lines of output forwarded for one call, so that a loop fills no log
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 # Seconds between checks whether the worker is alive. The end of a worker does not close its pipe
 # if another process has inherited it.
@@ -58,62 +61,66 @@ class Limits:
 class Worker:
     """The worker process of one plugin, which can be started again after it ended.
 
-    `incarnation` counts the starts. Objects created in an earlier process do not exist in a
-    later one.
+    `numbers` are those of the objects that the running process has.
     """
 
     def __init__(self, plugin: Plugin, limits: Limits) -> None:
         self.plugin = plugin
         self.limits = limits
-        self.incarnation = 0
+        self.numbers: set[int] = set()
         self._process: _WorkerProcess | None = None
-        self._numbers = 0
+        self._counter = itertools.count(1)
 
-    def number(self) -> int:
-        """Return a new number for an object or call, unique in this worker."""
-        self._numbers += 1
-        return self._numbers
+    def new_number(self) -> int:
+        """Return the number of a new object or call. No number is used twice."""
+        number = next(self._counter)
+        self.numbers.add(number)
+        return number
 
-    @property
-    def running(self) -> bool:
-        """Whether a process was started and its end has not been noticed."""
-        return self._process is not None
+    def ensure_started(self) -> None:
+        """Start a process unless one was started and its end has not been noticed."""
+        if self._process is None:
+            self.start()
 
-    def start(self) -> list[protocol.Registration]:
+    def start(self) -> list[Registration]:
         """Start a process that imports the plugin, and return the registered objects."""
         self.end()
         self._process = process = _WorkerProcess(self.plugin.distribution)
         self._finalizer = weakref.finalize(self, process.end)
-        self.incarnation += 1
-        start = protocol.Start(self.plugin, list(sys.path), self.limits.memory)
+        path, memory = list(sys.path), self.limits.memory
         try:
-            return self.ask(start, protocol.Registered, STARTING).objects
+            return self.call(PluginService.start, self.plugin, path, memory, seconds=STARTING)
         except BaseException:
             self.end()
             raise
 
-    def ask(
+    def call(
         self,
-        question: Question,
-        expected: type[_Answer],
+        method: Callable[[PluginService, *_Arguments], _Result],
+        *arguments: *_Arguments,
         seconds: float | None,
-        *,
         limit: float | None = None,
         progress: Callable[[str, float], None] = lambda task, fraction: None,
-    ) -> _Answer:
-        """Send a question and return the answer, which must have the type `expected`.
+    ) -> _Result:
+        """Call a method of the worker's PluginService and return its result.
 
-        The process is killed if no answer arrives within `seconds` (None is unlimited). The error
+        The process is killed if no reply arrives within `seconds` (None is unlimited). The error
         message names `limit` instead, if it is set. `progress` is called with a task and a
-        fraction from 0 to 1. Raises WorkerError if the process ended or sent an invalid answer,
+        fraction from 0 to 1. Raises WorkerError if the process ended or sent an invalid reply,
         and the exception of the plugin if it raised one.
         """
         process = self._process
         if process is None:
             raise WorkerError("its worker process has ended")
-        frame = protocol.framed(question)
+        frame = protocol.call_frame(method, arguments)
+        decode = protocol.reply_decoder(method).decode
+        deadline = None if seconds is None else time.monotonic() + seconds
         try:
-            answer = process.ask(frame, seconds, progress)
+            process.write_frame(frame, deadline)
+            while isinstance(reply := decode(process.read_frame(deadline)), Progress):
+                progress(reply.task, reply.fraction)
+                if deadline is not None and time.monotonic() >= deadline:
+                    raise TimeoutError
         except TimeoutError:
             exceeded = seconds if limit is None else limit
             self.end()
@@ -127,23 +134,25 @@ class Worker:
         except ValueError as error:
             self.end()
             raise WorkerError(f"its worker process sent an invalid answer ({error})") from None
-        except BaseException:  # after Ctrl-C its next message would answer this question
+        except BaseException:  # after Ctrl-C its next message would reply to this call
             self.end()
             raise
-        if isinstance(answer, ErrorResult):
-            raise self._exception(answer)
-        if not isinstance(answer, expected):
-            self.end()
-            raise WorkerError(
-                f"its worker process sent an invalid answer ({type(answer).__name__})"
-            )
-        return answer
+        if isinstance(reply, ErrorResult):
+            raise self._exception(reply)
+        return cast(_Result, reply.value)
+
+    def release(self, number: int) -> None:
+        """Close an object or a call, unless its process has ended."""
+        if number in self.numbers:
+            self.numbers.remove(number)
+            self.call(PluginService.close, number, seconds=CLOSING)
 
     def end(self) -> None:
         """Kill the process and all processes that it started."""
         if self._process is not None:
             self._finalizer()
             self._process = None
+            self.numbers.clear()
 
     def close(self) -> None:
         """Wait until the process exits by itself, and kill it after a timeout."""
@@ -157,23 +166,23 @@ class Worker:
             return f"{message} (its limit is {self.limits.memory >> 20} MB)"
         return message
 
-    def _exception(self, answer: ErrorResult) -> Exception:
+    def _exception(self, result: ErrorResult) -> Exception:
         """Return the exception that an ErrorResult describes."""
         error: Exception
-        match answer.kind:
+        match result.kind:
             case "ParameterError":
-                error = ParameterError(answer.about, answer.message)
+                error = ParameterError(result.about, result.message)
             case "ModelError":
-                error = ModelError(answer.about, answer.message)
+                error = ModelError(result.about, result.message)
             case "PluginError":
-                error = PluginError(self.plugin.distribution, answer.message)
+                error = PluginError(self.plugin.distribution, result.message)
             case "UsageError":
-                error = UsageError(answer.message)
+                error = UsageError(result.message)
             case "MunimentError":
-                error = MunimentError(answer.message)
+                error = MunimentError(result.message)
             case _:
-                error = WorkerError(self.with_memory_limit(answer.message))
-        error.add_note(answer.traceback)
+                error = WorkerError(self.with_memory_limit(result.message))
+        error.add_note(result.traceback)
         return error
 
 
@@ -185,17 +194,17 @@ class _WorkerProcess:
         self._remaining_lines = _MAX_LINES
         # The worker's ends of the pipes are always closed here, our own ends only on an error.
         with contextlib.ExitStack() as worker_ends, contextlib.ExitStack() as own_ends:
-            questions, self._questions = os.pipe()
-            self._answers, answers = os.pipe()
+            calls, self._calls = os.pipe()
+            self._replies, replies = os.pipe()
             # Closed by the kernel when this process ends, which the worker's watcher notices.
             lifeline, self._lifeline = os.pipe()
             output, output_writer = os.pipe()
-            for descriptor in (questions, answers, lifeline, output_writer):
+            for descriptor in (calls, replies, lifeline, output_writer):
                 worker_ends.callback(os.close, descriptor)
-            for descriptor in (self._questions, self._answers, self._lifeline, output):
+            for descriptor in (self._calls, self._replies, self._lifeline, output):
                 own_ends.callback(os.close, descriptor)
-            os.set_blocking(self._questions, False)
-            inherited = (questions, answers, lifeline)
+            os.set_blocking(self._calls, False)
+            inherited = (calls, replies, lifeline)
             self._process = subprocess.Popen(
                 # -P: import nothing from the current folder. -u: do not buffer the output.
                 [
@@ -216,60 +225,30 @@ class _WorkerProcess:
             own_ends.pop_all()
         self._buffer = bytearray()
         self._readable, self._writable = select.poll(), select.poll()
-        self._readable.register(self._answers, select.POLLIN)
-        self._writable.register(self._questions, select.POLLOUT)
+        self._readable.register(self._replies, select.POLLIN)
+        self._writable.register(self._calls, select.POLLOUT)
         self._forwarder = threading.Thread(
             target=self._forward_output, args=(name, output), daemon=True
         )
         self._forwarder.start()
 
-    def ask(
-        self, frame: bytes, seconds: float | None, progress: Callable[[str, float], None]
-    ) -> Answer:
-        """Write a frame and return the answer to it.
-
-        Raises TimeoutError, EOFError if the process ended, and ValueError for an invalid answer.
-        """
+    def write_frame(self, frame: bytes, deadline: float | None) -> None:
+        """Write a frame. Raise TimeoutError, or EOFError if the process ended."""
         self._remaining_lines = _MAX_LINES
-        deadline = None if seconds is None else time.monotonic() + seconds
-        self._write(frame, deadline)
-        while True:
-            answer = protocol.answer(self._read(deadline))
-            if not isinstance(answer, Progressed):
-                return answer
-            progress(answer.what, answer.fraction)
-
-    def wait_for_exit(self, seconds: float) -> None:
-        """Close the pipe of questions and wait up to `seconds` for the process to exit."""
-        with contextlib.suppress(OSError):
-            os.close(self._questions)
-        self._questions = -1
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(seconds)
-
-    def end(self) -> None:
-        """Kill the process and its process group. The watcher kills the group if this does not."""
-        if self._process.poll() is None:  # the id of an ended process may be in use again
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.wait()
-        for descriptor in (self._questions, self._answers, self._lifeline):
-            with contextlib.suppress(OSError):
-                os.close(descriptor)
-        self._forwarder.join(1)
-
-    def _write(self, frame: bytes, deadline: float | None) -> None:
         remaining = memoryview(frame)
         while remaining:
             try:
-                remaining = remaining[os.write(self._questions, remaining) :]
+                remaining = remaining[os.write(self._calls, remaining) :]
             except BlockingIOError:
                 self._wait(self._writable, deadline)
             except BrokenPipeError:
                 self._raise_ended()
 
-    def _read(self, deadline: float | None) -> bytes:
-        """Return the body of the next frame."""
+    def read_frame(self, deadline: float | None) -> bytes:
+        """Return the body of the next frame.
+
+        Raises TimeoutError, EOFError if the process ended, and ValueError for an invalid length.
+        """
         buffer, header = self._buffer, protocol.HEADER
         while True:
             length = int.from_bytes(buffer[:header], "big") if len(buffer) >= header else None
@@ -280,10 +259,29 @@ class _WorkerProcess:
                 del buffer[: header + length]
                 return body
             self._wait(self._readable, deadline)
-            data = os.read(self._answers, 1 << 20)
+            data = os.read(self._replies, 1 << 20)
             if not data:
                 self._raise_ended()
             buffer += data
+
+    def wait_for_exit(self, seconds: float) -> None:
+        """Close the pipe of calls and wait up to `seconds` for the process to exit."""
+        with contextlib.suppress(OSError):
+            os.close(self._calls)
+        self._calls = -1
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(seconds)
+
+    def end(self) -> None:
+        """Kill the process and its process group. The watcher kills the group if this does not."""
+        if self._process.poll() is None:  # the id of an ended process may be in use again
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+        for descriptor in (self._calls, self._replies, self._lifeline):
+            with contextlib.suppress(OSError):
+                os.close(descriptor)
+        self._forwarder.join(1)
 
     def _wait(self, poll: select.poll, deadline: float | None) -> None:
         """Wait until the pipe is ready. Raise TimeoutError, or EOFError if the process ended."""

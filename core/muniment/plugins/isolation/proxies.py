@@ -1,4 +1,4 @@
-"""What stands in the core for the objects of an isolated plugin, and asks its worker."""
+"""Proxies in the core for the objects of an isolated plugin."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar, TypeVarTuple
 
 from muniment.errors import PluginError
 from muniment.hookspecs import Evaluator, Generator
 from muniment.plugins.invocation import MissingReply
 from muniment.plugins.isolation import protocol
-from muniment.plugins.isolation.process import CLOSING, LOADING, STARTING, Worker
+from muniment.plugins.isolation.process import LOADING, STARTING, Worker
+from muniment.plugins.isolation.service import PluginService, Registration
 from muniment.plugins.registry import (
     InterruptibleFilter,
     Kind,
@@ -34,250 +35,219 @@ from muniment.types import (
     Verdict,
 )
 
+_Result = TypeVar("_Result")
+_Arguments = TypeVarTuple("_Arguments")
+
 
 @dataclass(frozen=True, slots=True)
-class IsolatedOffer(RegisteredObject):
-    """What an isolated plugin registered; its class is a proxy's, made when first asked for."""
+class IsolatedRegisteredObject(RegisteredObject):
+    """An object that an isolated plugin registered. Its class is a proxy."""
 
-    proxy: Callable[[], type] = field(kw_only=True, compare=False, repr=False)
+    proxy_class: Callable[[], type] = field(kw_only=True, compare=False, repr=False)
 
     def load_class(self) -> Any:
-        """Return the proxy, with what the class in the worker declares.
+        """Return the proxy class, with the attributes that the class in the worker declares.
 
-        Raises PluginError when the class cannot be had there.
+        Raises PluginError if the worker cannot import that class.
         """
-        return self.proxy()
+        return self.proxy_class()
 
 
 def proxy_objects(worker: Worker) -> list[RegisteredObject]:
-    """Have the worker import its plugin, and return what that registers.
+    """Import the plugin in its worker, and return the objects that it registers.
 
-    Raises WorkerError, and TypeError for what no plugin may register.
+    Raises WorkerError, and TypeError for an invalid registration.
     """
-    return [_registered_object(worker, item) for item in worker.start()]
+    return [_registered_object(worker, registration) for registration in worker.start()]
 
 
-def _registered_object(worker: Worker, item: protocol.Registration) -> RegisteredObject:
-    parameters = protocol.parameters_class(item.parameters)
-    media_type = item.media_type or None
+def _registered_object(worker: Worker, registration: Registration) -> RegisteredObject:
     plain = registered_object(
-        item.kind, worker.plugin, "worker:proxy", item.name, media_type, parameters
+        registration.kind,
+        worker.plugin,
+        "worker:proxy",
+        registration.name,
+        registration.media_type or None,
+        protocol.parameters_class(registration.parameters),
     )
-    return IsolatedOffer(
+    return IsolatedRegisteredObject(
         plain.kind,
         plain.name,
         plain.plugin,
         plain.target,
         plain.media_type,
         plain.parameters,
-        proxy=functools.cache(lambda: _declared(plain, worker)),
+        proxy_class=functools.cache(lambda: _proxy_class(plain, worker)),
     )
 
 
-def _declared(registered: RegisteredObject, worker: Worker) -> type:
-    """Return the proxy class of an offer."""
-    who = f"{registered.kind} {registered.name!r} of {registered.plugin.distribution}"
+def _proxy_class(registered: RegisteredObject, worker: Worker) -> type:
+    kind, name = registered.kind, registered.name
     try:
-        if not worker.running:
-            worker.start()
-        question = protocol.Describe(registered.kind, registered.name)
-        told = worker.ask(question, protocol.Described, LOADING)
-        declares: dict[str, Any] = {
-            "name": registered.name,
+        worker.ensure_started()
+        declaration = worker.call(PluginService.describe, kind, name, seconds=LOADING)
+        attributes = {
+            **declaration.attributes.to_dict(),
+            "name": name,
+            "media_type": registered.media_type,
+            "Parameters": protocol.parameters_class(declaration.parameters),
             "registered": registered,
             "worker": worker,
         }
-        base: type = _BASES[registered.kind]
-        if registered.kind == "generator":
-            declares |= {
-                "media_type": registered.media_type,
-                "determinism": told.determinism,
-                "uses_model": told.uses_model,
-                "Parameters": registered.parameters,
-            }
-            if told.takes_models:
-                base = IsolatedModelTaker
-        else:
-            declares |= {"version": told.version, "media_types": tuple(told.media_types)}
-        if registered.kind == "filter":
-            declares["categories"] = tuple(told.categories)
-            declares["Parameters"] = protocol.parameters_class(told.parameters)
-        elif registered.kind == "evaluator":
-            declares |= {"measures": tuple(told.measures), "default": told.default}
-        found = type(base.__name__, (base,), declares)
-        check_class(registered.kind, found)
+        base = IsolatedModelProvider if declaration.provides_models else _BASES[kind]
+        proxy = type(base.__name__, (base,), attributes)
+        check_class(kind, proxy)
     except (WorkerError, TypeError) as error:
+        distribution = registered.plugin.distribution
         raise PluginError(
-            registered.plugin.distribution, f"{who} cannot be loaded: {error}"
+            distribution, f"{kind} {name!r} of {distribution} cannot be loaded: {error}"
         ) from error
-    return found
+    return proxy
 
 
-class _RemoteObject:
-    """An object in a worker; it is made again when the worker was started anew."""
-
-    def __init__(self, registered: RegisteredObject, worker: Worker, parameters: Any = ()) -> None:
-        self._registered = registered
-        self._worker = worker
-        self._parameters = protocol.values_json(parameters)
-        self._number = 0
-        self._incarnation = 0
-        self._model: Model | None = None
-        self.ready()
-
-    def ready(self) -> int:
-        """Return the object's number, after making it again where that is needed."""
-        if not self._worker.running:
-            self._worker.start()
-        if self._incarnation != self._worker.incarnation:
-            self._number = self._worker.number()
-            registered = self._registered
-            question = protocol.Make(
-                self._number, registered.kind, registered.name, self._parameters
-            )
-            self.made = self._worker.ask(question, protocol.MakeResult, LOADING)
-            if self._model is not None:
-                self._worker.ask(protocol.Load(self._number, self._model), protocol.Done, LOADING)
-            self._incarnation = self._worker.incarnation
-        return self._number
-
-    def load(self, model: Model) -> None:
-        number = self.ready()
-        self._worker.ask(protocol.Load(number, model), protocol.Done, LOADING)
-        self._model = model
-
-    def close(self) -> None:
-        if self._worker.running and self._incarnation == self._worker.incarnation:
-            self._worker.ask(protocol.Close(self._number), protocol.Done, CLOSING)
-
-
-class IsolatedGenerator(Generator):
-    """A generator in a worker process."""
+class _Proxy:
+    """The object in the worker, which is created again after the worker was started again."""
 
     registered: ClassVar[RegisteredObject]
     worker: ClassVar[Worker]
 
-    def __init__(self) -> None:
-        self._remote = _RemoteObject(self.registered, self.worker)
-        made = self._remote.made  # an object may say other things of itself than its class
-        vars(self).update(determinism=made.determinism, uses_model=made.uses_model)
+    def __init__(self, parameters: Any = ()) -> None:
+        self._parameters_json = protocol.values_json(parameters)
+        self._number = 0
+        self._model: Model | None = None
+        self.ready()
+
+    def ready(self) -> None:
+        """Start the process and create the object if they do not exist."""
+        worker, registered = self.worker, self.registered
+        if self._number in worker.numbers:
+            return
+        worker.ensure_started()
+        number = worker.new_number()
+        attributes = worker.call(
+            PluginService.create,
+            number,
+            registered.kind,
+            registered.name,
+            self._parameters_json,
+            seconds=LOADING,
+        )
+        # The attributes of an object may differ from those of its class.
+        vars(self).update(attributes.to_dict())
+        if self._model is not None:
+            worker.call(PluginService.load, number, self._model, seconds=LOADING)
+        self._number = number
+
+    def _call(
+        self,
+        method: Callable[[PluginService, int, *_Arguments], _Result],
+        *arguments: *_Arguments,
+        seconds: float | None,
+        **options: Any,
+    ) -> _Result:
+        """Call a method of the object in the worker."""
+        self.ready()
+        return self.worker.call(method, self._number, *arguments, seconds=seconds, **options)
+
+
+class IsolatedGenerator(_Proxy, Generator):
+    """A generator in a worker process."""
 
     def load(self, model: Model) -> None:
-        """Have the model made ready."""
-        self._remote.load(model)
+        """Load the model."""
+        self._call(PluginService.load, model, seconds=LOADING)
+        self._model = model
 
     def generate(self, requests: Sequence[Request]) -> Iterator[Chunk | Reply | MissingReply]:  # type: ignore[override]
-        """Yield what the worker answers; its time is counted from one reply to the next.
+        """Yield the worker's answers. The time limit applies from one reply to the next.
 
-        The worker runs only while this waits for it, as a generator in this process would.
+        The worker runs only while this waits for it, like a generator in this process.
         """
         worker, limit = self.worker, self.worker.limits.answer
-        number, call = self._remote.ready(), worker.number()
-        incarnation = worker.incarnation
-        question = protocol.Generate(number, call, [_asked(request) for request in requests])
-        worker.ask(question, protocol.Done, STARTING)
-        left, over = limit, False
+        encoded = [
+            replace(request, parameters=protocol.values_json(request.parameters))
+            for request in requests
+        ]
+        self.ready()
+        call = worker.new_number()
+        worker.call(PluginService.generate, self._number, call, encoded, seconds=STARTING)
+        remaining = limit
         try:
             while True:
-                if worker.incarnation != incarnation:
+                if call not in worker.numbers:
                     raise WorkerError("its worker process ended while it was answering")
-                since, over = time.monotonic(), True  # a call that raises is over
-                gave = worker.ask(protocol.Next(call), protocol.NextResult, left, limit=limit)
-                over = gave.over
-                left = max(0.0, left - (time.monotonic() - since))
-                if gave.chunk is not None:
-                    yield gave.chunk
-                elif gave.reply is not None:
-                    left = limit
-                    yield gave.reply
-                elif gave.unanswered is not None:
-                    left = limit
-                    yield MissingReply(*gave.unanswered)
-                elif gave.error is not None:
-                    reason = worker.with_memory_limit(gave.error)
+                start = time.monotonic()
+                result = worker.call(PluginService.next, call, seconds=remaining, limit=limit)
+                remaining = max(0.0, remaining - (time.monotonic() - start))
+                answer = result.chunk or result.reply or result.missing
+                if answer is None:
+                    worker.numbers.discard(call)
+                    if result.error is None:
+                        return
+                    reason = worker.with_memory_limit(result.error)
                     raise PluginError(worker.plugin.distribution, reason)
-                else:
-                    return
+                if not isinstance(answer, Chunk):
+                    remaining = limit
+                yield answer
         finally:
-            if not over and worker.running and worker.incarnation == incarnation:
-                worker.ask(protocol.Stop(call), protocol.Done, CLOSING)
+            worker.release(call)
 
     def environment(self) -> Mapping[str, str | int]:
-        """Return the facts; where the bytes may depend on more than those, the process is one."""
-        told = self.worker.ask(
-            protocol.Facts(self._remote.ready()), protocol.FactsResult, STARTING
-        ).facts
-        return told if self.determinism == "exact" else {**told, "process": "worker"}
+        """Return the facts, with the process if the bytes may depend on more than the facts."""
+        facts = self._call(PluginService.environment, seconds=STARTING)
+        return facts if self.determinism == "exact" else {**facts, "process": "worker"}
 
     def close(self) -> None:
-        """Have the object let go of what it holds."""
-        self._remote.close()
+        """Release the resources of the object."""
+        self.worker.release(self._number)
 
 
-class IsolatedModelTaker(IsolatedGenerator):
+class IsolatedModelProvider(IsolatedGenerator):
     """A generator in a worker process to which models can be added."""
 
     def packaged_models(self) -> Sequence[PackagedModel]:
         """Return the models that come with installed packages."""
-        question = protocol.ListPackaged(self._remote.ready())
-        return self.worker.ask(question, protocol.Packaged, LOADING).models
+        return self._call(PluginService.packaged_models, seconds=LOADING)
 
     def find_model(self, source: str) -> Path:
         """Return the local folder of a model that was never added."""
-        question = protocol.FindModel(self._remote.ready(), source)
-        return Path(self.worker.ask(question, protocol.Found, LOADING).path)
+        return Path(self._call(PluginService.find_model, source, seconds=LOADING))
 
     def add_model(
         self, source: str, into: Path, progress: Callable[[str, float], None]
     ) -> Mapping[str, Any]:
-        """Have a model put into a folder, however long that takes."""
-        question = protocol.AddModel(self._remote.ready(), source, str(into))
-        added = self.worker.ask(question, protocol.Added, None, progress=progress)
-        return dict(json.loads(added.facts))
+        """Put a model into a folder, without a time limit."""
+        facts = self._call(
+            PluginService.add_model, source, str(into), seconds=None, progress=progress
+        )
+        return dict(json.loads(facts))
 
 
-class IsolatedFilter(InterruptibleFilter):
+class IsolatedFilter(_Proxy, InterruptibleFilter):
     """A filter in a worker process."""
-
-    registered: ClassVar[RegisteredObject]
-    worker: ClassVar[Worker]
 
     def __init__(self, parameters: Any) -> None:
         super().__init__(parameters)
+        self.parameters = parameters
         self.time_limit = self.worker.limits.answer
-        self._remote = _RemoteObject(self.registered, self.worker, parameters)
-        vars(self).update(media_types=tuple(self._remote.made.media_types))
-
-    def ready(self) -> None:
-        """Start the process anew if it was ended."""
-        self._remote.ready()
 
     def check(self, content: Content) -> Verdict:
-        """Return the verdict; at its time limit the process is ended."""
-        question = protocol.Check(self._remote.ready(), content)
-        limit = min(self.time_limit, self.worker.limits.answer)
-        return self.worker.ask(question, protocol.VerdictResult, limit).verdict
+        """Return the verdict. The process is killed at the time limit."""
+        seconds = min(self.time_limit, self.worker.limits.answer)
+        return self._call(PluginService.check, content, seconds=seconds)
 
 
-class IsolatedEvaluator(Evaluator):
+class IsolatedEvaluator(_Proxy, Evaluator):
     """An evaluator in a worker process."""
 
-    registered: ClassVar[RegisteredObject]
-    worker: ClassVar[Worker]
-
-    def __init__(self) -> None:
-        self._remote = _RemoteObject(self.registered, self.worker)
-        vars(self).update(media_types=tuple(self._remote.made.media_types))
-
     def evaluate(self, generation: Generation) -> Mapping[str, float]:
-        """Return the numbers."""
-        question = protocol.Evaluate(
-            self._remote.ready(),
+        """Return the values."""
+        return self._call(
+            PluginService.evaluate,
             replace(generation, parameters={}),
             protocol.values_json(generation.parameters),
+            seconds=self.worker.limits.answer,
         )
-        limit = self.worker.limits.answer
-        return self.worker.ask(question, protocol.EvaluateResult, limit).values
 
 
 _BASES: Mapping[Kind, type] = {
@@ -285,15 +255,3 @@ _BASES: Mapping[Kind, type] = {
     "filter": IsolatedFilter,
     "evaluator": IsolatedEvaluator,
 }
-
-
-def _asked(request: Request) -> protocol.WireRequest:
-    return protocol.WireRequest(
-        request.id,
-        request.prompt,
-        request.seed,
-        protocol.values_json(request.parameters),
-        request.system,
-        request.model,
-        request.stream,
-    )

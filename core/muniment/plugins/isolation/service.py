@@ -1,0 +1,231 @@
+"""The methods of a worker process that the core can call.
+
+The annotations of the public methods are the types of the protocol. Both sides decode by them.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from muniment.hookspecs import ModelProvider
+from muniment.parameters import Parameters
+from muniment.plugins.invocation import (
+    MissingReply,
+    environment_of,
+    invoke,
+    validate_values,
+    validate_verdict,
+)
+from muniment.plugins.isolation import protocol
+from muniment.plugins.registry import Kind, Plugin, RegisteredObject, load_objects
+from muniment.types import (
+    Chunk,
+    Content,
+    Generation,
+    Measure,
+    Model,
+    PackagedModel,
+    Reply,
+    Request,
+    Verdict,
+)
+
+# The attributes that the core reads of a class, and those that it reads of an object.
+_OF_CLASSES: dict[Kind, tuple[str, ...]] = {
+    "generator": ("determinism", "uses_model"),
+    "filter": ("version", "media_types", "categories"),
+    "evaluator": ("version", "media_types", "measures", "default"),
+}
+_OF_OBJECTS: dict[Kind, tuple[str, ...]] = {
+    "generator": ("determinism", "uses_model"),
+    "filter": ("media_types",),
+    "evaluator": ("media_types",),
+}
+
+
+class _Strict(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """The base class of results that have only the declared fields."""
+
+
+class Attributes(_Strict, frozen=True):
+    """The attributes of a class or an object. Those that its kind does not have are None."""
+
+    determinism: str | None = None
+    uses_model: bool | None = None
+    version: str | None = None
+    media_types: tuple[str, ...] | None = None
+    categories: tuple[str, ...] | None = None
+    measures: tuple[Measure, ...] | None = None
+    default: bool | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the attributes that exist, by name."""
+        attributes = msgspec.structs.asdict(self).items()
+        return {name: value for name, value in attributes if value is not None}
+
+
+class Registration(_Strict, frozen=True):
+    """An object that the plugin registered. `parameters` are its fields as JSON."""
+
+    kind: Kind
+    name: str
+    media_type: str
+    parameters: str
+
+
+class Declaration(_Strict, frozen=True):
+    """The declarations of a class. `parameters` are the fields of its parameters as JSON."""
+
+    attributes: Attributes
+    parameters: str
+    provides_models: bool
+
+
+class NextResult(_Strict, frozen=True):
+    """The next answer of a generator, or its end if there is none of the three.
+
+    `error` is the reason if the generator ended because it raised or broke its contract.
+    """
+
+    chunk: Chunk | None = None
+    reply: Reply | None = None
+    missing: MissingReply | None = None
+    error: str | None = None
+
+
+class PluginService:
+    """One plugin and the objects that were created of its classes.
+
+    The core assigns the numbers of objects and of calls to generators. `send_progress` is called
+    with a task and a fraction from 0 to 1.
+    """
+
+    def __init__(self, send_progress: Callable[[str, float], None]) -> None:
+        self._send_progress = send_progress
+        self._registered: dict[tuple[Kind, str], RegisteredObject] = {}
+        # The objects, and the iterators of the calls to generators, by number.
+        self.objects: dict[int, tuple[RegisteredObject, Any]] = {}
+
+    def start(self, plugin: Plugin, path: list[str], memory: int | None) -> list[Registration]:
+        """Import the plugin with `sys.path` of the core, and return the registered objects.
+
+        `memory` limits the address space in bytes, on Linux only.
+        """
+        sys.path[:] = path
+        if memory is not None and sys.platform == "linux":
+            import resource
+
+            resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
+        objects = load_objects(plugin)
+        self._registered = {(item.kind, item.name): item for item in objects}
+        return [
+            Registration(
+                item.kind, item.name, item.media_type, protocol.fields_json(item.parameters)
+            )
+            for item in objects
+        ]
+
+    def describe(self, kind: Kind, name: str) -> Declaration:
+        """Import a registered class and return its declarations."""
+        found = self._registered[kind, name].load_class()
+        return Declaration(
+            _attributes(found, _OF_CLASSES[kind]),
+            protocol.fields_json(getattr(found, "Parameters", Parameters)),
+            issubclass(found, ModelProvider),
+        )
+
+    def create(self, number: int, kind: Kind, name: str, parameters: str) -> Attributes:
+        """Create an object of a class and return its attributes. Only a filter has parameters."""
+        registered = self._registered[kind, name]
+        found = registered.load_class()
+        values = protocol.values(parameters)
+        created = found(found.Parameters(**values)) if kind == "filter" else found()
+        self.objects[number] = registered, created
+        return _attributes(created, _OF_OBJECTS[kind])
+
+    def load(self, number: int, model: Model) -> None:
+        """Load a generator's model."""
+        self._object(number).load(model)
+
+    def environment(self, number: int) -> dict[str, str | int]:
+        """Return a generator's environment."""
+        return environment_of(self._object(number))
+
+    def generate(self, number: int, call: int, requests: list[Request]) -> None:
+        """Begin a call to a generator. The parameters of the requests are JSON texts."""
+        registered, generator = self.objects[number]
+        remaining = {
+            request.id: replace(
+                request, parameters=registered.parameters(**protocol.values(request.parameters))
+            )
+            for request in requests
+        }
+        self.objects[call] = registered, invoke(generator, registered, remaining)
+
+    def next(self, call: int) -> NextResult:
+        """Run a call to a generator until its next answer or its end, which closes the call."""
+        try:
+            answer = next(self._object(call))
+        except StopIteration as end:
+            del self.objects[call]
+            return NextResult(error=end.value)
+        if isinstance(answer, Chunk):
+            return NextResult(chunk=answer)
+        if isinstance(answer, Reply):
+            return NextResult(reply=answer)
+        return NextResult(missing=answer)
+
+    def check(self, number: int, content: Content) -> Verdict:
+        """Return a filter's verdict."""
+        return validate_verdict(self._object(number).check(content), content)
+
+    def evaluate(self, number: int, generation: Generation, parameters: str) -> dict[str, float]:
+        """Return an evaluator's values. The parameters of the generation are separate, as JSON."""
+        registered, evaluator = self.objects[number]
+        generation = replace(generation, parameters=protocol.values(parameters))
+        return validate_values(evaluator.evaluate(generation), registered.load_class().measures)
+
+    def packaged_models(self, number: int) -> list[PackagedModel]:
+        """Return the models that installed packages contain."""
+        return list(self._object(number).packaged_models())
+
+    def find_model(self, number: int, source: str) -> str:
+        """Return the folder of a model."""
+        return str(Path(self._object(number).find_model(source)))
+
+    def add_model(self, number: int, source: str, into: str) -> str:
+        """Put a model into an empty folder, and return the facts to record as a JSON object."""
+
+        def progress(task: str, fraction: float) -> None:
+            self._send_progress(str(task), float(fraction))
+
+        facts = self._object(number).add_model(source, Path(into), progress)
+        return json.dumps(dict(facts), default=str)
+
+    def close(self, number: int) -> None:
+        """Close an object or a call to a generator."""
+        _, closed = self.objects.pop(number)
+        if hasattr(closed, "close"):
+            closed.close()
+
+    def _object(self, number: int) -> Any:
+        return self.objects[number][1]
+
+
+def _attributes(target: object, names: Iterable[str]) -> Attributes:
+    values = {name: getattr(target, name) for name in names}
+    for name in values.keys() & {"uses_model", "default"}:
+        values[name] = bool(values[name])
+    return Attributes(**values)
+
+
+METHODS: dict[str, Callable[..., Any]] = {
+    name: method for name, method in vars(PluginService).items() if not name.startswith("_")
+}
