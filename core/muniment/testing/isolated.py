@@ -6,25 +6,26 @@ class by its module's name, or else from its module's file.
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import importlib
-import importlib.util
 import inspect
 import json
+import operator
 import os
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
+
+import msgspec
 
 from muniment.hookspecs import Generator
 from muniment.plugins.invocation import MissingReply, run_generator
 from muniment.plugins.registry import Plugin, describe, quiet_stdout, registered_object
-from muniment.types import Chunk, Model, Output, Request
+from muniment.types import Chunk, Output, Request
 
 HEAVY = frozenset(
     "PIL cv2 diffusers jax matplotlib numpy onnxruntime pandas scipy sklearn spacy tensorflow "
@@ -42,14 +43,13 @@ class Imported:
 
     error: str = ""
     output: str = ""
-    heavy: tuple[str, ...] = ()
+    heavy: Sequence[str] = ()
     seconds: float = 0.0
 
 
 def import_module(subject: Any, module: str) -> Imported:
     """Import a plugin's module in a new process and return what happened."""
-    result = _run({"do": "import", "module": module, **_location(subject)})
-    return Imported(**{**result, "heavy": tuple(result.get("heavy", ()))})
+    return Imported(**_run(_import, subject, module=module))
 
 
 def answer_requests(subject: type[Generator], requests: Sequence[Request]) -> list[Any]:
@@ -57,16 +57,8 @@ def answer_requests(subject: type[Generator], requests: Sequence[Request]) -> li
 
     Raises RuntimeError with the reason if the process has no answers.
     """
-    fields = [
-        {
-            "prompt": request.prompt,
-            "seed": request.seed,
-            "parameters": dict(request.parameters),
-            "model": request.model and dataclasses.asdict(request.model),
-        }
-        for request in requests
-    ]
-    result = _run({"do": "answer", "requests": fields, **_location(subject)})
+    plain = [replace(request, parameters=dict(request.parameters)) for request in requests]
+    result = _run(_answer, subject, requests=plain)
     if "error" in result:
         raise RuntimeError(result["error"])
     return list(result["answers"])
@@ -99,21 +91,17 @@ def fingerprint(reply: tuple[Output, ...] | str) -> Any:
     return [[o.media_type, hashlib.sha256(o.data).hexdigest(), o.finish_reason] for o in reply]
 
 
-def _location(subject: Any) -> dict[str, Any]:
-    """Return the module, qualified name and file of a class."""
+def _run(task: Callable[..., Any], subject: Any, **arguments: Any) -> dict[str, Any]:
+    """Run a function of this module in a new process, and return its result."""
     try:
         file = os.path.abspath(inspect.getfile(subject))
     except (OSError, TypeError):
         file = ""
-    return {"home": subject.__module__, "class": subject.__qualname__, "file": file}
-
-
-def _run(question: Mapping[str, Any]) -> dict[str, Any]:
-    """Run this module in a new process and return its answer to the question."""
+    location = _Location(subject.__module__, subject.__qualname__, file)
     path = [entry if entry else os.getcwd() for entry in sys.path]
     process = subprocess.run(
-        [sys.executable, "-P", __file__],
-        input=json.dumps({"path": path, **question}, default=list).encode(),
+        [sys.executable, "-P", __file__, task.__name__],
+        input=msgspec.json.encode([path, location, arguments]),
         capture_output=True,
         # Another hash seed reveals outputs that depend on hash() or on the order of a set.
         env={**os.environ, "PYTHONHASHSEED": "random", "PYTHONPATH": os.pathsep.join(path)},
@@ -125,82 +113,70 @@ def _run(question: Mapping[str, Any]) -> dict[str, Any]:
         return {"error": f"the process ended with {process.returncode}: {last_line}"}
 
 
-def _import(question: Mapping[str, Any]) -> dict[str, Any]:
-    # Import the core's modules first, so that their import time does not count.
-    for name in ("hookspecs", "parameters", "types", "errors"):
-        importlib.import_module(f"muniment.{name}")
-    before = set(sys.modules)
-    with tempfile.TemporaryFile() as output:
-        saved = [(number, os.dup(number)) for number in (1, 2)]
-        start = time.process_time()
+def _main() -> None:
+    path, location, arguments = json.loads(sys.stdin.buffer.read())
+    sys.path[:] = path
+    with os.fdopen(os.dup(1), "w") as results:  # standard output may be redirected by then
+        task = _import if sys.argv[1] == "_import" else _answer
+        results.write(json.dumps(task(_Location(**location), **arguments)))
+
+
+@dataclass(frozen=True, slots=True)
+class _Location:
+    """The module, qualified name and file of a class."""
+
+    home: str
+    name: str
+    file: str
+
+    def load_module(self, module: str) -> Any:
+        """Return a module imported by its name.
+
+        The module of the class is loaded from its file if it cannot be imported by name.
+        """
         try:
-            for number, _ in saved:
-                os.dup2(output.fileno(), number)
-            _module(question["module"], question)
-            error = ""
+            return importlib.import_module(module)
+        except ModuleNotFoundError as error:
+            missing = error.name or ""
+            if module != self.home or not f"{module}.".startswith(f"{missing}."):
+                raise
+        return Plugin("contract", "", "contract", module, self.file).load_module()
+
+
+def _import(location: _Location, module: str) -> dict[str, Any]:
+    before = set(sys.modules)  # with the core's modules, whose import time does not count
+    with tempfile.TemporaryFile() as output:
+        os.dup2(output.fileno(), 1)
+        os.dup2(output.fileno(), 2)
+        start = time.process_time()
+        error = ""
+        try:
+            location.load_module(module)
         except BaseException as caught:
             error = describe(caught)
-        finally:
-            seconds = time.process_time() - start
-            sys.stdout.flush()
-            sys.stderr.flush()
-            for number, copy in saved:
-                os.dup2(copy, number)
+        seconds = time.process_time() - start
+        sys.stdout.flush()
+        sys.stderr.flush()
         output.seek(0)
         text = output.read().decode(errors="replace")
-    new = {name.partition(".")[0] for name in set(sys.modules) - before}
-    heavy = sorted(new & HEAVY)
-    return {"error": error, "output": text, "heavy": heavy, "seconds": seconds}
+    heavy = HEAVY & {name.partition(".")[0] for name in set(sys.modules) - before}
+    return {"error": error, "output": text, "heavy": sorted(heavy), "seconds": seconds}
 
 
-def _answer(question: Mapping[str, Any]) -> dict[str, Any]:
+def _answer(location: _Location, requests: list[Any]) -> dict[str, Any]:
     try:
         with quiet_stdout():
-            cls: Any = _module(question["home"], question)
-            for name in question["class"].split("."):
-                cls = getattr(cls, name)
+            cls = operator.attrgetter(location.name)(location.load_module(location.home))
             generator = cls()
-            requests = [
-                Request(
-                    f"isolated-{number}",
-                    fields["prompt"],
-                    fields["seed"],
-                    cls.Parameters(**fields["parameters"]),
-                    model=None if fields["model"] is None else Model(**fields["model"]),
-                )
-                for number, fields in enumerate(question["requests"])
+            bound = [
+                replace(request, parameters=cls.Parameters(**request.parameters))
+                for request in msgspec.convert(requests, list[Request])
             ]
-            if requests[0].model is not None:
-                generator.load(requests[0].model)
-            return {"answers": [*map(fingerprint, collect_replies(generator, cls, requests))]}
+            if bound[0].model is not None:
+                generator.load(bound[0].model)
+            return {"answers": [*map(fingerprint, collect_replies(generator, cls, bound))]}
     except (Exception, SystemExit) as error:
         return {"error": describe(error)}
-
-
-def _module(name: str, question: Mapping[str, Any]) -> Any:
-    """Return a module imported by its name.
-
-    The module of the class is loaded from its file if it cannot be imported by name.
-    """
-    try:
-        return importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        missing = error.name or ""
-        if name != question["home"] or not f"{name}.".startswith(f"{missing}."):
-            raise
-    spec = importlib.util.spec_from_file_location(name, question["file"])
-    assert spec is not None
-    assert spec.loader is not None
-    module = sys.modules[name] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def _main() -> None:
-    question = json.loads(sys.stdin.buffer.read())
-    sys.path[:] = question["path"]
-    result = {"import": _import, "answer": _answer}[question["do"]](question)
-    sys.stdout.buffer.write(json.dumps(result).encode() + b"\n")
 
 
 if __name__ == "__main__":
