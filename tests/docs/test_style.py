@@ -23,7 +23,7 @@ PACKAGES = [
 EXEMPT = frozenset(
     """
     muniment.ledger.acts muniment.ledger.canonical muniment.ledger.entries muniment.ledger.kinds
-    muniment.ledger.schema muniment.ledger.texts muniment.parameters
+    muniment.ledger.schema muniment.ledger.texts
     muniment.plugins.isolation.protocol muniment.plugins.isolation.proxies
     muniment.plugins.isolation.worker muniment.store.database.bulk
     muniment.store.database.projections muniment.store.database.types
