@@ -24,6 +24,7 @@ from muniment.hookspecs import ModelProvider
 from muniment.models import lock
 from muniment.models.digests import FileHashes, digest, files
 from muniment.models.packaged import AdditionNotices, packaged_models
+from muniment.times import iso
 from muniment.types import Model, PackagedModel
 
 MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
@@ -200,7 +201,7 @@ class Models:
                 digest=digest(working, hashes),
                 generator=generator_name,
                 source=source,
-                added_at=datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
+                added_at=iso(datetime.now(UTC)),
                 roles=dict(facts.get("roles", {})),
                 terms=str(facts.get("terms", "")),
             )

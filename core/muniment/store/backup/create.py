@@ -7,8 +7,9 @@ from pathlib import Path
 from muniment.files import replacing
 from muniment.store.backup import backend_of
 from muniment.store.backup.base import BackupError, Progress
-from muniment.store.database.backups import Backup, now, register
+from muniment.store.database.backups import Backup, register
 from muniment.store.database.engine import Database
+from muniment.validation import now
 
 
 def create_backup(database: Database, target: Path, progress: Progress | None = None) -> Backup:

@@ -14,11 +14,12 @@ from muniment.errors import StoreError
 from muniment.files import check_target
 from muniment.store.backup import backend_of
 from muniment.store.backup.base import BackupError, BackupSummary, Progress
-from muniment.store.database.backups import Backup, now, register, registered
+from muniment.store.database.backups import Backup, register, registered
 from muniment.store.database.engine import Database
 from muniment.store.database.tables import ledger_head
 from muniment.store.recording import schema_version
 from muniment.store.recording.erasure_log import erased_generations, erasure_bodies
+from muniment.validation import now
 
 
 @dataclass(frozen=True, slots=True)
