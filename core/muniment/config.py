@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from muniment.errors import ConfigError, UsageError
+from muniment.files import atomic_write, make_folder
 
 HOME_VARIABLE = "MUNIMENT_HOME"
 STORE_VARIABLE = "MUNIMENT_STORE"
@@ -119,11 +120,9 @@ class Config:
             table.pop(last, None)
         else:
             table[last] = value
-        temporary = self.path.with_suffix(".toml.new")
         try:
-            self.home.mkdir(parents=True, exist_ok=True)
-            temporary.write_text(tomlkit.dumps(document), encoding="utf-8")
-            temporary.replace(self.path)
+            make_folder(self.home)
+            atomic_write(self.path, tomlkit.dumps(document).encode())
         except UnicodeEncodeError:
             raise ConfigError(self.path, f"the value of {key} is not valid UTF-8") from None
         except OSError as error:

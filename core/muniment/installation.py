@@ -17,6 +17,8 @@ from muniment.cli.plugin_records import record_event as record_event
 from muniment.cli.plugin_records import signer_text as signer_text
 from muniment.config import normalised as normalised
 from muniment.errors import VerificationError as VerificationError
+from muniment.files import make_folder as make_folder
+from muniment.files import replacing as replacing
 from muniment.ledger.canonical import canonical as canonical
 from muniment.ledger.keys import KeyFormatError as KeyFormatError
 from muniment.ledger.keys import PrivateKey as PrivateKey
@@ -73,12 +75,14 @@ __all__ = [
     "code_digest",
     "distributions",
     "is_plugin_group",
+    "make_folder",
     "normalised",
     "now",
     "plugin_names",
     "print_changes",
     "public_key",
     "record_event",
+    "replacing",
     "signer_of",
     "signer_text",
     "signing_key",

@@ -1,4 +1,4 @@
-"""Parameters: what a plugin object can be told, declared as a small class.
+"""The parameters of a plugin object, declared as a small class.
 
     class Parameters(muniment.Parameters):
         times: int = muniment.param(1, ge=1, le=10, help="how often to say it")
@@ -9,12 +9,15 @@ closed: `bool`, `int`, `float`, `str`, `list[str]`, `Literal["a", "b"]` and any 
 
 from __future__ import annotations
 
-import math
+import json
+import re
 import types
 import typing
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any, Literal
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Annotated, Any, Literal
+
+import msgspec
 
 from muniment.errors import ParameterError
 
@@ -25,7 +28,7 @@ RESERVED = frozenset(
     "store system tag tags help version fields keys schema home overwrite".split()
 )
 
-_DIGITS = 20  # a whole number has at most, as many as a seed
+_DIGITS = 20  # the most digits of a whole number, as many as a seed has
 
 _TYPES: dict[object, str] = {
     bool: "boolean",
@@ -34,14 +37,25 @@ _TYPES: dict[object, str] = {
     str: "string",
     list[str]: "strings",
 }
+_HINTS: dict[str, Any] = {
+    **{name: hint for hint, name in _TYPES.items()},
+    "strings": tuple[str, ...],
+}
+_NOUNS = {
+    "boolean": "true or false",
+    "integer": "a whole number",
+    "number": "a number",
+    "string": "text",
+    "strings": "a list of texts",
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Field:
     """One declared parameter.
 
-    `type` is one of boolean, integer, number, string, strings, choice; `ge` and `le` bound
-    numbers inclusively; `choices` are the values of a Literal.
+    `type` is one of boolean, integer, number, string, strings, choice. `ge` and `le` bound
+    numbers inclusively. `choices` are the values of a Literal.
     """
 
     name: str
@@ -54,88 +68,67 @@ class Field:
     optional: bool = False
 
     def parse(self, value: object) -> Value:
-        """Return `value` as this field's type; text, as typed on a command line, is read.
+        """Return a value with the field's type. Text is parsed as on a command line.
 
-        Raises ParameterError naming what was expected.
+        Raises ParameterError, which names the expected values.
         """
-        if value is None and self.optional:
-            return None
         try:
-            parsed = _READERS[self.type](value)
-        except (TypeError, ValueError):
+            plain: object = value
+            if isinstance(value, str) and self.type in _FROM_TEXT:
+                plain = _FROM_TEXT[self.type](value)
+            # JSON has no NaN, infinity, lone surrogate, set or subclass of a type.
+            text = json.dumps(plain, ensure_ascii=False, allow_nan=False)
+            parsed: Value = msgspec.json.decode(text, type=self._hint())
+            if isinstance(parsed, int | float) and not self._is_in_range(parsed):
+                raise ValueError
+        except (TypeError, ValueError, LookupError, RecursionError):
             raise ParameterError(
-                self.name, f"{self.name} must be {self._expected()}, not {_shown(value)}"
+                self.name, f"{self.name} must be {self._expected()}, not {_short(value)}"
             ) from None
-        if self.choices and parsed not in self.choices:
-            raise ParameterError(
-                self.name, f"{self.name} must be {self._expected()}, not {_shown(value)}"
-            )
-        if isinstance(parsed, int | float) and not isinstance(parsed, bool):
-            low, high = self.ge, self.le
-            if (low is not None and parsed < low) or (high is not None and parsed > high):
-                raise ParameterError(
-                    self.name, f"{self.name} must be {self._expected()}, not {_shown(value)}"
-                )
-        return parsed
+        # -0.0 becomes 0.0: equal values must act and be recorded alike.
+        return parsed + 0.0 if isinstance(parsed, float) else parsed
 
     def schema(self) -> dict[str, Any]:
         """Return this field as JSON schema (draft 2020-12)."""
-        body: dict[str, Any]
-        if self.type == "strings":
-            body = {"type": "array", "items": {"type": "string"}}
-        elif self.type == "choice":
-            body = {"type": "string", "enum": list(self.choices)}
-        else:
-            body = {"type": self.type}
-        if self.optional:
-            body["type"] = [body["type"], "null"]
-            if "enum" in body:
-                body["enum"].append(None)
+        facts = {"minimum": self.ge, "maximum": self.le, "description": self.help or None}
+        extra: dict[str, Any] = {key: fact for key, fact in facts.items() if fact is not None}
+        extra["default"] = list(self.default) if isinstance(self.default, tuple) else self.default
+        return msgspec.json.schema(Annotated[self._hint(), msgspec.Meta(extra_json_schema=extra)])
+
+    @property
+    def range(self) -> str:
+        """The inclusive range, such as "1 to 10" or "at least 0". Empty without bounds."""
+        if self.ge is not None and self.le is not None:
+            return f"{_plain(self.ge)} to {_plain(self.le)}"
         if self.ge is not None:
-            body["minimum"] = self.ge
-        if self.le is not None:
-            body["maximum"] = self.le
-        body["default"] = list(self.default) if isinstance(self.default, tuple) else self.default
-        if self.help:
-            body["description"] = self.help
-        return body
+            return f"at least {_plain(self.ge)}"
+        return f"at most {_plain(self.le)}" if self.le is not None else ""
+
+    def _hint(self) -> Any:
+        hint = Literal[self.choices] if self.choices else _HINTS[self.type]
+        return hint | None if self.optional else hint
+
+    def _is_in_range(self, number: float) -> bool:
+        if isinstance(number, int) and abs(number) >= 10**_DIGITS:
+            return False
+        return (self.ge is None or number >= self.ge) and (self.le is None or number <= self.le)
 
     def _expected(self) -> str:
         if self.choices:
             return f"one of {', '.join(self.choices)}"
-        noun = {
-            "boolean": "true or false",
-            "integer": "a whole number",
-            "number": "a number",
-            "string": "text",
-            "strings": "a list of texts",
-        }[self.type]
-        if self.ge is not None and self.le is not None:
-            return f"{noun} from {self.ge:g} to {self.le:g}"
-        if self.ge is not None:
-            return f"{noun} of at least {self.ge:g}"
-        if self.le is not None:
-            return f"{noun} of at most {self.le:g}"
-        return noun
-
-
-@dataclass(frozen=True, slots=True)
-class _Declared:
-    default: Any
-    help: str
-    ge: float | None
-    le: float | None
+        preposition = " from " if self.ge is not None and self.le is not None else " of "
+        return _NOUNS[self.type] + (preposition + self.range if self.range else "")
 
 
 def param(default: Any, *, help: str = "", ge: float | None = None, le: float | None = None) -> Any:
-    """Declare a parameter: its default, what it does, and (for numbers) its inclusive range."""
-    return _Declared(default, help, ge, le)
+    """Declare a parameter with its default, its help and (for numbers) its inclusive range."""
+    return Field("", "", default, help, ge, le)
 
 
 class Parameters:
-    """The parameters of one plugin object; subclass it and annotate each with `param(...)`.
+    """The parameters of one plugin object. A subclass declares each with `param(...)`.
 
-    An instance is immutable and holds every parameter that acts, defaults included.
+    An instance is immutable and has the value of every parameter, including defaults.
     """
 
     _fields: typing.ClassVar[dict[str, Field]] = {}
@@ -143,21 +136,19 @@ class Parameters:
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
         hints = typing.get_type_hints(cls)
-        fields = dict(cls._fields)
+        declared = {name: value for name, value in vars(cls).items() if isinstance(value, Field)}
         for name, hint in vars(cls).get("__annotations__", {}).items():
-            if not isinstance(vars(cls).get(name), _Declared) and "ClassVar" not in str(hint):
+            if name not in declared and "ClassVar" not in str(hint):
                 raise TypeError(f"{cls.__qualname__}.{name}: declare it with muniment.param(...)")
-        for name, declared in list(vars(cls).items()):
-            if not isinstance(declared, _Declared):
-                continue
-            fields[name] = _field(cls, name, hints.get(name), declared)
+        for name, field in declared.items():
+            declared[name] = _complete(field, name, hints.get(name), f"{cls.__qualname__}.{name}")
             delattr(cls, name)
-        cls._fields = fields
+        cls._fields = cls._fields | declared
 
     def __init__(self, /, **values: object) -> None:
-        """Take the values given and the defaults of the others.
+        """Set the given values, and the defaults of the other parameters.
 
-        Raises ParameterError for a name that is not declared or a value that does not fit.
+        Raises ParameterError for a name that is not declared or an invalid value.
         """
         for name in values:
             if name not in self._fields:
@@ -201,93 +192,48 @@ class Parameters:
         }
 
 
-def _field(cls: type, name: str, hint: object, declared: _Declared) -> Field:
-    where = f"{cls.__qualname__}.{name}"
+def _complete(declared: Field, name: str, hint: Any, where: str) -> Field:
+    """Return a field with the name and type of its annotation. Raise TypeError if it is invalid."""
     if name in RESERVED or name.startswith("_"):
         raise TypeError(f"{where}: the name {name!r} is reserved")
-    union = typing.get_origin(hint) in (types.UnionType, typing.Union)
-    arms = [arm for arm in typing.get_args(hint) if arm is not type(None)] if union else [hint]
-    optional = union and type(None) in typing.get_args(hint)
-    hint = arms[0] if len(arms) == 1 else None
-    choices: tuple[str, ...] = ()
-    if typing.get_origin(hint) is Literal:
-        choices, kind = typing.get_args(hint), "choice"
-        if not all(isinstance(choice, str) for choice in choices):
-            raise TypeError(f"{where}: the choices of a Literal must be texts")
-    elif hint in _TYPES:
-        kind = _TYPES[hint]
-    else:
-        raise TypeError(f"{where}: parameters are bool, int, float, str, list[str] or Literal")
-    field = Field(name, kind, None, declared.help, declared.ge, declared.le, choices, optional)
+    optional = type(None) in typing.get_args(hint)
+    if optional:  # one other type may remain of the union
+        others = [arm for arm in typing.get_args(hint) if arm is not type(None)]
+        hint = others[0] if len(others) == 1 else None
+    choices = typing.get_args(hint) if typing.get_origin(hint) is Literal else ()
+    if not (choices or hint in _TYPES) or not all(isinstance(choice, str) for choice in choices):
+        raise TypeError(
+            f"{where}: parameters are bool, int, float, str, list[str] or a Literal of texts"
+        )
+    kind = "choice" if choices else _TYPES[hint]
+    field = replace(declared, name=name, type=kind, choices=choices, optional=optional)
     try:
-        default = field.parse(declared.default)
+        return replace(field, default=field.parse(field.default))
     except ParameterError as error:
         raise TypeError(f"{where}: the default does not fit: {error}") from None
-    return Field(name, kind, default, declared.help, declared.ge, declared.le, choices, optional)
 
 
-def _boolean(value: object) -> bool:
-    if isinstance(value, bool):
-        return value
-    if isinstance(value, str) and value.lower() in ("true", "false"):
-        return value.lower() == "true"
-    raise ValueError
-
-
-def _integer(value: object) -> int:
-    if isinstance(value, bool) or not isinstance(value, int | str):
-        raise TypeError
-    if isinstance(value, str):
-        if not (value.isascii() and value.removeprefix("-").isdigit()):
-            raise ValueError
-        if len(value) > _DIGITS + 1:
-            raise ValueError
-    number = int(value)
-    if abs(number) >= 10**_DIGITS:
+def _whole_number(text: str) -> int:
+    if not re.fullmatch("-?[0-9]+", text):  # int() also accepts "1_0", " 3" and "٣"
         raise ValueError
-    return number
+    return int(text)
 
 
-def _number(value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
-        raise TypeError
-    try:
-        number = float(value)
-    except OverflowError:
-        raise ValueError from None
-    if not math.isfinite(number):
-        raise ValueError
-    return number
+_FROM_TEXT: dict[str, Callable[[str], object]] = {
+    "boolean": lambda text: {"true": True, "false": False}[text.lower()],
+    "integer": _whole_number,
+    "number": float,
+    "strings": lambda text: [text],
+}
 
 
-def _string(value: object) -> str:
-    if not isinstance(value, str):
-        raise TypeError
-    value.encode()  # a lone surrogate cannot be stored
-    return value
+def _plain(bound: float) -> str:
+    return f"{int(bound)}" if bound == int(bound) else f"{bound:g}"
 
 
-def _strings(value: object) -> tuple[str, ...]:
-    if isinstance(value, str):
-        return (_string(value),)
-    if not isinstance(value, list | tuple):
-        raise TypeError
-    return tuple(_string(item) for item in value)
-
-
-def _shown(value: object) -> str:
+def _short(value: object) -> str:
     try:
         text = repr(value)
-    except ValueError:  # a whole number of more digits than Python writes
-        return "a number of thousands of digits"
+    except (ValueError, RecursionError):  # see sys.set_int_max_str_digits()
+        return "a value too large to print"
     return text if len(text) <= 60 else text[:57] + "…"
-
-
-_READERS: dict[str, typing.Callable[[object], Value]] = {
-    "boolean": _boolean,
-    "integer": _integer,
-    "number": _number,
-    "string": _string,
-    "strings": _strings,
-    "choice": _string,
-}

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from muniment.errors import MunimentError, UsageError, VerificationError
+from muniment.files import atomic_write, make_folder, open_private, sync_folder
 from muniment.ledger import checkpoints
 from muniment.ledger.checkpoints import Checkpoint, Note
 from muniment.ledger.keys import KeyFormatError, PrivateKey, PublicKey
@@ -99,16 +100,16 @@ class KeyStore:
         path = self.path(log)
         key = PrivateKey.generate(checkpoints.origin(log))
         try:
-            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            make_folder(self.folder)
+            with open_private(path, "xb") as file:
+                file.write(f"{key.text}\n".encode())
+                file.flush()
+                os.fsync(file.fileno())
         except FileExistsError:
             raise KeyExistsError(path) from None
         except OSError as error:
             raise KeyFileError(path, f"cannot write the key {path}: {error.strerror}") from None
-        with open(descriptor, "w", encoding="utf-8") as file:
-            file.write(f"{key.text}\n")
-            file.flush()
-            os.fsync(file.fileno())
+        sync_folder(self.folder)
         return key.public
 
     def private_key(self, log: str) -> PrivateKey | None:
@@ -234,12 +235,8 @@ def _read(path: Path) -> LastCheckpoint | None:
 
 def _write(path: Path, last: LastCheckpoint) -> None:
     """Write a last checkpoint, so that after a crash the file has the old or the new one."""
-    temporary = path.with_suffix(".new")
+    content = json.dumps({"store": last.store, "checkpoint": last.note}, ensure_ascii=False)
     try:
-        with temporary.open("w", encoding="utf-8") as file:
-            json.dump({"store": last.store, "checkpoint": last.note}, file, ensure_ascii=False)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
+        atomic_write(path, content.encode())
     except OSError as error:
         raise KeyFileError(path, f"cannot write {path}: {error.strerror}") from None

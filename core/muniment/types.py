@@ -16,6 +16,7 @@ from datetime import datetime
 from typing import Any, Literal, TypeAlias
 
 from muniment.parameters import Parameters, Value
+from muniment.times import iso
 
 Status: TypeAlias = Literal["started", "completed", "blocked", "failed", "interrupted"]
 Stage: TypeAlias = Literal["system", "prompt", "output"]
@@ -377,8 +378,8 @@ class Generation:
             "line": self.line,
             "failure": self.failure and dataclasses.asdict(self.failure),
             "erased": list(self.erased),
-            "started_at": _time_json(self.started_at),
-            "finished_at": self.finished_at and _time_json(self.finished_at),
+            "started_at": iso(self.started_at),
+            "finished_at": self.finished_at and iso(self.finished_at),
         }
 
 
@@ -416,10 +417,6 @@ class Replay:
             "detail": self.detail,
             "differences": [dataclasses.asdict(item) for item in self.differences],
         }
-
-
-def _time_json(time: datetime) -> str:
-    return time.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _output_json(output: Output, erased: bool) -> dict[str, Any]:

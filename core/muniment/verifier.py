@@ -21,6 +21,7 @@ from muniment.ledger.checkpoints import Checkpoint, CheckpointFormatError, Note
 from muniment.ledger.entries import Body, moment
 from muniment.ledger.keys import PublicKey
 from muniment.ledger.proofs import DisclosedPayload, Proof, ProofError, ProofFormatError
+from muniment.times import iso
 
 DONE, FAILED, USAGE, UNVERIFIED = 0, 1, 2, 4
 
@@ -139,7 +140,7 @@ def _summary(body: Body) -> str:
 
 def _time(milliseconds: int | str) -> str:
     try:
-        return moment(int(milliseconds)).isoformat(timespec="milliseconds")
+        return iso(moment(int(milliseconds)))
     except (ValueError, OverflowError, OSError):  # outside the years of datetime
         return f"{milliseconds} ms"
 

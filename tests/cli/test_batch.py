@@ -176,7 +176,9 @@ def test_a_file_of_other_things_is_not_made_into_that_of_a_resumed_run(
         before = other.read_bytes()
         result = muniment("batch", lines, "-o", other, "--resume", "last")
         assert result.code == 2
-        assert f"{other} contains more than results of run" in result.err
+        reason = "which is also read" if other == lines else "contains more than results of run"
+        assert str(other) in result.err
+        assert reason in result.err
         assert other.read_bytes() == before
     assert muniment("batch", lines, "-o", first, "--resume", "last", "--overwrite").code == 0
     assert objects(first) == objects(second)

@@ -64,6 +64,12 @@ def test_parameters_of_every_type_arrive(muniment: Here) -> None:
     }
 
 
+@pytest.mark.parametrize("arguments", [["--warmth", "-0.0"], ["-p", "warmth=-0"]], ids=str)
+def test_minus_zero_is_zero(muniment: Here, arguments: list[str]) -> None:
+    result = muniment("generate", "echo", "x", *arguments, "--json")
+    assert str(result.json("generation")[0]["parameters"]["warmth"]) in ("0", "0.0")
+
+
 def test_p_sets_parameters_as_the_options_do(muniment: Here) -> None:
     result = muniment(
         *("generate", "echo", "x", "-p", "times=3", "-p", "stop-words=a", "-p", "stop-words=b=c"),

@@ -452,10 +452,10 @@ class TestMistakes:
     def test_a_full_disk_is_a_sentence(
         self, muniment: Here, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        def full(self: Path, data: bytes) -> int:
-            raise OSError(28, "No space left on device", str(self))
+        def full(descriptor: int) -> None:
+            raise OSError(28, "No space left on device")
 
-        monkeypatch.setattr("pathlib.Path.write_bytes", full)
+        monkeypatch.setattr("os.fsync", full)
         result = muniment("generate", "echo", "x", "-o", tmp_path / "out.txt")
         assert result.code == 1
         assert "out.txt: No space left on device" in result.err

@@ -209,7 +209,7 @@ def test_a_half_written_model_can_be_added_again_or_removed(home: Path) -> None:
 @pytest.mark.parametrize("where", ["while the files are written", "when they stand in place"])
 def test_a_kill_while_adding_leaves_nothing_that_looks_whole(home: Path, where: str) -> None:
     program = textwrap.dedent("""
-        import pathlib, sys, time
+        import os, pathlib, sys, time
         from muniment.models.registry import Models
         home, where = sys.argv[1:]
         def stop(*_, **__):
@@ -224,7 +224,7 @@ def test_a_kill_while_adding_leaves_nothing_that_looks_whole(home: Path, where: 
                 return {"name": "tiny"}
             def find_model(self, source): ...
         if where.startswith("when"):
-            pathlib.Path.write_text = stop  # the record, written last
+            os.replace = stop  # the record, written last
         Models(pathlib.Path(home)).add("x", "slow", Slow())
     """)
     with subprocess.Popen(

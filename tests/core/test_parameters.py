@@ -75,6 +75,40 @@ def test_what_was_effective_gives_the_same_parameters_again(given_: dict[str, An
     assert hash(Every(**kept)) == hash(effective)
 
 
+DEEP: list[object] = []
+for _ in range(100_000):
+    DEEP = [DEEP]
+
+
+class _Real(float):
+    """A subclass of a float, as numpy's are."""
+
+
+ZEROS = ["-0.0", "-0", "-.0", "-0e9", "-1e-999", -0.0, _Real(-0.0), "0", 0, 0.0]
+
+
+@given(st.sampled_from(ZEROS), st.sampled_from(["heat", "old"]))
+def test_zero_has_no_sign(zero: object, name: str) -> None:
+    value = getattr(Every(**{name: zero}), name)
+    assert repr(value) == "0.0"
+    assert type(value) is float
+
+
+@given(st.sampled_from([-0.0, _Real(-0.0), 0]), st.sampled_from([None, -0.0, -1]))
+def test_a_default_of_zero_has_no_sign(zero: float, ge: float | None) -> None:
+    class Zero(Parameters):
+        heat: float | None = param(zero, ge=ge, le=-0.0)
+
+    assert repr(Zero()) == repr(Zero(heat="-0")) == f"{Zero.__qualname__}(heat=0.0)"
+    assert repr(Zero.schema()["properties"]["heat"]["default"]) == "0.0"
+
+
+@given(st.floats(allow_nan=False, allow_infinity=False))
+def test_every_other_number_is_kept_bit_for_bit(number: float) -> None:
+    for given_ in (number, _Real(number), repr(number)):
+        assert Every(old=given_).old.hex() == (number + 0.0).hex()  # type: ignore[attr-defined]
+
+
 @given(values)
 def test_the_schema_accepts_what_the_class_accepts(given_: dict[str, Any]) -> None:
     schema = Every.schema()
@@ -117,8 +151,12 @@ def test_the_schema_holds_defaults_help_and_ranges() -> None:
         "description": "how often to say it",
     }
     assert properties["stop"] == {"type": "array", "items": {"type": "string"}, "default": []}
-    assert properties["size"]["enum"] == ["small", "big", None]
-    assert properties["limit"]["type"] == ["integer", "null"]
+    assert properties["size"] == {
+        "anyOf": [{"enum": ["big", "small"]}, {"type": "null"}],
+        "default": None,
+    }
+    assert properties["limit"]["anyOf"] == [{"type": "integer"}, {"type": "null"}]
+    assert properties["limit"]["minimum"] == 0
 
 
 @pytest.mark.parametrize(
@@ -130,6 +168,8 @@ def test_the_schema_holds_defaults_help_and_ranges() -> None:
         ("times", "007", 7),
         ("heat", "1", 1.0),
         ("heat", "1.5e0", 1.5),
+        ("heat", ".5", 0.5),
+        ("heat", "2.", 2.0),
         ("tone", "温和", "温和"),
         ("tone", "", ""),
         ("stop", "。", ("。",)),
@@ -159,13 +199,17 @@ def test_text_as_typed_on_a_command_line_is_read(name: str, typed: object, read:
         ("times", "٣", "a whole number from 1 to 10, not '٣'"),
         ("times", " 3", "a whole number from 1 to 10, not ' 3'"),
         ("limit", 10**20, "a whole number of at least 0, not 100000000000000000000"),
-        ("limit", 10**5000, "a whole number of at least 0, not a number of thousands of digits"),
+        ("limit", 10**5000, "a whole number of at least 0, not a value too large to print"),
         ("heat", float("nan"), "a number from 0 to 2, not nan"),
         ("heat", "inf", "a number from 0 to 2, not 'inf'"),
         ("heat", 10**400, "a number from 0 to 2, not 1000"),
         ("heat", "warm", "a number from 0 to 2, not 'warm'"),
         ("tone", 5, "text, not 5"),
         ("tone", "\ud800", r"text, not '\\ud800'"),
+        ("tone", b"text", "text, not b'text'"),
+        ("stop", {"a"}, "a list of texts, not {'a'}"),
+        ("stop", ["a", "\ud800"], "a list of texts, not"),
+        ("stop", DEEP, "a list of texts, not a value too large to print"),
         ("stop", ["a", 1], "a list of texts, not"),
         ("stop", {"a": 1}, "a list of texts, not"),
         ("mode", "FAST", "one of fast, slow, not 'FAST'"),

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
 import muniment
 from muniment import Generation, GenerationSpec, Output, Usage
+from muniment.generation.batch import read_specs
 from support.workspace import Workspace
 
 ECHO = "for request in requests: yield request.reply(Text(request.prompt, 'stop'))"
@@ -518,3 +520,29 @@ def test_an_environment_that_cannot_be_had_spoils_no_generation(
     assert done.status == "completed"
     assert "environment_failed" in done.environment
     assert isinstance(done, Generation)
+
+
+@pytest.mark.parametrize("value", ["-0.0", "-0", -0.0, None])
+def test_a_generator_a_filter_and_the_record_see_zero_without_a_sign(
+    workspace: Workspace, value: object
+) -> None:
+    parameters = "warmth: float = param(-0.0, le=1)"
+    workspace.plugin_folder.generator(
+        "zero",
+        "for r in requests: yield r.reply(Text(repr(r.parameters.warmth)))",
+        parameters=parameters,
+    )
+    workspace.plugin_folder.filter(
+        "zeros", "return content.flag(repr(self.parameters.warmth))", parameters=parameters
+    )
+    rule = "{}" if value is None else f"{{warmth: {value}}}"
+    policy = workspace.policy(f"{{filter: zeros, parameters: {rule}}}")
+    line = {"prompt": "x"} if value is None else {"prompt": "x", "parameters": {"warmth": value}}
+    specs = read_specs([json.dumps(line).encode()])
+    (done,) = workspace.session.run(specs, policy=policy)
+    assert isinstance(done, Generation)
+    assert [output.text for output in done.outputs] == ["0.0"]
+    assert [set(verdict.categories) for verdict in done.verdicts] == [{"0.0"}] * 2
+    assert str(workspace.recorded()[0].parameters["warmth"]) in ("0", "0.0")
+    (again,) = workspace.session.replay([done])
+    assert again.result == "exact"

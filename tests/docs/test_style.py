@@ -23,8 +23,7 @@ PACKAGES = [
 EXEMPT = frozenset(
     """
     muniment.ledger.acts muniment.ledger.canonical muniment.ledger.entries muniment.ledger.kinds
-    muniment.ledger.schema muniment.ledger.texts muniment.parameters
-    muniment.store.database.bulk
+    muniment.ledger.schema muniment.ledger.texts muniment.store.database.bulk
     muniment.store.database.projections muniment.store.database.types
     muniment.store.export.formats muniment.store.export.reader muniment.store.export.records
     muniment.store.keeping muniment.store.queries.loader muniment.store.recording.events

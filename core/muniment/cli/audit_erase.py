@@ -14,6 +14,7 @@ from muniment.cli.filters import filter_options_without_status, query_of
 from muniment.cli.options import Moment, json_option, yes_option
 from muniment.cli.output import moment, pluralize, table, write_json, write_note
 from muniment.cli.progress import counting
+from muniment.times import iso
 
 if TYPE_CHECKING:
     from muniment.store import Query
@@ -135,11 +136,9 @@ def _status(context: CliContext, as_json: bool) -> int:
 
 
 def _to_json(item: ErasureRecord) -> dict[str, Any]:
-    from muniment.cli.output import utc
-
     return {
         **{name: getattr(item, name) for name in ("entry", "actor", "cause", "reason")},
-        "at": utc(item.at),
+        "at": iso(item.at),
         "generations": item.generations,
         "pending": item.pending,
         "backups": [str(backup.file) for backup in item.backups],

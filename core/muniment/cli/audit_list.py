@@ -10,7 +10,8 @@ import click
 from muniment.cli.context import CliContext
 from muniment.cli.filters import filter_options, query_of
 from muniment.cli.options import json_option, limit_option
-from muniment.cli.output import excerpt, moment, on_terminal, short_id, table, utc, write_json
+from muniment.cli.output import excerpt, moment, on_terminal, short_id, table, write_json
+from muniment.times import iso
 from muniment.types import Generation
 
 
@@ -55,8 +56,8 @@ def runs(context: CliContext, limit: int, as_json: bool) -> None:
             write_json(
                 {
                     "id": run.id,
-                    "started_at": utc(run.started_at),
-                    "finished_at": run.finished_at and utc(run.finished_at),
+                    "started_at": iso(run.started_at),
+                    "finished_at": run.finished_at and iso(run.finished_at),
                     "counts": dict(run.counts),
                     "lines": run.lines,
                     "generators": list(run.generators),

@@ -98,7 +98,7 @@ def prove(
     """
     from muniment.verifier import read_checkpoint
 
-    destination = OutputFile(output or "-", overwrite=overwrite)
+    destination = OutputFile(output or "-", overwrite=overwrite, inputs=[published])
     store = context.store
     identifier = store.find(reference)
     note = newest(context) if published is None else read_checkpoint(published)

@@ -116,6 +116,7 @@ def batch(
                 results_file(
                     output,
                     overwrite=overwrite,
+                    inputs=(file, policy),
                     run=run if resume is not None else None,
                     recorded=lambda: _answered(session.store, run),
                 )

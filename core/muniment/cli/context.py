@@ -61,6 +61,15 @@ class CliContext:
         return config.store_url(self.home, self._store)
 
     @cached_property
+    def files(self) -> list[Path]:
+        """The files of the store, the settings and the keys, which no output may replace."""
+        with importing():
+            from muniment.store.database import open_database
+
+            store = open_database(self.store_url).files
+        return [*store, self.home / "config.toml", *self.home.glob("keys/*")]
+
+    @cached_property
     def config(self) -> Config:
         """The settings file. Raises ConfigError if it is malformed."""
         from muniment.config import Config

@@ -14,7 +14,6 @@ from muniment.cli.output import (
     on_terminal,
     pluralize,
     shortened,
-    utc,
     write_data,
     write_json,
     write_note,
@@ -22,6 +21,7 @@ from muniment.cli.output import (
 from muniment.cli.output_file import OutputFile
 from muniment.cli.progress import fraction
 from muniment.errors import UsageError
+from muniment.times import iso
 
 if TYPE_CHECKING:
     from muniment.store.backup.restore import RestorePlan
@@ -51,7 +51,7 @@ def backup(context: CliContext, file: str, overwrite: bool, as_json: bool) -> No
         write_json(
             {
                 "file": str(copy.file),
-                "made_at": utc(copy.made_at),
+                "made_at": iso(copy.made_at),
                 "entries": copy.entries,
                 "root": copy.root,
                 "bytes": copy.file.stat().st_size,

@@ -178,7 +178,7 @@ def _run(
     )
     destination = None
     if output is not None:
-        destination = OutputFile(output, overwrite=overwrite, count=samples)
+        destination = OutputFile(output, overwrite=overwrite, count=samples, inputs=[policy])
     if stream is None:
         stream = on_terminal()
     # Chunks of several texts would mix, and JSON and files need complete texts.

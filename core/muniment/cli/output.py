@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
+from muniment.times import iso
+
 if TYPE_CHECKING:
     from muniment.types import Generation, Verdict
 
@@ -110,12 +112,7 @@ def moment(when: datetime | None) -> str:
         return ""
     if on_terminal():
         return f"{when.astimezone():%Y-%m-%d %H:%M:%S}"
-    return utc(when)
-
-
-def utc(when: datetime) -> str:
-    """Return a time in UTC, formatted as in JSON."""
-    return when.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return iso(when)
 
 
 def pluralize(number: int, noun: str) -> str:

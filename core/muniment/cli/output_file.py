@@ -2,26 +2,46 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import BinaryIO
 
+import click
+
+from muniment.cli.context import CliContext
 from muniment.cli.output import on_terminal, write_bytes, write_data, write_note
 from muniment.errors import MunimentError, UsageError
+from muniment.files import check_target, replacing
 from muniment.types import Output
 
 
 class OutputFile:
-    """Target of `-o`, which is one file, numbered files (`out-1.txt`), or stdout for `-`."""
+    """Target of `-o`, which is one file, numbered files (`out-1.txt`), or stdout for `-`.
 
-    def __init__(self, path: str, *, overwrite: bool = False, count: int = 1) -> None:
+    A new file can be read by its owner only. A replaced file keeps its permissions.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        *,
+        overwrite: bool = False,
+        count: int = 1,
+        inputs: Iterable[str | None] = (),
+    ) -> None:
         """Raise UsageError unless `count` files can be created.
 
         Links are followed. A device or a pipe (`special`) is written to and never replaced.
+        `inputs` are paths of files that the command reads. Neither they nor the files of the
+        store can be replaced, whatever their names.
         """
         self.stdout = path == "-"
         self.target = Path(os.path.realpath(path)) if os.path.islink(path) else Path(path)
         self.special = not self.stdout and _special(self.target)
         self._overwrite = overwrite
+        self._protected: list[Path] = []
         if self.stdout:
             return
         folder = self.target.parent
@@ -31,10 +51,13 @@ class OutputFile:
             return
         if not folder.is_dir():
             raise UsageError(f"cannot write {path}: the folder {folder} does not exist")
-        if self.target.is_dir():
-            raise UsageError(f"cannot write {path}: it is a folder")
+        check_target(self.target)
         if not os.access(folder, os.W_OK):
             raise UsageError(f"cannot write {path}: the folder {folder} is not writable")
+        self._protected += [Path(name) for name in inputs if name and os.path.exists(name)]
+        context = click.get_current_context(silent=True)
+        if settings := context and context.find_object(CliContext):
+            self._protected += settings.files
         for number in range(1, count + 1):
             self._check(self._numbered((number,) if count > 1 else ()))
 
@@ -49,22 +72,30 @@ class OutputFile:
 
     def write_bytes(self, content: bytes, path: Path | None = None) -> None:
         """Write a file atomically. Raises MunimentError if it cannot be written."""
+        with self.open(path) as file:
+            file.write(content)
+
+    @contextlib.contextmanager
+    def open(self, path: Path | None = None) -> Iterator[BinaryIO]:
+        """Yield a file, which gets the name of the target when the block ends.
+
+        Raises MunimentError if it cannot be written.
+        """
         path = path or self.target
         self._check(path)
-        temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
         try:
-            if _special(path):
-                path.write_bytes(content)
-                return
-            temporary.write_bytes(content)
-            temporary.replace(path)
+            special = _special(path)
+            with path.open("wb") if special else replacing(path, self._protected) as file:
+                yield file
         except OSError as error:
-            temporary.unlink(missing_ok=True)
             raise MunimentError(f"cannot write {path}: {error.strerror}") from None
 
     def _check(self, path: Path) -> None:
-        if path.exists() and not self._overwrite and not _special(path):
+        if _special(path):
+            return
+        if path.exists() and not self._overwrite:
             raise UsageError(f"{path} already exists; use another file or --overwrite")
+        check_target(path, self._protected)
 
     def _numbered(self, number: tuple[int, ...]) -> Path:
         if self.special:

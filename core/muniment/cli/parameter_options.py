@@ -33,14 +33,7 @@ def option(field: Field) -> click.Option:
 
 
 def _help(field: Field) -> str:
-    facts = []
-    low, high = (None if bound is None else _number(bound) for bound in (field.ge, field.le))
-    if low is not None and high is not None:
-        facts.append(f"{low} to {high}")
-    elif low is not None:
-        facts.append(f"at least {low}")
-    elif high is not None:
-        facts.append(f"at most {high}")
+    facts = [field.range] if field.range else []
     if field.type == "strings":
         facts.append("may be repeated")
     elif field.default is not None and field.default != "":
@@ -48,7 +41,3 @@ def _help(field: Field) -> str:
         facts.append(f"default: {default.lower() if field.type == 'boolean' else default}")
     text = field.help[:1].upper() + field.help[1:]
     return f"{text}  [{'; '.join(facts)}]" if facts else text
-
-
-def _number(bound: float) -> str:
-    return f"{int(bound)}" if bound == int(bound) else f"{bound:g}"

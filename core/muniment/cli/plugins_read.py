@@ -11,7 +11,8 @@ import click
 from muniment.cli.context import CliContext
 from muniment.cli.emit import emit, emit_one
 from muniment.cli.options import json_option
-from muniment.cli.output import moment, on_terminal, shortened, utc, write_note
+from muniment.cli.output import moment, on_terminal, shortened, write_note
+from muniment.times import iso
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
@@ -234,7 +235,7 @@ def _history_line(event: Installation) -> str:
 
 def _as_json(event: Installation) -> dict[str, Any]:
     return {
-        "at": utc(event.at),
+        "at": iso(event.at),
         "actor": event.actor,
         "act": event.act,
         "version": event.plugin.version,

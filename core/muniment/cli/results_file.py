@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -16,6 +15,7 @@ from typing import BinaryIO
 from muniment.cli.output import json_text
 from muniment.cli.output_file import OutputFile
 from muniment.errors import UsageError
+from muniment.files import open_private, replacing
 from muniment.types import Generation
 
 Recorded = Callable[[], Iterable[Generation]]
@@ -41,15 +41,20 @@ class Results:
 
 @contextlib.contextmanager
 def results_file(
-    path: str, *, overwrite: bool, run: str | None = None, recorded: Recorded = tuple
+    path: str,
+    *,
+    overwrite: bool,
+    inputs: Iterable[str | None] = (),
+    run: str | None = None,
+    recorded: Recorded = tuple,
 ) -> Iterator[Results]:
     """Open a new file of results, or complete and continue that of the resumed `run`.
 
     The file of a resumed run is sorted by line at the end. Raises UsageError if the file contains
-    anything else, unless `overwrite` is true.
+    anything else, unless `overwrite` is true, or if it is one of the `inputs`.
     """
     resumed = run is not None
-    destination = OutputFile(path, overwrite=overwrite or resumed)
+    destination = OutputFile(path, overwrite=overwrite or resumed, inputs=inputs)
     target = destination.target
     if destination.special:  # a device or a pipe gets only new results, as stdout does
         with target.open("wb") as file:
@@ -64,7 +69,7 @@ def results_file(
         last = _rewrite(target, recorded())
     empty = False
     try:
-        with target.open("ab" if resumed else "wb") as file:
+        with open_private(target, "ab" if resumed else "wb") as file:
             try:
                 results = Results(file, last)
                 yield results
@@ -84,15 +89,10 @@ def _line(item: Generation) -> bytes:
 def _rewrite(path: Path, items: Iterable[Generation]) -> int:
     """Replace the file's content by these results and return the line number of the last."""
     last = 0
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with temporary.open("wb") as file:
-            for item in items:
-                file.write(_line(item))
-                last = item.line or 0
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with replacing(path) as file:
+        for item in items:
+            file.write(_line(item))
+            last = item.line or 0
     return last
 
 

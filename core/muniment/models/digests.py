@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from muniment.errors import ModelError
+from muniment.files import atomic_write, make_folder
 
 SCHEME = "muniment-model-tree/1"
 
@@ -65,14 +66,9 @@ class FileHashes:
         """Write new hashes to the cache file, if there is one and it can be written."""
         if self._cache is None or not self._fresh:
             return
-        temporary = self._cache.with_suffix(f".{os.getpid()}")
-        try:
-            self._cache.parent.mkdir(parents=True, exist_ok=True)
-            temporary.write_text(json.dumps(self._known))
-            temporary.replace(self._cache)
-        except OSError:
-            with contextlib.suppress(OSError):  # a read-only home still generates
-                temporary.unlink()
+        with contextlib.suppress(OSError):  # a read-only home still generates
+            make_folder(self._cache.parent)
+            atomic_write(self._cache, json.dumps(self._known).encode())
 
 
 def digest(path: Path, hashes: FileHashes, *, keep: Callable[[str], bool] | None = None) -> str:

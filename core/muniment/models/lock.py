@@ -9,6 +9,8 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from muniment.files import make_folder, open_private
+
 _PAUSE = 0.1  # seconds between two attempts
 _LABEL_BYTES = 1000
 
@@ -21,19 +23,16 @@ def exclusive(path: Path, label: str, waiting: Callable[[str], None]) -> Iterato
     with the label of that process. The operating system releases the lock of a killed process.
     Raises OSError.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-    try:
+    make_folder(path.parent)
+    with open_private(path, "a+b") as file:
+        descriptor = file.fileno()
         if not _acquire(descriptor):
             waiting(_read(descriptor))
             while not _acquire(descriptor):
                 time.sleep(_PAUSE)
         os.ftruncate(descriptor, 0)
-        os.lseek(descriptor, 0, os.SEEK_SET)
         os.write(descriptor, label.encode(errors="replace")[:_LABEL_BYTES])
         yield
-    finally:
-        os.close(descriptor)
 
 
 def _acquire(descriptor: int) -> bool:

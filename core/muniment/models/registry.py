@@ -19,10 +19,12 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from muniment.errors import ModelError, ModelTermsWarning, MunimentError, UnknownNameError
+from muniment.files import atomic_write, make_folder, replacing
 from muniment.hookspecs import ModelProvider
 from muniment.models import lock
 from muniment.models.digests import FileHashes, digest, files
 from muniment.models.packaged import AdditionNotices, packaged_models
+from muniment.times import iso
 from muniment.types import Model, PackagedModel
 
 MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
@@ -189,7 +191,7 @@ class Models:
         # Only the process with the lock writes here, so other files are of killed additions.
         shutil.rmtree(working.parent, ignore_errors=True)
         try:
-            working.mkdir(parents=True)
+            make_folder(working)
             facts = dict(generator.add_model(source, working, progress))
             final = name or str(facts.get("name") or Path(source).name)
             self._check_free(final)
@@ -199,20 +201,19 @@ class Models:
                 digest=digest(working, hashes),
                 generator=generator_name,
                 source=source,
-                added_at=datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
+                added_at=iso(datetime.now(UTC)),
                 roles=dict(facts.get("roles", {})),
                 terms=str(facts.get("terms", "")),
             )
             shutil.rmtree(self.path(final), ignore_errors=True)  # a half-written predecessor
             working.rename(self.path(final))
-
-            def before_rename() -> None:
-                self._keep_default(added, generator)
-                record(added)
-
-            content = json.dumps(added.to_json(), indent=2, ensure_ascii=False) + "\n"
             try:
-                _write(self._record(final), content, before_rename)
+                with replacing(self._record(final)) as file:
+                    content = json.dumps(added.to_json(), indent=2, ensure_ascii=False) + "\n"
+                    file.write(content.encode())
+                    file.flush()  # a full disk must fail before the addition is recorded
+                    self._keep_default(added, generator)
+                    record(added)
             except BaseException:
                 shutil.rmtree(self.path(final), ignore_errors=True)
                 raise
@@ -361,7 +362,8 @@ class Models:
         elif not names:
             default = added.name
         if default is not None:
-            _write(self._defaults, json.dumps({**defaults, added.generator: default}) + "\n")
+            content = json.dumps({**defaults, added.generator: default}) + "\n"
+            atomic_write(self._defaults, content.encode())
 
     def _read_defaults(self) -> dict[str, str]:
         try:
@@ -423,18 +425,6 @@ def _names(packaged: list[PackagedModel]) -> list[str]:
 
 def _names_of(generator_name: str, models: list[ModelRecord]) -> list[str]:
     return [model.name for model in models if model.generator == generator_name]
-
-
-def _write(path: Path, text: str, before_rename: Callable[[], None] = lambda: None) -> None:
-    """Write a temporary file and rename it."""
-    beside = path.with_suffix(".new")
-    try:
-        beside.write_text(text, encoding="utf-8")
-        before_rename()
-        beside.replace(path)
-    except BaseException:
-        beside.unlink(missing_ok=True)
-        raise
 
 
 def _describe(error: BaseException) -> str:

@@ -22,6 +22,7 @@ import msgspec
 
 from muniment.config import normalised
 from muniment.errors import MunimentError, UnknownNameError
+from muniment.files import make_folder, open_private
 from muniment.ledger.acts import PluginAct
 from muniment.plugins.discovery import (
     COMMAND_GROUP,
@@ -141,8 +142,8 @@ class InstallRecords:
         counts, too. Raises InstallError when another process holds it.
         """
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            file = (self.folder / "lock").open("a")
+            make_folder(self.folder)
+            file = open_private(self.folder / "lock", "ab")
         except OSError as error:
             raise InstallError(
                 self.prefix, f"{self.folder} cannot be written: {error.strerror}"

@@ -76,7 +76,7 @@ def bundle(
     from muniment_installer import bundle as packing
     from muniment_installer import bundle_format
 
-    destination = OutputFile(output, overwrite=overwrite)
+    destination = OutputFile(output, overwrite=overwrite, inputs=plugins)
     if destination.stdout or destination.special:
         raise UsageError("a bundle cannot be written to standard output or a device; use a file")
     key = signing_key(session)
@@ -85,12 +85,8 @@ def bundle(
         tempfile.TemporaryDirectory() as folder,
     ):
         content = packing.pack(installer(session), plugins, Path(folder))
-        temporary = destination.target.with_name(f".{destination.target.name}.part")
-        try:
-            bundle_format.write(temporary, content.plugins, content.wheels, key)
-            temporary.replace(destination.target)
-        finally:
-            temporary.unlink(missing_ok=True)
+        with destination.open() as file:
+            bundle_format.write(file, content.plugins, content.wheels, key)
     signer = None if key is None else bundle_format.fingerprint(key.public)
     if as_json:
         write_json(

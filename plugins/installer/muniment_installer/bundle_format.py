@@ -21,7 +21,7 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import msgspec
 
@@ -107,7 +107,7 @@ def is_bundle(path: Path) -> bool:
 
 
 def write(
-    path: Path, plugins: Collection[str], wheels: Iterable[Wheel], key: PrivateKey | None
+    file: BinaryIO, plugins: Collection[str], wheels: Iterable[Wheel], key: PrivateKey | None
 ) -> None:
     """Write a bundle of wheels. `plugins` are the normalised names of the plugins among them."""
     packed = sorted(wheels, key=lambda wheel: wheel.key)
@@ -127,7 +127,7 @@ def write(
             ],
         }
     )
-    with zipfile.ZipFile(path, "w") as archive:
+    with zipfile.ZipFile(file, "w") as archive:
         archive.writestr(MANIFEST, manifest)
         if key is not None:
             signature = base64.b64encode(key.sign(_signed(manifest))).decode()

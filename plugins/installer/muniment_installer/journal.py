@@ -6,7 +6,6 @@ The journal is written before the environment is changed, and deleted when the c
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +19,8 @@ from muniment.installation import (
     InstallRecords,
     InstallState,
     KeptWheel,
+    make_folder,
+    replacing,
 )
 
 KEPT_BYTES = 100 * 2**20  # of a larger wheel only the hash is kept
@@ -69,7 +70,7 @@ class JournaledRecords(InstallRecords):
     def stage(self) -> Iterator[Path]:
         """Yield an empty folder for wheels, and empty it again unless a journal needs it."""
         self._clear()
-        self.staging.mkdir(parents=True)
+        make_folder(self.staging)
         try:
             yield self.staging
         finally:
@@ -90,10 +91,9 @@ class JournaledRecords(InstallRecords):
         target = self._wheels / kept.sha256[:16] / kept.file
         if target.is_file() or path.stat().st_size > KEPT_BYTES:
             return
-        target.parent.mkdir(parents=True, exist_ok=True)
-        temporary = target.with_name(f".{target.name}.part")
-        shutil.copyfile(path, temporary)
-        temporary.replace(target)
+        make_folder(target.parent)
+        with path.open("rb") as wheel, replacing(target) as copy:
+            shutil.copyfileobj(wheel, copy)
 
     def prune(self, state: InstallState) -> None:
         """Delete the kept wheels that the state does not mention."""
@@ -108,13 +108,9 @@ class JournaledRecords(InstallRecords):
 
     def _write(self, name: str, value: InstallState | Journal) -> None:
         path = self.folder / name
-        temporary = path.with_suffix(".new")
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            with temporary.open("wb") as file:
+            make_folder(self.folder)
+            with replacing(path) as file:
                 file.write(msgspec.json.format(msgspec.json.encode(value), indent=1))
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(path)
         except OSError as error:
             raise InstallError(str(path), f"{path} cannot be written: {error.strerror}") from None

@@ -38,7 +38,7 @@ class BackupBackend(Protocol):
     """The operations for copying and restoring the stores of one kind of database."""
 
     def copy(self, database: Database, target: Path) -> BackupSummary:
-        """Copy a snapshot of the store to a new file. Return the head of that snapshot.
+        """Copy a snapshot of the store to an empty file. Return the head of that snapshot.
 
         Other processes may write meanwhile. Raises BackupError.
         """

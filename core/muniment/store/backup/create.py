@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from pathlib import Path
 
+from muniment.files import replacing
 from muniment.store.backup import backend_of
 from muniment.store.backup.base import BackupError, Progress
-from muniment.store.database.backups import Backup, now, register
+from muniment.store.database.backups import Backup, register
 from muniment.store.database.engine import Database
+from muniment.validation import now
 
 
 def create_backup(database: Database, target: Path, progress: Progress | None = None) -> Backup:
@@ -20,25 +21,20 @@ def create_backup(database: Database, target: Path, progress: Progress | None = 
     """
     backend = backend_of(database)
     target = target.absolute()
-    partial = target.with_name(f".{target.name}.partial")
     made_at = now()
     try:
-        partial.unlink(missing_ok=True)
-        copied = backend.copy(database, partial)
-        verified = backend.verify(partial, progress)
-        if verified != copied:
-            raise BackupError(
-                target,
-                f"the copy differs from the store ({verified.entries} entries with root "
-                f"{verified.root}, not {copied.entries} with {copied.root}) and was deleted; try "
-                "again",
-            )
-        partial.replace(target)
+        with replacing(target, database.files) as file:
+            copied = backend.copy(database, Path(file.name))
+            verified = backend.verify(Path(file.name), progress)
+            if verified != copied:
+                raise BackupError(
+                    target,
+                    f"the copy differs from the store ({verified.entries} entries with root "
+                    f"{verified.root}, not {copied.entries} with {copied.root}) and was deleted; "
+                    "try again",
+                )
     except OSError as error:
         raise BackupError(target, f"cannot write {target}: {error.strerror}") from error
-    finally:
-        with suppress(OSError):
-            partial.unlink(missing_ok=True)
     backup = Backup(target, made_at, verified.entries, verified.root)
     with database.writing(lock=False) as connection:
         register(connection, [backup])

@@ -11,13 +11,15 @@ from pathlib import Path
 from sqlalchemy import select
 
 from muniment.errors import StoreError
+from muniment.files import check_target
 from muniment.store.backup import backend_of
 from muniment.store.backup.base import BackupError, BackupSummary, Progress
-from muniment.store.database.backups import Backup, now, register, registered
+from muniment.store.database.backups import Backup, register, registered
 from muniment.store.database.engine import Database
 from muniment.store.database.tables import ledger_head
 from muniment.store.recording import schema_version
 from muniment.store.recording.erasure_log import erased_generations, erasure_bodies
+from muniment.validation import now
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +67,11 @@ class RestorePlan:
 def plan_restore(database: Database, file: Path, progress: Progress | None = None) -> RestorePlan:
     """Verify a backup, and return the effects that restoring it would have. Change nothing.
 
-    Raises BackupError if the backup is corrupt.
+    Raises BackupError if the backup is corrupt, and UsageError if it is the store itself.
     """
     file = file.absolute()
+    if database.path is not None:
+        check_target(database.path, [file])
     contents = backend_of(database).verify(file, progress)
     return RestorePlan(file, contents, _read_target(database, contents.entries))
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
-from contextlib import closing, suppress
+from contextlib import closing
 from pathlib import Path
 from urllib.parse import quote
 
 from muniment.errors import StoreError
+from muniment.files import make_folder, replacing
 from muniment.ledger.tree import Frontier
 from muniment.store.backup.base import BackupError, BackupSummary, Progress
 from muniment.store.database import open_database
@@ -24,7 +24,6 @@ class SqliteBackup:
         """Copy the committed state of the store, and return its head."""
         path = _path(database)
         try:
-            target.touch(mode=0o600, exist_ok=False)
             with (
                 closing(sqlite3.connect(path, timeout=LOCK_SECONDS)) as source,
                 closing(sqlite3.connect(target)) as copy,
@@ -37,8 +36,6 @@ class SqliteBackup:
                 ).fetchone()
                 source.backup(copy)
                 copy.execute("PRAGMA journal_mode = DELETE")
-            with target.open("rb") as file:
-                os.fsync(file.fileno())
             target.chmod(path.stat().st_mode & 0o777)
         except (OSError, sqlite3.Error) as error:
             raise BackupError(target, f"cannot write {target}: {_reason(error)}") from error
@@ -82,7 +79,7 @@ class SqliteBackup:
         """
         path = _path(database)
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(path.parent)
             try:
                 _overwrite(path, file)
             except sqlite3.DatabaseError as error:
@@ -113,17 +110,10 @@ def _overwrite(path: Path, file: Path) -> None:
 
 def _replace_file(path: Path, file: Path) -> None:
     """Replace the file `path` with a copy of the SQLite file `file`."""
-    temporary = path.with_name(f"{path.name}.restoring")
-    try:
-        temporary.unlink(missing_ok=True)
-        _overwrite(temporary, file)
+    with replacing(path, [file]) as new:
+        _overwrite(Path(new.name), file)
         for suffix in ("-wal", "-shm"):
             Path(f"{path}{suffix}").unlink(missing_ok=True)
-        temporary.replace(path)
-    finally:
-        for suffix in ("", "-wal", "-shm"):
-            with suppress(OSError):
-                Path(f"{temporary}{suffix}").unlink(missing_ok=True)
 
 
 def _path(database: Database) -> Path:

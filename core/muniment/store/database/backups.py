@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 
 from sqlalchemy import Connection, delete, select
@@ -53,8 +53,3 @@ def registered(connection: Connection) -> list[Backup]:
     """Return all registered backups, the oldest first."""
     rows = connection.execute(select(backup).order_by(backup.c.made_at, backup.c.file))
     return [Backup(Path(row.file), moment(row.made_at), row.entries, row.root) for row in rows]
-
-
-def now() -> datetime:
-    """Return the current time in UTC, for `Backup.made_at`."""
-    return datetime.now(UTC)

@@ -114,6 +114,12 @@ class Database:
         self._process = os.getpid()
         self.wrote = False
 
+    @property
+    def files(self) -> list[Path]:
+        """The file of an SQLite store, and those of its write-ahead log and shared memory."""
+        suffixes = () if self.path is None else ("", "-wal", "-shm")
+        return [Path(f"{self.path}{suffix}") for suffix in suffixes]
+
     @contextmanager
     def reading(self) -> Iterator[Connection]:
         """Open a read-only transaction that sees one snapshot of the store."""

@@ -14,6 +14,7 @@ from urllib.parse import quote
 from sqlalchemy import URL, Connection, Engine, create_engine, event
 
 from muniment.errors import StoreError
+from muniment.files import make_folder, replacing
 from muniment.store.database.engine import LOCK_SECONDS
 
 SHARE_SECONDS = 2.0  # how long `share_snapshot` waits for the write lock
@@ -122,7 +123,7 @@ class SqliteFile:
         """
         folder = self.path.parent
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            make_folder(folder)
         except OSError as error:
             raise StoreError(
                 self._display_url,
@@ -147,22 +148,16 @@ class SqliteFile:
         """
         timestamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
         target = Path(f"{self.path}.before-upgrade-of-{revision}-{timestamp}")
-        partial = Path(f"{target}.partial")
         try:
-            partial.touch(mode=0o600)
-            partial.chmod(self.path.stat().st_mode & 0o777)
             with (
+                replacing(target) as file,
                 closing(sqlite3.connect(self.path, timeout=LOCK_SECONDS)) as source,
-                closing(sqlite3.connect(partial)) as copy,
+                closing(sqlite3.connect(file.name)) as copy,
             ):
+                os.chmod(file.name, self.path.stat().st_mode & 0o777)
                 source.backup(copy)
                 copy.execute("PRAGMA journal_mode = DELETE")
-            with partial.open("rb") as file:
-                os.fsync(file.fileno())
-            partial.replace(target)
         except (OSError, sqlite3.Error) as error:
-            with suppress(OSError):
-                partial.unlink(missing_ok=True)
             reason = error.strerror if isinstance(error, OSError) else str(error)
             raise StoreError(
                 self._display_url,

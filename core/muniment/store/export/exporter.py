@@ -21,6 +21,7 @@ from typing import Any, BinaryIO
 from sqlalchemy import select
 
 from muniment.errors import MunimentError
+from muniment.files import atomic_write, check_target, open_private, sync_folder
 from muniment.store.database.engine import Database
 from muniment.store.database.tables import erasure, ledger_head
 from muniment.store.export.batches import pages
@@ -80,9 +81,10 @@ class Export:
         """Return an export of the generations that are recorded now.
 
         An unfinished export to the same file is discarded. Raises MunimentError if a package
-        that the format needs is not installed.
+        that the format needs is not installed, or if the target is a file of the store.
         """
         FORMATS[format].check()
+        check_target(target, database.files)
         log, size = _log_and_size(database)
         return cls(database, target, _State(log, format, _query_to_json(query), size, size))
 
@@ -155,7 +157,7 @@ class Export:
             if self._part.exists():
                 self._format.finish(self._part, self._target)
             _state_path(self._target).unlink()
-            _sync_folder(self._target.parent)
+            sync_folder(self._target.parent)
         except OSError as error:
             raise ExportError(
                 self._target,
@@ -167,7 +169,8 @@ class Export:
     def _open_part(self) -> BinaryIO:
         """Open the part file at the end of its saved bytes. Create it if nothing is saved."""
         if self._state.size == 0:
-            part: BinaryIO = self._part.open("wb")
+            self._part.unlink(missing_ok=True)  # it may have been created by someone else
+            part = open_private(self._part, "xb")
             part.write(self._format.head())
             self._save(part, self._state)
             return part
@@ -176,7 +179,7 @@ class Export:
                 self._target,
                 f"{self._part} is missing or too short; start again with --overwrite",
             )
-        part = self._part.open("r+b")
+        part = open_private(self._part, "r+b")
         part.truncate(self._state.size)
         part.seek(self._state.size)
         return part
@@ -206,13 +209,8 @@ class Export:
         part.flush()
         os.fsync(part.fileno())
         self._state = replace(state, size=part.tell())
-        path = _state_path(self._target)
-        temporary = path.with_name(f"{path.name}.new")
-        with temporary.open("wb") as file:
-            file.write(json.dumps(asdict(self._state), ensure_ascii=False).encode())
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
+        content = json.dumps(asdict(self._state), ensure_ascii=False).encode()
+        atomic_write(_state_path(self._target), content)
 
 
 def stream(
@@ -274,13 +272,3 @@ def _query_from_json(values: dict[str, Any]) -> Query:
         if name in arguments:
             arguments[name] = datetime.fromisoformat(arguments[name])
     return Query(**arguments)
-
-
-def _sync_folder(folder: Path) -> None:
-    """Write a folder to disk with fsync, so that a crash does not undo a rename in it."""
-    if os.name == "posix":  # other systems cannot open a folder
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)

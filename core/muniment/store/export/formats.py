@@ -20,6 +20,7 @@ from msgspec.json import Encoder, decode
 from msgspec.structs import asdict, replace
 
 from muniment.errors import MunimentError
+from muniment.files import replace_file, replacing
 from muniment.store.export.records import Output, Record
 
 GROUP_ROWS = 20_000  # rows of one group of a Parquet file
@@ -80,8 +81,8 @@ class _Streamed:
         """Need nothing."""
 
     def finish(self, part: Path, target: Path) -> None:
-        """Give the part its name."""
-        part.replace(target)
+        """Rename the part."""
+        replace_file(part, target)
 
 
 class Jsonl(_Streamed):
@@ -194,22 +195,21 @@ class Parquet:
         return _lines([_fixed(record) for record in records])
 
     def finish(self, part: Path, target: Path) -> None:
-        """Make the Parquet file beside the part, then give it its name."""
+        """Write the Parquet file from the part, which is then deleted."""
         from pyarrow import json as arrow_json
         from pyarrow import parquet
 
         schema = _schema()
         parsing = arrow_json.ParseOptions(explicit_schema=schema, unexpected_field_behavior="error")
-        beside = part.with_name(f"{part.name}.parquet")
         with (
             part.open("rb") as source,
-            parquet.ParquetWriter(beside, schema, compression="zstd") as writer,
+            replacing(target) as file,
+            parquet.ParquetWriter(file, schema, compression="zstd") as writer,
         ):
             for group in _groups(source):
                 reading = arrow_json.ReadOptions(block_size=len(group) + 1)
                 table = arrow_json.read_json(io.BytesIO(group), reading, parsing)
                 writer.write_table(table.select(schema.names), row_group_size=GROUP_ROWS)
-        beside.replace(target)
         part.unlink()
 
 

@@ -15,6 +15,7 @@ from muniment.errors import StoreVersionError
 from muniment.store.database.engine import Database
 from muniment.store.database.tables import alembic_version, ledger_head
 from muniment.store.errors import NoStoreError
+from muniment.validation import now
 
 HEAD = "0001"  # the newest revision in migrations/versions; revisions are numbered in order
 
@@ -108,7 +109,7 @@ def upgrade(database: Database) -> Path | None:
             from muniment.store.recording import tree_heads
 
             head = tree_heads.head(connection)
-            backup = backups.Backup(copy, backups.now(), head.size, head.root.hex())
+            backup = backups.Backup(copy, now(), head.size, head.root.hex())
             backups.register(connection, [backup])
         if connection.scalar(select(ledger_head.c.size)) is None:
             log = secrets.token_hex(16)

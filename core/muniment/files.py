@@ -1,0 +1,103 @@
+"""Files that are written atomically, and that only their owner can read."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import stat
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import BinaryIO, Literal
+
+from muniment.errors import UsageError
+
+
+def atomic_write(path: Path, content: bytes, protected: Sequence[Path] = ()) -> None:
+    """Write a file, in the same way as `replacing`."""
+    with replacing(path, protected) as file:
+        file.write(content)
+
+
+@contextlib.contextmanager
+def replacing(path: Path, protected: Sequence[Path] = ()) -> Iterator[BinaryIO]:
+    """Yield a new file, which replaces the file at `path` when the block ends.
+
+    The new file is in the same folder, and other programs may write to its `name` within the
+    block. After an exception or a crash, `path` is unchanged. Raises UsageError and OSError.
+    """
+    check_target(path, protected)
+    # The random name has a fixed length, because that of `path` may have the maximum already.
+    temporary = path.with_name(f".muniment-{secrets.token_hex(8)}.part")
+    file = open_private(temporary, "xb")
+    try:
+        with file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        replace_file(temporary, path, protected)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise
+
+
+def replace_file(source: Path, target: Path, protected: Sequence[Path] = ()) -> None:
+    """Rename a file and write the folder to disk. A replaced file's permissions are kept.
+
+    Raises UsageError as `check_target` does, and OSError.
+    """
+    check_target(target, protected)
+    if target.is_file():
+        source.chmod(stat.S_IMODE(target.stat().st_mode) & 0o777)
+    os.replace(source, target)
+    sync_folder(target.parent)
+
+
+def check_target(path: Path, protected: Sequence[Path] = ()) -> None:
+    """Raise UsageError unless a file can be written at `path`.
+
+    Neither a folder or device can be replaced, nor a `protected` file, whatever its name.
+    """
+    with contextlib.suppress(FileNotFoundError):
+        mode = path.lstat().st_mode
+        if not (stat.S_ISREG(mode) or stat.S_ISLNK(mode)):
+            raise UsageError(f"cannot write {path}: it is not a regular file; use another path")
+    for other in protected:
+        if _is_same(path, other):
+            raise UsageError(
+                f"cannot write {path}: it is the file {other}, which is also read; use another path"
+            )
+
+
+def open_private(path: Path, mode: Literal["ab", "a+b", "r+b", "wb", "xb"]) -> BinaryIO:
+    """Open a file, which is created for its owner only. No link is followed. Raises OSError."""
+    return open(path, mode, opener=_open)
+
+
+def make_folder(path: Path) -> None:
+    """Create a folder and its missing parents, for their owner only. Raises OSError."""
+    for folder in (*reversed(path.parents), path):
+        folder.mkdir(mode=0o700, exist_ok=True)
+
+
+def sync_folder(folder: Path) -> None:
+    """Write a folder to disk with fsync, so that a crash does not undo a rename in it."""
+    # Not every system can open or sync a folder, and the rename itself has succeeded.
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _open(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0), 0o600)
+
+
+def _is_same(path: Path, other: Path) -> bool:
+    try:
+        return os.path.samefile(path, other)
+    except OSError:  # one of them does not exist yet
+        return os.path.realpath(path) == os.path.realpath(other)
