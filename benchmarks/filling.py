@@ -10,7 +10,7 @@ import itertools
 import random
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -130,6 +130,24 @@ def generations(seed: int, words: int) -> Iterator[tuple[Generation, Generation]
         yield started, ended
 
 
+def writes(
+    store: Store,
+    chunk: Iterable[tuple[Generation, Generation]],
+    policy: str = "filters: []",
+    declared: Mapping[str, frozenset[str]] = DECLARED,
+) -> Sequence[Callable[[], object]]:
+    """Return the two calls that record a chunk of generations, each in one transaction.
+
+    `chunk` has each generation as started and as ended. `policy` is the text of the policy, and
+    `declared` has the categories that each filter declares.
+    """
+    started, ended = zip(*chunk, strict=True)
+    return (
+        lambda: store.record_started(started, policy_document=policy),
+        lambda: store.record_outcomes(ended, declared_categories=declared),
+    )
+
+
 def fill(
     store: Store, count: int, *, words: int = WORDS, seed: int = 1, quiet: bool = False
 ) -> float:
@@ -144,8 +162,8 @@ def fill(
             itertools.islice(made, min(CHUNK, count - done))
         )
         before = time.perf_counter()
-        store.record_started([started for started, _ in chunk], policy_document="filters: []")
-        store.record_outcomes([ended for _, ended in chunk], declared_categories=DECLARED)
+        for write in writes(store, chunk):
+            write()
         spent += time.perf_counter() - before
         if not quiet and time.monotonic() - begun > 10:
             begun = time.monotonic()
