@@ -15,7 +15,7 @@ import time
 import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NoReturn, TypeVar, TypeVarTuple, cast
+from typing import NoReturn, TypeVar, TypeVarTuple
 
 from muniment.errors import ModelError, MunimentError, ParameterError, PluginError, UsageError
 from muniment.plugins.isolation import protocol
@@ -139,7 +139,8 @@ class Worker:
             raise
         if isinstance(reply, ErrorResult):
             raise self._exception(reply)
-        return cast(_Result, reply.value)
+        result: _Result = reply.value
+        return result
 
     def release(self, number: int) -> None:
         """Close an object or a call, unless its process has ended."""

@@ -57,7 +57,13 @@ class Progress(msgspec.Struct, frozen=True, tag=True, forbid_unknown_fields=True
     fraction: float
 
 
-_encoder = msgspec.msgpack.Encoder()
+def _encode_parameters(value: object) -> str:
+    if not isinstance(value, Parameters):
+        raise TypeError(f"a message cannot contain {type(value).__name__}")
+    return values_json(value)
+
+
+_encoder = msgspec.msgpack.Encoder(enc_hook=_encode_parameters)
 _call_decoder = msgspec.msgpack.Decoder(tuple[str, msgspec.Raw])
 
 

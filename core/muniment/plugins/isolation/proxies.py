@@ -142,12 +142,11 @@ class _Proxy:
         self,
         method: Callable[[PluginService, int, *_Arguments], _Result],
         *arguments: *_Arguments,
-        seconds: float | None,
-        **options: Any,
+        seconds: float,
     ) -> _Result:
         """Call a method of the object in the worker."""
         self.ready()
-        return self.worker.call(method, self._number, *arguments, seconds=seconds, **options)
+        return self.worker.call(method, self._number, *arguments, seconds=seconds)
 
 
 class IsolatedGenerator(_Proxy, Generator):
@@ -164,13 +163,9 @@ class IsolatedGenerator(_Proxy, Generator):
         The worker runs only while this waits for it, like a generator in this process.
         """
         worker, limit = self.worker, self.worker.limits.answer
-        encoded = [
-            replace(request, parameters=protocol.values_json(request.parameters))
-            for request in requests
-        ]
         self.ready()
-        call = worker.new_number()
-        worker.call(PluginService.generate, self._number, call, encoded, seconds=STARTING)
+        number, call = self._number, worker.new_number()
+        worker.call(PluginService.generate, number, call, list(requests), seconds=STARTING)
         remaining = limit
         try:
             while True:
@@ -217,8 +212,10 @@ class IsolatedModelProvider(IsolatedGenerator):
         self, source: str, into: Path, progress: Callable[[str, float], None]
     ) -> Mapping[str, Any]:
         """Put a model into a folder, without a time limit."""
-        facts = self._call(
-            PluginService.add_model, source, str(into), seconds=None, progress=progress
+        self.ready()
+        arguments = self._number, source, str(into)
+        facts = self.worker.call(
+            PluginService.add_model, *arguments, seconds=None, progress=progress
         )
         return dict(json.loads(facts))
 
