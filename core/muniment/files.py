@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 import stat
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -28,7 +27,7 @@ def replacing(path: Path, protected: Sequence[Path] = ()) -> Iterator[BinaryIO]:
     """
     check_target(path, protected)
     # The random name has a fixed length, because that of `path` may have the maximum already.
-    temporary = path.with_name(f".muniment-{secrets.token_hex(8)}.part")
+    temporary = path.with_name(f".muniment-{os.urandom(8).hex()}.part")
     file = open_private(temporary, "xb")
     try:
         with file:
@@ -62,7 +61,8 @@ def check_target(path: Path, protected: Sequence[Path] = ()) -> None:
     with contextlib.suppress(FileNotFoundError):
         mode = path.lstat().st_mode
         if not (stat.S_ISREG(mode) or stat.S_ISLNK(mode)):
-            raise UsageError(f"cannot write {path}: it is not a regular file; use another path")
+            kind = "a folder" if stat.S_ISDIR(mode) else "not a regular file"
+            raise UsageError(f"cannot write {path}: it is {kind}; use another path")
     for other in protected:
         if _is_same(path, other):
             raise UsageError(

@@ -41,12 +41,21 @@ from muniment.plugins.isolation import PluginWorkers
 from muniment.plugins.registry import Plugin, Plugins, quiet_stdout
 from muniment.signing import sign_after_writing
 from muniment.store import Query, Store
-from muniment.types import Chunk, Generation, PackagedModel, Replay
+from muniment.types import Chunk, Generation, PackagedModel, PluginRef, Replay
 from muniment.validation import check_text
 
 if TYPE_CHECKING:
-    from muniment.ledger.acts import Judgement, ModelAct, Rating
-    from muniment.store.recording.events import Installation
+    from datetime import datetime
+
+    from muniment.ledger.entries import (
+        FeedbackEntry,
+        Judgement,
+        ModelAct,
+        PluginAct,
+        Rating,
+        ReviewEntry,
+    )
+    from muniment.store.recording.events import RecordedEvent
     from muniment.store.retention.erasure import ErasureResult
     from muniment.store.retention.rules import Rule
 
@@ -190,8 +199,8 @@ class Session:
 
     def feedback(
         self, reference: str, rating: str | int | None = None, comment: str | None = None
-    ) -> None:
-        """Record this actor's feedback on a generation.
+    ) -> RecordedEvent[FeedbackEntry]:
+        """Record this actor's feedback on a generation, and return it.
 
         `rating` is `up`, `down` or a number from 1 to 5. A rating or a comment is needed.
         """
@@ -201,17 +210,20 @@ class Session:
             raise UsageError("feedback needs a rating or a comment")
         store = self._open_existing()
         checked = cast("Rating | None", None if rating is None else str(rating))
-        store.give_feedback(store.find(reference), self.actor, checked, comment)
+        return store.events.add_feedback(store.find(reference), self.actor, checked, comment)
 
-    def review(self, reference: str, decision: str, reason: str | None = None) -> None:
+    def review(
+        self, reference: str, decision: str, reason: str | None = None
+    ) -> RecordedEvent[ReviewEntry]:
         """Record that this actor would `approve` or `overturn` the actions on a generation.
 
-        The recorded verdicts and actions do not change.
+        Returns the recorded event. The recorded verdicts and actions do not change.
         """
         if decision not in ("approve", "overturn"):
             raise UsageError(f"a review is approve or overturn, not {decision!r}")
         store = self._open_existing()
-        store.give_review(store.find(reference), self.actor, cast("Judgement", decision), reason)
+        checked = cast("Judgement", decision)
+        return store.events.add_review(store.find(reference), self.actor, checked, reason)
 
     def hold(self, query: Query, reason: str) -> tuple[str, int]:
         """Place the generations that match now under legal hold.
@@ -260,20 +272,26 @@ class Session:
             core = core_plugin().ref()
             for result in replay(complete, self._resolver, core_environment(), core):
                 if record:
-                    self._open_writer().record_replay(result, self.actor)
+                    self._open_writer().events.add_replay(result, self.actor)
                 yield result
 
     def ensure_store(self) -> None:
         """Open the store for recording, and create it if it does not exist. Raises StoreError."""
         self._open_writer()
 
-    def record_installation(self, done: Installation) -> None:
-        """Record this actor's change to a plugin. Recording it twice has no effect."""
-        self._open_writer().record_installation(self.actor, done)
+    def record_installation(
+        self, act: PluginAct, plugin: PluginRef, at: datetime, signer: str | None = None
+    ) -> None:
+        """Record this actor's change to a plugin at a time. Recording it twice has no effect.
+
+        `signer` is the fingerprint of the key that signed the plugin's bundle.
+        """
+        self._open_writer().events.add_installation(self.actor, act, plugin, at, signer)
 
     def record_model(self, act: ModelAct, model: ModelRecord) -> None:
         """Record that this actor added or removed a model."""
-        self._open_writer().record_model(self.actor, act, model.digest, model.name, model.source)
+        events = self._open_writer().events
+        events.add_model(self.actor, act, model.digest, model.name, model.source)
 
     @property
     def store(self) -> Store:

@@ -16,7 +16,6 @@ from datetime import datetime
 from typing import Any, Literal, TypeAlias
 
 from muniment.parameters import Parameters, Value
-from muniment.times import iso
 
 Status: TypeAlias = Literal["started", "completed", "blocked", "failed", "interrupted"]
 Stage: TypeAlias = Literal["system", "prompt", "output"]
@@ -69,7 +68,12 @@ def Text(text: str, finish_reason: FinishReason | None = None) -> Output:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Token counts of a generation, in tokens of the model that ran it."""
+    """Token counts of a generation, in tokens of the model that ran it.
+
+    Attributes:
+        prompt_tokens: The number of tokens of the prompt.
+        output_tokens: The number of tokens of the outputs.
+    """
 
     prompt_tokens: int
     output_tokens: int
@@ -175,8 +179,11 @@ class Request:
 class Reason:
     """One reason for a filter's decision.
 
-    `start` (included) and `end` (excluded) are offsets in characters of a text, or in bytes of
-    any other content.
+    Attributes:
+        category: The category of the reason.
+        message: A sentence about the reason.
+        start: The first character of a text, or byte of any other content, or None for all of it.
+        end: The character or byte after the last.
     """
 
     category: str
@@ -193,7 +200,8 @@ class Verdict:
     `Content.allow`, `Content.flag` or `Content.block`. The pipeline sets the other fields.
     `action` is the decision that the pipeline applied. `failure` is the reason why the filter
     itself failed, which blocks. `observed_action` is the action that an enforcing policy would
-    have applied, and None unless the policy only observes.
+    have applied, and None unless the policy only observes. `policy_rule` is the position of the
+    filter's rule in the policy, from 0.
     """
 
     decision: Decision
@@ -207,6 +215,7 @@ class Verdict:
     latency_ms: float = 0.0
     failure: str | None = None
     observed_action: Decision | None = None
+    policy_rule: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,7 +278,17 @@ class Measure:
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """One value that an evaluator measured. `value` is None if the evaluator failed."""
+    """One value that an evaluator measured.
+
+    Attributes:
+        evaluator: The name of the evaluator.
+        version: Its version.
+        name: The name of the measure.
+        value: None if the evaluator failed.
+        unit: The unit of the measure.
+        higher_is_better: None if neither direction is better.
+        failure: The reason why the evaluator failed, or None.
+    """
 
     evaluator: str
     version: str
@@ -282,7 +301,13 @@ class Score:
 
 @dataclass(frozen=True, slots=True)
 class PluginRef:
-    """The distribution that provides a plugin object, and the digest of its code."""
+    """The distribution that provides a plugin object.
+
+    Attributes:
+        distribution: The name of the distribution.
+        version: Its version.
+        digest: The digest of its code.
+    """
 
     distribution: str
     version: str
@@ -293,8 +318,10 @@ class PluginRef:
 class Failure:
     """The reason why a generation failed, as a code and a sentence.
 
-    The code is `invalid` if the request could not be resolved. It is `refused` if the generator
-    returned `request.fail(...)`, and `generator` if it raised or broke the contract.
+    Attributes:
+        code: `invalid` if the request could not be resolved, `refused` if the generator returned
+            `request.fail(...)`, `generator` if it raised or broke the contract.
+        message: The reason as a sentence.
     """
 
     code: Literal["invalid", "refused", "generator"]
@@ -308,7 +335,8 @@ class Generation:
     `environment` contains everything else that the output may depend on, such as library
     versions, processor, number of threads and number format. `line` is the line number in a
     batch file, counted from 1. `erased` names the kinds of payloads that were erased, for
-    example `prompt` and `output`. An erased trace is not listed.
+    example `prompt` and `output`. An erased trace is not listed. `altered` names the kinds of
+    payloads that were changed after they were recorded. Their texts are empty.
     """
 
     id: str
@@ -336,6 +364,7 @@ class Generation:
     environment: Mapping[str, str | int] = field(default_factory=dict)
     failure: Failure | None = None
     erased: tuple[str, ...] = ()
+    altered: tuple[str, ...] = ()
 
     @property
     def text(self) -> str:
@@ -348,39 +377,10 @@ class Generation:
         return max((v.action for v in self.verdicts), key=DECISIONS.index, default="allow")
 
     def to_json(self) -> dict[str, Any]:
-        """Return the generation in the shape that `--json` prints (docs/reference/json.md).
+        """Return the generation in the shape that `--json` prints (docs/reference/json.md)."""
+        from muniment.records import to_json  # which imports this module
 
-        Mappings are sorted by key, as in the ledger.
-        """
-        return {
-            "id": self.id,
-            "run_id": self.run_id,
-            "actor": self.actor,
-            "status": self.status,
-            "generator": self.generator,
-            "model": self.model and {"name": self.model.name, "digest": self.model.digest},
-            "prompt": self.prompt,
-            "system": self.system,
-            "seed": str(self.seed),
-            "parameters": {
-                name: list(value) if isinstance(value, tuple) else value
-                for name, value in sorted(self.parameters.items())
-            },
-            "policy": self.policy,
-            "outputs": [_output_json(output, "output" in self.erased) for output in self.outputs],
-            "verdicts": [_verdict_json(verdict) for verdict in self.verdicts],
-            "scores": [dataclasses.asdict(score) for score in self.scores],
-            "usage": self.usage and dataclasses.asdict(self.usage),
-            "plugins": [dataclasses.asdict(plugin) for plugin in self.plugins],
-            "environment": dict(sorted(self.environment.items())),
-            "tags": list(self.tags),
-            "parents": list(self.parents),
-            "line": self.line,
-            "failure": self.failure and dataclasses.asdict(self.failure),
-            "erased": list(self.erased),
-            "started_at": iso(self.started_at),
-            "finished_at": self.finished_at and iso(self.finished_at),
-        }
+        return to_json(self)
 
 
 ReplayResult: TypeAlias = Literal["exact", "certified", "uncertified", "diverged", "impossible"]
@@ -388,7 +388,13 @@ ReplayResult: TypeAlias = Literal["exact", "certified", "uncertified", "diverged
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """One value of the environment that differs from the recorded value."""
+    """One value of the environment that differs from the recorded value.
+
+    Attributes:
+        name: The name of the fact.
+        recorded: The recorded value.
+        now: The present value.
+    """
 
     name: str
     recorded: str
@@ -417,29 +423,3 @@ class Replay:
             "detail": self.detail,
             "differences": [dataclasses.asdict(item) for item in self.differences],
         }
-
-
-def _output_json(output: Output, erased: bool) -> dict[str, Any]:
-    return {
-        "media_type": output.media_type,
-        "text": None if erased else output.text,
-        "sha256": None if erased else output.sha256,
-        "bytes": None if erased else len(output.data),
-        "finish_reason": output.finish_reason,
-    }
-
-
-def _verdict_json(verdict: Verdict) -> dict[str, Any]:
-    return {
-        "filter": verdict.filter,
-        "version": verdict.version,
-        "stage": verdict.stage,
-        "decision": verdict.decision,
-        "action": verdict.action,
-        "observed_action": verdict.observed_action,
-        "categories": dict(sorted(verdict.categories.items())),
-        "reasons": [dataclasses.asdict(reason) for reason in verdict.reasons],
-        "policy_version": verdict.policy_version,
-        "latency_ms": round(verdict.latency_ms, 3),
-        "failure": verdict.failure,
-    }

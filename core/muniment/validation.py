@@ -32,8 +32,8 @@ def check_id(reference: str) -> None:
 
 
 def escape_unencodable(text: str) -> str:
-    """Return `text` with characters escaped that UTF-8 cannot encode."""
-    return text.encode(errors="backslashreplace").decode()
+    """Return `text` with NUL and the characters escaped that UTF-8 cannot encode."""
+    return text.encode(errors="backslashreplace").decode().replace("\0", "\\x00")
 
 
 def now() -> datetime:

@@ -14,11 +14,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TextIO
 
+from msgspec import to_builtins
+
 from muniment._version import __version__
 from muniment.errors import UsageError
 from muniment.ledger import checkpoints, proofs
 from muniment.ledger.checkpoints import Checkpoint, CheckpointFormatError, Note
-from muniment.ledger.entries import Body, moment
+from muniment.ledger.entries import Entry, moment
 from muniment.ledger.keys import PublicKey
 from muniment.ledger.proofs import DisclosedPayload, Proof, ProofError, ProofFormatError
 from muniment.times import iso
@@ -53,7 +55,7 @@ def _verify(file: str, key_argument: str, expected_file: str | None, as_json: bo
     expected = None if expected_file is None else read_checkpoint(expected_file).checkpoint
     try:
         proof = proofs.parse_proof(_bytes(file))
-        head, bodies = proof.verify(key)
+        head, entries = proof.verify(key)
         if expected is not None and head != expected:
             raise ProofError("the proof's checkpoint", f"is not the one in {expected_file}")
     except (ProofFormatError, ProofError) as error:
@@ -63,11 +65,11 @@ def _verify(file: str, key_argument: str, expected_file: str | None, as_json: bo
             _print(f"failed  {error}")
         return UNVERIFIED
     if as_json:
-        _print(json.dumps(_report(proof, head, bodies, key), ensure_ascii=False))
+        _print(json.dumps(_report(proof, head, entries, key), ensure_ascii=False))
         return DONE
     _print(f"ok    {key.name} signed the checkpoint: {head.size:,} entries, root {head.root.hex()}")
-    for number, body in bodies.items():
-        _print(f"ok    entry {number} is in the signed log: {_summary(body)}")
+    for number, entry in entries.items():
+        _print(f"ok    entry {number} is in the signed log: {_summary(entry)}")
     for payload in proof.disclosed:
         suffix = f" {payload.position + 1}" if payload.position else ""
         _print(
@@ -125,11 +127,11 @@ def _reason(error: Exception) -> str:
     return (error.strerror if isinstance(error, OSError) else None) or str(error)
 
 
-def _summary(body: Body) -> str:
+def _summary(entry: Entry) -> str:
     """Return the kind and the short fields of an entry."""
     facts = {
         name: _time(value) if name == "at" else str(value)
-        for name, value in body.items()
+        for name, value in to_builtins(entry).items()
         if isinstance(value, str | int) and not _COMMITMENT.fullmatch(str(value))
     }
     kind, _ = facts.pop("kind"), facts.pop("version")
@@ -154,7 +156,7 @@ def _excerpt(payload: DisclosedPayload) -> str:
 
 
 def _report(
-    proof: Proof, head: Checkpoint, bodies: Mapping[int, Body], key: PublicKey
+    proof: Proof, head: Checkpoint, entries: Mapping[int, Entry], key: PublicKey
 ) -> dict[str, object]:
     return {
         "ok": True,
@@ -162,7 +164,9 @@ def _report(
         "log": head.origin,
         "size": head.size,
         "root": head.root.hex(),
-        "entries": [{"number": number, "entry": body} for number, body in bodies.items()],
+        "entries": [
+            {"number": number, "entry": to_builtins(entry)} for number, entry in entries.items()
+        ],
         "disclosed": [
             {
                 "entry": payload.entry,

@@ -48,7 +48,7 @@ def test_help_imports_click_and_next_to_nothing(
     ours = {module for module in modules if module.startswith("muniment")}
     parts = ("", ".context", ".exit_codes", ".gc_freeze", ".lazy", ".plugin_commands", ".root")
     light = {"muniment", "muniment._lazy", "muniment._version", "muniment.config"}
-    light |= {"muniment.errors", "muniment.plugins", "muniment.plugins.discovery"}
+    light |= {"muniment.errors", "muniment.files", "muniment.plugins", "muniment.plugins.discovery"}
     assert ours == light | {f"muniment.cli{part}" for part in parts}
     assert not tops(modules) & {*HEAVY, "sqlalchemy", "asyncio", "importlib_metadata"}
     assert not tops(modules) & {plugin.module for plugin in plugin_folder.all}

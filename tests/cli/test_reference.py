@@ -10,11 +10,16 @@ from types import ModuleType
 
 import click
 import pytest
+from jsonschema import ValidationError
 
+import make_json
 from muniment.cli import exit_codes
 from muniment.cli.lazy import LazyGroup
 from muniment.cli.root import root
-from support.commands import ROOT, SCHEMA
+from muniment.records import to_json
+from schemas import generated, is_described
+from support.commands import ROOT, SCHEMA, check_shape
+from support.golden import BARE, RICH
 
 REFERENCE = ROOT / "docs" / "reference"
 
@@ -87,16 +92,42 @@ def test_the_worst_code_wins(codes: list[int], worst: int) -> None:
     assert exit_codes.worst(codes) == worst
 
 
-def test_every_shape_and_field_is_in_the_page() -> None:
-    page = (REFERENCE / "json.md").read_text(encoding="utf-8")
-    shapes = json.loads(SCHEMA.read_text(encoding="utf-8"))["$defs"]
-    parts = {"id", "time", "seed", "digest", "fingerprint", "status", "decision"}
-    inner = {"output", "verdict", "score", "plugin_used", "difference"}
-    for name, shape in shapes.items():
-        if name not in parts | inner:
-            assert f"`{name}`" in page, name
-        for field in shape.get("properties", {}):
-            assert f"`{field}`" in page, (name, field)
+def test_the_page_and_the_schema_of_json_are_up_to_date() -> None:
+    page = make_json.PAGE.read_text(encoding="utf-8")
+    schema = json.loads(SCHEMA.read_text(encoding="utf-8"))
+    assert schema == make_json.schema(), "run python docs/reference/make_json.py"
+    assert page == make_json.page(), "run python docs/reference/make_json.py"
+    assert sorted(generated(page)) == sorted(make_json.sections())
+
+
+def test_every_field_of_json_is_described() -> None:
+    undescribed = [
+        (name, field)
+        for name, shape in make_json.schema()["$defs"].items()
+        for field, schema in shape.get("properties", {}).items()
+        if not is_described(schema)
+    ]
+    assert undescribed == []
+
+
+def test_every_shape_is_that_of_a_command_or_part_of_another() -> None:
+    page = make_json.PAGE.read_text(encoding="utf-8")
+    printed = set(re.findall(r"`(\w+)`", page.partition("\n## ")[0]))
+    definitions = make_json.schema()["$defs"]
+    parts = set(re.findall(r'"#/\$defs/(\w+)"', json.dumps(definitions)))
+    texts = {name for name in definitions if name.endswith("_text")}  # of payloads
+    assert definitions.keys() - printed - parts - texts == set()
+
+
+def test_the_schema_accepts_records_and_no_other_field() -> None:
+    for generation in (RICH, BARE):
+        values = json.loads(json.dumps(to_json(generation)))
+        check_shape(values, "generation")
+        for name in values:
+            with pytest.raises(ValidationError):
+                check_shape({key: values[key] for key in values if key != name}, "generation")
+        with pytest.raises(ValidationError):
+            check_shape({**values, "note": "x"}, "generation")
 
 
 def test_the_demo_is_a_shell_script_that_stops_at_the_first_mistake() -> None:

@@ -282,5 +282,5 @@ def test_what_a_filter_or_evaluator_says_of_itself_when_made_reaches_no_entry(
     assert (done.verdicts[0].version, done.scores[0].version) == ("1.0", "1.0")
     with contextlib.closing(sqlite3.connect(workspace.session.store.path)) as database:
         held = b"".join(row[0] for row in database.execute("SELECT canonical_bytes FROM entry"))
-    assert b'"fine":0.5' in held
+    assert b'"fine":"0.5"' in held
     assert b"SECRET" not in held

@@ -15,18 +15,19 @@ GONE_MODULES = """
     answering batch cli.asking cli.audit_check cli.exits cli.failures cli.fields cli.files
     cli.importing cli.people cli.results cli.settings cli.showing differences digests evaluation
     installed installing isolation isolation.process isolation.protocol isolation.proxies
-    isolation.worker isolation.workers keeping moderation pipeline policy replay resolving seeds
-    store.acting store.backup.copies store.backup.making store.backup.registry
-    store.backup.restoring store.bulk store.chunks store.columns store.erasing store.erasures
-    store.expiring store.export.files store.export.pages store.export.shapes store.following
-    store.grams store.heads store.identities store.indexes store.indexing store.leases
-    store.ledger store.lineage store.matching store.migrating store.periods store.picking
-    store.postgresql store.problems store.projections store.proving store.purging store.raw
-    store.reading store.rebuilding store.recording.replays store.replays store.retaining
-    store.runs store.schema store.signatures store.sqlite store.stats store.tables
-    store.verifying store.verifying.entries store.verifying.payloads store.verifying.processes
-    store.verifying.ranges store.verifying.rows store.verifying.terms store.verifying.trees
-    store.workers store.writing testing.elsewhere testing.making
+    isolation.worker isolation.workers keeping ledger.acts ledger.kinds ledger.texts moderation
+    pipeline policy replay resolving seeds store.acting store.backup.copies store.backup.making
+    store.backup.registry store.backup.restoring store.bulk store.chunks store.columns
+    store.database.types store.erasing store.erasures store.expiring store.export.files
+    store.export.pages store.export.records store.export.shapes store.following store.grams
+    store.heads store.identities store.indexes store.indexing store.leases store.ledger
+    store.lineage store.matching store.migrating store.periods store.picking store.postgresql
+    store.problems store.projections store.proving store.purging store.raw store.reading
+    store.rebuilding store.recording.replays store.replays store.retaining store.runs store.schema
+    store.signatures store.sqlite store.stats store.tables store.verifying store.verifying.entries
+    store.verifying.payloads store.verifying.processes store.verifying.ranges store.verifying.rows
+    store.verifying.terms store.verifying.trees store.workers store.writing testing.elsewhere
+    testing.making
 """.split()
 
 GONE_NAMES = {
@@ -63,12 +64,11 @@ GONE_NAMES = {
     "muniment.store.backup.restore": "Present Plan plan",
     "muniment.store.backup.sqlite": "SqliteCopying",
     "muniment.store.database.export_pool": "Workers workers",
-    "muniment.store.database.types": "Words",
     "muniment.store.errors": "whole",
     "muniment.store.queries.planner": "Picker Way",
     "muniment.store.queries.query": "Found",
     "muniment.store.queries.stats": "Spread",
-    "muniment.store.recording.events": "drawn",
+    "muniment.store.recording.events": "drawn Feedback Review Installation Replayed",
     "muniment.store.recording.ledger": "Prepared",
     "muniment.store.retention.erasure": "Past Erasure",
     "muniment.store.verification.ranges": "Asked Span Part WholeIndex spans SPAN",
@@ -79,9 +79,6 @@ GONE_NAMES = {
     "muniment.types": "Piece",
     "muniment.validation": "storable",
 }
-
-# Columns of the first migration, which is still to be rewritten, keep their names until then.
-STILL_THERE = {"generation": ["tail"], "period": ["stretch"], "erasing": ["horizon"]}
 
 
 @pytest.mark.parametrize("module", GONE_MODULES)
@@ -117,16 +114,12 @@ def test_replaced_options_are_gone() -> None:
     assert not options & {"--draw", "--at-least", "--at-most"}
 
 
-def test_only_the_columns_named_here_keep_an_old_name() -> None:
+def test_replaced_columns_are_gone() -> None:
     from muniment.store.database.tables import metadata
 
-    old = {"tail", "stretch", "horizon"}
-    found = {
-        table.name: sorted(old & set(table.columns.keys()))
-        for table in metadata.sorted_tables
-        if old & set(table.columns.keys())
-    }
-    assert found == STILL_THERE
+    columns = {column.name for table in metadata.sorted_tables for column in table.columns}
+    assert {"id_suffix", "block", "snapshot_xid"} <= columns
+    assert not columns & {"tail", "stretch", "horizon"}
 
 
 def _command(context: click.Context, *path: str) -> click.Command:

@@ -234,6 +234,7 @@ def test_a_generation_as_json_has_the_documented_fields(workspace: Workspace) ->
     assert body["verdicts"][0] == {
         "filter": "fine",
         "version": "1.0",
+        "policy_rule": 0,
         "stage": "prompt",
         "decision": "flag",
         "action": "flag",

@@ -7,28 +7,53 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import json
-import math
 import re
 import unicodedata
 from typing import Any
 
 import pytest
 import rfc8785
-from hypothesis import example, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
-from muniment.ledger.canonical import SAFE, decode_number
-from muniment.ledger.kinds import FIELDS
+from muniment.ledger.canonical import SAFE, encode_number, is_key
+from muniment.ledger.entries import (
+    ActorEntry,
+    Entry,
+    EnvironmentEntry,
+    OutcomeEntry,
+    PluginEntry,
+    PolicyEntry,
+    StartedEntry,
+)
+from muniment.ledger.generations import (
+    PolicyText,
+    SharedEntries,
+    Texts,
+    assemble,
+    decode_text,
+    plugin_ref,
+)
 from muniment.ledger.payloads import Payload, commitment
-from muniment.ledger.schema import UNSEEN, EntryError, named, read, references, write
-from muniment.ledger.texts import facts_of, plugin_of, policy_name, restore
+from muniment.ledger.schema import (
+    ENTRIES,
+    UNSEEN,
+    EntryError,
+    decode,
+    encode,
+    named,
+    references,
+)
 from muniment.ledger.tree import Frontier, leaf_hash
 from muniment.types import Generation, Model
 from support.golden import BARE, FOLDER, RICH, ledger
 
 LINES = (FOLDER / "entries_v1.jsonl").read_bytes().splitlines()
 BODIES = [json.loads(line) for line in LINES]
+DECODED = [decode(line) for line in LINES]
 
 
 def golden_payloads() -> dict[tuple[int, str, int], Payload]:
@@ -54,17 +79,18 @@ def numbers_of(generation: Generation) -> tuple[int, int]:
 
 def test_what_is_written_today_has_the_golden_bytes() -> None:
     made = ledger()
-    assert [write(body) for body in made.bodies] == LINES
+    assert [encode(entry) for entry in made.entries] == LINES
     assert made.payloads == golden_payloads()
 
 
 @pytest.mark.parametrize("line", LINES, ids=[body["kind"] for body in BODIES])
 def test_golden_entries_are_canonical_and_fit_the_schema(line: bytes) -> None:
-    assert rfc8785.dumps(dict(read(line))) == line
+    assert rfc8785.dumps(json.loads(line)) == line
+    assert encode(decode(line)) == line
 
 
 def test_every_kind_and_version_has_a_golden_entry() -> None:
-    assert {(body["kind"], body["version"]) for body in BODIES} == set(FIELDS)
+    assert {(body["kind"], body["version"]) for body in BODIES} == set(ENTRIES)
 
 
 def test_the_golden_ledger_has_the_golden_root() -> None:
@@ -73,41 +99,82 @@ def test_the_golden_ledger_has_the_golden_root() -> None:
     assert frontier.root().hex() == (FOLDER / "root_v1.txt").read_text().strip()
 
 
+def texts_of(*numbers: int, payloads: dict[tuple[int, str, int], Payload] | None = None) -> Texts:
+    """Return the golden payloads of entries, or other ones."""
+    texts = Texts()
+    for number in numbers:
+        stored = {
+            (kind, position): (payload.salt, payload.content)
+            for (entry, kind, position), payload in (
+                golden_payloads() if payloads is None else payloads
+            ).items()
+            if entry == number
+        }
+        texts.add(DECODED[number], stored)
+    return texts
+
+
+def shared() -> SharedEntries:
+    """Return the golden entries that others refer to."""
+    entries = SharedEntries()
+    for number, entry in enumerate(DECODED):
+        match entry:
+            case ActorEntry():
+                entries.actors[number] = texts_of(number).text("actor") or ""
+            case PolicyEntry():
+                text = decode_text(PolicyText, texts_of(number).get("policy"))
+                entries.policies[number] = text.name
+            case EnvironmentEntry():
+                entries.environments[number] = entry.facts
+            case PluginEntry():
+                entries.plugins[number] = plugin_ref(entry.plugin)
+    return entries
+
+
+def assembled(expected: Generation, texts: Texts) -> Generation:
+    """Return a golden generation with the given texts."""
+    started, outcome = (DECODED[number] for number in numbers_of(expected))
+    assert isinstance(started, StartedEntry)
+    assert isinstance(outcome, OutcomeEntry)
+    return assemble(started, outcome, texts, shared(), status="started")
+
+
 @pytest.mark.parametrize("expected", [RICH, BARE], ids=["rich", "bare"])
-def test_golden_entries_and_payloads_tell_the_generation(expected: Generation) -> None:
-    started, outcome = numbers_of(expected)
+def test_golden_entries_and_payloads_give_the_generation(expected: Generation) -> None:
+    facts = {
+        name: fact if isinstance(fact, str) else encode_number(fact)
+        for name, fact in expected.environment.items()
+    }
+    read = assembled(expected, texts_of(*numbers_of(expected)))
+    assert read == dataclasses.replace(expected, environment=facts)
+
+
+KINDS = sorted(
+    {(kind, position) for number, kind, position in golden_payloads() if number in numbers_of(RICH)}
+)
+
+
+@pytest.mark.parametrize(("kind", "position"), KINDS)
+@pytest.mark.parametrize("change", ["content", "salt"])
+def test_an_altered_payload_is_reported_and_not_read(kind: str, position: int, change: str) -> None:
     payloads = golden_payloads()
-    environment, policy = BODIES[outcome]["environment"], BODIES[started]["policy"]
-
-    def content(kind: str, position: int) -> bytes | None:
-        for number in (started, outcome):
-            if held := payloads.get((number, kind, position)):
-                return held.content
-        return None
-
-    read = restore(
-        BODIES[started],
-        BODIES[outcome],
-        content,
-        actor=payloads[BODIES[started]["actor"], "actor", 0].content.decode(),
-        policy="" if policy is None else policy_name(payloads[policy, "policy", 0].content),
-        environment=expected.environment,
-        plugins={n: plugin_of(body) for n, body in enumerate(BODIES) if body["kind"] == "plugin"},
-        status="started",
+    key = next(
+        key for key in payloads if key[0] in numbers_of(RICH) and key[1:] == (kind, position)
     )
-    assert read == expected
-    if environment is not None:
-        told = facts_of(BODIES[environment])
-        assert {
-            name: decode_number(fact) if name == "memory" else fact for name, fact in told.items()
-        } == (expected.environment)
+    altered = {"content": payloads[key].content + b" ", "salt": bytes(32)}
+    payloads[key] = payloads[key]._replace(**{change: altered[change]})
+    texts = texts_of(*numbers_of(RICH), payloads=payloads)
+    assert texts.get(kind, position) is None
+    read = assembled(RICH, texts)
+    assert read.altered == (kind,)
+    assert read.erased == ()
 
 
 def test_golden_payloads_are_those_that_the_entries_commit_to() -> None:
     committed = {
         (number, held.kind, held.position): held
-        for number, body in enumerate(BODIES)
-        for held in references(body)
+        for number, entry in enumerate(DECODED)
+        for held in references(entry)
     }
     payloads = golden_payloads()
     assert committed.keys() == payloads.keys()
@@ -117,8 +184,8 @@ def test_golden_payloads_are_those_that_the_entries_commit_to() -> None:
 
 
 def test_golden_entries_name_earlier_entries_of_the_right_kind() -> None:
-    for number, body in enumerate(BODIES):
-        for kind, other in named(body):
+    for number, entry in enumerate(DECODED):
+        for kind, other in named(entry):
             assert other < number
             assert BODIES[other]["kind"] == kind
 
@@ -134,17 +201,7 @@ def test_a_commitment_binds_kind_salt_and_content() -> None:
 
 def test_a_generation_without_its_payloads_is_still_told() -> None:
     """What remains once everything that can be erased is gone."""
-    started, outcome = numbers_of(RICH)
-    left = restore(
-        BODIES[started],
-        BODIES[outcome],
-        lambda kind, position: None,
-        actor="",
-        policy="",
-        environment={},
-        plugins={n: plugin_of(body) for n, body in enumerate(BODIES) if body["kind"] == "plugin"},
-        status="started",
-    )
+    left = assembled(RICH, texts_of(*numbers_of(RICH), payloads={}))
     assert (left.prompt, left.text, left.tags, left.trace) == ("", "", (), None)
     assert (left.seed, left.status, left.usage) == (RICH.seed, "blocked", RICH.usage)
     assert left.parameters == {
@@ -192,19 +249,17 @@ def test_nothing_else_fits_in_any_place(number: int, path: tuple[Any, ...]) -> N
     for wrong in ({"x": 1}, ["x"], "line one\nline two", 0.5, -1):
         body = copy.deepcopy(original)
         old = at(body, path)
-        if isinstance(old, float | int) and isinstance(wrong, float | int):
+        if isinstance(old, int) and wrong == -1:
             continue  # a number for a number; ranges have tests below
         if path[-1] in ("facts", "parameters", "categories") and isinstance(wrong, dict):
             continue  # these have names of their own
         if path[0] == "facts" and isinstance(wrong, str | int):
             continue  # a fact may be any text or integer
-        if path[0] == "parameters" and isinstance(wrong, float | int):
+        if path[0] == "parameters" and isinstance(wrong, int):
             continue
-        if path[-1] == "value" and isinstance(wrong, float | int):
-            continue  # a score
         at(body, path[:-1])[path[-1]] = wrong
-        with pytest.raises(EntryError):
-            write(body)
+        with pytest.raises(ValueError):  # noqa: PT011  the first problem is reported
+            read(body)
 
 
 @pytest.mark.parametrize("number", range(len(BODIES)), ids=[body["kind"] for body in BODIES])
@@ -217,12 +272,12 @@ def test_a_field_too_many_or_too_few_is_refused(number: int) -> None:
             continue
         body = copy.deepcopy(BODIES[number])
         del at(body, path[:-1])[path[-1]]
-        with pytest.raises(EntryError):
-            write(body)
+        with pytest.raises(ValueError):  # noqa: PT011  the first problem is reported
+            read(body)
         body = copy.deepcopy(BODIES[number])
         at(body, path[:-1])["comment"] = "hello"
-        with pytest.raises(EntryError):
-            write(body)
+        with pytest.raises(ValueError):  # noqa: PT011  the first problem is reported
+            read(body)
 
 
 @pytest.mark.parametrize(
@@ -240,7 +295,15 @@ def test_a_field_too_many_or_too_few_is_refused(number: int) -> None:
         ("started", "line", -1),
         ("started", "parameters", {"times": "two"}),
         ("started", "parameters", {"times": "12"}),
-        ("started", "parameters", {"times": float("nan")}),
+        ("started", "parameters", {"times": "nan"}),
+        ("started", "parameters", {"times": "inf"}),
+        ("started", "parameters", {"times": "0.50"}),
+        ("started", "parameters", {"times": "-0.0"}),
+        ("started", "parameters", {"times": "5e-1"}),
+        ("started", "parameters", {"times": "9007199254740991"}),
+        ("started", "parameters", {"times": "09007199254740993"}),
+        ("started", "parameters", {"times": 0.5}),
+        ("started", "parameters", {"times": 2**53}),
         ("started", "parameters", {"what I want": 1}),
         ("started", "parameters", {"times": [1]}),
         ("started", "model", "my model"),
@@ -261,15 +324,34 @@ def test_a_field_too_many_or_too_few_is_refused(number: int) -> None:
 def test_a_value_out_of_its_range_is_refused(kind: str, field: str, value: Any) -> None:
     body = of_kind(kind)
     body[field] = value
+    with pytest.raises(ValueError):  # noqa: PT011  the first problem is reported
+        read(body)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"seed": "18446744073709551616"}, {"generator": "a\nb"}, {"line": -1}, {"at": 2**53}],
+)
+def test_an_entry_with_an_invalid_field_is_not_encoded(change: dict[str, Any]) -> None:
+    entry = replace(decode(rfc8785.dumps(of_kind("started"))), **change)
     with pytest.raises(EntryError) as caught:
-        write(body)
-    assert caught.value.kind in (kind, "begun")
+        encode(entry)
+    assert caught.value.kind == "started"
 
 
-def test_a_missing_kind_is_refused_as_such() -> None:
-    for body in ({}, {"kind": ["started"], "version": 1}, {"kind": "started", "version": "1"}):
-        with pytest.raises(EntryError, match="kind and version"):
-            write(body)
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        {"kind": ["started"], "version": 1},
+        {"kind": "started", "version": "1"},
+        {"kind": "begun", "version": 1},
+        {"kind": "started", "version": 99},
+    ],
+)
+def test_an_unknown_kind_or_version_is_refused(body: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r"kind|version|str|int"):
+        read(body)
 
 
 # ---- canonical bytes ---------------------------------------------------------------------------
@@ -278,7 +360,9 @@ FINITE = st.floats(allow_nan=False, allow_infinity=False)
 INTEGERS = st.integers(-SAFE, SAFE)
 TEXTS = st.text(st.characters(codec="utf-8", exclude_characters="\0"))
 PRINTABLE = st.text(st.characters(codec="utf-8"), min_size=1, max_size=20).filter(str.isprintable)
-AMOUNTS = FINITE | INTEGERS
+KEYS = PRINTABLE.filter(is_key)
+NUMBERS = (FINITE | st.integers(-(2**70), 2**70)).map(encode_number)
+FLOATS = FINITE.map(encode_number)
 
 
 def of_kind(kind: str) -> dict[str, Any]:
@@ -286,29 +370,33 @@ def of_kind(kind: str) -> dict[str, Any]:
     return copy.deepcopy(found)
 
 
-@given(st.dictionaries(PRINTABLE, TEXTS | INTEGERS, max_size=5))
+def read(body: Any) -> Entry:
+    """Return the entry with these fields, read from the bytes that rfc8785 writes."""
+    return decode(rfc8785.dumps(body))
+
+
+@given(st.dictionaries(KEYS, TEXTS | INTEGERS, max_size=5))
 def test_facts_are_written_as_rfc8785_writes_them(facts: dict[str, Any]) -> None:
     body = of_kind("environment") | {"facts": facts}
-    assert write(body) == rfc8785.dumps(body)
-    assert read(write(body)) == body
+    assert encode(EnvironmentEntry(facts=facts)) == rfc8785.dumps(body)
+    assert read(body) == EnvironmentEntry(facts=facts)
 
 
 @given(
     st.dictionaries(
         st.from_regex(r"\A[A-Za-z_][A-Za-z0-9_]{0,63}\Z"),
-        st.none() | st.booleans() | AMOUNTS,
+        st.none() | st.booleans() | NUMBERS,
         max_size=5,
     )
 )
 def test_parameters_are_written_as_rfc8785_writes_them(parameters: dict[str, Any]) -> None:
     body = of_kind("started") | {"parameters": parameters}
-    assert write(body) == rfc8785.dumps(body)
-    assert read(write(body)) == body
+    assert encode(read(body)) == rfc8785.dumps(body)
 
 
-@given(PRINTABLE, PRINTABLE, st.dictionaries(PRINTABLE, AMOUNTS, max_size=5), AMOUNTS)
+@given(PRINTABLE, PRINTABLE, st.dictionaries(KEYS, FLOATS, max_size=5), FLOATS)
 def test_names_and_numbers_of_an_outcome_are_written_as_rfc8785_writes_them(
-    filter: str, evaluator: str, categories: dict[str, float], value: float
+    filter: str, evaluator: str, categories: dict[str, str], value: str
 ) -> None:
     body = of_kind("outcome")
     body["verdicts"][0] |= {"filter": filter, "version": filter, "categories": categories}
@@ -323,62 +411,37 @@ def test_names_and_numbers_of_an_outcome_are_written_as_rfc8785_writes_them(
             "failed": False,
         }
     ]
-    assert write(body) == rfc8785.dumps(body)
-    assert read(write(body)) == body
+    assert encode(read(body)) == rfc8785.dumps(body)
 
 
-@settings(max_examples=300)
-@given(st.floats(allow_nan=False, allow_infinity=False))
-@example(1e15)
-@example(1e16)
-@example(1e21)
-@example(1e22)
-@example(0.0001)
-@example(0.00001)
-@example(1e-6)
-@example(1e-7)
-@example(-0.0)
-@example(5e-324)
-@example(1.7976931348623157e308)
-@example(float(SAFE))
-@example(2.0**53)
-@example(123456789012345.6)
-@example(1234567890123456.5)
-def test_every_double_is_written_as_rfc8785_writes_it(number: float) -> None:
-    body = of_kind("started") | {"parameters": {"it": number}}
-    assert write(body) == rfc8785.dumps(body)
-
-
-@given(AMOUNTS, st.sampled_from(["{!r}", "{:.1f}", "{:e}", "{:g}", "{:.17g}", "{:.0f}"]))
-def test_a_number_is_read_only_as_rfc8785_writes_it(value: float, form: str) -> None:
-    body = of_kind("started") | {"parameters": {"it": 0}}
-    text = form.format(value).encode()
-    data = rfc8785.dumps(body).replace(b'"it":0', b'"it":' + text)
-    number = json.loads(text)
-    if isinstance(number, float) or -SAFE <= number <= SAFE:
-        canonical = rfc8785.dumps(number) == text
+@given(FINITE, st.sampled_from(["{!r}", "{:.1f}", "{:e}", "{:g}", "{:.17g}", "{:.0f}"]))
+def test_a_number_is_read_only_in_its_one_form(value: float, form: str) -> None:
+    text = form.format(value)
+    body = of_kind("started") | {"parameters": {"it": text}}
+    number = float(text) if "." in text or "e" in text else int(text)
+    if encode_number(number) == text:
+        entry = read(body)
+        assert isinstance(entry, StartedEntry)
+        assert entry.parameters == {"it": text}
     else:
-        canonical = abs(number) < 1e21 and rfc8785.dumps(float(number)) == text
-    if canonical:
-        assert read(data)["parameters"]["it"] == number
-    else:
-        with pytest.raises(ValueError):  # noqa: PT011  whatever is said first
-            read(data)
+        with pytest.raises(ValueError):  # noqa: PT011  the first problem is reported
+            read(body)
 
 
-@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, SAFE + 1, "1", [1], (1,)])
-def test_what_is_no_number_is_refused(value: Any) -> None:
-    body = of_kind("started") | {"parameters": {"it": value}}
+@pytest.mark.parametrize("character", ["\U0001f600", "\U00010000"])
+def test_a_key_has_no_character_above_ffff(character: str) -> None:
     with pytest.raises(EntryError):
-        write(body)
+        read(of_kind("environment") | {"facts": {character: 1}})
+    body = of_kind("started") | {"generator": character}
+    assert encode(read(body)) == rfc8785.dumps(body)
 
 
 def test_a_name_has_no_character_that_cannot_be_seen() -> None:
     unseen = (0x7F, 0x85, 0xAD, 0x61C, 0x180E, 0x200B, 0x202E, 0x2028, 0x2066, 0xFEFF)
     for code in (*range(0x20), *unseen, 0x13430, 0x1BCA0, 0x1D173, 0xE0041):
         body = of_kind("started") | {"generator": f"a{chr(code)}b"}
-        with pytest.raises(EntryError):
-            write(body)
+        with pytest.raises(ValueError):  # noqa: PT011  the first problem is reported
+            read(body)
         with pytest.raises(ValueError):  # noqa: PT011  whatever is said first
             read(rfc8785.dumps(body))
 
@@ -401,14 +464,7 @@ def test_a_number_of_any_length_is_refused_like_any_other(field: str, digits: in
     huge = data.replace(f'"{field}":0'.encode(), f'"{field}":{"1" * digits}'.encode())
     assert huge != data
     with pytest.raises(ValueError):  # noqa: PT011  whatever is said first
-        read(huge)
-
-
-def test_large_and_small_numbers_are_read_back_as_they_were() -> None:
-    body = of_kind("started")
-    for value in (2.0**53, 1e20, 1e21, 5e-324, -0.5, str(2**63)):
-        body["parameters"] = {"it": value}
-        assert read(write(body))["parameters"] == {"it": value}
+        decode(huge)
 
 
 @pytest.mark.parametrize(
@@ -428,4 +484,4 @@ def test_large_and_small_numbers_are_read_back_as_they_were() -> None:
 def test_what_is_not_canonical_is_refused(line: bytes, spoil: Any) -> None:
     assert spoil(line) != line
     with pytest.raises(ValueError):  # noqa: PT011  whatever the parser says
-        read(spoil(line))
+        decode(spoil(line))

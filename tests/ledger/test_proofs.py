@@ -14,10 +14,13 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from muniment import verifier
-from muniment.ledger import entries, proofs, schema
+from muniment.ledger import proofs, schema
 from muniment.ledger.checkpoints import Checkpoint, origin, sign_checkpoint
+from muniment.ledger.entries import ActorEntry, Entry, GenesisEntry, PluginEntry
+from muniment.ledger.generations import finish, plugin_fact, start
 from muniment.ledger.keys import PrivateKey
 from muniment.ledger.payloads import Payload
 from muniment.ledger.proofs import (
@@ -62,27 +65,23 @@ def ledger(size: int) -> list[bytes]:
         finished_at=NOON,
         outputs=(Text("好的", "stop"), Output("image/png", PICTURE.content)),
     )
-    actor = Payload("actor", 0, bytes(32), b"anna")
-    bodies = [
-        entries.genesis(LOG),
-        entries.actor(actor.commitment),
-        entries.plugin(PLUGIN),
-        entries.started(
-            generation, actor=1, policy=None, plugins=[2], prompt=PROMPT.commitment, request=None
-        ),
-        entries.outcome(
-            ended,
-            started=STARTED,
-            declared={},
-            outputs=[TEXT.commitment, PICTURE.commitment],
-            trace=None,
-            detail=None,
-            environment=None,
-            plugins=[2],
-        ),
+    actor = ActorEntry(name=Payload("actor", 0, bytes(32), b"anna").commitment)
+    started, _ = start(generation, actor=1, policy=None, plugins=[2])
+    outcome, _ = finish(ended, started=STARTED, declared={}, environment=None, plugins=[2])
+    commitments = (TEXT.commitment, PICTURE.commitment)
+    outputs = [
+        replace(output, content=content)
+        for output, content in zip(outcome.outputs, commitments, strict=True)
     ]
-    bodies += [entries.actor(actor.commitment)] * (size - len(bodies))
-    return [schema.write(body) for body in bodies]
+    made: list[Entry] = [
+        GenesisEntry(log=LOG),
+        actor,
+        PluginEntry(plugin=plugin_fact(PLUGIN)),
+        replace(started, prompt=PROMPT.commitment),
+        replace(outcome, outputs=outputs),
+    ]
+    made += [actor] * (size - len(made))
+    return [schema.encode(entry) for entry in made]
 
 
 def reading(data: Sequence[bytes]) -> Read:
@@ -132,12 +131,12 @@ FILE = WHOLE.write()
 
 
 def test_a_proof_says_what_its_entries_say() -> None:
-    head, bodies = proofs.parse_proof(FILE).verify(KEY.public)
+    head, entries = proofs.parse_proof(FILE).verify(KEY.public)
     assert proofs.parse_proof(FILE) == WHOLE
     assert (head.origin, head.size) == (KEY.name, 300)
-    assert bodies[STARTED]["seed"] == "7"
-    assert bodies[OUTCOME]["generation"] == STARTED
-    assert bodies[2]["kind"] == "plugin"
+    assert entries[STARTED].seed == "7"
+    assert entries[OUTCOME].generation == STARTED
+    assert entries[2].kind == "plugin"
 
 
 @given(st.integers(5, 700), st.data())
@@ -286,10 +285,8 @@ def test_the_program_says_what_a_proof_shows(
     assert lines[0].startswith(f"ok    {KEY.name} signed the checkpoint: 300 entries, root ")
     assert lines[1].startswith("ok    entry 3 is in the signed log: started, ")
     assert "generation 01JQ0000000000000000000001" in lines[1]
-    assert lines[2].startswith(
-        "ok    entry 4 is in the signed log: outcome, at 2026-03-01T12:00:00.000"
-    )
-    assert "generation of entry 3, status completed" in lines[2]
+    assert lines[2].startswith("ok    entry 4 is in the signed log: outcome, generation of entry 3")
+    assert "at 2026-03-01T12:00:00.000Z, status completed" in lines[2]
     assert lines[4].endswith(r"recorded in entry 3: 最近我国成功发射了\n新的卫星")
     assert lines[6] == "ok    output 2 is the text recorded in entry 4: 6 bytes"
     assert lines[-1] == "verified"

@@ -1,38 +1,78 @@
-"""The reference describes every field of every kind."""
+"""The reference describes every field of every kind of entry and payload, as the classes do."""
 
 from __future__ import annotations
 
+import json
 import re
-from pathlib import Path
-from typing import get_args
 
 import pytest
+from jsonschema import ValidationError
 
-from muniment.ledger.kinds import FIELDS
-from muniment.ledger.payloads import Kind
+import make_entries
+from muniment.ledger.payloads import KINDS
+from muniment.ledger.schema import ENTRIES, encode
+from schemas import Definitions, generated, is_described
+from support.commands import check_shape
+from support.golden import ledger
 
-PAGE = (Path(__file__).parents[2] / "docs/reference/entries.md").read_text(encoding="utf-8")
-SECTIONS = {
-    part.split("\n", 1)[0].strip(): part for part in re.split(r"^## ", PAGE, flags=re.MULTILINE)[1:]
-}
-
-
-@pytest.mark.parametrize(("kind", "version"), sorted(FIELDS))
-def test_every_field_has_a_row_in_the_section_of_its_kind(kind: str, version: int) -> None:
-    rows = re.findall(r"^\| `(.*?)` \|", SECTIONS[kind].split("A member of")[0], re.MULTILINE)
-    declared = FIELDS[kind, version].__struct_fields__
-    assert rows == [field for field in declared if field not in ("kind", "version")]
+PAGE = make_entries.PAGE.read_text(encoding="utf-8")
+DEFINITIONS = make_entries.define(Definitions(make_entries.NAMES))
+SHAPES = {kind: DEFINITIONS.name(cls) for kind, cls in make_entries.TEXTS.items()}
 
 
-def test_every_member_of_verdicts_and_scores_is_described() -> None:
-    for word in (
-        "filter version stage decision action latency_us categories failed "
-        "evaluator name unit value higher_is_better media_type bytes finish_reason content "
-        "prompt_tokens output_tokens distribution digest"
-    ).split():
-        assert re.search(rf'[`"]{word}[`"]', PAGE), word
+def test_the_page_is_up_to_date() -> None:
+    assert make_entries.page() == PAGE, "run python docs/reference/make_entries.py"
+    assert sorted(generated(PAGE)) == ["kinds", "payloads"]
 
 
-@pytest.mark.parametrize("kind", get_args(Kind))
-def test_every_kind_of_payload_is_described(kind: str) -> None:
-    assert re.search(rf"^\| `{kind}` \| ", SECTIONS["Payloads"], re.MULTILINE)
+@pytest.mark.parametrize(
+    "name", [name for name in DEFINITIONS if "properties" in DEFINITIONS[name]]
+)
+def test_every_field_is_described(name: str) -> None:
+    definition = DEFINITIONS[name]
+    assert definition["description"]
+    fields = definition["properties"].items()
+    assert [field for field, schema in fields if not is_described(schema)] == []
+
+
+def test_every_kind_has_a_section_with_its_fields() -> None:
+    sections = re.split(r"^## ", PAGE, flags=re.MULTILINE)
+    for (kind, version), entry_class in ENTRIES.items():
+        title = kind if version == 1 else f"{kind}, version {version}"
+        (section,) = [part for part in sections if part.splitlines()[0] == title]
+        rows = re.findall(r"^\| `(.*?)` \|", section.partition("An object in")[0], re.MULTILINE)
+        assert rows == [
+            name for name in entry_class.__struct_fields__ if name not in ("kind", "version")
+        ]
+
+
+def test_every_kind_of_payload_is_in_the_table_with_its_entries() -> None:
+    rows = dict(re.findall(r"^\| `(\w+)` \| (`\w+` of .*?) \|", PAGE, re.MULTILINE))
+    assert tuple(rows) == KINDS
+    assert "`detail` of [outcome](#outcome)" in rows["detail"]
+    assert rows["reason"].count("`reason` of") == 4
+
+
+def test_every_name_of_a_type_is_explained() -> None:
+    explained = set(re.findall(r"^\| ([^`|]+?) \| ", PAGE, re.MULTILINE))
+    titles = set(re.findall(r'"title": "(.*?)"', json.dumps(DEFINITIONS)))
+    unknown = {title for title in titles if not title.startswith(("number of", "commitment ("))}
+    assert unknown - explained == {"entry"}
+
+
+def test_the_schema_accepts_the_golden_payloads_that_are_json() -> None:
+    kinds = set()
+    for payload in ledger().payloads.values():
+        if payload.kind in make_entries.TEXTS:
+            kinds.add(payload.kind)
+            check_shape(json.loads(payload.content), SHAPES[payload.kind])
+    assert kinds == make_entries.TEXTS.keys()
+
+
+@pytest.mark.parametrize("number", range(len(ledger().entries)))
+def test_the_schema_accepts_an_entry_and_no_other_field_or_kind(number: int) -> None:
+    entry = json.loads(encode(ledger().entries[number]))
+    check_shape(entry, "entry")
+    for other in ({**entry, "note": "x"}, {**entry, "kind": "x"}, {**entry, "version": 2}):
+        with pytest.raises(ValidationError):
+            check_shape(other, "entry")

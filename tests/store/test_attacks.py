@@ -14,23 +14,31 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
-from sqlalchemy import Column, Connection, LargeBinary, Row, Table, and_, inspect, select
+from sqlalchemy import Column, Connection, LargeBinary, Row, Table, Text, and_, inspect, select
 
 from muniment.ids import new_id
 from muniment.ledger.checkpoints import Checkpoint, Note, origin, sign_checkpoint
+from muniment.ledger.entries import (
+    ErasureEntry,
+    Event,
+    GenesisEntry,
+    OutcomeEntry,
+    StartedEntry,
+)
 from muniment.ledger.keys import PrivateKey
+from muniment.ledger.schema import ENTRIES
 from muniment.store import Problem, Store
 from muniment.store.database.engine import Database
-from muniment.store.database.projections import ROWS, outcome_rows, started_rows
+from muniment.store.database.projections import Rows, entry_rows, outcome_rows, started_rows
 from muniment.store.database.tables import (
     checkpoint,
     entry,
+    event,
     generation,
     ledger_head,
     metadata,
     payload,
 )
-from muniment.store.database.types import PortableText
 from muniment.store.queries import time_index
 from muniment.store.recording.ledger import append, prepare
 from muniment.store.recording.tree_heads import Head
@@ -153,7 +161,7 @@ def attacked_store(
     else:
         url = cast(Server, request.getfixturevalue("postgresql")).create()
     with Store.open(url, create=True) as store:
-        _acts(store)
+        _add_golden_entries(store)
         run = new_id()
         many = [start(f"prompt {n}", run_id=run, tags=("x",)) for n in range(130)]
         one, ended = make_rich()
@@ -171,46 +179,46 @@ def attacked_store(
     return found
 
 
-def _acts(store: Store) -> None:
-    """Let the ledger be the golden one, which has an entry of every kind."""
+def _add_golden_entries(store: Store) -> None:
+    """Replace the ledger by the golden one, which has an entry of every kind."""
     made = ledger()
     prepared = [
-        prepare(body, [held for (entry_, _, _), held in made.payloads.items() if entry_ == number])
-        for number, body in enumerate(made.bodies)
+        prepare(item, [payload for key, payload in made.payloads.items() if key[0] == number])
+        for number, item in enumerate(made.entries)
     ]
     with store._database.writing() as connection:
         connection.execute(entry.delete())
-        head = {"log_id": made.bodies[0]["log"], "size": 0, "frontier": b""}
+        head = {"log_id": cast(GenesisEntry, made.entries[0]).log, "size": 0, "frontier": b""}
         connection.execute(ledger_head.update().values(head))
         append(connection, prepared)
         runs: dict[str, int] = {}
         for seq, item in enumerate(prepared):
-            body = item.body
-            if body["kind"] == "started":
-                number = runs.setdefault(body["run"], seq)
-                row, others = started_rows(seq, body, number, item.content("request"))
-                rows = {"generation": [row], **others}
-                time_index.add(connection, [(seq, row["started_at"])])
-                rows["run"] = [{"seq": seq, "id": body["run"]}] if number == seq else []
-            elif body["kind"] == "outcome":
-                changes, verdicts = outcome_rows(seq, body)
-                rows = {"verdict": verdicts}
-                own = generation.c.seq == body["generation"]
-                connection.execute(generation.update().where(own).values(changes))
-            else:
-                make = ROWS.get(body["kind"])
-                rows = make(seq, body, item.content) if make else {}
+            rows: Rows
+            match item.entry:
+                case StartedEntry() as started:
+                    number = runs.setdefault(started.run, seq)
+                    row, others = started_rows(seq, started, number, item.content("request"))
+                    rows = {"generation": [row], **others}
+                    time_index.add(connection, [(seq, row["started_at"])])
+                    rows["run"] = [{"seq": seq, "id": started.run}] if number == seq else []
+                case OutcomeEntry() as outcome:
+                    changes, verdicts = outcome_rows(seq, outcome)
+                    rows = {"verdict": verdicts}
+                    own = generation.c.seq == outcome.generation
+                    connection.execute(generation.update().where(own).values(changes))
+                case _:
+                    rows = entry_rows(seq, item.entry, item.content)
             for name, new in rows.items():
                 if new:
                     connection.execute(metadata.tables[name].insert(), new)
-        for body in made.bodies:
-            for gone in body.get("payloads", ()) if body["kind"] == "erasure" else ():
-                own = (payload.c.entry == gone["entry"]) & payload.c.kind.in_(gone["kinds"])
-                connection.execute(payload.delete().where(own))
-                tags = metadata.tables["generation_tag"]
-                connection.execute(tags.delete().where(tags.c.generation == gone["entry"]))
-                own = generation.c.seq == gone["entry"]
-                connection.execute(generation.update().where(own).values(model_name=""))
+        erasures = [item for item in made.entries if isinstance(item, ErasureEntry)]
+        for erased in (fact for erasure in erasures for fact in erasure.payloads):
+            own = (payload.c.entry == erased.entry) & payload.c.kind.in_(erased.kinds)
+            connection.execute(payload.delete().where(own))
+            tags = metadata.tables["generation_tag"]
+            connection.execute(tags.delete().where(tags.c.generation == erased.entry))
+            own = generation.c.seq == erased.entry
+            connection.execute(generation.update().where(own).values(model_name=""))
 
 
 def _sign(head: Head, key: PrivateKey) -> Note:
@@ -230,7 +238,7 @@ def test_every_table_is_attacked_or_said_to_be_no_evidence(attacked_store: Attac
 def test_every_column_is_attacked() -> None:
     attacked = [column for tables in GROUPS.values() for table in tables for column in table.c]
     assert sorted(map(str, attacked)) == sorted(map(str, COLUMNS))
-    assert len(attacked) >= 61
+    assert len(attacked) >= 71
 
 
 @grouped
@@ -258,6 +266,20 @@ def test_an_emptied_column_is_found_and_named(
             rows = _rows(connection, cast(Table, column.table), column)
             row = [row for row in rows if row._mapping[column.name] != least][-1]
             attacks.append(Attack(column, row, least))
+        _attack(attacked_store, connection, attacks)
+
+
+def test_an_altered_event_of_every_kind_is_found_and_named(attacked_store: AttackedStore) -> None:
+    with attacked_store.attack() as connection:
+        rows = _rows(connection, event)
+        assert {row.kind for row in rows} == {
+            kind for (kind, _), entry_class in ENTRIES.items() if issubclass(entry_class, Event)
+        }
+        attacks = [
+            Attack(column, row, _altered(row._mapping[column.name]))
+            for column in event.c
+            for row in rows
+        ]
         _attack(attacked_store, connection, attacks)
 
 
@@ -472,7 +494,7 @@ def _empty(column: Column[Any]) -> Any:
         return None
     if isinstance(column.type, LargeBinary):
         return b""
-    return "" if isinstance(column.type, PortableText) else -7
+    return "" if isinstance(column.type, Text) else -7
 
 
 def _named(found: list[Problem], table: Table) -> None:

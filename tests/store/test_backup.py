@@ -48,6 +48,17 @@ def test_a_backup_restores_everything(
     root(store)
 
 
+def test_a_store_written_by_two_connections_in_turn_is_backed_up(
+    store: Store, url: str, tmp_path: Path, start: Any, finish: Any
+) -> None:
+    with Store.open(url, create=False) as other:
+        for number in (200, 3, 3):
+            record(store, start, finish, number)
+            record(other, start, finish, number)
+    made = store.backup(tmp_path / "copy")
+    assert (made.entries, made.root) == root(store)
+
+
 def test_what_others_commit_meanwhile_does_not_tear_the_copy(
     store: Store, url: str, tmp_path: Path, start: Any, finish: Any
 ) -> None:

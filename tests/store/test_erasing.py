@@ -13,6 +13,7 @@ import pytest
 
 from muniment.errors import UnknownNameError
 from muniment.ids import new_id
+from muniment.ledger.entries import FeedbackEntry, ReviewEntry
 from muniment.store import Query, Store
 from muniment.store.retention.rules import Rule
 from muniment.types import Generation, Model, Reason, Score, Verdict
@@ -51,8 +52,8 @@ def canary(store: Store, start: Any, finish: Any) -> Generation:
     )  # fmt: skip
     store.record_started([started], policy_document="")
     store.record_outcomes([ended])
-    store.give_feedback(started.id, "bert", "down", COMMENT)
-    store.give_review(started.id, "bert", "overturn", REASON)
+    store.events.add_feedback(started.id, "bert", "down", COMMENT)
+    store.events.add_review(started.id, "bert", "overturn", REASON)
     after = [start(f"later {n}") for n in range(20)]
     store.record_started(after, policy_document="")
     store.record_outcomes([finish(g) for g in after])
@@ -119,6 +120,7 @@ def test_everything_else_still_holds(store: Store, canary: Generation) -> None:
     store.erase(Query(ids=[canary.id]), "keeper", reason="they asked for it")
     shown = store.generation(canary.id)
     assert shown.erased == ("detail", "output", "prompt", "request")
+    assert shown.altered == ()
     assert (shown.prompt, shown.text, shown.tags, shown.model and shown.model.name) == (
         *("", "", ()),
         "",
@@ -129,9 +131,12 @@ def test_everything_else_still_holds(store: Store, canary: Generation) -> None:
     assert {g.id: g for g in store.generations() if g.id != canary.id} == before
     assert len(list(store.search("卫星"))) == 300
     assert store.verify(payloads=True, projections=True).entries > entries
-    ((feedback,), (review,)) = store.acts(canary.id)
-    assert (feedback.rating, feedback.comment) == ("down", None)
-    assert (review.decision, review.reason) == ("overturn", None)
+    [feedback] = store.events.of(canary.id, FeedbackEntry)
+    assert (feedback.entry.rating, feedback.text("comment")) == ("down", None)
+    assert feedback.texts.erased == {"comment"}
+    [review] = store.events.of(canary.id, ReviewEntry)
+    assert (review.entry.decision, review.text("reason")) == ("overturn", None)
+    assert review.texts.erased == {"reason"}
     (past,) = store.erasures()
     assert (past.actor, past.reason, past.generations, past.pending) == (
         *("keeper", "they asked for it"),
@@ -290,33 +295,34 @@ def test_feedback_and_reviews_are_appended_with_their_actors(
     g = start("question")
     store.record_started([g], policy_document="")
     store.record_outcomes([finish(g)])
-    store.give_feedback(g.id, "安娜", "5", "说得好")
-    store.give_feedback(g.id, "bert", None, "no")
-    feedback, reviews = store.acts(g.id)
-    assert [(f.actor, f.rating, f.comment) for f in feedback] == [
+    store.events.add_feedback(g.id, "安娜", "5", "说得好")
+    store.events.add_feedback(g.id, "bert", None, "no")
+    feedback = store.events.of(g.id, FeedbackEntry)
+    assert [(f.actor, f.entry.rating, f.text("comment")) for f in feedback] == [
         ("安娜", "5", "说得好"),
         ("bert", None, "no"),
     ]
-    assert reviews == []
+    assert store.events.of(g.id, ReviewEntry) == []
     with pytest.raises(UnknownNameError):
-        store.give_feedback(new_id(), "anna", "up")
+        store.events.add_feedback(new_id(), "anna", "up")
     verified(store)
 
 
-def test_the_queue_holds_what_was_flagged_or_blocked_and_not_reviewed(
+def test_flagged_and_blocked_generations_are_unreviewed_until_a_review(
     store: Store, start: Any, finish: Any
 ) -> None:
     made = aged(store, start, finish)
-    assert {g.prompt for g in store.review_queue()} == {"block 1", "block 40", "block 100"}
-    assert len(list(store.review_queue(2))) == 2
-    store.give_review(made["block 40"].id, "mod", "approve")
-    store.give_review(made["block 1"].id, "mod", "overturn", "harmless")
-    assert [g.prompt for g in store.review_queue()] == ["block 100"]
+    assert {g.prompt for g in store.events.unreviewed()} == {"block 1", "block 40", "block 100"}
+    assert len(list(store.events.unreviewed(2))) == 2
+    store.events.add_review(made["block 40"].id, "mod", "approve")
+    store.events.add_review(made["block 1"].id, "mod", "overturn", "harmless")
+    assert [g.prompt for g in store.events.unreviewed()] == ["block 100"]
     assert store.generation(made["block 1"].id).decision == "block"  # the record stays
-    assert [r.reason for r in store.acts(made["block 1"].id)[1]] == ["harmless"]
+    [review] = store.events.of(made["block 1"].id, ReviewEntry)
+    assert (review.entry.decision, review.text("reason")) == ("overturn", "harmless")
 
 
-def test_what_was_erased_is_exported_as_it_is_shown(
+def test_an_erased_generation_is_exported_as_it_is_shown(
     store: Store, canary: Generation, tmp_path: Path
 ) -> None:
     store.erase(Query(ids=[canary.id]), "keeper")

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from sqlalchemy import event
 
-from muniment.errors import AmbiguousNameError, UnknownNameError
+from muniment.errors import AmbiguousNameError, StoreError, UnknownNameError
 from muniment.ids import new_id
 from muniment.store import Query, Store
 from muniment.store.queries import time_index
@@ -266,6 +266,14 @@ def test_what_fits_nothing_is_said_to_be_unknown(
         store.find(ref)
     with pytest.raises(UnknownNameError, match="no run"):
         store.find_run(ref)
+
+
+def test_a_reference_with_nul_finds_nothing(store: Store, filled: dict[str, str]) -> None:
+    for find in (store.find, store.find_run, store.generation, store.run, store.lineage):
+        with pytest.raises((UnknownNameError, StoreError)) as caught:
+            find("\0" * 26)
+        assert "\n" not in str(caught.value)
+        assert "connection" not in str(caught.value)
 
 
 def test_last_of_an_empty_store_says_that_nothing_is_recorded(store: Store) -> None:

@@ -48,7 +48,7 @@ def test_the_newest_migration_is_the_version_that_the_code_names() -> None:
 def test_revisions_are_numbered_in_order() -> None:
     scripts = ScriptDirectory.from_config(configuration(migrations()))
     revisions = [script.revision for script in scripts.walk_revisions()][::-1]
-    assert revisions == [f"{number:04}" for number in range(1, len(revisions) + 1)]
+    assert revisions == [str(1001 + number) for number in range(len(revisions))]
 
 
 def test_a_migrated_store_has_the_tables_that_the_code_describes(store: Store) -> None:
@@ -86,4 +86,4 @@ def test_migrating_says_nothing(
 
 def test_the_migrations_are_found() -> None:
     assert (migrations() / "env.py").is_file()
-    assert list((migrations() / "versions").glob("0001_*.py"))
+    assert list((migrations() / "versions").glob("1001_*.py"))

@@ -19,8 +19,10 @@ from sqlalchemy import make_url
 
 from muniment.errors import StoreError, StoreVersionError
 from muniment.store import NoStoreError, Store
+from muniment.store.recording import schema_version
 from muniment.store.recording.schema_version import HEAD
-from support.databases import change, only_sqlite
+from support.commands import Here
+from support.databases import ask, change, only_sqlite
 
 pytestmark = pytest.mark.dialect
 
@@ -227,12 +229,48 @@ def test_a_store_of_a_newer_version_is_left_alone(store: Store, url: str, create
         Store.open(url, create=False, outdated=True)
 
 
-def test_a_store_of_an_older_version_asks_to_be_upgraded(store: Store, url: str) -> None:
-    stamp(url, "0000")
+def test_a_store_with_an_older_schema_is_refused_until_it_is_upgraded(
+    store: Store, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(schema_version, "HEAD", str(int(HEAD) + 1))
     with pytest.raises(StoreVersionError, match="run `muniment db upgrade`"):
         Store.open(url, create=True)
     with Store.open(url, create=False, outdated=True) as old:
         assert not old.status().current
+
+
+@pytest.fixture
+def unreleased(store: Store, url: str) -> str:
+    """A store of the revision before the first one that can be upgraded, and without a table."""
+    store.close()
+    stamp(url, "0001")
+    change(url, "DROP TABLE event")
+    return url
+
+
+@pytest.mark.parametrize("options", [{"create": True}, {"create": False}, {"outdated": True}])
+def test_a_store_of_an_unreleased_version_is_not_opened(
+    unreleased: str, options: dict[str, bool]
+) -> None:
+    with pytest.raises(StoreVersionError, match="unreleased version") as caught:
+        Store.open(unreleased, **{"create": False} | options)
+    assert "\n" not in str(caught.value)
+    assert "--store" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "arguments", [("audit", "verify"), ("db", "upgrade"), ("audit", "list"), ("db", "status")]
+)
+def test_a_store_of_an_unreleased_version_is_one_sentence_to_every_command(
+    unreleased: str, arguments: tuple[str, ...], capfd: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done = Here(capfd, monkeypatch)(*arguments, "--store", unreleased)
+    assert done.code != 0
+    assert done.out == ""
+    [sentence] = done.err.splitlines()
+    assert "unreleased version" in sentence
+    assert "--store" in sentence
+    assert ask(unreleased, "SELECT version_num FROM alembic_version") == [("0001",)]
 
 
 def test_upgrading_what_is_up_to_date_changes_nothing(store: Store) -> None:

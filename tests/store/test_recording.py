@@ -38,7 +38,11 @@ DECLARED = {"words": frozenset({"violence", "hate"})}
 
 
 def generations(text: st.SearchStrategy[str]) -> st.SearchStrategy[tuple[Generation, Generation]]:
-    """A generation as it started and as it ended; whatever a user gives is drawn from `text`."""
+    """Return generations as they started and as they ended.
+
+    All texts are drawn from `text`. NUL is removed from those in which it is refused.
+    """
+    written = text.map(lambda value: value.replace("\0", ""))
     finite = st.floats(allow_nan=False, allow_infinity=False)
     fraction = st.floats(0, 1)
     names = st.sampled_from(["alpha", "beta_2", "gamma"])
@@ -47,7 +51,7 @@ def generations(text: st.SearchStrategy[str]) -> st.SearchStrategy[tuple[Generat
         st.builds(PluginRef, names, st.just("0.1"), st.just("tree1-sha256:" + "0" * 64)), max_size=2
     ).map(tuple)
     models = st.builds(
-        Model, text, st.sampled_from(["file-sha256:" + "ab" * 32, "remote model"]), text
+        Model, written, st.sampled_from(["file-sha256:" + "ab" * 32, "remote model"]), text
     )
     numeric = st.none() | st.booleans() | st.integers(-(2**70), 2**70) | finite
     textual = text | st.lists(text, max_size=3).map(tuple)
@@ -71,6 +75,8 @@ def generations(text: st.SearchStrategy[str]) -> st.SearchStrategy[tuple[Generat
         text,
         st.integers(0, 10**9).map(lambda us: us / 1000),
         st.none() | text,
+        st.none() | decisions,
+        st.none() | st.integers(0, 9),
     )
     scores = st.builds(
         Score,
@@ -99,17 +105,17 @@ def generations(text: st.SearchStrategy[str]) -> st.SearchStrategy[tuple[Generat
         started = Generation(
             id=new_id(),
             run_id=new_id(),
-            actor=draw(text),
+            actor=draw(written),
             status="started",
-            generator="words" if resolved else draw(text),
-            prompt=draw(text),
+            generator="words" if resolved else draw(written),
+            prompt=draw(written),
             seed=draw(st.integers(0, 2**64 - 1)),
             started_at=draw(times),
-            system=draw(st.none() | text),
+            system=draw(st.none() | written),
             model=draw(st.none() | models),
             parameters=dict(sorted(parameters.items())),
-            policy=draw(text),
-            tags=tuple(draw(st.lists(text, max_size=3))),
+            policy=draw(written),
+            tags=tuple(draw(st.lists(written, max_size=3))),
             parents=tuple(new_id() for _ in range(draw(st.integers(0, 2)))),
             line=draw(st.none() | st.integers(0, 10**6)),
             plugins=(PluginRef("words", "1", "x"), *draw(plugins)) if resolved else (),
@@ -306,26 +312,107 @@ def test_an_outcome_of_something_never_started_is_refused(
 # ---- odd input ---------------------------------------------------------------------------------
 
 
-def test_nul_characters_survive(store: Store, start: Any, finish: Any) -> None:
-    started = start("a\0b", actor="an\0na", tags=("t\0ag",), system="s\0")
-    store.record_started([started], policy_document="d\0oc")
-    store.record_outcomes([ended := finish(started, "out\0put")])
-    assert store.generation(started.id) == ended
-    assert [g.id for g in store.generations(Query(tag="t\0ag"))] == [started.id]
-    assert [g.id for g in store.generations(Query(actor="an\0na"))] == [started.id]
-    assert not list(store.generations(Query(tag="t")))
+@pytest.mark.parametrize(
+    "field",
+    [
+        {"prompt": "a\0b"},
+        {"system": "\0"},
+        {"actor": "an\0na"},
+        {"tags": ("fine", "t\0ag")},
+        {"policy": "p\0"},
+        {"model": Model("\0", "remote", "")},
+        {"generator": "wo\0rds", "plugins": ()},
+    ],
+    ids=lambda field: next(iter(field)),
+)
+def test_nul_in_a_text_that_a_person_wrote_is_refused_and_nothing_is_recorded(
+    store: Store, start: Any, field: dict[str, Any]
+) -> None:
+    with pytest.raises(PromptError, match="contains a NUL character"):
+        store.record_started([start(), start(**field)], policy_document="")
+    assert store.status().entries == 1
     assert store.verify(projections=True, payloads=True).ok
 
 
+def test_nul_in_outputs_reasons_and_failures_is_preserved(
+    store: Store, start: Any, finish: Any
+) -> None:
+    started = start(
+        parameters={"stop": ("\0", "a\0b"), "joiner": "\0"},
+        model=Model("tiny", "file-sha256:" + "ab" * 32, "/a\0b"),
+    )
+    ended = finish(
+        started,
+        outputs=(Text("out\0put"), Text("\0"), Output("image/png", b"\0\0")),
+        verdicts=(
+            Verdict("flag", {"a\0b": 1.0}, (Reason("a\0b", "be\0cause", 0, 1),), "words", "1"),
+            Verdict("block", filter="words", version="1", failure="fil\0ter", policy_version="\0"),
+        ),
+        scores=(Score("statistics", "1", "length", None, failure="sco\0re"),),
+        failure=Failure("generator", "fai\0lure"),
+        status="failed",
+    )
+    store.record_started([started], policy_document="d\0oc")
+    store.record_outcomes([ended])
+    assert store.generation(started.id) == ended
+    for word in ("out", "put", "cause", "ter", "re", "lure"):
+        assert [hit.generation.id for hit in store.search(word)] == [started.id], word
+    assert store.verify(projections=True, payloads=True, search=True).problems == []
+    before = list(store.generations())
+    store.rebuild()
+    assert list(store.generations()) == before
+    assert store.verify(projections=True, payloads=True, search=True).problems == []
+
+
 @pytest.mark.parametrize(
-    "field", [{"prompt": "\ud800"}, {"system": "\udfff"}, {"tags": ("\ud800",)}]
+    "query",
+    [
+        {"tag": "t\0"},
+        {"actor": "\0"},
+        {"generator": "words\0"},
+        {"model": "\0"},
+        {"filter": "\0"},
+        {"run": "\0"},
+        {"ids": ["\0"]},
+    ],
+    ids=str,
+)
+def test_nul_in_a_filter_is_refused(store: Store, start: Any, query: dict[str, Any]) -> None:
+    store.record_started([start()], policy_document="")
+    with pytest.raises(PromptError, match="contains a NUL character"):
+        list(store.generations(Query(**query)))
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        {"prompt": "\ud800"},
+        {"system": "\udfff"},
+        {"tags": ("\ud800",)},
+        {"parameters": {"stop": ("a", "\ud800")}},
+        {"parameters": {"\ud800": 1}, "plugins": ()},
+        {"model": Model("tiny", "remote", "\ud800")},
+    ],
+    ids=ascii,
 )
 def test_lone_surrogates_are_refused_and_nothing_is_recorded(
     store: Store, start: Any, field: dict[str, Any]
 ) -> None:
-    with pytest.raises(PromptError, match="not valid Unicode"):
+    with pytest.raises(PromptError, match="not valid U"):
         store.record_started([start(), start(**field)], policy_document="")
     assert not list(store.generations())
+    assert store.verify(projections=True, payloads=True).ok
+
+
+def test_lone_surrogates_in_an_outcome_are_refused_and_nothing_is_recorded(
+    store: Store, start: Any, finish: Any
+) -> None:
+    started = start()
+    store.record_started([started], policy_document="")
+    verdict = Verdict("flag", {}, (Reason("a", "\ud800"),), "words", "1")
+    with pytest.raises(PromptError, match="not valid Unicode"):
+        store.record_outcomes([finish(started, verdicts=(verdict,))])
+    assert store.generation(started.id).status == "started"
     assert store.verify(projections=True, payloads=True).ok
 
 
@@ -344,8 +431,9 @@ def test_what_the_schema_does_not_allow_is_refused_and_nothing_is_recorded(
 def test_a_score_that_is_not_finite_is_refused(store: Store, start: Any, finish: Any) -> None:
     started = start()
     store.record_started([started], policy_document="")
-    with pytest.raises(EntryError, match="scores"):
+    with pytest.raises(ValueError, match="not a finite number"):
         store.record_outcomes([finish(started, scores=(Score("a", "1", "b", float("nan")),))])
+    assert store.generation(started.id).status == "started"
 
 
 def test_times_are_kept_to_the_millisecond(store: Store, start: Any) -> None:

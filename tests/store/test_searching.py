@@ -10,8 +10,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from muniment.ledger import entries
-from muniment.ledger.texts import detail_of, request_of
+from muniment.ledger.generations import finish as finish_entry
+from muniment.ledger.generations import start as start_entry
 from muniment.store import Query, Store
 from muniment.store.queries.loader import PAGE
 from muniment.store.search.index import recorded_texts, texts_of
@@ -203,7 +203,7 @@ TEXTS = st.lists(st.text(max_size=9), min_size=7, max_size=7)
 
 
 @given(TEXTS, st.booleans(), st.booleans(), st.sampled_from(["text/html", "image/png"]))
-def test_payloads_have_the_texts_that_their_generation_has(
+def test_payloads_have_the_searchable_texts_of_their_generation(
     make_rich: Any, texts: list[str], failed: bool, alone: bool, media_type: str
 ) -> None:
     _, ended = make_rich()
@@ -221,24 +221,12 @@ def test_payloads_have_the_texts_that_their_generation_has(
         scores=(dataclasses.replace(length, failure=None if alone else sentence), perplexity),
         failure=Failure("generator", failure) if failed else None,
     )
-    contents = {
-        ("prompt", 0): prompt.encode(),
-        ("request", 0): request_of(generation),
-        ("output", 0): output.encode(),
-        ("output", 1): other.encode(),
-        ("detail", 0): detail_of(generation, {}, "default"),
-    }
-    outcome = entries.outcome(
-        generation,
-        started=1,
-        declared={},
-        outputs=["", ""],
-        trace=None,
-        detail=None,
-        environment=None,
-        plugins=(),
+    _, caller_texts = start_entry(generation, actor=1, policy=2, plugins=())
+    outcome, other_texts = finish_entry(
+        generation, started=3, declared={}, environment=None, plugins=()
     )
-    recorded = recorded_texts(outcome, lambda kind, position: contents[kind, position])
+    contents = {(p.kind, p.position): p.content for p in (*caller_texts, *other_texts)}
+    recorded = recorded_texts(outcome, lambda kind, position: contents.get((kind, position)))
     assert sorted(filter(None, recorded)) == sorted(
         text for _, text in texts_of(generation) if text
     )

@@ -14,8 +14,9 @@ import pytest
 from sqlalchemy import delete, insert, update
 
 from muniment.errors import UsageError, VerificationError
-from muniment.ledger import checkpoints, entries, proofs
+from muniment.ledger import checkpoints, proofs
 from muniment.ledger.checkpoints import Checkpoint, Note
+from muniment.ledger.entries import ActorEntry
 from muniment.ledger.keys import PrivateKey, PublicKey
 from muniment.ledger.tree import Frontier, frontier
 from muniment.signing import KeyStore
@@ -166,7 +167,7 @@ def test_a_forked_history_is_found(
     cut(store, fork)
     forget(store)
     with store._database.writing() as connection:
-        append(connection, [prepare(entries.actor(f"{n:064x}")) for n in range(5)])
+        append(connection, [prepare(ActorEntry(name=f"{n:064x}")) for n in range(5)])
     assert store.verify().ok
     ((kind, message),) = problems(store, trusted=[published(note)])
     assert kind == "checkpoint"
@@ -313,9 +314,9 @@ def test_each_of_many_generations_can_be_proven(
     note = sign(keys, store)
     for id in ids[::37]:
         proof = store.prove(id, note, ("prompt", "output"))
-        head, bodies = proofs.parse_proof(proof.write()).verify(key)
+        head, entries = proofs.parse_proof(proof.write()).verify(key)
         assert head == note.checkpoint
-        assert {body["kind"] for body in bodies.values()} >= {"started", "outcome", "plugin"}
+        assert {item.kind for item in entries.values()} >= {"started", "outcome", "plugin"}
         assert [payload.content for payload in proof.disclosed] == [b"a prompt", b"an output"]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -112,8 +113,9 @@ def test_a_forger_who_rewrites_the_tree_too_still_meets_the_schema(
         ),
         ("UPDATE ledger_head SET size = ?, frontier = ?", (frontier.size, bytes(frontier))),
     )
-    assert [problem.kind for problem in problems] == ["entry"]
-    assert "started entry" in problems[0].message
+    [problem] = problems
+    assert (problem.kind, problem.where) == ("entry", f"entry {len(leaves)}")
+    assert "prompt" in problem.message
 
 
 def test_bytes_that_are_no_text_are_named_where_they_stand(tamper: Tamper) -> None:
@@ -166,9 +168,6 @@ def test_what_is_shown_does_not_come_from_the_projections(
         "DELETE FROM entry WHERE kind = 'outcome'",
         "UPDATE entry SET canonical_bytes = x'7b' WHERE kind = 'started'",
         "UPDATE entry SET canonical_bytes = '{\"kind\":\"started\"}' WHERE kind = 'started'",
-        "UPDATE payload SET content = x'ff' WHERE kind IN ('prompt', 'request')",
-        "UPDATE payload SET content = CAST('[1]' AS BLOB) WHERE kind = 'detail'",
-        ("UPDATE payload SET content = ? WHERE kind = 'request'", (b"[" * 100_000,)),
         "UPDATE payload SET content = CAST(content AS TEXT) WHERE kind = 'prompt'",
         (
             "UPDATE entry SET canonical_bytes = CAST(replace(canonical_bytes, ?, ?) AS BLOB)",
@@ -176,7 +175,7 @@ def test_what_is_shown_does_not_come_from_the_projections(
         ),
     ],
 )
-def test_reading_what_does_not_hold_together_says_so(
+def test_reading_a_corrupt_store_is_one_sentence(
     filled: Store, tamper: Tamper, statement: Statement
 ) -> None:
     assert tamper(statement)
@@ -185,6 +184,34 @@ def test_reading_what_does_not_hold_together_says_so(
         list(filled.generations())
     with pytest.raises(StoreError, match="run `muniment audit verify"):
         filled.export_to(io.BytesIO(), "jsonl")
+
+
+@pytest.mark.parametrize(
+    ("payload_kind", "content"),
+    [
+        ("prompt", b"\xff"),
+        ("request", b"\xff"),
+        ("detail", b"[1]"),
+        ("request", b"[" * 100_000),
+        ("actor", b"\xff"),
+        ("policy", b"{"),
+        ("output", b"\xff"),
+    ],
+    ids=lambda value: repr(value[:9]),
+)
+def test_unreadable_payloads_are_reported_as_altered(
+    filled: Store, tamper: Tamper, payload_kind: str, content: bytes
+) -> None:
+    assert tamper(("UPDATE payload SET content = ? WHERE kind = ?", (content, payload_kind)))
+    if payload_kind in ("prompt", "request", "output", "detail"):
+        assert not filled.verify(search=True).ok
+    altered = [generation.altered for generation in filled.generations()]
+    assert (payload_kind,) in altered
+    assert set(altered) <= {(payload_kind,), ()}
+    output = io.BytesIO()
+    assert filled.export_to(output, "jsonl") == len(altered)
+    [newest, *_] = output.getvalue().splitlines()
+    assert json.loads(newest)["altered"] == [payload_kind]
 
 
 def test_a_list_of_problems_ends(store: Store, start: Any) -> None:

@@ -118,19 +118,15 @@ def test_an_upgrade_keeps_what_is_recorded(full: Store, url: str, newer: Newer) 
 
 
 @only_postgresql
-def test_every_text_is_ordered_by_code_points(full: Store, url: str, newer: Newer) -> None:
-    newer()
-    upgrade(url)
-    assert (
-        ask(
-            url,
-            "SELECT a.attrelid::regclass::text, a.attname FROM pg_attribute a "
-            "JOIN pg_class c ON c.oid = a.attrelid JOIN pg_collation k ON k.oid = a.attcollation "
-            "WHERE c.relkind = 'r' AND c.relnamespace = 'public'::regnamespace "
-            "AND a.attnum > 0 AND k.collname <> 'C'",
-        )
-        == []
+def test_texts_of_every_table_are_ordered_by_code_points(store: Store, url: str) -> None:
+    columns = ask(
+        url,
+        "SELECT a.attrelid::regclass::text, a.attname FROM pg_attribute a "
+        "JOIN pg_class c ON c.oid = a.attrelid JOIN pg_collation k ON k.oid = a.attcollation "
+        "WHERE c.relkind = 'r' AND c.relnamespace = 'public'::regnamespace "
+        "AND a.attnum > 0 AND k.collname <> 'C'",
     )
+    assert columns == [("alembic_version", "version_num")]  # one row, which alembic makes
 
 
 def test_a_migration_that_fails_leaves_everything_as_it_was(

@@ -91,6 +91,11 @@ def fill(start: Any, finish: Any, make_rich: Any) -> Callable[[str], None]:
                 declared = {"words": frozenset({"violence"})}
                 done = [finish(g, f"answer {part} {n}") for n, g in enumerate(started) if n % 50]
                 store.record_outcomes([*done, ended], declared_categories=declared)
+                # Events about generations of earlier ranges, and one entry with many rows.
+                store.events.add_feedback(started[0].id, "anna", "up", "good")
+                store.events.add_review(one.id, "bert", "approve")
+            hold, _ = store.hold(Query(tag="x"), "court", "case 7")
+            store.release(hold, "court")
 
     return make
 
@@ -135,6 +140,14 @@ ATTACKS = {
         "DELETE FROM verdict WHERE generation % 90 = 9",
         "DELETE FROM generation WHERE seq % 150 = 11",
         "UPDATE run SET seq = seq + 1 WHERE seq < 20",
+    ],
+    "events": [
+        "UPDATE event SET subject = subject + 1 WHERE kind = 'feedback'",
+        "DELETE FROM event WHERE kind = 'hold' AND position % 50 = 3",
+        "UPDATE event SET key = NULL WHERE kind = 'release'",
+        "UPDATE event SET kind = 'feedback' WHERE kind = 'review' AND seq > 500",
+        "INSERT INTO event (seq, position, kind, subject) VALUES (7, 0, 'feedback', 7)",
+        "INSERT INTO event (seq, position, kind, subject) VALUES (123456, 0, 'review', 9)",
     ],
     "payloads": [
         "UPDATE payload SET content = salt WHERE entry % 100 = 7",

@@ -8,14 +8,38 @@ version of the kind, and what is here of the old one stays.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
-from muniment.ledger import acts, entries, schema
-from muniment.ledger.entries import Body
-from muniment.ledger.payloads import Kind, Payload
-from muniment.ledger.texts import detail_of, policy_of, request_of, trace_of
+from msgspec.structs import replace
+
+from muniment.ledger import schema
+from muniment.ledger.canonical import encode_number
+from muniment.ledger.entries import (
+    ActorEntry,
+    Entry,
+    EnvironmentEntry,
+    ErasedFact,
+    ErasureEntry,
+    FeedbackEntry,
+    GenesisEntry,
+    HoldEntry,
+    InstallationEntry,
+    ModelEntry,
+    PluginEntry,
+    PolicyEntry,
+    ReleaseEntry,
+    ReplayEntry,
+    RetentionEntry,
+    RetentionFact,
+    ReviewEntry,
+    milliseconds,
+)
+from muniment.ledger.generations import PolicyText, encode_text, finish, plugin_fact, start
+from muniment.ledger.payloads import Kind, Payload, Payloads
 from muniment.ledger.tree import Frontier, leaf_hash
 from muniment.types import (
     Failure,
@@ -78,6 +102,7 @@ RICH = Generation(
             "flag",
             "default",
             1.25,
+            policy_rule=1,
         ),
         Verdict("block", {}, (), "slow", "0", "output", "block", "older", 10.0, "timed out"),
     ),
@@ -109,117 +134,109 @@ class Ledger:
     """Entries in order, and their payloads with fixed salts by entry, kind and position."""
 
     def __init__(self) -> None:
-        self.bodies: list[Body] = []
-        self.payloads: dict[tuple[int, Kind, int], Payload] = {}
+        self.entries: list[Entry] = []
+        self.payloads: dict[tuple[int, str, int], Payload] = {}
 
-    def commit(self, kind: Kind, content: bytes, position: int = 0) -> str:
-        """Return the commitment to a payload of the entry that is added next."""
-        number = len(self.bodies)
-        salt = sha256(f"{number} {kind} {position}".encode()).digest()
-        held = Payload(kind, position, salt, content)
-        self.payloads[number, kind, position] = held
-        return held.commitment
-
-    def add(self, body: Body) -> int:
-        """Add an entry; return its number."""
-        self.bodies.append(body)
-        return len(self.bodies) - 1
+    def add(self, entry: Entry, payloads: Sequence[Payload] = ()) -> int:
+        """Add an entry, whose payloads get fixed salts. Return its number."""
+        number = len(self.entries)
+        commitments = {}
+        for kind, position, _, content in payloads:
+            salt = sha256(f"{number} {kind} {position}".encode()).digest()
+            payload = Payload(kind, position, salt, content)
+            self.payloads[number, kind, position] = payload
+            commitments[kind, position] = payload.commitment
+        for name, kind in schema.payload_fields(type(entry)).items():
+            value: Any = getattr(entry, name)
+            if isinstance(value, str):
+                value = commitments[kind, 0]  # type: ignore[index]
+            elif value:
+                value = [
+                    replace(item, content=commitments[kind, position])  # type: ignore[index]
+                    for position, item in enumerate(value)
+                ]
+            entry = replace(entry, **{name: value})
+        self.entries.append(entry)
+        return number
 
 
 def ledger() -> Ledger:
     """Build the golden ledger anew."""
     made = Ledger()
-
-    def optional(kind: Kind, content: bytes | None) -> str | None:
-        return None if content is None else made.commit(kind, content)
-
-    made.add(entries.genesis("0123456789abcdef" * 2))
-    actor = made.add(entries.actor(made.commit("actor", "安娜".encode())))
-    document = policy_of("default", "rules: []\n")
-    policy = made.add(entries.policy(made.commit("policy", document)))
-    environment = made.add(entries.environment(ENVIRONMENT))
-    plugins = {plugin: made.add(entries.plugin(plugin)) for plugin in (WORDS, STRICT)}
-
-    def started(g: Generation, policy: int | None) -> int:
-        return made.add(
-            entries.started(
-                g,
-                actor=actor,
-                policy=policy,
-                plugins=[plugins[plugin] for plugin in g.plugins],
-                prompt=made.commit("prompt", g.prompt.encode()),
-                request=optional("request", request_of(g)),
-            )
+    made.add(GenesisEntry(log="0123456789abcdef" * 2))
+    payloads = Payloads()
+    actor = made.add(ActorEntry(name=payloads.add("actor", "安娜".encode())), payloads)
+    payloads = Payloads()
+    document = payloads.add("policy", encode_text(PolicyText("default", "rules: []\n")))
+    policy = made.add(PolicyEntry(document=document), payloads)
+    facts = {
+        name: fact if isinstance(fact, str) else encode_number(fact)
+        for name, fact in ENVIRONMENT.items()
+    }
+    environment = made.add(EnvironmentEntry(facts=facts))
+    plugins = {
+        plugin: made.add(PluginEntry(plugin=plugin_fact(plugin))) for plugin in (WORDS, STRICT)
+    }
+    started = {
+        g.id: made.add(
+            *start(g, actor=actor, policy=of, plugins=[plugins[plugin] for plugin in g.plugins])
         )
-
-    def outcome(g: Generation, started: int) -> int:
-        return made.add(
-            entries.outcome(
+        for g, of in ((RICH, policy), (BARE, None))
+    }
+    for g in (RICH, BARE):
+        made.add(
+            *finish(
                 g,
-                started=started,
+                started=started[g.id],
                 declared=DECLARED,
-                outputs=[made.commit("output", o.data, n) for n, o in enumerate(g.outputs)],
-                trace=optional("trace", trace_of(g)),
-                detail=optional("detail", detail_of(g, DECLARED, g.policy)),
                 environment=environment if g.environment else None,
                 plugins=[plugins[plugin] for plugin in g.plugins],
             )
         )
-
-    rich, bare = started(RICH, policy), started(BARE, None)
-    outcome(RICH, rich)
-    outcome(BARE, bare)
-    _acts(made, actor, rich, environment, plugins[STRICT])
+    _add_events(made, actor, started[RICH.id], environment, plugins[STRICT])
     return made
 
 
-def _acts(made: Ledger, actor: int, generation: int, environment: int, plugin: int) -> None:
+def _add_events(made: Ledger, actor: int, generation: int, environment: int, plugin: int) -> None:
     """Add the events of people on a generation, models and plugins."""
-    at, hold = datetime(2026, 3, 2, 9, 30, tzinfo=UTC), "01JQ" + "H" * 22
+    at, hold = milliseconds(datetime(2026, 3, 2, 9, 30, tzinfo=UTC)), "01JQ" + "H" * 22
+    by: dict[str, Any] = {"at": at, "actor": actor}
+    about = by | {"generation": generation}
+    payloads = Payloads()
 
-    def text(kind: Kind, said: str) -> str:
-        return made.commit(kind, said.encode())
+    def text(kind: Kind, content: str) -> str:
+        payloads.clear()
+        return payloads.add(kind, content.encode())
 
-    comment = text("comment", "说得好")
-    made.add(acts.feedback(generation, at=at, actor=actor, rating="up", comment=comment))
+    made.add(FeedbackEntry(**about, rating="up", comment=text("comment", "说得好")), payloads)
     reason = text("reason", "it was a joke")
-    made.add(acts.review(generation, at=at, actor=actor, decision="overturn", reason=reason))
+    made.add(ReviewEntry(**about, decision="overturn", reason=reason), payloads)
     reason = text("reason", "案件 7")
-    made.add(acts.hold(at=at, actor=actor, hold=hold, reason=reason, generations=[generation]))
-    made.add(acts.release(at=at, actor=actor, hold=hold, reason=None))
+    made.add(HoldEntry(**by, hold=hold, reason=reason, generations=[generation]), payloads)
+    made.add(ReleaseEntry(**by, hold=hold, reason=None))
+    detail = text("replay", '{"detail":"token 2 differs","differences":[]}')
     made.add(
-        acts.replay(
-            generation,
-            at=at,
-            actor=actor,
-            result="diverged",
-            environment=environment,
-            plugins=[plugin],
-            detail=text("replay", '{"detail":"token 2 differs","differences":[]}'),
-        )
+        ReplayEntry(
+            **about, result="diverged", environment=environment, plugins=[plugin], detail=detail
+        ),
+        payloads,
     )
-    rule = {"payload": "trace", "decision": None, "least_days": 30, "most_days": 90}
-    made.add(acts.retention(at=at, actor=actor, rules=[rule]))
-    made.add(
-        acts.installation(
-            STRICT, at=at, actor=actor, act="upgraded", signer=sha256(b"a key").hexdigest()
-        )
-    )
-    made.add(acts.installation(WORDS, at=at, actor=actor, act="removed", signer=None))
-    model = text("model", '{"name":"tiny","source":"/模型/tiny"}')
+    rule = RetentionFact(payload="trace", decision=None, least_days=30, most_days=90)
+    made.add(RetentionEntry(**by, rules=[rule]))
+    signer = sha256(b"a key").hexdigest()
+    made.add(InstallationEntry(**by, act="upgraded", plugin=plugin_fact(STRICT), signer=signer))
+    made.add(InstallationEntry(**by, act="removed", plugin=plugin_fact(WORDS), signer=None))
+    detail = text("model", '{"name":"tiny","source":"/模型/tiny"}')
     digest = "tree1-sha256:" + "ab" * 32
-    made.add(acts.model(at=at, actor=actor, act="added", digest=digest, detail=model))
+    made.add(ModelEntry(**by, act="added", digest=digest, detail=detail), payloads)
     reason = text("reason", "asked to")
-    made.add(
-        acts.erasure(
-            at=at, actor=actor, cause="request", reason=reason, payloads={generation: ["request"]}
-        )
-    )
+    erased = [ErasedFact(entry=generation, kinds=["request"])]
+    made.add(ErasureEntry(**by, cause="request", reason=reason, payloads=erased), payloads)
 
 
 def main() -> None:
     made = ledger()
-    lines = [schema.write(body) for body in made.bodies]
+    lines = [schema.encode(entry) for entry in made.entries]
     frontier = Frontier()
     frontier.extend(map(leaf_hash, lines))
     payloads = [

@@ -19,11 +19,12 @@ from muniment.cli.output import (
     write_note,
 )
 from muniment.cli.output_file import OutputFile, to_stdout, without_end
-from muniment.errors import MunimentError
+from muniment.errors import MunimentError, VerificationError
 from muniment.types import Generation, Verdict
 
 if TYPE_CHECKING:
-    from muniment.store.recording.events import Feedback, Replayed, Review
+    from muniment.ledger.entries import FeedbackEntry, ReplayEntry, ReviewEntry
+    from muniment.store.recording.events import RecordedEvent
 
 # Marks of an output that was never returned, or returned only in part.
 _MARKS = {"blocked": ", blocked", "interrupted": ", incomplete", "failed": ", incomplete"}
@@ -44,23 +45,27 @@ def show(context: CliContext, reference: str, as_json: bool) -> None:
     ID is a unique beginning or end of an id, or `last`. Blocked outputs are shown too, because
     they are evidence.
     """
-    from muniment.store.recording.events import to_json
+    from muniment.ledger.entries import FeedbackEntry, ReplayEntry, ReviewEntry
 
     store = context.store
     generation = store.generation(store.find(reference))
-    feedback, reviews = store.acts(generation.id)
-    replays = store.replays(generation.id)
+    feedback = store.events.of(generation.id, FeedbackEntry)
+    reviews = store.events.of(generation.id, ReviewEntry)
+    replays = store.events.of(generation.id, ReplayEntry)
     if as_json:
         events = {
-            "feedback": [*map(to_json, feedback)],
-            "reviews": [*map(to_json, reviews)],
-            "replays": [replay.to_json() for replay in replays],
+            "feedback": [event.to_json() for event in feedback],
+            "reviews": [event.to_json() for event in reviews],
+            "replays": [event.to_json() for event in replays],
         }
         write_json({**generation.to_json(), **events})
         return
     print_fields([*_fields(generation), *_comments(feedback, reviews), *_replays(replays)])
     if "output" in generation.erased:
         write_data("\nthe output was erased")
+        return
+    if "output" in generation.altered:
+        write_data("\nthe output was changed after it was recorded")
         return
     for number, output in enumerate(generation.outputs, 1):
         which = f" {number} of {len(generation.outputs)}" if len(generation.outputs) > 1 else ""
@@ -96,6 +101,11 @@ def get(context: CliContext, reference: str, output: str | None, overwrite: bool
             f"the output of generation {generation.id} was erased or lost; run "
             "`muniment audit verify --payloads` to find out which"
         )
+    if "output" in generation.altered:
+        raise VerificationError(
+            f"the output of generation {generation.id} was changed after it was recorded; run "
+            "`muniment audit verify --payloads` to find all changes"
+        )
     if len(outputs) > 1 and output in (None, "-"):
         raise click.UsageError(
             f"the generation has {len(outputs)} outputs; use -o FILE to write each to a file."
@@ -125,6 +135,7 @@ def _fields(generation: Generation) -> list[tuple[str, str]]:
         ("run", generation.run_id + (f", line {generation.line}" if generation.line else "")),
         ("status", generation.status),
         ("erased", ", ".join(generation.erased)),
+        ("altered", ", ".join(generation.altered)),
         ("failure", f"{failure.message} ({failure.code})" if failure else ""),
         ("actor", generation.actor),
         ("started", moment(generation.started_at)),
@@ -162,25 +173,28 @@ def _fields(generation: Generation) -> list[tuple[str, str]]:
     return [*lines, ("environment", _pairs(generation.environment))]
 
 
-def _comments(feedback: list[Feedback], reviews: list[Review]) -> list[tuple[str, str]]:
+def _comments(
+    feedback: list[RecordedEvent[FeedbackEntry]], reviews: list[RecordedEvent[ReviewEntry]]
+) -> list[tuple[str, str]]:
     lines = []
     for item in feedback:
-        rating = {None: "", "up": "up", "down": "down"}.get(item.rating, f"{item.rating} of 5")
-        parts = (rating, item.comment, item.actor, moment(item.at))
+        rating = item.entry.rating
+        rating_text = {None: "", "up": "up", "down": "down"}.get(rating, f"{rating} of 5")
+        parts = (rating_text, item.text("comment"), item.actor, moment(item.at))
         lines.append(("feedback", " · ".join(filter(None, parts))))
     for review in reviews:
-        parts = (review.decision, review.reason, review.actor, moment(review.at))
+        parts = (review.entry.decision, review.text("reason"), review.actor, moment(review.at))
         lines.append(("review", " · ".join(filter(None, parts))))
     return lines
 
 
-def _replays(replays: list[Replayed]) -> list[tuple[str, str]]:
+def _replays(replays: list[RecordedEvent[ReplayEntry]]) -> list[tuple[str, str]]:
     lines = []
-    for replay in replays:
-        number = len(replay.differences or ())
+    for event in replays:
+        number = len(event.replay.differences or ())
         environment = f"{pluralize(number, 'difference')} of environment" if number else ""
-        parts = (replay.result, replay.detail, environment, replay.actor, moment(replay.at))
-        lines.append(("replay", " · ".join(filter(None, parts))))
+        texts = (event.replay.detail, environment, event.actor, moment(event.at))
+        lines.append(("replay", " · ".join(filter(None, (event.entry.result, *texts)))))
     return lines
 
 

@@ -31,11 +31,8 @@ def feedback(
         raise click.UsageError("the feedback is empty; use --rating or --comment.")
     session = context.session
     identifier = session.store.find(reference)
-    session.feedback(identifier, rating, comment)
-    if not as_json:
-        write_note(f"Feedback recorded for {short_id(identifier, 'stderr')}.")
+    recorded = session.feedback(identifier, rating, comment)
+    if as_json:
+        write_json(recorded.to_json())
         return
-    from muniment.store.recording.events import to_json
-
-    entries, _ = session.store.acts(identifier)
-    write_json(to_json(entries[-1]))
+    write_note(f"Feedback recorded for {short_id(identifier, 'stderr')}.")

@@ -9,14 +9,15 @@ import click
 
 from muniment.cli.context import CliContext
 from muniment.cli.options import Moment
-from muniment.types import DECISIONS
 
 if TYPE_CHECKING:
     from muniment.store import Query
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
+# Those of `muniment.types`, which takes too long to import for `--help`.
 STATUSES = ("started", "completed", "blocked", "failed", "interrupted")
+DECISIONS = ("allow", "flag", "block")
 
 _STATUS_OPTION = click.option(
     "--status", type=click.Choice(STATUSES), help="Status of the generation."

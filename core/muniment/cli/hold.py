@@ -41,7 +41,6 @@ def add(
     that match all given options now.
     """
     from muniment.cli.audit_erase import selection
-    from muniment.store.recording.events import to_json
 
     if not references and all(value is None for value in filters.values()):
         raise click.UsageError("no generation is selected; add ids, or filters such as --tag.")
@@ -49,7 +48,7 @@ def add(
     identifier, number = context.session.hold(query, reason)
     if as_json:
         holds = context.session.store.holds()
-        write_json(to_json(next(hold for hold in holds if hold.id == identifier)))
+        write_json(next(hold for hold in holds if hold.id == identifier).to_json())
         return
     write_data(identifier)
     write_note(f"placed {pluralize(number, 'generation')} on hold")
@@ -60,12 +59,10 @@ def add(
 @click.pass_obj
 def list_(context: CliContext, as_json: bool) -> None:
     """List the holds in force, oldest first."""
-    from muniment.store.recording.events import to_json
-
     holds = context.store.holds()
     if as_json:
         for hold in holds:
-            write_json(to_json(hold))
+            write_json(hold.to_json())
         return
     table(
         ("hold", "since", "by", "generations", "reason"),

@@ -6,7 +6,7 @@ import contextlib
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 import click
 
@@ -14,7 +14,9 @@ from muniment.cli.context import CliContext
 from muniment.cli.output import on_terminal, write_bytes, write_data, write_note
 from muniment.errors import MunimentError, UsageError
 from muniment.files import check_target, replacing
-from muniment.types import Output
+
+if TYPE_CHECKING:
+    from muniment.types import Output
 
 
 class OutputFile:

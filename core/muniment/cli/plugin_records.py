@@ -14,7 +14,7 @@ from muniment.plugins.smoke_test import SmokeTestResult, smoke_test
 from muniment.plugins.state import InstallEvent, distributions
 
 if TYPE_CHECKING:
-    from muniment.ledger.acts import PluginAct
+    from muniment.ledger.entries import PluginAct
     from muniment.session import Session
 
 CHANGED = "changed since it was installed"
@@ -68,13 +68,10 @@ def signer_text(signer: str | None) -> str:
 def record_event(session: Session, event: InstallEvent) -> None:
     """Record a change to a plugin in the ledger. Recording it again changes nothing."""
     from muniment.ledger.entries import moment
-    from muniment.store.recording.events import Installation
     from muniment.types import PluginRef
 
     plugin = PluginRef(event.distribution, event.version, event.digest)
-    session.record_installation(
-        Installation(moment(event.at), session.actor, event.act, plugin, event.signer)
-    )
+    session.record_installation(event.act, plugin, moment(event.at), event.signer)
 
 
 def check_plugin(distribution: str, disabled: Collection[str] = ()) -> SmokeTestResult:

@@ -17,9 +17,10 @@ from muniment.times import iso
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
 
+    from muniment.ledger.entries import InstallationEntry
     from muniment.plugins.discovery import Plugin, PluginCommand
     from muniment.plugins.state import InstallRecord
-    from muniment.store.recording.events import Installation
+    from muniment.store.recording.events import RecordedEvent
 
 
 @dataclass(slots=True)
@@ -217,28 +218,30 @@ def _records(context: CliContext, present: Collection[str]) -> Mapping[str, Inst
     return records.state().plugins
 
 
-def _history(context: CliContext, distribution: str) -> list[Installation]:
+def _history(context: CliContext, distribution: str) -> list[RecordedEvent[InstallationEntry]]:
     from muniment.errors import StoreError
+    from muniment.ledger.entries import InstallationEntry
 
     try:
-        return context.store.installations(distribution)
+        return context.store.events.with_key(InstallationEntry, distribution)
     except StoreError:
         return []  # no store: nothing was recorded
 
 
-def _history_line(event: Installation) -> str:
+def _history_line(event: RecordedEvent[InstallationEntry]) -> str:
     from muniment.cli.plugin_records import signer_text
 
-    signer = signer_text(event.signer)
-    return f"{moment(event.at)}  {event.act} {event.plugin.version}  {event.actor}  {signer}"
+    signer = signer_text(event.entry.signer)
+    change = f"{event.entry.act} {event.entry.plugin.version}"
+    return f"{moment(event.at)}  {change}  {event.actor}  {signer}"
 
 
-def _as_json(event: Installation) -> dict[str, Any]:
+def _as_json(event: RecordedEvent[InstallationEntry]) -> dict[str, Any]:
     return {
         "at": iso(event.at),
         "actor": event.actor,
-        "act": event.act,
-        "version": event.plugin.version,
-        "digest": event.plugin.digest,
-        "signer": event.signer,
+        "act": event.entry.act,
+        "version": event.entry.plugin.version,
+        "digest": event.entry.plugin.digest,
+        "signer": event.entry.signer,
     }

@@ -10,7 +10,7 @@ from muniment.cli.context import CliContext
 from muniment.cli.options import json_option
 
 if TYPE_CHECKING:
-    from muniment.ledger.acts import PluginAct
+    from muniment.ledger.entries import PluginAct
 
 
 @click.command

@@ -25,7 +25,7 @@ def queue(context: CliContext, limit: int, as_json: bool) -> None:
 
     Piped output has the columns of `audit list`.
     """
-    print_generations(context.store.review_queue(limit or None), as_json=as_json)
+    print_generations(context.store.events.unreviewed(limit or None), as_json=as_json)
 
 
 @review.command
@@ -56,12 +56,9 @@ def _review(
 ) -> None:
     session = context.session
     identifier = session.store.find(reference)
-    session.review(identifier, decision, reason)
-    if not as_json:
-        participle = {"approve": "approved", "overturn": "overturned"}[decision]
-        write_note(f"Marked as {participle}: {short_id(identifier, 'stderr')}")
+    recorded = session.review(identifier, decision, reason)
+    if as_json:
+        write_json(recorded.to_json())
         return
-    from muniment.store.recording.events import to_json
-
-    _, reviews = session.store.acts(identifier)
-    write_json(to_json(reviews[-1]))
+    participle = {"approve": "approved", "overturn": "overturned"}[decision]
+    write_note(f"Marked as {participle}: {short_id(identifier, 'stderr')}")

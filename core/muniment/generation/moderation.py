@@ -47,11 +47,11 @@ class PolicyRunner:
         self.policy = policy
         self._plugins = plugins
         self._rules = []
-        for number, rule in enumerate(policy.filters, 1):
+        for position, rule in enumerate(policy.filters):
             try:
-                self._rules.append(_BoundFilter(rule, policy.label, plugins))
+                self._rules.append(_BoundFilter(rule, position, policy.label, plugins))
             except ParameterError as error:
-                where = f"filter {number} ({rule.filter})"
+                where = f"filter {position + 1} ({rule.filter})"
                 raise PolicyError(policy.source, f"{where}: {error}") from None
 
     def check(self, content: Content) -> list[Verdict]:
@@ -99,8 +99,11 @@ class PolicyRunner:
 class _BoundFilter:
     """One rule of a policy, with its filter or with the reason why the filter cannot be used."""
 
-    def __init__(self, rule: FilterRule, policy_version: str, plugins: Plugins) -> None:
+    def __init__(
+        self, rule: FilterRule, position: int, policy_version: str, plugins: Plugins
+    ) -> None:
         self.rule = rule
+        self._position = position
         self.registered: RegisteredObject | None = None
         self.filter: Filter | None = None
         # Entries may contain only names that the class declares. An object can have categories
@@ -158,6 +161,7 @@ class _BoundFilter:
             action=self.rule.action(verdict),
             observed_action=self.rule.observed_action(verdict),
             policy_version=self._policy_version,
+            policy_rule=self._position,
             latency_ms=round(seconds * 1000, 3),
         )
 

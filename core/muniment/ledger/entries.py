@@ -1,223 +1,581 @@
-"""Entries: what the ledger holds for ever, built here and documented in docs/reference/entries.md.
+"""The entries of the ledger: one class for each kind and version.
 
-No text that a person wrote or a model said may be in an entry: numbers, ids, enumerations, names
-that installed plugins declare, digests and commitments only. The rest goes to payloads
-(`texts.py`), to which an entry commits. What happened once and is spoken of often (an actor, a
-policy, an environment, a plugin) is an entry of its own, and others name it by its number.
+A class is the only list of the fields of its entries. The encoding and the checks (`schema.py`),
+the payloads of an entry, its references and docs/reference/entries.md follow from it.
 
-What each kind holds is declared in `kinds.py`. A change to it is a new version of that kind;
-readers understand every version that ever was.
+An entry contains no text that a person wrote or a model produced. It contains numbers, ids,
+enumerations, names that installed plugins declare, digests, and commitments to payloads.
+Entries that others share (an actor, a policy, an environment, a plugin) are referred to by number.
+
+To add a kind, declare its class here. A change to the fields of a kind is a new version. Every
+version stays readable.
 """
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from hashlib import sha256
-from typing import Any, TypeAlias
+from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 
-from muniment.ledger.canonical import SAFE, canonical, encode_integer
-from muniment.ledger.kinds import MODEL_DIGEST, is_parameter
-from muniment.parameters import Value
-from muniment.types import Generation, PluginRef, Verdict
+from msgspec import Meta, Struct, StructMeta
 
-Body: TypeAlias = Mapping[str, Any]
+from muniment.ledger.canonical import SAFE, decode_number, encode_number
+from muniment.ledger.payloads import Kind
+from muniment.types import Decision, FinishReason, ReplayResult, Stage
 
-VERSION = 1  # of every kind so far
+MODEL_DIGEST = re.compile(r"\A[a-z0-9][a-z0-9-]{0,31}:[0-9a-f]{16,128}\Z")
+PARAMETER = re.compile(r"\A[A-Za-z_][A-Za-z0-9_]{0,63}\Z")
+_NUMBER = r"\A-?[0-9]+(\.[0-9]+)?(e[+-][0-9]+)?\Z"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def genesis(log: str) -> Body:
-    """The first entry: the random identity of this ledger."""
-    return entry("genesis", log=log)
+@dataclass(frozen=True, slots=True)
+class PayloadOf:
+    """A mark on a field that commits to payloads of a kind.
 
-
-def actor(name: str) -> Body:
-    """Someone who asks; `name` is the commitment to what they are called, which can be erased."""
-    return entry("actor", name=name)
-
-
-def policy(document: str) -> Body:
-    """A policy that was in force; its name and document are the payload committed to."""
-    return entry("policy", document=document)
-
-
-def environment(facts: Mapping[str, str | int]) -> Body:
-    """What outputs depended on besides the record."""
-    return entry("environment", facts=_held(facts))
-
-
-def environment_digest(facts: Mapping[str, str | int]) -> str:
-    """Return the SHA-256, in hexadecimal, of the canonical bytes of an environment's facts."""
-    return sha256(canonical(_held(facts))).hexdigest()
-
-
-def plugin(plugin: PluginRef) -> Body:
-    """A plugin at one version and state of its code, when it first touched a generation."""
-    return entry("plugin", plugin=dataclasses.asdict(plugin))
-
-
-def started(
-    generation: Generation,
-    *,
-    actor: int,
-    policy: int | None,
-    plugins: Sequence[int],
-    prompt: str,
-    request: str | None,
-) -> Body:
-    """A generation was asked for. `prompt` and `request` are commitments, the rest numbers."""
-    model = generation.model
-    return {
-        "kind": "started",
-        "version": VERSION,
-        "generation": generation.id,
-        "run": generation.run_id,
-        "at": milliseconds(generation.started_at),
-        "actor": actor,
-        "generator": generation.generator if resolved(generation) else None,
-        "model": model.digest if model and MODEL_DIGEST.fullmatch(model.digest) else None,
-        "seed": str(generation.seed),
-        "parameters": {
-            name: _parameter(value)
-            for name, value in generation.parameters.items()
-            if numeric(generation, name, value)
-        },
-        "policy": policy,
-        "prompt": prompt,
-        "request": request,
-        "parents": list(generation.parents),
-        "line": generation.line,
-        "plugins": list(plugins),
-    }
-
-
-def outcome(
-    generation: Generation,
-    *,
-    started: int,
-    declared: Mapping[str, frozenset[str]],
-    outputs: Sequence[str],
-    trace: str | None,
-    detail: str | None,
-    environment: int | None,
-    plugins: Sequence[int],
-) -> Body:
-    """How the generation of entry `started` ended.
-
-    `declared` has, by filter, the categories that may be named; `environment` and `plugins` are
-    numbers, the rest commitments.
+    Its value is a commitment, None, or a list of objects with `content` (the commitment) and
+    `bytes` (the size of the payload).
     """
-    if generation.finished_at is None:
-        raise ValueError(f"generation {generation.id} has an outcome but no time of it")
-    usage = generation.usage
-    return {
-        "kind": "outcome",
-        "version": VERSION,
-        "generation": started,
-        "at": milliseconds(generation.finished_at),
-        "status": generation.status,
-        "outputs": [
-            {
-                "media_type": output.media_type,
-                "bytes": len(output.data),
-                "finish_reason": output.finish_reason,
-                "content": content,
-            }
-            for output, content in zip(generation.outputs, outputs, strict=True)
-        ],
-        "verdicts": [
-            {
-                "filter": verdict.filter if names_filter(verdict, declared) else None,
-                "version": verdict.version,
-                "stage": verdict.stage,
-                "decision": verdict.decision,
-                "action": verdict.action,
-                "latency_us": round(verdict.latency_ms * 1000),
-                "categories": {
-                    name: _amount(score)
-                    for name, score in verdict.categories.items()
-                    if name in declared.get(verdict.filter, ())
-                },
-                "failed": verdict.failure is not None,
-            }
-            for verdict in generation.verdicts
-        ],
-        "scores": [
-            {
-                "evaluator": score.evaluator,
-                "version": score.version,
-                "name": score.name,
-                "value": None if score.value is None else _amount(score.value),
-                "unit": score.unit,
-                "higher_is_better": score.higher_is_better,
-                "failed": score.failure is not None,
-            }
-            for score in generation.scores
-        ],
-        "usage": usage
-        and {"prompt_tokens": usage.prompt_tokens, "output_tokens": usage.output_tokens},
-        "trace": trace,
-        "detail": detail,
-        "environment": environment,
-        "failure": generation.failure.code if generation.failure else None,
-        "plugins": list(plugins),
-    }
+
+    kind: Kind
 
 
-def resolved(generation: Generation) -> bool:
-    """Whether generator and parameter names are a plugin's own words, not only a user's.
+@dataclass(frozen=True, slots=True)
+class EntryOf:
+    """A mark on a field that refers to earlier entries of a kind: a number, None, or a list."""
 
-    A request that could not be resolved is recorded without plugins.
+    kind: str
+
+
+# ---- types of fields; `schema.py` checks the characters of names -------------------------------
+
+Integer: TypeAlias = Annotated[int, Meta(ge=-SAFE, le=SAFE)]
+Count: TypeAlias = Annotated[int, Meta(ge=0, le=SAFE)]
+Time: TypeAlias = Annotated[int, Meta(ge=-SAFE, le=SAFE, description="time")]
+Float: TypeAlias = Annotated[str, Meta(pattern=_NUMBER, description="float")]
+Scalar: TypeAlias = (
+    Integer | bool | Annotated[str, Meta(pattern=_NUMBER, description="number")] | None
+)
+Name: TypeAlias = Annotated[str, Meta(min_length=1, max_length=255, description="name")]
+Label: TypeAlias = Annotated[str, Meta(max_length=255, description="label")]
+Parameter: TypeAlias = Annotated[str, Meta(pattern=PARAMETER.pattern, description="identifier")]
+Ulid: TypeAlias = Annotated[
+    str, Meta(pattern=r"\A[0-7][0-9A-HJKMNP-TV-Z]{25}\Z", description="ULID")
+]
+LogId: TypeAlias = Annotated[str, Meta(pattern=r"\A[0-9a-f]{32}\Z", description="log identity")]
+Commitment: TypeAlias = Annotated[str, Meta(pattern=r"\A[0-9a-f]{64}\Z", description="commitment")]
+Seed: TypeAlias = Annotated[str, Meta(pattern=r"\A(0|[1-9][0-9]{0,19})\Z", description="seed")]
+ModelDigest: TypeAlias = Annotated[str, Meta(pattern=MODEL_DIGEST.pattern, description="digest")]
+MediaType: TypeAlias = Annotated[
+    str,
+    Meta(
+        pattern=r"\A[a-z]+/[A-Za-z0-9.+-]+(; ?[a-z]+=[A-Za-z0-9.-]+)*\Z", description="media type"
+    ),
+]
+Fingerprint: TypeAlias = Annotated[
+    str, Meta(pattern=r"\A[0-9a-f]{64}\Z", description="fingerprint")
+]
+Fact: TypeAlias = Annotated[str, Meta(pattern=r"\A[^\x00]*\Z", description="text")] | Integer
+
+ActorNumber: TypeAlias = Annotated[Count, EntryOf("actor")]
+StartedNumber: TypeAlias = Annotated[Count, EntryOf("started")]
+PluginNumbers: TypeAlias = Annotated[list[Count], EntryOf("plugin")]
+
+Rating: TypeAlias = Literal["up", "down", "1", "2", "3", "4", "5"]
+Judgement: TypeAlias = Literal["approve", "overturn"]
+Cause: TypeAlias = Literal["request", "retention"]
+PluginAct: TypeAlias = Literal["installed", "upgraded", "removed", "enabled", "disabled"]
+ModelAct: TypeAlias = Literal["added", "removed"]
+EndStatus: TypeAlias = Literal["completed", "blocked", "failed", "interrupted"]
+FailureCode: TypeAlias = Literal["invalid", "refused", "generator"]
+
+
+class _RecordMeta(StructMeta):
+    """The metaclass of entries and their parts, which are frozen and have no other fields.
+
+    The class arguments `kind` and `version` become fields that have only this value.
     """
-    return bool(generation.plugins)
+
+    def __new__(
+        mcls,
+        name: str,
+        bases: tuple[type, ...],
+        namespace: dict[str, Any],
+        kind: str = "",
+        version: int = 0,
+    ) -> Any:
+        if kind:
+            own = {"kind": Literal[kind], "version": Literal[version]}
+            namespace["__annotations__"] = own | namespace.get("__annotations__", {})
+            namespace |= {"kind": kind, "version": version}
+        return super().__new__(
+            mcls,
+            name,
+            bases,
+            namespace,
+            frozen=True,
+            kw_only=True,
+            forbid_unknown_fields=True,
+            gc=False,  # records have no reference cycles
+        )
 
 
-def names_filter(verdict: Verdict, declared: Mapping[str, frozenset[str]]) -> bool:
-    """Whether an entry may name the verdict's filter.
+class _Record(Struct, metaclass=_RecordMeta):
+    """An object with exactly the declared fields."""
 
-    One that could not be had is named by nobody but the policy's author, and is not in `declared`.
+
+class Entry(_Record):
+    """The base class of all entries. Each class has one `kind` and `version`."""
+
+    # Fields of each class that has a kind: see the metaclass.
+    kind: ClassVar[str]
+    version: ClassVar[int]
+
+    def invalid_field(self) -> str | None:
+        """Return the name of a field whose value its type allows but the entry does not."""
+        return None
+
+
+# ---- parts of entries --------------------------------------------------------------------------
+
+
+class PluginFact(_Record):
+    """A distribution at one version and state of its code.
+
+    Attributes:
+        digest: The digest of the code.
     """
-    return verdict.failure is None or verdict.filter in declared
+
+    distribution: Name
+    version: Label
+    digest: Label
 
 
-def numeric(generation: Generation, name: str, value: Value) -> bool:
-    """Whether an entry may hold this parameter: a number, a truth value or nothing, by a plugin."""
-    return not isinstance(value, str | tuple | list) and resolved(generation) and is_parameter(name)
+class OutputFact(_Record):
+    """One output. If the status is `failed` or `interrupted`, the chunks that were streamed.
+
+    Attributes:
+        bytes: The size of the output.
+        content: The commitment to the payload `output` with the position of this object.
+    """
+
+    media_type: MediaType
+    bytes: Count
+    finish_reason: FinishReason | None
+    content: Commitment
+
+
+class VerdictFact(_Record):
+    """One filter's finding, and the action of the pipeline.
+
+    Attributes:
+        filter: None if no plugin declares the filter. The payload `detail` then contains its name.
+        version: The version of the filter.
+        policy_rule: The position of the filter's rule in the policy, from 0.
+        decision: The finding of the filter.
+        action: The action of the pipeline.
+        latency_us: The running time of the filter in microseconds.
+        categories: Scores from 0 to 1 of the categories that the filter's class declares. Others
+            are in the payload `detail`.
+        failed: Whether the filter itself failed, which blocks.
+    """
+
+    filter: Name | None
+    version: Label
+    policy_rule: Count | None
+    stage: Stage
+    decision: Decision
+    action: Decision
+    latency_us: Count
+    categories: dict[Name, Float]
+    failed: bool
+
+
+class ScoreFact(_Record):
+    """One value that an evaluator measured.
+
+    Attributes:
+        version: The version of the evaluator.
+        name: The name of the measure.
+        value: None if the evaluator failed.
+        unit: The unit of the measure.
+        higher_is_better: None if neither direction is better.
+        failed: Whether the evaluator failed.
+    """
+
+    evaluator: Name
+    version: Label
+    name: Name
+    value: Float | None
+    unit: Label
+    higher_is_better: bool | None
+    failed: bool
+
+
+class UsageFact(_Record):
+    """Numbers of tokens.
+
+    Attributes:
+        prompt_tokens: The number of tokens of the prompt.
+        output_tokens: The number of tokens of the outputs.
+    """
+
+    prompt_tokens: Count
+    output_tokens: Count
+
+
+class ErasedFact(_Record):
+    """The kinds of an entry's payloads that were erased.
+
+    Attributes:
+        entry: The number of the entry.
+    """
+
+    entry: Count
+    kinds: list[Kind]
+
+
+class RetentionFact(_Record):
+    """The minimum and maximum age of payloads of a kind, of generations with a decision.
+
+    Attributes:
+        payload: None for all kinds.
+        decision: None for all decisions.
+        least_days: The days before which such payloads are not erased, or None if not set.
+        most_days: The days after which such payloads are erased, or None if not set.
+    """
+
+    payload: Kind | None
+    decision: Decision | None
+    least_days: Count | None
+    most_days: Count | None
+
+
+# ---- entries that others refer to --------------------------------------------------------------
+
+
+class GenesisEntry(Entry, kind="genesis", version=1):
+    """The first entry, number 0, and only the first.
+
+    Attributes:
+        log: 128 random bits that identify the ledger.
+    """
+
+    log: LogId
+
+
+class ActorEntry(Entry, kind="actor", version=1):
+    """A user or program that made a request, as an OS user or a given name.
+
+    It is written at the first request of an actor, and again after the name was erased.
+
+    Attributes:
+        name: The name of the actor.
+    """
+
+    name: Annotated[Commitment, PayloadOf("actor")]
+
+
+class PolicyEntry(Entry, kind="policy", version=1):
+    """A policy that was in force.
+
+    It is written with the first generation under this name and document. A changed policy is
+    therefore another entry.
+
+    Attributes:
+        document: The name and document of the policy.
+    """
+
+    document: Annotated[Commitment, PayloadOf("policy")]
+
+
+class EnvironmentEntry(Entry, kind="environment", version=1):
+    """Facts outside the record on which outputs depended.
+
+    They are versions of libraries, the processor, threads and the number format. Each distinct set
+    of facts is written once.
+
+    Attributes:
+        facts: Facts from the core and the generator.
+    """
+
+    facts: dict[Name, Fact]
+
+
+class PluginEntry(Entry, kind="plugin", version=1):
+    """A plugin, or the core itself, at one version and state of its code.
+
+    It is written with the first generation in which the plugin takes part. A changed plugin is
+    therefore another entry.
+    """
+
+    plugin: PluginFact
+
+
+# ---- generations -------------------------------------------------------------------------------
+
+
+class StartedEntry(Entry, kind="started", version=1):
+    """The request of a generation, written before anything is generated.
+
+    Attributes:
+        generation: The id of the generation.
+        run: The id of the run that it belongs to.
+        at: The time of the request.
+        generator: None if the request could not be resolved.
+        model: None without a model, or if its digest does not have this form.
+        parameters: The effective parameters that are numbers, truth values or None. Texts and lists
+            are in the payload `request`. Empty if the request could not be resolved.
+        parents: The ids of the generations that this one was made from.
+        line: The line of the batch file, from 1, or None outside a batch.
+        plugins: The plugin that contains the generator. Empty if the request could not be resolved.
+    """
+
+    generation: Ulid
+    run: Ulid
+    at: Time
+    actor: ActorNumber
+    generator: Name | None
+    model: ModelDigest | None
+    seed: Seed
+    parameters: dict[Parameter, Scalar]
+    policy: Annotated[Count | None, EntryOf("policy")]
+    prompt: Annotated[Commitment, PayloadOf("prompt")]
+    request: Annotated[Commitment | None, PayloadOf("request")]
+    parents: list[Ulid]
+    line: Count | None
+    plugins: PluginNumbers
+
+    def invalid_field(self) -> str | None:
+        """Return `seed` for one beyond 64 bits, `parameters` for a number in another form."""
+        if int(self.seed) >= 2**64:
+            return "seed"
+        texts = (value for value in self.parameters.values() if isinstance(value, str))
+        return None if all(map(_is_encoded_number, texts)) else "parameters"
+
+
+class OutcomeEntry(Entry, kind="outcome", version=1):
+    """The end of a generation. There is at most one for each `started` entry.
+
+    Attributes:
+        at: The time of the end. After a kill, the time when it was noticed.
+        plugins: All plugins that took part. Empty after a kill, where those of `started` apply.
+    """
+
+    generation: StartedNumber
+    at: Time
+    status: EndStatus
+    outputs: Annotated[list[OutputFact], PayloadOf("output")]
+    verdicts: list[VerdictFact]
+    scores: list[ScoreFact]
+    usage: UsageFact | None
+    trace: Annotated[Commitment | None, PayloadOf("trace")]
+    detail: Annotated[Commitment | None, PayloadOf("detail")]
+    environment: Annotated[Count | None, EntryOf("environment")]
+    failure: FailureCode | None
+    plugins: PluginNumbers
+
+    def invalid_field(self) -> str | None:
+        """Return `verdicts` or `scores` if it has a float that is not in its only form."""
+        for verdict in self.verdicts:
+            if not all(map(_is_encoded_float, verdict.categories.values())):
+                return "verdicts"
+        for score in self.scores:
+            if score.value is not None and not _is_encoded_float(score.value):
+                return "scores"
+        return None
+
+
+# ---- events ------------------------------------------------------------------------------------
+
+
+class Event(Entry):
+    """The base class of entries about an action of an actor.
+
+    The table `event` has one row for each of the `subjects`.
+
+    Attributes:
+        at: The time of the event.
+        actor: The actor who caused it.
+    """
+
+    at: Time
+    actor: ActorNumber
+
+    @property
+    def subjects(self) -> Sequence[int | None]:
+        """The numbers of the generations that the event is about, or one None."""
+        return (None,)
+
+    @property
+    def key(self) -> str | None:
+        """The text by which events of the kind are found, such as the id of a hold."""
+        return None
+
+
+class GenerationEvent(Event):
+    """The base class of events about one generation.
+
+    Attributes:
+        generation: The generation that it is about.
+    """
+
+    generation: StartedNumber
+
+    @property
+    def subjects(self) -> Sequence[int | None]:
+        """The number of the generation."""
+        return (self.generation,)
+
+
+class FeedbackEntry(GenerationEvent, kind="feedback", version=1):
+    """A rating of, or a comment on, a generation."""
+
+    rating: Rating | None
+    comment: Annotated[Commitment | None, PayloadOf("comment")]
+
+
+class ReviewEntry(GenerationEvent, kind="review", version=1):
+    """A person's decision on the action of the filters. The verdicts stay unchanged.
+
+    Attributes:
+        decision: `approve` if the action was right, `overturn` if it was wrong.
+    """
+
+    decision: Judgement
+    reason: Annotated[Commitment | None, PayloadOf("reason")]
+
+
+class ReplayEntry(GenerationEvent, kind="replay", version=1):
+    """The result of making a generation again and comparing it with its record.
+
+    Attributes:
+        environment: The environment of the replay. The outcome has that of the generation.
+        plugins: The core and the plugin that contains the generator, if it is available, as they
+            were at the replay.
+    """
+
+    result: ReplayResult
+    environment: Annotated[Count, EntryOf("environment")]
+    plugins: PluginNumbers
+    detail: Annotated[Commitment, PayloadOf("replay")]
+
+
+class ErasureEntry(Event, kind="erasure", version=1):
+    """Payloads that were destroyed with their salts, before the entry was committed.
+
+    Attributes:
+        cause: `request` if someone requested it, `retention` if their maximum age had passed.
+    """
+
+    cause: Cause
+    reason: Annotated[Commitment | None, PayloadOf("reason")]
+    payloads: list[ErasedFact]
+
+
+class HoldEntry(Event, kind="hold", version=1):
+    """Generations that may not be erased until the hold is released.
+
+    A hold on many generations has several entries with one id.
+
+    Attributes:
+        hold: The id of the hold.
+    """
+
+    hold: Ulid
+    reason: Annotated[Commitment, PayloadOf("reason")]
+    generations: Annotated[list[Count], EntryOf("started")]
+
+    @property
+    def subjects(self) -> Sequence[int | None]:
+        """The numbers of the generations under the hold."""
+        return self.generations
+
+    @property
+    def key(self) -> str | None:
+        """The id of the hold."""
+        return self.hold
+
+
+class ReleaseEntry(Event, kind="release", version=1):
+    """The end of a hold.
+
+    Attributes:
+        hold: The id of the hold.
+    """
+
+    hold: Ulid
+    reason: Annotated[Commitment | None, PayloadOf("reason")]
+
+    @property
+    def key(self) -> str | None:
+        """The id of the hold."""
+        return self.hold
+
+
+class RetentionEntry(Event, kind="retention", version=1):
+    """The retention rules from then on. They replace the earlier rules."""
+
+    rules: list[RetentionFact]
+
+
+class InstallationEntry(Event, kind="installation", version=1):
+    """A change of a plugin by `muniment plugins`, written after the change.
+
+    Attributes:
+        act: `upgraded` if it replaced another version, older or newer.
+        plugin: The state of the plugin after the change, or its last state.
+        signer: The key that signed the bundle it was installed from. None if it was not signed.
+    """
+
+    act: PluginAct
+    plugin: PluginFact
+    signer: Fingerprint | None
+
+    @property
+    def key(self) -> str | None:
+        """The name of the distribution."""
+        return self.plugin.distribution
+
+
+class ModelEntry(Event, kind="model", version=1):
+    """The addition of a model to the home folder, or its removal.
+
+    Attributes:
+        digest: The digest of the model when it was added. None if its record was corrupt.
+        detail: The name and the source of the model.
+    """
+
+    act: ModelAct
+    digest: ModelDigest | None
+    detail: Annotated[Commitment, PayloadOf("model")]
+
+    @property
+    def key(self) -> str | None:
+        """The digest of the model."""
+        return self.digest
+
+
+# ---- values of fields --------------------------------------------------------------------------
 
 
 def milliseconds(moment: datetime) -> int:
-    """Return a time as entries hold it: whole milliseconds since 1970 in UTC, rounded down."""
+    """Return a time as entries contain it: whole milliseconds since 1970 in UTC, rounded down."""
     since = moment - _EPOCH
     return since.days * 86_400_000 + since.seconds * 1000 + since.microseconds // 1000
 
 
 def moment(milliseconds: int) -> datetime:
-    """Return the time that an entry holds."""
+    """Return the time that an entry contains."""
     seconds, rest = divmod(milliseconds, 1000)
     return datetime.fromtimestamp(seconds, UTC).replace(microsecond=rest * 1000)
 
 
-def entry(kind: str, **fields: Any) -> Body:
-    """Return an entry of a kind at its newest version; it is checked when it is written."""
-    return {"kind": kind, "version": VERSION, **fields}
+def _is_encoded_float(text: str) -> bool:
+    return encode_number(float(text)) == text
 
 
-def _amount(value: float) -> float:
-    """Return a number as canonical JSON writes it: an integer where it is one."""
-    value = float(value)
-    return int(value) if -SAFE <= value <= SAFE and value.is_integer() else value
-
-
-def _parameter(value: Any) -> Any:
-    if type(value) is int:
-        return encode_integer(value)
-    return _amount(value) if isinstance(value, float) else value
-
-
-def _held(facts: Mapping[str, str | int]) -> dict[str, Any]:
-    return {
-        name: encode_integer(fact) if isinstance(fact, int) else fact
-        for name, fact in facts.items()
-    }
+def _is_encoded_number(text: str) -> bool:
+    return encode_number(decode_number(text)) == text

@@ -54,3 +54,17 @@ class Payload(NamedTuple):
     def commitment(self) -> str:
         """The commitment that the entry contains, in hexadecimal."""
         return commitment(self.kind, self.salt, self.content).hex()
+
+
+class Payloads(list[Payload]):
+    """The payloads of an entry that is being made."""
+
+    def add(self, kind: Kind, content: bytes, position: int = 0) -> str:
+        """Add a payload with a new salt, and return its commitment for the entry."""
+        payload = Payload.new(kind, content, position)
+        self.append(payload)
+        return payload.commitment
+
+    def add_optional(self, kind: Kind, content: bytes | None) -> str | None:
+        """Add a payload, or return None without content."""
+        return None if content is None else self.add(kind, content)

@@ -19,7 +19,7 @@ from muniment.errors import MunimentError
 from muniment.ledger import checkpoints, schema
 from muniment.ledger.canonical import SAFE
 from muniment.ledger.checkpoints import Checkpoint, CheckpointFormatError, SignatureError
-from muniment.ledger.entries import Body
+from muniment.ledger.entries import Entry
 from muniment.ledger.keys import PublicKey, strict_base64
 from muniment.ledger.payloads import commitment
 from muniment.ledger.tree import leaf_hash, verify_inclusion
@@ -74,7 +74,7 @@ class Proof:
     entries: tuple[ProvenEntry, ...]
     disclosed: tuple[DisclosedPayload, ...] = ()
 
-    def verify(self, key: PublicKey) -> tuple[Checkpoint, dict[int, Body]]:
+    def verify(self, key: PublicKey) -> tuple[Checkpoint, dict[int, Entry]]:
         """Return the checkpoint, and the decoded entries by number, if the whole proof is valid.
 
         Checks the signature with `key`, the form and the inclusion path of each entry, and each
@@ -84,10 +84,10 @@ class Proof:
             head = checkpoints.parse_note(self.checkpoint).verify(key)
         except (CheckpointFormatError, SignatureError) as error:
             raise ProofError("the proof's checkpoint:", str(error)) from None
-        bodies = {entry.number: _verified_body(entry, head) for entry in self.entries}
+        entries = {entry.number: _verified_entry(entry, head) for entry in self.entries}
         for payload in self.disclosed:
-            _check_commitment(payload, bodies)
-        return head, bodies
+            _check_commitment(payload, entries)
+        return head, entries
 
     def write(self) -> bytes:
         """Return the bytes of the proof file, as indented JSON."""
@@ -148,7 +148,7 @@ def is_included(entry: ProvenEntry, head: Checkpoint) -> bool:
     return verify_inclusion(leaf, entry.number, head.size, entry.path, head.root)
 
 
-def _verified_body(entry: ProvenEntry, head: Checkpoint) -> Body:
+def _verified_entry(entry: ProvenEntry, head: Checkpoint) -> Entry:
     """Return the decoded entry. Raise ProofError if the checkpoint does not include it."""
     where = f"entry {entry.number}"
     if entry.number >= head.size:
@@ -156,22 +156,22 @@ def _verified_body(entry: ProvenEntry, head: Checkpoint) -> Body:
     if not is_included(entry, head):
         raise ProofError(where, "is not in the ledger that the checkpoint signs")
     try:
-        return schema.read(entry.data)
+        return schema.decode(entry.data)
     except (ValueError, RecursionError) as error:
         raise ProofError(
             where, f"cannot be read; a newer Muniment may have written it ({error})"
         ) from None
 
 
-def _check_commitment(payload: DisclosedPayload, bodies: Mapping[int, Body]) -> None:
+def _check_commitment(payload: DisclosedPayload, entries: Mapping[int, Entry]) -> None:
     """Raise ProofError unless the payload's entry contains its commitment."""
     where = f"the disclosed {payload.kind} of entry {payload.entry}"
-    body = bodies.get(payload.entry)
-    if body is None:
+    entry = entries.get(payload.entry)
+    if entry is None:
         raise ProofError(where, "belongs to an entry that is not in the proof")
     recorded = [
         reference.commitment
-        for reference in schema.references(body)
+        for reference in schema.references(entry)
         if (reference.kind, reference.position) == (payload.kind, payload.position)
     ]
     if not recorded:

@@ -34,7 +34,17 @@ Progress: TypeAlias = Callable[[str, float], None]
 
 @dataclass(frozen=True, slots=True)
 class ModelRecord:
-    """The record of an added model, with the digest of its files, its source and their roles."""
+    """The record of an added model.
+
+    Attributes:
+        name: The name of the model.
+        digest: The digest of its files.
+        generator: The generator that uses it.
+        source: The origin of its files.
+        added_at: The time when it was added, in UTC.
+        roles: The names of its files by role.
+        terms: The terms of its use, as a sentence.
+    """
 
     name: str
     digest: str

@@ -12,7 +12,7 @@ from typing import TypeAlias
 
 from muniment.errors import MunimentError
 from muniment.hookspecs import Generator
-from muniment.ledger.canonical import SAFE
+from muniment.ledger.canonical import SAFE, encode_number, is_key
 from muniment.plugins.registry import INTERRUPTIONS, RegisteredObject, describe, quiet_stdout
 from muniment.types import (
     DECISIONS,
@@ -185,6 +185,8 @@ def _trace(trace: Trace) -> Trace:
 def _fact_name(name: object) -> str:
     if not (isinstance(name, str) and name.isprintable() and 0 < len(name) < 256):
         raise TypeError
+    if not is_key(name):
+        raise ValueError
     return name
 
 
@@ -192,7 +194,7 @@ def _fact(value: object) -> str | int:
     if isinstance(value, str):
         value.encode()
         return value.replace("\0", "")
-    return _whole(value)
+    return encode_number(_whole(value))
 
 
 def _whole(value: object) -> int:
@@ -231,7 +233,7 @@ def validate_verdict(verdict: object, content: Content) -> Verdict:
 
 
 def _is_text(value: object) -> bool:
-    return isinstance(value, str) and value == escape_unencodable(value)
+    return isinstance(value, str) and value == value.encode(errors="replace").decode()
 
 
 def validate_values(

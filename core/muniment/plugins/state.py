@@ -23,7 +23,7 @@ import msgspec
 from muniment.config import normalised
 from muniment.errors import MunimentError, UnknownNameError
 from muniment.files import make_folder, open_private
-from muniment.ledger.acts import PluginAct
+from muniment.ledger.entries import PluginAct
 from muniment.plugins.discovery import (
     COMMAND_GROUP,
     Plugin,

@@ -6,24 +6,21 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sqlalchemy import select
-
 from muniment.errors import UnknownNameError
 from muniment.store.database import open_database
 from muniment.store.database.engine import Database
-from muniment.store.database.tables import generation
 from muniment.store.queries.query import Query
 
 if TYPE_CHECKING:
-    from muniment.ledger.acts import Judgement, ModelAct, Rating
+    from sqlalchemy import Connection
+
     from muniment.store.backup.base import Progress
     from muniment.store.backup.restore import RestorePlan
     from muniment.store.database.backups import Backup
-    from muniment.store.recording.events import Feedback, Installation, Review
+    from muniment.store.recording.events import Events
     from muniment.store.retention.erasure import ErasureRecord, ErasureResult
     from muniment.store.retention.holds import Hold
     from muniment.store.retention.rules import Rule
-    from muniment.types import Generation
 
 _PAGE = 500
 
@@ -33,71 +30,12 @@ class Keeping:
 
     _database: Database
 
-    # ---- people ------------------------------------------------------------------------------
+    @property
+    def events(self) -> Events:
+        """The events of the store: feedback, reviews, replays, installations and models."""
+        from muniment.store.recording.events import Events
 
-    def give_feedback(
-        self, id: str, actor: str, rating: Rating | None = None, comment: str | None = None
-    ) -> None:
-        """Record feedback on the generation with a complete id."""
-        from muniment.store.recording import events
-
-        events.give_feedback(self._database, self._number(id), actor, rating, comment)
-
-    def give_review(
-        self, id: str, actor: str, decision: Judgement, reason: str | None = None
-    ) -> None:
-        """Record a person's decision on the filters' verdict of the generation with that id."""
-        from muniment.store.recording import events
-
-        events.give_review(self._database, self._number(id), actor, decision, reason)
-
-    def acts(self, id: str) -> tuple[list[Feedback], list[Review]]:
-        """Return the feedback on a generation and its reviews, the oldest first."""
-        from muniment.store.recording import events
-
-        with self._database.reading() as connection:
-            return events.of_generation(connection, self._number(id))
-
-    def review_queue(self, limit: int | None = None) -> Iterator[Generation]:
-        """Yield flagged, redacted and blocked generations without a review, the newest first."""
-        from muniment.store.queries import loader, planner
-        from muniment.store.recording import events
-
-        before: int | None = None
-        left = limit
-        while left is None or left > 0:
-            size = events.QUEUE_PAGE if left is None else min(events.QUEUE_PAGE, left)
-            with self._database.reading() as connection:
-                numbers = events.queue(connection, before, size)
-                rows = planner.rows(connection, numbers)
-                found = loader.load(connection, rows, trace=False)
-            yield from found
-            if len(numbers) < size:
-                return
-            before = numbers[-1]
-            left = None if left is None else left - size
-
-    # ---- installations and models ------------------------------------------------------------
-
-    def record_installation(self, actor: str, done: Installation) -> None:
-        """Record a change of a plugin and its actor, unless it is recorded already."""
-        from muniment.store.recording import events
-
-        events.record_installation(self._database, actor, done)
-
-    def installations(self, distribution: str) -> list[Installation]:
-        """Return the recorded changes of a distribution, the oldest first."""
-        from muniment.store.recording import events
-
-        with self._database.reading() as connection:
-            return events.installations(connection, distribution)
-
-    def record_model(self, actor: str, act: ModelAct, digest: str, name: str, source: str) -> None:
-        """Record that an actor added or removed a model."""
-        from muniment.store.recording import events
-
-        detail = {"name": name, "source": source}
-        events.record_model(self._database, actor, act, digest, detail)
+        return Events(self._database)
 
     # ---- erasing -----------------------------------------------------------------------------
 
@@ -123,14 +61,8 @@ class Keeping:
         """Return the number of generations that match a query."""
         from muniment.store.queries.planner import QueryPlanner
 
-        before: int | None = None
-        counted = 0
         with self._database.reading() as connection:
-            picker = QueryPlanner(connection, query)
-            while numbers := picker.page(before, _PAGE):
-                counted += len(numbers)
-                before = numbers[-1]
-        return counted
+            return QueryPlanner(connection, query).count()
 
     def finish_erasing(self) -> bool:
         """Remove the bytes of pending erasures from the files. Return whether none is pending."""
@@ -152,12 +84,8 @@ class Keeping:
         from muniment.store.queries.planner import QueryPlanner
         from muniment.store.retention import holds
 
-        def pages(connection: object) -> Iterator[list[int]]:
-            before: int | None = None
-            picker = QueryPlanner(connection, query)  # type: ignore[arg-type]
-            while numbers := picker.page(before, _PAGE):
-                yield numbers
-                before = numbers[-1]
+        def pages(connection: Connection) -> Iterator[list[int]]:
+            return QueryPlanner(connection, query).pages(_PAGE)
 
         return holds.add_hold(self._database, actor, reason, pages)
 
@@ -233,15 +161,6 @@ class Keeping:
             restore.restore(database, planned, progress)
         finally:
             database.close()
-
-    def _number(self, id: str) -> int:
-        with self._database.reading() as connection:
-            number: int | None = connection.scalar(
-                select(generation.c.seq).where(generation.c.id == id)
-            )
-        if number is None:
-            raise UnknownNameError("generation", id)
-        return number
 
     def _record_interruptions(self) -> None:
         from muniment.store.recording import generations

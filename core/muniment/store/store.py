@@ -26,7 +26,7 @@ from muniment.store.queries import loader, runs
 from muniment.store.queries.query import Query
 from muniment.store.queries.runs import Line, Run
 from muniment.store.recording import schema_version
-from muniment.types import Generation, Replay
+from muniment.types import Generation
 
 if TYPE_CHECKING:
     from muniment.ledger.checkpoints import Note
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from muniment.store.export import Export
     from muniment.store.queries.lineage import Lineage
     from muniment.store.queries.stats import Stats
-    from muniment.store.recording.events import Replayed
     from muniment.store.recording.tree_heads import Sign
     from muniment.store.search.engine import Hit
     from muniment.store.verification.signatures import TrustedCheckpoint
@@ -170,12 +169,6 @@ class Store(Keeping):
 
         return generations.record_interruptions(self._database)
 
-    def record_replay(self, replay: Replay, actor: str) -> None:
-        """Record the result of a replay and its actor."""
-        from muniment.store.recording import events
-
-        events.record_replay(self._database, replay, actor)
-
     # ---- finding -----------------------------------------------------------------------------
 
     def generation(self, id: str) -> Generation:
@@ -242,12 +235,6 @@ class Store(Keeping):
     def lines(self, run_id: str) -> Iterator[Line]:
         """Yield the lines of a batch in order, each with its completed or else latest attempt."""
         return runs.lines(self._database, run_id)
-
-    def replays(self, id: str) -> list[Replayed]:
-        """Return the replays of the generation with a complete id, the oldest first."""
-        from muniment.store.recording import events
-
-        return events.replays_of(self._database, id)
 
     def sample(self, count: int, key: str) -> list[str]:
         """Return the ids of `count` completed generations, chosen with a key.

@@ -12,7 +12,8 @@ from pathlib import Path
 
 from sqlalchemy import select
 
-from muniment.ledger.schema import read
+from muniment.ledger.entries import GenesisEntry
+from muniment.ledger.schema import decode
 from muniment.ledger.tree import Frontier, leaf_hash
 from muniment.store.backup.base import BackupError, BackupSummary, Progress
 from muniment.store.database.engine import Database
@@ -52,14 +53,20 @@ class PostgresqlBackup:
         if not file.is_file():
             raise BackupError(file, f"file {file} does not exist")
         frontier, log = Frontier(), ""
-        for seq, data in _entries(file):
-            if seq != frontier.size:
-                raise BackupError(file, f"{file} is incomplete: entry {frontier.size} is missing")
+        # Rows are in the order of the table's pages. Sessions that write in turn fill different
+        # pages, so that some entries come before others with lower numbers.
+        early: dict[int, bytes] = {}
+        for count, (seq, data) in enumerate(_entries(file), 1):
             if seq == 0:
-                log = str(read(data).get("log", ""))
-            frontier.append(leaf_hash(data))
-            if progress and frontier.size % 1000 == 0:
-                progress("backup", frontier.size, frontier.size)
+                first = decode(data)
+                log = first.log if isinstance(first, GenesisEntry) else ""
+            early[seq] = leaf_hash(data)
+            while frontier.size in early:
+                frontier.append(early.pop(frontier.size))
+            if progress and count % 1000 == 0:
+                progress("backup", count, count)
+        if early:
+            raise BackupError(file, f"{file} is incomplete: entry {frontier.size} is missing")
         if not log:
             raise BackupError(file, f"{file} is not a backup of a store: it has no ledger")
         return BackupSummary(log, frontier.size, frontier.root().hex())
@@ -79,7 +86,7 @@ def _table_names() -> list[str]:
 
 
 def _entries(file: Path) -> Iterator[tuple[int, bytes]]:
-    """Yield number and bytes of each entry in an archive, in the order of the archive.
+    """Yield number and bytes of each entry in an archive, in the order of its rows.
 
     Raises BackupError if pg_restore cannot read the archive.
     """

@@ -18,7 +18,7 @@ from muniment.store.database.backups import Backup, register, registered
 from muniment.store.database.engine import Database
 from muniment.store.database.tables import ledger_head
 from muniment.store.recording import schema_version
-from muniment.store.recording.erasure_log import erased_generations, erasure_bodies
+from muniment.store.recording.erasure_log import erased_generations, erasures
 from muniment.validation import now
 
 
@@ -119,8 +119,8 @@ def _read_target(database: Database, entries: int) -> RestoreTarget | None:
             erased: dict[str, None] = {}
             if revision == schema_version.HEAD:  # older tables may lack columns
                 backups = registered(connection)
-                for _, body in erasure_bodies(connection, since=entries):
-                    erased |= dict.fromkeys(erased_generations(connection, body))
+                for _, erasure in erasures(connection, since=entries):
+                    erased |= dict.fromkeys(erased_generations(connection, erasure))
     except StoreError as error:
         return RestoreTarget(unreadable=str(error))
     return RestoreTarget(head.log_id, head.size, backups, list(erased))

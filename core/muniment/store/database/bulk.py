@@ -9,15 +9,14 @@ runs one prepared statement for each row. PostgreSQL gets all rows in one statem
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cache
 from operator import itemgetter
 from typing import Any, TypeAlias
 
-from sqlalchemy import Column, Connection, Table
+from sqlalchemy import Connection, Table
 from sqlalchemy.exc import DBAPIError
-
-from muniment.store.database.types import PortableText
 
 Values: TypeAlias = tuple[Any, ...]
 
@@ -26,11 +25,10 @@ def insert(connection: Connection, table: Table, rows: Sequence[Values]) -> None
     """Insert rows that have one value for each column, in the table's order."""
     if not rows:
         return
-    written = _writable(connection, list(table.c), rows)
     if connection.dialect.name == "postgresql":
-        copy(connection, table.name, [column.name for column in table.c], written)
+        copy(connection, table.name, [column.name for column in table.c], rows)
     else:
-        connection.exec_driver_sql(_insert(table), written)
+        _run_many(connection, _insert(table), rows)
 
 
 def copy(
@@ -39,13 +37,27 @@ def copy(
     """Insert rows into a PostgreSQL table with COPY, several times as fast as INSERT."""
     names = ", ".join(f'"{name}"' for name in columns)
     sql = f'COPY "{table}" ({names}) FROM STDIN'
-    driver: Any = connection.dialect.loaded_dbapi
     cursor: Any = connection.connection.cursor()
+    with _sqlalchemy_errors(connection, sql), cursor, cursor.copy(sql) as stream:
+        for row in rows:
+            stream.write_row(row)
+
+
+def _run_many(connection: Connection, sql: str, rows: Sequence[Values]) -> int:
+    """Run a statement of SQLite for each row, and return the number of rows that it changed."""
+    driver: Any = connection.connection.driver_connection
+    with _sqlalchemy_errors(connection, sql):
+        changed: int = driver.executemany(sql, rows).rowcount
+    return changed
+
+
+@contextmanager
+def _sqlalchemy_errors(connection: Connection, sql: str) -> Iterator[None]:
+    """Raise the driver's errors as SQLAlchemy does for its own statements."""
+    driver: Any = connection.dialect.loaded_dbapi
     try:
-        with cursor, cursor.copy(sql) as stream:
-            for row in rows:
-                stream.write_row(row)
-    except driver.Error as error:  # as SQLAlchemy raises it for its own statements
+        yield
+    except driver.Error as error:
         raise DBAPIError.instance(
             sql, None, error, driver.Error, dialect=connection.dialect
         ) from error
@@ -73,20 +85,12 @@ def update(
     SQL condition `where` are not changed.
     """
     bound = [*(table.c[name] for name in columns), *table.primary_key]
-    written = _writable(connection, bound, rows)
     if connection.dialect.name == "postgresql":
-        types = [
-            "text"
-            if isinstance(column.type, PortableText)
-            else column.type.compile(connection.dialect)
-            for column in bound
-        ]
-        sql = _update_from_arrays(table, tuple(columns), tuple(types), where)
-        return connection.exec_driver_sql(
-            sql, tuple(map(list, zip(*written, strict=True)))
-        ).rowcount
+        types = tuple(column.type.compile(connection.dialect).split()[0] for column in bound)
+        sql = _update_from_arrays(table, tuple(columns), types, where)
+        return connection.exec_driver_sql(sql, tuple(map(list, zip(*rows, strict=True)))).rowcount
     sql = _update(table, tuple(columns), where)
-    return connection.exec_driver_sql(sql, written).rowcount
+    return _run_many(connection, sql, rows)
 
 
 def delete(connection: Connection, table: Table, keys: Iterable[Any]) -> None:
@@ -97,27 +101,7 @@ def delete(connection: Connection, table: Table, keys: Iterable[Any]) -> None:
         connection.exec_driver_sql(sql, (list(keys),))
     else:
         sql = f'DELETE FROM "{table.name}" WHERE "{key.name}" = ?'
-        connection.exec_driver_sql(sql, [(value,) for value in keys])
-
-
-def _writable(
-    connection: Connection, columns: Sequence[Column[Any]], rows: Sequence[Values]
-) -> list[Values]:
-    """Return the rows with texts escaped for PostgreSQL, and unchanged for SQLite."""
-    if connection.dialect.name == "sqlite":
-        return list(rows)
-    texts = "".join([value for row in rows for value in row if type(value) is str])
-    if PortableText.plain(texts):  # nearly always; one check of all texts is faster
-        return list(rows)
-    is_text = [isinstance(column.type, PortableText) for column in columns]
-    convert = PortableText().process_bind_param
-    return [
-        tuple(
-            convert(value, connection.dialect) if text else value
-            for value, text in zip(row, is_text, strict=True)
-        )
-        for row in rows
-    ]
+        _run_many(connection, sql, [(value,) for value in keys])
 
 
 @cache

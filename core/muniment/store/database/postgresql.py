@@ -123,6 +123,8 @@ class PostgresqlDatabase:
         """Return the message for an error of psycopg, by its SQLSTATE or the prefix of one."""
         state = getattr(error, "sqlstate", None)
         reason = str(error).partition("\n")[0].strip()
+        if "NUL (0x00)" in reason:
+            return "a text contains a NUL character, which no recorded text has; remove it"
         if state is None:  # no SQLSTATE: the connection failed or was lost
             return _connection_error(self.name, reason)
         for prefix, message in _MESSAGES.items():

@@ -1,22 +1,33 @@
 """Compute the rows of the projections from entries.
 
 Recording inserts these rows, verification recomputes and compares them, and rebuilding inserts
-them again. All three pass the body of the entry and a function that reads its payloads.
+them again. All three pass the entry and a function that reads its payloads.
 
-`ROWS` has one function for each kind of entry, except for those of a generation. The row of a
-generation is inserted for its `started` entry and updated for its `outcome` entry.
+The row of a generation is inserted for its `started` entry and updated for its `outcome` entry.
+`entry_rows` returns the rows of all other entries.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from hashlib import sha256
 from typing import Any, TypeAlias
 
-import msgspec
+from msgspec.structs import asdict
 
-from muniment.ledger.entries import Body, environment_digest
-from muniment.store.database.tables import TAIL
+from muniment.ledger import canonical
+from muniment.ledger.entries import (
+    ActorEntry,
+    Entry,
+    EnvironmentEntry,
+    Event,
+    OutcomeEntry,
+    PluginEntry,
+    PolicyEntry,
+    StartedEntry,
+)
+from muniment.ledger.generations import ModelText, PolicyText, RequestText, decode_text
+from muniment.store.database.tables import SUFFIX
 from muniment.types import DECISIONS
 
 Row: TypeAlias = dict[str, Any]
@@ -33,102 +44,77 @@ OUTCOME_COLUMNS = (
     "prompt_tokens",
     "output_tokens",
 )
+ROW_TABLES = ("actor", "policy", "environment", "plugin", "event")
+"""The tables that `entry_rows` fills."""
+CHILD_TABLES = ("generation_tag", "generation_parent")
+"""The tables that `started_rows` fills besides `generation`."""
+
 _SEVERITY = {decision: severity for severity, decision in enumerate(DECISIONS)}
 
 
-def _actor(seq: int, body: Body, content: Content) -> Rows:
-    return {"actor": [{"seq": seq, "name": (content("actor") or b"").decode()}]}
+def entry_rows(seq: int, entry: Entry, content: Content) -> Rows:
+    """Return the rows of an entry by table, except those of generations.
+
+    `seq` is the entry's number.
+    """
+    match entry:
+        case ActorEntry():
+            return {"actor": [{"seq": seq, "name": (content("actor") or b"").decode()}]}
+        case PolicyEntry():
+            name = decode_text(PolicyText, content("policy")).name
+            return {"policy": [{"seq": seq, "name": name}]}
+        case EnvironmentEntry():
+            digest = facts_digest(entry.facts)
+            return {"environment": [{"seq": seq, "digest": digest}]}
+        case PluginEntry():
+            return {"plugin": [{"seq": seq, **asdict(entry.plugin)}]}
+        case Event():
+            return {"event": _event_rows(seq, entry)}
+    return {}
 
 
-def _policy(seq: int, body: Body, content: Content) -> Rows:
-    policy = json.loads(content("policy") or b"{}")
-    return {"policy": [{"seq": seq, "name": policy.get("name", "")}]}
+def facts_digest(facts: Any) -> str:
+    """Return the SHA-256, in hexadecimal, of the canonical bytes of an environment's facts."""
+    return sha256(canonical.encode(facts)).hexdigest()
 
 
-def _environment(seq: int, body: Body, content: Content) -> Rows:
-    return {"environment": [{"seq": seq, "digest": environment_digest(body["facts"])}]}
+def _event_rows(seq: int, event: Event) -> list[Row]:
+    return [
+        {"seq": seq, "position": position, "kind": event.kind, "subject": subject, "key": event.key}
+        for position, subject in enumerate(event.subjects)
+    ]
 
 
-def _plugin(seq: int, body: Body, content: Content) -> Rows:
-    return {"plugin": [{"seq": seq, **body["plugin"]}]}
-
-
-def _of_generation(seq: int, body: Body, content: Content) -> Rows:
-    return {body["kind"]: [{"seq": seq, "generation": body["generation"]}]}
-
-
-def _alone(seq: int, body: Body, content: Content) -> Rows:
-    return {body["kind"]: [{"seq": seq}]}
-
-
-def _hold(seq: int, body: Body, content: Content) -> Rows:
-    return {
-        "hold": [{"seq": seq, "hold": body["hold"]}],
-        "held": [{"seq": seq, "generation": number} for number in body["generations"]],
-    }
-
-
-def _release(seq: int, body: Body, content: Content) -> Rows:
-    return {"release": [{"seq": seq, "hold": body["hold"]}]}
-
-
-def _installation(seq: int, body: Body, content: Content) -> Rows:
-    return {"installation": [{"seq": seq, "distribution": body["plugin"]["distribution"]}]}
-
-
-ROWS: Mapping[str, Callable[[int, Body, Content], Rows]] = {
-    "actor": _actor,
-    "policy": _policy,
-    "environment": _environment,
-    "plugin": _plugin,
-    "feedback": _of_generation,
-    "review": _of_generation,
-    "replay": _of_generation,
-    "erasure": _alone,
-    "hold": _hold,
-    "release": _release,
-    "retention": _alone,
-    "installation": _installation,
-    "model": _alone,
-}
-"""Functions by kind of entry, which return its rows by table; `seq` is the entry's number."""
-
-ROW_TABLES = (
-    *("actor", "policy", "environment", "plugin"),
-    *("feedback", "review", "replay", "erasure", "hold", "held", "release", "retention"),
-    *("installation", "model"),
-)
-"""The tables that `ROWS` fills."""
-
-
-def started_rows(seq: int, body: Body, run: int, request: bytes | None) -> tuple[Row, Rows]:
+def started_rows(
+    seq: int, entry: StartedEntry, run: int, request: bytes | None
+) -> tuple[Row, Rows]:
     """Return the row of a generation without an outcome, and the rows of its tags and parents.
 
     Args:
         seq: The number of the `started` entry.
-        body: The body of that entry.
+        entry: That entry.
         run: The number of the first entry of its run.
         request: The content of its `request` payload, or None if that is erased.
     """
-    requested: Mapping[str, Any] = msgspec.json.decode(request) if request else {}
-    model = requested.get("model", {})
-    id = body["generation"]
+    text = decode_text(RequestText, request)
+    model = text.model or ModelText()
+    id = entry.generation
     generation = {
         "seq": seq,
         "outcome": None,
         "id": id,
-        "tail": id[-TAIL:],
+        "id_suffix": id[-SUFFIX:],
         "run": run,
-        "line": body["line"],
-        "actor": body["actor"],
-        "generator": body["generator"] or requested.get("generator", ""),
-        "model_name": model.get("name", ""),
-        "model_digest": body["model"] or model.get("digest", ""),
-        "seed": seed_number(int(body["seed"])),
+        "line": entry.line,
+        "actor": entry.actor,
+        "generator": entry.generator or text.generator,
+        "model_name": model.name,
+        "model_digest": entry.model or model.digest,
+        "seed": seed_number(int(entry.seed)),
         "status": "started",
         "decision": None,
         "failure": None,
-        "started_at": body["at"],
+        "started_at": entry.at,
         "finished_at": None,
         "prompt_tokens": None,
         "output_tokens": None,
@@ -136,45 +122,42 @@ def started_rows(seq: int, body: Body, run: int, request: bytes | None) -> tuple
     return generation, {
         "generation_tag": [
             {"generation": seq, "position": position, "tag": tag}
-            for position, tag in enumerate(requested.get("tags", ()))
+            for position, tag in enumerate(text.tags)
         ],
         "generation_parent": [
             {"generation": seq, "position": position, "parent": parent}
-            for position, parent in enumerate(body["parents"])
+            for position, parent in enumerate(entry.parents)
         ],
     }
 
 
-def outcome_rows(seq: int, body: Body) -> tuple[Row, list[Row]]:
+def outcome_rows(seq: int, entry: OutcomeEntry) -> tuple[Row, list[Row]]:
     """Return the columns that an outcome sets in its generation's row, and the verdict rows.
 
-    Args:
-        seq: The number of the `outcome` entry.
-        body: The body of that entry.
+    `seq` is the number of the `outcome` entry.
     """
-    usage = body["usage"] or {}
-    verdicts = body["verdicts"]
+    usage = entry.usage
+    actions = [verdict.action for verdict in entry.verdicts]
     update = {
         "outcome": seq,
-        "status": body["status"],
-        "decision": max(
-            (verdict["action"] for verdict in verdicts), key=_SEVERITY.__getitem__, default="allow"
-        ),
-        "failure": body["failure"],
-        "finished_at": body["at"],
-        "prompt_tokens": usage.get("prompt_tokens"),
-        "output_tokens": usage.get("output_tokens"),
+        "status": entry.status,
+        "decision": max(actions, key=_SEVERITY.__getitem__, default="allow"),
+        "failure": entry.failure,
+        "finished_at": entry.at,
+        "prompt_tokens": usage and usage.prompt_tokens,
+        "output_tokens": usage and usage.output_tokens,
     }
     return update, [
         {
-            "generation": body["generation"],
+            "generation": entry.generation,
             "position": position,
-            "filter": verdict["filter"] or "",
-            "stage": verdict["stage"],
-            "decision": verdict["decision"],
-            "action": verdict["action"],
+            "policy_rule": verdict.policy_rule,
+            "filter": verdict.filter or "",
+            "stage": verdict.stage,
+            "decision": verdict.decision,
+            "action": verdict.action,
         }
-        for position, verdict in enumerate(verdicts)
+        for position, verdict in enumerate(entry.verdicts)
     ]
 
 

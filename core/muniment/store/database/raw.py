@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from typing import Any, TypeAlias
 
 from sqlalchemy import ColumnElement, Connection, Select, Table, type_coerce
 from sqlalchemy.types import NullType
-
-from muniment.store.database.types import PortableText
 
 Values: TypeAlias = tuple[Any, ...]
 
@@ -35,17 +33,9 @@ def any_text(connection: Connection) -> Iterator[None]:
 
 
 def raw(table: Table, *names: str) -> list[ColumnElement[Any]]:
-    """Return all columns of a table, or the named ones, without result conversion.
-
-    Only `PortableText` keeps its conversion.
-    """
+    """Return all columns of a table, or the named ones, without result conversion."""
     columns = [table.c[name] for name in names] if names else list(table.c)
-    return [
-        column
-        if isinstance(column.type, PortableText)
-        else type_coerce(column, NullType()).label(column.name)
-        for column in columns
-    ]
+    return [type_coerce(column, NullType()).label(column.name) for column in columns]
 
 
 def tuples(connection: Connection, statement: Select[*tuple[Any, ...]]) -> list[Values]:
@@ -54,21 +44,9 @@ def tuples(connection: Connection, statement: Select[*tuple[Any, ...]]) -> list[
     result = connection.execute(statement)
     rows: list[Values] = list(result.cursor.fetchall())
     result.close()
-    if connection.dialect.name == "sqlite":
-        return rows
-    columns = enumerate(statement.selected_columns)
-    text_indexes = [at for at, column in columns if isinstance(column.type, PortableText)]
-    return [_decode(connection, row, text_indexes) for row in rows] if text_indexes else rows
+    return rows
 
 
 def stream(connection: Connection, statement: Select[*tuple[Any, ...]]) -> Iterator[Any]:
     """Yield the rows of a statement, with at most `ROWS_PER_FETCH` of them in memory."""
     yield from connection.execute(statement.execution_options(yield_per=ROWS_PER_FETCH))
-
-
-def _decode(connection: Connection, row: Values, text_indexes: Sequence[int]) -> Values:
-    """Return a row with the conversion of `PortableText` applied to its text columns."""
-    values = list(row)
-    for at in text_indexes:
-        values[at] = PortableText().process_result_value(values[at], connection.dialect)
-    return tuple(values)

@@ -1,7 +1,7 @@
 """The tables of the store.
 
 `entry`, `ledger_head`, `node`, `checkpoint` and `payload` are the evidence. `lease` and `pending`
-record which processes are writing. The tables from `actor` to `model` are projections of entries,
+record which processes are writing. The tables from `actor` to `event` are projections of entries,
 which `rebuild` can recreate and `verify` recomputes and compares.
 
 Projections have only the columns that a command filters or sorts by. Everything that is displayed
@@ -26,8 +26,7 @@ from sqlalchemy import (
     Table,
     UniqueConstraint,
 )
-
-from muniment.store.database.types import PortableText
+from sqlalchemy import Text as SqlText
 
 metadata = MetaData(
     naming_convention={
@@ -38,17 +37,18 @@ metadata = MetaData(
     }
 )
 
-ID = 26  # characters of a ULID
-TAIL = 4  # last characters of an id in an indexed column; the shortest suffix that can be looked up
+SUFFIX = 4  # characters of `id_suffix`, the shortest suffix by which an id can be looked up
 
 # In SQLite only a column declared INTEGER is the row id. On PostgreSQL, INTEGER has just 32 bits.
 Sequence = BigInteger().with_variant(Integer, "sqlite")
+# Sorted by code points on both databases, so that prefixes can be looked up as ranges.
+Text = SqlText().with_variant(SqlText(collation="C"), "postgresql")
 
 entry = Table(
     "entry",
     metadata,
     Column("seq", Sequence, primary_key=True, autoincrement=False),
-    Column("kind", PortableText(16), nullable=False),
+    Column("kind", Text, nullable=False),
     Column("version", Integer, nullable=False),
     Column("canonical_bytes", LargeBinary, nullable=False),
     Column("leaf_hash", LargeBinary(32), nullable=False),
@@ -58,7 +58,7 @@ ledger_head = Table(
     "ledger_head",
     metadata,
     Column("id", Integer, primary_key=True, autoincrement=False),  # always 1: the only row
-    Column("log_id", PortableText(32), nullable=False),
+    Column("log_id", Text, nullable=False),
     Column("size", BigInteger, nullable=False),
     Column("frontier", LargeBinary, nullable=False),
 )
@@ -75,16 +75,16 @@ node = Table(
 checkpoint = Table(
     "checkpoint",
     metadata,
-    Column("key", PortableText, primary_key=True),  # one row a key: the last checkpoint it signed
+    Column("key", Text, primary_key=True),  # one row a key: the last checkpoint it signed
     Column("size", BigInteger, nullable=False),
-    Column("note", PortableText, nullable=False),
+    Column("note", Text, nullable=False),
 )
 
 payload = Table(
     "payload",
     metadata,
     Column("entry", Sequence, primary_key=True, autoincrement=False),
-    Column("kind", PortableText(16), primary_key=True),
+    Column("kind", Text, primary_key=True),
     Column("position", Integer, primary_key=True, autoincrement=False),
     Column("salt", LargeBinary(32), nullable=False),
     Column("content", LargeBinary, nullable=False),
@@ -93,11 +93,11 @@ payload = Table(
 lease = Table(
     "lease",
     metadata,
-    Column("id", PortableText(ID), primary_key=True),
-    Column("host", PortableText, nullable=False),
-    Column("boot_id", PortableText, nullable=False),
+    Column("id", Text, primary_key=True),
+    Column("host", Text, nullable=False),
+    Column("boot_id", Text, nullable=False),
     Column("pid", BigInteger, nullable=False),
-    Column("process_start", PortableText, nullable=False),
+    Column("process_start", Text, nullable=False),
     Column("heartbeat_at", BigInteger, nullable=False),
 )
 
@@ -105,37 +105,37 @@ pending = Table(
     "pending",
     metadata,
     Column("generation", Sequence, primary_key=True, autoincrement=False),
-    Column("lease", PortableText(ID), nullable=False),
+    Column("lease", Text, nullable=False),
 )
 
 actor = Table(
     "actor",
     metadata,
     Column("seq", Sequence, primary_key=True, autoincrement=False),
-    Column("name", PortableText, nullable=False, index=True),
+    Column("name", Text, nullable=False, index=True),
 )
 
 policy = Table(
     "policy",
     metadata,
     Column("seq", Sequence, primary_key=True, autoincrement=False),
-    Column("name", PortableText, nullable=False, index=True),
+    Column("name", Text, nullable=False, index=True),
 )
 
 environment = Table(
     "environment",
     metadata,
     Column("seq", Sequence, primary_key=True, autoincrement=False),
-    Column("digest", PortableText(64), nullable=False, unique=True),
+    Column("digest", Text, nullable=False, unique=True),
 )
 
 plugin = Table(
     "plugin",
     metadata,
     Column("seq", Sequence, primary_key=True, autoincrement=False),
-    Column("distribution", PortableText, nullable=False),
-    Column("version", PortableText, nullable=False),
-    Column("digest", PortableText, nullable=False),
+    Column("distribution", Text, nullable=False),
+    Column("version", Text, nullable=False),
+    Column("digest", Text, nullable=False),
     UniqueConstraint("distribution", "version", "digest"),
 )
 
@@ -143,7 +143,7 @@ run = Table(
     "run",
     metadata,
     Column("seq", Sequence, primary_key=True, autoincrement=False),
-    Column("id", PortableText(ID), nullable=False, unique=True),
+    Column("id", Text, nullable=False, unique=True),
 )
 
 generation = Table(
@@ -151,25 +151,25 @@ generation = Table(
     metadata,
     Column("seq", Sequence, primary_key=True, autoincrement=False),
     Column("outcome", Sequence),
-    Column("id", PortableText(ID), nullable=False, unique=True),
-    Column("tail", PortableText(TAIL), nullable=False),
+    Column("id", Text, nullable=False, unique=True),
+    Column("id_suffix", Text, nullable=False),
     Column("run", Sequence, nullable=False),
     Column("line", Integer),
     Column("actor", Sequence, nullable=False),
-    Column("generator", PortableText, nullable=False),
-    Column("model_name", PortableText, nullable=False),  # empty if no model runs
-    Column("model_digest", PortableText, nullable=False),
+    Column("generator", Text, nullable=False),
+    Column("model_name", Text, nullable=False),  # empty if no model runs
+    Column("model_digest", Text, nullable=False),
     Column("seed", BigInteger, nullable=False),  # minus 2^63: integers are signed
-    Column("status", PortableText(16), nullable=False),
-    Column("decision", PortableText(8)),
-    Column("failure", PortableText(16)),
+    Column("status", Text, nullable=False),
+    Column("decision", Text),
+    Column("failure", Text),
     Column("started_at", BigInteger, nullable=False),
     Column("finished_at", BigInteger),
     Column("prompt_tokens", BigInteger),
     Column("output_tokens", BigInteger),
 )
 for _columns in (
-    ("tail",),
+    ("id_suffix",),
     ("run", "seq"),
     ("actor", "seq"),
     ("seed", "seq"),
@@ -182,7 +182,7 @@ for _columns in (
 period = Table(
     "period",
     metadata,
-    Column("stretch", Sequence, primary_key=True, autoincrement=False),
+    Column("block", Sequence, primary_key=True, autoincrement=False),
     Column("earliest", BigInteger, nullable=False),
     Column("latest", BigInteger, nullable=False),
 )
@@ -202,78 +202,33 @@ def _child(name: str, *columns: Column[Any]) -> Table:
 
 verdict = _child(
     "verdict",
-    Column("filter", PortableText, nullable=False),
-    Column("stage", PortableText(8), nullable=False),
-    Column("decision", PortableText(8), nullable=False),
-    Column("action", PortableText(8), nullable=False),
+    Column("policy_rule", Integer),
+    Column("filter", Text, nullable=False),
+    Column("stage", Text, nullable=False),
+    Column("decision", Text, nullable=False),
+    Column("action", Text, nullable=False),
 )
 Index(None, verdict.c.filter, verdict.c.decision, verdict.c.generation)
 
-generation_tag = _child("generation_tag", Column("tag", PortableText, nullable=False))
+generation_tag = _child("generation_tag", Column("tag", Text, nullable=False))
 Index(None, generation_tag.c.tag, generation_tag.c.generation)
 
 generation_parent = _child(
     "generation_parent",
-    Column("parent", PortableText(ID), nullable=False, index=True),
+    Column("parent", Text, nullable=False, index=True),
 )
 
-feedback = Table(
-    "feedback",
+event = Table(
+    "event",
     metadata,
     Column("seq", Sequence, primary_key=True, autoincrement=False),
-    Column("generation", Sequence, nullable=False, index=True),
+    Column("position", Integer, primary_key=True, autoincrement=False),
+    Column("kind", Text, nullable=False),
+    Column("subject", Sequence),
+    Column("key", Text),
 )
-
-review = Table(
-    "review",
-    metadata,
-    Column("seq", Sequence, primary_key=True, autoincrement=False),
-    Column("generation", Sequence, nullable=False, index=True),
-)
-
-replay = Table(
-    "replay",
-    metadata,
-    Column("seq", Sequence, primary_key=True, autoincrement=False),
-    Column("generation", Sequence, nullable=False, index=True),
-)
-
-erasure = Table("erasure", metadata, Column("seq", Sequence, primary_key=True, autoincrement=False))
-
-hold = Table(
-    "hold",
-    metadata,
-    Column("seq", Sequence, primary_key=True, autoincrement=False),
-    Column("hold", PortableText(ID), nullable=False, index=True),
-)
-
-held = Table(
-    "held",
-    metadata,
-    Column("seq", Sequence, primary_key=True, autoincrement=False),
-    Column("generation", Sequence, primary_key=True, autoincrement=False),
-)
-Index(None, held.c.generation)
-
-release = Table(
-    "release",
-    metadata,
-    Column("seq", Sequence, primary_key=True, autoincrement=False),
-    Column("hold", PortableText(ID), nullable=False, index=True),
-)
-
-retention = Table(
-    "retention", metadata, Column("seq", Sequence, primary_key=True, autoincrement=False)
-)
-
-installation = Table(
-    "installation",
-    metadata,
-    Column("seq", Sequence, primary_key=True, autoincrement=False),
-    Column("distribution", PortableText, nullable=False, index=True),
-)
-
-model = Table("model", metadata, Column("seq", Sequence, primary_key=True, autoincrement=False))
+Index(None, event.c.kind, event.c.subject, event.c.seq)
+Index(None, event.c.kind, event.c.key, event.c.seq)
 
 # Erasures whose bytes are not purged yet, and the register of backups. Neither is evidence, and
 # neither can be rebuilt from entries.
@@ -281,18 +236,18 @@ erasing = Table(
     "erasing",
     metadata,
     Column("erasure", Sequence, primary_key=True, autoincrement=False),
-    Column("horizon", BigInteger, nullable=False),
+    Column("snapshot_xid", BigInteger, nullable=False),
 )
 
 backup = Table(
     "backup",
     metadata,
-    Column("file", PortableText, primary_key=True),
+    Column("file", Text, primary_key=True),
     Column("made_at", BigInteger, nullable=False),
     Column("entries", BigInteger, nullable=False),
-    Column("root", PortableText(64), nullable=False),
+    Column("root", Text, nullable=False),
 )
 
 alembic_version = Table(
-    "alembic_version", MetaData(), Column("version_num", PortableText(32), primary_key=True)
+    "alembic_version", MetaData(), Column("version_num", Text, primary_key=True)
 )

@@ -22,8 +22,10 @@ from sqlalchemy import select
 
 from muniment.errors import MunimentError
 from muniment.files import atomic_write, check_target, open_private, sync_folder
+from muniment.ledger.entries import ErasureEntry
+from muniment.ledger.schema import kind_of
 from muniment.store.database.engine import Database
-from muniment.store.database.tables import erasure, ledger_head
+from muniment.store.database.tables import event, ledger_head
 from muniment.store.export.batches import pages
 from muniment.store.export.formats import FORMATS
 from muniment.store.queries.query import Query
@@ -248,7 +250,9 @@ def _log_and_size(database: Database) -> tuple[str, int]:
 def _erased_since(database: Database, size: int) -> bool:
     """Return whether there is an `erasure` entry after the first `size` entries."""
     with database.reading() as connection:
-        newer = connection.scalar(select(erasure.c.seq).where(erasure.c.seq >= size).limit(1))
+        newer = connection.scalar(
+            select(event.c.seq).where(event.c.kind == kind_of(ErasureEntry), event.c.seq >= size)
+        )
     return newer is not None
 
 

@@ -1,165 +1,155 @@
-"""The formats of an export: how records, in the shape of `--json`, become the bytes of a file.
+"""The formats of exports: JSON lines, CSV and Parquet.
 
-A file is written in two steps. While records are read, `lines` gives bytes that are appended to a
-part of a file; they can be cut off after any page, which is what makes an export resumable. At
-the end `finish` makes the file of it. Only Parquet, whose end says where everything is, has then
-anything to do.
+A file is written in two steps. While records are read, `lines` returns bytes that are appended to
+a part file, which can be truncated after any page to resume an export. Then `finish` makes the
+file of it. Columns and schemas follow from `GenerationRecord`.
 """
 
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
-import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+import types
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol
+from typing import Any, BinaryIO, Protocol, Union, get_args, get_origin, get_type_hints
 
-from msgspec import Raw
-from msgspec.json import Encoder, decode
-from msgspec.structs import asdict, replace
+from msgspec import Struct
+from msgspec.json import Encoder
+from msgspec.structs import replace
 
 from muniment.errors import MunimentError
 from muniment.files import replace_file, replacing
-from muniment.store.export.records import Output, Record
+from muniment.records import GenerationRecord
 
 GROUP_ROWS = 20_000  # rows of one group of a Parquet file
-GROUP_BYTES = 64 << 20  # or bytes of their JSON, so that memory stays level where texts are long
+GROUP_BYTES = 64 << 20  # or bytes of their JSON, which limits memory where texts are long
 
 _encoder = Encoder()
 
 
-def _builtin(value: Any) -> Any:
-    return decode(value) if isinstance(value, Raw) else asdict(value)
-
-
-_plain = json.JSONEncoder(
-    ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_builtin
-).encode
-
-
-def _encode(value: Any) -> str:
-    """Return a value as JSON; integers beyond 64 bits are written too."""
-    try:
-        return _encoder.encode(value).decode()
-    except OverflowError:
-        return _plain(value)
-
-
-def _lines(records: Sequence[Record]) -> bytes:
-    try:
-        return _encoder.encode_lines(records)
-    except OverflowError:
-        return "".join([f"{_encode(record)}\n" for record in records]).encode()
-
-
 class Format(Protocol):
-    """How records are written; `name` is what `--format` takes."""
+    """A format of exports. `name` is the value of `--format`.
+
+    `streams` is true if the part file is the finished file.
+    """
 
     name: str
     streams: bool
 
     def check(self) -> None:
-        """Raise MunimentError where what the format needs is not installed."""
+        """Raise MunimentError if a package that the format needs is not installed."""
 
     def head(self) -> bytes:
-        """Return what stands before the first record."""
+        """Return the bytes before the first record."""
 
-    def lines(self, records: Sequence[Record]) -> bytes:
-        """Return a page of records as it is appended to the part."""
+    def lines(self, records: Sequence[GenerationRecord]) -> bytes:
+        """Return the bytes of some records."""
 
     def finish(self, part: Path, target: Path) -> None:
-        """Make the file of the finished part."""
+        """Make the file from the part file."""
 
 
 class _Streamed:
-    """A format whose part is the file."""
+    """The base class of formats whose part file is the finished file."""
 
     streams = True
 
     def check(self) -> None:
-        """Need nothing."""
+        """Do nothing, because no package is needed."""
+
+    def head(self) -> bytes:
+        """Return nothing."""
+        return b""
 
     def finish(self, part: Path, target: Path) -> None:
-        """Rename the part."""
+        """Rename the part file."""
         replace_file(part, target)
 
 
 class Jsonl(_Streamed):
-    """One object of the shape `generation` a line (docs/reference/json.md)."""
+    """One JSON object a line, of the shape `generation` (docs/reference/json.md)."""
 
     name = "jsonl"
 
-    def head(self) -> bytes:
-        """Begin with the first record."""
-        return b""
-
-    def lines(self, records: Sequence[Record]) -> bytes:
-        """Write each as it is."""
-        return _lines(records)
+    def lines(self, records: Sequence[GenerationRecord]) -> bytes:
+        """Return a line for each record."""
+        return _encoder.encode_lines(records)
 
 
-def _json(value: Any) -> str:
-    return _encode(value) if value else ""
+# ---- CSV ---------------------------------------------------------------------------------------
 
 
-def _text(value: Raw) -> str:
-    return "" if value in _EMPTY else bytes(value).decode()
+def _fields(record_class: Any) -> dict[str, Any]:
+    """Return the types of the fields of a structure or dataclass, without `None`."""
+    return {name: _without_none(hint) for name, hint in get_type_hints(record_class).items()}
 
 
-def _without_text(outputs: Sequence[Output]) -> list[Output]:
-    return [replace(output, text=None) for output in outputs]
+def _without_none(hint: Any) -> Any:
+    if get_origin(hint) in (Union, types.UnionType):
+        members = [member for member in get_args(hint) if member is not types.NoneType]
+        return members[0] if len(members) == 1 else Union[tuple(members)]  # noqa: UP007
+    return hint
 
 
-_EMPTY = (Raw(b"{}"), Raw(b"[]"))
+def _is_structure(hint: Any) -> bool:
+    return isinstance(hint, type) and (issubclass(hint, Struct) or dataclasses.is_dataclass(hint))
 
-CSV_COLUMNS: Mapping[str, Callable[[Record], Any]] = {
-    "id": lambda r: r.id,
-    "run_id": lambda r: r.run_id,
-    "line": lambda r: r.line,
-    "started_at": lambda r: r.started_at,
-    "finished_at": lambda r: r.finished_at,
-    "status": lambda r: r.status,
-    "actor": lambda r: r.actor,
-    "generator": lambda r: r.generator,
-    "model": lambda r: r.model and r.model.name,
-    "model_digest": lambda r: r.model and r.model.digest,
-    "seed": lambda r: r.seed,
-    "policy": lambda r: r.policy,
-    "system": lambda r: r.system,
-    "prompt": lambda r: r.prompt,
-    "output": lambda r: "\n\n".join([o.text for o in r.outputs if o.text is not None]),
-    "prompt_tokens": lambda r: r.usage and r.usage.prompt_tokens,
-    "output_tokens": lambda r: r.usage and r.usage.output_tokens,
-    "failure": lambda r: r.failure and r.failure.code,
-    "failure_message": lambda r: r.failure and r.failure.message,
-    "tags": lambda r: _json(r.tags),
-    "erased": lambda r: _json(r.erased),
-    "parents": lambda r: _json(r.parents),
-    "parameters": lambda r: _text(r.parameters),
-    "outputs": lambda r: _json(_without_text(r.outputs)),
-    "verdicts": lambda r: _json(r.verdicts),
-    "scores": lambda r: _json(r.scores),
-    "plugins": lambda r: _text(r.plugins),
-    "environment": lambda r: _text(r.environment),
+
+_SHORT_NAMES = {
+    "model_name": "model",
+    "usage_prompt_tokens": "prompt_tokens",
+    "usage_output_tokens": "output_tokens",
+    "failure_code": "failure",
 }
-"""A CSV file's columns in order. What is a list or an object is JSON in its cell; what is missing
-is an empty cell."""
+
+
+def _csv_columns() -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Yield the columns of a CSV file with the fields of a record that they contain."""
+    for name, hint in _fields(GenerationRecord).items():
+        if _is_structure(hint):
+            for part in _fields(hint):
+                column = f"{name}_{part}"
+                yield _SHORT_NAMES.get(column, column), (name, part)
+            continue
+        if name == "outputs":
+            yield "output", ("text",)
+        yield name, (name,)
+
+
+CSV_COLUMNS: Mapping[str, tuple[str, ...]] = dict(_csv_columns())
+"""The columns of a CSV file. Lists and objects are JSON in their cells, empty cells are missing
+values. `output` has the text outputs, which `outputs` then omits."""
+
+
+def _cell(record: GenerationRecord, path: tuple[str, ...]) -> Any:
+    if path == ("text",):
+        texts = (output.text for output in record.outputs)
+        return "\n\n".join(text for text in texts if text is not None)
+    value: Any = record
+    for name in path:
+        value = value and getattr(value, name)
+    if path == ("outputs",):
+        value = [replace(output, text=None) for output in record.outputs]
+    if value is None or isinstance(value, str | int):
+        return value
+    return _encoder.encode(value).decode() if value else ""
 
 
 class Csv(_Streamed):
-    """One row a generation, with a line of names above (RFC 4180, UTF-8)."""
+    """One row a generation, below a row of column names (RFC 4180, UTF-8)."""
 
     name = "csv"
 
     def head(self) -> bytes:
-        """Begin with the columns' names."""
+        """Return the row of column names."""
         return self._rows([list(CSV_COLUMNS)])
 
-    def lines(self, records: Sequence[Record]) -> bytes:
-        """Write a row for each record."""
-        columns = list(CSV_COLUMNS.values())
-        return self._rows([column(record) for column in columns] for record in records)
+    def lines(self, records: Sequence[GenerationRecord]) -> bytes:
+        """Return a row for each record."""
+        paths = list(CSV_COLUMNS.values())
+        return self._rows([_cell(record, path) for path in paths] for record in records)
 
     def _rows(self, rows: Iterable[Sequence[Any]]) -> bytes:
         text = io.StringIO()
@@ -167,39 +157,42 @@ class Csv(_Streamed):
         return text.getvalue().encode()
 
 
-class Parquet:
-    """One row a generation, with lists and structures as columns; needs pyarrow.
+# ---- Parquet -----------------------------------------------------------------------------------
 
-    The part holds JSON lines, in which what has no fixed fields is JSON in a string; pyarrow
-    makes the file of them, a group of rows at a time.
+
+class Parquet:
+    """One row a generation, with lists and structures as columns. Needs pyarrow.
+
+    The part file contains JSON lines. Mappings are strings of JSON in it. pyarrow makes the file
+    from it, a group of rows at a time.
     """
 
     name, streams = "parquet", False
 
     def check(self) -> None:
-        """Import pyarrow."""
+        """Raise MunimentError if pyarrow is not installed."""
         try:
-            import pyarrow.parquet  # noqa: F401 - is it there?
+            import pyarrow.parquet  # noqa: F401 - checks that it is installed
         except ImportError:
             raise MunimentError(
-                "Parquet needs pyarrow, which is not installed; "
-                "`pip install 'muniment[parquet]'` brings it"
+                "Parquet needs pyarrow, which is not installed; run `pip install "
+                "'muniment[parquet]'`"
             ) from None
 
     def head(self) -> bytes:
-        """Begin with the first record."""
+        """Return nothing."""
         return b""
 
-    def lines(self, records: Sequence[Record]) -> bytes:
-        """Write each with a string where the keys are anyone's."""
-        return _lines([_fixed(record) for record in records])
+    def lines(self, records: Sequence[GenerationRecord]) -> bytes:
+        """Return a line for each record, with its mappings as strings."""
+        return _encoder.encode_lines(map(_without_mappings, records))
 
     def finish(self, part: Path, target: Path) -> None:
-        """Write the Parquet file from the part, which is then deleted."""
+        """Write the Parquet file from the part file, which is then deleted."""
         from pyarrow import json as arrow_json
         from pyarrow import parquet
 
-        schema = _schema()
+        schema = arrow_schema()
         parsing = arrow_json.ParseOptions(explicit_schema=schema, unexpected_field_behavior="error")
         with (
             part.open("rb") as source,
@@ -213,17 +206,18 @@ class Parquet:
         part.unlink()
 
 
-def _fixed(record: Record) -> Record:
-    """Return a record in which what has no fixed fields is text; its seed is a number."""
-    return replace(
-        record,
-        seed=int(record.seed),
-        parameters=bytes(record.parameters).decode(),
-        environment=bytes(record.environment).decode(),
-        verdicts=[
-            replace(verdict, categories=_encode(verdict.categories)) for verdict in record.verdicts
+def _without_mappings(record: GenerationRecord) -> GenerationRecord:
+    """Return a record with JSON strings for its mappings, and its seed as a number."""
+    values: dict[str, Any] = {
+        "seed": int(record.seed),
+        "parameters": _encoder.encode(record.parameters).decode(),
+        "environment": _encoder.encode(record.environment).decode(),
+        "verdicts": [
+            replace(verdict, categories=_encoder.encode(verdict.categories).decode())
+            for verdict in record.verdicts
         ],
-    )
+    }
+    return replace(record, **values)
 
 
 def _groups(source: BinaryIO) -> Iterator[bytes]:
@@ -240,70 +234,29 @@ def _groups(source: BinaryIO) -> Iterator[bytes]:
         yield b"".join(lines)
 
 
-def _schema() -> Any:
-    import pyarrow as pa
+def arrow_schema() -> Any:
+    """Return the schema of Parquet files, which needs pyarrow."""
+    import pyarrow
 
-    text, number, real = pa.string(), pa.int64(), pa.float64()
-    moment = pa.timestamp("ms", tz="UTC")
+    special = {
+        "seed": pyarrow.uint64(),
+        "started_at": pyarrow.timestamp("ms", tz="UTC"),
+        "finished_at": pyarrow.timestamp("ms", tz="UTC"),
+    }
+    columns = _fields(GenerationRecord).items()
+    return pyarrow.schema({name: special.get(name) or _arrow_type(hint) for name, hint in columns})
 
-    def struct(**fields: Any) -> Any:
-        return pa.struct(list(fields.items()))
 
-    reason = struct(category=text, message=text, start=number, end=number)
-    return pa.schema(
-        {
-            "id": text,
-            "run_id": text,
-            "actor": text,
-            "status": text,
-            "generator": text,
-            "model": struct(name=text, digest=text),
-            "prompt": text,
-            "system": text,
-            "seed": pa.uint64(),
-            "parameters": text,
-            "policy": text,
-            "outputs": pa.list_(
-                struct(media_type=text, text=text, sha256=text, bytes=number, finish_reason=text)
-            ),
-            "verdicts": pa.list_(
-                struct(
-                    filter=text,
-                    version=text,
-                    stage=text,
-                    decision=text,
-                    action=text,
-                    observed_action=text,
-                    categories=text,
-                    reasons=pa.list_(reason),
-                    policy_version=text,
-                    latency_ms=real,
-                    failure=text,
-                )
-            ),
-            "scores": pa.list_(
-                struct(
-                    evaluator=text,
-                    version=text,
-                    name=text,
-                    value=real,
-                    unit=text,
-                    higher_is_better=pa.bool_(),
-                    failure=text,
-                )
-            ),
-            "usage": struct(prompt_tokens=number, output_tokens=number),
-            "plugins": pa.list_(struct(distribution=text, version=text, digest=text)),
-            "environment": text,
-            "tags": pa.list_(text),
-            "parents": pa.list_(text),
-            "line": number,
-            "failure": struct(code=text, message=text),
-            "erased": pa.list_(text),
-            "started_at": moment,
-            "finished_at": moment,
-        }
-    )
+def _arrow_type(hint: Any) -> Any:
+    """Return the Arrow type of a field. A mapping is a string of JSON."""
+    import pyarrow
+
+    if _is_structure(hint):
+        return pyarrow.struct([(name, _arrow_type(part)) for name, part in _fields(hint).items()])
+    if get_origin(hint) is Sequence:
+        return pyarrow.list_(_arrow_type(get_args(hint)[0]))
+    scalars = {bool: pyarrow.bool_(), int: pyarrow.int64(), float: pyarrow.float64()}
+    return scalars.get(hint, pyarrow.string())
 
 
 FORMATS: Mapping[str, Format] = {format.name: format for format in (Jsonl(), Csv(), Parquet())}

@@ -11,8 +11,7 @@ from muniment.errors import UnknownNameError
 from muniment.store.database.batches import chunks
 from muniment.store.database.engine import Database
 from muniment.store.database.tables import generation, generation_parent
-from muniment.store.queries.loader import load
-from muniment.store.queries.planner import rows
+from muniment.store.queries.loader import load_numbers
 from muniment.types import Generation
 
 MAX_GENERATIONS = 1000  # generations of one lineage that are returned
@@ -49,7 +48,7 @@ def lineage(database: Database, id: str) -> Lineage:
             visited |= frontier
             frontier = _neighbours(connection, sorted(frontier)) - visited
         numbers = sorted(visited)[:MAX_GENERATIONS]
-        loaded = load(connection, rows(connection, numbers), trace=False)[::-1]
+        loaded = [item for _, item in reversed(load_numbers(connection, numbers))]
         attempts = _attempts(connection, numbers)
     return Lineage(
         tuple(loaded),

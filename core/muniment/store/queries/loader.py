@@ -2,42 +2,76 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import replace
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, TypeAlias, TypeVar
 
-from msgspec.json import decode
-from sqlalchemy import Connection, Select, select
+from sqlalchemy import Connection, Table, select, true
 
 from muniment.errors import AmbiguousNameError, UnknownNameError
-from muniment.ledger.entries import Body
-from muniment.ledger.schema import named, references
-from muniment.ledger.texts import facts_of, plugin_of, policy_name, restore
+from muniment.ledger.entries import (
+    ActorEntry,
+    Entry,
+    EnvironmentEntry,
+    PluginEntry,
+    PolicyEntry,
+)
+from muniment.ledger.generations import (
+    PolicyText,
+    SharedEntries,
+    Texts,
+    assemble,
+    decode_text,
+    plugin_ref,
+)
+from muniment.ledger.schema import decode, named
 from muniment.store.database import leases
+from muniment.store.database.batches import chunks
 from muniment.store.database.engine import Database
-from muniment.store.database.tables import TAIL, entry, generation, payload
+from muniment.store.database.tables import SUFFIX, generation
 from muniment.store.errors import corruption_as_store_error
-from muniment.store.queries.planner import page
+from muniment.store.queries.planner import QueryPlanner, rows
 from muniment.store.queries.query import COLUMNS, GenerationRow, Query
-from muniment.types import Generation
+from muniment.types import Generation, Status
+
+T = TypeVar("T")
 
 PAGE = 100  # generations in memory at once
+
+StoredPayloads: TypeAlias = Mapping[tuple[str, int], tuple[bytes, bytes]]
+"""Salts and contents of the payloads of an entry, by kind and position."""
+
+
+def newest_first(
+    database: Database,
+    limit: int | None,
+    page: Callable[[Connection, int | None, int], Sequence[tuple[int, T]]],
+) -> Iterator[T]:
+    """Yield up to `limit` items, reading each page of them in a transaction of its own.
+
+    `page` receives the connection, the number before which the page begins or None, and the
+    size of the page. It returns items with their numbers, in descending order of the numbers.
+    """
+    before: int | None = None
+    while limit is None or limit > 0:
+        size = PAGE if limit is None else min(PAGE, limit)
+        with database.reading() as connection:
+            items = page(connection, before, size)
+        yield from (item for _, item in items)
+        if len(items) < size:
+            return
+        before = items[-1][0]
+        limit = None if limit is None else limit - size
 
 
 def generations(database: Database, query: Query) -> Iterator[Generation]:
     """Yield the matching generations without their traces, the newest first."""
-    before: int | None = None
-    remaining = query.limit
-    while remaining is None or remaining > 0:
-        size = PAGE if remaining is None else min(PAGE, remaining)
-        with database.reading() as connection:
-            rows = page(connection, query, before, size)
-            loaded = load(connection, rows, trace=False)
-        yield from loaded
-        if len(rows) < size:
-            return
-        before = rows[-1].seq
-        remaining = None if remaining is None else remaining - size
+    return newest_first(
+        database,
+        query.limit,
+        lambda connection, before, size: load_numbers(
+            connection, QueryPlanner(connection, query).page(before, size)
+        ),
+    )
 
 
 def generation_of(database: Database, id: str) -> Generation:
@@ -46,10 +80,10 @@ def generation_of(database: Database, id: str) -> Generation:
     Raise UnknownNameError if no generation has this id.
     """
     with database.reading() as connection:
-        rows = connection.execute(select(*COLUMNS).where(generation.c.id == id)).all()
-        if not rows:
+        row = connection.execute(select(*COLUMNS).where(generation.c.id == id)).one_or_none()
+        if row is None:
             raise UnknownNameError("generation", id)
-        return load(connection, rows, trace=True)[0]
+        return load(connection, [GenerationRow._make(row)], trace=True)[0]
 
 
 def find(database: Database, ref: str) -> str:
@@ -57,51 +91,43 @@ def find(database: Database, ref: str) -> str:
 
     Raise UnknownNameError or AmbiguousNameError if not exactly one generation matches.
     """
+    suffix = generation.c.id_suffix
     with database.reading() as connection:
-        if ref.lower() == "last":
-            newest: str | None = connection.scalar(
-                select(generation.c.id).order_by(generation.c.seq.desc()).limit(1)
-            )
-            if newest is None:
-                raise UnknownNameError("generation", ref, hint="nothing is recorded yet")
-            return newest
-        return match(
-            connection,
-            "generation",
-            ref,
-            select(generation.c.id),
-            lambda part: generation.c.tail == part,
-        )
+        return match(connection, generation, ref, lambda part: suffix == part)
 
 
 def match(
     connection: Connection,
-    kind: str,
+    table: Table,
     ref: str,
-    ids: Select[str],
-    tail: Callable[[str], Any] | None = None,
+    has_suffix: Callable[[str], Any] = lambda part: true(),
 ) -> str:
-    """Return the one id that begins or ends with `ref`.
+    """Return the one id in a table that begins or ends with `ref`, or the newest for `last`.
 
     Args:
         connection: The transaction to read in.
-        kind: The kind of thing to name in errors.
-        ref: A prefix or suffix of at least `TAIL` characters, in upper or lower case.
-        ids: A SELECT of all ids.
-        tail: Returns a condition on an indexed column with the last `TAIL` characters of the ids.
+        table: A table with the columns `id` and `seq`, whose name errors contain.
+        ref: A prefix or suffix of at least `SUFFIX` characters, in upper or lower case, or `last`.
+        has_suffix: Returns a condition on an indexed column with the last `SUFFIX` characters of
+            the ids, if there is one.
 
     Raise UnknownNameError or AmbiguousNameError if not exactly one id matches.
     """
+    kind, column = table.name, table.c.id
+    if ref.lower() == "last":
+        newest: str | None = connection.scalar(select(column).order_by(table.c.seq.desc()).limit(1))
+        if newest is None:
+            raise UnknownNameError(kind, ref, hint="nothing is recorded yet")
+        return newest
     part = ref.removeprefix("…").upper()  # commands print suffixes of ids with "…"
-    if len(part) < TAIL:
+    if len(part) < SUFFIX:
         raise UnknownNameError(
-            kind, ref, hint=f"use at least {TAIL} characters of the beginning or end of the id"
+            kind, ref, hint=f"use at least {SUFFIX} characters of the beginning or end of the id"
         )
-    column = ids.selected_columns[0]
-    begins = ids.where(column >= part, column < part + "~")
-    ends = ids.where(column.like("%" + _escaped(part), escape="\\"))
-    if tail is not None:
-        ends = ends.where(tail(part[-TAIL:]))
+    if not part.isalnum():  # no id has other characters, of which some have a meaning in LIKE
+        raise UnknownNameError(kind, ref)
+    begins = select(column).where(column >= part, column < part + "~")
+    ends = select(column).where(column.like("%" + part), has_suffix(part[-SUFFIX:]))
     matches: list[str] = []
     for statement in (begins, ends):
         matches += connection.scalars(statement.order_by(column).limit(3)).all()
@@ -113,84 +139,116 @@ def match(
     return matches[0]
 
 
-def _escaped(part: str) -> str:
-    return part.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+def load_numbers(connection: Connection, numbers: Sequence[int]) -> list[tuple[int, Generation]]:
+    """Return generations without their traces, with their numbers, the newest first."""
+    fetched = rows(connection, numbers)
+    loaded = load(connection, fetched, trace=False)
+    return [(row.seq, item) for row, item in zip(fetched, loaded, strict=True)]
 
 
-def load(connection: Connection, rows: Sequence[GenerationRow], *, trace: bool) -> list[Generation]:
+def load(
+    connection: Connection,
+    fetched: Sequence[GenerationRow],
+    *,
+    trace: bool,
+    shared: SharedReader | None = None,
+) -> list[Generation]:
     """Return generations in the order of their rows, with a constant number of SQL queries.
 
-    Raise StoreError if entries or payloads cannot be decoded. `trace` loads the traces too.
+    `trace` loads the traces too. `shared` keeps the entries that generations share from one call
+    to the next. Raise StoreError if entries or payloads cannot be decoded.
     """
-    if not rows:
+    if not fetched:
         return []
     with corruption_as_store_error(str(connection.engine.url)):
-        return _load(connection, rows, trace=trace)
+        return _load(connection, fetched, trace, shared or SharedReader(connection))
 
 
 def _load(
-    connection: Connection, rows: Sequence[GenerationRow], *, trace: bool
+    connection: Connection, fetched: Sequence[GenerationRow], trace: bool, reader: SharedReader
 ) -> list[Generation]:
-    bodies = bodies_of(
-        connection, {n for row in rows for n in (row.seq, row.outcome) if n is not None}
-    )
-    bodies |= bodies_of(
-        connection, {n for body in bodies.values() for _, n in named(body)} - bodies.keys()
-    )
-    contents = contents_of(connection, list(bodies), trace=trace)
-    plugins = {n: plugin_of(body) for n, body in bodies.items() if body["kind"] == "plugin"}
-    open_ = any(row.outcome is None for row in rows)
-    running = leases.running(connection) if open_ else set()
+    numbers = [n for row in fetched for n in (row.seq, row.outcome) if n is not None]
+    entries = entries_of(connection, numbers)
+    shared = reader.read(entries.values())
+    payloads = payloads_of(connection, numbers, trace=trace)
+    is_open = any(row.outcome is None for row in fetched)
+    running = leases.running(connection) if is_open else set()
     generations = []
-    for row in rows:
-        started = bodies[row.seq]
-        outcome = None if row.outcome is None else bodies[row.outcome]
-        environment = None if outcome is None else outcome["environment"]
-
-        def content(kind: str, position: int, row: GenerationRow = row) -> bytes | None:
-            entry = row.seq if kind in ("prompt", "request") else row.outcome
-            return contents.get((entry, kind, position))
-
-        restored = restore(
-            started,
-            outcome,
-            content,
-            actor=(contents.get((started["actor"], "actor", 0)) or b"").decode(),
-            policy=policy_name(contents.get((started["policy"], "policy", 0))),
-            environment={} if environment is None else facts_of(bodies[environment]),
-            plugins=plugins,
-            status="started" if row.seq in running else "interrupted",
-        )
-        erased = {
-            reference.kind
-            for body in (started, outcome or {})
-            for reference in (references(body) if body else ())
-            if reference.kind != "trace" and content(reference.kind, reference.position) is None
-        }
-        generations.append(replace(restored, erased=tuple(sorted(erased))) if erased else restored)
+    for row in fetched:
+        started: Any = entries[row.seq]
+        outcome: Any = None if row.outcome is None else entries[row.outcome]
+        texts = Texts()
+        texts.add(started, payloads.get(row.seq, {}))
+        if row.outcome is not None:
+            texts.add(outcome, payloads.get(row.outcome, {}), trace=trace)
+        status: Status = "started" if row.seq in running else "interrupted"
+        generations.append(assemble(started, outcome, texts, shared, status=status))
     return generations
 
 
-def bodies_of(connection: Connection, numbers: Iterable[int]) -> dict[int, Body]:
-    """Return the decoded bodies of entries by number."""
-    rows = connection.execute(
-        select(entry.c.seq, entry.c.canonical_bytes).where(entry.c.seq.in_(list(numbers)))
-    )
-    return {row.seq: decode(row.canonical_bytes) for row in rows}
+class SharedReader:
+    """Reads the entries that others refer to, each once."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._shared = SharedEntries()
+        self._known: set[int] = set()
+
+    def read(self, entries: Iterable[Entry]) -> SharedEntries:
+        """Return all shared entries read so far, after reading those that `entries` refer to."""
+        numbers = {
+            number for entry in entries for kind, number in named(entry) if kind != "started"
+        }
+        if new := numbers - self._known:
+            self._known |= new
+            payloads = payloads_of(self._connection, list(new))
+            for number, entry in entries_of(self._connection, list(new)).items():
+                self._add(number, entry, payloads.get(number, {}))
+        return self._shared
+
+    def _add(self, number: int, entry: Entry, stored: StoredPayloads) -> None:
+        shared, texts = self._shared, Texts()
+        texts.add(entry, stored)
+        for kind in texts.altered:
+            shared.altered[number] = kind
+        match entry:
+            case ActorEntry():
+                shared.actors[number] = texts.text("actor") or ""
+            case PolicyEntry():
+                shared.policies[number] = decode_text(PolicyText, texts.get("policy")).name
+            case EnvironmentEntry():
+                shared.environments[number] = entry.facts
+            case PluginEntry():
+                shared.plugins[number] = plugin_ref(entry.plugin)
 
 
-def contents_of(
-    connection: Connection, entries: Sequence[int], *, trace: bool = True
-) -> dict[tuple[int | None, str, int], bytes]:
-    """Return the payloads of entries by number, kind and position.
+def entries_of(connection: Connection, numbers: Sequence[int]) -> dict[int, Entry]:
+    """Return entries by number."""
+    entries: dict[int, Entry] = {}
+    for part in chunks(numbers):
+        rows = connection.exec_driver_sql(_ENTRIES.format(",".join(map(str, part))))
+        entries |= {number: decode(data) for number, data in rows}
+    return entries
+
+
+def payloads_of(
+    connection: Connection, numbers: Sequence[int], *, trace: bool = True
+) -> dict[int, dict[tuple[str, int], tuple[bytes, bytes]]]:
+    """Return salts and contents of payloads by number of the entry, then by kind and position.
 
     `trace=False` leaves out the payloads of kind `trace`.
     """
-    statement = select(
-        payload.c.entry, payload.c.kind, payload.c.position, payload.c.content
-    ).where(payload.c.entry.in_(entries))
-    if not trace:
-        statement = statement.where(payload.c.kind != "trace")
-    return {
-        (row.entry, row.kind, row.position): row.content for row in connection.execute(statement)
-    }
+    payloads: dict[int, dict[tuple[str, int], tuple[bytes, bytes]]] = {}
+    condition = "" if trace else "AND kind <> 'trace'"
+    for part in chunks(numbers):
+        sql = _PAYLOADS.format(",".join(map(str, part)), condition)
+        for number, kind, position, salt, content in connection.exec_driver_sql(sql):
+            payloads.setdefault(number, {})[kind, position] = salt, content
+    return payloads
+
+
+# Numbers are written out: to bind thousands of them takes longer than to read the rows.
+_ENTRIES = "SELECT seq, canonical_bytes FROM entry WHERE seq IN ({})"
+_PAYLOADS = """
+SELECT entry, kind, position, salt, content FROM payload WHERE entry IN ({}) {}
+"""

@@ -21,11 +21,11 @@ from muniment.store.database import leases
 from muniment.store.database.batches import chunks
 from muniment.store.database.projections import seed_number
 from muniment.store.database.tables import actor, generation, run
-from muniment.store.database.types import PortableText
 from muniment.store.queries import time_index
 from muniment.store.queries.origins import digest_prefixes, distinct_origins, is_model
 from muniment.store.queries.query import COLUMNS, GenerationRow, Query
 from muniment.types import DECISIONS
+from muniment.validation import check_text
 
 MAX_SEQ = 2**63 - 1
 _COUNT_LIMITS = (2_000, 60_000)  # entries of each path that are counted to find the shortest
@@ -52,13 +52,6 @@ class AccessPath:
     distinct: bool = False
 
 
-def page(
-    connection: Connection, query: Query, before: int | None, size: int
-) -> Sequence[GenerationRow]:
-    """Return up to `size` matching rows with numbers below `before`, the newest first."""
-    return rows(connection, QueryPlanner(connection, query).page(before, size))
-
-
 def rows(connection: Connection, numbers: Sequence[int]) -> Sequence[GenerationRow]:
     """Return the rows of generations, the newest first.
 
@@ -66,9 +59,9 @@ def rows(connection: Connection, numbers: Sequence[int]) -> Sequence[GenerationR
     """
     fetched: list[GenerationRow] = []
     for part in chunks(numbers):
-        fetched += connection.execute(
-            select(*COLUMNS).where(generation.c.seq.in_(part)).order_by(generation.c.seq.desc())
-        ).all()
+        statement = select(*COLUMNS).where(generation.c.seq.in_(part))
+        ordered = connection.execute(statement.order_by(generation.c.seq.desc()))
+        fetched += map(GenerationRow._make, ordered)
     return fetched
 
 
@@ -104,6 +97,17 @@ class QueryPlanner:
             if high >= low and len(numbers) < size:
                 numbers += self._fetch_numbers(self._chosen, low, high, size - len(numbers))
         return numbers
+
+    def pages(self, size: int) -> Iterator[list[int]]:
+        """Yield all matching numbers, up to `size` at a time, the newest first."""
+        numbers = self.page(None, size)
+        while numbers:
+            yield numbers
+            numbers = self.page(numbers[-1], size)
+
+    def count(self) -> int:
+        """Return the number of matches."""
+        return self.select_all("count(*)").scalar() or 0
 
     def among(self, numbers: Sequence[int]) -> list[int]:
         """Return those of `numbers` that match the filters, the newest first."""
@@ -225,6 +229,7 @@ class QueryPlanner:
         if query.seed is not None:
             self._add_equality("seed", seed_number(query.seed))
         if query.run is not None:
+            check_text("query", query.run)
             number = self._connection.scalar(select(run.c.seq).where(run.c.id == query.run))
             self._add_equality("run", -1 if number is None else number)
         if query.tag is not None:
@@ -261,6 +266,7 @@ class QueryPlanner:
         )
 
     def _add_actor(self, name: str) -> None:
+        check_text("query", name)
         numbers = self._connection.scalars(select(actor.c.seq).where(actor.c.name == name)).all()
         within = ", ".join(map(str, numbers)) or "NULL"
         self._add(
@@ -377,12 +383,11 @@ class QueryPlanner:
 
     def _bind(self, value: Any) -> str:
         """Add a parameter and return its placeholder."""
-        dialect = self._connection.dialect
+        if isinstance(value, str):
+            check_text("query", value)
         name = f"p{len(self._parameters)}"
-        self._parameters[name] = (
-            PortableText().process_bind_param(value, dialect) if isinstance(value, str) else value
-        )
-        return f":{name}" if dialect.name == "sqlite" else f"%({name})s"
+        self._parameters[name] = value
+        return f":{name}" if self._connection.dialect.name == "sqlite" else f"%({name})s"
 
     def _without_index(self, column: str) -> str:
         """Return a column as an expression for which SQLite does not use an index."""

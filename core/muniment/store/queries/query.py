@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-
-from sqlalchemy import Row
+from typing import NamedTuple
 
 from muniment.store.database.tables import generation
 from muniment.types import Decision, Status
@@ -54,5 +53,12 @@ COLUMNS = (
     generation.c.id,
     generation.c.status,
 )
-GenerationRow = Row[int, int | None, str, str]
-"""A row of `COLUMNS`: number, number of the outcome, id and stored status."""
+
+
+class GenerationRow(NamedTuple):
+    """A row of `COLUMNS`: number, number of the outcome, id and stored status."""
+
+    seq: int
+    outcome: int | None
+    id: str
+    status: str

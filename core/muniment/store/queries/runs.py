@@ -13,8 +13,7 @@ from muniment.ledger.entries import moment
 from muniment.store.database import leases
 from muniment.store.database.engine import Database
 from muniment.store.database.tables import actor, generation, run
-from muniment.store.queries.loader import PAGE, load, match
-from muniment.store.queries.query import COLUMNS
+from muniment.store.queries.loader import PAGE, load_numbers, match, newest_first
 from muniment.types import Generation, Status
 
 
@@ -58,22 +57,16 @@ class Line:
 
 def runs(database: Database, limit: int | None) -> Iterator[Run]:
     """Yield runs, the newest first."""
-    before: int | None = None
-    remaining = limit
-    while remaining is None or remaining > 0:
-        size = PAGE if remaining is None else min(PAGE, remaining)
-        with database.reading() as connection:
-            statement = select(run.c.id, run.c.seq).order_by(run.c.seq.desc()).limit(size)
-            if before is not None:
-                statement = statement.where(run.c.seq < before)
-            rows = connection.execute(statement).all()
-            running = leases.running(connection)
-            page = [_load_run(connection, row.id, row.seq, running) for row in rows]
-        yield from page
-        if len(rows) < size:
-            return
-        before = rows[-1].seq
-        remaining = None if remaining is None else remaining - size
+
+    def page(connection: Connection, before: int | None, size: int) -> list[tuple[int, Run]]:
+        statement = select(run.c.id, run.c.seq).order_by(run.c.seq.desc()).limit(size)
+        if before is not None:
+            statement = statement.where(run.c.seq < before)
+        rows = connection.execute(statement).all()
+        running = leases.running(connection)
+        return [(row.seq, _load_run(connection, row.id, row.seq, running)) for row in rows]
+
+    return newest_first(database, limit, page)
 
 
 def find_run(database: Database, ref: str) -> str:
@@ -82,14 +75,7 @@ def find_run(database: Database, ref: str) -> str:
     Raise UnknownNameError or AmbiguousNameError if not exactly one run matches.
     """
     with database.reading() as connection:
-        if ref.lower() == "last":
-            newest: str | None = connection.scalar(
-                select(run.c.id).order_by(run.c.seq.desc()).limit(1)
-            )
-            if newest is None:
-                raise UnknownNameError("run", ref, hint="nothing is recorded yet")
-            return newest
-        return match(connection, "run", ref, select(run.c.id))
+        return match(connection, run, ref)
 
 
 def run_of(database: Database, id: str) -> Run:
@@ -124,10 +110,8 @@ def lines(database: Database, run_id: str) -> Iterator[Line]:
     for start in range(0, len(numbers), PAGE):
         part = numbers[start : start + PAGE]
         with database.reading() as connection:
-            rows_of_page = connection.execute(
-                select(*COLUMNS).where(g.seq.in_([chosen[number][0] for number in part]))
-            ).all()
-            loaded = {item.line: item for item in load(connection, rows_of_page, trace=False)}
+            page = load_numbers(connection, [chosen[number][0] for number in part])
+            loaded = {item.line: item for _, item in page}
         for number in part:
             yield Line(number, loaded[number], attempts[number])
 

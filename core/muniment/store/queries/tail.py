@@ -10,8 +10,8 @@ from sqlalchemy import Connection, select
 
 from muniment.store.database.engine import Database
 from muniment.store.database.tables import entry, ledger_head
-from muniment.store.queries.loader import PAGE, load
-from muniment.store.queries.planner import QueryPlanner, rows
+from muniment.store.queries.loader import PAGE, load_numbers
+from muniment.store.queries.planner import QueryPlanner
 from muniment.store.queries.query import Query
 from muniment.types import Generation
 
@@ -27,8 +27,8 @@ def tail(database: Database, query: Query, *, follow: bool) -> Iterator[Generati
     with database.reading() as connection:
         size = _ledger_size(connection)
         numbers = QueryPlanner(connection, query).page(None, query.limit or 0)
-        loaded = load(connection, rows(connection, numbers), trace=False)
-    yield from reversed(loaded)
+        loaded = load_numbers(connection, numbers)
+    yield from (generation for _, generation in reversed(loaded))
     while follow:
         time.sleep(POLL_SECONDS)
         while True:
@@ -36,8 +36,8 @@ def tail(database: Database, query: Query, *, follow: bool) -> Iterator[Generati
                 end = min(_ledger_size(connection), size + PAGE)
                 numbers = sorted(_ended(connection, size, end))
                 matching = QueryPlanner(connection, query).among(numbers) if numbers else []
-                loaded = load(connection, rows(connection, matching), trace=False)
-            yield from reversed(loaded)
+                loaded = load_numbers(connection, matching)
+            yield from (generation for _, generation in reversed(loaded))
             if end == size:
                 break
             size = end

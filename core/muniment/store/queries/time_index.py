@@ -12,18 +12,18 @@ from sqlalchemy import Connection, select, text
 
 from muniment.store.database.tables import period
 
-BLOCK = 4096  # numbers in one block; the database column is named "stretch"
+BLOCK = 4096  # numbers in one block
 
 _UPSERT = text(
-    "INSERT INTO period (stretch, earliest, latest) VALUES (:stretch, :earliest, :latest) "
-    "ON CONFLICT (stretch) DO UPDATE SET "
+    "INSERT INTO period (block, earliest, latest) VALUES (:block, :earliest, :latest) "
+    "ON CONFLICT (block) DO UPDATE SET "
     "earliest = CASE WHEN excluded.earliest < period.earliest "
     "THEN excluded.earliest ELSE period.earliest END, "
     "latest = CASE WHEN excluded.latest > period.latest "
     "THEN excluded.latest ELSE period.latest END"
 )
 _EXPECTED = (
-    f"SELECT seq / {BLOCK} AS stretch, min(started_at) AS earliest, max(started_at) AS latest "
+    f"SELECT seq / {BLOCK} AS block, min(started_at) AS earliest, max(started_at) AS latest "
     "FROM generation GROUP BY 1"
 )
 
@@ -36,7 +36,7 @@ def add(connection: Connection, starts: Iterable[tuple[int, int]]) -> None:
         earliest, latest = periods.get(block, (at, at))
         periods[block] = min(earliest, at), max(latest, at)
     rows = [
-        {"stretch": block, "earliest": earliest, "latest": latest}
+        {"block": block, "earliest": earliest, "latest": latest}
         for block, (earliest, latest) in periods.items()
     ]
     if rows:
@@ -55,9 +55,9 @@ def ranges(
     # later, and clocks are set back. Every block is therefore compared with the time range.
     merged: list[tuple[int, int]] = []
     adjacent = False
-    for row in connection.execute(select(period).order_by(period.c.stretch.desc())):
+    for row in connection.execute(select(period).order_by(period.c.block.desc())):
         if (since is None or row.latest >= since) and (until is None or row.earliest < until):
-            low = row.stretch * BLOCK
+            low = row.block * BLOCK
             high = merged.pop()[1] if adjacent else low + BLOCK - 1
             merged.append((low, high))
             adjacent = True
@@ -69,7 +69,7 @@ def ranges(
 def rebuild(connection: Connection) -> None:
     """Delete the index and recompute it from the generations."""
     connection.execute(period.delete())
-    connection.execute(text(f"INSERT INTO period (stretch, earliest, latest) {_EXPECTED}"))
+    connection.execute(text(f"INSERT INTO period (block, earliest, latest) {_EXPECTED}"))
 
 
 def mismatches(connection: Connection) -> list[int]:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
-from typing import Any
 
 from sqlalchemy import Connection, select
 
+from muniment.ledger.entries import ErasureEntry, GenerationEvent, OutcomeEntry
 from muniment.ledger.payloads import KINDS
+from muniment.ledger.schema import decode, kind_of
 from muniment.store.database.batches import chunks
-from muniment.store.database.tables import entry, erasure, generation
-from muniment.store.queries.loader import bodies_of
+from muniment.store.database.tables import entry, event, generation
+from muniment.store.errors import UNREADABLE
+from muniment.store.queries.loader import entries_of
 
 _BITS: dict[str, int] = {kind: 1 << number for number, kind in enumerate(KINDS)}
 
@@ -42,41 +43,43 @@ class ErasedPayloads:
 def erased_payloads(connection: Connection) -> ErasedPayloads:
     """Return the payloads that the `erasure` entries name."""
     erased = ErasedPayloads()
-    for _, body in erasure_bodies(connection):
-        for item in body.get("payloads", ()):
-            for kind in item["kinds"]:
-                erased.add(item["entry"], kind)
+    for _, erasure in erasures(connection):
+        for item in erasure.payloads:
+            for kind in item.kinds:
+                erased.add(item.entry, kind)
     return erased
 
 
-def erasure_bodies(connection: Connection, since: int = 0) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yield number and body of each `erasure` entry from number `since` on, in order.
+def erasures(connection: Connection, since: int = 0) -> Iterator[tuple[int, ErasureEntry]]:
+    """Yield each `erasure` entry from number `since` on with its number, in order.
 
     Unreadable entries are skipped, because verification reports them.
     """
     rows = connection.execute(
         select(entry.c.seq, entry.c.canonical_bytes)
-        .join(erasure, erasure.c.seq == entry.c.seq)
-        .where(entry.c.seq >= since)
+        .join(event, event.c.seq == entry.c.seq)
+        .where(event.c.kind == kind_of(ErasureEntry), entry.c.seq >= since)
         .order_by(entry.c.seq)
         .execution_options(yield_per=100)
     )
     for row in rows:
         try:
-            body = json.loads(row.canonical_bytes)
-            if body["kind"] == "erasure":
-                yield row.seq, body
-        except (ValueError, TypeError, KeyError):
+            erasure = decode(row.canonical_bytes)
+        except UNREADABLE:
             continue
+        if isinstance(erasure, ErasureEntry):
+            yield row.seq, erasure
 
 
-def erased_generations(connection: Connection, body: dict[str, Any]) -> list[str]:
+def erased_generations(connection: Connection, erasure: ErasureEntry) -> list[str]:
     """Return the ids of the generations whose payloads an `erasure` entry names."""
-    numbers = [item["entry"] for item in body["payloads"]]
+    numbers = [item.entry for item in erasure.payloads]
     ids: dict[str, None] = {}
     for part in chunks(numbers):
-        bodies = bodies_of(connection, part)
-        seqs = {seq if b["kind"] == "started" else b.get("generation") for seq, b in bodies.items()}
+        seqs = {
+            other.generation if isinstance(other, OutcomeEntry | GenerationEvent) else seq
+            for seq, other in entries_of(connection, part).items()
+        }
         ids |= dict.fromkeys(
             connection.scalars(select(generation.c.id).where(generation.c.seq.in_(seqs)))
         )

@@ -1,314 +1,322 @@
-"""Record and read events: feedback, reviews, installations, models and replays.
+"""Record and read events: feedback, reviews, replays, installations and models.
 
-Each event is an entry with an actor. Recorded events are never changed.
+Each event is an entry with an actor and rows in the table `event`. Holds, retention rules and
+erasures are events too (`muniment.store.retention`).
 """
 
 from __future__ import annotations
 
 import heapq
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass
+from datetime import datetime
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any
+from typing import Any, Generic, TypeVar
 
-from sqlalchemy import Connection, Table, func, select
+from msgspec import Struct, to_builtins
+from sqlalchemy import ColumnElement, Connection, select
 
 from muniment.errors import UnknownNameError
-from muniment.ledger import acts
-from muniment.ledger.acts import Judgement, ModelAct, PluginAct, Rating
-from muniment.ledger.entries import Body, moment
-from muniment.ledger.payloads import Payload
+from muniment.ledger.entries import (
+    MODEL_DIGEST,
+    Event,
+    FeedbackEntry,
+    InstallationEntry,
+    Judgement,
+    ModelAct,
+    ModelEntry,
+    PluginAct,
+    Rating,
+    ReplayEntry,
+    ReviewEntry,
+    milliseconds,
+    moment,
+)
+from muniment.ledger.generations import Texts, decode_text, encode_text, plugin_fact
+from muniment.ledger.payloads import Kind, Payload, Payloads
+from muniment.ledger.schema import kind_of, payload_fields, reference_fields
 from muniment.store.database.batches import chunks
 from muniment.store.database.engine import Database
-from muniment.store.database.projections import ROWS
-from muniment.store.database.tables import (
-    feedback,
-    generation,
-    installation,
-    metadata,
-    replay,
-    review,
-)
+from muniment.store.database.tables import event, generation
 from muniment.store.errors import corruption_as_store_error
-from muniment.store.queries.loader import bodies_of, contents_of
+from muniment.store.queries import loader
 from muniment.store.recording import references
-from muniment.store.recording.ledger import PreparedEntry, append, prepare
-from muniment.types import Difference, PluginRef, Replay, ReplayResult
+from muniment.store.recording.ledger import append_with_rows, prepare
+from muniment.times import iso
+from muniment.types import Difference, Generation, PluginRef, Replay
 from muniment.validation import check_text, now
 
-if TYPE_CHECKING:
-    from _typeshed import DataclassInstance
+E = TypeVar("E", bound=Event)
 
-QUEUE_PAGE = 100
+_ABOUT = ("kind", "version", "at", "actor")  # fields that all events share
+
+
+class ReplayText(Struct, frozen=True):
+    """The texts of a replay.
+
+    Attributes:
+        detail: The result as a sentence or a part of one.
+        differences: Facts that differ from the record.
+    """
+
+    detail: str | None = None
+    differences: tuple[Difference, ...] | None = None
+
+
+class ModelSourceText(Struct, frozen=True):
+    """The texts about an added or removed model.
+
+    Attributes:
+        name: The name of the model.
+        source: The origin of its files.
+    """
+
+    name: str | None = None
+    source: str | None = None
+
+
+_STRUCTURES: Mapping[str, type[Struct]] = {"replay": ReplayText, "model": ModelSourceText}
 
 
 @dataclass(frozen=True, slots=True)
-class Feedback:
-    """Feedback on a generation. `comment` is None if there is none or it was erased."""
+class RecordedEvent(Generic[E]):
+    """A recorded event: its entry with that entry's number, its actor's name and its texts."""
 
-    at: datetime
+    number: int
+    entry: E
     actor: str
-    rating: Rating | None
-    comment: str | None
+    texts: Texts
+
+    @property
+    def at(self) -> datetime:
+        """The time of the event."""
+        return moment(self.entry.at)
+
+    def text(self, kind: Kind) -> str | None:
+        """Return a text of the event, or None if it has none or it was erased or altered."""
+        return self.texts.text(kind)
+
+    @property
+    def replay(self) -> ReplayText:
+        """The texts of a replay, which are None if they were erased or altered."""
+        return decode_text(ReplayText, self.texts.get("replay"))
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the event as `--json` prints it: its fields, with texts for commitments."""
+        values = {"at": iso(self.at)}
+        values |= {"actor": self.actor}
+        payloads = payload_fields(type(self.entry))
+        for name in self.entry.__struct_fields__:
+            if structure := _STRUCTURES.get(kind := payloads.get(name, "")):
+                values |= to_builtins(decode_text(structure, self.texts.get(kind)))
+            elif kind:
+                values[name] = self.texts.text(kind)  # type: ignore[assignment]
+            elif name not in _ABOUT and name not in reference_fields(type(self.entry)):
+                values[name] = to_builtins(getattr(self.entry, name))
+        return values
 
 
-@dataclass(frozen=True, slots=True)
-class Review:
-    """A person's decision on the filters' verdict. `reason` is None if absent or erased."""
+class Events:
+    """The events of a store."""
 
-    at: datetime
-    actor: str
-    decision: Judgement
-    reason: str | None
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
+    def add_feedback(
+        self, id: str, actor: str, rating: Rating | None = None, comment: str | None = None
+    ) -> RecordedEvent[FeedbackEntry]:
+        """Record feedback on the generation with a complete id, and return it."""
+        payloads = Payloads()
+        entry = FeedbackEntry(
+            **self.by(actor),
+            generation=self.subject(id),
+            rating=rating,
+            comment=add_text(payloads, "comment", comment),
+        )
+        return self._added(entry, payloads)
 
-@dataclass(frozen=True, slots=True)
-class Installation:
-    """A change of an installed plugin. `signer` is the fingerprint of its bundle's key."""
+    def add_review(
+        self, id: str, actor: str, decision: Judgement, reason: str | None = None
+    ) -> RecordedEvent[ReviewEntry]:
+        """Record a person's decision on the verdicts of a generation, and return it.
 
-    at: datetime
-    actor: str
-    act: PluginAct
-    plugin: PluginRef
-    signer: str | None
+        `id` is the complete id of the generation.
+        """
+        payloads = Payloads()
+        entry = ReviewEntry(
+            **self.by(actor),
+            generation=self.subject(id),
+            decision=decision,
+            reason=add_text(payloads, "reason", reason),
+        )
+        return self._added(entry, payloads)
 
+    def add_installation(
+        self, actor: str, act: PluginAct, plugin: PluginRef, at: datetime, signer: str | None
+    ) -> None:
+        """Record a change of a plugin, unless it is the plugin's last recorded change already."""
+        stamp = self.by(actor) | {"at": milliseconds(at)}
+        entry = InstallationEntry(**stamp, act=act, plugin=plugin_fact(plugin), signer=signer)
+        self.add(entry, once=True)
 
-def actor_number(database: Database, name: str) -> int:
-    """Return the number of an actor's entry. Append the entry if it is missing."""
-    check_text("actor's name", name)
-    return references.numbers(database, {"actor": [name]})["actor", name]
+    def add_model(self, actor: str, act: ModelAct, digest: str, name: str, source: str) -> None:
+        """Record that an actor added or removed a model."""
+        payloads = Payloads()
+        entry = ModelEntry(
+            **self.by(actor),
+            act=act,
+            digest=digest if MODEL_DIGEST.fullmatch(digest) else None,
+            detail=payloads.add("model", encode_text(ModelSourceText(name, source))),
+        )
+        self.add(entry, payloads)
 
+    def by(self, actor: str) -> dict[str, int]:
+        """Return the fields `at` and `actor` of an event that the actor causes now."""
+        number = references.actor_number(self._database, actor)
+        return {"at": milliseconds(now()), "actor": number}
 
-def add(connection: Connection, prepared: PreparedEntry) -> int:
-    """Append an entry, insert its rows, and return its number."""
-    number = append(connection, [prepared])
-    rows = ROWS[prepared.body["kind"]](number, prepared.body, prepared.content)
-    for table, made in rows.items():
-        if made:
-            connection.execute(metadata.tables[table].insert(), made)
-    return number
+    def add(
+        self, entry: Event, payloads: Sequence[Payload] = (), *, once: bool = False
+    ) -> int | None:
+        """Record an event in a transaction, and return the number of its entry.
 
+        With `once`, return None if the last event of the same kind and key is the same event.
+        """
+        prepared = prepare(entry, payloads)
+        with self._database.writing() as connection:
+            if once:
+                condition = event.c.key == entry.key
+                last = _entries(connection, type(entry), condition, newest=1)
+                if [recorded.entry for recorded in last] == [entry]:
+                    return None
+            return append_with_rows(connection, prepared)
 
-def text(kind: Any, said: str | None) -> list[Payload]:
-    """Return a list with the payload of a text, or an empty list without a text."""
-    if not said:
-        return []
-    check_text(kind, said)
-    return [Payload.new(kind, said.encode())]
+    def add_replay(self, replay: Replay, actor: str) -> None:
+        """Record the result of a replay, with its environment and plugins."""
+        facts = tuple(sorted(replay.environment.items()))
+        numbers = references.numbers(
+            self._database,
+            {"actor": [actor], "environment": [facts], "plugin": replay.plugins},
+        )
+        payloads = Payloads()
+        entry = ReplayEntry(
+            at=milliseconds(now()),
+            actor=numbers["actor", actor],
+            generation=self.subject(replay.id),
+            result=replay.result,
+            environment=numbers["environment", facts],
+            plugins=[numbers["plugin", plugin] for plugin in replay.plugins],
+            detail=payloads.add(
+                "replay", encode_text(ReplayText(replay.detail, replay.differences))
+            ),
+        )
+        self.add(entry, payloads)
 
+    def subject(self, id: str) -> int:
+        """Return the number of the generation with a complete id. Raise UnknownNameError."""
+        with self._database.reading() as connection:
+            number: int | None = connection.scalar(
+                select(generation.c.seq).where(generation.c.id == id)
+            )
+        if number is None:
+            raise UnknownNameError("generation", id)
+        return number
 
-def give_feedback(
-    database: Database, number: int, who: str, rating: Rating | None, comment: str | None
-) -> None:
-    """Record feedback on the generation of that number."""
-    payloads = text("comment", comment)
-    body = acts.feedback(
-        number,
-        at=now(),
-        actor=actor_number(database, who),
-        rating=rating,
-        comment=commitment_of(payloads),
-    )
-    record_event(database, body, payloads)
+    def of(self, id: str, event_class: type[E]) -> list[RecordedEvent[E]]:
+        """Return the events of a class about the generation with a complete id, oldest first."""
+        number = self.subject(id)
+        with self._database.reading() as connection:
+            return _entries(connection, event_class, event.c.subject == number)
 
+    def with_key(self, event_class: type[E], key: str) -> list[RecordedEvent[E]]:
+        """Return the events of a class with a key, such as a distribution, the oldest first."""
+        with self._database.reading() as connection:
+            return _entries(connection, event_class, event.c.key == key)
 
-def give_review(
-    database: Database, number: int, who: str, decision: Judgement, reason: str | None
-) -> None:
-    """Record a review of the generation of that number."""
-    payloads = text("reason", reason)
-    body = acts.review(
-        number,
-        at=now(),
-        actor=actor_number(database, who),
-        decision=decision,
-        reason=commitment_of(payloads),
-    )
-    record_event(database, body, payloads)
+    def _added(self, entry: E, payloads: Sequence[Payload]) -> RecordedEvent[E]:
+        """Record an event, and return it as it was recorded."""
+        number = self.add(entry, payloads)
+        with self._database.reading() as connection:
+            [recorded] = read_events(connection, type(entry), [number or 0])
+        return recorded
 
-
-def of_generation(connection: Connection, number: int) -> tuple[list[Feedback], list[Review]]:
-    """Return the feedback on a generation and its reviews, the oldest first."""
-
-    def text_of(body: Body, said: Mapping[tuple[int, str], bytes], seq: int, kind: str) -> Any:
-        content = said.get((seq, kind))
-        return None if content is None else content.decode()
-
-    with corruption_as_store_error(str(connection.engine.url)):
-        return (
-            [
-                Feedback(
-                    moment(body["at"]), who, body["rating"], text_of(body, said, seq, "comment")
-                )
-                for seq, body, who, said in _acts(connection, feedback, number)
-            ],
-            [
-                Review(
-                    moment(body["at"]), who, body["decision"], text_of(body, said, seq, "reason")
-                )
-                for seq, body, who, said in _acts(connection, review, number)
-            ],
+    def unreviewed(self, limit: int | None = None) -> Iterator[Generation]:
+        """Yield flagged and blocked generations without a review, the newest first."""
+        return loader.newest_first(
+            self._database,
+            limit,
+            lambda connection, before, size: loader.load_numbers(
+                connection, _unreviewed(connection, before, size)
+            ),
         )
 
 
-def _acts(
-    connection: Connection, table: Table, number: int
-) -> Iterator[tuple[int, Body, str, Mapping[tuple[int, str], bytes]]]:
-    numbers = connection.scalars(
-        select(table.c.seq).where(table.c.generation == number).order_by(table.c.seq)
-    ).all()
-    yield from read_events(connection, numbers)
+def add_text(payloads: Payloads, kind: Kind, text: str | None) -> str | None:
+    """Add a person's text to the payloads of an entry. Return its commitment, or None if empty.
+
+    Raises PromptError for a text that cannot be recorded.
+    """
+    if not text:
+        return None
+    check_text(kind, text)
+    return payloads.add(kind, text.encode())
 
 
 def read_events(
-    connection: Connection, numbers: Sequence[int]
-) -> Iterator[tuple[int, Body, str, Mapping[tuple[int, str], bytes]]]:
-    """Yield number, body, actor's name and texts of each event."""
-    for part in chunks(numbers):
-        bodies = bodies_of(connection, part)
-        actors = {body["actor"] for body in bodies.values()}
-        said = {
-            (entry, kind): content
-            for (entry, kind, _), content in contents_of(connection, [*part, *actors]).items()
-            if entry is not None
-        }
-        for seq in part:
-            body = bodies[seq]
-            yield seq, body, said.get((body["actor"], "actor"), b"").decode(), said
-
-
-# ---- installations and models ------------------------------------------------------------------
-
-
-def record_installation(database: Database, who: str, done: Installation) -> None:
-    """Record a change of a plugin, unless it is the plugin's last recorded change already.
-
-    The actor is `who`. `done.actor` is ignored.
-    """
-    body = acts.installation(
-        done.plugin,
-        at=done.at,
-        actor=actor_number(database, who),
-        act=done.act,
-        signer=done.signer,
-    )
-    prepared = prepare(body)
-    with database.writing() as connection:
-        newest = connection.scalar(
-            select(func.max(installation.c.seq)).where(
-                installation.c.distribution == done.plugin.distribution
-            )
-        )
-        if newest is None or bodies_of(connection, [newest])[newest] != body:
-            add(connection, prepared)
-
-
-def installations(connection: Connection, distribution: str) -> list[Installation]:
-    """Return the recorded changes of a plugin, the oldest first."""
-    numbers = connection.scalars(
-        select(installation.c.seq)
-        .where(installation.c.distribution == distribution)
-        .order_by(installation.c.seq)
-    ).all()
-    return [
-        Installation(
-            moment(body["at"]), who, body["act"], PluginRef(**body["plugin"]), body["signer"]
-        )
-        for _, body, who, _ in read_events(connection, numbers)
-    ]
-
-
-def record_model(
-    database: Database, who: str, act: ModelAct, digest: str, detail: Mapping[str, str]
-) -> None:
-    """Record that a model was added or removed. `detail` has its name and its source."""
-    payloads = [Payload.new("model", json.dumps(detail, ensure_ascii=False).encode())]
-    actor = actor_number(database, who)
-    body = acts.model(at=now(), actor=actor, act=act, digest=digest, detail=payloads[0].commitment)
-    record_event(database, body, payloads)
-
-
-# ---- replays ---------------------------------------------------------------------------------
-
-
-def record_replay(database: Database, found: Replay, actor: str) -> None:
-    """Record the result of a replay, with its environment and plugins."""
-    facts = tuple(sorted(found.environment.items()))
-    numbers = references.numbers(
-        database, {"actor": [actor], "environment": [facts], "plugin": found.plugins}
-    )
-    said = {"detail": found.detail, "differences": found.to_json()["differences"]}
-    detail = Payload.new("replay", json.dumps(said, ensure_ascii=False).encode())
-    with database.writing() as connection:
-        number = connection.scalar(select(generation.c.seq).where(generation.c.id == found.id))
-        if number is None:
-            raise UnknownNameError("generation", found.id)
-        body = acts.replay(
-            number,
-            at=datetime.now(UTC),
-            actor=numbers["actor", actor],
-            result=found.result,
-            environment=numbers["environment", facts],
-            plugins=[numbers["plugin", plugin] for plugin in found.plugins],
-            detail=detail.commitment,
-        )
-        seq = append(connection, [prepare(body, [detail])])
-        connection.execute(replay.insert(), {"seq": seq, "generation": number})
-
-
-@dataclass(frozen=True, slots=True)
-class Replayed:
-    """A recorded replay. `detail` and `differences` are None if they were erased."""
-
-    at: datetime
-    actor: str
-    result: ReplayResult
-    detail: str | None
-    differences: tuple[Difference, ...] | None
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the replay as `audit show --json` prints it."""
-        at = self.at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        return {**asdict(self), "at": at}
-
-
-def replays_of(database: Database, id: str) -> list[Replayed]:
-    """Return the replays of the generation with the complete id `id`, the oldest first."""
-    with database.reading() as connection, corruption_as_store_error(database.url):
-        numbers = connection.scalars(
-            select(replay.c.seq)
-            .join(generation, generation.c.seq == replay.c.generation)
-            .where(generation.c.id == id)
-            .order_by(replay.c.seq)
-        ).all()
-        found = []
+    connection: Connection, event_class: type[E], numbers: Sequence[int]
+) -> list[RecordedEvent[E]]:
+    """Return the events with these numbers, in the order of the numbers."""
+    events = []
+    with corruption_as_store_error(str(connection.engine.url)):
         for part in chunks(numbers):
-            bodies = bodies_of(connection, part)
-            contents = contents_of(connection, [*part, *{b["actor"] for b in bodies.values()}])
-            found += [_replayed(seq, bodies[seq], contents) for seq in part]
-    return found
+            entries = loader.entries_of(connection, part)
+            shared = loader.SharedReader(connection).read(entries.values())
+            stored = loader.payloads_of(connection, part)
+            for number in part:
+                entry, texts = entries[number], Texts()
+                if not isinstance(entry, event_class):
+                    raise ValueError(f"entry {number} is not a {event_class.__name__}")
+                texts.add(entry, stored.get(number, {}))
+                events.append(RecordedEvent(number, entry, shared.actors[entry.actor], texts))
+    return events
 
 
-def _replayed(seq: int, body: Body, contents: Mapping[Any, bytes]) -> Replayed:
-    said = contents.get((seq, "replay", 0))
-    held = json.loads(said) if said is not None else {}
-    differences = held.get("differences")
-    return Replayed(
-        moment(body["at"]),
-        (contents.get((body["actor"], "actor", 0)) or b"").decode(),
-        body["result"],
-        held.get("detail"),
-        None if differences is None else tuple(Difference(**item) for item in differences),
+def _entries(
+    connection: Connection,
+    event_class: type[E],
+    condition: ColumnElement[bool],
+    newest: int | None = None,
+) -> list[RecordedEvent[E]]:
+    """Return the events of a class that meet a condition, the oldest first."""
+    statement = select(event.c.seq).where(event.c.kind == kind_of(event_class), condition)
+    numbers = connection.scalars(statement.order_by(event.c.seq.desc()).limit(newest)).all()
+    return read_events(connection, event_class, numbers[::-1])
+
+
+def _unreviewed(connection: Connection, before: int | None, size: int) -> Sequence[int]:
+    """Return the numbers of up to `size` generations below `before` that need a review."""
+    reviews = select(event.c.seq).where(
+        event.c.kind == kind_of(ReviewEntry), event.c.subject == generation.c.seq
     )
+    statement = (
+        select(generation.c.seq)
+        .where(generation.c.decision.in_(("flag", "block")), ~reviews.exists())
+        .order_by(generation.c.seq.desc())
+        .limit(size)
+    )
+    if before is not None:
+        statement = statement.where(generation.c.seq < before)
+    return connection.scalars(statement).all()
+
+
+# ---- samples for replays -----------------------------------------------------------------------
 
 
 def sample(connection: Connection, count: int, key: str) -> list[str]:
     """Return the ids of `count` completed generations, chosen by a key.
 
     These are the ids with the smallest SHA-256 of key, zero byte and id. The same key gives the
-    same sample; without the key, the sample cannot be predicted.
+    same sample. Without the key, the sample cannot be predicted.
     """
     ids: Iterable[str] = connection.scalars(
         select(generation.c.id)
@@ -320,48 +328,3 @@ def sample(connection: Connection, count: int, key: str) -> list[str]:
 
 def _sample_hash(key: str, id: str) -> bytes:
     return sha256(f"{key}\0{id}".encode(errors="surrogateescape")).digest()
-
-
-# ---- the queue of reviews ----------------------------------------------------------------------
-
-
-def queue(connection: Connection, before: int | None, size: int) -> Sequence[int]:
-    """Return the numbers of flagged, redacted or blocked generations without a review.
-
-    The newest come first. `before` is an entry number, and `size` is the maximum number of results.
-    """
-    statement = (
-        select(generation.c.seq)
-        .where(
-            generation.c.decision.in_(("flag", "redact", "block")),
-            ~select(review.c.seq).where(review.c.generation == generation.c.seq).exists(),
-        )
-        .order_by(generation.c.seq.desc())
-        .limit(size)
-    )
-    if before is not None:
-        statement = statement.where(generation.c.seq < before)
-    return connection.scalars(statement).all()
-
-
-def to_json(item: DataclassInstance) -> dict[str, Any]:
-    """Return an event as `--json` prints it."""
-    held = asdict(item)
-    return {
-        name: value.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        if isinstance(value, datetime)
-        else value
-        for name, value in held.items()
-    }
-
-
-def record_event(database: Database, body: Body, payloads: Sequence[Payload]) -> None:
-    """Append one entry with its payloads and rows in a transaction."""
-    prepared = prepare(body, payloads)
-    with database.writing() as connection:
-        add(connection, prepared)
-
-
-def commitment_of(payloads: Sequence[Payload]) -> str | None:
-    """Return the commitment of the first payload, or None without a payload."""
-    return payloads[0].commitment if payloads else None

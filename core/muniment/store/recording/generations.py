@@ -10,14 +10,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
+from typing import cast
 
 from sqlalchemy import Connection, select
 from sqlalchemy.exc import IntegrityError
 
 from muniment.errors import PromptError, StoreError, UnknownNameError
-from muniment.ledger import entries
-from muniment.ledger.payloads import Kind, Payload
-from muniment.ledger.texts import detail_of, request_of, trace_of
+from muniment.ledger.entries import OutcomeEntry, StartedEntry
+from muniment.ledger.generations import finish, start
 from muniment.store.database import bulk, leases, tables
 from muniment.store.database.batches import chunks
 from muniment.store.database.engine import Database
@@ -31,12 +31,13 @@ from muniment.store.database.projections import (
 )
 from muniment.store.database.tables import generation, pending, run
 from muniment.store.errors import AlreadyRecordedError
-from muniment.store.queries import loader, planner, time_index
+from muniment.store.queries import loader, time_index
 from muniment.store.recording import references
 from muniment.store.recording.ledger import PreparedEntry, append, prepare
 from muniment.store.recording.references import Numbers
 from muniment.store.search import index
 from muniment.types import Generation
+from muniment.validation import check_text
 
 Declared = Mapping[str, frozenset[str]]
 
@@ -52,6 +53,8 @@ def record_started(
     ids = [g.id for g in generations]
     if repeated := [id for id, count in Counter(ids).items() if count > 1]:
         raise _already_recorded_error(database, repeated[0])
+    for g in generations:
+        _check_texts(g)
     policies = {g.policy: (g.policy, policy_document) for g in generations}
     numbers = references.numbers(
         database,
@@ -91,11 +94,12 @@ def _insert_started(
         rows: list[Row] = []
         other_rows: Rows = {"run": []}
         for seq, item in enumerate(prepared, first):
-            id = item.body["run"]
-            if id not in runs:
-                runs[id] = seq
-                other_rows["run"].append({"seq": seq, "id": id})
-            row, child_rows = started_rows(seq, item.body, runs[id], item.content("request"))
+            entry = cast(StartedEntry, item.entry)
+            if entry.run not in runs:
+                runs[entry.run] = seq
+                other_rows["run"].append({"seq": seq, "id": entry.run})
+            run_number = runs[entry.run]
+            row, child_rows = started_rows(seq, entry, run_number, item.content("request"))
             rows.append(row)
             for name, new_rows in child_rows.items():
                 other_rows.setdefault(name, []).extend(new_rows)
@@ -178,9 +182,8 @@ def _search_terms(connection: Connection, numbers: Sequence[int]) -> dict[int, s
     """Return the search terms of generations without an outcome, by number."""
     terms: dict[int, str] = {}
     for part in chunks(numbers):
-        rows = planner.rows(connection, part)
-        loaded = loader.load(connection, rows, trace=False)
-        terms |= {row.seq: index.terms_of(g) for row, g in zip(rows, loaded, strict=True)}
+        loaded = loader.load_numbers(connection, part)
+        terms |= {number: index.terms_of(item) for number, item in loaded}
     return terms
 
 
@@ -194,19 +197,25 @@ def _prepare_started(g: Generation, policy: tuple[str, str], numbers: Numbers) -
     if g.status != "started":
         raise ValueError(f"generation {g.id} is {g.status}, not started")
     try:
-        prompt = Payload.new("prompt", g.prompt.encode())
-        request = _optional_payload("request", request_of(g))
+        entry, payloads = start(
+            g,
+            actor=numbers["actor", g.actor],
+            policy=numbers.get(("policy", policy)),
+            plugins=[numbers["plugin", plugin] for plugin in g.plugins],
+        )
     except UnicodeEncodeError:
-        raise PromptError(f"generation {g.id} has text that is not valid Unicode") from None
-    body = entries.started(
-        g,
-        actor=numbers["actor", g.actor],
-        policy=numbers.get(("policy", policy)),
-        plugins=[numbers["plugin", plugin] for plugin in g.plugins],
-        prompt=prompt.commitment,
-        request=request.commitment if request else None,
-    )
-    return prepare(body, [prompt, *([request] if request else [])])
+        raise _not_unicode_error(g) from None
+    return prepare(entry, payloads)
+
+
+def _check_texts(g: Generation) -> None:
+    """Raise PromptError for a text of the caller that cannot be recorded."""
+    texts = {"prompt": g.prompt, "actor's name": g.actor, "generator's name": g.generator}
+    texts |= {"policy's name": g.policy, "system prompt": g.system or ""}
+    if g.model is not None:
+        texts["model's name"] = g.model.name
+    for name, text in [*texts.items(), *(("tag", tag) for tag in g.tags)]:
+        check_text(name, text)
 
 
 def _prepare_outcome(
@@ -215,29 +224,21 @@ def _prepare_outcome(
     """Prepare the `outcome` entry of the generation that started with entry number `started`."""
     if g.status == "started":
         raise ValueError(f"generation {g.id} has no outcome")
-    outputs = [
-        Payload.new("output", output.data, position) for position, output in enumerate(g.outputs)
-    ]
-    trace = _optional_payload("trace", trace_of(g))
     try:
-        detail = _optional_payload("detail", detail_of(g, declared, g.policy))
+        entry, payloads = finish(
+            g,
+            started=started,
+            declared=declared,
+            environment=numbers.get(("environment", tuple(g.environment.items()))),
+            plugins=[numbers["plugin", plugin] for plugin in g.plugins],
+        )
     except UnicodeEncodeError:
-        raise PromptError(f"generation {g.id} has text that is not valid Unicode") from None
-    body = entries.outcome(
-        g,
-        started=started,
-        declared=declared,
-        outputs=[output.commitment for output in outputs],
-        trace=trace.commitment if trace else None,
-        detail=detail.commitment if detail else None,
-        environment=numbers.get(("environment", tuple(g.environment.items()))),
-        plugins=[numbers["plugin", plugin] for plugin in g.plugins],
-    )
-    return prepare(body, [*outputs, *(payload for payload in (trace, detail) if payload)])
+        raise _not_unicode_error(g) from None
+    return prepare(entry, payloads)
 
 
-def _optional_payload(kind: Kind, content: bytes | None) -> Payload | None:
-    return None if content is None else Payload.new(kind, content)
+def _not_unicode_error(g: Generation) -> PromptError:
+    return PromptError(f"generation {g.id} has text that is not valid Unicode")
 
 
 def _outcome_exists_error(database: Database, id: str) -> AlreadyRecordedError:
@@ -323,8 +324,9 @@ def _insert_outcomes(connection: Connection, prepared: Sequence[PreparedEntry]) 
     """
     first = append(connection, prepared)
     outcomes = [
-        (item.body["generation"], *outcome_rows(seq, item.body))
+        (entry.generation, *outcome_rows(seq, entry))
         for seq, item in enumerate(prepared, first)
+        if isinstance(entry := item.entry, OutcomeEntry)
     ]
     all_new = update_outcomes(connection, [(number, row) for number, row, _ in outcomes])
     if all_new:

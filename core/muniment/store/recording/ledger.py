@@ -11,18 +11,19 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, select, update
 
 from muniment.ledger import schema
-from muniment.ledger.entries import Body
+from muniment.ledger.entries import Entry
 from muniment.ledger.payloads import Payload
 from muniment.ledger.tree import Frontier, leaf_hash
-from muniment.store.database import bulk
-from muniment.store.database.tables import entry, ledger_head, node, payload
+from muniment.store.database import bulk, tables
+from muniment.store.database.projections import entry_rows
+from muniment.store.database.tables import ledger_head, node, payload
 
 
 @dataclass(frozen=True, slots=True)
 class PreparedEntry:
-    """An entry without its number: body, canonical bytes, leaf hash and payloads."""
+    """An entry without its number, with its canonical bytes, leaf hash and payloads."""
 
-    body: Body
+    entry: Entry
     data: bytes
     leaf: bytes
     payloads: Sequence[Payload] = ()
@@ -32,13 +33,10 @@ class PreparedEntry:
         return next((p.content for p in self.payloads if p.kind == kind), None)
 
 
-def prepare(body: Body, payloads: Sequence[Payload] = ()) -> PreparedEntry:
-    """Encode an entry as canonical bytes and hash it.
-
-    Raises EntryError if the body does not match the schema of its kind.
-    """
-    data = schema.write(body)
-    return PreparedEntry(body, data, leaf_hash(data), payloads)
+def prepare(entry: Entry, payloads: Sequence[Payload] = ()) -> PreparedEntry:
+    """Encode an entry as canonical bytes and hash it. Raise EntryError if a field is invalid."""
+    data = schema.encode(entry)
+    return PreparedEntry(entry, data, leaf_hash(data), payloads)
 
 
 def append(connection: Connection, prepared: Sequence[PreparedEntry]) -> int:
@@ -51,9 +49,9 @@ def append(connection: Connection, prepared: Sequence[PreparedEntry]) -> int:
     completed = frontier.extend(item.leaf for item in prepared)
     bulk.insert(
         connection,
-        entry,
+        tables.entry,
         [
-            (seq, item.body["kind"], item.body["version"], item.data, item.leaf)
+            (seq, item.entry.kind, item.entry.version, item.data, item.leaf)
             for seq, item in enumerate(prepared, head.size)
         ],
     )
@@ -70,3 +68,12 @@ def append(connection: Connection, prepared: Sequence[PreparedEntry]) -> int:
     connection.execute(update(ledger_head).values(size=frontier.size, frontier=bytes(frontier)))
     first: int = head.size
     return first
+
+
+def append_with_rows(connection: Connection, prepared: PreparedEntry) -> int:
+    """Write one entry that is not of a generation, with its rows. Return its number."""
+    number = append(connection, [prepared])
+    rows = entry_rows(number, prepared.entry, prepared.content)
+    for name, new_rows in rows.items():
+        bulk.insert_named(connection, tables.metadata.tables[name], new_rows)
+    return number

@@ -13,20 +13,27 @@ from typing import Any
 from sqlalchemy import Connection, Row, func, select
 
 from muniment.errors import StoreError
-from muniment.ledger.entries import Body
-from muniment.ledger.schema import read
+from muniment.ledger.entries import Entry, OutcomeEntry, StartedEntry
+from muniment.ledger.schema import decode
 from muniment.store.database import bulk
 from muniment.store.database.engine import Database
-from muniment.store.database.projections import ROW_TABLES, ROWS, Rows, outcome_rows, started_rows
+from muniment.store.database.projections import (
+    CHILD_TABLES,
+    ROW_TABLES,
+    Rows,
+    entry_rows,
+    outcome_rows,
+    started_rows,
+)
 from muniment.store.database.tables import entry, metadata, payload, run, verdict
 from muniment.store.errors import UNREADABLE
-from muniment.store.queries import loader, planner, time_index
+from muniment.store.queries import loader, time_index
 from muniment.store.recording.generations import update_outcomes
 from muniment.store.search import index
 
 PAGE = 1000  # entries in memory at once
 
-_TABLES = (*ROW_TABLES, "run", "generation", "generation_tag", "generation_parent", "verdict")
+_TABLES = (*ROW_TABLES, "run", "generation", *CHILD_TABLES, "verdict")
 
 
 def rebuild(
@@ -46,7 +53,7 @@ def rebuild(
         done = 0
         for page in _pages(connection):
             try:
-                entries = [(row.seq, read(row.canonical_bytes)) for row in page]
+                entries = [(row.seq, decode(row.canonical_bytes)) for row in page]
                 _insert_page(connection, entries, runs)
             except UNREADABLE as error:
                 raise StoreError(
@@ -70,11 +77,11 @@ class _RunNumbers:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
-    def of_page(self, page: Sequence[tuple[int, Body]]) -> dict[str, int]:
+    def of_page(self, page: Sequence[tuple[int, StartedEntry]]) -> dict[str, int]:
         """Return the number of each run of a page by its id, and insert the new runs."""
         first: dict[str, int] = {}
-        for seq, body in page:
-            first.setdefault(body["run"], seq)
+        for seq, started in page:
+            first.setdefault(started.run, seq)
         rows = self._connection.execute(select(run.c.id, run.c.seq).where(run.c.id.in_(first)))
         earlier = {row.id: row.seq for row in rows}
         bulk.insert(
@@ -92,44 +99,40 @@ def _pages(connection: Connection) -> Iterator[Sequence[Row[*tuple[Any, ...]]]]:
 
 
 def _insert_page(
-    connection: Connection, page: Sequence[tuple[int, Body]], runs: _RunNumbers
+    connection: Connection, page: Sequence[tuple[int, Entry]], runs: _RunNumbers
 ) -> None:
     """Insert the rows of a page of entries."""
     contents = _payloads_for_rows(connection, page[0][0], page[-1][0])
-    started = [(seq, body) for seq, body in page if body["kind"] == "started"]
+    started = [(seq, item) for seq, item in page if isinstance(item, StartedEntry)]
     numbers = runs.of_page(started)
     rows: Rows = {name: [] for name in _TABLES}
-    for seq, body in started:
-        row, child_rows = started_rows(
-            seq, body, numbers[body["run"]], contents.get((seq, "request"))
-        )
+    for seq, item in started:
+        request = contents.get((seq, "request"))
+        row, child_rows = started_rows(seq, item, numbers[item.run], request)
         rows["generation"].append(row)
         for name, new_rows in child_rows.items():
             rows[name] += new_rows
-    for seq, body in page:
-        if make_rows := ROWS.get(body["kind"]):
-            tables = make_rows(seq, body, lambda kind, seq=seq: contents.get((seq, kind)))  # type: ignore[misc]
-            for name, new_rows in tables.items():
-                rows[name] += new_rows
+    for seq, other in page:
+        tables = entry_rows(seq, other, lambda kind, seq=seq: contents.get((seq, kind)))  # type: ignore[misc]
+        for name, new_rows in tables.items():
+            rows[name] += new_rows
     for name, new_rows in rows.items():
         bulk.insert_named(connection, metadata.tables[name], new_rows)
-    _insert_outcomes(connection, [item for item in page if item[1]["kind"] == "outcome"])
+    _insert_outcomes(
+        connection, [(seq, item) for seq, item in page if isinstance(item, OutcomeEntry)]
+    )
 
 
-def _insert_outcomes(connection: Connection, page: Sequence[tuple[int, Body]]) -> None:
+def _insert_outcomes(connection: Connection, page: Sequence[tuple[int, OutcomeEntry]]) -> None:
     """Insert the rows and search terms of the outcomes of a page."""
     if not page:
         return
-    outcomes = [(body["generation"], *outcome_rows(seq, body)) for seq, body in page]
+    outcomes = [(item.generation, *outcome_rows(seq, item)) for seq, item in page]
     if not update_outcomes(connection, [(number, row) for number, row, _ in outcomes]):
         raise ValueError("an outcome of an unknown generation, or a second outcome")
     bulk.insert_named(connection, verdict, [row for *_, verdicts in outcomes for row in verdicts])
-    rows = planner.rows(connection, [number for number, *_ in outcomes])
-    loaded = loader.load(connection, rows, trace=False)
-    index.insert(
-        connection,
-        [(row.seq, index.terms_of(g)) for row, g in zip(rows, loaded, strict=True)],
-    )
+    loaded = loader.load_numbers(connection, [number for number, *_ in outcomes])
+    index.insert(connection, [(number, index.terms_of(item)) for number, item in loaded])
 
 
 def _payloads_for_rows(connection: Connection, low: int, high: int) -> dict[tuple[int, str], bytes]:

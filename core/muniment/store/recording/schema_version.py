@@ -17,7 +17,8 @@ from muniment.store.database.tables import alembic_version, ledger_head
 from muniment.store.errors import NoStoreError
 from muniment.validation import now
 
-HEAD = "0001"  # the newest revision in migrations/versions; revisions are numbered in order
+HEAD = "1001"  # the newest revision in migrations/versions; revisions are numbered in order
+_FIRST = "1001"
 
 
 def migrations() -> Path:
@@ -62,7 +63,7 @@ def require(database: Database, *, create: bool, older: bool = False) -> None:
             raise NoStoreError(database.url, database.name)
         upgrade(database)
         return
-    _raise_if_newer(database, current)
+    _raise_if_foreign(database, current)
     if current < HEAD and not older:
         raise StoreVersionError(
             database.url,
@@ -71,7 +72,14 @@ def require(database: Database, *, create: bool, older: bool = False) -> None:
         )
 
 
-def _raise_if_newer(database: Database, current: str) -> None:
+def _raise_if_foreign(database: Database, current: str) -> None:
+    """Raise StoreVersionError for a schema that this version cannot upgrade."""
+    if current < _FIRST:
+        raise StoreVersionError(
+            database.url,
+            f"the store {database.name} was made by an unreleased version and cannot be upgraded; "
+            "use --store to create another store",
+        )
     if current > HEAD:
         raise StoreVersionError(
             database.url,
@@ -92,8 +100,8 @@ def upgrade(database: Database) -> Path | None:
         if current == HEAD:  # another process upgraded it while this one waited for the lock
             return None
         if current:
-            _raise_if_newer(database, current)
-        from muniment.ledger.entries import genesis
+            _raise_if_foreign(database, current)
+        from muniment.ledger.entries import GenesisEntry
         from muniment.store.database.migrations import migrate
         from muniment.store.recording.ledger import append, prepare
 
@@ -116,5 +124,5 @@ def upgrade(database: Database) -> Path | None:
             connection.execute(
                 ledger_head.insert(), {"id": 1, "log_id": log, "size": 0, "frontier": b""}
             )
-            append(connection, [prepare(genesis(log))])
+            append(connection, [prepare(GenesisEntry(log=log))])
     return copy

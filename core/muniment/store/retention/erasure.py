@@ -14,9 +14,8 @@ from datetime import datetime
 
 from sqlalchemy import Connection, delete, select, update
 
-from muniment.ledger import acts
-from muniment.ledger.acts import Cause
-from muniment.ledger.entries import moment
+from muniment.ledger.entries import Cause, ErasedFact, ErasureEntry, StartedEntry, milliseconds
+from muniment.ledger.payloads import Kind, Payloads
 from muniment.store.database.backups import Backup, registered
 from muniment.store.database.batches import chunks
 from muniment.store.database.engine import Database
@@ -24,26 +23,26 @@ from muniment.store.database.projections import started_rows
 from muniment.store.database.tables import (
     actor,
     erasing,
-    feedback,
+    event,
     generation,
     generation_tag,
     payload,
-    replay,
-    review,
 )
 from muniment.store.queries import planner
-from muniment.store.queries.loader import bodies_of, contents_of, load
+from muniment.store.queries.loader import entries_of, load_numbers
 from muniment.store.queries.planner import QueryPlanner
 from muniment.store.queries.query import GenerationRow, Query
-from muniment.store.recording.erasure_log import erased_generations, erasure_bodies
-from muniment.store.recording.events import actor_number, add, text
-from muniment.store.recording.ledger import prepare
+from muniment.store.recording.erasure_log import erased_generations, erasures
+from muniment.store.recording.events import add_text, read_events
+from muniment.store.recording.ledger import append_with_rows, prepare
+from muniment.store.recording.references import actor_number
 from muniment.store.retention import purge, rules
 from muniment.store.retention.holds import held_among
 from muniment.store.search import index
 from muniment.validation import now
 
 PAGE = 100  # generations of one transaction
+_ERASED_KINDS = ("feedback", "review", "replay")  # events whose texts are erased, too
 _TEXT_COLUMNS = ("generator", "model_name", "model_digest")
 
 
@@ -51,9 +50,12 @@ _TEXT_COLUMNS = ("generator", "model_name", "model_digest")
 class ErasureResult:
     """The numbers of generations that an erasure erased or skipped.
 
-    `held` were skipped because of a legal hold, `kept` because of the retention rules, and
-    `running` because they have no outcome yet. `pending` is true if the bytes of erased texts
-    may still be in the database's files.
+    Attributes:
+        erased: The number of erased generations.
+        held: Skipped because of a legal hold.
+        kept: Skipped because retention rules require that they are kept longer.
+        running: Skipped because they have no outcome yet.
+        pending: Whether the bytes of erased texts may still be in the database's files.
     """
 
     erased: int = 0
@@ -88,7 +90,7 @@ def erase(
     *,
     reason: str | None,
     cause: Cause = "request",
-    kinds: Sequence[str] | None = None,
+    kinds: Sequence[Kind] | None = None,
     progress: Callable[[int], None] = lambda number: None,
 ) -> ErasureResult:
     """Erase the payloads of the generations that match a query.
@@ -123,7 +125,7 @@ def _erase_page(
     result: ErasureResult,
     reason: str | None,
     cause: Cause,
-    kinds: Sequence[str] | None,
+    kinds: Sequence[Kind] | None,
 ) -> None:
     """Erase the payloads of a page of generations, and add their numbers to `result`."""
     with database.writing() as connection:
@@ -155,18 +157,19 @@ def _erase_page(
 
 
 def _erasable_payloads(
-    connection: Connection, rows: Sequence[GenerationRow], erasable: dict[int, set[str] | None]
-) -> dict[int, set[str]]:
+    connection: Connection, rows: Sequence[GenerationRow], erasable: dict[int, set[Kind] | None]
+) -> dict[int, set[Kind]]:
     """Return the kinds of the stored payloads to erase, by the number of their entry.
 
     These are the payloads of the generations and of the feedback, reviews and replays of them.
     """
     generations = {number: row.seq for row in rows for number in (row.seq, row.outcome) if number}
     for part in chunks([row.seq for row in rows]):
-        for table in (feedback, review, replay):
-            for event in connection.execute(select(table).where(table.c.generation.in_(part))):
-                generations[event.seq] = event.generation
-    kinds_by_entry: dict[int, set[str]] = {}
+        about = select(event.c.seq, event.c.subject).where(
+            event.c.kind.in_(_ERASED_KINDS), event.c.subject.in_(part)
+        )
+        generations |= {row.seq: row.subject for row in connection.execute(about)}
+    kinds_by_entry: dict[int, set[Kind]] = {}
     for part in chunks(list(generations)):
         for row in connection.execute(
             select(payload.c.entry, payload.c.kind).where(payload.c.entry.in_(part)).distinct()
@@ -179,16 +182,17 @@ def _erasable_payloads(
 
 def _search_rows(connection: Connection, rows: Sequence[GenerationRow]) -> list[index.Row]:
     """Return the rows of the search index for generations, computed from their payloads."""
-    loaded = load(connection, rows, trace=False)
-    return [(row.seq, index.terms_of(g)) for row, g in zip(rows, loaded, strict=True)]
+    loaded = load_numbers(connection, [row.seq for row in rows])
+    return [(number, index.terms_of(item)) for number, item in loaded]
 
 
 def _clear_texts(connection: Connection, numbers: Sequence[int]) -> None:
     """Set the rows of generations to the values that they have without the request payload."""
     for part in chunks(numbers):
         connection.execute(delete(generation_tag).where(generation_tag.c.generation.in_(part)))
-        for number, body in bodies_of(connection, part).items():
-            row, _ = started_rows(number, body, 0, None)
+        for number, started in entries_of(connection, part).items():
+            assert isinstance(started, StartedEntry)
+            row, _ = started_rows(number, started, 0, None)
             connection.execute(
                 update(generation)
                 .where(generation.c.seq == number)
@@ -214,20 +218,23 @@ def _record_erasure(
     by: int,
     reason: str | None,
     cause: Cause,
-    kinds_by_entry: dict[int, set[str]],
+    kinds_by_entry: dict[int, set[Kind]],
 ) -> None:
     """Append an `erasure` entry, and mark the erasure as pending until its bytes are purged."""
-    reason_payloads = text("reason", reason)
-    body = acts.erasure(
-        at=now(),
+    payloads = Payloads()
+    erasure = ErasureEntry(
+        at=milliseconds(now()),
         actor=by,
         cause=cause,
-        reason=reason_payloads[0].commitment if reason_payloads else None,
-        payloads={number: sorted(kinds) for number, kinds in kinds_by_entry.items()},
+        reason=add_text(payloads, "reason", reason),
+        payloads=[
+            ErasedFact(entry=number, kinds=sorted(kinds))
+            for number, kinds in sorted(kinds_by_entry.items())
+        ],
     )
-    number = add(connection, prepare(body, reason_payloads))
+    number = append_with_rows(connection, prepare(erasure, payloads))
     connection.execute(
-        erasing.insert(), {"erasure": number, "horizon": purge.current_xid(connection)}
+        erasing.insert(), {"erasure": number, "snapshot_xid": purge.current_xid(connection)}
     )
 
 
@@ -241,17 +248,15 @@ def records(database: Database) -> Iterator[ErasureRecord]:
     with database.reading() as connection:
         backups = registered(connection)
         pending = set(connection.scalars(select(erasing.c.erasure)))
-        for number, body in erasure_bodies(connection):
-            contents = contents_of(connection, [number, body["actor"]])
-            actor_name = contents.get((body["actor"], "actor", 0), b"")
-            reason = contents.get((number, "reason", 0))
+        for number, erasure in erasures(connection):
+            [recorded] = read_events(connection, ErasureEntry, [number])
             yield ErasureRecord(
                 number,
-                moment(body["at"]),
-                actor_name.decode(),
-                body["cause"],
-                None if reason is None else reason.decode(),
-                len(erased_generations(connection, body)),
+                recorded.at,
+                recorded.actor,
+                erasure.cause,
+                recorded.text("reason"),
+                len(erased_generations(connection, erasure)),
                 number in pending,
                 tuple(backup for backup in backups if backup.entries <= number),
             )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import timedelta
 
+from muniment.ledger.payloads import Kind
 from muniment.store.database.engine import Database
 from muniment.store.queries.query import Query
 from muniment.store.retention import erasure
@@ -45,9 +46,9 @@ def erase_expired(
     return result
 
 
-def _kinds_by_max_days(rules: list[Rule], decision: str) -> dict[int, list[str]]:
+def _kinds_by_max_days(rules: list[Rule], decision: str) -> dict[int, list[Kind]]:
     """Return the kinds of payload for each maximum number of days, for one decision."""
-    kinds_by_days: dict[int, list[str]] = {}
+    kinds_by_days: dict[int, list[Kind]] = {}
     for kind in GENERATION_KINDS:
         days = days_for(rules, kind, decision, "most_days")
         if days is not None:

@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import Connection, func, select
 
 from muniment.ids import new_id
-from muniment.ledger import acts
-from muniment.ledger.entries import moment
+from muniment.ledger.entries import HoldEntry, ReleaseEntry, milliseconds
+from muniment.ledger.payloads import Payloads
+from muniment.ledger.schema import kind_of
 from muniment.store.database.batches import chunks
 from muniment.store.database.engine import Database
-from muniment.store.database.tables import held, hold, release
-from muniment.store.recording.events import (
-    actor_number,
-    add,
-    commitment_of,
-    read_events,
-    record_event,
-    text,
-)
-from muniment.store.recording.ledger import prepare
+from muniment.store.database.tables import event
+from muniment.store.recording.events import Events, add_text, read_events
+from muniment.store.recording.ledger import append_with_rows, prepare
+from muniment.store.recording.references import actor_number
+from muniment.times import iso
 from muniment.validation import now
 
 HOLD_BATCH = 1000  # generations in one entry of a hold
@@ -30,13 +27,24 @@ HOLD_BATCH = 1000  # generations in one entry of a hold
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """A legal hold. `generations` is the number of generations under it."""
+    """A legal hold.
+
+    Attributes:
+        actor: The name of the actor who placed it.
+        reason: The reason of the hold.
+        generations: The number of generations under it.
+    """
 
     id: str
     at: datetime
     actor: str
     reason: str
     generations: int
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the hold as `--json` prints it."""
+        at = iso(self.at)
+        return {**asdict(self), "at": at}
 
 
 def add_hold(
@@ -51,57 +59,38 @@ def add_hold(
         for numbers in pages(connection):
             for start in range(0, len(numbers), HOLD_BATCH):
                 part = numbers[start : start + HOLD_BATCH]
-                payloads = text("reason", reason)
-                body = acts.hold(
-                    at=at,
+                payloads = Payloads()
+                entry = HoldEntry(
+                    at=milliseconds(at),
                     actor=actor,
                     hold=id,
-                    reason=payloads[0].commitment,
-                    generations=part,
+                    reason=add_text(payloads, "reason", reason) or "",
+                    generations=sorted(part),
                 )
-                add(connection, prepare(body, payloads))
+                append_with_rows(connection, prepare(entry, payloads))
                 count += len(part)
     return id, count
 
 
 def release_hold(database: Database, id: str, who: str, reason: str | None) -> None:
     """Record the end of a hold."""
-    payloads = text("reason", reason)
-    body = acts.release(
-        at=now(),
-        actor=actor_number(database, who),
-        hold=id,
-        reason=commitment_of(payloads),
-    )
-    record_event(database, body, payloads)
+    payloads, events = Payloads(), Events(database)
+    entry = ReleaseEntry(**events.by(who), hold=id, reason=add_text(payloads, "reason", reason))
+    events.add(entry, payloads)
 
 
 def holds(connection: Connection) -> list[Hold]:
     """Return the holds in force, the oldest first."""
     rows = connection.execute(
-        select(hold.c.hold, func.min(hold.c.seq).label("seq"))
-        .where(hold.c.hold.not_in(select(release.c.hold)))
-        .group_by(hold.c.hold)
-        .order_by(func.min(hold.c.seq))
+        select(event.c.key, func.min(event.c.seq).label("seq"), func.count().label("number"))
+        .where(_in_force)
+        .group_by(event.c.key)
+        .order_by(func.min(event.c.seq))
     ).all()
-    counts = {
-        row.hold: row.number
-        for row in connection.execute(
-            select(hold.c.hold, func.count().label("number"))
-            .join(held, held.c.seq == hold.c.seq)
-            .group_by(hold.c.hold)
-        )
-    }
-    events = read_events(connection, [row.seq for row in rows])
+    recorded = read_events(connection, HoldEntry, [row.seq for row in rows])
     return [
-        Hold(
-            body["hold"],
-            moment(body["at"]),
-            who,
-            texts.get((seq, "reason"), b"").decode(),
-            counts.get(body["hold"], 0),
-        )
-        for seq, body, who, texts in events
+        Hold(hold.entry.hold, hold.at, hold.actor, hold.text("reason") or "", row.number)
+        for hold, row in zip(recorded, rows, strict=True)
     ]
 
 
@@ -110,10 +99,10 @@ def held_among(connection: Connection, numbers: Sequence[int]) -> set[int]:
     under_hold: set[int] = set()
     for part in chunks(numbers):
         under_hold.update(
-            connection.scalars(
-                select(held.c.generation)
-                .join(hold, hold.c.seq == held.c.seq)
-                .where(held.c.generation.in_(part), hold.c.hold.not_in(select(release.c.hold)))
-            )
+            connection.scalars(select(event.c.subject).where(event.c.subject.in_(part), _in_force))
         )
     return under_hold
+
+
+_released = select(event.c.key).where(event.c.kind == kind_of(ReleaseEntry))
+_in_force = (event.c.kind == kind_of(HoldEntry)) & event.c.key.not_in(_released)

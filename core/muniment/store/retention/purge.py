@@ -39,7 +39,7 @@ def purge(database: Database) -> bool:
     """
     with database.reading() as connection:
         newest = connection.scalar(select(func.max(erasing.c.erasure)))
-        newest_xid = connection.scalar(select(func.max(erasing.c.horizon))) or 0
+        newest_xid = connection.scalar(select(func.max(erasing.c.snapshot_xid))) or 0
     if newest is None:
         return True
     if database.dialect == "sqlite":

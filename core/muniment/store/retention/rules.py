@@ -6,22 +6,23 @@ wins: kind and decision, then kind, then decision, then the rule for all payload
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
-from typing import Any, Literal
+from typing import Literal
 
+from msgspec import structs
 from sqlalchemy import Connection, func, select
 
-from muniment.ledger import acts
-from muniment.ledger.entries import milliseconds
-from muniment.ledger.payloads import KINDS
+from muniment.ledger.entries import RetentionEntry, RetentionFact, milliseconds
+from muniment.ledger.payloads import KINDS, Kind
+from muniment.ledger.schema import kind_of
 from muniment.store.database.batches import chunks
 from muniment.store.database.engine import Database
-from muniment.store.database.tables import generation, retention
-from muniment.store.queries.loader import bodies_of
-from muniment.store.recording.events import actor_number, add
-from muniment.store.recording.ledger import prepare
+from muniment.store.database.tables import event, generation
+from muniment.store.recording.events import read_events
+from muniment.store.recording.ledger import append_with_rows, prepare
+from muniment.store.recording.references import actor_number
 from muniment.validation import now
 
 # The kinds of payload that belong to a generation.
@@ -32,8 +33,11 @@ GENERATION_KINDS = tuple(kind for kind in KINDS if kind not in ("actor", "policy
 class Rule:
     """The minimum and maximum number of days for payloads of one kind and one decision.
 
-    `payload` and `decision` are None for a rule about all kinds and all decisions. The numbers
-    of days are None if the rule does not set them.
+    Attributes:
+        payload: The kind of payloads, or None for all kinds.
+        decision: The decision on the generations, or None for all decisions.
+        least_days: The minimum number of days, or None if not set.
+        most_days: The maximum number of days, or None if not set.
     """
 
     payload: str | None = None
@@ -49,11 +53,12 @@ class Rule:
 
 def current_rules(connection: Connection) -> list[Rule]:
     """Return the rules in force."""
-    newest = connection.scalar(select(func.max(retention.c.seq)))
+    is_retention = event.c.kind == kind_of(RetentionEntry)
+    newest = connection.scalar(select(func.max(event.c.seq)).where(is_retention))
     if newest is None:
         return []
-    items: Sequence[Mapping[str, Any]] = bodies_of(connection, [newest])[newest]["rules"]
-    return [Rule(**item) for item in items]
+    [recorded] = read_events(connection, RetentionEntry, [newest])
+    return [Rule(**structs.asdict(rule)) for rule in recorded.entry.rules]
 
 
 def set_rule(database: Database, who: str, rule: Rule) -> list[Rule]:
@@ -67,8 +72,9 @@ def set_rule(database: Database, who: str, rule: Rule) -> list[Rule]:
         if rule.least_days is not None or rule.most_days is not None:
             rules.append(rule)
         rules.sort(key=lambda rule: (rule.payload or "", rule.decision or ""))
-        body = acts.retention(at=now(), actor=actor, rules=[asdict(rule) for rule in rules])
-        add(connection, prepare(body))
+        facts = [RetentionFact(**asdict(rule)) for rule in rules]
+        entry = RetentionEntry(at=milliseconds(now()), actor=actor, rules=facts)
+        append_with_rows(connection, prepare(entry))
     return rules
 
 
@@ -88,8 +94,8 @@ def days_for(
 
 
 def erasable_kinds(
-    connection: Connection, numbers: Sequence[int], kinds: Sequence[str] | None
-) -> dict[int, set[str] | None]:
+    connection: Connection, numbers: Sequence[int], kinds: Sequence[Kind] | None
+) -> dict[int, set[Kind] | None]:
     """Return the kinds of payload that may be erased, by the number of their generation.
 
     `kinds` are the kinds to erase, None for all. The value is None if all kinds may be erased.
@@ -100,7 +106,7 @@ def erasable_kinds(
         return dict.fromkeys(numbers, None if kinds is None else set(kinds))
     selected = set(GENERATION_KINDS if kinds is None else kinds)
     at = now()
-    erasable: dict[int, set[str] | None] = {}
+    erasable: dict[int, set[Kind] | None] = {}
     for part in chunks(numbers):
         for row in connection.execute(
             select(generation.c.seq, generation.c.decision, generation.c.started_at).where(

@@ -19,9 +19,9 @@ from sqlalchemy import Connection, select
 from muniment.store.database.batches import chunks
 from muniment.store.database.engine import Database
 from muniment.store.database.tables import payload
-from muniment.store.queries.loader import PAGE, load
+from muniment.store.queries.loader import PAGE, load_numbers
 from muniment.store.queries.planner import QueryPlanner, rows
-from muniment.store.queries.query import GenerationRow, Query
+from muniment.store.queries.query import Query
 from muniment.store.search.index import texts_of
 from muniment.store.search.phrases import Phrase, Snippet, contain_all, phrases, snippets
 from muniment.store.search.tokenizer import fold
@@ -33,7 +33,11 @@ RANKED = 10_000  # number of the newest generations with all terms that are rank
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """A generation that matches a search, with snippets of its texts."""
+    """A generation that matches a search.
+
+    Attributes:
+        snippets: At most three parts of its texts that match. A word can be without one.
+    """
 
     generation: Generation
     snippets: tuple[Snippet, ...]
@@ -76,7 +80,7 @@ def _newest(
         with database.reading() as connection:
             planner = QueryPlanner(connection, query, _terms(query_phrases))
             numbers = planner.page(before, size)
-            loaded = _load(connection, numbers)
+            loaded = load_numbers(connection, numbers)
         unproved = _unproved(query_phrases, planner)
         for _, generation in loaded:
             if contain_all((text for _, text in texts_of(generation)), unproved):
@@ -113,7 +117,7 @@ def _ranked(
         for part in chunks(_by_score(counted)):
             for start in range(0, len(part), PAGE):
                 page = part[start : start + PAGE]
-                loaded = dict(_load(connection, sorted(page)))
+                loaded = dict(load_numbers(connection, sorted(page)))
                 yield from (loaded[number] for number in page)
 
 
@@ -169,9 +173,3 @@ def _strings(value: Any) -> Iterator[str]:
     elif isinstance(value, list):
         for element in value:
             yield from _strings(element)
-
-
-def _load(connection: Connection, numbers: Sequence[int]) -> list[tuple[int, Generation]]:
-    fetched: Sequence[GenerationRow] = rows(connection, numbers)
-    loaded = load(connection, fetched, trace=False)
-    return [(row.seq, generation) for row, generation in zip(fetched, loaded, strict=True)]

@@ -8,17 +8,19 @@ for phrases in the payloads (`engine.py`).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TypeAlias
 
-from msgspec.json import decode
 from sqlalchemy import Connection
 
-from muniment.ledger.entries import Body
-from muniment.ledger.texts import Contents
+from muniment.ledger.entries import OutcomeEntry
+from muniment.ledger.generations import DetailText, RequestText, decode_text
 from muniment.store.database import bulk
 from muniment.store.search import tokenizer
 from muniment.types import Generation
+
+Contents: TypeAlias = Callable[[str, int], bytes | None]
+"""Returns the content of a generation's payload by kind and position, or None if it is gone."""
 
 Row: TypeAlias = tuple[int, str]
 """The number of a generation, and its terms separated by spaces."""
@@ -46,27 +48,23 @@ def texts_of(generation: Generation) -> Iterator[tuple[str, str]]:
             yield "failure", message
 
 
-def recorded_texts(outcome: Body, contents: Contents) -> Iterator[str]:
+def recorded_texts(outcome: OutcomeEntry, content: Contents) -> Iterator[str]:
     """Yield the same texts, without sources, from an outcome and the generation's payloads."""
     # Takes a fraction of the time of loading the generation first.
-    request, detail = (
-        decode(contents("request", 0) or b"{}"),
-        decode(contents("detail", 0) or b"{}"),
-    )
-    yield request.get("system") or ""
-    yield (contents("prompt", 0) or b"").decode()
-    for position, output in enumerate(outcome["outputs"]):
-        if output["media_type"].startswith("text/"):
-            yield (contents("output", position) or b"").decode()
-    if outcome["failure"]:
-        yield detail.get("failure", "")
-    for name in ("verdicts", "scores"):
-        texts = detail.get(name, {})
-        for position, result in enumerate(outcome[name]):
-            of_result = texts.get(str(position), {})
-            yield from [reason["message"] for reason in of_result.get("reasons", ())]
-            if result["failed"]:
-                yield of_result.get("failure", "")
+    yield decode_text(RequestText, content("request", 0)).system or ""
+    yield (content("prompt", 0) or b"").decode()
+    for position, output in enumerate(outcome.outputs):
+        if output.media_type.startswith("text/"):
+            yield (content("output", position) or b"").decode()
+    if outcome.detail is None:
+        return
+    detail = decode_text(DetailText, content("detail", 0))
+    yield detail.failure
+    for verdict in detail.verdicts.values():
+        yield from [reason.message for reason in verdict.reasons]
+        yield verdict.failure or ""
+    for score in detail.scores.values():
+        yield score.failure or ""
 
 
 def terms_of(generation: Generation) -> str:

@@ -7,16 +7,16 @@ from typing import TypeAlias
 
 from sqlalchemy import Connection, select
 
-from muniment.ledger.entries import Body
-from muniment.ledger.schema import named, read
+from muniment.ledger.entries import Entry
+from muniment.ledger.schema import ENTRIES, decode, named
 from muniment.store.database.batches import chunks
 from muniment.store.database.raw import Values, raw, tuples
 from muniment.store.database.tables import entry
 from muniment.store.errors import UNREADABLE
 from muniment.store.verification.report import Report
 
-Page: TypeAlias = Sequence[tuple[int, Body]]
-"""Numbers and bodies of entries, in order."""
+Page: TypeAlias = Sequence[tuple[int, Entry]]
+"""Entries with their numbers, in order."""
 
 
 class EntryReader:
@@ -35,27 +35,37 @@ class EntryReader:
         """Check rows with the columns `ENTRY_COLUMNS`, and return the readable entries."""
         page = []
         for seq, data, _, kind, version in rows:
+            item: Entry | None
             try:
-                body = read(data)
+                item = decode(data, (kind, version) if (kind, version) in ENTRIES else None)
             except UNREADABLE as error:
-                self._add(seq, f"its bytes are not a valid entry: {error}")
+                item = self._decode_by_bytes(seq, data, error)
+            if item is None:
                 continue
-            if body["kind"] != kind:
+            if item.kind != kind:
                 self._add(seq, "its kind differs from the kind in its bytes")
-            if body["version"] != version:
+            if item.version != version:
                 self._add(seq, "its version differs from the version in its bytes")
-            if (body["kind"] == "genesis") != (seq == 0):
+            if (item.kind == "genesis") != (seq == 0):
                 self._add(seq, "genesis must be the first entry, and only the first")
-            page.append((seq, body))
+            page.append((seq, item))
         self._check_references(rows, page)
         return page
+
+    def _decode_by_bytes(self, seq: int, data: bytes, error: Exception) -> Entry | None:
+        """Return an entry whose columns `kind` and `version` may be wrong, or report `error`."""
+        try:
+            return decode(data)
+        except UNREADABLE:
+            self._add(seq, f"its bytes are not a valid entry: {error}")
+            return None
 
     def _check_references(self, rows: Sequence[Values], page: Page) -> None:
         """Report each reference to an entry of another kind or with a higher number."""
         kinds = self._kinds
         kinds |= dict.fromkeys(row[0] for row in rows)
-        kinds |= {seq: body["kind"] for seq, body in page}
-        references = [(seq, kind, number) for seq, body in page for kind, number in named(body)]
+        kinds |= {seq: item.kind for seq, item in page}
+        references = [(seq, kind, number) for seq, item in page for kind, number in named(item)]
         self._read_kinds({number for seq, _, number in references if number < seq} - kinds.keys())
         for seq, kind, number in references:
             if number >= seq or kinds[number] != kind:
@@ -76,6 +86,6 @@ class EntryReader:
 def _kind_of(data: bytes) -> str | None:
     """Return the kind of an entry, or None if its bytes cannot be read."""
     try:
-        return str(read(data)["kind"])
+        return decode(data).kind
     except UNREADABLE:
         return None

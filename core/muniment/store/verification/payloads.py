@@ -29,8 +29,8 @@ class PayloadComparison:
         """Check the payloads of the entries from number `low` to `high`, both included."""
         missing: dict[tuple[int, str, int], Reference] = {
             (seq, reference.kind, reference.position): reference
-            for seq, body in page
-            for reference in references(body)
+            for seq, item in page
+            for reference in references(item)
         }
         rows = 0
         statement = select(*raw(payload)).where(payload.c.entry.between(low, high))

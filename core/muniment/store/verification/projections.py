@@ -14,13 +14,15 @@ from typing import Any, TypeAlias
 
 from sqlalchemy import Column, ColumnElement, Connection, Table, func, select
 
+from muniment.ledger.entries import OutcomeEntry, StartedEntry
 from muniment.store.database import bulk
 from muniment.store.database.batches import chunks
 from muniment.store.database.projections import (
+    CHILD_TABLES,
     OUTCOME_COLUMNS,
     ROW_TABLES,
-    ROWS,
     Row,
+    entry_rows,
     outcome_rows,
     started_rows,
 )
@@ -35,8 +37,7 @@ Texts: TypeAlias = Mapping[tuple[int, str], bytes]
 Key: TypeAlias = tuple[Any, ...]
 
 OUTCOMES = "generation.outcome"  # counted like the rows of a table
-_CHILDREN = ("generation_tag", "generation_parent")
-_PROJECTIONS = (*ROW_TABLES, "run", "generation", *_CHILDREN, "verdict")
+_PROJECTIONS = (*ROW_TABLES, "run", "generation", *CHILD_TABLES, "verdict")
 
 
 class RowComparison:
@@ -67,12 +68,9 @@ class RowComparison:
     def _compare_rows(self, page: Page, texts: Texts, low: int, high: int) -> None:
         """Compare the tables whose column `seq` is the number of the row's entry."""
         expected: dict[str, list[Row]] = {name: [] for name in ROW_TABLES}
-        for seq, body in page:
-            make_rows = ROWS.get(body["kind"])
-            if make_rows is None:
-                continue
+        for seq, item in page:
             try:
-                tables = make_rows(seq, body, lambda kind, seq=seq: texts.get((seq, kind)))  # type: ignore[misc]
+                tables = entry_rows(seq, item, lambda kind, seq=seq: texts.get((seq, kind)))  # type: ignore[misc]
             except UNREADABLE:
                 self._add_unreadable(seq)
                 continue
@@ -84,7 +82,7 @@ class RowComparison:
 
     def _compare_runs(self, page: Page, low: int, high: int) -> dict[str, int]:
         """Compare the runs of a page. Return the number of each run's first entry by its id."""
-        started = {seq: body["run"] for seq, body in page if body["kind"] == "started"}
+        started = {seq: item.run for seq, item in page if isinstance(item, StartedEntry)}
         first = {id: seq for seq, id in reversed(started.items())}
         stored = {id: seq for seq, id in self._rows_with(run, run.c.id, list(first))}
         for id, seq in first.items():
@@ -108,13 +106,13 @@ class RowComparison:
         """Compare the rows of generations, their tags and their parents."""
         stored = {row[0]: row for row in rows}
         expected: list[Row] = []
-        children: dict[str, list[Row]] = {name: [] for name in _CHILDREN}
-        for seq, body in page:
-            if body["kind"] != "started":
+        children: dict[str, list[Row]] = {name: [] for name in CHILD_TABLES}
+        for seq, item in page:
+            if not isinstance(item, StartedEntry):
                 continue
             try:
-                number = runs.get(body["run"], seq)
-                row, child_rows = started_rows(seq, body, number, texts.get((seq, "request")))
+                number = runs.get(item.run, seq)
+                row, child_rows = started_rows(seq, item, number, texts.get((seq, "request")))
             except UNREADABLE:
                 self._add_unreadable(seq)
                 continue
@@ -125,7 +123,7 @@ class RowComparison:
             for name, new_rows in child_rows.items():
                 children[name] += new_rows
         self._compare(generation, expected, rows)
-        for name in _CHILDREN:
+        for name in CHILD_TABLES:
             table = metadata.tables[name]
             stored_children = self._rows(table, table.c.generation.between(low, high))
             self._compare(table, children[name], stored_children)
@@ -136,12 +134,10 @@ class RowComparison:
         `rows` are the stored generations of this page. An outcome may also belong to a
         generation of an earlier page.
         """
-        outcomes = [(seq, body) for seq, body in page if body["kind"] == "outcome"]
+        outcomes = [(seq, item) for seq, item in page if isinstance(item, OutcomeEntry)]
         generations = {row[0]: row for row in rows}
         without_outcome = {row[0] for row in rows if _outcome_of(row) is None}
-        earlier = [
-            body["generation"] for _, body in outcomes if body["generation"] not in generations
-        ]
+        earlier = [item.generation for _, item in outcomes if item.generation not in generations]
         generations |= {
             row[0]: row for row in self._rows_with(generation, generation.c.seq, earlier)
         }
@@ -149,14 +145,14 @@ class RowComparison:
         verdicts += self._rows_with(verdict, verdict.c.generation, earlier)
         with_outcome: set[int] = set()
         expected: list[Row] = []
-        for seq, body in outcomes:
-            number = body["generation"]
+        for seq, item in outcomes:
+            number = item.generation
             row = generations.get(number)
             if row is None or _outcome_of(row) != seq:
                 self._add(OUTCOMES, f"entry {seq} is not the outcome of its row", number)
                 continue
             with_outcome.add(number)
-            update, expected_verdicts = outcome_rows(seq, body)
+            update, expected_verdicts = outcome_rows(seq, item)
             if tuple(update.values()) != _outcome_columns(row):
                 self._add_differences(generation, (number,), update, _as_mapping(generation, row))
             expected += expected_verdicts

@@ -9,7 +9,8 @@ from sqlalchemy import Connection, select
 from muniment.errors import UnknownNameError, UsageError, VerificationError
 from muniment.ledger import schema
 from muniment.ledger.checkpoints import Note
-from muniment.ledger.entries import Body
+from muniment.ledger.entries import Entry
+from muniment.ledger.payloads import commitment
 from muniment.ledger.proofs import DisclosedPayload, Proof, ProvenEntry, is_included
 from muniment.ledger.tree import inclusion_proof
 from muniment.store.database.tables import entry, generation, payload
@@ -45,25 +46,27 @@ def prove(connection: Connection, id: str, note: Note, disclose: Collection[str]
             id, f"it was recorded after the {size} entries of the checkpoint; sign a new checkpoint"
         )
     data = _entry_bytes(connection, own)
-    bodies = {number: schema.read(data[number]) for number in own}
-    references = {number for body in bodies.values() for _, number in schema.named(body)}
+    entries = {number: schema.decode(data[number]) for number in own}
+    references = {number for item in entries.values() for _, number in schema.named(item)}
     references -= set(own)
     data |= _entry_bytes(connection, sorted(references))
-    bodies |= {number: schema.read(data[number]) for number in sorted(references)}
+    entries |= {number: schema.decode(data[number]) for number in sorted(references)}
     read = node_reader(connection)
     # Shared by all entries: their paths have most nodes in common.
     subtrees: dict[tuple[int, int], bytes] = {}
-    entries = tuple(
+    proven_entries = tuple(
         ProvenEntry(number, data[number], tuple(inclusion_proof(number, size, read, subtrees)))
-        for number in bodies
+        for number in entries
     )
-    for proven in entries:
+    for proven in proven_entries:
         if not is_included(proven, note.checkpoint):
             raise VerificationError(
                 f"entry {proven.number} is not the entry that was signed with {size} entries; run "
                 "`muniment audit verify` to find the altered entries"
             )
-    return Proof(str(note), entries, tuple(_disclosed_payloads(connection, id, bodies, disclose)))
+    return Proof(
+        str(note), proven_entries, tuple(_disclosed_payloads(connection, id, entries, disclose))
+    )
 
 
 def _entry_bytes(connection: Connection, numbers: Collection[int]) -> dict[int, bytes]:
@@ -74,24 +77,28 @@ def _entry_bytes(connection: Connection, numbers: Collection[int]) -> dict[int, 
 
 
 def _disclosed_payloads(
-    connection: Connection, id: str, bodies: dict[int, Body], kinds: Collection[str]
+    connection: Connection, id: str, entries: dict[int, Entry], kinds: Collection[str]
 ) -> Iterator[DisclosedPayload]:
     """Yield the payloads of the given kinds. Raise NotProvableError if one is missing."""
     missing = set(kinds)
     if not missing:
         return
     rows = connection.execute(
-        select(payload).where(payload.c.entry.in_(bodies), payload.c.kind.in_(kinds))
+        select(payload).where(payload.c.entry.in_(entries), payload.c.kind.in_(kinds))
     )
     stored = {(row.entry, row.kind, row.position): row for row in rows}
-    for number, body in bodies.items():
-        for reference in schema.references(body):
+    for number, item in entries.items():
+        for reference in schema.references(item):
             if reference.kind not in kinds:
                 continue
             missing.discard(reference.kind)
             row = stored.get((number, reference.kind, reference.position))
             if row is None:
                 raise NotProvableError(id, f"its {reference.kind} was erased")
+            if commitment(row.kind, row.salt, row.content).hex() != reference.commitment:
+                raise NotProvableError(
+                    id, f"its {reference.kind} was changed after it was recorded"
+                )
             yield DisclosedPayload(
                 number, reference.kind, reference.position, row.salt, row.content
             )

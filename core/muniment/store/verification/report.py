@@ -12,9 +12,12 @@ MAX_PROBLEMS = 1000  # longer lists are not read
 class Problem:
     """A difference between the ledger and the rest of the store.
 
-    `kind` is `tree`, `head`, `checkpoint`, `signature`, `entry`, `projection`, `payload` or
-    `search`. `where` names the entry, the table and column, the checkpoint, the payload, or the
-    generation that the search index is wrong for.
+    Attributes:
+        kind: The kind of the problem. One of `tree`, `head`, `checkpoint`, `signature`, `entry`,
+            `projection`, `payload` and `search`.
+        where: The entry, the table and column, the checkpoint, the payload, or the generation that
+            the search index is wrong for.
+        message: The problem as a sentence.
     """
 
     kind: str

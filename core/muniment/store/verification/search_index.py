@@ -12,7 +12,7 @@ alters the index can produce other terms with the same sum.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
 from hashlib import blake2b
 from typing import Any, NamedTuple, TypeAlias
@@ -20,6 +20,7 @@ from typing import Any, NamedTuple, TypeAlias
 from sqlalchemy import Connection, select
 from sqlalchemy.exc import DBAPIError
 
+from muniment.ledger.entries import OutcomeEntry
 from muniment.store.database.raw import raw, tuples
 from muniment.store.database.tables import payload
 from muniment.store.errors import UNREADABLE
@@ -136,25 +137,25 @@ class TermComparison:
 
     def add_page(self, page: Page) -> None:
         """Add the checksums of the generations whose outcomes are in a page."""
-        outcomes = [(seq, body) for seq, body in page if body["kind"] == "outcome"]
+        outcomes = [(seq, item) for seq, item in page if isinstance(item, OutcomeEntry)]
         for start in range(0, len(outcomes), BATCH):
             self._add(outcomes[start : start + BATCH])
 
-    def _add(self, outcomes: Page) -> None:
-        entries = {number for seq, body in outcomes for number in (seq, body["generation"])}
+    def _add(self, outcomes: Sequence[tuple[int, OutcomeEntry]]) -> None:
+        entries = {number for seq, outcome in outcomes for number in (seq, outcome.generation)}
         statement = select(*raw(payload, "entry", "kind", "position", "content")).where(
             payload.c.entry.in_(entries), payload.c.kind.in_(_KINDS)
         )
         contents = {row[:3]: row[3] for row in tuples(self._connection, statement)}
-        for seq, body in outcomes:
-            number: int = body["generation"]
+        for seq, outcome in outcomes:
+            number = outcome.generation
 
             def content(kind: str, position: int, seq: int = seq, number: int = number) -> Any:
                 entry = number if kind in _STARTED_KINDS else seq
                 return contents.get((entry, kind, position))
 
             try:
-                terms = tokenizer.terms(index.recorded_texts(body, content))
+                terms = tokenizer.terms(index.recorded_texts(outcome, content))
             except UNREADABLE:
                 where = f"generation of entry {number}"
                 self._report.add("search", where, "its texts cannot be read")

@@ -23,8 +23,9 @@ from typing import TypeAlias
 from sqlalchemy import Connection, func, select
 
 from muniment.errors import UsageError
+from muniment.ledger.entries import GenesisEntry
 from muniment.ledger.keys import PublicKey
-from muniment.ledger.schema import read
+from muniment.ledger.schema import decode
 from muniment.ledger.tree import Frontier, MissingNodesError, frontier
 from muniment.store.database.engine import Database
 from muniment.store.database.raw import any_text, raw, tuples
@@ -55,12 +56,17 @@ from muniment.store.verification.verify_pool import CheckerPool
 class Verification:
     """The result of a verification.
 
-    `ok` is true if there are no problems. `checked` lists the checks that were made: `tree`,
-    `signatures`, `entries`, `projections`, `payloads`, `search`. `entries` is the number of
-    entries, and `root` is the root of their tree in hexadecimal, computed from their bytes.
-    `not_read` is the number of the oldest entries that were not read because a trusted
-    checkpoint covers them. `unsigned_tail` is the number of the newest entries that no valid
-    signature covers.
+    Attributes:
+        ok: Whether there are no problems.
+        checked: The checks that were made: `tree`, `entries`, `signatures` if a key is known, and
+            `projections`, `payloads` and `search` if requested.
+        entries: The number of entries.
+        root: The root of their tree in hexadecimal, computed from their bytes.
+        not_read: The number of the oldest entries that were not read because a trusted checkpoint
+            covers them.
+        unsigned_tail: The number of the newest entries that no valid signature covers. All entries
+            if no key is known.
+        problems: The problems that were found.
     """
 
     ok: bool
@@ -240,8 +246,8 @@ def _log_id(connection: Connection) -> str | None:
     first = select(*raw(entry, "canonical_bytes")).where(entry.c.seq == 0)
     for (data,) in tuples(connection, first):
         try:
-            body = read(data)
+            first_entry = decode(data)
         except UNREADABLE:
             return None
-        return body["log"] if body["kind"] == "genesis" else None
+        return first_entry.log if isinstance(first_entry, GenesisEntry) else None
     return None

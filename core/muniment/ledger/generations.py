@@ -1,0 +1,586 @@
+"""The entries and payloads of a generation, and the generation that they record.
+
+`start` and `finish` divide a generation into entries and payloads. `assemble` is their inverse and
+the only reader. Texts that a person wrote or a model produced become payloads.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from hmac import compare_digest
+from typing import Any, TypeVar
+
+import msgspec
+from msgspec import Struct
+
+from muniment.ledger.canonical import decode_number, encode_number, is_key
+from muniment.ledger.entries import (
+    MODEL_DIGEST,
+    PARAMETER,
+    Entry,
+    OutcomeEntry,
+    OutputFact,
+    PluginFact,
+    ScoreFact,
+    StartedEntry,
+    UsageFact,
+    VerdictFact,
+    milliseconds,
+    moment,
+)
+from muniment.ledger.payloads import Payload, Payloads, commitment
+from muniment.ledger.schema import references
+from muniment.parameters import Value
+from muniment.types import (
+    Decision,
+    Failure,
+    Generation,
+    Model,
+    Output,
+    PluginRef,
+    Reason,
+    Score,
+    Status,
+    Trace,
+    Usage,
+    Verdict,
+)
+
+T = TypeVar("T", bound=Struct)
+
+# ---- the contents of payloads, as JSON; fields without a value are omitted ----------------------
+
+
+class _Text(Struct, frozen=True, omit_defaults=True, gc=False):
+    pass
+
+
+class ModelText(_Text, frozen=True):
+    """The model of a request.
+
+    Attributes:
+        name: The name of the model.
+        path: The path of its files.
+        digest: The digest, if it does not have the form that an entry needs.
+    """
+
+    name: str = ""
+    path: str = ""
+    digest: str = ""
+
+
+class RequestText(_Text, frozen=True):
+    """Everything that the caller wrote besides the prompt.
+
+    Attributes:
+        system: The system prompt.
+        tags: The tags.
+        generator: The requested name, if the request could not be resolved.
+        parameters: Parameters that are texts or lists. If the request could not be resolved, all
+            parameters.
+    """
+
+    system: str | None = None
+    tags: tuple[str, ...] = ()
+    generator: str = ""
+    model: ModelText | None = None
+    parameters: Mapping[str, Any] = {}
+
+
+class VerdictText(_Text, frozen=True):
+    """The texts of a verdict.
+
+    Attributes:
+        filter: The name of the filter, if no plugin declares it.
+        categories: Scores of the categories that the filter does not declare.
+        failure: The reason why the filter failed.
+        observed_action: The action that enforcing would have taken, if the policy only observes.
+        policy_version: The policy, as in `default@1`, if it is not that of the generation.
+    """
+
+    filter: str = ""
+    reasons: tuple[Reason, ...] = ()
+    categories: Mapping[str, float] = {}
+    failure: str | None = None
+    observed_action: Decision | None = None
+    policy_version: str | None = None
+
+
+class ScoreText(_Text, frozen=True):
+    """The texts of a score.
+
+    Attributes:
+        failure: The reason why the evaluator failed.
+    """
+
+    failure: str | None = None
+
+
+class DetailText(_Text, frozen=True):
+    """The texts of an outcome. Those of verdicts and scores are by position, as a string.
+
+    Attributes:
+        verdicts: The texts of verdicts.
+        scores: The texts of scores.
+        failure: The reason why the generation failed.
+    """
+
+    verdicts: Mapping[str, VerdictText] = {}
+    scores: Mapping[str, ScoreText] = {}
+    failure: str = ""
+
+
+class TraceText(Struct, frozen=True):
+    """The tokens of a text, in three lists of equal length.
+
+    Attributes:
+        token_ids: The numbers of the tokens.
+        logprobs: Their log-probabilities. A number that is not finite is a text, as in `"inf"`.
+        margins: The changes of logits that could change them, as numbers of the same form.
+    """
+
+    token_ids: tuple[int, ...]
+    logprobs: tuple[float | str, ...]
+    margins: tuple[float | str, ...]
+
+
+class PolicyText(Struct, frozen=True):
+    """The name of a policy, and its document.
+
+    Attributes:
+        name: The name of the policy.
+        document: The text of its file.
+    """
+
+    name: str = ""
+    document: str = ""
+
+
+encode_text = msgspec.json.Encoder().encode
+"""Return a text structure as the JSON of its payload."""
+
+
+def decode_text(text_class: type[T], content: bytes | None) -> T:
+    """Return the structure in a payload, or an empty one for a payload that is gone."""
+    return _decoder(text_class).decode(content) if content else text_class()
+
+
+@cache
+def _decoder(text_class: type[T]) -> msgspec.json.Decoder[T]:
+    return msgspec.json.Decoder(text_class)
+
+
+# ---- from a generation to entries --------------------------------------------------------------
+
+
+def start(
+    generation: Generation, *, actor: int, policy: int | None, plugins: Sequence[int]
+) -> tuple[StartedEntry, list[Payload]]:
+    """Return the `started` entry of a generation with its payloads.
+
+    `actor`, `policy` and `plugins` are numbers of entries.
+    """
+    payloads = Payloads()
+    numbers = _numbers(generation)
+    model = generation.model
+    entry = StartedEntry(
+        generation=generation.id,
+        run=generation.run_id,
+        at=milliseconds(generation.started_at),
+        actor=actor,
+        generator=generation.generator if _is_resolved(generation) else None,
+        model=model.digest if model and MODEL_DIGEST.fullmatch(model.digest) else None,
+        seed=str(generation.seed),
+        parameters=numbers,
+        policy=policy,
+        prompt=payloads.add("prompt", generation.prompt.encode()),
+        request=payloads.add_optional("request", _request(generation, numbers)),
+        parents=list(generation.parents),
+        line=generation.line,
+        plugins=list(plugins),
+    )
+    return entry, payloads
+
+
+def finish(
+    generation: Generation,
+    *,
+    started: int,
+    declared: Mapping[str, frozenset[str]],
+    environment: int | None,
+    plugins: Sequence[int],
+) -> tuple[OutcomeEntry, list[Payload]]:
+    """Return the `outcome` entry of a generation with its payloads.
+
+    `declared` has the categories that each filter declares, which the entry may contain.
+    `started`, `environment` and `plugins` are numbers of entries.
+    """
+    if generation.finished_at is None:
+        raise ValueError(f"generation {generation.id} has an outcome without a time")
+    payloads = Payloads()
+    usage = generation.usage
+    entry = OutcomeEntry(
+        generation=started,
+        at=milliseconds(generation.finished_at),
+        status=generation.status,  # type: ignore[arg-type]  # encoding checks it
+        outputs=[
+            OutputFact(
+                media_type=output.media_type,
+                bytes=len(output.data),
+                finish_reason=output.finish_reason,
+                content=payloads.add("output", output.data, position),
+            )
+            for position, output in enumerate(generation.outputs)
+        ],
+        verdicts=[_verdict_fact(verdict, declared) for verdict in generation.verdicts],
+        scores=[
+            ScoreFact(
+                evaluator=score.evaluator,
+                version=score.version,
+                name=score.name,
+                value=None if score.value is None else _float(score.value),
+                unit=score.unit,
+                higher_is_better=score.higher_is_better,
+                failed=score.failure is not None,
+            )
+            for score in generation.scores
+        ],
+        usage=UsageFact(**dataclasses.asdict(usage)) if usage else None,
+        trace=payloads.add_optional("trace", _trace(generation)),
+        detail=payloads.add_optional("detail", _detail(generation, declared)),
+        environment=environment,
+        failure=generation.failure.code if generation.failure else None,
+        plugins=list(plugins),
+    )
+    return entry, payloads
+
+
+def _is_resolved(generation: Generation) -> bool:
+    """Return whether generator and parameters have names that a plugin declares.
+
+    A request that could not be resolved is recorded without plugins.
+    """
+    return bool(generation.plugins)
+
+
+def _numbers(generation: Generation) -> dict[str, int | str | bool | None]:
+    """Return the parameters that are numbers, truth values or None, as an entry has them."""
+    if not _is_resolved(generation):
+        return {}
+    return {
+        name: value if isinstance(value, bool | None) else encode_number(value)
+        for name, value in generation.parameters.items()
+        if not isinstance(value, str | tuple | list) and PARAMETER.match(name)
+    }
+
+
+def _float(value: float) -> str:
+    return str(encode_number(float(value)))
+
+
+def _request(generation: Generation, numbers: Mapping[str, object]) -> bytes | None:
+    """Return the `request` payload, or None if the caller wrote nothing besides the prompt."""
+    model = generation.model
+    text = RequestText(
+        system=generation.system,
+        tags=generation.tags,
+        generator="" if _is_resolved(generation) else generation.generator,
+        model=None
+        if model is None
+        else ModelText(
+            name=model.name,
+            path=model.path,
+            digest="" if MODEL_DIGEST.fullmatch(model.digest) else model.digest,
+        ),
+        parameters={
+            name: value for name, value in generation.parameters.items() if name not in numbers
+        },
+    )
+    return None if text == RequestText() else encode_text(text)
+
+
+def _names_filter(verdict: Verdict, declared: Mapping[str, frozenset[str]]) -> bool:
+    """Return whether an entry may contain the filter's name.
+
+    Only the policy names a filter that is not installed. Such a filter is not in `declared`.
+    """
+    return verdict.failure is None or verdict.filter in declared
+
+
+def _declared_categories(
+    verdict: Verdict, declared: Mapping[str, frozenset[str]]
+) -> Mapping[str, float]:
+    names = declared.get(verdict.filter, frozenset())
+    return {
+        name: score for name, score in verdict.categories.items() if name in names and is_key(name)
+    }
+
+
+def _verdict_fact(verdict: Verdict, declared: Mapping[str, frozenset[str]]) -> VerdictFact:
+    return VerdictFact(
+        filter=verdict.filter if _names_filter(verdict, declared) else None,
+        version=verdict.version,
+        policy_rule=verdict.policy_rule,
+        stage=verdict.stage,
+        decision=verdict.decision,
+        action=verdict.action,
+        latency_us=round(verdict.latency_ms * 1000),
+        categories={
+            name: _float(score) for name, score in _declared_categories(verdict, declared).items()
+        },
+        failed=verdict.failure is not None,
+    )
+
+
+def _detail(generation: Generation, declared: Mapping[str, frozenset[str]]) -> bytes | None:
+    """Return the `detail` payload, or None if there are no such texts."""
+    verdicts = {
+        str(position): text
+        for position, verdict in enumerate(generation.verdicts)
+        if (text := _verdict_text(verdict, declared, generation.policy)) != VerdictText()
+    }
+    scores = {
+        str(position): ScoreText(failure=score.failure)
+        for position, score in enumerate(generation.scores)
+        if score.failure is not None
+    }
+    failure = generation.failure.message if generation.failure else ""
+    detail = DetailText(verdicts=verdicts, scores=scores, failure=failure)
+    return None if detail == DetailText() else encode_text(detail)
+
+
+def _verdict_text(
+    verdict: Verdict, declared: Mapping[str, frozenset[str]], policy: str
+) -> VerdictText:
+    in_entry = _declared_categories(verdict, declared)
+    others = {name: v for name, v in verdict.categories.items() if name not in in_entry}
+    if not all(map(math.isfinite, others.values())):
+        raise ValueError(f"a category of filter {verdict.filter} has a score that is not finite")
+    return VerdictText(
+        filter="" if _names_filter(verdict, declared) else verdict.filter,
+        reasons=verdict.reasons,
+        categories=others,
+        failure=verdict.failure,
+        observed_action=verdict.observed_action,
+        policy_version=None if verdict.policy_version == policy else verdict.policy_version,
+    )
+
+
+def _trace(generation: Generation) -> bytes | None:
+    trace = generation.trace
+    if trace is None:
+        return None
+    return encode_text(
+        TraceText(
+            tuple(map(int, trace.token_ids)),
+            tuple(map(_finite_or_text, trace.logprobs)),
+            tuple(map(_finite_or_text, trace.margins)),
+        )
+    )
+
+
+def _finite_or_text(value: float) -> float | str:
+    value = float(value)
+    return value if math.isfinite(value) else str(value)
+
+
+# ---- from entries to a generation --------------------------------------------------------------
+
+
+class Texts:
+    """The payloads of entries that match their commitments, by kind and position.
+
+    `erased` and `altered` have the kinds of payloads that are gone, and of those that do not
+    match.
+    """
+
+    def __init__(self) -> None:
+        self._contents: dict[tuple[str, int], bytes] = {}
+        self.erased: set[str] = set()
+        self.altered: set[str] = set()
+
+    def add(
+        self,
+        entry: Entry,
+        stored: Mapping[tuple[str, int], tuple[bytes, bytes]],
+        *,
+        trace: bool = True,
+    ) -> None:
+        """Add the payloads of an entry. `stored` has salts and contents by kind and position.
+
+        `trace=False` ignores payloads of that kind.
+        """
+        for kind, position, expected, _ in references(entry):
+            if kind == "trace" and not trace:
+                continue
+            if (payload := stored.get((kind, position))) is None:
+                self.erased.add(kind)
+            elif compare_digest(commitment(kind, *payload).hex(), expected):
+                self._contents[kind, position] = payload[1]
+            else:
+                self.altered.add(kind)
+
+    def get(self, kind: str, position: int = 0) -> bytes | None:
+        """Return the content of a payload, or None for one that is gone or altered."""
+        return self._contents.get((kind, position))
+
+    def text(self, kind: str) -> str | None:
+        """Return a payload as text, or None for one that is gone or altered."""
+        content = self.get(kind)
+        return None if content is None else content.decode()
+
+
+@dataclass
+class SharedEntries:
+    """The entries that generations share, by number. `altered` has those with altered texts."""
+
+    actors: dict[int, str] = field(default_factory=dict)
+    policies: dict[int, str] = field(default_factory=dict)
+    environments: dict[int, Mapping[str, str | int]] = field(default_factory=dict)
+    plugins: dict[int, PluginRef] = field(default_factory=dict)
+    altered: dict[int, str] = field(default_factory=dict)
+
+
+def assemble(
+    started: StartedEntry,
+    outcome: OutcomeEntry | None,
+    texts: Texts,
+    shared: SharedEntries,
+    *,
+    status: Status,
+) -> Generation:
+    """Return the generation that entries and payloads record.
+
+    `status` applies without an outcome. A text that is gone or altered is empty.
+    """
+    request = decode_text(RequestText, texts.get("request"))
+    detail = decode_text(DetailText, texts.get("detail"))
+    policy = "" if started.policy is None else shared.policies[started.policy]
+    altered = texts.altered | {
+        shared.altered[number]
+        for number in (started.actor, started.policy)
+        if number in shared.altered
+    }
+    plugins = outcome.plugins if outcome and outcome.plugins else started.plugins
+    end: dict[str, Any] = {}
+    if outcome is not None:
+        end = {
+            "finished_at": moment(outcome.at),
+            "outputs": tuple(
+                Output(fact.media_type, texts.get("output", position) or b"", fact.finish_reason)
+                for position, fact in enumerate(outcome.outputs)
+            ),
+            "verdicts": tuple(
+                _verdict(fact, detail.verdicts.get(str(position), _NO_VERDICT_TEXT), policy)
+                for position, fact in enumerate(outcome.verdicts)
+            ),
+            "scores": tuple(
+                _score(fact, detail.scores.get(str(position)))
+                for position, fact in enumerate(outcome.scores)
+            ),
+            "usage": outcome.usage
+            and Usage(outcome.usage.prompt_tokens, outcome.usage.output_tokens),
+            "trace": _trace_of(texts.get("trace")),
+            "environment": {}
+            if outcome.environment is None
+            else shared.environments[outcome.environment],
+            "failure": outcome.failure and Failure(outcome.failure, detail.failure),
+        }
+    return Generation(
+        id=started.generation,
+        run_id=started.run,
+        actor=shared.actors[started.actor],
+        status=outcome.status if outcome else status,
+        generator=started.generator or request.generator,
+        prompt=texts.text("prompt") or "",
+        seed=int(started.seed),
+        started_at=moment(started.at),
+        system=request.system,
+        model=_model(started.model, request.model),
+        parameters=_parameters(started.parameters, request.parameters),
+        policy=policy,
+        tags=request.tags,
+        parents=tuple(started.parents),
+        line=started.line,
+        plugins=tuple([shared.plugins[number] for number in plugins]),
+        erased=tuple(sorted(texts.erased - {"trace"})),
+        altered=tuple(sorted(altered)),
+        **end,
+    )
+
+
+_NO_VERDICT_TEXT = VerdictText()
+
+
+def _model(digest: str | None, text: ModelText | None) -> Model | None:
+    if digest is None and text is None:
+        return None
+    text = text or ModelText()
+    return Model(text.name, digest or text.digest, text.path)
+
+
+def _parameters(numbers: Mapping[str, Any], texts: Mapping[str, Any]) -> dict[str, Value]:
+    parameters: dict[str, Value] = {
+        name: decode_number(value) if isinstance(value, str) else value
+        for name, value in numbers.items()
+    }
+    if texts:
+        parameters |= {
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in texts.items()
+        }
+    return dict(sorted(parameters.items()))
+
+
+def _verdict(fact: VerdictFact, text: VerdictText, policy: str) -> Verdict:
+    categories = {name: float(score) for name, score in fact.categories.items()}
+    categories.update(text.categories)
+    return Verdict(
+        decision=fact.decision,
+        categories=categories,
+        reasons=text.reasons,
+        filter=fact.filter or text.filter,
+        version=fact.version,
+        policy_rule=fact.policy_rule,
+        stage=fact.stage,
+        action=fact.action,
+        policy_version=policy if text.policy_version is None else text.policy_version,
+        latency_ms=fact.latency_us / 1000,
+        failure=(text.failure or "") if fact.failed else None,
+        observed_action=text.observed_action,
+    )
+
+
+def _score(fact: ScoreFact, text: ScoreText | None) -> Score:
+    return Score(
+        fact.evaluator,
+        fact.version,
+        fact.name,
+        None if fact.value is None else float(fact.value),
+        fact.unit,
+        fact.higher_is_better,
+        ((text and text.failure) or "") if fact.failed else None,
+    )
+
+
+def _trace_of(content: bytes | None) -> Trace | None:
+    if content is None:
+        return None
+    text = _decoder(TraceText).decode(content)
+    return Trace(text.token_ids, tuple(map(float, text.logprobs)), tuple(map(float, text.margins)))
+
+
+def plugin_fact(plugin: PluginRef) -> PluginFact:
+    """Return a plugin as entries contain it."""
+    return PluginFact(
+        distribution=plugin.distribution, version=plugin.version, digest=plugin.digest
+    )
+
+
+def plugin_ref(fact: PluginFact) -> PluginRef:
+    """Return the plugin that an entry contains."""
+    return PluginRef(fact.distribution, fact.version, fact.digest)

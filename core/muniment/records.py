@@ -1,0 +1,208 @@
+"""The record of a generation, which is its only shape outside Python.
+
+`--json`, exports as JSON lines, CSV and Parquet, and docs/reference/schema.json follow from
+`GenerationRecord`. Its fields are written in their order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from msgspec import Struct, to_builtins
+
+from muniment.parameters import Value
+from muniment.times import iso
+from muniment.types import (
+    Decision,
+    Failure,
+    FinishReason,
+    Generation,
+    Output,
+    PluginRef,
+    Reason,
+    Score,
+    Stage,
+    Status,
+    Usage,
+    Verdict,
+)
+
+
+class RecordedModel(Struct, frozen=True, gc=False):
+    """The model of a generation.
+
+    Attributes:
+        name: The name of the model.
+        digest: The digest of its files. Empty if the request could not be resolved.
+    """
+
+    name: str
+    digest: str
+
+
+class RecordedOutput(Struct, frozen=True, gc=False):
+    """An output. Only `media_type` and `finish_reason` remain of an erased or altered one.
+
+    Attributes:
+        media_type: The media type, as in `text/plain`.
+        text: The text, or None unless the media type is `text/*`.
+        sha256: The SHA-256 of the bytes that `audit get` writes.
+        bytes: The number of these bytes.
+        finish_reason: `stop` if the model or a stop string ended a text. `length` if it reached
+            the maximum length.
+    """
+
+    media_type: str
+    text: str | None
+    sha256: str | None
+    bytes: int | None
+    finish_reason: FinishReason | None
+
+
+class RecordedVerdict(Struct, frozen=True, gc=False):
+    """The verdict of one filter.
+
+    Attributes:
+        filter: The name of the filter.
+        version: The version of the filter.
+        policy_rule: The position of the filter's rule in the policy, from 0.
+        decision: The finding of the filter.
+        action: The action under the policy.
+        observed_action: The action that enforcing would have taken, thresholds included. None
+            unless the policy only observes.
+        categories: Scores from 0 to 1 by category.
+        policy_version: The policy, as in `default@1`.
+        latency_ms: The running time of the filter in milliseconds.
+        failure: The reason why the filter itself failed, which blocks. None if it did not fail.
+    """
+
+    filter: str
+    version: str
+    policy_rule: int | None
+    stage: Stage
+    decision: Decision
+    action: Decision
+    observed_action: Decision | None
+    categories: Mapping[str, float]
+    reasons: Sequence[Reason]
+    policy_version: str
+    latency_ms: float
+    failure: str | None
+
+
+class GenerationRecord(Struct, frozen=True, gc=False):
+    """A generation, with all its texts. Times are in UTC, with milliseconds.
+
+    Attributes:
+        run_id: The run that the generation belongs to.
+        actor: The user or program that made the request.
+        generator: The name of the generator. If the request could not be resolved, the requested
+            name.
+        model: None if the generator uses no model.
+        prompt: The prompt.
+        system: The system prompt.
+        seed: A number from 0 to 2^64 - 1, as text because not every JSON reader keeps 64 bits.
+        parameters: The effective parameters, defaults included, sorted by name.
+        policy: The name and version of the policy in force, as in `default@1`.
+        outputs: If the status is `failed` or `interrupted`, the texts that were streamed.
+        plugins: The core and every plugin that took part, the core first.
+        environment: Other facts on which the output can depend: versions, processor, number format.
+        tags: The tags.
+        parents: The generations that this one was made from.
+        line: The line of a batch file, from 1.
+        failure: None unless the generation failed.
+        erased: The kinds of the erased payloads, such as `prompt`, `request`, `output`, `detail`.
+        altered: The kinds of the payloads that were changed after they were recorded. Their texts
+            are empty.
+    """
+
+    id: str
+    run_id: str
+    actor: str
+    status: Status
+    generator: str
+    model: RecordedModel | None
+    prompt: str
+    system: str | None
+    seed: str
+    parameters: Mapping[str, Value]
+    policy: str
+    outputs: Sequence[RecordedOutput]
+    verdicts: Sequence[RecordedVerdict]
+    scores: Sequence[Score]
+    usage: Usage | None
+    plugins: Sequence[PluginRef]
+    environment: Mapping[str, str | int]
+    tags: Sequence[str]
+    parents: Sequence[str]
+    line: int | None
+    failure: Failure | None
+    erased: Sequence[str]
+    altered: Sequence[str]
+    started_at: str
+    finished_at: str | None
+
+
+def record(generation: Generation) -> GenerationRecord:
+    """Return the record of a generation. Its mappings are sorted by key."""
+    model, finished_at = generation.model, generation.finished_at
+    gone = "output" in generation.erased or "output" in generation.altered
+    return GenerationRecord(
+        id=generation.id,
+        run_id=generation.run_id,
+        actor=generation.actor,
+        status=generation.status,
+        generator=generation.generator,
+        model=None if model is None else RecordedModel(model.name, model.digest),
+        prompt=generation.prompt,
+        system=generation.system,
+        seed=str(generation.seed),
+        parameters=dict(sorted(generation.parameters.items())),
+        policy=generation.policy,
+        outputs=[_output(output, gone) for output in generation.outputs],
+        verdicts=[_verdict(verdict) for verdict in generation.verdicts],
+        scores=generation.scores,
+        usage=generation.usage,
+        plugins=generation.plugins,
+        environment=dict(sorted(generation.environment.items())),
+        tags=generation.tags,
+        parents=generation.parents,
+        line=generation.line,
+        failure=generation.failure,
+        erased=generation.erased,
+        altered=generation.altered,
+        started_at=iso(generation.started_at),
+        finished_at=None if finished_at is None else iso(finished_at),
+    )
+
+
+def to_json(generation: Generation) -> dict[str, Any]:
+    """Return the record of a generation as a JSON object."""
+    values: dict[str, Any] = to_builtins(record(generation))
+    return values
+
+
+def _output(output: Output, gone: bool) -> RecordedOutput:
+    if gone:
+        return RecordedOutput(output.media_type, None, None, None, output.finish_reason)
+    return RecordedOutput(
+        output.media_type, output.text, output.sha256, len(output.data), output.finish_reason
+    )
+
+
+def _verdict(verdict: Verdict) -> RecordedVerdict:
+    return RecordedVerdict(
+        filter=verdict.filter,
+        version=verdict.version,
+        policy_rule=verdict.policy_rule,
+        stage=verdict.stage,
+        decision=verdict.decision,
+        action=verdict.action,
+        observed_action=verdict.observed_action,
+        categories=dict(sorted(verdict.categories.items())),
+        reasons=verdict.reasons,
+        policy_version=verdict.policy_version,
+        latency_ms=round(verdict.latency_ms, 3),
+        failure=verdict.failure,
+    )
