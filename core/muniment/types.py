@@ -288,6 +288,7 @@ class Score:
         unit: The unit of the measure.
         higher_is_better: None if neither direction is better.
         failure: The reason why the evaluator failed, or None.
+        latency_ms: The running time of the evaluator, which several values can share.
     """
 
     evaluator: str
@@ -297,6 +298,7 @@ class Score:
     unit: str = ""
     higher_is_better: bool | None = None
     failure: str | None = None
+    latency_ms: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

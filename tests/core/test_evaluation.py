@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
 import muniment
@@ -26,10 +28,24 @@ def test_scores_have_unit_direction_and_version(workspace: Workspace) -> None:
         measures="Measure('length', 'characters'), Measure('spread', '', True), Measure('other')",
         attributes="version = '4'; default = True",
     )
-    assert scored(workspace).scores == (
+    scores = scored(workspace).scores
+    assert [dataclasses.replace(score, latency_ms=0) for score in scores] == [
         Score("size", "4", "length", 4.0, "characters", None),
         Score("size", "4", "spread", 0.5, "", True),
+    ]
+
+
+def test_scores_have_the_running_time_of_their_evaluator(workspace: Workspace) -> None:
+    workspace.plugin_folder.evaluator(
+        "slow",
+        "import time; time.sleep(0.02); return {'a': 1, 'b': 2}",
+        measures="Measure('a'), Measure('b')",
     )
+    workspace.plugin_folder.evaluator("broken", "import time; time.sleep(0.01); 1 / 0")
+    first, second, failed = sorted(scored(workspace).scores, key=lambda score: score.name)
+    assert first.latency_ms == second.latency_ms >= 20
+    assert failed.latency_ms >= 10
+    assert failed.value is None
 
 
 def test_an_evaluator_sees_the_generation_with_its_verdicts_and_trace(workspace: Workspace) -> None:

@@ -408,6 +408,7 @@ def test_names_and_numbers_of_an_outcome_are_written_as_rfc8785_writes_them(
             "value": value,
             "unit": "",
             "higher_is_better": None,
+            "latency_us": 0,
             "failed": False,
         }
     ]

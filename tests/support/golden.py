@@ -107,7 +107,7 @@ RICH = Generation(
         Verdict("block", {}, (), "slow", "0", "output", "block", "older", 10.0, "timed out"),
     ),
     scores=(
-        Score("statistics", "0.1", "length", 3.0, "characters"),
+        Score("statistics", "0.1", "length", 3.0, "characters", latency_ms=0.25),
         Score("perplexity", "0.1", "perplexity", None, "", False, "no trace"),
     ),
     usage=Usage(9, 2),

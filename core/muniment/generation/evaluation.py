@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 
 from muniment.errors import PluginError
@@ -71,19 +72,32 @@ def compute_scores(
     declared = registered.load_class()
     version = declared.version or registered.plugin.version
     measures = {measure.name: measure for measure in declared.measures}
+    start = time.perf_counter()
 
     def score(measure: Measure, value: float | None, failure: str | None = None) -> Score:
-        direction = measure.higher_is_better
         return Score(
-            registered.name, version, measure.name, value, measure.unit, direction, failure
+            evaluator=registered.name,
+            version=version,
+            name=measure.name,
+            value=value,
+            unit=measure.unit,
+            higher_is_better=measure.higher_is_better,
+            failure=failure,
+            latency_ms=latency_ms,
         )
 
     try:
         with quiet_stdout():
             values = validate_values(evaluator.evaluate(generation), declared.measures)
+        latency_ms = _milliseconds_since(start)
     except INTERRUPTIONS:
         raise
     except BaseException as error:
+        latency_ms = _milliseconds_since(start)
         failure = escape_unencodable(f"evaluator {registered.name} failed: {describe(error)}")
         return [score(measure, None, failure) for measure in measures.values()]
     return [score(measures[name], value) for name, value in values.items()]
+
+
+def _milliseconds_since(start: float) -> float:
+    return round((time.perf_counter() - start) * 1000, 3)

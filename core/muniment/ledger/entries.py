@@ -202,6 +202,7 @@ class ScoreFact(_Record):
         value: None if the evaluator failed.
         unit: The unit of the measure.
         higher_is_better: None if neither direction is better.
+        latency_us: The running time of the evaluator in microseconds, which values can share.
         failed: Whether the evaluator failed.
     """
 
@@ -211,6 +212,7 @@ class ScoreFact(_Record):
     value: Float | None
     unit: Label
     higher_is_better: bool | None
+    latency_us: Count
     failed: bool
 
 

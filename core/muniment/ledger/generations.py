@@ -245,6 +245,7 @@ def finish(
                 value=None if score.value is None else _float(score.value),
                 unit=score.unit,
                 higher_is_better=score.higher_is_better,
+                latency_us=round(score.latency_ms * 1000),
                 failed=score.failure is not None,
             )
             for score in generation.scores
@@ -564,6 +565,7 @@ def _score(fact: ScoreFact, text: ScoreText | None) -> Score:
         fact.unit,
         fact.higher_is_better,
         ((text and text.failure) or "") if fact.failed else None,
+        fact.latency_us / 1000,
     )
 
 
