@@ -133,6 +133,11 @@ def kind_of(entry_class: type[Entry]) -> str:
     return next(kind for (kind, _), known in ENTRIES.items() if known is entry_class)
 
 
+def kinds_of(base: type[Entry]) -> list[str]:
+    """Return the kinds of the entries whose classes have a base class."""
+    return [kind for (kind, _), known in ENTRIES.items() if issubclass(known, base)]
+
+
 def _marked(entry_class: type[Entry], mark: type[PayloadOf | EntryOf]) -> dict[str, str]:
     """Return the fields of a class with a mark, with the kind that each mark names."""
     hints = get_type_hints(entry_class, include_extras=True)

@@ -14,8 +14,16 @@ from datetime import datetime
 
 from sqlalchemy import Connection, delete, select, update
 
-from muniment.ledger.entries import Cause, ErasedFact, ErasureEntry, StartedEntry, milliseconds
+from muniment.ledger.entries import (
+    Cause,
+    ErasedFact,
+    ErasureEntry,
+    GenerationEvent,
+    StartedEntry,
+    milliseconds,
+)
 from muniment.ledger.payloads import Kind, Payloads
+from muniment.ledger.schema import kinds_of
 from muniment.store.database.backups import Backup, registered
 from muniment.store.database.batches import chunks
 from muniment.store.database.engine import Database
@@ -42,7 +50,6 @@ from muniment.store.search import index
 from muniment.validation import now
 
 PAGE = 100  # generations of one transaction
-_ERASED_KINDS = ("feedback", "review", "replay")  # events whose texts are erased, too
 _TEXT_COLUMNS = ("generator", "model_name", "model_digest")
 
 
@@ -161,12 +168,12 @@ def _erasable_payloads(
 ) -> dict[int, set[Kind]]:
     """Return the kinds of the stored payloads to erase, by the number of their entry.
 
-    These are the payloads of the generations and of the feedback, reviews and replays of them.
+    These are the payloads of the generations, and of events about one of them.
     """
     generations = {number: row.seq for row in rows for number in (row.seq, row.outcome) if number}
     for part in chunks([row.seq for row in rows]):
         about = select(event.c.seq, event.c.subject).where(
-            event.c.kind.in_(_ERASED_KINDS), event.c.subject.in_(part)
+            event.c.kind.in_(kinds_of(GenerationEvent)), event.c.subject.in_(part)
         )
         generations |= {row.seq: row.subject for row in connection.execute(about)}
     kinds_by_entry: dict[int, set[Kind]] = {}
