@@ -6,6 +6,7 @@ import click
 
 from muniment.cli.context import CliContext
 from muniment.cli.db_backup import backup, restore
+from muniment.cli.db_sql import sql
 from muniment.cli.lazy import LazyGroup
 from muniment.cli.options import json_option
 from muniment.cli.output import print_fields, table, write_data, write_json, write_note
@@ -120,6 +121,7 @@ def _without_password(url: str) -> str:
 
 db.add_command(backup)
 db.add_command(restore)
+db.add_command(sql)
 
 
 def _file(url: str) -> str | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from muniment.ledger.checkpoints import Note
     from muniment.ledger.keys import PublicKey
     from muniment.ledger.proofs import Proof
+    from muniment.store.database.read_only import SelectedRows
     from muniment.store.export import Export
     from muniment.store.queries.lineage import Lineage
     from muniment.store.queries.stats import Stats
@@ -82,14 +84,17 @@ class Store(Keeping):
         self.path = database.path
 
     @classmethod
-    def open(cls, url: str, *, create: bool, outdated: bool = False) -> Store:
+    def open(
+        cls, url: str, *, create: bool, outdated: bool = False, read_only: bool = False
+    ) -> Store:
         """Open the store at a URL. With `create`, create it if it is missing.
 
-        With `outdated`, a store with an older schema is opened too, for `upgrade`. Raises
+        With `outdated`, a store with an older schema is opened too, for `upgrade`. With
+        `read_only`, SQLite cannot write to the file. Raises
         NoStoreError for a missing store and StoreVersionError for another schema. Raises
         StoreError for a database that cannot be opened.
         """
-        database = open_database(url)
+        database = open_database(url, read_only=read_only)
         try:
             schema_version.require(database, create=create, older=outdated)
         except BaseException:
@@ -245,6 +250,16 @@ class Store(Keeping):
 
         with self._database.reading() as connection:
             return events.sample(connection, count, key)
+
+    def select(self, statement: str) -> AbstractContextManager[SelectedRows]:
+        """Return a context manager that runs one SELECT statement and gives its rows.
+
+        The statement cannot write. Texts are not compared with their commitments. Entering raises
+        SqlError if the statement fails or is not a single SELECT.
+        """
+        from muniment.store.database import read_only
+
+        return read_only.select(self._database, statement)
 
     # ---- taking out --------------------------------------------------------------------------
 

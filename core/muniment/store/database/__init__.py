@@ -18,11 +18,11 @@ __all__ = ["Database", "Dialect", "open_database"]
 _USE = "use sqlite:////path/to/muniment.db or postgresql://user@host/database"
 
 
-def open_database(url: str) -> Database:
+def open_database(url: str, *, read_only: bool = False) -> Database:
     """Return the database of a SQLAlchemy URL, without connecting to it.
 
-    Raise StoreError if the URL is malformed or names neither an SQLite file nor a PostgreSQL
-    database.
+    With `read_only`, SQLite cannot write to the file. Raise StoreError if the URL is malformed or
+    names neither an SQLite file nor a PostgreSQL database.
     """
     try:
         parsed = make_url(url)
@@ -31,15 +31,15 @@ def open_database(url: str) -> Database:
             url,
             f"{url!r} is not the URL of a store; {_USE}",
         ) from None
-    return _database_of(parsed)
+    return _database_of(parsed, read_only)
 
 
-def _database_of(url: URL) -> Database:
+def _database_of(url: URL, read_only: bool) -> Database:
     match url.get_backend_name():
         case "sqlite":
             from muniment.store.database.sqlite import SqliteFile
 
-            return Database(url, SqliteFile(url), "sqlite")
+            return Database(url, SqliteFile(url, read_only=read_only), "sqlite")
         case "postgresql" | "postgres":
             from muniment.store.database.postgresql import PostgresqlDatabase
 

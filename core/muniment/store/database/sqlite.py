@@ -24,8 +24,8 @@ SHARED_CACHE = 8192  # KiB of page cache for each process that reads a shared sn
 class SqliteFile:
     """A store in an SQLite file."""
 
-    def __init__(self, url: URL) -> None:
-        """Prepare to open the file of `url`.
+    def __init__(self, url: URL, *, read_only: bool = False) -> None:
+        """Prepare to open the file of `url`, with `read_only` so that SQLite cannot write to it.
 
         Raise StoreError if the URL has no file.
         """
@@ -38,10 +38,9 @@ class SqliteFile:
         self.path = Path(url.database).absolute()
         self.name = str(self.path)
         self._immutable = _is_immutable(self.path)
-        if self._immutable:
-            url = url.set(
-                database=f"file:{quote(str(self.path))}", query={"uri": "true", "immutable": "1"}
-            )
+        if self._immutable or read_only:
+            mode = {"immutable": "1"} if self._immutable else {"mode": "ro"}
+            url = url.set(database=f"file:{quote(str(self.path))}", query={"uri": "true", **mode})
         self._url = url
 
     def engine(self) -> Engine:
