@@ -82,6 +82,7 @@ def page_folder(tmp_path: Path, home: Path, wheels: Path, monkeypatch: pytest.Mo
         "\n".join(f"import site; site.addsitedir({path!r})" for path in packages)
     )
     for name, call in {
+        "datasette": "from datasette.cli import cli; cli()",
         "muniment": "import sys; from muniment.cli import main; sys.exit(main())",
         "muniment-verify": "import sys; from muniment.verifier import main; sys.exit(main())",
         "pip": "from pip._internal.cli.main import main; import sys; sys.exit(main())",

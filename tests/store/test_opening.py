@@ -244,6 +244,7 @@ def unreleased(store: Store, url: str) -> str:
     """A store of the revision before the first one that can be upgraded, and without a table."""
     store.close()
     stamp(url, "0001")
+    change(url, "DROP VIEW v_event")
     change(url, "DROP TABLE event")
     return url
 

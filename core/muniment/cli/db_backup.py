@@ -72,7 +72,8 @@ def restore(context: CliContext, file: str, yes: bool, as_json: bool) -> int:
 
     The backup is checked first. The store is then replaced completely or not at all, and entries
     recorded since the backup are lost. Generations erased since the backup come back. Their ids
-    are printed, one per line, so that they can be erased again.
+    are printed, one per line, so that they can be erased again. For PostgreSQL, the programs
+    pg_restore and psql are required.
     """
     from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Copy and restore a PostgreSQL store with the programs pg_dump and pg_restore."""
+"""Copy and restore a PostgreSQL store with the programs pg_dump, pg_restore and psql."""
 
 from __future__ import annotations
 
@@ -17,15 +17,16 @@ from muniment.ledger.schema import decode
 from muniment.ledger.tree import Frontier, leaf_hash
 from muniment.store.backup.base import BackupError, BackupSummary, Progress
 from muniment.store.database.engine import Database
-from muniment.store.database.tables import alembic_version, ledger_head, metadata
+from muniment.store.database.tables import VIEWS, alembic_version, ledger_head, metadata
 
+_PIPE = subprocess.PIPE
 _COPY_ENTRY = re.compile(r'COPY (?:\S+\.)?"?entry"? \(.*\) FROM stdin;\n')
 
 
 class PostgresqlBackup:
     """The backend for PostgreSQL. Copies are archives in the custom format of pg_dump.
 
-    An archive contains only the tables of the store.
+    An archive contains only the tables and views of the store.
     """
 
     def copy(self, database: Database, target: Path) -> BackupSummary:
@@ -35,13 +36,12 @@ class PostgresqlBackup:
             head = connection.execute(select(ledger_head)).one()
             snapshot = connection.exec_driver_sql("SELECT pg_export_snapshot()").scalar()
             schema = connection.exec_driver_sql("SELECT current_schema()").scalar()
-            tables = [f'--table="{schema}"."{name}"' for name in _table_names()]
-            _run_program(
-                "pg_dump",
-                target,
-                database,
-                ["--format=custom", f"--snapshot={snapshot}", f"--file={target}", *tables],
-            )
+            command, environment = _client("pg_dump", target, database)
+            command += ["--format=custom", f"--snapshot={snapshot}", f"--file={target}"]
+            command += [f'--table="{schema}"."{name}"' for name in (*_TABLES, *VIEWS)]
+            completed = subprocess.run(command, env=environment, capture_output=True, text=True)
+        if completed.returncode != 0:
+            raise BackupError(target, f"pg_dump failed: {_reason(completed.stderr)}")
         root = Frontier.from_bytes(head.size, head.frontier).root().hex()
         return BackupSummary(head.log_id, head.size, root)
 
@@ -72,17 +72,41 @@ class PostgresqlBackup:
         return BackupSummary(log, frontier.size, frontier.root().hex())
 
     def restore(self, database: Database, file: Path) -> None:
-        """Replace the tables of the store in one transaction."""
-        _run_program(
-            "pg_restore",
-            file,
-            database,
-            ["--clean", "--if-exists", "--no-owner", "--single-transaction", str(file)],
-        )
+        """Replace the tables and views of the store in one transaction."""
+        with database.reading() as connection:
+            schema = connection.exec_driver_sql("SELECT current_schema()").scalar()
+        # `pg_restore --clean` drops only what the archive contains. A newer schema has more.
+        objects = [("VIEW", name) for name in VIEWS] + [("TABLE", name) for name in _TABLES]
+        drops = [f'DROP {kind} IF EXISTS "{schema}"."{name}"' for kind, name in objects]
+        # An error, which rolls everything back, if the archive was made in another schema.
+        check = f'SELECT FROM "{schema}"."{ledger_head.name}"'
+        psql, environment = _client("psql", file, database)
+        psql += ["--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", "--single-transaction"]
+        psql += [*(f"--command={drop}" for drop in drops), "--file=-", f"--command={check}"]
+        pg_restore = [_program_path("pg_restore", file), "--no-owner", "--file=-", str(file)]
+        with (
+            subprocess.Popen(pg_restore, stdout=_PIPE, stderr=_PIPE) as reading,
+            subprocess.Popen(
+                psql, env=environment, stdin=_PIPE, stdout=subprocess.DEVNULL, stderr=_PIPE
+            ) as writing,
+        ):
+            assert reading.stdout is not None
+            assert writing.stdin is not None
+            with suppress(BrokenPipeError):  # psql failed
+                shutil.copyfileobj(reading.stdout, writing.stdin)
+            reading.stdout.close()
+            if reading.wait() != 0 and writing.poll() is None:
+                writing.kill()  # at the end of its input it would commit
+            _, errors = writing.communicate()
+            if writing.returncode > 0:
+                raise BackupError(file, f"psql failed: {_reason(errors.decode())}")
+            if reading.returncode != 0:
+                assert reading.stderr is not None
+                reason = _reason(reading.stderr.read().decode())
+                raise BackupError(file, f"pg_restore failed: {reason}")
 
 
-def _table_names() -> list[str]:
-    return [*metadata.tables, "search", alembic_version.name]
+_TABLES = (*metadata.tables, "search", alembic_version.name)
 
 
 def _entries(file: Path) -> Iterator[tuple[int, bytes]]:
@@ -117,18 +141,15 @@ def _entries(file: Path) -> Iterator[tuple[int, bytes]]:
         process.stderr.close()
 
 
-def _run_program(program: str, file: Path, database: Database, arguments: list[str]) -> None:
-    """Run a client program of PostgreSQL on the database. Raise BackupError if it fails."""
+def _client(program: str, file: Path, database: Database) -> tuple[list[str], dict[str, str]]:
+    """Return the command line and the environment of a client program for the database."""
     url = database.engine.url
     environment = dict(os.environ)
     # Other users of the machine can read command lines, but not the environment.
     if url.password is not None:
         environment["PGPASSWORD"] = str(url.password)
     public_url = url.set(drivername="postgresql", password=None).render_as_string()
-    command = [_program_path(program, file), f"--dbname={public_url}", "--no-password", *arguments]
-    completed = subprocess.run(command, env=environment, capture_output=True, text=True)
-    if completed.returncode != 0:
-        raise BackupError(file, f"{program} failed: {_reason(completed.stderr)}")
+    return [_program_path(program, file), f"--dbname={public_url}", "--no-password"], environment
 
 
 def _program_path(name: str, file: Path) -> str:

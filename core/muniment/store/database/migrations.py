@@ -10,7 +10,10 @@ from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import Connection
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, select
+
+from muniment.store.database.tables import backfill
 
 
 def configuration(folder: Path) -> Config:
@@ -26,3 +29,22 @@ def migrate(connection: Connection, folder: Path, revision: str = "head") -> Non
     config = configuration(folder)
     config.attributes["connection"] = connection
     command.upgrade(config, revision)
+
+
+def fill_page(connection: Connection, folder: Path) -> bool:
+    """Fill the tables of migrations with rows for one page of entries.
+
+    Each migration that creates such a table has a function `fill`. Return whether a page may
+    remain.
+    """
+    due = connection.execute(select(backfill)).first()
+    if due is None:
+        return False
+    script = ScriptDirectory.from_config(configuration(folder)).get_revision(due.revision)
+    position = script.module.fill(connection, due.position)
+    row = backfill.c.revision == due.revision
+    if position is None:
+        connection.execute(backfill.delete().where(row))
+    else:
+        connection.execute(backfill.update().where(row).values(position=position))
+    return True

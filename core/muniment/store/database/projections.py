@@ -48,6 +48,8 @@ ROW_TABLES = ("actor", "policy", "environment", "plugin", "event")
 """The tables that `entry_rows` fills."""
 CHILD_TABLES = ("generation_tag", "generation_parent")
 """The tables that `started_rows` fills besides `generation`."""
+OUTCOME_TABLES = ("verdict", "score")
+"""The tables that `outcome_rows` fills."""
 
 _SEVERITY = {decision: severity for severity, decision in enumerate(DECISIONS)}
 
@@ -131,8 +133,8 @@ def started_rows(
     }
 
 
-def outcome_rows(seq: int, entry: OutcomeEntry) -> tuple[Row, list[Row]]:
-    """Return the columns that an outcome sets in its generation's row, and the verdict rows.
+def outcome_rows(seq: int, entry: OutcomeEntry) -> tuple[Row, Rows]:
+    """Return the columns that an outcome sets in its generation's row, and rows of other tables.
 
     `seq` is the number of the `outcome` entry.
     """
@@ -147,18 +149,30 @@ def outcome_rows(seq: int, entry: OutcomeEntry) -> tuple[Row, list[Row]]:
         "prompt_tokens": usage and usage.prompt_tokens,
         "output_tokens": usage and usage.output_tokens,
     }
-    return update, [
-        {
-            "generation": entry.generation,
-            "position": position,
-            "policy_rule": verdict.policy_rule,
-            "filter": verdict.filter or "",
-            "stage": verdict.stage,
-            "decision": verdict.decision,
-            "action": verdict.action,
-        }
-        for position, verdict in enumerate(entry.verdicts)
-    ]
+    return update, {
+        "verdict": [
+            {
+                "generation": entry.generation,
+                "position": position,
+                "policy_rule": verdict.policy_rule,
+                "filter": verdict.filter or "",
+                "stage": verdict.stage,
+                "decision": verdict.decision,
+                "action": verdict.action,
+            }
+            for position, verdict in enumerate(entry.verdicts)
+        ],
+        "score": [
+            {
+                "generation": entry.generation,
+                "position": position,
+                "evaluator": score.evaluator,
+                "name": score.name,
+                "value": None if score.value is None else float(score.value),
+            }
+            for position, score in enumerate(entry.scores)
+        ],
+    }
 
 
 def seed_number(seed: int) -> int:

@@ -19,6 +19,7 @@ from typing import Any
 from sqlalchemy import (
     BigInteger,
     Column,
+    Double,
     Index,
     Integer,
     LargeBinary,
@@ -210,6 +211,14 @@ verdict = _child(
 )
 Index(None, verdict.c.filter, verdict.c.decision, verdict.c.generation)
 
+score = _child(
+    "score",
+    Column("evaluator", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("value", Double),  # NULL if the evaluator failed
+)
+Index(None, score.c.name, score.c.evaluator, score.c.value, score.c.generation)
+
 generation_tag = _child("generation_tag", Column("tag", Text, nullable=False))
 Index(None, generation_tag.c.tag, generation_tag.c.generation)
 
@@ -247,6 +256,18 @@ backup = Table(
     Column("entries", BigInteger, nullable=False),
     Column("root", Text, nullable=False),
 )
+
+# Migrations whose tables are not filled yet, with the number of the last entry that was read. While
+# it has rows, the upgrade of the store is unfinished.
+backfill = Table(
+    "backfill",
+    metadata,
+    Column("revision", Text, primary_key=True),
+    Column("position", BigInteger, nullable=False),
+)
+
+VIEWS = ("v_generation", "v_verdict", "v_score", "v_event")
+"""The views for SQL tools, which the migrations create (docs/reference/sql.md)."""
 
 alembic_version = Table(
     "alembic_version", MetaData(), Column("version_num", Text, primary_key=True)

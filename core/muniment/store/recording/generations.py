@@ -24,6 +24,7 @@ from muniment.store.database.engine import Database
 from muniment.store.database.leases import Lease
 from muniment.store.database.projections import (
     OUTCOME_COLUMNS,
+    OUTCOME_TABLES,
     Row,
     Rows,
     outcome_rows,
@@ -317,6 +318,13 @@ def _numbers_with_outcome(connection: Connection, numbers: Sequence[int], first:
     return with_outcome
 
 
+def insert_outcome_rows(connection: Connection, outcomes: Sequence[Rows]) -> None:
+    """Insert the rows of outcomes in tables other than `generation`."""
+    for name in OUTCOME_TABLES:
+        rows = [row for new_rows in outcomes for row in new_rows[name]]
+        bulk.insert_named(connection, tables.metadata.tables[name], rows)
+
+
 def _insert_outcomes(connection: Connection, prepared: Sequence[PreparedEntry]) -> tuple[int, bool]:
     """Append outcomes and update their rows.
 
@@ -331,8 +339,7 @@ def _insert_outcomes(connection: Connection, prepared: Sequence[PreparedEntry]) 
     all_new = update_outcomes(connection, [(number, row) for number, row, _ in outcomes])
     if all_new:
         bulk.delete(connection, pending, [number for number, *_ in outcomes])
-        verdicts = [row for *_, verdict_rows in outcomes for row in verdict_rows]
-        bulk.insert_named(connection, tables.verdict, verdicts)
+        insert_outcome_rows(connection, [new_rows for *_, new_rows in outcomes])
     return first, all_new
 
 

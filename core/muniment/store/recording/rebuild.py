@@ -19,21 +19,22 @@ from muniment.store.database import bulk
 from muniment.store.database.engine import Database
 from muniment.store.database.projections import (
     CHILD_TABLES,
+    OUTCOME_TABLES,
     ROW_TABLES,
     Rows,
     entry_rows,
     outcome_rows,
     started_rows,
 )
-from muniment.store.database.tables import entry, metadata, payload, run, verdict
+from muniment.store.database.tables import entry, metadata, payload, run
 from muniment.store.errors import UNREADABLE
 from muniment.store.queries import loader, time_index
-from muniment.store.recording.generations import update_outcomes
+from muniment.store.recording.generations import insert_outcome_rows, update_outcomes
 from muniment.store.search import index
 
 PAGE = 1000  # entries in memory at once
 
-_TABLES = (*ROW_TABLES, "run", "generation", *CHILD_TABLES, "verdict")
+_TABLES = (*ROW_TABLES, "run", "generation", *CHILD_TABLES, *OUTCOME_TABLES)
 
 
 def rebuild(
@@ -130,7 +131,7 @@ def _insert_outcomes(connection: Connection, page: Sequence[tuple[int, OutcomeEn
     outcomes = [(item.generation, *outcome_rows(seq, item)) for seq, item in page]
     if not update_outcomes(connection, [(number, row) for number, row, _ in outcomes]):
         raise ValueError("an outcome of an unknown generation, or a second outcome")
-    bulk.insert_named(connection, verdict, [row for *_, verdicts in outcomes for row in verdicts])
+    insert_outcome_rows(connection, [new_rows for *_, new_rows in outcomes])
     loaded = loader.load_numbers(connection, [number for number, *_ in outcomes])
     index.insert(connection, [(number, index.terms_of(item)) for number, item in loaded])
 

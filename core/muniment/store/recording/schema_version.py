@@ -9,15 +9,15 @@ import secrets
 from importlib import resources
 from pathlib import Path
 
-from sqlalchemy import Connection, inspect, select
+from sqlalchemy import Connection, func, inspect, select
 
 from muniment.errors import StoreVersionError
 from muniment.store.database.engine import Database
-from muniment.store.database.tables import alembic_version, ledger_head
+from muniment.store.database.tables import alembic_version, backfill, ledger_head
 from muniment.store.errors import NoStoreError
 from muniment.validation import now
 
-HEAD = "1001"  # the newest revision in migrations/versions; revisions are numbered in order
+HEAD = "1002"  # the newest revision in migrations/versions; revisions are numbered in order
 _FIRST = "1001"
 
 
@@ -29,10 +29,10 @@ def migrations() -> Path:
 
 
 def revision(database: Database) -> str | None:
-    """Return the revision of the store's schema, or None if there is no store.
+    """Return the newest revision that the store was upgraded to completely.
 
-    Raises StoreVersionError if the database belongs to another program, and StoreError if it is
-    no database.
+    Return None if there is no store. Raises StoreVersionError if the database belongs to another
+    program, and StoreError if it is no database.
     """
     if not database.exists():
         return None
@@ -43,6 +43,10 @@ def revision(database: Database) -> str | None:
 def _read_revision(database: Database, connection: Connection) -> str | None:
     tables = inspect(connection).get_table_names()
     if alembic_version.name in tables and ledger_head.name in tables:
+        if backfill.name in tables:
+            unfinished = connection.scalar(select(func.min(backfill.c.revision)))
+            if unfinished is not None:  # revisions are numbered in order
+                return str(int(unfinished) - 1)
         return connection.scalar(select(alembic_version.c.version_num))
     if tables:
         raise StoreVersionError(
@@ -89,10 +93,11 @@ def _raise_if_foreign(database: Database, current: str) -> None:
 
 
 def upgrade(database: Database) -> Path | None:
-    """Upgrade the store to the current schema in one transaction. Create it if it is missing.
+    """Upgrade the store to the current schema. Create it if it is missing.
 
-    Return the file that an SQLite store was copied to before the upgrade, or None if nothing
-    was copied.
+    The schema changes in one transaction. New tables are then filled, with a transaction for each
+    page of entries. An upgrade that was interrupted is continued. Return the file that an SQLite
+    store was copied to before the upgrade, or None if nothing was copied.
     """
     database.prepare()
     with database.upgrading() as connection:
@@ -101,28 +106,41 @@ def upgrade(database: Database) -> Path | None:
             return None
         if current:
             _raise_if_foreign(database, current)
-        from muniment.ledger.entries import GenesisEntry
-        from muniment.store.database.migrations import migrate
-        from muniment.store.recording.ledger import append, prepare
+        stamped = current and connection.scalar(select(alembic_version.c.version_num))
+        copy = None if stamped == HEAD else _migrate(database, connection, current)
+    from muniment.store.database.migrations import fill_page
 
-        copy = database.copy_before_upgrade(current) if current else None
-        try:
-            migrate(connection, migrations())
-        except BaseException:
-            if copy:  # the transaction is rolled back, so the copy equals the store
-                copy.unlink(missing_ok=True)
-            raise
-        if copy:  # registered as a backup, because payloads erased later are still in it
-            from muniment.store.database import backups
-            from muniment.store.recording import tree_heads
+    remaining = current is not None
+    while remaining:
+        with database.upgrading() as connection:
+            remaining = fill_page(connection, migrations())
+    return copy
 
-            head = tree_heads.head(connection)
-            backup = backups.Backup(copy, now(), head.size, head.root.hex())
-            backups.register(connection, [backup])
-        if connection.scalar(select(ledger_head.c.size)) is None:
-            log = secrets.token_hex(16)
-            connection.execute(
-                ledger_head.insert(), {"id": 1, "log_id": log, "size": 0, "frontier": b""}
-            )
-            append(connection, [prepare(GenesisEntry(log=log))])
+
+def _migrate(database: Database, connection: Connection, current: str | None) -> Path | None:
+    """Run the migrations that are due. Return the copy of an SQLite store, or None."""
+    from muniment.ledger.entries import GenesisEntry
+    from muniment.store.database.migrations import migrate
+    from muniment.store.recording.ledger import append, prepare
+
+    copy = database.copy_before_upgrade(current) if current else None
+    try:
+        migrate(connection, migrations())
+    except BaseException:
+        if copy:  # the transaction is rolled back, so the copy equals the store
+            copy.unlink(missing_ok=True)
+        raise
+    if copy:  # registered as a backup, because payloads erased later are still in it
+        from muniment.store.database import backups
+        from muniment.store.recording import tree_heads
+
+        head = tree_heads.head(connection)
+        backup = backups.Backup(copy, now(), head.size, head.root.hex())
+        backups.register(connection, [backup])
+    if connection.scalar(select(ledger_head.c.size)) is None:
+        log = secrets.token_hex(16)
+        connection.execute(
+            ledger_head.insert(), {"id": 1, "log_id": log, "size": 0, "frontier": b""}
+        )
+        append(connection, [prepare(GenesisEntry(log=log))])
     return copy

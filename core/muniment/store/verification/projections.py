@@ -20,6 +20,7 @@ from muniment.store.database.batches import chunks
 from muniment.store.database.projections import (
     CHILD_TABLES,
     OUTCOME_COLUMNS,
+    OUTCOME_TABLES,
     ROW_TABLES,
     Row,
     entry_rows,
@@ -27,7 +28,7 @@ from muniment.store.database.projections import (
     started_rows,
 )
 from muniment.store.database.raw import Values, raw, tuples
-from muniment.store.database.tables import generation, metadata, payload, pending, run, verdict
+from muniment.store.database.tables import generation, metadata, payload, pending, run
 from muniment.store.errors import UNREADABLE
 from muniment.store.queries import time_index
 from muniment.store.verification.entries import Page
@@ -37,7 +38,7 @@ Texts: TypeAlias = Mapping[tuple[int, str], bytes]
 Key: TypeAlias = tuple[Any, ...]
 
 OUTCOMES = "generation.outcome"  # counted like the rows of a table
-_PROJECTIONS = (*ROW_TABLES, "run", "generation", *CHILD_TABLES, "verdict")
+_PROJECTIONS = (*ROW_TABLES, "run", "generation", *CHILD_TABLES, *OUTCOME_TABLES)
 
 
 class RowComparison:
@@ -129,7 +130,7 @@ class RowComparison:
             self._compare(table, children[name], stored_children)
 
     def _compare_outcomes(self, page: Page, rows: Sequence[Values], low: int, high: int) -> None:
-        """Compare the columns and verdicts that outcomes set.
+        """Compare the columns, verdicts and scores that outcomes set.
 
         `rows` are the stored generations of this page. An outcome may also belong to a
         generation of an earlier page.
@@ -141,10 +142,8 @@ class RowComparison:
         generations |= {
             row[0]: row for row in self._rows_with(generation, generation.c.seq, earlier)
         }
-        verdicts = self._rows(verdict, verdict.c.generation.between(low, high))
-        verdicts += self._rows_with(verdict, verdict.c.generation, earlier)
         with_outcome: set[int] = set()
-        expected: list[Row] = []
+        expected: dict[str, list[Row]] = {name: [] for name in OUTCOME_TABLES}
         for seq, item in outcomes:
             number = item.generation
             row = generations.get(number)
@@ -152,17 +151,21 @@ class RowComparison:
                 self._add(OUTCOMES, f"entry {seq} is not the outcome of its row", number)
                 continue
             with_outcome.add(number)
-            update, expected_verdicts = outcome_rows(seq, item)
+            update, new_rows = outcome_rows(seq, item)
             if tuple(update.values()) != _outcome_columns(row):
                 self._add_differences(generation, (number,), update, _as_mapping(generation, row))
-            expected += expected_verdicts
+            for name in OUTCOME_TABLES:
+                expected[name] += new_rows[name]
         self.row_counts[OUTCOMES] += len(with_outcome)
-        # The verdicts of the other generations are compared on the page of their outcome.
+        # The rows of the other generations are compared on the page of their outcome.
         compared = with_outcome | without_outcome
-        actual = [row for row in verdicts if row[0] in compared]
-        actual.sort(key=itemgetter(0))
-        expected.sort(key=itemgetter("generation"))
-        self._compare(verdict, expected, actual)
+        for name in OUTCOME_TABLES:
+            table = metadata.tables[name]
+            stored = self._rows(table, table.c.generation.between(low, high))
+            stored += self._rows_with(table, table.c.generation, earlier)
+            actual = sorted((row for row in stored if row[0] in compared), key=itemgetter(0))
+            expected[name].sort(key=itemgetter("generation"))
+            self._compare(table, expected[name], actual)
 
     def _compare(self, table: Table, expected: Sequence[Row], rows: Sequence[Values]) -> None:
         """Compare expected rows with stored rows. Both must be in the order of the key."""
