@@ -194,7 +194,7 @@ class Session:
         return self.store.generation(self.store.find(reference))
 
     def generations(self, query: Query | None = None) -> Iterator[Generation]:
-        """Yield recorded generations, newest first."""
+        """Yield recorded generations, newest first unless the query orders them."""
         return self.store.generations(query or Query())
 
     def feedback(

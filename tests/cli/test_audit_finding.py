@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from muniment.ids import new_id
 from muniment.store import Store
 from muniment.types import Generation
 from support.commands import Here
+from support.plugins import PluginFolder
 
 NEWS = "最近我国成功发射了新的卫星"
 
@@ -129,3 +132,58 @@ def _child(*parents: str) -> Generation:
     return Generation(
         new_id(), new_id(), "Ada", "started", "echo", "again", 1, now(), parents=parents
     )
+
+
+@pytest.fixture
+def scored(muniment: Here, plugin_folder: PluginFolder, home: Path) -> Here:
+    """Generations of one, three and two words, scored by their length, and a failed score."""
+    plugin_folder.evaluator(
+        "words-counted",
+        """
+        words = generation.outputs[0].text.split()
+        if "broken" in words:
+            raise ValueError("no words")
+        return {"length": len(words)}
+        """,
+        measures="Measure('length', 'words')",
+    )
+    config = home / "config.toml"
+    config.write_text(config.read_text().replace('evaluators = ""\n', ""))
+    for prompt in ("a", "a b c", "broken", "a b"):
+        muniment("generate", "echo", prompt)
+    return muniment
+
+
+@pytest.mark.parametrize(
+    ("arguments", "prompts"),
+    [
+        (["--score", "length<3"], ["a b", "a"]),
+        (["--score", "length>1", "--score", "length<3"], ["a b"]),
+        (["--score", "words-counted.length >= 3"], ["a b c"]),
+        (["--score", "length != 2"], ["a b c", "a"]),
+        (["--sort", "score:length"], ["a", "a b", "a b c", "broken"]),
+        (["--sort", "-score:length"], ["a b c", "a b", "a", "broken"]),
+        (["--sort", "score:words-counted.length", "-n", "1"], ["a"]),
+    ],
+    ids=str,
+)
+def test_list_by_score(scored: Here, arguments: list[str], prompts: list[str]) -> None:
+    result = scored("audit", "list", "--json", *arguments)
+    assert (result.code, result.err) == (0, "")
+    assert [g["prompt"] for g in result.json("generation")] == prompts
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["--score", "length"], ["--score", "lngth<3"], ["--sort", "length"], ["--sort", "score:x"]],
+    ids=str,
+)
+def test_a_wrong_score_or_order_is_a_usage_error(scored: Here, arguments: list[str]) -> None:
+    result = scored("audit", "list", *arguments)
+    assert (result.code, result.out, len(result.err.splitlines())) == (2, "", 1)
+
+
+def test_other_commands_take_conditions_on_scores(scored: Here) -> None:
+    (stats,) = scored("audit", "stats", "--score", "length<3", "--json").json("stats")
+    assert stats["total"] == 2
+    assert len(scored("audit", "export", "--score", "length>=3").lines) == 1

@@ -17,6 +17,11 @@ from muniment.types import Generation
 
 @click.command("list")
 @filter_options
+@click.option(
+    "--sort",
+    metavar="ORDER",
+    help="Order by a score: score:NAME for the lowest first, -score:NAME for the highest first.",
+)
 @limit_option(20)
 @json_option
 @click.pass_obj

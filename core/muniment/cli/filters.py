@@ -46,6 +46,13 @@ _OPTIONS = (
     click.option("--tag", metavar="TAG", help="Tag of the generation."),
     click.option("--run", metavar="RUN", help="Run of the generation."),
     click.option("--seed", metavar="N", help="Seed of the generation."),
+    click.option(
+        "--score",
+        "scores",
+        metavar="CONDITION",
+        multiple=True,
+        help="Condition on a score, such as 'perplexity<20' (may be repeated).",
+    ),
 )
 
 
@@ -70,12 +77,13 @@ def query_of(context: CliContext, filters: dict[str, Any], *, limit: int) -> Que
     from muniment.store import Query
 
     values = dict(filters)
-    seed, run = values.pop("seed"), values.pop("run")
+    seed, run, scores = values.pop("seed"), values.pop("run"), values.pop("scores")
     return Query(
         filter=values.pop("filter_"),
         actor=values.pop("by"),
         seed=None if seed is None else seeds.parse_seed(seed),
         run=None if run is None else context.store.find_run(run),
         limit=limit or None,
+        scores=list(scores) or None,
         **values,
     )

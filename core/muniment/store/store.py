@@ -189,7 +189,7 @@ class Store(Keeping):
         return loader.find(self._database, ref)
 
     def generations(self, query: Query | None = None) -> Iterator[Generation]:
-        """Yield the generations that match a query, the newest first, without their traces."""
+        """Yield the generations that match a query, in its order, without their traces."""
         return loader.generations(self._database, query or Query())
 
     def search(

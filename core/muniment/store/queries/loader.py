@@ -29,10 +29,11 @@ from muniment.store.database.batches import chunks
 from muniment.store.database.engine import Database
 from muniment.store.database.tables import SUFFIX, generation
 from muniment.store.errors import corruption_as_store_error
-from muniment.store.queries.planner import QueryPlanner, rows
+from muniment.store.queries.planner import Position, QueryPlanner, rows
 from muniment.store.queries.query import COLUMNS, GenerationRow, Query
 from muniment.types import Generation, Status
 
+P = TypeVar("P")
 T = TypeVar("T")
 
 PAGE = 100  # generations in memory at once
@@ -41,37 +42,40 @@ StoredPayloads: TypeAlias = Mapping[tuple[str, int], tuple[bytes, bytes]]
 """Salts and contents of the payloads of an entry, by kind and position."""
 
 
-def newest_first(
+def in_pages(
     database: Database,
     limit: int | None,
-    page: Callable[[Connection, int | None, int], Sequence[tuple[int, T]]],
+    page: Callable[[Connection, P | None, int], Sequence[tuple[P, T]]],
 ) -> Iterator[T]:
     """Yield up to `limit` items, reading each page of them in a transaction of its own.
 
-    `page` receives the connection, the number before which the page begins or None, and the
-    size of the page. It returns items with their numbers, in descending order of the numbers.
+    `page` receives the connection, the position of the last item of the previous page or None,
+    and the size of the page. It returns items with their positions.
     """
-    before: int | None = None
+    after: P | None = None
     while limit is None or limit > 0:
         size = PAGE if limit is None else min(PAGE, limit)
         with database.reading() as connection:
-            items = page(connection, before, size)
+            items = page(connection, after, size)
         yield from (item for _, item in items)
         if len(items) < size:
             return
-        before = items[-1][0]
+        after = items[-1][0]
         limit = None if limit is None else limit - size
 
 
 def generations(database: Database, query: Query) -> Iterator[Generation]:
-    """Yield the matching generations without their traces, the newest first."""
-    return newest_first(
-        database,
-        query.limit,
-        lambda connection, before, size: load_numbers(
-            connection, QueryPlanner(connection, query).page(before, size)
-        ),
-    )
+    """Yield the matching generations without their traces, in the order of the query."""
+
+    def page(
+        connection: Connection, after: Position | None, size: int
+    ) -> list[tuple[Position, Generation]]:
+        positions = QueryPlanner(connection, query).ordered_page(after, size)
+        numbers = sorted((number for _, number in positions), reverse=True)
+        loaded = dict(load_numbers(connection, numbers))
+        return [(position, loaded[position[1]]) for position in positions]
+
+    return in_pages(database, query.limit, page)
 
 
 def generation_of(database: Database, id: str) -> Generation:

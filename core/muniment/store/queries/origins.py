@@ -17,12 +17,14 @@ Origin: TypeAlias = tuple[str, str, str]
 
 def distinct_origins(connection: Connection, generator: str | None) -> Iterator[Origin]:
     """Yield the recorded combinations of generator and model, each by lookups in the index."""
+    table = "generation"
     # SQLite uses only the first column of a comparison of rows, so each column has its own loop.
-    generators = [generator] if generator is not None else _distinct(connection, "generator")
+    generators = [generator] if generator is not None else distinct(connection, table, "generator")
     for value in generators:
         of_generator = ("generator", value)
-        for name in _distinct(connection, "model_name", of_generator):
-            for digest in _distinct(connection, "model_digest", of_generator, ("model_name", name)):
+        for name in distinct(connection, table, "model_name", of_generator):
+            of_model = ("model_name", name)
+            for digest in distinct(connection, table, "model_digest", of_generator, of_model):
                 yield value, name, digest
 
 
@@ -38,8 +40,10 @@ def digest_prefixes(model: str) -> Sequence[str]:
     return [scheme + model for scheme in (_SCHEMES[:1] if ":" in model else _SCHEMES)]
 
 
-def _distinct(connection: Connection, column: str, *within: tuple[str, str]) -> Iterator[str]:
-    """Yield the distinct values of a column, with one index lookup for each.
+def distinct(
+    connection: Connection, table: str, column: str, *within: tuple[str, str]
+) -> Iterator[str]:
+    """Yield the distinct values of an indexed column, with one lookup for each.
 
     `within` has the preceding columns of the index with their values.
     """
@@ -49,7 +53,7 @@ def _distinct(connection: Connection, column: str, *within: tuple[str, str]) -> 
     greater = ""
     while True:
         where = " AND ".join([*conditions, greater] if greater else conditions) or "1 = 1"
-        sql = f"SELECT {column} FROM generation WHERE {where} ORDER BY {column} LIMIT 1"
+        sql = f"SELECT {column} FROM {table} WHERE {where} ORDER BY {column} LIMIT 1"
         value = connection.exec_driver_sql(sql, parameters).scalar()
         if value is None:
             return

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeAlias
 
 from sqlalchemy import Connection, Result, select
 
@@ -24,6 +24,7 @@ from muniment.store.database.tables import actor, generation, run
 from muniment.store.queries import time_index
 from muniment.store.queries.origins import digest_prefixes, distinct_origins, is_model
 from muniment.store.queries.query import COLUMNS, GenerationRow, Query
+from muniment.store.queries.scores import find_score, parse_condition, parse_order
 from muniment.types import DECISIONS
 from muniment.validation import check_text
 
@@ -33,6 +34,10 @@ _MAX_DIRECT_READS = 200  # up to this many generations are read without the sear
 _MAX_NARROWING = 20_000  # up to this many numbers are joined with the search index
 _MAX_BRANCHES = 200  # branches in one statement
 _ENDED = ("completed", "blocked", "failed", "interrupted")
+
+
+Position: TypeAlias = tuple[float | None, int]
+"""The place of a generation in a list: its score, if the list is ordered by one, and its number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +103,25 @@ class QueryPlanner:
                 numbers += self._fetch_numbers(self._chosen, low, high, size - len(numbers))
         return numbers
 
+    def ordered_page(self, after: Position | None, size: int) -> list[Position]:
+        """Return up to `size` matches after a position, in the order of the query.
+
+        In an order by score, generations without the score come last, the newest of them first.
+        """
+        positions: list[Position] = []
+        if self._query.sort is not None:
+            order = parse_order(self._query.sort)
+            score = find_score(self._connection, order.score)
+            if after is None or after[0] is not None:
+                positions = self._fetch_scored(score, order.descending, after, size)
+                after = None
+            if len(positions) == size:
+                return positions
+            self._checks["sort"] = f"NOT {self._has_score(score)}"
+        before = None if after is None else after[1]
+        numbers = self.page(before, size - len(positions))
+        return [*positions, *((None, number) for number in numbers)]
+
     def pages(self, size: int) -> Iterator[list[int]]:
         """Yield all matching numbers, up to `size` at a time, the newest first."""
         numbers = self.page(None, size)
@@ -139,6 +163,27 @@ class QueryPlanner:
         return self._chosen is self._search_path
 
     # ---- reading a path -----------------------------------------------------------------------
+
+    def _fetch_scored(
+        self, score: tuple[str, str], descending: bool, after: Position | None, size: int
+    ) -> list[Position]:
+        """Return matches that have a score, in the order of the index of scores."""
+        checks = dict(self._checks)
+        conditions = [self._score_condition(score), "s.value IS NOT NULL", "g.seq = s.generation"]
+        path = self._choose_path()
+        if self._paths and self._count(path, _MAX_NARROWING) < _MAX_NARROWING:
+            checks = {name: check for name, check in checks.items() if name not in path.covers}
+            conditions.append(f"s.generation IN ({_union_sql(path)})")
+        if after is not None:
+            position = f"({self._bind(after[0])}, {after[1]})"
+            conditions.append(f"(s.value, s.generation) {'<' if descending else '>'} {position}")
+        direction = "DESC" if descending else "ASC"
+        result = self._execute(
+            "SELECT s.value, s.generation FROM score s CROSS JOIN generation g "
+            f"WHERE {' AND '.join([*conditions, *checks.values()])} "
+            f"ORDER BY s.value {direction}, s.generation {direction} LIMIT {size}"
+        )
+        return [(value, number) for value, number in result]
 
     def _fetch_numbers(self, path: AccessPath, low: int, high: int, size: int) -> list[int]:
         numbers: set[int] = set()
@@ -242,6 +287,8 @@ class QueryPlanner:
         if query.filter is not None:
             self._add_filter(query.filter, query.decision)
         self._add_shared_index()
+        for condition in query.scores or ():
+            self._add_score(condition)
         if query.since is not None:
             since = self._bind(milliseconds(query.since))
             self._checks["since"] = f"{self._without_index('g.started_at')} >= {since}"
@@ -297,6 +344,36 @@ class QueryPlanner:
             [("verdict v", f"v.filter = {name} AND v.decision = '{one}'") for one in decisions],
             "v.generation",
             distinct=True,
+        )
+
+    def _add_score(self, text: str) -> None:
+        condition = parse_condition(text)
+        score = find_score(self._connection, condition.score)
+        compared = f"s.value {condition.operator} {self._bind(condition.value)}"
+        self._checks[text] = self._has_score(score, compared)
+        # The index is in the order of the values, so that each page sorts all numbers of this path.
+        path = AccessPath(
+            frozenset({text}),
+            [("score s", f"{self._score_condition(score)} AND {compared}")],
+            self._without_index("s.generation"),
+            distinct=True,
+        )
+        if self._count(path, _MAX_NARROWING) < _MAX_NARROWING:
+            self._paths.append(path)
+
+    def _score_condition(self, score: tuple[str, str]) -> str:
+        """Return a condition on `s` for the values of a measure, for use with their index."""
+        evaluator, name = map(self._bind, score)
+        return f"s.name = {name} AND s.evaluator = {evaluator}"
+
+    def _has_score(self, score: tuple[str, str], compared: str = "s.value IS NOT NULL") -> str:
+        """Return a condition on `g` for a score that is looked up by its generation."""
+        evaluator, name = map(self._bind, score)
+        unindexed = self._without_index
+        return (
+            "EXISTS (SELECT 1 FROM score s WHERE s.generation = g.seq "
+            f"AND {unindexed('s.name')} = {name} AND {unindexed('s.evaluator')} = {evaluator} "
+            f"AND {compared})"
         )
 
     def _add_shared_index(self) -> None:

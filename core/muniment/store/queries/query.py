@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from muniment.store.database.tables import generation
+from muniment.store.queries.scores import parse_condition, parse_order
 from muniment.types import Decision, Status
 
 
@@ -30,6 +31,11 @@ class Query:
         seed: The seed.
         limit: Maximum number of generations.
         ids: The whole ids of generations.
+        scores: Conditions on scores, such as `perplexity<20`. A score that failed or is missing
+            meets none. `statistics.length>5` also names the evaluator.
+        sort: The order of a list: `score:perplexity` for the lowest score first, or
+            `-score:perplexity` for the highest. Generations without the score come last. By
+            default the newest come first, as they always do outside of lists.
     """
 
     since: datetime | None = None
@@ -45,6 +51,15 @@ class Query:
     seed: int | None = None
     limit: int | None = None
     ids: Sequence[str] | None = None
+    scores: Sequence[str] | None = None
+    sort: str | None = None
+
+    def __post_init__(self) -> None:
+        """Raise UsageError if a condition or the order is malformed."""
+        for condition in self.scores or ():
+            parse_condition(condition)
+        if self.sort is not None:
+            parse_order(self.sort)
 
 
 COLUMNS = (

@@ -13,7 +13,7 @@ from muniment.ledger.entries import moment
 from muniment.store.database import leases
 from muniment.store.database.engine import Database
 from muniment.store.database.tables import actor, generation, run
-from muniment.store.queries.loader import PAGE, load_numbers, match, newest_first
+from muniment.store.queries.loader import PAGE, in_pages, load_numbers, match
 from muniment.types import Generation, Status
 
 
@@ -66,7 +66,7 @@ def runs(database: Database, limit: int | None) -> Iterator[Run]:
         running = leases.running(connection)
         return [(row.seq, _load_run(connection, row.id, row.seq, running)) for row in rows]
 
-    return newest_first(database, limit, page)
+    return in_pages(database, limit, page)
 
 
 def find_run(database: Database, ref: str) -> str:

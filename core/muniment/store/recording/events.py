@@ -242,7 +242,7 @@ class Events:
 
     def unreviewed(self, limit: int | None = None) -> Iterator[Generation]:
         """Yield flagged and blocked generations without a review, the newest first."""
-        return loader.newest_first(
+        return loader.in_pages(
             self._database,
             limit,
             lambda connection, before, size: loader.load_numbers(

@@ -1,0 +1,180 @@
+"""Finding and ordering generations by a score."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from muniment.errors import AmbiguousNameError, UnknownNameError, UsageError
+from muniment.store import Query, Store
+from muniment.store.queries import loader, planner
+from muniment.types import Generation, Score
+from support.databases import change
+
+pytestmark = pytest.mark.dialect
+
+Record = Callable[..., list[Generation]]
+
+
+@pytest.fixture
+def record(store: Store, start: Any, finish: Any) -> Record:
+    """Record one generation for each sequence of scores."""
+
+    def make(*scores: Sequence[Score], **fields: Any) -> list[Generation]:
+        started = [start(**fields) for _ in scores]
+        store.record_started(started, policy_document="")
+        ended = [finish(g, scores=tuple(own)) for g, own in zip(started, scores, strict=True)]
+        store.record_outcomes(ended)
+        return ended
+
+    return make
+
+
+def perplexity(value: float | None, evaluator: str = "quality") -> Score:
+    failure = "no trace" if value is None else None
+    return Score(evaluator, "1", "perplexity", value, "", False, failure)
+
+
+def ids(store: Store, **fields: Any) -> list[str]:
+    return [g.id for g in store.generations(Query(**fields))]
+
+
+VALUES = (20.0, None, -3.5, 20.5, 1e300, 0.1, 7.0)
+
+
+@pytest.mark.parametrize(
+    ("condition", "matches"),
+    [
+        ("perplexity<20", [-3.5, 0.1, 7.0]),
+        ("perplexity<=20", [20.0, -3.5, 0.1, 7.0]),
+        ("perplexity > 20", [20.5, 1e300]),
+        ("perplexity>=20", [20.0, 20.5, 1e300]),
+        ("perplexity=0.1", [0.1]),
+        ("perplexity!=20", [-3.5, 20.5, 1e300, 0.1, 7.0]),
+        ("quality.perplexity<-3", [-3.5]),
+        ("perplexity<-1e9", []),
+    ],
+)
+def test_condition_selects_by_value(
+    store: Store, record: Record, condition: str, matches: list[float]
+) -> None:
+    made = record(*([perplexity(value)] for value in VALUES), [])
+    expected = [g.id for g in made if g.scores and g.scores[0].value in matches]
+    query = Query(scores=[condition])
+    assert ids(store, scores=[condition]) == expected[::-1]
+    assert store.count(query) == store.stats(query).total == len(expected)
+    assert set(ids(store, scores=[condition], tag="none")) == set()
+
+
+def test_several_conditions_must_all_hold(store: Store, record: Record) -> None:
+    made = record(*([perplexity(float(value))] for value in range(10)))
+    assert ids(store, scores=["perplexity>=3", "perplexity<5"]) == [made[4].id, made[3].id]
+
+
+def test_conditions_combine_with_other_filters(store: Store, record: Record) -> None:
+    low = record([perplexity(1.0)], [perplexity(9.0)], actor="anna")
+    record([perplexity(1.0)], actor="bert")
+    assert ids(store, scores=["perplexity<5"], actor="anna") == [low[0].id]
+    assert ids(store, scores=["perplexity<5"], actor="anna", since=low[0].started_at) == [low[0].id]
+    until = low[0].started_at - timedelta(days=1)
+    assert ids(store, scores=["perplexity<5"], until=until) == []
+
+
+@pytest.mark.parametrize("path_limit", [planner._MAX_NARROWING, 0])
+def test_order_by_score_is_total_and_paged(
+    store: Store, record: Record, monkeypatch: pytest.MonkeyPatch, path_limit: int
+) -> None:
+    monkeypatch.setattr(loader, "PAGE", 3)
+    monkeypatch.setattr(planner, "_MAX_NARROWING", path_limit)
+    chosen = random.Random(7)
+    values = [chosen.choice([None, 1.0, 2.0, 3.0, -4.0]) for _ in range(20)]
+    made = record(*([perplexity(value)] for value in values), [], [])
+    seqs = {g.id: number for number, g in enumerate(made)}
+    scored = [g for g in made if g.scores and g.scores[0].value is not None]
+    unscored = [g.id for g in made if g not in scored][::-1]
+
+    def key(g: Generation) -> tuple[float, int]:
+        return g.scores[0].value or 0.0, seqs[g.id]
+
+    lowest_first = [g.id for g in sorted(scored, key=key)]
+    assert ids(store, sort="score:perplexity") == lowest_first + unscored
+    assert ids(store, sort="-score:perplexity") == lowest_first[::-1] + unscored
+    everything = lowest_first + unscored
+    for limit in (1, 3, len(scored), len(scored) + 1, 21, 30):
+        assert ids(store, sort="score:perplexity", limit=limit) == everything[:limit]
+    for g in (made[3], made[20]):
+        assert ids(store, sort="score:perplexity", run=g.run_id) == [g.id]
+    assert ids(store, sort="score:perplexity", status="completed", actor="anna") == everything
+
+
+def test_a_name_of_two_evaluators_needs_the_evaluator(store: Store, record: Record) -> None:
+    first, second = record([perplexity(1.0)], [perplexity(2.0, "other")])
+    for fields in ({"scores": ["perplexity<9"]}, {"sort": "score:perplexity"}):
+        with pytest.raises(AmbiguousNameError) as caught:
+            ids(store, **fields)
+        assert caught.value.candidates == ("other.perplexity", "quality.perplexity")
+    assert ids(store, scores=["other.perplexity<9"]) == [second.id]
+    assert ids(store, sort="score:quality.perplexity") == [first.id, second.id]
+
+
+def test_an_unknown_name_lists_the_names(store: Store, record: Record) -> None:
+    record([perplexity(1.0), Score("statistics", "1", "length", 3.0)])
+    for fields in ({"scores": ["perplxity<9"]}, {"sort": "score:perplxity"}):
+        with pytest.raises(UnknownNameError) as caught:
+            ids(store, **fields)
+        assert caught.value.known == ("length", "perplexity")
+
+
+@pytest.mark.parametrize(
+    "condition",
+    ["", "perplexity", "<20", "perplexity<", "perplexity<x", "perplexity<nan", "perplexity<inf"],
+)
+def test_a_malformed_condition_is_a_usage_error(condition: str) -> None:
+    with pytest.raises(UsageError):
+        Query(scores=[condition])
+
+
+@pytest.mark.parametrize("order", ["", "perplexity", "score:", "+score:x", "score:x desc "[:5]])
+def test_a_malformed_order_is_a_usage_error(order: str) -> None:
+    with pytest.raises(UsageError):
+        Query(sort=order)
+
+
+def test_exports_apply_conditions_and_resume(store: Store, record: Record, tmp_path: Any) -> None:
+    made = record([perplexity(1.0)], [perplexity(30.0)], [perplexity(2.0)])
+    job = store.export(tmp_path / "e.csv", "csv", Query(scores=["perplexity<20"]))
+    assert job.query == Query(scores=["perplexity<20"])
+    assert job.run(lambda rows: None, 1) == 2
+    text = (tmp_path / "e.csv").read_text()
+    assert [g.id in text for g in made] == [True, False, True]
+
+
+@pytest.mark.parametrize(
+    "attack",
+    [
+        "UPDATE score SET value = value + 1 WHERE position = 0",
+        "UPDATE score SET value = NULL WHERE position = 0",
+        "UPDATE score SET value = 5 WHERE value IS NULL",
+        "UPDATE score SET evaluator = 'fourth' WHERE position = 1",
+        "UPDATE score SET name = 'other' WHERE position = 1",
+        "UPDATE score SET position = 7 WHERE position = 1",
+        "UPDATE score SET generation = generation + 1 WHERE position = 1",
+        "DELETE FROM score WHERE position = 1",
+        "INSERT INTO score SELECT generation, 9, name, name, 1 FROM score WHERE position = 0",
+        "INSERT INTO score VALUES (123456, 0, 'quality', 'perplexity', 1)",
+    ],
+)
+def test_an_altered_score_is_found_and_rebuilt(
+    store: Store, record: Record, url: str, attack: str
+) -> None:
+    record([perplexity(1.0), perplexity(None, "other"), perplexity(2.0, "third")])
+    assert store.verify(projections=True).problems == []
+    assert change(url, attack) > 0
+    problems = store.verify(projections=True).problems
+    assert any(problem.where.startswith("score") for problem in problems)
+    store.rebuild()
+    assert store.verify(projections=True).problems == []
