@@ -6,8 +6,9 @@ reading. On PostgreSQL the transaction is read-only, and the statement is the qu
 
 from __future__ import annotations
 
+import itertools
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -18,7 +19,7 @@ from sqlalchemy.exc import DBAPIError
 from muniment.errors import UsageError
 from muniment.store.database.engine import Database
 
-_PAGE = 1000  # rows in memory at once
+_PAGE = 1000  # rows in memory at once, on PostgreSQL
 _STEPS = 10_000  # instructions of SQLite's virtual machine between two checks for Ctrl-C
 
 
@@ -49,40 +50,23 @@ def select(database: Database, statement: str) -> Iterator[SelectedRows]:
     The rows are read while the block iterates over them. Raise SqlError if the statement is not a
     single SELECT or fails, and StoreError if the database does.
     """
-    if "\0" in statement:  # psycopg would send the part before it
-        raise SqlError(statement, "it has a NUL character; remove it")
+    if not _is_sendable(statement):
+        raise SqlError(statement, "it has a NUL character or is not valid Unicode; remove that")
     with database.reading() as connection:
         driver: Any = connection.connection.driver_connection
         dbapi: Any = connection.dialect.loaded_dbapi
         is_sqlite = connection.dialect.name == "sqlite"
-        prepare = _sqlite_cursor if is_sqlite else _postgresql_cursor
-
-        def rows(first: Sequence[Any]) -> Iterator[Sequence[Any]]:
-            page = first
-            while page:
-                yield from page
-                page = run(partial(cursor.fetchmany, _PAGE))
-
-        def run(call: Callable[[], Any]) -> Any:
-            try:
-                return call()
-            except (dbapi.Error, dbapi.Warning, ValueError) as error:
-                code = getattr(error, "sqlite_errorname", None) or getattr(error, "sqlstate", None)
-                if code == "SQLITE_INTERRUPT":
-                    raise KeyboardInterrupt from None
-                if isinstance(error, dbapi.OperationalError) and code is None:
-                    raise DBAPIError(statement, None, error) from error
-                if (code or "").startswith(_STORE_FAILURES):
-                    raise DBAPIError(statement, None, error) from error
-                raise SqlError(statement, _reason(error, code)) from error
-
-        with prepare(driver) as cursor:
-            run(partial(cursor.execute, statement))
-            if cursor.description is None:
-                raise SqlError(statement, "it is empty; use a SELECT statement")
-            # The first rows are read before the caller prints anything.
-            first = run(partial(cursor.fetchmany, _PAGE))
-            yield SelectedRows([column[0] for column in cursor.description], rows(first))
+        try:
+            with (_sqlite_cursor if is_sqlite else _postgresql_cursor)(driver) as cursor:
+                cursor.execute(statement)
+                if cursor.description is None:
+                    raise SqlError(statement, "it is empty; use a SELECT statement")
+                rows = iter(cursor)
+                first = list(itertools.islice(rows, 1))  # before the caller prints anything
+                columns = [column[0] for column in cursor.description]
+                yield SelectedRows(columns, itertools.chain(first, rows))
+        except (dbapi.Error, dbapi.Warning) as error:
+            raise _error(statement, error, dbapi) from error
 
 
 @contextmanager
@@ -111,6 +95,7 @@ def _postgresql_cursor(driver: Any) -> Iterator[Any]:
     from psycopg.types.string import TextLoader
 
     with driver.cursor("muniment_sql") as cursor:
+        cursor.itersize = _PAGE
         for name in _TIMES:
             cursor.adapters.register_loader(name, TextLoader)
         yield cursor
@@ -124,15 +109,28 @@ def _authorize(action: int, first: str | None, second: str | None, *place: str |
     return sqlite3.SQLITE_OK if allowed else sqlite3.SQLITE_DENY
 
 
-def _reason(error: Exception, code: str | None) -> str:
-    """Return the message of an error as part of a sentence."""
-    if code == "SQLITE_AUTH":
-        return f"{error}; only SELECT is allowed, without PRAGMA"
+def _is_sendable(statement: str) -> bool:
+    """Return whether a driver sends a statement whole."""
+    try:
+        return b"\0" not in statement.encode()  # psycopg would send the part before NUL
+    except UnicodeEncodeError:
+        return False
+
+
+def _error(statement: str, error: Exception, dbapi: Any) -> BaseException:
+    """Return the exception to raise for an error of the driver."""
+    code = getattr(error, "sqlite_errorname", None) or getattr(error, "sqlstate", None) or ""
+    if code == "SQLITE_INTERRUPT":
+        return KeyboardInterrupt()
+    if code.startswith(_STORE_FAILURES) or (isinstance(error, dbapi.OperationalError) and not code):
+        return DBAPIError(statement, None, error)  # which becomes StoreError
     lines = str(error).splitlines() or [type(error).__name__]
     if "one statement at a time" in lines[0] or "multiple commands" in lines[0]:
-        return "there are several statements; use one"
+        return SqlError(statement, "there are several statements; use one")
+    if code == "SQLITE_AUTH":
+        return SqlError(statement, f"{lines[0]}; only SELECT is allowed, without PRAGMA")
     hints = [line.removeprefix("HINT:").strip() for line in lines if line.startswith("HINT:")]
-    return "; ".join([lines[0], *hints]).rstrip(".")
+    return SqlError(statement, "; ".join([lines[0], *hints]).rstrip("."))
 
 
 _decode_escaping_invalid_bytes = partial(str, encoding="utf-8", errors="backslashreplace")
