@@ -67,7 +67,11 @@ def test_condition_selects_by_value(
     query = Query(scores=[condition])
     assert ids(store, scores=[condition]) == expected[::-1]
     assert store.count(query) == store.stats(query).total == len(expected)
-    assert set(ids(store, scores=[condition], tag="none")) == set()
+    assert ids(store, scores=[condition], tag="none") == []
+    found = [hit.generation.id for hit in store.search("prompt", query)]
+    assert found == expected[::-1]
+    last = store.tail(Query(scores=[condition], limit=99), follow=False)
+    assert [g.id for g in last] == expected
 
 
 def test_several_conditions_must_all_hold(store: Store, record: Record) -> None:

@@ -22,7 +22,8 @@ from muniment.store.backup.base import BackupError
 from muniment.store.database.migrations import configuration
 from muniment.store.database.read_only import SqlError
 from muniment.store.recording import schema_version
-from muniment.types import Generation, Output, Score, Text, Verdict
+from muniment.store.retention.rules import Rule
+from muniment.types import Generation, Output, PluginRef, Score, Text, Verdict
 from support.databases import by_hand, change, only_postgresql, only_sqlite
 
 pytestmark = pytest.mark.dialect
@@ -34,10 +35,10 @@ View = Callable[[str], list[dict[str, Any]]]
 
 @pytest.fixture
 def view(store: Store) -> View:
-    """The rows of a view in the order of `seq`."""
+    """The rows of a view in the order of `seq` and two other columns."""
 
     def rows(name: str) -> list[dict[str, Any]]:
-        with store.select(f"SELECT * FROM {name} ORDER BY seq") as selected:
+        with store.select(f"SELECT * FROM {name} ORDER BY seq, 3, 5") as selected:
             columns = selected.columns
             return [dict(zip(columns, row, strict=True)) for row in selected.rows]
 
@@ -294,6 +295,39 @@ def test_scores_are_rows(record: Make, view: View) -> None:
         ("quality", "2", "perplexity", None, "", 0, 1),
         ("statistics", "1", "length", 0.1, "characters", None, 0),
     ]
+
+
+# ---- v_event -------------------------------------------------------------------------------------
+
+
+def test_events_are_rows(store: Store, record: Make, view: View) -> None:
+    first, second = record(), record()
+    store.events.add_feedback(first.id, "anna", "up", "good")
+    store.events.add_review(second.id, "bert", "overturn", "too strict")
+    hold, _ = store.hold(Query(ids=[first.id, second.id]), "carol", "a case")
+    store.release(hold, "carol")
+    store.set_retention(Rule(most_days=9), "dora")
+    plugin = PluginRef("muniment-words", "0.1", "tree1-sha256:" + "1" * 64)
+    store.events.add_installation("anna", "installed", plugin, datetime.now(UTC), None)
+    store.events.add_model("anna", "added", "tree1-sha256:" + "2" * 64, "tiny", "/tiny")
+    store.erase(Query(ids=[first.id]), "anna")
+    rows = view("v_event")
+    assert [tuple(row.values())[2:] for row in rows] == [
+        ("anna", "feedback", first.id, None),
+        ("bert", "review", second.id, None),
+        *(("carol", "hold", id, hold) for id in sorted([first.id, second.id])),
+        ("carol", "release", None, hold),
+        ("dora", "retention", None, None),
+        ("anna", "installation", None, "muniment-words"),
+        ("anna", "model", None, "tree1-sha256:" + "2" * 64),
+        ("anna", "erasure", None, None),
+    ]
+    assert [row["seq"] for row in rows] == sorted(row["seq"] for row in rows)
+    today = f"{datetime.now(UTC):%Y-%m-%dT}"
+    assert all(re.fullmatch(today + r"\d\d:\d\d:\d\d\.\d{3}Z", row["at"]) for row in rows)
+    store.erase(Query(actor="anna"), "eve")
+    names = {row["kind"]: row["actor"] for row in view("v_event")}
+    assert (names["feedback"], names["review"]) == (None, "bert")
 
 
 # ---- tools ---------------------------------------------------------------------------------------
