@@ -187,6 +187,22 @@ def test_reading_a_corrupt_store_is_one_sentence(
 
 
 @pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE generation SET outcome = (SELECT max(seq) FROM entry WHERE kind = 'outcome')",
+        "UPDATE generation SET outcome = seq WHERE outcome IS NOT NULL",
+        "UPDATE generation SET id = substr(id, 1, 25) || 'Z'",
+    ],
+)
+def test_a_row_that_names_entries_of_another_generation_is_not_shown(
+    filled: Store, tamper: Tamper, statement: Statement
+) -> None:
+    assert tamper(statement)
+    with pytest.raises(StoreError, match="run `muniment audit verify"):
+        list(filled.generations())
+
+
+@pytest.mark.parametrize(
     ("payload_kind", "content"),
     [
         ("prompt", b"\xff"),

@@ -181,6 +181,8 @@ def _load(
     for row in fetched:
         started: Any = entries[row.seq]
         outcome: Any = None if row.outcome is None else entries[row.outcome]
+        if started.generation != row.id or (outcome and outcome.generation != row.seq):
+            raise ValueError(f"the row of entry {row.seq} does not belong to its entries")
         texts = Texts()
         texts.add(started, payloads.get(row.seq, {}))
         if row.outcome is not None:
