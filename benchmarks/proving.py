@@ -79,7 +79,7 @@ def at_size(size: int, rounds: int) -> dict[str, Any]:
         note = keys.sign(store)
         assert note is not None
         source = random.Random(1)
-        ids = store.drawn(rounds, "bench")
+        ids = store.sample(rounds, "bench")
         proof = store.prove(ids[0], note, ("prompt", "output")).write()
         return {
             "entries": note.checkpoint.size,
