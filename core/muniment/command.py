@@ -105,18 +105,9 @@ def progress(label: str, total: int | None = None) -> Iterator[Progress]:
     if total is not None:
         with counting(label, total) as bar:
             yield bar
-        return
-    with waiting(label) as stop:
-
-        def write(text: str) -> None:
-            stop()
-            write_data(text)
-
-        def note(text: str) -> None:
-            stop()
-            write_note(text)
-
-        yield Progress(lambda step: None, write, note)
+    else:
+        with waiting(label):
+            yield Progress()
 
 
 def _context(ctx: click.Context) -> CliContext:

@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from muniment.errors import ConfigError, UsageError
-from muniment.files import atomic_write, make_folder
 
 HOME_VARIABLE = "MUNIMENT_HOME"
 STORE_VARIABLE = "MUNIMENT_STORE"
@@ -103,6 +102,8 @@ class Config:
         if the file cannot be written.
         """
         import tomlkit
+
+        from muniment.files import atomic_write, make_folder
 
         key = self._normalised_key(key)
         if value is not None:

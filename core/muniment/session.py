@@ -9,6 +9,7 @@ with muniment.open() as session:
 
 from __future__ import annotations
 
+import collections.abc
 import itertools
 import platform
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -142,7 +143,7 @@ class Session:
         stream: bool = False,
         batch_size: int = BATCH_SIZE,
         run_id: str | None = None,
-    ) -> Iterator[Generation | Chunk]:
+    ) -> collections.abc.Generator[Generation | Chunk, None, None]:
         """Generate for every spec and yield the generations in the order of the specs.
 
         All of them form one run. `samples_each` makes several generations of a spec with
@@ -175,7 +176,7 @@ class Session:
         batch_size: int = BATCH_SIZE,
         resume: str | None = None,
         run_id: str | None = None,
-    ) -> Iterator[Generation]:
+    ) -> collections.abc.Generator[Generation, None, None]:
         """Generate for every line of a batch file (JSON), and yield the generations in order.
 
         `resume` is the id of a run to continue. Lines that it completed, blocked or failed are
@@ -187,7 +188,9 @@ class Session:
             run_id = self.store.find_run(resume)
             specs = batch.unfinished_specs(specs, run_id, self._open_writer(), self.plugins)
         items = self.run(specs, policy=policy, batch_size=batch_size, run_id=run_id)
-        return cast(Iterator[Generation], items)  # without `stream` there are no chunks
+        return cast(
+            collections.abc.Generator[Generation, None, None], items
+        )  # without `stream` there are no chunks
 
     def generation(self, reference: str) -> Generation:
         """Return a recorded generation by its id, a unique prefix or suffix of it, or `last`."""
@@ -260,7 +263,9 @@ class Session:
         """
         return self._open_existing().erase(query, self.actor, reason=reason, progress=progress)
 
-    def replay(self, generations: Iterable[Generation], *, record: bool = True) -> Iterator[Replay]:
+    def replay(
+        self, generations: Iterable[Generation], *, record: bool = True
+    ) -> collections.abc.Generator[Replay, None, None]:
         """Generate recorded generations again, and record and yield the comparisons.
 
         The generations are read from the store again, with all texts. Without `record` nothing is
@@ -337,7 +342,7 @@ class Session:
         run_id: str,
         moderator: PolicyRunner,
         stream: bool,
-    ) -> Iterator[Generation | Chunk]:
+    ) -> collections.abc.Generator[Generation | Chunk, None, None]:
         for specs in batches:
             yield from self._run_batch(specs, pipeline, run_id, moderator, stream)
 

@@ -87,7 +87,7 @@ def _parameter(parameter: inspect.Parameter) -> str:
 
 def _plain(annotation: object) -> str:
     if isinstance(annotation, str):
-        return annotation
+        return annotation.replace("muniment.", "")
     return getattr(annotation, "__name__", str(annotation))
 
 

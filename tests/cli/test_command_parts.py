@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import click
@@ -73,6 +74,19 @@ class TestEmit:
         assert lines[0] == {"a": 1}
         assert lines[1] == json.loads(json.dumps(generation.to_json()))
         assert lines[2] == {"text": "x"}
+
+    def test_json_of_a_record_has_its_values_as_they_are(
+        self, capfd: pytest.CaptureFixture[str]
+    ) -> None:
+        when = datetime(2026, 1, 31, 12, tzinfo=UTC)
+        values = {"at": when, "file": Path("a"), "row": ROWS[1], "more": MappingProxyType({"b": 1})}
+        command.emit_one(values, [], True)
+        assert json.loads(capfd.readouterr().out) == {
+            "at": "2026-01-31T12:00:00.000Z",
+            "file": "a",
+            "row": {"name": "two", "number": None, "tags": [], "ready": False},
+            "more": {"b": 1},
+        }
 
     @pytest.mark.parametrize("as_json", [False, True])
     def test_no_records_are_a_note(self, as_json: bool, capfd: pytest.CaptureFixture[str]) -> None:

@@ -82,6 +82,38 @@ def test_a_command_is_listed_by_its_summary_and_called(
     assert processes.on_terminal("words").out.split()[:3] == ["id", "words", "tags"]
 
 
+def test_emit_on_a_terminal_colours_states_and_counts_what_a_limit_cut(
+    add: Add, processes: Processes
+) -> None:
+    source = """
+        import click
+        from muniment import command
+
+        @click.command
+        @command.limit_option(2)
+        @command.json_option
+        def states(limit, as_json):
+            '''List states.'''
+            records = [{"state": "ok", "items": 7}, {"state": "broken", "items": 1200}]
+            columns = [("state", "state"), ("items", "items"), ("note", lambda _: "ok")]
+            command.emit(records, columns, as_json, limit=limit, total=lambda: 53)
+    """
+    add(source, "commanding-states", states="states")
+    shown = processes.on_terminal("states", colour=True)
+    assert [line.split() for line in shown.lines[1:3]] == [
+        ["ok", "7", "ok"],
+        ["broken", "1200", "ok"],
+    ]
+    assert shown.lines[1].index("7 ") == shown.lines[2].index("0  ")  # numbers are right-aligned
+    assert shown.lines[3].startswith("2 of 53")
+    assert (shown.err.count("\x1b[32mok"), shown.err.count("\x1b[31mbroken")) == (1, 1)
+    plain = processes.on_terminal("states", "-n", "3")
+    assert "\x1b[3" not in plain.err
+    assert len(plain.lines) == 3
+    piped = processes("states")
+    assert (piped.rows, piped.err) == ([["ok", "7", "ok"], ["broken", "1200", "ok"]], "")
+
+
 def test_the_actor_filters_generations_in_a_group_of_the_core_too(add: Add, muniment: Here) -> None:
     add(WORDS, words="words", **{"retention.words": "words"})
     assert muniment("generate", "echo", "one").code == 0

@@ -48,7 +48,8 @@ def test_help_imports_click_and_next_to_nothing(
     ours = {module for module in modules if module.startswith("muniment")}
     parts = ("", ".context", ".exit_codes", ".gc_freeze", ".lazy", ".plugin_commands", ".root")
     light = {"muniment", "muniment._lazy", "muniment._version", "muniment.config"}
-    light |= {"muniment.errors", "muniment.files", "muniment.plugins", "muniment.plugins.discovery"}
+    light |= {"muniment.errors", "muniment.plugins", "muniment.plugins.discovery"}
+    light |= {"muniment.store"}  # its names are imported on first use
     assert ours == light | {f"muniment.cli{part}" for part in parts}
     assert not tops(modules) & {*HEAVY, "sqlalchemy", "asyncio", "importlib_metadata"}
     assert not tops(modules) & {plugin.module for plugin in plugin_folder.all}
@@ -406,6 +407,16 @@ class TestOnATerminal:
         run = processes.on_terminal("audit", "runs", "-n", "1").lines[1].split()[0]
         assert len(muniment("audit", "list", "--run", run).lines) == 1
 
+    def test_a_list_that_a_limit_cut_says_so(self, processes: Processes, muniment: Here) -> None:
+        muniment("generate", "echo", "one", "-n", "2")
+        muniment("generate", "echo", "one")
+        assert processes.on_terminal("audit", "list", "-n", "2").lines[-1].startswith("2 of 3")
+        assert len(processes.on_terminal("audit", "list", "-n", "3").lines) == 4
+        for command in (["runs"], ["search", "one"]):
+            last = processes.on_terminal("audit", *command, "-n", "1").lines[-1]
+            assert "limit of 1" in last
+        assert muniment("audit", "list", "-n", "2").err == ""
+
     def test_text_is_shown_as_it_comes(
         self, processes: Processes, plugin_folder: PluginFolder
     ) -> None:
@@ -466,7 +477,8 @@ class TestOnATerminal:
         asked = processes.on_terminal("models", "remove", "tiny", types="n\n")
         assert asked.code == 1
         assert "nothing was removed" in asked.out
-        assert "Remove model tiny (1 file, 3 bytes)? [y/N]:" in asked.out
+        assert "model tiny (1 file, 3 bytes)" in asked.out
+        assert "[y/N]:" in asked.out
         assert (home / "models" / "tiny").exists()
         done = processes.on_terminal("models", "remove", "tiny", types="y\n")
         assert done.code == 0

@@ -12,29 +12,30 @@ import muniment
 from muniment.cli.root import root
 
 GONE_MODULES = """
-    answering batch cli.asking cli.audit_check cli.exits cli.failures cli.fields cli.files
-    cli.importing cli.people cli.results cli.settings cli.showing differences digests evaluation
-    installed installing isolation isolation.process isolation.protocol isolation.proxies
-    isolation.worker isolation.workers keeping ledger.acts ledger.kinds ledger.texts moderation
-    pipeline policy replay resolving seeds store.acting store.backup.copies store.backup.making
+    answering batch cli.asking cli.audit_check cli.audit_search cli.exits cli.failures
+    cli.fields cli.files cli.importing cli.people cli.plugins_read cli.plugins_switch
+    cli.results cli.settings cli.showing differences digests evaluation installed installing
+    isolation isolation.process isolation.protocol isolation.proxies isolation.worker
+    isolation.workers keeping ledger.acts ledger.kinds ledger.texts moderation pipeline policy
+    replay resolving seeds store.acting store.backup.copies store.backup.making
     store.backup.registry store.backup.restoring store.bulk store.chunks store.columns
     store.database.types store.erasing store.erasures store.expiring store.export.files
     store.export.pages store.export.records store.export.shapes store.following store.grams
     store.heads store.identities store.indexes store.indexing store.leases store.ledger
     store.lineage store.matching store.migrating store.periods store.picking store.postgresql
     store.problems store.projections store.proving store.purging store.raw store.reading
-    store.rebuilding store.recording.replays store.replays store.retaining store.runs store.schema
-    store.signatures store.sqlite store.stats store.tables store.verifying store.verifying.entries
-    store.verifying.payloads store.verifying.processes store.verifying.ranges store.verifying.rows
-    store.verifying.terms store.verifying.trees store.workers store.writing testing.elsewhere
-    testing.making
+    store.rebuilding store.recording.replays store.replays store.retaining store.runs
+    store.schema store.signatures store.sqlite store.stats store.tables store.verifying
+    store.verifying.entries store.verifying.payloads store.verifying.processes
+    store.verifying.ranges store.verifying.rows store.verifying.terms store.verifying.trees
+    store.workers store.writing testing.elsewhere testing.making
 """.split()
 
 GONE_NAMES = {
     "muniment.cli.confirm": "agreed",
-    "muniment.cli.context": "Settings closing",
+    "muniment.cli.context": "Settings closing closing_iterator",
     "muniment.cli.error_handler": "let_go_of_stdout",
-    "muniment.cli.output": "count card ident data message data_json data_bytes",
+    "muniment.cli.output": "count card ident data message data_json data_bytes shortened table",
     "muniment.cli.output_file": "Destination",
     "muniment.cli.presenter": "Shower",
     "muniment.generation.moderation": "Moderator _Rule",

@@ -58,7 +58,10 @@ def filled(store: Store, start: Any, finish: Any) -> dict[str, str]:
 
 
 def found(store: Store, **wanted: Any) -> str:
-    return "".join(g.prompt for g in store.generations(Query(**wanted)))
+    prompts = [g.prompt for g in store.generations(Query(**wanted))]
+    if "limit" not in wanted:
+        assert store.count(Query(**wanted)) == len(prompts)
+    return "".join(prompts)
 
 
 @pytest.mark.parametrize(

@@ -120,7 +120,9 @@ class Processes:
                 process.kill()
             process.communicate()
 
-    def on_terminal(self, *arguments: str | Path, width: int = 100, types: str = "") -> Result:
+    def on_terminal(
+        self, *arguments: str | Path, width: int = 100, types: str = "", colour: bool = False
+    ) -> Result:
         """Run a command on a terminal, which takes standard output and error alike.
 
         `types` is what someone types there; `out` is what it wrote without control sequences,
@@ -133,7 +135,7 @@ class Processes:
             stdin=theirs,
             stdout=theirs,
             stderr=theirs,
-            env={**self.environment, "TERM": "xterm", "NO_COLOR": "1"},
+            env={**self.environment, "TERM": "xterm", "NO_COLOR": "" if colour else "1"},
         )
         os.close(theirs)
         os.write(ours, types.encode())

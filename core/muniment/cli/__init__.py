@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 from muniment.cli import exit_codes
 from muniment.cli.gc_freeze import importing
+from muniment.errors import PromptError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -48,8 +49,6 @@ def _run(arguments: list[str]) -> int:
             stream.reconfigure(errors="backslashreplace")  # no crash in an ASCII locale
     for number, argument in enumerate(arguments, 1):
         if any("\ud800" <= character <= "\udfff" for character in argument):
-            from muniment.errors import PromptError
-
             raise PromptError(
                 f"argument {number} is not valid UTF-8; use UTF-8, or pass the prompt on "
                 "standard input (-)"

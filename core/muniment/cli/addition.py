@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import Self
 
 from muniment.cli.output import write_note
-from muniment.cli.progress import fraction, suspended, write_waiting
+from muniment.cli.progress import fraction, write_waiting
 from muniment.models.packaged import AdditionNotices
 
 
@@ -30,10 +30,9 @@ class PrintedNotices(AdditionNotices):
 
     def begin(self) -> None:
         """Print which model is added, and its terms."""
-        with suspended():
-            write_note(f"adding model {self.model.name}, which happens once")
-            if self.model.terms:
-                write_note(self.model.terms)
+        write_note(f"adding model {self.model.name}, which happens once")
+        if self.model.terms:
+            write_note(self.model.terms)
 
     def waiting(self, text: str) -> None:
         """Show the reason in the bar, or print it without a terminal."""

@@ -9,7 +9,7 @@ from muniment.cli.lazy import LazyGroup
 COMMANDS = {
     "list": ("muniment.cli.audit_list:list_", "List generations, newest first."),
     "search": (
-        "muniment.cli.audit_search:search",
+        "muniment.cli.audit_list:search",
         "Search prompts, outputs and reasons, newest first.",
     ),
     "stats": (
@@ -17,7 +17,7 @@ COMMANDS = {
         "Count generations by status, model, actor, day and more.",
     ),
     "tail": (
-        "muniment.cli.audit_stats:tail",
+        "muniment.cli.audit_list:tail",
         "Show the newest generations, or follow new ones with -f.",
     ),
     "diff": (

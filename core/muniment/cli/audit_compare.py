@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -17,12 +17,13 @@ from muniment.cli.output import (
     short_id,
     write_data,
     write_json,
+    write_styled,
 )
+from muniment.diff import differences
+from muniment.types import Generation
 
 if TYPE_CHECKING:
-    from muniment.diff import Change, Difference
     from muniment.store.queries.lineage import Lineage
-    from muniment.types import Generation
 
 _MARKS = {"same": ("", ""), "removed": ("[-", "-]"), "added": ("{+", "+}")}
 _COLOURS = {"removed": "red", "added": "green"}
@@ -39,22 +40,19 @@ def diff(context: CliContext, first: str, second: str, as_json: bool) -> None:
     Compares parameters, environment, prompt and output. Texts are compared word by word, Chinese
     character by character. `[-…-]` marks text of A only, `{+…+}` text of B only.
     """
-    from muniment.diff import differences
-
     store = context.store
     a, b = (store.generation(store.find(reference)) for reference in (first, second))
     differing = differences(a, b)
     if as_json:
-        groups = ("fields", "parameters", "environment", "outputs")
         write_json(
             {
                 "a": a.id,
                 "b": b.id,
                 "same": not differing,
-                **{
-                    group: [_difference_json(item) for item in getattr(differing, group)]
-                    for group in groups
-                },
+                "fields": differing.fields,
+                "parameters": differing.parameters,
+                "environment": differing.environment,
+                "outputs": differing.outputs,
                 "texts": [
                     {
                         "name": text.name,
@@ -68,35 +66,25 @@ def diff(context: CliContext, first: str, second: str, as_json: bool) -> None:
     write_data(f"{short_id(a.id)} → {short_id(b.id)}{'' if differing else '  no difference'}")
     for title, items in (
         ("", differing.fields),
-        ("parameters", differing.parameters),
-        ("environment", differing.environment),
+        ("parameters: ", differing.parameters),
+        ("environment: ", differing.environment),
         ("", differing.outputs),
     ):
         for item in items:
-            name = f"{title}: {item.name}" if title else item.name
-            sides: list[Change] = []
-            if item.a is not None:
-                sides.append(("removed", _value_text(item.a)))
-            if item.b is not None:
-                sides.append(("added", _value_text(item.b)))
-            _write_changes(f"{name}  ", sides, between=" ")
+            sides = (("removed", item.a), ("added", item.b))
+            values = [(kind, _value_text(value)) for kind, value in sides if value is not None]
+            write_styled(f"{title}{item.name}  {' '.join(_marked(values))}")
     for text in differing.texts:
         write_data(f"\n{text.name}")
-        _write_changes("", text.changes)
+        write_styled("".join(_marked(text.changes)))
 
 
-def _write_changes(prefix: str, changes: Sequence[Change], between: str = "") -> None:
-    """Write changes to stdout, coloured on a terminal."""
-    parts = []
+def _marked(changes: Iterable[tuple[str, str]]) -> Iterator[str]:
+    """Yield the texts of changes with marks, coloured on a terminal."""
     for kind, text in changes:
         before, after = _MARKS[kind]
         marked = f"{before}{printable(text)}{after}"
-        parts.append(coloured(marked, _COLOURS[kind]) if kind in _COLOURS else marked)
-    click.echo(prefix + between.join(parts))
-
-
-def _difference_json(item: Difference) -> dict[str, Any]:
-    return {"name": item.name, "a": item.a, "b": item.b}
+        yield coloured(marked, _COLOURS[kind]) if kind in _COLOURS else marked
 
 
 def _value_text(value: Any) -> str:

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
 
+import muniment
 from muniment.cli import exit_codes
 from muniment.cli.confirm import confirm
 from muniment.cli.context import CliContext
+from muniment.cli.emit import emit
 from muniment.cli.filters import filter_options_without_status, query_of
 from muniment.cli.options import Moment, json_option, yes_option
-from muniment.cli.output import moment, pluralize, table, write_json, write_note
+from muniment.cli.output import pluralize, write_json, write_note
 from muniment.cli.progress import counting
-from muniment.times import iso
 
 if TYPE_CHECKING:
-    from muniment.store import Query
-    from muniment.store.retention.erasure import ErasureRecord, ErasureResult
+    from muniment.store.retention.erasure import ErasureResult
 
 
 @click.command
@@ -52,18 +52,12 @@ def erase(
     another process reads them. The next write, or --status, tries again. --status also lists the
     backups that still contain erased texts.
     """
-    filtered = any(value is not None for value in filters.values())
+    filters["until"] = min(filter(None, (filters["until"], older_than)), default=None)
     if show_status:
-        if references or filtered or older_than or reason:
+        if references or reason or any(value is not None for value in filters.values()):
             raise click.UsageError("--status cannot be combined with ids, filters or --reason.")
         return _status(context, as_json)
-    if not (references or filtered or older_than):
-        raise click.UsageError(
-            "no generation is selected; add ids, or filters such as --tag or --older-than."
-        )
     query = selection(context, references, filters)
-    if older_than is not None:
-        query = replace(query, until=min(filter(None, (query.until, older_than))))
     number = pluralize(context.session.store.count(query), "generation")
     if not confirm(
         f"this will erase the texts of {number}", yes=yes, otherwise="nothing was erased"
@@ -75,8 +69,15 @@ def erase(
     return report_erasure(result, as_json)
 
 
-def selection(context: CliContext, references: tuple[str, ...], filters: dict[str, Any]) -> Query:
-    """Return the query for ids, whole or abbreviated, and filters."""
+def selection(
+    context: CliContext, references: tuple[str, ...], filters: dict[str, Any]
+) -> muniment.Query:
+    """Return the query for ids, whole or abbreviated, and filters.
+
+    Raises UsageError if there are neither.
+    """
+    if not references and all(value is None for value in filters.values()):
+        raise click.UsageError("no generation is selected; add ids, or filters such as --tag.")
     query = query_of(context, filters, limit=0)
     if not references:
         return query
@@ -87,7 +88,7 @@ def selection(context: CliContext, references: tuple[str, ...], filters: dict[st
 def report_erasure(result: ErasureResult, as_json: bool) -> int:
     """Print the result and return the exit code, which is 1 if generations were skipped."""
     if as_json:
-        write_json(asdict(result))
+        write_json(result)
     else:
         write_note(f"erased {pluralize(result.erased, 'generation')}")
         for number, cause in (
@@ -109,37 +110,29 @@ def _status(context: CliContext, as_json: bool) -> int:
     store = context.store
     store.finish_erasing()
     erasures = list(store.erasures())
-    if as_json:
-        for item in erasures:
-            write_json(_to_json(item))
-    else:
-        table(
-            ("entry", "when", "by", "generations", "state", "reason"),
-            (
-                (
-                    str(item.entry),
-                    moment(item.at),
-                    item.actor,
-                    str(item.generations),
-                    "pending" if item.pending else "gone",
-                    item.reason or "",
-                )
-                for item in erasures
-            ),
-            cut="reason",
-        )
-        backups = {backup.file: backup for item in erasures for backup in item.backups}
-        for backup in backups.values():
-            advice = "delete it" if backup.there else "it is missing here, so delete any copies"
-            write_note(f"backup {backup.file} contains erased texts; {advice}")
+    emit(
+        erasures,
+        [
+            ("entry", "entry"),
+            ("when", "at"),
+            ("by", "actor"),
+            ("generations", "generations"),
+            ("bytes", lambda item: "pending" if item.pending else "gone"),
+            ("reason", "reason"),
+        ],
+        as_json,
+        to_json=lambda item: {
+            **{name: getattr(item, name) for name in _ERASURE},
+            "backups": [backup.file for backup in item.backups],
+        },
+        empty="nothing was erased",
+        cut="reason",
+    )
+    backups = {backup.file: backup for item in erasures for backup in item.backups}
+    for backup in () if as_json else backups.values():
+        advice = "delete it" if backup.there else "it is missing here, so delete any copies"
+        write_note(f"backup {backup.file} contains erased texts; {advice}")
     return exit_codes.DONE
 
 
-def _to_json(item: ErasureRecord) -> dict[str, Any]:
-    return {
-        **{name: getattr(item, name) for name in ("entry", "actor", "cause", "reason")},
-        "at": iso(item.at),
-        "generations": item.generations,
-        "pending": item.pending,
-        "backups": [str(backup.file) for backup in item.backups],
-    }
+_ERASURE = ("entry", "actor", "cause", "reason", "at", "generations", "pending")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+import muniment.store
 from muniment.cli.context import CliContext, Interrupted
 from muniment.cli.filters import filter_options, query_of
 from muniment.cli.options import limit_option, overwrite_option
@@ -58,20 +59,27 @@ def export(
     """
     if resume and (output in (None, "-") or overwrite):
         raise click.UsageError("--resume continues a file; add -o FILE and remove --overwrite.")
-    if output is None:
-        output = "-"
-    destination = OutputFile(output, overwrite=overwrite or resume)
+    destination = OutputFile("-" if output is None else output, overwrite=overwrite or resume)
+    target, query = destination.target, query_of(context, filters, limit=limit)
     if destination.stdout or destination.special:
-        _stream(context, destination, format or "jsonl", filters, limit)
+        sys.stdout.flush()
+        stream = nullcontext(sys.stdout.buffer) if destination.stdout else target.open("wb")
+        with stream as file:
+            context.store.export_to(file, format or "jsonl", query, muniment.store.cores())
         return
-    from muniment.store.database.export_pool import cores
-
-    target = destination.target
-    job = (_resume if resume else _begin)(context, target, format, filters, limit, overwrite)
+    if resume:
+        job = _resume(context, target, format, query)
+    elif muniment.store.unfinished(target) and not overwrite:
+        raise UsageError(
+            f"an export to {target} was interrupted; use --resume to continue it or --overwrite "
+            "to start again"
+        )
+    else:
+        job = context.store.export(target, format or _format_of(target), query)
     with counting("exporting", None) as bar:
         bar.advance(job.rows)
         try:
-            rows = job.run(bar.advance, cores())
+            rows = job.run(bar.advance, muniment.store.cores())
         except KeyboardInterrupt:
             raise Interrupted(
                 f"{pluralize(job.rows, 'generation')} written; run the same command with --resume "
@@ -80,36 +88,9 @@ def export(
     write_note(f"wrote {target} ({pluralize(rows, 'generation')}, {target.stat().st_size:,} bytes)")
 
 
-def _begin(
-    context: CliContext,
-    target: Path,
-    format: str | None,
-    filters: dict[str, Any],
-    limit: int,
-    overwrite: bool,
-) -> Export:
-    from muniment.store.export import unfinished
-
-    if unfinished(target) and not overwrite:
-        raise UsageError(
-            f"an export to {target} was interrupted; use --resume to continue it or --overwrite "
-            "to start again"
-        )
-    format = format or _format_of(target)
-    return context.store.export(target, format, query_of(context, filters, limit=limit))
-
-
-def _resume(
-    context: CliContext,
-    target: Path,
-    format: str | None,
-    filters: dict[str, Any],
-    limit: int,
-    overwrite: bool,
-) -> Export:
+def _resume(context: CliContext, target: Path, format: str | None, query: muniment.Query) -> Export:
     """Return the interrupted export. Raises UsageError for other filters than it began with."""
     job = context.store.resume_export(target)
-    query = query_of(context, filters, limit=limit)
     for name in query.__slots__:
         value, original = getattr(query, name), getattr(job.query, name)
         # Times are not compared, since `7d` means a later time than it did then.
@@ -126,26 +107,6 @@ def _resume(
     return job
 
 
-def _stream(
-    context: CliContext,
-    destination: OutputFile,
-    format: str,
-    filters: dict[str, Any],
-    limit: int,
-) -> None:
-    from muniment.store.database.export_pool import cores
-
-    query = query_of(context, filters, limit=limit)
-    if destination.stdout:
-        sys.stdout.flush()
-        context.store.export_to(sys.stdout.buffer, format, query, cores())
-        return
-    with open(destination.target, "wb") as output:
-        context.store.export_to(output, format, query, cores())
-
-
 def _format_of(target: Path) -> str:
-    from muniment.store.export import FORMATS
-
-    extension = os.path.splitext(target)[1].removeprefix(".").lower()
-    return extension if extension in FORMATS else "jsonl"
+    extension = target.suffix.removeprefix(".").lower()
+    return extension if extension in muniment.store.FORMATS else "jsonl"

@@ -1,18 +1,38 @@
-"""The commands `muniment audit list` and `muniment audit runs`."""
+"""The commands `muniment audit list`, `search`, `tail` and `runs`."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+import contextlib
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import click
 
+import muniment.store
 from muniment.cli.context import CliContext
+from muniment.cli.emit import Column, emit
 from muniment.cli.filters import filter_options, query_of
 from muniment.cli.options import json_option, limit_option
-from muniment.cli.output import excerpt, moment, on_terminal, short_id, table, write_json
-from muniment.times import iso
+from muniment.cli.output import (
+    coloured,
+    excerpt,
+    moment,
+    on_terminal,
+    one_line,
+    short_id,
+    write_data,
+    write_note,
+    write_styled,
+)
 from muniment.types import Generation
+
+if TYPE_CHECKING:
+    from muniment.store.queries.runs import Run
+    from muniment.store.search.engine import Hit
+
+_EMPTY = "no generation matches"
+_RUN = ("id", "started_at", "finished_at", "counts", "lines", "generators", "actor")
 
 
 @click.command("list")
@@ -32,17 +52,154 @@ def list_(context: CliContext, /, limit: int, as_json: bool, **filters: Any) -> 
     id, start, status, decision, generator, model, seed, actor, tags, prompt.
     """
     query = query_of(context, filters, limit=limit)
-    print_generations(context.store.generations(query), as_json=as_json)
+    generations = context.store.generations(query)
+    print_generations(generations, as_json, _EMPTY, limit, lambda: context.store.count(query))
 
 
-def print_generations(generations: Iterable[Generation], *, as_json: bool) -> None:
+def print_generations(
+    generations: Iterable[Generation],
+    as_json: bool,
+    empty: str,
+    limit: int,
+    total: Callable[[], int] | None = None,
+) -> None:
     """Print a line or a JSON object for each generation."""
-    if as_json:
-        for generation in generations:
-            write_json(generation.to_json())
+    columns = _ON_TERMINAL if on_terminal() else _PIPED
+    emit(generations, columns, as_json, empty=empty, cut="prompt", limit=limit, total=total)
+
+
+def _id(generation: Generation) -> str:
+    return short_id(generation.id)
+
+
+def _model(generation: Generation) -> str:
+    return generation.model.name if generation.model else ""
+
+
+def _prompt(generation: Generation) -> str:
+    return excerpt(generation.prompt)
+
+
+_PIPED: list[Column[Generation]] = [
+    ("id", _id),
+    ("started", "started_at"),
+    ("status", "status"),
+    ("decision", "decision"),
+    ("generator", "generator"),
+    ("model", _model),
+    ("seed", "seed"),
+    ("actor", "actor"),
+    ("tags", "tags"),
+    ("prompt", _prompt),
+]
+_ON_TERMINAL: list[Column[Generation]] = [
+    ("id", _id),
+    ("started", "started_at"),
+    ("status", lambda item: item.status + (", flagged" if item.decision == "flag" else "")),
+    ("model", lambda item: _model(item) or item.generator),
+    ("actor", "actor"),
+    ("tags", "tags"),
+    ("prompt", _prompt),
+]
+
+
+@click.command
+@click.argument("words", metavar="QUERY")
+@click.option("--rank", is_flag=True, help="Best matches first, among the newest 10,000 matches.")
+@filter_options
+@limit_option(20)
+@json_option
+@click.pass_obj
+def search(
+    context: CliContext, /, words: str, rank: bool, limit: int, as_json: bool, **filters: Any
+) -> None:
+    """Search prompts, outputs and reasons, newest first.
+
+    System prompts and failure messages are searched too.
+
+    All words of QUERY must occur, in upper or lower case. Words in double quotes must occur as a
+    phrase, and so must text without spaces, such as Chinese. There are no other operators. All
+    filters must match too.
+
+    Piped output has tab-separated columns: id, start, status, name of the text, excerpt.
+    """
+    query = query_of(context, filters, limit=limit)
+    if not muniment.store.searchable(words):
+        write_note("the query has no letter or digit, so it cannot match; add a word")
         return
-    headers = ("id", "started", "status", "model", "actor", "tags", "prompt")
-    table(headers, map(_row, generations), cut="prompt")
+    hits = context.store.search(words, query, ranked=rank)
+    if as_json or on_terminal():
+        emit(hits, (), as_json, show=_print_hit, empty=_EMPTY, limit=limit)
+    else:
+        emit(
+            ((hit.generation, snippet) for hit in hits for snippet in hit.snippets),
+            [
+                ("id", lambda row: short_id(row[0].id)),
+                ("started", lambda row: row[0].started_at),
+                ("status", lambda row: row[0].status),
+                ("source", lambda row: row[1].source),
+                ("text", lambda row: row[1].text),
+            ],
+            as_json,
+            empty=_EMPTY,
+        )
+    if rank:
+        write_note(f"ranked among the newest {muniment.store.RANKED:,} matches")
+
+
+def _print_hit(hit: Hit) -> None:
+    generation = hit.generation
+    source = one_line(_model(generation) or generation.generator)
+    started = moment(generation.started_at)
+    write_data("  ".join([_id(generation), started, generation.status, source]))
+    for snippet in hit.snippets:
+        line, position = "", 0
+        for start, end in snippet.highlights:
+            line += one_line(snippet.text[position:start])
+            line += coloured(one_line(snippet.text[start:end]), "yellow")
+            position = end
+        write_styled(f"    {snippet.source}: {line}{one_line(snippet.text[position:])}")
+
+
+@click.command
+@click.option(
+    "-f", "--follow", is_flag=True, help="Print new generations as they end, until Ctrl-C."
+)
+@click.option(
+    "-n",
+    "--limit",
+    type=click.IntRange(min=0),
+    metavar="N",
+    default=10,
+    show_default=True,
+    help="Maximum number of existing generations (0 for none).",
+)
+@filter_options
+@json_option
+@click.pass_obj
+def tail(context: CliContext, /, follow: bool, limit: int, as_json: bool, **filters: Any) -> None:
+    """Show the newest generations, or follow new ones with -f.
+
+    The newest come last. Piped output has tab-separated columns: id, start, status, generator,
+    model, prompt.
+    """
+    query = replace(query_of(context, filters, limit=limit), limit=limit)
+    generations = context.store.tail(query, follow=follow)
+    columns: list[Column[Generation]] = [
+        ("id", _id),
+        ("started", "started_at"),
+        ("status", "status"),
+        ("generator", "generator"),
+        ("model", _model),
+        ("prompt", _prompt),
+    ]
+    with contextlib.suppress(*([KeyboardInterrupt] if follow else [])):
+        emit(generations, columns, as_json, show=_print_line)
+
+
+def _print_line(item: Generation) -> None:
+    cells = (_id(item), moment(item.started_at), item.status, item.generator, _model(item))
+    write_data("  ".join(filter(None, map(one_line, (*cells, excerpt(item.prompt, 80))))))
 
 
 @click.command
@@ -55,63 +212,22 @@ def runs(context: CliContext, limit: int, as_json: bool) -> None:
     A run is the generations of one command. A resumed batch remains one run. Piped output has
     tab-separated columns: id, start, end, counts by status, lines, generators, actor.
     """
-    recent = context.store.runs(limit or None)
-    if as_json:
-        for run in recent:
-            write_json(
-                {
-                    "id": run.id,
-                    "started_at": iso(run.started_at),
-                    "finished_at": run.finished_at and iso(run.finished_at),
-                    "counts": dict(run.counts),
-                    "lines": run.lines,
-                    "generators": list(run.generators),
-                    "actor": run.actor,
-                }
-            )
-        return
-    rows = (
-        (
-            short_id(run.id),
-            moment(run.started_at),
-            *(() if on_terminal() else (moment(run.finished_at),)),
-            " · ".join(f"{number:,} {status}" for status, number in run.counts.items()),
-            str(run.lines or ""),
-            ", ".join(run.generators),
-            run.actor,
-        )
-        for run in recent
-    )
-    table(("run", "started", "generations", "lines", "generators", "actor"), rows)
-
-
-def _row(generation: Generation) -> tuple[str, ...]:
-    return _row_on_terminal(generation) if on_terminal() else _row_in_pipe(generation)
-
-
-def _row_in_pipe(generation: Generation) -> tuple[str, ...]:
-    return (
-        short_id(generation.id),
-        moment(generation.started_at),
-        generation.status,
-        generation.decision,
-        generation.generator,
-        generation.model.name if generation.model else "",
-        str(generation.seed),
-        generation.actor,
-        ", ".join(generation.tags),
-        excerpt(generation.prompt),
-    )
-
-
-def _row_on_terminal(generation: Generation) -> tuple[str, ...]:
-    flagged = ", flagged" if generation.decision == "flag" else ""
-    return (
-        short_id(generation.id),
-        moment(generation.started_at),
-        generation.status + flagged,
-        generation.model.name if generation.model else generation.generator,
-        generation.actor,
-        ", ".join(generation.tags),
-        excerpt(generation.prompt),
+    columns: list[Column[Run]] = [
+        ("run", lambda run: short_id(run.id)),
+        ("started", "started_at"),
+        ("finished", "finished_at"),
+        ("generations", lambda run: " · ".join(f"{n:,} {what}" for what, n in run.counts.items())),
+        ("lines", lambda run: run.lines or None),
+        ("generators", "generators"),
+        ("actor", "actor"),
+    ]
+    if on_terminal():
+        del columns[2]
+    emit(
+        context.store.runs(limit or None),
+        columns,
+        as_json,
+        to_json=lambda run: {name: getattr(run, name) for name in _RUN},
+        empty="no run is recorded",
+        limit=limit,
     )

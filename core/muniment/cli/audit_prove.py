@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -13,9 +12,10 @@ from muniment.cli.options import json_option, output_option, overwrite_option
 from muniment.cli.output import pluralize, write_bytes, write_json, write_note
 from muniment.cli.output_file import OutputFile
 from muniment.errors import MunimentError, UsageError, VerificationError
-
-if TYPE_CHECKING:
-    from muniment.ledger.checkpoints import Note
+from muniment.ledger.checkpoints import Note
+from muniment.ledger.payloads import KINDS
+from muniment.signing import KeyStore
+from muniment.verifier import read_checkpoint
 
 
 @click.command
@@ -45,23 +45,14 @@ def checkpoint(context: CliContext, publish: str | None, as_json: bool) -> None:
         write_note(f"published {pluralize(head.size, 'entry')} in {publish}")
 
 
-class Kinds(click.ParamType[tuple[str, ...]]):
-    """Payload kinds separated by commas."""
-
-    name = "kinds"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[str, ...]:
-        """Return the kinds. Fails for an unknown one."""
-        from muniment.ledger.payloads import KINDS
-
-        kinds = [part.strip() for part in str(value).split(",") if part.strip()]
-        for kind in kinds:
-            if kind not in KINDS:
-                known = ", ".join(KINDS)
-                self.fail(f"{no_such('kind of payload', kind, list(KINDS))} Use any of: {known}.")
-        return tuple(kinds)
+def _kinds(ctx: click.Context, option: click.Parameter, value: str) -> tuple[str, ...]:
+    """Return the payload kinds of `--disclose`, which are separated by commas."""
+    kinds = tuple(part.strip() for part in value.split(",") if part.strip())
+    for kind in kinds:
+        if kind not in KINDS:
+            sentence = no_such("kind of payload", kind, list(KINDS))
+            raise click.BadParameter(f"{sentence} Use any of: {', '.join(KINDS)}.")
+    return kinds
 
 
 @click.command
@@ -70,7 +61,7 @@ class Kinds(click.ParamType[tuple[str, ...]]):
 @overwrite_option
 @click.option(
     "--disclose",
-    type=Kinds(),
+    callback=_kinds,
     metavar="KINDS",
     default="",
     help="Texts to include in the proof, such as prompt,output (none by default).",
@@ -96,8 +87,6 @@ def prove(
     generation's entries, and their paths to the checkpoint's root. `muniment-verify FILE --key
     PUB` checks it. It contains no prompt, output or other text unless --disclose names it.
     """
-    from muniment.verifier import read_checkpoint
-
     destination = OutputFile(output or "-", overwrite=overwrite, inputs=[published])
     store = context.store
     identifier = store.find(reference)
@@ -113,8 +102,6 @@ def prove(
 
 def newest(context: CliContext) -> Note:
     """Return the newest checkpoint, after signing the current head if there is a key."""
-    from muniment.signing import KeyStore
-
     store = context.store
     if (note := KeyStore(context.home).sign(store)) is not None:
         return note
@@ -127,8 +114,6 @@ def newest(context: CliContext) -> Note:
 
 def _refuse_published(context: CliContext, path: Path, note: Note) -> None:
     """Raise unless `path` is absent or contains an earlier checkpoint of the same record."""
-    from muniment.verifier import read_checkpoint
-
     if not path.exists():
         return
     before, now = read_checkpoint(str(path)).checkpoint, note.checkpoint

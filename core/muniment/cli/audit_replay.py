@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
+import secrets
 from collections import Counter
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 import click
 
+import muniment
 from muniment.cli import exit_codes
-from muniment.cli.context import CliContext, closing_iterator
+from muniment.cli.context import CliContext
+from muniment.cli.emit import emit
 from muniment.cli.options import isolate_option, json_option
-from muniment.cli.output import on_terminal, one_line, pluralize, short_id, write_json, write_note
+from muniment.cli.output import one_line, pluralize, short_id, write_data, write_note
 from muniment.cli.progress import counting
-
-if TYPE_CHECKING:
-    from muniment.types import Generation, Replay
+from muniment.types import Generation, Replay
 
 _CODES = {
     "exact": exit_codes.DONE,
@@ -80,23 +80,27 @@ def replay(
     session = context.session
     codes = []
     with (
-        closing_iterator(session.replay(generations, record=not no_record)) as results,
+        contextlib.closing(session.replay(generations, record=not no_record)) as results,
         counting("replaying", len(generations)) as bar,
     ):
         for result in results:
             codes.append(_CODES[result.result])
-            if as_json and not on_terminal():
-                write_json(result.to_json())
-            else:
-                for line in _lines(result, as_json):
-                    bar.write(line)
+            emit(
+                [result],
+                [
+                    ("result", "result"),
+                    ("id", "id"),
+                    ("detail", "detail"),
+                    ("differences", lambda result: "; ".join(_differences(result))),
+                ],
+                as_json,
+                show=_show,
+            )
             bar.advance(1)
     return exit_codes.worst(codes)
 
 
 def _sample(context: CliContext, count: int, key: str | None) -> list[Generation]:
-    import secrets
-
     key = secrets.token_hex(8) if key is None else key
     ids = context.store.sample(count, key)
     number = pluralize(len(ids), "completed generation")
@@ -105,12 +109,10 @@ def _sample(context: CliContext, count: int, key: str | None) -> list[Generation
 
 
 def _of_run(context: CliContext, run: str) -> list[Generation]:
-    from muniment.store import Query
-
     store = context.store
     skipped: Counter[str] = Counter()
     ids = []
-    for generation in store.generations(Query(run=run)):
+    for generation in store.generations(muniment.Query(run=run)):
         if generation.outputs and generation.status in ("completed", "blocked"):
             ids.append(generation.id)
         else:
@@ -121,17 +123,11 @@ def _of_run(context: CliContext, run: str) -> list[Generation]:
     return [store.generation(identifier) for identifier in reversed(ids)]
 
 
-def _lines(result: Replay, as_json: bool) -> Iterator[str]:
-    from muniment.cli.output import json_text
+def _differences(result: Replay) -> list[str]:
+    return [f"{item.name}: {item.recorded} → {item.now}" for item in result.differences]
 
-    if as_json:
-        yield json_text(result.to_json())
-        return
-    differences = [f"{item.name}: {item.recorded} → {item.now}" for item in result.differences]
-    detail = one_line(result.detail)
-    if on_terminal():
-        yield f"{result.result:<11}  {short_id(result.id)}  {detail}"
-        yield from (f"{'':<11}  {one_line(line)}" for line in differences)
-    else:
-        cells = (result.result, result.id, detail, one_line("; ".join(differences)))
-        yield "\t".join(cells)
+
+def _show(result: Replay) -> None:
+    write_data(f"{result.result:<11}  {short_id(result.id)}  {one_line(result.detail)}")
+    for line in _differences(result):
+        write_data(f"{'':<11}  {one_line(line)}")

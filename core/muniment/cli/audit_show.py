@@ -20,10 +20,10 @@ from muniment.cli.output import (
 )
 from muniment.cli.output_file import OutputFile, to_stdout, without_end
 from muniment.errors import MunimentError, VerificationError
+from muniment.ledger.entries import FeedbackEntry, ReplayEntry, ReviewEntry
 from muniment.types import Generation, Verdict
 
 if TYPE_CHECKING:
-    from muniment.ledger.entries import FeedbackEntry, ReplayEntry, ReviewEntry
     from muniment.store.recording.events import RecordedEvent
 
 # Marks of an output that was never returned, or returned only in part.
@@ -45,22 +45,16 @@ def show(context: CliContext, reference: str, as_json: bool) -> None:
     ID is a unique beginning or end of an id, or `last`. Blocked outputs are shown too, because
     they are evidence.
     """
-    from muniment.ledger.entries import FeedbackEntry, ReplayEntry, ReviewEntry
-
     store = context.store
     generation = store.generation(store.find(reference))
     feedback = store.events.of(generation.id, FeedbackEntry)
     reviews = store.events.of(generation.id, ReviewEntry)
     replays = store.events.of(generation.id, ReplayEntry)
     if as_json:
-        events = {
-            "feedback": [event.to_json() for event in feedback],
-            "reviews": [event.to_json() for event in reviews],
-            "replays": [event.to_json() for event in replays],
-        }
+        events = {"feedback": feedback, "reviews": reviews, "replays": replays}
         write_json({**generation.to_json(), **events})
         return
-    print_fields([*_fields(generation), *_comments(feedback, reviews), *_replays(replays)])
+    print_fields([*_fields(generation), *_events(feedback, reviews, replays)])
     if "output" in generation.erased:
         write_data("\nthe output was erased")
         return
@@ -110,92 +104,86 @@ def get(context: CliContext, reference: str, output: str | None, overwrite: bool
         raise click.UsageError(
             f"the generation has {len(outputs)} outputs; use -o FILE to write each to a file."
         )
-    _write(generation, output, overwrite=overwrite)
+    if output is None and on_terminal():
+        to_stdout(outputs[0], short_id(generation.id))
+    else:
+        destination = output if output is not None else "-"
+        OutputFile(destination, overwrite=overwrite, count=len(outputs)).write_all(outputs)
     if note := _NOTES.get(generation.status):
         identifier = short_id(generation.id, "stderr")
         write_note(f"{note}; run `muniment audit show {identifier}` for details")
 
 
-def _write(generation: Generation, output: str | None, *, overwrite: bool) -> None:
-    """Write the outputs to files, or the only one to stdout."""
-    outputs = generation.outputs
-    if output is None and on_terminal():
-        to_stdout(outputs[0], short_id(generation.id))
-        return
-    output = "-" if output is None else output
-    destination = OutputFile(output, overwrite=overwrite, count=len(outputs))
-    for number, item in enumerate(outputs, 1):
-        destination.write(item, (number,) if len(outputs) > 1 else ())
-
-
-def _fields(generation: Generation) -> list[tuple[str, str]]:
+def _fields(generation: Generation) -> list[tuple[str, object]]:
     model, usage, failure = generation.model, generation.usage, generation.failure
-    lines = [
+    return [
         ("id", generation.id),
         ("run", generation.run_id + (f", line {generation.line}" if generation.line else "")),
         ("status", generation.status),
-        ("erased", ", ".join(generation.erased)),
-        ("altered", ", ".join(generation.altered)),
-        ("failure", f"{failure.message} ({failure.code})" if failure else ""),
+        ("erased", generation.erased),
+        ("altered", generation.altered),
+        ("failure", failure and f"{failure.message} ({failure.code})"),
         ("actor", generation.actor),
-        ("started", moment(generation.started_at)),
-        ("finished", moment(generation.finished_at)),
+        ("started", generation.started_at),
+        ("finished", generation.finished_at),
         ("generator", generation.generator),
-        ("model", f"{model.name}  {model.digest}".rstrip() if model else ""),
-        ("seed", str(generation.seed)),
+        ("model", model and f"{model.name}  {model.digest}".rstrip()),
+        ("seed", generation.seed),
         ("parameters", _pairs(generation.parameters)),
         ("policy", generation.policy),
-        ("tags", ", ".join(generation.tags)),
-        ("parents", ", ".join(generation.parents)),
+        ("tags", generation.tags),
+        ("parents", generation.parents),
         (
             "usage",
-            f"{pluralize(usage.prompt_tokens, 'prompt token')}, "
-            f"{pluralize(usage.output_tokens, 'output token')}"
-            if usage
-            else "",
+            usage
+            and f"{pluralize(usage.prompt_tokens, 'prompt token')}, "
+            f"{pluralize(usage.output_tokens, 'output token')}",
         ),
-        ("system", generation.system or ""),
+        ("system", generation.system),
         ("prompt", generation.prompt),
+        *(("verdict", _verdict(verdict)) for verdict in generation.verdicts),
+        *(
+            (
+                "score",
+                f"{score.evaluator} {score.name}: "
+                + (score.failure or f"{score.value:.4g} {score.unit}".strip()),
+            )
+            for score in generation.scores
+        ),
+        *(
+            ("plugin", f"{plugin.distribution} {plugin.version}  {plugin.digest}")
+            for plugin in generation.plugins
+        ),
+        ("environment", _pairs(generation.environment)),
     ]
-    lines += [("verdict", _verdict(verdict)) for verdict in generation.verdicts]
-    lines += [
-        (
-            "score",
-            f"{score.evaluator} {score.name}: "
-            + (score.failure or f"{score.value:.4g} {score.unit}".strip()),
-        )
-        for score in generation.scores
-    ]
-    lines += [
-        ("plugin", f"{plugin.distribution} {plugin.version}  {plugin.digest}")
-        for plugin in generation.plugins
-    ]
-    return [*lines, ("environment", _pairs(generation.environment))]
 
 
-def _comments(
-    feedback: list[RecordedEvent[FeedbackEntry]], reviews: list[RecordedEvent[ReviewEntry]]
+def _events(
+    feedback: list[RecordedEvent[FeedbackEntry]],
+    reviews: list[RecordedEvent[ReviewEntry]],
+    replays: list[RecordedEvent[ReplayEntry]],
 ) -> list[tuple[str, str]]:
-    lines = []
-    for item in feedback:
-        rating = item.entry.rating
-        rating_text = {None: "", "up": "up", "down": "down"}.get(rating, f"{rating} of 5")
-        parts = (rating_text, item.text("comment"), item.actor, moment(item.at))
-        lines.append(("feedback", " · ".join(filter(None, parts))))
-    for review in reviews:
-        parts = (review.entry.decision, review.text("reason"), review.actor, moment(review.at))
-        lines.append(("review", " · ".join(filter(None, parts))))
-    return lines
+    def line(event: RecordedEvent[Any], *parts: str | None) -> str:
+        return " · ".join(filter(None, (*parts, event.actor, moment(event.at))))
+
+    return [
+        *(("feedback", line(one, _rating(one), one.text("comment"))) for one in feedback),
+        *(("review", line(one, one.entry.decision, one.text("reason"))) for one in reviews),
+        *(
+            ("replay", line(one, one.entry.result, one.replay.detail, _environment(one)))
+            for one in replays
+        ),
+    ]
 
 
-def _replays(replays: list[RecordedEvent[ReplayEntry]]) -> list[tuple[str, str]]:
-    lines = []
-    for event in replays:
-        number = len(event.replay.differences or ())
-        environment = f"{pluralize(number, 'difference')} of environment" if number else ""
-        texts = (event.replay.detail, environment, event.actor, moment(event.at))
-        lines.append(("replay", " · ".join(filter(None, (event.entry.result, *texts)))))
-    return lines
+def _rating(event: RecordedEvent[FeedbackEntry]) -> str:
+    rating = event.entry.rating
+    return {None: "", "up": "up", "down": "down"}.get(rating, f"{rating} of 5")
+
+
+def _environment(event: RecordedEvent[ReplayEntry]) -> str:
+    number = len(event.replay.differences or ())
+    return f"{pluralize(number, 'difference')} of environment" if number else ""
 
 
 def _verdict(verdict: Verdict) -> str:

@@ -2,29 +2,24 @@
 
 from __future__ import annotations
 
-import dataclasses
-from typing import TYPE_CHECKING
-
 import click
 
+import muniment.store
 from muniment.cli import exit_codes
 from muniment.cli.context import CliContext
 from muniment.cli.options import json_option
 from muniment.cli.output import (
-    on_terminal,
     one_line,
     pluralize,
-    shortened,
+    short_digest,
     write_data,
     write_json,
     write_note,
 )
 from muniment.cli.progress import fraction
-
-if TYPE_CHECKING:
-    from muniment.ledger.keys import PublicKey
-    from muniment.store import Verification
-    from muniment.store.verification.signatures import TrustedCheckpoint
+from muniment.ledger.keys import PublicKey
+from muniment.signing import KeyStore
+from muniment.verifier import public_key, read_checkpoint
 
 
 @click.command
@@ -75,8 +70,6 @@ def verify(
 
     Each problem is printed on its own line, and the exit code is then 4.
     """
-    from muniment.store.database.export_pool import cores
-
     public, trusted = _key_and_last_checkpoint(context, key)
     with fraction("verifying") as progress:
         verification = context.store.verify(
@@ -87,23 +80,23 @@ def verify(
             trusted=[*trusted, *map(_checkpoint_of, published)],
             since=None if since is None else _checkpoint_of(since),
             progress=lambda what, done, total: progress(what, done / total if total else 1.0),
-            processes=processes or cores(),
+            processes=processes or muniment.store.cores(),
         )
     code = exit_codes.DONE if verification.ok else exit_codes.UNVERIFIED
     if as_json:
-        write_json(dataclasses.asdict(verification))
+        write_json(verification)
         return code
     problems = verification.problems
     for problem in problems:
         write_data(one_line(f"{problem.kind}  {problem.where}  {problem.message}"))
-    root = shortened(verification.root) if on_terminal() else verification.root
+    root = short_digest(verification.root)
     verdict = "ok" if verification.ok else f"failed  {pluralize(len(problems), 'problem')} ·"
     write_data(f"{verdict}  {pluralize(verification.entries, 'entry')} · root {root}")
     write_note("; ".join(_coverage(verification, public)))
     return code
 
 
-def _coverage(verification: Verification, key: PublicKey | None) -> list[str]:
+def _coverage(verification: muniment.store.Verification, key: PublicKey | None) -> list[str]:
     """Return phrases that name the checks done and those left out."""
     parts = [f"checked: {', '.join(verification.checked)}"]
     if verification.not_read:
@@ -117,26 +110,17 @@ def _coverage(verification: Verification, key: PublicKey | None) -> list[str]:
 
 def _key_and_last_checkpoint(
     context: CliContext, argument: str | None
-) -> tuple[PublicKey | None, list[TrustedCheckpoint]]:
+) -> tuple[PublicKey | None, list[muniment.store.TrustedCheckpoint]]:
     """Return the key to check with, and the last checkpoint that this home signed, if any."""
-    from muniment.signing import KeyStore
-    from muniment.store.verification.signatures import TrustedCheckpoint
-
     keys, store = KeyStore(context.home), context.store
     last = keys.expected_checkpoint(store)
-    trusted = (
-        [] if last is None else [TrustedCheckpoint("the last checkpoint signed here", last.parsed)]
-    )
+    name = "the last checkpoint signed here"
+    trusted = [muniment.store.TrustedCheckpoint(name, last.parsed)] if last else []
     if argument is not None:
-        from muniment.verifier import public_key
-
         return public_key(argument), trusted
     private = keys.private_key(store.log)
-    return (None if private is None else private.public), trusted
+    return None if private is None else private.public, trusted
 
 
-def _checkpoint_of(path: str) -> TrustedCheckpoint:
-    from muniment.store.verification.signatures import TrustedCheckpoint
-    from muniment.verifier import read_checkpoint
-
-    return TrustedCheckpoint(path, read_checkpoint(path))
+def _checkpoint_of(path: str) -> muniment.store.TrustedCheckpoint:
+    return muniment.store.TrustedCheckpoint(path, read_checkpoint(path))

@@ -7,12 +7,12 @@ import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
+import muniment.store
 from muniment.cli import exit_codes
-from muniment.cli.context import CliContext, Interrupted, closing_iterator
+from muniment.cli.context import CliContext, Interrupted
 from muniment.cli.options import (
     generator_option,
     isolate_option,
@@ -26,21 +26,18 @@ from muniment.cli.options import (
     tag_option,
 )
 from muniment.cli.output import (
-    json_text,
-    on_terminal,
     outcome_sentence,
     warn_broken,
+    write_data,
     write_json,
     write_note,
 )
 from muniment.cli.output_file import described, without_end
-from muniment.cli.progress import Progress, counting
+from muniment.cli.progress import counting
 from muniment.cli.results_file import Results, results_file
 from muniment.errors import UsageError
+from muniment.ids import new_id
 from muniment.types import Generation
-
-if TYPE_CHECKING:
-    from muniment.store import Store
 
 
 @click.command
@@ -88,10 +85,7 @@ def batch(
     JSON lines to a file. With --resume, that file contains all results of the run, including
     those from before the interruption.
     """
-    from muniment.generation.requests import GenerationSpec
-    from muniment.ids import new_id
-
-    defaults = GenerationSpec(
+    defaults = muniment.GenerationSpec(
         "", generator=generator, model=model, parameters=parameters_given(pairs), tags=tags
     )
     session = context.session
@@ -127,9 +121,10 @@ def batch(
         write_note(f"run {run}  if interrupted, add --resume {run} to the same command")
         report = _Report(as_json, results)
         try:
-            with closing_iterator(generations) as items, counting("generating", total) as bar:
+            with contextlib.closing(generations) as items, counting("generating", total) as bar:
                 for item in items:
-                    report.add(item, bar)
+                    report.add(item)
+                    bar.advance(1)
         except KeyboardInterrupt:
             raise Interrupted(f"{report.summary} so far; add --resume {run} to continue") from None
     write_note(f"run {run}  {report.summary}")
@@ -139,7 +134,7 @@ def batch(
 _ANSWERED = ("completed", "blocked", "failed")
 
 
-def _answered(store: Store, run: str) -> Iterator[Generation]:
+def _answered(store: muniment.store.Store, run: str) -> Iterator[Generation]:
     """Yield the finished generations of a run in line order, without blocked content."""
     from muniment.generation.pipeline import without_blocked_content
 
@@ -164,23 +159,20 @@ class _Report:
         parts = [f"{self._counts[status]:,} {status}" for status in order if self._counts[status]]
         return " · ".join(parts) or "nothing to generate"
 
-    def add(self, item: Generation, bar: Progress) -> None:
+    def add(self, item: Generation) -> None:
         """Print one result, and the reason if it is not completed."""
         self._counts[item.status] += 1
         self.code = exit_codes.worst((self.code, exit_codes.of_status(item.status)))
         if self._results is not None:
             self._results.add(item)
-        elif self._as_json and not on_terminal():
-            write_json(item.to_json())
         elif self._as_json:
-            bar.write(json_text(item.to_json()))
+            write_json(item)
         else:
-            bar.write(f"--- line {item.line} · {item.status} ---")
+            write_data(f"--- line {item.line} · {item.status} ---")
             for output in item.outputs:
-                bar.write(described(output) if output.text is None else without_end(output.text))
+                write_data(described(output) if output.text is None else without_end(output.text))
         if item.status != "completed":
-            bar.note(_sentence(item))
-        bar.advance(1)
+            write_note(_sentence(item))
 
 
 def _sentence(item: Generation) -> str:

@@ -6,9 +6,11 @@ import click
 
 from muniment.cli import exit_codes
 from muniment.cli.context import CliContext
+from muniment.cli.emit import emit
 from muniment.cli.lazy import LazyGroup
 from muniment.cli.options import json_option
-from muniment.cli.output import table, write_data, write_json, write_note
+from muniment.cli.output import write_data, write_json, write_note
+from muniment.config import SETTINGS, normalised
 
 
 @click.group(cls=LazyGroup)
@@ -49,7 +51,6 @@ def set_(context: CliContext, key: str, value: str) -> None:
     """
     context.config.set(key, value or None)
     if key.startswith("plugin.") and value:
-        from muniment.config import normalised
         from muniment.plugins.discovery import installed_plugins
 
         name = key.removeprefix("plugin.").rpartition(".")[0]
@@ -67,11 +68,6 @@ def set_(context: CliContext, key: str, value: str) -> None:
 @click.pass_obj
 def list_(context: CliContext, known: bool, as_json: bool) -> None:
     """List the settings that have a value."""
-    from muniment.config import SETTINGS
-
-    values = SETTINGS if known else context.config.items()
-    if as_json:
-        for key, value in values.items():
-            write_json({"key": key, "meaning" if known else "value": value})
-        return
-    table(("key", "meaning" if known else "value"), list(values.items()))
+    values, name = (SETTINGS, "meaning") if known else (context.config.items(), "value")
+    records = [{"key": key, name: value} for key, value in values.items()]
+    emit(records, [("key", "key"), (name, name)], as_json, empty="no setting has a value")

@@ -2,31 +2,23 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
+import muniment.config
+import muniment.store
 from muniment.cli.gc_freeze import importing
 
 if TYPE_CHECKING:
-    from muniment.config import Config
-    from muniment.models.packaged import AdditionNotices
     from muniment.models.registry import Models
-    from muniment.session import Session
-    from muniment.store import Store
-    from muniment.types import PackagedModel
-
-
-_T = TypeVar("_T")
 
 # Key of `click.Context.meta` with the value of --home, for use before the options are parsed.
 HOME_KEY = "muniment.home"
 
 
 class Interrupted(Exception):
-    """Ctrl-C after everything was recorded. Its message is printed."""
+    """Ctrl-C after everything was recorded. Its message, if any, is printed."""
 
 
 class CliContext:
@@ -49,16 +41,12 @@ class CliContext:
     @cached_property
     def home(self) -> Path:
         """The home folder, which may not exist yet."""
-        from muniment import config
-
-        return Path(self._home).expanduser() if self._home else config.home_folder()
+        return Path(self._home).expanduser() if self._home else muniment.config.home_folder()
 
     @cached_property
     def store_url(self) -> str:
         """The store's URL."""
-        from muniment import config
-
-        return config.store_url(self.home, self._store)
+        return muniment.config.store_url(self.home, self._store)
 
     @cached_property
     def files(self) -> list[Path]:
@@ -70,11 +58,9 @@ class CliContext:
         return [*store, self.home / "config.toml", *self.home.glob("keys/*")]
 
     @cached_property
-    def config(self) -> Config:
+    def config(self) -> muniment.config.Config:
         """The settings file. Raises ConfigError if it is malformed."""
-        from muniment.config import Config
-
-        return Config(self.home)
+        return muniment.config.Config(self.home)
 
     @cached_property
     def models(self) -> Models:
@@ -84,28 +70,26 @@ class CliContext:
         return Models(self.home)
 
     @cached_property
-    def store(self) -> Store:
+    def store(self) -> muniment.store.Store:
         """The store, for reading. Raises StoreError if it does not exist."""
-        with importing():
-            from muniment.store import Store
-
-            return Store.open(self.store_url, create=False)  # imports the database driver
+        with importing():  # of the database and its driver
+            return muniment.store.Store.open(self.store_url, create=False)
 
     @cached_property
-    def session(self) -> Session:
+    def session(self) -> muniment.Session:
         """The session, for writing. It loads plugins when it first needs one."""
+        from muniment.cli.addition import PrintedNotices
         from muniment.plugins.registry import Plugins
-        from muniment.session import Session
 
         plugins = Plugins(files=self._plugin_files) if self._plugin_files else None
-        session = Session(
+        session = muniment.Session(
             self.home,
             store=self._store,
             actor=self._actor,
             plugins=plugins,
             isolate=self.isolate,
         )
-        session.notices = _printed_notices
+        session.notices = PrintedNotices
         return session
 
     def close(self) -> None:
@@ -121,20 +105,3 @@ class CliContext:
         finally:
             if store is not None:
                 store.close()
-
-
-def _printed_notices(model: PackagedModel) -> AdditionNotices:
-    from muniment.cli.addition import PrintedNotices
-
-    return PrintedNotices(model)
-
-
-@contextlib.contextmanager
-def closing_iterator(items: Iterator[_T]) -> Iterator[Iterator[_T]]:
-    """Close the iterator when the block ends, so that it records an interruption at once."""
-    try:
-        yield items
-    finally:
-        close = getattr(items, "close", None)
-        if close is not None:
-            close()

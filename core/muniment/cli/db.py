@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from operator import itemgetter
+from urllib.parse import unquote
+
 import click
 
+import muniment.store
 from muniment.cli.context import CliContext
 from muniment.cli.db_backup import backup, restore
 from muniment.cli.db_sql import sql
+from muniment.cli.emit import emit, emit_one
 from muniment.cli.lazy import LazyGroup
 from muniment.cli.options import json_option
-from muniment.cli.output import print_fields, table, write_data, write_json, write_note
+from muniment.cli.output import write_data, write_json, write_note
+from muniment.cli.progress import fraction
 
 
 @click.group(cls=LazyGroup)
@@ -37,32 +43,26 @@ def path(context: CliContext, as_json: bool) -> None:
 @click.pass_obj
 def status(context: CliContext, as_json: bool) -> None:
     """Show the store's size and whether its schema is current."""
-    from muniment.store import Store
-
-    with Store.open(context.store_url, create=False, outdated=True) as store:
+    with muniment.store.Store.open(context.store_url, create=False, outdated=True) as store:
         state = store.status()
-    if as_json:
-        write_json(
-            {
-                "url": state.url,
-                "path": str(state.path) if state.path else None,
-                "revision": state.revision,
-                "head": state.head,
-                "current": state.current,
-                "entries": state.entries,
-                "bytes": state.size,
-            }
-        )
-        return
     schema = "current" if state.current else "outdated; run `muniment db upgrade`"
-    print_fields(
+    emit_one(
+        state,
         [
-            ("store", str(state.path or state.url)),
-            ("schema", f"{state.revision} ({schema})"),
-            ("entries", f"{state.entries:,}"),
-            ("size", f"{state.size:,} bytes"),
-        ]
+            ("store", lambda _: state.path or state.url),
+            ("schema", lambda _: f"{state.revision} ({schema})"),
+            ("entries", lambda _: f"{state.entries:,}"),
+            ("size", lambda _: f"{state.size:,} bytes"),
+        ],
+        as_json,
+        to_json=lambda _: {
+            **{name: getattr(state, name) for name in _STATUS},
+            "bytes": state.size,
+        },
     )
+
+
+_STATUS = ("url", "path", "revision", "head", "current", "entries")
 
 
 @db.command
@@ -72,9 +72,7 @@ def upgrade(context: CliContext) -> None:
 
     Entries are not changed.
     """
-    from muniment.store import Store
-
-    with Store.open(context.store_url, create=True, outdated=True) as store:
+    with muniment.store.Store.open(context.store_url, create=True, outdated=True) as store:
         copy = store.upgrade()
         state = store.status()
     if copy:
@@ -92,18 +90,15 @@ def rebuild(context: CliContext, as_json: bool) -> None:
     processes can read the store but not write to it. Piped output has tab-separated columns:
     table, rows.
     """
-    from muniment.cli.progress import fraction
-    from muniment.store import Store
-
     with (
-        Store.open(context.store_url, create=False) as store,
+        muniment.store.Store.open(context.store_url, create=False) as store,
         fraction("rebuilding") as progress,
     ):
         rows = store.rebuild(lambda step, done, total: progress(step, done / total))
     if as_json:
         write_json(rows)
-        return
-    table(("table", "rows"), [(name, f"{count}") for name, count in rows.items()])
+    else:
+        emit(rows.items(), [("table", itemgetter(0)), ("rows", itemgetter(1))], as_json)
 
 
 def _without_password(url: str) -> str:
@@ -126,7 +121,5 @@ db.add_command(sql)
 
 def _file(url: str) -> str | None:
     """Return the file of an SQLite URL, or None for any other URL."""
-    from urllib.parse import unquote
-
     path, _, _ = url.removeprefix("sqlite:///").partition("?")
     return unquote(path) if url.startswith("sqlite:///") else None

@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+import muniment.store
 from muniment.cli import exit_codes
 from muniment.cli.confirm import confirm
 from muniment.cli.context import CliContext
 from muniment.cli.options import json_option, overwrite_option, yes_option
-from muniment.cli.output import (
-    on_terminal,
-    pluralize,
-    shortened,
-    write_data,
-    write_json,
-    write_note,
-)
+from muniment.cli.output import pluralize, short_digest, write_data, write_json, write_note
 from muniment.cli.output_file import OutputFile
 from muniment.cli.progress import fraction
 from muniment.errors import UsageError
-from muniment.times import iso
 
 if TYPE_CHECKING:
     from muniment.store.backup.restore import RestorePlan
@@ -50,16 +44,16 @@ def backup(context: CliContext, file: str, overwrite: bool, as_json: bool) -> No
     if as_json:
         write_json(
             {
-                "file": str(copy.file),
-                "made_at": iso(copy.made_at),
+                "file": copy.file,
+                "made_at": copy.made_at,
                 "entries": copy.entries,
                 "root": copy.root,
                 "bytes": copy.file.stat().st_size,
             }
         )
         return
-    root = shortened(copy.root) if on_terminal() else copy.root
-    write_data(f"{copy.file}  {pluralize(copy.entries, 'entry')} · root {root}")
+    entries, root = pluralize(copy.entries, "entry"), short_digest(copy.root)
+    write_data(f"{copy.file}  {entries} · root {root}")
 
 
 @click.command
@@ -75,26 +69,22 @@ def restore(context: CliContext, file: str, yes: bool, as_json: bool) -> int:
     are printed, one per line, so that they can be erased again. For PostgreSQL, the programs
     pg_restore and psql are required.
     """
-    from pathlib import Path
-
-    from muniment.store import Store
-
     with fraction("checking") as progress:
 
         def report(step: str, done: int, total: int) -> None:
             progress(step, done / total if total else 1.0)
 
-        plan = Store.plan_restore(context.store_url, Path(file), report)
+        plan = muniment.store.Store.plan_restore(context.store_url, Path(file), report)
     loss = _loss(plan)
     if loss and not confirm(loss, yes=yes, otherwise="nothing was restored"):
         return exit_codes.FAILED
     with fraction("restoring") as progress:
-        Store.restore(context.store_url, plan, report)
+        muniment.store.Store.restore(context.store_url, plan, report)
     contents = plan.contents
     if as_json:
         write_json(
             {
-                "file": str(plan.file),
+                "file": plan.file,
                 "entries": contents.entries,
                 "root": contents.root,
                 "lost": plan.lost_entries,

@@ -8,17 +8,18 @@ import itertools
 import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from operator import itemgetter
 from typing import Any
 
 import click
 
 from muniment.cli.context import CliContext
+from muniment.cli.emit import emit
 from muniment.cli.options import json_option
 from muniment.cli.output import (
     json_text,
     on_terminal,
     printable,
-    table,
     write_bytes,
     write_json,
     write_note,
@@ -73,9 +74,10 @@ def _raise_if_names_repeat(columns: Sequence[str]) -> None:
 
 def _write_tables(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     """Print rows as tables of limited length, so that memory does not hold a large result."""
-    remaining = iter(rows)
-    while part := list(itertools.islice(remaining, _ROWS_PER_TABLE)):
-        table(columns, ([_text(value) for value in row] for row in part))
+    texts = ([_text(value) for value in row] for row in rows)
+    shown = [(name, itemgetter(index)) for index, name in enumerate(columns)]
+    while part := list(itertools.islice(texts, _ROWS_PER_TABLE)):
+        emit(part, shown, False)
 
 
 def _write_csv(rows: Iterable[Sequence[Any]]) -> None:

@@ -28,11 +28,9 @@ def report(error: BaseException) -> int:
             return error.code if isinstance(error.code, int) else exit_codes.FAILED
         case BrokenPipeError():
             raise error
-        case Interrupted():
-            write_note(f"Interrupted: {error}" if str(error) != "interrupted" else "Interrupted")
-            return exit_codes.INTERRUPTED
-        case KeyboardInterrupt() | click.Abort():
-            write_note("Interrupted")
+        case Interrupted() | KeyboardInterrupt() | click.Abort():
+            detail = str(error) if isinstance(error, Interrupted) else ""
+            write_note(f"Interrupted: {detail}" if detail else "Interrupted")
             return exit_codes.INTERRUPTED
         case click.exceptions.NoArgsIsHelpError():
             write_note(error.format_message())
@@ -40,15 +38,11 @@ def report(error: BaseException) -> int:
         case click.ClickException():
             write_note(f"Error: {_sentence(error)}")
             return error.exit_code
-        case UsageError():
-            write_note(f"Error: {one_line(str(error))}")
-            return exit_codes.USAGE
-        case VerificationError():
-            write_note(f"Error: {one_line(str(error))}")
-            return exit_codes.UNVERIFIED
         case MunimentError():
             write_note(f"Error: {one_line(str(error))}")
-            return exit_codes.FAILED
+            if isinstance(error, VerificationError):
+                return exit_codes.UNVERIFIED
+            return exit_codes.USAGE if isinstance(error, UsageError) else exit_codes.FAILED
     if os.environ.get(TRACEBACK_VARIABLE):
         raise error
     if isinstance(error, OSError) and error.strerror:

@@ -33,6 +33,6 @@ def feedback(
     identifier = session.store.find(reference)
     recorded = session.feedback(identifier, rating, comment)
     if as_json:
-        write_json(recorded.to_json())
-        return
-    write_note(f"Feedback recorded for {short_id(identifier, 'stderr')}.")
+        write_json(recorded)
+    else:
+        write_note(f"Feedback recorded for {short_id(identifier, 'stderr')}.")

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import click
 
+import muniment
 from muniment.cli.context import CliContext
 from muniment.cli.options import Moment
-
-if TYPE_CHECKING:
-    from muniment.store import Query
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -37,12 +35,8 @@ _OPTIONS = (
         type=click.Choice(DECISIONS),
         help="Most severe action taken, or with --filter the decision of that filter.",
     ),
-    click.option(
-        "--filter", "filter_", metavar="NAME", help="Name of a filter that checked the generation."
-    ),
-    click.option(
-        "--actor", "by", metavar="NAME", help="Name of the actor who requested the generation."
-    ),
+    click.option("--filter", metavar="NAME", help="Name of a filter that checked the generation."),
+    click.option("--actor", metavar="NAME", help="Name of the actor who requested the generation."),
     click.option("--tag", metavar="TAG", help="Tag of the generation."),
     click.option("--run", metavar="RUN", help="Run of the generation."),
     click.option("--seed", metavar="N", help="Seed of the generation."),
@@ -71,19 +65,13 @@ def filter_options_without_status(command: _Command) -> _Command:
     return command
 
 
-def query_of(context: CliContext, filters: dict[str, Any], *, limit: int) -> Query:
+def query_of(context: CliContext, filters: dict[str, Any], *, limit: int) -> muniment.Query:
     """Return the query for filters, all of which must match. A limit of 0 means no limit."""
-    from muniment.generation import seeds
-    from muniment.store import Query
+    from muniment.generation.seeds import parse_seed
 
-    values = dict(filters)
-    seed, run, scores = values.pop("seed"), values.pop("run"), values.pop("scores")
-    return Query(
-        filter=values.pop("filter_"),
-        actor=values.pop("by"),
-        seed=None if seed is None else seeds.parse_seed(seed),
-        run=None if run is None else context.store.find_run(run),
-        limit=limit or None,
-        scores=list(scores) or None,
-        **values,
-    )
+    values = {**filters, "limit": limit or None, "scores": list(filters["scores"]) or None}
+    if values["seed"] is not None:
+        values["seed"] = parse_seed(values["seed"])
+    if values["run"] is not None:
+        values["run"] = context.store.find_run(values["run"])
+    return muniment.Query(**values)

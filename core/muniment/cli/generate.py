@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import itertools
 import sys
@@ -9,8 +10,9 @@ from typing import Any
 
 import click
 
+import muniment
 from muniment.cli import parameter_options
-from muniment.cli.context import CliContext, closing_iterator
+from muniment.cli.context import CliContext
 from muniment.cli.lazy import no_such
 from muniment.cli.options import (
     isolate_option,
@@ -25,10 +27,12 @@ from muniment.cli.options import (
 )
 from muniment.cli.output import on_terminal, pluralize, warn_broken
 from muniment.cli.output_file import OutputFile
+from muniment.cli.plugins_list import gone_plugins
 from muniment.cli.presenter import ResultPresenter
 from muniment.cli.progress import waiting
-from muniment.errors import UnknownNameError
+from muniment.errors import MunimentError, PromptError, UnknownNameError
 from muniment.plugins.registry import RegisteredObject
+from muniment.plugins.state import distributions
 
 
 class _Generators(click.Group):
@@ -59,7 +63,8 @@ class _Generators(click.Group):
             unloaded = session.plugins.broken or session.plugins.disabled
             if error.name != cmd_name or error.kind != "generator" or unloaded:
                 raise
-            if hint := _gone(ctx):
+            # A plugin that is disabled, or only adds commands, is installed too.
+            if hint := gone_plugins(_settings(ctx), set(distributions())):
                 raise UnknownNameError("generator", cmd_name, hint=hint) from None
             available = self.list_commands(ctx)
             if not available:
@@ -165,9 +170,7 @@ def _run(
     as_json: bool,
     **own: Any,
 ) -> int:
-    from muniment.generation.requests import GenerationSpec
-
-    spec = GenerationSpec(
+    spec = muniment.GenerationSpec(
         _from_stdin() if prompt == "-" else prompt,
         generator=name,
         model=model,
@@ -179,14 +182,13 @@ def _run(
     destination = None
     if output is not None:
         destination = OutputFile(output, overwrite=overwrite, count=samples, inputs=[policy])
-    if stream is None:
-        stream = on_terminal()
     # Chunks of several texts would mix, and JSON and files need complete texts.
-    stream = stream and samples == 1 and not as_json and destination is None
+    complete = samples > 1 or as_json or destination is not None
+    stream = not complete and (on_terminal() if stream is None else stream)
     presenter = ResultPresenter(samples, destination, as_json)
     session = _settings(click.get_current_context()).session
     answers = session.run([spec], samples_each=samples, policy=policy, stream=stream)
-    with closing_iterator(answers) as items, waiting("generating …") as arrived:
+    with contextlib.closing(answers) as items, waiting("generating …") as arrived:
         for item in items:
             arrived()
             presenter.show(item)
@@ -194,8 +196,6 @@ def _run(
 
 
 def _from_stdin() -> str:
-    from muniment.errors import PromptError
-
     raw = sys.stdin.buffer.read().removeprefix(b"\xef\xbb\xbf")
     if not raw:
         raise PromptError("standard input was empty; write a prompt to it")
@@ -213,8 +213,6 @@ def _kinds(objects: list[RegisteredObject]) -> list[str]:
 
 
 def _default_of(session: Any, kind: str) -> str:
-    from muniment.errors import MunimentError
-
     try:
         return f"the generator {session.plugins.generator(kind, session.config.generators()).name}"
     except MunimentError:
@@ -226,15 +224,6 @@ def _default_of(session: Any, kind: str) -> str:
         return (
             f"{pluralize(len(choices), 'generator')}; `muniment config set generator.{kind} NAME`"
         )
-
-
-def _gone(ctx: click.Context) -> str:
-    """Return a hint that lists recorded plugins that are no longer installed."""
-    from muniment.cli.plugins_read import gone_plugins
-    from muniment.plugins.state import distributions
-
-    # A plugin that is disabled, or only adds commands, is installed too.
-    return gone_plugins(_settings(ctx), set(distributions()))
 
 
 def _settings(ctx: click.Context) -> CliContext:

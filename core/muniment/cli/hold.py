@@ -6,19 +6,13 @@ from typing import Any
 
 import click
 
+from muniment.cli.audit_erase import selection
 from muniment.cli.context import CliContext
+from muniment.cli.emit import emit
 from muniment.cli.filters import filter_options
 from muniment.cli.lazy import LazyGroup
 from muniment.cli.options import json_option
-from muniment.cli.output import (
-    moment,
-    pluralize,
-    short_id,
-    table,
-    write_data,
-    write_json,
-    write_note,
-)
+from muniment.cli.output import pluralize, short_id, write_data, write_json, write_note
 
 
 @click.group(cls=LazyGroup)
@@ -40,15 +34,11 @@ def add(
     Generations on hold cannot be erased until the hold is released. Applies to the generations
     that match all given options now.
     """
-    from muniment.cli.audit_erase import selection
-
-    if not references and all(value is None for value in filters.values()):
-        raise click.UsageError("no generation is selected; add ids, or filters such as --tag.")
     query = selection(context, references, filters)
     identifier, number = context.session.hold(query, reason)
     if as_json:
         holds = context.session.store.holds()
-        write_json(next(hold for hold in holds if hold.id == identifier).to_json())
+        write_json(next(hold for hold in holds if hold.id == identifier))
         return
     write_data(identifier)
     write_note(f"placed {pluralize(number, 'generation')} on hold")
@@ -59,17 +49,17 @@ def add(
 @click.pass_obj
 def list_(context: CliContext, as_json: bool) -> None:
     """List the holds in force, oldest first."""
-    holds = context.store.holds()
-    if as_json:
-        for hold in holds:
-            write_json(hold.to_json())
-        return
-    table(
-        ("hold", "since", "by", "generations", "reason"),
-        (
-            (short_id(hold.id), moment(hold.at), hold.actor, str(hold.generations), hold.reason)
-            for hold in holds
-        ),
+    emit(
+        context.store.holds(),
+        [
+            ("hold", lambda hold: short_id(hold.id)),
+            ("since", "at"),
+            ("by", "actor"),
+            ("generations", "generations"),
+            ("reason", "reason"),
+        ],
+        as_json,
+        empty="no hold is in force",
         cut="reason",
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+import muniment.store
 from muniment.cli.context import CliContext
 from muniment.cli.lazy import LazyGroup
 from muniment.cli.options import json_option
@@ -16,6 +17,7 @@ from muniment.cli.output import (
     write_note,
 )
 from muniment.errors import MunimentError
+from muniment.signing import KeyStore
 
 
 @click.group(cls=LazyGroup)
@@ -32,11 +34,8 @@ def generate(context: CliContext) -> None:
     unencrypted in `keys` in the home folder, readable only by you. It is never overwritten. Give
     the public key to the people who verify, separately from the store.
     """
-    from muniment.signing import KeyStore
-    from muniment.store import Store
-
     key_store = KeyStore(context.home)
-    with Store.open(context.store_url, create=True) as store:
+    with muniment.store.Store.open(context.store_url, create=True) as store:
         key = key_store.generate(store.log)
         key_store.sign(store)
         write_data(str(key))
@@ -51,8 +50,6 @@ def show(context: CliContext, as_json: bool) -> None:
 
     Piped output is only the public key.
     """
-    from muniment.signing import KeyStore
-
     key_store, log = KeyStore(context.home), context.store.log
     private = key_store.private_key(log)
     if private is None:
@@ -67,7 +64,7 @@ def show(context: CliContext, as_json: bool) -> None:
             {
                 "key": str(key),
                 "log": key.name,
-                "path": str(path),
+                "path": path,
                 "checkpoint": head and {"size": head.size, "root": head.root.hex()},
             }
         )

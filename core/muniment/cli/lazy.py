@@ -13,6 +13,7 @@ from typing import Any
 import click
 
 from muniment.cli.gc_freeze import importing
+from muniment.errors import MunimentError
 
 
 class LazyGroup(click.Group):
@@ -48,7 +49,6 @@ class LazyGroup(click.Group):
             with importing():
                 return self.own_command(cmd_name)
         from muniment.cli import plugin_commands
-        from muniment.errors import MunimentError
 
         try:
             return plugin_commands.find_command(ctx, cmd_name)

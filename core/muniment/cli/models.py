@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import sys
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import Any
 
 import click
 
 from muniment.cli import exit_codes
+from muniment.cli.confirm import confirm
 from muniment.cli.context import CliContext
+from muniment.cli.emit import emit, emit_one
 from muniment.cli.lazy import LazyGroup
 from muniment.cli.options import generator_option, json_option, yes_option
 from muniment.cli.output import (
     one_line,
     pluralize,
-    print_fields,
-    shortened,
-    table,
+    short_digest,
     warn_broken,
     write_data,
     write_json,
@@ -24,9 +24,9 @@ from muniment.cli.output import (
 )
 from muniment.cli.progress import fraction, write_waiting
 from muniment.errors import ModelError, UsageError
-
-if TYPE_CHECKING:
-    from muniment.models.registry import ModelRecord
+from muniment.hookspecs import ModelProvider
+from muniment.models.registry import ModelRecord
+from muniment.plugins.registry import instantiate, quiet_stdout
 
 
 @click.group(cls=LazyGroup)
@@ -49,24 +49,20 @@ def list_(context: CliContext, as_json: bool) -> None:
     errors += context.models.half_written()
     for error in errors:
         write_note(f"Warning: {one_line(str(error))}")
-    if as_json:
-        for model in records:
-            write_json(_json(context, model))
-        return
-    rows = [
-        (
-            model.name,
-            model.generator,
-            _digest(model.digest),
-            model.source,
-            model.added_at,
-            "default" if _is_default(context, model) else "",
-        )
-        for model in records
-    ]
-    table(("name", "generator", "digest", "source", "added", "default"), rows)
-    if not records and not errors:
-        write_note("no model was added yet; `muniment models add SOURCE` adds one")
+    emit(
+        records,
+        [
+            ("name", "name"),
+            ("generator", "generator"),
+            ("digest", lambda model: short_digest(model.digest)),
+            ("source", "source"),
+            ("added", "added_at"),
+            ("default", lambda model: "default" if _is_default(context, model) else ""),
+        ],
+        as_json,
+        to_json=partial(_json, context),
+        empty="" if errors else "no model was added yet; `muniment models add SOURCE` adds one",
+    )
 
 
 @models.command
@@ -83,9 +79,6 @@ def add(context: CliContext, source: str, name: str | None, generator: str, as_j
     SOURCE is a folder or file, a hub id, or a name that the generator knows. The model is converted
     once, which may take minutes, and its digest is recorded. The default model stays the same.
     """
-    from muniment.hookspecs import ModelProvider
-    from muniment.plugins.registry import instantiate, quiet_stdout
-
     session = context.session
     session.ensure_store()
     warn_broken(session.plugins.load())
@@ -113,7 +106,7 @@ def add(context: CliContext, source: str, name: str | None, generator: str, as_j
     if as_json:
         write_json(_json(context, added))
     else:
-        write_data(f"added {added.name}  {_digest(added.digest)}")
+        write_data(f"added {added.name}  {short_digest(added.digest)}")
 
 
 @models.command
@@ -124,22 +117,20 @@ def show(context: CliContext, name: str, as_json: bool) -> None:
     """Show the record and files of a model."""
     model = context.models.get(name)
     files = context.models.files(name)
-    if as_json:
-        write_json({**_json(context, model), "files": files})
-        return
-    lines = [
-        ("name", model.name),
-        ("digest", model.digest),
-        ("generator", model.generator),
-        ("source", model.source),
-        ("added", model.added_at),
-        ("default", "yes" if _is_default(context, model) else "no"),
-        ("terms", model.terms),
-        ("folder", str(context.models.path(name))),
-        *((role, file) for role, file in model.roles.items()),
-        ("files", "\n".join(f"{file}  {size:,} bytes" for file, size in sorted(files.items()))),
-    ]
-    print_fields(lines)
+    sizes = "\n".join(f"{file}  {size:,} bytes" for file, size in sorted(files.items()))
+    emit_one(
+        {**_json(context, model), "files": files},
+        [
+            *((key, key) for key in ("name", "digest", "generator", "source")),
+            ("added", "added_at"),
+            ("default", "default"),
+            ("terms", "terms"),
+            ("folder", lambda _: context.models.path(name)),
+            *((role, lambda _, file=file: file) for role, file in model.roles.items()),
+            ("files", lambda _: sizes),
+        ],
+        as_json,
+    )
 
 
 @models.command
@@ -152,13 +143,11 @@ def remove(context: CliContext, name: str, yes: bool) -> int:
     Its generations stay recorded, but cannot be replayed without it.
     """
     context.models.check_removable(name)
-    if not yes:
-        if not sys.stdin.isatty():
-            raise click.UsageError(f"removing {name} cannot be undone; add --yes to confirm.")
-        if not click.confirm(f"Remove model {name} ({_size(context, name)})?", err=True):
-            write_note("nothing was removed")
-            return exit_codes.FAILED
-    known = [model for model in context.models.added(_unreadable) if model.name == name]
+    action = f"this will remove model {name} ({_size(context, name)})"
+    if not confirm(action, yes=yes, otherwise="nothing was removed"):
+        return exit_codes.FAILED
+    # An unreadable record can be removed, too.
+    known = [item for item in context.models.added(lambda error: None) if item.name == name]
     context.session.ensure_store()
     context.models.remove(name)
     for model in known:  # a half-written model has no record
@@ -179,19 +168,9 @@ def _json(context: CliContext, model: ModelRecord) -> dict[str, Any]:
     return {**model.to_json(), "default": _is_default(context, model)}
 
 
-def _unreadable(error: ModelError) -> None:
-    """Ignore an unreadable record, which can be removed, too."""
-
-
 def _size(context: CliContext, name: str) -> str:
     try:
         files = context.models.files(name)
     except ModelError:
         return "incomplete"
     return f"{pluralize(len(files), 'file')}, {sum(files.values()):,} bytes"
-
-
-def _digest(digest: Any) -> str:
-    from muniment.cli.output import on_terminal
-
-    return shortened(digest) if on_terminal() else digest

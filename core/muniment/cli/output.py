@@ -6,14 +6,15 @@ times in UTC. JSON is printed as UTF-8 in every locale, one object per line.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import click
 
@@ -22,31 +23,61 @@ from muniment.times import iso
 if TYPE_CHECKING:
     from muniment.types import Generation, Verdict
 
+Stream: TypeAlias = Literal["stdout", "stderr"]
+
 _C1 = re.compile("[\x7f-\x9f]")  # some terminals interpret these, and JSON does not escape them
 # Line and paragraph separators, and controls of the writing direction.
 _SEPARATORS = "\u2028\u2029\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 _LINE = str.maketrans(
     {"\n": "\\n", "\r": "\\r", "\t": "\\t"} | {c: f"\\u{ord(c):04x}" for c in _SEPARATORS}
 )
-_MIN_WIDTH = 16  # cells of a shortened column
 _SHORT = 8  # 40 random bits: a given end is among 10^6 ids with odds of 1 to 10^6
+_STATUS_COLUMNS = ("status", "state", "result")
+_STATUS_COLOURS = {
+    **dict.fromkeys(("completed", "ok", "exact", "certified", "enabled"), "green"),
+    **dict.fromkeys(("flagged", "interrupted", "uncertified", "disabled", "pending"), "yellow"),
+    **dict.fromkeys(("blocked", "failed", "broken", "gone", "diverged", "impossible"), "red"),
+}
 
 
-def on_terminal(stream: Literal["stdout", "stderr"] = "stdout") -> bool:
+def on_terminal(stream: Stream = "stdout") -> bool:
     """Return whether that stream is a terminal."""
     return bool(getattr(sys, stream).isatty())
 
 
+displays: list[Any] = []  # started bars and spinners of rich; only the last is on the screen
+
+
+@contextlib.contextmanager
+def suspended(stream: Stream = "stderr") -> Iterator[None]:
+    """Remove the last display from the screen during the block, if the stream is a terminal."""
+    display = displays[-1] if displays and on_terminal(stream) else None
+    if display is not None:
+        display.stop()
+    try:
+        yield
+    finally:
+        if display is not None and display in displays:
+            display.start()
+
+
 def write_data(text: str = "") -> None:
     """Write a line to stdout, with control characters escaped on a terminal."""
-    click.echo(printable(text) if on_terminal() else text)
+    write_styled(printable(text) if on_terminal() else text)
+
+
+def write_styled(text: str) -> None:
+    """Write a line to stdout, in which `coloured` is the only source of control characters."""
+    with suspended("stdout"):
+        click.echo(text)
 
 
 def write_bytes(content: bytes) -> None:
     """Write bytes to stdout unchanged."""
-    sys.stdout.flush()
-    sys.stdout.buffer.write(content)
-    sys.stdout.buffer.flush()
+    with suspended("stdout"):
+        sys.stdout.flush()
+        sys.stdout.buffer.write(content)
+        sys.stdout.buffer.flush()
 
 
 def write_json(value: Any) -> None:
@@ -55,14 +86,31 @@ def write_json(value: Any) -> None:
 
 
 def json_text(value: Any) -> str:
-    """Return a value as one line of JSON, without escaping non-ASCII characters."""
-    text = json.dumps(value, ensure_ascii=False, allow_nan=False, default=str)
+    """Return a value as one line of JSON, without escaping non-ASCII characters.
+
+    A record becomes what its `to_json()` returns, else its fields. A time becomes text in UTC,
+    and a value of another type its `str`.
+    """
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False, default=_json_value)
     return text if text.isprintable() else _C1.sub(lambda m: f"\\u{ord(m[0]):04x}", text)
+
+
+def _json_value(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return iso(value)
+    if isinstance(value, Mapping):
+        return dict(value)
+    if callable(to_json := getattr(value, "to_json", None)):
+        return to_json()
+    # The fields of a dataclass, or of a struct of msgspec.
+    names: Any = getattr(value, "__dataclass_fields__", getattr(value, "__struct_fields__", ()))
+    return {name: getattr(value, name) for name in names} or str(value)
 
 
 def write_note(text: str) -> None:
     """Write a line to stderr, with control characters escaped."""
-    click.echo(printable(text), err=True)
+    with suspended():
+        click.echo(printable(text), err=True)
 
 
 def printable(text: str) -> str:
@@ -92,13 +140,38 @@ def coloured(text: str, colour: str) -> str:
     return text if os.environ.get("NO_COLOR") else click.style(text, fg=colour, bold=True)
 
 
+def status_colour(header: str, text: str) -> str:
+    """Return the colour of a known word in a column of statuses, else an empty text."""
+    known = header in _STATUS_COLUMNS
+    return _STATUS_COLOURS.get(text.rpartition(", ")[2], "") if known else ""
+
+
+def cell(value: object) -> str:
+    """Return a value as text for people: no text for None, `yes` and `no`, local times."""
+    match value:
+        case None:
+            return ""
+        case bool():
+            return "yes" if value else "no"
+        case float():
+            return f"{value:g}"
+        case datetime():
+            return moment(value)
+        case Mapping():
+            return json_text(value)
+        case list() | tuple() | set() | frozenset():
+            return ", ".join(map(cell, value))
+        case _:
+            return str(value)
+
+
 def excerpt(text: str, length: int = 200) -> str:
     """Return the beginning of a text as one line."""
     line = one_line(text[: length + 1])
     return line if len(text) <= length else line[:length] + "…"
 
 
-def short_id(identifier: str, stream: Literal["stdout", "stderr"] = "stdout") -> str:
+def short_id(identifier: str, stream: Stream = "stdout") -> str:
     """Return the last characters of an id on a terminal, else the whole id.
 
     The first characters of an id encode its time, so that recent ids share them.
@@ -121,56 +194,20 @@ def pluralize(number: int, noun: str) -> str:
     return f"{number:,} {noun if number == 1 else plural}"
 
 
-def shortened(digest: str) -> str:
-    """Return the first and last characters of a digest, for comparison by eye."""
+def short_digest(digest: str) -> str:
+    """Return the first and last characters of a digest on a terminal, else the whole digest."""
     kind, colon, value = digest.rpartition(":")
-    return f"{kind}{colon}{value[:4]}…{value[-2:]}" if len(value) > 12 else digest
+    if len(value) <= 12 or not on_terminal():
+        return digest
+    return f"{kind}{colon}{value[:4]}…{value[-2:]}"
 
 
-def table(headers: Sequence[str], rows: Iterable[Sequence[str]], *, cut: str = "") -> None:
-    """Print a table on a terminal, else tab-separated lines without headers.
-
-    On a narrow terminal the column `cut` is shortened and the others wrap.
-    """
-    if not on_terminal():
-        for row in rows:
-            click.echo("\t".join(one_line(cell) for cell in row))
-        return
-    from rich.cells import cell_len
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    console = Console()
-    cells = [[Text(one_line(cell)) for cell in row] for row in rows]
-    if not cells:
-        return
-    grid = Table(box=None, pad_edge=False, header_style="bold")
-    widths = [
-        max(cell_len(header), *(row[index].cell_len for row in cells))
-        for index, header in enumerate(headers)
-    ]
-    for header, width in zip(headers, widths, strict=True):
-        if header == cut:
-            others = sum(widths) - width + 2 * (len(headers) - 1)
-            remaining = max(console.width - others, _MIN_WIDTH)
-            grid.add_column(header, no_wrap=True, overflow="ellipsis", max_width=remaining)
-        else:
-            grid.add_column(header, overflow="fold")
-    for texts in cells:
-        grid.add_row(*texts)
-    console.print(grid)
-
-
-def print_fields(lines: Iterable[tuple[str, str]]) -> None:
+def print_fields(fields: Iterable[tuple[str, object]]) -> None:
     """Print names and aligned values, without those that are empty."""
-    fields = [(name, value) for name, value in lines if value]
-    width = max((len(name) for name, _ in fields), default=0)
-    for name, value in fields:
-        first, *more = value.splitlines() or [""]
-        write_data(f"{name:<{width}}  {first}")
-        for line in more:
-            write_data(f"{'':<{width}}  {line}")
+    lines = [(name, text) for name, value in fields if (text := cell(value))]
+    width = max((len(name) for name, _ in lines), default=0)
+    for name, text in lines:
+        write_data(f"{name:<{width}}  " + f"\n{'':<{width}}  ".join(text.splitlines()))
 
 
 def warn_broken(broken: Iterable[Any]) -> None:

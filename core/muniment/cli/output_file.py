@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -71,6 +71,11 @@ class OutputFile:
         path = self._numbered(number)
         self.write_bytes(output.data, path)
         write_note(f"wrote {path} ({described(output)})")
+
+    def write_all(self, outputs: Sequence[Output], number: tuple[int, ...] = ()) -> None:
+        """Write outputs, each with `number` and, if there are several, its own number."""
+        for index, output in enumerate(outputs, 1):
+            self.write(output, (*number, index) if len(outputs) > 1 else number)
 
     def write_bytes(self, content: bytes, path: Path | None = None) -> None:
         """Write a file atomically. Raises MunimentError if it cannot be written."""

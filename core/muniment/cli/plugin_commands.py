@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Collection, Mapping, Sequence
 
 import click
 
@@ -10,11 +10,7 @@ from muniment.cli.context import HOME_KEY, CliContext
 from muniment.config import normalised
 from muniment.errors import ConfigError, PluginError, UsageError
 from muniment.plugins import discovery
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
-
-    from muniment.plugins.discovery import PluginCommand
+from muniment.plugins.discovery import PluginCommand
 
 
 def command_names(ctx: click.Context) -> list[str]:

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Collection, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from muniment.cli.output import on_terminal, shortened, write_data, write_json, write_note
-from muniment.plugins.discovery import INSTALLER
+import muniment
+from muniment.cli import plugin_commands
+from muniment.cli.lazy import command_paths
+from muniment.cli.output import short_digest, write_data, write_json, write_note
+from muniment.plugins.discovery import INSTALLER, installed_commands
 from muniment.plugins.smoke_test import SmokeTestResult, smoke_test
 from muniment.plugins.state import InstallEvent, distributions
 
 if TYPE_CHECKING:
     from muniment.ledger.entries import PluginAct
-    from muniment.session import Session
 
 CHANGED = "changed since it was installed"
 
@@ -36,16 +38,12 @@ class Change:
     previous: str | None = None
     installed_with: tuple[str, ...] = ()
 
-    def to_json(self) -> dict[str, Any]:
-        """Return the change as the shape `plugin_change`."""
-        return {**asdict(self), "installed_with": list(self.installed_with)}
-
 
 def print_changes(changes: Sequence[Change], as_json: bool, *, empty: str) -> None:
     """Print changes to plugins, or the note `empty` when there are none."""
     for change in changes:
         if as_json:
-            write_json(change.to_json())
+            write_json(change)
             continue
         previous = f" (was {change.previous})" if change.previous else ""
         new = change.act in ("installed", "upgraded")
@@ -62,10 +60,10 @@ def signer_text(signer: str | None) -> str:
     """Return the signer of a plugin's bundle for people, by the fingerprint of the key."""
     if signer is None:
         return "unsigned"
-    return f"signed by {shortened(signer) if on_terminal() else signer}"
+    return f"signed by {short_digest(signer)}"
 
 
-def record_event(session: Session, event: InstallEvent) -> None:
+def record_event(session: muniment.Session, event: InstallEvent) -> None:
     """Record a change to a plugin in the ledger. Recording it again changes nothing."""
     from muniment.ledger.entries import moment
     from muniment.types import PluginRef
@@ -80,10 +78,7 @@ def check_plugin(distribution: str, disabled: Collection[str] = ()) -> SmokeTest
     Names are normalised. A name of a disabled plugin may be used again. Commands must not have the
     names of the core's own.
     """
-    from muniment.cli import plugin_commands
-    from muniment.cli.lazy import command_paths
     from muniment.cli.root import root
-    from muniment.plugins.discovery import installed_commands
 
     result = smoke_test(distribution, disabled)
     core = command_paths(root, [command.path for command in installed_commands()])

@@ -5,13 +5,14 @@ from __future__ import annotations
 import click
 
 from muniment.cli.lazy import LazyGroup
+from muniment.errors import UsageError
 
 COMMANDS = {
-    "list": ("muniment.cli.plugins_read:list_", "List the installed plugins."),
-    "show": ("muniment.cli.plugins_read:show", "Show the details and history of a plugin."),
-    "enable": ("muniment.cli.plugins_switch:enable", "Enable a plugin that was disabled."),
+    "list": ("muniment.cli.plugins_list:list_", "List the installed plugins."),
+    "show": ("muniment.cli.plugins_state:show", "Show the details and history of a plugin."),
+    "enable": ("muniment.cli.plugins_state:enable", "Enable a plugin that was disabled."),
     "disable": (
-        "muniment.cli.plugins_switch:disable",
+        "muniment.cli.plugins_state:disable",
         "Disable a plugin without uninstalling it.",
     ),
     "doctor": (
@@ -34,7 +35,6 @@ class _Plugins(LazyGroup):
 
         if f"plugins.{cmd_name}" in RESERVED_COMMANDS:
             from muniment.cli.plugin_records import install_command
-            from muniment.errors import UsageError
 
             raise UsageError(
                 f"`muniment plugins {cmd_name}` needs the plugin {INSTALLER}; run "

@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
+import muniment
 from muniment.cli import exit_codes
 from muniment.cli.context import CliContext
 from muniment.cli.emit import emit
 from muniment.cli.options import json_option
 from muniment.cli.output import write_note
+from muniment.cli.plugin_records import CHANGED, check_plugin, install_command, restore_hint
 from muniment.cli.progress import counting
-
-if TYPE_CHECKING:
-    from collections.abc import Collection
-
-    from muniment.plugins.smoke_test import SmokeTestResult
-    from muniment.plugins.state import InstallRecords
-    from muniment.session import Session
+from muniment.config import normalised
+from muniment.errors import PluginError
+from muniment.plugins.commands import described
+from muniment.plugins.smoke_test import SmokeTestResult
+from muniment.plugins.state import InstallRecords, distributions, plugin_names
 
 REPAIR_GROUP = "muniment.repair"
 _SLOW = 1.0  # seconds of loading from which a warning is printed
@@ -50,10 +51,7 @@ class _Diagnosis:
             "seconds": result.seconds,
             "digest": result.digest,
             "changed": self.changed,
-            "offers": [
-                {"kind": one.kind, "name": one.name, "media_type": one.media_type}
-                for one in result.objects
-            ],
+            "offers": result.objects,
             "commands": [path.replace(".", " ") for path in result.commands],
         }
 
@@ -69,8 +67,6 @@ def doctor(context: CliContext, names: tuple[str, ...], as_json: bool) -> int:
     broken, disabled or gone), seconds of loading, and the reason. The traceback of a broken plugin
     follows on standard error. The exit code is 1 when an enabled plugin is broken or gone.
     """
-    from muniment.plugins.state import InstallRecords
-
     records = InstallRecords(context.home)
     code = _repair(context, records)
     diagnoses = _diagnose(context, records, names)
@@ -82,7 +78,7 @@ def doctor(context: CliContext, names: tuple[str, ...], as_json: bool) -> int:
             ("distribution", "distribution"),
             ("version", "version"),
             ("state", "state"),
-            ("seconds", lambda one: _seconds(one.result.seconds)),
+            ("seconds", _seconds),
             ("why", lambda one: one.result.message),
         ],
         as_json,
@@ -106,8 +102,6 @@ def _repair(context: CliContext, records: InstallRecords) -> int:
     if repair := _repair_function(context.config.disabled()):
         repair(context.session)
         return exit_codes.DONE
-    from muniment.cli.plugin_records import install_command
-
     write_note(
         f"Warning: {change} was interrupted; run `{install_command()}` (or `muniment plugins "
         "enable muniment-installer`), then `muniment plugins doctor`"
@@ -115,17 +109,11 @@ def _repair(context: CliContext, records: InstallRecords) -> int:
     return exit_codes.FAILED
 
 
-def _repair_function(disabled: Collection[str]) -> Callable[[Session], None] | None:
-    import importlib.metadata
-
-    from muniment.config import normalised
-    from muniment.errors import PluginError
-    from muniment.plugins.commands import described
-
+def _repair_function(disabled: Collection[str]) -> Callable[[muniment.Session], None] | None:
     for point in importlib.metadata.entry_points(group=REPAIR_GROUP):
         if point.dist is not None and normalised(point.dist.name) not in disabled:
             try:
-                function: Callable[[Session], None] = point.load()
+                function: Callable[[muniment.Session], None] = point.load()
             except (Exception, SystemExit) as error:
                 name = point.dist.name
                 raise PluginError(
@@ -138,48 +126,37 @@ def _repair_function(disabled: Collection[str]) -> Callable[[Session], None] | N
 def _diagnose(
     context: CliContext, records: InstallRecords, names: tuple[str, ...]
 ) -> list[_Diagnosis]:
-    from muniment.cli.plugin_records import check_plugin, restore_hint
-    from muniment.plugins.smoke_test import SmokeTestResult
-    from muniment.plugins.state import distributions, plugin_names
-
     present, disabled = distributions(), context.config.disabled()
     known, recorded = plugin_names(present), records.state().plugins
     gone = records.gone(present)
     keys = [records.find(name, present) for name in names] or sorted({*known, *gone})
 
     def check(key: str) -> SmokeTestResult:
-        return check_plugin(key, sorted(disabled - {key}))
+        if key in known:
+            return check_plugin(key, sorted(disabled - {key}))
+        return SmokeTestResult(key, False, f"it is not installed any more; {restore_hint()}")
 
-    installed = [key for key in keys if key in known]
-    results: dict[str, SmokeTestResult] = {}
+    diagnoses = []
     with (
-        counting("loading plugins", len(installed)) as bar,
+        counting("loading plugins", len(keys)) as bar,
         ThreadPoolExecutor(max(1, os.cpu_count() or 1)) as pool,
     ):
-        for key, result in zip(installed, pool.map(check, installed), strict=True):
-            results[key] = result
+        for key, result in zip(keys, pool.map(check, keys), strict=True):
             bar.advance(1)
-    diagnoses = []
-    for key in keys:
-        if key in results:
-            name, version, result = known[key], present[key].version, results[key]
-            state = "ok" if result.ok else "broken"
-        else:
-            name, version, state = gone[key].name, gone[key].version, "gone"
-            message = f"it is not installed any more; {restore_hint()}"
-            result = SmokeTestResult(key, False, message)
-        if key in disabled:
-            state = "disabled"
-        record = recorded.get(key)
-        changed = record is not None and bool(result.digest)
-        changed = changed and record is not None and record.changed(version, result.digest)
-        diagnoses.append(_Diagnosis(name, version, state, changed, result))
+            if key in known:
+                name, version = known[key], present[key].version
+                state = "ok" if result.ok else "broken"
+            else:
+                name, version, state = gone[key].name, gone[key].version, "gone"
+            record = recorded.get(key)
+            changed = record is not None and bool(result.digest)
+            changed = changed and record is not None and record.changed(version, result.digest)
+            state = "disabled" if key in disabled else state
+            diagnoses.append(_Diagnosis(name, version, state, changed, result))
     return diagnoses
 
 
 def _warn(diagnosis: _Diagnosis) -> None:
-    from muniment.cli.plugin_records import CHANGED
-
     name, seconds = diagnosis.distribution, diagnosis.result.seconds
     if diagnosis.changed:
         write_note(f"Warning: {name} was {CHANGED}; uninstall and install it again")
@@ -190,5 +167,6 @@ def _warn(diagnosis: _Diagnosis) -> None:
         )
 
 
-def _seconds(seconds: float | None) -> str:
-    return "" if seconds is None else f"{seconds:.2f}"
+def _seconds(diagnosis: _Diagnosis) -> str | None:
+    seconds = diagnosis.result.seconds
+    return None if seconds is None else f"{seconds:.2f}"

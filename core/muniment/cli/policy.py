@@ -6,16 +6,14 @@ import click
 
 from muniment.cli import exit_codes
 from muniment.cli.context import CliContext
+from muniment.cli.emit import emit_one
 from muniment.cli.lazy import LazyGroup
 from muniment.cli.options import json_option
-from muniment.cli.output import (
-    one_line,
-    print_fields,
-    warn_broken,
-    write_data,
-    write_json,
-    write_note,
-)
+from muniment.cli.output import one_line, warn_broken, write_data, write_note
+from muniment.generation import policy as policies
+from muniment.generation.moderation import PolicyRunner
+
+_RULE = ("filter", "stages", "mode", "time_limit", "thresholds", "parameters")
 
 
 @click.group(cls=LazyGroup)
@@ -35,37 +33,22 @@ def show(context: CliContext, name: str | None, as_json: bool) -> int:
     it should check. A policy with a parameter that its filter rejects is invalid, and nothing is
     generated under it.
     """
-    from muniment.generation import policy as policies
-    from muniment.generation.moderation import PolicyRunner
-
     policy = policies.resolve_policy(name if name is not None else context.config.get("policy"))
     plugins = context.session.plugins
     failures = PolicyRunner(policy, plugins).failures
     warn_broken(plugins.load())
-    if as_json:
-        write_json(
-            {
-                "policy": policy.name,
-                "version": policy.version,
-                "source": policy.source,
-                "filters": [
-                    {
-                        "filter": rule.filter,
-                        "stages": list(rule.stages),
-                        "mode": rule.mode,
-                        "time_limit": rule.time_limit,
-                        "thresholds": rule.thresholds,
-                        "parameters": rule.parameters,
-                    }
-                    for rule in policy.filters
-                ],
-                "failures": failures,
-            }
-        )
-    else:
-        print_fields(
-            [("policy", policy.name), ("version", policy.version), ("source", policy.source)]
-        )
+    emit_one(
+        {
+            "policy": policy.name,
+            "version": policy.version,
+            "source": policy.source,
+            "filters": [{name: getattr(rule, name) for name in _RULE} for rule in policy.filters],
+            "failures": failures,
+        },
+        [("policy", "policy"), ("version", "version"), ("source", "source")],
+        as_json,
+    )
+    if not as_json:
         write_data()
         write_data(policy.document.rstrip("\n") if policy.filters else "this policy has no filters")
     for failure in failures:

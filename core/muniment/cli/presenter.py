@@ -39,11 +39,12 @@ class ResultPresenter:
         self._number += 1
         self.code = exit_codes.worst((self.code, exit_codes.of_status(item.status)))
         if self._as_json:
-            write_json(item.to_json())
+            write_json(item)
         elif self._destination is None:
             self._to_stdout(item)
         if self._destination is not None:
-            self._to_files(item, self._destination)
+            number = (self._number,) if self._total > 1 else ()
+            self._destination.write_all(item.outputs, number)
         if item.status != "completed":
             write_note(outcome_sentence(item))
         if not self._as_json:
@@ -57,8 +58,3 @@ class ResultPresenter:
             write_data(f"--- {self._number} of {self._total} ---")
         for output in item.outputs:
             to_stdout(output, short_id(item.id))
-
-    def _to_files(self, item: Generation, destination: OutputFile) -> None:
-        for index, output in enumerate(item.outputs, 1):
-            number = (self._number,) if self._total > 1 else ()
-            destination.write(output, (*number, index) if len(item.outputs) > 1 else number)

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
-from typing import TYPE_CHECKING
-
 import click
 
+import muniment.store
 from muniment.cli import exit_codes
+from muniment.cli.audit_erase import report_erasure
 from muniment.cli.confirm import confirm
 from muniment.cli.context import CliContext
+from muniment.cli.emit import emit
 from muniment.cli.lazy import LazyGroup
 from muniment.cli.options import json_option, yes_option
-from muniment.cli.output import table, write_json, write_note
 from muniment.cli.progress import counting
 from muniment.types import DECISIONS
-
-if TYPE_CHECKING:
-    from muniment.store.retention.rules import Rule
 
 PAYLOADS = ("prompt", "request", "output", "trace", "detail", "comment", "reason", "replay")
 
@@ -59,11 +55,9 @@ def set_(
     Without days, the rule is removed. The most specific rule applies: kind and decision, then
     kind, then decision.
     """
-    from muniment.store.retention.rules import Rule
-
     if min_days is not None and max_days is not None and min_days > max_days:
         raise click.UsageError("--min-days is more than --max-days; use a smaller --min-days.")
-    rule = Rule(payload, decision, min_days, max_days)
+    rule = muniment.store.Rule(payload, decision, min_days, max_days)
     _print_rules(context.session.set_retention(rule), as_json)
 
 
@@ -87,8 +81,6 @@ def run(context: CliContext, yes: bool, as_json: bool) -> int:
 
     Erases permanently, as `audit erase` does, and skips the same generations.
     """
-    from muniment.cli.audit_erase import report_erasure
-
     action = "this will erase all texts older than the retention rules allow"
     if not confirm(action, yes=yes, otherwise="nothing was erased"):
         return exit_codes.FAILED
@@ -98,22 +90,15 @@ def run(context: CliContext, yes: bool, as_json: bool) -> int:
     return exit_codes.DONE
 
 
-def _print_rules(rules: list[Rule], as_json: bool) -> None:
-    if not rules:
-        write_note("no retention rule is set: texts are kept until they are erased")
-    if as_json:
-        for rule in rules:
-            write_json(asdict(rule))
-        return
-    table(
-        ("payload", "decision", "at least", "at most"),
-        (
-            (
-                rule.payload or "any",
-                rule.decision or "any",
-                "" if rule.least_days is None else str(rule.least_days),
-                "" if rule.most_days is None else str(rule.most_days),
-            )
-            for rule in rules
-        ),
+def _print_rules(rules: list[muniment.store.Rule], as_json: bool) -> None:
+    emit(
+        rules,
+        [
+            ("payload", lambda rule: rule.payload or "any"),
+            ("decision", lambda rule: rule.decision or "any"),
+            ("at least", "least_days"),
+            ("at most", "most_days"),
+        ],
+        as_json,
+        empty="no retention rule is set: texts are kept until they are erased",
     )

@@ -25,7 +25,8 @@ def queue(context: CliContext, limit: int, as_json: bool) -> None:
 
     Piped output has the columns of `audit list`.
     """
-    print_generations(context.store.events.unreviewed(limit or None), as_json=as_json)
+    queued = context.store.events.unreviewed(limit or None)
+    print_generations(queued, as_json, "no generation needs a review", limit)
 
 
 @review.command
@@ -58,7 +59,7 @@ def _review(
     identifier = session.store.find(reference)
     recorded = session.review(identifier, decision, reason)
     if as_json:
-        write_json(recorded.to_json())
-        return
-    participle = {"approve": "approved", "overturn": "overturned"}[decision]
-    write_note(f"Marked as {participle}: {short_id(identifier, 'stderr')}")
+        write_json(recorded)
+    else:
+        participle = {"approve": "approved", "overturn": "overturned"}[decision]
+        write_note(f"Marked as {participle}: {short_id(identifier, 'stderr')}")

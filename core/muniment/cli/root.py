@@ -45,7 +45,7 @@ class _Root(LazyGroup):
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
-            raise Interrupted("interrupted") from None
+            raise Interrupted from None
         except Exception as error:
             command = ctx.meta.get("muniment.plugin_command")
             if command is None:

@@ -1,0 +1,146 @@
+"""The command `muniment plugins list`, which reads metadata and records, and imports no plugin."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from muniment.cli.context import CliContext
+from muniment.cli.emit import emit
+from muniment.cli.options import json_option
+from muniment.cli.output import write_note
+from muniment.config import normalised
+from muniment.plugins import discovery
+from muniment.plugins.discovery import Plugin, PluginCommand
+
+if TYPE_CHECKING:
+    from muniment.plugins.state import InstallRecord
+
+
+@dataclass(slots=True)
+class _Plugin:
+    """A row of the list: an entry point, or a distribution that only adds commands."""
+
+    distribution: str
+    version: str
+    name: str
+    module: str
+    commands: list[str]
+    enabled: bool
+    record: InstallRecord | None
+    entry: Plugin | PluginCommand
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the row as the shape `plugin`."""
+        signer, changed = None, False
+        if self.record is not None:
+            from muniment.plugins.state import signer_of
+
+            digest = self.entry.ref().digest
+            signer = signer_of(self.record, self.version, digest)
+            changed = self.record.changed(self.version, digest)
+        return {
+            "distribution": self.distribution,
+            "version": self.version,
+            "name": self.name,
+            "module": self.module,
+            "commands": self.commands,
+            "enabled": self.enabled,
+            "signer": signer,
+            "changed": changed,
+        }
+
+
+@click.command("list")
+@json_option
+@click.pass_obj
+def list_(context: CliContext, as_json: bool) -> None:
+    """List the installed plugins.
+
+    Off a terminal the columns are: distribution, version, name, module, enabled or disabled, and
+    the commands that the plugin adds. Plugins that are recorded but missing, and an interrupted
+    change, are reported on standard error.
+    """
+    plugins = _plugins(context)
+    emit(
+        plugins,
+        [
+            ("distribution", "distribution"),
+            ("version", "version"),
+            ("name", "name"),
+            ("module", "module"),
+            ("state", lambda plugin: "enabled" if plugin.enabled else "disabled"),
+            ("commands", "commands"),
+        ],
+        as_json,
+        empty="no plugin is installed; `pip install muniment-text` installs one for text",
+        cut="commands",
+    )
+
+
+def gone_plugins(context: CliContext, present: Collection[str]) -> str:
+    """Return a sentence that names recorded plugins that are missing, or an empty text.
+
+    `present` has the normalised names of the installed plugins.
+    """
+    if not (context.home / "plugins").is_dir():
+        return ""
+    from muniment.cli.plugin_records import restore_hint
+    from muniment.plugins.state import InstallRecords
+
+    missing = InstallRecords(context.home).gone(dict.fromkeys(present))
+    if not missing:
+        return ""
+    names = ", ".join(sorted(record.name for record in missing.values()))
+    verb = "was" if len(missing) == 1 else "were"
+    return (
+        f"{names} {verb} installed here and {verb} lost with an older environment, or removed by "
+        f"another tool; {restore_hint()}"
+    )
+
+
+def _plugins(context: CliContext) -> list[_Plugin]:
+    disabled = context.config.disabled()
+    added: dict[str, list[PluginCommand]] = {}
+    for command in discovery.installed_commands():
+        added.setdefault(normalised(command.distribution), []).append(command)
+    entries: list[tuple[str, Plugin | PluginCommand, str]] = [
+        (normalised(plugin.distribution), plugin, plugin.name)
+        for plugin in discovery.installed_plugins()
+    ]
+    present = {key for key, _, _ in entries}
+    entries += [(key, added[key][0], "") for key in added.keys() - present]
+    records = _records(context, present | added.keys())
+    rows = [
+        _Plugin(
+            entry.distribution,
+            entry.version,
+            name,
+            entry.module,
+            [command.words for command in added.get(key, ())],
+            key not in disabled,
+            records.get(key),
+            entry,
+        )
+        for key, entry, name in entries
+    ]
+    return sorted(rows, key=lambda row: (row.distribution, row.name))
+
+
+def _records(context: CliContext, present: Collection[str]) -> Mapping[str, InstallRecord]:
+    """Return the plugins as they were installed, after warnings about what is wrong with them."""
+    if not (context.home / "plugins").is_dir():  # importing the records costs more than the rest
+        return {}
+    from muniment.plugins.state import InstallRecords
+
+    records = InstallRecords(context.home)
+    if not records.folder.is_dir():
+        return {}
+    if (change := records.interrupted()) is not None:
+        write_note(f"Warning: {change} was interrupted; `muniment plugins doctor` repairs it")
+    if gone := gone_plugins(context, present):
+        write_note(f"Warning: {gone}, `muniment plugins uninstall NAME` removes it from the list")
+    return records.state().plugins

@@ -1,0 +1,105 @@
+"""Tables, progress bars and spinners on a terminal.
+
+This module imports rich, so it is imported only when one of them is displayed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.cells import cell_len
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TaskProgressColumn,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.status import Status
+from rich.table import Table
+from rich.text import Text
+
+from muniment.cli.output import cell, one_line, status_colour
+
+_MIN_WIDTH = 16  # cells of a shortened column
+
+
+def print_table(headers: Sequence[str], rows: Sequence[Sequence[object]], cut: str) -> None:
+    """Print a table. On a narrow terminal the column `cut` is shortened and the others wrap."""
+    console = Console()
+    grid = Table(box=None, pad_edge=False, header_style="bold")
+    cells = [
+        [
+            Text(one_line(cell(value)), status_colour(header, cell(value)))
+            for header, value in zip(headers, row, strict=True)
+        ]
+        for row in rows
+    ]
+    widths = [
+        max(cell_len(header), *(row[index].cell_len for row in cells))
+        for index, header in enumerate(headers)
+    ]
+    for index, header in enumerate(headers):
+        values = [row[index] for row in rows if row[index] is not None]
+        numbers = {type(value) for value in values} <= {int, float}
+        if header == cut:
+            others = sum(widths) - widths[index] + 2 * (len(headers) - 1)
+            remaining = max(console.width - others, _MIN_WIDTH)
+            grid.add_column(header, no_wrap=True, overflow="ellipsis", max_width=remaining)
+        else:
+            grid.add_column(header, overflow="fold", justify="right" if numbers else "left")
+    for texts in cells:
+        grid.add_row(*texts)
+    console.print(grid)
+
+
+class _Rate(ProgressColumn):
+    """The number of items in a second."""
+
+    def render(self, task: Task) -> Text:
+        speed = task.finished_speed or task.speed
+        return Text("" if speed is None else f"{speed:.2f}/s", style="progress.data.speed")
+
+
+class _Bar(Progress):
+    """A bar of one task on stderr, removed when it stops."""
+
+    def __init__(self, label: str, total: float | None, *columns: ProgressColumn) -> None:
+        super().__init__(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            *columns,
+            TimeRemainingColumn(),
+            console=Console(stderr=True),
+            redirect_stdout=False,
+            redirect_stderr=False,
+            transient=True,
+        )
+        self._task = self.add_task(label, total=total)
+
+    def advance_task(self, steps: int) -> None:
+        """Add to the number of items done."""
+        self.advance(self._task, steps)
+
+    def update_task(self, step: str, done: float) -> None:
+        """Set the label and the fraction done."""
+        self.update(self._task, description=step, completed=done)
+
+
+def counting_bar(label: str, total: int | None) -> _Bar:
+    """Return a bar with the number of items done, the rate and the remaining time."""
+    return _Bar(label, total, MofNCompleteColumn(), _Rate())
+
+
+def fraction_bar(label: str) -> _Bar:
+    """Return a bar with the percentage done and the remaining time."""
+    return _Bar(label, 1.0, TaskProgressColumn())
+
+
+def spinner(label: str) -> Status:
+    """Return a spinner."""
+    return Status(Text(label), console=Console(stderr=True))
