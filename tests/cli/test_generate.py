@@ -374,7 +374,7 @@ def test_o_where_no_file_can_be_is_said_before_anything_is_generated(
 ) -> None:
     for target, sentence in {
         tmp_path / "no" / "out.txt": "does not exist",
-        tmp_path: "not a regular file",
+        tmp_path: "it is a folder",
     }.items():
         result = muniment("generate", "echo", "hi", "-o", target)
         assert result.code == 2

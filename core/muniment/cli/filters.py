@@ -45,6 +45,7 @@ _OPTIONS = (
         "scores",
         metavar="CONDITION",
         multiple=True,
+        callback=lambda context, parameter, values: list(values) or None,
         help="Condition on a score, such as 'perplexity<20' (may be repeated).",
     ),
 )
@@ -69,7 +70,7 @@ def query_of(context: CliContext, filters: dict[str, Any], *, limit: int) -> mun
     """Return the query for filters, all of which must match. A limit of 0 means no limit."""
     from muniment.generation.seeds import parse_seed
 
-    values = {**filters, "limit": limit or None, "scores": list(filters["scores"]) or None}
+    values = {**filters, "limit": limit or None}
     if values["seed"] is not None:
         values["seed"] = parse_seed(values["seed"])
     if values["run"] is not None:
