@@ -50,14 +50,15 @@ if mode == "wal":
 database.conn.execute("PRAGMA synchronous = FULL")
 print(database.conn.execute("PRAGMA journal_mode").fetchone()[0], flush=True)
 for line in sys.stdin:
-    outputs = dict(json.loads(line))
-    responses = [Fixed().prompt(prompt) for prompt in outputs]
+    texts = json.loads(line)
+    outputs = dict(texts)
+    responses = [Fixed().prompt(prompt) for prompt, _ in texts]
     for response in responses:
         response.text()
-    begin = time.perf_counter()
+    wall, processor = time.perf_counter(), time.process_time()
     for response in responses:
         response.log_to_db(database)
-    print(time.perf_counter() - begin, flush=True)
+    print(time.perf_counter() - wall, time.process_time() - processor, flush=True)
 """
 
 
@@ -241,12 +242,14 @@ class LlmLog:
         )
         self.journal_mode = self._line()
 
-    def log(self, texts: Mapping[str, str]) -> float:
-        """Log outputs by prompt, one at a time, and return the seconds."""
+    def log(self, texts: Sequence[tuple[str, str]]) -> Timer:
+        """Log prompts with their outputs, one at a time, and return the time."""
         assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps(list(texts.items())) + "\n")
+        self._process.stdin.write(json.dumps(texts) + "\n")
         self._process.stdin.flush()
-        return float(self._line())
+        timer = Timer()
+        timer.wall, timer.processor = map(float, self._line().split())
+        return timer
 
     def close(self) -> None:
         """End the process."""
