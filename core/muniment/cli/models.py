@@ -23,7 +23,7 @@ from muniment.cli.output import (
     write_note,
 )
 from muniment.cli.progress import fraction, write_waiting
-from muniment.errors import ModelError, UsageError
+from muniment.errors import ModelError, MunimentError, UsageError
 
 if TYPE_CHECKING:
     from muniment.models.registry import ModelRecord
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 @click.group(cls=LazyGroup)
 def models() -> None:
-    """Add, list, show and remove models."""
+    """Add, list, show, verify and remove models."""
 
 
 @models.command("list")
@@ -140,6 +140,33 @@ def show(context: CliContext, name: str, as_json: bool) -> None:
         ("files", "\n".join(f"{file}  {size:,} bytes" for file, size in sorted(files.items()))),
     ]
     print_fields(lines)
+
+
+@models.command
+@click.argument("names", metavar="[NAME]...", nargs=-1)
+@json_option
+@click.pass_obj
+def verify(context: CliContext, names: tuple[str, ...], as_json: bool) -> int:
+    """Verify added models, by default all of them.
+
+    Hashes the files again and compares the digest with the record. Then loads the model and
+    repeats the tests of its generator, such as the self-test of the text generator. The exit
+    code is 4 if a model was changed or cannot be loaded.
+    """
+    code = exit_codes.DONE
+    known = context.models
+    for model in [known.get(name) for name in names] if names else known.added():
+        try:
+            environment = context.session.verify_model(model.name)
+        except MunimentError as error:
+            write_note(f"Error: {one_line(str(error))}")
+            code = exit_codes.UNVERIFIED
+            continue
+        if as_json:
+            write_json({"name": model.name, "digest": model.digest, "environment": environment})
+        else:
+            write_data(f"verified {model.name}  {_digest(model.digest)}")
+    return code
 
 
 @models.command
