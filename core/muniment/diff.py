@@ -10,7 +10,7 @@ from itertools import groupby
 from operator import itemgetter
 from typing import Any, Literal, TypeAlias
 
-from muniment.types import Generation, Output
+from muniment.types import Generation, Output, compared_facts
 
 Change: TypeAlias = tuple[Literal["same", "removed", "added"], str]
 
@@ -75,7 +75,7 @@ def differences(a: Generation, b: Generation) -> Differences:
     return Differences(
         fields=_mappings(_fields(a), _fields(b)),
         parameters=_mappings(a.parameters, b.parameters),
-        environment=_mappings(a.environment, b.environment),
+        environment=_mappings(compared_facts(a.environment), compared_facts(b.environment)),
         texts=tuple(
             TextDifference(name, tuple(changes(first, second)))
             for name, first, second in texts

@@ -87,6 +87,19 @@ class Generator(ABC):
         Raises ModelError when the files cannot be used.
         """
 
+    def use_cache(self, folder: Path) -> None:
+        """Accept a folder for results that later processes may use. Called before `load`.
+
+        The folder belongs to the current code of the plugin. It may not exist yet, and may be
+        deleted at any time. Other programs can write to it, so its contents must be verified.
+        """
+
+    def retest(self) -> None:
+        """Repeat the tests whose results `load` took from the cache.
+
+        Called after `load`, for a replay and for `muniment models verify`.
+        """
+
     @abstractmethod
     def generate(self, requests: Sequence[Request]) -> Iterable[Reply | Chunk | Output]:
         """Reply to each request by `yield request.reply(...)`, in any order.
@@ -101,7 +114,9 @@ class Generator(ABC):
     def environment(self) -> Mapping[str, str | int]:
         """Return other facts that the bytes depend on, such as library versions and threads.
 
-        They are never erased, so they must not contain paths, prompts or names of persons.
+        They are never erased, so they must not contain paths, prompts or names of persons. A fact
+        whose name begins with `note.` is recorded but not compared by a replay. Use such a name
+        for a fact that cannot affect the bytes.
         """
         return {}
 

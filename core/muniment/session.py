@@ -280,6 +280,14 @@ class Session:
                     self._open_writer().events.add_replay(result, self.actor)
                 yield result
 
+    def verify_model(self, name: str) -> Mapping[str, str | int]:
+        """Hash the files of an added model, load it and repeat its generator's tests.
+
+        No cache is used. Return the generator's facts of the environment. Raises
+        UnknownNameError, PluginError or ModelError, for example if a file was changed.
+        """
+        return self._resolver.verify_model(name)
+
     def ensure_store(self) -> None:
         """Open the store for recording, and create it if it does not exist. Raises StoreError."""
         self._open_writer()

@@ -388,6 +388,11 @@ class Generation:
 ReplayResult: TypeAlias = Literal["exact", "certified", "uncertified", "diverged", "impossible"]
 
 
+def compared_facts(environment: Mapping[str, str | int]) -> dict[str, str | int]:
+    """Return the facts of an environment without notes, which do not affect the outputs."""
+    return {name: fact for name, fact in environment.items() if not name.startswith("note.")}
+
+
 @dataclass(frozen=True, slots=True)
 class Difference:
     """One value of the environment that differs from the recorded value.

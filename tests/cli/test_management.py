@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sqlite3
 from contextlib import closing
@@ -23,8 +24,21 @@ class Tiny(muniment.Generator):
     def packaged_models(self):
         return ()
 
+    def use_cache(self, folder):
+        self.cache = folder
+
     def load(self, model):
         self.word = (Path(model.path) / "word.txt").read_text()
+        self.source = "cache" if self.cache.exists() else "test"
+        if self.word == "unloadable":
+            raise RuntimeError("not this word")
+
+    def retest(self):
+        self.source = "test"
+        self.cache.mkdir(parents=True, exist_ok=True)
+
+    def environment(self):
+        return {"note.source": self.source, "cache": self.cache.name}
 
     def generate(self, requests):
         for request in requests:
@@ -132,6 +146,54 @@ class TestModels:
         assert tiny("models", "remove", "hello", "--yes").out == "removed hello\n"
         assert [row[0] for row in tiny("models", "list").rows] == ["good"]
         assert [path.name for path in (home / "models").glob("hello*")] == []
+
+    def test_verify_hashes_loads_and_tests_again(self, tiny: Here, home: Path) -> None:
+        for word in ("hello", "moon"):
+            tiny("models", "add", word, "--generator", "tiny")
+        digest = tiny("models", "show", "hello", "--json").json("model")[0]["digest"]
+        (checked,) = tiny("models", "verify", "hello", "--json").json("model_check")
+        assert (checked["name"], checked["digest"]) == ("hello", digest)
+        assert checked["environment"]["note.source"] == "test"
+        assert tiny("models", "verify", "hello").out == f"verified hello  {digest}\n"
+        assert [line.split()[1] for line in tiny("models", "verify").lines] == ["hello", "moon"]
+        assert tiny("models", "verify", "nothing").code == 2
+        assert tiny("audit", "list").lines == []
+
+        file = home / "models" / "hello" / "word.txt"
+        times = file.stat()
+        file.write_text("HELLO")
+        os.utime(file, ns=(times.st_atime_ns, times.st_mtime_ns))
+        changed = tiny("models", "verify")
+        assert changed.code == 4
+        assert changed.err.startswith("Error: model hello was changed after it was added")
+        assert [line.split()[1] for line in changed.lines] == ["moon"]
+
+    def test_verify_of_a_model_that_does_not_load_is_one_sentence(self, tiny: Here) -> None:
+        tiny("models", "add", "unloadable", "--generator", "tiny")
+        result = tiny("models", "verify", "unloadable")
+        assert result.code == 4
+        assert "RuntimeError: not this word" in result.err
+        assert len(result.err.splitlines()) == 1
+
+    def test_a_replay_tests_again_and_a_generation_uses_the_cache(
+        self, tiny: Here, home: Path
+    ) -> None:
+        def source() -> list[str]:
+            (shown,) = tiny("audit", "show", "last", "--json").json("generation")
+            return [shown["environment"][name] for name in ("note.source", "cache")]
+
+        tiny("models", "add", "hello", "--generator", "tiny")
+        tiny("generate", "tiny", "oh")
+        was, folder = source()
+        assert was == "test"
+        assert tiny("audit", "replay", "last").rows[0][0] == "exact"
+        assert [path.name for path in (home / "cache").iterdir()] == [folder]
+        tiny("generate", "tiny", "oh")
+        assert source() == ["cache", folder]
+        assert tiny("audit", "replay", "last").rows[0][0] == "exact"
+        (shown,) = tiny("audit", "show", "last", "--json").json("generation")
+        plugins = {item["distribution"]: item["digest"] for item in shown["plugins"]}
+        assert folder == f"test-tiny-{plugins['test-tiny'].rpartition(':')[2]}"
 
     def test_a_replay_without_its_model_is_impossible(self, tiny: Here) -> None:
         tiny("models", "add", "hello", "--generator", "tiny")

@@ -55,6 +55,26 @@ def test_help_imports_click_and_next_to_nothing(
     assert not tops(modules) & {plugin.module for plugin in plugin_folder.all}
 
 
+@pytest.mark.parametrize(("arguments", "frozen"), [("", True), ("['--version']", False)])
+def test_the_program_exempts_its_objects_from_the_collection_at_exit(
+    processes: Processes, arguments: str, frozen: bool
+) -> None:
+    code = (
+        "import atexit, gc, sys; from muniment.cli import main\n"
+        "atexit.register(lambda: print(gc.get_freeze_count() >= 5000 + before, file=sys.stderr))\n"
+        f"main({arguments}); gc.collect()\n"
+        "before = gc.get_freeze_count(); lists = [[] for _ in range(5000)]\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, "--version"],
+        env=processes.environment,
+        capture_output=True,
+        encoding="utf-8",
+        timeout=60,
+    )
+    assert (done.returncode, done.stderr) == (0, f"{frozen}\n")
+
+
 def test_audit_list_imports_no_plugin_and_nothing_heavy(
     processes: Processes, muniment: Here, plugin_folder: PluginFolder
 ) -> None:

@@ -60,6 +60,12 @@ def test_equal_generations_do_not_differ() -> None:
     assert not differences(A, dataclasses.replace(A, id="B"))
 
 
+def test_notes_of_the_environment_are_no_difference() -> None:
+    noted = dataclasses.replace(A, environment={**A.environment, "note.test": "run"})
+    assert not differences(A, noted)
+    assert differences(A, dataclasses.replace(A, environment={"python": "3.12"})).environment
+
+
 def test_everything_that_differs_is_named() -> None:
     b = dataclasses.replace(
         A,

@@ -144,6 +144,24 @@ def test_what_changed_since_is_listed(workspace: Workspace) -> None:
     assert rows["dice-dist"][1].startswith("2.0 tree1-sha256:")
 
 
+def test_a_replay_with_another_note_in_the_environment_is_exact(workspace: Workspace) -> None:
+    workspace.plugin_folder.generator(
+        "dice",
+        DICE,
+        attributes="""
+        calls = 0
+        def environment(self):
+            type(self).calls += 1
+            return {'threads': 2, 'note.test': self.calls, f'note.{self.calls}': 'x'}
+        """,
+    )
+    (done,) = generate(workspace, "x")
+    (result,) = replayed(workspace, done)
+    assert (result.result, result.differences) == ("exact", ())
+    assert done.environment["note.test"] != result.environment["note.test"]
+    assert result.environment["threads"] == 2
+
+
 def test_another_version_of_the_core_is_a_difference(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:

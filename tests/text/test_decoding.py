@@ -16,6 +16,7 @@ from muniment_text.choosing import choose_module_decoder
 from muniment_text.engine import Engine, Failure, Finish, Row, TextEvent
 from muniment_text.errors import EmptyPrompt, PromptTooLong, SystemPromptRefused
 from muniment_text.loading import load, read_transformers
+from muniment_text.memory import SelfTests
 from muniment_text.modules import SinglesDecoder
 from muniment_text.sampling import Sampling
 
@@ -37,7 +38,9 @@ def engine_of(tiny: Callable[[str], Path]) -> Callable[[str, str], Engine]:
         if way == "row-by-row":
             model = replace(model, decoder=SinglesDecoder(read_transformers(folder)))
         elif model.decoder.name != way:
-            model = replace(model, decoder=choose_module_decoder(read_transformers(folder))[0])
+            model = replace(
+                model, decoder=choose_module_decoder(read_transformers(folder), SelfTests())[0]
+            )
         assert model.decoder.name == way, model.why
         return Engine(model)
 

@@ -23,7 +23,7 @@ from muniment.cli.output import (
     write_note,
 )
 from muniment.cli.progress import fraction, write_waiting
-from muniment.errors import ModelError, UsageError
+from muniment.errors import ModelError, MunimentError, UsageError
 from muniment.hookspecs import ModelProvider
 from muniment.models.registry import ModelRecord
 from muniment.plugins.registry import instantiate, quiet_stdout
@@ -31,7 +31,7 @@ from muniment.plugins.registry import instantiate, quiet_stdout
 
 @click.group(cls=LazyGroup)
 def models() -> None:
-    """Add, list, show and remove models."""
+    """Add, list, show, verify and remove models."""
 
 
 @models.command("list")
@@ -131,6 +131,33 @@ def show(context: CliContext, name: str, as_json: bool) -> None:
         ],
         as_json,
     )
+
+
+@models.command
+@click.argument("names", metavar="[NAME]...", nargs=-1)
+@json_option
+@click.pass_obj
+def verify(context: CliContext, names: tuple[str, ...], as_json: bool) -> int:
+    """Verify added models, by default all of them.
+
+    Hashes the files again and compares the digest with the record. Then loads the model and
+    repeats the tests of its generator, such as the self-test of the text generator. The exit
+    code is 4 if a model was changed or cannot be loaded.
+    """
+    code = exit_codes.DONE
+    known = context.models
+    for model in [known.get(name) for name in names] if names else known.added():
+        try:
+            environment = context.session.verify_model(model.name)
+        except MunimentError as error:
+            write_note(f"Error: {one_line(str(error))}")
+            code = exit_codes.UNVERIFIED
+            continue
+        if as_json:
+            write_json({"name": model.name, "digest": model.digest, "environment": environment})
+        else:
+            write_data(f"verified {model.name}  {short_digest(model.digest)}")
+    return code
 
 
 @models.command

@@ -22,7 +22,7 @@ COMMANDS = {
         "muniment.cli.retention:retention",
         "Set how long texts are kept, and erase expired ones.",
     ),
-    "models": ("muniment.cli.models:models", "Add, list, show and remove models."),
+    "models": ("muniment.cli.models:models", "Add, list, show, verify and remove models."),
     "plugins": ("muniment.cli.plugins:plugins", "List, install and manage plugins."),
     "policy": ("muniment.cli.policy:policy", "Show which filters run, and their effect."),
     "config": ("muniment.cli.config:config", "Read and change settings."),

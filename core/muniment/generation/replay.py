@@ -19,7 +19,16 @@ from muniment.errors import MunimentError
 from muniment.generation.requests import BoundRequest, Resolver
 from muniment.plugins.invocation import MissingReply, environment_of, error_message, run_generator
 from muniment.plugins.registry import INTERRUPTIONS
-from muniment.types import Difference, Generation, PluginRef, Replay, ReplayResult, Reply, Trace
+from muniment.types import (
+    Difference,
+    Generation,
+    PluginRef,
+    Replay,
+    ReplayResult,
+    Reply,
+    Trace,
+    compared_facts,
+)
 
 
 def replay(
@@ -91,7 +100,7 @@ def _replay_group(
     recorded = {item.request.id: item for item in group}
     registered = group[0].registered
     try:
-        generator = resolver.ready(group[0])
+        generator = resolver.ready(group[0], retest=True)
     except INTERRUPTIONS:
         raise
     except BaseException as error:
@@ -174,11 +183,11 @@ def _differences(
     item: BoundRequest, environment: Mapping[str, str | int], core: PluginRef
 ) -> tuple[Difference, ...]:
     """Return the values of the environment and the plugin versions that differ from the record."""
-    recorded = dict(item.generation.environment)
+    recorded, now = compared_facts(item.generation.environment), compared_facts(environment)
     differences = [
-        Difference(name, str(recorded.get(name, "")), str(environment.get(name, "")))
-        for name in sorted(recorded.keys() | environment.keys())
-        if recorded.get(name) != environment.get(name)
+        Difference(name, str(recorded.get(name, "")), str(now.get(name, "")))
+        for name in sorted(recorded.keys() | now.keys())
+        if recorded.get(name) != now.get(name)
     ]
     current = item.registered.plugin.ref()
     for plugin in item.generation.plugins:

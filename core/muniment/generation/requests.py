@@ -10,12 +10,13 @@ from math import isfinite
 from typing import cast
 
 from muniment.config import Config
-from muniment.errors import ModelError, UsageError
+from muniment.errors import ModelError, MunimentError, UsageError
 from muniment.generation import seeds
 from muniment.hookspecs import Generator, ModelProvider
 from muniment.ids import new_id
 from muniment.models.registry import Models
 from muniment.parameters import Parameters, Value
+from muniment.plugins.invocation import environment_of, error_message
 from muniment.plugins.registry import Plugins, RegisteredObject, instantiate, quiet_stdout
 from muniment.types import Failure, Generation, Model, PackagedModel, Request
 from muniment.validation import check_id, check_text, escape_unencodable, now
@@ -170,23 +171,58 @@ class Resolver:
         )
         return BoundRequest(request, generation, registered, generator)
 
-    def ready(self, bound: BoundRequest) -> Generator:
-        """Return the generator with its model loaded. Raise as `Generator.load` does."""
+    def ready(self, bound: BoundRequest, *, retest: bool = False) -> Generator:
+        """Return the generator with its model loaded. Raise as `Generator.load` does.
+
+        `retest` repeats the tests whose results came from the generator's cache.
+        """
         model = bound.request.model
-        key = (bound.registered.name, model.digest if model else "")
-        if model is not None and key not in self._loaded:
-            if not model.digest:  # a filter blocked the prompts in `bind`, but not later
-                raise ModelError(model.name, f"model {model.name} was not added; try again")
-            with quiet_stdout():
-                bound.generator.load(model)
+        if model is None:
+            return bound.generator
+        if not model.digest:  # a filter blocked the prompts in `bind`, but not later
+            raise ModelError(model.name, f"model {model.name} was not added; try again")
+        key = (bound.registered.name, model.digest)
+        if key not in self._loaded:
+            self._load(bound.registered, bound.generator, model)
             self._loaded.add(key)
+        if retest:
+            with quiet_stdout():
+                bound.generator.retest()
         return bound.generator
+
+    def verify_model(self, name: str) -> dict[str, str | int]:
+        """Return the generator's facts after hashing, loading and testing an added model.
+
+        No cache is used. Raises UnknownNameError, PluginError or ModelError.
+        """
+        registered = self._plugins.find("generator", self._models.get(name).generator)
+        generator = instantiate(registered)
+        model = self._models.resolve(name, generator, remembered=False)
+        try:
+            self._load(registered, generator, model)
+            with quiet_stdout():
+                generator.retest()
+            return environment_of(generator)
+        except MunimentError:
+            raise
+        except (Exception, SystemExit) as error:
+            raise ModelError(name, error_message(error, registered)) from error
+        finally:
+            _close(generator)
+
+    def _load(self, registered: RegisteredObject, generator: Generator, model: Model) -> None:
+        """Load the model, after offering a folder for results that depend on the plugin's code."""
+        code = self._plugins.ref(registered.plugin)
+        with quiet_stdout():
+            if code.digest != "unknown":
+                folder = f"{code.distribution}-{code.digest.rpartition(':')[2]}"
+                generator.use_cache(self._models.plugin_caches / folder)
+            generator.load(model)
 
     def close(self) -> None:
         """Close the generators, ignoring exceptions and output."""
         for generator in self._generators.values():
-            with quiet_stdout(), contextlib.suppress(Exception, SystemExit):
-                generator.close()
+            _close(generator)
         self._generators.clear()
         self._loaded.clear()
 
@@ -237,6 +273,11 @@ class Resolver:
         if key not in self._generators:
             self._generators[key] = instantiate(registered)
         return self._generators[key]
+
+
+def _close(generator: Generator) -> None:
+    with quiet_stdout(), contextlib.suppress(Exception, SystemExit):
+        generator.close()
 
 
 def unresolved(

@@ -66,6 +66,7 @@ class Models:
         self._folder = home / "models"
         self._defaults = self._folder / ".defaults.json"
         self.hash_cache = home / "file-hashes.json"
+        self.plugin_caches = home / "cache"  # has a folder for each version of a plugin's code
 
     def added(self, on_error: Callable[[ModelError], None] | None = None) -> list[ModelRecord]:
         """Return the added models, ordered by name.

@@ -21,13 +21,14 @@ from .decoder import Decoder
 from .direct import DirectDecoder
 from .errors import NotOfThisKind, RowsMixed, RowsUnsupported
 from .layers import HalfLinear, pack
+from .memory import SelfTests
 from .selftest import compare_logits, mixes_rows, sample_logits
 
 _PROVEN = "self-test: equal logits alone and in a batch"
 
 
 def pack_direct(
-    architecture: Architecture, tensors: Mapping[str, Tensor]
+    architecture: Architecture, tensors: Mapping[str, Tensor], tests: SelfTests
 ) -> tuple[DirectDecoder, str]:
     """Return a packed direct decoder and the reason why it is considered exact.
 
@@ -36,7 +37,7 @@ def pack_direct(
     """
     decoder = DirectDecoder(architecture, tensors)
     pack(decoder.linears())
-    reason = mixes_rows(decoder)
+    reason = tests.run(DirectDecoder, lambda: mixes_rows(decoder))
     if reason is not None:
         raise RowsMixed(reason)
     return decoder, _PROVEN
@@ -62,31 +63,36 @@ def build_direct(model: Any) -> DirectDecoder | None:
     return None if compare_logits(sample_logits(decoder, windows), expected) else decoder
 
 
-def choose_decoder(model: Any) -> tuple[Decoder, str]:
+def choose_decoder(model: Any, tests: SelfTests) -> tuple[Decoder, str]:
     """Return the decoder for a transformers model and the reason for the choice.
 
     The model's linear layers must be those of module `layers`. This function packs them.
     """
     decoder = build_direct(model)
-    if decoder is not None and mixes_rows(decoder) is None:
-        return decoder, _PROVEN
-    return choose_module_decoder(model)
+    if decoder is not None:
+        packed = decoder
+        if tests.run(DirectDecoder, lambda: mixes_rows(packed)) is None:
+            return decoder, _PROVEN
+    return choose_module_decoder(model, tests)
 
 
-def choose_module_decoder(model: Any) -> tuple[Decoder, str]:
-    """Return the same as `decide`, but only try decoders that run transformers' modules."""
+def choose_module_decoder(model: Any, tests: SelfTests) -> tuple[Decoder, str]:
+    """Return the same as `choose_decoder`, from the decoders that run transformers' modules."""
     from .modules import RowsDecoder, SinglesDecoder
 
+    def test() -> str | None:
+        expected = sample_logits(SinglesDecoder(model))
+        try:
+            decoder = RowsDecoder(model)
+            return compare_logits(sample_logits(decoder), expected) or mixes_rows(decoder)
+        except RowsUnsupported as error:
+            return str(error)
+        except (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError) as error:
+            # The modules of some models do not work with a cache class other than their own.
+            return f"{type(error).__name__}: {error}"
+
     pack(module for module in model.modules() if isinstance(module, HalfLinear))
-    expected = sample_logits(SinglesDecoder(model))
-    try:
-        decoder = RowsDecoder(model)
-        reason = compare_logits(sample_logits(decoder), expected) or mixes_rows(decoder)
-    except RowsUnsupported as error:
-        reason = str(error)
-    except (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError) as error:
-        # The modules of some models do not work with a cache class other than their own.
-        reason = f"{type(error).__name__}: {error}"
+    reason = tests.run(RowsDecoder, test)
     if reason is None:
-        return decoder, _PROVEN
+        return RowsDecoder(model), _PROVEN
     return SinglesDecoder(model), f"rows cannot share a pass on this machine ({reason})"

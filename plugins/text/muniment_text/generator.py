@@ -12,6 +12,7 @@ from .engine import Engine, Failure, Finish, Row, TextEvent
 from .environment import facts
 from .errors import ModelUnusable, RowError
 from .loading import check_folder, load, resolve
+from .memory import SelfTests
 from .parameters import TextParameters
 from .preparing import DEFAULT_NAME, DEFAULT_PACKAGE, DEFAULT_SOURCE, is_installed, prepare
 from .sampling import Sampling
@@ -34,13 +35,25 @@ class TextGenerator(muniment.Generator):
 
     def __init__(self) -> None:
         self._engine: Engine | None = None
+        self._cache: Path | None = None
+        self._model: muniment.Model | None = None
+
+    def use_cache(self, folder: Path) -> None:
+        """Store the results of self-tests in the folder, and use stored results."""
+        self._cache = folder
 
     def load(self, model: muniment.Model) -> None:
         """Load the model's folder. Raise ModelError if it cannot be used."""
+        self._model = model
         try:
-            self._engine = Engine(load(model.path))
+            self._engine = Engine(load(model.path, tests=SelfTests(self._cache, model.digest)))
         except ModelUnusable as error:
             raise muniment.ModelError(model.name, str(error)) from error
+
+    def retest(self) -> None:
+        """Repeat a self-test that `load` skipped. Use another decoder if it fails now."""
+        if self._model is not None and self.engine.model.tests.repeat() is not None:
+            self.load(self._model)
 
     def generate(
         self, requests: Sequence[muniment.Request]

@@ -24,7 +24,9 @@ from torch.nn import functional
 MAX_ROWS = 32
 SHAPES = (4, 6, 8, 12, 16, 20, 24)  # numbers of rows in a call
 LARGEST_CALL = SHAPES[-1]
-_SLICE = 32768  # output rows that are packed together
+# Output rows that are packed together. fbgemm reads the weights column by column, so the rows of a
+# slice should fit the processor's cache. 4096 rows took 0.6 of the time of 32768.
+_SLICE = 4096
 _MAX_FP16 = 65504.0
 
 
@@ -172,7 +174,7 @@ def pack(layers: Iterable[HalfLinear]) -> None:
         if not hasattr(local, "wide"):
             local.wide = torch.empty(largest)
         wide = local.wide[: (last - first) * layer.in_features].view(-1, layer.in_features)
-        wide.copy_(layer.weight[first:last])
+        _widen(layer.weight[first:last], wide)
         return torch.ops.quantized.linear_prepack_fp16(wide, None)
 
     with ThreadPoolExecutor(torch.get_num_threads()) as pool:
@@ -180,6 +182,16 @@ def pack(layers: Iterable[HalfLinear]) -> None:
             layer.packed.append(packed)
     for layer in layers:
         layer.weight = layer.weight[:0]
+
+
+def _widen(weight: Tensor, target: Tensor) -> None:
+    """Copy fp16 [out, in] to fp32 on this thread, a few rows at a time.
+
+    For 32,768 elements and more, torch would start threads for each thread that packs.
+    """
+    rows = max(1, 32767 // weight.shape[1])
+    for part, wide in zip(weight.split(rows), target.split(rows), strict=True):
+        wide.copy_(part)
 
 
 def _half(weight: Tensor) -> Tensor:

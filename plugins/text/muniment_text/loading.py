@@ -16,6 +16,8 @@ from typing import Any
 
 from .architecture import Architecture
 from .errors import ModelUnusable, RowsMixed
+from .importing import import_torch
+from .memory import SelfTests
 from .tokens import Codec
 
 FORMAT = "muniment-fp16/2"
@@ -37,7 +39,8 @@ class TextModel:
     """A loaded model.
 
     `context` is the maximum number of tokens of prompt and answer together. `ends` are the ids
-    that end an answer. `why` is the reason that a row's bits do not depend on other rows.
+    that end an answer. `why` is the reason that a row's bits do not depend on other rows, and
+    `tests` are the self-tests that showed it.
     """
 
     source: str
@@ -47,6 +50,7 @@ class TextModel:
     why: str
     context: int
     ends: frozenset[int]
+    tests: SelfTests
 
 
 def resolve(source: str | Path, progress: Progress = silent) -> Path:
@@ -155,8 +159,13 @@ def is_prepared(folder: Path) -> bool:
     return True
 
 
-def load(source: str | Path, *, progress: Progress = silent) -> TextModel:
-    """Load a prepared folder, a transformers folder or a hub id. Raise ModelUnusable."""
+def load(
+    source: str | Path, *, progress: Progress = silent, tests: SelfTests | None = None
+) -> TextModel:
+    """Load a prepared folder, a transformers folder or a hub id. Raise ModelUnusable.
+
+    `tests` may contain the results of earlier processes. By default all self-tests run.
+    """
     folder = resolve(source, progress)
     if folder.is_file():
         raise ModelUnusable(
@@ -164,17 +173,20 @@ def load(source: str | Path, *, progress: Progress = silent) -> TextModel:
             f"{source} is a file; add it as a model first, which converts it to a folder",
         )
     check_folder(folder)
+    tests = tests or SelfTests()
     prepared = read_json(folder / PREPARED) if is_prepared(folder) else None
-    # The tokenizer is Rust and takes as long as all the rest, torch's import included.
+    import_torch()
+    # Loading the tokenizer takes as long as importing torch. It holds the interpreter's lock, so
+    # it overlaps with packing only.
     with ThreadPoolExecutor(1) as pool:
         codec_coming = pool.submit(Codec.load, folder)
         if prepared is None:
             model = read_transformers(folder, progress)
             from .choosing import choose_decoder
 
-            about, (decoder, why) = limits(model.config, folder), choose_decoder(model)
+            about, (decoder, why) = limits(model.config, folder), choose_decoder(model, tests)
         else:
-            about, (decoder, why) = prepared, read_prepared(folder, prepared)
+            about, (decoder, why) = prepared, read_prepared(folder, prepared, tests)
         codec = codec_coming.result()
     ends = {*about["ends"], *([] if codec.eos is None else [codec.eos])}
     return TextModel(
@@ -185,6 +197,7 @@ def load(source: str | Path, *, progress: Progress = silent) -> TextModel:
         why=why,
         context=int(about["context"]),
         ends=frozenset(ends),
+        tests=tests,
     )
 
 
@@ -262,7 +275,7 @@ def _owners(model: Any, module: Any) -> Any:
     return reversed(inner)
 
 
-def read_prepared(folder: Path, about: dict[str, Any]) -> tuple[Any, str]:
+def read_prepared(folder: Path, about: dict[str, Any], tests: SelfTests) -> tuple[Any, str]:
     """Return the decoder of a prepared folder, with mapped weights, and the reason for its kind.
 
     Raises ModelUnusable.
@@ -275,7 +288,7 @@ def read_prepared(folder: Path, about: dict[str, Any]) -> tuple[Any, str]:
         state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     if about["architecture"] is not None:
         try:
-            return pack_direct(Architecture.from_json(about["architecture"]), state)
+            return pack_direct(Architecture.from_json(about["architecture"]), state, tests)
         except (KeyError, TypeError) as error:
             raise ModelUnusable(
                 str(folder),
@@ -283,7 +296,7 @@ def read_prepared(folder: Path, about: dict[str, Any]) -> tuple[Any, str]:
             ) from error
         except RowsMixed:
             pass
-    return choose_module_decoder(read_modules(folder, state))
+    return choose_module_decoder(read_modules(folder, state), tests)
 
 
 def read_modules(folder: Path, state: dict[str, Any]) -> Any:
