@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import random
 import sqlite3
+import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, closing, suppress
 from datetime import UTC, datetime
@@ -229,6 +231,9 @@ _PRAGMAS = (
 )
 
 
+_RETRY_SECONDS = 0.001, 0.004  # between two attempts to take the write lock
+
+
 def _configure(connection: sqlite3.Connection, record: object) -> None:
     connection.isolation_level = None  # sqlite3 begins no transactions itself; `_begin` does
     for pragma in _PRAGMAS:
@@ -236,5 +241,28 @@ def _configure(connection: sqlite3.Connection, record: object) -> None:
 
 
 def _begin(connection: Connection) -> None:
-    writes = connection.get_execution_options().get("muniment_writes")
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+    if not connection.get_execution_options().get("muniment_writes"):
+        connection.exec_driver_sql("BEGIN")
+    elif not _try_to_lock(connection):
+        connection.exec_driver_sql("BEGIN IMMEDIATE")  # waits again, and raises SQLAlchemy's error
+
+
+def _try_to_lock(connection: Connection) -> bool:
+    """Take the write lock, and return whether it was free within `LOCK_SECONDS`."""
+    # SQLite sleeps for up to 100 ms between two attempts of its own. With sixteen writers that
+    # left the lock free for half of the time.
+    driver: Any = connection.connection.driver_connection
+    end = time.monotonic() + LOCK_SECONDS
+    driver.execute("PRAGMA busy_timeout = 0")
+    try:
+        while time.monotonic() < end:
+            try:
+                driver.execute("BEGIN IMMEDIATE")
+                return True
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
+                    return False
+            time.sleep(random.uniform(*_RETRY_SECONDS))
+        return False
+    finally:
+        driver.execute(f"PRAGMA busy_timeout = {int(LOCK_SECONDS * 1000)}")
