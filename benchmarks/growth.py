@@ -25,8 +25,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from filling import CHUNK, WORDS, generations, writes
-from finding import list_queries, search_queries
-from finding import measured as asked
+from finding import list_queries, measured as asked, search_queries
 from verifying import measured as ran
 
 from muniment.store import Store

@@ -12,50 +12,54 @@ from muniment._lazy import lazy_attributes
 from muniment._version import __version__ as __version__
 
 if TYPE_CHECKING:
-    from muniment.errors import AmbiguousNameError as AmbiguousNameError
-    from muniment.errors import ConfigError as ConfigError
-    from muniment.errors import ModelError as ModelError
-    from muniment.errors import ModelTermsWarning as ModelTermsWarning
-    from muniment.errors import MunimentError as MunimentError
-    from muniment.errors import ParameterError as ParameterError
-    from muniment.errors import PluginError as PluginError
-    from muniment.errors import PolicyError as PolicyError
-    from muniment.errors import PromptError as PromptError
-    from muniment.errors import SeedError as SeedError
-    from muniment.errors import StoreError as StoreError
-    from muniment.errors import UnknownNameError as UnknownNameError
-    from muniment.errors import UsageError as UsageError
+    from muniment.errors import (
+        AmbiguousNameError as AmbiguousNameError,
+        ConfigError as ConfigError,
+        ModelError as ModelError,
+        ModelTermsWarning as ModelTermsWarning,
+        MunimentError as MunimentError,
+        ParameterError as ParameterError,
+        PluginError as PluginError,
+        PolicyError as PolicyError,
+        PromptError as PromptError,
+        SeedError as SeedError,
+        StoreError as StoreError,
+        UnknownNameError as UnknownNameError,
+        UsageError as UsageError,
+    )
     from muniment.generation.requests import GenerationSpec as GenerationSpec
-    from muniment.hookspecs import Evaluator as Evaluator
-    from muniment.hookspecs import Filter as Filter
-    from muniment.hookspecs import Generator as Generator
-    from muniment.hookspecs import ModelProvider as ModelProvider
-    from muniment.hookspecs import Register as Register
-    from muniment.hookspecs import hookimpl as hookimpl
-    from muniment.parameters import Parameters as Parameters
-    from muniment.parameters import param as param
-    from muniment.session import Session as Session
-    from muniment.session import open as open
+    from muniment.hookspecs import (
+        Evaluator as Evaluator,
+        Filter as Filter,
+        Generator as Generator,
+        ModelProvider as ModelProvider,
+        Register as Register,
+        hookimpl as hookimpl,
+    )
+    from muniment.parameters import Parameters as Parameters, param as param
+    from muniment.session import Session as Session, open as open
     from muniment.store import Query as Query
-    from muniment.types import Chunk as Chunk
-    from muniment.types import Content as Content
-    from muniment.types import Difference as Difference
-    from muniment.types import Failure as Failure
-    from muniment.types import Generation as Generation
-    from muniment.types import Measure as Measure
-    from muniment.types import Model as Model
-    from muniment.types import Output as Output
-    from muniment.types import PackagedModel as PackagedModel
-    from muniment.types import PluginRef as PluginRef
-    from muniment.types import Reason as Reason
-    from muniment.types import Replay as Replay
-    from muniment.types import Reply as Reply
-    from muniment.types import Request as Request
-    from muniment.types import Score as Score
-    from muniment.types import Text as Text
-    from muniment.types import Trace as Trace
-    from muniment.types import Usage as Usage
-    from muniment.types import Verdict as Verdict
+    from muniment.types import (
+        Chunk as Chunk,
+        Content as Content,
+        Difference as Difference,
+        Failure as Failure,
+        Generation as Generation,
+        Measure as Measure,
+        Model as Model,
+        Output as Output,
+        PackagedModel as PackagedModel,
+        PluginRef as PluginRef,
+        Reason as Reason,
+        Replay as Replay,
+        Reply as Reply,
+        Request as Request,
+        Score as Score,
+        Text as Text,
+        Trace as Trace,
+        Usage as Usage,
+        Verdict as Verdict,
+    )
 
 _MODULES = {
     "errors": "AmbiguousNameError ConfigError ModelError ModelTermsWarning MunimentError "

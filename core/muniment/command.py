@@ -14,23 +14,20 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
 
-from muniment.cli.confirm import confirm as confirm
+from muniment.cli.confirm import confirm
 from muniment.cli.context import CliContext
-from muniment.cli.emit import Column as Column
-from muniment.cli.emit import emit as emit
-from muniment.cli.emit import emit_one as emit_one
+from muniment.cli.emit import Column, emit, emit_one
 from muniment.cli.filters import filter_options, query_of
-from muniment.cli.options import json_option as json_option
-from muniment.cli.options import limit_option as limit_option
-from muniment.cli.options import output_option as output_option
-from muniment.cli.options import overwrite_option as overwrite_option
-from muniment.cli.options import yes_option as yes_option
-from muniment.cli.output import write_data as write_data
-from muniment.cli.output import write_json as write_json
-from muniment.cli.output import write_note as write_note
-from muniment.cli.output_file import OutputFile as OutputFile
-from muniment.cli.progress import Progress as Progress
-from muniment.cli.progress import counting, waiting
+from muniment.cli.options import (
+    json_option,
+    limit_option,
+    output_option,
+    overwrite_option,
+    yes_option,
+)
+from muniment.cli.output import write_data, write_json, write_note
+from muniment.cli.output_file import OutputFile
+from muniment.cli.progress import Progress, counting, waiting
 
 if TYPE_CHECKING:
     from muniment.session import Session

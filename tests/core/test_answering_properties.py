@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from muniment import Chunk, Generator, Output, Reply, Request, Text
 from muniment.plugins.invocation import MissingReply, run_generator

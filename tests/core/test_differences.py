@@ -6,8 +6,7 @@ import dataclasses
 from datetime import UTC, datetime
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from muniment.diff import Difference, changes, differences
 from muniment.types import Generation, Model, Output, Text

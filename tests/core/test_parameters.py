@@ -9,8 +9,7 @@ from typing import Any, ClassVar, Literal, Optional
 
 import jsonschema
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from muniment import ParameterError, Parameters, param
 from muniment.parameters import RESERVED

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
 import re
 import subprocess
@@ -45,12 +46,9 @@ def test_every_public_method_says_what_it_does(name: str) -> None:
 
 
 def test_the_names_are_those_that_type_checkers_see() -> None:
-    source = inspect.getsource(muniment)
-    seen = {
-        line.split(" as ")[1]
-        for line in source.splitlines()
-        if " import " in line and " as " in line
-    }
+    tree = ast.parse(inspect.getsource(muniment))
+    imports = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+    seen = {alias.asname for node in imports for alias in node.names if alias.asname == alias.name}
     seen.remove("__version__")
     assert seen == set(muniment.__all__)
     assert set(muniment.__all__) <= set(dir(muniment))

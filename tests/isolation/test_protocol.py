@@ -6,8 +6,7 @@ from datetime import UTC, datetime
 from typing import Literal
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 import muniment
 from muniment.plugins.invocation import MissingReply

@@ -7,8 +7,7 @@ from typing import Any
 
 import pytest
 import rfc8785
-from hypothesis import example, given, settings
-from hypothesis import strategies as st
+from hypothesis import example, given, settings, strategies as st
 
 from muniment.ledger.canonical import SAFE, canonical, decode_number, encode_number, is_key
 

@@ -15,8 +15,7 @@ from typing import Any
 
 import pytest
 import rfc8785
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from msgspec.structs import replace
 
 from muniment.ledger.canonical import SAFE, encode_number, is_key

@@ -5,8 +5,7 @@ from __future__ import annotations
 import unicodedata
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from muniment.store.search.tokenizer import MAX_INDEXED_BYTES, MAX_TERM_CHARACTERS, terms
 

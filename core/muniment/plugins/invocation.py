@@ -5,8 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import operator
-from collections.abc import Generator as Coroutine
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator as Coroutine, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 

@@ -31,8 +31,7 @@ from muniment.errors import (
 from muniment.hookspecs import Evaluator, Filter, Generator
 from muniment.parameters import Field, Parameters
 from muniment.plugins import discovery
-from muniment.plugins.discovery import NAME
-from muniment.plugins.discovery import Plugin as Plugin
+from muniment.plugins.discovery import NAME, Plugin as Plugin
 from muniment.types import Measure, PluginRef
 
 Kind: TypeAlias = Literal["generator", "filter", "evaluator"]

@@ -73,8 +73,7 @@ def bundle(
     bundle is signed with the key of the store, if there is one (`muniment keys generate`).
     """
     from muniment.installation import signer_text, signing_key
-    from muniment_installer import bundle as packing
-    from muniment_installer import bundle_format
+    from muniment_installer import bundle as packing, bundle_format
 
     destination = OutputFile(output, overwrite=overwrite, inputs=plugins)
     if destination.stdout or destination.special:

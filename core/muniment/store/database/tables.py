@@ -25,9 +25,9 @@ from sqlalchemy import (
     LargeBinary,
     MetaData,
     Table,
+    Text as SqlText,
     UniqueConstraint,
 )
-from sqlalchemy import Text as SqlText
 
 metadata = MetaData(
     naming_convention={

@@ -189,8 +189,7 @@ class Parquet:
 
     def finish(self, part: Path, target: Path) -> None:
         """Write the Parquet file from the part file, which is then deleted."""
-        from pyarrow import json as arrow_json
-        from pyarrow import parquet
+        from pyarrow import json as arrow_json, parquet
 
         schema = arrow_schema()
         parsing = arrow_json.ParseOptions(explicit_schema=schema, unexpected_field_behavior="error")

@@ -11,8 +11,7 @@ from __future__ import annotations
 import gc
 import multiprocessing
 from collections.abc import Iterable, Iterator
-from multiprocessing.connection import Connection as Pipe
-from multiprocessing.connection import wait
+from multiprocessing.connection import Connection as Pipe, wait
 from multiprocessing.process import BaseProcess
 from types import TracebackType
 from typing import Any
