@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO, Literal
@@ -73,6 +74,27 @@ def check_target(path: Path, protected: Sequence[Path] = ()) -> None:
 def open_private(path: Path, mode: Literal["ab", "a+b", "r+b", "wb", "xb"]) -> BinaryIO:
     """Open a file, which is created for its owner only. No link is followed. Raises OSError."""
     return open(path, mode, opener=_open)
+
+
+def try_lock(file: BinaryIO) -> bool:
+    """Lock an open file, unless another process has locked it. Return whether it is locked now.
+
+    The lock is released when the last process closes the file or ends. Raises OSError.
+    """
+    try:
+        if sys.platform == "win32":
+            import msvcrt
+
+            # Windows forbids reading a locked range, so the content is not part of it.
+            file.seek(1 << 30)
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+        else:
+            import fcntl
+
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError):
+        return False
+    return True
 
 
 def make_folder(path: Path) -> None:

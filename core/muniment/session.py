@@ -13,6 +13,7 @@ import collections.abc
 import itertools
 import platform
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
@@ -36,8 +37,7 @@ from muniment.generation.requests import (
 )
 from muniment.hookspecs import ModelProvider
 from muniment.ids import new_id
-from muniment.models.packaged import AdditionNotices
-from muniment.models.registry import ModelRecord, Models
+from muniment.models.registry import AdditionNotices, ModelRecord, Models
 from muniment.plugins.isolation import PluginWorkers
 from muniment.plugins.registry import Plugin, Plugins, quiet_stdout
 from muniment.signing import sign_after_writing
@@ -94,7 +94,9 @@ class Session:
         self.plugins.load_by(self._workers.load_objects)
         self.models = Models(self.home)
         self.plugins.hash_cache = self.models.hash_cache
-        self.notices: Callable[[PackagedModel], AdditionNotices] = AdditionNotices
+        self.notices: Callable[[str], AbstractContextManager[AdditionNotices]] = lambda label: (
+            nullcontext(AdditionNotices())
+        )
         self._reader: Store | None = None
         self._writer: Store | None = None
 
@@ -413,7 +415,7 @@ class Session:
         self, packaged: PackagedModel, generator_name: str, generator: ModelProvider
     ) -> None:
         self.ensure_store()  # fails before the conversion, which takes a minute
-        with self.notices(packaged) as notices, quiet_stdout():
+        with self.notices(f"adding model {packaged.name}") as notices, quiet_stdout():
             self.models.add_packaged(
                 packaged,
                 generator_name,

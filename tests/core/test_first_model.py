@@ -424,19 +424,19 @@ def test_a_home_whose_only_default_was_removed_begins_again(
 # ---- several processes, and kills ---------------------------------------------------------------
 
 PROGRAM = """
-    import pathlib, sys, warnings
+    import contextlib, pathlib, sys, warnings
     from muniment import ModelTermsWarning, Session
-    from muniment.models.packaged import AdditionNotices
+    from muniment.models.registry import AdditionNotices
     from muniment.plugins.registry import Plugin, Plugins
 
     class Notices(AdditionNotices):
-        def begin(self): print("begin", file=sys.stderr, flush=True)
+        def begin(self, model): print("begin", file=sys.stderr, flush=True)
         def waiting(self, text): print(text, file=sys.stderr, flush=True)
 
     home, module = sys.argv[1:]
     plugins = Plugins([Plugin("worded", "1.0", "plugin", module)])
     with Session(home, actor="tester", plugins=plugins) as session:
-        session.notices = Notices
+        session.notices = lambda label: contextlib.nullcontext(Notices())
         print(session.generate("oh", generator="worded", policy="none").text, flush=True)
 """
 

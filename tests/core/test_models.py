@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from muniment import Generator, Model, ModelError, PackagedModel
@@ -20,6 +21,7 @@ from muniment.errors import UnknownNameError
 from muniment.hookspecs import ModelProvider
 from muniment.models.digests import FileHashes, digest
 from muniment.models.registry import ModelRecord, Models
+from support.models import ListedNotices
 
 FILES = {"weights.bin": b"\x00\x01\x02", "vocab/words.txt": "最近".encode()}
 
@@ -72,14 +74,12 @@ def left(home: Path) -> list[str]:
 
 
 def test_an_added_model_is_listed_with_everything_known_of_it(home: Path) -> None:
-    told: list[tuple[str, float]] = []
+    notices = ListedNotices()
     keeper = Keeper({"name": "tiny", "roles": {"weights": "weights.bin"}, "terms": "Be kind."})
-    added = models(home).add(
-        "/somewhere/tiny.gguf", "keeper", keeper, progress=lambda *what: told.append(what)
-    )
+    added = models(home).add("/somewhere/tiny.gguf", "keeper", keeper, notices=notices)
     assert models(home).added() == [added]
     assert models(home).get("tiny") == added
-    assert added.to_json() == {
+    assert msgspec.to_builtins(added) == {
         "name": "tiny",
         "digest": digest(models(home).path("tiny"), FileHashes()),
         "generator": "keeper",
@@ -89,7 +89,7 @@ def test_an_added_model_is_listed_with_everything_known_of_it(home: Path) -> Non
         "terms": "Be kind.",
     }
     assert models(home).files("tiny") == {name: len(data) for name, data in FILES.items()}
-    assert told == [("copying", 0.5)]
+    assert notices.steps == [("copying", 0.5)]
     assert left(home) == ["tiny", "tiny.json"]
     assert not any((home / "models" / ".adding").iterdir())
 
@@ -367,10 +367,10 @@ def test_a_name_that_the_source_gives_away_is_refused_before_any_work(
     home: Path, source: str, keeper: Keeper
 ) -> None:
     add(home)
-    told: list[object] = []
+    notices = ListedNotices()
     with pytest.raises(ModelError, match="a model named tiny exists already"):
-        models(home).add(source, "keeper", keeper, progress=lambda *what: told.append(what))
-    assert told == []
+        models(home).add(source, "keeper", keeper, notices=notices)
+    assert notices.steps == []
 
 
 def test_a_model_whose_folder_is_gone_or_a_link_is_removed(home: Path, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from muniment import Chunk, Generation, GenerationSpec, Session, UsageError
 from support.commands import Processes
+from support.models import ListedNotices
 from support.plugins import PluginFolder
 from support.workers import ECHO, IsolatedWorkspace, texts, wait_for, wait_until_gone
 
@@ -418,11 +419,9 @@ def test_models_are_added_loaded_and_loaded_again_after_a_crash(
     from muniment.plugins.registry import instantiate
 
     made = instantiate(workspace.session.plugins.find("generator", "modelled"))
-    steps: list[tuple[str, float]] = []
-    workspace.session.models.add(
-        "tiny", "modelled", made, progress=lambda what, done: steps.append((what, done))
-    )
-    assert steps == [("writing", 0.5)]
+    notices = ListedNotices()
+    workspace.session.models.add("tiny", "modelled", made, notices=notices)
+    assert notices.steps == [("writing", 0.5)]
     assert texts(workspace.run("a", "b")) == ["a 最近", "b 最近"]
     assert (tmp_path / "loads").read_text() == "x"
     first, broken, last = workspace.run("a", "break", "b")

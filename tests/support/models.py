@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from muniment.models.registry import AdditionNotices
+
 CORPUS = [
     "The quick brown fox jumps over the lazy dog. Pack my box with five dozen liquor jugs.",
     "最近我国成功发射了新的卫星，天气很好，我们一起去看海。",
@@ -88,3 +90,13 @@ def make_model(family: str, folder: Path, template: str | None = None, **changes
                 parameter.add_(torch.randn_like(parameter) / 4)
     model.save_pretrained(folder)
     return folder
+
+
+class ListedNotices(AdditionNotices):
+    """Notices that list the steps of an addition."""
+
+    def __init__(self) -> None:
+        self.steps: list[tuple[str, float]] = []
+
+    def progress(self, step: str, fraction: float) -> None:
+        self.steps.append((step, fraction))

