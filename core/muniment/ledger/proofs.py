@@ -10,10 +10,11 @@ from __future__ import annotations
 import base64
 import hmac
 import json
-import re
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, TypeVar
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import UNSET, Meta, UnsetType
 
 from muniment.errors import MunimentError
 from muniment.ledger import checkpoints, schema
@@ -26,15 +27,15 @@ from muniment.ledger.tree import leaf_hash, verify_inclusion
 
 FORMAT = "muniment-proof/1"
 
-_T = TypeVar("_T")
-_HASH = re.compile(r"[0-9a-f]{64}")
+_Count = Annotated[int, Meta(ge=0, le=SAFE)]
+_Hash = Annotated[str, Meta(pattern=r"\A[0-9a-f]{64}\Z")]
 
 
 class ProofFormatError(MunimentError, ValueError):
     """A file that is not a valid proof. `where` is the path of the invalid field."""
 
     def __init__(self, where: str, reason: str) -> None:
-        super().__init__(f"this is not a proof: {f'{where} ' if where else 'it '}{reason}")
+        super().__init__(f"this is not a proof: {f'{where}: ' if where else ''}{reason}")
         self.where = where
 
 
@@ -46,33 +47,74 @@ class ProofError(MunimentError):
         self.where = where
 
 
-@dataclass(frozen=True, slots=True)
-class ProvenEntry:
-    """An entry with its number, its canonical bytes and its inclusion path, leaf to root."""
+class ProvenEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """An entry with its number, its canonical bytes as text and its path from leaf to root."""
 
-    number: int
-    data: bytes
-    path: tuple[bytes, ...]
+    number: _Count
+    entry: str
+    path: tuple[_Hash, ...]
+
+    @classmethod
+    def new(cls, number: int, data: bytes, path: Sequence[bytes]) -> ProvenEntry:
+        """Return the entry with these canonical bytes and this inclusion path."""
+        return cls(number, data.decode(), tuple(step.hex() for step in path))
+
+    @property
+    def data(self) -> bytes:
+        """The canonical bytes of the entry."""
+        return self.entry.encode()
 
 
-@dataclass(frozen=True, slots=True)
-class DisclosedPayload:
-    """A disclosed payload with its salt. `entry` is the number of the entry that commits to it."""
+class DisclosedPayload(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A disclosed payload with its salt. `entry` is the number of the entry that commits to it.
 
-    entry: int
+    The content is `text` if it is UTF-8, and else `base64`.
+    """
+
+    entry: _Count
     kind: str
-    position: int
-    salt: bytes
-    content: bytes
+    position: _Count
+    salt: _Hash
+    text: str | UnsetType = UNSET
+    base64: str | UnsetType = UNSET
+
+    def __post_init__(self) -> None:
+        """Raise ValueError unless there is either a text or canonical base64."""
+        if (self.text is UNSET) == (self.base64 is UNSET):
+            raise ValueError("it must have either text or base64")
+        _ = self.content
+
+    @classmethod
+    def new(
+        cls, entry: int, kind: str, position: int, salt: bytes, content: bytes
+    ) -> DisclosedPayload:
+        """Return the payload with this salt and content."""
+        try:
+            return cls(entry, kind, position, salt.hex(), text=content.decode())
+        except UnicodeDecodeError:
+            encoded = base64.b64encode(content).decode()
+            return cls(entry, kind, position, salt.hex(), base64=encoded)
+
+    @property
+    def content(self) -> bytes:
+        """The bytes of the payload."""
+        return self.text.encode() if self.text is not UNSET else strict_base64(str(self.base64))
 
 
-@dataclass(frozen=True, slots=True)
-class Proof:
+class Proof(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The contents of a proof file, which have not been verified."""
 
+    format: str
     checkpoint: str
-    entries: tuple[ProvenEntry, ...]
-    disclosed: tuple[DisclosedPayload, ...] = ()
+    entries: Annotated[tuple[ProvenEntry, ...], Meta(min_length=1)]
+    disclosed: tuple[DisclosedPayload, ...]
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for another format or an entry that occurs twice."""
+        if self.format != FORMAT:
+            raise ValueError(f"its format is not {FORMAT}")
+        if len({entry.number for entry in self.entries}) != len(self.entries):
+            raise ValueError("it has an entry twice")
 
     def verify(self, key: PublicKey) -> tuple[Checkpoint, dict[int, Entry]]:
         """Return the checkpoint, and the decoded entries by number, if the whole proof is valid.
@@ -91,52 +133,20 @@ class Proof:
 
     def write(self) -> bytes:
         """Return the bytes of the proof file, as indented JSON."""
-        fields = {
-            "format": FORMAT,
-            "checkpoint": self.checkpoint,
-            "entries": [
-                {
-                    "number": entry.number,
-                    "entry": entry.data.decode(),
-                    "path": [step.hex() for step in entry.path],
-                }
-                for entry in self.entries
-            ],
-            "disclosed": [
-                {
-                    "entry": payload.entry,
-                    "kind": payload.kind,
-                    "position": payload.position,
-                    "salt": payload.salt.hex(),
-                    **_content(payload.content),
-                }
-                for payload in self.disclosed
-            ],
-        }
-        return json.dumps(fields, ensure_ascii=False, indent=1).encode() + b"\n"
+        return msgspec.json.format(msgspec.json.encode(self), indent=1) + b"\n"
 
 
 def parse_proof(data: bytes) -> Proof:
     """Parse a proof file. Raise ProofFormatError if a field is missing, unknown or invalid."""
     try:
-        value = json.loads(
-            data.decode(), object_pairs_hook=_unique_fields, parse_constant=_reject_constant
-        )
+        json.loads(data, object_pairs_hook=_check_unique)  # msgspec accepts a field twice
+        return msgspec.json.decode(data, type=Proof)
+    except msgspec.ValidationError as error:
+        reason, _, path = str(error).partition(" - at `$.")
+        reason = reason[0].lower() + reason[1:]
+        raise ProofFormatError(path.rstrip("`"), reason) from None
     except (ValueError, RecursionError) as error:
-        raise ProofFormatError("", f"is not JSON ({error})") from None
-    fields = _object("", value, ("format", "checkpoint", "entries", "disclosed"))
-    if fields["format"] != FORMAT:
-        raise ProofFormatError("format", f"is not {FORMAT}")
-    entries = _list("entries", fields["entries"], _entry)
-    if not entries:
-        raise ProofFormatError("entries", "is empty")
-    if len({entry.number for entry in entries}) != len(entries):
-        raise ProofFormatError("entries", "has an entry twice")
-    return Proof(
-        _text("checkpoint", fields["checkpoint"]),
-        entries,
-        _list("disclosed", fields["disclosed"], _disclosed),
-    )
+        raise ProofFormatError("", f"it is not JSON ({error})") from None
 
 
 # ---- verification -----------------------------------------------------------------------------
@@ -144,8 +154,8 @@ def parse_proof(data: bytes) -> Proof:
 
 def is_included(entry: ProvenEntry, head: Checkpoint) -> bool:
     """Return whether the entry's path leads from its bytes to the root of the checkpoint."""
-    leaf = leaf_hash(entry.data)
-    return verify_inclusion(leaf, entry.number, head.size, entry.path, head.root)
+    path = [bytes.fromhex(step) for step in entry.path]
+    return verify_inclusion(leaf_hash(entry.data), entry.number, head.size, path, head.root)
 
 
 def _verified_entry(entry: ProvenEntry, head: Checkpoint) -> Entry:
@@ -176,94 +186,12 @@ def _check_commitment(payload: DisclosedPayload, entries: Mapping[int, Entry]) -
     ]
     if not recorded:
         raise ProofError(where, "is not one that the entry commits to")
-    computed = commitment(payload.kind, payload.salt, payload.content).hex()
+    computed = commitment(payload.kind, bytes.fromhex(payload.salt), payload.content).hex()
     if not hmac.compare_digest(computed, recorded[0]):
         raise ProofError(where, "was changed after it was recorded")
 
 
-# ---- fields of the file -----------------------------------------------------------------------
-
-
-def _content(content: bytes) -> dict[str, str]:
-    """Return the field `text` of UTF-8 content, and the field `base64` of other content."""
-    try:
-        return {"text": content.decode()}
-    except UnicodeDecodeError:
-        return {"base64": base64.b64encode(content).decode()}
-
-
-def _entry(where: str, value: Any) -> ProvenEntry:
-    fields = _object(where, value, ("number", "entry", "path"))
-    path = _list(f"{where}.path", fields["path"], _hash)
-    return ProvenEntry(
-        _count(f"{where}.number", fields["number"]),
-        _text(f"{where}.entry", fields["entry"]).encode(),
-        path,
-    )
-
-
-def _disclosed(where: str, value: Any) -> DisclosedPayload:
-    encoding = "base64" if isinstance(value, dict) and "base64" in value else "text"
-    fields = _object(where, value, ("entry", "kind", "position", "salt", encoding))
-    text = _text(f"{where}.{encoding}", fields[encoding])
-    try:
-        content = text.encode() if encoding == "text" else strict_base64(text)
-    except ValueError:
-        raise ProofFormatError(f"{where}.{encoding}", "is not base64") from None
-    return DisclosedPayload(
-        _count(f"{where}.entry", fields["entry"]),
-        _text(f"{where}.kind", fields["kind"]),
-        _count(f"{where}.position", fields["position"]),
-        _hash(f"{where}.salt", fields["salt"]),
-        content,
-    )
-
-
-def _object(where: str, value: Any, names: Sequence[str]) -> Mapping[str, Any]:
-    if not isinstance(value, dict):
-        raise ProofFormatError(where, "is not an object")
-    if unmatched := sorted(value.keys() ^ set(names)):
-        raise ProofFormatError(
-            where, f"must have {', '.join(names)}; missing or unknown: {', '.join(unmatched)}"
-        )
-    return value
-
-
-def _list(where: str, value: Any, parse_item: Callable[[str, Any], _T]) -> tuple[_T, ...]:
-    if not isinstance(value, list):
-        raise ProofFormatError(where, "is not a list")
-    return tuple(parse_item(f"{where}[{index}]", item) for index, item in enumerate(value))
-
-
-def _text(where: str, value: Any) -> str:
-    if not isinstance(value, str):
-        raise ProofFormatError(where, "is not text")
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        raise ProofFormatError(where, "is not valid Unicode") from None
-    return value
-
-
-def _count(where: str, value: Any) -> int:
-    if type(value) is not int or not 0 <= value <= SAFE:
-        raise ProofFormatError(where, "is not a whole number")
-    return value
-
-
-def _hash(where: str, value: Any) -> bytes:
-    if not isinstance(value, str) or not _HASH.fullmatch(value):
-        raise ProofFormatError(where, "is not 64 hexadecimal digits")
-    return bytes.fromhex(value)
-
-
-def _unique_fields(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
-    fields = dict(pairs)
-    if len(fields) != len(pairs):
+def _check_unique(pairs: Sequence[tuple[str, Any]]) -> None:
+    """Raise ValueError if an object has a field twice."""
+    if len(dict(pairs)) != len(pairs):
         raise ValueError("a field occurs twice")
-    return fields
-
-
-def _reject_constant(name: str) -> None:
-    """Raise ValueError for NaN and Infinity, which Python's parser accepts but JSON forbids."""
-    raise ValueError(f"{name} is not JSON")

@@ -11,7 +11,7 @@ from muniment.ledger import schema
 from muniment.ledger.checkpoints import Note
 from muniment.ledger.entries import Entry
 from muniment.ledger.payloads import commitment
-from muniment.ledger.proofs import DisclosedPayload, Proof, ProvenEntry, is_included
+from muniment.ledger.proofs import FORMAT, DisclosedPayload, Proof, ProvenEntry, is_included
 from muniment.ledger.tree import inclusion_proof
 from muniment.store.database.tables import entry, generation, payload
 from muniment.store.recording.tree_heads import node_reader
@@ -55,7 +55,7 @@ def prove(connection: Connection, id: str, note: Note, disclose: Collection[str]
     # Shared by all entries: their paths have most nodes in common.
     subtrees: dict[tuple[int, int], bytes] = {}
     proven_entries = tuple(
-        ProvenEntry(number, data[number], tuple(inclusion_proof(number, size, read, subtrees)))
+        ProvenEntry.new(number, data[number], inclusion_proof(number, size, read, subtrees))
         for number in entries
     )
     for proven in proven_entries:
@@ -64,9 +64,8 @@ def prove(connection: Connection, id: str, note: Note, disclose: Collection[str]
                 f"entry {proven.number} is not the entry that was signed with {size} entries; run "
                 "`muniment audit verify` to find the altered entries"
             )
-    return Proof(
-        str(note), proven_entries, tuple(_disclosed_payloads(connection, id, entries, disclose))
-    )
+    disclosed = tuple(_disclosed_payloads(connection, id, entries, disclose))
+    return Proof(FORMAT, str(note), proven_entries, disclosed)
 
 
 def _entry_bytes(connection: Connection, numbers: Collection[int]) -> dict[int, bytes]:
@@ -99,7 +98,7 @@ def _disclosed_payloads(
                 raise NotProvableError(
                     id, f"its {reference.kind} was changed after it was recorded"
                 )
-            yield DisclosedPayload(
+            yield DisclosedPayload.new(
                 number, reference.kind, reference.position, row.salt, row.content
             )
     if missing:
