@@ -6,7 +6,8 @@ A message is one sentence that names the object, the problem and the next step.
 from __future__ import annotations
 
 import copyreg
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -124,3 +125,18 @@ class StoreVersionError(StoreError):
 
 class VerificationError(MunimentError):
     """Evidence that was altered, truncated, rolled back or replaced after it was recorded."""
+
+
+def explain_invalid(error: Exception, hints: Mapping[str, str]) -> str:
+    """Return where and why a document does not fit its types, and a hint for that field.
+
+    `error` is a `msgspec.ValidationError`. `hints` has a hint for each field of the document, or
+    of the part that has an unknown field.
+    """
+    reason, _, place = str(error).partition(" - at ")
+    fields = [name for name in re.findall(r"\w+", f"{reason} {place}") if name in hints]
+    hint = f"; {hints[fields[-1]]}" if fields else ""
+    if "unknown field" in reason:
+        hint = f"; known: {', '.join(hints)}"
+    path = place.replace("`", "").replace("$.", "").removesuffix(" in $")
+    return f"{path}: " * bool(path) + reason[0].lower() + reason[1:] + hint

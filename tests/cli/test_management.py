@@ -298,12 +298,12 @@ class TestPolicy:
     @pytest.mark.parametrize(
         ("document", "sentence"),
         [
-            ("policy: p\nversion: '1'\nfilterz: []\n", "has the unknown key 'filterz'"),
+            ("policy: p\nversion: '1'\nfilterz: []\n", "unknown field `filterz`; known: policy"),
             ("policy: [\n", "is not valid YAML"),
-            ("version: '1'\n", "needs a name"),
+            ("version: '1'\n", "add a name"),
             (
                 "policy: p\nversion: '1'\nfilters: [{filter: words, stage: x}]\n",
-                "filter 1 has the unknown key 'stage'",
+                "filters[0]: object contains unknown field `stage`; known: filter",
             ),
             (
                 "policy: p\nversion: '1'\nfilters: [{filter: words, parameters: {loud: 1}}]\n",

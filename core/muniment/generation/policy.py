@@ -22,32 +22,49 @@ import importlib.metadata
 import importlib.util
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Annotated, Any, Literal, cast
 
-from muniment.errors import PolicyError, UnknownNameError
+import msgspec
+from msgspec import Meta
+
+from muniment.errors import PolicyError, UnknownNameError, explain_invalid
 from muniment.types import DECISIONS, Decision, Stage, Verdict
 
 ENTRY_POINT_GROUP = "muniment.policies"  # read from metadata, without importing a plugin
 DEFAULT = "default"
 
-_STAGES = ("prompt", "output")
-_MODES = ("enforce", "observe")
-_TIME_LIMIT = 30.0  # seconds; a slow machine loads a filter's model in this time
-_DAY = 86_400
+_POLICY_HINTS = {
+    "policy": "add a name, e.g. `policy: support`",
+    "version": 'add a version, e.g. `version: "1"`',
+    "filters": "use a list of filters",
+}
+_RULE_HINTS = {
+    "filter": "add the name of a filter, e.g. `filter: blocklist`",
+    "stages": "use a list of prompt, output or both",
+    "mode": "use enforce or observe",
+    "thresholds": "use numbers from 0 to 1 as `flag`, `block` or both of a category",
+    "parameters": "use a mapping of names to values",
+    "time_limit": "use seconds, above 0 and up to a day",
+}
+
+_Limits = dict[Literal["flag", "block"], Annotated[float, Meta(ge=0, le=1)]]
 
 
-@dataclass(frozen=True, slots=True)
-class FilterRule:
+class FilterRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One rule of a policy, with a filter, its stages and the actions for its verdicts."""
 
     filter: str
-    stages: tuple[str, ...] = _STAGES
+    stages: Annotated[tuple[Literal["prompt", "output"], ...], Meta(min_length=1)] = (
+        "prompt",
+        "output",
+    )
     mode: Literal["enforce", "observe"] = "enforce"
-    thresholds: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
-    parameters: Mapping[str, Any] = field(default_factory=dict)
-    time_limit: float = _TIME_LIMIT
+    thresholds: Mapping[str, Annotated[_Limits, Meta(min_length=1)]] = {}
+    parameters: Mapping[str, Any] = {}
+    # A slow machine loads a filter's model in the default time. The maximum is a day.
+    time_limit: Annotated[float, Meta(gt=0, le=86_400)] = 30.0
 
     def applies(self, stage: Stage) -> bool:
         """Return whether the filter runs at `stage`."""
@@ -107,29 +124,13 @@ def parse_policy(document: str, source: str) -> Policy:
     `source` is the file name in error messages. Raises PolicyError for an unknown key or an
     invalid value, because a misspelt key must not silently disable a filter.
     """
-    import yaml
-
+    body = _read_yaml(document, source)
     try:
-        body = _read_yaml(document)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f" in line {mark.line + 1}" if mark else ""
-        raise PolicyError(source, f"is not valid YAML{where}") from None
-    except _RepeatedKeyError as error:
-        raise PolicyError(source, f"contains the key {error.args[0]!r} twice") from None
-    except (ValueError, RecursionError) as error:  # an impossible date, deeply nested brackets
-        raise PolicyError(source, f"is not valid YAML: {error}") from None
-    fields = _mapping(source, body, "the policy", {"policy", "version", "filters"})
-    name, version = fields.get("policy"), fields.get("version")
-    if not isinstance(name, str) or not name:
-        raise PolicyError(source, "needs a name, e.g. `policy: support`")
-    if not isinstance(version, str | int) or isinstance(version, bool):
-        raise PolicyError(source, 'needs a version, e.g. `version: "1"`')
-    rules = fields.get("filters", [])
-    if not isinstance(rules, list):
-        raise PolicyError(source, "`filters` must be a list")
-    filters = tuple(_rule(source, index, rule) for index, rule in enumerate(rules, 1))
-    return Policy(name, str(version), filters, document, source)
+        fields = msgspec.convert(body, _PolicyFile)
+    except msgspec.ValidationError as error:
+        hints = _RULE_HINTS if "$.filters[" in str(error) else _POLICY_HINTS
+        raise PolicyError(source, explain_invalid(error, hints)) from None
+    return Policy(fields.policy, str(fields.version), fields.filters, document, source)
 
 
 def load_policy(path: Path) -> Policy:
@@ -191,68 +192,29 @@ def resolve_policy(reference: str | None) -> Policy:
     return load_policy(Path(name))
 
 
-class _RepeatedKeyError(Exception):
-    """A mapping that contains a key twice.
+class _PolicyFile(msgspec.Struct, forbid_unknown_fields=True):
+    policy: Annotated[str, Meta(min_length=1)]
+    version: str | int
+    filters: tuple[FilterRule, ...] = ()
 
-    PyYAML keeps only the last value, which would silently drop a filter.
-    """
 
-
-def _read_yaml(document: str) -> object:
-    """Return the parsed YAML document. Raise YAMLError, ValueError or _RepeatedKeyError."""
+def _read_yaml(document: str, source: str) -> object:
+    """Return the parsed YAML document. Raise PolicyError, also for a key that occurs twice."""
     import yaml
 
     class Loader(yaml.SafeLoader):
         def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+            # PyYAML keeps only the last value of a key, which would silently drop a filter.
             keys = [(key.tag, key.value) for key, _ in node.value if key.id == "scalar"]
             for _, key in (pair for pair in keys if keys.count(pair) > 1):
-                raise _RepeatedKeyError(key)
+                raise PolicyError(source, f"contains the key {key!r} twice")
             return super().construct_mapping(node, deep)
 
-    return yaml.load(document, Loader)
-
-
-def _rule(source: str, index: int, body: object) -> FilterRule:
-    """Return the rule at position `index` (from 1) of the list `filters`."""
-    where = f"filter {index}"
-    keys = {"filter", "stages", "mode", "thresholds", "parameters", "time_limit"}
-    rule = _mapping(source, body, where, keys)
-    name = rule.get("filter")
-    if not isinstance(name, str):
-        raise PolicyError(source, f"{where} needs the name of a filter, e.g. `filter: blocklist`")
-    stages = rule.get("stages", list(_STAGES))
-    if not isinstance(stages, list) or not stages or any(item not in _STAGES for item in stages):
-        raise PolicyError(source, f"{where}: `stages` must list prompt, output or both")
-    mode = rule.get("mode", "enforce")
-    if mode not in _MODES:
-        raise PolicyError(source, f"{where}: `mode` must be enforce or observe, not {mode!r}")
-    thresholds = _mapping(source, rule.get("thresholds", {}), f"{where}: `thresholds`")
-    for category, limits in thresholds.items():
-        field_name = f"{where}: thresholds of {category}"
-        if not _mapping(source, limits, field_name, {"flag", "block"}):
-            raise PolicyError(source, f"{field_name} must contain `flag`, `block` or both")
-        for value in limits.values():
-            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
-                raise PolicyError(
-                    source, f"{field_name} must be numbers from 0 to 1, not {value!r}"
-                )
-    parameters = _mapping(source, rule.get("parameters", {}), f"{where}: `parameters`")
-    limit = rule.get("time_limit", _TIME_LIMIT)
-    if isinstance(limit, bool) or not isinstance(limit, int | float) or not 0 < limit <= _DAY:
-        raise PolicyError(
-            source, f"{where}: `time_limit` must be seconds, above 0 and up to a day, not {limit!r}"
-        )
-    return FilterRule(name, tuple(stages), mode, thresholds, parameters, float(limit))
-
-
-def _mapping(
-    source: str, body: object, where: str, allowed: set[str] | None = None
-) -> dict[str, Any]:
-    """Return `body` if it is a mapping with text keys, all of them in `allowed` unless None."""
-    if not isinstance(body, dict) or any(not isinstance(key, str) for key in body):
-        raise PolicyError(source, f"{where} must be a mapping of names to values")
-    unknown = sorted(body.keys() - allowed) if allowed is not None else []
-    if unknown:
-        known = ", ".join(sorted(allowed or ()))
-        raise PolicyError(source, f"{where} has the unknown key {unknown[0]!r}; known: {known}")
-    return body
+    try:
+        return yaml.load(document, Loader)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f" in line {mark.line + 1}" if mark else ""
+        raise PolicyError(source, f"is not valid YAML{where}") from None
+    except (ValueError, RecursionError) as error:  # an impossible date, deeply nested brackets
+        raise PolicyError(source, f"is not valid YAML: {error}") from None

@@ -16,7 +16,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from muniment.errors import MunimentError
+from muniment.errors import MunimentError, explain_invalid
 from muniment.ledger import checkpoints, schema
 from muniment.ledger.canonical import SAFE
 from muniment.ledger.checkpoints import Checkpoint, CheckpointFormatError, SignatureError
@@ -32,11 +32,10 @@ _Hash = Annotated[str, Meta(pattern=r"\A[0-9a-f]{64}\Z")]
 
 
 class ProofFormatError(MunimentError, ValueError):
-    """A file that is not a valid proof. `where` is the path of the invalid field."""
+    """A file that is not a valid proof."""
 
-    def __init__(self, where: str, reason: str) -> None:
-        super().__init__(f"this is not a proof: {f'{where}: ' if where else ''}{reason}")
-        self.where = where
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"this is not a proof: {reason}")
 
 
 class ProofError(MunimentError):
@@ -142,11 +141,9 @@ def parse_proof(data: bytes) -> Proof:
         json.loads(data, object_pairs_hook=_check_unique)  # msgspec accepts a field twice
         return msgspec.json.decode(data, type=Proof)
     except msgspec.ValidationError as error:
-        reason, _, path = str(error).partition(" - at `$.")
-        reason = reason[0].lower() + reason[1:]
-        raise ProofFormatError(path.rstrip("`"), reason) from None
+        raise ProofFormatError(explain_invalid(error, {})) from None
     except (ValueError, RecursionError) as error:
-        raise ProofFormatError("", f"it is not JSON ({error})") from None
+        raise ProofFormatError(f"it is not JSON ({error})") from None
 
 
 # ---- verification -----------------------------------------------------------------------------
