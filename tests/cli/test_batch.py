@@ -86,9 +86,9 @@ def test_a_bad_line_is_a_failed_record_and_the_rest_goes_on(muniment: Here, tmp_
     good = {"prompt": "fine"}
     bad = {
         "not json": "not valid JSON",
-        '["a list"]': "not a JSON object",
-        '{"prompt": 7}': "the field 'prompt' is missing or not text",
-        '{"prompt": "x", "promt": ""}': "unknown field 'promt'",
+        '["a list"]': "expected `object`, got `array`",
+        '{"prompt": 7}': "prompt: expected `str`, got `int`; add a text",
+        '{"prompt": "x", "promt": ""}': "unknown field `promt`",
         '{"prompt": "x", "seed": -1}': "seed -1 is not a whole number",
         '{"prompt": "x", "seed": 18446744073709551616}': "seed 18446744073709551616 is not",
         '{"prompt": "x", "parameters": {"times": 11}}': "times must be a whole number from 1 to 10",

@@ -307,7 +307,7 @@ class TestPolicy:
             ),
             (
                 "policy: p\nversion: '1'\nfilters: [{filter: words, parameters: {loud: 1}}]\n",
-                "filter 1 (words): no parameter named 'loud'; available: none",
+                "filters[0] (words): no parameter named 'loud'; available: none",
             ),
         ],
     )

@@ -71,7 +71,7 @@ def test_wrong_parameters_refuse_the_policy_and_nothing_is_generated(
     policy = workspace.policy("{filter: fine}", rule)
     with pytest.raises(muniment.PolicyError) as caught:
         workspace.session.generate("x", policy=policy)
-    assert str(caught.value).startswith(f"policy {policy}: filter 2 (odd): {complaint}")
+    assert str(caught.value).startswith(f"policy {policy}: filters[1] (odd): {complaint}")
     assert not (workspace.home / "muniment.db").exists()
 
 
@@ -85,7 +85,9 @@ def test_parameters_that_a_filter_itself_refuses_refuse_the_policy(workspace: Wo
             raise muniment.ParameterError("terms", "terms holds an empty one")
         """,
     )
-    with pytest.raises(muniment.PolicyError, match=r"filter 1 \(odd\): terms holds an empty one"):
+    with pytest.raises(
+        muniment.PolicyError, match=r"filters\[0\] \(odd\): terms holds an empty one"
+    ):
         workspace.session.generate("x", policy=workspace.policy("{filter: odd}"))
 
 

@@ -197,7 +197,7 @@ def test_what_a_filter_says_against_its_parameters_refuses_the_policy(
         attributes="def __init__(self, parameters):\n"
         f"    raise {error}('terms', 'the terms say nothing')",
     )
-    with pytest.raises(UsageError, match="filter 1 \\(words\\): the terms say nothing"):
+    with pytest.raises(UsageError, match=r"filters\[0\] \(words\): the terms say nothing"):
         workspace.run("hi", policy=workspace.policy("{filter: words}"))
 
 

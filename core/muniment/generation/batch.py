@@ -6,9 +6,10 @@ import contextlib
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from typing import Any
 
-from muniment.errors import UsageError
+import msgspec
+
+from muniment.errors import UsageError, explain_invalid
 from muniment.generation import seeds
 from muniment.generation.requests import GenerationSpec, requested_value
 from muniment.plugins.registry import Plugins
@@ -16,7 +17,25 @@ from muniment.store import Store
 from muniment.types import Generation
 from muniment.validation import escape_unencodable
 
-FIELDS = ("prompt", "system", "generator", "model", "seed", "parameters", "tags")
+_HINTS = {
+    "prompt": 'add a text, e.g. {"prompt": "…"}',
+    "system": "use a text",
+    "generator": "use a text",
+    "model": "use a text",
+    "seed": "use a whole number",
+    "parameters": "use an object",
+    "tags": "use a list of texts",
+}
+
+
+class _Line(msgspec.Struct, forbid_unknown_fields=True):
+    prompt: str
+    system: str | None = None
+    generator: str | None = None
+    model: str | None = None
+    seed: str | int | None = None
+    parameters: dict[str, object] = {}
+    tags: tuple[str, ...] = ()
 
 
 def read_specs(
@@ -44,45 +63,27 @@ def _spec(number: int, line: bytes, base: GenerationSpec) -> GenerationSpec:
             text, generator=base.generator, line=number, invalid=f"line {number}: {error}"
         )
     return GenerationSpec(
-        prompt=fields["prompt"],
-        generator=fields.get("generator") or base.generator,
-        model=fields.get("model") or base.model,
-        system=fields.get("system"),
-        seed=fields.get("seed"),
-        parameters={**base.parameters, **fields.get("parameters", {})},
-        tags=(*base.tags, *fields.get("tags", ())),
+        prompt=fields.prompt,
+        generator=fields.generator or base.generator,
+        model=fields.model or base.model,
+        system=fields.system,
+        seed=fields.seed,
+        parameters={**base.parameters, **fields.parameters},
+        tags=(*base.tags, *fields.tags),
         line=number,
     )
 
 
-def _fields(line: bytes) -> dict[str, Any]:
-    """Return the JSON object of a line. Raise ValueError with the reason if it is invalid."""
+def _fields(line: bytes) -> _Line:
+    """Return the fields of a line. Raise ValueError with the reason if it is invalid."""
     try:
-        body = json.loads(line.decode())
+        return msgspec.convert(json.loads(line.decode()), _Line)
     except UnicodeDecodeError as error:
         raise ValueError(f"not valid UTF-8 (at byte {error.start + 1})") from None
+    except msgspec.ValidationError as error:
+        raise ValueError(escape_unencodable(explain_invalid(error, _HINTS))) from None
     except (ValueError, RecursionError) as error:
         raise ValueError(f"not valid JSON ({error})") from None
-    if not isinstance(body, dict):
-        raise ValueError('not a JSON object, e.g. {"prompt": "…"}')
-    unknown = [name for name in body if name not in FIELDS]
-    if unknown:
-        raise ValueError(
-            f"unknown field {escape_unencodable(unknown[0])!r}; known: {', '.join(FIELDS)}"
-        )
-    if not isinstance(body.get("prompt"), str):
-        raise ValueError("the field 'prompt' is missing or not text")
-    for name in ("system", "generator", "model"):
-        if not isinstance(body.get(name), str | None):
-            raise ValueError(f"the field {name!r} must be text")
-    if not isinstance(body.get("seed"), str | int | None):
-        raise ValueError("the field 'seed' must be a whole number")
-    if not isinstance(body.get("parameters", {}), dict):
-        raise ValueError("the field 'parameters' must be an object")
-    tags = body.get("tags", [])
-    if not isinstance(tags, list) or any(not isinstance(tag, str) for tag in tags):
-        raise ValueError("the field 'tags' must be a list of texts")
-    return body
 
 
 def unfinished_specs(

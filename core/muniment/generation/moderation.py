@@ -51,7 +51,7 @@ class PolicyRunner:
             try:
                 self._rules.append(_BoundFilter(rule, position, policy.label, plugins))
             except ParameterError as error:
-                where = f"filter {position + 1} ({rule.filter})"
+                where = f"filters[{position}] ({rule.filter})"
                 raise PolicyError(policy.source, f"{where}: {error}") from None
 
     def check(self, content: Content) -> list[Verdict]:
