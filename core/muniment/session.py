@@ -16,8 +16,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Self, cast
+from typing import TYPE_CHECKING, cast
 
 from muniment import config
 from muniment._version import __version__
@@ -63,7 +62,7 @@ if TYPE_CHECKING:
 BATCH_SIZE = 32  # requests in one call of a generator, which may run fewer at a time
 
 
-class Session:
+class Session(AbstractContextManager["Session"]):
     """An actor's access to the configuration, plugins, models and store of a home.
 
     Objects are created on first use. A session that only reads loads no plugin. Use it as a
@@ -97,8 +96,7 @@ class Session:
         self.notices: Callable[[str], AbstractContextManager[AdditionNotices]] = lambda label: (
             nullcontext(AdditionNotices())
         )
-        self._reader: Store | None = None
-        self._writer: Store | None = None
+        self._store: Store | None = None
 
     def generate(
         self,
@@ -158,7 +156,7 @@ class Session:
             raise UsageError("the batch size and the number of samples must be at least 1")
         moderator = PolicyRunner(self._policy(policy), self.plugins)
         pipeline = Pipeline(
-            self._open_writer,  # an invalid request must not create the store
+            self._open_store,  # an invalid request must not create the store
             self._resolver,
             moderator,
             self._evaluators,
@@ -188,7 +186,7 @@ class Session:
         specs = batch.read_specs(lines, defaults)
         if resume is not None:
             run_id = self.store.find_run(resume)
-            specs = batch.unfinished_specs(specs, run_id, self._open_writer(), self.plugins)
+            specs = batch.unfinished_specs(specs, run_id, self.store, self.plugins)
         items = self.run(specs, policy=policy, batch_size=batch_size, run_id=run_id)
         return cast(
             collections.abc.Generator[Generation, None, None], items
@@ -213,9 +211,9 @@ class Session:
             raise UsageError(f"a rating is up, down or a number from 1 to 5, not {rating!r}")
         if rating is None and not comment:
             raise UsageError("feedback needs a rating or a comment")
-        store = self._open_existing()
         checked = cast("Rating | None", None if rating is None else str(rating))
-        return store.events.add_feedback(store.find(reference), self.actor, checked, comment)
+        identifier = self.store.find(reference)
+        return self.store.events.add_feedback(identifier, self.actor, checked, comment)
 
     def review(
         self, reference: str, decision: str, reason: str | None = None
@@ -226,31 +224,31 @@ class Session:
         """
         if decision not in ("approve", "overturn"):
             raise UsageError(f"a review is approve or overturn, not {decision!r}")
-        store = self._open_existing()
         checked = cast("Judgement", decision)
-        return store.events.add_review(store.find(reference), self.actor, checked, reason)
+        identifier = self.store.find(reference)
+        return self.store.events.add_review(identifier, self.actor, checked, reason)
 
     def hold(self, query: Query, reason: str) -> tuple[str, int]:
         """Place the generations that match now under legal hold.
 
         Returns the id of the hold and the number of generations.
         """
-        return self._open_existing().hold(query, self.actor, reason)
+        return self.store.hold(query, self.actor, reason)
 
     def release(self, hold: str, reason: str | None = None) -> str:
         """End a hold, given its id or a unique prefix or suffix of it, and return the id."""
-        return self._open_existing().release(hold, self.actor, reason)
+        return self.store.release(hold, self.actor, reason)
 
     def set_retention(self, rule: Rule) -> list[Rule]:
         """Set a retention rule, which replaces the rule for the same payloads.
 
         A rule can be set before anything is recorded. Returns the rules in force.
         """
-        return self._open_writer().set_retention(rule, self.actor)
+        return self._open_store().set_retention(rule, self.actor)
 
     def run_retention(self, progress: Callable[[int], None] = lambda number: None) -> ErasureResult:
         """Erase the texts whose maximum retention has passed."""
-        return self._open_existing().run_retention(self.actor, progress)
+        return self.store.run_retention(self.actor, progress)
 
     def erase(
         self,
@@ -263,7 +261,7 @@ class Session:
         The entries stay, so every proof still verifies. Generations on hold, under retention or
         in progress are skipped. The result counts them, and reports whether bytes may remain.
         """
-        return self._open_existing().erase(query, self.actor, reason=reason, progress=progress)
+        return self.store.erase(query, self.actor, reason=reason, progress=progress)
 
     def replay(
         self, generations: Iterable[Generation], *, record: bool = True
@@ -279,7 +277,7 @@ class Session:
             core = core_plugin().ref()
             for result in replay(complete, self._resolver, core_environment(), core):
                 if record:
-                    self._open_writer().events.add_replay(result, self.actor)
+                    self.store.events.add_replay(result, self.actor)
                 yield result
 
     def verify_model(self, name: str) -> Mapping[str, str | int]:
@@ -292,7 +290,7 @@ class Session:
 
     def ensure_store(self) -> None:
         """Open the store for recording, and create it if it does not exist. Raises StoreError."""
-        self._open_writer()
+        self._open_store()
 
     def record_installation(
         self, act: PluginAct, plugin: PluginRef, at: datetime, signer: str | None = None
@@ -301,21 +299,17 @@ class Session:
 
         `signer` is the fingerprint of the key that signed the plugin's bundle.
         """
-        self._open_writer().events.add_installation(self.actor, act, plugin, at, signer)
+        self._open_store().events.add_installation(self.actor, act, plugin, at, signer)
 
     def record_model(self, act: ModelAct, model: ModelRecord) -> None:
         """Record that this actor added or removed a model."""
-        events = self._open_writer().events
+        events = self._open_store().events
         events.add_model(self.actor, act, model.digest, model.name, model.source)
 
     @property
     def store(self) -> Store:
-        """The store, opened for reading. Raises StoreError if it does not exist."""
-        if self._writer is not None:
-            return self._writer
-        if self._reader is None:
-            self._reader = Store.open(self.store_url, create=False)
-        return self._reader
+        """The store. Raises StoreError if it does not exist."""
+        return self._open_store(create=False)
 
     def close(self) -> None:
         """Sign a checkpoint if something was recorded and a key exists, and close all objects.
@@ -323,26 +317,17 @@ class Session:
         Raises UnsignableHeadError when the record does not continue the last signed checkpoint.
         """
         try:
-            if self._writer is not None:
-                sign_after_writing(self.home, self._writer)
+            if self._store is not None:
+                sign_after_writing(self.home, self._store)
         finally:
-            for store in (self._reader, self._writer):
-                if store is not None:
-                    store.close()
-            self._reader = self._writer = None
+            if self._store is not None:
+                self._store.close()
+            self._store = None
             if "_resolver" in self.__dict__:
                 self._resolver.close()
             self._workers.close()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         self.close()
 
     def _run_batches(
@@ -429,20 +414,11 @@ class Session:
             str(reference) if reference is not None else self.config.get("policy")
         )
 
-    def _open_writer(self) -> Store:
-        """Return the store for writing, and create it if it does not exist."""
-        if self._writer is None:
-            if self._reader is not None:
-                self._reader.close()
-                self._reader = None
-            self._writer = Store.open(self.store_url, create=True)
-        return self._writer
-
-    def _open_existing(self) -> Store:
-        """Return the store for writing. Raise StoreError if it does not exist."""
-        if self._writer is None and self._reader is None:
-            self._reader = Store.open(self.store_url, create=False)
-        return self._open_writer()
+    def _open_store(self, *, create: bool = True) -> Store:
+        """Return the store, opened on first use. Without `create`, a missing one is an error."""
+        if self._store is None:
+            self._store = Store.open(self.store_url, create=create)
+        return self._store
 
     @cached_property
     def _resolver(self) -> Resolver:

@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 
-from muniment.ledger.generations import finish as finish_entry
-from muniment.ledger.generations import start as start_entry
+from muniment.ledger.generations import finish as finish_entry, start as start_entry
 from muniment.store import Query, Store
 from muniment.store.queries.loader import PAGE
 from muniment.store.search.index import recorded_texts, texts_of

@@ -12,8 +12,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, BinaryIO, Self
+from typing import TYPE_CHECKING, BinaryIO
 
 from sqlalchemy import select
 
@@ -67,7 +66,7 @@ class StoreStatus:
         return self.revision == self.head
 
 
-class Store(Keeping):
+class Store(Keeping, AbstractContextManager["Store"]):
     """The evidence of all generations: entries, payloads, query tables and search index.
 
     Threads of one process may share an object. A method that records returns after its commit is
@@ -102,15 +101,7 @@ class Store(Keeping):
             raise
         return cls(database)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         self.close()
 
     def close(self) -> None:

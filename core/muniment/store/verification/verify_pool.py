@@ -11,9 +11,9 @@ from __future__ import annotations
 import gc
 import multiprocessing
 from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager
 from multiprocessing.connection import Connection as Pipe, wait
 from multiprocessing.process import BaseProcess
-from types import TracebackType
 from typing import Any
 
 from muniment.errors import MunimentError, StoreError
@@ -27,7 +27,7 @@ from muniment.store.verification.ranges import Checker, CheckOptions, Result, Ta
 GC_THRESHOLD = 100_000
 
 
-class CheckerPool:
+class CheckerPool(AbstractContextManager["CheckerPool"]):
     """A context manager with checker processes, which are terminated at the end of the block."""
 
     def __init__(self, database: Database, options: CheckOptions, count: int) -> None:
@@ -46,15 +46,7 @@ class CheckerPool:
                 child_pipe.close()
                 self._processes[pipe] = process
 
-    def __enter__(self) -> CheckerPool:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         for pipe, process in self._processes.items():
             process.terminate()  # safe at any time, since it only reads
             process.join()
