@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import math
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from muniment.errors import ConfigError, UsageError
@@ -24,6 +23,14 @@ SETTINGS: Mapping[str, str] = {
     "plugin.NAME.isolate": "true runs the plugin in a worker process, as --isolate does for all",
     "plugin.NAME.timeout": "maximum seconds for an answer of the plugin; implies isolate",
     "plugin.NAME.memory": "maximum memory of the plugin in megabytes (on Linux); implies isolate",
+}
+
+# Descriptions and patterns of the settings of a plugin.
+_PLUGIN_VALUES = {
+    "enabled": ("true or false", "true|false"),
+    "isolate": ("true or false", "true|false"),
+    "timeout": ("a number of seconds above 0", r"(?=.*[1-9])[0-9]{0,9}(\.[0-9]{0,9})?"),
+    "memory": ("a whole number of megabytes above 0", r"0*[1-9][0-9]{0,8}"),
 }
 
 
@@ -158,8 +165,8 @@ class Config:
         """Return the value. Raise ConfigError if it is invalid for a setting of a plugin."""
         setting = key.rpartition(".")[2] if key.startswith("plugin.") else ""
         if setting in _PLUGIN_VALUES:
-            description, is_valid = _PLUGIN_VALUES[setting]
-            if not is_valid(value):
+            description, pattern = _PLUGIN_VALUES[setting]
+            if not re.fullmatch(pattern, value):
                 raise ConfigError(self.path, f"{key} must be {description}, not {value!r}")
         return value
 
@@ -228,29 +235,6 @@ def _as_text(value: object) -> object:
     if isinstance(value, bool):
         return str(value).lower()
     return str(value) if isinstance(value, int | float) else value
-
-
-def _is_flag(value: str) -> bool:
-    return value in ("true", "false")
-
-
-def _is_seconds(value: str) -> bool:
-    try:
-        return 0 < float(value) < math.inf
-    except ValueError:
-        return False
-
-
-def _is_megabytes(value: str) -> bool:
-    return value.isascii() and value.isdigit() and len(value) < 10 and int(value) > 0
-
-
-_PLUGIN_VALUES: Mapping[str, tuple[str, Callable[[str], bool]]] = {
-    "enabled": ("true or false", _is_flag),
-    "isolate": ("true or false", _is_flag),
-    "timeout": ("a number of seconds above 0", _is_seconds),
-    "memory": ("a whole number of megabytes above 0", _is_megabytes),
-}
 
 
 def _flatten(table: Mapping[str, object], prefix: str = "") -> list[tuple[str, object]]:

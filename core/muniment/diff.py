@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
-from itertools import groupby
+from itertools import groupby, zip_longest
 from operator import itemgetter
 from typing import Any, Literal, TypeAlias
 
@@ -65,9 +65,8 @@ def differences(a: Generation, b: Generation) -> Differences:
     texts = [("system", a.system or "", b.system or ""), ("prompt", a.prompt, b.prompt)]
     outputs: list[Difference] = []
     count = max(len(a.outputs), len(b.outputs))
-    for number in range(count):
-        name = f"output {number + 1}" if count > 1 else "output"
-        first, second = _nth(a.outputs, number), _nth(b.outputs, number)
+    for number, (first, second) in enumerate(zip_longest(a.outputs, b.outputs), 1):
+        name = f"output {number}" if count > 1 else "output"
         if _has_text(first) and _has_text(second):
             texts.append((name, _text(first), _text(second)))
         elif first != second:
@@ -116,10 +115,8 @@ def _merge(parts: Sequence[Change]) -> Iterator[Change]:
 
 def _common_length(a: Sequence[str], b: Sequence[str]) -> int:
     """Return the number of equal tokens at the beginning of two lists."""
-    for number, (one, other) in enumerate(zip(a, b, strict=False)):
-        if one != other:
-            return number
-    return min(len(a), len(b))
+    pairs = enumerate(zip(a, b, strict=False))
+    return next((number for number, (x, y) in pairs if x != y), min(len(a), len(b)))
 
 
 def _fields(generation: Generation) -> dict[str, Any]:
@@ -146,10 +143,6 @@ def _mappings(a: Mapping[str, Any], b: Mapping[str, Any]) -> tuple[Difference, .
         for name in sorted(a.keys() | b.keys())
         if a.get(name) != b.get(name) or (name in a) != (name in b)
     )
-
-
-def _nth(outputs: Sequence[Output], number: int) -> Output | None:
-    return outputs[number] if number < len(outputs) else None
 
 
 def _text(output: Output | None) -> str:

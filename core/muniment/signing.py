@@ -9,11 +9,11 @@ for a password. Only its owner can read its file, and it is never overwritten.
 
 from __future__ import annotations
 
-import json
 import os
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from muniment.errors import MunimentError, UsageError, VerificationError
 from muniment.files import atomic_write, make_folder, open_private, sync_folder
@@ -56,12 +56,11 @@ class UnsignableHeadError(VerificationError):
         self.log = log
 
 
-@dataclass(frozen=True, slots=True)
-class LastCheckpoint:
+class LastCheckpoint(msgspec.Struct, frozen=True):
     """The last signed checkpoint of a log, as a signed note, and the URL of its store."""
 
     store: str
-    note: str
+    note: str = msgspec.field(name="checkpoint")
 
     @property
     def parsed(self) -> Note:
@@ -221,12 +220,11 @@ def _raise_if_inconsistent(last: Checkpoint, head: Head, read: Read) -> None:
 def _read(path: Path) -> LastCheckpoint | None:
     """Read a last checkpoint. Return None for a missing file, raise KeyFileError for a bad one."""
     try:
-        fields = json.loads(path.read_text("utf-8"))
-        last = LastCheckpoint(str(fields["store"]), str(fields["checkpoint"]))
+        last = msgspec.json.decode(path.read_bytes(), type=LastCheckpoint)
         checkpoints.parse_note(last.note)
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError):
         raise KeyFileError(
             path, f"{path} is not a valid last checkpoint; restore it from a backup"
         ) from None
@@ -235,8 +233,7 @@ def _read(path: Path) -> LastCheckpoint | None:
 
 def _write(path: Path, last: LastCheckpoint) -> None:
     """Write a last checkpoint, so that after a crash the file has the old or the new one."""
-    content = json.dumps({"store": last.store, "checkpoint": last.note}, ensure_ascii=False)
     try:
-        atomic_write(path, content.encode())
+        atomic_write(path, msgspec.json.encode(last))
     except OSError as error:
         raise KeyFileError(path, f"cannot write {path}: {error.strerror}") from None

@@ -17,7 +17,6 @@ from muniment.ledger.tree import (
     MissingNodesError,
     Node,
     Read,
-    completed_nodes,
     consistency_proof,
     frontier,
     inclusion_proof,
@@ -234,7 +233,7 @@ def test_appending_completes_exactly_the_nodes_that_the_larger_tree_keeps(
 ) -> None:
     leaves = numbered(before + more)
     old = kept(leaves[:before])
-    added = completed_nodes(before, [leaf_hash(leaf) for leaf in leaves[before:]], reading(old))
+    added = frontier(before, reading(old)).extend(leaf_hash(leaf) for leaf in leaves[before:])
     upper = {at: value for at, value in kept(leaves).items() if at[0] > 0}
     assert {(node.level, node.index): node.hash for node in added} == {
         at: value for at, value in upper.items() if at not in old

@@ -195,8 +195,8 @@ MODULE = """
 @pytest.mark.parametrize(
     ("line", "complaint"),
     [
-        ("print('hello')", "prints 'hello.n'; print only in the command"),
-        ("import numpy", "imports numpy; import it inside the function of the command"),
+        ("print('hello')", "printed 'hello.n'; print nothing while"),
+        ("import numpy", "imports numpy; import it inside the function that needs it"),
         ("sum(range(30_000_000))", "of processor time, and may take 0.1 s"),
         ("import sys\n    if 'pytest' not in sys.modules: import gone", "No module named 'gone'"),
     ],

@@ -233,7 +233,7 @@ MODULE = """
         ("print('hello')", "printed 'hello.n'; print nothing while"),
         ("import os; os.write(2, b'by descriptor')", "printed 'by descriptor'"),
         ("import numpy", "imports numpy; import it inside the function that needs it, or register"),
-        ("sum(range(30_000_000))", "s of processor time, and may take 0.1 s; put off what it does"),
+        ("sum(range(30_000_000))", "s of processor time, and may take 0.1 s; delay the work"),
         ("import sys\n    if 'pytest' not in sys.modules: import gone", "No module named 'gone'"),
         ("import sys\n    if 'pytest' not in sys.modules: sys.exit(3)", "SystemExit: 3"),
         ("import os, sys\n    if 'pytest' not in sys.modules: os._exit(9)", "process ended with 9"),

@@ -186,14 +186,6 @@ def root(size: int, read: Read) -> bytes:
     return frontier(size, read).root()
 
 
-def completed_nodes(size_before: int, hashes: Iterable[bytes], read: Read) -> list[Node]:
-    """Return the stored nodes that appending leaf hashes to `size_before` leaves completes.
-
-    A caller that already has the frontier can use `Frontier.extend` and reads no nodes.
-    """
-    return frontier(size_before, read).extend(hashes)
-
-
 def inclusion_proof(
     index: int, size: int, read: Read, known: dict[tuple[int, int], bytes] | None = None
 ) -> list[bytes]:
@@ -269,21 +261,12 @@ def _peaks(start: int, stop: int, read: Read) -> list[bytes]:
         done = 0
         while done < width:
             perfect = 1 << (width - done).bit_length() - 1
-            peaks.append(_fold(nodes[done : done + perfect]))
+            peaks.append(_perfect(nodes[done : done + perfect]))
             done += perfect
         start += width << level * TILE_BITS
         size -= width << level * TILE_BITS
         level -= 1
     return peaks
-
-
-def _fold(nodes: Sequence[bytes]) -> bytes:
-    """Return the root of adjacent nodes. Their number must be a power of two."""
-    while len(nodes) > 1:
-        nodes = [
-            sha256(b"\x01" + nodes[at] + nodes[at + 1]).digest() for at in range(0, len(nodes), 2)
-        ]
-    return nodes[0]
 
 
 def _nodes(level: int, start: int, stop: int, read: Read) -> Sequence[bytes]:

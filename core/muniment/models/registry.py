@@ -114,12 +114,9 @@ class Models:
 
     def get(self, name: str) -> ModelRecord:
         """Return the added model of that name. Raise UnknownNameError or ModelError."""
-        record = self._folder / f"{name}.json"
-        if not MODEL_NAME.fullmatch(name) or not record.is_file():
-            if MODEL_NAME.fullmatch(name) and (self._folder / name).is_dir():
-                raise ModelError(name, _half_written(name))
+        if (added := self._find(name)) is None:
             raise UnknownNameError("model", name, [model.name for model in self._readable()])
-        return self._read(record)
+        return added
 
     def path(self, name: str) -> Path:
         """Return the folder of an added model."""
@@ -327,12 +324,19 @@ class Models:
                 return model
         return None
 
+    def _find(self, name: str) -> ModelRecord | None:
+        """Return the added model of a name, or None. Raise ModelError for a half-written one."""
+        if not MODEL_NAME.fullmatch(name):
+            return None
+        if self._record(name).is_file():
+            return self._read(self._record(name))
+        if self.path(name).is_dir():
+            raise ModelError(name, _half_written(name))
+        return None
+
     def _locate(self, reference: str, generator: object) -> tuple[str, Path, ModelRecord | None]:
-        if MODEL_NAME.fullmatch(reference):
-            if (record := self._folder / f"{reference}.json").is_file():
-                return reference, self.path(reference), self._read(record)
-            if self.path(reference).is_dir():
-                raise ModelError(reference, _half_written(reference))
+        if (added := self._find(reference)) is not None:
+            return reference, self.path(reference), added
         path = Path(os.path.expanduser(reference))
         if os.path.exists(path):
             return reference, path.absolute(), None

@@ -18,8 +18,7 @@ from muniment.cli.context import CliContext
 from muniment.cli.error_handler import report
 from muniment.errors import MunimentError
 from muniment.plugins.registry import describe
-from muniment.testing import isolated
-from muniment.testing.contract import broken
+from muniment.testing.contract import broken, check_import
 
 _REPORTED = (
     click.ClickException,
@@ -140,21 +139,7 @@ class CommandContract:
         module = self.plugin or (function.__module__ if function else "")
         if not module:
             broken(f"the suite does not know the module of {self.subject.name}; set `plugin`")
-        found = isolated.import_module(function or type(self), module)
-        if found.error:
-            broken(f"{module} cannot be imported in a fresh process: {found.error}")
-        if found.output:
-            broken(f"importing {module} prints {found.output[:80]!r}; print only in the command")
-        if found.heavy:
-            broken(
-                f"importing {module} imports {', '.join(found.heavy)}; import it inside the "
-                "function of the command"
-            )
-        if found.seconds > self.import_seconds:
-            broken(
-                f"importing {module} takes {found.seconds:.2f} s of processor time, and may take "
-                f"{self.import_seconds:g} s; import inside the function of the command"
-            )
+        check_import(function or type(self), module, self.import_seconds)
 
     def test_it_offers_json(self) -> None:
         """Check that a command which prints records has the option `--json`."""

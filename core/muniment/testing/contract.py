@@ -29,6 +29,31 @@ def broken(sentence: str) -> NoReturn:
     pytest.fail(sentence, pytrace=False)
 
 
+def check_import(subject: Any, module: str, seconds: float) -> None:
+    """Fail the test if importing a module prints, takes too long or imports a large library.
+
+    `subject` is a class or function of the plugin. `seconds` is the allowed processor time.
+    """
+    result = isolated.import_module(subject, module)
+    if result.error:
+        broken(f"{module} cannot be imported in a fresh process: {result.error}")
+    if result.output:
+        broken(
+            f"importing {module} printed {result.output[:80]!r}; "
+            "print nothing while a module is imported"
+        )
+    if result.heavy:
+        broken(
+            f"importing {module} imports {', '.join(result.heavy)}; import it inside the function "
+            "that needs it, or register a class as 'module:Class' with its name"
+        )
+    if result.seconds > seconds:
+        broken(
+            f"importing {module} takes {result.seconds:.2f} s of processor time, and may take "
+            f"{seconds:g} s; delay the work until the object or command is used"
+        )
+
+
 class Contract:
     """The base of the suites for generators, filters and evaluators.
 
@@ -80,24 +105,7 @@ class Contract:
     def test_its_import_is_light_and_quiet(self) -> None:
         """Check the import of the module, which every command that generates repeats."""
         module = self.plugin or _entry_point(self.subject)
-        result = isolated.import_module(self.subject, module)
-        if result.error:
-            broken(f"{module} cannot be imported in a fresh process: {result.error}")
-        if result.output:
-            broken(
-                f"importing {module} printed {result.output[:80]!r}; "
-                "print nothing while a module is imported"
-            )
-        if result.heavy:
-            broken(
-                f"importing {module} imports {', '.join(result.heavy)}; import it inside the "
-                "function that needs it, or register 'module:Class' with its name"
-            )
-        if result.seconds > self.import_seconds:
-            broken(
-                f"importing {module} takes {result.seconds:.2f} s of processor time, and may take "
-                f"{self.import_seconds:g} s; put off what it does until the object is used"
-            )
+        check_import(self.subject, module, self.import_seconds)
 
     def test_its_parameters_are_json_and_fit_their_schema(self) -> None:
         """Check that parameters fit their schema, and are equal after a round trip through JSON."""
