@@ -90,7 +90,7 @@ class Session(AbstractContextManager["Session"]):
         self.plugins = plugins if plugins is not None else Plugins()
         self.plugins.disable(self.config.disabled())
         self._workers = PluginWorkers(self.config, everything=isolate)
-        self.plugins.load_by(self._workers.load_objects)
+        self.plugins.load_objects = self._workers.load_objects
         self.models = Models(self.home)
         self.plugins.hash_cache = self.models.hash_cache
         self.notices: Callable[[str], AbstractContextManager[AdditionNotices]] = lambda label: (
@@ -129,10 +129,8 @@ class Session(AbstractContextManager["Session"]):
             tags=tuple(tags),
             parents=tuple(parents),
         )
-        for generation in self.run([spec], policy=policy):
-            if isinstance(generation, Generation):
-                return generation
-        raise AssertionError("the pipeline returned nothing")
+        (generation,) = self.run([spec], policy=policy)
+        return cast(Generation, generation)  # without `stream` there are no chunks
 
     def run(
         self,

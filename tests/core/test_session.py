@@ -47,7 +47,7 @@ def test_a_session_that_only_reads_loads_no_plugin_and_makes_no_store(workspace:
     with pytest.raises(NoStoreError, match="nothing is recorded yet"):
         list(workspace.session.generations())
     assert not (workspace.home / "muniment.db").exists()
-    assert workspace.session.plugins.broken == ()
+    assert workspace.session.plugins.broken == []
 
 
 def test_a_run_that_nobody_recorded_cannot_be_resumed_and_makes_no_store(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import os
 import traceback
-from types import TracebackType
 from typing import TYPE_CHECKING, NoReturn
 
 from muniment.errors import MunimentError, PluginError
@@ -77,11 +76,10 @@ def described(error: BaseException) -> str:
 def _place(error: BaseException) -> str:
     if isinstance(error, SyntaxError) and error.filename:
         return f"{error.filename}:{error.lineno}"
-    place = ""
-    step: TracebackType | None = error.__traceback__
-    while step is not None:
-        path = step.tb_frame.f_code.co_filename
-        if not path.startswith("<frozen") and path not in (__file__, importlib.__file__):
-            place = f"{path}:{step.tb_lineno}"
-        step = step.tb_next
-    return place
+    ignored = ("<frozen", __file__, str(importlib.__file__))
+    places = [
+        f"{frame.f_code.co_filename}:{line}"
+        for frame, line in traceback.walk_tb(error.__traceback__)
+        if not frame.f_code.co_filename.startswith(ignored)
+    ]
+    return places[-1] if places else ""

@@ -20,7 +20,6 @@ from muniment.errors import UsageError
 if TYPE_CHECKING:
     from importlib.metadata import Distribution
 
-    from muniment.models.digests import FileHashes
     from muniment.types import PluginRef
 
 ENTRY_POINT_GROUP = "muniment.v1"  # the group's name is the version of the contract
@@ -239,23 +238,22 @@ def _headers(path: Path) -> Mapping[str, str]:
 
 @cache
 def _code_digest(module: str, path: str, hash_cache: Path | None) -> str:
-    from muniment.models.digests import FileHashes
+    from muniment.models.digests import FileHashes, digest
 
+    root = Path(path) if path else _code_of(module.partition(":")[0])
+    if root is None:
+        return "unknown"
     hashes = FileHashes(hash_cache)
-    try:
-        return _digest_of_code(module, path, hashes)
-    finally:
-        hashes.save()
+    code_digest = digest(root, hashes, keep=lambda name: "__pycache__" not in name.split("/"))
+    hashes.save()
+    return code_digest
 
 
-def _digest_of_code(module: str, path: str, hashes: FileHashes) -> str:
+def _code_of(module: str) -> Path | None:
+    """Return the file, or the package's folder, of the first module on a path that has one."""
     from importlib.util import find_spec
 
-    from muniment.models.digests import digest
-
-    if path:
-        return digest(Path(path), hashes)
-    parts = module.partition(":")[0].split(".")
+    parts = module.split(".")
     for depth in range(1, len(parts) + 1):  # a namespace shared by distributions has no file
         try:
             spec = find_spec(".".join(parts[:depth]))
@@ -263,10 +261,5 @@ def _digest_of_code(module: str, path: str, hashes: FileHashes) -> str:
             break  # a broken plugin can still be shown, checked and disabled
         if spec is not None and spec.has_location and spec.origin is not None:
             origin = Path(spec.origin)
-            root = origin.parent if spec.submodule_search_locations else origin
-            return digest(root, hashes, keep=_is_code)
-    return "unknown"
-
-
-def _is_code(name: str) -> bool:
-    return "__pycache__" not in name.split("/")
+            return origin.parent if spec.submodule_search_locations else origin
+    return None

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-import importlib.metadata
-import importlib.util
 import json
 import os
 import re
@@ -68,6 +66,9 @@ class RegisteredObject:
         try:
             with quiet_stdout():
                 loaded = getattr(importlib.import_module(module), attribute)
+            if not (isinstance(loaded, type) and issubclass(loaded, _BASES[self.kind])):
+                raise TypeError(f"{self.target} is not a {self.kind}")
+            check_class(self.kind, loaded)
         except INTERRUPTIONS:
             raise
         except BaseException as error:
@@ -76,18 +77,6 @@ class RegisteredObject:
                 f"{self.kind} {self.name!r} of {self.plugin.distribution} cannot be loaded: "
                 f"{describe(error)}",
             ) from error
-        if not (isinstance(loaded, type) and issubclass(loaded, _BASES[self.kind])):
-            raise PluginError(
-                self.plugin.distribution,
-                f"{self.target} of {self.plugin.distribution} is not a {self.kind}",
-            )
-        try:
-            check_class(self.kind, loaded)
-        except TypeError as error:
-            raise PluginError(
-                self.plugin.distribution,
-                f"{self.kind} {self.name!r} of {self.plugin.distribution} cannot be used: {error}",
-            ) from None
         return loaded
 
 
@@ -116,16 +105,11 @@ class Plugins:
             raise UsageError(f"two single-file plugins have the name {duplicate}; rename one")
         packages = discovery.installed_plugins() if plugins is None else plugins
         self.installed = (*packages, *file_plugins.values())
-        self._loader: Callable[[Plugin], list[RegisteredObject]] = load_objects
+        self.load_objects: Callable[[Plugin], list[RegisteredObject]] = load_objects
         self._objects: dict[Plugin, list[RegisteredObject]] = {}
-        self._broken: list[LoadFailure] = []
+        self.broken: list[LoadFailure] = []  # the plugins that could not be loaded so far
         self.disabled: tuple[str, ...] = ()
         self.hash_cache: Path | None = None  # file that caches the hashes of plugins' files
-
-    @property
-    def broken(self) -> tuple[LoadFailure, ...]:
-        """The plugins that could not be loaded so far."""
-        return tuple(self._broken)
 
     def objects(
         self, kind: Kind, *, among: Collection[str] | None = None
@@ -195,13 +179,6 @@ class Plugins:
         """
         return plugin.ref(self.hash_cache)
 
-    def load_by(self, loader: Callable[[Plugin], list[RegisteredObject]]) -> None:
-        """Replace the function that loads a plugin, by default `load_objects`.
-
-        Plugins that are already loaded stay unchanged.
-        """
-        self._loader = loader
-
     def disable(self, disabled: Collection[str]) -> None:
         """Ignore the plugins of these distributions, given by their normalised names.
 
@@ -213,14 +190,14 @@ class Plugins:
         self.disabled = tuple(sorted({plugin.distribution for plugin in ignored}))
         self.installed = tuple(plugin for plugin in self.installed if plugin not in ignored)
 
-    def load(self) -> tuple[LoadFailure, ...]:
+    def load(self) -> list[LoadFailure]:
         """Load all plugins and return the broken ones."""
         list(self._load())
         return self.broken
 
     def add_failure(self, plugin: Plugin, message: str) -> None:
         """Add a plugin to `broken`. Call this while its exception is being handled."""
-        self._broken.append(LoadFailure(plugin, message, traceback.format_exc()))
+        self.broken.append(LoadFailure(plugin, message, traceback.format_exc()))
 
     def _load(self, among: Collection[str] | None = None) -> Iterator[RegisteredObject]:
         for plugin in self.installed:
@@ -228,7 +205,7 @@ class Plugins:
                 continue
             if plugin not in self._objects:
                 try:
-                    self._objects[plugin] = self._loader(plugin)
+                    self._objects[plugin] = self.load_objects(plugin)
                 except INTERRUPTIONS:
                     raise
                 except BaseException as error:
@@ -245,7 +222,7 @@ class Plugins:
             f"plugin {name} is disabled (`muniment plugins enable {name}`)"
             for name in self.disabled
         )
-        return "; ".join([*(broken.message for broken in self._broken), *disabled])
+        return "; ".join([*(broken.message for broken in self.broken), *disabled])
 
 
 def instantiate(registered: RegisteredObject, *arguments: Any) -> Any:
@@ -337,16 +314,12 @@ def _flush_stdout() -> None:
         sys.stdout.flush()
 
 
+@quiet_stdout()
 def load_objects(plugin: Plugin) -> list[RegisteredObject]:
     """Import a plugin and return the objects that its hooks register.
 
     Exceptions of the plugin are raised unchanged.
     """
-    with quiet_stdout():
-        return _load_objects(plugin)
-
-
-def _load_objects(plugin: Plugin) -> list[RegisteredObject]:
     import pluggy
 
     from muniment import hookspecs

@@ -14,6 +14,7 @@ import time
 import traceback
 from collections.abc import Collection, Iterator
 from pathlib import Path
+from typing import get_args
 
 import msgspec
 
@@ -26,7 +27,7 @@ from muniment.plugins.discovery import (
     installed_commands,
     installed_plugins,
 )
-from muniment.plugins.registry import Plugin, Plugins, RegisteredObject
+from muniment.plugins.registry import Kind, Plugin, Plugins, RegisteredObject
 from muniment.plugins.state import code_digest
 
 IMPORT_LIMIT = 5.0  # seconds for loading the plugin, which every command that generates repeats
@@ -97,14 +98,9 @@ def smoke_test(
 
 
 def _test(distribution: str, disabled: Collection[str]) -> SmokeTestResult:
-    own: list[Plugin] = []
-    others: list[Plugin] = []
-    for plugin in installed_plugins():
-        name = normalised(plugin.distribution)
-        if name == distribution:
-            own.append(plugin)
-        elif name not in disabled:
-            others.append(plugin)
+    names = {plugin: normalised(plugin.distribution) for plugin in installed_plugins()}
+    own = [plugin for plugin, name in names.items() if name == distribution]
+    others = [plugin for plugin, name in names.items() if name not in {distribution, *disabled}]
     result = SmokeTestResult(distribution, True, digest=code_digest(distribution))
     if own:
         _test_objects(result, own, others)
@@ -129,20 +125,19 @@ def _test_objects(result: SmokeTestResult, own: list[Plugin], others: list[Plugi
     ]
     if not objects:
         result.fail("it registers nothing")
-    for registered in objects:
-        try:
-            registered.load_class()
-        except Exception as error:
-            result.fail(str(error), traceback.format_exc())
-    if result.seconds > IMPORT_LIMIT:
-        result.fail(f"loading it takes {result.seconds:.1f} seconds, more than {IMPORT_LIMIT:g}")
     taken = {
         (registered.kind, registered.name): registered.plugin.distribution
         for registered in _objects(Plugins(others))
     }
     for registered in objects:
+        try:
+            registered.load_class()
+        except Exception as error:
+            result.fail(str(error), traceback.format_exc())
         if other := taken.get((registered.kind, registered.name)):
             result.fail(f"{other} has a {registered.kind} named {registered.name}, too")
+    if result.seconds > IMPORT_LIMIT:
+        result.fail(f"loading it takes {result.seconds:.1f} seconds, more than {IMPORT_LIMIT:g}")
 
 
 def _test_commands(result: SmokeTestResult) -> None:
@@ -157,9 +152,8 @@ def _test_commands(result: SmokeTestResult) -> None:
 
 
 def _objects(plugins: Plugins) -> Iterator[RegisteredObject]:
-    yield from plugins.objects("generator")
-    yield from plugins.objects("filter")
-    yield from plugins.objects("evaluator")
+    for kind in get_args(Kind):
+        yield from plugins.objects(kind)
 
 
 def main() -> None:
