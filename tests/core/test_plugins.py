@@ -323,7 +323,10 @@ def test_a_class_registered_by_name_is_imported_when_it_is_needed(
         ("x = 1", "cannot be loaded: AttributeError"),
         ("Heavy = 5", "is not a generator"),
         ("import muniment\nclass Heavy(muniment.Evaluator): pass", "is not a generator"),
-        (HEAVY + "        determinism = 5\n", "cannot be loaded: TypeError: Heavy.determinism must be"),
+        (
+            HEAVY + "        determinism = 5\n",
+            "cannot be loaded: TypeError: Heavy.determinism must be",
+        ),
     ],
 )
 def test_a_class_that_cannot_be_had_is_an_error_that_names_it(

@@ -24,7 +24,7 @@ def find_command(ctx: click.Context, name: str) -> click.Command | None:
     Returns None when no plugin adds it. Raises UsageError when the plugin is disabled or two
     plugins add the command, and PluginError when the command cannot be imported.
     """
-    commands = [command for command in _added_to(_path(ctx)) if command.name == name]
+    commands = [command for command in _added_to(_path(ctx)) if command.word == name]
     if not commands:
         return None
     disabled = _disabled(ctx)
@@ -90,23 +90,23 @@ def check_commands(
     commands = discovery.installed_commands()
     own = [command for command in commands if normalised(command.distribution) == distribution]
     others = {
-        command.path: command.distribution
+        command.name: command.distribution
         for command in commands
         if normalised(command.distribution) not in {distribution, *disabled}
         and _is_allowed(command)
     }
     for command in own:
-        if not command.is_well_formed:
-            return f"{command.path!r} is not the name of a command: use a-z, 0-9, '-' and dots"
-        if command.path in core:
+        if not discovery.COMMAND_NAME.fullmatch(command.name):
+            return f"{command.name!r} is not the name of a command: use a-z, 0-9, '-' and dots"
+        if command.name in core:
             return f"`muniment {command.words}` is a command of Muniment itself"
         if not _is_allowed(command):
-            owner = discovery.RESERVED_COMMANDS[command.path]
+            owner = discovery.RESERVED_COMMANDS[command.name]
             return f"`muniment {command.words}` is a command of {owner}"
-        if other := others.get(command.path):
+        if other := others.get(command.name):
             return f"{other} adds the command `muniment {command.words}`, too"
         group = command.group
-        if group and not core.get(group) and group not in {*others, *(one.path for one in own)}:
+        if group and not core.get(group) and group not in {*others, *(one.name for one in own)}:
             return f"`muniment {command.words}` is in no group that plugins can add commands to"
     return None
 
@@ -117,7 +117,7 @@ def _load(command: PluginCommand, disabled: Collection[str]) -> click.Command:
 
     loaded = load_command(command)
     if isinstance(loaded, click.Group):
-        for name, nested in _by_name(_added_to(command.path), disabled).items():
+        for name, nested in _by_name(_added_to(command.name), disabled).items():
             if name in loaded.commands:
                 continue
             try:
@@ -145,7 +145,7 @@ def _added_to(group: str) -> list[PluginCommand]:
 
 def _is_allowed(command: PluginCommand) -> bool:
     """Return whether the path of a command is not reserved for another distribution."""
-    owner = discovery.RESERVED_COMMANDS.get(command.path)
+    owner = discovery.RESERVED_COMMANDS.get(command.name)
     return owner is None or normalised(command.distribution) == owner
 
 
@@ -156,7 +156,7 @@ def _by_name(
     found: dict[str, list[PluginCommand]] = {}
     for command in commands:
         if normalised(command.distribution) not in disabled:
-            found.setdefault(command.name, []).append(command)
+            found.setdefault(command.word, []).append(command)
     return found
 
 

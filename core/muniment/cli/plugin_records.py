@@ -81,7 +81,7 @@ def check_plugin(distribution: str, disabled: Collection[str] = ()) -> SmokeTest
     from muniment.cli.root import root
 
     result = smoke_test(distribution, disabled)
-    core = command_paths(root, [command.path for command in installed_commands()])
+    core = command_paths(root, [command.name for command in installed_commands()])
     if problem := plugin_commands.check_commands(distribution, disabled, core):
         result.fail(problem)
     return result

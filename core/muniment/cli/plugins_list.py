@@ -31,7 +31,7 @@ class _Plugin:
     commands: list[str]
     enabled: bool
     record: InstallRecord | None
-    entry: Plugin | PluginCommand
+    entry: Plugin
 
     def to_json(self) -> dict[str, Any]:
         """Return the row as the shape `plugin`."""
@@ -107,7 +107,7 @@ def _plugins(context: CliContext) -> list[_Plugin]:
     added: dict[str, list[PluginCommand]] = {}
     for command in discovery.installed_commands():
         added.setdefault(normalised(command.distribution), []).append(command)
-    entries: list[tuple[str, Plugin | PluginCommand, str]] = [
+    entries: list[tuple[str, Plugin, str]] = [
         (normalised(plugin.distribution), plugin, plugin.name)
         for plugin in discovery.installed_plugins()
     ]

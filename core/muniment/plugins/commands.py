@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import traceback
+from operator import attrgetter
 from typing import TYPE_CHECKING, NoReturn
 
 from muniment.errors import MunimentError, PluginError
@@ -27,9 +28,7 @@ def load_command(command: PluginCommand) -> click.Command:
 
     try:
         with quiet_stdout():
-            value = importlib.import_module(command.module)
-            for name in command.target.partition(":")[2].strip().split("."):
-                value = getattr(value, name)
+            found: object = attrgetter(command.attribute)(command.load_module())
     except INTERRUPTIONS:
         raise
     except BaseException as error:
@@ -40,12 +39,11 @@ def load_command(command: PluginCommand) -> click.Command:
             f"command `muniment {command.words}` of {command.distribution} cannot be imported: "
             f"{described(error)}",
         ) from error
-    found: object = value
     if not isinstance(found, click.Command):
         raise PluginError(
             command.distribution,
             f"command `muniment {command.words}` of {command.distribution} cannot be used: "
-            f"{command.target} is {type(found).__name__}, not click.Command",
+            f"{command.attribute} is {type(found).__name__}, not click.Command",
         )
     return found
 

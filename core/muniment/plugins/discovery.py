@@ -31,7 +31,7 @@ RESERVED_COMMANDS = {
     for name in ("install", "upgrade", "uninstall", "freeze", "restore", "bundle")
 }
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,99}")
-_COMMAND_PATH = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*(\.[a-z0-9]+(-[a-z0-9]+)*)*")
+COMMAND_NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*(\.[a-z0-9]+(-[a-z0-9]+)*)*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,49 +96,30 @@ class Plugin:
 
 
 @dataclass(frozen=True, slots=True)
-class PluginCommand:
+class PluginCommand(Plugin):
     """A command that an installed distribution adds, known from metadata.
 
-    `path` is the command's name, after the names of the groups that contain it, joined by dots:
-    `plugins.install`. `target` is `module:attribute`.
+    `name` is the command's name, after the names of the groups that contain it, joined by dots:
+    `plugins.install`. `attribute` is the path of the command in its module.
     """
 
-    distribution: str
-    version: str
-    summary: str
-    path: str
-    target: str
+    attribute: str = ""
+    summary: str = ""
 
     @property
-    def name(self) -> str:
+    def word(self) -> str:
         """The name of the command in its group."""
-        return self.path.rpartition(".")[2]
+        return self.name.rpartition(".")[2]
 
     @property
     def group(self) -> str:
-        """The path of the group that contains the command, empty at the top level."""
-        return self.path.rpartition(".")[0]
+        """The name of the group that contains the command, empty at the top level."""
+        return self.name.rpartition(".")[0]
 
     @property
     def words(self) -> str:
         """The command as a user types it after `muniment`."""
-        return self.path.replace(".", " ")
-
-    @property
-    def module(self) -> str:
-        """The module that contains the command."""
-        return self.target.partition(":")[0].strip()
-
-    @property
-    def is_well_formed(self) -> bool:
-        """Whether the path consists of lower-case words, digits and hyphens, joined by dots."""
-        return _COMMAND_PATH.fullmatch(self.path) is not None
-
-    def ref(self, hash_cache: Path | None = None) -> PluginRef:
-        """Return the distribution, the version and the digest of the code, as `Plugin.ref` does."""
-        from muniment.types import PluginRef
-
-        return PluginRef(self.distribution, self.version, _code_digest(self.module, "", hash_cache))
+        return self.name.replace(".", " ")
 
 
 def installed_plugins() -> Iterator[Plugin]:
@@ -162,7 +143,7 @@ def installed_plugins() -> Iterator[Plugin]:
 
 
 def installed_commands() -> list[PluginCommand]:
-    """Return the commands that installed distributions add, by distribution and path.
+    """Return the commands that installed distributions add, by distribution and name.
 
     Reads the files of the metadata itself: importing importlib.metadata takes as long as the rest
     of `muniment --help`.
@@ -170,23 +151,21 @@ def installed_commands() -> list[PluginCommand]:
     commands: list[PluginCommand] = []
     seen = set()
     for info in _metadata_folders():
-        name = normalised(re.split(r"-|\.egg-info|\.dist-info", info.name)[0])
-        if name in seen:  # Python imports the first on sys.path
+        key = normalised(re.split(r"-|\.egg-info|\.dist-info", info.name)[0])
+        if key in seen:  # Python imports the first on sys.path
             continue
-        seen.add(name)
+        seen.add(key)
         targets = _section(info / "entry_points.txt", COMMAND_GROUP)
         if not targets:
             continue
         headers = _headers(info / ("METADATA" if info.suffix == ".dist-info" else "PKG-INFO"))
-        about = (headers.get(key, "") for key in ("name", "version", "summary"))
-        distribution, version, summary = about
-        if not distribution:  # as in `installed_plugins`
+        name, version, summary = (headers.get(key, "") for key in ("name", "version", "summary"))
+        if not name:  # as in `installed_plugins`
             continue
-        commands += [
-            PluginCommand(distribution, version, summary, path, target)
-            for path, target in targets.items()
-        ]
-    return sorted(commands, key=lambda command: (command.distribution, command.path))
+        for path, target in targets.items():
+            module, _, attribute = map(str.strip, target.partition(":"))
+            commands.append(PluginCommand(name, version, path, module, "", attribute, summary))
+    return sorted(commands, key=lambda command: (command.distribution, command.name))
 
 
 def is_renamed(distribution: Distribution) -> bool:

@@ -144,7 +144,7 @@ def _test_commands(result: SmokeTestResult) -> None:
     for command in installed_commands():
         if normalised(command.distribution) != result.distribution:
             continue
-        result.commands.append(command.path)
+        result.commands.append(command.name)
         try:
             load_command(command)
         except PluginError as error:

@@ -27,7 +27,6 @@ from muniment.ledger.entries import PluginAct
 from muniment.plugins.discovery import (
     COMMAND_GROUP,
     Plugin,
-    PluginCommand,
     installed_commands,
     installed_plugins,
     is_renamed,
@@ -206,9 +205,7 @@ def code_digest(key: str) -> str:
     `key` is the normalised name. The code is that of the first entry point for this version of the
     contract, else of the first command.
     """
-    found: Iterator[Plugin | PluginCommand] = itertools.chain(
-        installed_plugins(), installed_commands()
-    )
+    found = itertools.chain[Plugin](installed_plugins(), installed_commands())
     same = (plugin for plugin in found if normalised(plugin.distribution) == key)
     return next((plugin.ref().digest for plugin in same), "")
 
