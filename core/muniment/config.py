@@ -121,9 +121,7 @@ class Config:
         *tables, last = key.split(".", 1 if key.startswith("model.") else -1)
         table: tomlkit.TOMLDocument | tomlkit.items.Table = document
         for name in tables:
-            if name not in table:
-                table[name] = tomlkit.table()
-            table = table[name]
+            table = table.setdefault(name, tomlkit.table())
         if value is None:
             table.pop(last, None)
         else:
@@ -135,10 +133,7 @@ class Config:
             raise ConfigError(self.path, f"the value of {key} is not valid UTF-8") from None
         except OSError as error:
             raise ConfigError(self.path, f"cannot be written: {error.strerror}") from None
-        if value is None:
-            self._values.pop(key, None)
-        else:
-            self._values[key] = value
+        self._values = Config(self.home)._values
 
     def _normalised_key(self, key: str) -> str:
         """Return a key with a normalised name of the plugin.

@@ -10,8 +10,7 @@ from dataclasses import replace
 import msgspec
 
 from muniment.errors import UsageError, explain_invalid
-from muniment.generation import seeds
-from muniment.generation.requests import GenerationSpec, requested_value
+from muniment.generation.requests import GenerationSpec, requested_seed, unresolved
 from muniment.plugins.registry import Plugins
 from muniment.store import Store
 from muniment.types import Generation
@@ -119,27 +118,27 @@ def _changed(recorded: Generation, spec: GenerationSpec, plugins: Plugins) -> st
 
     Return None if the generation can have been made from the spec.
     """
-    system = None if spec.system is None else escape_unencodable(spec.system)
-    if escape_unencodable(spec.prompt) != recorded.prompt:
-        return "prompt"
-    if system != recorded.system:
-        return "system prompt"
-    if spec.invalid is not None:
-        return None
-    if not _same_seed(recorded, spec):
-        return "seed"
-    if tuple(map(escape_unencodable, spec.tags)) != recorded.tags:
-        return "list of tags"
-    if spec.model and (not recorded.model or recorded.model.name != escape_unencodable(spec.model)):
-        return "model"
-    if not recorded.plugins:  # it could not be resolved, so the record has the values as requested
-        requested = {
-            escape_unencodable(name): requested_value(value)
-            for name, value in spec.parameters.items()
-        }
-        if escape_unencodable(spec.generator) != recorded.generator:
-            return "generator"
-        return None if requested == recorded.parameters else "parameters"
+    expected = unresolved(spec, "", recorded.run_id, recorded.actor, recorded.policy)
+    seed, model = requested_seed(spec), recorded.model if spec.model else None
+    fields: list[tuple[str, object, object]] = [
+        ("prompt", recorded.prompt, expected.prompt),
+        ("system prompt", recorded.system, expected.system),
+    ]
+    if spec.invalid is None:
+        fields += [
+            ("seed", recorded.seed, recorded.seed if seed is None else seed),
+            ("list of tags", recorded.tags, expected.tags),
+            ("model", model and model.name, escape_unencodable(spec.model or "") or None),
+        ]
+    # A spec that could not be resolved has no plugins, and is recorded as requested.
+    if spec.invalid is None and not recorded.plugins:
+        fields += [
+            ("generator", recorded.generator, expected.generator),
+            ("parameters", recorded.parameters, expected.parameters),
+        ]
+    changed = next((name for name, old, new in fields if old != new), None)
+    if changed or spec.invalid is not None or not recorded.plugins:
+        return changed
     return _changed_request(recorded, spec, plugins)
 
 
@@ -160,11 +159,3 @@ def _changed_request(recorded: Generation, spec: GenerationSpec, plugins: Plugin
         if value != recorded.parameters[name]:
             return f"parameter {name}"
     return None
-
-
-def _same_seed(recorded: Generation, spec: GenerationSpec) -> bool:
-    """Return whether a spec has no seed or the recorded one."""
-    try:
-        return spec.seed is None or seeds.parse_seed(spec.seed) == recorded.seed
-    except UsageError:  # a random seed was recorded in place of an invalid one
-        return True

@@ -284,10 +284,7 @@ def unresolved(
     spec: GenerationSpec, reason: str, run_id: str, actor: str, policy: str
 ) -> Generation:
     """Return the record of a spec that could not be resolved, before its failure is recorded."""
-    try:
-        seed = seeds.random_seed() if spec.seed is None else seeds.parse_seed(spec.seed)
-    except UsageError:  # the record needs a valid seed
-        seed = seeds.random_seed()
+    seed = requested_seed(spec)
     return Generation(
         id=new_id(),
         run_id=run_id,
@@ -295,12 +292,12 @@ def unresolved(
         status="started",
         generator=escape_unencodable(spec.generator),
         prompt=escape_unencodable(spec.prompt),
-        seed=seed,
+        seed=seeds.random_seed() if seed is None else seed,  # the record needs a valid seed
         started_at=now(),
         system=spec.system and escape_unencodable(spec.system),
         model=None if spec.model is None else Model(escape_unencodable(spec.model), "", ""),
         parameters={
-            escape_unencodable(name): requested_value(value)
+            escape_unencodable(name): _requested_value(value)
             for name, value in spec.parameters.items()
         },
         policy=policy,
@@ -310,7 +307,15 @@ def unresolved(
     )
 
 
-def requested_value(value: object) -> Value:
+def requested_seed(spec: GenerationSpec) -> int | None:
+    """Return the seed of a spec, or None if it has no valid one."""
+    try:
+        return None if spec.seed is None else seeds.parse_seed(spec.seed)
+    except UsageError:
+        return None
+
+
+def _requested_value(value: object) -> Value:
     """Return the recorded form of a parameter whose declaration is unknown."""
     if isinstance(value, str):
         return escape_unencodable(value)

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import os
 import stat
 import time
@@ -20,8 +19,11 @@ import unicodedata
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import msgspec
+
 from muniment.errors import ModelError
 from muniment.files import atomic_write, make_folder
+from muniment.ledger.canonical import canonical
 
 SCHEME = "muniment-model-tree/1"
 
@@ -40,11 +42,8 @@ class FileHashes:
         self._cache = cache
         self._known: dict[str, str] = {}
         if cache is not None:
-            try:
-                known = json.loads(cache.read_bytes())
-            except (OSError, ValueError):
-                known = None  # the hashes are computed again
-            self._known = known if isinstance(known, dict) else {}
+            with contextlib.suppress(OSError, ValueError):  # the hashes are computed again
+                self._known = msgspec.json.decode(cache.read_bytes(), type=dict[str, str])
         self._fresh = False
 
     def sha256(self, path: Path) -> str:
@@ -68,7 +67,7 @@ class FileHashes:
             return
         with contextlib.suppress(OSError):  # a read-only home still generates
             make_folder(self._cache.parent)
-            atomic_write(self._cache, json.dumps(self._known).encode())
+            atomic_write(self._cache, msgspec.json.encode(self._known))
 
 
 def digest(path: Path, hashes: FileHashes, *, keep: Callable[[str], bool] | None = None) -> str:
@@ -85,9 +84,7 @@ def digest(path: Path, hashes: FileHashes, *, keep: Callable[[str], bool] | None
         {"algorithm": "sha256", "digest": hashes.sha256(file), "name": name}
         for name, file in sorted(files(path, keep=keep).items())
     ]
-    import rfc8785
-
-    manifest = rfc8785.dumps({"resources": resources, "scheme": SCHEME})
+    manifest = canonical({"resources": resources, "scheme": SCHEME})
     return f"tree1-sha256:{hashlib.sha256(manifest).hexdigest()}"
 
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import inspect
-import io
 import json
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any, ClassVar
 
 import click
 import pytest
+from click.testing import CliRunner
 
 from muniment.cli.context import CliContext
 from muniment.cli.error_handler import report
@@ -55,9 +55,8 @@ def run_command(
     context = CliContext(None if home is None else str(home))
     if session is not None:
         context.session = session
-    stdout, stderr = (io.TextIOWrapper(io.BytesIO(), "utf-8", write_through=True) for _ in range(2))
     name = f"muniment {command.name}"
-    with contextlib.redirect_stdout(stdout), contextlib.redirect_stderr(stderr):
+    with CliRunner().isolation() as (stdout, stderr, _):
         try:
             value = command.main(
                 list(arguments), prog_name=name, standalone_mode=False, obj=context
@@ -68,7 +67,9 @@ def run_command(
         finally:
             if session is None:
                 context.close()
-    return CommandResult(code, _text(stdout), _text(stderr))
+            sys.stdout.flush()
+            sys.stderr.flush()
+    return CommandResult(code, stdout.getvalue().decode(), stderr.getvalue().decode())
 
 
 class CommandContract:
@@ -190,9 +191,3 @@ def _commands(command: click.Command, path: str = "") -> Iterator[tuple[str, cli
     if isinstance(command, click.Group):
         for nested in command.commands.values():
             yield from _commands(nested, path)
-
-
-def _text(stream: io.TextIOWrapper) -> str:
-    buffer = stream.buffer
-    assert isinstance(buffer, io.BytesIO)
-    return buffer.getvalue().decode("utf-8")
