@@ -245,7 +245,7 @@ ANSWERS = {
     "counts no tokens": ("yield request.reply(Text('x'), usage=Usage(1.5, 2))", "broke the contr"),
     "counts beyond all bounds": (
         "yield request.reply(Text('x'), usage=Usage(2**70, 2))",
-        "usage cannot exceed 2^53",
+        "usage must be from 0 to 2^53",
     ),
     "chooses tokens beyond all bounds": (
         "yield request.reply(Text('x'), trace=Trace([2**70], [0.0], [0.0]))",

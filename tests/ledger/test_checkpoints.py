@@ -104,19 +104,22 @@ def test_no_character_of_a_checkpoint_can_be_changed(data: st.DataObject) -> Non
 @pytest.mark.parametrize(
     ("note", "why"),
     [
-        ("", "no signatures"),
-        (NOTE[: NOTE.index("—")], "no signatures"),
-        (NOTE[:-1], "no signatures"),
-        (NOTE.replace("\n", "\r\n"), "control characters"),
-        (NOTE.replace("1204", "01204"), "number of entries"),
-        (NOTE.replace("1204", "-1"), "number of entries"),
-        (NOTE.replace("1204", "1" * 20), "number of entries"),
-        (NOTE.replace("1204\n", ""), "a line each"),
-        (NOTE.replace("1204\n", "1204\nAAAA\n"), "not a root"),
-        (NOTE.replace("Hh8=\n", "Hh9=\n"), "not a root"),  # the same bytes, spelled otherwise
-        (NOTE.replace("— ", "- "), "not a signature"),
-        (NOTE + "more\n", "not a signature"),
-        (NOTE + "x" * 2**20, "too long"),
+        ("", "it needs an origin"),
+        (NOTE[: NOTE.index("—")], "it needs an origin"),
+        (NOTE[:-1], "it needs an origin"),
+        (NOTE.replace("\n", "\r\n"), "it needs an origin"),
+        (NOTE.replace("1204", "01204"), "it needs an origin"),
+        (NOTE.replace("1204", "-1"), "it needs an origin"),
+        (NOTE.replace("1204", "1" * 20), "it needs an origin"),
+        (NOTE.replace("1204\n", ""), "it needs an origin"),
+        (NOTE.replace("1204\n", "1204\nAAAA\n"), "its root is not a hash"),
+        (
+            NOTE.replace("Hh8=\n", "Hh9=\n"),
+            "not base64 in its canonical",
+        ),  # the same bytes, spelled otherwise
+        (NOTE.replace("— ", "- "), "it needs an origin"),
+        (NOTE + "more\n", "it needs an origin"),
+        (NOTE + "x" * 2**20, "it needs an origin"),
     ],
 )
 def test_what_is_no_checkpoint_is_refused_with_a_reason(note: str, why: str) -> None:

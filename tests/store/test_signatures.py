@@ -355,7 +355,7 @@ def test_the_tree_that_the_store_keeps_is_that_of_the_definition(
         leaves = connection.scalars(entry.select().with_only_columns(entry.c.leaf_hash)).all()
         edge = Frontier()
         for count, leaf in enumerate(leaves, 1):
-            edge.append(leaf)
+            edge.extend([leaf])
             if count % 97 == 0:
                 assert tree_heads.root(connection, count) == edge.root()
         assert tree_heads.head(connection).root == edge.root()

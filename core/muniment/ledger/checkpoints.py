@@ -16,9 +16,12 @@ from muniment.ledger.keys import ID_BYTES, PrivateKey, PublicKey, check_name, st
 from muniment.ledger.tree import HASH_BYTES
 
 MAX_CHARACTERS = 2**20  # of a note; sixteen signatures of any kind take a tenth of that
-_SIZE = re.compile(r"0|[1-9][0-9]{0,18}")
-_CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f]")
 _DASH = "— "  # em dash and space, the start of each signature line
+_LINE = r"[^\x00-\x1f]+"
+_NOTE = re.compile(
+    rf"(?P<text>(?P<origin>{_LINE})\n(?P<size>0|[1-9][0-9]{{0,18}})\n(?P<root>{_LINE})\n"
+    rf"(?:{_LINE}\n)*)\n(?P<signatures>(?:{_DASH}{_LINE}\n)+)"
+)
 
 
 class CheckpointFormatError(MunimentError, ValueError):
@@ -123,39 +126,27 @@ def parse_note(note: str) -> Note:
     Extension lines of other implementations are accepted. They are a part of the signed text and
     are otherwise ignored.
     """
-    if len(note) > MAX_CHARACTERS:
-        raise CheckpointFormatError("it is too long")
-    if _CONTROL.search(note):
-        raise CheckpointFormatError("it has control characters")
-    text, blank, lines = note.rpartition("\n\n")
-    if not blank or not lines.endswith("\n"):
-        raise CheckpointFormatError("there are no signatures after an empty line")
-    text += "\n"
-    signatures = tuple(_signature(line) for line in lines[:-1].split("\n"))
-    first, *rest = text[:-1].split("\n")
-    if len(rest) < 2 or not first or not all(rest):
-        raise CheckpointFormatError("its text must have an origin, a size and a root, a line each")
-    if not _SIZE.fullmatch(rest[0]):
-        raise CheckpointFormatError("its second line is not a number of entries")
+    match = _NOTE.fullmatch(note) if len(note) <= MAX_CHARACTERS else None
+    if match is None:
+        raise CheckpointFormatError(
+            "it needs an origin, a number of entries and a root hash, a line each, then an empty "
+            "line and signatures"
+        )
     try:
-        root = strict_base64(rest[1])
-    except ValueError:
-        root = b""
+        root = strict_base64(match["root"])
+        signatures = tuple(map(_signature, match["signatures"][:-1].split("\n")))
+    except ValueError as error:
+        raise CheckpointFormatError(str(error)) from None
     if len(root) != HASH_BYTES:
-        raise CheckpointFormatError("its third line is not a root in base64")
-    return Note(Checkpoint(first, int(rest[0]), root), text, signatures)
+        raise CheckpointFormatError("its root is not a hash of 32 bytes")
+    return Note(Checkpoint(match["origin"], int(match["size"]), root), match["text"], signatures)
 
 
 def _signature(line: str) -> Signature:
-    invalid = CheckpointFormatError("a line after the empty one is not a signature")
-    name, space, encoded = line.removeprefix(_DASH).rpartition(" ")
-    if not line.startswith(_DASH) or not space:
-        raise invalid
-    try:
-        check_name(name)
-        data = strict_base64(encoded)
-    except ValueError:
-        raise invalid from None
+    """Return the signature of a line. Raise ValueError for an invalid name or signature."""
+    name, _, encoded = line.removeprefix(_DASH).rpartition(" ")
+    check_name(name)
+    data = strict_base64(encoded)
     if len(data) <= ID_BYTES:
-        raise invalid
+        raise ValueError("a signature is too short")
     return Signature(name, data[:ID_BYTES], data[ID_BYTES:])

@@ -86,7 +86,7 @@ class Frontier:
                 f"a tree of {size} leaves cannot have {len(hashes)} hashes at its edge"
             )
         self.size = size
-        self._hashes = list(hashes)
+        self.peaks = list(hashes)  # the roots of the perfect subtrees, largest first
 
     @classmethod
     def from_bytes(cls, size: int, data: bytes) -> Frontier:
@@ -96,16 +96,7 @@ class Frontier:
         return cls(size, [data[i : i + HASH_BYTES] for i in range(0, len(data), HASH_BYTES)])
 
     def __bytes__(self) -> bytes:
-        return b"".join(self._hashes)
-
-    @property
-    def peaks(self) -> tuple[bytes, ...]:
-        """The roots of the perfect subtrees, largest first."""
-        return tuple(self._hashes)
-
-    def append(self, leaf: bytes) -> list[Node]:
-        """Append a leaf hash. Return the stored nodes that this completes, lowest level first."""
-        return self.extend((leaf,))
+        return b"".join(self.peaks)
 
     def extend(self, leaves: Iterable[bytes]) -> list[Node]:
         """Append leaf hashes in order and return the stored nodes that this completes."""
@@ -150,7 +141,7 @@ class Frontier:
 
         The size must be a multiple of 2**height.
         """
-        size, hashes = self.size >> height, self._hashes
+        size, hashes = self.size >> height, self.peaks
         for peak in roots:
             index, level, node = size, height, peak
             while index & 1:  # the left sibling exists, so both become one perfect subtree
@@ -165,10 +156,10 @@ class Frontier:
 
     def root(self) -> bytes:
         """Return the root of the whole tree."""
-        if not self._hashes:
+        if not self.peaks:
             return EMPTY_ROOT
-        root = self._hashes[-1]
-        for left in reversed(self._hashes[:-1]):
+        root = self.peaks[-1]
+        for left in reversed(self.peaks[:-1]):
             root = node_hash(left, root)
         return root
 

@@ -161,10 +161,8 @@ def _check_output(output: object, media_type: str) -> None:
 
 def _usage(usage: Usage) -> Usage:
     counts = _whole(usage.prompt_tokens), _whole(usage.output_tokens)
-    if min(counts) < 0:
-        raise ValueError("usage cannot be negative")
-    if max(counts) > SAFE:  # an entry cannot hold it
-        raise ValueError("usage cannot exceed 2^53")
+    if min(counts) < 0 or max(counts) > SAFE:  # an entry cannot hold it
+        raise ValueError("usage must be from 0 to 2^53")
     return Usage(*counts)
 
 
@@ -182,10 +180,8 @@ def _trace(trace: Trace) -> Trace:
 
 
 def _fact_name(name: object) -> str:
-    if not (isinstance(name, str) and name.isprintable() and 0 < len(name) < 256):
+    if not (isinstance(name, str) and name.isprintable() and 0 < len(name) < 256 and is_key(name)):
         raise TypeError
-    if not is_key(name):
-        raise ValueError
     return name
 
 

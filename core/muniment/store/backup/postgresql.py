@@ -62,7 +62,7 @@ class PostgresqlBackup:
                 log = first.log if isinstance(first, GenesisEntry) else ""
             early[seq] = leaf_hash(data)
             while frontier.size in early:
-                frontier.append(early.pop(frontier.size))
+                frontier.extend([early.pop(frontier.size)])
             if progress and count % 1000 == 0:
                 progress("backup", count, count)
         if early:
