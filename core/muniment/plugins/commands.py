@@ -6,14 +6,13 @@ import importlib
 import os
 import traceback
 from operator import attrgetter
-from typing import TYPE_CHECKING, NoReturn
+from typing import NoReturn
+
+import click
 
 from muniment.errors import MunimentError, PluginError
 from muniment.plugins.discovery import PluginCommand
 from muniment.plugins.registry import INTERRUPTIONS, describe, quiet_stdout
-
-if TYPE_CHECKING:
-    import click
 
 TRACEBACK_VARIABLE = "MUNIMENT_TRACEBACK"
 
@@ -24,8 +23,6 @@ def load_command(command: PluginCommand) -> click.Command:
     Raises PluginError, with the file and line of the exception, when the import fails or the
     attribute is not a `click.Command`. Prints the traceback when MUNIMENT_TRACEBACK is set.
     """
-    import click
-
     try:
         with quiet_stdout():
             found: object = attrgetter(command.attribute)(command.load_module())
@@ -53,8 +50,6 @@ def raise_failure(command: PluginCommand, error: Exception) -> NoReturn:
 
     Errors that are meant for the user stay as they are, and so do all with MUNIMENT_TRACEBACK.
     """
-    import click
-
     meant = (click.ClickException, click.Abort, click.exceptions.Exit, MunimentError, OSError)
     if isinstance(error, meant) or os.environ.get(TRACEBACK_VARIABLE):
         raise error

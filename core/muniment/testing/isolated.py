@@ -97,11 +97,11 @@ def _run(task: Callable[..., Any], subject: Any, **arguments: Any) -> dict[str, 
         file = os.path.abspath(inspect.getfile(subject))
     except (OSError, TypeError):
         file = ""
-    location = _Location(subject.__module__, subject.__qualname__, file)
+    plugin = Plugin("contract", "", subject.__qualname__, subject.__module__, file)
     path = [entry if entry else os.getcwd() for entry in sys.path]
     process = subprocess.run(
         [sys.executable, "-P", __file__, task.__name__],
-        input=msgspec.json.encode([path, location, arguments]),
+        input=msgspec.json.encode([path, plugin, arguments]),
         capture_output=True,
         # Another hash seed reveals outputs that depend on hash() or on the order of a set.
         env={**os.environ, "PYTHONHASHSEED": "random", "PYTHONPATH": os.pathsep.join(path)},
@@ -114,36 +114,28 @@ def _run(task: Callable[..., Any], subject: Any, **arguments: Any) -> dict[str, 
 
 
 def _main() -> None:
-    path, location, arguments = json.loads(sys.stdin.buffer.read())
+    path, plugin, arguments = json.loads(sys.stdin.buffer.read())
     sys.path[:] = path
     with os.fdopen(os.dup(1), "w") as results:  # standard output may be redirected by then
         task = _import if sys.argv[1] == "_import" else _answer
-        results.write(json.dumps(task(_Location(**location), **arguments)))
+        results.write(json.dumps(task(Plugin(**plugin), **arguments)))
 
 
-@dataclass(frozen=True, slots=True)
-class _Location:
-    """The module, qualified name and file of a class."""
+def _load_module(plugin: Plugin, module: str) -> Any:
+    """Return a module imported by its name.
 
-    home: str
-    name: str
-    file: str
-
-    def load_module(self, module: str) -> Any:
-        """Return a module imported by its name.
-
-        The module of the class is loaded from its file if it cannot be imported by name.
-        """
-        try:
-            return importlib.import_module(module)
-        except ModuleNotFoundError as error:
-            missing = error.name or ""
-            if module != self.home or not f"{module}.".startswith(f"{missing}."):
-                raise
-        return Plugin("contract", "", "contract", module, self.file).load_module()
+    The module of the class is loaded from its file if it cannot be imported by name.
+    """
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        missing = error.name or ""
+        if module != plugin.module or not f"{module}.".startswith(f"{missing}."):
+            raise
+    return plugin.load_module()
 
 
-def _import(location: _Location, module: str) -> dict[str, Any]:
+def _import(plugin: Plugin, module: str) -> dict[str, Any]:
     before = set(sys.modules)  # with the core's modules, whose import time does not count
     with tempfile.TemporaryFile() as output:
         os.dup2(output.fileno(), 1)
@@ -151,7 +143,7 @@ def _import(location: _Location, module: str) -> dict[str, Any]:
         start = time.process_time()
         error = ""
         try:
-            location.load_module(module)
+            _load_module(plugin, module)
         except BaseException as caught:
             error = describe(caught)
         seconds = time.process_time() - start
@@ -163,10 +155,10 @@ def _import(location: _Location, module: str) -> dict[str, Any]:
     return {"error": error, "output": text, "heavy": sorted(heavy), "seconds": seconds}
 
 
-def _answer(location: _Location, requests: list[Any]) -> dict[str, Any]:
+def _answer(plugin: Plugin, requests: list[Any]) -> dict[str, Any]:
     try:
         with quiet_stdout():
-            cls = operator.attrgetter(location.name)(location.load_module(location.home))
+            cls = operator.attrgetter(plugin.name)(_load_module(plugin, plugin.module))
             generator = cls()
             bound = [
                 replace(request, parameters=cls.Parameters(**request.parameters))
