@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, cast
 
 from muniment import config
 from muniment._version import __version__
+from muniment.diff import Differences, differences
 from muniment.errors import ModelError, MunimentError, PluginError, UsageError
 from muniment.generation import batch, policy
 from muniment.generation.evaluation import Evaluators
@@ -39,7 +40,7 @@ from muniment.ids import new_id
 from muniment.models.registry import AdditionNotices, ModelRecord, Models
 from muniment.plugins.isolation import PluginWorkers
 from muniment.plugins.registry import Plugin, Plugins, quiet_stdout
-from muniment.signing import sign_after_writing
+from muniment.signing import KeyStore, sign_after_writing
 from muniment.store import Query, Store
 from muniment.types import Chunk, Generation, PackagedModel, PluginRef, Replay
 from muniment.validation import check_text
@@ -55,9 +56,13 @@ if TYPE_CHECKING:
         Rating,
         ReviewEntry,
     )
+    from muniment.ledger.proofs import Proof
+    from muniment.store import Verification
+    from muniment.store.queries.stats import Stats
     from muniment.store.recording.events import RecordedEvent
     from muniment.store.retention.erasure import ErasureResult
     from muniment.store.retention.rules import Rule
+    from muniment.store.search.engine import Hit
 
 BATCH_SIZE = 32  # requests in one call of a generator, which may run fewer at a time
 
@@ -198,6 +203,61 @@ class Session(AbstractContextManager["Session"]):
         """Yield recorded generations, newest first unless the query orders them."""
         return self.store.generations(query or Query())
 
+    def search(
+        self, text: str, query: Query | None = None, *, ranked: bool = False
+    ) -> Iterator[Hit]:
+        """Yield the generations whose texts contain all words of `text`, newest first.
+
+        Words between quotes must be adjacent. With `ranked`, the most relevant come first.
+        """
+        return self.store.search(text, query, ranked=ranked)
+
+    def stats(self, query: Query | None = None) -> Stats:
+        """Return statistics of the generations that match a query."""
+        return self.store.stats(query)
+
+    def diff(self, reference: str, other: str) -> Differences:
+        """Return the differences between two recorded generations."""
+        return differences(self.generation(reference), self.generation(other))
+
+    def export(self, target: str | Path, format: str = "jsonl", query: Query | None = None) -> int:
+        """Write the generations that match a query to a file, and return their number.
+
+        `format` is `jsonl`, `csv` or `parquet`. An existing file is replaced when the export is
+        complete.
+        """
+        return self.store.export(Path(target), format, query).run()
+
+    def verify(
+        self,
+        *,
+        projections: bool = False,
+        payloads: bool = False,
+        search: bool = False,
+        processes: int = 1,
+    ) -> Verification:
+        """Verify the record with this home's key and the last checkpoint that it signed.
+
+        The ledger is always checked. Query tables, payloads and the search index are checked if
+        requested. The result lists the problems and the checks that were made.
+        """
+        return KeyStore(self.home).verify(
+            self.store,
+            projections=projections,
+            payloads=payloads,
+            search=search,
+            processes=processes,
+        )
+
+    def prove(self, reference: str, disclose: Sequence[str] = ()) -> Proof:
+        """Return a proof that a generation is in the record, signed with this home's key.
+
+        `disclose` has the kinds of payloads to include, such as `prompt` and `output`. The bytes
+        of `Proof.write` are the file that `muniment-verify` checks.
+        """
+        note = KeyStore(self.home).newest_checkpoint(self.store)
+        return self.store.prove(self.store.find(reference), note, disclose)
+
     def feedback(
         self, reference: str, rating: str | int | None = None, comment: str | None = None
     ) -> RecordedEvent[FeedbackEntry]:
@@ -231,22 +291,22 @@ class Session(AbstractContextManager["Session"]):
 
         Returns the id of the hold and the number of generations.
         """
-        return self.store.hold(query, self.actor, reason)
+        return self.store.holds.add(query, self.actor, reason)
 
     def release(self, hold: str, reason: str | None = None) -> str:
         """End a hold, given its id or a unique prefix or suffix of it, and return the id."""
-        return self.store.release(hold, self.actor, reason)
+        return self.store.holds.release(hold, self.actor, reason)
 
     def set_retention(self, rule: Rule) -> list[Rule]:
         """Set a retention rule, which replaces the rule for the same payloads.
 
         A rule can be set before anything is recorded. Returns the rules in force.
         """
-        return self._open_store().set_retention(rule, self.actor)
+        return self._open_store().retention.set_rule(rule, self.actor)
 
     def run_retention(self, progress: Callable[[int], None] = lambda number: None) -> ErasureResult:
         """Erase the texts whose maximum retention has passed."""
-        return self.store.run_retention(self.actor, progress)
+        return self.store.retention.run(self.actor, progress)
 
     def erase(
         self,
@@ -259,7 +319,7 @@ class Session(AbstractContextManager["Session"]):
         The entries stay, so every proof still verifies. Generations on hold, under retention or
         in progress are skipped. The result counts them, and reports whether bytes may remain.
         """
-        return self.store.erase(query, self.actor, reason=reason, progress=progress)
+        return self.store.erasures.erase(query, self.actor, reason=reason, progress=progress)
 
     def replay(
         self, generations: Iterable[Generation], *, record: bool = True

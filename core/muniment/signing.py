@@ -10,11 +10,13 @@ for a password. Only its owner can read its file, and it is never overwritten.
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+import muniment.store
 from muniment.errors import MunimentError, UsageError, VerificationError
 from muniment.files import atomic_write, make_folder, open_private, sync_folder
 from muniment.ledger import checkpoints
@@ -23,7 +25,7 @@ from muniment.ledger.keys import KeyFormatError, PrivateKey, PublicKey
 from muniment.ledger.tree import MissingNodesError, Read, consistency_proof, verify_consistency
 
 if TYPE_CHECKING:
-    from muniment.store import Store
+    from muniment.store import Store, TrustedCheckpoint, Verification
     from muniment.store.recording.tree_heads import Head
 
 FOLDER = "keys"
@@ -164,6 +166,42 @@ class KeyStore:
             self._raise_if_replaced(store)
             return None
         return store.sign(lambda head, read: self._sign(key, store.url, head, read))
+
+    def newest_checkpoint(self, store: Store) -> Note:
+        """Return the newest checkpoint, after signing the current head if there is a key.
+
+        Raises MunimentError if there is neither.
+        """
+        if (note := self.sign(store)) is not None:
+            return note
+        if notes := store.signed():  # a copy of a store, without its key
+            return notes[0]
+        raise MunimentError(
+            "the record has no signed checkpoint; run `muniment keys generate` to create a key and "
+            "sign"
+        )
+
+    def verify(
+        self,
+        store: Store,
+        *,
+        key: PublicKey | None = None,
+        trusted: Sequence[TrustedCheckpoint] = (),
+        **options: Any,
+    ) -> Verification:
+        """Verify a store with this home's key and the last checkpoint that it signed.
+
+        `key` replaces the home's key. `trusted` has further checkpoints that the ledger must
+        continue. The other options are those of `Store.verify`.
+        """
+        if last := self.expected_checkpoint(store):
+            trusted = [
+                muniment.store.TrustedCheckpoint("the last checkpoint signed here", last.parsed),
+                *trusted,
+            ]
+        private = self.private_key(store.log) if key is None else None
+        key = private.public if private else key
+        return store.verify(key=key, trusted=trusted, **options)
 
     def _sign(self, key: PrivateKey, store: str, head: Head, read: Read) -> Note:
         """Sign a head and save it as the last checkpoint. The store's write lock is held."""

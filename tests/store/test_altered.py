@@ -213,7 +213,7 @@ def test_erased_and_altered_payloads_are_told_apart(
     assert change(url, "DELETE FROM payload WHERE kind = 'prompt'")
     shown = store.generation(rich.id)
     assert (shown.erased, shown.altered) == (("prompt",), ("output",))
-    assert store.erase(Query(ids=[rich.id]), "keeper").erased == 1
+    assert store.erasures.erase(Query(ids=[rich.id]), "keeper").erased == 1
     shown = store.generation(rich.id)
     assert (shown.erased, shown.altered) == (("detail", "output", "prompt", "request"), ())
 
@@ -234,14 +234,16 @@ def test_a_payload_of_another_type_is_one_sentence(
 def test_altered_reasons_and_names_of_holds_and_erasures_are_not_shown(
     store: Store, url: str, rich: Generation
 ) -> None:
-    hold, _ = store.hold(Query(ids=[rich.id]), "court", "case 7")
-    store.erase(Query(actor="bert"), "keeper", reason="asked for")
+    hold, _ = store.holds.add(Query(ids=[rich.id]), "court", "case 7")
+    store.erasures.erase(Query(actor="bert"), "keeper", reason="asked for")
     assert change(url, "UPDATE payload SET content = :it WHERE kind = 'reason'", {"it": b"FORGED"})
-    assert [(held.id, held.actor, held.reason) for held in store.holds()] == [(hold, "court", "")]
-    assert {erasure.reason for erasure in store.erasures()} == {None}
+    assert [(held.id, held.actor, held.reason) for held in store.holds.in_force()] == [
+        (hold, "court", "")
+    ]
+    assert {erasure.reason for erasure in store.erasures.records()} == {None}
     assert change(url, "UPDATE payload SET content = :it WHERE kind = 'actor'", {"it": b"FORGED"})
-    assert [held.actor for held in store.holds()] == [""]
-    assert {erasure.actor for erasure in store.erasures()} == {""}
+    assert [held.actor for held in store.holds.in_force()] == [""]
+    assert {erasure.actor for erasure in store.erasures.records()} == {""}
 
 
 def test_an_altered_name_of_a_model_is_not_shown(store: Store, url: str) -> None:

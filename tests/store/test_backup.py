@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from muniment.store import Store
+from muniment.store import Store, plan_restore, restore
 from muniment.store.backup import backend_of
 from muniment.store.backup.base import BackupError, BackupSummary
 from muniment.store.database.backups import registered
@@ -38,10 +38,10 @@ def test_a_backup_restores_everything(
     made = store.backup(tmp_path / "copy")
     assert (made.entries, made.root) == root(store)
     record(store, start, finish, 2)
-    planned = Store.plan_restore(url, made.file)
+    planned = plan_restore(url, made.file)
     assert planned.lost_entries == 4
     assert not planned.other_ledger
-    Store.restore(url, planned)
+    restore(url, planned)
     assert list(store.generations()) == whole
     assert root(store) == (made.entries, made.root)
     record(store, start, finish, 1)
@@ -78,9 +78,9 @@ def test_what_others_commit_meanwhile_does_not_tear_the_copy(
         stop.set()
         writer.join()
     for backup in made:
-        planned = Store.plan_restore(url, backup.file)
+        planned = plan_restore(url, backup.file)
         assert (planned.contents.entries, planned.contents.root) == (backup.entries, backup.root)
-    Store.restore(url, planned)
+    restore(url, planned)
     assert root(store) == (made[-1].entries, made[-1].root)
 
 
@@ -97,7 +97,7 @@ def test_backups_are_remembered_and_outlive_a_restore(
             return [item.file.name for item in registered(connection)]
 
     assert files() == ["first", "second"]
-    Store.restore(url, Store.plan_restore(url, first.file))
+    restore(url, plan_restore(url, first.file))
     assert files() == ["first", "second"]
     second.file.unlink()
     with store._database.reading() as connection:
@@ -126,7 +126,7 @@ def test_a_backup_that_was_altered_is_refused(
     made.file.write_bytes(content[:place] + b'"seed":"8"' + content[place + 10 :])
     before = list(store.generations())
     with pytest.raises(BackupError, match=r"is (corrupt|incomplete|not a backup)"):
-        Store.plan_restore(url, made.file)
+        plan_restore(url, made.file)
     assert list(store.generations()) == before
 
 
@@ -144,9 +144,9 @@ def test_a_damaged_store_is_replaced(
     made = store.backup(tmp_path / "copy")
     store.close()
     store.path.write_bytes(os.urandom(10_000))
-    planned = Store.plan_restore(url, made.file)
+    planned = plan_restore(url, made.file)
     assert planned.present is not None
     assert "not an SQLite database" in planned.present.unreadable
-    Store.restore(url, planned)
+    restore(url, planned)
     with Store.open(url, create=False) as again:
         assert root(again) == (made.entries, made.root)

@@ -14,7 +14,7 @@ import pytest
 from muniment.errors import UnknownNameError
 from muniment.ids import new_id
 from muniment.ledger.entries import FeedbackEntry, ReviewEntry
-from muniment.store import Query, Store
+from muniment.store import Query, Store, plan_restore, restore
 from muniment.store.retention.rules import Rule
 from muniment.types import Generation, Model, Reason, Score, Verdict
 from support.databases import only_sqlite
@@ -100,7 +100,7 @@ def test_the_canaries_are_there_before(store: Store, canary: Generation) -> None
 
 
 def test_an_erased_generation_is_in_no_file_of_the_store(store: Store, canary: Generation) -> None:
-    result = store.erase(Query(actor=NAME), "keeper", reason="they asked for it")
+    result = store.erasures.erase(Query(actor=NAME), "keeper", reason="they asked for it")
     assert dataclasses.astuple(result) == (1, 0, 0, 0, False)
     said = terms_in(store)
     for term in (WORD, *grams(PHRASE), REASON):
@@ -117,7 +117,7 @@ def test_an_erased_generation_is_in_no_file_of_the_store(store: Store, canary: G
 def test_everything_else_still_holds(store: Store, canary: Generation) -> None:
     before = {g.id: g for g in store.generations() if g.id != canary.id}
     entries = store.verify().entries
-    store.erase(Query(ids=[canary.id]), "keeper", reason="they asked for it")
+    store.erasures.erase(Query(ids=[canary.id]), "keeper", reason="they asked for it")
     shown = store.generation(canary.id)
     assert shown.erased == ("detail", "output", "prompt", "request")
     assert shown.altered == ()
@@ -137,19 +137,19 @@ def test_everything_else_still_holds(store: Store, canary: Generation) -> None:
     [review] = store.events.of(canary.id, ReviewEntry)
     assert (review.entry.decision, review.text("reason")) == ("overturn", None)
     assert review.texts.erased == {"reason"}
-    (past,) = store.erasures()
+    (past,) = store.erasures.records()
     assert (past.actor, past.reason, past.generations, past.pending) == (
         *("keeper", "they asked for it"),
         *(1, False),
     )
     # What is erased can be erased again: nothing is left to do.
-    assert store.erase(Query(ids=[canary.id]), "keeper").erased == 0
+    assert store.erasures.erase(Query(ids=[canary.id]), "keeper").erased == 0
 
 
 def test_a_payload_that_was_taken_out_without_an_erasure_is_noticed(
     store: Store, canary: Generation
 ) -> None:
-    store.erase(Query(ids=[canary.id]), "keeper")
+    store.erasures.erase(Query(ids=[canary.id]), "keeper")
     verified(store)
     with store._database.writing() as connection:
         connection.exec_driver_sql("DELETE FROM payload WHERE kind = 'prompt' AND entry < 100")
@@ -163,16 +163,16 @@ def test_many_are_erased_in_pages(store: Store, start: Any, finish: Any) -> None
     store.record_started(many, policy_document="")
     store.record_outcomes([finish(g) for g in many])
     told: list[int] = []
-    assert store.erase(Query(tag="go"), "keeper", progress=told.append).erased == 257
+    assert store.erasures.erase(Query(tag="go"), "keeper", progress=told.append).erased == 257
     assert told == [100, 100, 57]
     assert all(g.erased for g in store.generations())
-    assert sum(past.generations for past in store.erasures()) == 257
+    assert sum(past.generations for past in store.erasures.records()) == 257
     verified(store)
 
 
 def test_what_is_under_way_is_left(store: Store, start: Any) -> None:
     store.record_started([start()], policy_document="")
-    result = store.erase(Query(generator="words"), "keeper")
+    result = store.erasures.erase(Query(generator="words"), "keeper")
     assert (result.erased, result.running) == (0, 1)
 
 
@@ -183,12 +183,12 @@ def test_a_reader_keeps_an_erasure_pending_until_the_next_writer(
     with Store.open(url, create=False) as reader:
         with reader._database.reading() as connection:
             connection.exec_driver_sql("SELECT count(*) FROM entry").scalar()
-            result = store.erase(Query(actor=NAME), "keeper")
+            result = store.erasures.erase(Query(actor=NAME), "keeper")
             assert result.pending
-            assert [past.pending for past in store.erasures()] == [True, True]
+            assert [past.pending for past in store.erasures.records()] == [True, True]
         with Store.open(url, create=False) as writer:
             writer.record_started([start()], policy_document="")
-        assert [past.pending for past in store.erasures()] == [False, False]
+        assert [past.pending for past in store.erasures.records()] == [False, False]
     for content in places(store):
         assert not any(word.encode() in content for word in CANARIES)
 
@@ -197,15 +197,15 @@ def test_a_backup_made_before_an_erasure_is_named(
     store: Store, url: str, canary: Generation, tmp_path: Path
 ) -> None:
     early = store.backup(tmp_path / "early")
-    store.erase(Query(ids=[canary.id]), "keeper")
+    store.erasures.erase(Query(ids=[canary.id]), "keeper")
     store.backup(tmp_path / "late")
-    (past,) = store.erasures()
+    (past,) = store.erasures.records()
     assert [backup.file.name for backup in past.backups] == ["early"]
-    planned = Store.plan_restore(url, early.file)
+    planned = plan_restore(url, early.file)
     assert planned.erased_since == [canary.id]
-    Store.restore(url, planned)
+    restore(url, planned)
     assert store.generation(canary.id).prompt.startswith(WORD)
-    store.erase(Query(ids=planned.erased_since), "keeper")
+    store.erasures.erase(Query(ids=planned.erased_since), "keeper")
     assert store.generation(canary.id).erased
     verified(store)
 
@@ -214,19 +214,19 @@ def test_a_backup_made_before_an_erasure_is_named(
 
 
 def test_a_hold_forbids_erasing_until_it_is_released(store: Store, canary: Generation) -> None:
-    id, number = store.hold(Query(tag=TAG), "court", "case 7")
+    id, number = store.holds.add(Query(tag=TAG), "court", "case 7")
     assert number == 1
-    result = store.erase(Query(actor=NAME), "keeper")
+    result = store.erasures.erase(Query(actor=NAME), "keeper")
     assert (result.erased, result.held) == (0, 1)
     assert store.generation(canary.id).prompt == canary.prompt
     assert store.generation(canary.id).actor == NAME
-    (held,) = store.holds()
+    (held,) = store.holds.in_force()
     assert (held.id, held.actor, held.reason, held.generations) == (id, "court", "case 7", 1)
     with pytest.raises(UnknownNameError, match="hold list"):
-        store.release("ZZZZ", "court")
-    assert store.release(id[-6:].lower(), "court", "closed") == id
-    assert store.holds() == []
-    assert store.erase(Query(actor=NAME), "keeper").erased == 1
+        store.holds.release("ZZZZ", "court")
+    assert store.holds.release(id[-6:].lower(), "court", "closed") == id
+    assert store.holds.in_force() == []
+    assert store.erasures.erase(Query(actor=NAME), "keeper").erased == 1
     verified(store)
 
 
@@ -257,9 +257,9 @@ def aged(store: Store, start: Any, finish: Any) -> dict[str, Generation]:
 
 def test_retention_erases_what_was_kept_long_enough(store: Store, start: Any, finish: Any) -> None:
     made = aged(store, start, finish)
-    store.set_retention(Rule("output", None, None, 30), "keeper")
-    store.set_retention(Rule("output", "block", None, 90), "keeper")
-    result = store.run_retention("keeper")
+    store.retention.set_rule(Rule("output", None, None, 30), "keeper")
+    store.retention.set_rule(Rule("output", "block", None, 90), "keeper")
+    result = store.retention.run("keeper")
     assert result.erased == 3
     gone = {prompt for prompt, g in made.items() if store.generation(g.id).erased}
     assert gone == {"allow 40", "allow 100", "block 100"}
@@ -268,22 +268,22 @@ def test_retention_erases_what_was_kept_long_enough(store: Store, start: Any, fi
     assert [g.prompt for _, g in zip(range(9), store.generations(), strict=False)]
     assert len(list(store.search("allow"))) == 3  # the prompts are still found
     assert len(list(store.search('"an output"'))) == 3
-    assert {past.cause for past in store.erasures()} == {"retention"}
+    assert {past.cause for past in store.erasures.records()} == {"retention"}
     verified(store)
-    assert store.run_retention("keeper").erased == 0
+    assert store.retention.run("keeper").erased == 0
 
 
 def test_what_must_be_kept_longer_is_not_erased_on_request(
     store: Store, start: Any, finish: Any
 ) -> None:
     made = aged(store, start, finish)
-    store.set_retention(Rule(None, None, 30, None), "keeper")
-    result = store.erase(Query(generator="words"), "keeper")
+    store.retention.set_rule(Rule(None, None, 30, None), "keeper")
+    result = store.erasures.erase(Query(generator="words"), "keeper")
     assert (result.erased, result.kept) == (4, 2)
     assert not store.generation(made["block 1"].id).erased
-    rules = store.set_retention(Rule(None, None, None, None), "keeper")
-    assert rules == store.retention() == []
-    assert store.erase(Query(generator="words"), "keeper").erased == 2
+    rules = store.retention.set_rule(Rule(None, None, None, None), "keeper")
+    assert rules == store.retention.rules() == []
+    assert store.erasures.erase(Query(generator="words"), "keeper").erased == 2
 
 
 # ---- people ------------------------------------------------------------------------------------
@@ -325,7 +325,7 @@ def test_flagged_and_blocked_generations_are_unreviewed_until_a_review(
 def test_an_erased_generation_is_exported_as_it_is_shown(
     store: Store, canary: Generation, tmp_path: Path
 ) -> None:
-    store.erase(Query(ids=[canary.id]), "keeper")
+    store.erasures.erase(Query(ids=[canary.id]), "keeper")
     for format in ("jsonl", "csv", "parquet"):
         store.export(tmp_path / format, format, Query(ids=[canary.id])).run()
     shown = dataclasses.replace(store.generation(canary.id), trace=None).to_json()

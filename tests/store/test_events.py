@@ -115,26 +115,26 @@ def test_models_are_found_by_their_digest(store: Store) -> None:
 def test_texts_of_people_that_cannot_be_recorded_are_refused(
     store: Store, id: str, text: str
 ) -> None:
-    hold, _ = store.hold(Query(ids=[id]), "court", "case 7")
+    hold, _ = store.holds.add(Query(ids=[id]), "court", "case 7")
     events, before = store.events, store.status().entries
     for attempt in (
         lambda: events.add_feedback(id, "court", "up", text),
         lambda: events.add_review(id, "court", "approve", text),
-        lambda: store.hold(Query(), "court", text),
-        lambda: store.release(hold, "court", text),
+        lambda: store.holds.add(Query(), "court", text),
+        lambda: store.holds.release(hold, "court", text),
         lambda: events.add_feedback(id, text, "up"),
         lambda: events.add_review(id, text, "approve"),
-        lambda: store.hold(Query(), text, "case 8"),
-        lambda: store.release(hold, text),
-        lambda: store.erase(Query(ids=[id]), text),
+        lambda: store.holds.add(Query(), text, "case 8"),
+        lambda: store.holds.release(hold, text),
+        lambda: store.erasures.erase(Query(ids=[id]), text),
     ):
         with pytest.raises(PromptError, match=r"NUL character|not valid UTF-8"):
             attempt()
     assert store.status().entries == before
-    assert [held.id for held in store.holds()] == [hold]
-    store.release(hold, "court")
+    assert [held.id for held in store.holds.in_force()] == [hold]
+    store.holds.release(hold, "court")
     with pytest.raises(PromptError, match=r"NUL character|not valid UTF-8"):
-        store.erase(Query(ids=[id]), "court", reason=text)
+        store.erasures.erase(Query(ids=[id]), "court", reason=text)
     assert store.generation(id).erased == ()
     assert store.verify(projections=True, payloads=True).ok
 
@@ -169,7 +169,7 @@ def test_an_event_moved_to_another_generation_is_found(
 
 @pytest.mark.parametrize("seq", [123_456, 5], ids=["of no entry", "of an entry that is no event"])
 def test_a_forged_release_of_a_hold_is_found(store: Store, url: str, id: str, seq: int) -> None:
-    hold, _ = store.hold(Query(ids=[id]), "court", "case 7")
+    hold, _ = store.holds.add(Query(ids=[id]), "court", "case 7")
     statement = "INSERT INTO event (seq, position, kind, key) VALUES (:seq, 0, 'release', :hold)"
     assert change(url, statement, {"seq": seq, "hold": hold}) == 1
     [(kind, where), *_] = problems(store)
@@ -178,7 +178,7 @@ def test_a_forged_release_of_a_hold_is_found(store: Store, url: str, id: str, se
 
 
 def test_a_generation_taken_out_of_a_hold_is_found(store: Store, url: str, id: str) -> None:
-    store.hold(Query(ids=[id]), "court", "case 7")
+    store.holds.add(Query(ids=[id]), "court", "case 7")
     assert change(url, "DELETE FROM event WHERE kind = 'hold'") == 1
     [(kind, where)] = problems(store)
     assert (kind, where.partition(" ")[0]) == ("projection", "event")

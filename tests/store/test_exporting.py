@@ -346,7 +346,7 @@ def test_an_export_is_not_gone_on_with_after_an_erasure(
             filled.export(part, "jsonl").run(die)
         rows = 1  # nothing is certain yet when the second dies
     newest = next(filled.generations(Query(status="completed")))
-    filled.erase(Query(ids=[newest.id]), "Ada", reason="asked for")
+    filled.erasures.erase(Query(ids=[newest.id]), "Ada", reason="asked for")
     with pytest.raises(ExportError, match=r"erased since.* --overwrite"):
         filled.resume_export(first)
     assert filled.resume_export(target).run() == 8

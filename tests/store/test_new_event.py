@@ -60,7 +60,7 @@ def test_a_new_kind_of_event_is_verified_and_rebuilt(store: Store, appealed: str
 
 
 def test_erasing_a_generation_keeps_the_new_event(store: Store, appealed: str) -> None:
-    store.erase(Query(ids=[appealed]), "anna")
+    store.erasures.erase(Query(ids=[appealed]), "anna")
     (event,) = store.events.of(appealed, AppealEntry)
     assert event.text("reason") is None
     assert store.verify(projections=True, payloads=True).problems == []

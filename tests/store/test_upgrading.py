@@ -243,8 +243,8 @@ def test_what_is_erased_later_is_said_to_be_in_the_copy(
     newer()
     copy = upgrade(url)
     with Store.open(url, create=False) as store:
-        store.erase(Query(), "auditor")
-        (past,) = store.erasures()
+        store.erasures.erase(Query(), "auditor")
+        (past,) = store.erasures.records()
     assert [backup.file for backup in past.backups] == [copy]
 
 

@@ -94,8 +94,8 @@ def fill(start: Any, finish: Any, make_rich: Any) -> Callable[[str], None]:
                 # Events about generations of earlier ranges, and one entry with many rows.
                 store.events.add_feedback(started[0].id, "anna", "up", "good")
                 store.events.add_review(one.id, "bert", "approve")
-            hold, _ = store.hold(Query(tag="x"), "court", "case 7")
-            store.release(hold, "court")
+            hold, _ = store.holds.add(Query(tag="x"), "court", "case 7")
+            store.holds.release(hold, "court")
 
     return make
 
@@ -456,7 +456,7 @@ def test_erasing_and_interruptions_leave_an_index_that_fits(
     g, other = start("a secret moon"), start("an open sun")
     store.record_started([g, other], policy_document="")
     store.record_outcomes([finish(g), finish(other)])
-    store.erase(Query(ids=[g.id]), "anna", reason=None)
+    store.erasures.erase(Query(ids=[g.id]), "anna", reason=None)
     store.close()
     assert in_index(url) == []
 

@@ -16,7 +16,7 @@ from alembic import command
 from datasette.app import Datasette
 from sqlalchemy import make_url
 
-from muniment.store import Query, Store
+from muniment.store import Query, Store, plan_restore, restore
 from muniment.store.backup import backend_of
 from muniment.store.backup.base import BackupError
 from muniment.store.database.migrations import configuration
@@ -203,7 +203,7 @@ def test_erased_texts_are_null(store: Store, record: Make, view: View) -> None:
     tagged = record("secret", {"tags": ("a",), "model": None}, outputs=(Text("secret"),))
     plain = record("secret", {"parameters": {}})
     record("kept")
-    store.erase(Query(ids=[tagged.id, plain.id]), "auditor")
+    store.erasures.erase(Query(ids=[tagged.id, plain.id]), "auditor")
     first, second, third = view("v_generation")
     assert (first["prompt"], first["output"], first["tags"], first["erased"]) == (
         *(None, None, None),
@@ -219,7 +219,7 @@ def test_erased_texts_are_null(store: Store, record: Make, view: View) -> None:
 
 def test_an_erased_actor_is_null(store: Store, record: Make, view: View) -> None:
     record()
-    store.erase(Query(actor="anna"), "auditor")
+    store.erasures.erase(Query(actor="anna"), "auditor")
     (row,) = view("v_generation")
     assert row["actor"] is None
 
@@ -245,7 +245,7 @@ def test_verdicts_are_rows(store: Store, rich: Any, view: View) -> None:
         (0, None, "words", "1", "flag", "flag", 0),
         (1, None, "slow", "2", "block", "block", 1),
     ]
-    store.erase(Query(), "auditor")
+    store.erasures.erase(Query(), "auditor")
     first, second = view("v_verdict")
     assert json.loads(first["categories"]) == {"violence": 0.5}
     assert (first["filter"], second["filter"]) == ("words", None)
@@ -304,13 +304,13 @@ def test_events_are_rows(store: Store, record: Make, view: View) -> None:
     first, second = record(), record()
     store.events.add_feedback(first.id, "anna", "up", "good")
     store.events.add_review(second.id, "bert", "overturn", "too strict")
-    hold, _ = store.hold(Query(ids=[first.id, second.id]), "carol", "a case")
-    store.release(hold, "carol")
-    store.set_retention(Rule(most_days=9), "dora")
+    hold, _ = store.holds.add(Query(ids=[first.id, second.id]), "carol", "a case")
+    store.holds.release(hold, "carol")
+    store.retention.set_rule(Rule(most_days=9), "dora")
     plugin = PluginRef("muniment-words", "0.1", "tree1-sha256:" + "1" * 64)
     store.events.add_installation("anna", "installed", plugin, datetime.now(UTC), None)
     store.events.add_model("anna", "added", "tree1-sha256:" + "2" * 64, "tiny", "/tiny")
-    store.erase(Query(ids=[first.id]), "anna")
+    store.erasures.erase(Query(ids=[first.id]), "anna")
     rows = view("v_event")
     assert [tuple(row.values())[2:] for row in rows] == [
         ("anna", "feedback", first.id, None),
@@ -325,7 +325,7 @@ def test_events_are_rows(store: Store, record: Make, view: View) -> None:
     assert [row["seq"] for row in rows] == sorted(row["seq"] for row in rows)
     today = f"{datetime.now(UTC):%Y-%m-%dT}"
     assert all(re.fullmatch(today + r"\d\d:\d\d:\d\d\.\d{3}Z", row["at"]) for row in rows)
-    store.erase(Query(actor="anna"), "eve")
+    store.erasures.erase(Query(actor="anna"), "eve")
     names = {row["kind"]: row["actor"] for row in view("v_event")}
     assert (names["feedback"], names["review"]) == (None, "bert")
 
@@ -399,7 +399,7 @@ def test_restoring_a_backup_restores_the_views(
     made = record("first")
     backup = store.backup(tmp_path / "copy")
     record("second")
-    Store.restore(url, Store.plan_restore(url, backup.file))
+    restore(url, plan_restore(url, backup.file))
     with (
         Store.open(url, create=False) as restored,
         restored.select("SELECT id FROM v_generation") as selected,
@@ -418,7 +418,7 @@ def test_a_backup_of_an_older_schema_can_be_restored(
         command.downgrade(config, "1001")
     backup = store.backup(tmp_path / "copy")
     store.upgrade()
-    Store.restore(url, Store.plan_restore(url, backup.file))
+    restore(url, plan_restore(url, backup.file))
     with Store.open(url, create=False, outdated=True) as restored:
         assert not restored.status().current
         restored.upgrade()

@@ -108,8 +108,8 @@ def report_erasure(result: ErasureResult, as_json: bool) -> int:
 
 def _status(context: CliContext, as_json: bool) -> int:
     store = context.store
-    store.finish_erasing()
-    erasures = list(store.erasures())
+    store.erasures.finish()
+    erasures = list(store.erasures.records())
     emit(
         erasures,
         [

@@ -11,7 +11,7 @@ from muniment.cli.lazy import no_such
 from muniment.cli.options import json_option, output_option, overwrite_option
 from muniment.cli.output import pluralize, write_bytes, write_json, write_note
 from muniment.cli.output_file import OutputFile
-from muniment.errors import MunimentError, UsageError, VerificationError
+from muniment.errors import UsageError, VerificationError
 from muniment.ledger.checkpoints import Note
 from muniment.ledger.payloads import KINDS
 from muniment.signing import KeyStore
@@ -29,7 +29,7 @@ def checkpoint(context: CliContext, publish: str | None, as_json: bool) -> None:
     replaces the earlier checkpoint in a file. If the record does not continue that checkpoint,
     nothing is published and the exit code is 4.
     """
-    note = newest(context)
+    note = KeyStore(context.home).newest_checkpoint(context.store)
     head = note.checkpoint
     if as_json:
         write_json(
@@ -90,7 +90,10 @@ def prove(
     destination = OutputFile(output or "-", overwrite=overwrite, inputs=[published])
     store = context.store
     identifier = store.find(reference)
-    note = newest(context) if published is None else read_checkpoint(published)
+    if published is None:
+        note = KeyStore(context.home).newest_checkpoint(store)
+    else:
+        note = read_checkpoint(published)
     proof = store.prove(identifier, note, disclose)
     if destination.stdout:
         write_bytes(proof.write())
@@ -98,18 +101,6 @@ def prove(
     destination.write_bytes(proof.write())
     disclosed = f", {pluralize(len(proof.disclosed), 'payload')} disclosed" if disclose else ""
     write_note(f"wrote {destination.target} ({pluralize(len(proof.entries), 'entry')}{disclosed})")
-
-
-def newest(context: CliContext) -> Note:
-    """Return the newest checkpoint, after signing the current head if there is a key."""
-    store = context.store
-    if (note := KeyStore(context.home).sign(store)) is not None:
-        return note
-    if checkpoints := store.signed():  # a copy of a store, without its key
-        return checkpoints[0]
-    raise MunimentError(
-        "the record has no signed checkpoint; run `muniment keys generate` to create a key and sign"
-    )
 
 
 def _refuse_published(context: CliContext, path: Path, note: Note) -> None:

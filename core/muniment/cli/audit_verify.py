@@ -17,7 +17,6 @@ from muniment.cli.output import (
     write_note,
 )
 from muniment.cli.progress import fraction
-from muniment.ledger.keys import PublicKey
 from muniment.signing import KeyStore
 from muniment.verifier import public_key, read_checkpoint
 
@@ -70,14 +69,14 @@ def verify(
 
     Each problem is printed on its own line, and the exit code is then 4.
     """
-    public, trusted = _key_and_last_checkpoint(context, key)
     with fraction("verifying") as progress:
-        verification = context.store.verify(
+        verification = KeyStore(context.home).verify(
+            context.store,
+            key=None if key is None else public_key(key),
+            trusted=[_checkpoint_of(path) for path in published],
             projections=projections or everything,
             payloads=payloads or everything,
             search=search or everything,
-            key=public,
-            trusted=[*trusted, *map(_checkpoint_of, published)],
             since=None if since is None else _checkpoint_of(since),
             progress=lambda what, done, total: progress(what, done / total if total else 1.0),
             processes=processes or muniment.store.cores(),
@@ -92,34 +91,20 @@ def verify(
     root = short_digest(verification.root)
     verdict = "ok" if verification.ok else f"failed  {pluralize(len(problems), 'problem')} ·"
     write_data(f"{verdict}  {pluralize(verification.entries, 'entry')} · root {root}")
-    write_note("; ".join(_coverage(verification, public)))
+    write_note("; ".join(_coverage(verification)))
     return code
 
 
-def _coverage(verification: muniment.store.Verification, key: PublicKey | None) -> list[str]:
+def _coverage(verification: muniment.store.Verification) -> list[str]:
     """Return phrases that name the checks done and those left out."""
     parts = [f"checked: {', '.join(verification.checked)}"]
     if verification.not_read:
         parts.append(f"not read: the first {pluralize(verification.not_read, 'entry')}")
-    if key is None:
+    if "signatures" not in verification.checked:
         parts.append("signatures not checked without a key (--key PUB)")
     elif verification.unsigned_tail:
         parts.append(f"not signed: the newest {pluralize(verification.unsigned_tail, 'entry')}")
     return parts
-
-
-def _key_and_last_checkpoint(
-    context: CliContext, argument: str | None
-) -> tuple[PublicKey | None, list[muniment.store.TrustedCheckpoint]]:
-    """Return the key to check with, and the last checkpoint that this home signed, if any."""
-    keys, store = KeyStore(context.home), context.store
-    last = keys.expected_checkpoint(store)
-    name = "the last checkpoint signed here"
-    trusted = [muniment.store.TrustedCheckpoint(name, last.parsed)] if last else []
-    if argument is not None:
-        return public_key(argument), trusted
-    private = keys.private_key(store.log)
-    return None if private is None else private.public, trusted
 
 
 def _checkpoint_of(path: str) -> muniment.store.TrustedCheckpoint:

@@ -74,12 +74,12 @@ def restore(context: CliContext, file: str, yes: bool, as_json: bool) -> int:
         def report(step: str, done: int, total: int) -> None:
             progress(step, done / total if total else 1.0)
 
-        plan = muniment.store.Store.plan_restore(context.store_url, Path(file), report)
+        plan = muniment.store.plan_restore(context.store_url, Path(file), report)
     loss = _loss(plan)
     if loss and not confirm(loss, yes=yes, otherwise="nothing was restored"):
         return exit_codes.FAILED
     with fraction("restoring") as progress:
-        muniment.store.Store.restore(context.store_url, plan, report)
+        muniment.store.restore(context.store_url, plan, report)
     contents = plan.contents
     if as_json:
         write_json(

@@ -37,7 +37,7 @@ def add(
     query = selection(context, references, filters)
     identifier, number = context.session.hold(query, reason)
     if as_json:
-        holds = context.session.store.holds()
+        holds = context.session.store.holds.in_force()
         write_json(next(hold for hold in holds if hold.id == identifier))
         return
     write_data(identifier)
@@ -50,7 +50,7 @@ def add(
 def list_(context: CliContext, as_json: bool) -> None:
     """List the holds in force, oldest first."""
     emit(
-        context.store.holds(),
+        context.store.holds.in_force(),
         [
             ("hold", lambda hold: short_id(hold.id)),
             ("since", "at"),

@@ -69,7 +69,7 @@ def show(context: CliContext, as_json: bool) -> None:
 
     Piped output has tab-separated columns: payload, decision, minimum days, maximum days.
     """
-    _print_rules(context.store.retention(), as_json)
+    _print_rules(context.store.retention.rules(), as_json)
 
 
 @retention.command

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from muniment._lazy import lazy_attributes
 
 if TYPE_CHECKING:
+    from muniment.store.backup.restore import plan_restore, restore
     from muniment.store.database.export_pool import cores
     from muniment.store.errors import AlreadyRecordedError, NoStoreError
     from muniment.store.export import FORMATS, unfinished
@@ -37,6 +38,8 @@ __all__ = [
     "TrustedCheckpoint",
     "Verification",
     "cores",
+    "plan_restore",
+    "restore",
     "searchable",
     "unfinished",
 ]
@@ -44,6 +47,7 @@ __all__ = [
 __getattr__, __dir__ = lazy_attributes(
     __name__,
     {
+        "backup.restore": "plan_restore restore",
         "database.export_pool": "cores",
         "errors": "AlreadyRecordedError NoStoreError",
         "export": "FORMATS unfinished",

@@ -21,8 +21,8 @@ from muniment.store.database import open_database
 from muniment.store.database.engine import Database
 from muniment.store.database.leases import Lease
 from muniment.store.database.tables import ledger_head
-from muniment.store.keeping import Keeping
 from muniment.store.queries import loader, runs
+from muniment.store.queries.planner import QueryPlanner
 from muniment.store.queries.query import Query
 from muniment.store.queries.runs import Line, Run
 from muniment.store.recording import schema_version
@@ -32,11 +32,16 @@ if TYPE_CHECKING:
     from muniment.ledger.checkpoints import Note
     from muniment.ledger.keys import PublicKey
     from muniment.ledger.proofs import Proof
+    from muniment.store.database.backups import Backup
     from muniment.store.database.read_only import SelectedRows
     from muniment.store.export import Export
     from muniment.store.queries.lineage import Lineage
     from muniment.store.queries.stats import Stats
+    from muniment.store.recording.events import Events
     from muniment.store.recording.tree_heads import Sign
+    from muniment.store.retention.erasure import Erasures
+    from muniment.store.retention.expiry import Retention
+    from muniment.store.retention.holds import Holds
     from muniment.store.search.engine import Hit
     from muniment.store.verification.signatures import TrustedCheckpoint
     from muniment.store.verification.verify import Verification
@@ -66,7 +71,7 @@ class StoreStatus:
         return self.revision == self.head
 
 
-class Store(Keeping, AbstractContextManager["Store"]):
+class Store(AbstractContextManager["Store"]):
     """The evidence of all generations: entries, payloads, query tables and search index.
 
     Threads of one process may share an object. A method that records returns after its commit is
@@ -111,6 +116,36 @@ class Store(Keeping, AbstractContextManager["Store"]):
         self._lease = None
         self._database.close()
 
+    # ---- events, and what they do to payloads -------------------------------------------------
+
+    @cached_property
+    def events(self) -> Events:
+        """Feedback, reviews, replays, installations and models."""
+        from muniment.store.recording.events import Events
+
+        return Events(self._database)
+
+    @cached_property
+    def holds(self) -> Holds:
+        """Legal holds, which protect generations from erasure."""
+        from muniment.store.retention.holds import Holds
+
+        return Holds(self._database)
+
+    @cached_property
+    def retention(self) -> Retention:
+        """Retention rules, and erasing the payloads that are older than they allow."""
+        from muniment.store.retention.expiry import Retention
+
+        return Retention(self._database)
+
+    @cached_property
+    def erasures(self) -> Erasures:
+        """Erasing payloads, and the recorded erasures."""
+        from muniment.store.retention.erasure import Erasures
+
+        return Erasures(self._database)
+
     # ---- recording ---------------------------------------------------------------------------
 
     def record_started(self, generations: Sequence[Generation], *, policy_document: str) -> None:
@@ -130,7 +165,7 @@ class Store(Keeping, AbstractContextManager["Store"]):
             if self._lease is None or self._lease.inherited:
                 self._lease = Lease(self._database)
                 self.record_interruptions()
-                self.finish_erasing()
+                self.erasures.finish()
             self._open |= recording.record_started(
                 self._database, self._lease, generations, policy_document
             )
@@ -182,6 +217,11 @@ class Store(Keeping, AbstractContextManager["Store"]):
     def generations(self, query: Query | None = None) -> Iterator[Generation]:
         """Yield the generations that match a query, in its order, without their traces."""
         return loader.generations(self._database, query or Query())
+
+    def count(self, query: Query) -> int:
+        """Return the number of generations that match a query."""
+        with self._database.reading() as connection:
+            return QueryPlanner(connection, query).count()
 
     def search(
         self, text: str, query: Query | None = None, *, ranked: bool = False
@@ -280,6 +320,12 @@ class Store(Keeping, AbstractContextManager["Store"]):
         from muniment.store.export import stream
 
         return stream(self._database, output, format, query or Query(), processes)
+
+    def backup(self, target: Path, progress: Progress | None = None) -> Backup:
+        """Copy the store to a file, verify the copy and register it. Raise BackupError."""
+        from muniment.store.backup.create import create_backup
+
+        return create_backup(self._database, target, progress)
 
     # ---- proving -----------------------------------------------------------------------------
 

@@ -5,6 +5,7 @@ A plan shows which entries of the store would be lost and which erased texts wou
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from muniment.errors import StoreError
 from muniment.files import check_target
 from muniment.store.backup import backend_of
 from muniment.store.backup.base import BackupError, BackupSummary, Progress
+from muniment.store.database import open_database
 from muniment.store.database.backups import Backup, register, registered
 from muniment.store.database.engine import Database
 from muniment.store.database.tables import ledger_head
@@ -64,23 +66,31 @@ class RestorePlan:
         return self.present is not None and self.present.log not in ("", self.contents.log)
 
 
-def plan_restore(database: Database, file: Path, progress: Progress | None = None) -> RestorePlan:
-    """Verify a backup, and return the effects that restoring it would have. Change nothing.
+def plan_restore(url: str, file: Path, progress: Progress | None = None) -> RestorePlan:
+    """Verify a backup, and return the effects of restoring it to a store. Change nothing.
+
+    `url` is the URL of the store.
 
     Raises BackupError if the backup is corrupt, and UsageError if it is the store itself.
     """
     file = file.absolute()
-    if database.path is not None:
-        check_target(database.path, [file])
-    contents = backend_of(database).verify(file, progress)
-    return RestorePlan(file, contents, _read_target(database, contents.entries))
+    with closing(open_database(url)) as database:
+        if database.path is not None:
+            check_target(database.path, [file])
+        contents = backend_of(database).verify(file, progress)
+        return RestorePlan(file, contents, _read_target(database, contents.entries))
 
 
-def restore(database: Database, planned: RestorePlan, progress: Progress | None = None) -> None:
-    """Replace the store with the backup in one transaction, and verify the result.
+def restore(url: str, planned: RestorePlan, progress: Progress | None = None) -> None:
+    """Replace the store at a URL with the backup in one transaction, and verify the result.
 
     The list of registered backups stays the same, with this backup added. Raises BackupError.
     """
+    with closing(open_database(url)) as database:
+        _restore(database, planned, progress)
+
+
+def _restore(database: Database, planned: RestorePlan, progress: Progress | None) -> None:
     backend_of(database).restore(database, planned.file)
     database.close()  # open connections may have cached pages and statements of the old store
     if schema_version.revision(database) != schema_version.HEAD:

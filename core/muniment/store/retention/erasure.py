@@ -2,8 +2,8 @@
 
 Each page of generations is erased in one transaction. After its commit no reader finds the texts.
 Their bytes may still be in the write-ahead log and their terms in the search index, until
-`purge_erased` rewrites both. While a long-running reader prevents that, the erasure is `pending`,
-and the next process that writes to the store tries again.
+`Erasures.finish` rewrites both. While a long-running reader prevents that, the erasure is
+`pending`, and the next process that writes to the store tries again.
 """
 
 from __future__ import annotations
@@ -42,6 +42,7 @@ from muniment.store.queries.planner import QueryPlanner
 from muniment.store.queries.query import GenerationRow, Query
 from muniment.store.recording.erasure_log import erased_generations, erasures
 from muniment.store.recording.events import add_text, read_events
+from muniment.store.recording.generations import record_interruptions
 from muniment.store.recording.ledger import append_with_rows, prepare
 from muniment.store.recording.references import actor_number
 from muniment.store.retention import purge, rules
@@ -90,39 +91,69 @@ class ErasureRecord:
     backups: tuple[Backup, ...]
 
 
-def erase(
-    database: Database,
-    query: Query,
-    who: str,
-    *,
-    reason: str | None,
-    cause: Cause = "request",
-    kinds: Sequence[Kind] | None = None,
-    progress: Callable[[int], None] = lambda number: None,
-) -> ErasureResult:
-    """Erase the payloads of the generations that match a query.
+class Erasures:
+    """The erasures of a store."""
 
-    `who` is the name of the actor who erases. Without `kinds` the payloads of all kinds are
-    erased. `progress` receives the number of generations of each page. A query by actor without
-    `kinds` also erases the actor's name, unless one of the generations was skipped.
-    """
-    result = ErasureResult()
-    by = actor_number(database, who)
-    before: int | None = None
-    while True:
-        with database.reading() as connection:
-            numbers = QueryPlanner(connection, query).page(before, PAGE)
-        if numbers:
-            before = numbers[-1]
-            _erase_page(database, numbers, by, result, reason, cause, kinds)
-            progress(len(numbers))
-        if len(numbers) < PAGE:
-            break
-    skipped = result.held + result.kept + result.running
-    if query.actor is not None and kinds is None and not skipped:
-        _erase_actor(database, query.actor, by, reason, cause)
-    result.pending = not purge_erased(database)
-    return result
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def erase(
+        self,
+        query: Query,
+        actor: str,
+        *,
+        reason: str | None = None,
+        cause: Cause = "request",
+        kinds: Sequence[Kind] | None = None,
+        progress: Callable[[int], None] = lambda number: None,
+    ) -> ErasureResult:
+        """Erase the payloads of the generations that match a query. Their entries remain.
+
+        `actor` is the name of the actor who erases. Without `kinds` the payloads of all kinds are
+        erased. `progress` receives the number of generations of each page. Generations on hold,
+        under retention or still running are skipped. A query by actor without `kinds` also erases
+        the actor's name, unless one of the generations was skipped.
+        """
+        record_interruptions(self._database)
+        result = ErasureResult()
+        by = actor_number(self._database, actor)
+        before: int | None = None
+        while True:
+            with self._database.reading() as connection:
+                numbers = QueryPlanner(connection, query).page(before, PAGE)
+            if numbers:
+                before = numbers[-1]
+                _erase_page(self._database, numbers, by, result, reason, cause, kinds)
+                progress(len(numbers))
+            if len(numbers) < PAGE:
+                break
+        skipped = result.held + result.kept + result.running
+        if query.actor is not None and kinds is None and not skipped:
+            _erase_actor(self._database, query.actor, by, reason, cause)
+        result.pending = not self.finish()
+        return result
+
+    def finish(self) -> bool:
+        """Remove the bytes of pending erasures from the files. Return whether none is pending."""
+        return purge.purge(self._database)
+
+    def records(self) -> Iterator[ErasureRecord]:
+        """Yield the recorded erasures, the oldest first."""
+        with self._database.reading() as connection:
+            backups = registered(connection)
+            pending = set(connection.scalars(select(erasing.c.erasure)))
+            for number, erasure in erasures(connection):
+                [recorded] = read_events(connection, ErasureEntry, [number])
+                yield ErasureRecord(
+                    number,
+                    recorded.at,
+                    recorded.actor,
+                    erasure.cause,
+                    recorded.text("reason"),
+                    len(erased_generations(connection, erasure)),
+                    number in pending,
+                    tuple(backup for backup in backups if backup.entries <= number),
+                )
 
 
 def _erase_page(
@@ -243,27 +274,3 @@ def _record_erasure(
     connection.execute(
         erasing.insert(), {"erasure": number, "snapshot_xid": purge.current_xid(connection)}
     )
-
-
-def purge_erased(database: Database) -> bool:
-    """Remove the bytes of erased texts from the database's files. Return whether it succeeded."""
-    return purge.purge(database)
-
-
-def records(database: Database) -> Iterator[ErasureRecord]:
-    """Yield the recorded erasures, the oldest first."""
-    with database.reading() as connection:
-        backups = registered(connection)
-        pending = set(connection.scalars(select(erasing.c.erasure)))
-        for number, erasure in erasures(connection):
-            [recorded] = read_events(connection, ErasureEntry, [number])
-            yield ErasureRecord(
-                number,
-                recorded.at,
-                recorded.actor,
-                erasure.cause,
-                recorded.text("reason"),
-                len(erased_generations(connection, erasure)),
-                number in pending,
-                tuple(backup for backup in backups if backup.entries <= number),
-            )

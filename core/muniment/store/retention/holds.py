@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, func, select
 
+from muniment.errors import UnknownNameError
 from muniment.ids import new_id
 from muniment.ledger.entries import HoldEntry, ReleaseEntry, milliseconds
 from muniment.ledger.payloads import Payloads
@@ -16,6 +17,8 @@ from muniment.ledger.schema import kind_of
 from muniment.store.database.batches import chunks
 from muniment.store.database.engine import Database
 from muniment.store.database.tables import event
+from muniment.store.queries.planner import QueryPlanner
+from muniment.store.queries.query import Query
 from muniment.store.recording.events import Events, add_text, read_events
 from muniment.store.recording.ledger import append_with_rows, prepare
 from muniment.store.recording.references import actor_number
@@ -47,51 +50,61 @@ class Hold:
         return {**asdict(self), "at": at}
 
 
-def add_hold(
-    database: Database, who: str, reason: str, pages: Callable[[Connection], Iterator[list[int]]]
-) -> tuple[str, int]:
-    """Place generations under a new hold. Return the hold's id and the number of generations.
+class Holds:
+    """The legal holds of a store."""
 
-    `pages` yields the numbers of the generations. It is called in the writing transaction.
-    """
-    actor, id, at, count = actor_number(database, who), new_id(), now(), 0
-    with database.writing() as connection:
-        for numbers in pages(connection):
-            for start in range(0, len(numbers), HOLD_BATCH):
-                part = numbers[start : start + HOLD_BATCH]
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def add(self, query: Query, actor: str, reason: str) -> tuple[str, int]:
+        """Place the generations that match a query now under a new hold.
+
+        Return the hold's id and the number of generations.
+        """
+        number, id, at, count = actor_number(self._database, actor), new_id(), now(), 0
+        with self._database.writing() as connection:
+            for numbers in QueryPlanner(connection, query).pages(HOLD_BATCH):
                 payloads = Payloads()
                 entry = HoldEntry(
                     at=milliseconds(at),
-                    actor=actor,
+                    actor=number,
                     hold=id,
                     reason=add_text(payloads, "reason", reason) or "",
-                    generations=sorted(part),
+                    generations=sorted(numbers),
                 )
                 append_with_rows(connection, prepare(entry, payloads))
-                count += len(part)
-    return id, count
+                count += len(numbers)
+        return id, count
 
+    def release(self, reference: str, actor: str, reason: str | None = None) -> str:
+        """End a hold, and return its id. `reference` is a unique beginning or end of the id."""
+        part = reference.upper()
+        ids = [hold.id for hold in self.in_force()]
+        matches = [id for id in ids if id.startswith(part) or id.endswith(part)]
+        if len(matches) != 1 or not part:
+            raise UnknownNameError(
+                "hold", reference, hint="`muniment hold list` prints the holds in force"
+            )
+        payloads, events = Payloads(), Events(self._database)
+        commitment = add_text(payloads, "reason", reason)
+        events.add(ReleaseEntry(**events.by(actor), hold=matches[0], reason=commitment), payloads)
+        return matches[0]
 
-def release_hold(database: Database, id: str, who: str, reason: str | None) -> None:
-    """Record the end of a hold."""
-    payloads, events = Payloads(), Events(database)
-    entry = ReleaseEntry(**events.by(who), hold=id, reason=add_text(payloads, "reason", reason))
-    events.add(entry, payloads)
-
-
-def holds(connection: Connection) -> list[Hold]:
-    """Return the holds in force, the oldest first."""
-    rows = connection.execute(
-        select(event.c.key, func.min(event.c.seq).label("seq"), func.count().label("number"))
-        .where(_in_force)
-        .group_by(event.c.key)
-        .order_by(func.min(event.c.seq))
-    ).all()
-    recorded = read_events(connection, HoldEntry, [row.seq for row in rows])
-    return [
-        Hold(hold.entry.hold, hold.at, hold.actor, hold.text("reason") or "", row.number)
-        for hold, row in zip(recorded, rows, strict=True)
-    ]
+    def in_force(self) -> list[Hold]:
+        """Return the holds in force, the oldest first."""
+        statement = (
+            select(event.c.key, func.min(event.c.seq).label("seq"), func.count().label("number"))
+            .where(_in_force)
+            .group_by(event.c.key)
+            .order_by(func.min(event.c.seq))
+        )
+        with self._database.reading() as connection:
+            rows = connection.execute(statement).all()
+            recorded = read_events(connection, HoldEntry, [row.seq for row in rows])
+        return [
+            Hold(hold.entry.hold, hold.at, hold.actor, hold.text("reason") or "", row.number)
+            for hold, row in zip(recorded, rows, strict=True)
+        ]
 
 
 def held_among(connection: Connection, numbers: Sequence[int]) -> set[int]:
