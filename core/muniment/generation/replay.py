@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from muniment.errors import MunimentError
+from muniment.errors import MunimentError, UsageError
 from muniment.generation.requests import BoundRequest, Resolver
 from muniment.plugins.invocation import MissingReply, environment_of, error_message, run_generator
 from muniment.plugins.registry import INTERRUPTIONS
@@ -42,37 +42,34 @@ def replay(
     A repeated generation is replayed once. `environment` describes the machine, and `core` is
     the version of the core. Results come in the order of the groups.
     """
-    for result in _replay(generations, resolver, environment, core):
-        if result.environment:
-            yield result
-        else:  # no generator was loaded, so the core's own environment is used
-            yield replace(result, environment=dict(environment), plugins=(core,))
-
-
-def _replay(
-    generations: Sequence[Generation],
-    resolver: Resolver,
-    environment: Mapping[str, str | int],
-    core: PluginRef,
-) -> Iterator[Replay]:
     groups: dict[tuple[str, str], list[BoundRequest]] = {}
     for generation in {generation.id: generation for generation in generations}.values():
-        if reason := _not_replayable(generation):
-            yield Replay(generation.id, "impossible", reason)
-            continue
         try:
-            resolved = resolver.again(generation)
+            bound = _bind(generation, resolver)
         except MunimentError as error:
-            yield Replay(generation.id, "impossible", str(error))
-            continue
-        if resolved.generator.determinism != "exact":
-            reason = f"generator {resolved.registered.name} is not deterministic"
-            yield Replay(generation.id, "impossible", reason)
+            yield _impossible(generation.id, str(error), environment, core)
             continue
         model = generation.model.digest if generation.model else ""
-        groups.setdefault((resolved.registered.name, model), []).append(resolved)
+        groups.setdefault((bound.registered.name, model), []).append(bound)
     for group in groups.values():
         yield from _replay_group(group, resolver, environment, core)
+
+
+def _impossible(
+    id: str, reason: str, environment: Mapping[str, str | int], core: PluginRef
+) -> Replay:
+    # No generator was loaded, so the core's own environment is used.
+    return Replay(id, "impossible", reason, environment=dict(environment), plugins=(core,))
+
+
+def _bind(generation: Generation, resolver: Resolver) -> BoundRequest:
+    """Return the request of a generation. Raise MunimentError if it cannot be replayed."""
+    if reason := _not_replayable(generation):
+        raise UsageError(reason)
+    bound = resolver.again(generation)
+    if bound.generator.determinism != "exact":
+        raise UsageError(f"generator {bound.registered.name} is not deterministic")
+    return bound
 
 
 def _not_replayable(generation: Generation) -> str | None:
@@ -104,12 +101,13 @@ def _replay_group(
     except INTERRUPTIONS:
         raise
     except BaseException as error:
-        yield from (Replay(key, "impossible", error_message(error, registered)) for key in recorded)
+        reason = error_message(error, registered)
+        yield from (_impossible(key, reason, environment, core) for key in recorded)
         return
     current = {**environment, **environment_of(generator)}
     for answer in run_generator(generator, registered, [item.request for item in group]):
         if isinstance(answer, MissingReply):
-            yield Replay(answer.request_id, "impossible", answer.reason)
+            yield _impossible(answer.request_id, answer.reason, environment, core)
         elif isinstance(answer, Reply):
             result = _compare(recorded[answer.request_id], answer, current, core)
             yield replace(result, environment=current, plugins=(core, registered.plugin.ref()))
