@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
-from sqlalchemy import Connection, Select, func, select
+from sqlalchemy import Connection
 
 from muniment.ledger.canonical import encode_number
 from muniment.ledger.entries import ActorEntry, EnvironmentEntry, PluginEntry, PolicyEntry
@@ -17,7 +17,6 @@ from muniment.ledger.generations import PolicyText, encode_text, plugin_fact
 from muniment.ledger.payloads import Payloads
 from muniment.store.database.engine import Database
 from muniment.store.database.projections import facts_digest
-from muniment.store.database.tables import actor, environment, payload, plugin, policy
 from muniment.store.recording.ledger import PreparedEntry, append_with_rows, prepare
 from muniment.validation import check_text
 
@@ -52,29 +51,35 @@ def actor_number(database: Database, name: str) -> int:
 
 
 def _find(connection: Connection, keys: Sequence[tuple[str, Any]]) -> Numbers:
-    found = ((key, connection.scalar(_select(*key))) for key in keys)
+    found = ((key, _number_of(connection, *key)) for key in keys)
     return {key: number for key, number in found if number is not None}
 
 
-def _select(kind: str, key: Any) -> Select[int]:
-    """Return the statement that finds the number of an entry."""
+def _number_of(connection: Connection, kind: str, key: Any) -> int | None:
+    """Return the number of an entry, or None if it is missing."""
     match kind:
         case "actor":
-            return select(func.min(actor.c.seq)).where(actor.c.name == key)
+            values: tuple[Any, ...] = (key,)
         case "policy":
-            return (
-                select(func.min(policy.c.seq))
-                .join(payload, (payload.c.entry == policy.c.seq) & (payload.c.kind == "policy"))
-                .where(policy.c.name == key[0], payload.c.content == _policy_content(*key))
-            )
+            values = (key[0], _policy_content(*key))
         case "environment":
-            digest = facts_digest(_facts(key))
-            return select(environment.c.seq).where(environment.c.digest == digest)
-    return select(plugin.c.seq).where(
-        plugin.c.distribution == key.distribution,
-        plugin.c.version == key.version,
-        plugin.c.digest == key.digest,
-    )
+            values = (facts_digest(_facts(key)),)
+        case _:
+            values = (key.distribution, key.version, key.digest)
+    # Building statements of SQLAlchemy takes several times as long as these lookups.
+    placeholder = "?" if connection.dialect.name == "sqlite" else "%s"
+    sql = _LOOKUPS[kind].replace("?", placeholder)
+    number: int | None = connection.exec_driver_sql(sql, values).scalar()
+    return number
+
+
+_LOOKUPS = {
+    "actor": "SELECT min(seq) FROM actor WHERE name = ?",
+    "policy": "SELECT min(seq) FROM policy JOIN payload ON entry = seq AND kind = 'policy' "
+    "WHERE name = ? AND content = ?",
+    "environment": "SELECT seq FROM environment WHERE digest = ?",
+    "plugin": "SELECT seq FROM plugin WHERE distribution = ? AND version = ? AND digest = ?",
+}
 
 
 def _prepare(kind: str, key: Any) -> PreparedEntry:
