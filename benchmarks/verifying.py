@@ -12,6 +12,10 @@ entry loop, and the time that `--payloads` adds to the payload loop. Prints one 
 wall and processor seconds, and the peak memory of all processes together, where shared pages count
 for each process.
 
+Two checks of the database are also measured alone: that of the schema, which is part of every
+verification, and that of the indexes, which is part of `--projections`, `--payloads` and
+`--search`. The time of the indexes is not part of the time that a check adds.
+
     python benchmarks/verifying.py [--generations N] [--words N] [--store PATH] [--rounds N]
         [--processes N] [--rebuild]
 """
@@ -72,6 +76,23 @@ for entry, kind, position, salt, content in connection.execute(f"SELECT {columns
 print(read, size)
 """,
 }
+PARTS = {
+    "schema": """
+import sys
+from muniment.store.database import catalog, open_database
+from muniment.store.recording.schema_version import migrations
+
+with open_database(sys.argv[1]).reading() as connection:
+    print(len(list(catalog.differences(connection, migrations()))))
+""",
+    "indexes": """
+import sys
+from muniment.store.database import catalog, open_database
+
+with open_database(sys.argv[1]).reading() as connection:
+    print(len(list(catalog.damage(connection))))
+""",
+}
 LIMITS = {
     "tree ÷ entry loop": 1.5,
     "added by --projections ÷ entry loop": 3.0,
@@ -119,7 +140,7 @@ def main() -> None:
         empty = Path(folder) / "empty.db"
         with Store.open(url_of(empty), create=True):
             pass
-        names = [*LOOPS, *options.checks]
+        names = [*LOOPS, *PARTS, *options.checks]
         least = {name: run(name, empty, options.processes)[1] for name in names}
         rounds: dict[str, list[Spent]] = {name: [] for name in names}
         peaks: dict[str, float] = dict.fromkeys(names, 0.0)
@@ -133,6 +154,8 @@ def main() -> None:
                     verified = json.loads(printed)
                     assert verified["ok"], verified["problems"][:5]
                     figures["entries"] = verified["entries"]
+                elif name in PARTS:
+                    assert printed.strip() == "0", f"{name}: {printed} problems"
                 elif name == "entry loop":
                     read, equal = printed.split()
                     assert read == equal, f"{read} entries, but {equal} encoded equally"
@@ -161,16 +184,23 @@ def main() -> None:
 
 
 def ratios(rounds: Mapping[str, Sequence[Spent]], time: str) -> dict[str, float]:
-    """Return the medians of the ratios of the rounds, of one kind of time."""
+    """Return the medians of the ratios of the rounds, of one kind of time.
+
+    The comparison of the indexes is not part of the time that a check adds.
+    """
     seconds = {name: [getattr(spent, time) for spent in held] for name, held in rounds.items()}
     tree = seconds.get("tree")
     if tree is None:
         return {}
     loops = {"projections": "entry loop", "payloads": "payload loop"}
-    result = {"tree ÷ entry loop": _ratio(tree, seconds["entry loop"])}
+    result = {
+        "tree ÷ entry loop": _ratio(tree, seconds["entry loop"]),
+        "indexes ÷ entry loop": _ratio(seconds["indexes"], seconds["entry loop"]),
+    }
     for name, loop in loops.items():
         if name in seconds:
-            added = [whole - part for whole, part in zip(seconds[name], tree, strict=True)]
+            times = zip(seconds[name], tree, seconds["indexes"], strict=True)
+            added = [whole - least - indexes for whole, least, indexes in times]
             result[f"added by --{name} ÷ {loop}"] = _ratio(added, seconds[loop])
     return result
 
@@ -185,9 +215,11 @@ def url_of(path: Path) -> str:
 
 
 def run(name: str, path: Path, processes: str) -> tuple[str, Spent, float]:
-    """Run a check or a loop on a store and return its output, its time and its peak megabytes."""
+    """Run a program on a store and return its output, its time and its peak megabytes."""
     if name in LOOPS:
         printed, *spent, peak = timed([sys.executable, "-c", LOOPS[name], str(path)])
+    elif name in PARTS:
+        printed, *spent, peak = timed([sys.executable, "-c", PARTS[name], url_of(path)])
     else:
         command = ["audit", "verify", "--json", "--processes", processes, *CHECKS[name]]
         printed, *spent, peak = measured(url_of(path), *command)

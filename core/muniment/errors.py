@@ -120,7 +120,7 @@ class StoreError(MunimentError):
 
 
 class StoreVersionError(StoreError):
-    """A database whose schema is newer than this Muniment, or was not created by Muniment."""
+    """A database whose schema is newer, was altered, or was not created by Muniment."""
 
 
 class VerificationError(MunimentError):

@@ -385,10 +385,13 @@ def test_a_word_without_a_sample_draws_nothing(recorded: Here) -> None:
 @pytest.mark.parametrize(
     ("options", "checked"),
     [
-        ([], ["tree"]),
-        (["--projections"], ["tree", "entries", "projections"]),
-        (["--payloads"], ["tree", "entries", "payloads"]),
-        (["--all"], ["tree", "entries", "projections", "payloads", "search"]),
+        ([], ["schema", "tree"]),
+        (["--projections"], ["schema", "tree", "entries", "integrity", "projections"]),
+        (["--payloads"], ["schema", "tree", "entries", "integrity", "payloads"]),
+        (
+            ["--all"],
+            ["schema", "tree", "entries", "integrity", "projections", "payloads", "search"],
+        ),
     ],
 )
 def test_verify_says_what_it_checked(
@@ -403,6 +406,21 @@ def test_verify_says_what_it_checked(
     (value,) = recorded("audit", "verify", *options, "--json").json("verification")
     assert value["ok"] is True
     assert value["checked"] == checked
+
+
+def test_verify_of_a_store_with_an_altered_schema_exits_with_4(recorded: Here, home: Path) -> None:
+    with sqlite3.connect(home / "muniment.db") as database:
+        database.execute("CREATE INDEX other ON payload (kind)")
+    result = recorded("audit", "verify")
+    assert result.code == 4
+    assert result.lines[0].startswith("schema  index other  ")
+    with sqlite3.connect(home / "muniment.db") as database:
+        database.execute("DROP TABLE verdict")
+    database.close()
+    result = recorded("audit", "verify", "--all")
+    assert result.code == 4
+    assert "index other: " in result.err
+    assert "table verdict: " in result.err
 
 
 def test_verify_of_an_altered_store_exits_with_4_and_names_each_problem(

@@ -176,7 +176,9 @@ def test_everything_recorded_above_verifies(shared_store: Store) -> None:
     verification = shared_store.verify(projections=True, payloads=True)
     assert verification.problems == []
     assert verification.ok
-    assert verification.checked == ["tree", "entries", "projections", "payloads"]
+    integrity = ["integrity"] if shared_store.path else []
+    checks = ["schema", "tree", "entries", *integrity, "projections", "payloads"]
+    assert verification.checked == checks
 
 
 # No entry has any of these characters, so whatever is found of them came from a user.

@@ -11,6 +11,7 @@ import pytest
 from alembic import command
 from alembic.script import ScriptDirectory
 
+from make_schemas import contents
 from muniment.errors import StoreError, StoreVersionError
 from muniment.store import Query, Store
 from muniment.store.database import engine, postgresql
@@ -18,7 +19,7 @@ from muniment.store.database.migrations import configuration
 from muniment.store.recording import schema_version
 from muniment.types import Generation
 from support.commands import Here
-from support.databases import ask, change, only_postgresql, only_sqlite
+from support.databases import altered_index, ask, change, only_postgresql, only_sqlite
 from support.programs import Programs, ended, says
 
 pytestmark = pytest.mark.dialect
@@ -60,13 +61,22 @@ def full(store: Store, rich: tuple[Generation, Generation], start: Any) -> Store
 
 
 @pytest.fixture
-def newer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Newer:
+def newer(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> Newer:
     """Let this Muniment be of the next version: one more migration, which ends with `more`."""
 
     def make(more: str = "") -> Path:
         folder = tmp_path / "migrations"
         shutil.copytree(schema_version.migrations(), folder)
-        (folder / "versions" / f"{NEXT}_remarks.py").write_text(MIGRATION.format(more=more))
+        migration = folder / "versions" / f"{NEXT}_remarks.py"
+        migration.write_text(MIGRATION.format(more=""))
+        empty = f"sqlite:///{tmp_path}/empty.db"
+        if kind == "postgresql":
+            empty = request.getfixturevalue("postgresql").create()
+        for name, text in contents(empty, folder).items():
+            (folder / "schema" / name).write_text(text, encoding="utf-8")
+        migration.write_text(MIGRATION.format(more=more))
         monkeypatch.setattr(schema_version, "migrations", lambda: folder)
         monkeypatch.setattr(schema_version, "HEAD", NEXT)
         return folder
@@ -142,6 +152,32 @@ def test_a_migration_that_fails_leaves_everything_as_it_was(
         connection.exec_driver_sql("SELECT * FROM remark")
     if full.path is not None:
         assert copies(full) == []
+
+
+def test_a_store_with_an_altered_schema_is_not_upgraded(
+    full: Store, url: str, newer: Newer
+) -> None:
+    change(url, "CREATE INDEX other ON payload (kind)")
+    change(url, "DROP INDEX ix_actor_name")
+    newer()
+    with pytest.raises(StoreVersionError, match=r"index ix_actor_name: .* \(problem 1 of 2\)"):
+        upgrade(url)
+    assert ask(url, "SELECT version_num FROM alembic_version") == [(REVISIONS[0],)]
+    if full.path is not None:
+        assert copies(full) == []
+
+
+@only_sqlite
+def test_a_store_with_an_index_that_differs_from_its_table_is_not_upgraded(
+    full: Store, url: str, newer: Newer
+) -> None:
+    assert full.path is not None
+    with altered_index(full.path, "ix_actor_name", ["name"]) as entries:
+        entries.clear()
+    newer()
+    with pytest.raises(StoreVersionError, match=r"altered: (database|index ix_actor_name): "):
+        upgrade(url)
+    assert copies(full) == []
 
 
 # ---- several at once ---------------------------------------------------------------------------

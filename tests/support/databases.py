@@ -7,8 +7,9 @@ another by the URL of a database from which others may be made.
 from __future__ import annotations
 
 import os
+import sqlite3
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
@@ -138,6 +139,32 @@ def ask(url: str, statement: str, values: Mapping[str, Any] | None = None) -> li
     """Return the rows that a query finds, read by hand."""
     with by_hand(url) as connection:
         return list(connection.execute(text(statement), dict(values or {})).all())
+
+
+@contextmanager
+def altered_index(path: Path, index: str, columns: Sequence[str]) -> Iterator[list[list[Any]]]:
+    """Replace the contents of an index. Yield its entries, with the row id last, to alter them."""
+    database = sqlite3.connect(path, isolation_level=None)
+    [table] = database.execute(
+        "SELECT tbl_name FROM sqlite_master WHERE name = ?", (index,)
+    ).fetchone()
+    names = ", ".join(columns)
+    entries = list(map(list, database.execute(f"SELECT {names}, rowid FROM {table}")))
+    yield entries
+    key = ", ".join(f"c{number}" for number in range(len(columns) + 1))
+    database.execute(f"CREATE TABLE other ({key}, PRIMARY KEY ({key})) WITHOUT ROWID")
+    marks = ", ".join("?" * (len(columns) + 1))
+    database.executemany(f"INSERT INTO other VALUES ({marks})", entries)
+    database.execute("PRAGMA writable_schema = ON")
+    database.execute(
+        "UPDATE sqlite_master SET rootpage = "
+        "(SELECT rootpage FROM sqlite_master WHERE name = 'other') WHERE name = ?",
+        (index,),
+    )
+    database.execute("DELETE FROM sqlite_master WHERE name = 'other'")
+    [version] = database.execute("PRAGMA schema_version").fetchone()
+    database.execute(f"PRAGMA schema_version = {version + 1}")
+    database.close()
 
 
 _DRIVERS = {"sqlite": "sqlite", "postgresql": "postgresql+psycopg"}

@@ -151,7 +151,7 @@ _SET_TIMEOUTS = (
 
 _SIZE = """
 SELECT sum(pg_total_relation_size(oid)) FROM pg_class
-WHERE relkind = 'r' AND relnamespace = current_schema()::regnamespace
+WHERE relkind = 'r' AND relnamespace = quote_ident(current_schema())::regnamespace
 """
 
 

@@ -92,6 +92,20 @@ def _raise_if_foreign(database: Database, current: str) -> None:
         )
 
 
+def _raise_if_altered(database: Database, connection: Connection) -> None:
+    """Raise StoreVersionError if the store is not as the migrations of its revision make it."""
+    from muniment.store.database import catalog
+
+    problems = [*catalog.differences(connection, migrations()), *catalog.damage(connection)]
+    if problems:
+        where, message = problems[0]
+        raise StoreVersionError(
+            database.url,
+            f"the store {database.name} was not upgraded, because it was altered: {where}: "
+            f"{message} (problem 1 of {len(problems)}); undo the changes, or restore a backup",
+        )
+
+
 def upgrade(database: Database) -> Path | None:
     """Upgrade the store to the current schema. Create it if it is missing.
 
@@ -106,6 +120,7 @@ def upgrade(database: Database) -> Path | None:
             return None
         if current:
             _raise_if_foreign(database, current)
+            _raise_if_altered(database, connection)
         stamped = current and connection.scalar(select(alembic_version.c.version_num))
         copy = None if stamped == HEAD else _migrate(database, connection, current)
     from muniment.store.database.migrations import fill_page

@@ -15,6 +15,7 @@ from typing import NamedTuple, TypeAlias
 from sqlalchemy import Connection, func, select
 
 from muniment.ledger.tree import TILE_BITS, Frontier
+from muniment.store.database import catalog
 from muniment.store.database.tables import entry
 from muniment.store.verification.entries import EntryReader
 from muniment.store.verification.payloads import PayloadComparison
@@ -50,7 +51,11 @@ class SearchIndexTask:
     """The task to read the search index, which is not ordered by entries."""
 
 
-Task: TypeAlias = EntryRange | SearchIndexTask
+class IntegrityTask:
+    """The task to compare the indexes of an SQLite file with its tables."""
+
+
+Task: TypeAlias = EntryRange | SearchIndexTask | IntegrityTask
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,11 +108,11 @@ def entry_ranges(connection: Connection, start: int, size: int) -> Iterator[Entr
         low = connection.scalar(first.where(entry.c.seq > high))
 
 
-Result: TypeAlias = RangeResult | IndexResult
+Result: TypeAlias = RangeResult | IndexResult | list[Problem]
 
 
 class Checker:
-    """A checker of ranges and of the search index, in the snapshot of one connection."""
+    """A checker of ranges and of indexes, in the snapshot of one connection."""
 
     def __init__(self, connection: Connection, options: CheckOptions) -> None:
         self._connection, self._options = connection, options
@@ -122,6 +127,10 @@ class Checker:
         if isinstance(task, SearchIndexTask):
             return read_index(self._connection, self._hash)
         connection, options, report = self._connection, self._options, Report()
+        if isinstance(task, IntegrityTask):
+            for where, message in catalog.damage(connection):
+                report.add("integrity", where, message)
+            return report.problems
         hasher = RangeHasher(task.low, report)
         entries = EntryReader(connection, report)
         rows = RowComparison(connection, report)

@@ -13,10 +13,10 @@ class Problem:
     """A difference between the ledger and the rest of the store.
 
     Attributes:
-        kind: The kind of the problem. One of `tree`, `head`, `checkpoint`, `signature`, `entry`,
-            `projection`, `payload` and `search`.
-        where: The entry, the table and column, the checkpoint, the payload, or the generation that
-            the search index is wrong for.
+        kind: The kind of the problem. One of `schema`, `tree`, `head`, `checkpoint`, `signature`,
+            `entry`, `integrity`, `projection`, `payload` and `search`.
+        where: The object of the schema, the entry, the table and column, the checkpoint, the index,
+            the payload, or the generation that the search index is wrong for.
         message: The problem as a sentence.
     """
 

@@ -1,10 +1,11 @@
 """Verify the store, treating every stored value as untrusted.
 
-Entries are read in order and hashed again. Their tree must have the stored nodes and the stored
-head (`tree`). For the other checks each entry is decoded. It must be canonical, match the schema
-of its kind, and refer only to earlier entries of the right kinds (`entries`). Then every row
-(`projections`), every payload (`payloads`) and the search index (`search_index`) is compared with
-the entries.
+The schema must be the one that the migrations make (`database/catalog.py`). Entries are read in
+order and hashed again. Their tree must have the stored nodes and the stored head (`tree`). For the
+other checks each entry is decoded. It must be canonical, match the schema of its kind, and refer
+only to earlier entries of the right kinds (`entries`). Then every row (`projections`), every
+payload (`payloads`) and the search index (`search_index`) is compared with the entries. SQLite
+also compares every index with its table.
 
 The ledger is divided into ranges (`ranges`), which several processes can check in parallel
 (`verify_pool`). This module joins their results in order. All checks read one snapshot of the
@@ -22,16 +23,17 @@ from typing import TypeAlias
 
 from sqlalchemy import Connection, func, select
 
-from muniment.errors import UsageError
+from muniment.errors import StoreError, UsageError, VerificationError
 from muniment.ledger.entries import GenesisEntry
 from muniment.ledger.keys import PublicKey
 from muniment.ledger.schema import decode
 from muniment.ledger.tree import Frontier, MissingNodesError, frontier
+from muniment.store.database import catalog
 from muniment.store.database.engine import Database
 from muniment.store.database.raw import any_text, raw, tuples
 from muniment.store.database.tables import entry
 from muniment.store.errors import UNREADABLE
-from muniment.store.recording import tree_heads
+from muniment.store.recording import schema_version, tree_heads
 from muniment.store.verification.payloads import compare_payload_count
 from muniment.store.verification.projections import compare_row_counts
 from muniment.store.verification.ranges import (
@@ -39,6 +41,7 @@ from muniment.store.verification.ranges import (
     Checker,
     CheckOptions,
     EntryRange,
+    IntegrityTask,
     RangeResult,
     Result,
     SearchIndexTask,
@@ -58,8 +61,9 @@ class Verification:
 
     Attributes:
         ok: Whether there are no problems.
-        checked: The checks that were made: `tree`, `entries`, `signatures` if a key is known, and
-            `projections`, `payloads` and `search` if requested.
+        checked: The checks that were made: `schema`, `tree`, `signatures` if a key is known, and
+            `projections`, `payloads` and `search` if requested. With one of these three also
+            `entries` and, on SQLite, `integrity`.
         entries: The number of entries.
         root: The root of their tree in hexadecimal, computed from their bytes.
         not_read: The number of the oldest entries that were not read because a trusted checkpoint
@@ -118,9 +122,14 @@ def verify(
     )
     skipped = since.note.checkpoint.size if since else 0
     with (
+        _altered_schema_as_verification_error(database),
         _open_checker(database, options, processes, skipped, range_size) as (connection, check_all),
         any_text(connection),
     ):
+        for where, message in catalog.differences(connection, schema_version.migrations()):
+            report.add("schema", where, message)
+        integrity = options.entries and connection.dialect.name == "sqlite"
+        tasks = [SearchIndexTask()] * search + [IntegrityTask()] * integrity
         start = _trusted_frontier(connection, since)
         signatures = SignatureComparison(
             connection, report, key, [*trusted, *([since] if since else [])]
@@ -128,9 +137,12 @@ def verify(
         tree = LedgerTree(connection, report, start, signatures.sizes)
         total = _expected_size(connection)
         ranges = entry_ranges(connection, start.size, range_size)
-        for result in _results_in_order(check_all, ranges, search):
+        for result in _results_in_order(check_all, ranges, tasks):
             if isinstance(result, IndexResult):
                 indexed = result
+                continue
+            if isinstance(result, list):
+                report.extend(result)
                 continue
             tree.add(*result.range, result.last, result.tree, result.nodes)
             report.extend(result.problems)
@@ -148,9 +160,11 @@ def verify(
         tree.finish(log)
         unsigned = signatures.finish(tree.roots, tree.frontier.size, log)
     checks = {
+        "schema": True,
         "tree": True,
         "signatures": key is not None,
         "entries": options.entries,
+        "integrity": integrity,
         "projections": projections,
         "payloads": payloads,
         "search": search,
@@ -164,6 +178,23 @@ def verify(
         unsigned,
         report.problems,
     )
+
+
+@contextmanager
+def _altered_schema_as_verification_error(database: Database) -> Iterator[None]:
+    """Raise VerificationError instead of an error that an altered schema may have caused."""
+    try:
+        yield
+    except StoreError as error:
+        with database.reading() as connection:
+            altered = list(catalog.differences(connection, schema_version.migrations()))
+        if not altered:
+            raise
+        raise VerificationError(
+            f"the store {database.name} cannot be read, because its schema was altered; undo the "
+            "changes, or restore a backup: "
+            + "; ".join(f"{where}: {message}" for where, message in altered)
+        ) from error
 
 
 @contextmanager
@@ -192,24 +223,23 @@ def _open_checker(
 
 
 def _results_in_order(
-    check_all: CheckAll, ranges: Iterable[EntryRange], search: bool
+    check_all: CheckAll, ranges: Iterable[EntryRange], others: Iterable[Task]
 ) -> Iterator[Result]:
     """Yield the result of each range in the order of the ranges.
 
-    The result for the search index, if requested, is not held back for the ranges.
+    The other tasks are started first, and their results are not held back for the ranges.
     """
     unfinished: deque[EntryRange] = deque()
     early: dict[EntryRange, RangeResult] = {}
 
     def tasks() -> Iterator[Task]:
-        if search:
-            yield SearchIndexTask()
+        yield from others
         for entry_range in ranges:
             unfinished.append(entry_range)
             yield entry_range
 
     for result in check_all(tasks()):
-        if isinstance(result, IndexResult):
+        if not isinstance(result, RangeResult):
             yield result
             continue
         early[result.range] = result
