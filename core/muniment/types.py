@@ -288,7 +288,8 @@ class Score:
         unit: The unit of the measure.
         higher_is_better: None if neither direction is better.
         failure: The reason why the evaluator failed, or None.
-        latency_ms: The running time of the evaluator, which several values can share.
+        latency_ms: The running time of the evaluator, which several values can share. Scores
+            that differ only in it are equal.
     """
 
     evaluator: str
@@ -298,7 +299,7 @@ class Score:
     unit: str = ""
     higher_is_better: bool | None = None
     failure: str | None = None
-    latency_ms: float = 0.0
+    latency_ms: float = field(default=0.0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -221,8 +221,8 @@ def test_the_same_request_gives_the_same_record_in_process_and_isolated(
             value |= {"trace": item.trace, "outputs": item.outputs}
             for name in ("id", "run_id", "started_at", "finished_at", "seconds"):
                 value.pop(name, None)
-            for verdict in value["verdicts"]:
-                verdict.pop("latency_ms")
+            for result in (*value["verdicts"], *value["scores"]):
+                result.pop("latency_ms")
             kept.append(value)
         return kept
 

@@ -15,6 +15,7 @@ import torch
 
 from muniment import Generation, Session
 from muniment.cli import main
+from muniment.ledger.entries import ReplayEntry
 from muniment.plugins.registry import Plugins
 from muniment_text import choosing, environment, layers
 from muniment_text.generator import TextGenerator
@@ -118,7 +119,9 @@ def test_a_replay_repeats_a_remembered_test_and_is_exact(home: Home) -> None:
     assert result.environment[NOTE] == "run"
     assert done.environment[NOTE] == "remembered"
     with home.session() as session:
-        assert [item.result for item in session.store.replays(done.id)] == ["exact"]
+        assert [item.entry.result for item in session.store.events.of(done.id, ReplayEntry)] == [
+            "exact"
+        ]
 
 
 def test_a_replay_repeats_the_test_of_a_model_that_its_session_had_loaded(home: Home) -> None:
