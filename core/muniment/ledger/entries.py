@@ -17,6 +17,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 
 from msgspec import Meta, Struct, StructMeta
@@ -579,5 +580,6 @@ def _is_encoded_float(text: str) -> bool:
     return encode_number(float(text)) == text
 
 
+@lru_cache(4096)
 def _is_encoded_number(text: str) -> bool:
     return encode_number(decode_number(text)) == text

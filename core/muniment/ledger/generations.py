@@ -6,7 +6,6 @@ the only reader. Texts that a person wrote or a model produced become payloads.
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -250,7 +249,8 @@ def finish(
             )
             for score in generation.scores
         ],
-        usage=UsageFact(**dataclasses.asdict(usage)) if usage else None,
+        usage=usage
+        and UsageFact(prompt_tokens=usage.prompt_tokens, output_tokens=usage.output_tokens),
         trace=payloads.add_optional("trace", _trace(generation)),
         detail=payloads.add_optional("detail", _detail(generation, declared)),
         environment=environment,

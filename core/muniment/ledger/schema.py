@@ -47,7 +47,10 @@ def encode(entry: Entry) -> bytes:
     """Return the canonical bytes of an entry. Raise EntryError unless every field is valid."""
     try:
         data = canonical.encode(entry)
-        decode(data, (entry.kind, entry.version))
+        decoded = _decoder(entry.kind, entry.version).decode(data)
+        if decoded != entry:
+            raise ValueError("a field has a value of another type")
+        _check_values(decoded, data)
     except EntryError:
         raise
     except (ValueError, TypeError, RecursionError) as error:
@@ -65,12 +68,17 @@ def decode(data: bytes, key: tuple[str, int] | None = None) -> Entry:
     entry: Entry = decoder.decode(data)
     if canonical.encode(entry) != data:
         raise ValueError("not in canonical form")
+    _check_values(entry, data)
+    return entry
+
+
+def _check_values(entry: Entry, data: bytes) -> None:
+    """Raise EntryError for a value that the types of the fields allow but the entry does not."""
     if field := entry.invalid_field():
         raise EntryError(entry.kind, f"its field {field} has an invalid value")
     # Nearly every entry is ASCII without an escape, and has no such character.
     if not data.isascii() or b"\\" in data or b"\x7f" in data:
         _check_characters(entry)
-    return entry
 
 
 def references(entry: Entry) -> Iterator[Reference]:

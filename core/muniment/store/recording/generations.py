@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import cast
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, bindparam, select
 from sqlalchemy.exc import IntegrityError
 
 from muniment.errors import PromptError, StoreError, UnknownNameError
@@ -292,8 +292,11 @@ def _raise_if_lines_settled(
 
 def _run_numbers(connection: Connection, ids: Iterable[str]) -> dict[str, int]:
     """Return the number of each recorded run by its id."""
-    rows = connection.execute(select(run.c.id, run.c.seq).where(run.c.id.in_(list(ids))))
-    return {row.id: row.seq for row in rows}
+    found = ((id, connection.scalar(_RUN, {"id": id})) for id in ids)
+    return {id: number for id, number in found if number is not None}
+
+
+_RUN = select(run.c.seq).where(run.c.id == bindparam("id"))
 
 
 def _started_numbers(connection: Connection, ids: Sequence[str]) -> dict[str, int]:

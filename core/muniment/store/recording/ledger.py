@@ -39,12 +39,17 @@ def prepare(entry: Entry, payloads: Sequence[Payload] = ()) -> PreparedEntry:
     return PreparedEntry(entry, data, leaf_hash(data), payloads)
 
 
+# Built once: building a statement takes longer than running it.
+_HEAD = select(ledger_head.c.size, ledger_head.c.frontier)
+_SET_HEAD = update(ledger_head)
+
+
 def append(connection: Connection, prepared: Sequence[PreparedEntry]) -> int:
     """Write entries with their payloads and tree nodes. Return the number of the first entry.
 
     The entries get consecutive numbers. The connection must hold the write lock.
     """
-    head = connection.execute(select(ledger_head.c.size, ledger_head.c.frontier)).one()
+    head = connection.execute(_HEAD).one()
     frontier = Frontier.from_bytes(head.size, head.frontier)
     completed = frontier.extend(item.leaf for item in prepared)
     bulk.insert(
@@ -65,7 +70,7 @@ def append(connection: Connection, prepared: Sequence[PreparedEntry]) -> int:
         ],
     )
     bulk.insert(connection, node, [(new.level, new.index, new.hash) for new in completed])
-    connection.execute(update(ledger_head).values(size=frontier.size, frontier=bytes(frontier)))
+    connection.execute(_SET_HEAD, {"size": frontier.size, "frontier": bytes(frontier)})
     first: int = head.size
     return first
 

@@ -17,7 +17,7 @@ from muniment.ledger.entries import OutcomeEntry
 from muniment.ledger.generations import DetailText, RequestText, decode_text
 from muniment.store.database import bulk
 from muniment.store.search import tokenizer
-from muniment.types import Generation
+from muniment.types import Generation, Score, Verdict
 
 Contents: TypeAlias = Callable[[str, int], bytes | None]
 """Returns the content of a generation's payload by kind and position, or None if it is gone."""
@@ -42,10 +42,12 @@ def texts_of(generation: Generation) -> Iterator[tuple[str, str]]:
         for reason in verdict.reasons:
             if reason.message:
                 yield "reason", reason.message
-    for failed in (generation.failure, *generation.verdicts, *generation.scores):
-        message = getattr(failed, "message", None) or getattr(failed, "failure", None)
-        if message:
-            yield "failure", message
+    if generation.failure and generation.failure.message:
+        yield "failure", generation.failure.message
+    results: list[Verdict | Score] = [*generation.verdicts, *generation.scores]
+    for result in results:
+        if result.failure:
+            yield "failure", result.failure
 
 
 def recorded_texts(outcome: OutcomeEntry, content: Contents) -> Iterator[str]:
