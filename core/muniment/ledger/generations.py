@@ -249,8 +249,9 @@ def finish(
             )
             for score in generation.scores
         ],
-        usage=usage
-        and UsageFact(prompt_tokens=usage.prompt_tokens, output_tokens=usage.output_tokens),
+        usage=None
+        if usage is None
+        else UsageFact(prompt_tokens=usage.prompt_tokens, output_tokens=usage.output_tokens),
         trace=payloads.add_optional("trace", _trace(generation)),
         detail=payloads.add_optional("detail", _detail(generation, declared)),
         environment=environment,
