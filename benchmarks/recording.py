@@ -103,7 +103,6 @@ def main() -> None:
         for part in options.only:
             figures |= PARTS[part](stores, texts, pairs, options)
         figures |= {
-            "verified": asked(stores.last, "verify", "--projections", "--payloads")["ok"],
             "limits": LIMITS,
             "load_average": [round(load, 1) for load in os.getloadavg()],
             "cores": os.cpu_count(),
@@ -117,25 +116,27 @@ class Stores:
     Attributes:
         folder: The folder of the files, which also has the policy.
         base: The URL of the store that is copied.
-        last: The URL of the newest copy.
         files: Whether every turn has a file of its own.
     """
 
     def __init__(self, folder: Path, server: str | None) -> None:
         self.folder, self.files = folder, server is None
-        self.base = self.last = server or f"sqlite:///{folder}/base.db"
+        self.base = server or f"sqlite:///{folder}/base.db"
+
+    def url(self, name: str) -> str:
+        """Return the URL of the last copy with this name, or of the server's database."""
+        return f"sqlite:///{self.folder}/{name}.db" if self.files else self.base
 
     def copy(self, name: str) -> str:
-        """Return the URL of a new copy, or of the server's database."""
+        """Copy the store, and return the URL of the copy or of the server's database."""
         if self.files:
-            path = self.folder / f"{name}.db"
+            path = path_of(self.url(name))
             for suffix in ("", "-wal", "-shm"):
                 Path(f"{path}{suffix}").unlink(missing_ok=True)
             source = sqlite3.connect(path_of(self.base))
             with closing(source), closing(sqlite3.connect(path)) as target:
                 source.backup(target)
-            self.last = f"sqlite:///{path}"
-        return self.last
+        return self.url(name)
 
 
 def path_of(url: str) -> Path:
@@ -154,6 +155,11 @@ def asked(url: str, *command: str) -> dict[str, Any]:
     printed = subprocess.run(program, check=True, stdout=subprocess.PIPE).stdout
     result: dict[str, Any] = json.loads(printed)
     return result
+
+
+def is_sound(url: str) -> bool:
+    """Return whether a store has no problems."""
+    return bool(asked(url, "verify", "--projections", "--payloads")["ok"])
 
 
 def prompts(words: int) -> list[str]:
@@ -242,6 +248,7 @@ def in_chunks(
     peers = turns.keys() - {"store", "pipeline"}
     return {
         "generations": count,
+        "chunks_verified": is_sound(stores.url("store")),
         "rows": sum(len(r.values) for commits in rows[1:] for commit in commits for r in commit),
         "per_second": {name: round(count / statistics.median(wall[name])) for name in turns},
         "recorded_per_processor_second": round(count / statistics.median(processor["store"])),
@@ -344,6 +351,7 @@ def one_at_a_time(
     waits = [wait for result in several for wait in result.waits]
     figures = {
         "one_at_a_time": len(pairs),
+        "one_at_a_time_verified": is_sound(stores.url("many")),
         "one_at_a_time_per_second": {
             name: round(len(pairs) / statistics.median(result.wall for result in held), 1)
             for name, held in results.items()
