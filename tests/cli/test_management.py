@@ -87,6 +87,9 @@ class TestModels:
         assert shown["files"] == {"word.txt": 5}
         assert shown["terms"] == "Use it kindly."
         assert "weights    word.txt" in tiny("models", "show", "hello").lines
+        (change,) = shown["history"]
+        assert (change["act"], change["digest"]) == ("added", shown["digest"])
+        assert change["at"] in tiny("models", "show", "hello").out
 
     def test_adding_and_removing_are_on_record(self, tiny: Here) -> None:
         (added,) = tiny("models", "add", "hello", "--generator", "tiny", "--json").json("model")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from msgspec import structs
@@ -24,10 +24,14 @@ from muniment.cli.output import (
     write_json,
     write_note,
 )
-from muniment.errors import ModelError, MunimentError, UsageError
+from muniment.errors import ModelError, MunimentError, StoreError, UsageError
 from muniment.hookspecs import ModelProvider
+from muniment.ledger.entries import ModelEntry
 from muniment.models.registry import ModelRecord
 from muniment.plugins.registry import instantiate, quiet_stdout
+
+if TYPE_CHECKING:
+    from muniment.store.recording.events import RecordedEvent
 
 
 @click.group(cls=LazyGroup)
@@ -114,12 +118,13 @@ def add(context: CliContext, source: str, name: str | None, generator: str, as_j
 @json_option
 @click.pass_obj
 def show(context: CliContext, name: str, as_json: bool) -> None:
-    """Show the record and files of a model."""
+    """Show the record, the files and the recorded changes of a model."""
     model = context.models.get(name)
     files = context.models.files(name)
+    history = [event.to_json() for event in _history(context, model.digest)]
     sizes = "\n".join(f"{file}  {size:,} bytes" for file, size in sorted(files.items()))
     emit_one(
-        {**_json(context, model), "files": files},
+        {**_json(context, model), "files": files, "history": history},
         [
             *((key, key) for key in ("name", "digest", "generator", "source")),
             ("added", "added_at"),
@@ -128,9 +133,17 @@ def show(context: CliContext, name: str, as_json: bool) -> None:
             ("folder", lambda _: context.models.path(name)),
             *((role, lambda _, file=file: file) for role, file in model.roles.items()),
             ("files", lambda _: sizes),
+            ("history", lambda _: "\n".join(map("{at}  {act}  {actor}".format_map, history))),
         ],
         as_json,
     )
+
+
+def _history(context: CliContext, digest: str) -> list[RecordedEvent[ModelEntry]]:
+    try:
+        return context.store.events.with_key(ModelEntry, digest)
+    except StoreError:
+        return []  # no store: nothing was recorded
 
 
 @models.command
