@@ -15,8 +15,8 @@ class Problem:
     Attributes:
         kind: The kind of the problem. One of `schema`, `tree`, `head`, `checkpoint`, `signature`,
             `entry`, `integrity`, `projection`, `payload` and `search`.
-        where: The object of the schema, the entry, the table and column, the checkpoint, the index,
-            the payload, or the generation that the search index is wrong for.
+        where: The object of the schema, the index, the entry, the table and column, the checkpoint
+            or the payload. For the search index the generation.
         message: The problem as a sentence.
     """
 
