@@ -11,7 +11,6 @@ from muniment.errors import StoreError
 from muniment.ids import new_id
 from muniment.store import Query, Store
 from muniment.store.database.tables import entry, metadata
-from muniment.store.retention.erasure import erase
 from muniment.store.search import index
 from muniment.types import Failure, Generation
 
@@ -74,7 +73,7 @@ def test_emptied_tables_are_mended(filled: Store) -> None:
 
 
 def test_what_was_erased_stays_erased(filled: Store, rich: tuple[Generation, Generation]) -> None:
-    erase(filled._database, Query(ids=[rich[0].id]), "anna", reason="asked")
+    filled.erasures.erase(Query(ids=[rich[0].id]), "anna", reason="asked")
     before, found = tables(filled), answers(filled)
     assert found["卫星"] == []
     filled.rebuild()
