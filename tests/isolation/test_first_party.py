@@ -24,8 +24,8 @@ def records(session: Session, folder: Path) -> list[dict[str, Any]]:
         value = session.generation(item.id).to_json()
         for name in ("id", "run_id", "started_at", "finished_at"):
             value.pop(name)
-        for verdict in value["verdicts"]:
-            verdict.pop("latency_ms")
+        for result in (*value["verdicts"], *value["scores"]):
+            result.pop("latency_ms")
         kept.append({**value, "trace": item.trace})
     return kept
 
