@@ -178,22 +178,23 @@ class TestModels:
         assert "RuntimeError: not this word" in result.err
         assert len(result.err.splitlines()) == 1
 
+    @pytest.mark.parametrize("isolate", [(), ("--isolate",)], ids=["in-process", "isolated"])
     def test_a_replay_tests_again_and_a_generation_uses_the_cache(
-        self, tiny: Here, home: Path
+        self, tiny: Here, home: Path, isolate: tuple[str, ...]
     ) -> None:
         def source() -> list[str]:
             (shown,) = tiny("audit", "show", "last", "--json").json("generation")
             return [shown["environment"][name] for name in ("note.source", "cache")]
 
         tiny("models", "add", "hello", "--generator", "tiny")
-        tiny("generate", "tiny", "oh")
+        tiny("generate", "tiny", "oh", *isolate)
         was, folder = source()
         assert was == "test"
-        assert tiny("audit", "replay", "last").rows[0][0] == "exact"
+        assert tiny("audit", "replay", "last", *isolate).rows[0][0] == "exact"
         assert [path.name for path in (home / "cache").iterdir()] == [folder]
-        tiny("generate", "tiny", "oh")
+        tiny("generate", "tiny", "oh", *isolate)
         assert source() == ["cache", folder]
-        assert tiny("audit", "replay", "last").rows[0][0] == "exact"
+        assert tiny("audit", "replay", "last", *isolate).rows[0][0] == "exact"
         (shown,) = tiny("audit", "show", "last", "--json").json("generation")
         plugins = {item["distribution"]: item["digest"] for item in shown["plugins"]}
         assert folder == f"test-tiny-{plugins['test-tiny'].rpartition(':')[2]}"

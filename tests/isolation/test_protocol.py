@@ -64,7 +64,8 @@ CALLS: dict[str, tuple[object, ...]] = {
     "start": (Plugin("d", "1", "n", "m", "/x.py"), ["", "/site"], 2**40),
     "describe": ("filter", "words"),
     "create": (1, "filter", "words", '{"terms": ["a"]}'),
-    "load": (1, MODEL),
+    "load": (1, MODEL, "/home/cache/plugin-1"),
+    "retest": (1,),
     "environment": (1,),
     "generate": (1, 2, [REQUEST]),
     "next": (2,),
@@ -93,6 +94,7 @@ RESULTS: list[tuple[str, object]] = [
     ),
     ("create", Attributes(media_types=("text/plain",))),
     ("load", None),
+    ("retest", None),
     ("environment", {"threads": 2, "library": "1.0"}),
     ("generate", None),
     ("next", NextResult(chunk=Chunk("id", "最"))),
@@ -108,7 +110,7 @@ RESULTS: list[tuple[str, object]] = [
 ]
 OTHER_REPLIES = [Progress("converting", 0.5), ErrorResult("ModelError", "no", "gemma", "Trace")]
 # Results of the same shape, which cannot be told apart.
-ALIKE = [{"load", "generate", "close"}, {"find_model", "add_model"}]
+ALIKE = [{"load", "retest", "generate", "close"}, {"find_model", "add_model"}]
 
 
 _INVALID = r"Expected|unknown field|missing required|Invalid enum value"

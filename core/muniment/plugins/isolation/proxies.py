@@ -115,6 +115,7 @@ class _Proxy:
         self._parameters_json = protocol.values_json(parameters)
         self._number = 0
         self._model: Model | None = None
+        self._cache: str | None = None
         self.ready()
 
     def ready(self) -> None:
@@ -135,7 +136,7 @@ class _Proxy:
         # The attributes of an object may differ from those of its class.
         vars(self).update(attributes.to_dict())
         if self._model is not None:
-            worker.call(PluginService.load, number, self._model, seconds=LOADING)
+            worker.call(PluginService.load, number, self._model, self._cache, seconds=LOADING)
         self._number = number
 
     def _call(
@@ -152,10 +153,18 @@ class _Proxy:
 class IsolatedGenerator(_Proxy, Generator):
     """A generator in a worker process."""
 
+    def use_cache(self, folder: Path) -> None:
+        """Set the folder for results that later processes may use."""
+        self._cache = str(folder)
+
     def load(self, model: Model) -> None:
         """Load the model."""
-        self._call(PluginService.load, model, seconds=LOADING)
+        self._call(PluginService.load, model, self._cache, seconds=LOADING)
         self._model = model
+
+    def retest(self) -> None:
+        """Repeat the tests whose results came from the cache."""
+        self._call(PluginService.retest, seconds=LOADING)
 
     def generate(self, requests: Sequence[Request]) -> Iterator[Chunk | Reply | MissingReply]:  # type: ignore[override]
         """Yield the worker's answers. The time limit applies from one reply to the next.

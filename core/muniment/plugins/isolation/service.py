@@ -150,9 +150,15 @@ class PluginService:
         self.objects[number] = registered, created
         return _attributes(created, _OF_OBJECTS[kind])
 
-    def load(self, number: int, model: Model) -> None:
-        """Load a generator's model."""
+    def load(self, number: int, model: Model, cache: str | None) -> None:
+        """Load a generator's model, after its cache folder was set if there is one."""
+        if cache is not None:
+            self._object(number).use_cache(Path(cache))
         self._object(number).load(model)
+
+    def retest(self, number: int) -> None:
+        """Repeat the tests whose results came from a generator's cache."""
+        self._object(number).retest()
 
     def environment(self, number: int) -> dict[str, str | int]:
         """Return a generator's environment."""
