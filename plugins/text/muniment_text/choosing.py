@@ -11,7 +11,7 @@ The last one is slow, and exact by construction.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from torch import Tensor
@@ -28,15 +28,18 @@ _PROVEN = "self-test: equal logits alone and in a batch"
 
 
 def pack_direct(
-    architecture: Architecture, tensors: Mapping[str, Tensor], tests: SelfTests
+    architecture: Architecture,
+    tensors: Mapping[str, Tensor],
+    tests: SelfTests,
+    meanwhile: Callable[[], object],
 ) -> tuple[DirectDecoder, str]:
     """Return a packed direct decoder and the reason why it is considered exact.
 
-    `tensors` are the model's tensors by transformers' names. Raises KeyError for a missing
-    tensor, and RowsMixed if the self-test fails on this machine.
+    `tensors` are the model's tensors by transformers' names. `meanwhile` is called while they are
+    packed. Raises KeyError for a missing tensor, and RowsMixed if the self-test fails here.
     """
     decoder = DirectDecoder(architecture, tensors)
-    pack(decoder.linears())
+    pack(decoder.linears(), meanwhile)
     reason = tests.run(DirectDecoder, lambda: mixes_rows(decoder))
     if reason is not None:
         raise RowsMixed(reason)

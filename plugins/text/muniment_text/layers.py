@@ -13,7 +13,7 @@ processors), the weights are converted to fp32.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -29,6 +29,22 @@ LARGEST_CALL = SHAPES[-1]
 # gain little, and each slice is one more parallel region in every step.
 _SLICE = 8192
 _MAX_FP16 = 65504.0
+# TorchScript, because it runs without the interpreter's lock. All weights are converted to fp32 in
+# one array, because allocating memory pages takes longer than packing. They are converted a few
+# rows at a time: for 32,768 elements and more, torch would start further threads.
+_PACK = """
+def pack(
+    weights: List[Tensor], scratch: Tensor
+) -> List[__torch__.torch.classes.quantized.LinearPackedParamsBase]:
+    packed: List[__torch__.torch.classes.quantized.LinearPackedParamsBase] = []
+    for weight in weights:
+        wide = scratch[:weight.numel()].view(weight.size(0), weight.size(1))
+        rows = max(1, 32767 // weight.size(1))
+        for first in range(0, weight.size(0), rows):
+            wide[first:first + rows].copy_(weight[first:first + rows])
+        packed.append(torch.ops.quantized.linear_prepack_fp16(wide, None))
+    return packed
+"""
 
 
 def filled_rows(count: int) -> int:
@@ -156,43 +172,36 @@ def halve_model(model: Any) -> None:
             module.bias = module.bias.detach().float()
 
 
-def pack(layers: Iterable[HalfLinear]) -> None:
+def pack(layers: Iterable[HalfLinear], meanwhile: Callable[[], object] = lambda: None) -> None:
     """Convert all unpacked layers to the kernel's format, with as many threads as torch uses.
 
     The layers release their fp16 weights. An embedding that shares them keeps its table.
+    `meanwhile` is called while the threads pack.
     """
     layers = [layer for layer in layers if not layer.packed]
     if not layers or not has_fbgemm():
         return
-    work = [(layer, part) for layer in layers for part in layer.slices()]
-    # Each thread converts weights to fp32 in one reused array, because allocating memory pages
-    # takes longer than packing.
-    largest = max((last - first) * layer.in_features for layer, (first, last) in work)
-    local = threading.local()
+    owners = [layer for layer in layers for _ in layer.slices()]
+    slices = [layer.weight[first:last] for layer in layers for first, last in layer.slices()]
+    largest = max(weights.numel() for weights in slices)
+    script = torch.jit.CompilationUnit(_PACK)
+    threads = torch.get_num_threads()
+    started = threading.Barrier(threads + 1)
 
-    def pack_slice(item: tuple[HalfLinear, tuple[int, int]]) -> Any:
-        layer, (first, last) = item
-        if not hasattr(local, "wide"):
-            local.wide = torch.empty(largest)
-        wide = local.wide[: (last - first) * layer.in_features].view(-1, layer.in_features)
-        _widen(layer.weight[first:last], wide)
-        return torch.ops.quantized.linear_prepack_fp16(wide, None)
+    def pack_share(share: list[Tensor]) -> list[Any]:
+        scratch = torch.empty(largest)
+        started.wait()
+        return list(script.pack(share, scratch))
 
-    with ThreadPoolExecutor(torch.get_num_threads()) as pool:
-        for (layer, _), packed in zip(work, pool.map(pack_slice, work), strict=True):
+    with ThreadPoolExecutor(threads) as pool:
+        shares = [pool.submit(pack_share, slices[number::threads]) for number in range(threads)]
+        started.wait()
+        meanwhile()
+    for number, share in enumerate(shares):
+        for layer, packed in zip(owners[number::threads], share.result(), strict=True):
             layer.packed.append(packed)
     for layer in layers:
         layer.weight = layer.weight.new_empty(0, layer.in_features)
-
-
-def _widen(weight: Tensor, target: Tensor) -> None:
-    """Copy fp16 [out, in] to fp32 on this thread, a few rows at a time.
-
-    For 32,768 elements and more, torch would start threads for each thread that packs.
-    """
-    rows = max(1, 32767 // weight.shape[1])
-    for part, wide in zip(weight.split(rows), target.split(rows), strict=True):
-        wide.copy_(part)
 
 
 def _half(weight: Tensor) -> Tensor:

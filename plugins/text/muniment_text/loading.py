@@ -6,10 +6,10 @@ Remote code never runs and pickled weights are never opened: only `.safetensors`
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import re
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -176,18 +176,17 @@ def load(
     tests = tests or SelfTests()
     prepared = read_json(folder / PREPARED) if is_prepared(folder) else None
     import_torch()
-    # Loading the tokenizer takes as long as importing torch. It holds the interpreter's lock, so
-    # it overlaps with packing only.
-    with ThreadPoolExecutor(1) as pool:
-        codec_coming = pool.submit(Codec.load, folder)
-        if prepared is None:
-            model = read_transformers(folder, progress)
-            from .choosing import choose_decoder
+    # Loading the tokenizer holds the interpreter's lock for a second, so it overlaps with packing
+    # only. The first call loads it, and later calls return it.
+    load_codec = functools.cache(lambda: Codec.load(folder))
+    if prepared is None:
+        model = read_transformers(folder, progress)
+        from .choosing import choose_decoder
 
-            about, (decoder, why) = limits(model.config, folder), choose_decoder(model, tests)
-        else:
-            about, (decoder, why) = prepared, read_prepared(folder, prepared, tests)
-        codec = codec_coming.result()
+        about, (decoder, why) = limits(model.config, folder), choose_decoder(model, tests)
+    else:
+        about, (decoder, why) = prepared, read_prepared(folder, prepared, tests, load_codec)
+    codec = load_codec()
     ends = {*about["ends"], *([] if codec.eos is None else [codec.eos])}
     return TextModel(
         source=str(source),
@@ -275,10 +274,12 @@ def _owners(model: Any, module: Any) -> Any:
     return reversed(inner)
 
 
-def read_prepared(folder: Path, about: dict[str, Any], tests: SelfTests) -> tuple[Any, str]:
+def read_prepared(
+    folder: Path, about: dict[str, Any], tests: SelfTests, meanwhile: Callable[[], object]
+) -> tuple[Any, str]:
     """Return the decoder of a prepared folder, with mapped weights, and the reason for its kind.
 
-    Raises ModelUnusable.
+    `meanwhile` is called while weights are packed, if it can run then. Raises ModelUnusable.
     """
     from safetensors import safe_open
 
@@ -288,7 +289,8 @@ def read_prepared(folder: Path, about: dict[str, Any], tests: SelfTests) -> tupl
         state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     if about["architecture"] is not None:
         try:
-            return pack_direct(Architecture.from_json(about["architecture"]), state, tests)
+            architecture = Architecture.from_json(about["architecture"])
+            return pack_direct(architecture, state, tests, meanwhile)
         except (KeyError, TypeError) as error:
             raise ModelUnusable(
                 str(folder),
