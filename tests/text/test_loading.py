@@ -41,6 +41,34 @@ def test_a_prepared_folder_gives_the_same_bits_as_converting_at_load(
     assert not list(tmp_path.glob(".*"))
 
 
+def test_the_stored_tokenizer_is_another_form_of_the_same(folder: Path, tmp_path: Path) -> None:
+    from tokenizers import Tokenizer
+
+    source = folder / "tokenizer.json"
+    prepared = prepare(folder, tmp_path / "prepared") / "tokenizer.json"
+    assert Tokenizer.from_file(str(prepared)).to_str() == Tokenizer.from_file(str(source)).to_str()
+    model = json.loads(prepared.read_text("utf-8"))["model"]
+    assert [name.encode() for name in model["vocab"]] == sorted(
+        name.encode() for name in model["vocab"]
+    )
+    assert all(isinstance(merge, str) for merge in model["merges"])
+
+
+def test_a_tokenizer_that_would_change_in_another_form_is_stored_as_it_is(
+    folder: Path, tmp_path: Path
+) -> None:
+    source = folder / "tokenizer.json"
+    value = json.loads(source.read_text("utf-8"))
+    number = len(value["model"]["vocab"])
+    # In a file with merges as texts, one that begins like this is a comment.
+    value["model"]["vocab"] |= {"#": number, "version": number + 1, "#version": number + 2}
+    value["model"]["merges"].append(["#version", "#version"])
+    value["model"]["vocab"]["#version#version"] = number + 3
+    source.write_text(json.dumps(value, ensure_ascii=False), "utf-8")
+    prepared = prepare(folder, tmp_path / "prepared") / "tokenizer.json"
+    assert prepared.read_bytes() == source.read_bytes()
+
+
 def test_preparing_again_gives_the_same_bytes(folder: Path, tmp_path: Path) -> None:
     first, second = prepare(folder, tmp_path / "a"), prepare(folder, tmp_path / "b")
     names = sorted(file.name for file in first.iterdir())

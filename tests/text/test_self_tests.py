@@ -312,30 +312,56 @@ def test_facts_contain_variables_without_paths(monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.mark.parametrize(
-    ("given", "expected"),
-    [({}, "25000"), ({"GOMP_SPINCOUNT": "5"}, "5"), ({"OMP_WAIT_POLICY": "active"}, None)],
+    ("given", "numpy", "torch"),
+    [
+        ({}, "20", "25000"),
+        ({"GOMP_SPINCOUNT": "5"}, "20", "5"),
+        ({"OMP_WAIT_POLICY": "active", "OPENBLAS_THREAD_TIMEOUT": "9"}, "9", None),
+    ],
 )
-def test_importing_torch_limits_idle_threads_unless_the_user_did(
-    given: dict[str, str], expected: str | None
+def test_importing_torch_limits_waiting_threads_unless_the_user_did(
+    given: dict[str, str], numpy: str, torch: str | None
 ) -> None:
     code = (
-        "import os, sys\n"
+        "import gc, os, sys\n"
+        "names = {'numpy': 'OPENBLAS_THREAD_TIMEOUT', 'torch': 'GOMP_SPINCOUNT'}\n"
         "class Spy:\n"
         "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name in names:\n"
+        "            print(os.environ.get(names[name]))\n"
         "        if name == 'torch':\n"
-        "            print(os.environ.get('GOMP_SPINCOUNT'))\n"
         "            raise ImportError('enough')\n"
+        "import muniment_text.generator\n"
+        "assert 'numpy' not in sys.modules\n"
         "sys.meta_path.insert(0, Spy())\n"
-        "from muniment_text.importing import import_torch\n"
+        "before = dict(os.environ)\n"
         "try:\n"
-        "    import_torch()\n"
+        "    muniment_text.generator.import_libraries()\n"
         "except ImportError:\n"
-        "    print(os.environ.get('GOMP_SPINCOUNT'))\n"
-        "import gc; assert gc.isenabled()\n"
+        "    assert os.environ == before and gc.isenabled()\n"
     )
-    unset = {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"}
+    unset = {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY", "OPENBLAS_THREAD_TIMEOUT"}
     kept = {name: value for name, value in os.environ.items() if name not in unset}
     printed = subprocess.run(
         [sys.executable, "-c", code], env={**kept, **given}, capture_output=True, check=True
     ).stdout.decode()
-    assert printed.split() == [str(expected), str(given.get("GOMP_SPINCOUNT"))]
+    assert printed.split() == [numpy, str(torch)]
+
+
+def test_packing_several_weights_together_gives_the_bits_of_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    weights = [torch.randn(rows, 48).half() for rows in (5, 300, 7)]
+    x = torch.randn(4, 48)
+    for slice_rows in (8192, 64):
+        monkeypatch.setattr(layers, "_SLICE", slice_rows)
+        joined = layers.HalfLinear(torch.cat(weights), None)
+        apart = layers.HalfLinear(weights[0], None, *weights[1:])
+        unpacked = apart(x)
+        called = []
+        layers.pack([joined, apart], lambda called=called: called.append(True))
+        assert called == [True]
+        assert torch.equal(joined(x), apart(x))
+        torch.testing.assert_close(apart(x), unpacked, rtol=1e-3, atol=1e-3)
+        assert apart.out_features == 312
+        assert apart.weight.untyped_storage().nbytes() == 0

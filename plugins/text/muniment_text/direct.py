@@ -47,8 +47,7 @@ class Layer:
             if present and len(present) < len(names):
                 raise KeyError(f"{prefix}{names[0]}.bias")
             return HalfLinear(
-                weights[0] if len(names) == 1 else torch.cat(weights),
-                torch.cat(present).float() if present else None,
+                weights[0], torch.cat(present).float() if present else None, *weights[1:]
             )
 
         def norm(name: str) -> Tensor:

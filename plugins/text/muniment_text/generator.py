@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import muniment
 
-from .engine import Engine, Failure, Finish, Row, TextEvent
 from .environment import facts
 from .errors import ModelUnusable, RowError
+from .importing import import_libraries
 from .loading import check_folder, load, resolve
 from .memory import SelfTests
 from .parameters import TextParameters
 from .preparing import DEFAULT_NAME, DEFAULT_PACKAGE, DEFAULT_SOURCE, is_installed, prepare
-from .sampling import Sampling
+
+if TYPE_CHECKING:
+    from .engine import Engine, Finish, Row
 
 TERMS_FILE = "GEMMA_TERMS.html"
 TERMS = (
@@ -44,6 +46,9 @@ class TextGenerator(muniment.Generator):
 
     def load(self, model: muniment.Model) -> None:
         """Load the model's folder. Raise ModelError if it cannot be used."""
+        import_libraries()
+        from .engine import Engine
+
         self._model = model
         try:
             self._engine = Engine(load(model.path, tests=SelfTests(self._cache, model.digest)))
@@ -59,6 +64,8 @@ class TextGenerator(muniment.Generator):
         self, requests: Sequence[muniment.Request]
     ) -> Iterable[muniment.Reply | muniment.Chunk | muniment.Output]:
         """Decode all requests together. A row that cannot be decoded fails only its request."""
+        from .engine import Failure, TextEvent
+
         engine = self.engine
         by_id = {request.id: request for request in requests}
         rows: list[Row] = []
@@ -132,6 +139,8 @@ class TextGenerator(muniment.Generator):
 
 
 def _row(engine: Engine, request: muniment.Request) -> Row:
+    from .sampling import Sampling
+
     values = request.parameters
     return engine.row(
         request.id,

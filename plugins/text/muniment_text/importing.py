@@ -1,34 +1,47 @@
-"""Import of torch with less processor time."""
+"""Import of torch and numpy with less processor time."""
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
-import sys
+from collections.abc import Iterator
 
-# Iterations for which an idle OpenMP thread waits before it sleeps. With libgomp's default of
-# 300,000 it waits for milliseconds, and uses most of the processor time on a busy machine. With
-# 10,000, a step on an idle machine takes a tenth longer, because threads sleep within it.
-_SPIN_COUNT = "25000"
+# How long idle threads of a library wait for work before they sleep. The libraries read it once,
+# when they are loaded. libgomp's default of 300,000 iterations takes milliseconds, which is most of
+# the processor time on a busy machine. With 10,000, a step on an idle machine takes a tenth longer,
+# because threads sleep within it. OpenBLAS waits for 2^26 cycles by default.
+_WAITING = {"GOMP_SPINCOUNT": "25000", "OPENBLAS_THREAD_TIMEOUT": "20"}
 
 
-def import_torch() -> None:
-    """Import torch without garbage collections, and limit the waiting of its idle threads.
+def import_libraries() -> None:
+    """Import torch and numpy without garbage collections, with short waiting of idle threads."""
+    with _without_collections(), _short_waiting():
+        import numpy  # noqa: F401
+        import torch  # noqa: F401
 
-    A limit that the user has set in the environment stays in force.
-    """
-    if "torch" in sys.modules:
-        return
-    limited = not {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"} & os.environ.keys()
+
+@contextlib.contextmanager
+def _short_waiting() -> Iterator[None]:
+    """Set the variables that limit waiting, unless the user has set one for the library."""
+    limits = {name: value for name, value in _WAITING.items() if name not in os.environ}
+    if "OMP_WAIT_POLICY" in os.environ:
+        limits.pop("GOMP_SPINCOUNT", None)
+    os.environ.update(limits)
+    try:
+        yield
+    finally:
+        for name in limits:
+            del os.environ[name]
+
+
+@contextlib.contextmanager
+def _without_collections() -> Iterator[None]:
     enabled = gc.isenabled()
     gc.disable()
-    if limited:
-        os.environ["GOMP_SPINCOUNT"] = _SPIN_COUNT  # libgomp reads it once, when torch loads it
     try:
-        import torch  # noqa: F401
+        yield
     finally:
-        if limited:
-            del os.environ["GOMP_SPINCOUNT"]
         if gc.get_freeze_count():  # the program exempts imported objects from collections
             gc.freeze()
         if enabled:

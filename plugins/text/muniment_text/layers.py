@@ -34,14 +34,17 @@ _MAX_FP16 = 65504.0
 # rows at a time: for 32,768 elements and more, torch would start further threads.
 _PACK = """
 def pack(
-    weights: List[Tensor], scratch: Tensor
+    slices: List[List[Tensor]], scratch: Tensor
 ) -> List[__torch__.torch.classes.quantized.LinearPackedParamsBase]:
     packed: List[__torch__.torch.classes.quantized.LinearPackedParamsBase] = []
-    for weight in weights:
-        wide = scratch[:weight.numel()].view(weight.size(0), weight.size(1))
-        rows = max(1, 32767 // weight.size(1))
-        for first in range(0, weight.size(0), rows):
-            wide[first:first + rows].copy_(weight[first:first + rows])
+    for parts in slices:
+        width = parts[0].size(1)
+        stop = 0
+        for part in parts:
+            for rows in part.split(max(1, 32767 // width)):
+                scratch[stop:stop + rows.numel()].view(-1, width).copy_(rows)
+                stop += rows.numel()
+        wide = scratch[:stop].view(-1, width)
         packed.append(torch.ops.quantized.linear_prepack_fp16(wide, None))
     return packed
 """
@@ -64,23 +67,32 @@ def has_fbgemm() -> bool:
 class HalfLinear(nn.Module):
     """A replacement of `nn.Linear` and GPT-2's `Conv1D` that maps [..., in] to fp32 [..., out].
 
-    `weight` is fp16 [out, in]. `pack` converts it to the kernel's format in slices.
+    `weight` is fp16 [out, in]. The rows of `further`, if any, follow its rows. `pack` converts
+    them to the kernel's format in slices.
     """
 
     weight: Tensor
     bias: Tensor | None
 
-    def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
+    def __init__(self, weight: Tensor, bias: Tensor | None, *further: Tensor) -> None:
         super().__init__()
-        self.out_features, self.in_features = weight.shape
+        self.in_features = weight.shape[1]
+        self.out_features = sum(part.shape[0] for part in (weight, *further))
         self.register_buffer("weight", weight)
         self.register_buffer("bias", bias)
+        self._further = further
         self.packed: list[Any] = []
 
-    def slices(self) -> list[tuple[int, int]]:
-        """Return the ranges of output rows that are packed separately, by several threads."""
-        starts = range(0, self.out_features, _SLICE)
-        return [(start, min(start + _SLICE, self.out_features)) for start in starts]
+    def slices(self) -> list[list[Tensor]]:
+        """Return the weights of each slice, which may consist of several tensors."""
+        parts = [self.weight, *self._further]
+        if self.out_features <= _SLICE:
+            return [parts]
+        return [[rows] for part in parts for rows in part.split(_SLICE)]
+
+    def release(self) -> None:
+        """Release the weights that are not packed."""
+        self.weight, self._further = self.weight.new_empty(0, self.in_features), ()
 
     def forward(self, x: Tensor) -> Tensor:
         """Return x multiplied by the weights, plus the bias.
@@ -92,7 +104,7 @@ class HalfLinear(nn.Module):
         padded = filled_rows(count)
         if padded > count:
             rows = functional.pad(rows, (0, 0, 0, padded - count))
-        weight = None if self.packed else self.weight.float()
+        weight = None if self.packed else torch.cat([self.weight, *self._further]).float()
         calls = [self._multiply(part, weight) for part in rows.split(LARGEST_CALL)]
         result = calls[0] if len(calls) == 1 else torch.cat(calls)
         if padded > count:
@@ -181,27 +193,27 @@ def pack(layers: Iterable[HalfLinear], meanwhile: Callable[[], object] = lambda:
     layers = [layer for layer in layers if not layer.packed]
     if not layers or not has_fbgemm():
         return
-    owners = [layer for layer in layers for _ in layer.slices()]
-    slices = [layer.weight[first:last] for layer in layers for first, last in layer.slices()]
-    largest = max(weights.numel() for weights in slices)
+    work = [(layer, parts) for layer in layers for parts in layer.slices()]
+    largest = max(sum(part.numel() for part in parts) for _, parts in work)
     script = torch.jit.CompilationUnit(_PACK)
     threads = torch.get_num_threads()
     started = threading.Barrier(threads + 1)
 
-    def pack_share(share: list[Tensor]) -> list[Any]:
+    def pack_share(number: int) -> list[Any]:
+        share = [parts for _, parts in work[number::threads]]
         scratch = torch.empty(largest)
         started.wait()
         return list(script.pack(share, scratch))
 
     with ThreadPoolExecutor(threads) as pool:
-        shares = [pool.submit(pack_share, slices[number::threads]) for number in range(threads)]
+        shares = [pool.submit(pack_share, number) for number in range(threads)]
         started.wait()
         meanwhile()
-    for number, share in enumerate(shares):
-        for layer, packed in zip(owners[number::threads], share.result(), strict=True):
-            layer.packed.append(packed)
+    packed = [iter(share.result()) for share in shares]
+    for number, (layer, _) in enumerate(work):
+        layer.packed.append(next(packed[number % threads]))
     for layer in layers:
-        layer.weight = layer.weight.new_empty(0, layer.in_features)
+        layer.release()
 
 
 def _half(weight: Tensor) -> Tensor:

@@ -16,7 +16,7 @@ from typing import Any
 
 from .architecture import Architecture
 from .errors import ModelUnusable, RowsMixed
-from .importing import import_torch
+from .importing import import_libraries
 from .memory import SelfTests
 from .tokens import Codec
 
@@ -175,7 +175,7 @@ def load(
     check_folder(folder)
     tests = tests or SelfTests()
     prepared = read_json(folder / PREPARED) if is_prepared(folder) else None
-    import_torch()
+    import_libraries()
     # Loading the tokenizer holds the interpreter's lock for a second, so it overlaps with packing
     # only. The first call loads it, and later calls return it.
     load_codec = functools.cache(lambda: Codec.load(folder))

@@ -97,6 +97,7 @@ def _convert_folder(folder: Path, building: Path, progress: Progress) -> None:
         codec = Codec.convert(folder)
         _write_tokenizer(codec.tokenizer, codec.special, codec.template, building)
     _check_tokenizer(building)
+    _sort_tokenizer(building)
     if (folder / "generation_config.json").is_file():
         shutil.copyfile(folder / "generation_config.json", building / "generation_config.json")
     _write_model(read_transformers(folder, progress), str(folder.name), building, progress)
@@ -124,6 +125,7 @@ def _convert_gguf(path: Path, origin: str, building: Path, progress: Progress) -
         config.get("chat_template"),
         building,
     )
+    _sort_tokenizer(building)
     model = read_model(path, progress)
     progress("converting", 0.0)
     halve_model(model)
@@ -146,6 +148,28 @@ def _check_tokenizer(building: Path) -> None:
     codec = Codec.load(building)
     for sample in _SAMPLES:
         codec.tokenizer.encode(sample)
+
+
+def _sort_tokenizer(building: Path) -> None:
+    """Rewrite the stored tokenizer so that it loads in three quarters of the time.
+
+    The library sorts the vocabulary by name while it reads it, and allocates memory for each part
+    of a merge. The file stays as it is if the library would read another tokenizer from the result.
+    """
+    from tokenizers import Tokenizer
+
+    path = building / TOKENIZER
+    content = path.read_text(encoding="utf-8")
+    value = json.loads(content)
+    model = value["model"]
+    if isinstance(model.get("vocab"), dict):
+        model["vocab"] = dict(sorted(model["vocab"].items(), key=lambda item: item[0].encode()))
+    merges = model.get("merges", [])
+    if not any(isinstance(pair, str) or " " in "".join(pair) for pair in merges):
+        model["merges"] = [" ".join(pair) for pair in merges]
+    result = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    if Tokenizer.from_str(result).to_str() == Tokenizer.from_str(content).to_str():
+        path.write_text(result, encoding="utf-8")
 
 
 def _write_model(model: Any, origin: str, building: Path, progress: Progress) -> None:
