@@ -54,9 +54,14 @@ def encode_number(number: float) -> int | str:
     """
     if isinstance(number, int):
         return number if -SAFE <= number <= SAFE else str(number)
+    return encode_float(number)
+
+
+def encode_float(number: float) -> str:
+    """Return a float as entries contain it. Raises ValueError for infinity and NaN."""
     if not math.isfinite(number):
         raise ValueError(f"{number} is not a finite number")
-    return repr(number + 0.0)
+    return repr(float(number) + 0.0)
 
 
 def decode_number(text: str) -> int | float:

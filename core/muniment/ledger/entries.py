@@ -22,13 +22,12 @@ from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 
 from msgspec import Meta, Struct, StructMeta
 
-from muniment.ledger.canonical import SAFE, decode_number, encode_number
+from muniment.ledger.canonical import SAFE, decode_number, encode_float, encode_number
 from muniment.ledger.payloads import Kind
 from muniment.types import Decision, FinishReason, ReplayResult, Stage
 
 MODEL_DIGEST = re.compile(r"\A[a-z0-9][a-z0-9-]{0,31}:[0-9a-f]{16,128}\Z")
 PARAMETER = re.compile(r"\A[A-Za-z_][A-Za-z0-9_]{0,63}\Z")
-_NUMBER = r"\A-?[0-9]+(\.[0-9]+)?(e[+-][0-9]+)?\Z"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -51,23 +50,23 @@ class EntryOf:
 
 
 # ---- types of fields; `schema.py` checks the characters of names -------------------------------
+# Numbers in strings, seeds and names of parameters are checked by `invalid_field`, because matching
+# their patterns took a third of the time of decoding an entry.
 
 Integer: TypeAlias = Annotated[int, Meta(ge=-SAFE, le=SAFE)]
 Count: TypeAlias = Annotated[int, Meta(ge=0, le=SAFE)]
 Time: TypeAlias = Annotated[int, Meta(ge=-SAFE, le=SAFE, description="time")]
-Float: TypeAlias = Annotated[str, Meta(pattern=_NUMBER, description="float")]
-Scalar: TypeAlias = (
-    Integer | bool | Annotated[str, Meta(pattern=_NUMBER, description="number")] | None
-)
+Float: TypeAlias = Annotated[str, Meta(description="float")]
+Scalar: TypeAlias = Integer | bool | Annotated[str, Meta(description="number")] | None
 Name: TypeAlias = Annotated[str, Meta(min_length=1, max_length=255, description="name")]
 Label: TypeAlias = Annotated[str, Meta(max_length=255, description="label")]
-Parameter: TypeAlias = Annotated[str, Meta(pattern=PARAMETER.pattern, description="identifier")]
+Parameter: TypeAlias = Annotated[str, Meta(max_length=64, description="identifier")]
 Ulid: TypeAlias = Annotated[
     str, Meta(pattern=r"\A[0-7][0-9A-HJKMNP-TV-Z]{25}\Z", description="ULID")
 ]
 LogId: TypeAlias = Annotated[str, Meta(pattern=r"\A[0-9a-f]{32}\Z", description="log identity")]
 Commitment: TypeAlias = Annotated[str, Meta(pattern=r"\A[0-9a-f]{64}\Z", description="commitment")]
-Seed: TypeAlias = Annotated[str, Meta(pattern=r"\A(0|[1-9][0-9]{0,19})\Z", description="seed")]
+Seed: TypeAlias = Annotated[str, Meta(max_length=20, description="seed")]
 ModelDigest: TypeAlias = Annotated[str, Meta(pattern=MODEL_DIGEST.pattern, description="digest")]
 MediaType: TypeAlias = Annotated[
     str,
@@ -352,11 +351,14 @@ class StartedEntry(Entry, kind="started", version=1):
     plugins: PluginNumbers
 
     def invalid_field(self) -> str | None:
-        """Return `seed` for one beyond 64 bits, `parameters` for a number in another form."""
-        if int(self.seed) >= 2**64:
+        """Return `seed` or `parameters` for a name or number that does not have its only form."""
+        seed = int(self.seed)
+        if not 0 <= seed < 2**64 or str(seed) != self.seed:
             return "seed"
-        texts = (value for value in self.parameters.values() if isinstance(value, str))
-        return None if all(map(_is_encoded_number, texts)) else "parameters"
+        for name, value in self.parameters.items():
+            if not is_parameter(name) or (isinstance(value, str) and not _is_encoded_number(value)):
+                return "parameters"
+        return None
 
 
 class OutcomeEntry(Entry, kind="outcome", version=1):
@@ -383,8 +385,9 @@ class OutcomeEntry(Entry, kind="outcome", version=1):
     def invalid_field(self) -> str | None:
         """Return `verdicts` or `scores` if it has a float that is not in its only form."""
         for verdict in self.verdicts:
-            if not all(map(_is_encoded_float, verdict.categories.values())):
-                return "verdicts"
+            for category in verdict.categories.values():
+                if not _is_encoded_float(category):
+                    return "verdicts"
         for score in self.scores:
             if score.value is not None and not _is_encoded_float(score.value):
                 return "scores"
@@ -576,8 +579,14 @@ def moment(milliseconds: int) -> datetime:
     return datetime.fromtimestamp(seconds, UTC).replace(microsecond=rest * 1000)
 
 
+@lru_cache(4096)
+def is_parameter(name: str) -> bool:
+    """Return whether an entry may contain a parameter of this name."""
+    return PARAMETER.match(name) is not None
+
+
 def _is_encoded_float(text: str) -> bool:
-    return encode_number(float(text)) == text
+    return encode_float(float(text)) == text
 
 
 @lru_cache(4096)

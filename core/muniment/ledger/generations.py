@@ -16,10 +16,9 @@ from typing import Any, TypeVar
 import msgspec
 from msgspec import Struct
 
-from muniment.ledger.canonical import decode_number, encode_number, is_key
+from muniment.ledger.canonical import decode_number, encode_float, encode_number, is_key
 from muniment.ledger.entries import (
     MODEL_DIGEST,
-    PARAMETER,
     Entry,
     OutcomeEntry,
     OutputFact,
@@ -28,6 +27,7 @@ from muniment.ledger.entries import (
     StartedEntry,
     UsageFact,
     VerdictFact,
+    is_parameter,
     milliseconds,
     moment,
 )
@@ -175,6 +175,10 @@ def _decoder(text_class: type[T]) -> msgspec.json.Decoder[T]:
 
 # ---- from a generation to entries --------------------------------------------------------------
 
+_NO_REQUEST_TEXT, _NO_VERDICT_TEXT, _NO_DETAIL_TEXT = RequestText(), VerdictText(), DetailText()
+_NOTHING: frozenset[str] = frozenset()
+_TEXTS, _FLAGS = (str, tuple, list), (bool, type(None))  # types of parameters
+
 
 def start(
     generation: Generation, *, actor: int, policy: int | None, plugins: Sequence[int]
@@ -222,6 +226,7 @@ def finish(
         raise ValueError(f"generation {generation.id} has an outcome without a time")
     payloads = Payloads()
     usage = generation.usage
+    verdicts = [_divided(verdict, declared, generation.policy) for verdict in generation.verdicts]
     entry = OutcomeEntry(
         generation=started,
         at=milliseconds(generation.finished_at),
@@ -235,13 +240,13 @@ def finish(
             )
             for position, output in enumerate(generation.outputs)
         ],
-        verdicts=[_verdict_fact(verdict, declared) for verdict in generation.verdicts],
+        verdicts=[fact for fact, _ in verdicts],
         scores=[
             ScoreFact(
                 evaluator=score.evaluator,
                 version=score.version,
                 name=score.name,
-                value=None if score.value is None else _float(score.value),
+                value=None if score.value is None else encode_float(score.value),
                 unit=score.unit,
                 higher_is_better=score.higher_is_better,
                 latency_us=round(score.latency_ms * 1000),
@@ -253,7 +258,7 @@ def finish(
         if usage is None
         else UsageFact(prompt_tokens=usage.prompt_tokens, output_tokens=usage.output_tokens),
         trace=payloads.add_optional("trace", _trace(generation)),
-        detail=payloads.add_optional("detail", _detail(generation, declared)),
+        detail=payloads.add_optional("detail", _detail(generation, [text for _, text in verdicts])),
         environment=environment,
         failure=generation.failure.code if generation.failure else None,
         plugins=list(plugins),
@@ -274,14 +279,10 @@ def _numbers(generation: Generation) -> dict[str, int | str | bool | None]:
     if not _is_resolved(generation):
         return {}
     return {
-        name: value if isinstance(value, bool | None) else encode_number(value)
+        name: value if isinstance(value, _FLAGS) else encode_number(value)
         for name, value in generation.parameters.items()
-        if not isinstance(value, str | tuple | list) and PARAMETER.match(name)
+        if not isinstance(value, _TEXTS) and is_parameter(name)
     }
-
-
-def _float(value: float) -> str:
-    return str(encode_number(float(value)))
 
 
 def _request(generation: Generation, numbers: Mapping[str, object]) -> bytes | None:
@@ -302,74 +303,63 @@ def _request(generation: Generation, numbers: Mapping[str, object]) -> bytes | N
             name: value for name, value in generation.parameters.items() if name not in numbers
         },
     )
-    return None if text == RequestText() else encode_text(text)
+    return None if text == _NO_REQUEST_TEXT else encode_text(text)
 
 
-def _names_filter(verdict: Verdict, declared: Mapping[str, frozenset[str]]) -> bool:
-    """Return whether an entry may contain the filter's name.
+def _divided(
+    verdict: Verdict, declared: Mapping[str, frozenset[str]], policy: str
+) -> tuple[VerdictFact, VerdictText]:
+    """Return the parts of a verdict for the entry and for the payload `detail`.
 
-    Only the policy names a filter that is not installed. Such a filter is not in `declared`.
+    Only the policy names a filter that is not installed. Such a filter is not in `declared`, and
+    its name is not in the entry.
     """
-    return verdict.failure is None or verdict.filter in declared
-
-
-def _declared_categories(
-    verdict: Verdict, declared: Mapping[str, frozenset[str]]
-) -> Mapping[str, float]:
-    names = declared.get(verdict.filter, frozenset())
-    return {
-        name: score for name, score in verdict.categories.items() if name in names and is_key(name)
-    }
-
-
-def _verdict_fact(verdict: Verdict, declared: Mapping[str, frozenset[str]]) -> VerdictFact:
+    named = verdict.failure is None or verdict.filter in declared
+    names = declared.get(verdict.filter, _NOTHING)
+    in_entry: dict[str, str] = {}
+    others: dict[str, float] = {}
+    for name, score in verdict.categories.items():
+        encoded = encode_float(score)  # which also raises for a score that is not finite
+        if name in names and is_key(name):
+            in_entry[name] = encoded
+        else:
+            others[name] = score
     return VerdictFact(
-        filter=verdict.filter if _names_filter(verdict, declared) else None,
+        filter=verdict.filter if named else None,
         version=verdict.version,
         policy_rule=verdict.policy_rule,
         stage=verdict.stage,
         decision=verdict.decision,
         action=verdict.action,
         latency_us=round(verdict.latency_ms * 1000),
-        categories={
-            name: _float(score) for name, score in _declared_categories(verdict, declared).items()
-        },
+        categories=in_entry,
         failed=verdict.failure is not None,
-    )
-
-
-def _detail(generation: Generation, declared: Mapping[str, frozenset[str]]) -> bytes | None:
-    """Return the `detail` payload, or None if there are no such texts."""
-    verdicts = {
-        str(position): text
-        for position, verdict in enumerate(generation.verdicts)
-        if (text := _verdict_text(verdict, declared, generation.policy)) != VerdictText()
-    }
-    scores = {
-        str(position): ScoreText(failure=score.failure)
-        for position, score in enumerate(generation.scores)
-        if score.failure is not None
-    }
-    failure = generation.failure.message if generation.failure else ""
-    detail = DetailText(verdicts=verdicts, scores=scores, failure=failure)
-    return None if detail == DetailText() else encode_text(detail)
-
-
-def _verdict_text(
-    verdict: Verdict, declared: Mapping[str, frozenset[str]], policy: str
-) -> VerdictText:
-    in_entry = _declared_categories(verdict, declared)
-    others = {name: v for name, v in verdict.categories.items() if name not in in_entry}
-    if not all(map(math.isfinite, others.values())):
-        raise ValueError(f"a category of filter {verdict.filter} has a score that is not finite")
-    return VerdictText(
-        filter="" if _names_filter(verdict, declared) else verdict.filter,
+    ), VerdictText(
+        filter="" if named else verdict.filter,
         reasons=verdict.reasons,
         categories=others,
         failure=verdict.failure,
         observed_action=verdict.observed_action,
         policy_version=None if verdict.policy_version == policy else verdict.policy_version,
     )
+
+
+def _detail(generation: Generation, verdicts: Sequence[VerdictText]) -> bytes | None:
+    """Return the `detail` payload, or None if there are no such texts."""
+    detail = DetailText(
+        verdicts={
+            str(position): text
+            for position, text in enumerate(verdicts)
+            if text != _NO_VERDICT_TEXT
+        },
+        scores={
+            str(position): ScoreText(failure=score.failure)
+            for position, score in enumerate(generation.scores)
+            if score.failure is not None
+        },
+        failure=generation.failure.message if generation.failure else "",
+    )
+    return None if detail == _NO_DETAIL_TEXT else encode_text(detail)
 
 
 def _trace(generation: Generation) -> bytes | None:
@@ -513,9 +503,6 @@ def assemble(
         altered=tuple(sorted(altered)),
         **end,
     )
-
-
-_NO_VERDICT_TEXT = VerdictText()
 
 
 def _model(digest: str | None, text: ModelText | None) -> Model | None:
