@@ -16,17 +16,16 @@ import hashlib
 import os
 import socket
 import threading
-import time
 from collections.abc import Collection, Sequence
 from contextlib import suppress
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import BigInteger, ColumnElement, Connection, cast, delete, func, literal, select
+from sqlalchemy import ColumnClause, Connection, delete, literal_column, select
 
 from muniment.errors import StoreError
 from muniment.ids import new_id
+from muniment.store.database import bulk
 from muniment.store.database.engine import Database
 from muniment.store.database.tables import generation, lease, pending
 
@@ -41,6 +40,8 @@ class Lease:
         self.id = new_id()
         self._database = database
         self._process = os.getpid()
+        start = _process_start(self._process) or ""
+        self._row = self.id, _host(), _boot_id(), self._process, start
         self._renewing = False
         self._stop = threading.Event()
 
@@ -53,20 +54,8 @@ class Lease:
         """Insert or renew the lease in the caller's transaction."""
         # A renewal may have to insert: while this machine was suspended, another writer may have
         # found the lease dead and deleted it.
-        now = _now(connection)
-        dialect = import_module(f"sqlalchemy.dialects.{connection.dialect.name}")
-        connection.execute(
-            dialect.insert(lease)
-            .values(
-                id=self.id,
-                host=_host(),
-                boot_id=_boot_id(),
-                pid=os.getpid(),
-                process_start=_process_start(os.getpid()) or "",
-                heartbeat_at=now,
-            )
-            .on_conflict_do_update(index_elements=[lease.c.id], set_={"heartbeat_at": now})
-        )
+        sql = _TAKE.format(now=_NOW[connection.dialect.name])
+        bulk.execute(connection, sql, self._row)
 
     def keep(self) -> None:
         """Start the thread that renews the lease, after the transaction that took it committed."""
@@ -132,7 +121,8 @@ def forget_dead(connection: Connection) -> None:
 
 
 def _leases(connection: Connection) -> Sequence[Any]:
-    return connection.execute(select(lease, _now(connection).label("now"))).all()
+    now: ColumnClause[int] = literal_column(_NOW[connection.dialect.name])
+    return connection.execute(select(lease, now.label("now"))).all()
 
 
 def alive(row: Any) -> bool:
@@ -181,15 +171,13 @@ def _process_start(pid: int) -> str | None:
     return None if fields[0] in (b"Z", b"X") else fields[19].decode()
 
 
-def _now(connection: Connection) -> ColumnElement[int]:
-    """Return an expression for the time in Unix milliseconds.
-
-    PostgreSQL uses the server's clock, and SQLite the clock of this machine.
-    """
-    if connection.dialect.name == "postgresql":
-        return cast(func.extract("epoch", func.clock_timestamp()) * 1000, BigInteger)
-    return literal(_clock())
-
-
-def _clock() -> int:
-    return time.time_ns() // 1_000_000
+# The time in Unix milliseconds, by the clock of the server or of this machine.
+_NOW = {
+    "postgresql": "CAST(extract(epoch FROM clock_timestamp()) * 1000 AS BIGINT)",
+    "sqlite": "CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)",
+}
+_TAKE = (
+    "INSERT INTO lease (id, host, boot_id, pid, process_start, heartbeat_at) "
+    "VALUES (?, ?, ?, ?, ?, {now}) "
+    "ON CONFLICT (id) DO UPDATE SET heartbeat_at = excluded.heartbeat_at"
+)

@@ -10,12 +10,13 @@ from collections.abc import Iterable, Sequence
 
 from sqlalchemy import Connection, select, text
 
+from muniment.store.database import bulk
 from muniment.store.database.tables import period
 
 BLOCK = 4096  # numbers in one block
 
-_UPSERT = text(
-    "INSERT INTO period (block, earliest, latest) VALUES (:block, :earliest, :latest) "
+_UPSERT = (
+    "INSERT INTO period (block, earliest, latest) VALUES (?, ?, ?) "
     "ON CONFLICT (block) DO UPDATE SET "
     "earliest = CASE WHEN excluded.earliest < period.earliest "
     "THEN excluded.earliest ELSE period.earliest END, "
@@ -35,12 +36,8 @@ def add(connection: Connection, starts: Iterable[tuple[int, int]]) -> None:
         block = number // BLOCK
         earliest, latest = periods.get(block, (at, at))
         periods[block] = min(earliest, at), max(latest, at)
-    rows = [
-        {"block": block, "earliest": earliest, "latest": latest}
-        for block, (earliest, latest) in periods.items()
-    ]
-    if rows:
-        connection.execute(_UPSERT, rows)
+    for block, (earliest, latest) in periods.items():
+        bulk.execute(connection, _UPSERT, (block, earliest, latest))
 
 
 def ranges(

@@ -10,9 +10,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import cast
+from itertools import groupby
+from operator import attrgetter
+from typing import Any, cast
 
-from sqlalchemy import Connection, bindparam, select
+from sqlalchemy import Connection, select
 from sqlalchemy.exc import IntegrityError
 
 from muniment.errors import PromptError, StoreError, UnknownNameError
@@ -30,12 +32,11 @@ from muniment.store.database.projections import (
     outcome_rows,
     started_rows,
 )
-from muniment.store.database.tables import generation, pending, run
+from muniment.store.database.tables import generation, pending
 from muniment.store.errors import AlreadyRecordedError
 from muniment.store.queries import loader, time_index
 from muniment.store.recording import references
 from muniment.store.recording.ledger import PreparedEntry, append, prepare
-from muniment.store.recording.references import Numbers
 from muniment.store.search import index
 from muniment.types import Generation
 from muniment.validation import check_text
@@ -56,16 +57,22 @@ def record_started(
         raise _already_recorded_error(database, repeated[0])
     for g in generations:
         _check_texts(g)
-    policies = {g.policy: (g.policy, policy_document) for g in generations}
+    groups = _groups(generations, "policy", "plugins")
     numbers = references.numbers(
         database,
         {
             "actor": {g.actor for g in generations},
-            "policy": [key for key in policies.values() if any(key)],
-            "plugin": [plugin for g in generations for plugin in g.plugins],
+            "policy": [key for (name, _), _ in groups if any(key := (name, policy_document))],
+            "plugin": [plugin for (_, plugins), _ in groups for plugin in plugins],
         },
     )
-    prepared = [_prepare_started(g, policies[g.policy], numbers) for g in generations]
+    prepared: list[PreparedEntry] = []
+    for (name, plugins), group in groups:
+        policy = numbers.get(("policy", (name, policy_document)))
+        plugin_numbers = [numbers["plugin", plugin] for plugin in plugins]
+        prepared += [
+            _prepare_started(g, numbers["actor", g.actor], policy, plugin_numbers) for g in group
+        ]
     try:
         first = _insert_started(database, lease, generations, prepared)
     except StoreError as error:
@@ -135,14 +142,21 @@ def record_outcomes(
             raise UnknownNameError("generation", id, hint="it was not started")
         if count > 1:
             raise _outcome_exists_error(database, id)
+    groups = _groups(generations, "environment", "plugins")
     numbers = references.numbers(
         database,
         {
-            "environment": [tuple(g.environment.items()) for g in generations if g.environment],
-            "plugin": [plugin for g in generations for plugin in g.plugins],
+            "environment": [tuple(facts.items()) for (facts, _), _ in groups if facts],
+            "plugin": [plugin for (_, plugins), _ in groups for plugin in plugins],
         },
     )
-    prepared = [_prepare_outcome(g, started[g.id], declared, numbers) for g in generations]
+    prepared: list[PreparedEntry] = []
+    for (facts, plugins), group in groups:
+        environment = numbers.get(("environment", tuple(facts.items())))
+        plugin_numbers = [numbers["plugin", plugin] for plugin in plugins]
+        prepared += [
+            _prepare_outcome(g, started[g.id], declared, environment, plugin_numbers) for g in group
+        ]
     terms = [(started[g.id], index.terms_of(g)) for g in generations]
     with database.writing() as connection:
         first, all_new = _insert_outcomes(connection, prepared)
@@ -166,7 +180,7 @@ def record_interruptions(database: Database) -> int:
         return 0
     now = datetime.now(UTC)
     prepared = {
-        number: _prepare_outcome(_interrupted_generation(id, now), number, {}, {})
+        number: _prepare_outcome(_interrupted_generation(id, now), number, {}, None, ())
         for number, id in interrupted
     }
     with database.writing() as connection:
@@ -193,17 +207,22 @@ def _interrupted_generation(id: str, at: datetime) -> Generation:
     return Generation(id, "", "", "interrupted", "", "", 0, at, at)
 
 
-def _prepare_started(g: Generation, policy: tuple[str, str], numbers: Numbers) -> PreparedEntry:
-    """Prepare the `started` entry of a generation. `policy` is its name and document."""
+def _groups(
+    generations: Sequence[Generation], *names: str
+) -> list[tuple[tuple[Any, ...], list[Generation]]]:
+    """Divide generations into runs with equal values of attributes, each after these values."""
+    # Adjacent generations mostly have the same plugins, and looking these up takes long.
+    return [(values, list(group)) for values, group in groupby(generations, attrgetter(*names))]
+
+
+def _prepare_started(
+    g: Generation, actor: int, policy: int | None, plugins: Sequence[int]
+) -> PreparedEntry:
+    """Prepare the `started` entry of a generation, given the numbers of other entries."""
     if g.status != "started":
         raise ValueError(f"generation {g.id} is {g.status}, not started")
     try:
-        entry, payloads = start(
-            g,
-            actor=numbers["actor", g.actor],
-            policy=numbers.get(("policy", policy)),
-            plugins=[numbers["plugin", plugin] for plugin in g.plugins],
-        )
+        entry, payloads = start(g, actor=actor, policy=policy, plugins=plugins)
     except UnicodeEncodeError:
         raise _not_unicode_error(g) from None
     return prepare(entry, payloads)
@@ -220,9 +239,13 @@ def _check_texts(g: Generation) -> None:
 
 
 def _prepare_outcome(
-    g: Generation, started: int, declared: Declared, numbers: Numbers
+    g: Generation,
+    started: int,
+    declared: Declared,
+    environment: int | None,
+    plugins: Sequence[int],
 ) -> PreparedEntry:
-    """Prepare the `outcome` entry of the generation that started with entry number `started`."""
+    """Prepare the `outcome` entry of a generation, given the numbers of other entries."""
     if g.status == "started":
         raise ValueError(f"generation {g.id} has no outcome")
     try:
@@ -230,8 +253,8 @@ def _prepare_outcome(
             g,
             started=started,
             declared=declared,
-            environment=numbers.get(("environment", tuple(g.environment.items()))),
-            plugins=[numbers["plugin", plugin] for plugin in g.plugins],
+            environment=environment,
+            plugins=plugins,
         )
     except UnicodeEncodeError:
         raise _not_unicode_error(g) from None
@@ -292,11 +315,8 @@ def _raise_if_lines_settled(
 
 def _run_numbers(connection: Connection, ids: Iterable[str]) -> dict[str, int]:
     """Return the number of each recorded run by its id."""
-    found = ((id, connection.scalar(_RUN, {"id": id})) for id in ids)
-    return {id: number for id, number in found if number is not None}
-
-
-_RUN = select(run.c.seq).where(run.c.id == bindparam("id"))
+    sql = "SELECT id, seq FROM run WHERE id = ?"
+    return dict(row for id in ids for row in bulk.execute(connection, sql, (id,)))
 
 
 def _started_numbers(connection: Connection, ids: Sequence[str]) -> dict[str, int]:

@@ -6,9 +6,9 @@ Hashing happens before the write lock is taken. Numbers are assigned while holdi
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
-from sqlalchemy import Connection, select, update
+from msgspec import Struct
+from sqlalchemy import Connection
 
 from muniment.ledger import schema
 from muniment.ledger.entries import Entry
@@ -16,11 +16,10 @@ from muniment.ledger.payloads import Payload
 from muniment.ledger.tree import Frontier, leaf_hash
 from muniment.store.database import bulk, tables
 from muniment.store.database.projections import entry_rows
-from muniment.store.database.tables import ledger_head, node, payload
+from muniment.store.database.tables import node, payload
 
 
-@dataclass(frozen=True, slots=True)
-class PreparedEntry:
+class PreparedEntry(Struct, frozen=True, gc=False):
     """An entry without its number, with its canonical bytes, leaf hash and payloads."""
 
     entry: Entry
@@ -39,39 +38,31 @@ def prepare(entry: Entry, payloads: Sequence[Payload] = ()) -> PreparedEntry:
     return PreparedEntry(entry, data, leaf_hash(data), payloads)
 
 
-# Built once: building a statement takes longer than running it.
-_HEAD = select(ledger_head.c.size, ledger_head.c.frontier)
-_SET_HEAD = update(ledger_head)
-
-
 def append(connection: Connection, prepared: Sequence[PreparedEntry]) -> int:
     """Write entries with their payloads and tree nodes. Return the number of the first entry.
 
     The entries get consecutive numbers. The connection must hold the write lock.
     """
-    head = connection.execute(_HEAD).one()
-    frontier = Frontier.from_bytes(head.size, head.frontier)
+    first: int
+    [(first, peaks)] = bulk.execute(connection, "SELECT size, frontier FROM ledger_head")
+    frontier = Frontier.from_bytes(first, peaks)
     completed = frontier.extend(item.leaf for item in prepared)
     bulk.insert(
         connection,
         tables.entry,
         [
             (seq, item.entry.kind, item.entry.version, item.data, item.leaf)
-            for seq, item in enumerate(prepared, head.size)
+            for seq, item in enumerate(prepared, first)
         ],
     )
     bulk.insert(
         connection,
         payload,
-        [
-            (seq, *content)
-            for seq, item in enumerate(prepared, head.size)
-            for content in item.payloads
-        ],
+        [(seq, *content) for seq, item in enumerate(prepared, first) for content in item.payloads],
     )
     bulk.insert(connection, node, [(new.level, new.index, new.hash) for new in completed])
-    connection.execute(_SET_HEAD, {"size": frontier.size, "frontier": bytes(frontier)})
-    first: int = head.size
+    head = frontier.size, bytes(frontier)
+    bulk.execute(connection, "UPDATE ledger_head SET size = ?, frontier = ?", head)
     return first
 
 

@@ -15,6 +15,7 @@ from muniment.ledger.canonical import encode_number
 from muniment.ledger.entries import ActorEntry, EnvironmentEntry, PluginEntry, PolicyEntry
 from muniment.ledger.generations import PolicyText, encode_text, plugin_fact
 from muniment.ledger.payloads import Payloads
+from muniment.store.database import bulk
 from muniment.store.database.engine import Database
 from muniment.store.database.projections import facts_digest
 from muniment.store.recording.ledger import PreparedEntry, append_with_rows, prepare
@@ -66,11 +67,8 @@ def _number_of(connection: Connection, kind: str, key: Any) -> int | None:
             values = (facts_digest(_facts(key)),)
         case _:
             values = (key.distribution, key.version, key.digest)
-    # Building statements of SQLAlchemy takes several times as long as these lookups.
-    placeholder = "?" if connection.dialect.name == "sqlite" else "%s"
-    sql = _LOOKUPS[kind].replace("?", placeholder)
-    number: int | None = connection.exec_driver_sql(sql, values).scalar()
-    return number
+    rows = bulk.execute(connection, _LOOKUPS[kind], values)
+    return rows[0][0] if rows else None
 
 
 _LOOKUPS = {
