@@ -47,6 +47,9 @@ class Backend(Protocol):
     def options(self, *, writes: bool) -> Mapping[str, Any]:
         """Return the SQLAlchemy execution options of a read or write transaction."""
 
+    def begin(self, connection: Connection) -> None:
+        """Begin to read."""
+
     def lock(self, connection: Connection) -> None:
         """Take the write lock, which is released when the transaction ends."""
 
@@ -123,7 +126,7 @@ class Database:
     @contextmanager
     def reading(self) -> Iterator[Connection]:
         """Open a read-only transaction that sees one snapshot of the store."""
-        with self._transaction(writes=False) as connection:
+        with self._transaction(self._backend.begin, writes=False) as connection:
             yield connection
 
     @contextmanager
@@ -134,7 +137,7 @@ class Database:
         after every other process has begun to read. It is not called if the database cannot share
         a snapshot now.
         """
-        with self._transaction(writes=False) as connection:
+        with self.reading() as connection:
             self._backend.share_snapshot(connection, publish)
             yield connection
 
@@ -144,7 +147,7 @@ class Database:
 
         The other process must stay in `reading_shared` until this transaction has begun.
         """
-        with self._transaction(writes=False) as connection:
+        with self.reading() as connection:
             self._backend.join_snapshot(connection, snapshot)
             yield connection
 
@@ -161,16 +164,15 @@ class Database:
         """
         # The lock comes first: after a transaction has read, another writer can commit before the
         # lock is free. The transaction would then have to fail or to be retried.
-        with self._transaction(writes=True) as connection:
-            (self._backend.lock if lock else self._backend.set_timeouts)(connection)
+        begin = self._backend.lock if lock else self._backend.set_timeouts
+        with self._transaction(begin, writes=True) as connection:
             self.wrote = True
             yield connection
 
     @contextmanager
     def upgrading(self) -> Iterator[Connection]:
         """Open a write transaction that creates or changes tables, in one process at a time."""
-        with self._transaction(writes=True) as connection:
-            self._backend.lock_schema(connection)
+        with self._transaction(self._backend.lock_schema, writes=True) as connection:
             yield connection
 
     def exists(self) -> bool:
@@ -217,10 +219,13 @@ class Database:
             yield connection
 
     @contextmanager
-    def _transaction(self, *, writes: bool) -> Iterator[Connection]:
+    def _transaction(
+        self, begin: Callable[[Connection], None], *, writes: bool
+    ) -> Iterator[Connection]:
         with self._connected() as connection:
             connection = connection.execution_options(**self._backend.options(writes=writes))
             with connection.begin():
+                begin(connection)
                 yield connection
 
     @contextmanager

@@ -67,6 +67,9 @@ class PostgresqlDatabase:
             "postgresql_readonly": not writes,
         }
 
+    def begin(self, connection: Connection) -> None:
+        """Do nothing, because the first statement begins the transaction."""
+
     def lock(self, connection: Connection) -> None:
         """Lock the row of `ledger_head`, which every transaction that numbers entries must do."""
         connection.exec_driver_sql(_SET_TIMEOUTS + "SELECT 1 FROM ledger_head FOR UPDATE")

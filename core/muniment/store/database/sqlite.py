@@ -17,6 +17,7 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event
 
 from muniment.errors import StoreError
 from muniment.files import make_folder, replacing
+from muniment.store.database import bulk
 from muniment.store.database.engine import LOCK_SECONDS
 
 SHARE_SECONDS = 2.0  # how long `share_snapshot` waits for the write lock
@@ -49,7 +50,6 @@ class SqliteFile:
         """Create the engine, without connecting."""
         engine = create_engine(self._url, connect_args={"timeout": LOCK_SECONDS})
         event.listen(engine, "connect", _configure)
-        event.listen(engine, "begin", _begin)
         if self._immutable:
             self._file_state = _file_state(self.path)
             event.listen(engine, "commit", self._raise_if_written)
@@ -67,11 +67,17 @@ class SqliteFile:
             )
 
     def options(self, *, writes: bool) -> Mapping[str, Any]:
-        """Return the option by which `_begin` chooses the statement that begins."""
-        return {"muniment_writes": writes}
+        """Return no options."""
+        return {}
+
+    def begin(self, connection: Connection) -> None:
+        """Begin to read."""
+        bulk.execute(connection, "BEGIN")
 
     def lock(self, connection: Connection) -> None:
-        """Do nothing, because BEGIN IMMEDIATE took the write lock."""
+        """Take the write lock and begin to write."""
+        if not _try_to_lock(connection):
+            bulk.execute(connection, "BEGIN IMMEDIATE")  # waits again, and raises StoreError
 
     set_timeouts = lock_schema = lock
 
@@ -235,16 +241,9 @@ _RETRY_SECONDS = 0.001, 0.004  # between two attempts to take the write lock
 
 
 def _configure(connection: sqlite3.Connection, record: object) -> None:
-    connection.isolation_level = None  # sqlite3 begins no transactions itself; `_begin` does
+    connection.isolation_level = None  # sqlite3 begins no transactions itself
     for pragma in _PRAGMAS:
         connection.execute(f"PRAGMA {pragma}")
-
-
-def _begin(connection: Connection) -> None:
-    if not connection.get_execution_options().get("muniment_writes"):
-        connection.exec_driver_sql("BEGIN")
-    elif not _try_to_lock(connection):
-        connection.exec_driver_sql("BEGIN IMMEDIATE")  # waits again, and raises SQLAlchemy's error
 
 
 def _try_to_lock(connection: Connection) -> bool:
