@@ -8,6 +8,7 @@ back. Attacks whose findings name different places are made together and verifie
 from __future__ import annotations
 
 import dataclasses
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,14 +29,9 @@ from muniment.ledger.entries import (
 from muniment.ledger.keys import PrivateKey
 from muniment.ledger.schema import ENTRIES
 from muniment.store import Problem, Store
+from muniment.store.database import projections
 from muniment.store.database.engine import Database
-from muniment.store.database.projections import (
-    OUTCOME_TABLES,
-    Rows,
-    entry_rows,
-    outcome_rows,
-    started_rows,
-)
+from muniment.store.database.projections import OUTCOME_TABLES, Rows
 from muniment.store.database.tables import (
     checkpoint,
     entry,
@@ -199,23 +195,18 @@ def _add_golden_entries(store: Store) -> None:
         append(connection, prepared)
         runs: dict[str, int] = {}
         for seq, item in enumerate(prepared):
-            rows: Rows
+            rows: Rows = defaultdict(list)
             match item.entry:
                 case StartedEntry() as started:
                     number = runs.setdefault(started.run, seq)
-                    row, others = started_rows(seq, started, number, item.content("request"))
-                    rows = {"generation": [row], **others}
-                    time_index.add(connection, [(seq, row["started_at"])])
-                    rows["run"] = [{"seq": seq, "id": started.run}] if number == seq else []
+                    projections.add_started(rows, seq, started, number, item.content("request"))
+                    time_index.add(connection, [(seq, started.at)])
+                    rows["run"] += [(seq, started.run)] if number == seq else []
                 case OutcomeEntry() as outcome:
-                    changes, rows = outcome_rows(seq, outcome)
-                    own = generation.c.seq == outcome.generation
-                    connection.execute(generation.update().where(own).values(changes))
+                    projections.add_outcome(rows, seq, outcome)
                 case _:
-                    rows = entry_rows(seq, item.entry, item.content)
-            for name, new in rows.items():
-                if new:
-                    connection.execute(metadata.tables[name].insert(), new)
+                    projections.add_entry(rows, seq, item.entry, item.content)
+            assert projections.insert(connection, rows)
         erasures = [item for item in made.entries if isinstance(item, ErasureEntry)]
         for erased in (fact for erasure in erasures for fact in erasure.payloads):
             own = (payload.c.entry == erased.entry) & payload.c.kind.in_(erased.kinds)

@@ -9,10 +9,9 @@ runs one prepared statement for each row. PostgreSQL gets all rows in one statem
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
-from operator import itemgetter
 from typing import Any, TypeAlias
 
 from sqlalchemy import Connection, Table
@@ -74,19 +73,6 @@ def _sqlalchemy_errors(connection: Connection, sql: str) -> Iterator[None]:
         ) from error
 
 
-def insert_named(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Insert rows given as mappings from column names to values."""
-    if rows:
-        insert(connection, table, ordered(rows, [column.name for column in table.c]))
-
-
-def ordered(rows: Iterable[Mapping[str, Any]], names: Sequence[str]) -> list[Values]:
-    """Return the values of rows as tuples in the order of `names`."""
-    if len(names) == 1:
-        return [(row[names[0]],) for row in rows]
-    return list(map(itemgetter(*names), rows))
-
-
 def update(
     connection: Connection, table: Table, columns: Sequence[str], rows: Sequence[Values], where: str
 ) -> int:
@@ -95,6 +81,8 @@ def update(
     Each of `rows` has new values for `columns`, and the primary key last. Rows that do not meet the
     SQL condition `where` are not changed.
     """
+    if not rows:
+        return 0
     bound = [*(table.c[name] for name in columns), *table.primary_key]
     if connection.dialect.name == "postgresql":
         types = tuple(column.type.compile(connection.dialect).split()[0] for column in bound)

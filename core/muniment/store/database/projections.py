@@ -4,16 +4,18 @@ Recording inserts these rows, verification recomputes and compares them, and reb
 them again. All three pass the entry and a function that reads its payloads.
 
 The row of a generation is inserted for its `started` entry and updated for its `outcome` entry.
-`entry_rows` returns the rows of all other entries.
+`add_entry` adds the rows of all other entries.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Mapping
 from hashlib import sha256
 from typing import Any, TypeAlias
 
-from msgspec.structs import asdict
+from msgspec.structs import astuple
+from sqlalchemy import Connection
 
 from muniment.ledger import canonical
 from muniment.ledger.entries import (
@@ -27,11 +29,12 @@ from muniment.ledger.entries import (
     StartedEntry,
 )
 from muniment.ledger.generations import ModelText, PolicyText, RequestText, decode_text
-from muniment.store.database.tables import SUFFIX
+from muniment.store.database import bulk
+from muniment.store.database.tables import SUFFIX, generation, metadata
 from muniment.types import DECISIONS
 
-Row: TypeAlias = dict[str, Any]
-Rows: TypeAlias = dict[str, list[Row]]
+Rows: TypeAlias = defaultdict[str, list[bulk.Values]]
+"""Rows by table, with one value for each column in the table's order."""
 Content: TypeAlias = Callable[[str], bytes | None]
 """Returns the content of the entry's payload of a kind, or None if it is missing or erased."""
 
@@ -44,35 +47,51 @@ OUTCOME_COLUMNS = (
     "prompt_tokens",
     "output_tokens",
 )
+OUTCOMES = "generation.outcome"
+"""The key of the values that outcomes set in the rows of generations."""
 ROW_TABLES = ("actor", "policy", "environment", "plugin", "event")
-"""The tables that `entry_rows` fills."""
+"""The tables that `add_entry` fills."""
 CHILD_TABLES = ("generation_tag", "generation_parent")
-"""The tables that `started_rows` fills besides `generation`."""
+"""The tables that `add_started` fills besides `generation`."""
 OUTCOME_TABLES = ("verdict", "score")
-"""The tables that `outcome_rows` fills."""
+"""The tables that `add_outcome` fills."""
 
-_SEVERITY = {decision: severity for severity, decision in enumerate(DECISIONS)}
+_NO_MODEL = ModelText()
+_SEVERITY: Mapping[str, int] = {decision: severity for severity, decision in enumerate(DECISIONS)}
 
 
-def entry_rows(seq: int, entry: Entry, content: Content) -> Rows:
-    """Return the rows of an entry by table, except those of generations.
+def insert(connection: Connection, rows: Rows) -> bool:
+    """Insert rows, and set the columns of outcomes in the rows of their generations.
 
-    `seq` is the entry's number.
+    Return whether all of these generations exist and had no outcome before. Otherwise the caller
+    must roll the transaction back.
     """
+    bulk.insert(connection, generation, rows.pop("generation", []))
+    outcomes = rows.pop(OUTCOMES, [])
+    changed = bulk.update(connection, generation, OUTCOME_COLUMNS, outcomes, "outcome IS NULL")
+    if changed != len(outcomes):
+        return False
+    for name, new_rows in rows.items():
+        bulk.insert(connection, metadata.tables[name], new_rows)
+    return True
+
+
+def add_entry(rows: Rows, seq: int, entry: Entry, content: Content) -> None:
+    """Add the rows of entry number `seq`, which is not of a generation."""
     match entry:
         case ActorEntry():
-            return {"actor": [{"seq": seq, "name": (content("actor") or b"").decode()}]}
+            rows["actor"].append((seq, (content("actor") or b"").decode()))
         case PolicyEntry():
-            name = decode_text(PolicyText, content("policy")).name
-            return {"policy": [{"seq": seq, "name": name}]}
+            rows["policy"].append((seq, decode_text(PolicyText, content("policy")).name))
         case EnvironmentEntry():
-            digest = facts_digest(entry.facts)
-            return {"environment": [{"seq": seq, "digest": digest}]}
+            rows["environment"].append((seq, facts_digest(entry.facts)))
         case PluginEntry():
-            return {"plugin": [{"seq": seq, **asdict(entry.plugin)}]}
+            rows["plugin"].append((seq, *astuple(entry.plugin)))
         case Event():
-            return {"event": _event_rows(seq, entry)}
-    return {}
+            rows["event"] += [
+                (seq, position, entry.kind, subject, entry.key)
+                for position, subject in enumerate(entry.subjects)
+            ]
 
 
 def facts_digest(facts: Any) -> str:
@@ -80,99 +99,65 @@ def facts_digest(facts: Any) -> str:
     return sha256(canonical.encode(facts)).hexdigest()
 
 
-def _event_rows(seq: int, event: Event) -> list[Row]:
-    return [
-        {"seq": seq, "position": position, "kind": event.kind, "subject": subject, "key": event.key}
-        for position, subject in enumerate(event.subjects)
-    ]
-
-
-def started_rows(
-    seq: int, entry: StartedEntry, run: int, request: bytes | None
-) -> tuple[Row, Rows]:
-    """Return the row of a generation without an outcome, and the rows of its tags and parents.
+def add_started(rows: Rows, seq: int, entry: StartedEntry, run: int, request: bytes | None) -> None:
+    """Add the row of a generation without an outcome, and the rows of its tags and parents.
 
     Args:
+        rows: The rows to which they are added.
         seq: The number of the `started` entry.
         entry: That entry.
         run: The number of the first entry of its run.
         request: The content of its `request` payload, or None if that is erased.
     """
     text = decode_text(RequestText, request)
-    model = text.model or ModelText()
-    id = entry.generation
-    generation = {
-        "seq": seq,
-        "outcome": None,
-        "id": id,
-        "id_suffix": id[-SUFFIX:],
-        "run": run,
-        "line": entry.line,
-        "actor": entry.actor,
-        "generator": entry.generator or text.generator,
-        "model_name": model.name,
-        "model_digest": entry.model or model.digest,
-        "seed": seed_number(int(entry.seed)),
-        "status": "started",
-        "decision": None,
-        "failure": None,
-        "started_at": entry.at,
-        "finished_at": None,
-        "prompt_tokens": None,
-        "output_tokens": None,
-    }
-    return generation, {
-        "generation_tag": [
-            {"generation": seq, "position": position, "tag": tag}
-            for position, tag in enumerate(text.tags)
-        ],
-        "generation_parent": [
-            {"generation": seq, "position": position, "parent": parent}
-            for position, parent in enumerate(entry.parents)
-        ],
-    }
+    model = text.model or _NO_MODEL
+    rows["generation"].append(
+        (
+            seq,
+            None,  # outcome
+            entry.generation,
+            entry.generation[-SUFFIX:],
+            run,
+            entry.line,
+            entry.actor,
+            entry.generator or text.generator,
+            model.name,
+            entry.model or model.digest,
+            seed_number(int(entry.seed)),
+            "started",
+            None,  # decision
+            None,  # failure
+            entry.at,
+            None,  # finished_at
+            None,  # prompt_tokens
+            None,  # output_tokens
+        )
+    )
+    for position, tag in enumerate(text.tags):
+        rows["generation_tag"].append((seq, position, tag))
+    for position, parent in enumerate(entry.parents):
+        rows["generation_parent"].append((seq, position, parent))
 
 
-def outcome_rows(seq: int, entry: OutcomeEntry) -> tuple[Row, Rows]:
-    """Return the columns that an outcome sets in its generation's row, and rows of other tables.
+def add_outcome(rows: Rows, seq: int, entry: OutcomeEntry) -> None:
+    """Add the values that an outcome sets in its generation's row, and rows of other tables.
 
-    `seq` is the number of the `outcome` entry.
+    `seq` is the number of the `outcome` entry. The values are those of `OUTCOME_COLUMNS` and the
+    number of the generation.
     """
-    usage = entry.usage
-    actions = [verdict.action for verdict in entry.verdicts]
-    update = {
-        "outcome": seq,
-        "status": entry.status,
-        "decision": max(actions, key=_SEVERITY.__getitem__, default="allow"),
-        "failure": entry.failure,
-        "finished_at": entry.at,
-        "prompt_tokens": usage and usage.prompt_tokens,
-        "output_tokens": usage and usage.output_tokens,
-    }
-    return update, {
-        "verdict": [
-            {
-                "generation": entry.generation,
-                "position": position,
-                "policy_rule": verdict.policy_rule,
-                "filter": verdict.filter or "",
-                "stage": verdict.stage,
-                "decision": verdict.decision,
-                "action": verdict.action,
-            }
-            for position, verdict in enumerate(entry.verdicts)
-        ],
-        "score": [
-            {
-                "generation": entry.generation,
-                "position": position,
-                "evaluator": score.evaluator,
-                "name": score.name,
-                "value": None if score.value is None else float(score.value),
-            }
-            for position, score in enumerate(entry.scores)
-        ],
-    }
+    number, usage = entry.generation, entry.usage
+    decision = "allow"
+    for position, verdict in enumerate(entry.verdicts):
+        if _SEVERITY[verdict.action] > _SEVERITY[decision]:
+            decision = verdict.action
+        name = verdict.filter or ""
+        finding = verdict.policy_rule, name, verdict.stage, verdict.decision, verdict.action
+        rows["verdict"].append((number, position, *finding))
+    for position, score in enumerate(entry.scores):
+        value = None if score.value is None else float(score.value)
+        rows["score"].append((number, position, score.evaluator, score.name, value))
+    tokens = (usage.prompt_tokens, usage.output_tokens) if usage else (None, None)
+    rows[OUTCOMES].append((seq, entry.status, decision, entry.failure, entry.at, *tokens, number))
 
 
 def seed_number(seed: int) -> int:

@@ -7,7 +7,7 @@ Each public function writes in one short transaction, so that it records all or 
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import groupby
@@ -20,18 +20,11 @@ from sqlalchemy.exc import IntegrityError
 from muniment.errors import PromptError, StoreError, UnknownNameError
 from muniment.ledger.entries import OutcomeEntry, StartedEntry
 from muniment.ledger.generations import finish, start
-from muniment.store.database import bulk, leases, tables
+from muniment.store.database import bulk, leases, projections
 from muniment.store.database.batches import chunks
 from muniment.store.database.engine import Database
 from muniment.store.database.leases import Lease
-from muniment.store.database.projections import (
-    OUTCOME_COLUMNS,
-    OUTCOME_TABLES,
-    Row,
-    Rows,
-    outcome_rows,
-    started_rows,
-)
+from muniment.store.database.projections import OUTCOMES, Rows
 from muniment.store.database.tables import generation, pending
 from muniment.store.errors import AlreadyRecordedError
 from muniment.store.queries import loader, time_index
@@ -99,23 +92,18 @@ def _insert_started(
         runs = _run_numbers(connection, {g.run_id for g in generations})
         _raise_if_lines_settled(database, connection, generations, runs)
         first = append(connection, prepared)
-        rows: list[Row] = []
-        other_rows: Rows = {"run": []}
+        starts: list[tuple[int, int]] = []
+        rows: Rows = defaultdict(list)
         for seq, item in enumerate(prepared, first):
             entry = cast(StartedEntry, item.entry)
             if entry.run not in runs:
                 runs[entry.run] = seq
-                other_rows["run"].append({"seq": seq, "id": entry.run})
-            run_number = runs[entry.run]
-            row, child_rows = started_rows(seq, entry, run_number, item.content("request"))
-            rows.append(row)
-            for name, new_rows in child_rows.items():
-                other_rows.setdefault(name, []).extend(new_rows)
-        bulk.insert_named(connection, generation, rows)
-        time_index.add(connection, ((row["seq"], row["started_at"]) for row in rows))
-        for name, new_rows in other_rows.items():
-            bulk.insert_named(connection, tables.metadata.tables[name], new_rows)
-        bulk.insert(connection, pending, [(row["seq"], lease.id) for row in rows])
+                rows["run"].append((seq, entry.run))
+            projections.add_started(rows, seq, entry, runs[entry.run], item.content("request"))
+            rows["pending"].append((seq, lease.id))
+            starts.append((seq, entry.at))
+        projections.insert(connection, rows)
+        time_index.add(connection, starts)
     return first
 
 
@@ -341,38 +329,14 @@ def _numbers_with_outcome(connection: Connection, numbers: Sequence[int], first:
     return with_outcome
 
 
-def insert_outcome_rows(connection: Connection, outcomes: Sequence[Rows]) -> None:
-    """Insert the rows of outcomes in tables other than `generation`."""
-    for name in OUTCOME_TABLES:
-        rows = [row for new_rows in outcomes for row in new_rows[name]]
-        bulk.insert_named(connection, tables.metadata.tables[name], rows)
-
-
 def _insert_outcomes(connection: Connection, prepared: Sequence[PreparedEntry]) -> tuple[int, bool]:
     """Append outcomes and update their rows.
 
     Return the number of the first outcome, and whether no generation had an outcome before.
     """
     first = append(connection, prepared)
-    outcomes = [
-        (entry.generation, *outcome_rows(seq, entry))
-        for seq, item in enumerate(prepared, first)
-        if isinstance(entry := item.entry, OutcomeEntry)
-    ]
-    all_new = update_outcomes(connection, [(number, row) for number, row, _ in outcomes])
-    if all_new:
-        bulk.delete(connection, pending, [number for number, *_ in outcomes])
-        insert_outcome_rows(connection, [new_rows for *_, new_rows in outcomes])
-    return first, all_new
-
-
-def update_outcomes(connection: Connection, rows: Sequence[tuple[int, Row]]) -> bool:
-    """Set the columns of outcomes in the rows of generations.
-
-    `rows` has the number of each generation with the values. Return whether all generations
-    exist and had no outcome before. Generations with an outcome are not changed.
-    """
-    values = bulk.ordered((row for _, row in rows), OUTCOME_COLUMNS)
-    numbered = [(*columns, number) for columns, (number, _) in zip(values, rows, strict=True)]
-    changed = bulk.update(connection, generation, OUTCOME_COLUMNS, numbered, "outcome IS NULL")
-    return changed == len(rows)
+    rows: Rows = defaultdict(list)
+    for seq, item in enumerate(prepared, first):
+        projections.add_outcome(rows, seq, cast(OutcomeEntry, item.entry))
+    bulk.delete(connection, pending, [row[-1] for row in rows[OUTCOMES]])
+    return first, projections.insert(connection, rows)

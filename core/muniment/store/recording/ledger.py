@@ -5,6 +5,7 @@ Hashing happens before the write lock is taken. Numbers are assigned while holdi
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 
 from msgspec import Struct
@@ -14,8 +15,8 @@ from muniment.ledger import schema
 from muniment.ledger.entries import Entry
 from muniment.ledger.payloads import Payload
 from muniment.ledger.tree import Frontier, leaf_hash
-from muniment.store.database import bulk, tables
-from muniment.store.database.projections import entry_rows
+from muniment.store.database import bulk, projections, tables
+from muniment.store.database.projections import Rows
 from muniment.store.database.tables import node, payload
 
 
@@ -69,7 +70,7 @@ def append(connection: Connection, prepared: Sequence[PreparedEntry]) -> int:
 def append_with_rows(connection: Connection, prepared: PreparedEntry) -> int:
     """Write one entry that is not of a generation, with its rows. Return its number."""
     number = append(connection, [prepared])
-    rows = entry_rows(number, prepared.entry, prepared.content)
-    for name, new_rows in rows.items():
-        bulk.insert_named(connection, tables.metadata.tables[name], new_rows)
+    rows: Rows = defaultdict(list)
+    projections.add_entry(rows, number, prepared.entry, prepared.content)
+    projections.insert(connection, rows)
     return number

@@ -7,6 +7,7 @@ recording and verification also use. Erased texts are not in the rebuilt tables.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -15,21 +16,18 @@ from sqlalchemy import Connection, Row, func, select
 from muniment.errors import StoreError
 from muniment.ledger.entries import Entry, OutcomeEntry, StartedEntry
 from muniment.ledger.schema import decode
-from muniment.store.database import bulk
+from muniment.store.database import bulk, projections
 from muniment.store.database.engine import Database
 from muniment.store.database.projections import (
     CHILD_TABLES,
     OUTCOME_TABLES,
+    OUTCOMES,
     ROW_TABLES,
     Rows,
-    entry_rows,
-    outcome_rows,
-    started_rows,
 )
 from muniment.store.database.tables import entry, metadata, payload, run
 from muniment.store.errors import UNREADABLE
 from muniment.store.queries import loader, time_index
-from muniment.store.recording.generations import insert_outcome_rows, update_outcomes
 from muniment.store.search import index
 
 PAGE = 1000  # entries in memory at once
@@ -104,35 +102,26 @@ def _insert_page(
 ) -> None:
     """Insert the rows of a page of entries."""
     contents = _payloads_for_rows(connection, page[0][0], page[-1][0])
-    started = [(seq, item) for seq, item in page if isinstance(item, StartedEntry)]
-    numbers = runs.of_page(started)
-    rows: Rows = {name: [] for name in _TABLES}
-    for seq, item in started:
-        request = contents.get((seq, "request"))
-        row, child_rows = started_rows(seq, item, numbers[item.run], request)
-        rows["generation"].append(row)
-        for name, new_rows in child_rows.items():
-            rows[name] += new_rows
-    for seq, other in page:
-        tables = entry_rows(seq, other, lambda kind, seq=seq: contents.get((seq, kind)))  # type: ignore[misc]
-        for name, new_rows in tables.items():
-            rows[name] += new_rows
-    for name, new_rows in rows.items():
-        bulk.insert_named(connection, metadata.tables[name], new_rows)
-    _insert_outcomes(
-        connection, [(seq, item) for seq, item in page if isinstance(item, OutcomeEntry)]
-    )
-
-
-def _insert_outcomes(connection: Connection, page: Sequence[tuple[int, OutcomeEntry]]) -> None:
-    """Insert the rows and search terms of the outcomes of a page."""
-    if not page:
-        return
-    outcomes = [(item.generation, *outcome_rows(seq, item)) for seq, item in page]
-    if not update_outcomes(connection, [(number, row) for number, row, _ in outcomes]):
+    numbers = runs.of_page([(seq, item) for seq, item in page if isinstance(item, StartedEntry)])
+    rows: Rows = defaultdict(list)
+    for seq, item in page:
+        match item:
+            case StartedEntry():
+                request = contents.get((seq, "request"))
+                projections.add_started(rows, seq, item, numbers[item.run], request)
+            case OutcomeEntry():
+                projections.add_outcome(rows, seq, item)
+            case _:
+                projections.add_entry(
+                    rows,
+                    seq,
+                    item,
+                    lambda kind, seq=seq: contents.get((seq, kind)),  # type: ignore[misc]
+                )
+    finished = [row[-1] for row in rows[OUTCOMES]]
+    if not projections.insert(connection, rows):
         raise ValueError("an outcome of an unknown generation, or a second outcome")
-    insert_outcome_rows(connection, [new_rows for *_, new_rows in outcomes])
-    loaded = loader.load_numbers(connection, [number for number, *_ in outcomes])
+    loaded = loader.load_numbers(connection, finished)
     index.insert(connection, [(number, index.terms_of(item)) for number, item in loaded])
 
 

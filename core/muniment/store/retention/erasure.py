@@ -8,6 +8,7 @@ Their bytes may still be in the write-ahead log and their terms in the search in
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -27,7 +28,7 @@ from muniment.ledger.schema import kinds_of
 from muniment.store.database.backups import Backup, registered
 from muniment.store.database.batches import chunks
 from muniment.store.database.engine import Database
-from muniment.store.database.projections import started_rows
+from muniment.store.database.projections import Rows, add_started
 from muniment.store.database.tables import (
     actor,
     erasing,
@@ -230,7 +231,9 @@ def _clear_texts(connection: Connection, numbers: Sequence[int]) -> None:
         connection.execute(delete(generation_tag).where(generation_tag.c.generation.in_(part)))
         for number, started in entries_of(connection, part).items():
             assert isinstance(started, StartedEntry)
-            row, _ = started_rows(number, started, 0, None)
+            rows: Rows = defaultdict(list)
+            add_started(rows, number, started, 0, None)
+            row = dict(zip(generation.c.keys(), rows["generation"][0], strict=True))
             connection.execute(
                 update(generation)
                 .where(generation.c.seq == number)

@@ -7,7 +7,7 @@ compared as tuples, a page at once. Single columns are compared only to name the
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from operator import itemgetter
 from typing import Any, TypeAlias
@@ -15,17 +15,17 @@ from typing import Any, TypeAlias
 from sqlalchemy import Column, ColumnElement, Connection, Table, func, select
 
 from muniment.ledger.entries import OutcomeEntry, StartedEntry
-from muniment.store.database import bulk
 from muniment.store.database.batches import chunks
 from muniment.store.database.projections import (
     CHILD_TABLES,
     OUTCOME_COLUMNS,
     OUTCOME_TABLES,
+    OUTCOMES,
     ROW_TABLES,
-    Row,
-    entry_rows,
-    outcome_rows,
-    started_rows,
+    Rows,
+    add_entry,
+    add_outcome,
+    add_started,
 )
 from muniment.store.database.raw import Values, raw, tuples
 from muniment.store.database.tables import generation, metadata, payload, pending, run
@@ -36,8 +36,8 @@ from muniment.store.verification.report import Report
 
 Texts: TypeAlias = Mapping[tuple[int, str], bytes]
 Key: TypeAlias = tuple[Any, ...]
+Row: TypeAlias = dict[str, Any]
 
-OUTCOMES = "generation.outcome"  # counted like the rows of a table
 _PROJECTIONS = (*ROW_TABLES, "run", "generation", *CHILD_TABLES, *OUTCOME_TABLES)
 
 
@@ -68,15 +68,12 @@ class RowComparison:
 
     def _compare_rows(self, page: Page, texts: Texts, low: int, high: int) -> None:
         """Compare the tables whose column `seq` is the number of the row's entry."""
-        expected: dict[str, list[Row]] = {name: [] for name in ROW_TABLES}
+        expected: Rows = defaultdict(list)
         for seq, item in page:
             try:
-                tables = entry_rows(seq, item, lambda kind, seq=seq: texts.get((seq, kind)))  # type: ignore[misc]
+                add_entry(expected, seq, item, lambda kind, seq=seq: texts.get((seq, kind)))  # type: ignore[misc]
             except UNREADABLE:
                 self._add_unreadable(seq)
-                continue
-            for name, rows in tables.items():
-                expected[name] += rows
         for name in ROW_TABLES:
             table = metadata.tables[name]
             self._compare(table, expected[name], self._rows(table, table.c.seq.between(low, high)))
@@ -106,28 +103,25 @@ class RowComparison:
     ) -> None:
         """Compare the rows of generations, their tags and their parents."""
         stored = {row[0]: row for row in rows}
-        expected: list[Row] = []
-        children: dict[str, list[Row]] = {name: [] for name in CHILD_TABLES}
+        expected: Rows = defaultdict(list)
         for seq, item in page:
             if not isinstance(item, StartedEntry):
                 continue
             try:
                 number = runs.get(item.run, seq)
-                row, child_rows = started_rows(seq, item, number, texts.get((seq, "request")))
+                add_started(expected, seq, item, number, texts.get((seq, "request")))
             except UNREADABLE:
                 self._add_unreadable(seq)
                 continue
             if seq in stored and _outcome_of(stored[seq]) is not None:
                 # The columns that the outcome sets are compared with the outcome's entry.
-                row |= zip(OUTCOME_COLUMNS, _outcome_columns(stored[seq]), strict=True)
-            expected.append(row)
-            for name, new_rows in child_rows.items():
-                children[name] += new_rows
-        self._compare(generation, expected, rows)
+                row = expected["generation"].pop()
+                expected["generation"].append(_with_outcome((*row, *stored[seq])))
+        self._compare(generation, expected["generation"], rows)
         for name in CHILD_TABLES:
             table = metadata.tables[name]
             stored_children = self._rows(table, table.c.generation.between(low, high))
-            self._compare(table, children[name], stored_children)
+            self._compare(table, expected[name], stored_children)
 
     def _compare_outcomes(self, page: Page, rows: Sequence[Values], low: int, high: int) -> None:
         """Compare the columns, verdicts and scores that outcomes set.
@@ -143,7 +137,7 @@ class RowComparison:
             row[0]: row for row in self._rows_with(generation, generation.c.seq, earlier)
         }
         with_outcome: set[int] = set()
-        expected: dict[str, list[Row]] = {name: [] for name in OUTCOME_TABLES}
+        expected: Rows = defaultdict(list)
         for seq, item in outcomes:
             number = item.generation
             row = generations.get(number)
@@ -151,11 +145,11 @@ class RowComparison:
                 self._add(OUTCOMES, f"entry {seq} is not the outcome of its row", number)
                 continue
             with_outcome.add(number)
-            update, new_rows = outcome_rows(seq, item)
-            if tuple(update.values()) != _outcome_columns(row):
-                self._add_differences(generation, (number,), update, _as_mapping(generation, row))
-            for name in OUTCOME_TABLES:
-                expected[name] += new_rows[name]
+            add_outcome(expected, seq, item)
+            update = expected[OUTCOMES][-1][:-1]
+            if update != _outcome_columns(row):
+                columns = dict(zip(OUTCOME_COLUMNS, update, strict=True))
+                self._add_differences(generation, (number,), columns, _as_mapping(generation, row))
         self.row_counts[OUTCOMES] += len(with_outcome)
         # The rows of the other generations are compared on the page of their outcome.
         compared = with_outcome | without_outcome
@@ -164,16 +158,15 @@ class RowComparison:
             stored = self._rows(table, table.c.generation.between(low, high))
             stored += self._rows_with(table, table.c.generation, earlier)
             actual = sorted((row for row in stored if row[0] in compared), key=itemgetter(0))
-            expected[name].sort(key=itemgetter("generation"))
+            expected[name].sort(key=itemgetter(0))
             self._compare(table, expected[name], actual)
 
-    def _compare(self, table: Table, expected: Sequence[Row], rows: Sequence[Values]) -> None:
+    def _compare(self, table: Table, expected: Sequence[Values], rows: Sequence[Values]) -> None:
         """Compare expected rows with stored rows. Both must be in the order of the key."""
         self.row_counts[table.name] += len(rows)
-        if bulk.ordered(expected, table.c.keys()) == rows:
+        if expected == rows:
             return
-        computed = {_key(table, row): row for row in expected}
-        actual = {_key(table, row): row for row in (_as_mapping(table, row) for row in rows)}
+        computed, actual = _by_key(table, expected), _by_key(table, rows)
         for key in computed.keys() | actual.keys():
             place = f"row {key[1]}" if len(key) > 1 else "the row"
             if key not in actual:
@@ -244,11 +237,19 @@ def _count(connection: Connection, table: Table, *conditions: ColumnElement[bool
 _COLUMNS = list(generation.c.keys())
 _outcome_of = itemgetter(_COLUMNS.index("outcome"))
 _outcome_columns = itemgetter(*map(_COLUMNS.index, OUTCOME_COLUMNS))
+# Takes the columns of an outcome from the second of two joined rows, and all others from the first.
+_with_outcome = itemgetter(
+    *(
+        position + len(_COLUMNS) * (name in OUTCOME_COLUMNS)
+        for position, name in enumerate(_COLUMNS)
+    )
+)
 
 
 def _as_mapping(table: Table, row: Values) -> Row:
     return dict(zip(table.c.keys(), row, strict=True))
 
 
-def _key(table: Table, row: Row) -> Key:
-    return tuple(row[column.name] for column in table.primary_key)
+def _by_key(table: Table, rows: Sequence[Values]) -> dict[Key, Row]:
+    mappings = [_as_mapping(table, row) for row in rows]
+    return {tuple(row[column.name] for column in table.primary_key): row for row in mappings}
