@@ -79,7 +79,8 @@ print(read, size)
 PARTS = {
     "schema": """
 import sys
-from muniment.store.database import catalog, open_database
+from muniment.store.database import catalog
+from muniment.store.database.engine import open_database
 from muniment.store.recording.schema_version import migrations
 
 with open_database(sys.argv[1]).reading() as connection:
@@ -87,7 +88,8 @@ with open_database(sys.argv[1]).reading() as connection:
 """,
     "indexes": """
 import sys
-from muniment.store.database import catalog, open_database
+from muniment.store.database import catalog
+from muniment.store.database.engine import open_database
 
 with open_database(sys.argv[1]).reading() as connection:
     print(len(list(catalog.damage(connection))))

@@ -13,8 +13,8 @@ from pathlib import Path
 
 from alembic.script import ScriptDirectory
 
-from muniment.store.database import open_database
 from muniment.store.database.catalog import definitions
+from muniment.store.database.engine import open_database
 from muniment.store.database.migrations import configuration, migrate
 from muniment.store.recording.schema_version import migrations
 from support.databases import server, stop

@@ -13,7 +13,8 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, inspect
 
 from muniment.store import Store
-from muniment.store.database import open_database, tables
+from muniment.store.database import tables
+from muniment.store.database.engine import open_database
 from muniment.store.database.migrations import configuration, migrate
 from muniment.store.recording.schema_version import HEAD, migrations
 

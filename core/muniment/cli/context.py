@@ -52,7 +52,7 @@ class CliContext:
     def files(self) -> list[Path]:
         """The files of the store, the settings and the keys, which no output may replace."""
         with importing():
-            from muniment.store.database import open_database
+            from muniment.store.database.engine import open_database
 
             store = open_database(self.store_url).files
         return [*store, self.home / "config.toml", *self.home.glob("keys/*")]

@@ -17,8 +17,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from sqlalchemy import select
 
 from muniment.errors import StoreVersionError
-from muniment.store.database import open_database
-from muniment.store.database.engine import Database
+from muniment.store.database.engine import Database, open_database
 from muniment.store.database.leases import Lease
 from muniment.store.database.tables import ledger_head
 from muniment.store.queries import loader, runs

@@ -15,9 +15,8 @@ from muniment.errors import StoreError
 from muniment.files import check_target
 from muniment.store.backup import backend_of
 from muniment.store.backup.base import BackupError, BackupSummary, Progress
-from muniment.store.database import open_database
 from muniment.store.database.backups import Backup, register, registered
-from muniment.store.database.engine import Database
+from muniment.store.database.engine import Database, open_database
 from muniment.store.database.tables import ledger_head
 from muniment.store.recording import schema_version
 from muniment.store.recording.erasure_log import erased_generations, erasures

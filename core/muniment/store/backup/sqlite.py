@@ -11,8 +11,7 @@ from muniment.errors import StoreError
 from muniment.files import make_folder, replacing
 from muniment.ledger.tree import Frontier
 from muniment.store.backup.base import BackupError, BackupSummary, Progress
-from muniment.store.database import open_database
-from muniment.store.database.engine import LOCK_SECONDS, Database
+from muniment.store.database.engine import LOCK_SECONDS, Database, open_database
 from muniment.store.recording import schema_version
 from muniment.store.verification.verify import verify
 

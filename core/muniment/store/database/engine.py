@@ -1,7 +1,7 @@
 """Connections, transactions and error messages of the store's database.
 
-The rest of the store uses `Database`. Its `Backend` has the operations that differ between SQLite
-and PostgreSQL, which are implemented in `sqlite.py` and `postgresql.py`.
+`open_database` returns the `Database` of a URL. Its subclasses in `sqlite.py` and `postgresql.py`
+have the operations that differ between the two databases, and are imported only when they are used.
 
 A read transaction sees one snapshot of the store. A write transaction takes the write lock when it
 begins and keeps it until it ends.
@@ -10,112 +10,114 @@ begins and keeps it until it ends.
 from __future__ import annotations
 
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
-from sqlalchemy import URL, Connection, Engine
+from sqlalchemy import URL, Connection, Engine, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 
 from muniment.errors import StoreError
 
 Dialect = Literal["sqlite", "postgresql"]
 LOCK_SECONDS = 60.0  # how long a writer waits for the write lock
+_USE = "use sqlite:////path/to/muniment.db or postgresql://user@host/database"
 
 
-class Backend(Protocol):
-    """The operations that differ between the supported databases."""
-
-    def __init__(self, url: URL) -> None:
-        """Prepare to connect to `url`, without connecting.
-
-        Raise StoreError if this backend cannot use the URL.
-        """
-
-    @property
-    def path(self) -> Path | None:
-        """The absolute path of the database file, or None for a database server."""
-
-    @property
-    def name(self) -> str:
-        """The name of the store in messages, without a password."""
-
-    def engine(self) -> Engine:
-        """Create the SQLAlchemy engine, without connecting."""
-
-    def options(self, *, writes: bool) -> Mapping[str, Any]:
-        """Return the SQLAlchemy execution options of a read or write transaction."""
-
-    def begin(self, connection: Connection) -> None:
-        """Begin to read."""
-
-    def lock(self, connection: Connection) -> None:
-        """Take the write lock, which is released when the transaction ends."""
-
-    def set_timeouts(self, connection: Connection) -> None:
-        """Set the timeouts of the transaction without taking the write lock."""
-
-    def lock_schema(self, connection: Connection) -> None:
-        """Take the write lock and the lock that serialises creating and upgrading a store."""
-
-    def share_snapshot(self, connection: Connection, publish: Callable[[str], None]) -> None:
-        """Begin to read, and call `publish` with a token of the snapshot.
-
-        Other processes pass the token to `join_snapshot`, and `publish` must return only after all
-        of them have done so. It is not called if the database cannot share a snapshot now.
-        """
-
-    def join_snapshot(self, connection: Connection, snapshot: str) -> None:
-        """Begin to read the snapshot that another process shares under this token."""
-
-    def exists(self) -> bool:
-        """Return whether there is a database to connect to."""
-
-    def prepare(self, connect: Callable[[], AbstractContextManager[Connection]]) -> None:
-        """Create or check the prerequisites of a new store.
-
-        Raise StoreError if one is missing and cannot be created.
-        """
-
-    def size(self, reading: Callable[[], AbstractContextManager[Connection]]) -> int:
-        """Return the size of the store in bytes, indexes included."""
-
-    def copy_before_upgrade(self, revision: str) -> Path | None:
-        """Copy the store before its schema is upgraded from `revision`.
-
-        Return the path of the copy, or None if this backend makes no copy.
-        """
-
-    def error_message(self, error: Any) -> str:
-        """Return what an error of the database driver means and what the user can do."""
-
-
-class Database:
-    """The store's database.
+class Database(ABC):
+    """The store's database. A subclass has the operations of one kind of database.
 
     Attributes:
         url: The SQLAlchemy URL, without a password.
         dialect: The kind of database.
         path: The absolute path of an SQLite file, or None for a database server.
-        name: The name of the store in messages.
+        name: The name of the store in messages, without a password.
         wrote: Whether this object began a write transaction, so that a new checkpoint may be due.
     """
 
-    def __init__(self, url: URL, backend: Backend, dialect: Dialect) -> None:
-        """Create the engine of a backend, without connecting. Call `open_database` instead.
+    dialect: Dialect
+    path: Path | None = None
 
-        Raise StoreError if SQLAlchemy rejects the URL.
+    def __init__(self, url: URL) -> None:
+        """Create the engine, without connecting. Call `open_database` instead.
+
+        Raise StoreError if the subclass or SQLAlchemy rejects the URL.
         """
-        self.url = url.render_as_string(hide_password=True)
-        self._url, self._backend, self.dialect = url, backend, dialect
-        self.path, self.name = backend.path, backend.name
-        try:
-            self._engine = self._backend.engine()
-        except (ArgumentError, NoSuchModuleError) as error:
-            raise StoreError(self.url, f"cannot open {self.url}: {error}; check the URL") from None
+        self.url = self.name = url.render_as_string(hide_password=True)
+        self._url = url
         self._process = os.getpid()
         self.wrote = False
+        try:
+            self._engine = self._create_engine()
+        except (ArgumentError, NoSuchModuleError) as error:
+            raise StoreError(self.url, f"cannot open {self.url}: {error}; check the URL") from None
+
+    # ---- operations that differ between the databases ------------------------------------------
+
+    @abstractmethod
+    def _create_engine(self) -> Engine:
+        """Create the SQLAlchemy engine, without connecting."""
+
+    def _options(self, *, writes: bool) -> Mapping[str, Any]:
+        """Return the SQLAlchemy execution options of a read or write transaction."""
+        return {}
+
+    @abstractmethod
+    def _begin(self, connection: Connection) -> None:
+        """Begin to read."""
+
+    @abstractmethod
+    def _lock(self, connection: Connection) -> None:
+        """Take the write lock, which is released when the transaction ends."""
+
+    @abstractmethod
+    def _set_timeouts(self, connection: Connection) -> None:
+        """Set the timeouts of the transaction without taking the write lock."""
+
+    @abstractmethod
+    def _lock_schema(self, connection: Connection) -> None:
+        """Take the write lock and the lock that serialises creating and upgrading a store."""
+
+    @abstractmethod
+    def _share_snapshot(self, connection: Connection, publish: Callable[[str], None]) -> None:
+        """Begin to read, and call `publish` with a token of the snapshot."""
+
+    @abstractmethod
+    def _join_snapshot(self, connection: Connection, snapshot: str) -> None:
+        """Begin to read the snapshot that another process shares under this token."""
+
+    @abstractmethod
+    def _error_message(self, error: Any) -> str:
+        """Return what an error of the database driver means and what the user can do."""
+
+    @abstractmethod
+    def exists(self) -> bool:
+        """Return whether there is a database to connect to.
+
+        Raise StoreError if the path is a folder or cannot be accessed.
+        """
+
+    @abstractmethod
+    def prepare(self) -> None:
+        """Create or check the prerequisites of a new store.
+
+        Raise StoreError if one is missing and cannot be created.
+        """
+
+    @abstractmethod
+    def copy_before_upgrade(self, revision: str) -> Path | None:
+        """Copy an SQLite store of schema `revision` to a file beside it and return its path.
+
+        Return None on PostgreSQL, where nothing is copied.
+        """
+
+    @abstractmethod
+    def size(self) -> int:
+        """Return the size of the store in bytes, indexes included."""
+
+    # ---- connections and transactions ----------------------------------------------------------
 
     @property
     def files(self) -> list[Path]:
@@ -126,7 +128,7 @@ class Database:
     @contextmanager
     def reading(self) -> Iterator[Connection]:
         """Open a read-only transaction that sees one snapshot of the store."""
-        with self._transaction(self._backend.begin, writes=False) as connection:
+        with self._transaction(self._begin, writes=False) as connection:
             yield connection
 
     @contextmanager
@@ -138,7 +140,7 @@ class Database:
         a snapshot now.
         """
         with self.reading() as connection:
-            self._backend.share_snapshot(connection, publish)
+            self._share_snapshot(connection, publish)
             yield connection
 
     @contextmanager
@@ -148,12 +150,12 @@ class Database:
         The other process must stay in `reading_shared` until this transaction has begun.
         """
         with self.reading() as connection:
-            self._backend.join_snapshot(connection, snapshot)
+            self._join_snapshot(connection, snapshot)
             yield connection
 
-    def __reduce__(self) -> tuple[type[Database], tuple[URL, Backend, Dialect]]:
-        """Pickle the URL and an unconnected backend, so that a worker process can connect."""
-        return Database, (self._url, type(self._backend)(self._url), self.dialect)
+    def __reduce__(self) -> tuple[type[Database], tuple[URL]]:
+        """Pickle the URL, so that a worker process can connect."""
+        return type(self), (self._url,)
 
     @contextmanager
     def writing(self, *, lock: bool = True) -> Iterator[Connection]:
@@ -164,7 +166,7 @@ class Database:
         """
         # The lock comes first: after a transaction has read, another writer can commit before the
         # lock is free. The transaction would then have to fail or to be retried.
-        begin = self._backend.lock if lock else self._backend.set_timeouts
+        begin = self._lock if lock else self._set_timeouts
         with self._transaction(begin, writes=True) as connection:
             self.wrote = True
             yield connection
@@ -172,33 +174,8 @@ class Database:
     @contextmanager
     def upgrading(self) -> Iterator[Connection]:
         """Open a write transaction that creates or changes tables, in one process at a time."""
-        with self._transaction(self._backend.lock_schema, writes=True) as connection:
+        with self._transaction(self._lock_schema, writes=True) as connection:
             yield connection
-
-    def exists(self) -> bool:
-        """Return whether there is a database to connect to.
-
-        Raise StoreError if the path is a folder or cannot be accessed.
-        """
-        return self._backend.exists()
-
-    def prepare(self) -> None:
-        """Create or check the prerequisites of a new store.
-
-        Raise StoreError if one is missing and cannot be created.
-        """
-        self._backend.prepare(self._connected)
-
-    def copy_before_upgrade(self, revision: str) -> Path | None:
-        """Copy an SQLite store of schema `revision` to a file beside it and return its path.
-
-        Return None on PostgreSQL, where nothing is copied.
-        """
-        return self._backend.copy_before_upgrade(revision)
-
-    def size(self) -> int:
-        """Return the size of the store in bytes, indexes included."""
-        return self._backend.size(self.reading)
 
     @property
     def engine(self) -> Engine:
@@ -215,23 +192,45 @@ class Database:
 
     @contextmanager
     def _connected(self) -> Iterator[Connection]:
-        with self._driver_errors(), self.engine.connect() as connection:
-            yield connection
+        """Open a connection. Raise StoreError instead of errors of the database driver."""
+        try:
+            with self.engine.connect() as connection:
+                yield connection
+        except DBAPIError as error:
+            raise StoreError(self.url, self._error_message(error.orig)) from error
 
     @contextmanager
     def _transaction(
         self, begin: Callable[[Connection], None], *, writes: bool
     ) -> Iterator[Connection]:
         with self._connected() as connection:
-            connection = connection.execution_options(**self._backend.options(writes=writes))
+            connection = connection.execution_options(**self._options(writes=writes))
             with connection.begin():
                 begin(connection)
                 yield connection
 
-    @contextmanager
-    def _driver_errors(self) -> Iterator[None]:
-        """Raise StoreError instead of errors of the database driver."""
-        try:
-            yield
-        except DBAPIError as error:
-            raise StoreError(self.url, self._backend.error_message(error.orig)) from error
+
+def open_database(url: str, *, read_only: bool = False) -> Database:
+    """Return the database of a SQLAlchemy URL, without connecting to it.
+
+    With `read_only`, SQLite cannot write to the file. Raise StoreError if the URL is malformed or
+    names neither an SQLite file nor a PostgreSQL database.
+    """
+    try:
+        parsed = make_url(url)
+    except ArgumentError:
+        raise StoreError(url, f"{url!r} is not the URL of a store; {_USE}") from None
+    match parsed.get_backend_name():
+        case "sqlite":
+            from muniment.store.database.sqlite import SqliteDatabase
+
+            return SqliteDatabase(parsed, read_only=read_only)
+        case "postgresql" | "postgres":
+            from muniment.store.database.postgresql import PostgresqlDatabase
+
+            return PostgresqlDatabase(parsed)
+    display_url = parsed.render_as_string(hide_password=True)
+    raise StoreError(
+        display_url,
+        f"{display_url} is neither an SQLite file nor a PostgreSQL database; {_USE}",
+    )

@@ -9,48 +9,39 @@ nor delay them.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
-from pathlib import Path
 from typing import Any
 
-from sqlalchemy import URL, Connection, Engine, create_engine
+from sqlalchemy import Connection, Engine, create_engine
 
 from muniment.errors import StoreError
-from muniment.store.database.engine import LOCK_SECONDS
+from muniment.store.database.engine import LOCK_SECONDS, Database
 
 DRIVER = "postgresql+psycopg"
 SCHEMA_LOCK = 0x6D756E696D656E74  # "muniment", as an advisory lock of the database
 IDLE_SECONDS = 60  # the server ends a transaction that is idle for longer, and frees its locks
 
 
-class PostgresqlDatabase:
+class PostgresqlDatabase(Database):
     """A database on a PostgreSQL server, reached through psycopg 3."""
 
-    path: Path | None = None
+    dialect = "postgresql"
 
-    def __init__(self, url: URL) -> None:
-        """Prepare to connect to `url`.
+    def _create_engine(self) -> Engine:
+        """Create the engine, without connecting.
 
-        Raise StoreError if it names a driver other than psycopg.
+        Raise StoreError if the URL names a driver other than psycopg, or psycopg cannot be
+        imported.
         """
-        self.name = url.render_as_string(hide_password=True)
-        if url.drivername not in ("postgresql", "postgres", DRIVER):
+        if self._url.drivername not in ("postgresql", "postgres", DRIVER):
             raise StoreError(
                 self.name,
                 f"{self.name} names another driver than psycopg; use a URL with {DRIVER}://",
             )
-        self._url = url.set(drivername=DRIVER)
-
-    def engine(self) -> Engine:
-        """Create the engine, without connecting.
-
-        Raise StoreError if psycopg cannot be imported.
-        """
-        query = self._url.query
-        defaults = {name: value for name, value in _CONNECT.items() if name not in query}
+        url = self._url.set(drivername=DRIVER)
+        defaults = {name: value for name, value in _CONNECT.items() if name not in url.query}
         try:
             # pool_pre_ping replaces a pooled connection that the server closed while it was idle.
-            return create_engine(self._url, connect_args=defaults, pool_pre_ping=True)
+            return create_engine(url, connect_args=defaults, pool_pre_ping=True)
         except ImportError as error:
             raise StoreError(
                 self.name,
@@ -58,7 +49,7 @@ class PostgresqlDatabase:
                 "`pip install 'muniment[postgresql]'`",
             ) from error
 
-    def options(self, *, writes: bool) -> Mapping[str, Any]:
+    def _options(self, *, writes: bool) -> Mapping[str, Any]:
         """Return REPEATABLE READ and read-only for readers, READ COMMITTED for writers."""
         # A reader needs one snapshot. A writer must see the rows that other writers committed while
         # it waited for the lock, and a snapshot taken before the lock would not have them.
@@ -67,18 +58,18 @@ class PostgresqlDatabase:
             "postgresql_readonly": not writes,
         }
 
-    def begin(self, connection: Connection) -> None:
+    def _begin(self, connection: Connection) -> None:
         """Do nothing, because the first statement begins the transaction."""
 
-    def lock(self, connection: Connection) -> None:
+    def _lock(self, connection: Connection) -> None:
         """Lock the row of `ledger_head`, which every transaction that numbers entries must do."""
         connection.exec_driver_sql(_SET_TIMEOUTS + "SELECT 1 FROM ledger_head FOR UPDATE")
 
-    def set_timeouts(self, connection: Connection) -> None:
+    def _set_timeouts(self, connection: Connection) -> None:
         """Set the lock and idle timeouts of the transaction, and make its commit synchronous."""
         connection.exec_driver_sql(_SET_TIMEOUTS)
 
-    def lock_schema(self, connection: Connection) -> None:
+    def _lock_schema(self, connection: Connection) -> None:
         """Take the advisory lock of upgrades, then the write lock, without an idle timeout."""
         # A migration may compute for a long time between two statements.
         connection.exec_driver_sql(
@@ -88,13 +79,13 @@ class PostgresqlDatabase:
         if connection.exec_driver_sql("SELECT to_regclass('ledger_head')").scalar() is not None:
             connection.exec_driver_sql("LOCK TABLE ledger_head IN ACCESS EXCLUSIVE MODE")
 
-    def share_snapshot(self, connection: Connection, publish: Callable[[str], None]) -> None:
+    def _share_snapshot(self, connection: Connection, publish: Callable[[str], None]) -> None:
         """Export the snapshot, which others can import until this transaction ends."""
         # This transaction is idle while the others read.
         connection.exec_driver_sql("SET LOCAL idle_in_transaction_session_timeout = 0")
         publish(str(connection.exec_driver_sql("SELECT pg_export_snapshot()").scalar()))
 
-    def join_snapshot(self, connection: Connection, snapshot: str) -> None:
+    def _join_snapshot(self, connection: Connection, snapshot: str) -> None:
         """Import a snapshot that another process exported."""
         connection.exec_driver_sql(f"SET TRANSACTION SNAPSHOT '{snapshot}'")
         connection.exec_driver_sql("SET LOCAL idle_in_transaction_session_timeout = 0")
@@ -103,9 +94,9 @@ class PostgresqlDatabase:
         """Return True, because the first connection reports a missing database."""
         return True
 
-    def prepare(self, connect: Callable[[], AbstractContextManager[Connection]]) -> None:
+    def prepare(self) -> None:
         """Raise StoreError if the encoding of the database is not UTF8."""
-        with connect() as connection:
+        with self._connected() as connection:
             encoding = connection.exec_driver_sql("SHOW server_encoding").scalar()
         if encoding != "UTF8":
             raise StoreError(
@@ -114,15 +105,15 @@ class PostgresqlDatabase:
                 "text; create a database with ENCODING 'UTF8'",
             )
 
-    def size(self, reading: Callable[[], AbstractContextManager[Connection]]) -> int:
+    def size(self) -> int:
         """Return the size in bytes of all tables and indexes of the schema."""
-        with reading() as connection:
+        with self.reading() as connection:
             return int(connection.exec_driver_sql(_SIZE).scalar() or 0)
 
     def copy_before_upgrade(self, revision: str) -> None:
         """Return None: PostgreSQL rolls back a failed migration, and servers have their backups."""
 
-    def error_message(self, error: Any) -> str:
+    def _error_message(self, error: Any) -> str:
         """Return the message for an error of psycopg, by its SQLSTATE or the prefix of one."""
         state = getattr(error, "sqlstate", None)
         reason = str(error).partition("\n")[0].strip()

@@ -6,8 +6,8 @@ import os
 import random
 import sqlite3
 import time
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, closing, suppress
+from collections.abc import Callable
+from contextlib import closing, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -18,37 +18,39 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event
 from muniment.errors import StoreError
 from muniment.files import make_folder, replacing
 from muniment.store.database import bulk
-from muniment.store.database.engine import LOCK_SECONDS
+from muniment.store.database.engine import LOCK_SECONDS, Database
 
 SHARE_SECONDS = 2.0  # how long `share_snapshot` waits for the write lock
 SHARED_CACHE = 8192  # KiB of page cache for each process that reads a shared snapshot
 
 
-class SqliteFile:
+class SqliteDatabase(Database):
     """A store in an SQLite file."""
+
+    dialect = "sqlite"
+    path: Path
 
     def __init__(self, url: URL, *, read_only: bool = False) -> None:
         """Prepare to open the file of `url`, with `read_only` so that SQLite cannot write to it.
 
         Raise StoreError if the URL has no file.
         """
-        self._display_url = url.render_as_string(hide_password=True)
         if not url.database or url.database == ":memory:":
+            display_url = url.render_as_string(hide_password=True)
             raise StoreError(
-                self._display_url,
-                f"{self._display_url} has no file name; add a path after sqlite:///",
+                display_url, f"{display_url} has no file name; add a path after sqlite:///"
             )
         self.path = Path(url.database).absolute()
+        self._read_only, self._immutable = read_only, _is_immutable(self.path)
+        super().__init__(url)
         self.name = str(self.path)
-        self._immutable = _is_immutable(self.path)
-        if self._immutable or read_only:
+
+    def _create_engine(self) -> Engine:
+        url = self._url
+        if self._immutable or self._read_only:
             mode = {"immutable": "1"} if self._immutable else {"mode": "ro"}
             url = url.set(database=f"file:{quote(str(self.path))}", query={"uri": "true", **mode})
-        self._url = url
-
-    def engine(self) -> Engine:
-        """Create the engine, without connecting."""
-        engine = create_engine(self._url, connect_args={"timeout": LOCK_SECONDS})
+        engine = create_engine(url, connect_args={"timeout": LOCK_SECONDS})
         event.listen(engine, "connect", _configure)
         if self._immutable:
             self._file_state = _file_state(self.path)
@@ -61,27 +63,23 @@ class SqliteFile:
         # more permissions may have written, so the rows read may be inconsistent.
         if _file_state(self.path) != self._file_state:
             raise StoreError(
-                self._display_url,
+                self.url,
                 f"the store {self.path} was written while it was read in a read-only folder; try "
                 "again when no process writes, or read a backup",
             )
 
-    def options(self, *, writes: bool) -> Mapping[str, Any]:
-        """Return no options."""
-        return {}
-
-    def begin(self, connection: Connection) -> None:
+    def _begin(self, connection: Connection) -> None:
         """Begin to read."""
         bulk.execute(connection, "BEGIN")
 
-    def lock(self, connection: Connection) -> None:
+    def _lock(self, connection: Connection) -> None:
         """Take the write lock and begin to write."""
         if not _try_to_lock(connection):
             bulk.execute(connection, "BEGIN IMMEDIATE")  # waits again, and raises StoreError
 
-    set_timeouts = lock_schema = lock
+    _set_timeouts = _lock_schema = _lock
 
-    def share_snapshot(self, connection: Connection, publish: Callable[[str], None]) -> None:
+    def _share_snapshot(self, connection: Connection, publish: Callable[[str], None]) -> None:
         """Hold the write lock while this process and the others begin to read.
 
         An immutable store needs no lock. `publish` is not called if the lock is not free within
@@ -94,9 +92,9 @@ class SqliteFile:
                 except sqlite3.OperationalError:
                     return
             publish("")
-            self.join_snapshot(connection, "")
+            self._join_snapshot(connection, "")
 
-    def join_snapshot(self, connection: Connection, snapshot: str) -> None:
+    def _join_snapshot(self, connection: Connection, snapshot: str) -> None:
         """Begin to read now, while the process that shares the snapshot holds the write lock."""
         # Each of these processes reads everything once and in order: a large cache has no use.
         connection.exec_driver_sql(f"PRAGMA cache_size = -{SHARED_CACHE}")
@@ -111,7 +109,7 @@ class SqliteFile:
         try:
             if self.path.is_dir():
                 raise StoreError(
-                    self._display_url,
+                    self.url,
                     f"{self.path} is a folder, but a store is a file; add a file name to the path",
                 )
             return self.path.stat().st_size > 0
@@ -119,11 +117,11 @@ class SqliteFile:
             return False
         except OSError as error:
             raise StoreError(
-                self._display_url,
+                self.url,
                 f"the store {self.path} cannot be opened: {error.strerror}; check the path",
             ) from error
 
-    def prepare(self, connect: Callable[[], AbstractContextManager[Connection]]) -> None:
+    def prepare(self) -> None:
         """Create the folder and the file, and turn on write-ahead logging in the file.
 
         Raise StoreError if the folder cannot be created.
@@ -133,20 +131,19 @@ class SqliteFile:
             make_folder(folder)
         except OSError as error:
             raise StoreError(
-                self._display_url,
+                self.url,
                 f"the folder {folder} of the store cannot be created: {error.strerror}; check the "
                 "path",
             ) from error
-        with connect() as connection:
+        with self._connected() as connection:
             driver = connection.connection.driver_connection
             assert driver is not None
             # Outside a transaction. The file keeps this mode for every later connection.
             driver.execute("PRAGMA journal_mode = WAL")
 
-    def size(self, reading: Callable[[], AbstractContextManager[Connection]]) -> int:
+    def size(self) -> int:
         """Return the size in bytes of the database, its write-ahead log and shared-memory file."""
-        files = (Path(f"{self.path}{suffix}") for suffix in ("", "-wal", "-shm"))
-        return sum(file.stat().st_size for file in files if file.exists())
+        return sum(file.stat().st_size for file in self.files if file.exists())
 
     def copy_before_upgrade(self, revision: str) -> Path:
         """Copy all committed data to a file beside the store, fsync it and return its path.
@@ -167,13 +164,13 @@ class SqliteFile:
         except (OSError, sqlite3.Error) as error:
             reason = error.strerror if isinstance(error, OSError) else str(error)
             raise StoreError(
-                self._display_url,
+                self.url,
                 f"the store {self.path} was not upgraded, because it cannot be backed up to "
                 f"{target} ({reason}); free disk space there and try again",
             ) from error
         return target
 
-    def error_message(self, error: Any) -> str:
+    def _error_message(self, error: Any) -> str:
         """Return the message for an error of the `sqlite3` module, by the name of its code."""
         code = getattr(error, "sqlite_errorname", None) or ""
         for prefix, message in _MESSAGES.items():
