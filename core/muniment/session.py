@@ -61,7 +61,7 @@ if TYPE_CHECKING:
     from muniment.store.queries.stats import Stats
     from muniment.store.recording.events import RecordedEvent
     from muniment.store.retention.erasure import ErasureResult
-    from muniment.store.retention.rules import Rule
+    from muniment.store.retention.protection import Rule
     from muniment.store.search.engine import Hit
 
 BATCH_SIZE = 32  # requests in one call of a generator, which may run fewer at a time

@@ -27,8 +27,7 @@ from muniment.records import GenerationRecord, RecordedOutput, RecordedVerdict
 from muniment.store.export.formats import CSV_COLUMNS
 from muniment.store.queries.runs import Run
 from muniment.store.retention.erasure import ErasureResult
-from muniment.store.retention.holds import Hold
-from muniment.store.retention.rules import Rule
+from muniment.store.retention.protection import Hold, Rule
 from muniment.store.search.engine import Hit
 from muniment.store.verification.verify import Verification
 from muniment.types import Generation, PluginRef, ReplayResult, Status

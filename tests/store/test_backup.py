@@ -10,10 +10,9 @@ from typing import Any
 import pytest
 
 from muniment.store import Store, plan_restore, restore
-from muniment.store.backup import backend_of
-from muniment.store.backup.base import BackupError, BackupSummary
+from muniment.store.backup import BackupError, BackupSummary, backend_of
 from muniment.store.database.backups import registered
-from support.databases import only_sqlite
+from support.databases import ask, change, only_sqlite
 
 pytestmark = pytest.mark.usefixtures("programs")
 
@@ -107,7 +106,7 @@ def test_backups_are_remembered_and_outlive_a_restore(
 def test_a_copy_that_is_not_what_the_store_was_is_not_kept(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    backend = type(backend_of(store._database))
+    backend = backend_of(store._database)
     monkeypatch.setattr(backend, "verify", lambda *_: BackupSummary("other", 1, "00"))
     with pytest.raises(BackupError, match="the copy differs"):
         store.backup(tmp_path / "copy")
@@ -128,6 +127,25 @@ def test_a_backup_that_was_altered_is_refused(
     with pytest.raises(BackupError, match=r"is (corrupt|incomplete|not a backup)"):
         plan_restore(url, made.file)
     assert list(store.generations()) == before
+
+
+@pytest.mark.parametrize("revision", ["0001", "9999"])
+def test_a_backup_with_a_schema_that_cannot_be_upgraded_is_refused(
+    store: Store, url: str, tmp_path: Path, start: Any, finish: Any, revision: str
+) -> None:
+    record(store, start, finish, 1)
+    made = backend_of(store._database)
+    current = ask(url, "SELECT version_num FROM alembic_version")[0][0]
+    change(url, "UPDATE alembic_version SET version_num = :new", {"new": revision})
+    file = tmp_path / "copy"
+    made.copy(store._database, file)
+    change(url, "UPDATE alembic_version SET version_num = :new", {"new": current})
+    with pytest.raises(
+        BackupError, match="unreleased" if revision == "0001" else "newer"
+    ) as caught:
+        plan_restore(url, file)
+    assert caught.value.file == file
+    assert "\n" not in str(caught.value)
 
 
 def test_a_folder_that_is_not_there_is_one_sentence(store: Store, tmp_path: Path) -> None:

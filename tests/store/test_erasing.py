@@ -15,7 +15,7 @@ from muniment.errors import UnknownNameError
 from muniment.ids import new_id
 from muniment.ledger.entries import FeedbackEntry, ReviewEntry
 from muniment.store import Query, Store, plan_restore, restore
-from muniment.store.retention.rules import Rule
+from muniment.store.retention.protection import Rule
 from muniment.types import Generation, Model, Reason, Score, Verdict
 from support.databases import only_sqlite
 

@@ -17,12 +17,11 @@ from datasette.app import Datasette
 from sqlalchemy import make_url
 
 from muniment.store import Query, Store, plan_restore, restore
-from muniment.store.backup import backend_of
-from muniment.store.backup.base import BackupError
+from muniment.store.backup import BackupError, backend_of
 from muniment.store.database.migrations import configuration
 from muniment.store.database.read_only import SqlError
 from muniment.store.recording import schema_version
-from muniment.store.retention.rules import Rule
+from muniment.store.retention.protection import Rule
 from muniment.types import Generation, Output, PluginRef, Score, Text, Verdict
 from support.databases import by_hand, change, only_postgresql, only_sqlite
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from muniment.store.export import FORMATS, unfinished
     from muniment.store.queries.query import Query
     from muniment.store.queries.runs import Line, Run
-    from muniment.store.retention.rules import Rule
+    from muniment.store.retention.protection import Rule
     from muniment.store.search.engine import RANKED, searchable
     from muniment.store.store import Store, StoreStatus
     from muniment.store.verification.report import Problem
@@ -53,7 +53,7 @@ __getattr__, __dir__ = lazy_attributes(
         "export": "FORMATS unfinished",
         "queries.query": "Query",
         "queries.runs": "Line Run",
-        "retention.rules": "Rule",
+        "retention.protection": "Rule",
         "search.engine": "RANKED searchable",
         "store": "Store StoreStatus",
         "verification.report": "Problem",

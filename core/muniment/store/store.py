@@ -38,9 +38,8 @@ if TYPE_CHECKING:
     from muniment.store.queries.stats import Stats
     from muniment.store.recording.events import Events
     from muniment.store.recording.tree_heads import Sign
-    from muniment.store.retention.erasure import Erasures
-    from muniment.store.retention.expiry import Retention
-    from muniment.store.retention.holds import Holds
+    from muniment.store.retention.erasure import Erasures, Retention
+    from muniment.store.retention.protection import Holds
     from muniment.store.search.engine import Hit
     from muniment.store.verification.signatures import TrustedCheckpoint
     from muniment.store.verification.verify import Verification
@@ -127,14 +126,14 @@ class Store(AbstractContextManager["Store"]):
     @cached_property
     def holds(self) -> Holds:
         """Legal holds, which protect generations from erasure."""
-        from muniment.store.retention.holds import Holds
+        from muniment.store.retention.protection import Holds
 
         return Holds(self._database)
 
     @cached_property
     def retention(self) -> Retention:
         """Retention rules, and erasing the payloads that are older than they allow."""
-        from muniment.store.retention.expiry import Retention
+        from muniment.store.retention.erasure import Retention
 
         return Retention(self._database)
 
@@ -322,7 +321,7 @@ class Store(AbstractContextManager["Store"]):
 
     def backup(self, target: Path, progress: Progress | None = None) -> Backup:
         """Copy the store to a file, verify the copy and register it. Raise BackupError."""
-        from muniment.store.backup.create import create_backup
+        from muniment.store.backup import create_backup
 
         return create_backup(self._database, target, progress)
 

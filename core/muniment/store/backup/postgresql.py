@@ -1,4 +1,7 @@
-"""Copy and restore a PostgreSQL store with the programs pg_dump, pg_restore and psql."""
+"""The backend for PostgreSQL, which uses the programs pg_dump, pg_restore and psql.
+
+A copy is an archive in the custom format of pg_dump with only the tables and views of the store.
+"""
 
 from __future__ import annotations
 
@@ -12,109 +15,114 @@ from pathlib import Path
 
 from sqlalchemy import select
 
+from muniment.errors import StoreVersionError
 from muniment.ledger.entries import GenesisEntry
 from muniment.ledger.schema import decode
 from muniment.ledger.tree import Frontier, leaf_hash
-from muniment.store.backup.base import BackupError, BackupSummary, Progress
+from muniment.store.backup import BackupError, BackupSummary, Progress
 from muniment.store.database.engine import Database
 from muniment.store.database.tables import VIEWS, alembic_version, ledger_head, metadata
+from muniment.store.recording import schema_version
 
 _PIPE = subprocess.PIPE
-_COPY_ENTRY = re.compile(r'COPY (?:\S+\.)?"?entry"? \(.*\) FROM stdin;\n')
+_COPY = re.compile(r'COPY (?:\S+\.)?"?(?:entry|alembic_version)"? \(.*\) FROM stdin;\n')
 
 
-class PostgresqlBackup:
-    """The backend for PostgreSQL. Copies are archives in the custom format of pg_dump.
+def copy(database: Database, target: Path) -> BackupSummary:
+    """Dump a snapshot of the store, and return its head."""
+    with database.reading() as connection:
+        # The head is read in the snapshot that pg_dump uses.
+        head = connection.execute(select(ledger_head)).one()
+        snapshot = connection.exec_driver_sql("SELECT pg_export_snapshot()").scalar()
+        schema = connection.exec_driver_sql("SELECT current_schema()").scalar()
+        command, environment = _client("pg_dump", target, database)
+        command += ["--format=custom", f"--snapshot={snapshot}", f"--file={target}"]
+        command += [f'--table="{schema}"."{name}"' for name in (*_TABLES, *VIEWS)]
+        completed = subprocess.run(command, env=environment, capture_output=True, text=True)
+    if completed.returncode != 0:
+        raise BackupError(target, f"pg_dump failed: {_reason(completed.stderr)}")
+    root = Frontier.from_bytes(head.size, head.frontier).root().hex()
+    return BackupSummary(head.log_id, head.size, root)
 
-    An archive contains only the tables and views of the store.
+
+def verify(file: Path, progress: Progress | None) -> BackupSummary:
+    """Read the entries from an archive and compute the root of their tree.
+
+    Raises BackupError if the archive is corrupt or an entry is missing.
     """
+    if not file.is_file():
+        raise BackupError(file, f"file {file} does not exist")
+    frontier, log = Frontier(), ""
+    # Rows are in the order of the table's pages. Sessions that write in turn fill different
+    # pages, so that some entries come before others with lower numbers.
+    early: dict[int, bytes] = {}
+    for count, row in enumerate(_rows(file), 1):
+        if revision := row.get("version_num"):
+            try:
+                schema_version.raise_if_foreign(str(file), f"the backup {file}", revision)
+            except StoreVersionError as error:
+                raise BackupError(file, str(error)) from error
+            continue
+        seq, data = int(row["seq"]), bytes.fromhex(row["canonical_bytes"].removeprefix(r"\\x"))
+        if seq == 0:
+            first = decode(data)
+            log = first.log if isinstance(first, GenesisEntry) else ""
+        early[seq] = leaf_hash(data)
+        while frontier.size in early:
+            frontier.extend([early.pop(frontier.size)])
+        if progress and count % 1000 == 0:
+            progress("backup", count, count)
+    if early:
+        raise BackupError(file, f"{file} is incomplete: entry {frontier.size} is missing")
+    if not log:
+        raise BackupError(file, f"{file} is not a backup of a store: it has no ledger")
+    return BackupSummary(log, frontier.size, frontier.root().hex())
 
-    def copy(self, database: Database, target: Path) -> BackupSummary:
-        """Dump a snapshot of the store, and return its head."""
-        with database.reading() as connection:
-            # The head is read in the snapshot that pg_dump uses.
-            head = connection.execute(select(ledger_head)).one()
-            snapshot = connection.exec_driver_sql("SELECT pg_export_snapshot()").scalar()
-            schema = connection.exec_driver_sql("SELECT current_schema()").scalar()
-            command, environment = _client("pg_dump", target, database)
-            command += ["--format=custom", f"--snapshot={snapshot}", f"--file={target}"]
-            command += [f'--table="{schema}"."{name}"' for name in (*_TABLES, *VIEWS)]
-            completed = subprocess.run(command, env=environment, capture_output=True, text=True)
-        if completed.returncode != 0:
-            raise BackupError(target, f"pg_dump failed: {_reason(completed.stderr)}")
-        root = Frontier.from_bytes(head.size, head.frontier).root().hex()
-        return BackupSummary(head.log_id, head.size, root)
 
-    def verify(self, file: Path, progress: Progress | None) -> BackupSummary:
-        """Read the entries from an archive and compute the root of their tree.
-
-        Raises BackupError if the archive is corrupt or an entry is missing.
-        """
-        if not file.is_file():
-            raise BackupError(file, f"file {file} does not exist")
-        frontier, log = Frontier(), ""
-        # Rows are in the order of the table's pages. Sessions that write in turn fill different
-        # pages, so that some entries come before others with lower numbers.
-        early: dict[int, bytes] = {}
-        for count, (seq, data) in enumerate(_entries(file), 1):
-            if seq == 0:
-                first = decode(data)
-                log = first.log if isinstance(first, GenesisEntry) else ""
-            early[seq] = leaf_hash(data)
-            while frontier.size in early:
-                frontier.extend([early.pop(frontier.size)])
-            if progress and count % 1000 == 0:
-                progress("backup", count, count)
-        if early:
-            raise BackupError(file, f"{file} is incomplete: entry {frontier.size} is missing")
-        if not log:
-            raise BackupError(file, f"{file} is not a backup of a store: it has no ledger")
-        return BackupSummary(log, frontier.size, frontier.root().hex())
-
-    def restore(self, database: Database, file: Path) -> None:
-        """Replace the tables and views of the store in one transaction."""
-        with database.reading() as connection:
-            schema = connection.exec_driver_sql("SELECT current_schema()").scalar()
-        # `pg_restore --clean` drops only what the archive contains. A newer schema has more.
-        objects = [("VIEW", name) for name in VIEWS] + [("TABLE", name) for name in _TABLES]
-        drops = [f'DROP {kind} IF EXISTS "{schema}"."{name}"' for kind, name in objects]
-        # An error, which rolls everything back, if the archive was made in another schema.
-        check = f'SELECT FROM "{schema}"."{ledger_head.name}"'
-        psql, environment = _client("psql", file, database)
-        psql += ["--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", "--single-transaction"]
-        psql += [*(f"--command={drop}" for drop in drops), "--file=-", f"--command={check}"]
-        pg_restore = [_program_path("pg_restore", file), "--no-owner", "--file=-", str(file)]
-        with (
-            subprocess.Popen(pg_restore, stdout=_PIPE, stderr=_PIPE) as reading,
-            subprocess.Popen(
-                psql, env=environment, stdin=_PIPE, stdout=subprocess.DEVNULL, stderr=_PIPE
-            ) as writing,
-        ):
-            assert reading.stdout is not None
-            assert writing.stdin is not None
-            with suppress(BrokenPipeError):  # psql failed
-                shutil.copyfileobj(reading.stdout, writing.stdin)
-            reading.stdout.close()
-            if reading.wait() != 0 and writing.poll() is None:
-                writing.kill()  # at the end of its input it would commit
-            _, errors = writing.communicate()
-            if writing.returncode > 0:
-                raise BackupError(file, f"psql failed: {_reason(errors.decode())}")
-            if reading.returncode != 0:
-                assert reading.stderr is not None
-                reason = _reason(reading.stderr.read().decode())
-                raise BackupError(file, f"pg_restore failed: {reason}")
+def restore(database: Database, file: Path) -> None:
+    """Replace the tables and views of the store in one transaction."""
+    with database.reading() as connection:
+        schema = connection.exec_driver_sql("SELECT current_schema()").scalar()
+    # `pg_restore --clean` drops only what the archive contains. A newer schema has more.
+    objects = [("VIEW", name) for name in VIEWS] + [("TABLE", name) for name in _TABLES]
+    drops = [f'DROP {kind} IF EXISTS "{schema}"."{name}"' for kind, name in objects]
+    # An error, which rolls everything back, if the archive was made in another schema.
+    check = f'SELECT FROM "{schema}"."{ledger_head.name}"'
+    psql, environment = _client("psql", file, database)
+    psql += ["--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", "--single-transaction"]
+    psql += [*(f"--command={drop}" for drop in drops), "--file=-", f"--command={check}"]
+    pg_restore = [_program_path("pg_restore", file), "--no-owner", "--file=-", str(file)]
+    with (
+        subprocess.Popen(pg_restore, stdout=_PIPE, stderr=_PIPE) as reading,
+        subprocess.Popen(
+            psql, env=environment, stdin=_PIPE, stdout=subprocess.DEVNULL, stderr=_PIPE
+        ) as writing,
+    ):
+        assert reading.stdout is not None
+        assert writing.stdin is not None
+        with suppress(BrokenPipeError):  # psql failed
+            shutil.copyfileobj(reading.stdout, writing.stdin)
+        reading.stdout.close()
+        if reading.wait() != 0 and writing.poll() is None:
+            writing.kill()  # at the end of its input it would commit
+        _, errors = writing.communicate()
+        if writing.returncode > 0:
+            raise BackupError(file, f"psql failed: {_reason(errors.decode())}")
+        if reading.returncode != 0:
+            assert reading.stderr is not None
+            reason = _reason(reading.stderr.read().decode())
+            raise BackupError(file, f"pg_restore failed: {reason}")
 
 
 _TABLES = (*metadata.tables, "search", alembic_version.name)
 
 
-def _entries(file: Path) -> Iterator[tuple[int, bytes]]:
-    """Yield number and bytes of each entry in an archive, in the order of its rows.
+def _rows(file: Path) -> Iterator[dict[str, str]]:
+    """Yield each row of the tables of entries and of the schema's version in an archive.
 
     Raises BackupError if pg_restore cannot read the archive.
     """
-    # All tables are decompressed, not only `entry`: that detects corrupt blocks in each of them.
+    # All tables are decompressed, also those not read: that detects corrupt blocks in each of them.
     command = [_program_path("pg_restore", file), "--data-only", "--file=-", str(file)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stdout is not None
@@ -126,9 +134,8 @@ def _entries(file: Path) -> Iterator[tuple[int, bytes]]:
                 if line == "\\.\n":
                     columns = []
                     continue
-                row = dict(zip(columns, line.rstrip("\n").split("\t"), strict=True))
-                yield int(row["seq"]), bytes.fromhex(row["canonical_bytes"].removeprefix(r"\\x"))
-            elif _COPY_ENTRY.match(line):
+                yield dict(zip(columns, line.rstrip("\n").split("\t"), strict=True))
+            elif _COPY.match(line):
                 columns = line[line.index("(") + 1 : line.rindex(")")].split(", ")
         stderr = process.stderr.read()
         if process.wait() != 0:

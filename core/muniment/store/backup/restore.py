@@ -13,8 +13,7 @@ from sqlalchemy import select
 
 from muniment.errors import StoreError
 from muniment.files import check_target
-from muniment.store.backup import backend_of
-from muniment.store.backup.base import BackupError, BackupSummary, Progress
+from muniment.store.backup import BackupError, BackupSummary, Progress, backend_of
 from muniment.store.database.backups import Backup, register, registered
 from muniment.store.database.engine import Database, open_database
 from muniment.store.database.tables import ledger_head

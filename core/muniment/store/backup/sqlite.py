@@ -1,4 +1,7 @@
-"""Copy and restore an SQLite store with SQLite's online backup, while others use it."""
+"""The backend for SQLite, which copies with SQLite's online backup while others use the store.
+
+A copy is one SQLite file without a write-ahead log.
+"""
 
 from __future__ import annotations
 
@@ -7,91 +10,87 @@ from contextlib import closing
 from pathlib import Path
 from urllib.parse import quote
 
-from muniment.errors import StoreError
+from muniment.errors import StoreError, StoreVersionError
 from muniment.files import make_folder, replacing
 from muniment.ledger.tree import Frontier
-from muniment.store.backup.base import BackupError, BackupSummary, Progress
+from muniment.store.backup import BackupError, BackupSummary, Progress
 from muniment.store.database.engine import LOCK_SECONDS, Database, open_database
 from muniment.store.recording import schema_version
-from muniment.store.verification.verify import verify
+from muniment.store.verification.verify import verify as verify_store
 
 
-class SqliteBackup:
-    """The backend for SQLite. A copy is one SQLite file without a write-ahead log."""
+def copy(database: Database, target: Path) -> BackupSummary:
+    """Copy the committed state of the store, and return its head."""
+    path = _path(database)
+    try:
+        with (
+            closing(sqlite3.connect(path, timeout=LOCK_SECONDS)) as source,
+            closing(sqlite3.connect(target)) as copy,
+        ):
+            # The head is read in the same transaction as the copied pages.
+            source.isolation_level = None
+            source.execute("BEGIN")
+            log, size, frontier = source.execute(
+                "SELECT log_id, size, frontier FROM ledger_head"
+            ).fetchone()
+            source.backup(copy)
+            copy.execute("PRAGMA journal_mode = DELETE")
+        target.chmod(path.stat().st_mode & 0o777)
+    except (OSError, sqlite3.Error) as error:
+        raise BackupError(target, f"cannot write {target}: {_reason(error)}") from error
+    return BackupSummary(log, size, Frontier.from_bytes(size, frontier).root().hex())
 
-    def copy(self, database: Database, target: Path) -> BackupSummary:
-        """Copy the committed state of the store, and return its head."""
-        path = _path(database)
+
+def verify(file: Path, progress: Progress | None) -> BackupSummary:
+    """Verify the ledger of a copy in the same way as the ledger of a store.
+
+    Raises BackupError if the file is no store, has a newer schema, or is corrupt.
+    """
+    if not file.is_file():
+        raise BackupError(file, f"file {file} does not exist")
+    copy = open_database(f"sqlite:///{quote(str(file.absolute()))}")
+    try:
+        revision = schema_version.revision(copy)
+        if revision is None:
+            raise BackupError(file, f"{file} is empty and not a backup of a store")
+        schema_version.raise_if_foreign(copy.url, f"the backup {file}", revision)
+        verification = verify_store(copy, projections=False, payloads=False, progress=progress)
+        if not verification.ok:
+            first = verification.problems[0]
+            raise BackupError(file, f"{file} is corrupt: {first.where}: {first.message}")
+        with copy.reading() as connection:
+            log = connection.exec_driver_sql("SELECT log_id FROM ledger_head").scalar()
+    except StoreVersionError as error:
+        raise BackupError(file, str(error)) from error
+    except StoreError as error:
+        raise BackupError(file, f"{file} is not a backup of a store: {error}") from error
+    finally:
+        copy.close()
+    return BackupSummary(str(log), verification.entries, verification.root)
+
+
+def restore(database: Database, file: Path) -> None:
+    """Write a copy over the store in one transaction.
+
+    Processes that have the store open see the new contents in their next transaction. The
+    file of a store that SQLite cannot read is replaced by a new file.
+    """
+    path = _path(database)
+    try:
+        make_folder(path.parent)
         try:
-            with (
-                closing(sqlite3.connect(path, timeout=LOCK_SECONDS)) as source,
-                closing(sqlite3.connect(target)) as copy,
+            _overwrite(path, file)
+        except sqlite3.DatabaseError as error:
+            if getattr(error, "sqlite_errorcode", None) not in (
+                sqlite3.SQLITE_NOTADB,
+                sqlite3.SQLITE_CORRUPT,
             ):
-                # The head is read in the same transaction as the copied pages.
-                source.isolation_level = None
-                source.execute("BEGIN")
-                log, size, frontier = source.execute(
-                    "SELECT log_id, size, frontier FROM ledger_head"
-                ).fetchone()
-                source.backup(copy)
-                copy.execute("PRAGMA journal_mode = DELETE")
-            target.chmod(path.stat().st_mode & 0o777)
-        except (OSError, sqlite3.Error) as error:
-            raise BackupError(target, f"cannot write {target}: {_reason(error)}") from error
-        return BackupSummary(log, size, Frontier.from_bytes(size, frontier).root().hex())
-
-    def verify(self, file: Path, progress: Progress | None) -> BackupSummary:
-        """Verify the ledger of a copy in the same way as the ledger of a store.
-
-        Raises BackupError if the file is no store, has a newer schema, or is corrupt.
-        """
-        if not file.is_file():
-            raise BackupError(file, f"file {file} does not exist")
-        copy = open_database(f"sqlite:///{quote(str(file.absolute()))}")
-        try:
-            revision = schema_version.revision(copy)
-            if revision is None:
-                raise BackupError(file, f"{file} is empty and not a backup of a store")
-            if revision > schema_version.HEAD:
-                raise BackupError(
-                    file,
-                    f"{file} has a newer schema ({revision} instead of {schema_version.HEAD}); "
-                    "install the Muniment version that wrote it",
-                )
-            verification = verify(copy, projections=False, payloads=False, progress=progress)
-            if not verification.ok:
-                first = verification.problems[0]
-                raise BackupError(file, f"{file} is corrupt: {first.where}: {first.message}")
-            with copy.reading() as connection:
-                log = connection.exec_driver_sql("SELECT log_id FROM ledger_head").scalar()
-        except StoreError as error:
-            raise BackupError(file, f"{file} is not a backup of a store: {error}") from error
-        finally:
-            copy.close()
-        return BackupSummary(str(log), verification.entries, verification.root)
-
-    def restore(self, database: Database, file: Path) -> None:
-        """Write a copy over the store in one transaction.
-
-        Processes that have the store open see the new contents in their next transaction. The
-        file of a store that SQLite cannot read is replaced by a new file.
-        """
-        path = _path(database)
-        try:
-            make_folder(path.parent)
-            try:
-                _overwrite(path, file)
-            except sqlite3.DatabaseError as error:
-                if getattr(error, "sqlite_errorcode", None) not in (
-                    sqlite3.SQLITE_NOTADB,
-                    sqlite3.SQLITE_CORRUPT,
-                ):
-                    raise
-                _replace_file(path, file)
-        except (OSError, sqlite3.Error) as error:
-            raise BackupError(
-                file, f"cannot restore to {path}: {_reason(error)}; the store is unchanged"
-            ) from error
+                raise
+            _replace_file(path, file)
+    except (OSError, sqlite3.Error) as error:
+        raise BackupError(
+            file, f"cannot restore to {path}: {_reason(error)}; the store is unchanged"
+        ) from error
 
 
 def _overwrite(path: Path, file: Path) -> None:

@@ -67,7 +67,7 @@ def require(database: Database, *, create: bool, older: bool = False) -> None:
             raise NoStoreError(database.url, database.name)
         upgrade(database)
         return
-    _raise_if_foreign(database, current)
+    raise_if_foreign(database.url, f"the store {database.name}", current)
     if current < HEAD and not older:
         raise StoreVersionError(
             database.url,
@@ -76,18 +76,21 @@ def require(database: Database, *, create: bool, older: bool = False) -> None:
         )
 
 
-def _raise_if_foreign(database: Database, current: str) -> None:
-    """Raise StoreVersionError for a schema that this version cannot upgrade."""
+def raise_if_foreign(url: str, store: str, current: str) -> None:
+    """Raise StoreVersionError for a schema that this version cannot upgrade.
+
+    `store` is the subject of the message.
+    """
     if current < _FIRST:
         raise StoreVersionError(
-            database.url,
-            f"the store {database.name} was made by an unreleased version and cannot be upgraded; "
+            url,
+            f"{store} was made by an unreleased version and cannot be upgraded; "
             "use --store to create another store",
         )
     if current > HEAD:
         raise StoreVersionError(
-            database.url,
-            f"the store {database.name} has a newer schema ({current} instead of {HEAD}); install "
+            url,
+            f"{store} has a newer schema ({current} instead of {HEAD}); install "
             "the Muniment version that wrote it",
         )
 
@@ -119,7 +122,7 @@ def upgrade(database: Database) -> Path | None:
         if current == HEAD:  # another process upgraded it while this one waited for the lock
             return None
         if current:
-            _raise_if_foreign(database, current)
+            raise_if_foreign(database.url, f"the store {database.name}", current)
             _raise_if_altered(database, connection)
         stamped = current and connection.scalar(select(alembic_version.c.version_num))
         copy = None if stamped == HEAD else _migrate(database, connection, current)

@@ -1,5 +1,7 @@
 """Erase payloads, salts, search terms and all copies of their texts, and record it as an entry.
 
+`Erasures` erases on request, and `Retention` what is older than the retention rules allow.
+
 Each page of generations is erased in one transaction. After its commit no reader finds the texts.
 Their bytes may still be in the write-ahead log and their terms in the search index, until
 `Erasures.finish` rewrites both. While a long-running reader prevents that, the erasure is
@@ -10,8 +12,8 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, delete, select, update
 
@@ -20,6 +22,8 @@ from muniment.ledger.entries import (
     ErasedFact,
     ErasureEntry,
     GenerationEvent,
+    RetentionEntry,
+    RetentionFact,
     StartedEntry,
     milliseconds,
 )
@@ -46,9 +50,17 @@ from muniment.store.recording.events import add_text, read_events
 from muniment.store.recording.generations import record_interruptions
 from muniment.store.recording.ledger import append_with_rows, prepare
 from muniment.store.recording.references import actor_number
-from muniment.store.retention import purge, rules
-from muniment.store.retention.holds import held_among
+from muniment.store.retention import purge
+from muniment.store.retention.protection import (
+    GENERATION_KINDS,
+    Rule,
+    current_rules,
+    days_for,
+    erasable_kinds,
+    held_among,
+)
 from muniment.store.search import index
+from muniment.types import DECISIONS
 from muniment.validation import now
 
 PAGE = 100  # generations of one transaction
@@ -107,16 +119,18 @@ class Erasures:
         cause: Cause = "request",
         kinds: Sequence[Kind] | None = None,
         progress: Callable[[int], None] = lambda number: None,
+        result: ErasureResult | None = None,
     ) -> ErasureResult:
         """Erase the payloads of the generations that match a query. Their entries remain.
 
         `actor` is the name of the actor who erases. Without `kinds` the payloads of all kinds are
         erased. `progress` receives the number of generations of each page. Generations on hold,
         under retention or still running are skipped. A query by actor without `kinds` also erases
-        the actor's name, unless one of the generations was skipped.
+        the actor's name, unless one of the generations was skipped. The numbers are added to
+        those of `result`, if it is given.
         """
         record_interruptions(self._database)
-        result = ErasureResult()
+        result = result or ErasureResult()
         by = actor_number(self._database, actor)
         before: int | None = None
         while True:
@@ -174,7 +188,7 @@ def _erase_page(
         held = held_among(connection, [row.seq for row in rows])
         result.held += len(held)
         rows = [row for row in rows if row.seq not in held]
-        erasable = rules.erasable_kinds(connection, [row.seq for row in rows], kinds)
+        erasable = erasable_kinds(connection, [row.seq for row in rows], kinds)
         requested = None if kinds is None else set(kinds)
         result.kept += sum(erasable.get(row.seq, ()) != requested for row in rows)
         rows_to_erase = [row for row in rows if row.seq in erasable]
@@ -203,11 +217,10 @@ def _erasable_payloads(
     These are the payloads of the generations, and of events about one of them.
     """
     generations = {number: row.seq for row in rows for number in (row.seq, row.outcome) if number}
-    for part in chunks([row.seq for row in rows]):
-        about = select(event.c.seq, event.c.subject).where(
-            event.c.kind.in_(kinds_of(GenerationEvent)), event.c.subject.in_(part)
-        )
-        generations |= {row.seq: row.subject for row in connection.execute(about)}
+    about = select(event.c.seq, event.c.subject).where(
+        event.c.kind.in_(kinds_of(GenerationEvent)), event.c.subject.in_([row.seq for row in rows])
+    )
+    generations |= {row.seq: row.subject for row in connection.execute(about)}
     kinds_by_entry: dict[int, set[Kind]] = {}
     for part in chunks(list(generations)):
         for row in connection.execute(
@@ -227,18 +240,17 @@ def _search_rows(connection: Connection, rows: Sequence[GenerationRow]) -> list[
 
 def _clear_texts(connection: Connection, numbers: Sequence[int]) -> None:
     """Set the rows of generations to the values that they have without the request payload."""
-    for part in chunks(numbers):
-        connection.execute(delete(generation_tag).where(generation_tag.c.generation.in_(part)))
-        for number, started in entries_of(connection, part).items():
-            assert isinstance(started, StartedEntry)
-            rows: Rows = defaultdict(list)
-            add_started(rows, number, started, 0, None)
-            row = dict(zip(generation.c.keys(), rows["generation"][0], strict=True))
-            connection.execute(
-                update(generation)
-                .where(generation.c.seq == number)
-                .values({name: row[name] for name in _TEXT_COLUMNS})
-            )
+    connection.execute(delete(generation_tag).where(generation_tag.c.generation.in_(numbers)))
+    for number, started in entries_of(connection, numbers).items():
+        assert isinstance(started, StartedEntry)
+        rows: Rows = defaultdict(list)
+        add_started(rows, number, started, 0, None)
+        row = dict(zip(generation.c.keys(), rows["generation"][0], strict=True))
+        connection.execute(
+            update(generation)
+            .where(generation.c.seq == number)
+            .values({name: row[name] for name in _TEXT_COLUMNS})
+        )
 
 
 def _erase_actor(database: Database, name: str, by: int, reason: str | None, cause: Cause) -> None:
@@ -277,3 +289,64 @@ def _record_erasure(
     connection.execute(
         erasing.insert(), {"erasure": number, "snapshot_xid": purge.current_xid(connection)}
     )
+
+
+class Retention:
+    """The retention rules of a store."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def rules(self) -> list[Rule]:
+        """Return the rules in force."""
+        with self._database.reading() as connection:
+            return current_rules(connection)
+
+    def set_rule(self, rule: Rule, actor: str) -> list[Rule]:
+        """Add a rule, or replace that for the same kind and decision. Return the rules in force.
+
+        A rule without days removes the rule for the same kind and decision.
+        """
+        by = actor_number(self._database, actor)
+        with self._database.writing() as connection:
+            rules = [other for other in current_rules(connection) if other.key != rule.key]
+            if rule.least_days is not None or rule.most_days is not None:
+                rules.append(rule)
+            rules.sort(key=lambda rule: (rule.payload or "", rule.decision or ""))
+            facts = [RetentionFact(**asdict(rule)) for rule in rules]
+            entry = RetentionEntry(at=milliseconds(now()), actor=by, rules=facts)
+            append_with_rows(connection, prepare(entry))
+        return rules
+
+    def run(
+        self, actor: str, progress: Callable[[int], None] = lambda number: None
+    ) -> ErasureResult:
+        """Erase each payload that is older than the maximum age of its rule.
+
+        `progress` receives the number of generations of each page. Return the sums over all rules.
+        """
+        erasures, rules = Erasures(self._database), self.rules()
+        result = ErasureResult()
+        at = now()
+        for decision in DECISIONS:
+            for days, kinds in _kinds_by_max_days(rules, decision).items():
+                query = Query(until=at - timedelta(days=days), decision=decision)
+                erasures.erase(
+                    query,
+                    actor,
+                    cause="retention",
+                    kinds=kinds,
+                    progress=progress,
+                    result=result,
+                )
+        return result
+
+
+def _kinds_by_max_days(rules: list[Rule], decision: str) -> dict[int, list[Kind]]:
+    """Return the kinds of payload for each maximum number of days, for one decision."""
+    kinds_by_days: dict[int, list[Kind]] = {}
+    for kind in GENERATION_KINDS:
+        days = days_for(rules, kind, decision, "most_days")
+        if days is not None:
+            kinds_by_days.setdefault(days, []).append(kind)
+    return kinds_by_days

@@ -1,0 +1,209 @@
+"""Legal holds and retention rules, which protect payloads from erasure or require it.
+
+The retention rules in force are those of the newest `retention` entry. Each has a minimum and a
+maximum age of payloads, by payload kind and decision. The most specific rule with a value wins:
+kind and decision, then kind, then decision, then the rule for all payloads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+from typing import Any, Literal
+
+from msgspec import structs
+from sqlalchemy import Connection, func, select
+
+from muniment.errors import UnknownNameError
+from muniment.ids import new_id
+from muniment.ledger.entries import (
+    HoldEntry,
+    ReleaseEntry,
+    RetentionEntry,
+    milliseconds,
+    moment,
+)
+from muniment.ledger.payloads import KINDS, Kind, Payloads
+from muniment.ledger.schema import kind_of
+from muniment.store.database.engine import Database
+from muniment.store.database.tables import event, generation
+from muniment.store.queries.planner import QueryPlanner
+from muniment.store.queries.query import Query
+from muniment.store.recording.events import Events, add_text, read_events
+from muniment.store.recording.ledger import append_with_rows, prepare
+from muniment.store.recording.references import actor_number
+from muniment.times import iso
+from muniment.validation import now
+
+HOLD_BATCH = 1000  # generations in one entry of a hold
+# The kinds of payload that belong to a generation.
+GENERATION_KINDS = tuple(kind for kind in KINDS if kind not in ("actor", "policy", "model"))
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """A legal hold.
+
+    Attributes:
+        actor: The name of the actor who placed it.
+        reason: The reason of the hold.
+        generations: The number of generations under it.
+    """
+
+    id: str
+    at: datetime
+    actor: str
+    reason: str
+    generations: int
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the hold as `--json` prints it."""
+        at = iso(self.at)
+        return {**asdict(self), "at": at}
+
+
+class Holds:
+    """The legal holds of a store."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def add(self, query: Query, actor: str, reason: str) -> tuple[str, int]:
+        """Place the generations that match a query now under a new hold.
+
+        Return the hold's id and the number of generations.
+        """
+        number, id, at, count = actor_number(self._database, actor), new_id(), now(), 0
+        with self._database.writing() as connection:
+            for numbers in QueryPlanner(connection, query).pages(HOLD_BATCH):
+                payloads = Payloads()
+                entry = HoldEntry(
+                    at=milliseconds(at),
+                    actor=number,
+                    hold=id,
+                    reason=add_text(payloads, "reason", reason) or "",
+                    generations=sorted(numbers),
+                )
+                append_with_rows(connection, prepare(entry, payloads))
+                count += len(numbers)
+        return id, count
+
+    def release(self, reference: str, actor: str, reason: str | None = None) -> str:
+        """End a hold, and return its id. `reference` is a unique beginning or end of the id."""
+        part = reference.upper()
+        ids = [hold.id for hold in self.in_force()]
+        matches = [id for id in ids if id.startswith(part) or id.endswith(part)]
+        if len(matches) != 1 or not part:
+            raise UnknownNameError(
+                "hold", reference, hint="`muniment hold list` prints the holds in force"
+            )
+        payloads, events = Payloads(), Events(self._database)
+        commitment = add_text(payloads, "reason", reason)
+        events.add(ReleaseEntry(**events.by(actor), hold=matches[0], reason=commitment), payloads)
+        return matches[0]
+
+    def in_force(self) -> list[Hold]:
+        """Return the holds in force, the oldest first."""
+        statement = (
+            select(event.c.key, func.min(event.c.seq).label("seq"), func.count().label("number"))
+            .where(_in_force)
+            .group_by(event.c.key)
+            .order_by(func.min(event.c.seq))
+        )
+        with self._database.reading() as connection:
+            rows = connection.execute(statement).all()
+            recorded = read_events(connection, HoldEntry, [row.seq for row in rows])
+        return [
+            Hold(hold.entry.hold, hold.at, hold.actor, hold.text("reason") or "", row.number)
+            for hold, row in zip(recorded, rows, strict=True)
+        ]
+
+
+def held_among(connection: Connection, numbers: Sequence[int]) -> set[int]:
+    """Return those of a page of generations that are under a hold in force."""
+    statement = select(event.c.subject).where(event.c.subject.in_(numbers), _in_force)
+    return set(connection.scalars(statement))
+
+
+_released = select(event.c.key).where(event.c.kind == kind_of(ReleaseEntry))
+_in_force = (event.c.kind == kind_of(HoldEntry)) & event.c.key.not_in(_released)
+
+
+# ---- retention rules ---------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """The minimum and maximum number of days for payloads of one kind and one decision.
+
+    Attributes:
+        payload: The kind of payloads, or None for all kinds.
+        decision: The decision on the generations, or None for all decisions.
+        least_days: The minimum number of days, or None if not set.
+        most_days: The maximum number of days, or None if not set.
+    """
+
+    payload: str | None = None
+    decision: str | None = None
+    least_days: int | None = None
+    most_days: int | None = None
+
+    @property
+    def key(self) -> tuple[str | None, str | None]:
+        """The kind and decision that identify the rule."""
+        return self.payload, self.decision
+
+
+def current_rules(connection: Connection) -> list[Rule]:
+    """Return the rules in force."""
+    is_retention = event.c.kind == kind_of(RetentionEntry)
+    newest = connection.scalar(select(func.max(event.c.seq)).where(is_retention))
+    if newest is None:
+        return []
+    [recorded] = read_events(connection, RetentionEntry, [newest])
+    return [Rule(**structs.asdict(rule)) for rule in recorded.entry.rules]
+
+
+def days_for(
+    rules: Sequence[Rule],
+    kind: str,
+    decision: str | None,
+    which: Literal["least_days", "most_days"],
+) -> int | None:
+    """Return the days of the most specific rule for a kind and a decision, or None."""
+    by_key = {rule.key: rule for rule in rules}
+    for key in ((kind, decision), (kind, None), (None, decision), (None, None)):
+        days: int | None = getattr(by_key.get(key), which, None)
+        if days is not None:
+            return days
+    return None
+
+
+def erasable_kinds(
+    connection: Connection, numbers: Sequence[int], kinds: Sequence[Kind] | None
+) -> dict[int, set[Kind] | None]:
+    """Return the kinds of payload that may be erased, by the number of their generation.
+
+    `numbers` are those of one page. `kinds` are the kinds to erase, None for all. The value is None
+    if all kinds may be erased. A generation is missing if none of the kinds may be erased.
+    """
+    rules = current_rules(connection)
+    if not any(rule.least_days for rule in rules):
+        return dict.fromkeys(numbers, None if kinds is None else set(kinds))
+    selected = set(GENERATION_KINDS if kinds is None else kinds)
+    at = now()
+    erasable: dict[int, set[Kind] | None] = {}
+    g = generation.c
+    rows = select(g.seq, g.decision, g.started_at).where(g.seq.in_(numbers))
+    for row in connection.execute(rows):
+        age = at - moment(row.started_at)
+        old_enough = {
+            kind
+            for kind in selected
+            if age >= timedelta(days=days_for(rules, kind, row.decision, "least_days") or 0)
+        }
+        if old_enough:
+            all_kinds = kinds is None and old_enough == selected
+            erasable[row.seq] = None if all_kinds else old_enough
+    return erasable
