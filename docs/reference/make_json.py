@@ -25,7 +25,7 @@ from muniment.ledger.schema import payload_fields, reference_fields
 from muniment.models.registry import ModelRecord
 from muniment.records import GenerationRecord, RecordedOutput, RecordedVerdict
 from muniment.store.export.formats import CSV_COLUMNS
-from muniment.store.queries.runs import Run
+from muniment.store.queries.finder import Run
 from muniment.store.retention.erasure import ErasureResult
 from muniment.store.retention.protection import Hold, Rule
 from muniment.store.search.engine import Hit

@@ -10,7 +10,7 @@ import pytest
 
 from muniment.ids import new_id
 from muniment.store import Query, Store
-from muniment.store.queries import tail
+from muniment.store.queries import finder
 from muniment.types import Model, Usage
 
 
@@ -103,7 +103,7 @@ def test_a_lineage_goes_up_and_down_and_to_other_attempts(
 def test_following_yields_what_ends_and_is_wanted(
     store: Store, start: Any, finish: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tail, "POLL_SECONDS", 0.001)
+    monkeypatch.setattr(finder, "POLL_SECONDS", 0.001)
     ready = threading.Event()
 
     def record() -> None:

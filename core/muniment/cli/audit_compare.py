@@ -23,7 +23,7 @@ from muniment.diff import differences
 from muniment.types import Generation
 
 if TYPE_CHECKING:
-    from muniment.store.queries.lineage import Lineage
+    from muniment.store.queries.finder import Lineage
 
 _MARKS = {"same": ("", ""), "removed": ("[-", "-]"), "added": ("{+", "+}")}
 _COLOURS = {"removed": "red", "added": "green"}

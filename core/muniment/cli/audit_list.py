@@ -28,7 +28,7 @@ from muniment.cli.output import (
 from muniment.types import Generation
 
 if TYPE_CHECKING:
-    from muniment.store.queries.runs import Run
+    from muniment.store.queries.finder import Run
     from muniment.store.search.engine import Hit
 
 _EMPTY = "no generation matches"

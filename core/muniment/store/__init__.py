@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from muniment.store.database.export_pool import cores
     from muniment.store.errors import AlreadyRecordedError, NoStoreError
     from muniment.store.export import FORMATS, unfinished
+    from muniment.store.queries.finder import Line, Run
     from muniment.store.queries.query import Query
-    from muniment.store.queries.runs import Line, Run
     from muniment.store.retention.protection import Rule
     from muniment.store.search.engine import RANKED, searchable
     from muniment.store.store import Store, StoreStatus
@@ -52,7 +52,7 @@ __getattr__, __dir__ = lazy_attributes(
         "errors": "AlreadyRecordedError NoStoreError",
         "export": "FORMATS unfinished",
         "queries.query": "Query",
-        "queries.runs": "Line Run",
+        "queries.finder": "Line Run",
         "retention.protection": "Rule",
         "search.engine": "RANKED searchable",
         "store": "Store StoreStatus",

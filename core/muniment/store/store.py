@@ -20,10 +20,8 @@ from muniment.errors import StoreVersionError
 from muniment.store.database.engine import Database, open_database
 from muniment.store.database.leases import Lease
 from muniment.store.database.tables import ledger_head
-from muniment.store.queries import loader, runs
-from muniment.store.queries.planner import QueryPlanner
+from muniment.store.queries.finder import Finder
 from muniment.store.queries.query import Query
-from muniment.store.queries.runs import Line, Run
 from muniment.store.recording import schema_version
 from muniment.types import Generation
 
@@ -34,7 +32,6 @@ if TYPE_CHECKING:
     from muniment.store.database.backups import Backup
     from muniment.store.database.read_only import SelectedRows
     from muniment.store.export import Export
-    from muniment.store.queries.lineage import Lineage
     from muniment.store.queries.stats import Stats
     from muniment.store.recording.events import Events
     from muniment.store.recording.tree_heads import Sign
@@ -69,7 +66,7 @@ class StoreStatus:
         return self.revision == self.head
 
 
-class Store(AbstractContextManager["Store"]):
+class Store(Finder, AbstractContextManager["Store"]):
     """The evidence of all generations: entries, payloads, query tables and search index.
 
     Threads of one process may share an object. A method that records returns after its commit is
@@ -78,7 +75,7 @@ class Store(AbstractContextManager["Store"]):
 
     def __init__(self, database: Database) -> None:
         """Wrap an opened database. Use `Store.open` instead."""
-        self._database = database
+        super().__init__(database)
         self._lease: Lease | None = None
         self._starting = threading.Lock()
         self._open: dict[str, int] = {}  # numbers of generations started here, without an outcome
@@ -198,28 +195,7 @@ class Store(AbstractContextManager["Store"]):
 
         return generations.record_interruptions(self._database)
 
-    # ---- finding -----------------------------------------------------------------------------
-
-    def generation(self, id: str) -> Generation:
-        """Return the generation with a complete id. Raise UnknownNameError if there is none."""
-        return loader.generation_of(self._database, id)
-
-    def find(self, ref: str) -> str:
-        """Return the complete id of a generation.
-
-        `ref` is a unique beginning or end of the id with at least four characters, or `last`.
-        Raises UnknownNameError and AmbiguousNameError.
-        """
-        return loader.find(self._database, ref)
-
-    def generations(self, query: Query | None = None) -> Iterator[Generation]:
-        """Yield the generations that match a query, in its order, without their traces."""
-        return loader.generations(self._database, query or Query())
-
-    def count(self, query: Query) -> int:
-        """Return the number of generations that match a query."""
-        with self._database.reading() as connection:
-            return QueryPlanner(connection, query).count()
+    # ---- finding, besides the methods of `Finder` --------------------------------------------
 
     def search(
         self, text: str, query: Query | None = None, *, ranked: bool = False
@@ -238,37 +214,6 @@ class Store(AbstractContextManager["Store"]):
         from muniment.store.queries import stats
 
         return stats.stats(self._database, query or Query())
-
-    def tail(self, query: Query | None = None, *, follow: bool) -> Iterator[Generation]:
-        """Yield the last generations that match a query, the oldest first.
-
-        With `follow`, continue without end with the generations that finish later.
-        """
-        from muniment.store.queries import tail
-
-        return tail.tail(self._database, query or Query(limit=10), follow=follow)
-
-    def lineage(self, id: str) -> Lineage:
-        """Return the parents and children of the generation with a complete id."""
-        from muniment.store.queries import lineage
-
-        return lineage.lineage(self._database, id)
-
-    def runs(self, limit: int | None = None) -> Iterator[Run]:
-        """Yield runs, the newest first."""
-        return runs.runs(self._database, limit)
-
-    def run(self, id: str) -> Run:
-        """Return the run with a complete id. Raise UnknownNameError if there is none."""
-        return runs.run_of(self._database, id)
-
-    def find_run(self, ref: str) -> str:
-        """Return the complete id of a run. `ref` is a unique beginning or end of it, or `last`."""
-        return runs.find_run(self._database, ref)
-
-    def lines(self, run_id: str) -> Iterator[Line]:
-        """Yield the lines of a batch in order, each with its completed or else latest attempt."""
-        return runs.lines(self._database, run_id)
 
     def sample(self, count: int, key: str) -> list[str]:
         """Return the ids of `count` completed generations, chosen with a key.

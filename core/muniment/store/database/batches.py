@@ -10,6 +10,6 @@ T = TypeVar("T")
 CHUNK = 1000  # values in one IN (…)
 
 
-def chunks(values: Sequence[T]) -> Iterator[Sequence[T]]:
-    """Yield the values in slices of at most `CHUNK`."""
-    return (values[start : start + CHUNK] for start in range(0, len(values), CHUNK))
+def chunks(values: Sequence[T], size: int = CHUNK) -> Iterator[Sequence[T]]:
+    """Yield the values in slices of at most `size`."""
+    return (values[start : start + size] for start in range(0, len(values), size))

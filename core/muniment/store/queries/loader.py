@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias, TypeVar
 
-from sqlalchemy import Connection, Table, select, true
+from sqlalchemy import Connection
 
-from muniment.errors import AmbiguousNameError, UnknownNameError
 from muniment.ledger.entries import (
     ActorEntry,
     Entry,
@@ -27,10 +26,9 @@ from muniment.ledger.schema import decode, named
 from muniment.store.database import leases
 from muniment.store.database.batches import chunks
 from muniment.store.database.engine import Database
-from muniment.store.database.tables import SUFFIX, generation
 from muniment.store.errors import corruption_as_store_error
-from muniment.store.queries.planner import Position, QueryPlanner, rows
-from muniment.store.queries.query import COLUMNS, GenerationRow, Query
+from muniment.store.queries.planner import rows
+from muniment.store.queries.query import GenerationRow
 from muniment.types import Generation, Status
 
 P = TypeVar("P")
@@ -62,85 +60,6 @@ def in_pages(
             return
         after = items[-1][0]
         limit = None if limit is None else limit - size
-
-
-def generations(database: Database, query: Query) -> Iterator[Generation]:
-    """Yield the matching generations without their traces, in the order of the query."""
-
-    def page(
-        connection: Connection, after: Position | None, size: int
-    ) -> list[tuple[Position, Generation]]:
-        positions = QueryPlanner(connection, query).ordered_page(after, size)
-        numbers = sorted((number for _, number in positions), reverse=True)
-        loaded = dict(load_numbers(connection, numbers))
-        return [(position, loaded[position[1]]) for position in positions]
-
-    return in_pages(database, query.limit, page)
-
-
-def generation_of(database: Database, id: str) -> Generation:
-    """Return one generation, with its trace, by its whole id.
-
-    Raise UnknownNameError if no generation has this id.
-    """
-    with database.reading() as connection:
-        row = connection.execute(select(*COLUMNS).where(generation.c.id == id)).one_or_none()
-        if row is None:
-            raise UnknownNameError("generation", id)
-        return load(connection, [GenerationRow._make(row)], trace=True)[0]
-
-
-def find(database: Database, ref: str) -> str:
-    """Return the id of a generation, given a unique prefix or suffix of it, or `last`.
-
-    Raise UnknownNameError or AmbiguousNameError if not exactly one generation matches.
-    """
-    suffix = generation.c.id_suffix
-    with database.reading() as connection:
-        return match(connection, generation, ref, lambda part: suffix == part)
-
-
-def match(
-    connection: Connection,
-    table: Table,
-    ref: str,
-    has_suffix: Callable[[str], Any] = lambda part: true(),
-) -> str:
-    """Return the one id in a table that begins or ends with `ref`, or the newest for `last`.
-
-    Args:
-        connection: The transaction to read in.
-        table: A table with the columns `id` and `seq`, whose name errors contain.
-        ref: A prefix or suffix of at least `SUFFIX` characters, in upper or lower case, or `last`.
-        has_suffix: Returns a condition on an indexed column with the last `SUFFIX` characters of
-            the ids, if there is one.
-
-    Raise UnknownNameError or AmbiguousNameError if not exactly one id matches.
-    """
-    kind, column = table.name, table.c.id
-    if ref.lower() == "last":
-        newest: str | None = connection.scalar(select(column).order_by(table.c.seq.desc()).limit(1))
-        if newest is None:
-            raise UnknownNameError(kind, ref, hint="nothing is recorded yet")
-        return newest
-    part = ref.removeprefix("…").upper()  # commands print suffixes of ids with "…"
-    if len(part) < SUFFIX:
-        raise UnknownNameError(
-            kind, ref, hint=f"use at least {SUFFIX} characters of the beginning or end of the id"
-        )
-    if not part.isalnum():  # no id has other characters, of which some have a meaning in LIKE
-        raise UnknownNameError(kind, ref)
-    begins = select(column).where(column >= part, column < part + "~")
-    ends = select(column).where(column.like("%" + part), has_suffix(part[-SUFFIX:]))
-    matches: list[str] = []
-    for statement in (begins, ends):
-        matches += connection.scalars(statement.order_by(column).limit(3)).all()
-    matches = sorted(set(matches))
-    if not matches:
-        raise UnknownNameError(kind, ref)
-    if len(matches) > 1:
-        raise AmbiguousNameError(kind, ref, matches, hint="use more characters of it")
-    return matches[0]
 
 
 def load_numbers(connection: Connection, numbers: Sequence[int]) -> list[tuple[int, Generation]]:

@@ -187,8 +187,7 @@ class QueryPlanner:
 
     def _fetch_numbers(self, path: AccessPath, low: int, high: int, size: int) -> list[int]:
         numbers: set[int] = set()
-        for start in range(0, len(path.branches), _MAX_BRANCHES):
-            branches = path.branches[start : start + _MAX_BRANCHES]
+        for branches in chunks(path.branches, _MAX_BRANCHES):
             selects = [self._branch_sql(path, *branch, low, high, size) for branch in branches]
             sql = selects[0]
             if len(selects) > 1:
@@ -251,11 +250,8 @@ class QueryPlanner:
     def _count(self, path: AccessPath, limit: int) -> int:
         """Return the number of entries of a path, or at least `limit` if there are more."""
         count = 0
-        for start in range(0, len(path.branches), _MAX_BRANCHES):
-            parts = [
-                f"SELECT 1 FROM {source} WHERE {condition}"
-                for source, condition in path.branches[start : start + _MAX_BRANCHES]
-            ]
+        for branches in chunks(path.branches, _MAX_BRANCHES):
+            parts = [f"SELECT 1 FROM {source} WHERE {condition}" for source, condition in branches]
             sql = f"SELECT count(*) FROM ({' UNION ALL '.join(parts)} LIMIT {limit}) AS path"
             count += self._execute(sql).scalar() or 0
             if count >= limit:

@@ -114,11 +114,9 @@ def _ranked(
                 ]
                 if all(counts):
                     counted.append((number, sum(map(len, texts)), counts))
-        for part in chunks(_by_score(counted)):
-            for start in range(0, len(part), PAGE):
-                page = part[start : start + PAGE]
-                loaded = dict(load_numbers(connection, sorted(page)))
-                yield from (loaded[number] for number in page)
+        for page in chunks(_by_score(counted), PAGE):
+            loaded = dict(load_numbers(connection, sorted(page)))
+            yield from (loaded[number] for number in page)
 
 
 def _by_score(counted: Sequence[tuple[int, int, list[int]]]) -> list[int]:
