@@ -10,18 +10,22 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Generator, Iterator
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from muniment.records import record
+from muniment.store.database.batches import chunks
 from muniment.store.database.engine import Database
 from muniment.store.export.formats import FORMATS
-from muniment.store.export.reader import Reader
-from muniment.store.queries.planner import QueryPlanner
+from muniment.store.queries import planner
+from muniment.store.queries.loader import SharedReader, load
 from muniment.store.queries.query import Query
+from muniment.types import Generation
 
 FIRST_PAGE = 16  # generations of the first page, when their size is unknown
 MAX_PAGE = 1000  # generations of a page
 PAGE_BYTES = 8 << 20  # target size of the payloads of a page
 PARALLEL_AFTER = 20_000  # exported generations before processes are started; fewer do not pay
+_ROWS = 100  # generations of a page that are loaded at once
 PAGES_AHEAD = 2  # pages that each process may encode before the first of them is written
 
 
@@ -41,11 +45,24 @@ class Page:
 
 def encode_page(database: Database, format: str, numbers: list[int], size: int) -> Page:
     """Encode the generations with these numbers, in the state of the first `size` entries."""
-    lines = FORMATS[format].lines
+    data, length = b"", 0
     with database.reading() as connection:
-        reader = Reader(connection, size)
-        data = b"".join([lines(records) for records in reader.records(numbers)])
-    return Page(data, len(numbers), numbers[-1], reader.length)
+        shared = SharedReader(connection)
+        for part in chunks(numbers, _ROWS):
+            rows = planner.rows(connection, part)
+            # An outcome that was recorded later is left out.
+            past = [
+                row if (row.outcome or 0) < size else row._replace(outcome=None) for row in rows
+            ]
+            loaded = load(connection, past, trace=False, shared=shared)
+            data += FORMATS[format].lines(
+                [
+                    record(replace(generation, status="started") if row != now else generation)
+                    for row, now, generation in zip(past, rows, loaded, strict=True)
+                ]
+            )
+            length += sum(map(_length, loaded))
+    return Page(data, len(numbers), numbers[-1], length)
 
 
 def pages(
@@ -63,22 +80,22 @@ def pages(
     first `size` entries. With `processes` above 1, that many processes encode the pages after
     the first `PARALLEL_AFTER` generations.
     """
-    planner = _PagePlanner(database, query, before, limit)
-    for numbers in planner.pages(upto=PARALLEL_AFTER if processes > 1 else None):
+    division = _PagePlanner(database, query, before, limit)
+    for numbers in division.pages(upto=PARALLEL_AFTER if processes > 1 else None):
         page = encode_page(database, format, numbers, size)
-        planner.adjust(page)
+        division.adjust(page)
         yield page
-    if planner.done:
+    if division.done:
         return
     from muniment.store.database.export_pool import worker_pool
 
     with worker_pool(database, processes) as pool:
         futures: deque[Future[Page]] = deque()
-        for numbers in planner.pages():
+        for numbers in division.pages():
             futures.append(pool.start(encode_page, format, numbers, size))
             if len(futures) > PAGES_AHEAD * processes:
                 page = futures.popleft().result()
-                planner.adjust(page)
+                division.adjust(page)
                 yield page
         while futures:
             yield futures.popleft().result()
@@ -103,7 +120,7 @@ class _PagePlanner:
             if self._remaining is not None:
                 rows = min(rows, self._remaining)
             with self._database.reading() as connection:
-                numbers = QueryPlanner(connection, self._query).page(self._before, rows)
+                numbers = planner.QueryPlanner(connection, self._query).page(self._before, rows)
             self._planned += len(numbers)
             if self._remaining is not None:
                 self._remaining -= len(numbers)
@@ -116,3 +133,8 @@ class _PagePlanner:
         """Set the number of generations of the next pages by the size of an encoded page."""
         rows = page.rows * PAGE_BYTES // max(1, page.length)
         self._page_rows = max(1, min(rows, 2 * page.rows, MAX_PAGE))
+
+
+def _length(generation: Generation) -> int:
+    """Return the number of characters of the prompt and bytes of the outputs."""
+    return len(generation.prompt) + sum(len(output.data) for output in generation.outputs)

@@ -8,16 +8,15 @@ finished file has the same bytes as that of an export without interruption.
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import asdict, dataclass, fields, replace
-from datetime import datetime
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO, Literal
 
+import msgspec
+from msgspec.structs import replace
 from sqlalchemy import select
 
 from muniment.errors import MunimentError
@@ -30,7 +29,6 @@ from muniment.store.export.batches import pages
 from muniment.store.export.formats import FORMATS
 from muniment.store.queries.query import Query
 
-STATE_VERSION = 1
 SAVE_SECONDS = 2.0  # time between two saves, which is the work that a killed process loses
 
 
@@ -42,8 +40,7 @@ class ExportError(MunimentError):
         self.path = path
 
 
-@dataclass(frozen=True, slots=True)
-class _State:
+class _State(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The state of an export, which is saved to resume it.
 
     `size` is the number of bytes of the part file that are on disk. `upto` is the number of
@@ -53,13 +50,13 @@ class _State:
 
     log: str
     format: str
-    query: dict[str, Any]
+    query: Query
     upto: int
     before: int
     rows: int = 0
     size: int = 0
     whole: bool = False
-    version: int = STATE_VERSION
+    version: Literal[2] = 2  # of this class
 
 
 def unfinished(target: Path) -> bool:
@@ -88,7 +85,7 @@ class Export:
         FORMATS[format].check()
         check_target(target, database.files)
         log, size = _log_and_size(database)
-        return cls(database, target, _State(log, format, _query_to_json(query), size, size))
+        return cls(database, target, _State(log, format, query, size, size))
 
     @classmethod
     def resume(cls, database: Database, target: Path) -> Export:
@@ -99,22 +96,17 @@ class Export:
         """
         path = _state_path(target)
         try:
-            saved = json.loads(path.read_bytes())
+            state = msgspec.json.decode(path.read_bytes(), type=_State)
         except FileNotFoundError:
             raise ExportError(
                 target, f"there is no unfinished export to {target}; remove --resume"
             ) from None
         except ValueError:
             raise ExportError(
-                target, f"{path} is not readable; start again with --overwrite"
-            ) from None
-        if saved.get("version") != STATE_VERSION:
-            raise ExportError(
                 target,
-                f"the unfinished export to {target} is of another version of Muniment; "
-                "start again with --overwrite",
-            )
-        state = _State(**saved)
+                f"{path} is not readable, or of another version of Muniment; start again with "
+                "--overwrite",
+            ) from None
         if _log_and_size(database)[0] != state.log:
             raise ExportError(
                 target,
@@ -143,7 +135,7 @@ class Export:
     @property
     def query(self) -> Query:
         """The query whose generations are exported."""
-        return _query_from_json(self._state.query)
+        return self._state.query
 
     def run(self, advance: Callable[[int], None] = lambda rows: None, processes: int = 1) -> int:
         """Write the remaining generations. Return the number of generations in the file.
@@ -211,8 +203,7 @@ class Export:
         part.flush()
         os.fsync(part.fileno())
         self._state = replace(state, size=part.tell())
-        content = json.dumps(asdict(self._state), ensure_ascii=False).encode()
-        atomic_write(_state_path(self._target), content)
+        atomic_write(_state_path(self._target), msgspec.json.encode(self._state))
 
 
 def stream(
@@ -258,21 +249,3 @@ def _erased_since(database: Database, size: int) -> bool:
 
 def _state_path(target: Path) -> Path:
     return target.with_name(f"{target.name}.part.json")
-
-
-def _query_to_json(query: Query) -> dict[str, Any]:
-    """Return the fields of a query that are set, as JSON values."""
-    values = {field.name: getattr(query, field.name) for field in fields(query)}
-    return {
-        name: value.isoformat() if isinstance(value, datetime) else value
-        for name, value in values.items()
-        if value is not None
-    }
-
-
-def _query_from_json(values: dict[str, Any]) -> Query:
-    arguments = dict(values)
-    for name in ("since", "until"):
-        if name in arguments:
-            arguments[name] = datetime.fromisoformat(arguments[name])
-    return Query(**arguments)

@@ -13,7 +13,7 @@ import io
 import types
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol, Union, get_args, get_origin, get_type_hints
+from typing import Any, BinaryIO, Union, get_args, get_origin, get_type_hints
 
 from msgspec import Struct
 from msgspec.json import Encoder
@@ -29,46 +29,32 @@ GROUP_BYTES = 64 << 20  # or bytes of their JSON, which limits memory where text
 _encoder = Encoder()
 
 
-class Format(Protocol):
-    """A format of exports. `name` is the value of `--format`.
+class Format:
+    """A format of exports, whose part file is the finished file unless a subclass differs.
 
-    `streams` is true if the part file is the finished file.
+    `name` is the value of `--format`. `streams` is true if the part file is the finished file.
     """
 
     name: str
-    streams: bool
+    streams = True
 
     def check(self) -> None:
         """Raise MunimentError if a package that the format needs is not installed."""
 
     def head(self) -> bytes:
         """Return the bytes before the first record."""
+        return b""
 
     def lines(self, records: Sequence[GenerationRecord]) -> bytes:
         """Return the bytes of some records."""
+        raise NotImplementedError
 
     def finish(self, part: Path, target: Path) -> None:
         """Make the file from the part file."""
-
-
-class _Streamed:
-    """The base class of formats whose part file is the finished file."""
-
-    streams = True
-
-    def check(self) -> None:
-        """Do nothing, because no package is needed."""
-
-    def head(self) -> bytes:
-        """Return nothing."""
-        return b""
-
-    def finish(self, part: Path, target: Path) -> None:
-        """Rename the part file."""
         replace_file(part, target)
 
 
-class Jsonl(_Streamed):
+class Jsonl(Format):
     """One JSON object a line, of the shape `generation` (docs/reference/json.md)."""
 
     name = "jsonl"
@@ -137,7 +123,7 @@ def _cell(record: GenerationRecord, path: tuple[str, ...]) -> Any:
     return _encoder.encode(value).decode() if value else ""
 
 
-class Csv(_Streamed):
+class Csv(Format):
     """One row a generation, below a row of column names (RFC 4180, UTF-8)."""
 
     name = "csv"
@@ -160,7 +146,7 @@ class Csv(_Streamed):
 # ---- Parquet -----------------------------------------------------------------------------------
 
 
-class Parquet:
+class Parquet(Format):
     """One row a generation, with lists and structures as columns. Needs pyarrow.
 
     The part file contains JSON lines. Mappings are strings of JSON in it. pyarrow makes the file
@@ -178,10 +164,6 @@ class Parquet:
                 "Parquet needs pyarrow, which is not installed; run `pip install "
                 "'muniment[parquet]'`"
             ) from None
-
-    def head(self) -> bytes:
-        """Return nothing."""
-        return b""
 
     def lines(self, records: Sequence[GenerationRecord]) -> bytes:
         """Return a line for each record, with its mappings as strings."""

@@ -81,33 +81,25 @@ def load(
     `trace` loads the traces too. `shared` keeps the entries that generations share from one call
     to the next. Raise StoreError if entries or payloads cannot be decoded.
     """
-    if not fetched:
-        return []
+    generations: list[Generation] = []
     with corruption_as_store_error(str(connection.engine.url)):
-        return _load(connection, fetched, trace, shared or SharedReader(connection))
-
-
-def _load(
-    connection: Connection, fetched: Sequence[GenerationRow], trace: bool, reader: SharedReader
-) -> list[Generation]:
-    numbers = [n for row in fetched for n in (row.seq, row.outcome) if n is not None]
-    entries = entries_of(connection, numbers)
-    shared = reader.read(entries.values())
-    payloads = payloads_of(connection, numbers, trace=trace)
-    is_open = any(row.outcome is None for row in fetched)
-    running = leases.running(connection) if is_open else set()
-    generations = []
-    for row in fetched:
-        started: Any = entries[row.seq]
-        outcome: Any = None if row.outcome is None else entries[row.outcome]
-        if started.generation != row.id or (outcome and outcome.generation != row.seq):
-            raise ValueError(f"the row of entry {row.seq} does not belong to its entries")
-        texts = Texts()
-        texts.add(started, payloads.get(row.seq, {}))
-        if row.outcome is not None:
-            texts.add(outcome, payloads.get(row.outcome, {}), trace=trace)
-        status: Status = "started" if row.seq in running else "interrupted"
-        generations.append(assemble(started, outcome, texts, shared, status=status))
+        numbers = [n for row in fetched for n in (row.seq, row.outcome) if n is not None]
+        entries = entries_of(connection, numbers)
+        others = (shared or SharedReader(connection)).read(entries.values())
+        payloads = payloads_of(connection, numbers, trace=trace)
+        is_open = any(row.outcome is None for row in fetched)
+        running = leases.running(connection) if is_open else set()
+        for row in fetched:
+            started: Any = entries[row.seq]
+            outcome: Any = None if row.outcome is None else entries[row.outcome]
+            if started.generation != row.id or (outcome and outcome.generation != row.seq):
+                raise ValueError(f"the row of entry {row.seq} does not belong to its entries")
+            texts = Texts()
+            texts.add(started, payloads.get(row.seq, {}))
+            if row.outcome is not None:
+                texts.add(outcome, payloads.get(row.outcome, {}), trace=trace)
+            status: Status = "started" if row.seq in running else "interrupted"
+            generations.append(assemble(started, outcome, texts, others, status=status))
     return generations
 
 

@@ -1,4 +1,4 @@
-"""The combinations of generator and model that are recorded, and which of them a filter means."""
+"""The recorded models, generators and scores, and which of them a filter means."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from collections.abc import Iterator, Sequence
 from typing import TypeAlias
 
 from sqlalchemy import Connection
+
+from muniment.errors import AmbiguousNameError, UnknownNameError
 
 _DIGEST = re.compile(r"(?:[a-z0-9-]+:)?[0-9a-f]{4,}")
 _SCHEMES = ("", "file-sha256:", "tree1-sha256:")
@@ -60,3 +62,22 @@ def distinct(
         yield value
         greater = f"{column} > {placeholder.format('after')}"
         parameters = parameters | {"after": value}
+
+
+def find_score(connection: Connection, reference: str) -> tuple[str, str]:
+    """Return the evaluator and the measure of a recorded score.
+
+    Raise UnknownNameError if no recorded score has this name, and AmbiguousNameError if several
+    evaluators use it.
+    """
+    pairs = [
+        (evaluator, name)
+        for name in distinct(connection, "score", "name")
+        for evaluator in distinct(connection, "score", "evaluator", ("name", name))
+    ]
+    matches = [(one, name) for one, name in pairs if reference in (name, f"{one}.{name}")]
+    if not matches:
+        raise UnknownNameError("score", reference, sorted({name for _, name in pairs}))
+    if len(matches) > 1:
+        raise AmbiguousNameError("score", reference, sorted(map(".".join, matches)))
+    return matches[0]

@@ -22,13 +22,22 @@ from muniment.store.database.batches import chunks
 from muniment.store.database.projections import seed_number
 from muniment.store.database.tables import actor, generation, run
 from muniment.store.queries import time_index
-from muniment.store.queries.origins import digest_prefixes, distinct_origins, is_model
-from muniment.store.queries.query import COLUMNS, GenerationRow, Query
-from muniment.store.queries.scores import find_score, parse_condition, parse_order
+from muniment.store.queries.origins import (
+    digest_prefixes,
+    distinct_origins,
+    find_score,
+    is_model,
+)
+from muniment.store.queries.query import (
+    COLUMNS,
+    GenerationRow,
+    Query,
+    parse_condition,
+    parse_order,
+)
 from muniment.types import DECISIONS
 from muniment.validation import check_text
 
-MAX_SEQ = 2**63 - 1
 _COUNT_LIMITS = (2_000, 60_000)  # entries of each path that are counted to find the shortest
 _MAX_DIRECT_READS = 200  # up to this many generations are read without the search index
 _MAX_NARROWING = 20_000  # up to this many numbers are joined with the search index
@@ -85,12 +94,8 @@ class QueryPlanner:
         self._paths: list[AccessPath] = []
         self._chosen: AccessPath | None = None
         self._search_path: AccessPath | None = None
-        self._ranges: Sequence[tuple[int, int]] = [(0, MAX_SEQ)]
+        self._ranges = time_index.ranges(connection, query.since, query.until)
         self._add_filters(words)
-        if query.since is not None or query.until is not None:
-            since = None if query.since is None else milliseconds(query.since)
-            until = None if query.until is None else milliseconds(query.until)
-            self._ranges = time_index.ranges(connection, since, until)
 
     def page(self, before: int | None, size: int) -> list[int]:
         """Return up to `size` matching numbers below `before`, the newest first."""
@@ -110,10 +115,10 @@ class QueryPlanner:
         """
         positions: list[Position] = []
         if self._query.sort is not None:
-            order = parse_order(self._query.sort)
-            score = find_score(self._connection, order.score)
+            name, descending = parse_order(self._query.sort)
+            score = find_score(self._connection, name)
             if after is None or after[0] is not None:
-                positions = self._fetch_scored(score, order.descending, after, size)
+                positions = self._fetch_scored(score, descending, after, size)
                 after = None
             if len(positions) == size:
                 return positions
@@ -274,7 +279,8 @@ class QueryPlanner:
             number = self._connection.scalar(select(run.c.seq).where(run.c.id == query.run))
             self._add_equality("run", -1 if number is None else number)
         if query.tag is not None:
-            self._add_tag(query.tag)
+            has_tag = f"c.tag = {self._bind(query.tag)}"
+            self._add_child("tag", "generation_tag", has_tag, [has_tag])
         if words:
             self._search_path = self._path_of_search(sorted(words))
             self._paths.append(self._search_path)
@@ -285,12 +291,10 @@ class QueryPlanner:
         self._add_shared_index()
         for condition in query.scores or ():
             self._add_score(condition)
-        if query.since is not None:
-            since = self._bind(milliseconds(query.since))
-            self._checks["since"] = f"{self._without_index('g.started_at')} >= {since}"
-        if query.until is not None:
-            until = self._bind(milliseconds(query.until))
-            self._checks["until"] = f"{self._without_index('g.started_at')} < {until}"
+        for operator, at in ((">=", query.since), ("<", query.until)):
+            if at is not None:
+                column, value = self._without_index("g.started_at"), self._bind(milliseconds(at))
+                self._checks[operator] = f"{column} {operator} {value}"
 
     def _path_of_search(self, words: Sequence[str]) -> AccessPath:
         if self._connection.dialect.name == "sqlite":
@@ -317,35 +321,28 @@ class QueryPlanner:
             [("generation g", f"g.actor = {number}") for number in numbers],
         )
 
-    def _add_tag(self, tag: str) -> None:
-        name = self._bind(tag)
-        check = f"SELECT 1 FROM generation_tag t WHERE t.tag = {name} AND t.generation = g.seq"
-        self._add(
-            {"tag": f"EXISTS ({check})"},
-            [("generation_tag t", f"t.tag = {name}")],
-            "t.generation",
-            distinct=True,
-        )
-
     def _add_filter(self, filter: str, decision: str | None) -> None:
         name = self._bind(filter)
         decisions = DECISIONS if decision is None else (decision,)
         listed = ", ".join(f"'{one}'" for one in decisions)
-        check = (
-            f"SELECT 1 FROM verdict v WHERE v.filter = {name} AND v.decision IN ({listed}) "
-            "AND v.generation = g.seq"
+        branches = [f"c.filter = {name} AND c.decision = '{one}'" for one in decisions]
+        self._add_child(
+            "filter", "verdict", f"c.filter = {name} AND c.decision IN ({listed})", branches
         )
+
+    def _add_child(self, name: str, table: str, matching: str, branches: Sequence[str]) -> None:
+        """Add a filter by rows of a table of which a generation has several."""
         self._add(
-            {"filter": f"EXISTS ({check})"},
-            [("verdict v", f"v.filter = {name} AND v.decision = '{one}'") for one in decisions],
-            "v.generation",
+            {name: f"EXISTS (SELECT 1 FROM {table} c WHERE {matching} AND c.generation = g.seq)"},
+            [(f"{table} c", branch) for branch in branches],
+            "c.generation",
             distinct=True,
         )
 
     def _add_score(self, text: str) -> None:
-        condition = parse_condition(text)
-        score = find_score(self._connection, condition.score)
-        compared = f"s.value {condition.operator} {self._bind(condition.value)}"
+        name, operator, value = parse_condition(text)
+        score = find_score(self._connection, name)
+        compared = f"s.value {operator} {self._bind(value)}"
         self._checks[text] = self._has_score(score, compared)
         # The index is in the order of the values, so that each page sorts all numbers of this path.
         path = AccessPath(
@@ -408,25 +405,19 @@ class QueryPlanner:
         if query.status == "started" or not checks:
             self._checks |= checks
             return
+        origins = [
+            f"g.generator = {self._bind(generator)} AND g.model_name = {self._bind(name)} "
+            f"AND g.model_digest = {self._bind(digest)}"
+            for generator, name, digest in distinct_origins(self._connection, query.generator)
+            if query.model is None or is_model(query.model, name, digest)
+        ]
         combinations = [
             f"{origin} AND g.status = '{status}' AND g.decision {value}"
-            for origin in self._origin_conditions()
+            for origin in origins
             for status in statuses
             for value in _decision_conditions(status, decision)
         ]
         self._add(checks, [("generation g", condition) for condition in combinations + unrecorded])
-
-    def _origin_conditions(self) -> Iterator[str]:
-        """Yield a condition for each recorded pair of generator and model that matches."""
-        query = self._query
-        for generator, name, digest in distinct_origins(self._connection, query.generator):
-            if query.model is not None and not is_model(query.model, name, digest):
-                continue
-            yield (
-                f"g.generator = {self._bind(generator)} "
-                f"AND g.model_name = {self._bind(name)} "
-                f"AND g.model_digest = {self._bind(digest)}"
-            )
 
     def _model_check(self, model: str) -> str:
         digest = self._without_index("g.model_digest")

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
 
+from muniment.errors import UsageError
 from muniment.store.database.tables import generation
-from muniment.store.queries.scores import parse_condition, parse_order
 from muniment.types import Decision, Status
+
+_CONDITION = re.compile(r"\s*([^<>=!]+?)\s*(<=|>=|!=|=|<|>)\s*(\S+)\s*")
+_ORDER = re.compile(r"(-?)score:(.+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +37,8 @@ class Query:
         limit: Maximum number of generations.
         ids: The whole ids of generations.
         scores: Conditions on scores, such as `perplexity<20`. A score that failed or is missing
-            meets none. `statistics.length>5` also names the evaluator.
+            meets none. `statistics.length>5` also names the evaluator, which is needed if several
+            evaluators use the name.
         sort: The order of a list: `score:perplexity` for the lowest score first, or
             `-score:perplexity` for the highest. Generations without the score come last. By
             default the newest come first, as they always do outside of lists.
@@ -77,3 +83,35 @@ class GenerationRow(NamedTuple):
     outcome: int | None
     id: str
     status: str
+
+
+def parse_condition(text: str) -> tuple[str, str, float]:
+    """Return the name of the score, the operator and the number of a condition.
+
+    The operators are also operators of SQL. Raise UsageError if the text is malformed.
+    """
+    match = _CONDITION.fullmatch(text)
+    try:
+        value = float(match[3]) if match else math.nan
+    except ValueError:
+        value = math.nan
+    if match is None or not math.isfinite(value):
+        raise UsageError(
+            f"{text!r} is not a condition on a score; use a name, one of < <= > >= = != and a "
+            "number, as in 'perplexity<20'"
+        )
+    return match[1], match[2], value
+
+
+def parse_order(text: str) -> tuple[str, bool]:
+    """Return the name of the score of an order, and whether the highest come first.
+
+    Raise UsageError if the text is malformed.
+    """
+    match = _ORDER.fullmatch(text)
+    if match is None:
+        raise UsageError(
+            f"{text!r} is not an order; use score:NAME for the lowest score first, or -score:NAME "
+            "for the highest"
+        )
+    return match[2], match[1] == "-"

@@ -7,13 +7,16 @@ is converted to ranges of numbers, so that no other index needs the time as a fu
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 
 from sqlalchemy import Connection, select, text
 
+from muniment.ledger.entries import milliseconds
 from muniment.store.database import bulk
 from muniment.store.database.tables import period
 
 BLOCK = 4096  # numbers in one block
+MAX_SEQ = 2**63 - 1
 
 _UPSERT = (
     "INSERT INTO period (block, earliest, latest) VALUES (?, ?, ?) "
@@ -41,19 +44,23 @@ def add(connection: Connection, starts: Iterable[tuple[int, int]]) -> None:
 
 
 def ranges(
-    connection: Connection, since: int | None, until: int | None
+    connection: Connection, since: datetime | None, until: datetime | None
 ) -> Sequence[tuple[int, int]]:
     """Return ranges of numbers with all generations that started in [since, until).
 
     The ranges include both ends and are in descending order. They can contain generations that
-    started at other times. Times are in Unix milliseconds.
+    started at other times.
     """
+    if since is None and until is None:
+        return [(0, MAX_SEQ)]
+    low_at = -MAX_SEQ if since is None else milliseconds(since)
+    high_at = MAX_SEQ if until is None else milliseconds(until)
     # Numbers grow with time, but not strictly: a generation that started earlier can be recorded
     # later, and clocks are set back. Every block is therefore compared with the time range.
     merged: list[tuple[int, int]] = []
     adjacent = False
     for row in connection.execute(select(period).order_by(period.c.block.desc())):
-        if (since is None or row.latest >= since) and (until is None or row.earliest < until):
+        if row.latest >= low_at and row.earliest < high_at:
             low = row.block * BLOCK
             high = merged.pop()[1] if adjacent else low + BLOCK - 1
             merged.append((low, high))
