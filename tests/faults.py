@@ -50,7 +50,7 @@ FAULTS = (
     # ---- filters, policies, streaming ---------------------------------------------------------
     Fault(
         "filter-that-raises-allows",
-        "core/muniment/generation/moderation.py",
+        "core/muniment/generation/assessment.py",
         "verdict = self._failed(describe(error))",
         'verdict = Verdict("allow")',
         (
@@ -60,7 +60,7 @@ FAULTS = (
     ),
     Fault(
         "missing-filter-allows",
-        "core/muniment/generation/moderation.py",
+        "core/muniment/generation/assessment.py",
         'verdict = Verdict("block", failure=self.failure)',
         'verdict = Verdict("allow")',
         ("core/test_moderation.py::test_a_filter_that_is_not_installed_blocks",),

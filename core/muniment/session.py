@@ -23,8 +23,7 @@ from muniment._version import __version__
 from muniment.diff import Differences, differences
 from muniment.errors import ModelError, MunimentError, PluginError, UsageError
 from muniment.generation import batch, policy
-from muniment.generation.evaluation import Evaluators
-from muniment.generation.moderation import PolicyRunner
+from muniment.generation.assessment import Evaluators, PolicyRunner
 from muniment.generation.pipeline import Pipeline
 from muniment.generation.replay import replay
 from muniment.generation.requests import (

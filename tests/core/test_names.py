@@ -38,7 +38,7 @@ GONE_NAMES = {
     "muniment.cli.output": "count card ident data message data_json data_bytes shortened table",
     "muniment.cli.output_file": "Destination",
     "muniment.cli.presenter": "Shower",
-    "muniment.generation.moderation": "Moderator _Rule",
+    "muniment.generation.assessment": "Moderator _Rule",
     "muniment.generation.pipeline": "_Open shown",
     "muniment.generation.requests": "Draft Resolved asked",
     "muniment.hookspecs": "TakesModels",

@@ -11,7 +11,7 @@ from muniment.cli.lazy import LazyGroup
 from muniment.cli.options import json_option
 from muniment.cli.output import one_line, warn_broken, write_data, write_note
 from muniment.generation import policy as policies
-from muniment.generation.moderation import PolicyRunner
+from muniment.generation.assessment import PolicyRunner
 
 _RULE = ("filter", "stages", "mode", "time_limit", "thresholds", "parameters")
 

@@ -15,8 +15,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from muniment.errors import PromptError
-from muniment.generation.evaluation import Evaluators
-from muniment.generation.moderation import PolicyRunner, prompt_contents
+from muniment.generation.assessment import Evaluators, PolicyRunner, prompt_contents
 from muniment.generation.requests import BoundRequest, Resolver
 from muniment.plugins.invocation import (
     Answer,

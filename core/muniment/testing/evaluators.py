@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from hypothesis import HealthCheck, given, settings, strategies as st
 
-from muniment.generation.evaluation import compute_scores
+from muniment.generation.assessment import compute_scores
 from muniment.hookspecs import Evaluator
 from muniment.ids import new_id
 from muniment.testing.contract import Contract, broken
