@@ -192,7 +192,7 @@ class Models:
         releases the lock of a killed process.
         """
         label = f"process {os.getpid()}, which adds model {source}"
-        try:
+        with _model_errors(source, f"model {source} cannot be added"):
             make_folder(self._folder)
             with open_private(self._folder / ".lock", "a+b") as file:
                 if not try_lock(file):
@@ -205,12 +205,6 @@ class Models:
                 file.write(label.encode(errors="replace")[:_LABEL_BYTES])
                 file.flush()
                 yield
-        except (MunimentError, ModelTermsWarning):
-            raise
-        except (Exception, SystemExit) as error:
-            raise ModelError(
-                source, f"model {source} cannot be added: {_describe(error)}"
-            ) from error
 
     def _add(
         self,
@@ -342,14 +336,8 @@ class Models:
             return reference, path.absolute(), None
         is_path = reference.startswith((".", "~")) or path.is_absolute()
         if "/" in reference and isinstance(generator, ModelProvider) and not is_path:
-            try:
+            with _model_errors(reference, f"model {reference} cannot be found"):
                 return reference, Path(generator.find_model(reference)), None
-            except MunimentError:
-                raise
-            except (Exception, SystemExit) as error:
-                raise ModelError(
-                    reference, f"model {reference} cannot be found: {_describe(error)}"
-                ) from error
         names = [model.name for model in self._readable()]
         names = sorted({*names, *_names(packaged_models(generator))})
         hint = "or use the path of a model's folder"
@@ -459,15 +447,22 @@ def packaged_models(generator: object) -> list[PackagedModel]:
     """Return the models that come with installed packages. Raise ModelError on failure."""
     if not isinstance(generator, ModelProvider):
         return []
-    try:
+    with _model_errors("", "packaged models cannot be listed"):
         packaged = list(generator.packaged_models())
         for model in packaged:
             _ = (model.name, model.source, model.terms)
-    except MunimentError:
+        return packaged
+
+
+@contextlib.contextmanager
+def _model_errors(name: str, failure: str) -> Iterator[None]:
+    """Raise ModelError instead of an exception of a generator or of the file system."""
+    try:
+        yield
+    except (MunimentError, ModelTermsWarning):
         raise
     except (Exception, SystemExit) as error:
-        raise ModelError("", f"packaged models cannot be listed: {_describe(error)}") from error
-    return packaged
+        raise ModelError(name, f"{failure}: {type(error).__name__}: {error}") from error
 
 
 def _caller_level() -> int:
@@ -488,10 +483,6 @@ def _names(packaged: list[PackagedModel]) -> list[str]:
 
 def _names_of(generator_name: str, models: list[ModelRecord]) -> list[str]:
     return [model.name for model in models if model.generator == generator_name]
-
-
-def _describe(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}"
 
 
 def _half_written(name: str) -> str:

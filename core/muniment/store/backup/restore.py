@@ -84,32 +84,30 @@ def restore(url: str, planned: RestorePlan, progress: Progress | None = None) ->
 
     The list of registered backups stays the same, with this backup added. Raises BackupError.
     """
-    with closing(open_database(url)) as database:
-        _restore(database, planned, progress)
-
-
-def _restore(database: Database, planned: RestorePlan, progress: Progress | None) -> None:
-    backend_of(database).restore(database, planned.file)
-    database.close()  # open connections may have cached pages and statements of the old store
-    if schema_version.revision(database) != schema_version.HEAD:
-        return  # an older schema is verified after `db upgrade`, which every command requires
     from muniment.store.verification.verify import verify
 
-    verification = verify(database, projections=False, payloads=False, progress=progress)
-    if not verification.ok or (verification.entries, verification.root) != (
-        planned.contents.entries,
-        planned.contents.root,
-    ):
-        raise BackupError(
-            planned.file,
-            f"the restored store differs from {planned.file}; run `muniment audit verify --all` "
-            "to find the difference",
-        )
-    backups = list(planned.present.backups) if planned.present else []
-    if all(item.file != planned.file for item in backups):
-        backups.append(Backup(planned.file, now(), planned.contents.entries, planned.contents.root))
-    with database.writing(lock=False) as connection:
-        register(connection, backups)
+    with closing(open_database(url)) as database:
+        backend_of(database).restore(database, planned.file)
+        database.close()  # open connections may have cached pages and statements of the old store
+        if schema_version.revision(database) != schema_version.HEAD:
+            return  # an older schema is verified after `db upgrade`, which every command requires
+        verification = verify(database, projections=False, payloads=False, progress=progress)
+        if not verification.ok or (verification.entries, verification.root) != (
+            planned.contents.entries,
+            planned.contents.root,
+        ):
+            raise BackupError(
+                planned.file,
+                f"the restored store differs from {planned.file}; run "
+                "`muniment audit verify --all` to find the difference",
+            )
+        backups = list(planned.present.backups) if planned.present else []
+        if all(item.file != planned.file for item in backups):
+            backups.append(
+                Backup(planned.file, now(), planned.contents.entries, planned.contents.root)
+            )
+        with database.writing(lock=False) as connection:
+            register(connection, backups)
 
 
 def _read_target(database: Database, entries: int) -> RestoreTarget | None:

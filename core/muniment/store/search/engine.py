@@ -56,11 +56,7 @@ def search(database: Database, text: str, query: Query, *, ranked: bool = False)
     query_phrases = phrases(text)
     if not query_phrases:
         return
-    matches = (
-        _ranked(database, query_phrases, query)
-        if ranked
-        else _newest(database, query_phrases, query)
-    )
+    matches = (_ranked if ranked else _newest)(database, query_phrases, query)
     for generation in itertools.islice(matches, query.limit):
         yield Hit(generation, snippets(texts_of(generation), query_phrases))
 
@@ -81,7 +77,9 @@ def _newest(
             planner = QueryPlanner(connection, query, _terms(query_phrases))
             numbers = planner.page(before, size)
             loaded = load_numbers(connection, numbers)
-        unproved = _unproved(query_phrases, planner)
+        # The search index proves a phrase of one term, unless the page comes from another index.
+        proved = planner.used_search_index
+        unproved = [phrase for phrase in query_phrases if not (phrase.exact and proved)]
         for _, generation in loaded:
             if contain_all((text for _, text in texts_of(generation)), unproved):
                 yield generation
@@ -92,11 +90,6 @@ def _newest(
 
 def _terms(query_phrases: Sequence[Phrase]) -> frozenset[str]:
     return frozenset().union(*(phrase.terms for phrase in query_phrases))
-
-
-def _unproved(query_phrases: Sequence[Phrase], planner: QueryPlanner) -> list[Phrase]:
-    """Return the phrases that a page of the planner may lack."""
-    return [phrase for phrase in query_phrases if not (phrase.exact and planner.used_search_index)]
 
 
 def _ranked(
@@ -131,12 +124,8 @@ def _by_score(counted: Sequence[tuple[int, int, list[int]]]) -> list[int]:
         weight = 1.2 * (0.25 + 0.75 * length / average)
         return math.fsum(count * 2.2 / (count + weight) for count in counts)
 
-    return [
-        number
-        for _, number in sorted(
-            ((score(length, counts), number) for number, length, counts in counted), reverse=True
-        )
-    ]
+    scored = [(score(length, counts), number) for number, length, counts in counted]
+    return [number for _, number in sorted(scored, reverse=True)]
 
 
 def _folded_texts(connection: Connection, numbers: Sequence[int]) -> dict[int, list[str]]:
@@ -152,11 +141,11 @@ def _folded_texts(connection: Connection, numbers: Sequence[int]) -> dict[int, l
             )
         )
         for entry, kind, content in payloads:
-            of_owner = texts.setdefault(owners[entry], [])
-            if kind in _JSON:
-                of_owner += map(fold, _strings(json.loads(content)))
-            else:
-                of_owner.append(fold(content.decode(errors="ignore")))
+            is_json = kind in _JSON
+            of_payload = (
+                _strings(json.loads(content)) if is_json else [content.decode(errors="ignore")]
+            )
+            texts.setdefault(owners[entry], []).extend(map(fold, of_payload))
     return texts
 
 

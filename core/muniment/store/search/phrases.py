@@ -168,17 +168,13 @@ def _merge_overlapping(
     spans: Iterable[tuple[int, int]], start: int, end: int
 ) -> Iterator[tuple[int, int]]:
     """Yield the spans in order, merged, cut at `end` and relative to `start`."""
-    low = high = -1
+    merged: list[tuple[int, int]] = []
     for first, last in sorted(spans):
-        last = min(last, end)
-        if first > high and high >= 0:
-            yield low - start, high - start
-            low = first
-        elif high < 0:
-            low = first
-        high = max(high, last)
-    if high >= 0:
-        yield low - start, high - start
+        if merged and first <= merged[-1][1]:
+            first, other_last = merged.pop()
+            last = max(last, other_last)
+        merged.append((first, last))
+    return ((first - start, min(last, end) - start) for first, last in merged)
 
 
 def _original_offsets(text: str, folded: str) -> Sequence[int]:
