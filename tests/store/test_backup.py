@@ -11,7 +11,7 @@ import pytest
 
 from muniment.store import Store, plan_restore, restore
 from muniment.store.backup import BackupError, BackupSummary, backend_of
-from muniment.store.database.backups import registered
+from muniment.store.recording.erasure_log import registered
 from support.databases import ask, change, only_sqlite
 
 pytestmark = pytest.mark.usefixtures("programs")

@@ -318,9 +318,9 @@ def test_what_a_worker_cannot_read_is_said_as_ever(
 def test_a_worker_that_is_killed_is_one_sentence(store: Store) -> None:
     with (
         pytest.raises(StoreError, match="a worker process ended before its work was done"),
-        export_pool.worker_pool(store._database, 2) as started,
+        export_pool.worker_pool(store._database, _die, 2) as start,
     ):
-        started.start(_die).result()
+        start().result()
 
 
 def _die(database: Database) -> None:

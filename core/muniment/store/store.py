@@ -29,10 +29,10 @@ if TYPE_CHECKING:
     from muniment.ledger.checkpoints import Note
     from muniment.ledger.keys import PublicKey
     from muniment.ledger.proofs import Proof
-    from muniment.store.database.backups import Backup
     from muniment.store.database.read_only import SelectedRows
     from muniment.store.export import Export
     from muniment.store.queries.stats import Stats
+    from muniment.store.recording.erasure_log import Backup
     from muniment.store.recording.events import Events
     from muniment.store.recording.tree_heads import Sign
     from muniment.store.retention.erasure import Erasures, Retention

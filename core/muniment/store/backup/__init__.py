@@ -13,8 +13,8 @@ from typing import Protocol
 
 from muniment.errors import MunimentError
 from muniment.files import replacing
-from muniment.store.database.backups import Backup, register
 from muniment.store.database.engine import Database
+from muniment.store.recording.erasure_log import Backup, register
 from muniment.validation import now
 
 Progress = Callable[[str, int, int], None]

@@ -14,11 +14,16 @@ from sqlalchemy import select
 from muniment.errors import StoreError
 from muniment.files import check_target
 from muniment.store.backup import BackupError, BackupSummary, Progress, backend_of
-from muniment.store.database.backups import Backup, register, registered
 from muniment.store.database.engine import Database, open_database
 from muniment.store.database.tables import ledger_head
 from muniment.store.recording import schema_version
-from muniment.store.recording.erasure_log import erased_generations, erasures
+from muniment.store.recording.erasure_log import (
+    Backup,
+    erased_generations,
+    erasures,
+    register,
+    registered,
+)
 from muniment.validation import now
 
 

@@ -15,27 +15,15 @@ from muniment.files import make_folder, replacing
 from muniment.ledger.tree import Frontier
 from muniment.store.backup import BackupError, BackupSummary, Progress
 from muniment.store.database.engine import LOCK_SECONDS, Database, open_database
+from muniment.store.database.sqlite import copy_file
 from muniment.store.recording import schema_version
 from muniment.store.verification.verify import verify as verify_store
 
 
 def copy(database: Database, target: Path) -> BackupSummary:
     """Copy the committed state of the store, and return its head."""
-    path = _path(database)
     try:
-        with (
-            closing(sqlite3.connect(path, timeout=LOCK_SECONDS)) as source,
-            closing(sqlite3.connect(target)) as copy,
-        ):
-            # The head is read in the same transaction as the copied pages.
-            source.isolation_level = None
-            source.execute("BEGIN")
-            log, size, frontier = source.execute(
-                "SELECT log_id, size, frontier FROM ledger_head"
-            ).fetchone()
-            source.backup(copy)
-            copy.execute("PRAGMA journal_mode = DELETE")
-        target.chmod(path.stat().st_mode & 0o777)
+        log, size, frontier = copy_file(_path(database), target)
     except (OSError, sqlite3.Error) as error:
         raise BackupError(target, f"cannot write {target}: {_reason(error)}") from error
     return BackupSummary(log, size, Frontier.from_bytes(size, frontier).root().hex())

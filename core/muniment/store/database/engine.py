@@ -11,17 +11,20 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from sqlalchemy import URL, Connection, Engine, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 
 from muniment.errors import StoreError
 
+T = TypeVar("T")
+
 Dialect = Literal["sqlite", "postgresql"]
+CHUNK = 1000  # values in one IN (…)
 LOCK_SECONDS = 60.0  # how long a writer waits for the write lock
 _USE = "use sqlite:////path/to/muniment.db or postgresql://user@host/database"
 
@@ -234,3 +237,8 @@ def open_database(url: str, *, read_only: bool = False) -> Database:
         display_url,
         f"{display_url} is neither an SQLite file nor a PostgreSQL database; {_USE}",
     )
+
+
+def chunks(values: Sequence[T], size: int = CHUNK) -> Iterator[Sequence[T]]:
+    """Yield the values in slices of at most `size`, for one SQL statement each."""
+    return (values[start : start + size] for start in range(0, len(values), size))

@@ -39,33 +39,26 @@ def cores() -> int:
     return min(available, MAX_WORKERS)
 
 
-class WorkerPool:
-    """Running worker processes, as started by `worker_pool`."""
-
-    def __init__(self, pool: ProcessPoolExecutor) -> None:
-        """Wrap an executor whose workers were initialised with a database."""
-        self._pool = pool
-
-    def start(
-        self, function: Callable[Concatenate[Database, _P], _T], *args: _P.args, **kwargs: _P.kwargs
-    ) -> Future[_T]:
-        """Call a module-level function in a worker, with its database and these arguments."""
-        with no_interrupt():  # submit() may start a process
-            return self._pool.submit(_call, function, args, kwargs)
-
-
 @contextlib.contextmanager
-def worker_pool(database: Database, count: int) -> Iterator[WorkerPool]:
+def worker_pool(
+    database: Database, function: Callable[Concatenate[Database, _P], _T], count: int
+) -> Iterator[Callable[_P, Future[_T]]]:
     """Start up to `count` workers and end them at the end of the block.
 
-    At the end, running calls are waited for and pending calls are cancelled. Each worker imports
-    the main module again, as `multiprocessing` does with its start method "spawn". Raise StoreError
-    if a worker ended unexpectedly, for example when memory ran out.
+    Yield a function that starts a call of `function` in a worker, with its own database. At the
+    end, running calls are waited for and pending calls are cancelled. Each worker imports the main
+    module again, as `multiprocessing` does with its start method "spawn", so `function` must be in
+    a module. Raise StoreError if a worker ended unexpectedly, for example when memory ran out.
     """
+
+    def start(*args: _P.args, **kwargs: _P.kwargs) -> Future[_T]:
+        with no_interrupt():  # submit() may start a process
+            return pool.submit(_call, function, args, kwargs)
+
     context = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(count, context, _initialize, (database,))
     try:
-        yield WorkerPool(pool)
+        yield start
     except BrokenProcessPool as error:
         raise StoreError(
             database.url,
@@ -104,8 +97,7 @@ def _initialize(database: Database) -> None:
 
 
 def _exit_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    assert parent is not None
+    parent: Any = multiprocessing.parent_process()
     wait([parent.sentinel])
     os._exit(1)
 

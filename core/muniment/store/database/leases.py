@@ -16,7 +16,7 @@ import hashlib
 import os
 import socket
 import threading
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -86,7 +86,7 @@ class Lease:
 def running(connection: Connection) -> set[int]:
     """Return the numbers of the generations that a live process is working on."""
     rows = connection.execute(select(pending.c.generation, pending.c.lease)).all()
-    live = live_leases(connection, {row.lease for row in rows})
+    live = _live(connection) if rows else ()
     return {row.generation for row in rows if row.lease in live}
 
 
@@ -98,15 +98,13 @@ def interrupted(connection: Connection) -> list[tuple[int, str]]:
         .where(generation.c.status == "started")
         .order_by(generation.c.seq)
     ).all()
-    live = live_leases(connection, {row.lease for row in rows})
+    live = _live(connection) if rows else ()
     return [(row.seq, row.id) for row in rows if row.lease not in live]
 
 
-def live_leases(connection: Connection, ids: Collection[str | None]) -> set[str]:
-    """Return those of the leases `ids` whose process is alive."""
-    if not ids:
-        return set()
-    return {row.id for row in _leases(connection) if row.id in ids and alive(row)}
+def _live(connection: Connection) -> set[str]:
+    """Return the ids of the leases whose process is alive."""
+    return {row.id for row in _leases(connection) if alive(row)}
 
 
 def dead(connection: Connection) -> list[str]:
@@ -116,8 +114,7 @@ def dead(connection: Connection) -> list[str]:
 
 def forget_dead(connection: Connection) -> None:
     """Delete dead leases, after the interruptions of their generations have been recorded."""
-    if ids := dead(connection):
-        connection.execute(delete(lease).where(lease.c.id.in_(ids)))
+    connection.execute(delete(lease).where(lease.c.id.in_(dead(connection))))
 
 
 def _leases(connection: Connection) -> Sequence[Any]:

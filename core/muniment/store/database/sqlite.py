@@ -136,8 +136,7 @@ class SqliteDatabase(Database):
                 "path",
             ) from error
         with self._connected() as connection:
-            driver = connection.connection.driver_connection
-            assert driver is not None
+            driver: Any = connection.connection.driver_connection
             # Outside a transaction. The file keeps this mode for every later connection.
             driver.execute("PRAGMA journal_mode = WAL")
 
@@ -153,14 +152,8 @@ class SqliteDatabase(Database):
         timestamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
         target = Path(f"{self.path}.before-upgrade-of-{revision}-{timestamp}")
         try:
-            with (
-                replacing(target) as file,
-                closing(sqlite3.connect(self.path, timeout=LOCK_SECONDS)) as source,
-                closing(sqlite3.connect(file.name)) as copy,
-            ):
-                os.chmod(file.name, self.path.stat().st_mode & 0o777)
-                source.backup(copy)
-                copy.execute("PRAGMA journal_mode = DELETE")
+            with replacing(target) as file:
+                copy_file(self.path, Path(file.name))
         except (OSError, sqlite3.Error) as error:
             reason = error.strerror if isinstance(error, OSError) else str(error)
             raise StoreError(
@@ -177,6 +170,27 @@ class SqliteDatabase(Database):
             if code.startswith(prefix):
                 return message.format(path=self.path)
         return f"the store {self.path} failed: {error}"
+
+
+def copy_file(path: Path, target: Path) -> tuple[str, int, bytes]:
+    """Copy the committed data of a store to an empty file, with the permissions of the store.
+
+    Return identity, size and frontier of the copied ledger.
+    """
+    with (
+        closing(sqlite3.connect(path, timeout=LOCK_SECONDS)) as source,
+        closing(sqlite3.connect(target)) as copy,
+    ):
+        # The head is read in the same transaction as the copied pages.
+        source.isolation_level = None
+        source.execute("BEGIN")
+        head: tuple[str, int, bytes] = source.execute(
+            "SELECT log_id, size, frontier FROM ledger_head"
+        ).fetchone()
+        source.backup(copy)
+        copy.execute("PRAGMA journal_mode = DELETE")
+    target.chmod(path.stat().st_mode & 0o777)
+    return head
 
 
 def _is_immutable(path: Path) -> bool:

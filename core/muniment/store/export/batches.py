@@ -13,8 +13,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, replace
 
 from muniment.records import record
-from muniment.store.database.batches import chunks
-from muniment.store.database.engine import Database
+from muniment.store.database.engine import Database, chunks
 from muniment.store.export.formats import FORMATS
 from muniment.store.queries import planner
 from muniment.store.queries.loader import SharedReader, load
@@ -89,10 +88,10 @@ def pages(
         return
     from muniment.store.database.export_pool import worker_pool
 
-    with worker_pool(database, processes) as pool:
+    with worker_pool(database, encode_page, processes) as start:
         futures: deque[Future[Page]] = deque()
         for numbers in division.pages():
-            futures.append(pool.start(encode_page, format, numbers, size))
+            futures.append(start(format, numbers, size))
             if len(futures) > PAGES_AHEAD * processes:
                 page = futures.popleft().result()
                 division.adjust(page)

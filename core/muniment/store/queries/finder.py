@@ -14,8 +14,7 @@ from sqlalchemy import Connection, Table, distinct, func, select
 from muniment.errors import AmbiguousNameError, UnknownNameError
 from muniment.ledger.entries import moment
 from muniment.store.database import leases
-from muniment.store.database.batches import chunks
-from muniment.store.database.engine import Database
+from muniment.store.database.engine import Database, chunks
 from muniment.store.database.tables import (
     SUFFIX,
     actor,

@@ -24,8 +24,7 @@ from muniment.ledger.generations import (
 )
 from muniment.ledger.schema import decode, named
 from muniment.store.database import leases
-from muniment.store.database.batches import chunks
-from muniment.store.database.engine import Database
+from muniment.store.database.engine import Database, chunks
 from muniment.store.errors import corruption_as_store_error
 from muniment.store.queries.planner import rows
 from muniment.store.queries.query import GenerationRow

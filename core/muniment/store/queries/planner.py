@@ -18,20 +18,18 @@ from sqlalchemy import Connection, Result, select
 
 from muniment.ledger.entries import milliseconds
 from muniment.store.database import leases
-from muniment.store.database.batches import chunks
+from muniment.store.database.engine import chunks
 from muniment.store.database.projections import seed_number
 from muniment.store.database.tables import actor, generation, run
 from muniment.store.queries import time_index
-from muniment.store.queries.origins import (
-    digest_prefixes,
-    distinct_origins,
-    find_score,
-    is_model,
-)
 from muniment.store.queries.query import (
     COLUMNS,
     GenerationRow,
     Query,
+    digest_prefixes,
+    distinct_origins,
+    find_score,
+    is_model,
     parse_condition,
     parse_order,
 )

@@ -35,8 +35,7 @@ from muniment.ledger.entries import (
 from muniment.ledger.generations import Texts, decode_text, encode_text, plugin_fact
 from muniment.ledger.payloads import Kind, Payload, Payloads
 from muniment.ledger.schema import kind_of, payload_fields, reference_fields
-from muniment.store.database.batches import chunks
-from muniment.store.database.engine import Database
+from muniment.store.database.engine import Database, chunks
 from muniment.store.database.tables import event, generation
 from muniment.store.errors import corruption_as_store_error
 from muniment.store.queries import loader

@@ -21,8 +21,7 @@ from muniment.errors import PromptError, StoreError, UnknownNameError
 from muniment.ledger.entries import OutcomeEntry, StartedEntry
 from muniment.ledger.generations import finish, start
 from muniment.store.database import bulk, leases, projections
-from muniment.store.database.batches import chunks
-from muniment.store.database.engine import Database
+from muniment.store.database.engine import Database, chunks
 from muniment.store.database.leases import Lease
 from muniment.store.database.projections import OUTCOMES, Rows
 from muniment.store.database.tables import generation, pending

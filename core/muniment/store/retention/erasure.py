@@ -29,9 +29,7 @@ from muniment.ledger.entries import (
 )
 from muniment.ledger.payloads import Kind, Payloads
 from muniment.ledger.schema import kinds_of
-from muniment.store.database.backups import Backup, registered
-from muniment.store.database.batches import chunks
-from muniment.store.database.engine import Database
+from muniment.store.database.engine import Database, chunks
 from muniment.store.database.projections import Rows, add_started
 from muniment.store.database.tables import (
     actor,
@@ -45,7 +43,7 @@ from muniment.store.queries import planner
 from muniment.store.queries.loader import entries_of, load_numbers
 from muniment.store.queries.planner import QueryPlanner
 from muniment.store.queries.query import GenerationRow, Query
-from muniment.store.recording.erasure_log import erased_generations, erasures
+from muniment.store.recording.erasure_log import Backup, erased_generations, erasures, registered
 from muniment.store.recording.events import add_text, read_events
 from muniment.store.recording.generations import record_interruptions
 from muniment.store.recording.ledger import append_with_rows, prepare

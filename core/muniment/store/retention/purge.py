@@ -9,6 +9,7 @@ the truncation of the log and the removal by VACUUM.
 from __future__ import annotations
 
 import time
+from typing import Any
 
 from sqlalchemy import Connection, delete, func, select
 
@@ -57,8 +58,7 @@ def _purge_sqlite(database: Database) -> bool:
     with database.writing() as connection:
         index.purge(connection)
     with database.engine.connect() as connection:
-        raw = connection.connection.driver_connection
-        assert raw is not None
+        raw: Any = connection.connection.driver_connection
         raw.execute(f"PRAGMA busy_timeout = {WAIT_MILLISECONDS}")
         try:
             busy, _, _ = raw.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()

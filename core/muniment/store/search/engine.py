@@ -16,8 +16,7 @@ from typing import Any
 
 from sqlalchemy import Connection, select
 
-from muniment.store.database.batches import chunks
-from muniment.store.database.engine import Database
+from muniment.store.database.engine import Database, chunks
 from muniment.store.database.tables import payload
 from muniment.store.queries.loader import PAGE, load_numbers
 from muniment.store.queries.planner import QueryPlanner, rows

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, select
 
 from muniment.ledger.entries import Entry
 from muniment.ledger.schema import ENTRIES, decode, named
-from muniment.store.database.batches import chunks
+from muniment.store.database.engine import chunks
 from muniment.store.database.raw import Values, raw, tuples
 from muniment.store.database.tables import entry
 from muniment.store.errors import UNREADABLE

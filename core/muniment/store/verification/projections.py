@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 from sqlalchemy import Column, ColumnElement, Connection, Table, func, select
 
 from muniment.ledger.entries import OutcomeEntry, StartedEntry
-from muniment.store.database.batches import chunks
+from muniment.store.database.engine import chunks
 from muniment.store.database.projections import (
     CHILD_TABLES,
     OUTCOME_COLUMNS,
