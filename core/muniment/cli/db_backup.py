@@ -18,7 +18,7 @@ from muniment.cli.progress import fraction
 from muniment.errors import UsageError
 
 if TYPE_CHECKING:
-    from muniment.store.backup.restore import RestorePlan
+    from muniment.store.backup import RestorePlan
 
 
 @click.command

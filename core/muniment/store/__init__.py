@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from muniment._lazy import lazy_attributes
 
 if TYPE_CHECKING:
-    from muniment.store.backup.restore import plan_restore, restore
+    from muniment.store.backup import plan_restore, restore
     from muniment.store.database.export_pool import cores
     from muniment.store.errors import AlreadyRecordedError, NoStoreError
     from muniment.store.export import FORMATS, unfinished
@@ -47,7 +47,7 @@ __all__ = [
 __getattr__, __dir__ = lazy_attributes(
     __name__,
     {
-        "backup.restore": "plan_restore restore",
+        "backup": "plan_restore restore",
         "database.export_pool": "cores",
         "errors": "AlreadyRecordedError NoStoreError",
         "export": "FORMATS unfinished",
