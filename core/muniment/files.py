@@ -6,11 +6,14 @@ import contextlib
 import os
 import stat
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO, Literal
 
 from muniment.errors import UsageError
+
+_LOCK_SECONDS = 10.0  # age of a new file without a lock at which its process has ended
 
 
 def atomic_write(path: Path, content: bytes, protected: Sequence[Path] = ()) -> None:
@@ -24,14 +27,17 @@ def replacing(path: Path, protected: Sequence[Path] = ()) -> Iterator[BinaryIO]:
     """Yield a new file, which replaces the file at `path` when the block ends.
 
     The new file is in the same folder, and other programs may write to its `name` within the
-    block. After an exception or a crash, `path` is unchanged. Raises UsageError and OSError.
+    block. After an exception or a crash, `path` is unchanged. New files that killed processes left
+    in the folder are removed. Raises UsageError and OSError.
     """
     check_target(path, protected)
+    _remove_abandoned(path.parent)
     # The random name has a fixed length, because that of `path` may have the maximum already.
     temporary = path.with_name(f".muniment-{os.urandom(8).hex()}.part")
     file = open_private(temporary, "xb")
     try:
         with file:
+            try_lock(file)
             yield file
             file.flush()
             os.fsync(file.fileno())
@@ -40,6 +46,15 @@ def replacing(path: Path, protected: Sequence[Path] = ()) -> Iterator[BinaryIO]:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
         raise
+
+
+def _remove_abandoned(folder: Path) -> None:
+    """Remove the new files of `replacing` that no process has locked."""
+    for path in folder.glob(".muniment-*.part"):
+        with contextlib.suppress(OSError), open_private(path, "r+b") as file:
+            # The lock follows the creation within less than this time.
+            if time.time() - path.stat().st_mtime > _LOCK_SECONDS and try_lock(file):
+                path.unlink()
 
 
 def replace_file(source: Path, target: Path, protected: Sequence[Path] = ()) -> None:

@@ -54,6 +54,27 @@ def test_atomic_write_any_content_is_read_back(
     assert names(folder) == ["file"]
 
 
+def test_atomic_write_removes_new_files_of_killed_processes(tmp_path: Path) -> None:
+    abandoned, recent, other = (
+        tmp_path / name for name in (".muniment-1.part", ".muniment-2.part", "data.part")
+    )
+    for path in (abandoned, recent, other):
+        path.write_bytes(b"x")
+    for path in (abandoned, other):
+        os.utime(path, (0, 0))
+    atomic_write(tmp_path / "file", b"x")
+    assert names(tmp_path) == [recent.name, other.name, "file"]
+
+
+def test_replacing_keeps_the_new_file_of_a_running_process(tmp_path: Path) -> None:
+    with replacing(tmp_path / "slow") as file:
+        os.utime(file.name, (0, 0))
+        atomic_write(tmp_path / "quick", b"x")
+        file.write(b"y")
+    assert (tmp_path / "slow").read_bytes() == b"y"
+    assert names(tmp_path) == ["quick", "slow"]
+
+
 def test_atomic_write_a_new_file_is_for_its_owner_only(tmp_path: Path, umask: None) -> None:
     atomic_write(tmp_path / "file", b"x")
     assert mode(tmp_path / "file") == 0o600

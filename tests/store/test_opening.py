@@ -53,6 +53,19 @@ def test_an_empty_file_is_a_store_that_nothing_is_recorded_in(tmp_path: Path) ->
     Store.open(url, create=False).close()
 
 
+def test_a_new_store_file_is_for_its_owner_only(tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        with Store.open(f"sqlite:///{tmp_path}/new/muniment.db", create=True):
+            modes = {
+                path.name: path.stat().st_mode & 0o777 for path in (tmp_path / "new").iterdir()
+            }
+    finally:
+        os.umask(before)
+    assert modes == dict.fromkeys(("muniment.db", "muniment.db-wal", "muniment.db-shm"), 0o600)
+    assert (tmp_path / "new").stat().st_mode & 0o777 == 0o700
+
+
 def test_every_store_is_a_ledger_of_its_own(tmp_path: Path) -> None:
     roots = set()
     for name in ("a", "b"):
@@ -96,7 +109,7 @@ def test_a_place_below_a_file_cannot_be_opened(tmp_path: Path, create: bool) -> 
 def test_a_place_that_cannot_be_written_is_named() -> None:
     with pytest.raises(StoreError, match="/proc"):
         Store.open("sqlite:////proc/muniment/muniment.db", create=True)
-    with pytest.raises(StoreError, match=r"/proc/muniment\.db cannot be opened"):
+    with pytest.raises(StoreError, match=r"/proc/muniment\.db cannot be created"):
         Store.open("sqlite:////proc/muniment.db", create=True)
 
 

@@ -80,9 +80,14 @@ def short_pages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_an_upgraded_store_has_all_scores(scores: list[Any], url: str, short_pages: Path) -> None:
     with pytest.raises(StoreVersionError):
         Store.open(url, create=False)
-    upgrade(url)
+    steps: list[tuple[int, int]] = []
+    with Store.open(url, create=False, outdated=True) as store:
+        store.upgrade(lambda step, done, total: steps.append((done, total)))
     assert len(scores) > NUMBER
     assert ask(url, SCORES) == scores
+    assert steps == sorted(steps)
+    assert len(steps) > 3
+    assert steps[-1][0] == steps[-1][1]
     with Store.open(url, create=False) as store:
         assert store.status().current
         assert store.verify(projections=True, payloads=True).problems == []

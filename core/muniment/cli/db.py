@@ -73,7 +73,8 @@ def upgrade(context: CliContext) -> None:
     Entries are not changed.
     """
     with muniment.store.Store.open(context.store_url, create=True, outdated=True) as store:
-        copy = store.upgrade()
+        with fraction("upgrading") as progress:
+            copy = store.upgrade(lambda step, done, total: progress(step, done / total))
         state = store.status()
     if copy:
         write_note(f"the previous store was copied to {copy}; delete it when all is well")

@@ -90,11 +90,10 @@ class Models:
         Raises ModelError for a record that cannot be read, or calls `on_error` and continues.
         """
         records = []
-        for path in sorted(self._folder.glob("*.json")):
-            if not MODEL_NAME.fullmatch(path.stem):
-                continue
+        for path in self._folder.glob("*.json"):
             try:
-                records.append(self._read(path))
+                if MODEL_NAME.fullmatch(path.stem):
+                    records.append(self._read(path))
             except ModelError as error:
                 if on_error is None:
                     raise
@@ -310,12 +309,10 @@ class Models:
         """Return a model with exactly that digest, computed without a cache, or None."""
         names = [model.name for model in self._readable() if model.digest == model_digest]
         for name in filter(None, dict.fromkeys([*names, hint.name, hint.path])):
-            try:
+            with contextlib.suppress(ModelError, UnknownNameError):
                 model = self.resolve(name, generator, remembered=False)
-            except (ModelError, UnknownNameError):
-                continue
-            if model.digest == model_digest:
-                return model
+                if model.digest == model_digest:
+                    return model
         return None
 
     def _find(self, name: str) -> ModelRecord | None:

@@ -377,9 +377,9 @@ class Store(Finder, AbstractContextManager["Store"]):
             self.url, self.path, revision, schema_version.HEAD, entries, self._database.size()
         )
 
-    def upgrade(self) -> Path | None:
-        """Upgrade the store to the newest schema in one transaction.
+    def upgrade(self, progress: Progress | None = None) -> Path | None:
+        """Upgrade the store to the newest schema.
 
         Return the file that an SQLite store was copied to before, or None if nothing was copied.
         """
-        return schema_version.upgrade(self._database)
+        return schema_version.upgrade(self._database, progress)

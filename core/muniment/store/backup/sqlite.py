@@ -11,11 +11,11 @@ from pathlib import Path
 from urllib.parse import quote
 
 from muniment.errors import StoreError, StoreVersionError
-from muniment.files import make_folder, replacing
+from muniment.files import replacing
 from muniment.ledger.tree import Frontier
 from muniment.store.backup import BackupError, BackupSummary, Progress
 from muniment.store.database.engine import LOCK_SECONDS, Database, open_database
-from muniment.store.database.sqlite import copy_file
+from muniment.store.database.sqlite import copy_file, create_private
 from muniment.store.recording import schema_version
 from muniment.store.verification.verify import verify as verify_store
 
@@ -65,7 +65,7 @@ def restore(database: Database, file: Path) -> None:
     """
     path = _path(database)
     try:
-        make_folder(path.parent)
+        create_private(path)
         try:
             _overwrite(path, file)
         except sqlite3.DatabaseError as error:

@@ -31,20 +31,20 @@ def migrate(connection: Connection, folder: Path, revision: str = "head") -> Non
     command.upgrade(config, revision)
 
 
-def fill_page(connection: Connection, folder: Path) -> bool:
+def fill_page(connection: Connection, folder: Path) -> int | None:
     """Fill the tables of migrations with rows for one page of entries.
 
-    Each migration that creates such a table has a function `fill`. Return whether a page may
-    remain.
+    Each migration that creates such a table has a function `fill`. Return the number of the last
+    entry that was read, or None if no page remained.
     """
     due = connection.execute(select(backfill)).first()
     if due is None:
-        return False
+        return None
     script = ScriptDirectory.from_config(configuration(folder)).get_revision(due.revision)
-    position = script.module.fill(connection, due.position)
+    position: int | None = script.module.fill(connection, due.position)
     row = backfill.c.revision == due.revision
     if position is None:
         connection.execute(backfill.delete().where(row))
     else:
         connection.execute(backfill.update().where(row).values(position=position))
-    return True
+    return due.position if position is None else position

@@ -18,6 +18,7 @@ from sqlalchemy.exc import DBAPIError
 
 from muniment.errors import UsageError
 from muniment.store.database.engine import Database
+from muniment.validation import escape_unencodable
 
 _PAGE = 1000  # rows in memory at once, on PostgreSQL
 _STEPS = 10_000  # instructions of SQLite's virtual machine between two checks for Ctrl-C
@@ -50,7 +51,7 @@ def select(database: Database, statement: str) -> Iterator[SelectedRows]:
     The rows are read while the block iterates over them. Raise SqlError if the statement is not a
     single SELECT or fails, and StoreError if the database does.
     """
-    if not _is_sendable(statement):
+    if escape_unencodable(statement) != statement:  # psycopg would send the part before NUL
         raise SqlError(statement, "it has a NUL character or is not valid Unicode; remove that")
     with database.reading() as connection:
         driver: Any = connection.connection.driver_connection
@@ -107,14 +108,6 @@ def _authorize(action: int, first: str | None, second: str | None, *place: str |
         action == sqlite3.SQLITE_FUNCTION and second in _FORBIDDEN_FUNCTIONS
     )
     return sqlite3.SQLITE_OK if allowed else sqlite3.SQLITE_DENY
-
-
-def _is_sendable(statement: str) -> bool:
-    """Return whether a driver sends a statement whole."""
-    try:
-        return b"\0" not in statement.encode()  # psycopg would send the part before NUL
-    except UnicodeEncodeError:
-        return False
 
 
 def _error(statement: str, error: Exception, dbapi: Any) -> BaseException:

@@ -124,16 +124,14 @@ class SqliteDatabase(Database):
     def prepare(self) -> None:
         """Create the folder and the file, and turn on write-ahead logging in the file.
 
-        Raise StoreError if the folder cannot be created.
+        Raise StoreError if one of them cannot be created.
         """
-        folder = self.path.parent
         try:
-            make_folder(folder)
+            create_private(self.path)
         except OSError as error:
             raise StoreError(
                 self.url,
-                f"the folder {folder} of the store cannot be created: {error.strerror}; check the "
-                "path",
+                f"the store {self.path} cannot be created: {error.strerror}; check the path",
             ) from error
         with self._connected() as connection:
             driver: Any = connection.connection.driver_connection
@@ -170,6 +168,13 @@ class SqliteDatabase(Database):
             if code.startswith(prefix):
                 return message.format(path=self.path)
         return f"the store {self.path} failed: {error}"
+
+
+def create_private(path: Path) -> None:
+    """Create a file and its folder for their owner only, unless they exist. Raises OSError."""
+    make_folder(path.parent)
+    if not path.exists():
+        path.touch(mode=0o600)  # SQLite would follow the umask, and gives its log the same mode
 
 
 def copy_file(path: Path, target: Path) -> tuple[str, int, bytes]:

@@ -6,6 +6,7 @@ Only creating and upgrading import alembic. All other commands read its table of
 from __future__ import annotations
 
 import secrets
+from collections.abc import Callable
 from importlib import resources
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from muniment.store.errors import NoStoreError
 from muniment.validation import now
 
 HEAD = "1002"  # the newest revision in migrations/versions; revisions are numbered in order
+Progress = Callable[[str, int, int], None]
 _FIRST = "1001"
 
 
@@ -109,11 +111,12 @@ def _raise_if_altered(database: Database, connection: Connection) -> None:
         )
 
 
-def upgrade(database: Database) -> Path | None:
+def upgrade(database: Database, progress: Progress | None = None) -> Path | None:
     """Upgrade the store to the current schema. Create it if it is missing.
 
     The schema changes in one transaction. New tables are then filled, with a transaction for each
-    page of entries. An upgrade that was interrupted is continued. Return the file that an SQLite
+    page of entries, after which `progress` is called. An upgrade that was interrupted is continued.
+    Return the file that an SQLite
     store was copied to before the upgrade, or None if nothing was copied.
     """
     database.prepare()
@@ -128,10 +131,13 @@ def upgrade(database: Database) -> Path | None:
         copy = None if stamped == HEAD else _migrate(database, connection, current)
     from muniment.store.database.migrations import fill_page
 
-    remaining = current is not None
-    while remaining:
+    position = 0 if current else None
+    while position is not None:
         with database.upgrading() as connection:
-            remaining = fill_page(connection, migrations())
+            position = fill_page(connection, migrations())
+            size = connection.scalar(select(ledger_head.c.size)) or 1
+        if progress:
+            progress("entries", size if position is None else position, size)
     return copy
 
 
