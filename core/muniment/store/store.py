@@ -7,7 +7,7 @@ only read.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from sqlalchemy import select
 
 from muniment.errors import StoreVersionError
-from muniment.store.database.engine import Database, open_database
+from muniment.store.database.engine import Database, Progress, open_database
 from muniment.store.database.leases import Lease
 from muniment.store.database.tables import ledger_head
 from muniment.store.queries.finder import Finder
@@ -40,9 +40,6 @@ if TYPE_CHECKING:
     from muniment.store.search.engine import Hit
     from muniment.store.verification.signatures import TrustedCheckpoint
     from muniment.store.verification.verify import Verification
-
-Progress = Callable[[str, int, int], None]
-"""A function that receives the kind of checked items, the number checked and the total."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,6 @@ the store. The backends `sqlite` and `postgresql` copy one kind of database each
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +16,7 @@ from sqlalchemy import select
 
 from muniment.errors import MunimentError, StoreError
 from muniment.files import check_target, replacing
-from muniment.store.database.engine import Database, open_database
+from muniment.store.database.engine import Database, Progress, open_database
 from muniment.store.database.tables import ledger_head
 from muniment.store.recording import schema_version
 from muniment.store.recording.erasure_log import (
@@ -28,9 +27,6 @@ from muniment.store.recording.erasure_log import (
     registered,
 )
 from muniment.validation import now
-
-Progress = Callable[[str, int, int], None]
-"""A function that receives the kind of checked items, the number checked and the total."""
 
 
 class BackupError(MunimentError):

@@ -19,8 +19,8 @@ from muniment.errors import StoreVersionError
 from muniment.ledger.entries import GenesisEntry
 from muniment.ledger.schema import decode
 from muniment.ledger.tree import Frontier, leaf_hash
-from muniment.store.backup import BackupError, BackupSummary, Progress
-from muniment.store.database.engine import Database
+from muniment.store.backup import BackupError, BackupSummary
+from muniment.store.database.engine import Database, Progress
 from muniment.store.database.tables import VIEWS, alembic_version, ledger_head, metadata
 from muniment.store.recording import schema_version
 

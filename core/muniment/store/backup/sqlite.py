@@ -13,8 +13,8 @@ from urllib.parse import quote
 from muniment.errors import StoreError, StoreVersionError
 from muniment.files import replacing
 from muniment.ledger.tree import Frontier
-from muniment.store.backup import BackupError, BackupSummary, Progress
-from muniment.store.database.engine import LOCK_SECONDS, Database, open_database
+from muniment.store.backup import BackupError, BackupSummary
+from muniment.store.database.engine import LOCK_SECONDS, Database, Progress, open_database
 from muniment.store.database.sqlite import copy_file, create_private
 from muniment.store.recording import schema_version
 from muniment.store.verification.verify import verify as verify_store

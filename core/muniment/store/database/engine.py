@@ -24,6 +24,8 @@ from muniment.errors import StoreError
 T = TypeVar("T")
 
 Dialect = Literal["sqlite", "postgresql"]
+Progress = Callable[[str, int, int], None]
+"""A function that receives the kind of checked items, the number checked and the total."""
 CHUNK = 1000  # values in one IN (…)
 LOCK_SECONDS = 60.0  # how long a writer waits for the write lock
 _USE = "use sqlite:////path/to/muniment.db or postgresql://user@host/database"

@@ -24,7 +24,7 @@ from muniment.store.database.tables import (
     ledger_head,
     run,
 )
-from muniment.store.queries.loader import PAGE, in_pages, load, load_numbers
+from muniment.store.queries.loader import PAGE, in_pages, load, load_numbers, number_of
 from muniment.store.queries.planner import Position, QueryPlanner
 from muniment.store.queries.query import COLUMNS, GenerationRow, Query
 from muniment.types import Generation, Status
@@ -157,13 +157,9 @@ class Finder:
 
     def lineage(self, id: str) -> Lineage:
         """Return the lineage of the generation with a complete id. Raise UnknownNameError."""
-        g = generation.c
         with self._database.reading() as connection:
-            first = connection.scalar(select(g.seq).where(g.id == id))
-            if first is None:
-                raise UnknownNameError("generation", id)
             visited: set[int] = set()
-            frontier = {first}
+            frontier = {number_of(connection, generation, id)}
             while frontier and len(visited) < MAX_GENERATIONS:
                 visited |= frontier
                 frontier = _neighbours(connection, sorted(frontier)) - visited
@@ -187,9 +183,9 @@ class Finder:
             statement = select(run.c.id, run.c.seq).order_by(run.c.seq.desc()).limit(size)
             if before is not None:
                 statement = statement.where(run.c.seq < before)
-            rows = connection.execute(statement).all()
+            page_rows = connection.execute(statement).all()
             running = leases.running(connection)
-            return [(row.seq, _load_run(connection, row.id, row.seq, running)) for row in rows]
+            return [(row.seq, _load_run(connection, row.id, row.seq, running)) for row in page_rows]
 
         return in_pages(self._database, limit, page)
 
@@ -201,9 +197,7 @@ class Finder:
     def run(self, id: str) -> Run:
         """Return the run with a complete id. Raise UnknownNameError if there is none."""
         with self._database.reading() as connection:
-            number = connection.scalar(select(run.c.seq).where(run.c.id == id))
-            if number is None:
-                raise UnknownNameError("run", id)
+            number = number_of(connection, run, id)
             return _load_run(connection, id, number, leases.running(connection))
 
     def lines(self, run_id: str) -> Iterator[Line]:
@@ -212,13 +206,13 @@ class Finder:
         chosen: dict[int, tuple[int, bool]] = {}
         attempts: dict[int, int] = {}
         with self._database.reading() as connection:
-            rows = connection.execute(
+            attempted = connection.execute(
                 select(g.line, g.seq, g.status)
                 .join(run, run.c.seq == g.run)
                 .where(run.c.id == run_id, g.line.is_not(None))
                 .order_by(g.line, g.seq)
             )
-            for row in rows:
+            for row in attempted:
                 attempts[row.line] = attempts.get(row.line, 0) + 1
                 if not chosen.get(row.line, (0, False))[1]:
                     chosen[row.line] = (row.seq, row.status == "completed")

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias, TypeVar
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Table, select
 
+from muniment.errors import UnknownNameError
 from muniment.ledger.entries import (
     ActorEntry,
     Entry,
@@ -59,6 +60,14 @@ def in_pages(
             return
         after = items[-1][0]
         limit = None if limit is None else limit - size
+
+
+def number_of(connection: Connection, table: Table, id: str) -> int:
+    """Return the number of a generation or run by its whole id. Raise UnknownNameError."""
+    number: int | None = connection.scalar(select(table.c.seq).where(table.c.id == id))
+    if number is None:
+        raise UnknownNameError(table.name, id)
+    return number
 
 
 def load_numbers(connection: Connection, numbers: Sequence[int]) -> list[tuple[int, Generation]]:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, TypeAlias
 
 from sqlalchemy import Connection, Result, select
@@ -20,7 +21,7 @@ from muniment.ledger.entries import milliseconds
 from muniment.store.database import leases
 from muniment.store.database.engine import chunks
 from muniment.store.database.projections import seed_number
-from muniment.store.database.tables import actor, generation, run
+from muniment.store.database.tables import generation
 from muniment.store.queries import time_index
 from muniment.store.queries.query import (
     COLUMNS,
@@ -90,7 +91,6 @@ class QueryPlanner:
         self._parameters: dict[str, Any] = {}
         self._checks: dict[str, str] = {}  # an SQL condition on `g` for each filter
         self._paths: list[AccessPath] = []
-        self._chosen: AccessPath | None = None
         self._search_path: AccessPath | None = None
         self._ranges = time_index.ranges(connection, query.since, query.until)
         self._add_filters(words)
@@ -98,12 +98,11 @@ class QueryPlanner:
     def page(self, before: int | None, size: int) -> list[int]:
         """Return up to `size` matching numbers below `before`, the newest first."""
         numbers: list[int] = []
-        if self._chosen is None:
-            self._chosen = self._choose_path()
+        path = self._path
         for low, high in self._ranges:
             high = high if before is None else min(high, before - 1)
             if high >= low and len(numbers) < size:
-                numbers += self._fetch_numbers(self._chosen, low, high, size - len(numbers))
+                numbers += self._fetch_numbers(path, low, high, size - len(numbers))
         return numbers
 
     def ordered_page(self, after: Position | None, size: int) -> list[Position]:
@@ -148,7 +147,7 @@ class QueryPlanner:
 
     def select_all(self, columns: str) -> Result[*tuple[Any, ...]]:
         """Return SQL expressions over the table `g` for every match, in no particular order."""
-        path = self._choose_path()
+        path = self._path
         checks = [check for name, check in self._checks.items() if name not in path.covers]
         if self._paths:
             checks.append(f"g.seq IN ({_union_sql(path)})")
@@ -163,7 +162,7 @@ class QueryPlanner:
 
         Otherwise the caller must look for the words in the texts of the generations.
         """
-        return self._chosen is self._search_path
+        return self._path is self._search_path
 
     # ---- reading a path -----------------------------------------------------------------------
 
@@ -173,7 +172,7 @@ class QueryPlanner:
         """Return matches that have a score, in the order of the index of scores."""
         checks = dict(self._checks)
         conditions = [self._score_condition(score), "s.value IS NOT NULL", "g.seq = s.generation"]
-        path = self._choose_path()
+        path = self._path
         if self._paths and self._count(path, _MAX_NARROWING) < _MAX_NARROWING:
             checks = {name: check for name, check in checks.items() if name not in path.covers}
             conditions.append(f"s.generation IN ({_union_sql(path)})")
@@ -217,7 +216,9 @@ class QueryPlanner:
 
     # ---- choosing a path ----------------------------------------------------------------------
 
-    def _choose_path(self) -> AccessPath:
+    @cached_property
+    def _path(self) -> AccessPath:
+        """The path with the fewest entries."""
         paths = self._paths
         if not paths:
             return AccessPath(frozenset(), [("generation g", "")])
@@ -273,8 +274,8 @@ class QueryPlanner:
         if query.seed is not None:
             self._add_equality("seed", seed_number(query.seed))
         if query.run is not None:
-            check_text("query", query.run)
-            number = self._connection.scalar(select(run.c.seq).where(run.c.id == query.run))
+            sql = f"SELECT seq FROM run WHERE id = {self._bind(query.run)}"
+            number = self._execute(sql).scalar()
             self._add_equality("run", -1 if number is None else number)
         if query.tag is not None:
             has_tag = f"c.tag = {self._bind(query.tag)}"
@@ -311,8 +312,8 @@ class QueryPlanner:
         )
 
     def _add_actor(self, name: str) -> None:
-        check_text("query", name)
-        numbers = self._connection.scalars(select(actor.c.seq).where(actor.c.name == name)).all()
+        sql = f"SELECT seq FROM actor WHERE name = {self._bind(name)}"
+        numbers = self._execute(sql).scalars().all()
         within = ", ".join(map(str, numbers)) or "NULL"
         self._add(
             {"actor": f"{self._without_index('g.actor')} IN ({within})"},

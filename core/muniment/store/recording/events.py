@@ -16,7 +16,6 @@ from typing import Any, Generic, TypeVar
 from msgspec import Struct, to_builtins
 from sqlalchemy import ColumnElement, Connection, select
 
-from muniment.errors import UnknownNameError
 from muniment.ledger.entries import (
     MODEL_DIGEST,
     Event,
@@ -214,12 +213,7 @@ class Events:
     def subject(self, id: str) -> int:
         """Return the number of the generation with a complete id. Raise UnknownNameError."""
         with self._database.reading() as connection:
-            number: int | None = connection.scalar(
-                select(generation.c.seq).where(generation.c.id == id)
-            )
-        if number is None:
-            raise UnknownNameError("generation", id)
-        return number
+            return loader.number_of(connection, generation, id)
 
     def of(self, id: str, event_class: type[E]) -> list[RecordedEvent[E]]:
         """Return the events of a class about the generation with a complete id, oldest first."""

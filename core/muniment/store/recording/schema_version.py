@@ -6,20 +6,18 @@ Only creating and upgrading import alembic. All other commands read its table of
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
 from importlib import resources
 from pathlib import Path
 
 from sqlalchemy import Connection, func, inspect, select
 
 from muniment.errors import StoreVersionError
-from muniment.store.database.engine import Database
+from muniment.store.database.engine import Database, Progress
 from muniment.store.database.tables import alembic_version, backfill, ledger_head
 from muniment.store.errors import NoStoreError
 from muniment.validation import now
 
 HEAD = "1002"  # the newest revision in migrations/versions; revisions are numbered in order
-Progress = Callable[[str, int, int], None]
 _FIRST = "1001"
 
 
