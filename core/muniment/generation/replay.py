@@ -64,28 +64,26 @@ def _impossible(
 
 def _bind(generation: Generation, resolver: Resolver) -> BoundRequest:
     """Return the request of a generation. Raise MunimentError if it cannot be replayed."""
-    if reason := _not_replayable(generation):
-        raise UsageError(reason)
+    _check_replayable(generation)
     bound = resolver.again(generation)
     if bound.generator.determinism != "exact":
         raise UsageError(f"generator {bound.registered.name} is not deterministic")
     return bound
 
 
-def _not_replayable(generation: Generation) -> str | None:
-    """Return the reason why a generation cannot be replayed, or None."""
+def _check_replayable(generation: Generation) -> None:
+    """Raise UsageError with the reason if a generation cannot be replayed."""
     if generation.status not in ("completed", "blocked"):
         states = {"failed": "it failed", "interrupted": "it was interrupted"}
         state = states.get(generation.status, "it is still running")
         # A failed generation may have recorded chunks, which are a part of an output.
         output = "whole output" if generation.outputs else "output"
-        return f"{state}: there is no {output} to compare with"
+        raise UsageError(f"{state}: there is no {output} to compare with")
     if not generation.outputs:
-        return "it was blocked before anything was generated"
-    if generation.erased:
-        kinds = generation.erased
-        return f"its {' and '.join(kinds)} {'was' if len(kinds) == 1 else 'were'} erased"
-    return None
+        raise UsageError("it was blocked before anything was generated")
+    if kinds := generation.erased:
+        verb = "was" if len(kinds) == 1 else "were"
+        raise UsageError(f"its {' and '.join(kinds)} {verb} erased")
 
 
 def _replay_group(
