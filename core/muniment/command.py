@@ -14,18 +14,18 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
 
-from muniment.cli.confirm import confirm
 from muniment.cli.context import CliContext
-from muniment.cli.emit import Column, emit, emit_one
-from muniment.cli.filters import filter_options, query_of
 from muniment.cli.options import (
+    confirm,
+    filter_options,
     json_option,
     limit_option,
     output_option,
     overwrite_option,
+    query_of,
     yes_option,
 )
-from muniment.cli.output import write_data, write_json, write_note
+from muniment.cli.output import Column, emit, emit_one, write_data, write_json, write_note
 from muniment.cli.output_file import OutputFile
 from muniment.cli.progress import Progress, counting, waiting
 

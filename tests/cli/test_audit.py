@@ -104,8 +104,8 @@ def test_show_says_everything(recorded: Here) -> None:
     assert result.code == 0
     for line in (
         *("status       completed", "seed         7", "tags         nice", "policy       team@3"),
-        "verdict      prompt: words 1.0 allow",
-        "verdict      output: words 1.0 allow",
+        "verdict      prompt: words 1.0 allow · rule 0",
+        "verdict      output: words 1.0 allow · rule 0",
     ):
         assert line in result.lines
     assert result.out.endswith("\noutput (text/plain, 7 bytes)\none two\n")

@@ -46,7 +46,7 @@ def test_help_imports_click_and_next_to_nothing(
 ) -> None:
     modules = modules_after(processes, "--help")
     ours = {module for module in modules if module.startswith("muniment")}
-    parts = ("", ".context", ".exit_codes", ".gc_freeze", ".lazy", ".plugin_commands", ".root")
+    parts = ("", ".context", ".exit_codes", ".lazy", ".plugin_commands", ".root")
     light = {"muniment", "muniment._lazy", "muniment._version", "muniment.config"}
     light |= {"muniment.errors", "muniment.plugins", "muniment.plugins.discovery"}
     light |= {"muniment.store"}  # its names are imported on first use
@@ -208,16 +208,16 @@ def test_a_killed_batch_resumes_and_nothing_is_recorded_twice(
 
 KILLED = """
 import os, sys
-from muniment.cli import main, results_file
-add, left = results_file.Results.add, [3]
+from muniment.cli import batch, main
+add, left = batch.Results.add, [3]
 def killed(self, item):
     left[0] -= 1
     if left[0]:
         return add(self, item)
-    self._file.write(results_file._line(item)[:40])
+    self._file.write(batch._line(item)[:40])
     self._file.flush()
     os.kill(os.getpid(), int(sys.argv[1]))
-results_file.Results.add = killed
+batch.Results.add = killed
 sys.exit(main(sys.argv[2:]))
 """
 

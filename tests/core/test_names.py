@@ -32,12 +32,12 @@ GONE_MODULES = """
 """.split()
 
 GONE_NAMES = {
-    "muniment.cli.confirm": "agreed",
+    "muniment.cli.options": "agreed",
     "muniment.cli.context": "Settings closing closing_iterator",
     "muniment.cli.error_handler": "let_go_of_stdout",
     "muniment.cli.output": "count card ident data message data_json data_bytes shortened table",
     "muniment.cli.output_file": "Destination",
-    "muniment.cli.presenter": "Shower",
+    "muniment.cli.generate": "Shower",
     "muniment.generation.assessment": "Moderator _Rule",
     "muniment.generation.pipeline": "_Open shown",
     "muniment.generation.requests": "Draft Resolved asked",

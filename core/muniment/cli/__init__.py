@@ -7,13 +7,13 @@ docs/reference/exit-codes.md. Each command group has a module, imported when it 
 from __future__ import annotations
 
 import atexit
+import contextlib
 import gc
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from muniment.cli import exit_codes
-from muniment.cli.gc_freeze import importing
 from muniment.errors import PromptError
 
 
@@ -40,6 +40,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
         detach_stdout()
         code = exit_codes.FAILED
     return code
+
+
+@contextlib.contextmanager
+def importing() -> Iterator[None]:
+    """Disable the garbage collector in the block, and exempt the imported objects from it.
+
+    Collections during the imports took a tenth of the time of `audit list`.
+    """
+    before = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        if before:
+            gc.enable()
 
 
 def _run(arguments: list[str]) -> int:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator
 
-from muniment.cli.output import write_note
-from muniment.cli.progress import fraction, write_waiting
+from muniment.cli.output import on_terminal, write_note
+from muniment.cli.progress import fraction
 from muniment.models.registry import AdditionNotices
 from muniment.types import PackagedModel
 
@@ -14,7 +14,7 @@ from muniment.types import PackagedModel
 class PrintedNotices(AdditionNotices):
     """Printer of the terms, with the progress bar of `printed_notices`."""
 
-    def __init__(self, label: str, bar: Callable[[str, float], None]) -> None:
+    def __init__(self, label: str, bar: Callable[[str, float, float], None]) -> None:
         self._label, self._bar = label, bar
 
     def begin(self, model: PackagedModel) -> None:
@@ -25,11 +25,14 @@ class PrintedNotices(AdditionNotices):
 
     def waiting(self, text: str) -> None:
         """Show the reason in the bar, or print it without a terminal."""
-        write_waiting(text, self._bar)
+        if on_terminal("stderr"):
+            self._bar(text, 0, 1)
+        else:
+            write_note(text)
 
     def progress(self, step: str, fraction: float) -> None:
         """Update the bar."""
-        self._bar(f"{self._label}: {step}", fraction)
+        self._bar(f"{self._label}: {step}", fraction, 1)
 
 
 @contextlib.contextmanager

@@ -11,8 +11,7 @@ import click
 
 import muniment.store
 from muniment.cli.context import CliContext, Interrupted
-from muniment.cli.filters import filter_options, query_of
-from muniment.cli.options import limit_option, overwrite_option
+from muniment.cli.options import filter_options, limit_option, overwrite_option, query_of
 from muniment.cli.output import pluralize, write_note
 from muniment.cli.output_file import OutputFile
 from muniment.cli.progress import counting

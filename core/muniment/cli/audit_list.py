@@ -11,11 +11,11 @@ import click
 
 import muniment.store
 from muniment.cli.context import CliContext
-from muniment.cli.emit import Column, emit
-from muniment.cli.filters import filter_options, query_of
-from muniment.cli.options import json_option, limit_option
+from muniment.cli.options import filter_options, json_option, limit_option, query_of
 from muniment.cli.output import (
+    Column,
     coloured,
+    emit,
     excerpt,
     moment,
     on_terminal,

@@ -11,9 +11,8 @@ import click
 import muniment
 from muniment.cli import exit_codes
 from muniment.cli.context import CliContext
-from muniment.cli.emit import emit
 from muniment.cli.options import isolate_option, json_option
-from muniment.cli.output import one_line, pluralize, short_id, write_data, write_note
+from muniment.cli.output import emit, one_line, pluralize, short_id, write_data, write_note
 from muniment.cli.progress import counting
 from muniment.types import Generation, Replay
 

@@ -1,7 +1,8 @@
-"""The commands `muniment audit show` and `muniment audit get`."""
+"""The commands `muniment audit show`, `get`, `diff` and `lineage`."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -9,21 +10,27 @@ import click
 from muniment.cli.context import CliContext
 from muniment.cli.options import json_option, output_option, overwrite_option
 from muniment.cli.output import (
+    coloured,
     moment,
     on_terminal,
+    one_line,
     pluralize,
     print_fields,
+    printable,
     short_id,
     write_data,
     write_json,
     write_note,
+    write_styled,
 )
 from muniment.cli.output_file import OutputFile, to_stdout, without_end
+from muniment.diff import differences
 from muniment.errors import MunimentError, VerificationError
 from muniment.ledger.entries import FeedbackEntry, ReplayEntry, ReviewEntry
 from muniment.types import Generation, Verdict
 
 if TYPE_CHECKING:
+    from muniment.store.queries.finder import Lineage
     from muniment.store.recording.events import RecordedEvent
 
 # Marks of an output that was never returned, or returned only in part.
@@ -196,6 +203,8 @@ def _verdict(verdict: Verdict) -> str:
         parts.append(verdict.failure)
     parts += [f"{name} {score:.2f}" for name, score in verdict.categories.items() if score]
     parts += [reason.message for reason in verdict.reasons if reason.message]
+    if verdict.policy_rule is not None:
+        parts.append(f"rule {verdict.policy_rule}")
     return " · ".join(parts)
 
 
@@ -206,3 +215,153 @@ def _pairs(values: Any) -> str:
         return repr(value) if isinstance(value, str) and not value.isalnum() else str(value)
 
     return "\n".join(f"{name} = {text_of(value)}" for name, value in sorted(values.items()))
+
+
+_CHANGE_MARKS = {"same": ("", ""), "removed": ("[-", "-]"), "added": ("{+", "+}")}
+_COLOURS = {"removed": "red", "added": "green"}
+
+
+@click.command
+@click.argument("first", metavar="A")
+@click.argument("second", metavar="B")
+@json_option
+@click.pass_obj
+def diff(context: CliContext, first: str, second: str, as_json: bool) -> None:
+    """Show the differences between two generations.
+
+    Compares parameters, environment, prompt and output. Texts are compared word by word, Chinese
+    character by character. `[-…-]` marks text of A only, `{+…+}` text of B only.
+    """
+    store = context.store
+    a, b = (store.generation(store.find(reference)) for reference in (first, second))
+    differing = differences(a, b)
+    if as_json:
+        write_json(
+            {
+                "a": a.id,
+                "b": b.id,
+                "same": not differing,
+                "fields": differing.fields,
+                "parameters": differing.parameters,
+                "environment": differing.environment,
+                "outputs": differing.outputs,
+                "texts": [
+                    {
+                        "name": text.name,
+                        "changes": [{"kind": kind, "text": part} for kind, part in text.changes],
+                    }
+                    for text in differing.texts
+                ],
+            }
+        )
+        return
+    write_data(f"{short_id(a.id)} → {short_id(b.id)}{'' if differing else '  no difference'}")
+    for title, items in (
+        ("", differing.fields),
+        ("parameters: ", differing.parameters),
+        ("environment: ", differing.environment),
+        ("", differing.outputs),
+    ):
+        for item in items:
+            sides = (("removed", item.a), ("added", item.b))
+            values = [(kind, _value_text(value)) for kind, value in sides if value is not None]
+            write_styled(f"{title}{item.name}  {' '.join(_marked(values))}")
+    for text in differing.texts:
+        write_data(f"\n{text.name}")
+        write_styled("".join(_marked(text.changes)))
+
+
+def _marked(changes: Iterable[tuple[str, str]]) -> Iterator[str]:
+    """Yield the texts of changes with marks, coloured on a terminal."""
+    for kind, text in changes:
+        before, after = _CHANGE_MARKS[kind]
+        marked = f"{before}{printable(text)}{after}"
+        yield coloured(marked, _COLOURS[kind]) if kind in _COLOURS else marked
+
+
+def _value_text(value: Any) -> str:
+    if isinstance(value, dict):
+        return f"{value['media_type']}, {value['bytes']:,} bytes, sha256 {value['sha256']}"
+    if isinstance(value, list | tuple):
+        return ", ".join(map(str, value))
+    return str(value)
+
+
+@click.command
+@click.argument("reference", metavar="ID")
+@json_option
+@click.pass_obj
+def lineage(context: CliContext, reference: str, as_json: bool) -> None:
+    """Show parents and children of a generation.
+
+    Shows all ancestors and descendants, and the other attempts at the same line of a batch. The
+    generation itself is marked `*`.
+    """
+    store = context.store
+    id = store.find(reference)
+    family = store.lineage(id)
+    if as_json:
+        write_json(
+            {
+                "id": id,
+                "whole": family.whole,
+                "generations": [
+                    {
+                        "id": item.id,
+                        "run_id": item.run_id,
+                        "line": item.line,
+                        "attempt": family.attempts.get(item.id),
+                        "status": item.status,
+                        "generator": item.generator,
+                        "parents": list(item.parents),
+                        "started_at": item.to_json()["started_at"],
+                    }
+                    for item in family.generations
+                ],
+            }
+        )
+        return
+    for line in _tree(family, id):
+        write_data(line)
+    if not family.whole:
+        write_data("… more generations, not shown")
+
+
+def _tree(family: Lineage, id: str) -> list[str]:
+    """Return the lines of a tree, in which a node with several parents is expanded only once."""
+    by_id = {item.id: item for item in family.generations}
+    children: dict[str, list[str]] = {}
+    for item in family.generations:
+        for parent in dict.fromkeys(item.parents):
+            children.setdefault(parent, []).append(item.id)
+    roots = [item.id for item in family.generations if not any(p in by_id for p in item.parents)]
+    lines: list[str] = []
+    expanded: set[str] = set()
+    # Tuples of an id, the prefix of its line and the prefix of its children's lines.
+    remaining = [(root, "", "") for root in reversed(roots)]
+    while remaining:
+        node, prefix, indent = remaining.pop()
+        again = " (see above)" if node in expanded else ""
+        lines.append(prefix + _line(by_id[node], family.attempts.get(node), node == id) + again)
+        if again:
+            continue
+        expanded.add(node)
+        below = children.get(node, [])
+        for number, child in enumerate(reversed(below)):
+            last = number == 0
+            remaining.append(
+                (child, indent + ("└─ " if last else "├─ "), indent + ("   " if last else "│  "))
+            )
+    return lines
+
+
+def _line(item: Generation, attempt: int | None, marked: bool) -> str:
+    parts = [
+        short_id(item.id) + (" *" if marked else ""),
+        moment(item.started_at),
+        item.status,
+        item.generator,
+    ]
+    if item.line is not None:
+        parts.append(f"line {item.line}, attempt {attempt}")
+    return one_line("  ".join(parts))

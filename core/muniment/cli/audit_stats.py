@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from muniment.cli.context import CliContext
-from muniment.cli.filters import filter_options, query_of
-from muniment.cli.options import json_option
+from muniment.cli.options import filter_options, json_option, query_of
 from muniment.cli.output import excerpt, on_terminal, one_line, pluralize, write_data, write_json
 
 if TYPE_CHECKING:

@@ -6,10 +6,9 @@ import click
 
 from muniment.cli import exit_codes
 from muniment.cli.context import CliContext
-from muniment.cli.emit import emit
 from muniment.cli.lazy import LazyGroup
 from muniment.cli.options import json_option
-from muniment.cli.output import write_data, write_json, write_note
+from muniment.cli.output import emit, write_data, write_json, write_note
 from muniment.config import SETTINGS, normalised
 
 

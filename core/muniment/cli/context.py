@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import muniment.config
 import muniment.store
-from muniment.cli.gc_freeze import importing
+from muniment.cli import importing
 
 if TYPE_CHECKING:
     from muniment.models.registry import Models

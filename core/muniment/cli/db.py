@@ -2,20 +2,43 @@
 
 from __future__ import annotations
 
+import csv
+import io
+import itertools
+import math
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from operator import itemgetter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 import click
 
 import muniment.store
+from muniment.cli import exit_codes
 from muniment.cli.context import CliContext
-from muniment.cli.db_backup import backup, restore
-from muniment.cli.db_sql import sql
-from muniment.cli.emit import emit, emit_one
 from muniment.cli.lazy import LazyGroup
-from muniment.cli.options import json_option
-from muniment.cli.output import write_data, write_json, write_note
+from muniment.cli.options import confirm, json_option, overwrite_option, yes_option
+from muniment.cli.output import (
+    emit,
+    emit_one,
+    json_text,
+    on_terminal,
+    pluralize,
+    printable,
+    short_digest,
+    write_bytes,
+    write_data,
+    write_json,
+    write_note,
+)
+from muniment.cli.output_file import OutputFile
 from muniment.cli.progress import fraction
+from muniment.errors import UsageError
+
+if TYPE_CHECKING:
+    from muniment.store.backup import RestorePlan
 
 
 @click.group(cls=LazyGroup)
@@ -74,7 +97,7 @@ def upgrade(context: CliContext) -> None:
     """
     with muniment.store.Store.open(context.store_url, create=True, outdated=True) as store:
         with fraction("upgrading") as progress:
-            copy = store.upgrade(lambda step, done, total: progress(step, done / total))
+            copy = store.upgrade(progress)
         state = store.status()
     if copy:
         write_note(f"the previous store was copied to {copy}; delete it when all is well")
@@ -95,7 +118,7 @@ def rebuild(context: CliContext, as_json: bool) -> None:
         muniment.store.Store.open(context.store_url, create=False) as store,
         fraction("rebuilding") as progress,
     ):
-        rows = store.rebuild(lambda step, done, total: progress(step, done / total))
+        rows = store.rebuild(progress)
     if as_json:
         write_json(rows)
     else:
@@ -115,12 +138,197 @@ def _without_password(url: str) -> str:
         return url
 
 
-db.add_command(backup)
-db.add_command(restore)
-db.add_command(sql)
-
-
 def _file(url: str) -> str | None:
     """Return the file of an SQLite URL, or None for any other URL."""
     path, _, _ = url.removeprefix("sqlite:///").partition("?")
     return unquote(path) if url.startswith("sqlite:///") else None
+
+
+@db.command
+@click.argument("file", metavar="FILE")
+@overwrite_option
+@json_option
+@click.pass_obj
+def backup(context: CliContext, file: str, overwrite: bool, as_json: bool) -> None:
+    """Copy the store to a new file while it is in use.
+
+    The copy is read back and checked: it must have the entries and the root hash that the store
+    had at that moment. The store records the file's path, so that `audit erase --status` can list
+    backups that contain erased texts. For PostgreSQL, the program pg_dump is required.
+    """
+    destination = OutputFile(file, overwrite=overwrite)
+    if destination.stdout or destination.special:
+        raise UsageError(f"{file} is not a regular file; use another file for the backup")
+    with fraction("backing up") as progress:
+        copy = context.store.backup(destination.target, progress)
+    if as_json:
+        write_json(
+            {
+                "file": copy.file,
+                "made_at": copy.made_at,
+                "entries": copy.entries,
+                "root": copy.root,
+                "bytes": copy.file.stat().st_size,
+            }
+        )
+        return
+    entries, root = pluralize(copy.entries, "entry"), short_digest(copy.root)
+    write_data(f"{copy.file}  {entries} · root {root}")
+
+
+@db.command
+@click.argument("file", metavar="FILE")
+@yes_option
+@json_option
+@click.pass_obj
+def restore(context: CliContext, file: str, yes: bool, as_json: bool) -> int:
+    """Replace the store with a backup.
+
+    The backup is checked first. The store is then replaced completely or not at all, and entries
+    recorded since the backup are lost. Generations erased since the backup come back. Their ids
+    are printed, one per line, so that they can be erased again. For PostgreSQL, the programs
+    pg_restore and psql are required.
+    """
+    with fraction("checking") as progress:
+        plan = muniment.store.plan_restore(context.store_url, Path(file), progress)
+    loss = _loss(plan)
+    if loss and not confirm(loss, yes=yes, otherwise="nothing was restored"):
+        return exit_codes.FAILED
+    with fraction("restoring") as progress:
+        muniment.store.restore(context.store_url, plan, progress)
+    contents = plan.contents
+    if as_json:
+        write_json(
+            {
+                "file": plan.file,
+                "entries": contents.entries,
+                "root": contents.root,
+                "lost": plan.lost_entries,
+                "erase_again": plan.erased_since,
+            }
+        )
+    else:
+        for identifier in plan.erased_since:
+            write_data(identifier)
+    write_note(f"restored {pluralize(contents.entries, 'entry')} · root {contents.root}")
+    if plan.erased_since:
+        number = pluralize(len(plan.erased_since), "generation")
+        write_note(
+            f"{number} erased since the backup came back; run `muniment audit erase ID... "
+            "--reason TEXT` to erase again"
+        )
+    elif plan.present is None or plan.present.unreadable or plan.other_ledger:
+        write_note(
+            "erasures since the backup are not known, because the previous store was not its "
+            "continuation; erase those generations again"
+        )
+    return exit_codes.DONE
+
+
+def _loss(plan: RestorePlan) -> str:
+    """Return what restoring will replace, or an empty text if there is no store yet."""
+    present = plan.present
+    if present is None:
+        return ""
+    if present.unreadable:
+        return f"this will replace the store, which cannot be read ({present.unreadable})"
+    entries = pluralize(present.entries, "entry")
+    if plan.other_ledger:
+        return f"this will replace the store, another ledger of {entries}"
+    return (
+        f"this will replace the store of {entries} with the backup of {plan.contents.entries:,}: "
+        f"{plan.lost_entries:,} will be lost"
+    )
+
+
+_ROWS_PER_TABLE = 500  # a terminal gets a table with headers for each of these, while rows arrive
+
+
+@db.command
+@click.argument("statement", metavar="SELECT")
+@json_option
+@click.option("--csv", "as_csv", is_flag=True, help="Print CSV, with a line of column names.")
+@click.pass_obj
+def sql(context: CliContext, statement: str, as_json: bool, as_csv: bool) -> None:
+    """Run a SELECT statement on the store.
+
+    The statement can read but not write. docs/reference/sql.md describes the views v_generation,
+    v_verdict, v_score and v_event. Their texts are not compared with the commitments in the ledger,
+    for which there is `muniment audit verify --payloads`.
+
+    Piped output has tab-separated columns. Bytes are printed in hexadecimal. NULL is empty, except
+    in JSON.
+    """
+    from muniment.store import Store
+
+    if as_json and as_csv:
+        raise click.UsageError("--json and --csv exclude each other; remove one.")
+    with (
+        Store.open(context.store_url, create=False, read_only=True) as store,
+        store.select(statement) as selected,
+    ):
+        if as_json:
+            _raise_if_names_repeat(selected.columns)
+        write_note("Note: texts are not compared with their commitments; see `audit verify`")
+        if as_json:
+            for row in selected.rows:
+                write_json(dict(zip(selected.columns, map(_json_value, row), strict=True)))
+        elif as_csv:
+            _write_csv(itertools.chain([selected.columns], selected.rows))
+        else:
+            _write_tables(selected.columns, selected.rows)
+
+
+def _raise_if_names_repeat(columns: Sequence[str]) -> None:
+    name, count = Counter(columns).most_common(1)[0]
+    if count > 1:
+        raise UsageError(
+            f"{count} columns are named {name!r}, which JSON cannot tell apart; rename them with AS"
+        )
+
+
+def _write_tables(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """Print rows as tables of limited length, so that memory does not hold a large result."""
+    texts = ([_text(value) for value in row] for row in rows)
+    shown = [(name, itemgetter(index)) for index, name in enumerate(columns)]
+    while part := list(itertools.islice(texts, _ROWS_PER_TABLE)):
+        emit(part, shown, False)
+
+
+def _write_csv(rows: Iterable[Sequence[Any]]) -> None:
+    """Write CSV (RFC 4180) as UTF-8 in every locale."""
+    escape = printable if on_terminal() else str
+    for row in rows:
+        line = io.StringIO()
+        csv.writer(line).writerow([escape(_text(value)) for value in row])
+        write_bytes(line.getvalue().encode())
+
+
+def _text(value: object) -> str:
+    """Return a value as text, and NULL as no text."""
+    match value:
+        case None:
+            return ""
+        case str():
+            return value
+        case bool():
+            return "true" if value else "false"
+        case bytes():
+            return value.hex()
+        case dict() | list():
+            return json_text(_json_value(value))
+    return str(value)
+
+
+def _json_value(value: Any) -> Any:
+    """Return a value with types that JSON has. Text replaces infinite numbers."""
+    match value:
+        case bytes():
+            return value.hex()
+        case float() if not math.isfinite(value):
+            return str(value)
+        case list():
+            return [_json_value(item) for item in value]
+        case dict():
+            return {key: _json_value(item) for key, item in value.items()}
+    return value

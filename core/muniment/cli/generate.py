@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 import muniment
-from muniment.cli import parameter_options
+from muniment.cli import exit_codes
 from muniment.cli.context import CliContext
 from muniment.cli.lazy import no_such
 from muniment.cli.options import (
@@ -25,14 +25,26 @@ from muniment.cli.options import (
     policy_option,
     tag_option,
 )
-from muniment.cli.output import on_terminal, pluralize, warn_broken
-from muniment.cli.output_file import OutputFile
+from muniment.cli.output import (
+    on_terminal,
+    outcome_sentence,
+    pluralize,
+    printable,
+    short_id,
+    status_line,
+    warn_broken,
+    write_data,
+    write_json,
+    write_note,
+)
+from muniment.cli.output_file import OutputFile, to_stdout, without_end
 from muniment.cli.plugins_list import gone_plugins
-from muniment.cli.presenter import ResultPresenter
 from muniment.cli.progress import waiting
 from muniment.errors import MunimentError, PromptError, UnknownNameError
+from muniment.parameters import Field
 from muniment.plugins.registry import RegisteredObject
 from muniment.plugins.state import distributions
+from muniment.types import Chunk, Generation
 
 
 class _Generators(click.Group):
@@ -108,7 +120,7 @@ def command_of(name: str, registered: RegisteredObject) -> click.Command:
     """Return the command of a generator, with the shared options and those of its parameters."""
     fixed = _shared_parameters()
     taken = {flag for option in fixed for flag in (*option.opts, *option.secondary_opts)}
-    own = [parameter_options.option(field) for field in registered.parameters.fields().values()]
+    own = [_parameter_option(field) for field in registered.parameters.fields().values()]
     free = [option for option in own if not taken & {*option.opts, *option.secondary_opts}]
     return click.Command(
         name,
@@ -176,7 +188,9 @@ def _run(
         model=model,
         system=system,
         seed=seed,
-        parameters=parameters_given(pairs, parameter_options.given(own)),
+        parameters=parameters_given(
+            pairs, {key.removeprefix(_PREFIX): value for key, value in own.items()}
+        ),
         tags=tags,
     )
     destination = None
@@ -229,3 +243,74 @@ def _default_of(session: Any, kind: str) -> str:
 def _settings(ctx: click.Context) -> CliContext:
     context = ctx.find_object(CliContext)
     return context if context is not None else CliContext()
+
+
+class ResultPresenter:
+    """Printer of chunks and generations, with the most severe exit code so far."""
+
+    def __init__(self, total: int, destination: OutputFile | None, as_json: bool) -> None:
+        self.code = exit_codes.DONE
+        self._total = total
+        self._destination = destination
+        self._as_json = as_json
+        self._number = 0
+        self._streamed = ""
+
+    def show(self, item: Generation | Chunk) -> None:
+        """Print a chunk or a generation."""
+        if isinstance(item, Chunk):
+            self._streamed += item.text
+            click.echo(printable(item.text) if on_terminal() else item.text, nl=False)
+            return
+        self._number += 1
+        self.code = exit_codes.worst((self.code, exit_codes.of_status(item.status)))
+        if self._as_json:
+            write_json(item)
+        elif self._destination is None:
+            self._to_stdout(item)
+        if self._destination is not None:
+            number = (self._number,) if self._total > 1 else ()
+            self._destination.write_all(item.outputs, number)
+        if item.status != "completed":
+            write_note(outcome_sentence(item))
+        if not self._as_json:
+            write_note(status_line(item))
+
+    def _to_stdout(self, item: Generation) -> None:
+        if self._streamed:  # the beginning is printed already
+            write_data(without_end(item.text.removeprefix(self._streamed)))
+            return
+        if self._total > 1:
+            write_data(f"--- {self._number} of {self._total} ---")
+        for output in item.outputs:
+            to_stdout(output, short_id(item.id))
+
+
+_PREFIX = "parameter_of_generator_"  # avoids clashes with the command's own options
+
+
+def _parameter_option(field: Field) -> click.Option:
+    """Return the option that sets a parameter, which parses the text itself."""
+    flag = f"--{field.name.replace('_', '-')}"
+    declarations = [_PREFIX + field.name, flag]
+    extra: dict[str, Any] = {"help": _help(field)}
+    if field.type == "boolean":
+        declarations[1] = f"{flag}/--no-{flag.removeprefix('--')}"
+        extra["default"] = None
+    elif field.type == "choice":
+        extra["type"] = click.Choice(field.choices)
+    else:
+        extra["metavar"] = {"integer": "N", "number": "X"}.get(field.type, "TEXT")
+        extra["multiple"] = field.type == "strings"
+    return click.Option(declarations, **extra)
+
+
+def _help(field: Field) -> str:
+    facts = [field.range] if field.range else []
+    if field.type == "strings":
+        facts.append("may be repeated")
+    elif field.default is not None and field.default != "":
+        default = str(field.default)
+        facts.append(f"default: {default.lower() if field.type == 'boolean' else default}")
+    text = field.help[:1].upper() + field.help[1:]
+    return f"{text}  [{'; '.join(facts)}]" if facts else text

@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from muniment.cli.gc_freeze import importing
+from muniment.cli import importing
 from muniment.errors import MunimentError
 
 

@@ -10,12 +10,12 @@ from msgspec import structs
 
 from muniment.cli import exit_codes
 from muniment.cli.addition import printed_notices
-from muniment.cli.confirm import confirm
 from muniment.cli.context import CliContext
-from muniment.cli.emit import emit, emit_one
 from muniment.cli.lazy import LazyGroup
-from muniment.cli.options import generator_option, json_option, yes_option
+from muniment.cli.options import confirm, generator_option, json_option, yes_option
 from muniment.cli.output import (
+    emit,
+    emit_one,
     one_line,
     pluralize,
     short_digest,

@@ -12,16 +12,16 @@ import os
 import re
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 
 import click
 
 from muniment.times import iso
 
 if TYPE_CHECKING:
-    from muniment.types import Generation, Verdict
+    from muniment.types import Decision, Generation
 
 Stream: TypeAlias = Literal["stdout", "stderr"]
 
@@ -31,6 +31,11 @@ _SEPARATORS = "\u2028\u2029\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u206
 _LINE = str.maketrans(
     {"\n": "\\n", "\r": "\\r", "\t": "\\t"} | {c: f"\\u{ord(c):04x}" for c in _SEPARATORS}
 )
+_VERBS: dict[Decision, str] = {
+    "allow": "passed",
+    "flag": "flagged",
+    "block": "blocked",
+}  # from mild to severe
 _SHORT = 8  # 40 random bits: a given end is among 10^6 ids with odds of 1 to 10^6
 _STATUS_COLUMNS = ("status", "state", "result")
 _STATUS_COLOURS = {
@@ -260,35 +265,98 @@ def _finding(verdict: Any) -> str:
 
 
 def _filters(generation: Generation) -> str:
-    """Return how many of the policy's filters passed, flagged and blocked.
-
-    A policy may list one filter several times, and verdicts do not name the entry. The n-th
-    verdict of a filter on one content is therefore assigned to its n-th entry.
-    """
-    entries: dict[tuple[str, int], str] = {}
-    for verdicts in _by_content(generation):
-        seen: Counter[str] = Counter()
-        for verdict in verdicts:
-            entry = (verdict.filter, seen[verdict.filter])
-            seen[verdict.filter] += 1
-            entries[entry] = max(entries.get(entry, "allow"), verdict.action, key=_ACTIONS.index)
-    actions = Counter(entries.values())
-    words = [
+    """Return how many of the policy's rules passed, flagged and blocked."""
+    rules: dict[int | None, Decision] = {}
+    for verdict in generation.verdicts:
+        worst = rules.get(verdict.policy_rule, "allow")
+        rules[verdict.policy_rule] = max(worst, verdict.action, key=list(_VERBS).index)
+    actions = Counter(rules.values())
+    return " · ".join(
         f"{pluralize(actions[action], 'filter')} {verb}"
-        for action, verb in zip(_ACTIONS, ("passed", "flagged", "blocked"), strict=True)
+        for action, verb in _VERBS.items()
         if actions[action]
-    ]
-    return " · ".join(words)
+    )
 
 
-def _by_content(generation: Generation) -> Iterator[list[Verdict]]:
-    """Yield the verdicts on each prompt and output, in the order they were recorded."""
-    for stage in ("system", "prompt", "output"):
-        verdicts = [verdict for verdict in generation.verdicts if verdict.stage == stage]
-        contents = len(generation.outputs) if stage == "output" else 1
-        size = max(1, len(verdicts) // max(1, contents))
-        for start in range(0, len(verdicts), size):
-            yield verdicts[start : start + size]
+_Record = TypeVar("_Record")
+
+Column: TypeAlias = tuple[str, str | Callable[[_Record], object]]
+"""A header, and the key, the attribute or the function that gives a record's value."""
 
 
-_ACTIONS = ("allow", "flag", "block")
+def emit(
+    records: Iterable[_Record],
+    columns: Sequence[Column[_Record]],
+    as_json: bool,
+    *,
+    to_json: Callable[[_Record], object] | None = None,
+    empty: str = "",
+    cut: str = "",
+    limit: int | None = None,
+    total: Callable[[], int] | None = None,
+    show: Callable[[_Record], None] | None = None,
+) -> int:
+    """Print a list of records and return their number.
+
+    A terminal gets a table with headers, in which numbers are right-aligned and the column `cut`
+    is shortened to fit. Known words in a column named status, state or result are coloured. With
+    `show`, that function prints each record on a terminal as it comes, instead of the table.
+    Anything else gets one line of tab-separated values a record, without headers.
+
+    With `as_json`, each record is one JSON object a line: the result of `to_json`, else of the
+    record's own `to_json()`, else its keys or fields.
+
+    `empty` is a note for standard error, printed when there are no records. When `limit` records
+    were printed on a terminal, a note says so. With `total`, which returns the number of all
+    records, it is "20 of 53", and omitted when these are all.
+    """
+    rows: list[Sequence[object]] = []
+    terminal = on_terminal()
+    number = 0
+    for record in records:
+        number += 1
+        if as_json:
+            write_json(to_json(record) if to_json else record)
+        elif terminal and show is not None:
+            show(record)
+        elif terminal:
+            rows.append([_value(record, key) for _, key in columns])
+        else:
+            write_data("\t".join(one_line(cell(_value(record, key))) for _, key in columns))
+    if rows:
+        from muniment.cli.terminal import print_table
+
+        print_table([header for header, _ in columns], rows, cut)
+    if number == 0 and empty:
+        write_note(empty)
+    if terminal and not as_json and limit and limit <= number:
+        _write_limit(number, total)
+    return number
+
+
+def emit_one(
+    record: _Record,
+    columns: Sequence[Column[_Record]],
+    as_json: bool,
+    *,
+    to_json: Callable[[_Record], object] | None = None,
+) -> None:
+    """Print one record: a line for each column that has a value, or one JSON object."""
+    if as_json:
+        write_json(to_json(record) if to_json else record)
+    else:
+        print_fields((header, _value(record, key)) for header, key in columns)
+
+
+def _write_limit(number: int, total: Callable[[], int] | None) -> None:
+    count = None if total is None else total()
+    if count is None:
+        write_note(f"stopped at the limit of {number:,}; use -n 0 for all")
+    elif count > number:
+        write_note(f"{number:,} of {count:,}; use -n 0 for all")
+
+
+def _value(record: Any, key: str | Callable[[Any], object]) -> object:
+    if callable(key):
+        return key(record)
+    return record[key] if isinstance(record, Mapping) else getattr(record, key)

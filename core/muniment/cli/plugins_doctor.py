@@ -14,9 +14,8 @@ import click
 import muniment
 from muniment.cli import exit_codes
 from muniment.cli.context import CliContext
-from muniment.cli.emit import emit
 from muniment.cli.options import json_option
-from muniment.cli.output import write_note
+from muniment.cli.output import emit, write_note
 from muniment.cli.plugin_records import CHANGED, check_plugin, install_command, restore_hint
 from muniment.cli.progress import counting
 from muniment.config import normalised

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from muniment.cli.context import CliContext
-from muniment.cli.emit import emit
 from muniment.cli.options import json_option
-from muniment.cli.output import write_note
+from muniment.cli.output import emit, write_note
 from muniment.config import normalised
 from muniment.plugins import discovery
 from muniment.plugins.discovery import Plugin, PluginCommand

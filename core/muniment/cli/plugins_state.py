@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from muniment.cli.context import CliContext
-from muniment.cli.emit import emit_one
 from muniment.cli.options import json_option
-from muniment.cli.output import moment, short_digest
+from muniment.cli.output import emit_one, moment, short_digest
 from muniment.cli.plugin_records import (
     CHANGED,
     Change,

@@ -6,10 +6,9 @@ import click
 
 from muniment.cli import exit_codes
 from muniment.cli.context import CliContext
-from muniment.cli.emit import emit_one
 from muniment.cli.lazy import LazyGroup
 from muniment.cli.options import json_option
-from muniment.cli.output import one_line, warn_broken, write_data, write_note
+from muniment.cli.output import emit_one, one_line, warn_broken, write_data, write_note
 from muniment.generation import policy as policies
 from muniment.generation.assessment import PolicyRunner
 

@@ -30,10 +30,13 @@ def counting(what: str, total: int | None) -> Iterator[Progress]:
 
 
 @contextlib.contextmanager
-def fraction(what: str) -> Iterator[Callable[[str, float], None]]:
-    """Show a fraction and yield a function that updates it, given a step's name and fraction."""
+def fraction(what: str) -> Iterator[Callable[[str, float, float], None]]:
+    """Show a fraction and yield a function that updates it.
+
+    The function takes a step's name, the number of items done, and their total, which may be 0.
+    """
     with _displayed(lambda terminal: terminal.fraction_bar(what)) as bar:
-        yield bar.update_task if bar else lambda step, done: None
+        yield bar.update_task if bar else lambda step, done, total: None
 
 
 @contextlib.contextmanager
@@ -41,14 +44,6 @@ def waiting(what: str) -> Iterator[Callable[[], None]]:
     """Show a spinner until the yielded function is called or the block ends."""
     with _displayed(lambda terminal: terminal.spinner(what)) as spinner:
         yield lambda: _end(spinner)
-
-
-def write_waiting(text: str, show: Callable[[str, float], None]) -> None:
-    """Show a reason to wait in the bar of `fraction`, or print it when there is no terminal."""
-    if on_terminal("stderr"):
-        show(text, 0.0)
-    else:
-        write_note(text)
 
 
 @contextlib.contextmanager

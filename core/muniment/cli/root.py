@@ -1,4 +1,4 @@
-"""The root command: global options and the table of command groups."""
+"""The root command with its global options, and the tables of the command groups."""
 
 from __future__ import annotations
 
@@ -10,23 +10,24 @@ import click
 from muniment._version import __version__
 from muniment.cli.context import HOME_KEY, CliContext, Interrupted
 from muniment.cli.lazy import LazyGroup
+from muniment.errors import UsageError
 
 COMMANDS = {
     "generate": ("muniment.cli.generate:generate", "Generate text or another kind of output."),
     "batch": ("muniment.cli.batch:batch", "Generate for every line of a file."),
-    "audit": ("muniment.cli.audit:audit", "Search, show, replay and verify recorded generations."),
-    "feedback": ("muniment.cli.feedback:feedback", "Rate a generation or comment on it."),
+    "audit": ("muniment.cli.root:audit", "Search, show, replay and verify recorded generations."),
+    "feedback": ("muniment.cli.review:feedback", "Rate a generation or comment on it."),
     "review": ("muniment.cli.review:review", "Review generations that filters flagged or blocked."),
-    "hold": ("muniment.cli.hold:hold", "Place generations under legal hold."),
+    "hold": ("muniment.cli.erasure:hold", "Place generations under legal hold."),
     "retention": (
-        "muniment.cli.retention:retention",
+        "muniment.cli.erasure:retention",
         "Set how long texts are kept, and erase expired ones.",
     ),
     "models": ("muniment.cli.models:models", "Add, list, show, verify and remove models."),
-    "plugins": ("muniment.cli.plugins:plugins", "List, install and manage plugins."),
+    "plugins": ("muniment.cli.root:plugins", "List, install and manage plugins."),
     "policy": ("muniment.cli.policy:policy", "Show which filters run, and their effect."),
     "config": ("muniment.cli.config:config", "Read and change settings."),
-    "keys": ("muniment.cli.keys:keys", "Create and show the key that signs the record."),
+    "keys": ("muniment.cli.signatures:keys", "Create and show the key that signs the record."),
     "db": ("muniment.cli.db:db", "Manage the store."),
 }
 
@@ -139,3 +140,92 @@ def root(
     """Generate text and more with plugins, and keep the evidence of every generation."""
     ctx.obj = CliContext(home, store, actor, plugins)
     ctx.call_on_close(ctx.obj.close)
+
+
+_AUDIT = {
+    "list": ("muniment.cli.audit_list:list_", "List generations, newest first."),
+    "search": (
+        "muniment.cli.audit_list:search",
+        "Search prompts, outputs and reasons, newest first.",
+    ),
+    "stats": (
+        "muniment.cli.audit_stats:stats",
+        "Count generations by status, model, actor, day and more.",
+    ),
+    "tail": (
+        "muniment.cli.audit_list:tail",
+        "Show the newest generations, or follow new ones with -f.",
+    ),
+    "diff": (
+        "muniment.cli.audit_show:diff",
+        "Show the differences between two generations.",
+    ),
+    "lineage": (
+        "muniment.cli.audit_show:lineage",
+        "Show parents and children of a generation.",
+    ),
+    "show": ("muniment.cli.audit_show:show", "Show everything recorded about a generation."),
+    "get": ("muniment.cli.audit_show:get", "Get the output of a generation, unchanged."),
+    "runs": ("muniment.cli.audit_list:runs", "List runs, newest first."),
+    "replay": ("muniment.cli.audit_replay:replay", "Generate again and compare with the record."),
+    "verify": ("muniment.cli.signatures:verify", "Check that the record was not altered."),
+    "checkpoint": ("muniment.cli.signatures:checkpoint", "Print the newest signed checkpoint."),
+    "prove": (
+        "muniment.cli.signatures:prove",
+        "Write a proof that can be checked without the store.",
+    ),
+    "erase": (
+        "muniment.cli.erasure:erase",
+        "Erase prompts, outputs and all other texts of generations permanently.",
+    ),
+    "export": ("muniment.cli.audit_export:export", "Export generations to a file, newest first."),
+}
+
+
+@click.group(cls=LazyGroup, lazy=_AUDIT)
+def audit() -> None:
+    """Search, show, replay and verify recorded generations."""
+
+
+_PLUGINS = {
+    "list": ("muniment.cli.plugins_list:list_", "List the installed plugins."),
+    "show": ("muniment.cli.plugins_state:show", "Show the details and history of a plugin."),
+    "enable": ("muniment.cli.plugins_state:enable", "Enable a plugin that was disabled."),
+    "disable": (
+        "muniment.cli.plugins_state:disable",
+        "Disable a plugin without uninstalling it.",
+    ),
+    "doctor": (
+        "muniment.cli.plugins_doctor:doctor",
+        "Load every plugin in its own process, and repair an interrupted change.",
+    ),
+    "new": ("muniment.cli.plugins_new:new", "Write the files of a new plugin, with tests."),
+}
+
+
+class _Plugins(LazyGroup):
+    """The group, with an error for the commands of muniment-installer where it is missing."""
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import and return a command, or raise UsageError for one that muniment-installer adds."""
+        command = super().get_command(ctx, cmd_name)
+        if command is not None or ctx.resilient_parsing:
+            return command
+        from muniment.plugins.discovery import INSTALLER, RESERVED_COMMANDS
+
+        if f"plugins.{cmd_name}" in RESERVED_COMMANDS:
+            from muniment.cli.plugin_records import install_command
+
+            raise UsageError(
+                f"`muniment plugins {cmd_name}` needs the plugin {INSTALLER}; run "
+                f"`{install_command()}`"
+            )
+        return command
+
+
+@click.group(cls=_Plugins, lazy=_PLUGINS)
+def plugins() -> None:
+    """List, install and manage plugins.
+
+    muniment-installer adds the commands that change what is installed.
+    """

@@ -85,9 +85,9 @@ class _Bar(Progress):
         """Add to the number of items done."""
         self.advance(self._task, steps)
 
-    def update_task(self, step: str, done: float) -> None:
+    def update_task(self, step: str, done: float, total: float) -> None:
         """Set the label and the fraction done."""
-        self.update(self._task, description=step, completed=done)
+        self.update(self._task, description=step, completed=done / total if total else 1.0)
 
 
 def counting_bar(label: str, total: int | None) -> _Bar:

@@ -1,0 +1,293 @@
+"""The command `muniment audit erase`, and the groups `hold` and `retention` that limit it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import click
+
+import muniment
+import muniment.store
+from muniment.cli import exit_codes
+from muniment.cli.context import CliContext
+from muniment.cli.lazy import LazyGroup
+from muniment.cli.options import (
+    Moment,
+    confirm,
+    filter_options,
+    filter_options_without_status,
+    json_option,
+    query_of,
+    yes_option,
+)
+from muniment.cli.output import emit, pluralize, short_id, write_data, write_json, write_note
+from muniment.cli.progress import counting
+from muniment.types import DECISIONS
+
+if TYPE_CHECKING:
+    from muniment.store.retention.erasure import ErasureResult
+
+
+@click.command
+@click.argument("references", metavar="[ID]...", nargs=-1)
+@filter_options_without_status
+@click.option("--older-than", type=Moment(), help="Minimum age, such as 90d, or latest start.")
+@click.option("--reason", metavar="TEXT", help="Reason, recorded with the erasure.")
+@click.option(
+    "--status", "show_status", is_flag=True, help="List erasures, and retry pending ones."
+)
+@yes_option
+@json_option
+@click.pass_obj
+def erase(
+    context: CliContext,
+    /,
+    references: tuple[str, ...],
+    older_than: Any,
+    reason: str | None,
+    show_status: bool,
+    yes: bool,
+    as_json: bool,
+    **filters: Any,
+) -> int:
+    """Erase prompts, outputs and all other texts of generations permanently.
+
+    A generation must match all given options. Ledger entries are not erased, so proofs stay valid.
+    With --actor the actor's name is erased too. Skips generations on hold, under retention or
+    still running.
+    `pending` means that erased bytes may still be in the database files, for example while
+    another process reads them. The next write, or --status, tries again. --status also lists the
+    backups that still contain erased texts.
+    """
+    filters["until"] = min(filter(None, (filters["until"], older_than)), default=None)
+    if show_status:
+        if references or reason or any(value is not None for value in filters.values()):
+            raise click.UsageError("--status cannot be combined with ids, filters or --reason.")
+        return _status(context, as_json)
+    query = selection(context, references, filters)
+    number = pluralize(context.session.store.count(query), "generation")
+    if not confirm(
+        f"this will erase the texts of {number}", yes=yes, otherwise="nothing was erased"
+    ):
+        return exit_codes.FAILED
+    session = context.session
+    with counting("erasing", None) as bar:
+        result = session.erase(query, reason, bar.advance)
+    return report_erasure(result, as_json)
+
+
+def selection(
+    context: CliContext, references: tuple[str, ...], filters: dict[str, Any]
+) -> muniment.Query:
+    """Return the query for ids, whole or abbreviated, and filters.
+
+    Raises UsageError if there are neither.
+    """
+    if not references and all(value is None for value in filters.values()):
+        raise click.UsageError("no generation is selected; add ids, or filters such as --tag.")
+    query = query_of(context, filters, limit=0)
+    if not references:
+        return query
+    store = context.session.store
+    return replace(query, ids=list(dict.fromkeys(map(store.find, references))))
+
+
+def report_erasure(result: ErasureResult, as_json: bool) -> int:
+    """Print the result and return the exit code, which is 1 if generations were skipped."""
+    if as_json:
+        write_json(result)
+    else:
+        write_note(f"erased {pluralize(result.erased, 'generation')}")
+        for number, cause in (
+            (result.held, "on hold"),
+            (result.kept, "under retention"),
+            (result.running, "still running"),
+        ):
+            if number:
+                write_note(f"skipped {pluralize(number, 'generation')}: {cause}")
+        if result.pending:
+            write_note(
+                "pending: erased bytes may still be in the database files; run "
+                "`muniment audit erase --status` to try again"
+            )
+    return exit_codes.FAILED if result.held or result.kept or result.running else exit_codes.DONE
+
+
+def _status(context: CliContext, as_json: bool) -> int:
+    store = context.store
+    store.erasures.finish()
+    erasures = list(store.erasures.records())
+    emit(
+        erasures,
+        [
+            ("entry", "entry"),
+            ("when", "at"),
+            ("by", "actor"),
+            ("generations", "generations"),
+            ("bytes", lambda item: "pending" if item.pending else "gone"),
+            ("reason", "reason"),
+        ],
+        as_json,
+        to_json=lambda item: {
+            **{name: getattr(item, name) for name in _ERASURE},
+            "backups": [backup.file for backup in item.backups],
+        },
+        empty="nothing was erased",
+        cut="reason",
+    )
+    backups = {backup.file: backup for item in erasures for backup in item.backups}
+    for backup in () if as_json else backups.values():
+        advice = "delete it" if backup.there else "it is missing here, so delete any copies"
+        write_note(f"backup {backup.file} contains erased texts; {advice}")
+    return exit_codes.DONE
+
+
+_ERASURE = ("entry", "actor", "cause", "reason", "at", "generations", "pending")
+
+
+@click.group(cls=LazyGroup)
+def hold() -> None:
+    """Place generations under legal hold."""
+
+
+@hold.command
+@click.argument("references", metavar="[ID]...", nargs=-1)
+@filter_options
+@click.option("--reason", metavar="TEXT", required=True, help="Reason for the hold.")
+@json_option
+@click.pass_obj
+def add(
+    context: CliContext, /, references: tuple[str, ...], reason: str, as_json: bool, **filters: Any
+) -> None:
+    """Place generations under legal hold.
+
+    Generations on hold cannot be erased until the hold is released. Applies to the generations
+    that match all given options now.
+    """
+    query = selection(context, references, filters)
+    identifier, number = context.session.hold(query, reason)
+    if as_json:
+        holds = context.session.store.holds.in_force()
+        write_json(next(hold for hold in holds if hold.id == identifier))
+        return
+    write_data(identifier)
+    write_note(f"placed {pluralize(number, 'generation')} on hold")
+
+
+@hold.command("list")
+@json_option
+@click.pass_obj
+def list_(context: CliContext, as_json: bool) -> None:
+    """List the holds in force, oldest first."""
+    emit(
+        context.store.holds.in_force(),
+        [
+            ("hold", lambda hold: short_id(hold.id)),
+            ("since", "at"),
+            ("by", "actor"),
+            ("generations", "generations"),
+            ("reason", "reason"),
+        ],
+        as_json,
+        empty="no hold is in force",
+        cut="reason",
+    )
+
+
+@hold.command
+@click.argument("reference", metavar="HOLD")
+@click.option("--reason", metavar="TEXT", help="Reason for the release.")
+@click.pass_obj
+def release(context: CliContext, reference: str, reason: str | None) -> None:
+    """Release a hold."""
+    write_note(f"released {context.session.release(reference, reason)}")
+
+
+PAYLOADS = ("prompt", "request", "output", "trace", "detail", "comment", "reason", "replay")
+
+
+@click.group(cls=LazyGroup)
+def retention() -> None:
+    """Set how long texts are kept, and erase expired ones."""
+
+
+@retention.command("set")
+@click.option("--payload", type=click.Choice(PAYLOADS), help="Kind of text (by default any).")
+@click.option(
+    "--decision", type=click.Choice(DECISIONS), help="Decision on the generation (by default any)."
+)
+@click.option(
+    "--min-days",
+    type=click.IntRange(min=1),
+    metavar="DAYS",
+    help="Minimum age at which texts can be erased.",
+)
+@click.option(
+    "--max-days",
+    type=click.IntRange(min=1),
+    metavar="DAYS",
+    help="Maximum age, after which `retention run` erases texts.",
+)
+@json_option
+@click.pass_obj
+def set_(
+    context: CliContext,
+    payload: str | None,
+    decision: str | None,
+    min_days: int | None,
+    max_days: int | None,
+    as_json: bool,
+) -> None:
+    """Set how long texts are kept.
+
+    Without days, the rule is removed. The most specific rule applies: kind and decision, then
+    kind, then decision.
+    """
+    if min_days is not None and max_days is not None and min_days > max_days:
+        raise click.UsageError("--min-days is more than --max-days; use a smaller --min-days.")
+    rule = muniment.store.Rule(payload, decision, min_days, max_days)
+    _print_rules(context.session.set_retention(rule), as_json)
+
+
+@retention.command
+@json_option
+@click.pass_obj
+def show(context: CliContext, as_json: bool) -> None:
+    """Show the rules in force.
+
+    Piped output has tab-separated columns: payload, decision, minimum days, maximum days.
+    """
+    _print_rules(context.store.retention.rules(), as_json)
+
+
+@retention.command
+@yes_option
+@json_option
+@click.pass_obj
+def run(context: CliContext, yes: bool, as_json: bool) -> int:
+    """Erase texts that are older than their retention rule allows.
+
+    Erases permanently, as `audit erase` does, and skips the same generations.
+    """
+    action = "this will erase all texts older than the retention rules allow"
+    if not confirm(action, yes=yes, otherwise="nothing was erased"):
+        return exit_codes.FAILED
+    with counting("erasing", None) as bar:
+        result = context.session.run_retention(bar.advance)
+    report_erasure(result, as_json)
+    return exit_codes.DONE
+
+
+def _print_rules(rules: list[muniment.store.Rule], as_json: bool) -> None:
+    emit(
+        rules,
+        [
+            ("payload", lambda rule: rule.payload or "any"),
+            ("decision", lambda rule: rule.decision or "any"),
+            ("at least", "least_days"),
+            ("at most", "most_days"),
+        ],
+        as_json,
+        empty="no retention rule is set: texts are kept until they are erased",
+    )
