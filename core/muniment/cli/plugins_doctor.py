@@ -6,7 +6,6 @@ import importlib.metadata
 import os
 from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import Any
 
 import click
@@ -28,33 +27,6 @@ REPAIR_GROUP = "muniment.repair"
 _SLOW = 1.0  # seconds of loading from which a warning is printed
 
 
-@dataclass(slots=True)
-class _Diagnosis:
-    """The state of one plugin."""
-
-    distribution: str
-    version: str
-    state: str
-    changed: bool
-    result: SmokeTestResult
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the state as the shape `plugin_health`."""
-        result = self.result
-        return {
-            "distribution": self.distribution,
-            "version": self.version,
-            "state": self.state,
-            "message": result.message,
-            "traceback": result.traceback,
-            "seconds": result.seconds,
-            "digest": result.digest,
-            "changed": self.changed,
-            "offers": result.objects,
-            "commands": [path.replace(".", " ") for path in result.commands],
-        }
-
-
 @click.command
 @click.argument("names", metavar="[NAME]...", nargs=-1)
 @json_option
@@ -68,25 +40,25 @@ def doctor(context: CliContext, names: tuple[str, ...], as_json: bool) -> int:
     """
     records = InstallRecords(context.home)
     code = _repair(context, records)
-    diagnoses = _diagnose(context, records, names)
-    for diagnosis in diagnoses:
-        _warn(diagnosis)
+    rows = _diagnose(context, records, names)
+    for row in rows:
+        _warn(row)
     emit(
-        diagnoses,
+        rows,
         [
             ("distribution", "distribution"),
             ("version", "version"),
             ("state", "state"),
-            ("seconds", _seconds),
-            ("why", lambda one: one.result.message),
+            ("seconds", lambda row: "" if row["seconds"] is None else f"{row['seconds']:.2f}"),
+            ("why", "message"),
         ],
         as_json,
         empty="no plugin is installed",
     )
-    for diagnosis in diagnoses:
-        if diagnosis.result.traceback and not as_json:
-            write_note(f"\n{diagnosis.distribution}:\n{diagnosis.result.traceback.rstrip()}")
-    failed = any(diagnosis.state in ("broken", "gone") for diagnosis in diagnoses)
+    for row in rows:
+        if row["traceback"] and not as_json:
+            write_note(f"\n{row['distribution']}:\n{row['traceback'].rstrip()}")
+    failed = any(row["state"] in ("broken", "gone") for row in rows)
     return exit_codes.FAILED if failed else code
 
 
@@ -124,7 +96,8 @@ def _repair_function(disabled: Collection[str]) -> Callable[[muniment.Session], 
 
 def _diagnose(
     context: CliContext, records: InstallRecords, names: tuple[str, ...]
-) -> list[_Diagnosis]:
+) -> list[dict[str, Any]]:
+    """Return the states of the plugins in the shape `plugin_health`."""
     present, disabled = distributions(), context.config.disabled()
     known, recorded = plugin_names(present), records.state().plugins
     gone = records.gone(present)
@@ -135,7 +108,7 @@ def _diagnose(
             return check_plugin(key, sorted(disabled - {key}))
         return SmokeTestResult(key, False, f"it is not installed any more; {restore_hint()}")
 
-    diagnoses = []
+    rows = []
     with (
         counting("loading plugins", len(keys)) as bar,
         ThreadPoolExecutor(max(1, os.cpu_count() or 1)) as pool,
@@ -147,25 +120,30 @@ def _diagnose(
                 state = "ok" if result.ok else "broken"
             else:
                 name, version, state = gone[key].name, gone[key].version, "gone"
-            record = recorded.get(key)
-            changed = record is not None and bool(result.digest)
-            changed = changed and record is not None and record.changed(version, result.digest)
-            state = "disabled" if key in disabled else state
-            diagnoses.append(_Diagnosis(name, version, state, changed, result))
-    return diagnoses
+            record = recorded.get(key) if result.digest else None
+            rows.append(
+                {
+                    "distribution": name,
+                    "version": version,
+                    "state": "disabled" if key in disabled else state,
+                    "message": result.message,
+                    "traceback": result.traceback,
+                    "seconds": result.seconds,
+                    "digest": result.digest,
+                    "changed": record is not None and record.changed(version, result.digest),
+                    "offers": result.objects,
+                    "commands": [path.replace(".", " ") for path in result.commands],
+                }
+            )
+    return rows
 
 
-def _warn(diagnosis: _Diagnosis) -> None:
-    name, seconds = diagnosis.distribution, diagnosis.result.seconds
-    if diagnosis.changed:
+def _warn(row: dict[str, Any]) -> None:
+    name, seconds = row["distribution"], row["seconds"]
+    if row["changed"]:
         write_note(f"Warning: {name} was {CHANGED}; uninstall and install it again")
     if seconds is not None and seconds > _SLOW:
         write_note(
             f"Warning: loading {name} takes {seconds:.1f} seconds, which delays every command that "
             "loads plugins"
         )
-
-
-def _seconds(diagnosis: _Diagnosis) -> str | None:
-    seconds = diagnosis.result.seconds
-    return None if seconds is None else f"{seconds:.2f}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -19,40 +19,6 @@ if TYPE_CHECKING:
     from muniment.plugins.state import InstallRecord
 
 
-@dataclass(slots=True)
-class _Plugin:
-    """A row of the list: an entry point, or a distribution that only adds commands."""
-
-    distribution: str
-    version: str
-    name: str
-    module: str
-    commands: list[str]
-    enabled: bool
-    record: InstallRecord | None
-    entry: Plugin
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the row as the shape `plugin`."""
-        signer, changed = None, False
-        if self.record is not None:
-            from muniment.plugins.state import signer_of
-
-            digest = self.entry.ref().digest
-            signer = signer_of(self.record, self.version, digest)
-            changed = self.record.changed(self.version, digest)
-        return {
-            "distribution": self.distribution,
-            "version": self.version,
-            "name": self.name,
-            "module": self.module,
-            "commands": self.commands,
-            "enabled": self.enabled,
-            "signer": signer,
-            "changed": changed,
-        }
-
-
 @click.command("list")
 @json_option
 @click.pass_obj
@@ -63,15 +29,14 @@ def list_(context: CliContext, as_json: bool) -> None:
     the commands that the plugin adds. Plugins that are recorded but missing, and an interrupted
     change, are reported on standard error.
     """
-    plugins = _plugins(context)
     emit(
-        plugins,
+        _plugins(context, as_json),
         [
             ("distribution", "distribution"),
             ("version", "version"),
             ("name", "name"),
             ("module", "module"),
-            ("state", lambda plugin: "enabled" if plugin.enabled else "disabled"),
+            ("state", lambda plugin: "enabled" if plugin["enabled"] else "disabled"),
             ("commands", "commands"),
         ],
         as_json,
@@ -101,7 +66,11 @@ def gone_plugins(context: CliContext, present: Collection[str]) -> str:
     )
 
 
-def _plugins(context: CliContext) -> list[_Plugin]:
+def _plugins(context: CliContext, as_json: bool) -> list[dict[str, Any]]:
+    """Return the installed plugins in the shape `plugin`.
+
+    The signers are read only with `as_json`, because the code must be hashed to know them.
+    """
     disabled = context.config.disabled()
     added: dict[str, list[PluginCommand]] = {}
     for command in discovery.installed_commands():
@@ -111,22 +80,34 @@ def _plugins(context: CliContext) -> list[_Plugin]:
         for plugin in discovery.installed_plugins()
     ]
     present = {key for key, _, _ in entries}
+    # A distribution that only adds commands has no entry point with a name.
     entries += [(key, added[key][0], "") for key in added.keys() - present]
     records = _records(context, present | added.keys())
     rows = [
-        _Plugin(
-            entry.distribution,
-            entry.version,
-            name,
-            entry.module,
-            [command.words for command in added.get(key, ())],
-            key not in disabled,
-            records.get(key),
-            entry,
-        )
-        for key, entry, name in entries
+        {
+            "distribution": plugin.distribution,
+            "version": plugin.version,
+            "name": name,
+            "module": plugin.module,
+            "commands": [command.words for command in added.get(key, ())],
+            "enabled": key not in disabled,
+            **_origin(plugin, records.get(key) if as_json else None),
+        }
+        for key, plugin, name in entries
     ]
-    return sorted(rows, key=lambda row: (row.distribution, row.name))
+    return sorted(rows, key=itemgetter("distribution", "name"))
+
+
+def _origin(plugin: Plugin, record: InstallRecord | None) -> dict[str, Any]:
+    if record is None:
+        return {"signer": None, "changed": False}
+    from muniment.plugins.state import signer_of
+
+    digest = plugin.ref().digest
+    return {
+        "signer": signer_of(record, plugin.version, digest),
+        "changed": record.changed(plugin.version, digest),
+    }
 
 
 def _records(context: CliContext, present: Collection[str]) -> Mapping[str, InstallRecord]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import keyword
 import re
-from dataclasses import dataclass
 from pathlib import Path
 
 import click
@@ -19,37 +18,29 @@ _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 _LONGEST = 50
 
 
-@dataclass(frozen=True, slots=True)
-class _Kind:
-    """A kind of plugin, with what differs in its files."""
-
-    article: str
-    sentence: str
-    use: str
-
-
+# The values of the templates that depend on the kind.
 _KINDS = {
-    "generator": _Kind(
-        "A generator",
-        "Shuffles the words of the prompt; the seed decides the order.",
-        '$ muniment generate @NAME@ "to be or not to be" --times 2 --seed 7',
-    ),
-    "filter": _Kind(
-        "A filter",
-        "Blocks texts that contain one of its words.",
-        "$ echo '{policy: words, version: 1, filters: [{filter: @NAME@}]}' > words.yaml\n"
+    "generator": {
+        "KIND_ARTICLE": "A generator",
+        "SENTENCE": "Shuffles the words of the prompt; the seed decides the order.",
+        "USE": '$ muniment generate @NAME@ "to be or not to be" --times 2 --seed 7',
+    },
+    "filter": {
+        "KIND_ARTICLE": "A filter",
+        "SENTENCE": "Blocks texts that contain one of its words.",
+        "USE": "$ echo '{policy: words, version: 1, filters: [{filter: @NAME@}]}' > words.yaml\n"
         "$ muniment policy show words.yaml",
-    ),
-    "evaluator": _Kind(
-        "An evaluator",
-        "Measures the number of words, and the share of different words among them.",
-        "$ muniment plugins show @DISTRIBUTION@",
-    ),
-    "command": _Kind(
-        "A command",
-        "Counts the words of each generator's outputs.",
-        "$ muniment @NAME@ --since 7d",
-    ),
+    },
+    "evaluator": {
+        "KIND_ARTICLE": "An evaluator",
+        "SENTENCE": "Measures the number of words, and the share of different words among them.",
+        "USE": "$ muniment plugins show @DISTRIBUTION@",
+    },
+    "command": {
+        "KIND_ARTICLE": "A command",
+        "SENTENCE": "Counts the words of each generator's outputs.",
+        "USE": "$ muniment @NAME@ --since 7d",
+    },
 }
 
 
@@ -113,9 +104,7 @@ def _files(name: str, kind: str) -> dict[str, str]:
     command = kind == "command"
     major, minor, *_ = __version__.split(".")
     values = {
-        "USE": _KINDS[kind].use,
-        "KIND_ARTICLE": _KINDS[kind].article,
-        "SENTENCE": _KINDS[kind].sentence,
+        **_KINDS[kind],
         "GROUP_COMMENT": "# The key is the command; the value is the module and the function."
         if command
         else "# The group is the version of the contract; the value is the module.",
