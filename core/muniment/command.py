@@ -16,6 +16,7 @@ import click
 
 from muniment.cli.context import CliContext
 from muniment.cli.options import (
+    FILTER_NAMES,
     confirm,
     filter_options,
     json_option,
@@ -79,7 +80,7 @@ def generation_filters(*, limit: int | None = None) -> Callable[[_Function], _Fu
     def decorate(function: _Function) -> _Function:
         @click.pass_context
         def with_query(ctx: click.Context, /, *args: Any, **options: Any) -> Any:
-            filters = {name: options.pop(name) for name in _filter_names()}
+            filters = {name: options.pop(name) for name in FILTER_NAMES}
             number = 0 if limit is None else options.pop("limit")
             query = query_of(_context(ctx), filters, limit=number)
             return ctx.invoke(function, *args, query=query, **options)
@@ -114,10 +115,3 @@ def _context(ctx: click.Context) -> CliContext:
         context = ctx.find_root().obj = CliContext()
         ctx.find_root().call_on_close(context.close)
     return context
-
-
-def _filter_names() -> list[str]:
-    @filter_options
-    def probe() -> None: ...
-
-    return [option.name or "" for option in probe.__click_params__]  # type: ignore[attr-defined]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -13,17 +14,16 @@ from muniment.cli import exit_codes
 from muniment.cli.context import CliContext
 from muniment.cli.lazy import LazyGroup
 from muniment.cli.options import (
-    Moment,
+    DECISIONS,
     confirm,
     filter_options,
-    filter_options_without_status,
     json_option,
+    moment_of,
     query_of,
     yes_option,
 )
 from muniment.cli.output import emit, pluralize, short_id, write_data, write_json, write_note
 from muniment.cli.progress import counting
-from muniment.types import DECISIONS
 
 if TYPE_CHECKING:
     from muniment.store.retention.erasure import ErasureResult
@@ -31,8 +31,13 @@ if TYPE_CHECKING:
 
 @click.command
 @click.argument("references", metavar="[ID]...", nargs=-1)
-@filter_options_without_status
-@click.option("--older-than", type=Moment(), help="Minimum age, such as 90d, or latest start.")
+@partial(filter_options, without="status")
+@click.option(
+    "--older-than",
+    type=moment_of,
+    metavar="WHEN",
+    help="Minimum age, such as 90d, or latest start.",
+)
 @click.option("--reason", metavar="TEXT", help="Reason, recorded with the erasure.")
 @click.option(
     "--status", "show_status", is_flag=True, help="List erasures, and retry pending ones."

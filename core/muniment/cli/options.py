@@ -64,7 +64,7 @@ def model_option(text: str) -> Callable[[_Command], _Command]:
 def pairs_option(text: str) -> Callable[[_Command], _Command]:
     """Return the repeatable option `-p KEY=VALUE`, to be read by `parameters_given`."""
     return click.option(
-        "-p", "pairs", type=KeyValue(), multiple=True, metavar="KEY=VALUE", help=text
+        "-p", "pairs", type=_key_value, multiple=True, metavar="KEY=VALUE", help=text
     )
 
 
@@ -84,51 +84,31 @@ def limit_option(default: int) -> Callable[[_Command], _Command]:
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
-class KeyValue(click.ParamType[tuple[str, str]]):
-    """The value `key=value` of `-p`, with hyphens in the key replaced by underscores."""
-
-    name = "key=value"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[str, str]:
-        """Split at the first `=`."""
-        key, equals, text = str(value).partition("=")
-        if not equals or not key.strip():
-            self.fail(f"{value!r} is not of the form key=value.", param, ctx)
-        return key.strip().replace("-", "_"), text
+def _key_value(argument: str) -> tuple[str, str]:
+    """Split `key=value` at the first `=`, with hyphens in the key replaced by underscores."""
+    key, equals, text = argument.partition("=")
+    if not equals or not key.strip():
+        raise click.BadParameter(f"{argument!r} is not of the form key=value.")
+    return key.strip().replace("-", "_"), text
 
 
-class Moment(click.ParamType[datetime]):
-    """A point in time, as an ISO date or time (local without a zone) or an age such as 7d or 2h.
+def moment_of(argument: str, *, end: bool = False) -> datetime:
+    """Return the UTC of an ISO date or time (local without a zone) or an age such as 7d or 2h.
 
     A date alone means its first instant, or with `end` the first instant of the next day.
     """
-
-    name = "when"
-
-    def __init__(self, *, end: bool = False) -> None:
-        self.end = end
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> datetime:
-        """Return the time in UTC."""
-        text = str(value).strip()
-        try:
-            if ago := re.fullmatch(r"(\d{1,9})([smhdw])", text):
-                span = timedelta(**{_UNITS[ago[2]]: int(ago[1])})
-                return datetime.now(UTC) - span
-            when = datetime.fromisoformat(text)
-            if self.end and re.fullmatch(r"\d{4}-?(\d{2}-?\d{2}|W\d{2}-?\d)", text):
-                when += timedelta(days=1)
-            return when.astimezone(UTC)
-        except (ValueError, OverflowError, OSError):
-            self.fail(
-                f"{value!r} is not a date; use 2026-01-31, 2026-01-31T12:00, or 7d / 2h / 30m.",
-                param,
-                ctx,
-            )
+    text = argument.strip()
+    try:
+        if ago := re.fullmatch(r"(\d{1,9})([smhdw])", text):
+            return datetime.now(UTC) - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
+        when = datetime.fromisoformat(text)
+        if end and re.fullmatch(r"\d{4}-?(\d{2}-?\d{2}|W\d{2}-?\d)", text):
+            when += timedelta(days=1)
+        return when.astimezone(UTC)
+    except (ValueError, OverflowError, OSError):
+        raise click.BadParameter(
+            f"{argument!r} is not a date; use 2026-01-31, 2026-01-31T12:00, or 7d / 2h / 30m."
+        ) from None
 
 
 def parameters_given(
@@ -159,30 +139,42 @@ def parameters_given(
 STATUSES = ("started", "completed", "blocked", "failed", "interrupted")
 DECISIONS = ("allow", "flag", "block")
 
-_STATUS_OPTION = click.option(
-    "--status", type=click.Choice(STATUSES), help="Status of the generation."
-)
-_OPTIONS = (
-    click.option(
-        "--since", type=Moment(), help="Earliest start: a date, a time, or 7d, 2h, 30m ago."
+# The options that select generations, by the names of their arguments.
+_FILTERS = {
+    "since": click.option(
+        "--since",
+        type=moment_of,
+        metavar="WHEN",
+        help="Earliest start: a date, a time, or 7d, 2h, 30m ago.",
     ),
-    click.option(
-        "--until", type=Moment(end=True), help="Latest start (a date includes the whole day)."
+    "until": click.option(
+        "--until",
+        type=lambda argument: moment_of(argument, end=True),
+        metavar="WHEN",
+        help="Latest start (a date includes the whole day).",
     ),
-    _STATUS_OPTION,
-    click.option("--generator", metavar="NAME", help="Name of the generator."),
-    click.option("--model", metavar="MODEL", help="Name of the model, or beginning of its digest."),
-    click.option(
+    "status": click.option(
+        "--status", type=click.Choice(STATUSES), help="Status of the generation."
+    ),
+    "generator": click.option("--generator", metavar="NAME", help="Name of the generator."),
+    "model": click.option(
+        "--model", metavar="MODEL", help="Name of the model, or beginning of its digest."
+    ),
+    "decision": click.option(
         "--decision",
         type=click.Choice(DECISIONS),
         help="Most severe action taken, or with --filter the decision of that filter.",
     ),
-    click.option("--filter", metavar="NAME", help="Name of a filter that checked the generation."),
-    click.option("--actor", metavar="NAME", help="Name of the actor who requested the generation."),
-    click.option("--tag", metavar="TAG", help="Tag of the generation."),
-    click.option("--run", metavar="RUN", help="Run of the generation."),
-    click.option("--seed", metavar="N", help="Seed of the generation."),
-    click.option(
+    "filter": click.option(
+        "--filter", metavar="NAME", help="Name of a filter that checked the generation."
+    ),
+    "actor": click.option(
+        "--actor", metavar="NAME", help="Name of the actor who requested the generation."
+    ),
+    "tag": click.option("--tag", metavar="TAG", help="Tag of the generation."),
+    "run": click.option("--run", metavar="RUN", help="Run of the generation."),
+    "seed": click.option("--seed", metavar="N", help="Seed of the generation."),
+    "scores": click.option(
         "--score",
         "scores",
         metavar="CONDITION",
@@ -190,20 +182,17 @@ _OPTIONS = (
         callback=lambda context, parameter, values: list(values) or None,
         help="Condition on a score, such as 'perplexity<20' (may be repeated).",
     ),
-)
+}
+FILTER_NAMES = tuple(_FILTERS)
 
 
-def filter_options(command: _Command) -> _Command:
-    """Add the filter options to a command, which passes them as `**filters` to `query_of`."""
-    for option in reversed(_OPTIONS):
-        command = option(command)
-    return command
+def filter_options(command: _Command, *, without: str = "") -> _Command:
+    """Add the filter options to a command, which passes them as `**filters` to `query_of`.
 
-
-def filter_options_without_status(command: _Command) -> _Command:
-    """Add the filter options except `--status`, for a command with a `--status` of its own."""
-    for option in reversed(_OPTIONS):
-        if option is not _STATUS_OPTION:
+    `without` omits the filter of which the command has an option of its own.
+    """
+    for name, option in reversed(_FILTERS.items()):
+        if name != without:
             command = option(command)
     return command
 

@@ -149,7 +149,7 @@ _AUDIT = {
         "Search prompts, outputs and reasons, newest first.",
     ),
     "stats": (
-        "muniment.cli.audit_stats:stats",
+        "muniment.cli.audit_list:stats",
         "Count generations by status, model, actor, day and more.",
     ),
     "tail": (
@@ -189,10 +189,10 @@ def audit() -> None:
 
 _PLUGINS = {
     "list": ("muniment.cli.plugins_list:list_", "List the installed plugins."),
-    "show": ("muniment.cli.plugins_state:show", "Show the details and history of a plugin."),
-    "enable": ("muniment.cli.plugins_state:enable", "Enable a plugin that was disabled."),
+    "show": ("muniment.cli.plugin_records:show", "Show the details and history of a plugin."),
+    "enable": ("muniment.cli.plugin_records:enable", "Enable a plugin that was disabled."),
     "disable": (
-        "muniment.cli.plugins_state:disable",
+        "muniment.cli.plugin_records:disable",
         "Disable a plugin without uninstalling it.",
     ),
     "doctor": (

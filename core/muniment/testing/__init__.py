@@ -13,10 +13,9 @@ from __future__ import annotations
 
 try:
     from muniment.testing.commands import CommandContract, CommandResult, run_command
-    from muniment.testing.evaluators import EvaluatorContract
     from muniment.testing.factories import content, generation, request
-    from muniment.testing.filters import FilterContract
     from muniment.testing.generators import GeneratorContract
+    from muniment.testing.properties import EvaluatorContract, FilterContract
 except ModuleNotFoundError as error:
     if error.name not in ("pytest", "hypothesis", "jsonschema"):
         raise

@@ -1,20 +1,34 @@
-"""The contract suite for filters, run by pytest."""
+"""The contract suites for filters and evaluators, whose inputs Hypothesis generates."""
 
 from __future__ import annotations
 
 import struct
 import zlib
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 
-from muniment.hookspecs import Filter
+from muniment.generation.assessment import compute_scores
+from muniment.hookspecs import Evaluator, Filter
+from muniment.ids import new_id
 from muniment.plugins.invocation import validate_verdict
 from muniment.plugins.registry import describe
 from muniment.testing.contract import Contract, broken
-from muniment.types import Content, Stage, Verdict, accepts_media_type
+from muniment.testing.factories import generation
+from muniment.types import (
+    Content,
+    Generation,
+    Output,
+    Score,
+    Stage,
+    Text,
+    Trace,
+    Verdict,
+    accepts_media_type,
+)
 
 
 def _png(size: tuple[int, int], shade: int) -> bytes:
@@ -36,6 +50,12 @@ _IMAGES = st.builds(_png, _SIZES, st.integers(0, 255))
 _TRUNCATED_IMAGES = st.builds(lambda data, end: data[:end], _IMAGES, st.integers(0, 60))
 _BYTES = st.one_of(_IMAGES, st.binary(), _TRUNCATED_IMAGES)
 _STAGES: st.SearchStrategy[Stage] = st.sampled_from(("system", "prompt", "output"))
+
+
+def _for_all(check: Callable[..., None], *inputs: st.SearchStrategy[Any]) -> None:
+    """Run a check on inputs that Hypothesis generates."""
+    options = settings(deadline=None, suppress_health_check=list(HealthCheck), database=None)
+    options(given(*inputs)(check))()
 
 
 class FilterContract(Contract):
@@ -66,7 +86,7 @@ class FilterContract(Contract):
                     "content.allow(), content.flag(...) or content.block(...)"
                 )
 
-        self._for_all(self._contents(), check)
+        _for_all(check, self._contents())
 
     def test_its_verdicts_are_valid_and_their_spans_lie_within_the_text(self) -> None:
         """Check that scores are from 0 to 1 and that spans lie within the content."""
@@ -81,7 +101,7 @@ class FilterContract(Contract):
                     "characters of content.text, and scores from 0 to 1"
                 )
 
-        self._for_all(self._contents(), check)
+        _for_all(check, self._contents())
 
     def test_redacted_spans_are_not_found_again(self) -> None:
         """Check that redacting a text twice has the same result as redacting it once."""
@@ -109,7 +129,7 @@ class FilterContract(Contract):
                         "otherwise set `mask = None` in the suite if it assesses a text as a whole"
                     )
 
-        self._for_all(self._texts(), check)
+        _for_all(check, self._texts())
         if not span_count:
             pytest.skip("no reason had a span; add `samples` that it finds to the suite")
 
@@ -125,13 +145,6 @@ class FilterContract(Contract):
                 f"check() of {_describe(content)} raised {describe(error)}; return a verdict "
                 "for any content, because an exception blocks"
             )
-
-    def _for_all(
-        self, contents: st.SearchStrategy[Content], check: Callable[[Content], None]
-    ) -> None:
-        """Run a check on contents that Hypothesis generates."""
-        options = settings(deadline=None, suppress_health_check=list(HealthCheck), database=None)
-        options(given(contents)(check))()
 
     def _texts(self) -> st.SearchStrategy[Content]:
         """Return texts of random strings and samples, joined with and without spaces."""
@@ -167,3 +180,95 @@ def _describe(content: Content) -> str:
     if content.media_type.startswith("text/"):
         return f"the text {content.text[:60]!r}"
     return f"{len(content.data)} bytes of {content.media_type}"
+
+
+_WORDS = st.sampled_from(["the", "satellite", "卫星", "。", "\n", "the the the", "42", ""])
+_TEXTS = st.text() | st.lists(_WORDS, max_size=30).map(" ".join)
+_LOGPROBS = st.lists(st.floats(max_value=0, allow_infinity=False, allow_nan=False), max_size=20)
+_TRACES = st.none() | _LOGPROBS.map(
+    lambda logprobs: Trace(range(len(logprobs)), logprobs, [0.5] * len(logprobs))
+)
+
+
+class EvaluatorContract(Contract):
+    """Base class of an evaluator's test suite. Set `evaluator` to the evaluator's class.
+
+    `undirected` names the measures without a better direction. `texts` are outputs to measure in
+    addition to generated ones.
+    """
+
+    kind = "evaluator"
+    evaluator: ClassVar[type[Evaluator]]
+    undirected: ClassVar[Sequence[str]] = ()
+    texts: ClassVar[Sequence[str]] = (
+        "The satellite was launched. The satellite is up.",
+        "最近我国成功发射了新的卫星。卫星发射了。",
+    )
+
+    def test_its_measures_declare_their_direction(self) -> None:
+        """Check that every measure declares which direction is better, for comparing scores."""
+        measures = {measure.name: measure for measure in self.registered.load_class().measures}
+        for name, measure in measures.items():
+            if measure.higher_is_better is None and name not in self.undirected:
+                broken(
+                    f"the measure {name!r} does not say which direction is better; give "
+                    "muniment.Measure higher_is_better=True or False, or add it to the suite's "
+                    "`undirected` if neither is better"
+                )
+        for name in self.undirected:
+            if name not in measures or measures[name].higher_is_better is not None:
+                broken(
+                    f"`undirected` names {name!r}, which is not a measure without a direction; "
+                    "remove it"
+                )
+
+    def test_the_same_generation_gets_the_same_scores(self) -> None:
+        """Check that scores do not depend on the order, the object or the generation's id."""
+        first, second = self.made(), self.made()
+        samples = [generation(Text(text)) for text in self.texts]
+        forward = [self._scores(first, sample) for sample in samples]
+        backward = [self._scores(first, sample) for sample in reversed(samples)][::-1]
+        by_second = [self._scores(second, replace(sample, id=new_id())) for sample in samples]
+        for text, one, other, new in zip(self.texts, forward, backward, by_second, strict=True):
+            if not one == other == new:
+                broken(
+                    f"{self.registered.name} measured {text[:40]!r} as {_format(one)} and then as "
+                    f"{_format(other if other != one else new)}; a score must depend only on the "
+                    "generation's content"
+                )
+
+    def test_it_gives_finite_numbers_for_any_output(self) -> None:
+        """Check that no output causes NaN, infinity or an exception.
+
+        A measure that cannot be computed must be omitted.
+        """
+        evaluator = self.made()
+
+        def check(outputs: tuple[Output, ...], trace: Trace | None) -> None:
+            self._scores(evaluator, replace(generation(*outputs), trace=trace))
+
+        _for_all(check, self._outputs(), _TRACES)
+
+    def _outputs(self) -> st.SearchStrategy[tuple[Output, ...]]:
+        strategies: list[st.SearchStrategy[Output]] = []
+        for media_type in self.subject.media_types:
+            if media_type.startswith("text/"):
+                strategies.append(st.builds(Text, _TEXTS))
+            else:
+                strategies.append(st.builds(Output, st.just(media_type), st.binary()))
+        return st.lists(st.one_of(strategies), max_size=3).map(tuple)
+
+    def _scores(self, evaluator: Evaluator, measured: Generation) -> tuple[Score, ...]:
+        """Return the scores. Fail the test if one of them failed."""
+        scores = tuple(compute_scores(self.registered, evaluator, measured))
+        for score in scores:
+            if score.failure is not None:
+                broken(
+                    f"{score.failure}, of the output {measured.text[:40]!r}; return finite "
+                    "numbers for names in `measures`, and omit those that cannot be measured"
+                )
+        return scores
+
+
+def _format(scores: Sequence[Score]) -> str:
+    return ", ".join(f"{score.name} {score.value!r}" for score in scores) or "nothing"
