@@ -59,8 +59,8 @@ class Config:
             raise ConfigError(self.path, f"cannot be read: {error}; correct the file") from None
         for key, value in _flatten(document):
             key = self._normalised_key(key)
-            if key.startswith("plugin."):
-                value = _as_text(value)
+            if key.startswith("plugin.") and isinstance(value, bool | int | float):
+                value = str(value).lower()  # the text that `config set` writes
             if not isinstance(value, str):
                 raise ConfigError(
                     self.path, f"{key} must be text, not {value!r}; put the value in quotes"
@@ -223,13 +223,6 @@ def actor_name(config: Config, name: str | None = None) -> str:
         return getpass.getuser()
     except (KeyError, OSError):
         return str(os.getuid()) if hasattr(os, "getuid") else "unknown"
-
-
-def _as_text(value: object) -> object:
-    """Return a boolean or number of a TOML file as the text that `config set` writes."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    return str(value) if isinstance(value, int | float) else value
 
 
 def _flatten(table: Mapping[str, object], prefix: str = "") -> list[tuple[str, object]]:

@@ -67,8 +67,9 @@ def differences(a: Generation, b: Generation) -> Differences:
     count = max(len(a.outputs), len(b.outputs))
     for number, (first, second) in enumerate(zip_longest(a.outputs, b.outputs), 1):
         name = f"output {number}" if count > 1 else "output"
-        if _has_text(first) and _has_text(second):
-            texts.append((name, _text(first), _text(second)))
+        one, other = _text(first), _text(second)
+        if one is not None and other is not None:
+            texts.append((name, one, other))
         elif first != second:
             outputs.append(Difference(name, _digest(first), _digest(second)))
     return Differences(
@@ -145,13 +146,9 @@ def _mappings(a: Mapping[str, Any], b: Mapping[str, Any]) -> tuple[Difference, .
     )
 
 
-def _text(output: Output | None) -> str:
-    return (output.text or "") if output is not None else ""
-
-
-def _has_text(output: Output | None) -> bool:
-    """Return whether an output is text or missing, which counts as empty text."""
-    return output is None or output.text is not None
+def _text(output: Output | None) -> str | None:
+    """Return the text of an output, or None if it has none. A missing output is an empty text."""
+    return output.text if output is not None else ""
 
 
 def _digest(output: Output | None) -> dict[str, Any] | None:

@@ -22,9 +22,10 @@ from muniment import config
 from muniment._version import __version__
 from muniment.diff import Differences, differences
 from muniment.errors import ModelError, MunimentError, PluginError, UsageError
-from muniment.generation import batch, policy
+from muniment.generation import batch
 from muniment.generation.assessment import Evaluators, PolicyRunner
 from muniment.generation.pipeline import Pipeline
+from muniment.generation.policy import resolve_policy
 from muniment.generation.replay import replay
 from muniment.generation.requests import (
     BoundRequest,
@@ -56,11 +57,10 @@ if TYPE_CHECKING:
         ReviewEntry,
     )
     from muniment.ledger.proofs import Proof
-    from muniment.store import Verification
+    from muniment.store import Rule, Verification
     from muniment.store.queries.stats import Stats
     from muniment.store.recording.events import RecordedEvent
     from muniment.store.retention.erasure import ErasureResult
-    from muniment.store.retention.protection import Rule
     from muniment.store.search.engine import Hit
 
 BATCH_SIZE = 32  # requests in one call of a generator, which may run fewer at a time
@@ -156,7 +156,8 @@ class Session(AbstractContextManager["Session"]):
         """
         if batch_size < 1 or samples_each < 1:
             raise UsageError("the batch size and the number of samples must be at least 1")
-        moderator = PolicyRunner(self._policy(policy), self.plugins)
+        reference = self.config.get("policy") if policy is None else str(policy)
+        moderator = PolicyRunner(resolve_policy(reference), self.plugins)
         pipeline = Pipeline(
             self._open_store,  # an invalid request must not create the store
             self._resolver,
@@ -465,11 +466,6 @@ class Session(AbstractContextManager["Session"]):
                 notices,
                 lambda added: self.record_model("added", added),
             )
-
-    def _policy(self, reference: str | Path | None) -> policy.Policy:
-        return policy.resolve_policy(
-            str(reference) if reference is not None else self.config.get("policy")
-        )
 
     def _open_store(self, *, create: bool = True) -> Store:
         """Return the store, opened on first use. Without `create`, a missing one is an error."""

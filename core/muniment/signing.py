@@ -211,7 +211,11 @@ class KeyStore:
         note = checkpoints.sign_checkpoint(Checkpoint(key.name, head.size, head.root), key)
         new = LastCheckpoint(store, str(note))
         if new != last:
-            _write(self._checkpoint_path(head.log), new)
+            path = self._checkpoint_path(head.log)
+            try:
+                atomic_write(path, msgspec.json.encode(new))
+            except OSError as error:
+                raise KeyFileError(path, f"cannot write {path}: {error.strerror}") from None
         return note
 
     def _checkpoint_path(self, log: str) -> Path:
@@ -267,11 +271,3 @@ def _read(path: Path) -> LastCheckpoint | None:
             path, f"{path} is not a valid last checkpoint; restore it from a backup"
         ) from None
     return last
-
-
-def _write(path: Path, last: LastCheckpoint) -> None:
-    """Write a last checkpoint, so that after a crash the file has the old or the new one."""
-    try:
-        atomic_write(path, msgspec.json.encode(last))
-    except OSError as error:
-        raise KeyFileError(path, f"cannot write {path}: {error.strerror}") from None

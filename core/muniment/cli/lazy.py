@@ -38,7 +38,9 @@ class LazyGroup(click.Group):
         """Return the names of the group's own commands, then those that plugins add."""
         from muniment.cli import plugin_commands
 
-        return list(dict.fromkeys([*self.own_names, *plugin_commands.command_names(ctx)]))
+        return list(
+            dict.fromkeys([*self.own_names, *sorted(plugin_commands.enabled_commands(ctx))])
+        )
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import and return a command, or return None when no command has that name.

@@ -13,18 +13,13 @@ from muniment.plugins import discovery
 from muniment.plugins.discovery import PluginCommand
 
 
-def command_names(ctx: click.Context) -> list[str]:
-    """Return the names of the commands that enabled plugins add to the group of a context."""
-    return sorted(_enabled(ctx))
-
-
 def find_command(ctx: click.Context, name: str) -> click.Command | None:
     """Import and return the command that a plugin adds to the group of a context.
 
     Returns None when no plugin adds it. Raises UsageError when the plugin is disabled or two
     plugins add the command, and PluginError when the command cannot be imported.
     """
-    commands = [command for command in _added_to(_path(ctx)) if command.word == name]
+    commands = [command for command in _added_to(_group(ctx)) if command.word == name]
     if not commands:
         return None
     disabled = _disabled(ctx)
@@ -60,7 +55,7 @@ def help_rows(ctx: click.Context, own: Collection[str]) -> list[tuple[str, str]]
     group below it, the commands are imported for their help.
     """
     rows = []
-    for name, commands in sorted(_enabled(ctx).items()):
+    for name, commands in sorted(enabled_commands(ctx).items()):
         if name in own:
             continue
         if len(commands) > 1:
@@ -129,10 +124,15 @@ def _load(command: PluginCommand, disabled: Collection[str]) -> click.Command:
     return loaded
 
 
-def _enabled(ctx: click.Context) -> Mapping[str, list[PluginCommand]]:
+def enabled_commands(ctx: click.Context) -> Mapping[str, list[PluginCommand]]:
     """Return the commands that enabled plugins add to the group of a context, by name."""
-    commands = _added_to(_path(ctx))
+    commands = _added_to(_group(ctx))
     return _by_name(commands, _disabled(ctx, tolerant=True)) if commands else {}
+
+
+def _group(ctx: click.Context) -> str:
+    """Return the path of the group of a context, empty for the root."""
+    return ".".join(ctx.command_path.removeprefix(ctx.find_root().command_path).split())
 
 
 def _added_to(group: str) -> list[PluginCommand]:
@@ -158,15 +158,6 @@ def _by_name(
         if normalised(command.distribution) not in disabled:
             found.setdefault(command.word, []).append(command)
     return found
-
-
-def _path(ctx: click.Context) -> str:
-    names: list[str] = []
-    step = ctx
-    while step.parent is not None:
-        names.append(step.info_name or "")
-        step = step.parent
-    return ".".join(reversed(names))
 
 
 def _disabled(ctx: click.Context, *, tolerant: bool = False) -> set[str]:

@@ -118,10 +118,11 @@ class Plugins:
 
         Loads all plugins, or only those of the distributions in `among`.
         """
-        return sorted(
-            (registered for registered in self._load(among) if registered.kind == kind),
-            key=lambda registered: registered.name,
-        )
+        return [registered for registered in self.all_objects(among) if registered.kind == kind]
+
+    def all_objects(self, among: Collection[str] | None = None) -> list[RegisteredObject]:
+        """Return the objects of all kinds, sorted by name. Loads the same plugins as `objects`."""
+        return sorted(self._load(among), key=lambda registered: registered.name)
 
     def find(
         self, kind: Kind, name: str, *, among: Collection[str] | None = None
@@ -192,7 +193,7 @@ class Plugins:
 
     def load(self) -> list[LoadFailure]:
         """Load all plugins and return the broken ones."""
-        list(self._load())
+        self.all_objects()
         return self.broken
 
     def add_failure(self, plugin: Plugin, message: str) -> None:

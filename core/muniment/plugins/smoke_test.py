@@ -12,9 +12,8 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from pathlib import Path
-from typing import get_args
 
 import msgspec
 
@@ -27,19 +26,11 @@ from muniment.plugins.discovery import (
     installed_commands,
     installed_plugins,
 )
-from muniment.plugins.registry import Kind, Plugin, Plugins, RegisteredObject
+from muniment.plugins.registry import Plugin, Plugins
 from muniment.plugins.state import code_digest
 
 IMPORT_LIMIT = 5.0  # seconds for loading the plugin, which every command that generates repeats
 PROCESS_LIMIT = 20.0  # seconds for the whole process, the other plugins included
-
-
-class RegisteredName(msgspec.Struct, frozen=True):
-    """One object that a plugin registers."""
-
-    kind: str
-    name: str
-    media_type: str
 
 
 class SmokeTestResult(msgspec.Struct):
@@ -47,6 +38,7 @@ class SmokeTestResult(msgspec.Struct):
 
     `message` is the reason for a failure, as part of a sentence. `digest` is that of the plugin's
     code, `seconds` the time that loading it took, `commands` are the paths of its commands.
+    `objects` are the kind, the name and the media type of each object that it registers.
     """
 
     distribution: str
@@ -55,7 +47,7 @@ class SmokeTestResult(msgspec.Struct):
     traceback: str = ""
     seconds: float | None = None
     digest: str = ""
-    objects: list[RegisteredName] = []
+    objects: list[dict[str, str]] = []
     commands: list[str] = []
 
     def fail(self, message: str, traceback: str = "") -> None:
@@ -118,16 +110,15 @@ def _test_objects(result: SmokeTestResult, own: list[Plugin], others: list[Plugi
     if broken:
         result.fail(broken[0].message, "\n".join(failure.traceback for failure in broken))
         return
-    objects = list(_objects(plugins))
+    objects = plugins.all_objects()
     result.objects = [
-        RegisteredName(registered.kind, registered.name, registered.media_type)
-        for registered in objects
+        {"kind": item.kind, "name": item.name, "media_type": item.media_type} for item in objects
     ]
     if not objects:
         result.fail("it registers nothing")
     taken = {
         (registered.kind, registered.name): registered.plugin.distribution
-        for registered in _objects(Plugins(others))
+        for registered in Plugins(others).all_objects()
     }
     for registered in objects:
         try:
@@ -149,11 +140,6 @@ def _test_commands(result: SmokeTestResult) -> None:
             load_command(command)
         except PluginError as error:
             result.fail(str(error), traceback.format_exc())
-
-
-def _objects(plugins: Plugins) -> Iterator[RegisteredObject]:
-    for kind in get_args(Kind):
-        yield from plugins.objects(kind)
 
 
 def main() -> None:

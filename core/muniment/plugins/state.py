@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping
 from hashlib import sha256
 from importlib.metadata import Distribution
 from pathlib import Path
-from typing import TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import msgspec
 
@@ -94,10 +94,6 @@ class InstallEvent(msgspec.Struct, frozen=True):
     signer: str | None
 
 
-class _JournalTitle(msgspec.Struct):
-    what: str
-
-
 class InstallRecords:
     """The records of one environment in one home folder, for reading."""
 
@@ -120,8 +116,8 @@ class InstallRecords:
         if not (self.folder / JOURNAL).is_file():
             return None
         with contextlib.suppress(InstallError), self.locked():
-            journal = self.read(JOURNAL, _JournalTitle)
-            return None if journal is None else journal.what
+            journal = self.read(JOURNAL, dict[str, Any]) or {}
+            return journal.get("what")
         return None
 
     def find(self, name: str, present: Distributions) -> str:
