@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from muniment.cli.plugin_records import (
+from muniment.cli.plugins import (
     CHANGED,
     Change,
     check_plugin,

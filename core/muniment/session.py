@@ -40,7 +40,7 @@ from muniment.ids import new_id
 from muniment.models.registry import AdditionNotices, ModelRecord, Models
 from muniment.plugins.isolation import PluginWorkers
 from muniment.plugins.registry import Plugin, Plugins, quiet_stdout
-from muniment.signing import KeyStore, sign_after_writing
+from muniment.signing import KeyStore
 from muniment.store import Query, Store
 from muniment.types import Chunk, Generation, PackagedModel, PluginRef, Replay
 from muniment.validation import check_text
@@ -375,8 +375,8 @@ class Session(AbstractContextManager["Session"]):
         Raises UnsignableHeadError when the record does not continue the last signed checkpoint.
         """
         try:
-            if self._store is not None:
-                sign_after_writing(self.home, self._store)
+            if self._store is not None and self._store.wrote:
+                KeyStore(self.home).sign(self._store)
         finally:
             if self._store is not None:
                 self._store.close()

@@ -76,12 +76,6 @@ class LastCheckpoint(msgspec.Struct, frozen=True):
         return self.parsed.checkpoint
 
 
-def sign_after_writing(home: Path, store: Store) -> None:
-    """Sign the head of a store if it was written to and its log has a key in the home folder."""
-    if store.wrote:
-        KeyStore(home).sign(store)
-
-
 class KeyStore:
     """The keys and last checkpoints in a home folder, one of each for a log."""
 

@@ -190,7 +190,7 @@ def test_a_repair_that_cannot_be_imported_is_an_error_of_one_line(
     add("", "lost-repair", words="words")
     points = plugin_folder.folder / "lost_repair-1.0.dist-info" / "entry_points.txt"
     points.write_text("[muniment.repair_of_test]\nlost = missing_module:repair\n")
-    monkeypatch.setattr("muniment.cli.plugins_doctor.REPAIR_GROUP", "muniment.repair_of_test")
+    monkeypatch.setattr("muniment.cli.plugins.REPAIR_GROUP", "muniment.repair_of_test")
     records = InstallRecords(Path(os.environ["MUNIMENT_HOME"]))
     records.folder.mkdir(parents=True)
     (records.folder / JOURNAL).write_text('{"what": "installing muniment-two 1.0"}')

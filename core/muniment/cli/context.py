@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import muniment.config
 import muniment.store
 from muniment.cli import importing
+from muniment.errors import StoreError
 
 if TYPE_CHECKING:
     from muniment.models.registry import Models
+    from muniment.store.recording.events import RecordedEvent
 
 # Key of `click.Context.meta` with the value of --home, for use before the options are parsed.
 HOME_KEY = "muniment.home"
@@ -78,19 +80,25 @@ class CliContext:
     @cached_property
     def session(self) -> muniment.Session:
         """The session, for writing. It loads plugins when it first needs one."""
-        from muniment.cli.addition import printed_notices
+        from muniment.cli.models import printed_notices
         from muniment.plugins.registry import Plugins
 
-        plugins = Plugins(files=self._plugin_files) if self._plugin_files else None
         session = muniment.Session(
             self.home,
             store=self._store,
             actor=self._actor,
-            plugins=plugins,
+            plugins=Plugins(files=self._plugin_files),
             isolate=self.isolate,
         )
         session.notices = printed_notices
         return session
+
+    def history(self, kind: type[Any], key: str) -> list[RecordedEvent[Any]]:
+        """Return the recorded events of a kind about a plugin or model, none without a store."""
+        try:
+            return self.store.events.with_key(kind, key)
+        except StoreError:
+            return []
 
     def close(self) -> None:
         """Close the session and the store. New entries are signed first if there is a key."""
@@ -99,9 +107,9 @@ class CliContext:
             if session is not None:
                 session.close()
             if store is not None and store.wrote:
-                from muniment.signing import sign_after_writing
+                from muniment.signing import KeyStore
 
-                sign_after_writing(self.home, store)
+                KeyStore(self.home).sign(store)
         finally:
             if store is not None:
                 store.close()

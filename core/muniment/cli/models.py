@@ -1,21 +1,23 @@
-"""`muniment models` manages the models of a home."""
+"""The command group `muniment models`, and the notices while a model is added."""
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Callable, Iterator
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 from msgspec import structs
 
 from muniment.cli import exit_codes
-from muniment.cli.addition import printed_notices
 from muniment.cli.context import CliContext
 from muniment.cli.lazy import LazyGroup
 from muniment.cli.options import confirm, generator_option, json_option, yes_option
 from muniment.cli.output import (
     emit,
     emit_one,
+    on_terminal,
     one_line,
     pluralize,
     short_digest,
@@ -24,14 +26,13 @@ from muniment.cli.output import (
     write_json,
     write_note,
 )
-from muniment.errors import ModelError, MunimentError, StoreError, UsageError
+from muniment.cli.progress import fraction
+from muniment.errors import ModelError, MunimentError, UsageError
 from muniment.hookspecs import ModelProvider
 from muniment.ledger.entries import ModelEntry
-from muniment.models.registry import ModelRecord
+from muniment.models.registry import AdditionNotices, ModelRecord
 from muniment.plugins.registry import instantiate, quiet_stdout
-
-if TYPE_CHECKING:
-    from muniment.store.recording.events import RecordedEvent
+from muniment.types import PackagedModel
 
 
 @click.group(cls=LazyGroup)
@@ -121,7 +122,7 @@ def show(context: CliContext, name: str, as_json: bool) -> None:
     """Show the record, the files and the recorded changes of a model."""
     model = context.models.get(name)
     files = context.models.files(name)
-    history = [event.to_json() for event in _history(context, model.digest)]
+    history = [event.to_json() for event in context.history(ModelEntry, model.digest)]
     sizes = "\n".join(f"{file}  {size:,} bytes" for file, size in sorted(files.items()))
     emit_one(
         {**_json(context, model), "files": files, "history": history},
@@ -137,13 +138,6 @@ def show(context: CliContext, name: str, as_json: bool) -> None:
         ],
         as_json,
     )
-
-
-def _history(context: CliContext, digest: str) -> list[RecordedEvent[ModelEntry]]:
-    try:
-        return context.store.events.with_key(ModelEntry, digest)
-    except StoreError:
-        return []  # no store: nothing was recorded
 
 
 @models.command
@@ -214,3 +208,34 @@ def _size(context: CliContext, name: str) -> str:
     except ModelError:
         return "incomplete"
     return f"{pluralize(len(files), 'file')}, {sum(files.values()):,} bytes"
+
+
+class PrintedNotices(AdditionNotices):
+    """Printer of the terms, with the progress bar of `printed_notices`."""
+
+    def __init__(self, label: str, bar: Callable[[str, float, float], None]) -> None:
+        self._label, self._bar = label, bar
+
+    def begin(self, model: PackagedModel) -> None:
+        """Print which model is added, and its terms."""
+        write_note(f"adding model {model.name}, which happens once")
+        if model.terms:
+            write_note(model.terms)
+
+    def waiting(self, text: str) -> None:
+        """Show the reason in the bar, or print it without a terminal."""
+        if on_terminal("stderr"):
+            self._bar(text, 0, 1)
+        else:
+            write_note(text)
+
+    def progress(self, step: str, fraction: float) -> None:
+        """Update the bar."""
+        self._bar(f"{self._label}: {step}", fraction, 1)
+
+
+@contextlib.contextmanager
+def printed_notices(label: str) -> Iterator[AdditionNotices]:
+    """Show a progress bar on a terminal, and yield the notices that move it."""
+    with fraction(label) as bar:
+        yield PrintedNotices(label, bar)

@@ -52,7 +52,7 @@ def gone_plugins(context: CliContext, present: Collection[str]) -> str:
     """
     if not (context.home / "plugins").is_dir():
         return ""
-    from muniment.cli.plugin_records import restore_hint
+    from muniment.cli.plugins import restore_hint
     from muniment.plugins.state import InstallRecords
 
     missing = InstallRecords(context.home).gone(dict.fromkeys(present))

@@ -189,14 +189,14 @@ def audit() -> None:
 
 _PLUGINS = {
     "list": ("muniment.cli.plugins_list:list_", "List the installed plugins."),
-    "show": ("muniment.cli.plugin_records:show", "Show the details and history of a plugin."),
-    "enable": ("muniment.cli.plugin_records:enable", "Enable a plugin that was disabled."),
+    "show": ("muniment.cli.plugins:show", "Show the details and history of a plugin."),
+    "enable": ("muniment.cli.plugins:enable", "Enable a plugin that was disabled."),
     "disable": (
-        "muniment.cli.plugin_records:disable",
+        "muniment.cli.plugins:disable",
         "Disable a plugin without uninstalling it.",
     ),
     "doctor": (
-        "muniment.cli.plugins_doctor:doctor",
+        "muniment.cli.plugins:doctor",
         "Load every plugin in its own process, and repair an interrupted change.",
     ),
     "new": ("muniment.cli.plugins_new:new", "Write the files of a new plugin, with tests."),
@@ -214,7 +214,7 @@ class _Plugins(LazyGroup):
         from muniment.plugins.discovery import INSTALLER, RESERVED_COMMANDS
 
         if f"plugins.{cmd_name}" in RESERVED_COMMANDS:
-            from muniment.cli.plugin_records import install_command
+            from muniment.cli.plugins import install_command
 
             raise UsageError(
                 f"`muniment plugins {cmd_name}` needs the plugin {INSTALLER}; run "

@@ -59,8 +59,7 @@ class GeneratorContract(Contract):
 
     def test_the_same_seed_gives_the_same_output_alone(self, model: Model | None) -> None:
         """Check that one object repeats its outputs, and that a new object repeats them too."""
-        self._only_if_exact()
-        generator = self._ready(model)
+        generator = self._exact(model)
         first = [self._one(generator, request) for request in self._requests(model)]
         again = [self._one(generator, request) for request in self._requests(model)]
         self._same(first, again, "on a second call")
@@ -70,8 +69,7 @@ class GeneratorContract(Contract):
 
     def test_the_same_seed_gives_the_same_output_in_a_batch(self, model: Model | None) -> None:
         """Check that an output does not depend on the other requests of its batch."""
-        self._only_if_exact()
-        generator = self._ready(model)
+        generator = self._exact(model)
         alone = [self._one(generator, request) for request in self._requests(model)]
         self._same(alone, self._all(generator, self._requests(model)), "in a batch")
 
@@ -79,8 +77,7 @@ class GeneratorContract(Contract):
         self, model: Model | None
     ) -> None:
         """Check that a batch in reverse order has the same outputs for each request."""
-        self._only_if_exact()
-        generator = self._ready(model)
+        generator = self._exact(model)
         forward = self._all(generator, self._requests(model))
         backward = self._all(generator, self._requests(model)[::-1])[::-1]
         self._same(forward, backward, "in another order")
@@ -92,8 +89,7 @@ class GeneratorContract(Contract):
 
         Replay takes place in another process.
         """
-        self._only_if_exact()
-        local = self._all(self._ready(model), self._requests(model))
+        local = self._all(self._exact(model), self._requests(model))
         try:
             remote = isolated.answer_requests(self.subject, self._requests(model))
         except RuntimeError as error:
@@ -235,6 +231,12 @@ class GeneratorContract(Contract):
             generator.load(model)
         return generator
 
+    def _exact(self, model: Model | None) -> Generator:
+        """Return the generator if it claims to be exact, or skip the test."""
+        if self.subject.determinism != "exact":
+            pytest.skip("it does not claim to be exact")
+        return self._ready(model)
+
     def _requests(self, model: Model | None) -> list[Request]:
         """Return one request for each prompt. Ids are new, because outputs must not depend on them.
 
@@ -269,10 +271,6 @@ class GeneratorContract(Contract):
                     f"{self.registered.name} claims to be exact, but replied to {prompt[:40]!r} "
                     f"differently {when}; {_RANDOMNESS}"
                 )
-
-    def _only_if_exact(self) -> None:
-        if self.subject.determinism != "exact":
-            pytest.skip("it does not claim to be exact")
 
 
 @contextlib.contextmanager

@@ -1,28 +1,41 @@
-"""The commands `muniment plugins show`, `enable` and `disable`.
+"""The commands `muniment plugins show`, `enable`, `disable` and `doctor`.
 
-Muniment-installer uses the other functions of this module, too.
+Muniment-installer uses the other public functions of this module.
 """
 
 from __future__ import annotations
 
+import importlib.metadata
+import os
 import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 import muniment
-from muniment.cli import plugin_commands
+from muniment.cli import exit_codes, plugin_commands
 from muniment.cli.context import CliContext
 from muniment.cli.lazy import command_paths
 from muniment.cli.options import json_option
-from muniment.cli.output import emit_one, moment, short_digest, write_data, write_json, write_note
+from muniment.cli.output import (
+    emit,
+    emit_one,
+    moment,
+    short_digest,
+    write_data,
+    write_json,
+    write_note,
+)
+from muniment.cli.progress import counting
 from muniment.config import normalised
-from muniment.errors import StoreError, UnknownNameError, UsageError
+from muniment.errors import PluginError, UnknownNameError, UsageError
 from muniment.ledger.entries import InstallationEntry, PluginAct
 from muniment.plugins import discovery
+from muniment.plugins.commands import described
 from muniment.plugins.smoke_test import SmokeTestResult, smoke_test
 from muniment.plugins.state import (
     InstallEvent,
@@ -30,6 +43,7 @@ from muniment.plugins.state import (
     code_digest,
     distributions,
     now,
+    plugin_names,
     signer_of,
 )
 
@@ -146,7 +160,7 @@ def show(context: CliContext, name: str, as_json: bool) -> None:
     digest = code_digest(key)
     signer = signer_of(record, version, digest)
     changed = record is not None and record.changed(version, digest)
-    history = _history(context, title)
+    history = context.history(InstallationEntry, title)
     details = {
         "distribution": title,
         "version": version,
@@ -188,13 +202,6 @@ def show(context: CliContext, name: str, as_json: bool) -> None:
         ],
         as_json,
     )
-
-
-def _history(context: CliContext, distribution: str) -> list[RecordedEvent[InstallationEntry]]:
-    try:
-        return context.store.events.with_key(InstallationEntry, distribution)
-    except StoreError:
-        return []  # no store: nothing was recorded
 
 
 def _history_line(event: RecordedEvent[InstallationEntry]) -> str:
@@ -240,3 +247,129 @@ def _switch(context: CliContext, name: str, act: PluginAct, *, as_json: bool) ->
     context.config.set(f"plugin.{key}.enabled", "false" if act == "disabled" else None)
     record_event(context.session, InstallEvent(now(), act, title, version, digest, signer))
     print_changes([Change(act, title, version, digest, signer)], as_json, empty="")
+
+
+REPAIR_GROUP = "muniment.repair"
+_SLOW = 1.0  # seconds of loading from which a warning is printed
+
+
+@click.command
+@click.argument("names", metavar="[NAME]...", nargs=-1)
+@json_option
+@click.pass_obj
+def doctor(context: CliContext, names: tuple[str, ...], as_json: bool) -> int:
+    """Load every plugin in its own process, and repair an interrupted change.
+
+    NAME checks only that plugin. Off a terminal the columns are: distribution, version, state (ok,
+    broken, disabled or gone), seconds of loading, and the reason. The traceback of a broken plugin
+    follows on standard error. The exit code is 1 when an enabled plugin is broken or gone.
+    """
+    records = InstallRecords(context.home)
+    code = _repair(context, records)
+    rows = _diagnose(context, records, names)
+    for row in rows:
+        _warn(row)
+    emit(
+        rows,
+        [
+            ("distribution", "distribution"),
+            ("version", "version"),
+            ("state", "state"),
+            ("seconds", lambda row: "" if row["seconds"] is None else f"{row['seconds']:.2f}"),
+            ("why", "message"),
+        ],
+        as_json,
+        empty="no plugin is installed",
+    )
+    for row in rows:
+        if row["traceback"] and not as_json:
+            write_note(f"\n{row['distribution']}:\n{row['traceback'].rstrip()}")
+    failed = any(row["state"] in ("broken", "gone") for row in rows)
+    return exit_codes.FAILED if failed else code
+
+
+def _repair(context: CliContext, records: InstallRecords) -> int:
+    """Let muniment-installer repair an interrupted change, and return the exit code.
+
+    Its entry point in the group `muniment.repair` names a function that takes the session.
+    """
+    change = records.interrupted()
+    if change is None:
+        return exit_codes.DONE
+    if repair := _repair_function(context.config.disabled()):
+        repair(context.session)
+        return exit_codes.DONE
+    write_note(
+        f"Warning: {change} was interrupted; run `{install_command()}` (or `muniment plugins "
+        "enable muniment-installer`), then `muniment plugins doctor`"
+    )
+    return exit_codes.FAILED
+
+
+def _repair_function(disabled: Collection[str]) -> Callable[[muniment.Session], None] | None:
+    for point in importlib.metadata.entry_points(group=REPAIR_GROUP):
+        if point.dist is not None and normalised(point.dist.name) not in disabled:
+            try:
+                function: Callable[[muniment.Session], None] = point.load()
+            except (Exception, SystemExit) as error:
+                name = point.dist.name
+                raise PluginError(
+                    name, f"the repair of {name} cannot be imported: {described(error)}"
+                ) from error
+            return function
+    return None
+
+
+def _diagnose(
+    context: CliContext, records: InstallRecords, names: tuple[str, ...]
+) -> list[dict[str, Any]]:
+    """Return the states of the plugins in the shape `plugin_health`."""
+    present, disabled = distributions(), context.config.disabled()
+    known, recorded = plugin_names(present), records.state().plugins
+    gone = records.gone(present)
+    keys = [records.find(name, present) for name in names] or sorted({*known, *gone})
+
+    def check(key: str) -> SmokeTestResult:
+        if key in known:
+            return check_plugin(key, sorted(disabled - {key}))
+        return SmokeTestResult(key, False, f"it is not installed any more; {restore_hint()}")
+
+    rows = []
+    with (
+        counting("loading plugins", len(keys)) as bar,
+        ThreadPoolExecutor(max(1, os.cpu_count() or 1)) as pool,
+    ):
+        for key, result in zip(keys, pool.map(check, keys), strict=True):
+            bar.advance(1)
+            if key in known:
+                name, version = known[key], present[key].version
+                state = "ok" if result.ok else "broken"
+            else:
+                name, version, state = gone[key].name, gone[key].version, "gone"
+            record = recorded.get(key) if result.digest else None
+            rows.append(
+                {
+                    "distribution": name,
+                    "version": version,
+                    "state": "disabled" if key in disabled else state,
+                    "message": result.message,
+                    "traceback": result.traceback,
+                    "seconds": result.seconds,
+                    "digest": result.digest,
+                    "changed": record is not None and record.changed(version, result.digest),
+                    "offers": result.objects,
+                    "commands": [path.replace(".", " ") for path in result.commands],
+                }
+            )
+    return rows
+
+
+def _warn(row: dict[str, Any]) -> None:
+    name, seconds = row["distribution"], row["seconds"]
+    if row["changed"]:
+        write_note(f"Warning: {name} was {CHANGED}; uninstall and install it again")
+    if seconds is not None and seconds > _SLOW:
+        write_note(
+            f"Warning: loading {name} takes {seconds:.1f} seconds, which delays every command that "
+            "loads plugins"
+        )
