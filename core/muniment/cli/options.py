@@ -118,13 +118,13 @@ def parameters_given(
 
     A name repeated with `-p` becomes a tuple. Raises UsageError for a name set both ways.
     """
-    parameters: dict[str, object] = {}
+    texts: dict[str, list[str]] = {}
     for key, text in pairs:
-        if key not in parameters:
-            parameters[key] = text
-        else:
-            earlier = parameters[key]
-            parameters[key] = (*(earlier if isinstance(earlier, tuple) else (earlier,)), text)
+        texts.setdefault(key, []).append(text)
+    parameters: dict[str, object] = {
+        key: repeated[0] if len(repeated) == 1 else tuple(repeated)
+        for key, repeated in texts.items()
+    }
     for key, value in (options or {}).items():
         if value is None or value == ():
             continue

@@ -18,7 +18,7 @@ from muniment.cli.context import CliContext
 from muniment.cli.error_handler import report
 from muniment.errors import MunimentError
 from muniment.plugins.registry import describe
-from muniment.testing.contract import broken, check_import
+from muniment.testing.contract import broken, check_import, without_traceback
 
 _REPORTED = (
     click.ClickException,
@@ -96,84 +96,89 @@ class CommandContract:
     def subject(self) -> click.Command:
         """The command under test."""
         found: object = getattr(type(self), "command", None)
-        if found is None:
-            broken(f"{type(self).__name__} names no command; add `command = your_command` to it")
-        if not isinstance(found, click.Command):
-            broken(f"{found!r} is not a click.Command; decorate the function with @click.command")
+        assert found is not None, (
+            f"{type(self).__name__} names no command; add `command = your_command` to it"
+        )
+        assert isinstance(found, click.Command), (
+            f"{found!r} is not a click.Command; decorate the function with @click.command"
+        )
         return found
 
+    @without_traceback
     def test_it_is_a_command(self) -> None:
         """Check that the object is a `click.Command`, which the entry point must name."""
-        assert self.subject.name
+        assert self.subject.name, "the command has no name"
 
+    @without_traceback
     def test_it_and_its_options_have_help(self) -> None:
         """Check that the command, its subcommands and all their options have help."""
         for path, command in _commands(self.subject):
-            if not (command.help or "").strip():
-                broken(f"command {path} has no help; write a docstring for its function")
+            assert (command.help or "").strip(), (
+                f"command {path} has no help; write a docstring for its function"
+            )
             for parameter in command.params:
-                if isinstance(parameter, click.Option) and not (parameter.help or "").strip():
-                    broken(f"option {parameter.opts[0]} of {path} has no help; add help='…'")
+                assert not isinstance(parameter, click.Option) or (parameter.help or "").strip(), (
+                    f"option {parameter.opts[0]} of {path} has no help; add help='…'"
+                )
 
+    @without_traceback
     def test_its_help_is_printed_on_standard_output(self) -> None:
         """Check that `--help` succeeds without a session, and prints on standard output."""
         result = self._run("--help", session=object())
-        if result.code != 0 or not result.stdout or result.stderr:
-            broken(
-                f"--help ended with exit code {result.code}, {len(result.stdout)} characters on "
-                f"standard output and {result.stderr[:80]!r} on standard error"
-            )
+        assert (result.code, bool(result.stdout), result.stderr) == (0, True, ""), (
+            f"--help ended with exit code {result.code}, {len(result.stdout)} characters on "
+            f"standard output and {result.stderr[:80]!r} on standard error"
+        )
 
+    @without_traceback
     def test_an_unknown_option_is_an_error_of_one_line(self) -> None:
         """Check that an unknown option has exit code 2, and a sentence instead of a traceback."""
         result = self._run("--no-such-option", session=object())
         lines = result.stderr.splitlines()
-        if (result.code, len(lines), result.stdout) != (2, 1, ""):
-            broken(
-                f"--no-such-option ended with exit code {result.code} and {len(lines)} lines on "
-                "standard error; let click report mistakes, with exit code 2 and one line"
-            )
+        assert (result.code, len(lines), result.stdout) == (2, 1, ""), (
+            f"--no-such-option ended with exit code {result.code} and {len(lines)} lines on "
+            "standard error; let click report mistakes, with exit code 2 and one line"
+        )
 
+    @without_traceback
     def test_its_import_is_light_and_quiet(self) -> None:
         """Check the import of the module, which the help of a group repeats for every command."""
         function = inspect.unwrap(self.subject.callback) if self.subject.callback else None
         module = self.plugin or (function.__module__ if function else "")
-        if not module:
-            broken(f"the suite does not know the module of {self.subject.name}; set `plugin`")
+        assert module, f"the suite does not know the module of {self.subject.name}; set `plugin`"
         check_import(function or type(self), module, self.import_seconds)
 
+    @without_traceback
     def test_it_offers_json(self) -> None:
         """Check that a command which prints records has the option `--json`."""
         if not self.reads:
             pytest.skip("the suite sets `reads = False`")
         if isinstance(self.subject, click.Group):
             pytest.skip("a group prints nothing; subclass the suite for each of its commands")
-        if not any("--json" in parameter.opts for parameter in self.subject.params):
-            broken(
-                f"{self.subject.name} has no option --json; use muniment.command.json_option and "
-                "emit, or set `reads = False` for a command that prints no records"
-            )
+        assert any("--json" in parameter.opts for parameter in self.subject.params), (
+            f"{self.subject.name} has no option --json; use muniment.command.json_option and "
+            "emit, or set `reads = False` for a command that prints no records"
+        )
 
+    @without_traceback
     def test_it_prints_only_data_on_standard_output(self, session: Any, tmp_path: Path) -> None:
         """Check that every line on standard output is a JSON object with `--json`."""
         if not self.reads or isinstance(self.subject, click.Group):
             pytest.skip("only a command that prints records is called")
         result = self._run(*self.arguments, "--json", session=session, home=tmp_path / "home")
-        if result.code not in (0, 1, 3, 4):
-            broken(
-                f"{self.subject.name} ended with exit code {result.code}: "
-                f"{result.stderr.strip()[:200]}; set the suite's `arguments` and `session`"
-            )
+        assert result.code in (0, 1, 3, 4), (
+            f"{self.subject.name} ended with exit code {result.code}: "
+            f"{result.stderr.strip()[:200]}; set the suite's `arguments` and `session`"
+        )
         for line in result.stdout.splitlines():
             try:
                 value = json.loads(line)
             except ValueError:
                 value = None
-            if not isinstance(value, dict):
-                broken(
-                    f"{self.subject.name} --json prints {line[:80]!r}, which is not a JSON object; "
-                    "print messages with muniment.command.write_note"
-                )
+            assert isinstance(value, dict), (
+                f"{self.subject.name} --json prints {line[:80]!r}, which is not a JSON object; "
+                "print messages with muniment.command.write_note"
+            )
 
     def _run(self, *arguments: str, **options: Any) -> CommandResult:
         try:

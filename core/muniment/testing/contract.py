@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.metadata
 import json
-from collections.abc import Iterator, Mapping
-from typing import Any, ClassVar, NoReturn
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, ClassVar, NoReturn, ParamSpec
 
 import jsonschema
 import pytest
@@ -23,10 +24,25 @@ from muniment.plugins.registry import (
 )
 from muniment.testing import isolated
 
+_Arguments = ParamSpec("_Arguments")
+
 
 def broken(sentence: str) -> NoReturn:
     """Fail the test with a sentence and no traceback: it is the plugin's author who reads it."""
     pytest.fail(sentence, pytrace=False)
+
+
+def without_traceback(check: Callable[_Arguments, None]) -> Callable[_Arguments, None]:
+    """Return a check of a suite that fails with the sentence of an assertion and no traceback."""
+
+    @functools.wraps(check)
+    def run(*arguments: _Arguments.args, **fixtures: _Arguments.kwargs) -> None:
+        try:
+            check(*arguments, **fixtures)
+        except AssertionError as error:
+            broken(str(error))
+
+    return run
 
 
 def check_import(subject: Any, module: str, seconds: float) -> None:
@@ -35,23 +51,19 @@ def check_import(subject: Any, module: str, seconds: float) -> None:
     `subject` is a class or function of the plugin. `seconds` is the allowed processor time.
     """
     result = isolated.import_module(subject, module)
-    if result.error:
-        broken(f"{module} cannot be imported in a fresh process: {result.error}")
-    if result.output:
-        broken(
-            f"importing {module} printed {result.output[:80]!r}; "
-            "print nothing while a module is imported"
-        )
-    if result.heavy:
-        broken(
-            f"importing {module} imports {', '.join(result.heavy)}; import it inside the function "
-            "that needs it, or register a class as 'module:Class' with its name"
-        )
-    if result.seconds > seconds:
-        broken(
-            f"importing {module} takes {result.seconds:.2f} s of processor time, and may take "
-            f"{seconds:g} s; delay the work until the object or command is used"
-        )
+    assert not result.error, f"{module} cannot be imported in a fresh process: {result.error}"
+    assert not result.output, (
+        f"importing {module} printed {result.output[:80]!r}; "
+        "print nothing while a module is imported"
+    )
+    assert not result.heavy, (
+        f"importing {module} imports {', '.join(result.heavy)}; import it inside the function "
+        "that needs it, or register a class as 'module:Class' with its name"
+    )
+    assert result.seconds <= seconds, (
+        f"importing {module} takes {result.seconds:.2f} s of processor time, and may take "
+        f"{seconds:g} s; delay the work until the object or command is used"
+    )
 
 
 class Contract:
@@ -71,11 +83,10 @@ class Contract:
     def subject(self) -> type[Any]:
         """The class under test, from the attribute that is called as its kind is."""
         declared = getattr(type(self), self.kind, None)
-        if not isinstance(declared, type):
-            broken(
-                f"{type(self).__name__} does not say what it tests; "
-                f"write `{self.kind} = YourClass` in it"
-            )
+        assert isinstance(declared, type), (
+            f"{type(self).__name__} does not say what it tests; "
+            f"write `{self.kind} = YourClass` in it"
+        )
         return declared
 
     @property
@@ -102,11 +113,13 @@ class Contract:
         except ParameterError as error:
             broken(f"the suite's `parameters` are refused: {error}; give those it takes")
 
+    @without_traceback
     def test_its_import_is_light_and_quiet(self) -> None:
         """Check the import of the module, which every command that generates repeats."""
         module = self.plugin or _entry_point(self.subject)
         check_import(self.subject, module, self.import_seconds)
 
+    @without_traceback
     def test_its_parameters_are_json_and_fit_their_schema(self) -> None:
         """Check that parameters fit their schema, and are equal after a round trip through JSON."""
         declared = self.registered.parameters
@@ -128,11 +141,10 @@ class Contract:
                 broken(
                     f"{where} raised {describe(error)}; refuse values by muniment.ParameterError"
                 )
-            if not fits({field.name: value}):
-                broken(
-                    f"{where} is taken although the schema refuses it; declare what it takes by "
-                    "muniment.param(default, ge=..., le=...)"
-                )
+            assert fits({field.name: value}), (
+                f"{where} is taken although the schema refuses it; declare what it takes by "
+                "muniment.param(default, ge=..., le=...)"
+            )
             _check_recorded(declared, taken, fits)
 
 
@@ -142,20 +154,18 @@ def _check_recorded(declared: type[Parameters], taken: Any, fits: Any) -> None:
         recorded = json.loads(json.dumps(values, allow_nan=False))
     except (TypeError, ValueError) as error:
         broken(f"{taken!r} cannot be recorded as JSON: {error}; keep to the types of the contract")
-    if not fits(recorded):
-        broken(
-            f"{taken!r} does not fit the schema of {declared.__qualname__}, although it was "
-            "accepted; let values be what muniment.param declares"
-        )
+    assert fits(recorded), (
+        f"{taken!r} does not fit the schema of {declared.__qualname__}, although it was "
+        "accepted; let values be what muniment.param declares"
+    )
     try:
         again = declared(**recorded)
     except (MunimentError, TypeError, ValueError) as error:
         broken(f"{taken!r} cannot be made again from what is recorded of it: {describe(error)}")
-    if dict(again) != dict(taken):
-        broken(
-            f"{taken!r} comes back from its record as {again!r}; replay could not be exact: "
-            "change no value in __init__"
-        )
+    assert dict(again) == dict(taken), (
+        f"{taken!r} comes back from its record as {again!r}; replay could not be exact: "
+        "change no value in __init__"
+    )
 
 
 def _candidates(declared: type[Parameters]) -> Iterator[tuple[Field, object]]:

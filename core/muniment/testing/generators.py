@@ -16,7 +16,7 @@ from muniment.hookspecs import Generator
 from muniment.models.registry import MODEL_NAME
 from muniment.plugins.registry import describe
 from muniment.testing import isolated
-from muniment.testing.contract import Contract, broken
+from muniment.testing.contract import Contract, broken, without_traceback
 from muniment.testing.factories import request
 from muniment.types import Model, Output, PackagedModel, Request
 
@@ -57,6 +57,7 @@ class GeneratorContract(Contract):
 
     # ---- the same seed, the same output ----------------------------------------------------------
 
+    @without_traceback
     def test_the_same_seed_gives_the_same_output_alone(self, model: Model | None) -> None:
         """Check that one object repeats its outputs, and that a new object repeats them too."""
         generator = self._exact(model)
@@ -67,12 +68,14 @@ class GeneratorContract(Contract):
         again = [self._one(new_generator, request) for request in self._requests(model)]
         self._same(first, again, "with a new object")
 
+    @without_traceback
     def test_the_same_seed_gives_the_same_output_in_a_batch(self, model: Model | None) -> None:
         """Check that an output does not depend on the other requests of its batch."""
         generator = self._exact(model)
         alone = [self._one(generator, request) for request in self._requests(model)]
         self._same(alone, self._all(generator, self._requests(model)), "in a batch")
 
+    @without_traceback
     def test_the_same_seed_gives_the_same_output_in_another_order(
         self, model: Model | None
     ) -> None:
@@ -82,6 +85,7 @@ class GeneratorContract(Contract):
         backward = self._all(generator, self._requests(model)[::-1])[::-1]
         self._same(forward, backward, "in another order")
 
+    @without_traceback
     def test_the_same_seed_gives_the_same_output_in_another_process(
         self, model: Model | None
     ) -> None:
@@ -96,6 +100,7 @@ class GeneratorContract(Contract):
             broken(f"{self.registered.name} does not reply in another process: {error}")
         self._same([isolated.fingerprint(reply) for reply in local], remote, "in another process")
 
+    @without_traceback
     def test_different_seeds_give_different_outputs(self, model: Model | None) -> None:
         """Check that the seed changes the output. Samples (`-n 4`) differ in their seeds only."""
         if not self.seeded:
@@ -112,6 +117,7 @@ class GeneratorContract(Contract):
 
     # ---- cancelling ------------------------------------------------------------------------------
 
+    @without_traceback
     def test_it_can_be_cancelled(self, model: Model | None) -> None:
         """Check that closing and Ctrl-C stop the generator soon, and that it works afterwards."""
         name = self.registered.name
@@ -127,11 +133,10 @@ class GeneratorContract(Contract):
                 "do not catch GeneratorExit: catch Exception instead of BaseException"
             )
         seconds = time.monotonic() - start
-        if seconds > self.cancel_seconds:
-            broken(
-                f"{name} took {seconds:.1f} s to end after it was closed; the limit is "
-                f"{self.cancel_seconds:g} s, so stop when GeneratorExit is raised"
-            )
+        assert seconds <= self.cancel_seconds, (
+            f"{name} took {seconds:.1f} s to end after it was closed; the limit is "
+            f"{self.cancel_seconds:g} s, so stop when GeneratorExit is raised"
+        )
         replies = iter(generator.generate(self._requests(model)))
         next(replies, None)
         if hasattr(replies, "throw"):
@@ -152,6 +157,7 @@ class GeneratorContract(Contract):
 
     # ---- errors ----------------------------------------------------------------------------------
 
+    @without_traceback
     def test_unsupported_requests_fail_with_a_sentence(
         self, model: Model | None, tmp_path: Path
     ) -> None:
@@ -174,11 +180,10 @@ class GeneratorContract(Contract):
                     f"{self.registered.name} has no reply to the prompt {prompt[:40]!r}: "
                     f"{reason}; return request.fail('reason') or raise a muniment.MunimentError"
                 )
-            if isinstance(reply, str) and (not reply.strip() or "\n" in reply):
-                broken(
-                    f"{self.registered.name} refused the prompt {prompt[:40]!r} with "
-                    f"{reply[:80]!r}; pass one sentence with the next step to request.fail(...)"
-                )
+            assert not isinstance(reply, str) or (reply.strip() and "\n" not in reply), (
+                f"{self.registered.name} refused the prompt {prompt[:40]!r} with "
+                f"{reply[:80]!r}; pass one sentence with the next step to request.fail(...)"
+            )
         if self.subject.uses_model:
             missing = Model("missing", "tree1-sha256:0", str(tmp_path / "missing"))
             try:
@@ -191,6 +196,7 @@ class GeneratorContract(Contract):
 
     # ---- models ----------------------------------------------------------------------------------
 
+    @without_traceback
     def test_its_packaged_models_are_listed_without_a_network(self) -> None:
         """Check that `packaged_models` returns the same valid models each time, without a network.
 
@@ -201,32 +207,39 @@ class GeneratorContract(Contract):
         missing = [method for method in methods if not hasattr(self.subject, method)]
         if len(missing) == len(methods):
             return  # the generator does not support adding models
-        if missing:
-            broken(f"{name} lacks {' and '.join(missing)}; define all of {', '.join(methods)}")
-        if not self.subject.uses_model:
-            broken(f"{name} defines add_model, but does not set uses_model = True")
+        assert not missing, (
+            f"{name} lacks {' and '.join(missing)}; define all of {', '.join(methods)}"
+        )
+        assert self.subject.uses_model, (
+            f"{name} defines add_model, but does not set uses_model = True"
+        )
         generator = self.made()
         with _network_refused() as connections:
             try:
                 packaged, again = (list(generator.packaged_models()) for _ in range(2))
             except Exception as error:
                 broken(f"packaged_models of {name} raised {describe(error)}; return a sequence")
-        if connections:
-            broken(f"packaged_models of {name} used the network; search installed packages only")
-        if packaged != again:
-            broken(f"packaged_models of {name} changes from call to call; the first is the default")
+        assert not connections, (
+            f"packaged_models of {name} used the network; search installed packages only"
+        )
+        assert packaged == again, (
+            f"packaged_models of {name} changes from call to call; the first is the default"
+        )
         for model in packaged:
             _check_packaged(name, model)
         names = [model.name for model in packaged]
-        if duplicate := next((item for item in names if names.count(item) > 1), None):
-            broken(f"packaged_models of {name} has two models named {duplicate!r}; rename one")
+        duplicates = [item for item in names if names.count(item) > 1]
+        assert not duplicates, (
+            f"packaged_models of {name} has two models named {duplicates[0]!r}; rename one"
+        )
 
     # ---- sending requests ------------------------------------------------------------------------
 
     def _ready(self, model: Model | None) -> Generator:
         generator: Generator = self.made()
-        if generator.uses_model and model is None:
-            broken("the generator uses a model; override the suite's fixture `model`")
+        assert not generator.uses_model or model is not None, (
+            "the generator uses a model; override the suite's fixture `model`"
+        )
         if model is not None:
             generator.load(model)
         return generator
@@ -266,11 +279,10 @@ class GeneratorContract(Contract):
     def _same(self, first: Sequence[object], second: Sequence[object], when: str) -> None:
         """Fail the test unless both sequences have equal outputs for each prompt."""
         for prompt, one, other in zip(self.prompts, first, second, strict=True):
-            if one != other:
-                broken(
-                    f"{self.registered.name} claims to be exact, but replied to {prompt[:40]!r} "
-                    f"differently {when}; {_RANDOMNESS}"
-                )
+            assert one == other, (
+                f"{self.registered.name} claims to be exact, but replied to {prompt[:40]!r} "
+                f"differently {when}; {_RANDOMNESS}"
+            )
 
 
 @contextlib.contextmanager
@@ -290,8 +302,9 @@ def _network_refused() -> Iterator[list[str]]:
 
 
 def _check_packaged(generator: str, model: Any) -> None:
-    if not isinstance(model, PackagedModel):
-        broken(f"packaged_models of {generator} has {model!r}; return muniment.PackagedModel only")
+    assert isinstance(model, PackagedModel), (
+        f"packaged_models of {generator} has {model!r}; return muniment.PackagedModel only"
+    )
     name, source, terms = (getattr(model, field) for field in ("name", "source", "terms"))
     if not (isinstance(name, str) and MODEL_NAME.fullmatch(name)):
         broken(f"the packaged model {name!r} needs a name of letters, digits and .-_")

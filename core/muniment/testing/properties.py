@@ -16,7 +16,7 @@ from muniment.hookspecs import Evaluator, Filter
 from muniment.ids import new_id
 from muniment.plugins.invocation import validate_verdict
 from muniment.plugins.registry import describe
-from muniment.testing.contract import Contract, broken
+from muniment.testing.contract import Contract, broken, without_traceback
 from muniment.testing.factories import generation
 from muniment.types import (
     Content,
@@ -71,6 +71,7 @@ class FilterContract(Contract):
     samples: ClassVar[Sequence[str]] = ()
     mask: ClassVar[str | None] = "█"
 
+    @without_traceback
     def test_every_content_it_accepts_gets_a_verdict(self) -> None:
         """Check that any text and any image bytes get a verdict.
 
@@ -80,14 +81,14 @@ class FilterContract(Contract):
 
         def check(content: Content) -> None:
             verdict = self._verdict(subject, content)
-            if not isinstance(verdict, Verdict):
-                broken(
-                    f"check() of {_describe(content)} returned {type(verdict).__name__}; return "
-                    "content.allow(), content.flag(...) or content.block(...)"
-                )
+            assert isinstance(verdict, Verdict), (
+                f"check() of {_describe(content)} returned {type(verdict).__name__}; return "
+                "content.allow(), content.flag(...) or content.block(...)"
+            )
 
         _for_all(check, self._contents())
 
+    @without_traceback
     def test_its_verdicts_are_valid_and_their_spans_lie_within_the_text(self) -> None:
         """Check that scores are from 0 to 1 and that spans lie within the content."""
         subject = self._new_filter()
@@ -103,6 +104,7 @@ class FilterContract(Contract):
 
         _for_all(check, self._contents())
 
+    @without_traceback
     def test_redacted_spans_are_not_found_again(self) -> None:
         """Check that redacting a text twice has the same result as redacting it once."""
         mask = self.mask
@@ -122,12 +124,11 @@ class FilterContract(Contract):
                 text = text[:start] + mask * (end - start) + text[end:]
             redacted = Content(content.stage, content.media_type, text.encode())
             for start, end in _spans(self._verdict(subject, redacted)):
-                if set(text[start:end]) == {mask}:
-                    broken(
-                        f"it found something in {text[:60]!r} at {start}-{end}, where its own "
-                        "finding was redacted already; its spans must cover only its finding; "
-                        "otherwise set `mask = None` in the suite if it assesses a text as a whole"
-                    )
+                assert set(text[start:end]) != {mask}, (
+                    f"it found something in {text[:60]!r} at {start}-{end}, where its own "
+                    "finding was redacted already; its spans must cover only its finding; "
+                    "otherwise set `mask = None` in the suite if it assesses a text as a whole"
+                )
 
         _for_all(check, self._texts())
         if not span_count:
@@ -205,16 +206,16 @@ class EvaluatorContract(Contract):
         "最近我国成功发射了新的卫星。卫星发射了。",
     )
 
+    @without_traceback
     def test_its_measures_declare_their_direction(self) -> None:
         """Check that every measure declares which direction is better, for comparing scores."""
         measures = {measure.name: measure for measure in self.registered.load_class().measures}
         for name, measure in measures.items():
-            if measure.higher_is_better is None and name not in self.undirected:
-                broken(
-                    f"the measure {name!r} does not say which direction is better; give "
-                    "muniment.Measure higher_is_better=True or False, or add it to the suite's "
-                    "`undirected` if neither is better"
-                )
+            assert measure.higher_is_better is not None or name in self.undirected, (
+                f"the measure {name!r} does not say which direction is better; give "
+                "muniment.Measure higher_is_better=True or False, or add it to the suite's "
+                "`undirected` if neither is better"
+            )
         for name in self.undirected:
             if name not in measures or measures[name].higher_is_better is not None:
                 broken(
@@ -222,6 +223,7 @@ class EvaluatorContract(Contract):
                     "remove it"
                 )
 
+    @without_traceback
     def test_the_same_generation_gets_the_same_scores(self) -> None:
         """Check that scores do not depend on the order, the object or the generation's id."""
         first, second = self.made(), self.made()
@@ -230,13 +232,13 @@ class EvaluatorContract(Contract):
         backward = [self._scores(first, sample) for sample in reversed(samples)][::-1]
         by_second = [self._scores(second, replace(sample, id=new_id())) for sample in samples]
         for text, one, other, new in zip(self.texts, forward, backward, by_second, strict=True):
-            if not one == other == new:
-                broken(
-                    f"{self.registered.name} measured {text[:40]!r} as {_format(one)} and then as "
-                    f"{_format(other if other != one else new)}; a score must depend only on the "
-                    "generation's content"
-                )
+            assert one == other == new, (
+                f"{self.registered.name} measured {text[:40]!r} as {_format(one)} and then as "
+                f"{_format(other if other != one else new)}; a score must depend only on the "
+                "generation's content"
+            )
 
+    @without_traceback
     def test_it_gives_finite_numbers_for_any_output(self) -> None:
         """Check that no output causes NaN, infinity or an exception.
 
@@ -262,11 +264,10 @@ class EvaluatorContract(Contract):
         """Return the scores. Fail the test if one of them failed."""
         scores = tuple(compute_scores(self.registered, evaluator, measured))
         for score in scores:
-            if score.failure is not None:
-                broken(
-                    f"{score.failure}, of the output {measured.text[:40]!r}; return finite "
-                    "numbers for names in `measures`, and omit those that cannot be measured"
-                )
+            assert score.failure is None, (
+                f"{score.failure}, of the output {measured.text[:40]!r}; return finite "
+                "numbers for names in `measures`, and omit those that cannot be measured"
+            )
         return scores
 
 

@@ -169,20 +169,15 @@ class Worker:
 
     def _exception(self, result: ErrorResult) -> Exception:
         """Return the exception that an ErrorResult describes."""
-        error: Exception
-        match result.kind:
-            case "ParameterError":
-                error = ParameterError(result.about, result.message)
-            case "ModelError":
-                error = ModelError(result.about, result.message)
-            case "PluginError":
-                error = PluginError(self.plugin.distribution, result.message)
-            case "UsageError":
-                error = UsageError(result.message)
-            case "MunimentError":
-                error = MunimentError(result.message)
-            case _:
-                error = WorkerError(self.with_memory_limit(result.message))
+        errors: dict[str, Exception] = {
+            "ParameterError": ParameterError(result.about, result.message),
+            "ModelError": ModelError(result.about, result.message),
+            "PluginError": PluginError(self.plugin.distribution, result.message),
+            "UsageError": UsageError(result.message),
+            "MunimentError": MunimentError(result.message),
+            "": WorkerError(self.with_memory_limit(result.message)),
+        }
+        error = errors[result.kind if result.kind in errors else ""]
         error.add_note(result.traceback)
         return error
 
