@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
 
-from muniment.cli.context import CliContext
+from muniment.cli.context import context_of
 from muniment.cli.options import (
     FILTER_NAMES,
     confirm,
@@ -64,7 +64,7 @@ def pass_session(function: _Function) -> _Function:
 
     @click.pass_context
     def with_session(ctx: click.Context, /, *args: Any, **options: Any) -> Any:
-        session: Session = _context(ctx).session
+        session: Session = context_of(ctx).session
         return ctx.invoke(function, session, *args, **options)
 
     return cast(_Function, update_wrapper(with_session, function))
@@ -82,7 +82,7 @@ def generation_filters(*, limit: int | None = None) -> Callable[[_Function], _Fu
         def with_query(ctx: click.Context, /, *args: Any, **options: Any) -> Any:
             filters = {name: options.pop(name) for name in FILTER_NAMES}
             number = 0 if limit is None else options.pop("limit")
-            query = query_of(_context(ctx), filters, limit=number)
+            query = query_of(context_of(ctx), filters, limit=number)
             return ctx.invoke(function, *args, query=query, **options)
 
         decorated = cast(_Function, update_wrapper(with_query, function))
@@ -106,12 +106,3 @@ def progress(label: str, total: int | None = None) -> Iterator[Progress]:
     else:
         with waiting(label):
             yield Progress()
-
-
-def _context(ctx: click.Context) -> CliContext:
-    """Return the global options, or the defaults when the command runs without `muniment`."""
-    context = ctx.find_object(CliContext)
-    if context is None:
-        context = ctx.find_root().obj = CliContext()
-        ctx.find_root().call_on_close(context.close)
-    return context

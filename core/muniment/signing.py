@@ -25,7 +25,6 @@ from muniment.ledger.keys import KeyFormatError, PrivateKey, PublicKey
 from muniment.ledger.tree import MissingNodesError, Read, consistency_proof, verify_consistency
 
 if TYPE_CHECKING:
-    from muniment.store import Store, TrustedCheckpoint, Verification
     from muniment.store.recording.tree_heads import Head
 
 FOLDER = "keys"
@@ -136,7 +135,7 @@ class KeyStore:
         """Return the last signed checkpoint of a log, or None."""
         return _read(self._checkpoint_path(log))
 
-    def expected_checkpoint(self, store: Store) -> LastCheckpoint | None:
+    def expected_checkpoint(self, store: muniment.store.Store) -> LastCheckpoint | None:
         """Return the checkpoint that the store must continue, or None.
 
         That is the last checkpoint of its log, or else of the log that its URL had before.
@@ -146,7 +145,7 @@ class KeyStore:
         saved = map(_read, sorted(self.folder.glob("*.json")))
         return next((last for last in saved if last and last.store == store.url), None)
 
-    def sign(self, store: Store) -> Note | None:
+    def sign(self, store: muniment.store.Store) -> Note | None:
         """Sign the head of the store, and save the checkpoint in the store and in this folder.
 
         Return the checkpoint, or None if the log has no key. Raises UnsignableHeadError if the
@@ -161,7 +160,7 @@ class KeyStore:
             return None
         return store.sign(lambda head, read: self._sign(key, store.url, head, read))
 
-    def newest_checkpoint(self, store: Store) -> Note:
+    def newest_checkpoint(self, store: muniment.store.Store) -> Note:
         """Return the newest checkpoint, after signing the current head if there is a key.
 
         Raises MunimentError if there is neither.
@@ -177,12 +176,12 @@ class KeyStore:
 
     def verify(
         self,
-        store: Store,
+        store: muniment.store.Store,
         *,
         key: PublicKey | None = None,
-        trusted: Sequence[TrustedCheckpoint] = (),
+        trusted: Sequence[muniment.store.TrustedCheckpoint] = (),
         **options: Any,
-    ) -> Verification:
+    ) -> muniment.store.Verification:
         """Verify a store with this home's key and the last checkpoint that it signed.
 
         `key` replaces the home's key. `trusted` has further checkpoints that the ledger must
@@ -215,7 +214,7 @@ class KeyStore:
     def _checkpoint_path(self, log: str) -> Path:
         return self.folder / f"{log}.json"
 
-    def _raise_if_replaced(self, store: Store) -> None:
+    def _raise_if_replaced(self, store: muniment.store.Store) -> None:
         """Raise UnsignableHeadError if another log was signed at the URL of the store."""
         last = self.expected_checkpoint(store)
         if last is None or last.checkpoint.origin == checkpoints.origin(store.log):

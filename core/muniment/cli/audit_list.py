@@ -31,7 +31,6 @@ from muniment.cli.output import (
 from muniment.types import Generation
 
 if TYPE_CHECKING:
-    from muniment.store.queries.finder import Run
     from muniment.store.queries.stats import Stats, Summary
     from muniment.store.search.engine import Hit
 
@@ -216,7 +215,7 @@ def runs(context: CliContext, limit: int, as_json: bool) -> None:
     A run is the generations of one command. A resumed batch remains one run. Piped output has
     tab-separated columns: id, start, end, counts by status, lines, generators, actor.
     """
-    columns: list[Column[Run]] = [
+    columns: list[Column[muniment.store.Run]] = [
         ("run", lambda run: short_id(run.id)),
         ("started", "started_at"),
         ("finished", "finished_at"),

@@ -6,6 +6,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import click
+
 import muniment.config
 import muniment.store
 from muniment.cli import importing
@@ -21,6 +23,15 @@ HOME_KEY = "muniment.home"
 
 class Interrupted(Exception):
     """Ctrl-C after everything was recorded. Its message, if any, is printed."""
+
+
+def context_of(ctx: click.Context) -> CliContext:
+    """Return the global options, or the defaults when the command runs without `muniment`."""
+    context = ctx.find_object(CliContext)
+    if context is None:
+        context = ctx.find_root().obj = CliContext()
+        ctx.find_root().call_on_close(context.close)
+    return context
 
 
 class CliContext:

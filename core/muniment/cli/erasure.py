@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-import muniment
 import muniment.store
 from muniment.cli import exit_codes
 from muniment.cli.context import CliContext

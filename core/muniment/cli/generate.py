@@ -12,7 +12,7 @@ import click
 
 import muniment
 from muniment.cli import exit_codes
-from muniment.cli.context import CliContext
+from muniment.cli.context import context_of
 from muniment.cli.lazy import no_such
 from muniment.cli.options import (
     isolate_option,
@@ -52,7 +52,7 @@ class _Generators(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the media kinds, then the generators."""
-        objects = _settings(ctx).session.plugins.objects("generator")
+        objects = context_of(ctx).session.plugins.objects("generator")
         return list(dict.fromkeys([*_kinds(objects), *(registered.name for registered in objects)]))
 
     def resolve_command(
@@ -60,14 +60,14 @@ class _Generators(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Resolve the generator after reading `--isolate`, because its plugin is loaded here."""
         if "--isolate" in itertools.takewhile(lambda arg: arg != "--", args):
-            _settings(ctx).isolate = True
+            context_of(ctx).isolate = True
         return super().resolve_command(ctx, args)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Return the command of a generator. Raise as `Plugins.generator` does."""
         if cmd_name.startswith("-"):
             return None
-        session = _settings(ctx).session
+        session = context_of(ctx).session
         warn_broken(session.plugins.load())
         try:
             registered = session.plugins.generator(cmd_name, session.config.generators())
@@ -76,7 +76,7 @@ class _Generators(click.Group):
             if error.name != cmd_name or error.kind != "generator" or unloaded:
                 raise
             # A plugin that is disabled, or only adds commands, is installed too.
-            if hint := gone_plugins(_settings(ctx), set(distributions())):
+            if hint := gone_plugins(context_of(ctx), set(distributions())):
                 raise UnknownNameError("generator", cmd_name, hint=hint) from None
             available = self.list_commands(ctx)
             if not available:
@@ -89,7 +89,7 @@ class _Generators(click.Group):
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the media kinds and generators."""
-        session = _settings(ctx).session
+        session = context_of(ctx).session
         warn_broken(session.plugins.load())
         objects = session.plugins.objects("generator")
         if not objects:
@@ -200,7 +200,7 @@ def _run(
     complete = samples > 1 or as_json or destination is not None
     stream = not complete and (on_terminal() if stream is None else stream)
     presenter = ResultPresenter(samples, destination, as_json)
-    session = _settings(click.get_current_context()).session
+    session = context_of(click.get_current_context()).session
     answers = session.run([spec], samples_each=samples, policy=policy, stream=stream)
     with contextlib.closing(answers) as items, waiting("generating …") as arrived:
         for item in items:
@@ -238,11 +238,6 @@ def _default_of(session: Any, kind: str) -> str:
         return (
             f"{pluralize(len(choices), 'generator')}; `muniment config set generator.{kind} NAME`"
         )
-
-
-def _settings(ctx: click.Context) -> CliContext:
-    context = ctx.find_object(CliContext)
-    return context if context is not None else CliContext()
 
 
 class ResultPresenter:

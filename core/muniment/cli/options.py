@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import click
 
 import muniment
-from muniment.cli.context import CliContext
+from muniment.cli.context import CliContext, context_of
 from muniment.cli.output import write_note
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
@@ -36,9 +36,8 @@ overwrite_option = click.option("--overwrite", is_flag=True, help="Replace an ex
 
 
 def _isolate(ctx: click.Context, param: click.Parameter, value: bool) -> None:
-    context = ctx.find_object(CliContext)
-    if value and context is not None:
-        context.isolate = True
+    if value:
+        context_of(ctx).isolate = True
 
 
 isolate_option = click.option(

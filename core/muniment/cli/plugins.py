@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -46,9 +46,6 @@ from muniment.plugins.state import (
     plugin_names,
     signer_of,
 )
-
-if TYPE_CHECKING:
-    from muniment.store.recording.events import RecordedEvent
 
 CHANGED = "changed since it was installed"
 
@@ -198,16 +195,17 @@ def show(context: CliContext, name: str, as_json: bool) -> None:
             ("state", lambda _: "enabled" if details["enabled"] else "disabled"),
             ("origin", lambda _: CHANGED if changed else signer_text(signer)),
             ("previous", "previous"),
-            ("history", lambda _: "\n".join(map(_history_line, history))),
+            (
+                "history",
+                lambda _: "\n".join(
+                    f"{moment(event.at)}  {event.entry.act} {event.entry.plugin.version}  "
+                    f"{event.actor}  {signer_text(event.entry.signer)}"
+                    for event in history
+                ),
+            ),
         ],
         as_json,
     )
-
-
-def _history_line(event: RecordedEvent[InstallationEntry]) -> str:
-    signer = signer_text(event.entry.signer)
-    change = f"{event.entry.act} {event.entry.plugin.version}"
-    return f"{moment(event.at)}  {change}  {event.actor}  {signer}"
 
 
 @click.command
