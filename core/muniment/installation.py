@@ -18,7 +18,7 @@ from muniment.cli.plugins import (
     signer_text,
 )
 from muniment.config import normalised
-from muniment.errors import VerificationError
+from muniment.errors import StoreError, VerificationError
 from muniment.files import make_folder, replacing
 from muniment.ledger.canonical import canonical
 from muniment.ledger.keys import KeyFormatError, PrivateKey, PublicKey, strict_base64
@@ -90,7 +90,6 @@ __all__ = [
 
 def signing_key(session: Session) -> PrivateKey | None:
     """Return the key that signs the record of the session's store, or None."""
-    from muniment.errors import StoreError
     from muniment.signing import FOLDER, KeyStore
 
     if not (session.home / FOLDER).is_dir():

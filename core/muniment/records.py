@@ -25,7 +25,6 @@ from muniment.types import (
     Stage,
     Status,
     Usage,
-    Verdict,
 )
 
 
@@ -161,7 +160,23 @@ def record(generation: Generation) -> GenerationRecord:
         parameters=dict(sorted(generation.parameters.items())),
         policy=generation.policy,
         outputs=[_output(output, gone) for output in generation.outputs],
-        verdicts=[_verdict(verdict) for verdict in generation.verdicts],
+        verdicts=[
+            RecordedVerdict(
+                filter=verdict.filter,
+                version=verdict.version,
+                policy_rule=verdict.policy_rule,
+                stage=verdict.stage,
+                decision=verdict.decision,
+                action=verdict.action,
+                observed_action=verdict.observed_action,
+                categories=dict(sorted(verdict.categories.items())),
+                reasons=verdict.reasons,
+                policy_version=verdict.policy_version,
+                latency_ms=round(verdict.latency_ms, 3),
+                failure=verdict.failure,
+            )
+            for verdict in generation.verdicts
+        ],
         scores=generation.scores,
         usage=generation.usage,
         plugins=generation.plugins,
@@ -188,21 +203,4 @@ def _output(output: Output, gone: bool) -> RecordedOutput:
         return RecordedOutput(output.media_type, None, None, None, output.finish_reason)
     return RecordedOutput(
         output.media_type, output.text, output.sha256, len(output.data), output.finish_reason
-    )
-
-
-def _verdict(verdict: Verdict) -> RecordedVerdict:
-    return RecordedVerdict(
-        filter=verdict.filter,
-        version=verdict.version,
-        policy_rule=verdict.policy_rule,
-        stage=verdict.stage,
-        decision=verdict.decision,
-        action=verdict.action,
-        observed_action=verdict.observed_action,
-        categories=dict(sorted(verdict.categories.items())),
-        reasons=verdict.reasons,
-        policy_version=verdict.policy_version,
-        latency_ms=round(verdict.latency_ms, 3),
-        failure=verdict.failure,
     )

@@ -22,6 +22,7 @@ from muniment.cli.lazy import LazyGroup
 from muniment.cli.options import confirm, json_option, overwrite_option, yes_option
 from muniment.cli.output import (
     emit,
+    emit_line,
     emit_one,
     json_text,
     on_terminal,
@@ -55,10 +56,7 @@ def path(context: CliContext, as_json: bool) -> None:
     Prints the file of an SQLite store, or else the URL. The store need not exist.
     """
     url = _without_password(context.store_url)
-    if as_json:
-        write_json({"url": url, "path": _file(url)})
-    else:
-        write_data(_file(url) or url)
+    emit_line({"url": url, "path": _file(url)}, _file(url) or url, as_json)
 
 
 @db.command
@@ -161,19 +159,17 @@ def backup(context: CliContext, file: str, overwrite: bool, as_json: bool) -> No
         raise UsageError(f"{file} is not a regular file; use another file for the backup")
     with fraction("backing up") as progress:
         copy = context.store.backup(destination.target, progress)
-    if as_json:
-        write_json(
-            {
-                "file": copy.file,
-                "made_at": copy.made_at,
-                "entries": copy.entries,
-                "root": copy.root,
-                "bytes": copy.file.stat().st_size,
-            }
-        )
-        return
-    entries, root = pluralize(copy.entries, "entry"), short_digest(copy.root)
-    write_data(f"{copy.file}  {entries} · root {root}")
+    emit_line(
+        {
+            "file": copy.file,
+            "made_at": copy.made_at,
+            "entries": copy.entries,
+            "root": copy.root,
+            "bytes": copy.file.stat().st_size,
+        },
+        f"{copy.file}  {pluralize(copy.entries, 'entry')} · root {short_digest(copy.root)}",
+        as_json,
+    )
 
 
 @db.command

@@ -16,6 +16,7 @@ from muniment.cli.lazy import LazyGroup
 from muniment.cli.options import confirm, generator_option, json_option, yes_option
 from muniment.cli.output import (
     emit,
+    emit_line,
     emit_one,
     on_terminal,
     one_line,
@@ -23,7 +24,6 @@ from muniment.cli.output import (
     short_digest,
     warn_broken,
     write_data,
-    write_json,
     write_note,
 )
 from muniment.cli.progress import fraction
@@ -108,10 +108,8 @@ def add(context: CliContext, source: str, name: str | None, generator: str, as_j
             f"the default stays {default}; use -m {added.name}, or "
             f"`muniment config set model.{registered.name} {added.name}`"
         )
-    if as_json:
-        write_json(_json(context, added))
-    else:
-        write_data(f"added {added.name}  {short_digest(added.digest)}")
+    line = f"added {added.name}  {short_digest(added.digest)}"
+    emit_line(_json(context, added), line, as_json)
 
 
 @models.command
@@ -160,10 +158,11 @@ def verify(context: CliContext, names: tuple[str, ...], as_json: bool) -> int:
             write_note(f"Error: {one_line(str(error))}")
             code = exit_codes.UNVERIFIED
             continue
-        if as_json:
-            write_json({"name": model.name, "digest": model.digest, "environment": environment})
-        else:
-            write_data(f"verified {model.name}  {short_digest(model.digest)}")
+        emit_line(
+            {"name": model.name, "digest": model.digest, "environment": environment},
+            f"verified {model.name}  {short_digest(model.digest)}",
+            as_json,
+        )
     return code
 
 

@@ -348,6 +348,14 @@ def emit_one(
         print_fields((header, _value(record, key)) for header, key in columns)
 
 
+def emit_line(record: object, line: str, as_json: bool) -> None:
+    """Print one record as a line of data or as one JSON object."""
+    if as_json:
+        write_json(record)
+    else:
+        write_data(line)
+
+
 def _write_limit(number: int, total: Callable[[], int] | None) -> None:
     count = None if total is None else total()
     if count is None:

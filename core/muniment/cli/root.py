@@ -25,7 +25,7 @@ COMMANDS = {
     ),
     "models": ("muniment.cli.models:models", "Add, list, show, verify and remove models."),
     "plugins": ("muniment.cli.root:plugins", "List, install and manage plugins."),
-    "policy": ("muniment.cli.policy:policy", "Show which filters run, and their effect."),
+    "policy": ("muniment.cli.config:policy", "Show which filters run, and their effect."),
     "config": ("muniment.cli.config:config", "Read and change settings."),
     "keys": ("muniment.cli.signatures:keys", "Create and show the key that signs the record."),
     "db": ("muniment.cli.db:db", "Manage the store."),
@@ -57,7 +57,12 @@ class _Root(LazyGroup):
 
     def _global_options_first(self, ctx: click.Context, args: list[str]) -> list[str]:
         end = args.index("--") if "--" in args else len(args)
-        ctx.meta[HOME_KEY] = _last_value("--home", args[:end])
+        homes = [
+            following if arg == "--home" else arg.removeprefix("--home=")
+            for arg, following in itertools.zip_longest(args[:end], args[1:end])
+            if arg.partition("=")[0] == "--home"
+        ]
+        ctx.meta[HOME_KEY] = homes[-1] if homes else None  # the last one applies
         front: list[str] = []
         rest: list[str] = []
         remaining = iter(args[:end])
@@ -100,16 +105,6 @@ class _Root(LazyGroup):
         if command is None or not added:
             return False
         return any("--actor" in option.opts for option in command.params)
-
-
-def _last_value(name: str, args: list[str]) -> str | None:
-    """Return the value of the last option of that name, or None."""
-    value = None
-    for arg, following in itertools.zip_longest(args, args[1:]):
-        option, equals, own = arg.partition("=")
-        if option == name:
-            value = own if equals else following
-    return value
 
 
 @click.group(cls=_Root, lazy=COMMANDS, epilog="Global options may stand anywhere on the line.")
