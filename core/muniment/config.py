@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from muniment.errors import ConfigError, UsageError
@@ -225,11 +225,9 @@ def actor_name(config: Config, name: str | None = None) -> str:
         return str(os.getuid()) if hasattr(os, "getuid") else "unknown"
 
 
-def _flatten(table: Mapping[str, object], prefix: str = "") -> list[tuple[str, object]]:
-    rows: list[tuple[str, object]] = []
+def _flatten(table: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, object]]:
     for key, value in table.items():
         if isinstance(value, dict):
-            rows += _flatten(value, f"{prefix}{key}.")
+            yield from _flatten(value, f"{prefix}{key}.")
         else:
-            rows.append((prefix + key, value))
-    return rows
+            yield prefix + key, value

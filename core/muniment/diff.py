@@ -105,11 +105,6 @@ def changes(a: str, b: str) -> Iterator[Change]:
             parts.append(("removed", "".join(middle[0][i:j])))
             parts.append(("added", "".join(middle[1][k:m])))
     parts.append(("same", "".join(first[len(first) - tail :])))
-    yield from _merge(parts)
-
-
-def _merge(parts: Sequence[Change]) -> Iterator[Change]:
-    """Yield the parts that are not empty, with adjacent ones of a kind joined."""
     for kind, group in groupby((part for part in parts if part[1]), key=itemgetter(0)):
         yield kind, "".join(text for _, text in group)
 

@@ -263,8 +263,12 @@ def sql(context: CliContext, statement: str, as_json: bool, as_csv: bool) -> Non
         Store.open(context.store_url, create=False, read_only=True) as store,
         store.select(statement) as selected,
     ):
-        if as_json:
-            _raise_if_names_repeat(selected.columns)
+        for name, count in Counter(selected.columns).items():
+            if as_json and count > 1:
+                raise UsageError(
+                    f"{count} columns are named {name!r}, which JSON cannot tell apart; rename "
+                    "them with AS"
+                )
         write_note("Note: texts are not compared with their commitments; see `audit verify`")
         if as_json:
             for row in selected.rows:
@@ -273,14 +277,6 @@ def sql(context: CliContext, statement: str, as_json: bool, as_csv: bool) -> Non
             _write_csv(itertools.chain([selected.columns], selected.rows))
         else:
             _write_tables(selected.columns, selected.rows)
-
-
-def _raise_if_names_repeat(columns: Sequence[str]) -> None:
-    name, count = Counter(columns).most_common(1)[0]
-    if count > 1:
-        raise UsageError(
-            f"{count} columns are named {name!r}, which JSON cannot tell apart; rename them with AS"
-        )
 
 
 def _write_tables(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import importlib.metadata
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, ClassVar, NoReturn, ParamSpec
 
@@ -192,7 +193,6 @@ def _candidates(declared: type[Parameters]) -> Iterator[tuple[Field, object]]:
 
 def _entry_point(subject: type) -> str:
     package = subject.__module__.partition(".")[0]
-    for entry in importlib.metadata.entry_points(group=ENTRY_POINT_GROUP):
-        if entry.value.partition(":")[0].partition(".")[0] == package:
-            return entry.value
-    return subject.__module__
+    modules = (entry.value for entry in importlib.metadata.entry_points(group=ENTRY_POINT_GROUP))
+    own = (module for module in modules if re.split("[:.]", module)[0] == package)
+    return next(own, subject.__module__)

@@ -252,12 +252,12 @@ class EvaluatorContract(Contract):
         _for_all(check, self._outputs(), _TRACES)
 
     def _outputs(self) -> st.SearchStrategy[tuple[Output, ...]]:
-        strategies: list[st.SearchStrategy[Output]] = []
-        for media_type in self.subject.media_types:
-            if media_type.startswith("text/"):
-                strategies.append(st.builds(Text, _TEXTS))
-            else:
-                strategies.append(st.builds(Output, st.just(media_type), st.binary()))
+        strategies = [
+            st.builds(Text, _TEXTS)
+            if media_type.startswith("text/")
+            else st.builds(Output, st.just(media_type), st.binary())
+            for media_type in self.subject.media_types
+        ]
         return st.lists(st.one_of(strategies), max_size=3).map(tuple)
 
     def _scores(self, evaluator: Evaluator, measured: Generation) -> tuple[Score, ...]:
