@@ -1,7 +1,8 @@
 """Entry point of the command line.
 
 Commands print data on stdout and messages on stderr, and return the exit codes of
-docs/reference/exit-codes.md. Each command group has a module, imported when it is used.
+docs/reference/exit-codes.md. A module has the commands of one subject. It is imported when one of
+them is used.
 """
 
 from __future__ import annotations

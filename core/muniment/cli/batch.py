@@ -98,8 +98,8 @@ def batch(
     )
     session = context.session
     run = session.store.find_run(resume) if resume is not None else new_id()
-    counts = session.store.run(run).counts if resume is not None else {}
-    if counts.get("started"):  # another process is writing its file of results
+    recorded = session.store.run(run).counts if resume is not None else {}
+    if recorded.get("started"):  # another process is writing its file of results
         raise UsageError(f"run {run} is still running; wait until it ends")
     with contextlib.ExitStack() as stack:
         lines, total = stack.enter_context(_open_lines(file))
@@ -125,18 +125,21 @@ def batch(
             )
         warn_broken(session.plugins.load())
         if total is not None:
-            total -= sum(number for status, number in counts.items() if status in _ANSWERED)
+            total -= sum(number for status, number in recorded.items() if status in _ANSWERED)
         write_note(f"run {run}  if interrupted, add --resume {run} to the same command")
-        report = _Report(as_json, results)
+        counts: Counter[str] = Counter()
         try:
             with contextlib.closing(generations) as items, counting("generating", total) as bar:
                 for item in items:
-                    report.add(item)
+                    counts[item.status] += 1
+                    _print_result(item, as_json, results)
                     bar.advance(1)
         except KeyboardInterrupt:
-            raise Interrupted(f"{report.summary} so far; add --resume {run} to continue") from None
-    write_note(f"run {run}  {report.summary}")
-    return report.code
+            raise Interrupted(
+                f"{_summary(counts)} so far; add --resume {run} to continue"
+            ) from None
+    write_note(f"run {run}  {_summary(counts)}")
+    return exit_codes.worst(map(exit_codes.of_status, counts))
 
 
 _ANSWERED = ("completed", "blocked", "failed")
@@ -151,36 +154,25 @@ def _answered(store: muniment.store.Store, run: str) -> Iterator[Generation]:
             yield without_blocked_content(line.generation)
 
 
-class _Report:
-    """Printer and counter of results."""
+def _summary(counts: Counter[str]) -> str:
+    """Return the number of results by status."""
+    order = ("completed", "blocked", "failed", "interrupted")
+    parts = [f"{counts[status]:,} {status}" for status in order if counts[status]]
+    return " · ".join(parts) or "nothing to generate"
 
-    def __init__(self, as_json: bool, results: Results | None) -> None:
-        self.code = exit_codes.DONE
-        self._as_json = as_json
-        self._results = results
-        self._counts: Counter[str] = Counter()
 
-    @property
-    def summary(self) -> str:
-        """The number of results by status."""
-        order = ("completed", "blocked", "failed", "interrupted")
-        parts = [f"{self._counts[status]:,} {status}" for status in order if self._counts[status]]
-        return " · ".join(parts) or "nothing to generate"
-
-    def add(self, item: Generation) -> None:
-        """Print one result, and the reason if it is not completed."""
-        self._counts[item.status] += 1
-        self.code = exit_codes.worst((self.code, exit_codes.of_status(item.status)))
-        if self._results is not None:
-            self._results.add(item)
-        elif self._as_json:
-            write_json(item)
-        else:
-            write_data(f"--- line {item.line} · {item.status} ---")
-            for output in item.outputs:
-                write_data(described(output) if output.text is None else without_end(output.text))
-        if item.status != "completed":
-            write_note(_sentence(item))
+def _print_result(item: Generation, as_json: bool, results: Results | None) -> None:
+    """Print one result or add it to the file, and print the reason if it is not completed."""
+    if results is not None:
+        results.add(item)
+    elif as_json:
+        write_json(item)
+    else:
+        write_data(f"--- line {item.line} · {item.status} ---")
+        for output in item.outputs:
+            write_data(described(output) if output.text is None else without_end(output.text))
+    if item.status != "completed":
+        write_note(_sentence(item))
 
 
 def _sentence(item: Generation) -> str:

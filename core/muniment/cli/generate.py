@@ -6,6 +6,7 @@ import contextlib
 import functools
 import itertools
 import sys
+from collections.abc import Generator
 from typing import Any
 
 import click
@@ -199,14 +200,9 @@ def _run(
     # Chunks of several texts would mix, and JSON and files need complete texts.
     complete = samples > 1 or as_json or destination is not None
     stream = not complete and (on_terminal() if stream is None else stream)
-    presenter = ResultPresenter(samples, destination, as_json)
     session = context_of(click.get_current_context()).session
     answers = session.run([spec], samples_each=samples, policy=policy, stream=stream)
-    with contextlib.closing(answers) as items, waiting("generating …") as arrived:
-        for item in items:
-            arrived()
-            presenter.show(item)
-    return presenter.code
+    return _present(answers, samples, destination, as_json)
 
 
 def _from_stdin() -> str:
@@ -240,45 +236,46 @@ def _default_of(session: Any, kind: str) -> str:
         )
 
 
-class ResultPresenter:
-    """Printer of chunks and generations, with the most severe exit code so far."""
+def _present(
+    answers: Generator[Generation | Chunk, None, None],
+    total: int,
+    destination: OutputFile | None,
+    as_json: bool,
+) -> int:
+    """Print chunks and generations as they arrive, and return the most severe exit code."""
+    code, number, streamed = exit_codes.DONE, 0, ""
+    with contextlib.closing(answers) as items, waiting("generating …") as arrived:
+        for item in items:
+            arrived()
+            if isinstance(item, Chunk):
+                streamed += item.text
+                click.echo(printable(item.text) if on_terminal() else item.text, nl=False)
+                continue
+            number += 1
+            code = exit_codes.worst((code, exit_codes.of_status(item.status)))
+            if as_json:
+                write_json(item)
+            elif destination is None:
+                heading = f"--- {number} of {total} ---" if total > 1 else ""
+                _to_stdout(item, streamed, heading)
+            if destination is not None:
+                destination.write_all(item.outputs, (number,) if total > 1 else ())
+            if item.status != "completed":
+                write_note(outcome_sentence(item))
+            if not as_json:
+                write_note(status_line(item))
+    return code
 
-    def __init__(self, total: int, destination: OutputFile | None, as_json: bool) -> None:
-        self.code = exit_codes.DONE
-        self._total = total
-        self._destination = destination
-        self._as_json = as_json
-        self._number = 0
-        self._streamed = ""
 
-    def show(self, item: Generation | Chunk) -> None:
-        """Print a chunk or a generation."""
-        if isinstance(item, Chunk):
-            self._streamed += item.text
-            click.echo(printable(item.text) if on_terminal() else item.text, nl=False)
-            return
-        self._number += 1
-        self.code = exit_codes.worst((self.code, exit_codes.of_status(item.status)))
-        if self._as_json:
-            write_json(item)
-        elif self._destination is None:
-            self._to_stdout(item)
-        if self._destination is not None:
-            number = (self._number,) if self._total > 1 else ()
-            self._destination.write_all(item.outputs, number)
-        if item.status != "completed":
-            write_note(outcome_sentence(item))
-        if not self._as_json:
-            write_note(status_line(item))
-
-    def _to_stdout(self, item: Generation) -> None:
-        if self._streamed:  # the beginning is printed already
-            write_data(without_end(item.text.removeprefix(self._streamed)))
-            return
-        if self._total > 1:
-            write_data(f"--- {self._number} of {self._total} ---")
-        for output in item.outputs:
-            to_stdout(output, short_id(item.id))
+def _to_stdout(item: Generation, streamed: str, heading: str) -> None:
+    """Print the outputs of a generation, without the beginning that was streamed."""
+    if streamed:
+        write_data(without_end(item.text.removeprefix(streamed)))
+        return
+    if heading:
+        write_data(heading)
+    for output in item.outputs:
+        to_stdout(output, short_id(item.id))
 
 
 _PREFIX = "parameter_of_generator_"  # avoids clashes with the command's own options
