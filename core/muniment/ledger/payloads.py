@@ -61,8 +61,7 @@ class Payloads(list[Payload]):
 
     def add(self, kind: Kind, content: bytes, position: int = 0) -> str:
         """Add a payload with a new salt, and return its commitment for the entry."""
-        payload = Payload.new(kind, content, position)
-        self.append(payload)
+        self.append(payload := Payload.new(kind, content, position))
         return payload.commitment
 
     def add_optional(self, kind: Kind, content: bytes | None) -> str | None:

@@ -217,12 +217,14 @@ def _prepare_started(
 
 def _check_texts(g: Generation) -> None:
     """Raise PromptError for a text of the caller that cannot be recorded."""
-    texts = {"prompt": g.prompt, "actor's name": g.actor, "generator's name": g.generator}
-    texts |= {"policy's name": g.policy, "system prompt": g.system or ""}
-    if g.model is not None:
-        texts["model's name"] = g.model.name
-    for name, text in [*texts.items(), *(("tag", tag) for tag in g.tags)]:
-        check_text(name, text)
+    check_text("prompt", g.prompt)
+    check_text("actor's name", g.actor)
+    check_text("generator's name", g.generator)
+    check_text("policy's name", g.policy)
+    check_text("system prompt", g.system or "")
+    check_text("model's name", g.model.name if g.model else "")
+    for tag in g.tags:
+        check_text("tag", tag)
 
 
 def _prepare_outcome(

@@ -47,7 +47,7 @@ def terms(texts: Iterable[str]) -> set[str]:
             else:
                 result.update(run)
                 result.update(map(operator.add, run, run[1:]))
-    if result and len(max(result, key=len)) > MAX_TERM_CHARACTERS:
+    if max(map(len, result), default=0) > MAX_TERM_CHARACTERS:
         result = {term[:MAX_TERM_CHARACTERS] for term in result}
     return result
 
