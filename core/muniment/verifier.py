@@ -31,7 +31,8 @@ _COMMITMENT = re.compile(r"[0-9a-f]{64}")
 _EXCERPT = 200  # characters of a disclosed text
 _MEANING = (
     "this proves that the key's holder recorded these entries before signing the checkpoint, "
-    "not that they are true or that nothing else was generated"
+    "not that they are true or that nothing else was generated; an outcome, feedback, reviews and "
+    "replays that were left out cannot be noticed"
 )
 
 

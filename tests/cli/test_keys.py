@@ -295,6 +295,21 @@ def test_what_a_checkpoint_does_not_cover_cannot_be_proven_by_it(
     assert "recorded after the 1 entries of the checkpoint" in result.err
 
 
+def test_a_checkpoint_with_a_false_signature_gives_no_proof(
+    muniment: Here, key: PublicKey, tmp_path: Path
+) -> None:
+    muniment("generate", "echo", "one")
+    published = tmp_path / "checkpoint"
+    muniment("audit", "checkpoint", "--publish", published)
+    text = published.read_text(encoding="utf-8")
+    place = len(text) - 20
+    letter = "A" if text[place] != "A" else "B"
+    published.write_text(text[:place] + letter + text[place + 1 :], encoding="utf-8")
+    result = muniment("audit", "prove", "last", "--checkpoint", published)
+    assert (result.code, result.out) == (4, "")
+    assert "wrong signature" in result.err
+
+
 @pytest.mark.parametrize(
     ("kinds", "why"),
     [("trace,detail", "it has no detail"), ("promt", "Did you mean prompt?")],

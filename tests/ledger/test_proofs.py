@@ -39,14 +39,18 @@ OTHER = PrivateKey(origin(LOG), bytes(range(1, 33)))
 PLUGIN = PluginRef("muniment-words", "0.1", "tree1-sha256:" + "1" * 64)
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 STARTED, OUTCOME = 3, 4
+NUMBERS = (STARTED, OUTCOME, 1, 2)  # the entries of the generation: its own, the actor, the plugin
 
 PROMPT = Payload("prompt", 0, bytes(range(32)), "最近我国成功发射了\n新的卫星".encode())
 TEXT = Payload("output", 0, bytes(range(32, 64)), "好的".encode())
 PICTURE = Payload("output", 1, bytes(range(64, 96)), b"\x89PNG\x00\xff")
 
 
-def ledger(size: int) -> list[bytes]:
-    """Entries of a small ledger, one generation among them, which goes on to that size."""
+def ledger(size: int, before: int = 0) -> list[bytes]:
+    """Entries of a small ledger, one generation among them, which goes on to that size.
+
+    `before` is the number of other entries between the plugin and the generation.
+    """
     generation = Generation(
         id="01JQ0000000000000000000001",
         run_id="01JQ0000000000000000000002",
@@ -66,7 +70,7 @@ def ledger(size: int) -> list[bytes]:
     )
     actor = ActorEntry(name=Payload("actor", 0, bytes(32), b"anna").commitment)
     started, _ = start(generation, actor=1, policy=None, plugins=[2])
-    outcome, _ = finish(ended, started=STARTED, declared={}, environment=None, plugins=[2])
+    outcome, _ = finish(ended, started=STARTED + before, declared={}, environment=None, plugins=[2])
     commitments = (TEXT.commitment, PICTURE.commitment)
     outputs = [
         replace(output, content=content)
@@ -76,6 +80,7 @@ def ledger(size: int) -> list[bytes]:
         GenesisEntry(log=LOG),
         actor,
         PluginEntry(plugin=plugin_fact(PLUGIN)),
+        *[actor] * before,
         replace(started, prompt=PROMPT.commitment),
         replace(outcome, outputs=outputs),
     ]
@@ -123,7 +128,7 @@ def laid_open(entry: int, payload: Payload) -> DisclosedPayload:
 
 
 WHOLE = proof_of(
-    [STARTED, OUTCOME, 2],
+    NUMBERS,
     300,
     laid_open(STARTED, PROMPT),
     laid_open(OUTCOME, TEXT),
@@ -142,21 +147,24 @@ def test_a_proof_says_what_its_entries_say() -> None:
 
 
 @given(st.integers(5, 700), st.data())
-def test_every_entry_of_every_size_can_be_proven(size: int, data: st.DataObject) -> None:
-    number = data.draw(st.integers(0, size - 1))
-    written = proof_of([number], size).write()
-    assert list(proofs.parse_proof(written).verify(KEY.public)[1]) == [number]
+def test_a_generation_at_every_place_of_every_size_can_be_proven(
+    size: int, data: st.DataObject
+) -> None:
+    before = data.draw(st.integers(0, size - 5))
+    numbers = [STARTED + before, OUTCOME + before, 1, 2]
+    written = proof_of(numbers, size, data=ledger(size, before)).write()
+    assert list(proofs.parse_proof(written).verify(KEY.public)[1]) == numbers
 
 
 def test_another_key_of_the_same_log_proves_nothing() -> None:
     with pytest.raises(ProofError, match="is not signed by the key"):
         WHOLE.verify(OTHER.public)
     with pytest.raises(ProofError, match="is not signed by the key"):
-        proof_of([STARTED], 300, key=OTHER).verify(KEY.public)
+        proof_of(NUMBERS, 300, key=OTHER).verify(KEY.public)
 
 
 def test_a_path_to_the_root_of_an_earlier_size_is_refused() -> None:
-    earlier = proof_of([STARTED], 200)
+    earlier = proof_of(NUMBERS, 200)
     with pytest.raises(ProofError, match="entry 3 is not in the ledger"):
         replace(WHOLE, entries=earlier.entries, disclosed=()).verify(KEY.public)
 
@@ -164,7 +172,7 @@ def test_a_path_to_the_root_of_an_earlier_size_is_refused() -> None:
 def test_an_entry_beyond_the_checkpoint_is_refused() -> None:
     data = ledger(300)
     late = ProvenEntry.new(200, data[200], inclusion_proof(200, 300, reading(data)))
-    small = proof_of([STARTED], 200)
+    small = proof_of(NUMBERS, 200)
     with pytest.raises(ProofError, match="entry 200 is beyond the checkpoint, which has 200"):
         replace(small, entries=(late,)).verify(KEY.public)
 
@@ -179,7 +187,8 @@ def test_a_leaf_that_is_no_entry_is_refused_though_it_was_signed() -> None:
     ("payload", "why"),
     [
         (laid_open(STARTED, TEXT), "is not one that the entry commits to"),
-        (laid_open(1, PROMPT), "belongs to an entry that is not in the proof"),
+        (laid_open(1, PROMPT), "is not one that the entry commits to"),
+        (laid_open(0, PROMPT), "belongs to an entry that is not in the proof"),
         (
             laid_open(STARTED, PROMPT._replace(content=b"other")),
             "was changed after it was recorded",
@@ -195,6 +204,50 @@ def test_a_disclosed_payload_must_be_the_one_committed_to(
     proof = replace(WHOLE, disclosed=(payload,))
     with pytest.raises(ProofError, match=why):
         proofs.parse_proof(proof.write()).verify(KEY.public)
+
+
+@pytest.mark.parametrize(
+    ("numbers", "why"),
+    [
+        ((4, 3, 1, 2), "entry 4 is first but does not start a generation"),
+        ((1,), "entry 1 is first but"),
+        ((3, 1, 2, 4), "has entries of another generation, or in another order"),
+        ((3, 4, 2, 1), "has entries of another generation, or in another order"),
+        ((3, 4, 1, 2, 0), "has entries of another generation, or in another order"),
+        ((3, 4, 1, 2, 5), "has entries of another generation, or in another order"),
+        ((3, 4, 2), "entry 3 needs the actor entry 1, which is not in the proof"),
+        ((3, 4, 1), "entry 3 needs the plugin entry 2, which is not in the proof"),
+    ],
+)
+def test_the_entries_are_those_of_one_generation_in_the_defined_order(
+    numbers: tuple[int, ...], why: str
+) -> None:
+    with pytest.raises(ProofError, match=why):
+        proof_of(numbers, 300).verify(KEY.public)
+
+
+def test_a_proof_before_the_outcome_has_no_outcome() -> None:
+    proof = proof_of((3, 1, 2), 300)
+    assert list(proof.verify(KEY.public)[1]) == [3, 1, 2]
+
+
+@pytest.mark.parametrize("reference", [2, 5, 6])
+def test_an_entry_must_name_earlier_entries_of_the_right_kind(reference: int) -> None:
+    data = ledger(7)
+    started = json.loads(data[STARTED]) | {"actor": reference}
+    data[STARTED] = json.dumps(started, separators=(",", ":"), sort_keys=True).encode()
+    numbers = (STARTED, OUTCOME, *sorted({2, reference}))
+    with pytest.raises(ProofError, match=f"entry 3 needs the actor entry {reference}, which is"):
+        proof_of(numbers, 7, data=data).verify(KEY.public)
+
+
+def test_the_request_of_one_generation_with_the_outcome_of_another_is_refused() -> None:
+    data = ledger(300)
+    data[5:7] = data[STARTED], data[OUTCOME].replace(b'"generation":3', b'"generation":5')
+    assert proof_of((5, 6, 1, 2), 300, data=data).verify(KEY.public)
+    for numbers in ((3, 6, 1, 2), (3, 6, 1, 2, 5)):
+        with pytest.raises(ProofError, match="entry 6 is not the outcome of entry 3"):
+            proof_of(numbers, 300, data=data).verify(KEY.public)
 
 
 def fields(value: Any, at: tuple[str | int, ...] = ()) -> list[tuple[str | int, ...]]:
@@ -259,6 +312,7 @@ def test_no_byte_can_be_changed_that_means_anything(place: int, flip: int) -> No
         (FILE.replace(b'"number": 3', b'"number": -3'), r"entries\[0\].number: expected `int`"),
         (FILE.replace(b'"number": 3', b'"number": NaN'), "it is not JSON"),
         (FILE.replace(b'"number": 2', b'"number": 3'), "it has an entry twice"),
+        (FILE.replace(b'"position": 1', b'"position": 0'), "it has a payload twice"),
         (FILE.replace(b'"kind": "prompt"', b'"kind": "\\ud800"'), "it is not JSON"),
         (FILE.replace(b'"base64": "', b'"base64": "='), r"disclosed\[2\]: leading padding"),
         (FILE.replace(b'"base64"', b'"text":"","base64"'), r"disclosed\[2\]: it must have either"),
@@ -292,10 +346,11 @@ def test_the_program_says_what_a_proof_shows(
     assert "generation 01JQ0000000000000000000001" in lines[1]
     assert lines[2].startswith("ok    entry 4 is in the signed log: outcome, generation of entry 3")
     assert "at 2026-03-01T12:00:00.000Z, status completed" in lines[2]
-    assert lines[4].endswith(r"recorded in entry 3: 最近我国成功发射了\n新的卫星")
-    assert lines[6] == "ok    output 2 is the text recorded in entry 4: 6 bytes"
+    assert lines[5].endswith(r"recorded in entry 3: 最近我国成功发射了\n新的卫星")
+    assert lines[7] == "ok    output 2 is the text recorded in entry 4: 6 bytes"
     assert lines[-1] == "verified"
     assert "not that they are true" in err
+    assert "left out cannot be noticed" in err
 
 
 def test_the_program_prints_one_documented_object(
@@ -305,7 +360,7 @@ def test_the_program_prints_one_documented_object(
     found = json.loads(capsys.readouterr().out)
     check_shape(found, "proof_check")
     assert found["ok"]
-    assert [entry["number"] for entry in found["entries"]] == [3, 4, 2]
+    assert [entry["number"] for entry in found["entries"]] == [3, 4, 1, 2]
     assert verifier.main([str(file), "--key", str(OTHER.public), "--json"]) == 4
     found = json.loads(capsys.readouterr().out)
     check_shape(found, "proof_check")
@@ -329,7 +384,7 @@ def test_the_program_can_hold_a_proof_to_a_published_checkpoint(
     published.write_text(WHOLE.checkpoint, encoding="utf-8")
     known = [str(file), "--key", str(KEY.public), "--checkpoint", str(published)]
     assert verifier.main(known) == 0
-    published.write_text(proof_of([3], 200).checkpoint, encoding="utf-8")
+    published.write_text(proof_of(NUMBERS, 200).checkpoint, encoding="utf-8")
     assert verifier.main(known) == 4
     assert "is not the one in" in capsys.readouterr().out
 

@@ -10,13 +10,14 @@ from jsonschema import ValidationError
 
 import make_entries
 from muniment.ledger.payloads import KINDS
-from muniment.ledger.schema import ENTRIES, encode
+from muniment.ledger.schema import ENTRIES, UNSEEN, encode
 from schemas import Definitions, generated, is_described
 from support.commands import check_shape
 from support.golden import ledger
 
 PAGE = make_entries.PAGE.read_text(encoding="utf-8")
 DEFINITIONS = make_entries.define(Definitions(make_entries.NAMES))
+SCHEMA_TEXT = json.dumps(DEFINITIONS)
 SHAPES = {kind: DEFINITIONS.name(cls) for kind, cls in make_entries.TEXTS.items()}
 
 
@@ -58,6 +59,23 @@ def test_every_name_of_a_type_is_explained() -> None:
     titles = set(re.findall(r'"title": "(.*?)"', json.dumps(DEFINITIONS)))
     unknown = {title for title in titles if not title.startswith(("number of", "commitment ("))}
     assert unknown - explained == {"entry"}
+
+
+def test_the_page_lists_exactly_the_unseen_characters() -> None:
+    listed: set[int] = set()
+    section = PAGE.partition("<!-- unseen -->")[2].partition("<!-- /unseen -->")[0]
+    for first, last in re.findall(r"U\+([0-9A-F]+)(?:–([0-9A-F]+))?", section):
+        listed.update(range(int(first, 16), int(last or first, 16) + 1))
+    assert listed == {code for code in range(0x110000) if UNSEEN.search(chr(code))}
+
+
+@pytest.mark.parametrize("name", ["digest", "media type"])
+def test_the_page_has_the_patterns_of_the_schema(name: str) -> None:
+    (pattern,) = set(
+        re.findall(rf'"title": "{name}", "type": "string", "pattern": "(.*?)"', SCHEMA_TEXT)
+    )
+    (row,) = re.findall(rf"^\| {name} \|.*$", PAGE, re.MULTILINE)
+    assert f"`{pattern[1:-1]}`" in row
 
 
 def test_the_schema_accepts_the_golden_payloads_that_are_json() -> None:

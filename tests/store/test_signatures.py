@@ -26,7 +26,7 @@ from muniment.store.recording import tree_heads
 from muniment.store.recording.ledger import append, prepare
 from muniment.store.verification.prove import NotProvableError
 from muniment.store.verification.signatures import TrustedCheckpoint
-from support.databases import only_sqlite
+from support.databases import ask, change, only_sqlite
 
 Record = Callable[..., list[str]]
 
@@ -343,8 +343,36 @@ def test_nothing_is_proven_from_an_altered_store(
         (number,) = {row.seq for row in connection.execute(entry.select()) if row.kind == "started"}
         data = update(entry).where(entry.c.seq == number)
         connection.execute(data.values(leaf_hash=bytes(32)))
-    with pytest.raises(VerificationError, match="is not the entry that was signed"):
+    with pytest.raises(VerificationError, match="is not in the ledger that the checkpoint signs"):
         store.prove(id, note)
+
+
+@pytest.mark.parametrize(
+    ("statement", "why"),
+    [
+        ("UPDATE generation SET outcome = :outcome WHERE id = :id", "is not the outcome of entry"),
+        ("UPDATE generation SET seq = :seq WHERE id = :id", "does not start it"),
+        ("DELETE FROM entry WHERE seq = 1", "cannot be proven"),
+        ("UPDATE entry SET canonical_bytes = :bytes WHERE seq = 1", "cannot be read"),
+        ("UPDATE entry SET canonical_bytes = :genesis WHERE seq = 1", "is not in the ledger"),
+        ("DELETE FROM node", "cannot be proven"),
+    ],
+)
+def test_a_proof_is_verified_before_it_is_returned(
+    statement: str, why: str, store: Store, keys: KeyStore, key: PublicKey, record: Record, url: str
+) -> None:
+    id, *_, other = record(300)
+    note = sign(keys, store)
+    (victim,) = ask(url, "SELECT seq, outcome FROM generation WHERE id = :id", {"id": other})
+    (genesis,) = ask(url, "SELECT canonical_bytes FROM entry WHERE seq = 0")
+    values = {"id": id, "seq": victim.seq, "outcome": victim.outcome, "bytes": b"{}"}
+    values["genesis"] = genesis.canonical_bytes
+    used = {name: value for name, value in values.items() if f":{name}" in statement}
+    if "SET seq" in statement:  # the numbers are unique
+        change(url, "DELETE FROM generation WHERE id = :id", {"id": other})
+    assert change(url, statement, used)
+    with pytest.raises(VerificationError, match=why):
+        store.prove(id, note, ("prompt", "output"))
 
 
 def test_the_tree_that_the_store_keeps_is_that_of_the_definition(

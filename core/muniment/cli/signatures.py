@@ -248,10 +248,14 @@ def prove(
     destination = OutputFile(output or "-", overwrite=overwrite, inputs=[published])
     store = context.store
     identifier = store.find(reference)
+    keys = KeyStore(context.home)
     if published is None:
-        note = KeyStore(context.home).newest_checkpoint(store)
+        note = keys.newest_checkpoint(store)
     else:
         note = read_checkpoint(published)
+        private = keys.private_key(store.log)
+        if private is not None and note.names(private.public):
+            note.verify(private.public)
     proof = store.prove(identifier, note, disclose)
     if destination.stdout:
         write_bytes(proof.write())

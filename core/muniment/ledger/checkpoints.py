@@ -11,7 +11,7 @@ import base64
 import re
 from dataclasses import dataclass
 
-from muniment.errors import MunimentError
+from muniment.errors import MunimentError, VerificationError
 from muniment.ledger.keys import ID_BYTES, PrivateKey, PublicKey, check_name, strict_base64
 from muniment.ledger.tree import HASH_BYTES
 
@@ -31,7 +31,7 @@ class CheckpointFormatError(MunimentError, ValueError):
         super().__init__(f"this is not a checkpoint: {reason}")
 
 
-class SignatureError(MunimentError):
+class SignatureError(VerificationError):
     """A checkpoint without a valid signature of the expected key."""
 
     def __init__(self, key: PublicKey, reason: str) -> None:

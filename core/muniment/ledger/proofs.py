@@ -20,7 +20,7 @@ from muniment.errors import MunimentError, explain_invalid
 from muniment.ledger import checkpoints, schema
 from muniment.ledger.canonical import SAFE
 from muniment.ledger.checkpoints import Checkpoint, CheckpointFormatError, SignatureError
-from muniment.ledger.entries import Entry
+from muniment.ledger.entries import Entry, OutcomeEntry, StartedEntry
 from muniment.ledger.keys import PublicKey, strict_base64
 from muniment.ledger.payloads import commitment
 from muniment.ledger.tree import leaf_hash, verify_inclusion
@@ -109,26 +109,39 @@ class Proof(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     disclosed: tuple[DisclosedPayload, ...]
 
     def __post_init__(self) -> None:
-        """Raise ValueError for another format or an entry that occurs twice."""
+        """Raise ValueError for another format, or an entry or payload that occurs twice."""
         if self.format != FORMAT:
             raise ValueError(f"its format is not {FORMAT}")
         if len({entry.number for entry in self.entries}) != len(self.entries):
             raise ValueError("it has an entry twice")
+        payloads = {(payload.entry, payload.kind, payload.position) for payload in self.disclosed}
+        if len(payloads) != len(self.disclosed):
+            raise ValueError("it has a payload twice")
 
     def verify(self, key: PublicKey) -> tuple[Checkpoint, dict[int, Entry]]:
         """Return the checkpoint, and the decoded entries by number, if the whole proof is valid.
 
-        Checks the signature with `key`, the form and the inclusion path of each entry, and each
-        disclosed payload. Raises ProofError for the first part that is invalid.
+        Checks the signature with `key`, and the contents. Raises ProofError for the first part that
+        is invalid.
         """
         try:
             head = checkpoints.parse_note(self.checkpoint).verify(key)
         except (CheckpointFormatError, SignatureError) as error:
             raise ProofError("the proof's checkpoint:", str(error)) from None
+        return head, self.verify_contents(head)
+
+    def verify_contents(self, head: Checkpoint) -> dict[int, Entry]:
+        """Return the decoded entries by number, if the checkpoint `head` covers all contents.
+
+        Checks the form and the inclusion path of each entry, and each disclosed payload. The
+        entries must be those of one generation. Does not check the signature. Raises ProofError
+        for the first part that is invalid.
+        """
         entries = {entry.number: _verified_entry(entry, head) for entry in self.entries}
+        _check_generation(entries)
         for payload in self.disclosed:
             _check_commitment(payload, entries)
-        return head, entries
+        return entries
 
     def write(self) -> bytes:
         """Return the bytes of the proof file, as indented JSON."""
@@ -149,18 +162,13 @@ def parse_proof(data: bytes) -> Proof:
 # ---- verification -----------------------------------------------------------------------------
 
 
-def is_included(entry: ProvenEntry, head: Checkpoint) -> bool:
-    """Return whether the entry's path leads from its bytes to the root of the checkpoint."""
-    path = [bytes.fromhex(step) for step in entry.path]
-    return verify_inclusion(leaf_hash(entry.data), entry.number, head.size, path, head.root)
-
-
 def _verified_entry(entry: ProvenEntry, head: Checkpoint) -> Entry:
     """Return the decoded entry. Raise ProofError if the checkpoint does not include it."""
     where = f"entry {entry.number}"
     if entry.number >= head.size:
         raise ProofError(where, f"is beyond the checkpoint, which has {head.size} entries")
-    if not is_included(entry, head):
+    path = [bytes.fromhex(step) for step in entry.path]
+    if not verify_inclusion(leaf_hash(entry.data), entry.number, head.size, path, head.root):
         raise ProofError(where, "is not in the ledger that the checkpoint signs")
     try:
         return schema.decode(entry.data)
@@ -168,6 +176,29 @@ def _verified_entry(entry: ProvenEntry, head: Checkpoint) -> Entry:
         raise ProofError(
             where, f"cannot be read; a newer Muniment may have written it ({error})"
         ) from None
+
+
+def _check_generation(entries: Mapping[int, Entry]) -> None:
+    """Raise ProofError unless these are all entries of one generation, in the defined order."""
+    (first, started), *rest = entries.items()
+    if not isinstance(started, StartedEntry):
+        raise ProofError(f"entry {first}", "is first but does not start a generation")
+    own = [first]
+    if rest and isinstance(outcome := rest[0][1], OutcomeEntry):
+        if outcome.generation != first:
+            raise ProofError(f"entry {rest[0][0]}", f"is not the outcome of entry {first}")
+        own.append(rest[0][0])
+    references: set[int] = set()
+    for number in own:
+        for kind, reference in schema.named(entries[number]):
+            if reference >= number or reference not in entries or entries[reference].kind != kind:
+                raise ProofError(
+                    f"entry {number}",
+                    f"needs the {kind} entry {reference}, which is not in the proof",
+                )
+            references.add(reference)
+    if list(entries) != own + sorted(references.difference(own)):
+        raise ProofError("the proof", "has entries of another generation, or in another order")
 
 
 def _check_commitment(payload: DisclosedPayload, entries: Mapping[int, Entry]) -> None:

@@ -9,10 +9,10 @@ from sqlalchemy import Connection, select
 from muniment.errors import UnknownNameError, UsageError, VerificationError
 from muniment.ledger import schema
 from muniment.ledger.checkpoints import Note
-from muniment.ledger.entries import Entry
+from muniment.ledger.entries import Entry, StartedEntry
 from muniment.ledger.payloads import commitment
-from muniment.ledger.proofs import FORMAT, DisclosedPayload, Proof, ProvenEntry, is_included
-from muniment.ledger.tree import inclusion_proof
+from muniment.ledger.proofs import FORMAT, DisclosedPayload, Proof, ProofError, ProvenEntry
+from muniment.ledger.tree import MissingNodesError, inclusion_proof
 from muniment.store.database.tables import entry, generation, payload
 from muniment.store.recording.tree_heads import node_reader
 
@@ -31,8 +31,9 @@ def prove(connection: Connection, id: str, note: Note, disclose: Collection[str]
     The proof contains the `started` and `outcome` entries and the entries that they refer to:
     actor, policy, environment and plugins. `disclose` has the kinds of payloads to include.
     Raises UnknownNameError for an id that is not recorded. Raises NotProvableError if the
-    checkpoint is older than the generation or a payload to disclose is missing. Raises
-    VerificationError if the stored entries are not the signed ones.
+    checkpoint is older than the generation or a payload to disclose is missing. The proof is
+    verified, except for its signature. Raises VerificationError if it is invalid, because stored
+    entries are not the signed ones or the query tables name others.
     """
     row = connection.execute(
         select(generation.c.seq, generation.c.outcome).where(generation.c.id == id)
@@ -45,34 +46,57 @@ def prove(connection: Connection, id: str, note: Note, disclose: Collection[str]
         raise NotProvableError(
             id, f"it was recorded after the {size} entries of the checkpoint; sign a new checkpoint"
         )
-    data = _entry_bytes(connection, own)
-    entries = {number: schema.decode(data[number]) for number in own}
+    entries = _read_entries(connection, own)
+    started = entries.get(row.seq)
+    if not isinstance(started, StartedEntry) or started.generation != id:
+        raise _altered(id, f"entry {row.seq} does not start it")
     references = {number for item in entries.values() for _, number in schema.named(item)}
-    references -= set(own)
-    data |= _entry_bytes(connection, sorted(references))
-    entries |= {number: schema.decode(data[number]) for number in sorted(references)}
+    entries |= _read_entries(connection, references.difference(own))
     read = node_reader(connection)
     # Shared by all entries: their paths have most nodes in common.
     subtrees: dict[tuple[int, int], bytes] = {}
-    proven_entries = tuple(
-        ProvenEntry.new(number, data[number], inclusion_proof(number, size, read, subtrees))
-        for number in entries
-    )
-    for proven in proven_entries:
-        if not is_included(proven, note.checkpoint):
-            raise VerificationError(
-                f"entry {proven.number} is not the entry that was signed with {size} entries; run "
-                "`muniment audit verify` to find the altered entries"
-            )
     disclosed = tuple(_disclosed_payloads(connection, id, entries, disclose))
-    return Proof(FORMAT, str(note), proven_entries, disclosed)
+    try:
+        proven_entries = tuple(
+            ProvenEntry.new(
+                number, schema.encode(item), inclusion_proof(number, size, read, subtrees)
+            )
+            for number, item in entries.items()
+        )
+        proof = Proof(FORMAT, str(note), proven_entries, disclosed)
+        proof.verify_contents(note.checkpoint)
+    except (MissingNodesError, ProofError) as error:
+        raise _altered(id, str(error)) from None
+    return proof
 
 
-def _entry_bytes(connection: Connection, numbers: Collection[int]) -> dict[int, bytes]:
-    rows = connection.execute(
-        select(entry.c.seq, entry.c.canonical_bytes).where(entry.c.seq.in_(numbers))
+def _altered(id: str, why: str) -> VerificationError:
+    return VerificationError(
+        f"generation {id} cannot be proven: {why}; run `muniment audit verify --all` to find what "
+        "was altered"
     )
-    return dict(rows.tuples().all())
+
+
+def _read_entries(connection: Connection, numbers: Collection[int]) -> dict[int, Entry]:
+    """Return the stored entries with these numbers, in order.
+
+    Raises VerificationError if the bytes of one are not an entry.
+    """
+    rows = connection.execute(
+        select(entry.c.seq, entry.c.canonical_bytes)
+        .where(entry.c.seq.in_(numbers))
+        .order_by(entry.c.seq)
+    )
+    entries = {}
+    for number, data in rows:
+        try:
+            entries[number] = schema.decode(data)
+        except (ValueError, RecursionError) as error:
+            raise VerificationError(
+                f"entry {number} cannot be read ({error}); run `muniment audit verify --all` to "
+                "find what was altered"
+            ) from None
+    return entries
 
 
 def _disclosed_payloads(
