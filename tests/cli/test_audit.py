@@ -385,7 +385,7 @@ def test_a_word_without_a_sample_draws_nothing(recorded: Here) -> None:
 @pytest.mark.parametrize(
     ("options", "checked"),
     [
-        ([], ["schema", "tree"]),
+        ([], ["schema", "tree", "entries"]),
         (["--projections"], ["schema", "tree", "entries", "integrity", "projections"]),
         (["--payloads"], ["schema", "tree", "entries", "integrity", "payloads"]),
         (

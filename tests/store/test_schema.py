@@ -29,7 +29,7 @@ def objects(url: str) -> set[str]:
     """Return the objects of the schema that verification reports, and check what it did."""
     with Store.open(url, create=False) as store:
         found = store.verify()
-    assert found.checked == ["schema", "tree"]
+    assert found.checked == ["schema", "tree", "entries"]
     assert found.ok == (not found.problems)
     assert {problem.kind for problem in found.problems} <= {"schema"}
     return {problem.where for problem in found.problems}

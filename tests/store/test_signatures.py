@@ -96,7 +96,7 @@ def test_what_is_signed_verifies_and_the_rest_is_counted(
     note = sign(keys, store)
     found = store.verify(key=key, trusted=[published(note)])
     assert (found.ok, found.unsigned_tail, found.not_read) == (True, 0, 0)
-    assert found.checked == ["schema", "tree", "signatures"]
+    assert found.checked == ["schema", "tree", "signatures", "entries"]
     assert note.checkpoint == Checkpoint(key.name, size(store), bytes.fromhex(found.root))
     record(2)
     assert store.verify(key=key).unsigned_tail == 4

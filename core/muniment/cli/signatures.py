@@ -126,8 +126,9 @@ def verify(
 ) -> int:
     """Check that the record was not altered.
 
-    Always checks the database's schema and the ledger: every entry's hash, the root hash, and the
-    signed checkpoints. Signatures are checked with --key, or else with the key in the home folder.
+    Always checks the database's schema and the ledger: every entry's hash and fields, the root
+    hash, and the signed checkpoints. Signatures are checked with --key, or else with the key in
+    the home folder.
 
     Also detects a truncated or rolled-back store, by comparing with the last signed checkpoint
     in the home folder and with those of --checkpoint and --since.

@@ -6,8 +6,9 @@ Encoded bytes are decoded before they count, so an entry that a reader would rej
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
+from operator import ne
 from typing import Any, NamedTuple, get_type_hints
 
 import msgspec
@@ -50,7 +51,7 @@ def encode(entry: Entry) -> bytes:
         decoded = _decoder(entry.kind, entry.version).decode(data)
         if decoded != entry:
             raise ValueError("a field has a value of another type")
-        _check_values(decoded, data)
+        _check_values([decoded], data)
     except EntryError:
         raise
     except (ValueError, TypeError, RecursionError) as error:
@@ -64,21 +65,39 @@ def decode(data: bytes, key: tuple[str, int] | None = None) -> Entry:
     `key` is its kind and version, if they are known. Too many nested brackets are a
     RecursionError.
     """
-    decoder = _decoder(*(key or _key(data)))
-    entry: Entry = decoder.decode(data)
+    entry: Entry = _decoder(*(key or _key(data))).decode(data)
     if canonical.encode(entry) != data:
         raise ValueError("not in canonical form")
-    _check_values(entry, data)
+    _check_values([entry], data)
     return entry
 
 
-def _check_values(entry: Entry, data: bytes) -> None:
-    """Raise EntryError for a value that the types of the fields allow but the entry does not."""
-    if field := entry.invalid_field():
-        raise EntryError(entry.kind, f"its field {field} has an invalid value")
+def decode_all(data: Sequence[bytes], keys: Iterable[tuple[str, int]]) -> list[Entry]:
+    """Return the entries that canonical bytes contain. Raise ValueError if one is not valid.
+
+    `keys` are their kinds and versions. It is faster than a call of `decode` for each.
+    """
+    entries: list[Entry] = [
+        _decoder(*key).decode(item) for item, key in zip(data, keys, strict=True)
+    ]
+    if any(map(ne, map(canonical.encode, entries), data)):
+        raise ValueError("not in canonical form")
+    _check_values(entries, b"".join(data))
+    return entries
+
+
+def _check_values(entries: Sequence[Entry], data: bytes) -> None:
+    """Raise EntryError for a value that the types of the fields allow but an entry does not.
+
+    `data` are the bytes of all entries.
+    """
+    for entry in entries:
+        if field := entry.invalid_field():
+            raise EntryError(entry.kind, f"its field {field} has an invalid value")
     # Nearly every entry is ASCII without an escape, and has no such character.
     if not data.isascii() or b"\\" in data or b"\x7f" in data:
-        _check_characters(entry)
+        for entry in entries:
+            _check_characters(entry)
 
 
 def references(entry: Entry) -> Iterator[Reference]:

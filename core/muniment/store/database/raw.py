@@ -47,12 +47,14 @@ def tuples(connection: Connection, statement: Select[*tuple[Any, ...]]) -> list[
     return rows
 
 
-def stream(connection: Connection, statement: Select[*tuple[Any, ...]]) -> Iterator[Any]:
-    """Yield the rows of a statement over raw columns, with few of them in memory."""
+def stream(
+    connection: Connection, statement: Select[*tuple[Any, ...]], rows: int = ROWS_PER_FETCH
+) -> Iterator[Any]:
+    """Yield the rows of a statement over raw columns, with at most `rows` of them in memory."""
     if connection.dialect.name == "sqlite":  # its cursor reads a row at a time
         result = connection.execute(statement)
         cursor: Any = result.cursor
         yield from cursor
         result.close()
         return
-    yield from connection.execute(statement.execution_options(yield_per=ROWS_PER_FETCH))
+    yield from connection.execute(statement.execution_options(yield_per=rows))

@@ -28,14 +28,10 @@ from muniment.store.verification.search_index import (
     keyed_hash,
     read_index,
 )
-from muniment.store.verification.tree import (
-    ENTRY_COLUMNS,
-    HASH_COLUMNS,
-    RangeHasher,
-    compare_nodes,
-    pages,
-)
+from muniment.store.verification.tree import RangeHasher, compare_nodes, pages
 
+PAGE = 64  # entries in memory at once, few enough for the caches of a processor
+WIDE_PAGE = 1024  # entries whose rows and payloads are read with one statement for each table
 RANGE_SIZE = 1 << 14  # entries of a range, which take some hundredths of a second to hash
 _MAX_NUMBER = 2**63 - 1  # the largest integer of both databases
 
@@ -60,7 +56,10 @@ Task: TypeAlias = EntryRange | SearchIndexTask | IntegrityTask
 
 @dataclass(frozen=True, slots=True)
 class CheckOptions:
-    """The checks to make in addition to the tree. `secret` is the key of the term checksums."""
+    """The checks to make in addition to those of the entries.
+
+    `secret` is the key of the term checksums.
+    """
 
     rows: bool
     payloads: bool
@@ -68,8 +67,8 @@ class CheckOptions:
     secret: bytes
 
     @property
-    def entries(self) -> bool:
-        """Whether the bodies of entries are needed."""
+    def contents(self) -> bool:
+        """Whether other tables are compared with the entries."""
         return self.rows or self.payloads or self.search
 
 
@@ -136,17 +135,15 @@ class Checker:
         rows = RowComparison(connection, report)
         payloads = PayloadComparison(connection, report)
         terms = TermComparison(connection, report, self._hash)
-        columns = ENTRY_COLUMNS if options.entries else HASH_COLUMNS
-        for page in pages(connection, *task, columns):
+        for page in pages(connection, *task, WIDE_PAGE if options.contents else PAGE):
             hasher.add_page(page)
-            if options.entries:
-                bodies, low, high = entries.read_page(page), page[0][0], page[-1][0]
-                if options.rows:
-                    rows.compare_page(bodies, low, high)
-                if options.payloads:
-                    payloads.compare_page(bodies, low, high)
-                if options.search:
-                    terms.add_page(bodies)
+            bodies, low, high = entries.read_page(page), page[0][0], page[-1][0]
+            if options.rows:
+                rows.compare_page(bodies, low, high)
+            if options.payloads:
+                payloads.compare_page(bodies, low, high)
+            if options.search:
+                terms.add_page(bodies)
         tree, node_count = None, 0
         if hasher.complete and task.low % (1 << TILE_BITS) == 0:
             tree, first = hasher.tree, task.low >> TILE_BITS

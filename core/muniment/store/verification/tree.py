@@ -7,33 +7,29 @@ in order, are joined to the tree of the ledger (`Tree`).
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from typing import Any
 
 from sqlalchemy import Connection, func, or_, select
 
-from muniment.ledger.tree import TILE_BITS, Frontier, Node, leaf_hash, leaf_hashes
-from muniment.store.database.raw import Values, raw, tuples
+from muniment.ledger.tree import TILE, TILE_BITS, Frontier, Node, leaf_hash, leaf_hashes
+from muniment.store.database.raw import Values, raw, stream, tuples
 from muniment.store.database.tables import entry, ledger_head, node
 from muniment.store.recording import tree_heads
 from muniment.store.verification.report import Report
 
-PAGE = 4096  # entries in memory at once
+ENTRY_COLUMNS = ("seq", "canonical_bytes", "leaf_hash", "kind", "version")
 
 
-HASH_COLUMNS = ("seq", "canonical_bytes", "leaf_hash")
-ENTRY_COLUMNS = (*HASH_COLUMNS, "kind", "version")
+def pages(connection: Connection, low: int, high: int, size: int) -> Iterator[Sequence[Values]]:
+    """Yield the entries from number `low` to `high`, both included, in pages of `size`.
 
-
-def pages(
-    connection: Connection, low: int, high: int, columns: Sequence[str] = HASH_COLUMNS
-) -> Iterator[Sequence[Values]]:
-    """Yield the rows of the entries from number `low` to `high`, both included, page by page."""
-    statement = select(*raw(entry, *columns)).order_by(entry.c.seq).limit(PAGE)
-    statement = statement.where(entry.c.seq <= high)
-    page = tuples(connection, statement.where(entry.c.seq >= low))
-    while page:
+    A row has the columns `ENTRY_COLUMNS`.
+    """
+    statement = select(*raw(entry, *ENTRY_COLUMNS)).where(entry.c.seq.between(low, high))
+    rows = stream(connection, statement.order_by(entry.c.seq), size)
+    while page := list(islice(rows, size)):
         yield page
-        page = tuples(connection, statement.where(entry.c.seq > page[-1][0]))
 
 
 class RangeHasher:
@@ -50,7 +46,7 @@ class RangeHasher:
     def add_page(self, rows: Sequence[Values]) -> None:
         """Hash the entries of a page, and report wrong numbers and wrong leaf hashes."""
         leaves = leaf_hashes_of(rows)
-        numbers, _, stored, *_ = zip(*rows, strict=True)
+        numbers, _, stored, _, _ = zip(*rows, strict=True)
         # Rows are compared all at once, and one by one only to name the differences.
         if numbers != tuple(range(self.next, self.next + len(rows))) or leaves != list(stored):
             self._report_differences(rows, leaves)
@@ -150,7 +146,7 @@ class LedgerTree:
         # a subtree does, or if a root within the range is needed.
         if tree is None or not fits or (self._sizes and self._sizes[0] < size + tree.size):
             completed = []
-            for page in pages(self._connection, low, high):
+            for page in pages(self._connection, low, high, TILE):
                 completed += self._extend(leaf_hashes_of(page))
         else:
             completed = self.frontier.join(tree)

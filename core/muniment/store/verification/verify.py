@@ -1,11 +1,11 @@
 """Verify the store, treating every stored value as untrusted.
 
 The schema must be the one that the migrations make (`database/catalog.py`). Entries are read in
-order and hashed again. Their tree must have the stored nodes and the stored head (`tree`). For the
-other checks each entry is decoded. It must be canonical, match the schema of its kind, and refer
-only to earlier entries of the right kinds (`entries`). Then every row (`projections`), every
-payload (`payloads`) and the search index (`search_index`) is compared with the entries. SQLite
-also compares every index with its table.
+order and hashed again. Their tree must have the stored nodes and the stored head (`tree`). Each
+entry is decoded. It must be canonical, match the schema of its kind, and refer only to earlier
+entries of the right kinds (`entries`). If requested, every row (`projections`), every payload
+(`payloads`) and the search index (`search_index`) is compared with the entries. SQLite then also
+compares every index with its table.
 
 The ledger is divided into ranges (`ranges`), which several processes can check in parallel
 (`verify_pool`). This module joins their results in order. All checks read one snapshot of the
@@ -61,9 +61,9 @@ class Verification:
 
     Attributes:
         ok: Whether there are no problems.
-        checked: The checks that were made: `schema`, `tree`, `signatures` if a key is known, and
-            `projections`, `payloads` and `search` if requested. With one of these three also
-            `entries` and, on SQLite, `integrity`.
+        checked: The checks that were made: `schema`, `tree`, `signatures` if a key is known,
+            `entries`, and `projections`, `payloads` and `search` if requested. With one of these
+            three on SQLite also `integrity`.
         entries: The number of entries.
         root: The root of their tree in hexadecimal, computed from their bytes.
         not_read: The number of the oldest entries that were not read because a trusted checkpoint
@@ -110,7 +110,7 @@ def verify(
     to 2**15. Raises UsageError for `since` together with a check that needs all entries.
     """
     options = CheckOptions(projections, payloads, search, secrets.token_bytes(16))
-    if since is not None and options.entries:
+    if since is not None and options.contents:
         raise UsageError(
             "the checks of projections, payloads and search need all entries; remove --since"
         )
@@ -128,7 +128,7 @@ def verify(
     ):
         for where, message in catalog.differences(connection, schema_version.migrations()):
             report.add("schema", where, message)
-        integrity = options.entries and connection.dialect.name == "sqlite"
+        integrity = options.contents and connection.dialect.name == "sqlite"
         tasks = [SearchIndexTask()] * search + [IntegrityTask()] * integrity
         start = _trusted_frontier(connection, since)
         signatures = SignatureComparison(
@@ -163,7 +163,7 @@ def verify(
         "schema": True,
         "tree": True,
         "signatures": key is not None,
-        "entries": options.entries,
+        "entries": True,
         "integrity": integrity,
         "projections": projections,
         "payloads": payloads,
