@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from typing import Any, TypeAlias
@@ -38,10 +38,14 @@ def raw(table: Table, *names: str) -> list[ColumnElement[Any]]:
     return [type_coerce(column, NullType()).label(column.name) for column in columns]
 
 
-def tuples(connection: Connection, statement: Select[*tuple[Any, ...]]) -> list[Values]:
+def tuples(
+    connection: Connection,
+    statement: Select[*tuple[Any, ...]],
+    parameters: Mapping[str, Any] | None = None,
+) -> list[Values]:
     """Return the rows of a statement over raw columns, as the driver's tuples."""
     # Building SQLAlchemy's row objects takes longer than reading the rows.
-    result = connection.execute(statement)
+    result = connection.execute(statement, parameters)
     rows: list[Values] = list(result.cursor.fetchall())
     result.close()
     return rows

@@ -8,11 +8,13 @@ compared as tuples, a page at once. Single columns are compared only to name the
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
+from functools import cache
+from itertools import pairwise
 from operator import itemgetter
 from typing import Any, TypeAlias
 
-from sqlalchemy import Column, ColumnElement, Connection, Table, func, select
+from sqlalchemy import ColumnElement, Connection, Select, Table, bindparam, func, select
 
 from muniment.ledger.entries import OutcomeEntry, StartedEntry
 from muniment.store.database.engine import chunks
@@ -34,10 +36,10 @@ from muniment.store.queries import time_index
 from muniment.store.verification.entries import Page
 from muniment.store.verification.report import Report
 
-Texts: TypeAlias = Mapping[tuple[int, str], bytes]
 Key: TypeAlias = tuple[Any, ...]
 Row: TypeAlias = dict[str, Any]
 
+MAX_GAP = 64  # numbers between two generations whose rows are read with one statement
 _PROJECTIONS = (*ROW_TABLES, "run", "generation", *CHILD_TABLES, *OUTCOME_TABLES)
 
 
@@ -48,95 +50,79 @@ class RowComparison:
         self._connection, self._report = connection, report
         # Stored rows that belong to the entries of the range, by table.
         self.row_counts: Counter[str] = Counter()
+        # Rows of generations whose outcome is on a later page, by number.
+        self._generations: dict[int, Values] = {}
 
     def compare_page(self, page: Page, low: int, high: int) -> None:
         """Compare the rows of the entries from number `low` to `high`, both included."""
-        texts = self._texts(low, high)
-        self._compare_rows(page, texts, low, high)
-        runs = self._compare_runs(page, low, high)
-        rows = self._rows(generation, generation.c.seq.between(low, high))
-        self._compare_started(page, texts, runs, rows, low, high)
-        self._compare_outcomes(page, rows, low, high)
-
-    def _texts(self, low: int, high: int) -> Texts:
-        """Return the payloads that rows are computed from, by entry and kind."""
-        statement = select(*raw(payload, "entry", "kind", "content")).where(
-            payload.c.entry.between(low, high),
-            payload.c.kind.not_in(("prompt", "output", "trace", "detail")),
-        )
-        return {(entry, kind): text for entry, kind, text in tuples(self._connection, statement)}
-
-    def _compare_rows(self, page: Page, texts: Texts, low: int, high: int) -> None:
-        """Compare the tables whose column `seq` is the number of the row's entry."""
-        expected: Rows = defaultdict(list)
-        for seq, item in page:
-            try:
-                add_entry(expected, seq, item, lambda kind, seq=seq: texts.get((seq, kind)))  # type: ignore[misc]
-            except UNREADABLE:
-                self._add_unreadable(seq)
-        for name in ROW_TABLES:
+        rows = self._rows(generation, low, high)
+        stored = {row[0]: row for row in rows}
+        expected = self._expected_rows(page, stored, low, high)
+        self._compare(generation, expected["generation"], rows)
+        for name in (*ROW_TABLES, *CHILD_TABLES):
             table = metadata.tables[name]
-            self._compare(table, expected[name], self._rows(table, table.c.seq.between(low, high)))
+            self._compare(table, expected[name], self._rows(table, low, high))
+        self._compare_outcomes(page, stored)
 
     def _compare_runs(self, page: Page, low: int, high: int) -> dict[str, int]:
         """Compare the runs of a page. Return the number of each run's first entry by its id."""
         started = {seq: item.run for seq, item in page if isinstance(item, StartedEntry)}
         first = {id: seq for seq, id in reversed(started.items())}
-        stored = {id: seq for seq, id in self._rows_with(run, run.c.id, list(first))}
+        stored: dict[str, int] = {}
+        for part in chunks(list(first)):
+            statement = select(*raw(run, "id", "seq")).where(run.c.id.in_(part))
+            stored.update(tuples(self._connection, statement))
         for id, seq in first.items():
             if not isinstance(stored.get(id), int) or stored[id] > seq:
                 self._add("run", f"run {id} is missing or its first entry is wrong")
-        for number, id in self._rows(run, run.c.seq.between(low, high)):
+        for number, id in self._rows(run, low, high):
             self.row_counts["run"] += 1
             if started.get(number) != id:
                 self._add("run", f"run {id} does not begin with entry {number}")
         return stored
 
-    def _compare_started(
-        self,
-        page: Page,
-        texts: Texts,
-        runs: Mapping[str, int],
-        rows: Sequence[Values],
-        low: int,
-        high: int,
-    ) -> None:
-        """Compare the rows of generations, their tags and their parents."""
-        stored = {row[0]: row for row in rows}
+    def _expected_rows(self, page: Page, stored: Mapping[int, Values], low: int, high: int) -> Rows:
+        """Return the rows of the entries of a page, except those of outcomes.
+
+        `stored` are the generations of the page by number.
+        """
+        runs = self._compare_runs(page, low, high)
+        statement = select(*raw(payload, "entry", "kind", "content")).where(
+            payload.c.entry.between(low, high),
+            payload.c.kind.not_in(("prompt", "output", "trace", "detail")),
+        )
+        payloads = tuples(self._connection, statement)
+        texts = {(entry, kind): content for entry, kind, content in payloads}
         expected: Rows = defaultdict(list)
         for seq, item in page:
-            if not isinstance(item, StartedEntry):
-                continue
             try:
-                number = runs.get(item.run, seq)
-                add_started(expected, seq, item, number, texts.get((seq, "request")))
+                if isinstance(item, StartedEntry):
+                    number = runs.get(item.run, seq)
+                    add_started(expected, seq, item, number, texts.get((seq, "request")))
+                    if seq in stored and _outcome_of(stored[seq]) is not None:
+                        # The columns of the outcome are compared with the outcome's entry.
+                        row = expected["generation"].pop()
+                        expected["generation"].append(_with_outcome((*row, *stored[seq])))
+                elif not isinstance(item, OutcomeEntry):
+                    add_entry(expected, seq, item, lambda kind, seq=seq: texts.get((seq, kind)))  # type: ignore[misc]
             except UNREADABLE:
-                self._add_unreadable(seq)
-                continue
-            if seq in stored and _outcome_of(stored[seq]) is not None:
-                # The columns that the outcome sets are compared with the outcome's entry.
-                row = expected["generation"].pop()
-                expected["generation"].append(_with_outcome((*row, *stored[seq])))
-        self._compare(generation, expected["generation"], rows)
-        for name in CHILD_TABLES:
-            table = metadata.tables[name]
-            stored_children = self._rows(table, table.c.generation.between(low, high))
-            self._compare(table, expected[name], stored_children)
+                message = "a payload that query tables need is unreadable"
+                self._report.add("payload", f"entry {seq}", message)
+        return expected
 
-    def _compare_outcomes(self, page: Page, rows: Sequence[Values], low: int, high: int) -> None:
+    def _compare_outcomes(self, page: Page, stored: Mapping[int, Values]) -> None:
         """Compare the columns, verdicts and scores that outcomes set.
 
-        `rows` are the stored generations of this page. An outcome may also belong to a
+        `stored` are the generations of this page by number. An outcome may also belong to a
         generation of an earlier page.
         """
+        # Generations without an outcome have no rows in the tables of outcomes.
+        compared = {number for number, row in stored.items() if _outcome_of(row) is None}
+        generations = self._generations
+        generations |= {number: stored[number] for number in stored.keys() - compared}
         outcomes = [(seq, item) for seq, item in page if isinstance(item, OutcomeEntry)]
-        generations = {row[0]: row for row in rows}
-        without_outcome = {row[0] for row in rows if _outcome_of(row) is None}
-        earlier = [item.generation for _, item in outcomes if item.generation not in generations]
-        generations |= {
-            row[0]: row for row in self._rows_with(generation, generation.c.seq, earlier)
-        }
-        with_outcome: set[int] = set()
+        earlier = {item.generation for _, item in outcomes} - generations.keys()
+        generations |= {row[0]: row for row in self._rows_of(generation, earlier)}
         expected: Rows = defaultdict(list)
         for seq, item in outcomes:
             number = item.generation
@@ -144,22 +130,19 @@ class RowComparison:
             if row is None or _outcome_of(row) != seq:
                 self._add(OUTCOMES, f"entry {seq} is not the outcome of its row", number)
                 continue
-            with_outcome.add(number)
+            del generations[number]
+            compared.add(number)
             add_outcome(expected, seq, item)
             update = expected[OUTCOMES][-1][:-1]
             if update != _outcome_columns(row):
                 columns = dict(zip(OUTCOME_COLUMNS, update, strict=True))
                 self._add_differences(generation, (number,), columns, _as_mapping(generation, row))
-        self.row_counts[OUTCOMES] += len(with_outcome)
+        self.row_counts[OUTCOMES] += len(expected[OUTCOMES])
         # The rows of the other generations are compared on the page of their outcome.
-        compared = with_outcome | without_outcome
         for name in OUTCOME_TABLES:
             table = metadata.tables[name]
-            stored = self._rows(table, table.c.generation.between(low, high))
-            stored += self._rows_with(table, table.c.generation, earlier)
-            actual = sorted((row for row in stored if row[0] in compared), key=itemgetter(0))
             expected[name].sort(key=itemgetter(0))
-            self._compare(table, expected[name], actual)
+            self._compare(table, expected[name], self._rows_of(table, compared))
 
     def _compare(self, table: Table, expected: Sequence[Values], rows: Sequence[Values]) -> None:
         """Compare expected rows with stored rows. Both must be in the order of the key."""
@@ -181,23 +164,22 @@ class RowComparison:
             if actual[column] != value:
                 self._add(f"{table.name}.{column}", "differs from the entry", key[0])
 
-    def _rows(self, table: Table, condition: ColumnElement[bool]) -> list[Values]:
-        """Return the rows that meet a condition, in the order of the primary key."""
-        statement = select(*raw(table)).where(condition).order_by(*table.primary_key)
-        return tuples(self._connection, statement)
+    def _rows(self, table: Table, low: int, high: int) -> list[Values]:
+        """Return the rows whose first column of the key is in a range, in the order of the key."""
+        return tuples(self._connection, _select_between(table), {"low": low, "high": high})
 
-    def _rows_with(self, table: Table, column: Column[Any], values: Sequence[Any]) -> list[Values]:
-        """Return the rows whose column has one of the values."""
-        return [row for part in chunks(values) for row in self._rows(table, column.in_(part))]
+    def _rows_of(self, table: Table, numbers: Set[int]) -> list[Values]:
+        """Return the rows of generations, in the order of the key."""
+        ordered = sorted(numbers)
+        # Most of them are close together. The rows between them are read, too.
+        ends = [index for index, (a, b) in enumerate(pairwise(ordered), 1) if b - a > MAX_GAP]
+        bounds = pairwise([0, *ends, len(ordered)]) if ordered else ()
+        spans = [(ordered[start], ordered[stop - 1]) for start, stop in bounds]
+        return [row for span in spans for row in self._rows(table, *span) if row[0] in numbers]
 
     def _add(self, where: str, message: str, seq: Any = None) -> None:
         at = f" of entry {seq}" if seq is not None else ""
         self._report.add("projection", f"{where}{at}", message)
-
-    def _add_unreadable(self, seq: int) -> None:
-        self._report.add(
-            "payload", f"entry {seq}", "a payload that query tables need is unreadable"
-        )
 
 
 def compare_row_counts(
@@ -227,6 +209,13 @@ def compare_row_counts(
     )
     if stray:
         add("pending", f"{stray} rows belong to generations that are finished or missing")
+
+
+@cache
+def _select_between(table: Table) -> Select[*tuple[Any, ...]]:
+    [first, *_] = table.primary_key
+    statement = select(*raw(table)).where(first.between(bindparam("low"), bindparam("high")))
+    return statement.order_by(*table.primary_key)
 
 
 def _count(connection: Connection, table: Table, *conditions: ColumnElement[bool]) -> int:
