@@ -52,13 +52,16 @@ def tuples(
 
 
 def stream(
-    connection: Connection, statement: Select[*tuple[Any, ...]], rows: int = ROWS_PER_FETCH
+    connection: Connection,
+    statement: Select[*tuple[Any, ...]],
+    rows: int = ROWS_PER_FETCH,
+    parameters: Mapping[str, Any] | None = None,
 ) -> Iterator[Any]:
     """Yield the rows of a statement over raw columns, with at most `rows` of them in memory."""
     if connection.dialect.name == "sqlite":  # its cursor reads a row at a time
-        result = connection.execute(statement)
+        result = connection.execute(statement, parameters)
         cursor: Any = result.cursor
         yield from cursor
         result.close()
         return
-    yield from connection.execute(statement.execution_options(yield_per=rows))
+    yield from connection.execute(statement.execution_options(yield_per=rows), parameters)

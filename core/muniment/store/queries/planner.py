@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, TypeAlias
 
-from sqlalchemy import Connection, Result, select
+from sqlalchemy import Connection, CursorResult, select
 
 from muniment.ledger.entries import milliseconds
 from muniment.store.database import leases
@@ -145,7 +145,7 @@ class QueryPlanner:
             matching += self._execute(sql).scalars()
         return sorted(matching, reverse=True)
 
-    def select_all(self, columns: str) -> Result[*tuple[Any, ...]]:
+    def select_all(self, columns: str) -> CursorResult[*tuple[Any, ...]]:
         """Return SQL expressions over the table `g` for every match, in no particular order."""
         path = self._path
         checks = [check for name, check in self._checks.items() if name not in path.covers]
@@ -440,7 +440,7 @@ class QueryPlanner:
 
     # ---- SQL ----------------------------------------------------------------------------------
 
-    def _execute(self, sql: str) -> Result[*tuple[Any, ...]]:
+    def _execute(self, sql: str) -> CursorResult[*tuple[Any, ...]]:
         # SQLAlchemy's compilation of statements takes longer than most of these statements run.
         return self._connection.exec_driver_sql(sql, self._parameters)
 

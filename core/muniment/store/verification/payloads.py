@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, bindparam, func, select
 
 from muniment.ledger.payloads import SALT_BYTES, commitment
 from muniment.ledger.schema import Reference, references
@@ -16,6 +16,10 @@ from muniment.store.database.tables import payload
 from muniment.store.recording.erasure_log import ErasedPayloads, erased_payloads
 from muniment.store.verification.entries import Page
 from muniment.store.verification.report import Report
+
+_PAYLOADS = select(*raw(payload)).where(
+    payload.c.entry.between(bindparam("low"), bindparam("high"))
+)
 
 
 class PayloadComparison:
@@ -27,14 +31,15 @@ class PayloadComparison:
 
     def compare_page(self, page: Page, low: int, high: int) -> None:
         """Check the payloads of the entries from number `low` to `high`, both included."""
-        missing: dict[tuple[int, str, int], Reference] = {
+        missing = {
             (seq, reference.kind, reference.position): reference
             for seq, item in page
             for reference in references(item)
         }
         rows = 0
-        statement = select(*raw(payload)).where(payload.c.entry.between(low, high))
-        for entry, kind, position, salt, content in stream(self._connection, statement):
+        for entry, kind, position, salt, content in stream(
+            self._connection, _PAYLOADS, parameters={"low": low, "high": high}
+        ):
             rows += 1
             reference = missing.pop((entry, kind, position), None)
             if reference is None:

@@ -30,8 +30,8 @@ from muniment.store.verification.search_index import (
 )
 from muniment.store.verification.tree import RangeHasher, compare_nodes, pages
 
-PAGE = 64  # entries in memory at once, few enough for the caches of a processor
-WIDE_PAGE = 1024  # entries whose rows and payloads are read with one statement for each table
+PAGE = 128  # entries in memory at once, few enough for the caches of a processor
+WIDE_PAGE = 1024  # entries whose rows are read with one statement for each table
 RANGE_SIZE = 1 << 14  # entries of a range, which take some hundredths of a second to hash
 _MAX_NUMBER = 2**63 - 1  # the largest integer of both databases
 
@@ -135,7 +135,7 @@ class Checker:
         rows = RowComparison(connection, report)
         payloads = PayloadComparison(connection, report)
         terms = TermComparison(connection, report, self._hash)
-        for page in pages(connection, *task, WIDE_PAGE if options.contents else PAGE):
+        for page in pages(connection, *task, WIDE_PAGE if options.rows else PAGE):
             hasher.add_page(page)
             bodies, low, high = entries.read_page(page), page[0][0], page[-1][0]
             if options.rows:
