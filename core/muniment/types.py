@@ -12,7 +12,7 @@ import random
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Literal, TypeAlias
 
 from muniment.parameters import Parameters, Value
@@ -139,7 +139,9 @@ class PackagedModel:
 class Request:
     """One request as a generator receives it, with all names and defaults resolved.
 
-    `stream` is true if the caller displays chunks. A generator may ignore it.
+    `stream` is true if the caller displays chunks. A generator may ignore it. `started_at` is the
+    recorded start of the generation, in UTC, and the same in a replay. A generator whose output
+    depends on the time must use it.
     """
 
     id: str
@@ -149,6 +151,7 @@ class Request:
     system: str | None = None
     model: Model | None = None
     stream: bool = False
+    started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
 
     def random(self) -> random.Random:
         """Return a new random number generator, seeded with this request's seed only."""

@@ -38,6 +38,7 @@ from muniment.types import (
     Verdict,
 )
 
+NOW = datetime(2026, 1, 2, 3, 4, 5, 678000, tzinfo=UTC)
 MODEL = Model("gemma", "tree1-sha256:ab", "/models/gemma")
 VERDICT = Verdict("flag", {"rude": 0.5}, (Reason("rude", "so", 0, 2),), "words", "1")
 GENERATION = Generation(
@@ -48,7 +49,7 @@ GENERATION = Generation(
     generator="echo",
     prompt="最近",
     seed=2**64 - 1,
-    started_at=datetime(2026, 1, 2, 3, 4, 5, 678000, tzinfo=UTC),
+    started_at=NOW,
     system="s",
     model=MODEL,
     tags=("a", "b"),
@@ -59,7 +60,7 @@ GENERATION = Generation(
     trace=Trace([1, 2], [-0.5, -1e-300], [0.1 + 0.2, 5e-324]),
     environment={"threads": 2, "library": "1.0"},
 )
-REQUEST = Request("id", "最近\n𠮷", 2**64 - 1, '{"n": 1}', None, MODEL, True)
+REQUEST = Request("id", "最近\n𠮷", 2**64 - 1, '{"n": 1}', None, MODEL, True, NOW)
 CALLS: dict[str, tuple[object, ...]] = {
     "start": (Plugin("d", "1", "n", "m", "/x.py"), ["", "/site"], 2**40),
     "describe": ("filter", "words"),

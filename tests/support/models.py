@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,11 @@ SIZES: dict[str, Any] = {
 }
 
 
-def make_tokenizer(folder: Path, template: str | None = None) -> int:
-    """Train a byte-level tokenizer into `folder`; gives the size of its vocabulary."""
+def make_tokenizer(folder: Path, template: str | None = None, markers: Sequence[str] = ()) -> int:
+    """Train a byte-level tokenizer into `folder`; gives the size of its vocabulary.
+
+    `markers` are special tokens besides `<s>` and `</s>`.
+    """
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
     from transformers import PreTrainedTokenizerFast
 
@@ -32,7 +36,7 @@ def make_tokenizer(folder: Path, template: str | None = None) -> int:
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
         vocab_size=512,
-        special_tokens=["<s>", "</s>"],
+        special_tokens=["<s>", "</s>", *markers],
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
@@ -47,13 +51,19 @@ def make_tokenizer(folder: Path, template: str | None = None) -> int:
     return tokenizer.get_vocab_size()
 
 
-def make_model(family: str, folder: Path, template: str | None = None, **changes: Any) -> Path:
+def make_model(
+    family: str,
+    folder: Path,
+    template: str | None = None,
+    markers: Sequence[str] = (),
+    **changes: Any,
+) -> Path:
     """Save a random model of a family as a transformers folder and give its path."""
     import torch
     import transformers
 
     folder.mkdir(parents=True, exist_ok=True)
-    size = make_tokenizer(folder, template)
+    size = make_tokenizer(folder, template, markers)
     options = {**SIZES, "vocab_size": size, "bos_token_id": 0, "eos_token_id": 1, **changes}
     if family == "gpt2":
         config: Any = transformers.GPT2Config(

@@ -55,8 +55,9 @@ def test_the_stored_tokenizer_is_another_form_of_the_same(folder: Path, tmp_path
 
 
 def test_a_tokenizer_that_would_change_in_another_form_is_stored_as_it_is(
-    folder: Path, tmp_path: Path
+    model_maker: Callable[..., Path], tmp_path: Path
 ) -> None:
+    folder = model_maker("llama", tmp_path / "model", vocab_size=500)
     source = folder / "tokenizer.json"
     value = json.loads(source.read_text("utf-8"))
     number = len(value["model"]["vocab"])

@@ -66,7 +66,7 @@ def test_an_unfinished_character_is_a_replacement_character_at_the_end(llama: En
 def test_a_chat_template_puts_the_system_prompt_where_the_model_wants_it(
     model_maker: Callable[..., Path], tmp_path: Path
 ) -> None:
-    codec = Codec.load(model_maker("llama", tmp_path / "chat", template=TEMPLATE))
+    codec = Codec.convert(model_maker("llama", tmp_path / "chat", template=TEMPLATE), "chat")
     ids = codec.prompt("Hi", "Be kind.")
     assert codec.decode(ids) == "<|system|>Be kind.\n<|user|>Hi\n<|assistant|>"
     assert codec.decode(codec.prompt("你好")) == "<|user|>你好\n<|assistant|>"

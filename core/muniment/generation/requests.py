@@ -127,6 +127,7 @@ class Resolver:
             parameters=parameters,
             system=spec.system,
             model=model,
+            started_at=now(),
         )
         generation = Generation(
             id=request.id,
@@ -136,7 +137,7 @@ class Resolver:
             generator=registered.name,
             prompt=spec.prompt,
             seed=seed,
-            started_at=now(),
+            started_at=request.started_at,
             system=spec.system,
             model=model,
             parameters=dict(parameters),
@@ -168,6 +169,7 @@ class Resolver:
             parameters=parameters,
             system=generation.system,
             model=model,
+            started_at=generation.started_at,
         )
         return BoundRequest(request, generation, registered, generator)
 

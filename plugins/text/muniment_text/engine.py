@@ -14,9 +14,10 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
-from .errors import PromptTooLong, RowError
+from .errors import PromptTooLong, RowError, UnknownToken
 from .loading import TextModel
 from .sampling import Choice, Sampling, choose
 from .tokens import StopFinder, TextStream
@@ -28,8 +29,8 @@ DEFAULT_ROWS = 8
 class Row:
     """One row to decode, with the token ids of its prompt and the parameters of its answer.
 
-    `key` identifies the row in events. `max_tokens` limits the answer. A string of `stop` ends the
-    answer and is not a part of it. `seed` is an unsigned 64-bit integer.
+    `key` identifies the row in events. `max_tokens` limits the answer. A string of `stop` or a
+    token of `ends` ends the answer and is not a part of it. `seed` is an unsigned 64-bit integer.
     """
 
     key: Hashable
@@ -38,6 +39,7 @@ class Row:
     max_tokens: int = 128
     sampling: Sampling = field(default_factory=Sampling)
     stop: tuple[str, ...] = ()
+    ends: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,15 +104,23 @@ class Engine:
         max_tokens: int = 128,
         sampling: Sampling | None = None,
         stop: Sequence[str] = (),
+        at: datetime | None = None,
+        special_tokens: bool = False,
     ) -> Row:
         """Return a row for a prompt, formatted by the model's chat template if it has one.
 
-        Raises RowError for an empty or too long prompt, and for a system prompt that the model
-        does not support.
+        `at` is the time that the template sees, by default the present. Special tokens in the
+        prompt are encoded as text unless `special_tokens` is true. Raises RowError for an empty or
+        too long prompt, for a system prompt that the model does not support, and for a stop string
+        that no answer can contain.
         """
-        ids = tuple(self.model.codec.prompt(prompt, system))
+        codec, rows = self.model.codec, self.model.decoder.vocabulary
+        ids = tuple(codec.prompt(prompt, system, at=at, special_tokens=special_tokens))
         self._check_length(ids)
-        return Row(key, ids, seed, max_tokens, sampling or Sampling(), tuple(stop))
+        if max(ids) >= rows:
+            raise UnknownToken(max(ids), rows)
+        ends = codec.stop_ids(stop)
+        return Row(key, ids, seed, max_tokens, sampling or Sampling(), tuple(stop), ends)
 
     def _check_length(self, ids: Sequence[int]) -> None:
         if len(ids) >= self.model.context:
@@ -175,7 +185,7 @@ class Engine:
             yield Failure(request.key, error)
             return
         state.add(choice)
-        if choice.token in self.model.ends:
+        if choice.token in self.model.ends or choice.token in request.ends:
             yield from state.close("stop")
             return
         text, stopped = state.stops.push(state.stream.push(choice.token))

@@ -63,3 +63,40 @@ class SystemPromptRefused(RowError):
             f"this model {reason}, so it takes no system prompt; "
             "put the instructions into the prompt"
         )
+
+
+class TemplateFailed(RowError):
+    """A prompt that the model's chat template refuses or cannot render."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"the model's chat template cannot render this prompt: {reason}")
+
+
+class SpecialTokensInPrompt(RowError):
+    """A prompt with special tokens that cannot be encoded as text."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the prompt contains special tokens of this model, which its chat template does not "
+            "keep apart; remove them, or set special_tokens to true"
+        )
+
+
+class UnknownToken(RowError):
+    """A prompt with a token that the model's embedding does not contain."""
+
+    def __init__(self, token: int, rows: int) -> None:
+        super().__init__(
+            f"the prompt has the token id {token:,}, but the model's embedding has {rows:,} rows; "
+            "remove the special token"
+        )
+
+
+class StopUnreachable(RowError):
+    """A stop string that no answer can contain, because it is more than a special token."""
+
+    def __init__(self, stop: str, token: str) -> None:
+        super().__init__(
+            f"the stop text {stop!r} contains the special token {token!r}, which is never a part "
+            f"of the answer's text; use {token!r} alone"
+        )

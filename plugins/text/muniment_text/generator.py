@@ -10,8 +10,9 @@ import muniment
 
 from .environment import facts
 from .errors import ModelUnusable, RowError
+from .folders import check_folder
 from .importing import import_libraries
-from .loading import check_folder, load, resolve
+from .loading import load, resolve
 from .memory import SelfTests
 from .parameters import TextParameters
 from .preparing import DEFAULT_NAME, DEFAULT_PACKAGE, DEFAULT_SOURCE, is_installed, prepare
@@ -149,6 +150,8 @@ def _row(engine: Engine, request: muniment.Request) -> Row:
         seed=request.seed,
         max_tokens=values.max_tokens,
         stop=values.stop,
+        special_tokens=values.special_tokens,
+        at=request.started_at,
         sampling=Sampling(
             temperature=values.temperature,
             top_k=values.top_k,

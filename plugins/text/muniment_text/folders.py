@@ -1,0 +1,171 @@
+"""Checks of a model folder before a library reads it, so that each fault is named by its file."""
+
+from __future__ import annotations
+
+import codecs
+import contextlib
+import json
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from .errors import ModelUnusable
+
+FORMAT = "muniment-fp16/3"
+WEIGHTS = "model.safetensors"
+PREPARED = "muniment.json"
+CONFIG = "config.json"
+GENERATION_CONFIG = "generation_config.json"
+CHAT_TEMPLATE = "chat_template.jinja"
+_PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl", "*.pickle")
+_TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json", "spiece.model", "vocab.txt")
+# tokenizer.json is large, and the library that reads it names it in its errors.
+_OBJECTS = (
+    CONFIG,
+    GENERATION_CONFIG,
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+)
+_TOKEN_IDS = ("bos_token_id", "eos_token_id")
+
+
+def check_folder(folder: Path) -> None:
+    """Raise ModelUnusable, with the missing or invalid file, unless `folder` contains a model."""
+
+    def refuse(message: str) -> ModelUnusable:
+        return ModelUnusable(str(folder), f"{folder} {message}")
+
+    if not folder.is_dir():
+        raise refuse("is not a folder")
+    if not (folder / CONFIG).is_file():
+        raise refuse("has no config.json, so it is not a model or was only half written")
+    _check_json(folder)
+    index = folder / "model.safetensors.index.json"
+    if index.is_file():
+        shards = _shards(index)
+    else:
+        shards = [file.name for file in sorted(folder.glob("*.safetensors"))]
+    if not shards:
+        if any(file for pattern in _PICKLES for file in folder.glob(pattern)):
+            raise refuse(
+                "holds its weights as pickles, which can run code when opened; "
+                "convert them to safetensors first"
+            )
+        raise refuse("has no weights (*.safetensors); it was only half written")
+    for shard in shards:
+        if Path(shard).name != shard or not (folder / shard).is_file():
+            raise refuse(f"lacks {shard}, which its index names; it was only half written")
+        _check_whole(folder / shard)
+    if not any((folder / name).is_file() for name in _TOKENIZERS):
+        raise refuse("has no tokenizer (tokenizer.json); it was only half written")
+
+
+def _check_json(folder: Path) -> None:
+    """Raise ModelUnusable for a file of settings that is not UTF-8, not JSON or has wrong ids."""
+    for name in _OBJECTS:
+        path = folder / name
+        if not path.is_file():
+            continue
+        value = read_json(path)
+        for key in _TOKEN_IDS:
+            ids = value.get(key)
+            for item in ids if isinstance(ids, list) else [] if ids is None else [ids]:
+                if type(item) is not int or item < 0:
+                    raise ModelUnusable(
+                        str(path),
+                        f"{path}: {key} must be a token id or a list of them, not {ids!r}",
+                    )
+    template = folder / CHAT_TEMPLATE
+    if template.is_file():
+        read_text(template)
+
+
+def _shards(index: Path) -> list[str]:
+    names = read_json(index).get("weight_map")
+    if not isinstance(names, dict) or not all(isinstance(name, str) for name in names.values()):
+        raise ModelUnusable(str(index), f"{index}: weight_map must map tensors to file names")
+    return sorted(set(names.values()))
+
+
+def _check_whole(shard: Path) -> None:
+    """Raise ModelUnusable if a weights file is shorter than its header declares."""
+    size = shard.stat().st_size
+    with shard.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        try:
+            if size < 8 + length:
+                raise ValueError("header cut off")
+            header = json.loads(file.read(length))
+            offsets = [
+                entry["data_offsets"][1] for name, entry in header.items() if name[:2] != "__"
+            ]
+        except (ValueError, KeyError, TypeError) as error:
+            raise ModelUnusable(
+                str(shard), f"{shard} is not a whole safetensors file ({error}); fetch it again"
+            ) from error
+    if size < 8 + length + max(offsets, default=0):
+        raise ModelUnusable(str(shard), f"{shard} is cut off; it was only half written")
+
+
+def read_text(path: Path) -> str:
+    """Return the text of a UTF-8 file without a byte order mark. Raise ModelUnusable."""
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except (OSError, ValueError) as error:
+        raise ModelUnusable(str(path), f"{path} cannot be read as UTF-8: {error}") from error
+
+
+def read_json(path: Path) -> Any:
+    """Return the JSON object in a file. Raise ModelUnusable for anything else."""
+    try:
+        value = json.loads(read_text(path))
+    except (ValueError, RecursionError) as error:
+        raise ModelUnusable(str(path), f"{path} cannot be read as JSON: {error}") from error
+    if not isinstance(value, dict):
+        raise ModelUnusable(str(path), f"{path} is not a JSON object")
+    return value
+
+
+@contextlib.contextmanager
+def without_marks(folder: Path) -> Iterator[Path]:
+    """Yield a folder with the same files, of which no text file begins with a byte order mark.
+
+    The libraries refuse a file with such a mark, or read it as a part of the text. Usually no file
+    has one, and `folder` itself is yielded.
+    """
+    marked = [file for file in _texts(folder) if _has_mark(file)]
+    if not marked:
+        yield folder
+        return
+    with tempfile.TemporaryDirectory(prefix="muniment-model-") as name:
+        for file in folder.iterdir():
+            (Path(name) / file.name).symlink_to(file.resolve())
+        for file in marked:
+            copy = Path(name) / file.name
+            copy.unlink()
+            copy.write_text(read_text(file), encoding="utf-8")
+        yield Path(name)
+
+
+def _texts(folder: Path) -> list[Path]:
+    return [file for pattern in ("*.json", "*.jinja", "*.txt") for file in folder.glob(pattern)]
+
+
+def _has_mark(file: Path) -> bool:
+    with file.open("rb") as stream:
+        return stream.read(len(codecs.BOM_UTF8)) == codecs.BOM_UTF8
+
+
+def is_prepared(folder: Path) -> bool:
+    """Return whether `prepare` made `folder`. Raise ModelUnusable for another format version."""
+    path = folder / PREPARED
+    if not path.is_file():
+        return False
+    if read_json(path).get("format") != FORMAT:
+        raise ModelUnusable(
+            str(folder),
+            f"{folder} was prepared by another version of muniment-text; add it again",
+        )
+    return True

@@ -1,0 +1,230 @@
+"""Faults of a model folder: each is refused with the file or the tensors, or read as meant."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from muniment_text.engine import Engine
+from muniment_text.errors import ModelUnusable, UnknownToken
+from muniment_text.folders import without_marks
+from muniment_text.loading import load
+from muniment_text.preparing import prepare
+from muniment_text.tokens import Codec
+
+BOM = b"\xef\xbb\xbf"
+WEIGHTS = "model.safetensors"
+
+
+@pytest.fixture
+def folder(tiny: Callable[[str], Path], tmp_path: Path) -> Path:
+    """Give a copy of the tiny Llama that a test may damage."""
+    return Path(shutil.copytree(tiny("llama"), tmp_path / "model"))
+
+
+@pytest.fixture(params=["load", "prepare"])
+def use(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[Path], object]:
+    """Give each function that reads a model folder of a user."""
+    if request.param == "load":
+        return load
+    return lambda folder: prepare(folder, tmp_path / "prepared")
+
+
+def change_weights(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    """Apply a change to the tensors of a folder."""
+    state = {name: tensor.clone() for name, tensor in load_file(folder / WEIGHTS).items()}
+    change(state)
+    save_file(state, folder / WEIGHTS, metadata={"format": "pt"})
+
+
+def change_json(path: Path, **values: object) -> None:
+    """Set keys of a JSON object in a file."""
+    path.write_text(json.dumps(json.loads(path.read_text("utf-8")) | values), "utf-8")
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["lm_head.weight", "model.layers.1.mlp.up_proj.weight", "model.norm.weight"],
+)
+def test_a_missing_tensor_is_named(folder: Path, use: Any, name: str) -> None:
+    change_weights(folder, lambda state: state.pop(name))
+    with pytest.raises(ModelUnusable, match=rf"lacks tensors .*{name}"):
+        use(folder)
+    assert not (folder.parent / "prepared").exists()
+
+
+def test_a_tensor_of_another_shape_is_named(folder: Path, use: Any) -> None:
+    name = "model.layers.0.self_attn.q_proj.weight"
+    change_weights(folder, lambda state: state.update({name: torch.zeros(3, 5)}))
+    with pytest.raises(ModelUnusable, match=rf"other shapes .*{name}"):
+        use(folder)
+
+
+@pytest.mark.parametrize(
+    "name", ["model.layers.7.mlp.up_proj.weight", "model.layers.0.self_attn.q_proj.bias"]
+)
+def test_a_tensor_of_the_model_that_would_not_be_used_is_named(
+    folder: Path, use: Any, name: str
+) -> None:
+    change_weights(folder, lambda state: state.update({name: torch.zeros(64)}))
+    with pytest.raises(ModelUnusable, match=rf"does not use: {name}"):
+        use(folder)
+
+
+@pytest.mark.parametrize(
+    "name", ["model.layers.0.self_attn.rotary_emb.inv_freq", "vision_tower.patch.weight"]
+)
+def test_a_tensor_that_cannot_matter_is_ignored(folder: Path, use: Any, name: str) -> None:
+    change_weights(folder, lambda state: state.update({name: torch.zeros(8)}))
+    use(folder)
+
+
+@pytest.mark.parametrize("value", [float("inf"), float("-inf"), float("nan")])
+@pytest.mark.parametrize("name", ["lm_head.weight", "model.layers.2.input_layernorm.weight"])
+def test_a_weight_that_is_not_finite_is_refused(
+    folder: Path, use: Any, name: str, value: float
+) -> None:
+    change_weights(folder, lambda state: state[name].view(-1).__setitem__(7, value))
+    with pytest.raises(ModelUnusable, match=rf"not finite numbers, in {name}"):
+        use(folder)
+
+
+def test_a_prepared_folder_with_an_infinite_weight_is_refused(folder: Path, tmp_path: Path) -> None:
+    prepared = prepare(folder, tmp_path / "prepared")
+    name = "model.embed_tokens.weight"
+    change_weights(prepared, lambda state: state[name].view(-1).__setitem__(7, float("inf")))
+    with pytest.raises(ModelUnusable, match=name):
+        load(prepared)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("config.json", "[]"),
+        ("config.json", '{"a": '),
+        ("generation_config.json", "[]"),
+        ("generation_config.json", '{"eos_token_id": "1"}'),
+        ("generation_config.json", '{"eos_token_id": [1, true]}'),
+        ("tokenizer_config.json", "{"),
+        ("tokenizer_config.json", "[" * 100_000),
+        ("special_tokens_map.json", "1"),
+        ("chat_template.jinja", b"\xff\xfe{\x00"),
+        ("model.safetensors.index.json", '{"weight_map": ["a"]}'),
+        ("tokenizer.json", "{}"),
+    ],
+)
+def test_a_damaged_file_of_settings_is_named(
+    folder: Path, use: Any, name: str, content: str | bytes
+) -> None:
+    (folder / name).write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(ModelUnusable, match=name) as caught:
+        use(folder)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("value", ["1", 1.0, True, -1])
+def test_an_end_of_text_that_is_not_a_token_id_is_refused(
+    folder: Path, use: Any, value: object
+) -> None:
+    change_json(folder / "config.json", eos_token_id=value)
+    with pytest.raises(ModelUnusable, match=r"config\.json: eos_token_id"):
+        use(folder)
+
+
+def test_a_tokenizer_larger_than_the_embedding_is_refused(
+    model_maker: Callable[..., Path], tmp_path: Path, use: Any
+) -> None:
+    folder = model_maker("llama", tmp_path / "small", vocab_size=300)
+    with pytest.raises(ModelUnusable, match=r"tokenizer with the token id .* 300 rows"):
+        use(folder)
+
+
+def test_a_special_token_beyond_the_embedding_is_refused_in_a_prompt_only(
+    folder: Path,
+) -> None:
+    from tokenizers import AddedToken, Tokenizer
+
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    tokenizer.add_special_tokens([AddedToken("<image>", special=True)])
+    tokenizer.save(str(folder / "tokenizer.json"))
+    engine = Engine(load(folder))
+    engine.row("a", "an <image> in text")
+    with pytest.raises(UnknownToken):
+        engine.row("a", "an <image> in text", special_tokens=True)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [("config.json",), ("tokenizer_config.json", "generation_config.json"), ("tokenizer.json",)],
+)
+def test_a_byte_order_mark_changes_nothing(
+    folder: Path, tiny: Callable[[str], Path], names: tuple[str, ...], tmp_path: Path
+) -> None:
+    before = Engine(load(tiny("llama")))
+    ids = before.row("a", "The quick 最近").prompt
+    for name in names:
+        (folder / name).write_bytes(BOM + (folder / name).read_bytes())
+    for source in (folder, prepare(folder, tmp_path / "prepared")):
+        after = Engine(load(source))
+        assert after.row("a", "The quick 最近").prompt == ids
+        assert torch.equal(
+            after.model.decoder.prefill(ids)[1], before.model.decoder.prefill(ids)[1]
+        )
+
+
+def test_a_folder_without_marks_is_not_copied(folder: Path) -> None:
+    with without_marks(folder) as readable:
+        assert readable == folder
+
+
+def test_a_beginning_token_in_the_older_file_only_is_used_as_transformers_does(
+    folder: Path, tmp_path: Path
+) -> None:
+    from transformers import AutoTokenizer
+
+    config = json.loads((folder / "tokenizer_config.json").read_text("utf-8"))
+    special = {name: config.pop(name) for name in ("bos_token", "eos_token")}
+    (folder / "tokenizer_config.json").write_text(json.dumps(config), "utf-8")
+    (folder / "special_tokens_map.json").write_text(json.dumps(special), "utf-8")
+    expected = AutoTokenizer.from_pretrained(folder)
+    for source in (folder, prepare(folder, tmp_path / "prepared")):
+        codec = load(source).codec
+        assert (codec.bos, codec.eos) == (expected.bos_token_id, expected.eos_token_id) == (0, 1)
+        for text in ("", "The fox", "  最近\n\n我国", "a😀b"):
+            assert codec.prompt(text) == (expected(text)["input_ids"] or [0])
+
+
+TEMPLATES = [{"name": "tool_use", "template": "T"}, {"name": "rag", "template": "R"}]
+
+
+def test_several_chat_templates_need_a_default(folder: Path, use: Any) -> None:
+    change_json(folder / "tokenizer_config.json", chat_template=TEMPLATES)
+    with pytest.raises(ModelUnusable, match=r"chat templates \(rag, tool_use\) and none named def"):
+        use(folder)
+
+
+def test_the_default_of_several_chat_templates_is_used(folder: Path, tmp_path: Path) -> None:
+    template = {"name": "default", "template": "<{{ messages[0].content }}>"}
+    change_json(folder / "tokenizer_config.json", chat_template=[*TEMPLATES, template])
+    for source in (folder, prepare(folder, tmp_path / "prepared")):
+        codec = load(source).codec
+        assert codec.decode(codec.prompt("hi")) == "<hi>"
+
+
+def test_a_chat_template_that_is_not_valid_is_refused(folder: Path, use: Any) -> None:
+    (folder / "chat_template.jinja").write_text("{% for %}")
+    with pytest.raises(ModelUnusable, match="chat template"):
+        use(folder)
+
+
+def test_the_stored_tokenizer_has_the_ids_of_the_source(folder: Path, tmp_path: Path) -> None:
+    source, stored = load(folder).codec, Codec.load(prepare(folder, tmp_path / "prepared"))
+    for text in ("The fox", "最近我国", "a  b"):
+        assert stored.prompt(text) == source.prompt(text)
