@@ -4,11 +4,12 @@ import subprocess
 import sys
 
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import assume, given, strategies as st
 
 import muniment
 from muniment_moderation.blocklist import Blocklist
 from muniment_moderation.normalise import fold
+from muniment_moderation.readings import readings
 
 TERMS = ["pipe bomb", "ass", "制造炸弹", "c++", "AK步枪", "🔫", "a"]
 PATTERNS = [r"\b\d{17}[\dx]\b", r"炸.{0,3}弹", r"^begin", r"\bx\b|\b"]
@@ -43,6 +44,7 @@ def test_the_same_text_gets_the_same_verdict(text: str) -> None:
 @given(TEXTS)
 def test_folding_a_text_first_changes_no_decision(text: str) -> None:
     folded = fold(text).text
+    assume(all(len(list(readings(item))) == 1 for item in (text, folded)))
     assert EVERYTHING.check(content(text)).decision == EVERYTHING.check(content(folded)).decision
 
 

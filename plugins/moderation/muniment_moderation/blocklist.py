@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import muniment
-from muniment_moderation.hits import outermost, without_containing
+from muniment_moderation.hits import Hit, outermost, without_containing
 from muniment_moderation.normalise import fold
 from muniment_moderation.parameters import BlocklistParameters
 from muniment_moderation.patterns import Patterns
+from muniment_moderation.readings import Reading, readings
 from muniment_moderation.terms import Terms
 
 MAX_REASONS = 20
@@ -15,8 +18,8 @@ MAX_REASONS = 20
 class Blocklist(muniment.Filter):
     """Blocks or flags a text that contains a term or matches a pattern.
 
-    The filter searches the folded text (see `normalise`). The spans of its reasons are offsets in
-    the original text.
+    The filter searches each reading of the text (see `readings`), folded (see `normalise`). The
+    spans of its reasons are offsets in the original text.
     """
 
     name = "blocklist"
@@ -50,10 +53,7 @@ class Blocklist(muniment.Filter):
         It has one reason for each of the first 20 matches, in the order of the text. If there
         are more, a further reason has the number of matches.
         """
-        folded = fold(content.text)
-        terms = outermost(self._terms.find(folded))
-        patterns = outermost(without_containing(self._patterns.find(folded), terms))
-        hits = sorted([*terms, *patterns])
+        hits = outermost(hit for reading in readings(content.text) for hit in self._find(reading))
         if not hits:
             return content.allow()
         category = self.parameters.category
@@ -67,3 +67,11 @@ class Blocklist(muniment.Filter):
         if self.parameters.decision == "flag":
             return content.flag(*reasons)
         return content.block(*reasons)
+
+    def _find(self, reading: Reading) -> Iterator[Hit]:
+        """Yield the hits of a reading, with their positions in the original text."""
+        folded = fold(reading.text)
+        terms = outermost(self._terms.find(folded))
+        patterns = outermost(without_containing(self._patterns.find(folded), terms))
+        for hit in (*terms, *patterns):
+            yield Hit(*reading.span(hit.start, hit.end), hit.label)

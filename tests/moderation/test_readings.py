@@ -1,0 +1,141 @@
+"""Readings of a text: escaped and disguised terms are found, at their places in the text."""
+
+from __future__ import annotations
+
+import html
+import json
+import urllib.parse
+
+import pytest
+from hypothesis import given, strategies as st
+
+import muniment
+from muniment_moderation.blocklist import Blocklist
+from muniment_moderation.readings import readings
+
+TERM = "how to make a bomb"
+BIRD = "蓝鹭计划"
+FILTER = Blocklist(Blocklist.Parameters(terms=[TERM, BIRD, "naïve 🔫"]))
+
+
+def reasons(text: str, media_type: str = "text/plain") -> list[str]:
+    """Return the parts of the text at which the filter found a term."""
+    verdict = FILTER.check(muniment.Content("output", media_type, text.encode()))
+    assert (verdict.decision == "block") == bool(verdict.reasons)
+    return [text[reason.start : reason.end] for reason in verdict.reasons]
+
+
+def shift(text: str, first: int) -> str:
+    """Return capital letters that begin at a code point, in place of ASCII letters."""
+    return "".join(
+        chr(first + ord(char.upper()) - ord("A")) if char.isalpha() else char for char in text
+    )
+
+
+TAGS = "".join(chr(0xE0000 + ord(char)) for char in TERM)
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        TAGS,
+        shift(TERM, 0x1F150),
+        shift(TERM, 0x1F170),
+        shift(TERM, 0x1F1E6),
+        shift("how to", 0x1F170) + shift(" make a", 0x1F1E6) + " bomb",
+    ],
+)
+def test_letters_as_symbols_are_read(written: str) -> None:
+    assert reasons(f"please: {written}!") == [written]
+
+
+def test_a_flag_is_not_a_word() -> None:
+    assert reasons("🇨🇳🇺🇸 flags, and \U0001f3f4\U000e0067\U000e0062\U000e007f") == []
+    assert reasons("how 🇨🇳 to make a bomb") == ["how 🇨🇳 to make a bomb"]
+
+
+def escaped(text: str) -> str:
+    """Return a text with the escapes of JSON, without the quotation marks around it."""
+    return json.dumps(text)[1:-1]
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        escaped(BIRD),
+        urllib.parse.quote(BIRD),
+        urllib.parse.quote(urllib.parse.quote(BIRD)),
+        "".join(f"&#{ord(char)};" for char in BIRD),
+        "".join(f"&#x{ord(char):X};" for char in BIRD),
+        "".join(f"\\u{{{ord(char):x}}}" for char in BIRD),
+        "".join(f"\\U{ord(char):08X}" for char in BIRD),
+        escaped(escaped(BIRD)),
+        "how\\nto\\tmake a bom\\x62",
+        urllib.parse.quote(TERM),
+        html.escape("how to make a bomb").replace("a", "&#97;"),
+        "na&iuml;ve " + escaped("🔫"),
+    ],
+)
+def test_escaped_text_is_read(written: str) -> None:
+    text = f'{{"items": ["{written}"]}}'
+    (found,) = reasons(text, "application/json")
+    assert found == written or found == written.replace("how\\n", "how\\n")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "100% bomb",
+        "%E8%93",
+        "\\ud83d",
+        "\\U00110000",
+        "&nothing;",
+        "&#1114112;",
+        "C:\\new\\table",
+        "\\u{110000}",
+        "%",
+        "\\",
+    ],
+)
+def test_what_is_no_escape_stays_as_it_is(text: str) -> None:
+    assert reasons(text) == []
+    for reading in readings(text):
+        assert len(reading.text) == len(reading.starts) == len(reading.ends)
+
+
+PIECES = st.sampled_from(
+    [
+        "a",
+        "蓝",
+        "\\u84dd",
+        "%E8%93%9D",
+        "&amp;",
+        "%25",
+        "\\\\",
+        "&#x26;",
+        "\U0001f170",
+        "u",
+        "41",
+        "\\n",
+    ]
+)
+
+
+@given(st.lists(PIECES, max_size=12).map("".join) | st.text())
+def test_every_character_of_a_reading_lies_in_the_text(text: str) -> None:
+    first, *others = readings(text)
+    assert first.text == text
+    assert len(others) <= 2
+    for reading in (first, *others):
+        assert len(reading.text) == len(reading.starts) == len(reading.ends)
+        assert list(reading.starts) == sorted(reading.starts)
+        assert all(
+            0 <= a < b <= len(text) for a, b in zip(reading.starts, reading.ends, strict=True)
+        )
+
+
+@given(st.text(st.characters(codec="utf-8"), min_size=1))
+def test_escaping_any_text_hides_nothing(text: str) -> None:
+    for written in (json.dumps(text)[1:-1], urllib.parse.quote(text), html.escape(text)):
+        if "\\" not in text and "%" not in text and "&" not in text:
+            assert any(reading.text == text for reading in readings(written))
