@@ -70,7 +70,8 @@ class Field:
     def parse(self, value: object) -> Value:
         """Return a value with the field's type. Text is parsed as on a command line.
 
-        Raises ParameterError, which names the expected values.
+        A single text is not read as a list of one text, because it may be a list in another
+        notation. Raises ParameterError, which names the expected values.
         """
         try:
             plain: object = value
@@ -223,7 +224,6 @@ _FROM_TEXT: dict[str, Callable[[str], object]] = {
     "boolean": lambda text: {"true": True, "false": False}[text.lower()],
     "integer": _whole_number,
     "number": float,
-    "strings": lambda text: [text],
 }
 
 

@@ -272,7 +272,7 @@ def test_resuming_asks_what_was_interrupted_with_its_seed_and_nothing_that_was_a
         b'{"prompt": "a", "generator": "other"}',
         b'{"prompt": "a", "generator": "image"}',
         b'{"prompt": "a", "parameters": {"times": 2}}',
-        b'{"prompt": "a", "parameters": {"words": "b"}}',
+        b'{"prompt": "a", "parameters": {"words": ["b"]}}',
         b'{"prompt": "a", "parameters": {"time": 1}}',
     ],
 )
@@ -298,7 +298,7 @@ def test_a_line_is_recognised_however_it_writes_its_parameters(workspace: Worksp
     )
     file = [
         b'{"prompt": "a", "parameters": {"times": "2", "heat": 1, "words": ["b", "c"]}}',
-        b'{"prompt": "b", "generator": "echo", "parameters": {"words": "b"}, "tags": ["x"]}',
+        b'{"prompt": "b", "generator": "echo", "parameters": {"words": ["b"]}, "tags": ["x"]}',
         b'{"prompt": "c", "generator": "text"}',
     ]
     defaults = GenerationSpec("", tags=("all",), parameters={"heat": "0.25"})

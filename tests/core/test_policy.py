@@ -48,9 +48,39 @@ def test_a_policy_says_all_it_can_say() -> None:
     assert second == FilterRule("other", ("prompt", "output"), "enforce", {}, {}, 30.0)
 
 
-def test_a_version_may_be_a_whole_number() -> None:
-    assert parse_policy("{policy: a, version: 3}", "x").label == "a@3"
-    assert parse_policy("{policy: a, version: 3, filters: []}", "x").filters == ()
+@pytest.mark.parametrize(
+    "version", ["3", "010", "12:30", "0x1f", "1_000", "2024-13-45", "no", "1.2.3", "+1", "'0'"]
+)
+def test_a_version_is_recorded_as_it_is_written(version: str) -> None:
+    policy = parse_policy(f"policy: a\nversion: {version}\nfilters: []\n", "x")
+    assert policy.label == f"a@{version.strip(chr(39))}"
+    assert policy.filters == ()
+
+
+@pytest.mark.parametrize("word", ["no", "off", "yes", "on", "y", "No"])
+def test_a_word_is_not_read_as_true_or_false(word: str) -> None:
+    rule = f"{{filter: a, parameters: {{x: {word}}}}}"
+    assert parse_policy(one(rule), "x").filters[0].parameters == {"x": word}
+
+
+def test_every_rule_has_a_name() -> None:
+    rules = "\n- ".join(
+        ["{filter: a}", "{filter: a, name: b}", "{filter: b}", "{filter: a}", "{filter: a-2}"]
+    )
+    names = parse_policy(one(rules), "x").rule_names
+    assert names == ("a", "b", "b-2", "a-2", "a-2-2")
+
+
+def test_two_rules_cannot_have_one_name() -> None:
+    with pytest.raises(PolicyError, match="two rules named 'x'"):
+        parse_policy(one("{filter: a, name: x}\n- {filter: b, name: x}"), "p.yaml")
+
+
+def test_aliases_are_refused_before_they_are_expanded() -> None:
+    levels = [f"- &l{n} [{', '.join([f'*l{n - 1}'] * 9)}]" for n in range(1, 12)]
+    bomb = "\n      ".join(["terms:", "- &l0 [x]", *levels])
+    with pytest.raises(PolicyError, match="alias"):
+        parse_policy(one(f"filter: b\n  parameters:\n      {bomb}"), "x")
 
 
 def one(rule: str) -> str:
@@ -66,11 +96,12 @@ def one(rule: str) -> str:
         ("{1: a}", "key: expected `str`"),
         ("policy: [", "is not valid YAML in line"),
         ("a: b: c", "is not valid YAML in line 1"),
-        ("policy: a\nversion: 2024-13-45", "is not valid YAML"),
+        ("policy: a\nversion: 1", "missing required field `filters`; use a list"),
         ("\x07", "is not valid YAML"),
         ("!!python/object/apply:os.system [true]", "is not valid YAML"),
         ("[" * 1500, "is not valid YAML"),
-        ("a: &a [*a]", "unknown field `a`; known: policy, version, filters"),
+        ("a: &a [*a]", "contains an alias"),
+        ("a: 1", "unknown field `a`; known: policy, version, filters"),
         ("version: 1", "; add a name, e.g."),
         ("policy: 5\nversion: 1", "; add a name, e.g."),
         ("policy: ''\nversion: 1", "; add a name, e.g."),
@@ -92,7 +123,7 @@ def one(rule: str) -> str:
         ),
         (
             one("{filter: a}\n- {filter: b, stage: output}"),
-            "filters[1]: object contains unknown field `stage`; known: filter, stages",
+            "filters[1]: object contains unknown field `stage`; known: filter, ",
         ),
         (one("{filter: a, mode: enforce, mode: observe}"), "contains the key 'mode' twice"),
         (one("{filter: a, stages: output}"), "; use a list of prompt, output or both"),
@@ -292,7 +323,7 @@ def test_a_file_in_the_current_folder_does_not_stand_in_for_an_installed_policy(
     plugin_folder.add("", policies={"team-rules": "p.yaml"}, files={"p.yaml": WHOLE})
     monkeypatch.chdir(tmp_path)
     for name in ("team-rules", "default", "none"):
-        Path(name).write_text("{policy: stray, version: 1}")
+        Path(name).write_text("{policy: stray, version: 1, filters: []}")
     assert resolve_policy("team-rules").name == "team"
     assert resolve_policy("./team-rules").name == "stray"
     assert resolve_policy("none") is NO_POLICY

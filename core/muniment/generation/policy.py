@@ -4,6 +4,7 @@
     version: "3"
     filters:
       - filter: blocklist
+        name: weapons
         stages: [prompt, output]
         mode: enforce
         time_limit: 10
@@ -20,7 +21,9 @@ from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
+import itertools
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,10 +41,11 @@ DEFAULT = "default"
 _POLICY_HINTS = {
     "policy": "add a name, e.g. `policy: support`",
     "version": 'add a version, e.g. `version: "1"`',
-    "filters": "use a list of filters",
+    "filters": "use a list of filters; `filters: []` runs none",
 }
 _RULE_HINTS = {
     "filter": "add the name of a filter, e.g. `filter: blocklist`",
+    "name": "use a text, and another one for each rule",
     "stages": "use a list of prompt, output or both",
     "mode": "use enforce or observe",
     "thresholds": "use numbers from 0 to 1 as `flag`, `block` or both of a category",
@@ -49,11 +53,22 @@ _RULE_HINTS = {
     "time_limit": "use seconds, above 0 and up to a day",
 }
 
+# The scalars of a policy file that are not texts: their kind, their form and first characters.
+_SCALARS = (
+    ("bool", r"^(?:true|false)$", "tf"),
+    ("null", r"^(?:null|~|)$", ["n", "~", ""]),
+    ("int", r"^(?:-?(?:0|[1-9][0-9]*))$", "-0123456789"),
+    ("float", r"^(?:-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?)$", "-0123456789"),
+)
+
 _Limits = dict[Literal["flag", "block"], Annotated[float, Meta(ge=0, le=1)]]
 
 
 class FilterRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One rule of a policy, with a filter, its stages and the actions for its verdicts."""
+    """One rule of a policy, with a filter, its stages and the actions for its verdicts.
+
+    `name` is the rule's name in reports. A policy gives each rule without a name the filter's.
+    """
 
     filter: str
     stages: Annotated[tuple[Literal["prompt", "output"], ...], Meta(min_length=1)] = (
@@ -65,6 +80,7 @@ class FilterRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     parameters: Mapping[str, Any] = {}
     # A slow machine loads a filter's model in the default time. The maximum is a day.
     time_limit: Annotated[float, Meta(gt=0, le=86_400)] = 30.0
+    name: Annotated[str, Meta(min_length=1, max_length=80)] | None = None
 
     def applies(self, stage: Stage) -> bool:
         """Return whether the filter runs at `stage`."""
@@ -110,6 +126,17 @@ class Policy:
     source: str
 
     @property
+    def rule_names(self) -> tuple[str, ...]:
+        """The name of each rule: its own, or the filter's, with a number if that is taken."""
+        names: list[str] = [rule.name or "" for rule in self.filters]
+        for position, rule in enumerate(self.filters):
+            numbers = itertools.chain([""], (f"-{count}" for count in itertools.count(2)))
+            names[position] = rule.name or next(
+                name for number in numbers if (name := rule.filter + number) not in names
+            )
+        return tuple(names)
+
+    @property
     def label(self) -> str:
         """The name and version of the policy as `NAME@VERSION`, as recorded in verdicts."""
         return f"{self.name}@{self.version}"
@@ -130,13 +157,17 @@ def parse_policy(document: str, source: str) -> Policy:
     except msgspec.ValidationError as error:
         hints = _RULE_HINTS if "$.filters[" in str(error) else _POLICY_HINTS
         raise PolicyError(source, explain_invalid(error, hints)) from None
+    names = [rule.name for rule in fields.filters if rule.name is not None]
+    for name in names:
+        if names.count(name) > 1:
+            raise PolicyError(source, f"has two rules named {name!r}; rename one")
     return Policy(fields.policy, str(fields.version), fields.filters, document, source)
 
 
 def load_policy(path: Path) -> Policy:
     """Return the policy in a file. Raise PolicyError if it cannot be read or parsed."""
     try:
-        return parse_policy(path.read_text(encoding="utf-8"), str(path))
+        return parse_policy(path.read_text(encoding="utf-8-sig"), str(path))
     except OSError as error:
         raise PolicyError(str(path), f"cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
@@ -194,15 +225,25 @@ def resolve_policy(reference: str | None) -> Policy:
 
 class _PolicyFile(msgspec.Struct, forbid_unknown_fields=True):
     policy: Annotated[str, Meta(min_length=1)]
-    version: str | int
-    filters: tuple[FilterRule, ...] = ()
+    version: Annotated[str, Meta(min_length=1)] | int
+    filters: tuple[FilterRule, ...]
 
 
 def _read_yaml(document: str, source: str) -> object:
-    """Return the parsed YAML document. Raise PolicyError, also for a key that occurs twice."""
+    """Return the parsed YAML document. Raise PolicyError for anything ambiguous.
+
+    A key that occurs twice is refused, and so is an alias: a few lines of aliases can expand to
+    gigabytes. Only `true`, `false`, `null` and plain decimal numbers are not texts, as in YAML 1.2.
+    In YAML 1.1, which PyYAML reads by default, `no` is false, `010` is 8 and `12:30` is 750.
+    """
     import yaml
 
     class Loader(yaml.SafeLoader):
+        def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+            if self.check_event(yaml.AliasEvent):
+                raise PolicyError(source, "contains an alias (*NAME); repeat the value")
+            return super().compose_node(parent, index)
+
         def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
             # PyYAML keeps only the last value of a key, which would silently drop a filter.
             keys = [(key.tag, key.value) for key, _ in node.value if key.id == "scalar"]
@@ -210,11 +251,14 @@ def _read_yaml(document: str, source: str) -> object:
                 raise PolicyError(source, f"contains the key {key!r} twice")
             return super().construct_mapping(node, deep)
 
+    Loader.yaml_implicit_resolvers = {}
+    for kind, pattern, first in _SCALARS:
+        Loader.add_implicit_resolver(f"tag:yaml.org,2002:{kind}", re.compile(pattern), list(first))
     try:
         return yaml.load(document, Loader)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f" in line {mark.line + 1}" if mark else ""
         raise PolicyError(source, f"is not valid YAML{where}") from None
-    except (ValueError, RecursionError) as error:  # an impossible date, deeply nested brackets
+    except (ValueError, RecursionError) as error:  # a number too long, deeply nested brackets
         raise PolicyError(source, f"is not valid YAML: {error}") from None

@@ -24,7 +24,7 @@ class Terms:
     """
 
     def __init__(self, terms: Iterable[str], *, whole_words: bool, skip_separators: bool) -> None:
-        """Compile the terms. Raise ValueError for a term without a visible character.
+        """Compile the terms. Raise ValueError for a term that cannot be found.
 
         `whole_words` finds terms of alphabetic scripts as whole words only. `skip_separators`
         also finds terms with spaces or punctuation between their characters.
@@ -51,6 +51,8 @@ class Terms:
 
     def _keys(self, term: str) -> Iterator[tuple[Callable[[str], views.View], str]]:
         """Yield the views in which a term is found, with the string to find in each."""
+        if len(term.splitlines()) > 1:
+            raise ValueError(f"the term {quoted(term)} has several lines; make each of them a term")
         text = fold(term).text.strip()
         kinds = views.kinds(text)
         if not text:

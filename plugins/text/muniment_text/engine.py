@@ -111,8 +111,7 @@ class Engine:
 
         `at` is the time that the template sees, by default the present. Special tokens in the
         prompt are encoded as text unless `special_tokens` is true. Raises RowError for an empty or
-        too long prompt, for a system prompt that the model does not support, and for a stop string
-        that no answer can contain.
+        too long prompt, an unsupported system prompt, and a stop string that no answer can contain.
         """
         codec, rows = self.model.codec, self.model.decoder.vocabulary
         ids = tuple(codec.prompt(prompt, system, at=at, special_tokens=special_tokens))

@@ -211,7 +211,7 @@ def _check_report(folder: Path, model: Any, report: dict[str, Any]) -> None:
     """Raise ModelUnusable, with the names, for tensors that do not fit the configuration.
 
     transformers fills a missing tensor with random numbers. A tensor that the model does not use
-    is a fault if it belongs to a module of the model, such as a layer beyond the configured number.
+    is a fault if it belongs to one of its modules, such as a layer too many.
     """
     modules = {name for name, _ in model.named_modules()}
     unused = [

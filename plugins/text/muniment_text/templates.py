@@ -35,7 +35,7 @@ class ChatTemplate:
         """Return the prompt of a conversation, up to the beginning of the answer.
 
         `special` are the tokens by names such as `bos_token`. `at` is the time that the template
-        sees, by default the present; a replay passes the time of the generation. Raises
+        sees, by default the present. A replay passes the time of the generation. Raises
         jinja2.TemplateError if the template refuses the messages.
         """
         moment = at or datetime.now(UTC)
