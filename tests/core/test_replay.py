@@ -8,7 +8,7 @@ import pytest
 
 import muniment
 from muniment import Difference, Generation, Replay
-from muniment.plugins.registry import Plugins
+from muniment.plugins.registry import Plugin, Plugins
 from muniment.session import Session
 from support.workspace import Workspace
 
@@ -142,6 +142,50 @@ def test_what_changed_since_is_listed(workspace: Workspace) -> None:
     assert rows["new"] == ("", "y")
     assert rows["dice-dist"][0].startswith("1.0 tree1-sha256:")
     assert rows["dice-dist"][1].startswith("2.0 tree1-sha256:")
+
+
+def test_another_version_with_the_same_code_is_no_difference(workspace: Workspace) -> None:
+    folder = workspace.plugin_folder
+    folder.generator("dice", DICE, distribution="dice-dist", version="0.1.0")
+    (done,) = generate(workspace, "x")
+    folder.generator("dice", DICE, distribution="dice-dist", version="0.2.0")
+    (result,) = replayed(workspace, done)
+    assert (result.result, result.differences) == ("exact", ())
+
+
+ONE_FILE = """
+import muniment
+
+class Shop(muniment.Generator):
+    name, media_type, determinism = "shop", "text/plain", "exact"
+    def generate(self, requests):
+        for request in requests:
+            yield request.reply(muniment.Text(request.prompt.upper()))
+
+@muniment.hookimpl
+def muniment_generators(register):
+    register(Shop)
+"""
+
+
+def test_a_plugin_of_one_file_is_the_same_after_it_was_installed(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    file = tmp_path / "shop.py"
+    file.write_text(ONE_FILE)
+    with Session(workspace.home, plugins=Plugins([], files=[file])) as session:
+        done = session.generate("x", generator="shop")
+    with Session(workspace.home, plugins=Plugins([])) as session:
+        (result,) = session.replay([done])
+    assert result.result == "impossible"
+    assert "shop.py" in result.detail
+    assert "--plugin" in result.detail
+    (workspace.plugin_folder.folder / "installed_shop.py").write_text(ONE_FILE)
+    installed = Plugin("my-shop", "1.0", "shop", "installed_shop")
+    with Session(workspace.home, plugins=Plugins([installed])) as session:
+        (result,) = session.replay([done])
+    assert (result.result, result.differences) == ("exact", ())
+    assert {plugin.distribution for plugin in result.plugins} == {"muniment", "my-shop"}
 
 
 def test_a_replay_with_another_note_in_the_environment_is_exact(workspace: Workspace) -> None:

@@ -16,12 +16,11 @@ from muniment.cli.output import emit, one_line, pluralize, short_id, write_data,
 from muniment.cli.progress import counting
 from muniment.types import Generation, Replay
 
-_CODES = {
-    "exact": exit_codes.DONE,
-    "certified": exit_codes.DONE,
+_CODES = {"diverged": exit_codes.UNVERIFIED, "impossible": exit_codes.FAILED}
+_STRICT_CODES = {
     "uncertified": exit_codes.UNVERIFIED,
     "diverged": exit_codes.UNVERIFIED,
-    "impossible": exit_codes.FAILED,
+    "impossible": exit_codes.UNVERIFIED,
 }
 
 
@@ -35,6 +34,7 @@ _CODES = {
     help="Number of completed generations to draw at random.",
 )
 @click.option("--sample-key", metavar="TEXT", help="Seed of the pick, to repeat it.")
+@click.option("--strict", is_flag=True, help="Exit with 4 unless all are exact or certified.")
 @click.option("--no-record", is_flag=True, help="Do not record the results.")
 @isolate_option
 @json_option
@@ -45,6 +45,7 @@ def replay(
     run: str | None,
     sample: int | None,
     sample_key: str | None,
+    strict: bool,
     no_record: bool,
     as_json: bool,
 ) -> int:
@@ -59,8 +60,9 @@ def replay(
     `uncertified` means the same bytes, but a margin is missing or too small. `diverged` means
     different bytes. `impossible` means that the generation cannot be repeated.
 
-    The exit code is 4 if a replay is uncertified or diverged, else 1 if one is impossible. Piped
-    output has tab-separated columns: result, id, detail, differences of environment.
+    The exit code is 4 if a replay diverged, else 1 if one is impossible. With --strict it is 4
+    unless every replay is exact or certified. Piped output has tab-separated columns: result, id,
+    detail, differences of environment.
     """
     if [bool(references), run is not None, sample is not None].count(True) != 1:
         raise click.UsageError(
@@ -77,13 +79,14 @@ def replay(
         ids = dict.fromkeys(store.find(reference) for reference in references)
         generations = [store.generation(identifier) for identifier in ids]
     session = context.session
+    table = _STRICT_CODES if strict else _CODES
     codes = []
     with (
         contextlib.closing(session.replay(generations, record=not no_record)) as results,
         counting("replaying", len(generations)) as bar,
     ):
         for result in results:
-            codes.append(_CODES[result.result])
+            codes.append(table.get(result.result, exit_codes.DONE))
             emit(
                 [result],
                 [

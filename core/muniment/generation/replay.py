@@ -187,7 +187,8 @@ def _differences(
     ]
     current = item.registered.plugin.ref()
     for plugin in item.generation.plugins:
-        if plugin.distribution == current.distribution and plugin != current:
+        # Only the code counts: a release can change the version alone.
+        if plugin.distribution == current.distribution and plugin.digest != current.digest:
             old = f"{plugin.version} {plugin.digest}"
             new = f"{current.version} {current.digest}"
             differences.append(Difference(plugin.distribution, old, new))

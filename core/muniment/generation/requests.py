@@ -10,7 +10,7 @@ from math import isfinite
 from typing import cast
 
 from muniment.config import Config
-from muniment.errors import ModelError, MunimentError, UsageError
+from muniment.errors import ModelError, MunimentError, UnknownNameError, UsageError
 from muniment.generation import seeds
 from muniment.hookspecs import Generator, ModelProvider
 from muniment.ids import new_id
@@ -155,8 +155,7 @@ class Resolver:
         The model is found by its digest and hashed again, once. No model is added. Raises
         UsageError, ModelError or PluginError.
         """
-        recorded = {plugin.distribution for plugin in generation.plugins}
-        registered = self._plugins.find("generator", generation.generator, among=recorded)
+        registered = self._recorded_generator(generation)
         parameters = registered.parameters(**generation.parameters)
         model, generator = None, self._object(registered, None)
         if generation.model is not None:
@@ -172,6 +171,34 @@ class Resolver:
             started_at=generation.started_at,
         )
         return BoundRequest(request, generation, registered, generator)
+
+    def _recorded_generator(self, generation: Generation) -> RegisteredObject:
+        """Return the generator in the recorded plugins, or in plugins with the same code.
+
+        Raises PluginError, UsageError or UnknownNameError.
+        """
+        name, plugins = generation.generator, self._plugins
+        recorded = {plugin.distribution for plugin in generation.plugins}
+        try:
+            return plugins.find("generator", name, among=recorded)
+        except UnknownNameError as error:
+            digests = {plugin.digest for plugin in generation.plugins} - {"unknown"}
+            same = {
+                plugin.distribution
+                for plugin in plugins.installed
+                if plugins.ref(plugin).digest in digests
+            }
+            with contextlib.suppress(UnknownNameError):
+                return plugins.find("generator", name, among=same)
+            # Only a plugin of one file has no version.
+            files = [f"{item.distribution}.py" for item in generation.plugins if not item.version]
+            if not files:
+                raise
+            known = ", ".join(item.name for item in plugins.objects("generator")) or "none"
+            raise UsageError(
+                f"generator {name!r} was in the plugin of one file {' or '.join(files)}; give it "
+                f"with --plugin FILE; available: {known}"
+            ) from error
 
     def ready(self, bound: BoundRequest, *, retest: bool = False) -> Generator:
         """Return the generator with its model loaded. Raise as `Generator.load` does.
