@@ -10,6 +10,8 @@ from pathlib import Path
 from muniment.errors import ConfigError, UsageError
 
 HOME_VARIABLE = "MUNIMENT_HOME"
+# A password before the host, or the value of an option such as `password` or `sslpassword`.
+_PASSWORD = re.compile(r"(?<=://)([^:@/?#]*:)[^?#]*@|([?&][^=&]*password[^=&]*=)[^&#]*", re.I)
 STORE_VARIABLE = "MUNIMENT_STORE"
 ACTOR_VARIABLE = "MUNIMENT_ACTOR"
 
@@ -49,7 +51,7 @@ class Config:
         self.path = home / "config.toml"
         self._values: dict[str, str] = {}
         try:
-            text = self.path.read_text(encoding="utf-8")
+            text = self.path.read_text(encoding="utf-8-sig")
             import tomllib
 
             document = tomllib.loads(text)
@@ -115,7 +117,7 @@ class Config:
         key = self._normalised_key(key)
         if value is not None:
             self._valid_value(key, value)
-        text = self.path.read_text(encoding="utf-8") if self.path.exists() else ""
+        text = self.path.read_text(encoding="utf-8-sig") if self.path.exists() else ""
         document = tomlkit.parse(text)
         # The name of a generator may have dots; the normalised name of a plugin has none.
         *tables, last = key.split(".", 1 if key.startswith("model.") else -1)
@@ -197,15 +199,23 @@ def store_url(home: Path, address: str | None = None) -> str:
     """Return the URL of the store.
 
     It is `address`, or else MUNIMENT_STORE, or else that of `muniment.db` in `home`. An address
-    without "://" is the path of an SQLite file. Raise UsageError if it contains NUL.
+    without "://" is the path of an SQLite file. Raise UsageError if it contains NUL, or has a
+    meaning to SQLite other than a path.
     """
     url = address or os.environ.get(STORE_VARIABLE) or str(home / "muniment.db")
     if "://" in url:
         return url
     if "\0" in url:
         raise UsageError("the address of the store contains a NUL character; remove it")
+    if url == ":memory:" or url.startswith("file:"):
+        raise UsageError(f"the address {url!r} is not the path of a file; use a path for the store")
     path = str(Path(os.path.expanduser(url)).absolute())
     return f"sqlite:///{path.replace('%', '%25').replace('?', '%3F')}"
+
+
+def without_password(url: str) -> str:
+    """Return a URL, which may be malformed, with three asterisks in place of each password."""
+    return _PASSWORD.sub(lambda found: f"{found[1]}***@" if found[1] else f"{found[2]}***", url)
 
 
 def actor_name(config: Config, name: str | None = None) -> str:

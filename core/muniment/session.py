@@ -43,7 +43,7 @@ from muniment.plugins.registry import Plugin, Plugins, quiet_stdout
 from muniment.signing import KeyStore
 from muniment.store import Query, Store
 from muniment.types import Chunk, Generation, PackagedModel, PluginRef, Replay
-from muniment.validation import check_text
+from muniment.validation import check_text, check_texts
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -123,6 +123,8 @@ class Session(AbstractContextManager["Session"]):
         Its terms are a ModelTermsWarning. Raises UsageError, ModelError, PluginError or
         StoreError before anything is generated.
         """
+        check_texts("tags", tags)
+        check_texts("parents", parents)
         spec = GenerationSpec(
             prompt,
             generator=generator,

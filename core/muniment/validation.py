@@ -1,11 +1,14 @@
-"""Checks and conversions of texts, ids and times before they are recorded."""
+"""Checks and conversions of texts, ids and times that callers pass."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+import re
+from datetime import UTC, datetime, timedelta
 
 from muniment.errors import PromptError, UsageError
 from muniment.ids import ALPHABET, LENGTH
+
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
 def check_text(name: str, text: str) -> None:
@@ -21,6 +24,12 @@ def check_text(name: str, text: str) -> None:
         raise PromptError(
             f"the {name} is not valid UTF-8 (at character {error.start + 1}); encode it as UTF-8"
         ) from None
+
+
+def check_texts(name: str, texts: object) -> None:
+    """Raise UsageError unless `texts` is a list or tuple of texts."""
+    if not isinstance(texts, list | tuple) or not all(isinstance(item, str) for item in texts):
+        raise UsageError(f"{name} must be a list of texts, such as ['a', 'b'], not {texts!r}")
 
 
 def check_id(reference: str) -> None:
@@ -40,3 +49,23 @@ def now() -> datetime:
     """Return the current time in UTC, truncated to milliseconds."""
     moment = datetime.now(UTC)
     return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
+
+
+def parse_moment(text: str, *, end: bool = False) -> datetime:
+    """Return the UTC of an ISO date or time (local without a zone) or an age such as 7d or 2h.
+
+    A date alone means its first instant, or with `end` the first instant of the next day. Raises
+    UsageError for any other text.
+    """
+    stripped = text.strip()
+    try:
+        if ago := re.fullmatch(r"([0-9]{1,9})([smhdw])", stripped):
+            return datetime.now(UTC) - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
+        moment = datetime.fromisoformat(stripped)
+        if end and re.fullmatch(r"\d{4}-?(\d{2}-?\d{2}|W\d{2}-?\d)", stripped):
+            moment += timedelta(days=1)
+        return moment.astimezone(UTC)
+    except (ValueError, OverflowError, OSError):
+        raise UsageError(
+            f"{text!r} is not a date; use 2026-01-31, 2026-01-31T12:00, or 7d / 2h / 30m"
+        ) from None

@@ -233,6 +233,37 @@ def test_an_odd_path_is_still_a_path(home: Path, odd: str) -> None:
     assert config.store_url(home, odd).endswith(odd)
 
 
+@pytest.mark.parametrize("address", [":memory:", "file:u.db?mode=ro", "file:/tmp/u.db"])
+def test_an_address_with_another_meaning_to_sqlite_is_refused(home: Path, address: str) -> None:
+    with pytest.raises(UsageError, match="not the path of a file"):
+        config.store_url(home, address)
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("postgresql://u:s3cret@h/d", "postgresql://u:***@h/d"),
+        ("postgresql://u:s3@c/ret@h:5/d", "postgresql://u:***@h:5/d"),
+        ("postgresql://h/d?password=s3cret&x=1", "postgresql://h/d?password=***&x=1"),
+        ("postgresql://h/d?x=1&sslPassword=s3cret", "postgresql://h/d?x=1&sslPassword=***"),
+        ("postgresql://u:s3cret@h:1:2/d", "postgresql://u:***@h:1:2/d"),
+        ("postgresql://u@h:5432/d", "postgresql://u@h:5432/d"),
+        ("sqlite:////a/b.db", "sqlite:////a/b.db"),
+    ],
+)
+def test_a_password_is_not_displayed(url: str, expected: str) -> None:
+    assert config.without_password(url) == expected
+
+
+def test_a_byte_order_mark_in_the_settings_is_ignored(home: Path) -> None:
+    home.mkdir(exist_ok=True)
+    (home / "config.toml").write_bytes(b"\xef\xbb\xbfactor = '\xe5\xb0\x8f\xe6\x98\x8e'\n")
+    settings = Config(home)
+    assert settings.get("actor") == "小明"
+    settings.set("policy", "none")
+    assert Config(home).items() == {"actor": "小明", "policy": "none"}
+
+
 def test_a_nul_character_in_the_stores_address_is_refused(home: Path) -> None:
     with pytest.raises(UsageError, match="NUL"):
         config.store_url(home, "a\0b")

@@ -7,13 +7,14 @@ import os
 import subprocess
 import sys
 import threading
+from datetime import UTC, date, datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
 
 import muniment
 from muniment import GenerationSpec, Session
-from muniment.errors import StoreError
+from muniment.errors import StoreError, UsageError
 from muniment.store import NoStoreError, Query
 from support.workspace import Workspace
 
@@ -276,3 +277,41 @@ def test_an_output_that_is_no_text_has_none() -> None:
     output = muniment.Output("image/png", b"abc")
     assert output.text is None
     assert output.sha256 == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+
+
+@pytest.mark.parametrize("name", ["tags", "parents"])
+@pytest.mark.parametrize("value", ["abc", ["a", 1], {"a": "b"}, 5])
+def test_a_list_of_texts_must_be_one(workspace: Workspace, name: str, value: object) -> None:
+    with pytest.raises(UsageError, match=f"{name} must be a list of texts"):
+        workspace.session.generate("x", **{name: value})  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match=f"{name} must be a list of texts"):
+        GenerationSpec("x", **{name: value})  # type: ignore[arg-type]
+
+
+NAIVE = datetime(2026, 1, 31, tzinfo=UTC).replace(tzinfo=None)
+
+
+@pytest.mark.parametrize("value", [NAIVE, date(2026, 1, 31), 5, "soon", ""])
+@pytest.mark.parametrize("name", ["since", "until"])
+def test_a_time_of_a_query_needs_a_zone(name: str, value: object) -> None:
+    with pytest.raises(UsageError):
+        Query(**{name: value})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", ["ids", "scores"])
+def test_a_list_of_a_query_must_be_one(name: str) -> None:
+    with pytest.raises(UsageError, match=f"{name} must be a list of texts"):
+        Query(**{name: "abc"})  # type: ignore[arg-type]
+
+
+def test_a_query_takes_times_as_a_command_does() -> None:
+    ago = datetime.now(UTC) - timedelta(days=7)
+    since, until = Query(since="7d", until="2026-01-31").period
+    assert since is not None
+    assert abs(since - ago) < timedelta(minutes=1)
+    assert until == datetime(2026, 2, 1).astimezone(UTC)
+    zone = timezone(timedelta(hours=8))
+    assert Query(since=datetime(2026, 1, 31, tzinfo=zone)).period == (
+        datetime(2026, 1, 31, tzinfo=zone),
+        None,
+    )

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from sqlalchemy import make_url
 
-from muniment.errors import StoreError, StoreVersionError
+from muniment.errors import StoreError, StoreVersionError, UsageError
 from muniment.store import NoStoreError, Store
 from muniment.store.recording import schema_version
 from muniment.store.recording.schema_version import HEAD
@@ -217,13 +217,22 @@ def test_what_others_write_meanwhile_is_noticed_or_read(kept: Path, start: Any) 
         "mysql://u:p@h/x",
         "",
         "unheardof:///x",
+        "postgresql://u:p@h:5432:5432/d",
+        "postgresql://u:p@p:p@h:port/d?password=:p@",
+        "sqlite:///s.db?mode=ro",
+        "sqlite:///s.db?uri=true&immutable=1",
+        "postgresql://127.0.0.1:1/x?password=:p@&sslpassword=:p@",
     ],
 )
-def test_a_url_that_is_no_store_is_refused(url: str) -> None:
-    with pytest.raises(StoreError) as caught:
+def test_a_url_that_is_no_store_is_refused(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises((StoreError, UsageError)) as caught:
         Store.open(url, create=True)
     assert ":p@" not in str(caught.value)
     assert "Traceback" not in str(caught.value)
+    assert not list(tmp_path.iterdir())
 
 
 # ---- versions ----------------------------------------------------------------------------------

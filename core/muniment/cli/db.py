@@ -55,7 +55,7 @@ def path(context: CliContext, as_json: bool) -> None:
 
     Prints the file of an SQLite store, or else the URL. The store need not exist.
     """
-    url = _without_password(context.store_url)
+    url = muniment.config.without_password(context.store_url)
     emit_line({"url": url, "path": _file(url)}, _file(url) or url, as_json)
 
 
@@ -123,23 +123,10 @@ def rebuild(context: CliContext, as_json: bool) -> None:
         emit(rows.items(), [("table", itemgetter(0)), ("rows", itemgetter(1))], as_json)
 
 
-def _without_password(url: str) -> str:
-    """Return a URL with its password masked."""
-    if url.startswith("sqlite:"):
-        return url
-    from sqlalchemy import make_url
-    from sqlalchemy.exc import ArgumentError
-
-    try:
-        return make_url(url).render_as_string(hide_password=True)
-    except ArgumentError:
-        return url
-
-
 def _file(url: str) -> str | None:
-    """Return the file of an SQLite URL, or None for any other URL."""
+    """Return the absolute path of an SQLite URL's file, or None for any other URL."""
     path, _, _ = url.removeprefix("sqlite:///").partition("?")
-    return unquote(path) if url.startswith("sqlite:///") else None
+    return str(Path(unquote(path)).absolute()) if url.startswith("sqlite:///") else None
 
 
 @db.command

@@ -19,7 +19,7 @@ from muniment.parameters import Parameters, Value
 from muniment.plugins.invocation import environment_of, error_message
 from muniment.plugins.registry import Plugins, RegisteredObject, instantiate, quiet_stdout
 from muniment.types import Failure, Generation, Model, PackagedModel, Request
-from muniment.validation import check_id, check_text, escape_unencodable, now
+from muniment.validation import check_id, check_text, check_texts, escape_unencodable, now
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +40,11 @@ class GenerationSpec:
     parents: tuple[str, ...] = ()
     line: int | None = None
     invalid: str | None = None
+
+    def __post_init__(self) -> None:
+        """Raise UsageError if tags or parents are not lists of texts."""
+        check_texts("tags", self.tags)
+        check_texts("parents", self.parents)
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,8 @@ from typing import Any, Literal, TypeVar
 from sqlalchemy import URL, Connection, Engine, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 
-from muniment.errors import StoreError
+from muniment.config import without_password
+from muniment.errors import StoreError, UsageError
 
 T = TypeVar("T")
 
@@ -48,9 +49,9 @@ class Database(ABC):
     def __init__(self, url: URL) -> None:
         """Create the engine, without connecting. Call `open_database` instead.
 
-        Raise StoreError if the subclass or SQLAlchemy rejects the URL.
+        Raise UsageError or StoreError if the subclass or SQLAlchemy rejects the URL.
         """
-        self.url = self.name = url.render_as_string(hide_password=True)
+        self.url = self.name = without_password(url.render_as_string(hide_password=False))
         self._url = url
         self._process = os.getpid()
         self.wrote = False
@@ -218,13 +219,13 @@ class Database(ABC):
 def open_database(url: str, *, read_only: bool = False) -> Database:
     """Return the database of a SQLAlchemy URL, without connecting to it.
 
-    With `read_only`, SQLite cannot write to the file. Raise StoreError if the URL is malformed or
+    With `read_only`, SQLite cannot write to the file. Raise UsageError if the URL is malformed or
     names neither an SQLite file nor a PostgreSQL database.
     """
     try:
         parsed = make_url(url)
-    except ArgumentError:
-        raise StoreError(url, f"{url!r} is not the URL of a store; {_USE}") from None
+    except (ArgumentError, ValueError):  # the second for a port that is not a number
+        raise UsageError(f"{without_password(url)!r} is not the URL of a store; {_USE}") from None
     match parsed.get_backend_name():
         case "sqlite":
             from muniment.store.database.sqlite import SqliteDatabase
@@ -234,10 +235,8 @@ def open_database(url: str, *, read_only: bool = False) -> Database:
             from muniment.store.database.postgresql import PostgresqlDatabase
 
             return PostgresqlDatabase(parsed)
-    display_url = parsed.render_as_string(hide_password=True)
-    raise StoreError(
-        display_url,
-        f"{display_url} is neither an SQLite file nor a PostgreSQL database; {_USE}",
+    raise UsageError(
+        f"{without_password(url)} is neither an SQLite file nor a PostgreSQL database; {_USE}"
     )
 
 

@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event
 
-from muniment.errors import StoreError
+from muniment.errors import StoreError, UsageError
 from muniment.files import make_folder, replacing
 from muniment.store.database import bulk
 from muniment.store.database.engine import LOCK_SECONDS, Database
@@ -33,12 +33,14 @@ class SqliteDatabase(Database):
     def __init__(self, url: URL, *, read_only: bool = False) -> None:
         """Prepare to open the file of `url`, with `read_only` so that SQLite cannot write to it.
 
-        Raise StoreError if the URL has no file.
+        Raise UsageError if the URL has no file or has options.
         """
         if not url.database or url.database == ":memory:":
-            display_url = url.render_as_string(hide_password=True)
-            raise StoreError(
-                display_url, f"{display_url} has no file name; add a path after sqlite:///"
+            raise UsageError(f"{url} has no file name; add a path after sqlite:///")
+        if url.query:
+            raise UsageError(
+                f"{url} has options after the path ({', '.join(url.query)}), which are not "
+                "supported; remove them"
             )
         self.path = Path(url.database).absolute()
         self._read_only, self._immutable = read_only, _is_immutable(self.path)

@@ -92,7 +92,7 @@ class QueryPlanner:
         self._checks: dict[str, str] = {}  # an SQL condition on `g` for each filter
         self._paths: list[AccessPath] = []
         self._search_path: AccessPath | None = None
-        self._ranges = time_index.ranges(connection, query.since, query.until)
+        self._ranges = time_index.ranges(connection, *query.period)
         self._add_filters(words)
 
     def page(self, before: int | None, size: int) -> list[int]:
@@ -290,7 +290,7 @@ class QueryPlanner:
         self._add_shared_index()
         for condition in query.scores or ():
             self._add_score(condition)
-        for operator, at in ((">=", query.since), ("<", query.until)):
+        for operator, at in zip((">=", "<"), query.period, strict=True):
             if at is not None:
                 column, value = self._without_index("g.started_at"), self._bind(milliseconds(at))
                 self._checks[operator] = f"{column} {operator} {value}"

@@ -7,13 +7,14 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias, cast
 
 from sqlalchemy import Connection
 
 from muniment.errors import AmbiguousNameError, UnknownNameError, UsageError
 from muniment.store.database.tables import generation
 from muniment.types import Decision, Status
+from muniment.validation import check_texts, parse_moment
 
 _CONDITION = re.compile(r"\s*([^<>=!]+?)\s*(<=|>=|!=|=|<|>)\s*(\S+)\s*")
 _ORDER = re.compile(r"(-?)score:(.+)")
@@ -29,8 +30,8 @@ class Query:
     """Filters for generations. A generation matches if it passes all filters that are not None.
 
     Attributes:
-        since: Earliest start, included.
-        until: Latest start, excluded.
+        since: Earliest start, included: a time with a zone, or a text such as 2026-01-31 or 7d.
+        until: Latest start, excluded. A date as a text includes the whole day.
         status: The status. A started generation whose process has ended is interrupted.
         generator: The name of the generator.
         model: The model's name, its digest or a prefix of the digest.
@@ -51,8 +52,8 @@ class Query:
             default the newest come first, as they always do outside of lists.
     """
 
-    since: datetime | None = None
-    until: datetime | None = None
+    since: datetime | str | None = None
+    until: datetime | str | None = None
     status: Status | None = None
     generator: str | None = None
     model: str | None = None
@@ -68,11 +69,33 @@ class Query:
     sort: str | None = None
 
     def __post_init__(self) -> None:
-        """Raise UsageError if a condition or the order is malformed."""
+        """Raise UsageError if a time, a list, a condition or the order is malformed."""
+        object.__setattr__(self, "since", _moment("since", self.since))
+        object.__setattr__(self, "until", _moment("until", self.until, end=True))
+        for name in ("ids", "scores"):
+            if getattr(self, name) is not None:
+                check_texts(name, getattr(self, name))
         for condition in self.scores or ():
             parse_condition(condition)
         if self.sort is not None:
             parse_order(self.sort)
+
+    @property
+    def period(self) -> tuple[datetime | None, datetime | None]:
+        """The earliest start, included, and the latest start, excluded."""
+        return cast(tuple[datetime | None, datetime | None], (self.since, self.until))
+
+
+def _moment(name: str, value: object, *, end: bool = False) -> datetime | None:
+    """Return a time of a query in UTC. Raise UsageError for anything but a time with a zone."""
+    if isinstance(value, str):
+        return parse_moment(value, end=end)
+    if value is None or (isinstance(value, datetime) and value.tzinfo is not None):
+        return value
+    raise UsageError(
+        f"{name} must be a datetime with a time zone, such as datetime(2026, 1, 31, tzinfo=UTC), "
+        f"or a text such as '2026-01-31' or '7d', not {value!r}"
+    )
 
 
 COLUMNS = (
