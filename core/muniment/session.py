@@ -43,7 +43,7 @@ from muniment.plugins.registry import Plugin, Plugins, quiet_stdout
 from muniment.signing import KeyStore
 from muniment.store import Query, Store
 from muniment.types import Chunk, Generation, PackagedModel, PluginRef, Replay
-from muniment.validation import check_text, check_texts
+from muniment.validation import check_name, check_texts
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -90,7 +90,7 @@ class Session(AbstractContextManager["Session"]):
         self.config = config.Config(self.home)
         self.store_url = config.store_url(self.home, store)
         self.actor = config.actor_name(self.config, actor)
-        check_text("actor's name", self.actor)
+        check_name("actor's name", self.actor)
         self.plugins = plugins if plugins is not None else Plugins()
         self.plugins.disable(self.config.disabled())
         self._workers = PluginWorkers(self.config, everything=isolate)

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from muniment.errors import PromptError, UsageError
 from muniment.ids import ALPHABET, LENGTH
 
+MAX_NAME = 255  # characters of a name or a tag; PostgreSQL cannot index 2,700 bytes
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
@@ -24,6 +25,13 @@ def check_text(name: str, text: str) -> None:
         raise PromptError(
             f"the {name} is not valid UTF-8 (at character {error.start + 1}); encode it as UTF-8"
         ) from None
+
+
+def check_name(name: str, text: str) -> None:
+    """Raise PromptError for a text that `check_text` refuses or that is too long for a name."""
+    check_text(name, text)
+    if len(text) > MAX_NAME:
+        raise PromptError(f"the {name} has {len(text):,} characters; use at most {MAX_NAME}")
 
 
 def check_texts(name: str, texts: object) -> None:

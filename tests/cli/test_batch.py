@@ -96,6 +96,13 @@ def test_a_bad_line_is_a_failed_record_and_the_rest_goes_on(muniment: Here, tmp_
         '{"prompt": "x", "model": "none"}': "generator echo does not use a model",
         '{"prompt": "x\\u0000"}': "the prompt contains a NUL character",
         '{"prompt": "x\\ud800"}': "the prompt is not valid UTF-8",
+        '{"prompt": "two", "prompt": "dup"}': "prompt is given twice",
+        '{"prompt": "x", "parameters": {"times": 1, "times": 2}}': "times is given twice",
+        '{"prompt": "x", "parameters": {"times": [1]}}': "times must be a whole number",
+        '{"prompt": "x", "tags": "a, b"}': "tags: expected `array`, got `str`; use a list",
+        '{"prompt": "x", "tags": ["%s"]}' % ("长" * 4000): "the tag has 4,000 characters",
+        '{"prompt": "x", "model": "%s"}' % ("m" * 4000): "the model's name has 4,000 characters",
+        '{"prompt": "x", "generator": "%s"}' % ("g" * 4000): "no generator named 'ggg",
     }
     file = written(tmp_path / "lines.jsonl", good, *bad, good)
     result = muniment("batch", file, "--json")

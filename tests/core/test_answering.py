@@ -93,6 +93,7 @@ def test_one_that_is_left_out_fails_and_is_not_given_its_neighbours_answer(
     ("body", "complaint"),
     [
         ("raise SystemExit(1)", "SystemExit: 1"),
+        ("raise GeneratorExit", "it raised GeneratorExit"),
         ("return None", "TypeError: 'NoneType' object is not iterable"),
         ("return 5", "TypeError: 'int' object is not iterable"),
         ("return iter([None])", "TypeError: it yielded NoneType"),

@@ -66,6 +66,7 @@ def test_an_evaluator_sees_the_generation_with_its_verdicts_and_trace(workspace:
     [
         ("raise RuntimeError('broken')", "RuntimeError: broken"),
         ("raise SystemExit(1)", "SystemExit: 1"),
+        ("raise GeneratorExit", "GeneratorExit"),
         ("return {'value': float('nan')}", "value is nan"),
         ("return {'value': float('inf')}", "value is inf"),
         ("return {'value': '1'}", "value is str, not a number"),

@@ -139,6 +139,7 @@ def test_a_filter_registered_by_name_that_cannot_be_imported_blocks(workspace: W
     [
         ("raise RuntimeError('first\\nsecond')", "RuntimeError: first"),
         ("raise SystemExit(0)", "SystemExit: 0"),
+        ("raise GeneratorExit", "GeneratorExit"),
         ("raise RuntimeError('\\ud800')", "RuntimeError: \\ud800"),
         ("return None", "check() returned NoneType, not a Verdict"),
         ("return True", "check() returned bool, not a Verdict"),
@@ -211,14 +212,23 @@ def test_a_filter_that_fails_keeps_the_others_from_nothing(workspace: Workspace)
     assert done.verdicts[1].categories == {"sound": 0.25}
 
 
-def test_a_filter_cannot_pass_off_a_failure_or_another_name_as_its_own(
+def test_a_filter_that_reports_its_own_failure_blocks(workspace: Workspace) -> None:
+    workspace.plugin_folder.generator("echo", ECHO)
+    workspace.plugin_folder.filter("tired", "return Verdict('allow', failure='no model')")
+    (done,) = workspace.run("x", policy=workspace.policy("{filter: tired, stages: [prompt]}"))
+    (verdict,) = done.verdicts
+    assert (done.status, verdict.action) == ("blocked", "block")
+    assert "no model" in (verdict.failure or "")
+
+
+def test_a_filter_cannot_pass_off_another_name_as_its_own(
     workspace: Workspace,
 ) -> None:
     workspace.plugin_folder.generator("echo", ECHO)
     workspace.plugin_folder.filter(
         "sly",
         "return Verdict('allow', filter='other', version='9', stage='system', action='block',"
-        " policy_version='x', failure='none')",
+        " policy_version='x')",
         attributes="version = '3.1'",
     )
     (done,) = workspace.run("x", policy=workspace.policy("{filter: sly, stages: [prompt]}"))

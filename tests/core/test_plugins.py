@@ -86,6 +86,7 @@ def test_what_a_plugin_registers_is_listed_by_kind_and_name(plugin_folder: Plugi
         ("raise ValueError", "ValueError"),
         (REGISTER.format("raise RuntimeError('in the hook')"), "RuntimeError: in the hook"),
         (REGISTER.format("raise SystemExit"), "SystemExit"),
+        (REGISTER.format("raise GeneratorExit"), "GeneratorExit"),
         (REGISTER.format("register(5)"), "register a class or 'module:Class', not 5"),
         (REGISTER.format("register(dict)"), "dict is not a muniment.Generator"),
         (REGISTER.format("register(muniment.Filter)"), "Filter is not a muniment.Generator"),

@@ -16,7 +16,6 @@ from muniment.generation.policy import FilterRule, Policy
 from muniment.hookspecs import Evaluator, Filter
 from muniment.plugins.invocation import validate_values, validate_verdict
 from muniment.plugins.registry import (
-    INTERRUPTIONS,
     InterruptibleFilter,
     Plugins,
     RegisteredObject,
@@ -153,7 +152,7 @@ class _BoundFilter:
                     start = time.perf_counter()
                 with quiet_stdout():
                     verdict = validate_verdict(self.filter.check(content), content)
-            except INTERRUPTIONS:
+            except KeyboardInterrupt:
                 raise
             except BaseException as error:
                 verdict = self._failed(describe(error))
@@ -242,7 +241,7 @@ def compute_scores(
     try:
         with quiet_stdout():
             values = validate_values(evaluator.evaluate(generation), declared.measures)
-    except INTERRUPTIONS:
+    except KeyboardInterrupt:
         raise
     except BaseException as error:
         values = dict.fromkeys(measures)

@@ -76,13 +76,29 @@ def _spec(number: int, line: bytes, base: GenerationSpec) -> GenerationSpec:
 def _fields(line: bytes) -> _Line:
     """Return the fields of a line. Raise ValueError with the reason if it is invalid."""
     try:
-        return msgspec.convert(json.loads(line.decode()), _Line)
+        return msgspec.convert(json.loads(line.decode(), object_pairs_hook=_object), _Line)
     except UnicodeDecodeError as error:
         raise ValueError(f"not valid UTF-8 (at byte {error.start + 1})") from None
     except msgspec.ValidationError as error:
         raise ValueError(escape_unencodable(explain_invalid(error, _HINTS))) from None
+    except _RepeatedKeyError:
+        raise
     except (ValueError, RecursionError) as error:
         raise ValueError(f"not valid JSON ({error})") from None
+
+
+def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    """Return a JSON object. Raise _RepeatedKeyError if a key occurs twice."""
+    members = dict(pairs)
+    if len(members) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise _RepeatedKeyError(next(name for name in names if names.count(name) > 1))
+    return members
+
+
+class _RepeatedKeyError(ValueError):
+    def __init__(self, name: str) -> None:
+        super().__init__(f"{escape_unencodable(name)} is given twice; remove one")
 
 
 def unfinished_specs(
@@ -128,7 +144,7 @@ def _changed(recorded: Generation, spec: GenerationSpec, plugins: Plugins) -> st
         fields += [
             ("seed", recorded.seed, recorded.seed if seed is None else seed),
             ("list of tags", recorded.tags, expected.tags),
-            ("model", model and model.name, escape_unencodable(spec.model or "") or None),
+            ("model", model and model.name, expected.model and expected.model.name),
         ]
     # A spec that could not be resolved has no plugins, and is recorded as requested.
     if spec.invalid is None and not recorded.plugins:

@@ -24,7 +24,7 @@ from muniment.plugins.invocation import (
     error_message,
     run_generator,
 )
-from muniment.plugins.registry import INTERRUPTIONS, quiet_stdout
+from muniment.plugins.registry import quiet_stdout
 from muniment.store import AlreadyRecordedError, Store
 from muniment.types import (
     Chunk,
@@ -203,7 +203,7 @@ class Pipeline:
         first = items[0].resolved
         try:
             generator = self._resolver.ready(first)
-        except INTERRUPTIONS:
+        except KeyboardInterrupt:
             raise
         except BaseException as error:
             reason = error_message(error, first.registered)

@@ -224,8 +224,8 @@ def resolve_policy(reference: str | None) -> Policy:
 
 
 class _PolicyFile(msgspec.Struct, forbid_unknown_fields=True):
-    policy: Annotated[str, Meta(min_length=1)]
-    version: Annotated[str, Meta(min_length=1)] | int
+    policy: Annotated[str, Meta(min_length=1, max_length=200)]
+    version: Annotated[str, Meta(min_length=1, max_length=50)] | int
     filters: tuple[FilterRule, ...]
 
 

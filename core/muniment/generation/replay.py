@@ -18,7 +18,6 @@ from dataclasses import replace
 from muniment.errors import MunimentError, UsageError
 from muniment.generation.requests import BoundRequest, Resolver
 from muniment.plugins.invocation import MissingReply, environment_of, error_message, run_generator
-from muniment.plugins.registry import INTERRUPTIONS
 from muniment.types import (
     Difference,
     Generation,
@@ -96,7 +95,7 @@ def _replay_group(
     registered = group[0].registered
     try:
         generator = resolver.ready(group[0], retest=True)
-    except INTERRUPTIONS:
+    except KeyboardInterrupt:
         raise
     except BaseException as error:
         reason = error_message(error, registered)

@@ -19,7 +19,15 @@ from muniment.parameters import Parameters, Value
 from muniment.plugins.invocation import environment_of, error_message
 from muniment.plugins.registry import Plugins, RegisteredObject, instantiate, quiet_stdout
 from muniment.types import Failure, Generation, Model, PackagedModel, Request
-from muniment.validation import check_id, check_text, check_texts, escape_unencodable, now
+from muniment.validation import (
+    MAX_NAME,
+    check_id,
+    check_name,
+    check_text,
+    check_texts,
+    escape_unencodable,
+    now,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,9 +107,9 @@ class Resolver:
         if spec.system is not None:
             check_text("system prompt", spec.system)
         if spec.model is not None:
-            check_text("model's name", spec.model)
+            check_name("model's name", spec.model)
         for tag in spec.tags:
-            check_text("tag", tag)
+            check_name("tag", tag)
         for parent in spec.parents:
             check_id(parent)
         seed = seeds.random_seed() if spec.seed is None else seeds.parse_seed(spec.seed)
@@ -310,7 +318,7 @@ class Resolver:
 
 
 def _close(generator: Generator) -> None:
-    with quiet_stdout(), contextlib.suppress(Exception, SystemExit):
+    with quiet_stdout(), contextlib.suppress(Exception, SystemExit, GeneratorExit):
         generator.close()
 
 
@@ -324,21 +332,26 @@ def unresolved(
         run_id=run_id,
         actor=actor,
         status="started",
-        generator=escape_unencodable(spec.generator),
+        generator=_name(spec.generator),
         prompt=escape_unencodable(spec.prompt),
         seed=seeds.random_seed() if seed is None else seed,  # the record needs a valid seed
         started_at=now(),
         system=spec.system and escape_unencodable(spec.system),
-        model=None if spec.model is None else Model(escape_unencodable(spec.model), "", ""),
+        model=None if spec.model is None else Model(_name(spec.model), "", ""),
         parameters={
             escape_unencodable(name): _requested_value(value)
             for name, value in spec.parameters.items()
         },
         policy=policy,
-        tags=tuple(escape_unencodable(tag) for tag in spec.tags),
+        tags=tuple(map(_name, spec.tags)),
         line=spec.line,
         failure=Failure("invalid", escape_unencodable(reason)),
     )
+
+
+def _name(text: str) -> str:
+    """Return the recorded form of a name that may be invalid."""
+    return escape_unencodable(text)[:MAX_NAME]
 
 
 def requested_seed(spec: GenerationSpec) -> int | None:

@@ -12,7 +12,7 @@ import click
 
 from muniment.errors import MunimentError, PluginError
 from muniment.plugins.discovery import PluginCommand
-from muniment.plugins.registry import INTERRUPTIONS, describe, quiet_stdout
+from muniment.plugins.registry import describe, quiet_stdout
 
 TRACEBACK_VARIABLE = "MUNIMENT_TRACEBACK"
 
@@ -26,7 +26,7 @@ def load_command(command: PluginCommand) -> click.Command:
     try:
         with quiet_stdout():
             found: object = attrgetter(command.attribute)(command.load_module())
-    except INTERRUPTIONS:
+    except KeyboardInterrupt:
         raise
     except BaseException as error:
         if os.environ.get(TRACEBACK_VARIABLE):

@@ -5,14 +5,14 @@ from __future__ import annotations
 import contextlib
 import math
 import operator
-from collections.abc import Generator as Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator as Coroutine, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from muniment.errors import MunimentError
 from muniment.hookspecs import Generator
 from muniment.ledger.canonical import SAFE, encode_number, is_key
-from muniment.plugins.registry import INTERRUPTIONS, RegisteredObject, describe, quiet_stdout
+from muniment.plugins.registry import RegisteredObject, describe, quiet_stdout
 from muniment.types import (
     DECISIONS,
     FINISH_REASONS,
@@ -70,7 +70,7 @@ def environment_of(generator: Generator) -> dict[str, str | int]:
         with quiet_stdout():
             facts = dict(generator.environment())
         return {_fact_name(name): _fact(value) for name, value in facts.items()}
-    except INTERRUPTIONS:
+    except KeyboardInterrupt:
         raise
     except BaseException as error:
         return {"environment_failed": type(error).__name__}
@@ -94,11 +94,9 @@ def invoke(
     requests = list(remaining.values())
     iterator: Iterator[object] = iter(())
     try:
-        with quiet_stdout():
-            iterator = iter(generator.generate(requests))
+        iterator = _call(lambda: iter(generator.generate(requests)))
         while True:
-            with quiet_stdout():
-                answer = next(iterator, _END)
+            answer = _call(next, iterator, _END)
             if answer is _END:
                 return None
             if isinstance(answer, Output) and len(requests) == 1:
@@ -113,15 +111,24 @@ def invoke(
             elif remaining[answer.request_id].stream:
                 answer.text.encode()  # raises if it contains a lone surrogate
                 yield answer
-    except INTERRUPTIONS:
+    except (KeyboardInterrupt, GeneratorExit):  # the second is raised where this function yields
         raise
     except BaseException as error:
         return error_message(error, registered)
     finally:
         close = getattr(iterator, "close", None)
         if close is not None:  # an exception in close() must not discard the answers
-            with quiet_stdout(), contextlib.suppress(Exception, SystemExit):
+            with quiet_stdout(), contextlib.suppress(Exception, SystemExit, GeneratorExit):
                 close()
+
+
+def _call(function: Callable[..., Any], *arguments: object) -> Any:
+    """Call a function of a plugin. A GeneratorExit that it raises becomes a RuntimeError."""
+    try:
+        with quiet_stdout():
+            return function(*arguments)
+    except GeneratorExit as error:
+        raise RuntimeError("it raised GeneratorExit") from error
 
 
 def _checked(reply: Reply, registered: RegisteredObject) -> Reply | MissingReply:
@@ -198,12 +205,15 @@ def _whole(value: object) -> int:
 
 
 def validate_verdict(verdict: object, content: Content) -> Verdict:
-    """Return the verdict in built-in types. Raise TypeError or ValueError if it is invalid.
+    """Return the verdict in built-in types. Raise an exception if it is invalid.
 
+    A verdict that reports a failure is invalid too, because the filter did not check the content.
     Spans are offsets in characters of a text, or in bytes of any other content.
     """
     if not isinstance(verdict, Verdict):
         raise TypeError(f"check() returned {type(verdict).__name__}, not a Verdict")
+    if verdict.failure is not None:
+        raise RuntimeError(str(verdict.failure))
     if verdict.decision not in DECISIONS:
         raise ValueError(f"the decision {verdict.decision!r} is not one of {', '.join(DECISIONS)}")
     scores: list[tuple[object, object]] = list(verdict.categories.items())

@@ -35,9 +35,6 @@ from muniment.types import Measure, PluginRef
 Kind: TypeAlias = Literal["generator", "filter", "evaluator"]
 
 _BASES: Mapping[Kind, type] = {"generator": Generator, "filter": Filter, "evaluator": Evaluator}
-# Exceptions that are never treated as a plugin's failure. All other subclasses of BaseException
-# are caught, because a panic in Rust code (pyo3) is not an Exception.
-INTERRUPTIONS = (KeyboardInterrupt, GeneratorExit)
 _MEDIA_TYPE = re.compile(r"[a-z]+/[A-Za-z0-9.+-]+(; ?[a-z]+=[A-Za-z0-9.-]+)*")
 
 
@@ -69,7 +66,7 @@ class RegisteredObject:
             if not (isinstance(loaded, type) and issubclass(loaded, _BASES[self.kind])):
                 raise TypeError(f"{self.target} is not a {self.kind}")
             check_class(self.kind, loaded)
-        except INTERRUPTIONS:
+        except KeyboardInterrupt:
             raise
         except BaseException as error:
             raise PluginError(
@@ -207,7 +204,7 @@ class Plugins:
             if plugin not in self._objects:
                 try:
                     self._objects[plugin] = self.load_objects(plugin)
-                except INTERRUPTIONS:
+                except KeyboardInterrupt:
                     raise
                 except BaseException as error:
                     message = f"plugin {plugin.distribution} cannot be loaded: {describe(error)}"
@@ -236,7 +233,7 @@ def instantiate(registered: RegisteredObject, *arguments: Any) -> Any:
     try:
         with quiet_stdout():
             return loaded(*arguments)
-    except (ParameterError, *INTERRUPTIONS):
+    except (ParameterError, KeyboardInterrupt):
         raise
     except BaseException as error:
         raise PluginError(

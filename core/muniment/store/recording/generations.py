@@ -31,7 +31,7 @@ from muniment.store.recording import references
 from muniment.store.recording.ledger import PreparedEntry, append, prepare
 from muniment.store.search import index
 from muniment.types import Generation
-from muniment.validation import check_text
+from muniment.validation import check_name, check_text
 
 Declared = Mapping[str, frozenset[str]]
 
@@ -218,13 +218,13 @@ def _prepare_started(
 def _check_texts(g: Generation) -> None:
     """Raise PromptError for a text of the caller that cannot be recorded."""
     check_text("prompt", g.prompt)
-    check_text("actor's name", g.actor)
-    check_text("generator's name", g.generator)
-    check_text("policy's name", g.policy)
     check_text("system prompt", g.system or "")
-    check_text("model's name", g.model.name if g.model else "")
+    check_name("actor's name", g.actor)
+    check_name("generator's name", g.generator)
+    check_name("policy's name", g.policy)
+    check_name("model's name", g.model.name if g.model else "")
     for tag in g.tags:
-        check_text("tag", tag)
+        check_name("tag", tag)
 
 
 def _prepare_outcome(

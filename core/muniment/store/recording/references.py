@@ -19,7 +19,7 @@ from muniment.store.database import bulk
 from muniment.store.database.engine import Database
 from muniment.store.database.projections import facts_digest
 from muniment.store.recording.ledger import PreparedEntry, append_with_rows, prepare
-from muniment.validation import check_text
+from muniment.validation import check_name
 
 Facts: TypeAlias = tuple[tuple[str, str | int], ...]
 Numbers: TypeAlias = dict[tuple[str, Any], int]
@@ -47,7 +47,7 @@ def numbers(database: Database, wanted: Mapping[str, Iterable[Hashable]]) -> Num
 
 def actor_number(database: Database, name: str) -> int:
     """Return the number of an actor's entry. Append the entry if it is missing."""
-    check_text("actor's name", name)
+    check_name("actor's name", name)
     return numbers(database, {"actor": [name]})["actor", name]
 
 

@@ -16,6 +16,7 @@ from typing import Any
 
 from sqlalchemy import Connection, select
 
+from muniment.errors import UsageError
 from muniment.store.database.engine import Database, chunks
 from muniment.store.database.tables import payload
 from muniment.store.queries.loader import PAGE, load_numbers
@@ -27,6 +28,7 @@ from muniment.store.search.tokenizer import fold
 from muniment.types import Generation
 
 _JSON = ("request", "detail")  # kinds of payloads that are JSON objects
+MAX_TERMS = 256  # of one search; each takes a lookup in the index
 RANKED = 10_000  # number of the newest generations with all terms that are ranked
 
 
@@ -48,13 +50,17 @@ def search(database: Database, text: str, query: Query, *, ranked: bool = False)
     Args:
         database: The database of the store.
         text: The words and quoted phrases to search for. Without a letter or digit it matches
-            nothing.
+            nothing. Raises UsageError if it has more than `MAX_TERMS` terms.
         query: The filters, and the maximum number of results.
         ranked: Yield the most relevant first, among the newest `RANKED` that have all terms.
     """
     query_phrases = phrases(text)
     if not query_phrases:
         return
+    if (count := len(_terms(query_phrases))) > MAX_TERMS:
+        raise UsageError(
+            f"the search has {count:,} words or pairs of characters; use at most {MAX_TERMS}"
+        )
     matches = (_ranked if ranked else _newest)(database, query_phrases, query)
     for generation in itertools.islice(matches, query.limit):
         yield Hit(generation, snippets(texts_of(generation), query_phrases))
