@@ -31,12 +31,12 @@ def test_lines_on_standard_output_are_generations(recorded: Here) -> None:
 
 
 def test_the_ending_of_the_file_says_the_format(recorded: Here, tmp_path: Path) -> None:
-    for name in ("all.jsonl", "all.csv", "all.parquet", "all.txt"):
+    for name in ("all.jsonl", "all.csv", "all.parquet", "all", "all.NDJSON"):
         target = tmp_path / name
         result = recorded("audit", "export", "-o", target)
         assert result.code == 0
         assert result.err.startswith(f"wrote {target} (2 generations, ")
-    for line in (tmp_path / "all.txt").read_text(encoding="utf-8").splitlines():
+    for line in (tmp_path / "all").read_text(encoding="utf-8").splitlines():
         check_shape(json.loads(line), "generation")
     rows = csv.DictReader(io.StringIO((tmp_path / "all.csv").read_text(encoding="utf-8")))
     assert [row["prompt"] for row in rows] == ["three", "一 two"]
@@ -58,6 +58,8 @@ MISTAKES = [
     (["--resume"], "add -o FILE"),
     (["--format", "parquet"], "parquet cannot be written to a stream; use -o FILE"),
     (["--format", "xml"], "'xml' is not one of"),
+    (["-o", "all.xlsx"], "all.xlsx has no extension of a format; use --format"),
+    (["-o", "all.json"], "all.json has no extension of a format; use --format"),
     (["--resume", "-o", "nowhere.csv"], "there is no unfinished export to nowhere.csv"),
 ]
 

@@ -434,8 +434,6 @@ class TestStore:
             ("{home}/config.toml/x.db", "cannot be"),
             ("{home}", "is a folder"),
             ("{home}/config.toml", "is not an SQLite database"),
-            ("nonsense://x", "neither an SQLite file nor a PostgreSQL database"),
-            ("sqlite://", "has no file name"),
         ],
     )
     def test_a_store_that_cannot_be_is_a_sentence(
@@ -446,6 +444,26 @@ class TestStore:
         assert result.out == ""
         assert sentence in result.err
         assert result.err.count("\n") == 1
+
+    @pytest.mark.parametrize(
+        ("store", "sentence"),
+        [
+            ("nonsense://x", "neither an SQLite file nor a PostgreSQL database"),
+            ("sqlite://", "has no file name"),
+            (":memory:", "not the path of a file"),
+            ("postgresql://u:s3cret@h:5432:5432/d", "is not the URL of a store"),
+            ("sqlite:///s.db?mode=ro", "has options after the path"),
+        ],
+    )
+    def test_an_address_that_is_no_store_is_a_mistake(
+        self, muniment: Here, store: str, sentence: str
+    ) -> None:
+        for command in (("generate", "echo", "hi"), ("audit", "list"), ("db", "status")):
+            result = muniment(*command, "--store", store)
+            assert (result.code, result.out) == (2, "")
+            assert sentence in result.err
+            assert "s3cret" not in result.err
+            assert result.err.count("\n") == 1
 
     def test_a_store_that_may_not_be_written_is_a_sentence(
         self, muniment: Here, home: Path, monkeypatch: pytest.MonkeyPatch

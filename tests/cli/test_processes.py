@@ -138,20 +138,49 @@ def listed(muniment: Processes, *filters: str) -> list[dict[str, Any]]:
     return muniment("audit", "list", "-n", "0", "--json", *filters).json("generation")
 
 
-def test_ctrl_c_leaves_an_interrupted_record_at_once(
-    processes: Processes, muniment: Here, once: None, tmp_path: Path
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
+)
+def test_a_signal_leaves_an_interrupted_record_at_once(
+    processes: Processes, muniment: Here, once: None, tmp_path: Path, number: int, code: int
 ) -> None:
     flag = tmp_path / "flag"
     with processes.started("generate", "once", f"stall {flag}", "--seed", "7") as process:
         wait_for(flag)
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         out, err = process.communicate(timeout=30)
-    assert process.returncode == 130
+    assert process.returncode == code
     assert (out, err) == ("", "Interrupted\n")
     (value,) = listed(muniment)
     assert (value["status"], value["seed"]) == ("interrupted", "7")
     assert value["finished_at"] is not None
     assert muniment("audit", "verify", "--all").code == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_text_that_was_shown_before_a_signal_is_recorded(
+    processes: Processes, muniment: Here, plugin_folder: PluginFolder, number: int
+) -> None:
+    plugin_folder.generator(
+        "counter",
+        """
+        import time
+        for request in requests:
+            for number in range(600):
+                yield request.chunk(f"{number} ")
+                time.sleep(0.1)
+        """,
+    )
+    with processes.started("generate", "counter", "x", "--stream") as process:
+        assert process.stdout is not None
+        shown = process.stdout.read(4)
+        process.send_signal(number)
+        rest, _ = process.communicate(timeout=30)
+    (value,) = listed(muniment)
+    assert value["status"] == "interrupted"
+    (output,) = value["outputs"]
+    assert shown == "0 1 "
+    assert output["text"].startswith((shown + rest).rstrip("\n"))
 
 
 def test_ctrl_c_in_a_batch_says_how_to_go_on_and_going_on_works(

@@ -22,7 +22,7 @@ from muniment.store.database.engine import Database
 from muniment.store.export import ExportError, batches, exporter, formats, unfinished
 from muniment.types import Generation, Output, Text
 
-FORMATS = ("jsonl", "csv", "parquet")
+FORMATS = ("jsonl", "csv", "csv-excel", "parquet")
 
 
 @pytest.fixture
@@ -74,6 +74,28 @@ def test_a_csv_row_has_the_same_fields(filled: Store, tmp_path: Path) -> None:
             assert (json.loads(row[name]) if row[name] else type(generation[name])()) == (
                 generation[name]
             )
+
+
+def test_excel_finds_a_byte_order_mark(filled: Store, tmp_path: Path) -> None:
+    filled.export(tmp_path / "a.csv", "csv").run()
+    filled.export(tmp_path / "b.csv", "csv-excel").run()
+    assert (tmp_path / "b.csv").read_bytes() == b"\xef\xbb\xbf" + (tmp_path / "a.csv").read_bytes()
+
+
+@pytest.mark.parametrize("kind", ["file", "link", "folder"])
+def test_a_part_file_of_someone_else_is_refused(filled: Store, tmp_path: Path, kind: str) -> None:
+    part, other = tmp_path / "all.jsonl.part", tmp_path / "other"
+    if kind == "folder":
+        part.mkdir()
+    elif kind == "link":
+        part.symlink_to(other)
+    else:
+        part.write_text("mine")
+    with pytest.raises(ExportError, match=r"all\.jsonl\.part exists and is not a part"):
+        filled.export(tmp_path / "all.jsonl", "jsonl").run()
+    assert kind != "file" or part.read_text() == "mine"
+    assert kind != "link" or (part.is_symlink() and not other.exists())
+    assert [path.name for path in tmp_path.glob("all*")] == ["all.jsonl.part"]
 
 
 def test_a_parquet_row_has_the_same_fields(filled: Store, tmp_path: Path) -> None:

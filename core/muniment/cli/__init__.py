@@ -11,6 +11,7 @@ import atexit
 import contextlib
 import gc
 import os
+import signal
 import sys
 from collections.abc import Iterator, Sequence
 
@@ -24,7 +25,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     `arguments` defaults to those of the process. An exception becomes one line on stderr. If
     `MUNIMENT_TRACEBACK` is set, an unexpected one is raised instead.
     """
+    ends: list[int] = []
     if arguments is None:
+        _interrupt_at_signals(ends)
         # The garbage collection at exit took half a second of processor time with torch.
         atexit.register(gc.freeze)
     try:
@@ -40,7 +43,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         detach_stdout()
         code = exit_codes.FAILED
-    return code
+    return 128 + ends[0] if ends and code == exit_codes.INTERRUPTED else code
+
+
+def _interrupt_at_signals(ends: list[int]) -> None:
+    """Handle SIGTERM and SIGHUP like Ctrl-C, so that displayed text is recorded.
+
+    The signals are appended to `ends`. An ignored signal, as under `nohup`, stays ignored.
+    """
+
+    def interrupt(number: int, frame: object) -> None:
+        ends.append(number)
+        raise KeyboardInterrupt
+
+    for name in ("SIGTERM", "SIGHUP"):  # Windows has no SIGHUP
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, interrupt)
 
 
 @contextlib.contextmanager

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 @click.command
 @click.option(
     "--format",
-    type=click.Choice(("jsonl", "csv", "parquet")),
+    type=click.Choice(("jsonl", "csv", "csv-excel", "parquet")),
     help="File format (by default that of the file's extension, else jsonl).",
 )
 @filter_options
@@ -107,5 +107,11 @@ def _resume(context: CliContext, target: Path, format: str | None, query: munime
 
 
 def _format_of(target: Path) -> str:
+    """Return the format of a file's extension. Raises UsageError for an unknown extension."""
     extension = target.suffix.removeprefix(".").lower()
-    return extension if extension in muniment.store.FORMATS else "jsonl"
+    if not extension or extension == "ndjson":
+        return "jsonl"
+    if extension not in muniment.store.FORMATS:
+        formats = ", ".join(muniment.store.FORMATS)
+        raise UsageError(f"{target} has no extension of a format; use --format with {formats}")
+    return extension

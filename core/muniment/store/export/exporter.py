@@ -161,9 +161,22 @@ class Export:
         return self.rows
 
     def _open_part(self) -> BinaryIO:
-        """Open the part file at the end of its saved bytes. Create it if nothing is saved."""
+        """Open the part file at the end of its saved bytes. Create it if nothing is saved.
+
+        Raises ExportError for a part file that is not of an unfinished export.
+        """
         if self._state.size == 0:
-            self._part.unlink(missing_ok=True)  # it may have been created by someone else
+            state = _state_path(self._target)
+            if not state.exists():
+                if os.path.lexists(self._part):
+                    raise ExportError(
+                        self._target,
+                        f"{self._part} exists and is not a part of an unfinished export; move it "
+                        "away or use another path",
+                    )
+                # The state is there before the part file, which it shows to be of an export.
+                atomic_write(state, msgspec.json.encode(self._state))
+            self._part.unlink(missing_ok=True)
             part = open_private(self._part, "xb")
             part.write(self._format.head())
             self._save(part, self._state)

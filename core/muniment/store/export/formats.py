@@ -7,6 +7,7 @@ file of it. Columns and schemas follow from `GenerationRecord`.
 
 from __future__ import annotations
 
+import codecs
 import csv
 import dataclasses
 import io
@@ -143,6 +144,16 @@ class Csv(Format):
         return text.getvalue().encode()
 
 
+class CsvExcel(Csv):
+    """CSV with a byte order mark, without which Excel does not read the file as UTF-8."""
+
+    name = "csv-excel"
+
+    def head(self) -> bytes:
+        """Return the mark and the row of column names."""
+        return codecs.BOM_UTF8 + super().head()
+
+
 # ---- Parquet -----------------------------------------------------------------------------------
 
 
@@ -240,4 +251,5 @@ def _arrow_type(hint: Any) -> Any:
     return scalars.get(hint, pyarrow.string())
 
 
-FORMATS: Mapping[str, Format] = {format.name: format for format in (Jsonl(), Csv(), Parquet())}
+_FORMATS = (Jsonl(), Csv(), CsvExcel(), Parquet())
+FORMATS: Mapping[str, Format] = {format.name: format for format in _FORMATS}

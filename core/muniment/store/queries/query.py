@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import NamedTuple, TypeAlias, cast
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias, cast
 
 from sqlalchemy import Connection
 
@@ -20,6 +20,11 @@ _CONDITION = re.compile(r"\s*([^<>=!]+?)\s*(<=|>=|!=|=|<|>)\s*(\S+)\s*")
 _ORDER = re.compile(r"(-?)score:(.+)")
 _DIGEST = re.compile(r"(?:[a-z0-9-]+:)?[0-9a-f]{4,}")
 _SCHEMES = ("", "file-sha256:", "tree1-sha256:")
+
+if TYPE_CHECKING:
+    Moment: TypeAlias = datetime | str
+else:
+    Moment = datetime  # which a query has after its initialisation, and a saved one in JSON
 
 Origin: TypeAlias = tuple[str, str, str]
 """Generator, model name and model digest; the latter two are empty if no model runs."""
@@ -52,8 +57,8 @@ class Query:
             default the newest come first, as they always do outside of lists.
     """
 
-    since: datetime | str | None = None
-    until: datetime | str | None = None
+    since: Moment | None = None
+    until: Moment | None = None
     status: Status | None = None
     generator: str | None = None
     model: str | None = None
