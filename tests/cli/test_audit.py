@@ -104,8 +104,8 @@ def test_show_says_everything(recorded: Here) -> None:
     assert result.code == 0
     for line in (
         *("status       completed", "seed         7", "tags         nice", "policy       team@3"),
-        "verdict      prompt: words 1.0 allow · rule 0",
-        "verdict      output: words 1.0 allow · rule 0",
+        "verdict      prompt: words 1.0 allow · rule words",
+        "verdict      output: words 1.0 allow · rule words",
     ):
         assert line in result.lines
     assert result.out.endswith("\noutput (text/plain, 7 bytes)\none two\n")
@@ -230,6 +230,19 @@ def test_runs_count_what_became_of_their_generations(
     assert (first["lines"], first["generators"], first["actor"]) == (3, ["echo"], "小明")
     assert muniment("audit", "runs").rows[1][3] == "1 completed · 1 blocked · 1 failed"
     assert len(muniment("audit", "runs", "-n", "1").lines) == 1
+
+
+def test_each_rule_of_a_policy_is_shown_by_its_name(muniment: Here, tmp_path: Path) -> None:
+    policy = tmp_path / "p.yaml"
+    policy.write_text(
+        "policy: p\nversion: 010\nfilters:\n- {filter: words, name: 粗话}\n- {filter: words}\n"
+        "- {filter: words}\n"
+    )
+    muniment("generate", "echo", "x", "--policy", policy)
+    shown = muniment("audit", "show", "last").lines
+    assert "policy       p@010" in shown
+    rules = [line.rpartition(" · rule ")[2] for line in shown if line.startswith("verdict")]
+    assert rules == ["粗话", "words", "words-2"] * 2
 
 
 def test_replay_of_the_same_is_exact(recorded: Here) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -25,7 +25,7 @@ from muniment.cli.output import (
 )
 from muniment.cli.output_file import OutputFile, to_stdout, without_end
 from muniment.diff import differences
-from muniment.errors import MunimentError, VerificationError
+from muniment.errors import MunimentError, PolicyError, VerificationError
 from muniment.ledger.entries import FeedbackEntry, ReplayEntry, ReviewEntry
 from muniment.types import Generation, Verdict
 
@@ -61,7 +61,8 @@ def show(context: CliContext, reference: str, as_json: bool) -> None:
         events = {"feedback": feedback, "reviews": reviews, "replays": replays}
         write_json({**generation.to_json(), **events})
         return
-    print_fields([*_fields(generation), *_events(feedback, reviews, replays)])
+    rules = _rule_names(store.policy_document(generation.id)) if generation.verdicts else ()
+    print_fields([*_fields(generation, rules), *_events(feedback, reviews, replays)])
     if "output" in generation.erased:
         write_data("\nthe output was erased")
         return
@@ -121,7 +122,17 @@ def get(context: CliContext, reference: str, output: str | None, overwrite: bool
         write_note(f"{note}; run `muniment audit show {identifier}` for details")
 
 
-def _fields(generation: Generation) -> list[tuple[str, object]]:
+def _rule_names(document: str) -> Sequence[str]:
+    """Return the names of the rules of a recorded policy, or none if it cannot be read."""
+    from muniment.generation.policy import parse_policy
+
+    try:
+        return parse_policy(document, "").rule_names
+    except PolicyError:  # erased, or of another version of Muniment
+        return ()
+
+
+def _fields(generation: Generation, rules: Sequence[str]) -> list[tuple[str, object]]:
     model, usage, failure = generation.model, generation.usage, generation.failure
     return [
         ("id", generation.id),
@@ -148,7 +159,7 @@ def _fields(generation: Generation) -> list[tuple[str, object]]:
         ),
         ("system", generation.system),
         ("prompt", generation.prompt),
-        *(("verdict", _verdict(verdict)) for verdict in generation.verdicts),
+        *(("verdict", _verdict(verdict, rules)) for verdict in generation.verdicts),
         *(
             (
                 "score",
@@ -193,7 +204,7 @@ def _environment(event: RecordedEvent[ReplayEntry]) -> str:
     return f"{pluralize(number, 'difference')} of environment" if number else ""
 
 
-def _verdict(verdict: Verdict) -> str:
+def _verdict(verdict: Verdict, rules: Sequence[str]) -> str:
     parts = [f"{verdict.stage}: {verdict.filter} {verdict.version} {verdict.decision}"]
     if verdict.action != verdict.decision:
         parts.append(f"taken: {verdict.action}")
@@ -203,8 +214,8 @@ def _verdict(verdict: Verdict) -> str:
         parts.append(verdict.failure)
     parts += [f"{name} {score:.2f}" for name, score in verdict.categories.items() if score]
     parts += [reason.message for reason in verdict.reasons if reason.message]
-    if verdict.policy_rule is not None:
-        parts.append(f"rule {verdict.policy_rule}")
+    if (rule := verdict.policy_rule) is not None:
+        parts.append(f"rule {rules[rule] if rule < len(rules) else rule}")
     return " · ".join(parts)
 
 

@@ -12,7 +12,8 @@ from datetime import datetime
 from sqlalchemy import Connection, Table, distinct, func, select
 
 from muniment.errors import AmbiguousNameError, UnknownNameError
-from muniment.ledger.entries import moment
+from muniment.ledger.entries import StartedEntry, moment
+from muniment.ledger.generations import PolicyText, Texts, decode_text
 from muniment.store.database import leases
 from muniment.store.database.engine import Database, chunks
 from muniment.store.database.tables import (
@@ -24,7 +25,15 @@ from muniment.store.database.tables import (
     ledger_head,
     run,
 )
-from muniment.store.queries.loader import PAGE, in_pages, load, load_numbers, number_of
+from muniment.store.queries.loader import (
+    PAGE,
+    entries_of,
+    in_pages,
+    load,
+    load_numbers,
+    number_of,
+    payloads_of,
+)
 from muniment.store.queries.planner import Position, QueryPlanner
 from muniment.store.queries.query import COLUMNS, GenerationRow, Query
 from muniment.types import Generation, Status
@@ -101,6 +110,20 @@ class Finder:
             if row is None:
                 raise UnknownNameError("generation", id)
             return load(connection, [GenerationRow._make(row)], trace=True)[0]
+
+    def policy_document(self, id: str) -> str:
+        """Return the recorded policy of a generation, or "" if there is none or it was erased.
+
+        Raises UnknownNameError.
+        """
+        with self._database.reading() as connection:
+            number = number_of(connection, generation, id)
+            started = entries_of(connection, [number])[number]
+            texts = Texts()
+            if isinstance(started, StartedEntry) and (policy := started.policy) is not None:
+                stored = payloads_of(connection, [policy])[policy]
+                texts.add(entries_of(connection, [policy])[policy], stored)
+        return decode_text(PolicyText, texts.get("policy")).document
 
     def find(self, ref: str) -> str:
         """Return the complete id of a generation.
