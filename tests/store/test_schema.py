@@ -10,7 +10,7 @@ from sqlalchemy import make_url
 
 from make_schemas import FOLDER, contents
 from muniment.errors import VerificationError
-from muniment.store import Store
+from muniment.store import Query, Store
 from muniment.store.database.tables import VIEWS
 from muniment.store.recording import schema_version
 from support.databases import altered_index, by_hand, only_postgresql, only_sqlite
@@ -311,3 +311,20 @@ def test_an_index_that_hides_a_generation_is_named(two: Store) -> None:
         entries.clear()
     found = two.verify(projections=True)
     assert ("integrity", "index ix_actor_name") in {(p.kind, p.where) for p in found.problems}
+
+
+@only_sqlite
+def test_a_hold_that_an_index_hides_forbids_erasing(two: Store) -> None:
+    assert two.path is not None
+    two.holds.add(Query(tag="a"), "court", "case 7")
+    for index, columns in {
+        "ix_event_kind_subject_seq": ["kind", "subject", "seq"],
+        "ix_event_kind_key_seq": ["kind", "key", "seq"],
+        "sqlite_autoindex_event_1": ["seq", "position"],
+    }.items():
+        with altered_index(two.path, index, columns) as entries:
+            entries.clear()
+    with Store.open(two.url, create=False) as store:  # reads the altered schema
+        result = store.erasures.erase(Query(), "bert")
+        assert (result.held, result.erased) == (1, 1)
+        assert {item.prompt for item in store.generations()} == {"I agree to pay 1000 euros", ""}
