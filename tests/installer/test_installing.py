@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -179,6 +180,119 @@ CASES = (
 )
 
 
+ONE = "x = 1"
+
+
+def overwriting(wheel_folder: Any) -> dict[str, tuple[Any, str]]:
+    """Wheels that would change files of others, and the file that the refusal names."""
+    other = "muniment_rude-1.0.data"
+    files = {
+        "a program": (f"{other}/scripts/alembic", "alembic of alembic"),
+        "a program as data": (f"{other}/data/bin/alembic", "alembic of alembic"),
+        "a module": (f"{other}/purelib/muniment_one.py", "muniment_one.py of muniment-one 1.0"),
+        "a module for a machine": (f"{other}/platlib/muniment_one.py", "muniment-one 1.0"),
+        "data of another name": ("x.data/purelib/muniment_one.py", "muniment-one 1.0"),
+        "metadata": ("muniment_one-1.0.dist-info/RECORD", "metadata of another distribution"),
+        "new metadata": (f"{other}/purelib/click-99.dist-info/RECORD", "metadata of another"),
+        "a file of nobody": (f"{other}/scripts/stray", "bin/stray"),
+        "an unknown part": (f"{other}/elsewhere/x", "elsewhere/x"),
+        "a way out": ("../out.py", "'../out.py', which leads out of its folder"),
+        "a way around": ("x/../muniment_one.py", "leads out of its folder"),
+        "data that leads out": (f"{other}/scripts/../../out.py", "leads out of its folder"),
+        "a new part of the core": ("muniment/extra.py", "to the module muniment of muniment"),
+        "a package in its place": ("muniment_one/__init__.py", "muniment_one of muniment-one"),
+        "compiled code": ("__pycache__/muniment_one.cpython-311.pyc", "of muniment-one 1.0"),
+    }
+    wheels = {
+        case: (wheel_folder("muniment-rude", generator="rude", files={path: ONE}), why)
+        for case, (path, why) in files.items()
+    }
+    programs = {"a program that leads out": {"../alembic": "muniment_rude:x"}}
+    for case, scripts in programs.items():
+        wheel = wheel_folder("muniment-rude", generator="rude", scripts=scripts)
+        wheels[case] = (wheel, "is not a file name")
+    return wheels
+
+
+OVERWRITING = (
+    "a program|a program as data|a module|a module for a machine|data of another name|metadata|"
+    "new metadata|a file of nobody|an unknown part|a way out|a way around|data that leads out|"
+    "a new part of the core|a package in its place|compiled code|a program that leads out"
+)
+
+
+def everything(fresh: Fresh) -> dict[str, bytes]:
+    """Return the files of an environment and its home, but for logs, locks and caches."""
+    return {
+        str(path): path.read_bytes()
+        for folder in (fresh.folder, fresh.home)
+        for path in folder.rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts and path.suffix not in (".db-shm",)
+    }
+
+
+@pytest.mark.parametrize(
+    ("pip_kind", "case"),
+    [
+        *(("double", case) for case in OVERWRITING.split("|")),
+        pytest.param("real", "a program as data", marks=pytest.mark.integration),
+    ],
+)
+def test_a_wheel_that_changes_files_of_others_is_refused_before_installing(
+    shared_environment: Fresh, wheel_folder: Any, case: str
+) -> None:
+    (shared_environment.folder / "bin" / "stray").touch()
+    wheel, why = overwriting(wheel_folder)[case]
+    before = everything(shared_environment)
+    for command in ("install", "upgrade"):
+        refused = shared_environment("plugins", command, wheel)
+        assert (refused.code, refused.out, refused.err.count("\n")) == (1, "", 1)
+        assert why in refused.err
+        assert everything(shared_environment) == before
+
+
+def test_two_wheels_of_one_command_overwrite_nothing_of_each_other(
+    shared_environment: Fresh, wheel_folder: Any
+) -> None:
+    rude = wheel_folder("muniment-rude", generator="rude", files={"muniment_three.py": ONE})
+    three = wheel_folder("muniment-three", generator="three")
+    before = everything(shared_environment)
+    for wheels in ((rude, three), (three, rude)):
+        refused = shared_environment("plugins", "install", *wheels)
+        assert (refused.code, "muniment_three.py of muniment-" in refused.err) == (1, True)
+    assert everything(shared_environment) == before
+
+
+def test_a_wheel_that_lists_files_which_it_does_not_contain_is_refused(
+    shared_environment: Fresh, wheel_folder: Any, tmp_path: Path
+) -> None:
+    """pip deletes the listed files when it uninstalls the wheel."""
+    wheel = wheel_folder("muniment-rude", generator="rude")
+    changed = tmp_path / wheel.name
+    with zipfile.ZipFile(wheel) as source, zipfile.ZipFile(changed, "w") as target:
+        for name in source.namelist():
+            more = b"muniment_one.py,,\n" if name.endswith("/RECORD") else b""
+            target.writestr(name, source.read(name) + more)
+    before = everything(shared_environment)
+    refused = shared_environment("plugins", "install", changed)
+    assert (refused.code, "muniment_one.py" in refused.err) == (1, True)
+    assert everything(shared_environment) == before
+
+
+@only_real
+def test_a_wheel_on_which_pip_fails_leaves_no_file_behind(
+    shared_environment: Fresh, wheel_folder: Any, tmp_path: Path
+) -> None:
+    files = {"muniment_torn/__init__.py": ONE, "muniment_torn/b.py": "spoilt = 1" * 9}
+    wheel = wheel_folder("muniment-torn", generator="torn", files=files)
+    torn = tmp_path / wheel.name
+    torn.write_bytes(wheel.read_bytes().replace(b"spoilt = 1" * 9, b"changed! 1" * 9))
+    before = shared_environment.files()
+    refused = shared_environment("plugins", "install", torn)
+    assert (refused.code, refused.err.count("\n")) == (1, 1)
+    assert shared_environment.files() == before
+
+
 # What pip finds out, and what it has to take out again.
 WITH_PIP = ("conflict", "core", "missing", "import error", "slow", "unknown")
 
@@ -263,11 +377,46 @@ def test_an_upgrade_takes_the_place_and_one_that_fails_makes_way_again(
     acts = [(entry["act"], entry["plugin"]["version"]) for entry in fresh.entries("installation")]
     assert acts == [("installed", "1.0"), ("upgraded", "2.0")]
 
-    back = fresh("plugins", "install", one, "--json")
-    assert back.json("plugin_change")[0]["previous"] == "2.0"
-    assert fresh("generate", "one", "x").out == "1.0: x\n"
     (shown,) = fresh("plugins", "show", "muniment-one", "--json").json("plugin_details")
-    assert shown["previous"] == "2.0"
+    assert shown["previous"] == "1.0"
+    for wanted in ("muniment-one==1.0", one):  # an upgrade never goes back
+        refused = fresh("plugins", "upgrade", wanted)
+        assert (refused.code, refused.out) == (1, "")
+        assert "`muniment plugins uninstall muniment-one`" in refused.err
+    assert fresh("plugins", "uninstall", "muniment-one", "--yes").code == 0
+    assert fresh("plugins", "install", one).code == 0
+    assert fresh("generate", "one", "x").out == "1.0: x\n"
+
+
+@pytest.mark.parametrize(
+    ("pip_kind", "by"),
+    [
+        ("double", "plugins"),
+        ("double", "pip"),
+        pytest.param("real", "pip", marks=pytest.mark.integration),
+    ],
+)
+def test_installing_never_replaces_an_installed_plugin(
+    fresh: Fresh, wheel_folder: Any, by: str
+) -> None:
+    own = wheel_folder("muniment-text", version="0.1.0")
+    if by == "pip":
+        fresh.pip("install", "--no-deps", own)
+    else:
+        assert fresh("plugins", "install", own).code == 0
+    files, entries = fresh.files(), fresh.entries("installation")
+    others = [wheel_folder("muniment-text", "x = 1", version=v) for v in ("0.0.1", "0.1.0", "2")]
+    fresh.environment["PIP_FIND_LINKS"] = " ".join(str(other.parent) for other in others)
+    for wanted in (*others, "muniment-text==0.0.1", "Muniment.Text>1"):
+        refused = fresh("plugins", "install", wanted)
+        assert (refused.code, refused.out, refused.err.count("\n")) == (1, "", 1), wanted
+        assert "muniment-text 0.1.0 is installed" in refused.err
+        assert "`muniment plugins upgrade`" in refused.err
+        assert "`muniment plugins uninstall muniment-text`" in refused.err
+    older = fresh("plugins", "upgrade", others[0])
+    assert (older.code, "is older than the installed version 0.1.0" in older.err) == (1, True)
+    assert (fresh.files(), fresh.entries("installation")) == (files, entries)
+    assert fresh("generate", "echo", "x").out == "0.1.0: x\n"
 
 
 @on_both

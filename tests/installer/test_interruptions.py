@@ -122,7 +122,7 @@ def test_killed_anywhere_it_is_as_before_or_done(
     fresh.environment["PIP_FIND_LINKS"] = str(leftpad.parent)
     commands: dict[str, tuple[str | Path, ...]] = {
         "install": ("plugins", "install", one),
-        "upgrade": ("plugins", "install", two),
+        "upgrade": ("plugins", "upgrade", two),
         "uninstall": ("plugins", "uninstall", "muniment-one", "--yes"),
     }
     if change != "install":
@@ -134,9 +134,8 @@ def test_killed_anywhere_it_is_as_before_or_done(
     done = fresh.files()
     draw = random.Random(change)
     for _ in range(KILLS // 3 or 1):
-        if change == "install":
-            fresh("plugins", "uninstall", "muniment-one", "--yes")
-        else:
+        fresh("plugins", "uninstall", "muniment-one", "--yes")
+        if change != "install":
             fresh("plugins", "install", one)
         process = start(fresh, *commands[change])
         time.sleep(draw.uniform(0.2, 1.0) * took)

@@ -14,12 +14,14 @@ if TYPE_CHECKING:
     from muniment import Session
     from muniment_installer.installer import Installer
 
+_key_option = click.option(
+    "--key", metavar="PUB", help="Public key, or its file, that must have signed the bundle."
+)
+
 
 @click.command
 @click.argument("plugins", metavar="PLUGIN...", nargs=-1, required=True)
-@click.option(
-    "--key", metavar="PUB", help="Public key, or its file, that must have signed the bundle."
-)
+@_key_option
 @json_option
 @pass_session
 def install(session: Session, plugins: tuple[str, ...], key: str | None, as_json: bool) -> None:
@@ -27,7 +29,7 @@ def install(session: Session, plugins: tuple[str, ...], key: str | None, as_json
 
     PLUGIN is the name of a distribution (`name`, `name==1.2`), the path of a folder or wheel, or a
     bundle, whose content alone is then used. All plugins are installed, or none. Installed packages
-    are never changed. A plugin that conflicts is refused.
+    are never changed. A plugin that conflicts, or that is installed already, is refused.
 
     A plugin is code that runs with all your permissions: install only what you trust.
     """
@@ -41,18 +43,20 @@ def install(session: Session, plugins: tuple[str, ...], key: str | None, as_json
 
 @click.command
 @click.argument("plugins", metavar="PLUGIN...", nargs=-1, required=True)
+@_key_option
 @json_option
 @pass_session
-def upgrade(session: Session, plugins: tuple[str, ...], as_json: bool) -> None:
+def upgrade(session: Session, plugins: tuple[str, ...], key: str | None, as_json: bool) -> None:
     """Upgrade plugins. A version that does not work is rolled back.
 
-    PLUGIN is the name of an installed plugin, or the path of a folder or wheel of one. The wheel of
-    the previous version is kept, and `muniment plugins install` can install it again.
+    PLUGIN is the name of an installed plugin, or the path of a folder, wheel or bundle of one. An
+    older version than the installed one is refused: uninstall that first.
     """
-    from muniment.installation import print_changes
+    from muniment.installation import print_changes, public_key
 
+    public = None if key is None else public_key(key)
     with progress(f"upgrading {', '.join(plugins)}"):
-        changes = installer(session).install(plugins, upgrade=True)
+        changes = installer(session).install(plugins, key=public, upgrade=True)
     print_changes(changes, as_json, empty="there is no newer version")
 
 

@@ -28,9 +28,15 @@ from muniment_installer.errors import ConflictError
 from muniment_installer.journal import JournaledRecords
 from muniment_installer.locks import Pin
 from muniment_installer.pip import Pip
-from muniment_installer.preflight import refuse_own, requirements
+from muniment_installer.preflight import (
+    check_replaced,
+    fits,
+    refuse_own,
+    replacing_error,
+    requirements,
+)
 from muniment_installer.resolver import InstallPlan, Target, gather
-from muniment_installer.transaction import Transaction, wheel_of
+from muniment_installer.transaction import Transaction, is_installed, wheel_of
 from muniment_installer.wheels import Wheel, sha256_of
 
 
@@ -61,9 +67,10 @@ class Installer:
     ) -> list[Change]:
         """Install plugins by name, path or bundle, all or none, and return the changes.
 
-        A plugin that is installed from the same wheel stays. With `key`, the bundle must be signed
-        by it. With `upgrade`, the newest version is taken. Raises InstallError or a subclass,
-        UsageError, and TamperedBundleError.
+        A plugin that is installed from the same wheel stays. Only with `upgrade` is another one
+        replaced, and never by an older version. With `upgrade`, the newest version is taken. With
+        `key`, the bundle must be signed by it. Raises InstallError or a subclass, UsageError, and
+        TamperedBundleError.
         """
         targets = [Target.parse(text) for text in wanted]
         bundle = _bundle_among(targets, key)
@@ -74,6 +81,8 @@ class Installer:
             present, staging = self.present(), self.records.staging
             if upgrade:
                 _check_installed(targets, present)
+            else:
+                _check_versions(targets, present)
             if bundle is not None:
                 content = bundle_format.read(bundle, key)
                 wheels = bundle_format.extract(content, staging)
@@ -87,6 +96,10 @@ class Installer:
                     upgrade=upgrade,
                     owned=self._owned,
                 )
+            state = self.records.state()
+            for wheel in plan.wheels:
+                if wheel.key in plan.targets and not is_installed(wheel, present, state):
+                    check_replaced(wheel, present, upgrade=upgrade)
             return transaction.install(plan, present)
 
     def uninstall(self, name: str) -> Change:
@@ -244,6 +257,19 @@ def _check_installed(targets: Sequence[Target], present: Distributions) -> None:
             raise UnknownNameError(
                 "plugin", target.text, hint=f"`muniment plugins install {target.text}` installs it"
             )
+
+
+def _check_versions(targets: Sequence[Target], present: Distributions) -> None:
+    """Raise ConflictError for a plugin that is requested by name and installed in another version.
+
+    `check_replaced` does so for every target, after pip has collected the wheels.
+    """
+    for target in targets:
+        installed = present.get(target.key or "")
+        if installed is None or target.requirement is None:
+            continue
+        if not fits(target.requirement.specifier, installed.version):
+            raise replacing_error(installed, target.text)
 
 
 def _pins(gone: Mapping[str, InstallRecord], state: InstallState) -> list[Pin]:

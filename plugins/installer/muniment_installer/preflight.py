@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
+from importlib.metadata import Distribution
 
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.specifiers import SpecifierSet
@@ -20,6 +20,7 @@ from muniment.installation import (
     InstallError,
     normalised,
 )
+from muniment_installer.destinations import check_files
 from muniment_installer.environment import Environment
 from muniment_installer.errors import ConflictError
 from muniment_installer.wheels import Wheel, is_editable
@@ -64,7 +65,37 @@ def check(
                 f"{wheel.name} is an editable install; run `pip uninstall {wheel.name}` first",
             )
     _check_requirements(wheels, present, extras)
-    _check_files(wheels, present, environment)
+    check_files(wheels, present, environment)
+
+
+def check_replaced(wheel: Wheel, present: Distributions, *, upgrade: bool) -> None:
+    """Raise ConflictError unless a plugin may replace its installed version, if there is one.
+
+    Only an upgrade replaces a plugin, and not by an older version.
+    """
+    installed = present.get(wheel.key)
+    own = wheel.key in (CORE, INSTALLER)
+    if installed is None or own or is_editable(installed) or not wheel.is_plugin:
+        return  # `check` refuses all but the first
+    if not upgrade:
+        raise replacing_error(installed, f"{wheel.name} {wheel.version}")
+    versions = (wheel.version, installed.version)
+    if all(map(is_version, versions)) and Version(versions[0]) < Version(versions[1]):
+        raise ConflictError(
+            wheel.name,
+            f"{wheel.name} {wheel.version} is older than the installed version "
+            f"{installed.version}; run `muniment plugins uninstall {wheel.name}`, then install it",
+        )
+
+
+def replacing_error(installed: Distribution, requested: str) -> ConflictError:
+    """Return the error that installing a plugin would replace an installed distribution."""
+    name = installed.metadata["Name"]
+    return ConflictError(
+        name,
+        f"{name} {installed.version} is installed, and {requested} would replace it; use "
+        f"`muniment plugins upgrade`, or run `muniment plugins uninstall {name}` first",
+    )
 
 
 def refuse_own(name: str) -> None:
@@ -150,32 +181,3 @@ def is_version(text: str) -> bool:
 
 def _named(needed: Requirement) -> str:
     return f"{needed.name}{needed.specifier}"
-
-
-def _check_files(wheels: Sequence[Wheel], present: Distributions, environment: Environment) -> None:
-    """Raise ConflictError when a file of another distribution would be overwritten."""
-    coming = {wheel.key for wheel in wheels}
-    clashes = {}
-    for wheel in wheels:
-        for name in wheel.files:
-            if ".dist-info/" not in name and (path := environment.modules / name).exists():
-                clashes[path] = (wheel, name)
-        for name in wheel.programs:
-            if (path := environment.programs / name).exists():
-                clashes[path] = (wheel, name)
-    if not clashes:
-        return
-    for key, installed in present.items():
-        if key in coming:
-            continue
-        for file in installed.files or ():
-            path = Path(str(installed.locate_file(file)))
-            if ".." in path.parts:
-                path = path.resolve()
-            if path in clashes:
-                wheel, name = clashes[path]
-                raise ConflictError(
-                    wheel.name,
-                    f"{wheel.name} {wheel.version} would overwrite {name} of "
-                    f"{installed.metadata['Name']} {installed.version}",
-                )

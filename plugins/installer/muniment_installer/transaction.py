@@ -25,6 +25,7 @@ from muniment.installation import (
     now,
 )
 from muniment_installer import cleanup
+from muniment_installer.destinations import remove_new
 from muniment_installer.environment import Environment
 from muniment_installer.errors import SmokeTestError
 from muniment_installer.journal import Journal, JournaledRecords
@@ -73,7 +74,7 @@ class Transaction:
     def install(self, plan: InstallPlan, present: Distributions) -> list[Change]:
         """Install the wheels of a plan, load the plugins, and roll back when one fails."""
         state = self.records.state()
-        wheels = [wheel for wheel in plan.wheels if not _is_installed(wheel, present, state)]
+        wheels = [wheel for wheel in plan.wheels if not is_installed(wheel, present, state)]
         targets = plan.targets & {wheel.key for wheel in wheels}
         if not wheels:
             return []
@@ -158,6 +159,7 @@ class Transaction:
                     self.pip.uninstall(names)
         elif names := [wheel.name for wheel in new if wheel.key not in replaced]:
             self.pip.uninstall(names)
+        remove_new(new, self.environment)  # pip leaves files when it fails between them
         if old:
             self.pip.install(old)
 
@@ -270,7 +272,7 @@ def _update(
     state.wheels |= {wheel.key: _kept(wheel) for wheel in wheels}
 
 
-def _is_installed(wheel: Wheel, present: Distributions, state: InstallState) -> bool:
+def is_installed(wheel: Wheel, present: Distributions, state: InstallState) -> bool:
     """Return whether the installed version came from this very wheel."""
     distribution, kept = present.get(wheel.key), state.wheels.get(wheel.key)
     return (

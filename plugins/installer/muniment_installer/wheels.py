@@ -27,6 +27,7 @@ from muniment_installer.environment import Environment
 
 _WRITTEN_BY_PIP = ("RECORD", "INSTALLER", "REQUESTED", "direct_url.json")
 _CHUNK = 1 << 20
+_UNREADABLE = (OSError, ValueError, AttributeError, KeyError, csv.Error, zipfile.BadZipFile)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,11 +71,16 @@ class Wheel:
                 metadata = Parser().parsestr(archive.read(f"{info}/METADATA").decode("utf-8"))
                 points = f"{info}/entry_points.txt"
                 entry_points = archive.read(points).decode("utf-8") if points in names else ""
+                foreign = _recorded_files(archive, f"{info}/RECORD") - set(names)
             name, version = metadata["Name"].strip(), metadata["Version"].strip()
             groups = _groups(entry_points)
-        except (OSError, ValueError, AttributeError, KeyError, zipfile.BadZipFile) as error:
+        except _UNREADABLE as error:
             why = error.strerror if isinstance(error, OSError) else "it is not a wheel"
             raise InstallError(str(path), f"{path} cannot be read: {why}") from None
+        if foreign:
+            raise InstallError(
+                str(path), f"{path} lists files that it does not contain: {min(foreign)}"
+            )
         return cls(
             path,
             name,
@@ -89,6 +95,12 @@ class Wheel:
             ),
             tuple(name for name in names if not name.endswith("/")),
         )
+
+
+def _recorded_files(archive: zipfile.ZipFile, record: str) -> set[str]:
+    """Return the files that a wheel lists, which pip deletes when it uninstalls the wheel."""
+    text = archive.read(record).decode("utf-8") if record in archive.namelist() else ""
+    return {row[0] for row in csv.reader(text.splitlines()) if row and not row[0].endswith("/")}
 
 
 def sha256_of(path: Path) -> str:
