@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from muniment.errors import ConfigError, UsageError
 
@@ -59,22 +60,23 @@ class Config:
             return
         except (OSError, ValueError) as error:
             raise ConfigError(self.path, f"cannot be read: {error}; correct the file") from None
-        for key, value in _flatten(document):
-            key = self._normalised_key(key)
+        for names, value in _flatten(document):
+            key = _normalised_key(self.path, ".".join(names), in_file=True)
             if key.startswith("plugin.") and isinstance(value, bool | int | float):
                 value = str(value).lower()  # the text that `config set` writes
             if not isinstance(value, str):
                 raise ConfigError(
                     self.path, f"{key} must be text, not {value!r}; put the value in quotes"
                 )
-            self._values[key] = self._valid_value(key, value)
+            _check_value(self.path, key, value)
+            self._values[key] = value
 
     def get(self, key: str) -> str | None:
         """Return the value of a setting, or None if it is not set.
 
         Raise ConfigError if there is no setting of this name.
         """
-        return self._values.get(self._normalised_key(key))
+        return self._values.get(_normalised_key(self.path, key))
 
     def of_plugin(self, distribution: str, setting: str) -> str | None:
         """Return a setting of one plugin, such as `timeout`, or None if it is not set.
@@ -107,65 +109,104 @@ class Config:
     def set(self, key: str, value: str | None) -> None:
         """Write a setting to the file, or remove it if `value` is None.
 
-        Comments in the file are preserved. Raise ConfigError if the key or the value is invalid, or
-        if the file cannot be written.
+        See `write_setting`. Raise ConfigError, too, if the file has other invalid settings.
         """
-        import tomlkit
-
-        from muniment.files import atomic_write, make_folder
-
-        key = self._normalised_key(key)
-        if value is not None:
-            self._valid_value(key, value)
-        text = self.path.read_text(encoding="utf-8-sig") if self.path.exists() else ""
-        document = tomlkit.parse(text)
-        # The name of a generator may have dots; the normalised name of a plugin has none.
-        *tables, last = key.split(".", 1 if key.startswith("model.") else -1)
-        table: tomlkit.TOMLDocument | tomlkit.items.Table = document
-        for name in tables:
-            table = table.setdefault(name, tomlkit.table())
-        if value is None:
-            table.pop(last, None)
-        else:
-            table[last] = value
-        try:
-            make_folder(self.home)
-            atomic_write(self.path, tomlkit.dumps(document).encode())
-        except UnicodeEncodeError:
-            raise ConfigError(self.path, f"the value of {key} is not valid UTF-8") from None
-        except OSError as error:
-            raise ConfigError(self.path, f"cannot be written: {error.strerror}") from None
+        write_setting(self.home, key, value)
         self._values = Config(self.home)._values
 
-    def _normalised_key(self, key: str) -> str:
-        """Return a key with a normalised name of the plugin.
 
-        Raise ConfigError if there is no setting of this name.
-        """
-        kind = key.removeprefix("generator.")
-        if key in SETTINGS and "." not in key:
-            return key
-        if key.startswith("generator.") and kind and "." not in kind:
-            return key
-        if key.startswith("model.") and key != "model.":
-            return key
-        name, _, setting = key.removeprefix("plugin.").rpartition(".")
-        if key.startswith("plugin.") and name and f"plugin.NAME.{setting}" in SETTINGS:
-            return f"plugin.{normalised(name)}.{setting}"
-        raise ConfigError(
-            self.path,
-            f"there is no setting {key!r}{_similar_settings(key)}; "
-            "`muniment config list --known` lists the settings",
-        )
+def write_setting(home: Path, key: str, value: str | None) -> None:
+    """Write a setting to `config.toml` in a home folder, or remove it if `value` is None.
 
-    def _valid_value(self, key: str, value: str) -> str:
-        """Return the value. Raise ConfigError if it is invalid for a setting of a plugin."""
-        setting = key.rpartition(".")[2] if key.startswith("plugin.") else ""
-        if setting in _PLUGIN_VALUES:
-            description, pattern = _PLUGIN_VALUES[setting]
-            if not re.fullmatch(pattern, value):
-                raise ConfigError(self.path, f"{key} must be {description}, not {value!r}")
-        return value
+    Comments in the file are preserved. The file may have invalid settings, which can be removed.
+    Raise ConfigError if the key or the value is invalid, or if the file cannot be read or written.
+    """
+    import tomlkit
+
+    from muniment.files import atomic_write, make_folder
+
+    path = home / "config.toml"
+    try:
+        document = tomlkit.parse(path.read_text(encoding="utf-8-sig") if path.exists() else "")
+    except (OSError, ValueError) as error:
+        raise ConfigError(path, f"cannot be read: {error}; correct the file") from None
+    spellings = [names for names, _ in _flatten(document) if _same_key(".".join(names), key)]
+    if value is not None or not spellings:
+        key = _normalised_key(path, key)
+    if value is not None:
+        _check_value(path, key, value)
+        # The name of a generator may have dots; the normalised name of a plugin has none.
+        canonical = tuple(key.split(".", 1 if key.startswith("model.") else -1))
+        spellings = [names for names in spellings if names != canonical]
+    for *tables, last in spellings:
+        _table(path, document, tables).pop(last)
+    if value is not None:
+        *tables, last = canonical
+        _table(path, document, tables)[last] = value
+    try:
+        make_folder(home)
+        atomic_write(path, tomlkit.dumps(document).encode())
+    except UnicodeEncodeError:
+        raise ConfigError(path, f"the value of {key} is not valid UTF-8") from None
+    except OSError as error:
+        raise ConfigError(path, f"cannot be written: {error.strerror}") from None
+
+
+def _normalised_key(path: Path, key: str, *, in_file: bool = False) -> str:
+    """Return a key with a normalised name of the plugin.
+
+    Raise ConfigError if there is no setting of this name. If it is `in_file`, the error says how to
+    remove it.
+    """
+    kind = key.removeprefix("generator.")
+    if key in SETTINGS and "." not in key:
+        return key
+    if key.startswith("generator.") and kind and "." not in kind:
+        return key
+    if key.startswith("model.") and key != "model.":
+        return key
+    name, _, setting = key.removeprefix("plugin.").rpartition(".")
+    if key.startswith("plugin.") and name and f"plugin.NAME.{setting}" in SETTINGS:
+        return f"plugin.{normalised(name)}.{setting}"
+    remedy = "`muniment config list --known` lists the settings"
+    if in_file:
+        remedy = f"`muniment config unset {key!r}` removes it, and {remedy}"
+    raise ConfigError(path, f"there is no setting {key!r}{_similar_settings(key)}; {remedy}")
+
+
+def _check_value(path: Path, key: str, value: str) -> None:
+    """Raise ConfigError if a value is invalid for a setting of a plugin."""
+    setting = key.rpartition(".")[2] if key.startswith("plugin.") else ""
+    if setting in _PLUGIN_VALUES:
+        description, pattern = _PLUGIN_VALUES[setting]
+        if not re.fullmatch(pattern, value):
+            raise ConfigError(path, f"{key} must be {description}, not {value!r}")
+
+
+def _same_key(one: str, other: str) -> bool:
+    """Return whether two keys are equal, with the name of a plugin normalised."""
+    if not one.startswith("plugin.") or not other.startswith("plugin."):
+        return one == other
+    names = (one.rpartition("."), other.rpartition("."))
+    return len({(normalised(name), setting) for name, _, setting in names}) == 1
+
+
+def _table(path: Path, document: Any, names: Sequence[str]) -> Any:
+    """Return the table of these names in a document of tomlkit, made if it does not exist.
+
+    Raise ConfigError for a value in place of a table.
+    """
+    import tomlkit
+
+    for name in names:
+        document = document.setdefault(name, tomlkit.table())
+        if not isinstance(document, dict):
+            raise ConfigError(
+                path,
+                f"{name} is a value, and not a table of settings; "
+                f"`muniment config unset {name!r}` removes it",
+            )
+    return document
 
 
 def _similar_settings(key: str) -> str:
@@ -235,9 +276,12 @@ def actor_name(config: Config, name: str | None = None) -> str:
         return str(os.getuid()) if hasattr(os, "getuid") else "unknown"
 
 
-def _flatten(table: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, object]]:
-    for key, value in table.items():
+def _flatten(
+    table: Mapping[str, object], names: tuple[str, ...] = ()
+) -> Iterator[tuple[tuple[str, ...], object]]:
+    """Yield the values of nested tables, each with the names that lead to it."""
+    for name, value in table.items():
         if isinstance(value, dict):
-            yield from _flatten(value, f"{prefix}{key}.")
+            yield from _flatten(value, (*names, name))
         else:
-            yield prefix + key, value
+            yield (*names, name), value

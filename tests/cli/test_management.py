@@ -363,6 +363,67 @@ class TestConfig:
             assert result.code == 2
             assert "config.toml: cannot be read" in result.err
 
+    @pytest.mark.parametrize(
+        ("text", "key", "left"),
+        [
+            ('model = "gemma" # old\n', "model", ""),
+            ("model = 5\n", "model", ""),
+            ("\ufeffmodel = 5\n", "model", ""),
+            ('[model]\nhf.x = 5\ntext = "a"\n', "model.hf.x", '[model]\ntext = "a"\n'),
+            ('[old]\n"a b" = "x"\n', "old.a b", "[old]\n"),
+            ("[plugin.Muniment_Text]\ntimeout = 0\n", "plugin.muniment-text.timeout", None),
+            ('[[model]]\ntext = "x"\n', "model", ""),
+        ],
+    )
+    def test_an_invalid_setting_stops_commands_and_can_be_removed(
+        self, muniment: Here, home: Path, text: str, key: str, left: str | None
+    ) -> None:
+        file = home / "config.toml"
+        for remove in (("unset", key), ("set", key, "")):
+            file.write_text(text, encoding="utf-8")
+            refused = muniment("config", "list")
+            assert (refused.code, refused.err.count("\n")) == (2, 1)
+            assert key in refused.err
+            set_other = muniment("config", "set", "actor", "Ada")
+            assert (set_other.code, 'actor = "Ada"' in file.read_text()) == (0, True)
+            file.write_text(text, encoding="utf-8")
+            assert muniment("config", *remove).code == 0
+            assert muniment("config", "list").code == 0
+            if left is not None:
+                assert file.read_text(encoding="utf-8") == left
+
+    def test_an_unknown_setting_names_the_command_that_removes_it(
+        self, muniment: Here, home: Path
+    ) -> None:
+        (home / "config.toml").write_text('model = "gemma"\n')
+        for command in (["generate", "echo", "x"], ["config", "get", "actor"], ["plugins", "list"]):
+            refused = muniment(*command)
+            assert (refused.code, "`muniment config unset 'model'`" in refused.err) == (2, True)
+        refused = muniment("config", "set", "model.text", "gemma")
+        assert (refused.code, "`muniment config unset 'model'`" in refused.err) == (2, True)
+        assert muniment("config", "unset", "model").code == 0
+        assert muniment("config", "set", "model.text", "gemma").code == 0
+        unknown = muniment("config", "unset", "modell")
+        assert (unknown.code, "no setting 'modell'" in unknown.err) == (2, True)
+
+    def test_a_malformed_file_is_not_rewritten(self, muniment: Here, home: Path) -> None:
+        file = home / "config.toml"
+        for content in (b"model = [", b"actor = '\xff'"):
+            file.write_bytes(content)
+            for command in (["set", "actor", "Ada"], ["unset", "actor"]):
+                refused = muniment("config", *command)
+                assert (refused.code, "cannot be read" in refused.err) == (2, True)
+            assert file.read_bytes() == content
+
+    def test_a_plugins_setting_in_another_spelling_is_replaced(
+        self, muniment: Here, home: Path
+    ) -> None:
+        file = home / "config.toml"
+        file.write_text("[plugin.Muniment_Text]\ntimeout = 5\n")
+        assert muniment("config", "set", "plugin.muniment.text.timeout", "7").code == 0
+        assert muniment("config", "get", "plugin.muniment-text.timeout").out == "7\n"
+        assert "timeout = 5" not in file.read_text()
+
     def test_settings_act(self, muniment: Here, plugin_folder: PluginFolder) -> None:
         plugin_folder.evaluator("length", "return {'value': float(len(generation.text))}")
         muniment("config", "set", "actor", "Ada")

@@ -124,6 +124,26 @@ def test_nothing_that_is_there_is_overwritten(tmp_path: Path, muniment: Here) ->
 
 
 @pytest.mark.parametrize(
+    ("name", "kind", "owner"),
+    [
+        ("text", "generator", "muniment-text"),
+        ("text", "filter", "muniment-text"),
+        ("muniment-text", "command", "muniment-text"),
+        ("installer", "evaluator", "muniment-installer"),
+        ("dots", "generator", "test-dots"),
+        ("words", "filter", "test-words"),
+    ],
+)
+def test_the_name_of_an_installed_plugin_is_refused(
+    name: str, kind: str, owner: str, tmp_path: Path, muniment: Here
+) -> None:
+    refused = muniment("plugins", "new", name, "--kind", kind, "--into", tmp_path)
+    assert (refused.code, refused.out, refused.err.count("\n")) == (2, "", 1)
+    assert f"taken by {owner}" in refused.err
+    assert not list(tmp_path.glob("muniment-*"))
+
+
+@pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
         (("Shuffle", "--kind", "filter"), "'Shuffle' is not a name for a plugin; use a-z"),

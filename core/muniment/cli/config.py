@@ -17,7 +17,7 @@ from muniment.cli.output import (
     write_json,
     write_note,
 )
-from muniment.config import SETTINGS, normalised
+from muniment.config import SETTINGS, normalised, write_setting
 
 
 @click.group(cls=LazyGroup)
@@ -56,7 +56,7 @@ def set_(context: CliContext, key: str, value: str) -> None:
 
     An empty VALUE removes it.
     """
-    context.config.set(key, value or None)
+    write_setting(context.home, key, value or None)
     if key.startswith("plugin.") and value:
         from muniment.plugins.discovery import installed_plugins
 
@@ -67,6 +67,17 @@ def set_(context: CliContext, key: str, value: str) -> None:
                 f"no installed plugin is named {name}, so this has no effect yet; run "
                 "`muniment plugins list` to see the names"
             )
+
+
+@config.command
+@click.argument("key")
+@click.pass_obj
+def unset(context: CliContext, key: str) -> None:
+    """Remove a setting.
+
+    KEY may also be a line of the settings file that is not a setting, and stops other commands.
+    """
+    write_setting(context.home, key, None)
 
 
 @config.command("list")

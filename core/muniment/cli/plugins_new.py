@@ -5,6 +5,7 @@ from __future__ import annotations
 import keyword
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
 import click
 
@@ -12,6 +13,9 @@ from muniment._version import __version__
 from muniment.cli.output import write_data, write_note
 from muniment.errors import MunimentError, UsageError
 from muniment.plugins.discovery import COMMAND_GROUP, ENTRY_POINT_GROUP
+
+if TYPE_CHECKING:
+    from muniment.plugins.registry import Kind
 
 _TEMPLATES = Path(__file__).with_name("templates")
 _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
@@ -62,7 +66,8 @@ def new(name: str, kind: str, into: str) -> None:
     """Write the files of a new plugin, with tests.
 
     NAME is the name of its generator, filter, evaluator or command. The distribution, and the
-    folder, are named muniment-NAME. No file is overwritten. Prints the folder.
+    folder, are named muniment-NAME. An installed plugin must not have the name. No file is
+    overwritten. Prints the folder.
     """
     name = name.removeprefix("muniment-")
     _check_name(name, kind)
@@ -93,6 +98,27 @@ def _check_name(name: str, kind: str) -> None:
         )
     if kind == "command" and name in COMMANDS:
         raise UsageError(f"`muniment {name}` is a command of Muniment itself; use another name")
+    if owner := _owner(name, kind):
+        raise UsageError(f"the name {name} is taken by {owner}, which is installed; use another")
+
+
+def _owner(name: str, kind: str) -> str | None:
+    """Return the installed distribution that has the name of a new plugin, or None."""
+    from muniment.plugins.discovery import installed_commands
+    from muniment.plugins.registry import Plugins
+    from muniment.plugins.state import distributions
+
+    distribution = f"muniment-{name}"
+    if distribution in distributions():
+        return distribution
+    if kind == "command":
+        owners = {command.name: command.distribution for command in installed_commands()}
+    else:
+        owners = {
+            registered.name: registered.plugin.distribution
+            for registered in Plugins().objects(cast("Kind", kind))
+        }
+    return owners.get(name)
 
 
 def _files(name: str, kind: str) -> dict[str, str]:

@@ -53,8 +53,8 @@ def destinations(wheel: Wheel, environment: Environment) -> dict[Path, str]:
 def check_files(wheels: Sequence[Wheel], present: Distributions, environment: Environment) -> None:
     """Raise unless every file of these wheels is new, or belongs to the version that it replaces.
 
-    Raises ConflictError for a file that exists, for one that two of the wheels contain, and for a
-    new file in a module of Muniment or of another plugin. See also `destinations`.
+    Raises ConflictError for a file that exists, or that two of the wheels contain. It is also
+    raised for a new file in a module of Muniment or of another plugin. See also `destinations`.
     """
     coming = {wheel.key for wheel in wheels}
     replaced = {path for key in coming & set(present) for path in _installed_files(present[key])}
