@@ -362,9 +362,39 @@ def test_a_plugin_adds_a_command_to_the_group_of_another(add: Add, muniment: Her
     result = muniment("stats", "--help")
     assert "Count the words of generations." in result.out
     assert "Count nothing." in result.out
-    assert "commanding-broken" in result.err
+    assert "(commanding-broken: cannot be used)" in result.out
     assert muniment("generate", "echo", "one two").code == 0
     assert [row[1] for row in muniment("stats", "words").rows] == ["2"]
+    assert muniment("stats", "words").err == ""
+
+
+BROKEN = "raise ValueError('broken')"
+
+
+def test_a_command_that_cannot_be_imported_exits_with_1_wherever_it_is(
+    add: Add, muniment: Here
+) -> None:
+    group = "import click\n@click.group\ndef stats():\n    'Count things.'"
+    add(group, "commanding-group", stats="stats")
+    paths = ("broken", "audit.broken", "stats.broken")
+    add(BROKEN, "commanding-broken", **dict.fromkeys(paths, "words"))
+    for path in paths:
+        for arguments in ((), ("--help",), ("x", "--unknown", "1")):
+            failed = muniment(*path.split("."), *arguments)
+            assert (failed.code, failed.out, failed.err.count("\n")) == (1, "", 1), path
+            assert "commanding-broken cannot be imported: ValueError" in failed.err
+
+
+def test_a_command_of_two_plugins_exits_with_2_wherever_it_is(add: Add, muniment: Here) -> None:
+    group = "import click\n@click.group\ndef stats():\n    'Count things.'"
+    add(group, "commanding-group", stats="stats")
+    paths = ("words", "audit.words", "stats.words")
+    for name in ("commanding-one", "commanding-two"):
+        add(WORDS, name, **dict.fromkeys(paths, "words"))
+    for path in paths:
+        failed = muniment(*path.split("."))
+        assert (failed.code, failed.out, failed.err.count("\n")) == (2, "", 1), path
+        assert "commanding-one and by commanding-two" in failed.err
 
 
 def test_an_unknown_name_is_answered_with_similar_ones(add: Add, muniment: Here) -> None:

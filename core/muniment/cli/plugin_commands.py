@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
 import click
 
 from muniment.cli.context import HOME_KEY, CliContext
 from muniment.config import normalised
-from muniment.errors import ConfigError, PluginError, UsageError
+from muniment.errors import ConfigError, MunimentError, PluginError, UsageError
 from muniment.plugins import discovery
 from muniment.plugins.discovery import PluginCommand
 
@@ -117,11 +118,23 @@ def _load(command: PluginCommand, disabled: Collection[str]) -> click.Command:
                 continue
             try:
                 if len(nested) > 1:
-                    raise PluginError(nested[0].distribution, ambiguous(nested))
+                    raise UsageError(ambiguous(nested))
                 loaded.add_command(_load(nested[0], disabled), name)
-            except PluginError as error:
-                _warn(error)
+            except MunimentError as error:
+                loaded.add_command(_UnusableCommand(name, nested[0].distribution, error), name)
     return loaded
+
+
+class _UnusableCommand(click.Command):
+    """A command in a group of a plugin that cannot be used. Calling it raises the reason."""
+
+    def __init__(self, name: str, distribution: str, error: MunimentError) -> None:
+        super().__init__(name, short_help=f"({distribution}: cannot be used)")
+        self.error = error
+
+    def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
+        """Raise the reason."""
+        raise self.error
 
 
 def enabled_commands(ctx: click.Context) -> Mapping[str, list[PluginCommand]]:
