@@ -177,6 +177,39 @@ def test_what_went_with_an_environment_comes_back(
     assert elsewhere("plugins", "restore", lock).code == 2
 
 
+def test_a_lock_of_everything_omits_what_no_hash_can_pin(fresh: Fresh, wheel_folder: Any) -> None:
+    one, two, three = (
+        wheel_folder(f"muniment-{name}", generator=name) for name in ("one", "two", "three")
+    )
+    assert fresh("plugins", "install", one).code == 0
+    fresh.pip("install", "--no-deps", two, three)
+    (info,) = fresh.modules.glob("muniment_three-*.dist-info")
+    sha256 = Wheel.read(three).sha256
+    origin = {"url": three.as_uri(), "archive_info": {"hashes": {"sha256": sha256}}}
+    (info / "direct_url.json").write_text(json.dumps(origin))
+    frozen = fresh("plugins", "freeze", "--json")
+    assert frozen.code == 1
+    pins = {pin["name"]: pin["sha256"] for pin in frozen.json("plugin_pin")}
+    assert pins == {"muniment-one": [Wheel.read(one).sha256], "muniment-three": [sha256]}
+    (line,) = frozen.err.splitlines()
+    assert "muniment-two==1.0" in line
+    assert line.endswith("it is omitted")
+    assert fresh("plugins", "freeze", "muniment-one").code == 0
+    refused = fresh("plugins", "freeze", "muniment-two")
+    assert (refused.code, refused.out, refused.err.count("\n")) == (1, "", 1)
+
+    (info,) = fresh.modules.glob("muniment_two-*.dist-info")
+    direct = {"url": fresh.folder.as_uri(), "dir_info": {"editable": True}}
+    (info / "direct_url.json").write_text(json.dumps(direct))
+    frozen = fresh("plugins", "freeze")
+    assert (frozen.code, len(frozen.lines)) == (1, 3)
+    assert "muniment-two is an editable install" in frozen.err
+
+    fresh.environment["PIP_FIND_LINKS"] = str(two.parent)
+    (info / "direct_url.json").unlink()
+    assert (fresh("plugins", "freeze").code, fresh("plugins", "freeze").err) == (0, "")
+
+
 def test_a_lock_is_read_as_it_is_written() -> None:
     pins = [locks.Pin("a.b", "1.0+cpu", ("0" * 64, "1" * 64)), locks.Pin("c", "2", ("a" * 64,))]
     text = "# a comment\n\n" + locks.lines(pins)

@@ -96,7 +96,8 @@ def test_what_is_nowhere_to_be_had_is_told_in_words() -> None:
         "ERROR: No matching distribution found for lost==9\n"
     )
     assert str(pip._failure("wheel", output)) == (
-        "lost==9 is in no index or folder that pip searches, or not for this Python and machine"
+        "lost==9 is in no index or folder that pip searches, or has no wheel for this Python and "
+        "machine (a source package is built only when its path is given)"
     )
     offline = "WARNING: Retrying (…) after connection broken by 'NewConnectionError(…)': /simple\n"
     assert "the index cannot be reached" in str(pip._failure("wheel", offline + output))

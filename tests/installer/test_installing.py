@@ -13,6 +13,7 @@ import pytest
 
 from muniment.plugins.smoke_test import IMPORT_LIMIT, PROCESS_LIMIT, smoke_test
 from muniment_installer.pip import _failure
+from muniment_installer.wheels import sha256_of
 from support.commands import ROOT
 from support.environments import Fresh, on_both, only_real, others
 
@@ -530,6 +531,37 @@ def test_the_reason_of_a_pip_that_pip_ran_is_the_one_that_is_told() -> None:
     assert str(_failure("wheel", "no space\nnote: read on\n")).endswith(": no space")
     crash = "ERROR: Exception:\nTraceback (most recent call last):\nzipfile.BadZipFile: not a zip\n"
     assert str(_failure("wheel", crash)) == "pip failed: zipfile.BadZipFile: not a zip"
+
+
+@only_real
+def test_the_source_package_of_an_index_is_never_built(
+    shared_environment: Fresh, wheel_folder: Any, tmp_path: Path
+) -> None:
+    """The build backend of the package is its own code, which notes that it runs."""
+    ran = tmp_path / "ran"
+    source = tmp_path / "muniment-source-1.0"
+    source.mkdir()
+    (source / "pyproject.toml").write_text(
+        '[project]\nname = "muniment-source"\nversion = "1.0"\n'
+        '[build-system]\nrequires = []\nbuild-backend = "b"\nbackend-path = ["."]\n'
+    )
+    (source / "b.py").write_text(f"open({str(ran)!r}, 'w').close()")
+    (source / "PKG-INFO").write_text("Metadata-Version: 2.1\nName: muniment-source\nVersion: 1.0\n")
+    links = tmp_path / "links"
+    links.mkdir()
+    archive = shutil.make_archive(str(links / source.name), "gztar", tmp_path, source.name)
+    there = replace(shared_environment, environment={"PIP_FIND_LINKS": str(links)})
+    needs = wheel_folder("muniment-needs", generator="needs", needs=["muniment-source"])
+    for wanted in ("muniment-source", needs):
+        refused = there("plugins", "install", wanted)
+        assert (refused.code, refused.err.count("\n")) == (1, 1)
+        assert not ran.exists()
+    lock = tmp_path / "plugins.lock"
+    lock.write_text(f"muniment-source==1.0 --hash=sha256:{sha256_of(Path(archive))}\n")
+    assert there("plugins", "restore", lock).code == 1
+    assert not ran.exists()
+    there("plugins", "install", archive)
+    assert ran.exists()  # a path is built
 
 
 @only_real

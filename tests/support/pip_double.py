@@ -99,13 +99,15 @@ class DoublePip:
     def fetch(self, wanted: Sequence[str], into: Path) -> None:
         for text in wanted:
             requirement = Requirement(text)
-            (wheel, *_) = [
+            offered = [
                 wheel
                 for wheel in self._offered()
                 if wheel.key == canonicalize_name(requirement.name)
                 and requirement.specifier.contains(wheel.version)
             ]
-            shutil.copy(wheel.path, into)
+            if not offered:
+                raise InstallError(text, f"{text} is in no index")
+            shutil.copy(offered[0].path, into)
 
     def fetch_pinned(self, pins: Sequence[str], into: Path, beside: Sequence[Path]) -> None:
         for pin in pins:

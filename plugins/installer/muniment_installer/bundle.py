@@ -16,7 +16,7 @@ from muniment_installer.locks import Pin
 from muniment_installer.pip import Pip
 from muniment_installer.preflight import check, fits, refuse_own
 from muniment_installer.resolver import InstallPlan, Target, gather
-from muniment_installer.wheels import Wheel, is_editable
+from muniment_installer.wheels import Wheel, is_editable, origin_sha256
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,11 +27,13 @@ class BundleContents:
     wheels: tuple[Wheel, ...]
 
 
-def pins(installer: Installer, names: Sequence[str] = ()) -> list[Pin]:
+def pins(installer: Installer, names: Sequence[str] = ()) -> tuple[list[Pin], list[InstallError]]:
     """Return pins of all installed plugins, or of the named ones, and of their dependencies.
 
     Muniment, this installer and their dependencies are omitted. The hash is that of the installed
-    wheel. For a distribution that another tool installed, it is that of a wheel from the index.
+    wheel. For a distribution that another tool installed from an index, it is that of a wheel from
+    the index. Also returns the reasons for which distributions cannot be pinned. With `names`, the
+    first is raised.
     """
     present, wheels = installer.present(), installer.records.state().wheels
     for name in names:
@@ -41,27 +43,49 @@ def pins(installer: Installer, names: Sequence[str] = ()) -> list[Pin]:
         raise InstallError(
             missing[0], f"{missing[0]} is not installed any more; run `muniment plugins restore`"
         )
-    result: list[Pin] = []
+    pins: list[Pin] = []
     unknown: list[str] = []
+    errors: list[InstallError] = []
     for key in sorted(closure(keys, {}, present, {})):
         distribution, kept = present[key], wheels.get(key)
         name, version = distribution.metadata["Name"], distribution.version
         if kept is not None and kept.version == version:
-            result.append(Pin(name, version, (kept.sha256,)))
+            pins.append(Pin(name, version, (kept.sha256,)))
+        elif (sha256 := origin_sha256(distribution)) is not None:
+            pins.append(Pin(name, version, (sha256,)))
         elif is_editable(distribution):
-            raise InstallError(
-                name,
-                f"{name} is an editable install, which no hash can pin; run `muniment plugins "
-                "install` with a wheel of it first",
+            why = "is an editable install, which no hash can pin; uninstall it with pip, and run "
+            errors.append(
+                InstallError(name, f"{name} {why}`muniment plugins install` with a wheel of it")
             )
         else:
             unknown.append(f"{name}=={version}")
-    if unknown:
+    found, unpinned = _pins_of_index(installer, unknown)
+    errors += unpinned
+    if names and errors:
+        raise errors[0]
+    return sorted([*pins, *found], key=lambda pin: pin.key), errors
+
+
+def _pins_of_index(
+    installer: Installer, requirements: Sequence[str]
+) -> tuple[list[Pin], list[InstallError]]:
+    """Return pins of the wheels of requirements `name==version`, which pip downloads.
+
+    Also returns the errors of those that it cannot download.
+    """
+    if not requirements:
+        return [], []
+    try:
         with tempfile.TemporaryDirectory() as folder:
-            Pip(installer.environment).fetch(unknown, Path(folder))
-            fetched = map(Wheel.read, Path(folder).glob("*.whl"))
-            result += [Pin(wheel.name, wheel.version, (wheel.sha256,)) for wheel in fetched]
-    return sorted(result, key=lambda pin: pin.key)
+            Pip(installer.environment).fetch(requirements, Path(folder))
+            wheels = [Wheel.read(path) for path in Path(folder).glob("*.whl")]
+    except InstallError as error:
+        if len(requirements) == 1:
+            return [], [error]
+        results = [_pins_of_index(installer, [requirement]) for requirement in requirements]
+        return [pin for pins, _ in results for pin in pins], [e for _, es in results for e in es]
+    return [Pin(wheel.name, wheel.version, (wheel.sha256,)) for wheel in wheels], []
 
 
 def pack(installer: Installer, arguments: Sequence[str], into: Path) -> BundleContents:

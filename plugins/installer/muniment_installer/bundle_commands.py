@@ -31,11 +31,14 @@ if TYPE_CHECKING:
 @click.argument("names", metavar="[NAME]...", nargs=-1)
 @json_option
 @pass_session
-def freeze(session: Session, names: tuple[str, ...], as_json: bool) -> None:
+def freeze(session: Session, names: tuple[str, ...], as_json: bool) -> int:
     """Print installed plugins and their dependencies, pinned by version and hash.
 
     NAME selects a plugin and its dependencies. `muniment plugins restore` and pip read the
     output. Muniment, muniment-installer and their dependencies are omitted.
+
+    Without NAME, a distribution that no hash can pin is omitted with a warning, and the exit code
+    is 1.
     """
     import muniment
     from muniment.installation import CHANGED, code_digest
@@ -43,18 +46,21 @@ def freeze(session: Session, names: tuple[str, ...], as_json: bool) -> None:
 
     plugin_installer = installer(session)
     with progress("reading plugins"):
-        pins = bundle.pins(plugin_installer, names)
+        pins, errors = bundle.pins(plugin_installer, names)
     installed = plugin_installer.records.state().plugins
     for pin in pins:
         record = installed.get(pin.key)
         if record is not None and record.changed(pin.version, code_digest(pin.key)):
             write_note(f"Warning: {pin.name} was {CHANGED}; its pin is that of the installed wheel")
+    for error in errors:
+        write_note(f"Warning: {error}; it is omitted")
     if as_json:
         emit(pins, (), as_json)
-        return
-    write_data(f"# with muniment {muniment.__version__} on Python {platform.python_version()}")
-    for line in locks.lines(pins).splitlines():
-        write_data(line)
+    else:
+        write_data(f"# with muniment {muniment.__version__} on Python {platform.python_version()}")
+        for line in locks.lines(pins).splitlines():
+            write_data(line)
+    return 1 if errors else 0
 
 
 @click.command

@@ -24,6 +24,8 @@ from muniment_installer.preflight import is_version
 from muniment_installer.wheels import Wheel
 
 _ALWAYS = ("--disable-pip-version-check", "--no-input", "--no-color")
+# Building a source package runs its code. Only a path that the user gives is built.
+_WHEELS = ("--only-binary", ":all:")
 # Settings that make pip install into another environment.
 _OTHER_PLACES = ("PIP_TARGET", "PIP_PREFIX", "PIP_ROOT", "PIP_USER", "PIP_PYTHON", "PIP_DRY_RUN")
 _ADDRESS = re.compile(r"\b[a-z][a-z0-9+.-]*://\S+")
@@ -57,7 +59,7 @@ class Pip:
             pins = [f"{name}=={keep[name]}" for name in sorted(keep) if is_version(keep[name])]
             constraints.write_text("".join(f"{pin}\n" for pin in pins))
             self._run(
-                *("install", "--dry-run", "--report", str(report)),
+                *("install", "--dry-run", *_WHEELS, "--report", str(report)),
                 *("--constraint", str(constraints)),
                 *(("--upgrade",) if upgrade else ()),
                 *("--", *requirements),
@@ -73,8 +75,12 @@ class Pip:
         ]
 
     def fetch(self, requirements: Sequence[str], into: Path) -> None:
-        """Download or build the wheels of `requirements`, and of nothing else, into a folder."""
-        self._run("wheel", "--no-deps", "--wheel-dir", str(into), "--", *requirements)
+        """Download the wheels of `requirements`, and of nothing else, into a folder."""
+        self._run("wheel", "--no-deps", *_WHEELS, "--wheel-dir", str(into), "--", *requirements)
+
+    def build(self, source: Path, into: Path) -> None:
+        """Build the wheel of a folder or source package, and put it into a folder."""
+        self._run("wheel", "--no-deps", "--wheel-dir", str(into), "--", str(source))
 
     def fetch_pinned(self, pins: Sequence[str], into: Path, beside: Sequence[Path]) -> None:
         """Put the wheels of lines `name==version --hash=…` into a folder. Search `beside`, too."""
@@ -82,7 +88,7 @@ class Pip:
             lock = Path(folder, "pins.txt")
             lock.write_text("".join(f"{pin}\n" for pin in pins), encoding="utf-8")
             self._run(
-                *("wheel", "--no-deps", "--require-hashes", "--wheel-dir", str(into)),
+                *("wheel", "--no-deps", *_WHEELS, "--require-hashes", "--wheel-dir", str(into)),
                 *(part for path in beside for part in ("--find-links", str(path))),
                 *("--requirement", str(lock)),
             )
@@ -185,7 +191,10 @@ def _failure(command: str, output: str) -> InstallError:
         return InstallError(command, f"pip failed: {_last(lines)}")
     for line in errors:
         if missing := re.fullmatch(r"No matching distribution found for (.+)", line):
-            why = "is in no index or folder that pip searches, or not for this Python and machine"
+            why = (
+                "is in no index or folder that pip searches, or has no wheel for this Python and "
+                "machine (a source package is built only when its path is given)"
+            )
             if "after connection broken by" in output:
                 why = "cannot be downloaded: the index cannot be reached (a bundle needs no index)"
             return InstallError(missing[1], f"{missing[1]} {why}")

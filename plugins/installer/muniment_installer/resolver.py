@@ -81,7 +81,9 @@ def gather(
     upgrade: bool = False,
     owned: Callable[[set[str]], set[str]] = lambda keys: set(),
 ) -> InstallPlan:
-    """Download or build the wheels that installing these targets needs, into a folder.
+    """Put the wheels that installing these targets needs into a folder.
+
+    Only targets given by path are built. All other wheels are downloaded.
 
     Installed distributions keep their version, except targets given by path, with `upgrade` all
     targets, and the distributions that `owned` returns for them. Raises ConflictError when that is
@@ -137,7 +139,7 @@ def _local(targets: Sequence[Target], pip: Pip, into: Path) -> list[Wheel]:
             wheels.append(Wheel.read(Path(shutil.copy(target.path, into))))
             continue
         with tempfile.TemporaryDirectory(dir=into) as folder:
-            pip.fetch([str(target.path)], Path(folder))
+            pip.build(target.path, Path(folder))
             (built,) = Path(folder).glob("*.whl")
             wheels.append(Wheel.read(Path(shutil.move(str(built), into / built.name))))
     return wheels

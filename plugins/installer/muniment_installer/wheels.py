@@ -6,6 +6,8 @@ import base64
 import csv
 import hashlib
 import io
+import json
+import re
 import sys
 import zipfile
 from configparser import ConfigParser
@@ -113,6 +115,20 @@ def is_editable(distribution: Distribution) -> bool:
     """Return whether a distribution is an editable install of a source folder."""
     origin = distribution.read_text("direct_url.json") or ""
     return '"editable": true' in origin or '"editable":true' in origin
+
+
+def origin_sha256(distribution: Distribution) -> str | None:
+    """Return the SHA-256 of the wheel from which pip installed a distribution, where recorded.
+
+    pip records it for a wheel that was given by its path or address.
+    """
+    try:
+        origin = json.loads(distribution.read_text("direct_url.json") or "{}")
+        sha256 = origin["archive_info"]["hashes"]["sha256"]
+        is_wheel = str(origin["url"]).endswith(".whl")
+    except (ValueError, KeyError, TypeError):
+        return None
+    return sha256 if is_wheel and re.fullmatch("[0-9a-f]{64}", str(sha256)) else None
 
 
 def repack(distribution: Distribution, environment: Environment, into: Path) -> Path:
