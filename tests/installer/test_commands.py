@@ -183,6 +183,40 @@ def test_without_the_installer_a_gone_plugin_is_reported_with_the_way_back(
     assert fresh("plugins", "doctor").code == 1
 
 
+@pytest.mark.parametrize("command", ["disable", "enable"])
+def test_switching_a_plugin_repairs_an_interrupted_change(
+    fresh: Fresh, wheel_folder: Any, command: str
+) -> None:
+    for name in ("one", "two"):
+        wheel = wheel_folder(f"muniment-{name}", generator=name)
+        assert fresh("plugins", "install", wheel).code == 0
+    fresh("plugins", "disable", "muniment-two")
+    (state,) = fresh.home.glob("plugins/*/state.json")
+    journal = state.with_name("journal.json")
+    journal.write_text('{"what": "installing muniment-three 1.0"}')
+    name = {"disable": "muniment-one", "enable": "muniment-two"}[command]
+    switched = fresh("plugins", command, name)
+    assert (switched.code, switched.out) == (0, f"{command}d {name} 1.0\n")
+    assert "it was rolled back" in switched.err
+    assert not journal.is_file()
+
+
+def test_enabling_the_installer_repairs_an_interrupted_change(
+    fresh: Fresh, wheel_folder: Any
+) -> None:
+    assert fresh("plugins", "install", wheel_folder("muniment-one", generator="one")).code == 0
+    assert fresh("plugins", "disable", "muniment-installer").code == 0
+    (state,) = fresh.home.glob("plugins/*/state.json")
+    journal = state.with_name("journal.json")
+    journal.write_text('{"what": "installing muniment-two 1.0"}')
+    waiting = fresh("plugins", "disable", "muniment-one")
+    assert (waiting.code, "`pip install muniment-installer`" in waiting.err) == (0, True)
+    assert journal.is_file()
+    enabled = fresh("plugins", "enable", "muniment-installer")
+    assert (enabled.code, "it was rolled back" in enabled.err) == (0, True)
+    assert not journal.is_file()
+
+
 def test_an_interrupted_change_waits_for_the_installer(fresh: Fresh, wheel_folder: Any) -> None:
     assert fresh("plugins", "install", wheel_folder("muniment-one", generator="one")).code == 0
     (state,) = fresh.home.glob("plugins/*/state.json")

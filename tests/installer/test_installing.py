@@ -467,6 +467,8 @@ def test_a_disabled_plugin_is_not_used_and_it_is_on_record(fresh: Fresh, wheel_f
     assert refused.code == 2
     assert "`muniment plugins enable muniment-one`" in refused.err
     assert [row[4] for row in others(fresh("plugins", "list").rows)] == ["disabled"]
+    (shown,) = fresh("plugins", "show", "muniment-one", "--json").json("plugin_details")
+    assert (shown["enabled"], shown["offers"]) == (False, None)
     assert "disabled already" in fresh("plugins", "disable", "muniment-one").err
     assert others(fresh("plugins", "doctor").rows)[0][2] == "disabled"
     assert fresh("plugins", "enable", "muniment-one").out == "enabled muniment-one 1.0\n"
@@ -497,6 +499,12 @@ def test_the_doctor_names_every_ill_one_with_its_traceback(fresh: Fresh, wheel_f
     ]
     assert fresh("plugins", "doctor", "muniment-one").code == 0
     assert fresh("plugins", "doctor", "nobody").code == 2
+    (shown,) = fresh("plugins", "show", "muniment-one", "--json").json("plugin_details")
+    assert shown["offers"] == healths[2]["offers"]
+    assert "generator echo text/plain" in fresh("plugins", "show", "muniment-one").out
+    (shown,) = fresh("plugins", "show", "muniment-bad", "--json").json("plugin_details")
+    assert shown["offers"] is None
+    assert "RuntimeError: broken at import" in fresh("plugins", "show", "muniment-bad").out
     assert fresh("plugins", "disable", "muniment-bad").code == 0
     assert fresh("plugins", "disable", "muniment-next").code == 0
     assert fresh("plugins", "doctor").code == 0

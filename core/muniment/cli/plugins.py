@@ -139,8 +139,9 @@ def restore_hint() -> str:
 def show(context: CliContext, name: str, as_json: bool) -> None:
     """Show the details and history of a plugin.
 
-    NAME is the name of its distribution. The history is what `muniment plugins` changed, and which
-    actor did, as the ledger records it.
+    NAME is the name of its distribution. An enabled plugin is loaded in a process of its own, for
+    the names of what it offers. The history is what `muniment plugins` changed, and which actor
+    did, as the ledger records it.
     """
     key = normalised(name)
     plugins = list(discovery.installed_plugins())
@@ -158,6 +159,9 @@ def show(context: CliContext, name: str, as_json: bool) -> None:
     signer = signer_of(record, version, digest)
     changed = record is not None and record.changed(version, digest)
     history = context.history(InstallationEntry, title)
+    disabled = sorted(context.config.disabled())
+    enabled = key not in disabled
+    result = smoke_test(key, disabled) if enabled else None
     details = {
         "distribution": title,
         "version": version,
@@ -166,7 +170,8 @@ def show(context: CliContext, name: str, as_json: bool) -> None:
         "commands": added,
         "requires": list(distribution.requires or ()),
         "digest": digest,
-        "enabled": key not in context.config.disabled(),
+        "offers": result.objects if result and (result.ok or result.objects) else None,
+        "enabled": enabled,
         "signer": signer,
         "changed": changed,
         "previous": record.previous.version if record and record.previous else None,
@@ -188,11 +193,12 @@ def show(context: CliContext, name: str, as_json: bool) -> None:
             ("distribution", "distribution"),
             ("version", "version"),
             ("summary", "summary"),
-            ("offers", lambda _: "\n".join(f"{one.name} = {one.module}" for one in modules)),
+            ("offers", lambda _: _offers(result)),
+            ("modules", lambda _: "\n".join(f"{one.name} = {one.module}" for one in modules)),
             ("commands", lambda _: "\n".join(f"muniment {words}" for words in added)),
             ("needs", lambda _: "\n".join(distribution.requires or ())),
             ("digest", lambda _: short_digest(digest)),
-            ("state", lambda _: "enabled" if details["enabled"] else "disabled"),
+            ("state", lambda _: "enabled" if enabled else "disabled"),
             ("origin", lambda _: CHANGED if changed else signer_text(signer)),
             ("previous", "previous"),
             (
@@ -208,12 +214,25 @@ def show(context: CliContext, name: str, as_json: bool) -> None:
     )
 
 
+def _offers(result: SmokeTestResult | None) -> str:
+    """Return what a plugin registers, a line an object, and why it cannot be used."""
+    if result is None:
+        return ""
+    lines = [" ".join(filter(None, registered.values())) for registered in result.objects]
+    if not result.ok:
+        lines.append(f"(cannot be used: {result.message})")
+    return "\n".join(lines)
+
+
 @click.command
 @click.argument("name")
 @json_option
 @click.pass_obj
 def enable(context: CliContext, name: str, as_json: bool) -> None:
-    """Enable a plugin that was disabled."""
+    """Enable a plugin that was disabled.
+
+    An interrupted change is repaired first.
+    """
     _switch(context, name, "enabled", as_json=as_json)
 
 
@@ -224,14 +243,19 @@ def enable(context: CliContext, name: str, as_json: bool) -> None:
 def disable(context: CliContext, name: str, as_json: bool) -> None:
     """Disable a plugin without uninstalling it.
 
-    Its commands are disabled with it. A policy that names one of its filters blocks everything
-    until the plugin is enabled again, or until another policy is chosen.
+    An interrupted change is repaired first. Its commands are disabled with it. A policy that names
+    one of its filters blocks everything until the plugin is enabled again, or until another policy
+    is chosen.
     """
     _switch(context, name, "disabled", as_json=as_json)
 
 
 def _switch(context: CliContext, name: str, act: PluginAct, *, as_json: bool) -> None:
-    present, records = distributions(), InstallRecords(context.home)
+    records = InstallRecords(context.home)
+    repair_last = act == "enabled" and normalised(name) == discovery.INSTALLER
+    if not repair_last:
+        _repair(context, records)
+    present = distributions()
     key = records.find(name, present)
     if key not in present:
         raise UsageError(f"plugin {name} is not installed any more; {restore_hint()}")
@@ -245,6 +269,8 @@ def _switch(context: CliContext, name: str, act: PluginAct, *, as_json: bool) ->
     context.config.set(f"plugin.{key}.enabled", "false" if act == "disabled" else None)
     record_event(context.session, InstallEvent(now(), act, title, version, digest, signer))
     print_changes([Change(act, title, version, digest, signer)], as_json, empty="")
+    if repair_last:
+        _repair(context, records)
 
 
 REPAIR_GROUP = "muniment.repair"
