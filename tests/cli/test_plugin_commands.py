@@ -419,3 +419,79 @@ def test_a_return_value_that_is_no_number_means_done(add: Add, muniment: Here) -
     source = "import click\nwords = click.Command('words', callback=lambda: 'text')"
     add(source, words="words")
     assert muniment("words").code == 0
+
+
+EVIL = "\x1b]0;evil\x07\x9b31m\u202eabc\u2066\u200f"
+RAW = ("\x1b]0;evil", "\x07", "\x9b", "\u202e", "\u2066", "\u200f")
+
+
+def test_a_terminal_gets_no_control_character_of_a_plugin_or_an_argument(
+    add: Add, muniment: Here, processes: Processes, plugin_folder: PluginFolder, tmp_path: Path
+) -> None:
+    """Names, summaries, paths, exceptions and arguments are written out."""
+    add(f"raise ValueError({EVIL!r})", "commanding-evil", evil="words", **{"config.evil": "words"})
+    (info,) = plugin_folder.folder.glob("commanding_evil-*.dist-info")
+    metadata = (info / "METADATA").read_text().replace("Summary: Of", f"Summary: {EVIL}")
+    (info / "METADATA").write_text(metadata + f"Requires-Dist: {EVIL}\n", encoding="utf-8")
+    wheel = tmp_path / f"{EVIL}.whl"
+    wheel.write_text("no wheel")
+    folder = tmp_path / f"folder{EVIL}"
+    folder.mkdir()
+    commands: tuple[tuple[str | Path, ...], ...] = (
+        ("--help",),
+        ("config", "--help"),
+        ("evil",),
+        (EVIL,),
+        ("plugins", EVIL),
+        ("plugins", "list"),
+        ("plugins", "list", "--json"),
+        ("plugins", "show", "commanding-evil"),
+        ("plugins", "show", "commanding-evil", "--json"),
+        ("plugins", "show", EVIL),
+        ("plugins", "doctor", "commanding-evil"),
+        ("plugins", "doctor", "commanding-evil", "--json"),
+        ("plugins", "disable", EVIL),
+        ("plugins", "new", EVIL, "--kind", "filter"),
+        ("plugins", "new", "mine", "--kind", "filter", "--into", folder),
+        ("plugins", "install", wheel),
+        ("plugins", "install", EVIL),
+        ("plugins", "install", "./" + EVIL),
+        ("plugins", "install", folder),
+        ("plugins", "upgrade", EVIL),
+        ("plugins", "uninstall", EVIL),
+        ("plugins", "restore", wheel),
+        ("plugins", "freeze", EVIL),
+        ("plugins", "bundle", wheel, "-o", tmp_path / f"{EVIL}.bundle"),
+        ("config", "set", EVIL, "x"),
+        ("config", "set", "actor", EVIL),
+        ("config", "list"),
+        ("audit", "list", "--store", tmp_path / EVIL),
+    )
+    for command in commands:
+        result = processes.on_terminal(*command)
+        assert not [raw for raw in RAW if raw in result.err], command
+
+
+def test_a_terminal_gets_no_control_character_of_a_text(
+    muniment: Here, processes: Processes
+) -> None:
+    ids = [
+        muniment("generate", "echo", f"{EVIL} {word}", "--tag", EVIL.strip("\x07"), "--json").json(
+            "generation"
+        )[0]["id"]
+        for word in ("one", "two")
+    ]
+    for command in (
+        ("generate", "echo", EVIL),
+        ("generate", "echo", EVIL, "--stream"),
+        ("audit", "list"),
+        ("audit", "show", ids[0]),
+        ("audit", "show", ids[0], "--json"),
+        ("audit", "get", ids[0]),
+        ("audit", "diff", *ids),
+        ("audit", "search", "abc"),
+    ):
+        result = processes.on_terminal(*command)
+        assert not [raw for raw in RAW if raw in result.err], command
+        assert result.code == 0
+        assert "02eabc\\u2066" in result.err  # a table may wrap before it

@@ -47,7 +47,7 @@ def report(error: BaseException) -> int:
         raise error
     if isinstance(error, OSError) and error.strerror:
         where = f"{error.filename}: " if error.filename else ""
-        write_note(f"Error: {where}{error.strerror}")
+        write_note(f"Error: {one_line(where)}{error.strerror}")
     else:
         message = one_line(f"{type(error).__name__}: {error}")
         write_note(

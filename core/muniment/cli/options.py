@@ -12,7 +12,7 @@ import click
 
 import muniment
 from muniment.cli.context import CliContext, context_of
-from muniment.cli.output import write_note
+from muniment.cli.output import one_line, write_note
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -214,7 +214,7 @@ def confirm(action: str, *, yes: bool, otherwise: str) -> bool:
     `yes` confirms without a question. `otherwise` is printed when the user declines. Raises
     UsageError if stdin is not a terminal.
     """
-    sentence = action[:1].upper() + action[1:]
+    sentence = one_line(action[:1].upper() + action[1:])
     if yes:
         write_note(sentence)
         return True

@@ -25,12 +25,15 @@ if TYPE_CHECKING:
 
 Stream: TypeAlias = Literal["stdout", "stderr"]
 
-_C1 = re.compile("[\x7f-\x9f]")  # some terminals interpret these, and JSON does not escape them
-# Line and paragraph separators, and controls of the writing direction.
-_SEPARATORS = "\u2028\u2029\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
-_LINE = str.maketrans(
-    {"\n": "\\n", "\r": "\\r", "\t": "\\t"} | {c: f"\\u{ord(c):04x}" for c in _SEPARATORS}
-)
+_UNESCAPED = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+# Controls that a terminal acts on: the first two ranges of codes, and the writing direction.
+_CONTROLS = {code: f"\\x{code:02x}" for code in (*range(32), *range(0x7F, 0xA0))}
+_CONTROLS |= {
+    code: f"\\u{code:04x}"
+    for code in (0x061C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A))
+}
+_ONE_LINE = _CONTROLS | {9: "\\t", 10: "\\n", 13: "\\r", 0x2028: "\\u2028", 0x2029: "\\u2029"}
+_PRINTABLE = {code: text for code, text in _CONTROLS.items() if chr(code) not in "\n\t"}
 _VERBS: dict[Decision, str] = {
     "allow": "passed",
     "flag": "flagged",
@@ -97,7 +100,7 @@ def json_text(value: Any) -> str:
     and a value of another type its `str`.
     """
     text = json.dumps(value, ensure_ascii=False, allow_nan=False, default=_json_value)
-    return text if text.isprintable() else _C1.sub(lambda m: f"\\u{ord(m[0]):04x}", text)
+    return text if text.isprintable() else _UNESCAPED.sub(lambda m: f"\\u{ord(m[0]):04x}", text)
 
 
 def _json_value(value: Any) -> Any:
@@ -121,23 +124,15 @@ def write_note(text: str) -> None:
 def printable(text: str) -> str:
     """Return text with all control characters except newline and tab escaped.
 
-    A model's output must not be able to move the cursor or set a terminal's title.
+    A model's output must not be able to move the cursor, set a terminal's title or reverse the
+    direction of writing.
     """
-    if text.isprintable():
-        return text
-    return "".join(
-        f"\\x{ord(character):02x}"
-        if (character < " " and character not in "\n\t") or "\x7f" <= character < "\xa0"
-        else character
-        for character in text
-    )
+    return text if text.isprintable() else text.translate(_PRINTABLE)
 
 
 def one_line(text: str) -> str:
     """Return text as one line, for a table's cell or a message."""
-    if text.isprintable():
-        return text
-    return printable(text.translate(_LINE))
+    return text if text.isprintable() else text.translate(_ONE_LINE)
 
 
 def coloured(text: str, colour: str) -> str:

@@ -72,7 +72,11 @@ def help_rows(ctx: click.Context, own: Collection[str]) -> list[tuple[str, str]]
                 continue
             if not command.hidden:
                 rows.append((name, command.get_short_help_str(200)))
-    return rows
+    if all(text.isprintable() for _, text in rows):  # most are, and `--help` imports little
+        return rows
+    from muniment.cli.output import one_line
+
+    return [(name, one_line(text)) for name, text in rows]
 
 
 def check_commands(
@@ -188,6 +192,6 @@ def _disabled(ctx: click.Context, *, tolerant: bool = False) -> set[str]:
 
 
 def _warn(error: PluginError) -> None:
-    from muniment.cli.output import write_note
+    from muniment.cli.output import one_line, write_note
 
-    write_note(f"Warning: {error}")
+    write_note(f"Warning: {one_line(str(error))}")

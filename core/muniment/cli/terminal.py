@@ -70,7 +70,7 @@ class _Bar(Progress):
 
     def __init__(self, label: str, total: float | None, *columns: ProgressColumn) -> None:
         super().__init__(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             *columns,
             TimeRemainingColumn(),
@@ -79,7 +79,7 @@ class _Bar(Progress):
             redirect_stderr=False,
             transient=True,
         )
-        self._task = self.add_task(label, total=total)
+        self._task = self.add_task(one_line(label), total=total)
 
     def advance_task(self, steps: int) -> None:
         """Add to the number of items done."""
@@ -87,7 +87,8 @@ class _Bar(Progress):
 
     def update_task(self, step: str, done: float, total: float) -> None:
         """Set the label and the fraction done."""
-        self.update(self._task, description=step, completed=done / total if total else 1.0)
+        done = done / total if total else 1.0
+        self.update(self._task, description=one_line(step), completed=done)
 
 
 def counting_bar(label: str, total: int | None) -> _Bar:
@@ -102,4 +103,4 @@ def fraction_bar(label: str) -> _Bar:
 
 def spinner(label: str) -> Status:
     """Return a spinner."""
-    return Status(Text(label), console=Console(stderr=True))
+    return Status(Text(one_line(label)), console=Console(stderr=True))
