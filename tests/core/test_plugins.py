@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -13,6 +15,7 @@ import pytest
 
 from muniment.errors import AmbiguousNameError, PluginError, UnknownNameError
 from muniment.models import digests
+from muniment.plugins import discovery
 from muniment.plugins.discovery import installed_plugins
 from muniment.plugins.registry import Plugin, Plugins, describe, quiet_stdout
 from muniment.session import Session
@@ -391,6 +394,38 @@ def test_an_unknown_generator_tells_the_known_ones_and_what_is_broken(
 
 
 # ---- what evidence keeps -----------------------------------------------------------------------
+
+
+def test_the_digest_covers_every_module_with_an_entry_point(plugin_folder: PluginFolder) -> None:
+    """The digest is that of a folder with all of them, and only of them."""
+    plugin = plugin_folder.add("x = 1", distribution="many-parts")
+    first, other = plugin_folder.folder / plugin.module, plugin_folder.folder / "other_part"
+    other.mkdir()
+    for name in ("__init__.py", "deep.py"):
+        (other / name).write_text("y = 1")
+    (plugin_folder.folder / "one_file.py").write_text("z = 1")
+    (plugin_folder.folder / "unrelated.py").write_text("")
+    (info,) = plugin_folder.folder.glob(f"{plugin.module}-*.dist-info")
+    points = info.rename(info.with_name("many_parts-1.0.dist-info")) / "entry_points.txt"
+    alone = plugin.ref().digest
+    points.write_text(
+        f"[muniment.v1]\na = {plugin.module}\nb = {plugin.module}:x\nc = other_part.deep\n"
+        "[muniment.commands]\nd = one_file:z\n[console_scripts]\ne = unrelated:x\n"
+    )
+    discovery._code_digest.cache_clear()
+    importlib.invalidate_caches()
+    whole = plugin_folder.folder.parent / "whole"
+    for folder in (first, other):
+        shutil.copytree(folder, whole / folder.name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(plugin_folder.folder / "one_file.py", whole)
+    assert plugin.ref().digest == digests.digest(whole, digests.FileHashes()) != alone
+    command = discovery.Plugin("many-parts", "1.0", "d", "one_file")
+    assert command.ref().digest == plugin.ref().digest
+    for file in (other / "deep.py", plugin_folder.folder / "one_file.py"):
+        before = plugin.ref().digest
+        file.write_text("changed = 1")
+        discovery._code_digest.cache_clear()
+        assert plugin.ref().digest != before
 
 
 def test_a_plugin_is_known_by_the_digest_of_its_packages_files(plugin_folder: PluginFolder) -> None:

@@ -16,7 +16,7 @@ import os
 import stat
 import time
 import unicodedata
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import msgspec
@@ -80,9 +80,14 @@ def digest(path: Path, hashes: FileHashes, *, keep: Callable[[str], bool] | None
     """
     if path.is_file():
         return f"file-sha256:{hashes.sha256(path)}"
+    return tree_digest(files(path, keep=keep), hashes)
+
+
+def tree_digest(files: Mapping[str, Path], hashes: FileHashes) -> str:
+    """Return the digest of a folder with these files, given by relative name with `/`."""
     resources = [
         {"algorithm": "sha256", "digest": hashes.sha256(file), "name": name}
-        for name, file in sorted(files(path, keep=keep).items())
+        for name, file in sorted(files.items())
     ]
     manifest = canonical({"resources": resources, "scheme": SCHEME})
     return f"tree1-sha256:{hashlib.sha256(manifest).hexdigest()}"

@@ -7,7 +7,7 @@ import importlib
 import os
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -69,12 +69,15 @@ class Plugin:
     def ref(self, hash_cache: Path | None = None) -> PluginRef:
         """Return the distribution, the version and the digest of the code, for the evidence.
 
+        The code is the top-level packages and modules of all entry points of Muniment that the
+        distribution has.
+
         With `hash_cache`, files that have not changed since they were hashed are not read again.
         See `FileHashes`.
         """
         from muniment.types import PluginRef
 
-        code_digest = _code_digest(self.module, self.path, hash_cache)
+        code_digest = _code_digest(self.distribution, self.module, self.path, hash_cache)
         return PluginRef(self.distribution, self.version, code_digest)
 
     def load_module(self) -> ModuleType:
@@ -216,29 +219,58 @@ def _headers(path: Path) -> Mapping[str, str]:
 
 
 @cache
-def _code_digest(module: str, path: str, hash_cache: Path | None) -> str:
-    from muniment.models.digests import FileHashes, digest
+def _code_digest(distribution: str, module: str, path: str, hash_cache: Path | None) -> str:
+    from muniment.models import digests
 
-    root = Path(path) if path else _code_of(module.partition(":")[0])
-    if root is None:
+    roots = {"": Path(path)} if path else dict(_code_of({module, *_modules_of(distribution)}))
+    if not roots:
         return "unknown"
-    hashes = FileHashes(hash_cache)
-    code_digest = digest(root, hashes, keep=lambda name: "__pycache__" not in name.split("/"))
+    hashes = digests.FileHashes(hash_cache)
+    if len(roots) == 1:
+        (root,) = roots.values()
+        code_digest = digests.digest(root, hashes, keep=_is_code)
+    else:
+        files: dict[str, Path] = {}
+        for name, root in roots.items():
+            below = {} if root.is_file() else digests.files(root, keep=_is_code)
+            files |= {f"{name}/{relative}": file for relative, file in below.items()}
+            if root.is_file():
+                files[f"{name}{root.suffix}"] = root
+        code_digest = digests.tree_digest(files, hashes)
     hashes.save()
     return code_digest
 
 
-def _code_of(module: str) -> Path | None:
-    """Return the file, or the package's folder, of the first module on a path that has one."""
+def _is_code(name: str) -> bool:
+    return "__pycache__" not in name.split("/")
+
+
+def _modules_of(distribution: str) -> Iterator[str]:
+    """Yield the modules of the entry points of Muniment that an installed distribution has."""
+    import importlib.metadata
+
+    with contextlib.suppress(importlib.metadata.PackageNotFoundError, ValueError):
+        for point in importlib.metadata.distribution(distribution).entry_points:
+            if point.group.startswith("muniment."):
+                yield point.value
+
+
+def _code_of(modules: Iterable[str]) -> Iterator[tuple[str, Path]]:
+    """Yield the file, or the package's folder, of the first module on each path that has one.
+
+    The name is that of the module, with `/`. Several modules may be in one package.
+    """
     from importlib.util import find_spec
 
-    parts = module.split(".")
-    for depth in range(1, len(parts) + 1):  # a namespace shared by distributions has no file
-        try:
-            spec = find_spec(".".join(parts[:depth]))
-        except (ImportError, ValueError):
-            break  # a broken plugin can still be shown, checked and disabled
-        if spec is not None and spec.has_location and spec.origin is not None:
-            origin = Path(spec.origin)
-            return origin.parent if spec.submodule_search_locations else origin
-    return None
+    for module in modules:
+        parts = module.partition(":")[0].strip().split(".")
+        for depth in range(1, len(parts) + 1):  # a namespace shared by distributions has no file
+            try:
+                spec = find_spec(".".join(parts[:depth]))
+            except (ImportError, ValueError):
+                break  # a broken plugin can still be shown, checked and disabled
+            if spec is not None and spec.has_location and spec.origin is not None:
+                origin = Path(spec.origin)
+                root = origin.parent if spec.submodule_search_locations else origin
+                yield "/".join(parts[:depth]), root
+                break

@@ -198,8 +198,7 @@ def is_plugin_group(group: str) -> bool:
 def code_digest(key: str) -> str:
     """Return the digest of an installed plugin's code, empty when it is not installed.
 
-    `key` is the normalised name. The code is that of the first entry point for this version of the
-    contract, else of the first command.
+    `key` is the normalised name. `Plugin.ref` says which code it covers.
     """
     found = itertools.chain[Plugin](installed_plugins(), installed_commands())
     same = (plugin for plugin in found if normalised(plugin.distribution) == key)
