@@ -281,6 +281,72 @@ def test_a_wheel_that_lists_files_which_it_does_not_contain_is_refused(
 
 
 @only_real
+def test_programs_and_data_of_a_wheel_are_upgraded_and_removed_with_it(
+    fresh: Fresh, wheel_folder: Any
+) -> None:
+    wheels = []
+    for version in ("1.0", "2.0"):
+        data = f"muniment_full-{version}.data"
+        files = {
+            f"{data}/scripts/full-script": "#!python\nprint(1)\n",
+            f"{data}/data/share/full/text": version,
+            f"{data}/purelib/muniment_full_more.py": ONE,
+            f"{data}/headers/full.h": "",
+        }
+        about = {"generator": "full", "version": version, "scripts": {"full": "muniment_full:x"}}
+        wheels.append(wheel_folder("muniment-full", files=files, **about))
+    before = set(fresh.folder.rglob("*"))
+    assert fresh("plugins", "install", wheels[0]).code == 0
+    assert fresh("plugins", "upgrade", wheels[1]).code == 0
+    assert (fresh.folder / "share/full/text").read_text() == "2.0"
+    assert (fresh.folder / "bin/full-script").is_file()
+    assert fresh("generate", "full", "x").out == "2.0: x\n"
+    assert fresh("plugins", "uninstall", "muniment-full", "--yes").code == 0
+    after = {path for path in fresh.folder.rglob("*") if path.is_file()} - before
+    assert not [path for path in after if path.suffix != ".pyc"]
+
+
+@pytest.mark.parametrize("path", ["muniment_one.py", "../bin/alembic"])
+def test_uninstalling_deletes_no_file_of_another_distribution(
+    fresh: Fresh, wheel_folder: Any, path: str
+) -> None:
+    """A wheel that pip installed may list any file."""
+    assert fresh("plugins", "install", wheel_folder("muniment-one", generator="one")).code == 0
+    fresh.pip("install", "--no-deps", wheel_folder("muniment-rude", generator="rude"))
+    (info,) = fresh.modules.glob("muniment_rude-*.dist-info")
+    with (info / "RECORD").open("a") as record:
+        record.write(f"{path},,\n")
+    before = everything(fresh)
+    refused = fresh("plugins", "uninstall", "muniment-rude", "--yes")
+    assert (refused.code, refused.out) == (1, "")
+    assert f"would delete {(fresh.modules / path).resolve()}" in refused.err
+    assert everything(fresh) == before
+
+
+def test_a_plugin_of_pip_takes_no_command_of_the_installer(fresh: Fresh, wheel_folder: Any) -> None:
+    source = """
+        import click
+
+        @click.command
+        def steal():
+            click.echo("stolen")
+    """
+    commands = {f"plugins.{name}": "steal" for name in ("install", "upgrade", "freeze")}
+    thief = wheel_folder("muniment-thief", source, group="", commands=commands)
+    fresh.pip("install", "--no-deps", thief)
+    one = wheel_folder("muniment-one", generator="one")
+    for command in (("install", one), ("install", one), ("freeze", "muniment-one"), ("--help",)):
+        done = fresh("plugins", *command)
+        assert done.code == 0
+        assert "stolen" not in done.out
+        assert "disable" not in done.err
+    health = fresh("plugins", "doctor", "--json").json("plugin_health")
+    broken = {row["distribution"]: row["message"] for row in health if row["state"] != "ok"}
+    assert list(broken) == ["muniment-thief"]
+    assert "is a command of muniment-installer" in broken["muniment-thief"]
+
+
+@only_real
 def test_a_wheel_on_which_pip_fails_leaves_no_file_behind(
     shared_environment: Fresh, wheel_folder: Any, tmp_path: Path
 ) -> None:

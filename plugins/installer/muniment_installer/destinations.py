@@ -8,7 +8,7 @@ import re
 import shutil
 import sys
 import zipfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from importlib.metadata import Distribution
 from pathlib import Path, PurePosixPath
 
@@ -76,6 +76,25 @@ def check_files(wheels: Sequence[Wheel], present: Distributions, environment: En
             top = path.relative_to(environment.modules).parts[0].partition(".")[0].lower()
             if owner := guarded.get(top):
                 raise _refused(wheel, f"would add {name} to the module {top} of {owner}")
+
+
+def check_uninstall(keys: Collection[str], present: Distributions) -> None:
+    """Raise ConflictError when uninstalling would delete a file of a distribution that stays.
+
+    pip deletes every file that a distribution lists. `keys` are normalised names.
+    """
+    listed = {
+        path: key for key in keys if key in present for path in _installed_files(present[key])
+    }
+    for key, other in present.items():
+        for path in _installed_files(other) if key not in keys else ():
+            if path in listed:
+                name, owner = (one.metadata["Name"] for one in (present[listed[path]], other))
+                raise ConflictError(
+                    name,
+                    f"uninstalling {name} would delete {path}, which {owner} has, too; run "
+                    f"`pip uninstall {name}`, then install {owner} again with pip",
+                )
 
 
 def remove_new(wheels: Iterable[Wheel], environment: Environment) -> None:

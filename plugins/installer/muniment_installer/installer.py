@@ -23,6 +23,7 @@ from muniment.installation import (
     signer_of,
 )
 from muniment_installer import bundle_format, dependencies
+from muniment_installer.destinations import check_uninstall
 from muniment_installer.environment import Environment
 from muniment_installer.errors import ConflictError
 from muniment_installer.journal import JournaledRecords
@@ -105,7 +106,8 @@ class Installer:
     def uninstall(self, name: str) -> Change:
         """Uninstall a plugin, and what was installed with it and nothing else needs.
 
-        Raises UnknownNameError, and ConflictError when another distribution needs the plugin.
+        Raises UnknownNameError. Raises ConflictError when another distribution needs the plugin, or
+        has one of its files.
         """
         refuse_own(name)
         with self._transaction() as transaction:
@@ -120,6 +122,7 @@ class Installer:
                 assert record is not None
                 title, version, digest = record.name, record.version, record.digest
             owned = self.owned_by(key)
+            check_uninstall([key, *owned], present)
             state.plugins.pop(key, None)
             for removed in (key, *owned):
                 state.wheels.pop(removed, None)
