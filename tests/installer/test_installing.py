@@ -280,6 +280,18 @@ def test_a_wheel_that_lists_files_which_it_does_not_contain_is_refused(
     assert everything(shared_environment) == before
 
 
+@on_both
+def test_a_wheel_that_vendors_a_distribution_is_installed(fresh: Fresh, wheel_folder: Any) -> None:
+    files = {
+        "muniment_full_vendor/leftpad-1.0.dist-info/METADATA": "Name: leftpad\nVersion: 1.0\n",
+        "muniment_full_vendor/leftpad.py": ONE,
+    }
+    wheel = wheel_folder("muniment-full", generator="full", files=files)
+    assert fresh("plugins", "install", wheel).code == 0
+    assert fresh("generate", "full", "x").out == "1.0: x\n"
+    assert fresh("plugins", "uninstall", "muniment-full", "--yes").code == 0
+
+
 @only_real
 def test_programs_and_data_of_a_wheel_are_upgraded_and_removed_with_it(
     fresh: Fresh, wheel_folder: Any

@@ -158,7 +158,7 @@ def write(wheel: Wheel, environment: Environment) -> None:
     with zipfile.ZipFile(wheel.path) as archive:
         archive.extractall(environment.modules)
         names = archive.namelist()
-    (info,) = {name.partition("/")[0] for name in names if name.endswith(".dist-info/METADATA")}
+    (info,) = {name.partition("/")[0] for name in names if name.partition("/")[0].endswith("-info")}
     rows = [name for name in names if not name.endswith("/RECORD")]
     for program in wheel.programs:
         script = environment.programs / program

@@ -67,8 +67,10 @@ class Wheel:
         try:
             with zipfile.ZipFile(path) as archive:
                 names = archive.namelist()
-                (info,) = {
-                    name.partition("/")[0] for name in names if name.endswith(".dist-info/METADATA")
+                (info,) = {  # a wheel may contain those of packages that it vendors, too
+                    name.partition("/")[0]
+                    for name in names
+                    if re.fullmatch(r"[^/]+\.dist-info/METADATA", name)
                 }
                 metadata = Parser().parsestr(archive.read(f"{info}/METADATA").decode("utf-8"))
                 points = f"{info}/entry_points.txt"
