@@ -177,6 +177,29 @@ def test_what_went_with_an_environment_comes_back(
     assert elsewhere("plugins", "restore", lock).code == 2
 
 
+def test_a_bundle_replaces_an_installed_plugin_only_by_an_upgrade(
+    fresh: Fresh, another: Any, wheel_folder: Any, tmp_path: Path
+) -> None:
+    (tmp_path / "maker.pub").write_text(fresh("keys", "generate").out)
+    bundles = []
+    for version in ("0.0.1", "2.0"):
+        wheel = wheel_folder("muniment-one", generator="one", version=version)
+        bundles.append(tmp_path / f"{version}.bundle")
+        assert fresh("plugins", "bundle", wheel, "-o", bundles[-1]).code == 0
+    there = another()
+    assert there("plugins", "install", wheel_folder("muniment-one", generator="one")).code == 0
+    for bundle in bundles:
+        refused = there("plugins", "install", bundle)
+        assert (refused.code, "`muniment plugins upgrade`" in refused.err) == (1, True)
+    older, newer = bundles
+    refused = there("plugins", "upgrade", older)
+    assert (refused.code, "is older than the installed version" in refused.err) == (1, True)
+    assert there("generate", "one", "x").out == "1.0: x\n"
+    key = ("--key", tmp_path / "maker.pub")
+    (change,) = there("plugins", "upgrade", newer, *key, "--json").json("plugin_change")
+    assert (change["previous"], len(change["signer"])) == ("1.0", 64)
+
+
 def test_a_lock_of_everything_omits_what_no_hash_can_pin(fresh: Fresh, wheel_folder: Any) -> None:
     one, two, three = (
         wheel_folder(f"muniment-{name}", generator=name) for name in ("one", "two", "three")
