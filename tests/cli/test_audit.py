@@ -232,6 +232,14 @@ def test_runs_count_what_became_of_their_generations(
     assert len(muniment("audit", "runs", "-n", "1").lines) == 1
 
 
+def test_escape_sequences_of_an_output_are_data_off_a_terminal(muniment: Here) -> None:
+    text = "a\x1b[31mred\x1b[0m \x1b]0;title\x07b"
+    assert muniment("generate", "echo", text).out == f"{text}\n"
+    assert f"\n{text}\n" in muniment("audit", "show", "last").out
+    (value,) = muniment("audit", "list", "--json").json("generation")
+    assert value["prompt"] == text
+
+
 def test_each_rule_of_a_policy_is_shown_by_its_name(muniment: Here, tmp_path: Path) -> None:
     policy = tmp_path / "p.yaml"
     policy.write_text(

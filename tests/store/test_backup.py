@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import threading
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -126,6 +128,40 @@ def test_a_backup_that_was_altered_is_refused(
     before = list(store.generations())
     with pytest.raises(BackupError, match=r"is (corrupt|incomplete|not a backup)"):
         plan_restore(url, made.file)
+    assert list(store.generations()) == before
+
+
+@only_sqlite
+@pytest.mark.parametrize(
+    ("change_made", "named"),
+    [
+        ("UPDATE payload SET content = 'x' WHERE kind = 'prompt'", "prompt"),
+        ("DELETE FROM payload WHERE kind = 'output'", "output"),
+        ("UPDATE generation SET generator = 'other'", "generation"),
+        (
+            "CREATE TRIGGER spy AFTER INSERT ON payload BEGIN SELECT 1; END",
+            "trigger spy",
+        ),
+    ],
+)
+def test_a_backup_with_altered_texts_or_schema_is_refused_before_anything_changes(
+    store: Store,
+    url: str,
+    tmp_path: Path,
+    start: Any,
+    finish: Any,
+    change_made: str,
+    named: str,
+) -> None:
+    record(store, start, finish, 2)
+    made = store.backup(tmp_path / "copy")
+    with closing(sqlite3.connect(made.file)) as database:
+        database.execute(change_made)
+        database.commit()
+    before = list(store.generations())
+    with pytest.raises(BackupError, match="is corrupt") as caught:
+        plan_restore(url, made.file)
+    assert named in str(caught.value)
     assert list(store.generations()) == before
 
 

@@ -286,6 +286,17 @@ def test_what_must_be_kept_longer_is_not_erased_on_request(
     assert store.erasures.erase(Query(generator="words"), "keeper").erased == 2
 
 
+def test_a_payload_that_is_not_there_is_not_kept(store: Store, start: Any, finish: Any) -> None:
+    generation = aged(store, start, finish)["allow 1"]
+    store.retention.set_rule(Rule("trace", None, 30, None), "keeper")
+    result = store.erasures.erase(Query(actor=generation.actor), "keeper")
+    assert (result.erased, result.kept) == (6, 0)
+    assert store.generation(generation.id).actor == ""
+    store.retention.set_rule(Rule("output", None, 30, None), "keeper")
+    again = store.erasures.erase(Query(generator=generation.generator), "keeper")
+    assert (again.erased, again.kept) == (0, 0)
+
+
 # ---- people ------------------------------------------------------------------------------------
 
 

@@ -71,7 +71,10 @@ def suspended(stream: Stream = "stderr") -> Iterator[None]:
 
 def write_data(text: str = "") -> None:
     """Write a line to stdout, with control characters escaped on a terminal."""
-    write_styled(printable(text) if on_terminal() else text)
+    if on_terminal():
+        write_styled(printable(text))
+    else:
+        click.echo(text, color=True)  # otherwise click would remove the text's own sequences
 
 
 def write_styled(text: str) -> None:

@@ -58,8 +58,13 @@ class BackupBackend(Protocol):
         Other processes may write meanwhile. Raises BackupError.
         """
 
-    def verify(self, file: Path, progress: Progress | None) -> BackupSummary:
-        """Read all entries of a copy and return its summary. Raise BackupError if it is corrupt."""
+    def verify(
+        self, file: Path, progress: Progress | None, *, whole: bool = False
+    ) -> BackupSummary:
+        """Read all entries of a copy and return its summary. Raise BackupError if it is corrupt.
+
+        `whole` also verifies payloads and query tables, if the backend can before it restores them.
+        """
 
     def restore(self, database: Database, file: Path) -> None:
         """Replace the store with a copy in one transaction.
@@ -154,7 +159,9 @@ class RestorePlan:
 
 
 def plan_restore(url: str, file: Path, progress: Progress | None = None) -> RestorePlan:
-    """Verify a backup, and return the effects of restoring it to a store. Change nothing.
+    """Verify a whole backup, and return the effects of restoring it to a store. Change nothing.
+
+    An archive of PostgreSQL is verified as far as its entries. `restore` verifies the rest.
 
     `url` is the URL of the store.
 
@@ -164,7 +171,7 @@ def plan_restore(url: str, file: Path, progress: Progress | None = None) -> Rest
     with closing(open_database(url)) as database:
         if database.path is not None:
             check_target(database.path, [file])
-        contents = backend_of(database).verify(file, progress)
+        contents = backend_of(database).verify(file, progress, whole=True)
         return RestorePlan(file, contents, _read_target(database, contents.entries))
 
 
@@ -180,7 +187,8 @@ def restore(url: str, planned: RestorePlan, progress: Progress | None = None) ->
         database.close()  # open connections may have cached pages and statements of the old store
         if schema_version.revision(database) != schema_version.HEAD:
             return  # an older schema is verified after `db upgrade`, which every command requires
-        verification = verify(database, projections=False, payloads=False, progress=progress)
+        whole = database.dialect == "postgresql"  # a file of SQLite was verified before
+        verification = verify(database, projections=whole, payloads=whole, progress=progress)
         if not verification.ok or (verification.entries, verification.root) != (
             planned.contents.entries,
             planned.contents.root,

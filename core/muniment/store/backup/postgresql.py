@@ -45,10 +45,11 @@ def copy(database: Database, target: Path) -> BackupSummary:
     return BackupSummary(head.log_id, head.size, root)
 
 
-def verify(file: Path, progress: Progress | None) -> BackupSummary:
+def verify(file: Path, progress: Progress | None, *, whole: bool = False) -> BackupSummary:
     """Read the entries from an archive and compute the root of their tree.
 
-    Raises BackupError if the archive is corrupt or an entry is missing.
+    `whole` has no effect: only a server can read the other tables. Raises BackupError if the
+    archive is corrupt or an entry is missing.
     """
     if not file.is_file():
         raise BackupError(file, f"file {file} does not exist")
@@ -153,9 +154,10 @@ def _client(program: str, file: Path, database: Database) -> tuple[list[str], di
     url = database.engine.url
     environment = dict(os.environ)
     # Other users of the machine can read command lines, but not the environment.
-    if url.password is not None:
-        environment["PGPASSWORD"] = str(url.password)
-    public_url = url.set(drivername="postgresql", password=None).render_as_string()
+    if (password := url.password or url.query.get("password")) is not None:
+        environment["PGPASSWORD"] = str(password)
+    public = url.set(drivername="postgresql", password=None).difference_update_query(["password"])
+    public_url = public.render_as_string()
     return [_program_path(program, file), f"--dbname={public_url}", "--no-password"], environment
 
 

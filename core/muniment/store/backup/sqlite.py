@@ -29,9 +29,10 @@ def copy(database: Database, target: Path) -> BackupSummary:
     return BackupSummary(log, size, Frontier.from_bytes(size, frontier).root().hex())
 
 
-def verify(file: Path, progress: Progress | None) -> BackupSummary:
+def verify(file: Path, progress: Progress | None, *, whole: bool = False) -> BackupSummary:
     """Verify the ledger of a copy in the same way as the ledger of a store.
 
+    With `whole`, the payloads and query tables of a copy in the current schema are verified too.
     Raises BackupError if the file is no store, has a newer schema, or is corrupt.
     """
     if not file.is_file():
@@ -42,7 +43,8 @@ def verify(file: Path, progress: Progress | None) -> BackupSummary:
         if revision is None:
             raise BackupError(file, f"{file} is empty and not a backup of a store")
         schema_version.raise_if_foreign(copy.url, f"the backup {file}", revision)
-        verification = verify_store(copy, projections=False, payloads=False, progress=progress)
+        whole = whole and revision == schema_version.HEAD
+        verification = verify_store(copy, projections=whole, payloads=whole, progress=progress)
         if not verification.ok:
             first = verification.problems[0]
             raise BackupError(file, f"{file} is corrupt: {first.where}: {first.message}")

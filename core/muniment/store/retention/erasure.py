@@ -187,10 +187,8 @@ def _erase_page(
         result.held += len(held)
         rows = [row for row in rows if row.seq not in held]
         erasable = erasable_kinds(connection, [row.seq for row in rows], kinds)
-        requested = None if kinds is None else set(kinds)
-        result.kept += sum(erasable.get(row.seq, ()) != requested for row in rows)
-        rows_to_erase = [row for row in rows if row.seq in erasable]
-        kinds_by_entry = _erasable_payloads(connection, rows_to_erase, erasable)
+        kinds_by_entry, kept = _erasable_payloads(connection, rows, erasable, kinds)
+        result.kept += len(kept)
         if not kinds_by_entry:
             return
         erased = [row for row in rows if any(n in kinds_by_entry for n in (row.seq, row.outcome))]
@@ -208,12 +206,17 @@ def _erase_page(
 
 
 def _erasable_payloads(
-    connection: Connection, rows: Sequence[GenerationRow], erasable: dict[int, set[Kind] | None]
-) -> dict[int, set[Kind]]:
+    connection: Connection,
+    rows: Sequence[GenerationRow],
+    erasable: dict[int, set[Kind] | None],
+    requested: Sequence[Kind] | None,
+) -> tuple[dict[int, set[Kind]], set[int]]:
     """Return the kinds of the stored payloads to erase, by the number of their entry.
 
-    These are the payloads of the generations, and of events about one of them.
+    These are the payloads of the generations, and of events about one of them. The second result
+    are the generations of which a stored payload was requested and must be kept.
     """
+    kept: set[int] = set()
     generations = {number: row.seq for row in rows for number in (row.seq, row.outcome) if number}
     about = select(event.c.seq, event.c.subject).where(
         event.c.kind.in_(kinds_of(GenerationEvent)), event.c.subject.in_([row.seq for row in rows])
@@ -224,10 +227,13 @@ def _erasable_payloads(
         for row in connection.execute(
             select(payload.c.entry, payload.c.kind).where(payload.c.entry.in_(part)).distinct()
         ):
-            kinds = erasable[generations[row.entry]]
+            number = generations[row.entry]
+            kinds = erasable.get(number, set())
             if kinds is None or row.kind in kinds:
                 kinds_by_entry.setdefault(row.entry, set()).add(row.kind)
-    return kinds_by_entry
+            elif requested is None or row.kind in requested:
+                kept.add(number)
+    return kinds_by_entry, kept
 
 
 def _search_rows(connection: Connection, rows: Sequence[GenerationRow]) -> list[index.Row]:
