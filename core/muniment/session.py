@@ -323,6 +323,13 @@ class Session(AbstractContextManager["Session"]):
         """
         return self.store.erasures.erase(query, self.actor, reason=reason, progress=progress)
 
+    def erase_event(self, number: int, reason: str | None = None) -> ErasureResult:
+        """Destroy the texts of one event permanently, by the number of its entry.
+
+        These are a reason, a comment, or the name and source of a model. Raises UsageError.
+        """
+        return self.store.erasures.erase_event(number, self.actor, reason=reason)
+
     def replay(
         self, generations: Iterable[Generation], *, record: bool = True
     ) -> collections.abc.Generator[Replay, None, None]:

@@ -11,13 +11,13 @@ from typing import Any
 
 import pytest
 
-from muniment.errors import UnknownNameError
+from muniment.errors import UnknownNameError, UsageError
 from muniment.ids import new_id
 from muniment.ledger.entries import FeedbackEntry, ReviewEntry
 from muniment.store import Query, Store, plan_restore, restore
 from muniment.store.retention.protection import Rule
 from muniment.types import Generation, Model, Reason, Score, Verdict
-from support.databases import only_sqlite
+from support.databases import ask, only_sqlite
 
 WORD, PHRASE, TAG, REASON = "xylocanary", "鸢尾鹦鹉螺", "tagcanaryx", "reasoncanaryx"
 NAME, PATH, COMMENT = "actorcanaryx", "/models/pathcanaryx", "commentcanaryx"
@@ -284,6 +284,30 @@ def test_what_must_be_kept_longer_is_not_erased_on_request(
     rules = store.retention.set_rule(Rule(None, None, None, None), "keeper")
     assert rules == store.retention.rules() == []
     assert store.erasures.erase(Query(generator="words"), "keeper").erased == 2
+
+
+def test_the_texts_of_an_event_can_be_erased(store: Store, canary: Generation) -> None:
+    hold, _ = store.holds.add(Query(tag=TAG), "court", "holdcanaryx")
+    digest = "tree1-sha256:" + "ab" * 32
+    store.events.add_model("ada", "added", digest, "modelcanaryx", "/models/sourcecanaryx")
+    [seq] = [e.number for e in store.events.of(canary.id, FeedbackEntry)]
+    with pytest.raises(UsageError, match="on hold"):
+        store.erasures.erase_event(seq, "keeper")
+    store.holds.release(hold, "court", "releasecanaryx")
+    numbers = [int(row[0]) for row in ask(store.url, EVENTS)]
+    for number in numbers:
+        result = store.erasures.erase_event(number, "keeper", reason="law")
+        assert (result.erased, result.pending) == (0, False)
+        with pytest.raises(UsageError, match="has no texts"):
+            store.erasures.erase_event(number, "keeper")
+    for number in (0, 1, 10**6):
+        with pytest.raises(UsageError, match="not that of an event"):
+            store.erasures.erase_event(number, "keeper")
+    assert store.events.of(canary.id, FeedbackEntry)[0].text("comment") is None
+    verified(store)
+
+
+EVENTS = "SELECT DISTINCT seq FROM v_event WHERE kind IN ('hold', 'release', 'model', 'feedback')"
 
 
 def test_a_payload_that_is_not_there_is_not_kept(store: Store, start: Any, finish: Any) -> None:

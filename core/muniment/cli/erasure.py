@@ -37,6 +37,12 @@ if TYPE_CHECKING:
     metavar="WHEN",
     help="Minimum age, such as 90d, or latest start.",
 )
+@click.option(
+    "--event",
+    type=click.IntRange(min=0),
+    metavar="SEQ",
+    help="Number of an event's entry, to erase its texts instead.",
+)
 @click.option("--reason", metavar="TEXT", help="Reason, recorded with the erasure.")
 @click.option(
     "--status", "show_status", is_flag=True, help="List erasures, and retry pending ones."
@@ -49,6 +55,7 @@ def erase(
     /,
     references: tuple[str, ...],
     older_than: Any,
+    event: int | None,
     reason: str | None,
     show_status: bool,
     yes: bool,
@@ -63,19 +70,30 @@ def erase(
     `pending` means that erased bytes may still be in the database files, for example while
     another process reads them. The next write, or --status, tries again. --status also lists the
     backups that still contain erased texts.
+
+    --event erases a reason, a comment, or the name and source of a model. The events are listed by
+    `muniment db sql "SELECT * FROM v_event"`.
     """
     filters["until"] = min(filter(None, (filters["until"], older_than)), default=None)
     if show_status:
         if references or reason or any(value is not None for value in filters.values()):
             raise click.UsageError("--status cannot be combined with ids, filters or --reason.")
         return _status(context, as_json)
+    session = context.session
+    if event is not None:
+        if references or any(value is not None for value in filters.values()):
+            raise click.UsageError("--event cannot be combined with ids or filters.")
+        if not confirm(
+            f"this will erase the texts of entry {event}", yes=yes, otherwise="nothing was erased"
+        ):
+            return exit_codes.FAILED
+        return report_erasure(session.erase_event(event, reason), as_json)
     query = selection(context, references, filters)
     number = pluralize(context.session.store.count(query), "generation")
     if not confirm(
         f"this will erase the texts of {number}", yes=yes, otherwise="nothing was erased"
     ):
         return exit_codes.FAILED
-    session = context.session
     with counting("erasing", None) as bar:
         result = session.erase(query, reason, bar.advance)
     return report_erasure(result, as_json)

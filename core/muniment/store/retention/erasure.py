@@ -17,10 +17,12 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, delete, select, update
 
+from muniment.errors import UsageError
 from muniment.ledger.entries import (
     Cause,
     ErasedFact,
     ErasureEntry,
+    Event,
     GenerationEvent,
     RetentionEntry,
     RetentionFact,
@@ -145,6 +147,27 @@ class Erasures:
             _erase_actor(self._database, query.actor, by, reason, cause)
         result.pending = not self.finish()
         return result
+
+    def erase_event(self, number: int, actor: str, *, reason: str | None = None) -> ErasureResult:
+        """Erase the texts of one event, such as the reason of a hold or the name of a model.
+
+        `number` is that of its entry, `seq` of the view `v_event`. Raises UsageError if it is not
+        the entry of an event, has no texts, or is about a generation on hold.
+        """
+        by = actor_number(self._database, actor)
+        with self._database.writing() as connection:
+            entry = entries_of(connection, [number]).get(number)
+            if not isinstance(entry, Event):
+                raise UsageError(f"entry {number} is not that of an event; use a seq of v_event")
+            if isinstance(entry, GenerationEvent) and held_among(connection, [entry.generation]):
+                raise UsageError(f"entry {number} is about a generation on hold; release the hold")
+            texts = payload.c.entry == number
+            kinds = set(connection.scalars(select(payload.c.kind).where(texts)))
+            if not kinds:
+                raise UsageError(f"entry {number} has no texts, or they were erased before")
+            connection.execute(delete(payload).where(texts))
+            _record_erasure(connection, by, reason, "request", {number: kinds})
+        return ErasureResult(pending=not self.finish())
 
     def finish(self) -> bool:
         """Remove the bytes of pending erasures from the files. Return whether none is pending."""
