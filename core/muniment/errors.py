@@ -119,6 +119,10 @@ class StoreError(MunimentError):
         self.url = url
 
 
+class DamagedStoreError(StoreError):
+    """A store whose file or tables the database cannot read."""
+
+
 class StoreVersionError(StoreError):
     """A database whose schema is newer, was altered, or was not created by Muniment."""
 

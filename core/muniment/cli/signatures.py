@@ -24,7 +24,7 @@ from muniment.cli.output import (
 )
 from muniment.cli.output_file import OutputFile
 from muniment.cli.progress import fraction
-from muniment.errors import MunimentError, UsageError, VerificationError
+from muniment.errors import DamagedStoreError, MunimentError, UsageError, VerificationError
 from muniment.ledger.checkpoints import Note
 from muniment.ledger.payloads import KINDS
 from muniment.signing import KeyStore
@@ -133,20 +133,24 @@ def verify(
     Also detects a truncated or rolled-back store, by comparing with the last signed checkpoint
     in the home folder and with those of --checkpoint and --since.
 
-    Each problem is printed on its own line, and the exit code is then 4.
+    Each problem is printed on its own line, and the exit code is then 4. It is also 4 if the store
+    is too damaged to be read.
     """
-    with fraction("verifying") as progress:
-        verification = KeyStore(context.home).verify(
-            context.store,
-            key=None if key is None else public_key(key),
-            trusted=[_checkpoint_of(path) for path in published],
-            projections=projections or everything,
-            payloads=payloads or everything,
-            search=search or everything,
-            since=None if since is None else _checkpoint_of(since),
-            progress=progress,
-            processes=processes or muniment.store.cores(),
-        )
+    try:
+        with fraction("verifying") as progress:
+            verification = KeyStore(context.home).verify(
+                context.store,
+                key=None if key is None else public_key(key),
+                trusted=[_checkpoint_of(path) for path in published],
+                projections=projections or everything,
+                payloads=payloads or everything,
+                search=search or everything,
+                since=None if since is None else _checkpoint_of(since),
+                progress=progress,
+                processes=processes or muniment.store.cores(),
+            )
+    except DamagedStoreError as error:
+        raise VerificationError(str(error)) from error
     code = exit_codes.DONE if verification.ok else exit_codes.UNVERIFIED
     if as_json:
         write_json(verification)

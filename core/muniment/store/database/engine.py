@@ -20,7 +20,7 @@ from sqlalchemy import URL, Connection, Engine, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 
 from muniment.config import without_password
-from muniment.errors import StoreError, UsageError
+from muniment.errors import DamagedStoreError, StoreError, UsageError
 
 T = TypeVar("T")
 
@@ -93,6 +93,10 @@ class Database(ABC):
     @abstractmethod
     def _join_snapshot(self, connection: Connection, snapshot: str) -> None:
         """Begin to read the snapshot that another process shares under this token."""
+
+    @abstractmethod
+    def _is_damage(self, error: Any) -> bool:
+        """Return whether an error of the driver means that stored data cannot be read."""
 
     @abstractmethod
     def _error_message(self, error: Any) -> str:
@@ -203,7 +207,20 @@ class Database(ABC):
             with self.engine.connect() as connection:
                 yield connection
         except DBAPIError as error:
-            raise StoreError(self.url, self._error_message(error.orig)) from error
+            raise self._store_error(error.orig) from error
+        except self._driver_error() as error:  # of a cursor that is used without SQLAlchemy
+            raise self._store_error(error) from error
+
+    def _driver_error(self) -> type[Exception]:
+        driver: Any = self.engine.dialect.loaded_dbapi
+        error: type[Exception] = driver.Error
+        return error
+
+    def _store_error(self, error: BaseException | None) -> StoreError:
+        message = self._error_message(error)
+        if self._is_damage(error):
+            return DamagedStoreError(self.url, message)
+        return StoreError(self.url, message)
 
     @contextmanager
     def _transaction(

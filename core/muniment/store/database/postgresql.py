@@ -113,6 +113,10 @@ class PostgresqlDatabase(Database):
     def copy_before_upgrade(self, revision: str) -> None:
         """Return None: PostgreSQL rolls back a failed migration, and servers have their backups."""
 
+    def _is_damage(self, error: Any) -> bool:
+        """Return whether the server found damaged data or a damaged index."""
+        return getattr(error, "sqlstate", None) in ("XX001", "XX002")
+
     def _error_message(self, error: Any) -> str:
         """Return the message for an error of psycopg, by its SQLSTATE or the prefix of one."""
         state = getattr(error, "sqlstate", None)

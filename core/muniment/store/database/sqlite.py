@@ -163,6 +163,11 @@ class SqliteDatabase(Database):
             ) from error
         return target
 
+    def _is_damage(self, error: Any) -> bool:
+        """Return whether SQLite cannot read the file."""
+        code = getattr(error, "sqlite_errorname", None) or ""
+        return code.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB"))
+
     def _error_message(self, error: Any) -> str:
         """Return the message for an error of the `sqlite3` module, by the name of its code."""
         code = getattr(error, "sqlite_errorname", None) or ""
