@@ -206,6 +206,18 @@ def test_what_others_write_meanwhile_is_noticed_or_read(kept: Path, start: Any) 
             assert len(list(beside.generations())) == 2  # from the log that the keeper has open
 
 
+def test_a_backup_of_a_read_only_store_names_the_store(kept: Path) -> None:
+    url = f"sqlite:///{kept}"
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o777)
+        with closed(kept.parent), Store.open(url, create=False) as store:
+            with pytest.raises(StoreError, match="cannot be written") as caught:
+                store.backup(Path(folder) / "copy.db")
+            assert str(kept) in str(caught.value)
+            assert folder not in str(caught.value)
+        assert not list(Path(folder).iterdir())
+
+
 @pytest.mark.parametrize(
     "url",
     [

@@ -89,11 +89,14 @@ def create_backup(database: Database, target: Path, progress: Progress | None = 
 
     The copy is written to a temporary file, which is renamed after verification. Its number of
     entries and its root must be those of the store at the time of the copy. Other processes may
-    write meanwhile. Raises BackupError, and then leaves no new file.
+    write meanwhile. Raises BackupError, and then leaves no new file. Raises StoreError if the store
+    cannot be written, because it must register the copy.
     """
     backend = backend_of(database)
     target = target.absolute()
     made_at = now()
+    with database.writing(lock=False) as connection:
+        register(connection, [])  # raises StoreError before anything is copied
     try:
         with replacing(target, database.files) as file:
             copied = backend.copy(database, Path(file.name))

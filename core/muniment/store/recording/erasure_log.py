@@ -122,6 +122,7 @@ class Backup:
 
 def register(connection: Connection, backups: list[Backup]) -> None:
     """Add backups to the register, in place of earlier ones with the same paths."""
+    connection.execute(delete(backup).where(backup.c.file == ""))  # raises in a read-only store
     for item in backups:
         connection.execute(delete(backup).where(backup.c.file == str(item.file)))
         connection.execute(
