@@ -20,6 +20,7 @@ from muniment.ledger.entries import (
     ReviewEntry,
     Seed,
     Ulid,
+    UncheckedUlid,
 )
 from muniment.ledger.schema import payload_fields, reference_fields
 from muniment.models.registry import ModelRecord
@@ -39,6 +40,7 @@ SHAPES = Path(__file__).with_name("shapes.json")
 
 NAMES: dict[Any, str] = make_entries.NAMES | {
     Ulid: "id",
+    UncheckedUlid: "id",
     Seed: "seed",
     datetime: "time",
     Status: "status",

@@ -87,7 +87,7 @@ class Definitions(dict[str, Schema]):
             if "description" in schema:
                 schema = {"title": schema.pop("description"), **schema}
             if "pattern" in schema:  # the anchors of ECMA 262
-                schema["pattern"] = schema["pattern"].replace(r"\A", "^").replace(r"\Z", "$")
+                schema["pattern"] = schema.pop("pattern").replace(r"\A", "^").replace(r"\Z", "$")
         else:
             schema = self.of(hint)
         for mark in marks:

@@ -279,6 +279,9 @@ def test_a_field_too_many_or_too_few_is_refused(number: int) -> None:
             read(body)
 
 
+OUTPUT = {"media_type": "text/plain", "bytes": 1, "finish_reason": None, "content": "ab" * 32}
+
+
 @pytest.mark.parametrize(
     ("kind", "field", "value"),
     [
@@ -290,6 +293,11 @@ def test_a_field_too_many_or_too_few_is_refused(number: int) -> None:
         ("started", "seed", 7),
         ("started", "generation", "01jq0000000000000000000001"),
         ("started", "generation", "81JQ0000000000000000000001"),
+        ("started", "run", "01JQ000000000000000000000I"),
+        ("started", "parents", ["01JQ"]),
+        ("started", "prompt", "AB" * 32),
+        ("started", "request", ""),
+        ("started", "request", "0" * 65),
         ("started", "at", 1.5),
         ("started", "line", -1),
         ("started", "parameters", {"times": "two"}),
@@ -310,6 +318,9 @@ def test_a_field_too_many_or_too_few_is_refused(number: int) -> None:
         ("started", "generator", "x" * 256),
         ("outcome", "status", "started"),
         ("outcome", "failure", "my fault"),
+        ("outcome", "outputs", [OUTPUT | {"media_type": "text"}]),
+        ("outcome", "outputs", [OUTPUT, OUTPUT | {"content": "ab"}]),
+        ("outcome", "trace", ""),
         ("outcome", "usage", {"prompt_tokens": -1, "output_tokens": 0}),
         ("outcome", "environment", "AB" * 32),
         ("outcome", "environment", -1),

@@ -100,8 +100,11 @@ def test_an_entry_rewritten_with_its_leaf_hash_is_found(filled: Store, tamper: T
 def test_a_forger_who_rewrites_the_tree_too_still_meets_the_schema(
     filled: Store, tamper: Tamper
 ) -> None:
-    forged = canonical({"kind": "started", "version": 1, "prompt": "hello"})
     database = sqlite3.connect(filled.path)
+    [started] = database.execute(
+        "SELECT canonical_bytes FROM entry WHERE kind = 'started' LIMIT 1"
+    ).fetchone()
+    forged = canonical(json.loads(started) | {"prompt": "hello"})
     leaves = [leaf for (leaf,) in database.execute("SELECT leaf_hash FROM entry ORDER BY seq")]
     database.close()
     frontier = Frontier()
