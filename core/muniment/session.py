@@ -381,7 +381,7 @@ class Session(AbstractContextManager["Session"]):
     def close(self) -> None:
         """Sign a checkpoint if something was recorded and a key exists, and close all objects.
 
-        Raises UnsignableHeadError when the record does not continue the last signed checkpoint.
+        Raises VerificationError when the record does not continue the last signed checkpoint.
         """
         try:
             if self._store is not None and self._store.wrote:

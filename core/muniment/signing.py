@@ -30,33 +30,6 @@ if TYPE_CHECKING:
 FOLDER = "keys"
 
 
-class KeyFileError(MunimentError):
-    """A file of a key or of a last checkpoint that cannot be read or written."""
-
-    def __init__(self, path: Path, message: str) -> None:
-        super().__init__(message)
-        self.path = path
-
-
-class KeyExistsError(UsageError):
-    """A key that exists already. Keys are never overwritten."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__(
-            f"the key {path} exists already, and keys are never overwritten; to use a new one, "
-            "move that file away and give the new public key to your verifiers"
-        )
-        self.path = path
-
-
-class UnsignableHeadError(VerificationError):
-    """A head that contradicts the last signed checkpoint. Nothing was signed."""
-
-    def __init__(self, log: str, why: str) -> None:
-        super().__init__(f"nothing was signed: {why}")
-        self.log = log
-
-
 class LastCheckpoint(msgspec.Struct, frozen=True):
     """The last signed checkpoint of a log, as a signed note, and the URL of its store."""
 
@@ -89,7 +62,7 @@ class KeyStore:
     def generate(self, log: str) -> PublicKey:
         """Generate a key for a log and save it.
 
-        Raises KeyExistsError if the log has a key, and KeyFileError if it cannot be saved.
+        Raises UsageError if the log has a key, and MunimentError if it cannot be saved.
         """
         path = self.path(log)
         key = PrivateKey.generate(checkpoints.origin(log))
@@ -100,24 +73,26 @@ class KeyStore:
                 file.flush()
                 os.fsync(file.fileno())
         except FileExistsError:
-            raise KeyExistsError(path) from None
+            raise UsageError(
+                f"the key {path} exists already, and keys are never overwritten; to use a new one, "
+                "move that file away and give the new public key to your verifiers"
+            ) from None
         except OSError as error:
-            raise KeyFileError(path, f"cannot write the key {path}: {error.strerror}") from None
+            raise MunimentError(f"cannot write the key {path}: {error.strerror}") from None
         sync_folder(self.folder)
         return key.public
 
     def private_key(self, log: str) -> PrivateKey | None:
         """Return the private key of a log, or None if it has none.
 
-        Raises KeyFileError if other users can read the file, if it is invalid, or if its key
+        Raises MunimentError if other users can read the file, if it is invalid, or if its key
         belongs to another log.
         """
         path = self.path(log)
         try:
             with path.open(encoding="utf-8") as file:
                 if os.name == "posix" and os.fstat(file.fileno()).st_mode & 0o077:
-                    raise KeyFileError(
-                        path,
+                    raise MunimentError(
                         f"the private key {path} is readable by others; run `chmod 600 {path}`, or "
                         "move it away and generate a new one",
                     )
@@ -126,9 +101,9 @@ class KeyStore:
             return None
         except (OSError, ValueError) as error:
             why = error if isinstance(error, KeyFormatError) else "it cannot be read"
-            raise KeyFileError(path, f"the private key {path} cannot be used: {why}") from None
+            raise MunimentError(f"the private key {path} cannot be used: {why}") from None
         if key.name != checkpoints.origin(log):
-            raise KeyFileError(path, f"the private key {path} belongs to another log: {key.name}")
+            raise MunimentError(f"the private key {path} belongs to another log: {key.name}")
         return key
 
     def last_checkpoint(self, log: str) -> LastCheckpoint | None:
@@ -148,7 +123,7 @@ class KeyStore:
     def sign(self, store: muniment.store.Store) -> Note | None:
         """Sign the head of the store, and save the checkpoint in the store and in this folder.
 
-        Return the checkpoint, or None if the log has no key. Raises UnsignableHeadError if the
+        Return the checkpoint, or None if the log has no key. Raises VerificationError if the
         ledger does not continue the last checkpoint, or if another log was signed at this URL.
         """
         if not self.folder.is_dir():
@@ -208,21 +183,20 @@ class KeyStore:
             try:
                 atomic_write(path, msgspec.json.encode(new))
             except OSError as error:
-                raise KeyFileError(path, f"cannot write {path}: {error.strerror}") from None
+                raise MunimentError(f"cannot write {path}: {error.strerror}") from None
         return note
 
     def _checkpoint_path(self, log: str) -> Path:
         return self.folder / f"{log}.json"
 
     def _raise_if_replaced(self, store: muniment.store.Store) -> None:
-        """Raise UnsignableHeadError if another log was signed at the URL of the store."""
+        """Raise VerificationError if another log was signed at the URL of the store."""
         last = self.expected_checkpoint(store)
         if last is None or last.checkpoint.origin == checkpoints.origin(store.log):
             return
         signed = last.checkpoint
         log = signed.origin.rpartition("/")[2]
-        raise UnsignableHeadError(
-            store.log,
+        raise _not_signed(
             f"the store {store.url} is log {checkpoints.origin(store.log)}, but log "
             f"{signed.origin} was signed there, with {signed.size} entries; restore that store, or "
             f"remove {self._checkpoint_path(log)} if you replaced it on purpose",
@@ -230,37 +204,37 @@ class KeyStore:
 
 
 def _raise_if_inconsistent(last: Checkpoint, head: Head, read: Read) -> None:
-    """Raise UnsignableHeadError unless the ledger begins with the entries of a checkpoint."""
+    """Raise VerificationError unless the ledger begins with the entries of a checkpoint."""
     if head.size < last.size:
-        raise UnsignableHeadError(
-            head.log,
+        raise _not_signed(
             f"the store has {head.size} entries, but {last.size} were signed: it was truncated or "
             "rolled back; restore a backup that has them",
         )
     try:
         proof = consistency_proof(last.size, head.size, read)
     except MissingNodesError as error:
-        raise UnsignableHeadError(
-            head.log, f"{error}; run `muniment audit verify` to find the cause"
-        ) from None
+        raise _not_signed(f"{error}; run `muniment audit verify` to find the cause") from None
     if not verify_consistency(last.size, last.root, head.size, head.root, proof):
-        raise UnsignableHeadError(
-            head.log,
+        raise _not_signed(
             f"the first {last.size} entries differ from the signed ones: the ledger was altered, "
             "or rolled back and then written to; run `muniment audit verify` to find the "
             "difference",
         )
 
 
+def _not_signed(why: str) -> VerificationError:
+    return VerificationError(f"nothing was signed: {why}")
+
+
 def _read(path: Path) -> LastCheckpoint | None:
-    """Read a last checkpoint. Return None for a missing file, raise KeyFileError for a bad one."""
+    """Read a last checkpoint. Return None for a missing file, raise MunimentError for a bad one."""
     try:
         last = msgspec.json.decode(path.read_bytes(), type=LastCheckpoint)
         checkpoints.parse_note(last.note)
     except FileNotFoundError:
         return None
     except (OSError, ValueError):
-        raise KeyFileError(
-            path, f"{path} is not a valid last checkpoint; restore it from a backup"
+        raise MunimentError(
+            f"{path} is not a valid last checkpoint; restore it from a backup"
         ) from None
     return last

@@ -24,7 +24,6 @@ from muniment.store import Store
 from muniment.store.database.tables import checkpoint, entry, ledger_head, node, payload
 from muniment.store.recording import tree_heads
 from muniment.store.recording.ledger import append, prepare
-from muniment.store.verification.prove import NotProvableError
 from muniment.store.verification.signatures import TrustedCheckpoint
 from support.databases import ask, change, only_sqlite
 
@@ -330,7 +329,7 @@ def test_a_proof_made_before_still_holds_after_its_payloads_were_erased(
         connection.execute(delete(payload).where(payload.c.kind == "prompt"))
     assert store.prove(id, note).write() == before
     assert proofs.parse_proof(before).verify(key)
-    with pytest.raises(NotProvableError, match="its prompt was erased"):
+    with pytest.raises(UsageError, match="its prompt was erased"):
         store.prove(id, note, ("prompt",))
 
 

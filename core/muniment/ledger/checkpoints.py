@@ -34,9 +34,8 @@ class CheckpointFormatError(MunimentError, ValueError):
 class SignatureError(VerificationError):
     """A checkpoint without a valid signature of the expected key."""
 
-    def __init__(self, key: PublicKey, reason: str) -> None:
+    def __init__(self, reason: str) -> None:
         super().__init__(f"the checkpoint {reason}")
-        self.key = key
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,14 +93,14 @@ class Note:
         if not self.names(key):
             signers = ", ".join(f"{s.name}+{s.key_id.hex()}" for s in self.signatures)
             raise SignatureError(
-                key, f"is not signed by the key {key.name}+{key.id.hex()}, but by {signers}"
+                f"is not signed by the key {key.name}+{key.id.hex()}, but by {signers}"
             )
         matches = [s for s in self.signatures if (s.name, s.key_id) == (key.name, key.id)]
         if not all(key.verify(s.signature, self.text.encode()) for s in matches):
-            raise SignatureError(key, f"has a wrong signature of {key.name}")
+            raise SignatureError(f"has a wrong signature of {key.name}")
         if self.checkpoint.origin != key.name:
             raise SignatureError(
-                key, f"belongs to the log {self.checkpoint.origin}, but the key to {key.name}"
+                f"belongs to the log {self.checkpoint.origin}, but the key to {key.name}"
             )
         return self.checkpoint
 

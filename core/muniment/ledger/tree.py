@@ -36,13 +36,6 @@ class Node:
 class MissingNodesError(LookupError):
     """Nodes that the tree must contain, but that could not be read."""
 
-    def __init__(self, level: int, start: int, stop: int, stored: int) -> None:
-        super().__init__(
-            f"the tree needs nodes {start} to {stop - 1} of level {level}, but only {stored} of "
-            f"these {stop - start} are stored"
-        )
-        self.level, self.start, self.stop = level, start, stop
-
 
 def leaf_hash(data: bytes) -> bytes:
     """Return the hash of a leaf, which is the SHA-256 of a zero byte and the data."""
@@ -264,7 +257,10 @@ def _nodes(level: int, start: int, stop: int, read: Read) -> Sequence[bytes]:
     """Return the hashes of stored nodes. Raise MissingNodesError if some are missing."""
     nodes = read(level, start, stop)
     if len(nodes) != stop - start:
-        raise MissingNodesError(level, start, stop, len(nodes))
+        raise MissingNodesError(
+            f"the tree needs nodes {start} to {stop - 1} of level {level}, but only {len(nodes)} "
+            f"of these {stop - start} are stored"
+        )
     return nodes
 
 

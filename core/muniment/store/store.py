@@ -309,7 +309,7 @@ class Store(Finder, AbstractContextManager["Store"]):
     def prove(self, id: str, note: Note, disclose: Collection[str] = ()) -> Proof:
         """Return the proof that a checkpoint covers the generation with a complete id.
 
-        `disclose` has the kinds of payloads to include. Raises NotProvableError if the checkpoint
+        `disclose` has the kinds of payloads to include. Raises UsageError if the checkpoint
         is older than the generation or a payload is missing. Raises VerificationError if the
         ledger is not the signed one.
         """

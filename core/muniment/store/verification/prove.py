@@ -17,20 +17,12 @@ from muniment.store.database.tables import entry, generation, payload
 from muniment.store.recording.tree_heads import node_reader
 
 
-class NotProvableError(UsageError):
-    """A generation that the checkpoint does not cover, or a payload that is missing or erased."""
-
-    def __init__(self, id: str, why: str) -> None:
-        super().__init__(f"generation {id} cannot be proven: {why}")
-        self.id = id
-
-
 def prove(connection: Connection, id: str, note: Note, disclose: Collection[str]) -> Proof:
     """Return the proof that a generation is in the ledger that the checkpoint `note` signs.
 
     The proof contains the `started` and `outcome` entries and the entries that they refer to:
     actor, policy, environment and plugins. `disclose` has the kinds of payloads to include.
-    Raises UnknownNameError for an id that is not recorded. Raises NotProvableError if the
+    Raises UnknownNameError for an id that is not recorded. Raises UsageError if the
     checkpoint is older than the generation or a payload to disclose is missing. The proof is
     verified, except for its signature. Raises VerificationError if it is invalid, because stored
     entries are not the signed ones or the query tables name others.
@@ -43,7 +35,7 @@ def prove(connection: Connection, id: str, note: Note, disclose: Collection[str]
     own = [number for number in (row.seq, row.outcome) if number is not None]
     size = note.checkpoint.size
     if own[-1] >= size:
-        raise NotProvableError(
+        raise _not_provable(
             id, f"it was recorded after the {size} entries of the checkpoint; sign a new checkpoint"
         )
     entries = _read_entries(connection, own)
@@ -68,6 +60,10 @@ def prove(connection: Connection, id: str, note: Note, disclose: Collection[str]
     except (MissingNodesError, ProofError) as error:
         raise _altered(id, str(error)) from None
     return proof
+
+
+def _not_provable(id: str, why: str) -> UsageError:
+    return UsageError(f"generation {id} cannot be proven: {why}")
 
 
 def _altered(id: str, why: str) -> VerificationError:
@@ -102,7 +98,7 @@ def _read_entries(connection: Connection, numbers: Collection[int]) -> dict[int,
 def _disclosed_payloads(
     connection: Connection, id: str, entries: dict[int, Entry], kinds: Collection[str]
 ) -> Iterator[DisclosedPayload]:
-    """Yield the payloads of the given kinds. Raise NotProvableError if one is missing."""
+    """Yield the payloads of the given kinds. Raise UsageError if one is missing."""
     missing = set(kinds)
     if not missing:
         return
@@ -117,15 +113,13 @@ def _disclosed_payloads(
             missing.discard(reference.kind)
             row = stored.get((number, reference.kind, reference.position))
             if row is None:
-                raise NotProvableError(id, f"its {reference.kind} was erased")
+                raise _not_provable(id, f"its {reference.kind} was erased")
             if commitment(row.kind, row.salt, row.content).hex() != reference.commitment:
-                raise NotProvableError(
-                    id, f"its {reference.kind} was changed after it was recorded"
-                )
+                raise _not_provable(id, f"its {reference.kind} was changed after it was recorded")
             yield DisclosedPayload.new(
                 number, reference.kind, reference.position, row.salt, row.content
             )
     if missing:
-        raise NotProvableError(
+        raise _not_provable(
             id, f"it has no {' and no '.join(sorted(missing))}, which cannot be disclosed"
         )
