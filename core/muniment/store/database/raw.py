@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any, TypeAlias
 
-from sqlalchemy import ColumnElement, Connection, Select, Table, type_coerce
+from sqlalchemy import ColumnElement, Connection, Select, Table, func, select, type_coerce
 from sqlalchemy.types import NullType
 
 Values: TypeAlias = tuple[Any, ...]
@@ -36,6 +36,12 @@ def raw(table: Table, *names: str) -> list[ColumnElement[Any]]:
     """Return all columns of a table, or the named ones, without result conversion."""
     columns = [table.c[name] for name in names] if names else list(table.c)
     return [type_coerce(column, NullType()).label(column.name) for column in columns]
+
+
+def count_rows(connection: Connection, table: Table, *conditions: ColumnElement[bool]) -> int:
+    """Return the number of rows of a table that meet all conditions."""
+    statement = select(func.count()).select_from(table).where(*conditions)
+    return connection.scalar(statement) or 0
 
 
 def tuples(

@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, select
+from sqlalchemy import Connection, Row, select
 
 from muniment.errors import StoreError
 from muniment.ledger.entries import Entry, OutcomeEntry, StartedEntry
@@ -25,6 +25,7 @@ from muniment.store.database.projections import (
     ROW_TABLES,
     Rows,
 )
+from muniment.store.database.raw import count_rows
 from muniment.store.database.tables import entry, metadata, payload, run
 from muniment.store.errors import UNREADABLE
 from muniment.store.queries import loader, time_index
@@ -44,7 +45,7 @@ def rebuild(
     and changes nothing, if an entry or a payload cannot be read.
     """
     with database.writing() as connection:
-        total = connection.scalar(select(func.count()).select_from(entry)) or 0
+        total = count_rows(connection, entry)
         for name in _TABLES:
             connection.execute(metadata.tables[name].delete())
         index.clear(connection)
@@ -64,7 +65,7 @@ def rebuild(
             if progress:
                 progress("entries", done, total)
         time_index.rebuild(connection)
-        return {name: _count(connection, name) for name in _TABLES}
+        return {name: count_rows(connection, metadata.tables[name]) for name in _TABLES}
 
 
 class _RunNumbers:
@@ -134,8 +135,3 @@ def _payloads_for_rows(connection: Connection, low: int, high: int) -> dict[tupl
         )
     )
     return {(row.entry, row.kind): row.content for row in rows}
-
-
-def _count(connection: Connection, name: str) -> int:
-    statement = select(func.count()).select_from(metadata.tables[name])
-    return connection.scalar(statement) or 0

@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, func, select
+from sqlalchemy import Connection, bindparam, select
 
 from muniment.ledger.payloads import SALT_BYTES, commitment
 from muniment.ledger.schema import Reference, references
-from muniment.store.database.raw import raw, stream
+from muniment.store.database.raw import count_rows, raw, stream
 from muniment.store.database.tables import payload
 from muniment.store.recording.erasure_log import ErasedPayloads, erased_payloads
 from muniment.store.verification.entries import Page
@@ -66,7 +66,7 @@ def compare_payload_count(
 
     `row_counts["payload"]` is the number of payload rows found for the entries.
     """
-    rows = connection.scalar(select(func.count()).select_from(payload)) or 0
+    rows = count_rows(connection, payload)
     if rows != row_counts[payload.name]:
         message = (
             f"the table has {rows} payloads, but only {row_counts[payload.name]} belong to entries"

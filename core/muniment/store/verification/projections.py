@@ -14,7 +14,7 @@ from itertools import pairwise
 from operator import itemgetter
 from typing import Any, TypeAlias
 
-from sqlalchemy import ColumnElement, Connection, Select, Table, bindparam, func, select
+from sqlalchemy import Connection, Select, Table, bindparam, func, select
 
 from muniment.ledger.entries import OutcomeEntry, StartedEntry
 from muniment.store.database.engine import chunks
@@ -29,7 +29,7 @@ from muniment.store.database.projections import (
     add_outcome,
     add_started,
 )
-from muniment.store.database.raw import Values, raw, tuples
+from muniment.store.database.raw import Values, count_rows, raw, tuples
 from muniment.store.database.tables import generation, metadata, payload, pending, run
 from muniment.store.errors import UNREADABLE
 from muniment.store.queries import time_index
@@ -189,18 +189,25 @@ def compare_row_counts(
 
     `row_counts` has the number of stored rows that belong to entries, by table.
     """
-
-    def add(where: str, message: str) -> None:
-        report.add("projection", where, message)
-
     for name in _PROJECTIONS:
-        rows = _count(connection, metadata.tables[name])
+        rows = count_rows(connection, metadata.tables[name])
         if rows != row_counts[name]:
-            add(name, f"the table has {rows} rows, but only {row_counts[name]} belong to entries")
-    if _count(connection, generation, generation.c.outcome.is_not(None)) != row_counts[OUTCOMES]:
-        add(OUTCOMES, f"the number of rows with an outcome is not {row_counts[OUTCOMES]}")
+            report.add(
+                "projection",
+                name,
+                f"the table has {rows} rows, but only {row_counts[name]} belong to entries",
+            )
+    if (
+        count_rows(connection, generation, generation.c.outcome.is_not(None))
+        != row_counts[OUTCOMES]
+    ):
+        report.add(
+            "projection",
+            OUTCOMES,
+            f"the number of rows with an outcome is not {row_counts[OUTCOMES]}",
+        )
     for block in time_index.mismatches(connection):
-        add("period", f"row {block} differs from the times of its generations")
+        report.add("projection", "period", f"row {block} differs from the times of its generations")
     stray = connection.scalar(
         select(func.count())
         .select_from(pending)
@@ -208,7 +215,11 @@ def compare_row_counts(
         .where((generation.c.seq.is_(None)) | (generation.c.outcome.is_not(None)))
     )
     if stray:
-        add("pending", f"{stray} rows belong to generations that are finished or missing")
+        report.add(
+            "projection",
+            "pending",
+            f"{stray} rows belong to generations that are finished or missing",
+        )
 
 
 @cache
@@ -216,11 +227,6 @@ def _select_between(table: Table) -> Select[*tuple[Any, ...]]:
     [first, *_] = table.primary_key
     statement = select(*raw(table)).where(first.between(bindparam("low"), bindparam("high")))
     return statement.order_by(*table.primary_key)
-
-
-def _count(connection: Connection, table: Table, *conditions: ColumnElement[bool]) -> int:
-    statement = select(func.count()).select_from(table).where(*conditions)
-    return connection.scalar(statement) or 0
 
 
 _COLUMNS = list(generation.c.keys())

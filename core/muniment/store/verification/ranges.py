@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from typing import NamedTuple, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
 from sqlalchemy import Connection, func, select
 
@@ -22,7 +22,6 @@ from muniment.store.verification.payloads import PayloadComparison
 from muniment.store.verification.projections import RowComparison
 from muniment.store.verification.report import Problem, Report
 from muniment.store.verification.search_index import (
-    IndexResult,
     TermChecksums,
     TermComparison,
     keyed_hash,
@@ -43,15 +42,11 @@ class EntryRange(NamedTuple):
     high: int
 
 
-class SearchIndexTask:
-    """The task to read the search index, which is not ordered by entries."""
+Task: TypeAlias = EntryRange | Literal["search", "integrity"]
+"""A range to check, the search index to read, or the indexes of an SQLite file to compare.
 
-
-class IntegrityTask:
-    """The task to compare the indexes of an SQLite file with its tables."""
-
-
-Task: TypeAlias = EntryRange | SearchIndexTask | IntegrityTask
+The search index is not ordered by entries, so that it is read at once.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +102,8 @@ def entry_ranges(connection: Connection, start: int, size: int) -> Iterator[Entr
         low = connection.scalar(first.where(entry.c.seq > high))
 
 
-Result: TypeAlias = RangeResult | IndexResult | list[Problem]
+Result: TypeAlias = RangeResult | TermChecksums | list[Problem] | None
+"""The result of a range, of the search index (None if it is damaged), or of the other indexes."""
 
 
 class Checker:
@@ -123,10 +119,10 @@ class Checker:
 
     def check(self, task: Task) -> Result:
         """Return the result of a task."""
-        if isinstance(task, SearchIndexTask):
+        if task == "search":
             return read_index(self._connection, self._hash)
         connection, options, report = self._connection, self._options, Report()
-        if isinstance(task, IntegrityTask):
+        if task == "integrity":
             for where, message in catalog.damage(connection):
                 report.add("integrity", where, message)
             return report.problems

@@ -15,7 +15,7 @@ from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
 from hashlib import blake2b
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, TypeAlias
 
 from sqlalchemy import Connection, select
 from sqlalchemy.exc import DBAPIError
@@ -95,30 +95,23 @@ def _empty_page() -> array[int]:
     return array("Q", bytes(8 << _PAGE_BITS))
 
 
-class IndexResult(NamedTuple):
-    """The checksums of the search index. `damaged` is true if it cannot be read to its end."""
-
-    checksums: TermChecksums
-    damaged: bool
-
-
-def read_index(connection: Connection, hash: Hash) -> IndexResult:
-    """Read the search index and return its checksums."""
+def read_index(connection: Connection, hash: Hash) -> TermChecksums | None:
+    """Read the search index. Return its checksums, or None if it cannot be read to its end."""
     checksums = TermChecksums()
     try:
         for numbers, terms in index.contents(connection):
             checksums.add(numbers, sum(map(hash, map(str, terms))))
     except (DBAPIError, ValueError):
-        return IndexResult(checksums, damaged=True)
-    return IndexResult(checksums, damaged=False)
+        return None
+    return checksums
 
 
-def compare_index(report: Report, expected: TermChecksums, indexed: IndexResult) -> None:
+def compare_index(report: Report, expected: TermChecksums, indexed: TermChecksums | None) -> None:
     """Report each generation whose terms in the index are not the terms of its texts."""
-    if indexed.damaged:
+    if indexed is None:
         report.add("search", "search", "the index is damaged; run `muniment db rebuild`")
         return
-    for number, expected_sum, indexed_sum in expected.differences(indexed.checksums):
+    for number, expected_sum, indexed_sum in expected.differences(indexed):
         if not indexed_sum:
             message = "it is not found: the index has none of its terms"
         elif not expected_sum:

@@ -72,7 +72,7 @@ class SignatureComparison:
             try:
                 trusted.note.verify(self._key)
             except SignatureError as error:
-                self._add("signature", trusted.name, str(error))
+                self._report.add("signature", trusted.name, str(error))
                 continue
             if matches:
                 signed = max(signed, trusted.note.checkpoint.size)
@@ -100,7 +100,7 @@ class SignatureComparison:
             problem = f"the first {checkpoint.size} entries differ from the signed ones"
         else:
             return True
-        self._add("checkpoint", trusted.name, problem)
+        self._report.add("checkpoint", trusted.name, problem)
         return False
 
     def _report_other_signers(self, key: PublicKey, any_by_key: bool) -> None:
@@ -108,12 +108,12 @@ class SignatureComparison:
         # Only those outside: a store may still contain the last checkpoint of an earlier key.
         others = [trusted for trusted in self._outside if not trusted.note.names(key)]
         for trusted in others:
-            self._add(
+            self._report.add(
                 "signature", trusted.name, f"it is signed by {_signers([trusted])}, not by {key}"
             )
         if not any_by_key and not others:
             by = f", only by {_signers(self._inside)}" if self._inside else ""
-            self._add("signature", "checkpoint", f"no checkpoint is signed by {key}{by}")
+            self._report.add("signature", "checkpoint", f"no checkpoint is signed by {key}{by}")
 
     def _stored_checkpoints(self, connection: Connection) -> Iterator[TrustedCheckpoint]:
         """Yield the checkpoints in the store, and report rows that contradict their text."""
@@ -122,16 +122,13 @@ class SignatureComparison:
             try:
                 note = parse_note(row.note)
             except (CheckpointFormatError, TypeError):
-                self._add("checkpoint", where, "its text is not a checkpoint")
+                self._report.add("checkpoint", where, "its text is not a checkpoint")
                 continue
             if row.size != note.checkpoint.size:
-                self._add("checkpoint", where, "its size differs from the size in its text")
+                self._report.add("checkpoint", where, "its size differs from the size in its text")
             if row.key != key_of(note):
-                self._add("checkpoint", where, "its key differs from the key in its text")
+                self._report.add("checkpoint", where, "its key differs from the key in its text")
             yield TrustedCheckpoint(where, note)
-
-    def _add(self, kind: str, where: str, message: str) -> None:
-        self._report.add(kind, where, message)
 
 
 def _signers(checkpoints: Sequence[TrustedCheckpoint]) -> str:

@@ -10,10 +10,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any
 
-from sqlalchemy import Connection, func, or_, select
+from sqlalchemy import Connection, or_, select, true
 
 from muniment.ledger.tree import TILE, TILE_BITS, Frontier, Node, leaf_hash, leaf_hashes
-from muniment.store.database.raw import Values, raw, stream, tuples
+from muniment.store.database.raw import Values, count_rows, raw, stream, tuples
 from muniment.store.database.tables import entry, ledger_head, node
 from muniment.store.recording import tree_heads
 from muniment.store.verification.report import Report
@@ -137,7 +137,7 @@ class LedgerTree:
         """
         if low > self._next:
             gap = f"entries {self._next} to {low - 1} before it are missing or out of order"
-            self._add("tree", f"entry {low}", gap)
+            self._report.add("tree", f"entry {low}", gap)
         self._next = last + 1
         self._node_count += nodes
         size = self.frontier.size
@@ -176,15 +176,14 @@ class LedgerTree:
         `log` is the identity of the ledger according to its first entry.
         """
         new = [(node.c.level == n) & (node.c.index >= self.start >> 8 * n) for n in range(1, 8)]
-        statement = select(func.count()).select_from(node)
-        if self.start:
-            statement = statement.where(or_(*new))
-        node_count = self._connection.scalar(statement) or 0
+        node_count = count_rows(self._connection, node, or_(*new) if self.start else true())
         if node_count != self._node_count:
-            self._add("tree", "node", f"there are {node_count} nodes instead of {self._node_count}")
+            self._report.add(
+                "tree", "node", f"there are {node_count} nodes instead of {self._node_count}"
+            )
         rows = self._connection.execute(select(*raw(ledger_head))).mappings().all()
         if len(rows) != 1 or rows[0]["id"] != 1:
-            self._add(
+            self._report.add(
                 "head",
                 "ledger_head",
                 f"the table must have one row with id 1; it has {len(rows)} rows",
@@ -192,21 +191,18 @@ class LedgerTree:
             return
         head, frontier = rows[0], self.frontier
         if head["size"] != frontier.size:
-            self._add(
+            self._report.add(
                 "head",
                 "ledger_head.size",
                 f"its size is {head['size']}, but there are {frontier.size} entries",
             )
         if head["frontier"] != bytes(frontier):
-            self._add(
+            self._report.add(
                 "head",
                 "ledger_head.frontier",
                 "it differs from the tree of the entries",
             )
         if head["log_id"] != log:
-            self._add(
+            self._report.add(
                 "head", "ledger_head.log_id", "it differs from the identity in the first entry"
             )
-
-    def _add(self, kind: str, where: str, message: str) -> None:
-        self._report.add(kind, where, message)

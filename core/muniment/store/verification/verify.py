@@ -17,8 +17,9 @@ from __future__ import annotations
 import secrets
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from itertools import compress
 from typing import TypeAlias
 
 from sqlalchemy import Connection, func, select
@@ -41,15 +42,13 @@ from muniment.store.verification.ranges import (
     Checker,
     CheckOptions,
     EntryRange,
-    IntegrityTask,
     RangeResult,
     Result,
-    SearchIndexTask,
     Task,
     entry_ranges,
 )
 from muniment.store.verification.report import Problem, Report
-from muniment.store.verification.search_index import IndexResult, TermChecksums, compare_index
+from muniment.store.verification.search_index import TermChecksums, compare_index
 from muniment.store.verification.signatures import SignatureComparison, TrustedCheckpoint
 from muniment.store.verification.tree import LedgerTree
 from muniment.store.verification.verify_pool import CheckerPool
@@ -114,12 +113,8 @@ def verify(
         raise UsageError(
             "the checks of projections, payloads and search need all entries; remove --since"
         )
-    report, row_counts, checksums, indexed = (
-        Report(),
-        Counter[str](),
-        TermChecksums(),
-        IndexResult(TermChecksums(), damaged=False),
-    )
+    report, row_counts, checksums = Report(), Counter[str](), TermChecksums()
+    indexed: TermChecksums | None = None
     skipped = since.note.checkpoint.size if since else 0
     with (
         _altered_schema_as_verification_error(database),
@@ -129,7 +124,8 @@ def verify(
         for where, message in catalog.differences(connection, schema_version.migrations()):
             report.add("schema", where, message)
         integrity = options.contents and connection.dialect.name == "sqlite"
-        tasks = [SearchIndexTask()] * search + [IntegrityTask()] * integrity
+        others: tuple[Task, ...] = ("search", "integrity")
+        tasks = compress(others, (search, integrity))
         start = _trusted_frontier(connection, since)
         signatures = SignatureComparison(
             connection, report, key, [*trusted, *([since] if since else [])]
@@ -138,11 +134,11 @@ def verify(
         total = _expected_size(connection)
         ranges = entry_ranges(connection, start.size, range_size)
         for result in _results_in_order(check_all, ranges, tasks):
-            if isinstance(result, IndexResult):
-                indexed = result
-                continue
             if isinstance(result, list):
                 report.extend(result)
+                continue
+            if not isinstance(result, RangeResult):
+                indexed = result
                 continue
             tree.add(*result.range, result.last, result.tree, result.nodes)
             report.extend(result.problems)
@@ -273,11 +269,9 @@ def _log_id(connection: Connection) -> str | None:
 
     Return None if that entry is missing, unreadable or not of the kind `genesis`.
     """
-    first = select(*raw(entry, "canonical_bytes")).where(entry.c.seq == 0)
-    for (data,) in tuples(connection, first):
-        try:
-            first_entry = decode(data)
-        except UNREADABLE:
-            return None
-        return first_entry.log if isinstance(first_entry, GenesisEntry) else None
+    statement = select(*raw(entry, "canonical_bytes")).where(entry.c.seq == 0)
+    with suppress(*UNREADABLE):
+        for (data,) in tuples(connection, statement):
+            first = decode(data)
+            return first.log if isinstance(first, GenesisEntry) else None
     return None

@@ -94,8 +94,8 @@ class CheckerPool(AbstractContextManager["CheckerPool"]):
             message = pipe.recv()
         except (EOFError, OSError):
             raise self._process_ended_error(pipe) from None
-        if isinstance(message, CheckFailure):
-            raise StoreError(self._database.url, message.text)
+        if isinstance(message, str):
+            raise StoreError(self._database.url, message)
         return message
 
     def _process_ended_error(self, pipe: Pipe) -> StoreError:
@@ -108,27 +108,22 @@ class CheckerPool(AbstractContextManager["CheckerPool"]):
         )
 
 
-class CheckFailure:
-    """The message of a process that failed. `text` is the text of its error."""
-
-    def __init__(self, text: str) -> None:
-        self.text = text
-
-
 def run_checker(pipe: Pipe, database: Database, options: CheckOptions) -> None:
     """Receive a snapshot and then tasks from a pipe, and send a result for each task.
 
-    This is the main function of each process. It returns when the pipe is closed.
+    Before these, None is sent when the process is ready and when it has begun to read. The text of
+    an error is sent instead of a result. This is the main function of each process. It returns
+    when the pipe is closed.
     """
     gc.set_threshold(GC_THRESHOLD)
     try:
-        pipe.send("ready")
+        pipe.send(None)
         with database.reading_snapshot(pipe.recv()) as connection, any_text(connection):
-            pipe.send("begun")
+            pipe.send(None)
             checker = Checker(connection, options)
             while True:
                 pipe.send(checker.check(pipe.recv()))
     except (EOFError, BrokenPipeError):  # the parent process closed the pipe or ended
         return
     except MunimentError as error:
-        pipe.send(CheckFailure(str(error)))
+        pipe.send(str(error))
