@@ -316,8 +316,8 @@ def sample(connection: Connection, count: int, key: str) -> list[str]:
         .where(generation.c.status == "completed")
         .execution_options(yield_per=10_000)
     )
-    return heapq.nsmallest(count, ids, key=lambda id: _sample_hash(key, id))
-
-
-def _sample_hash(key: str, id: str) -> bytes:
-    return sha256(f"{key}\0{id}".encode(errors="surrogateescape")).digest()
+    return heapq.nsmallest(
+        count,
+        ids,
+        key=lambda id: sha256(f"{key}\0{id}".encode(errors="surrogateescape")).digest(),
+    )

@@ -8,7 +8,7 @@ Each public function writes in one short transaction, so that it records all or 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import groupby
 from operator import attrgetter
@@ -18,8 +18,9 @@ from sqlalchemy import Connection, select
 from sqlalchemy.exc import IntegrityError
 
 from muniment.errors import PromptError, StoreError, UnknownNameError
-from muniment.ledger.entries import OutcomeEntry, StartedEntry
+from muniment.ledger.entries import Entry, OutcomeEntry, StartedEntry
 from muniment.ledger.generations import finish, start
+from muniment.ledger.payloads import Payload
 from muniment.store.database import bulk, leases, projections
 from muniment.store.database.engine import Database, chunks
 from muniment.store.database.leases import Lease
@@ -46,8 +47,10 @@ def record_started(
     """
     ids = [g.id for g in generations]
     if repeated := [id for id, count in Counter(ids).items() if count > 1]:
-        raise _already_recorded_error(database, repeated[0])
+        raise _recorded_error(database, repeated[0], "is already recorded")
     for g in generations:
+        if g.status != "started":
+            raise ValueError(f"generation {g.id} is {g.status}, not started")
         _check_texts(g)
     groups = _groups(generations, "policy", "plugins")
     numbers = references.numbers(
@@ -63,7 +66,10 @@ def record_started(
         policy = numbers.get(("policy", (name, policy_document)))
         plugin_numbers = [numbers["plugin", plugin] for plugin in plugins]
         prepared += [
-            _prepare_started(g, numbers["actor", g.actor], policy, plugin_numbers) for g in group
+            _prepare(
+                start, g, actor=numbers["actor", g.actor], policy=policy, plugins=plugin_numbers
+            )
+            for g in group
         ]
     try:
         first = _insert_started(database, lease, generations, prepared)
@@ -74,7 +80,7 @@ def record_started(
             recorded = _started_numbers(connection, ids)
         if not recorded:
             raise
-        raise _already_recorded_error(database, next(iter(recorded))) from None
+        raise _recorded_error(database, next(iter(recorded)), "is already recorded") from None
     lease.keep()
     return dict(zip(ids, range(first, first + len(ids)), strict=True))
 
@@ -88,7 +94,12 @@ def _insert_started(
     """Append `started` entries and insert their rows. Return the number of the first."""
     with database.writing() as connection:
         lease.take(connection)
-        runs = _run_numbers(connection, {g.run_id for g in generations})
+        sql = "SELECT id, seq FROM run WHERE id = ?"
+        runs: dict[str, int] = dict(
+            row
+            for id in {g.run_id for g in generations}
+            for row in bulk.execute(connection, sql, (id,))
+        )
         _raise_if_lines_settled(database, connection, generations, runs)
         first = append(connection, prepared)
         starts: list[tuple[int, int]] = []
@@ -128,7 +139,7 @@ def record_outcomes(
         if id not in started:
             raise UnknownNameError("generation", id, hint="it was not started")
         if count > 1:
-            raise _outcome_exists_error(database, id)
+            raise _recorded_error(database, id, "already has an outcome")
     groups = _groups(generations, "environment", "plugins")
     numbers = references.numbers(
         database,
@@ -142,7 +153,15 @@ def record_outcomes(
         environment = numbers.get(("environment", tuple(facts.items())))
         plugin_numbers = [numbers["plugin", plugin] for plugin in plugins]
         prepared += [
-            _prepare_outcome(g, started[g.id], declared, environment, plugin_numbers) for g in group
+            _prepare(
+                finish,
+                g,
+                started=started[g.id],
+                declared=declared,
+                environment=environment,
+                plugins=plugin_numbers,
+            )
+            for g in group
         ]
     terms = [(started[g.id], index.terms_of(g)) for g in generations]
     with database.writing() as connection:
@@ -150,7 +169,7 @@ def record_outcomes(
         if not all_new:
             numbers_with_outcome = _numbers_with_outcome(connection, list(started.values()), first)
             id = next(id for id in ids if started[id] in numbers_with_outcome)
-            raise _outcome_exists_error(database, id)
+            raise _recorded_error(database, id, "already has an outcome")
         index.insert(connection, terms)
 
 
@@ -162,12 +181,23 @@ def record_interruptions(database: Database) -> int:
     with database.reading() as connection:
         interrupted = leases.interrupted(connection)
         dead = leases.dead(connection)
-        terms = _search_terms(connection, [number for number, _ in interrupted])
+        terms = {
+            number: index.terms_of(item)
+            for part in chunks([number for number, _ in interrupted])
+            for number, item in loader.load_numbers(connection, part)
+        }
     if not interrupted and not dead:
         return 0
     now = datetime.now(UTC)
     prepared = {
-        number: _prepare_outcome(_interrupted_generation(id, now), number, {}, None, ())
+        number: _prepare(
+            finish,
+            Generation(id, "", "", "interrupted", "", "", 0, now, now),
+            started=number,
+            declared={},
+            environment=None,
+            plugins=(),
+        )
         for number, id in interrupted
     }
     with database.writing() as connection:
@@ -180,20 +210,6 @@ def record_interruptions(database: Database) -> int:
     return len(remaining)
 
 
-def _search_terms(connection: Connection, numbers: Sequence[int]) -> dict[int, str]:
-    """Return the search terms of generations without an outcome, by number."""
-    terms: dict[int, str] = {}
-    for part in chunks(numbers):
-        loaded = loader.load_numbers(connection, part)
-        terms |= {number: index.terms_of(item) for number, item in loaded}
-    return terms
-
-
-def _interrupted_generation(id: str, at: datetime) -> Generation:
-    """Return an interrupted generation with the fields that its outcome needs."""
-    return Generation(id, "", "", "interrupted", "", "", 0, at, at)
-
-
 def _groups(
     generations: Sequence[Generation], *names: str
 ) -> list[tuple[tuple[Any, ...], list[Generation]]]:
@@ -202,17 +218,14 @@ def _groups(
     return [(values, list(group)) for values, group in groupby(generations, attrgetter(*names))]
 
 
-def _prepare_started(
-    g: Generation, actor: int, policy: int | None, plugins: Sequence[int]
+def _prepare(
+    divide: Callable[..., tuple[Entry, Sequence[Payload]]], g: Generation, **arguments: Any
 ) -> PreparedEntry:
-    """Prepare the `started` entry of a generation, given the numbers of other entries."""
-    if g.status != "started":
-        raise ValueError(f"generation {g.id} is {g.status}, not started")
+    """Prepare the entry that `start` or `finish` returns for a generation and arguments."""
     try:
-        entry, payloads = start(g, actor=actor, policy=policy, plugins=plugins)
+        return prepare(*divide(g, **arguments))
     except UnicodeEncodeError:
-        raise _not_unicode_error(g) from None
-    return prepare(entry, payloads)
+        raise PromptError(f"generation {g.id} has text that is not valid Unicode") from None
 
 
 def _check_texts(g: Generation) -> None:
@@ -227,39 +240,8 @@ def _check_texts(g: Generation) -> None:
         check_name("tag", tag)
 
 
-def _prepare_outcome(
-    g: Generation,
-    started: int,
-    declared: Declared,
-    environment: int | None,
-    plugins: Sequence[int],
-) -> PreparedEntry:
-    """Prepare the `outcome` entry of a generation, given the numbers of other entries."""
-    if g.status == "started":
-        raise ValueError(f"generation {g.id} has no outcome")
-    try:
-        entry, payloads = finish(
-            g,
-            started=started,
-            declared=declared,
-            environment=environment,
-            plugins=plugins,
-        )
-    except UnicodeEncodeError:
-        raise _not_unicode_error(g) from None
-    return prepare(entry, payloads)
-
-
-def _not_unicode_error(g: Generation) -> PromptError:
-    return PromptError(f"generation {g.id} has text that is not valid Unicode")
-
-
-def _outcome_exists_error(database: Database, id: str) -> AlreadyRecordedError:
-    return AlreadyRecordedError(database.url, id, f"generation {id} already has an outcome")
-
-
-def _already_recorded_error(database: Database, id: str) -> AlreadyRecordedError:
-    return AlreadyRecordedError(database.url, id, f"generation {id} is already recorded")
+def _recorded_error(database: Database, id: str, why: str) -> AlreadyRecordedError:
+    return AlreadyRecordedError(database.url, id, f"generation {id} {why}")
 
 
 def _raise_if_lines_settled(
@@ -302,32 +284,24 @@ def _raise_if_lines_settled(
         )
 
 
-def _run_numbers(connection: Connection, ids: Iterable[str]) -> dict[str, int]:
-    """Return the number of each recorded run by its id."""
-    sql = "SELECT id, seq FROM run WHERE id = ?"
-    return dict(row for id in ids for row in bulk.execute(connection, sql, (id,)))
-
-
 def _started_numbers(connection: Connection, ids: Sequence[str]) -> dict[str, int]:
     """Return the number of each recorded generation by its id."""
-    numbers: dict[str, int] = {}
-    for part in chunks(ids):
-        rows = connection.execute(
-            select(generation.c.id, generation.c.seq).where(generation.c.id.in_(part))
-        )
-        numbers |= {row.id: row.seq for row in rows}
-    return numbers
+    statement = select(generation.c.id, generation.c.seq)
+    return {
+        row.id: row.seq
+        for part in chunks(ids)
+        for row in connection.execute(statement.where(generation.c.id.in_(part)))
+    }
 
 
 def _numbers_with_outcome(connection: Connection, numbers: Sequence[int], first: int) -> set[int]:
     """Return the generations with an outcome before entry number `first`."""
-    with_outcome: set[int] = set()
-    for part in chunks(numbers):
-        rows = connection.execute(
-            select(generation.c.seq, generation.c.outcome).where(generation.c.seq.in_(part))
-        )
-        with_outcome |= {row.seq for row in rows if row.outcome < first}
-    return with_outcome
+    statement = select(generation.c.seq).where(generation.c.outcome < first)
+    return {
+        number
+        for part in chunks(numbers)
+        for number in connection.scalars(statement.where(generation.c.seq.in_(part)))
+    }
 
 
 def _insert_outcomes(connection: Connection, prepared: Sequence[PreparedEntry]) -> tuple[int, bool]:

@@ -49,12 +49,11 @@ def rebuild(
         for name in _TABLES:
             connection.execute(metadata.tables[name].delete())
         index.clear(connection)
-        runs = _RunNumbers(connection)
         done = 0
         for page in _pages(connection):
             try:
                 entries = [(row.seq, decode(row.canonical_bytes)) for row in page]
-                _insert_page(connection, entries, runs)
+                _insert_page(connection, entries)
             except UNREADABLE as error:
                 raise StoreError(
                     database.url,
@@ -68,26 +67,17 @@ def rebuild(
         return {name: count_rows(connection, metadata.tables[name]) for name in _TABLES}
 
 
-class _RunNumbers:
-    """The numbers of runs, which are the numbers of their first entries.
+def _insert_runs(connection: Connection, page: Sequence[tuple[int, Entry]]) -> dict[str, int]:
+    """Insert the new runs of a page. Return the number of each run of the page by its id.
 
-    Memory does not hold all runs. Those of earlier pages are read from the table `run`.
+    The number of a run is that of its first entry.
     """
-
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
-
-    def of_page(self, page: Sequence[tuple[int, StartedEntry]]) -> dict[str, int]:
-        """Return the number of each run of a page by its id, and insert the new runs."""
-        first: dict[str, int] = {}
-        for seq, started in page:
-            first.setdefault(started.run, seq)
-        rows = self._connection.execute(select(run.c.id, run.c.seq).where(run.c.id.in_(first)))
-        earlier = {row.id: row.seq for row in rows}
-        bulk.insert(
-            self._connection, run, [(seq, id) for id, seq in first.items() if id not in earlier]
-        )
-        return first | earlier
+    first = {item.run: seq for seq, item in reversed(page) if isinstance(item, StartedEntry)}
+    # Memory does not hold all runs. Those of earlier pages are in the table.
+    rows = connection.execute(select(run.c.id, run.c.seq).where(run.c.id.in_(first)))
+    earlier = {row.id: row.seq for row in rows}
+    bulk.insert(connection, run, [(seq, id) for id, seq in first.items() if id not in earlier])
+    return first | earlier
 
 
 def _pages(connection: Connection) -> Iterator[Sequence[Row[*tuple[Any, ...]]]]:
@@ -98,12 +88,10 @@ def _pages(connection: Connection) -> Iterator[Sequence[Row[*tuple[Any, ...]]]]:
         page = connection.execute(statement.where(entry.c.seq > page[-1].seq)).all()
 
 
-def _insert_page(
-    connection: Connection, page: Sequence[tuple[int, Entry]], runs: _RunNumbers
-) -> None:
+def _insert_page(connection: Connection, page: Sequence[tuple[int, Entry]]) -> None:
     """Insert the rows of a page of entries."""
     contents = _payloads_for_rows(connection, page[0][0], page[-1][0])
-    numbers = runs.of_page([(seq, item) for seq, item in page if isinstance(item, StartedEntry)])
+    numbers = _insert_runs(connection, page)
     rows: Rows = defaultdict(list)
     for seq, item in page:
         match item:
