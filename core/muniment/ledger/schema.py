@@ -65,11 +65,7 @@ def decode(data: bytes, key: tuple[str, int] | None = None) -> Entry:
     `key` is its kind and version, if they are known. Too many nested brackets are a
     RecursionError.
     """
-    entry: Entry = _decoder(*(key or _key(data))).decode(data)
-    if canonical.encode(entry) != data:
-        raise ValueError("not in canonical form")
-    _check_values([entry], data)
-    return entry
+    return decode_all([data], [key or _key(data)])[0]
 
 
 def decode_all(data: Sequence[bytes], keys: Iterable[tuple[str, int]]) -> list[Entry]:

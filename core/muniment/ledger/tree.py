@@ -233,7 +233,10 @@ def _subtree(start: int, stop: int, read: Read) -> bytes:
 
 
 def _peaks(start: int, stop: int, read: Read) -> list[bytes]:
-    """Return the roots of the perfect subtrees that a range consists of, largest first."""
+    """Return the roots of the perfect subtrees that a range consists of, largest first.
+
+    Raises MissingNodesError if stored nodes are missing.
+    """
     peaks: list[bytes] = []
     size = stop - start
     level = max(size.bit_length() - 1, 0) // TILE_BITS
@@ -241,7 +244,12 @@ def _peaks(start: int, stop: int, read: Read) -> list[bytes]:
         # All peaks of a level consist of adjacent nodes, so that each level is read once.
         width = size >> level * TILE_BITS
         first = start >> level * TILE_BITS
-        nodes = _nodes(level, first, first + width, read)
+        nodes = read(level, first, first + width)
+        if len(nodes) != width:
+            raise MissingNodesError(
+                f"the tree needs nodes {first} to {first + width - 1} of level {level}, but only "
+                f"{len(nodes)} of these {width} are stored"
+            )
         done = 0
         while done < width:
             perfect = 1 << (width - done).bit_length() - 1
@@ -251,17 +259,6 @@ def _peaks(start: int, stop: int, read: Read) -> list[bytes]:
         size -= width << level * TILE_BITS
         level -= 1
     return peaks
-
-
-def _nodes(level: int, start: int, stop: int, read: Read) -> Sequence[bytes]:
-    """Return the hashes of stored nodes. Raise MissingNodesError if some are missing."""
-    nodes = read(level, start, stop)
-    if len(nodes) != stop - start:
-        raise MissingNodesError(
-            f"the tree needs nodes {start} to {stop - 1} of level {level}, but only {len(nodes)} "
-            f"of these {stop - start} are stored"
-        )
-    return nodes
 
 
 # ---- verifying a proof ----------------------------------------------------------------------
