@@ -129,7 +129,7 @@ def decoded(name: str, reply: bytes) -> object:
 
 @pytest.mark.parametrize("name", METHODS)
 def test_a_call_is_decoded_as_it_was_encoded(name: str) -> None:
-    frame = protocol.call_frame(METHODS[name], CALLS[name])
+    frame = protocol.frame((name, CALLS[name]))
     assert protocol.decode_call(frame[4:], METHODS) == (name, CALLS[name])
 
 
@@ -213,7 +213,7 @@ def test_any_other_bytes_are_refused_as_a_value(name: str, reply: bytes) -> None
 @pytest.mark.parametrize("name", METHODS)
 def test_a_call_is_no_reply(name: str) -> None:
     with pytest.raises(ValueError, match="Expected `object`"):
-        decoded(name, protocol.call_frame(METHODS[name], CALLS[name])[4:])
+        decoded(name, protocol.frame((name, CALLS[name]))[4:])
 
 
 def test_a_message_longer_than_a_frame_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -112,7 +112,7 @@ class Worker:
         process = self._process
         if process is None:
             raise WorkerError("its worker process has ended")
-        frame = protocol.call_frame(method, arguments)
+        frame = protocol.frame((method.__name__, arguments))
         decode = protocol.reply_decoder(method).decode
         deadline = None if seconds is None else time.monotonic() + seconds
         try:

@@ -68,16 +68,14 @@ _call_decoder = msgspec.msgpack.Decoder(tuple[str, msgspec.Raw])
 
 
 def frame(message: object) -> bytes:
-    """Return a message as a frame. Raise ValueError if it is too long."""
+    """Return a reply, or the name and arguments of a method to call, as a frame.
+
+    Raises ValueError if it is too long.
+    """
     body = _encoder.encode(message)
     if len(body) > LONGEST:
         raise ValueError(f"{len(body):,} bytes are more than a frame holds")
     return len(body).to_bytes(HEADER, "big") + body
-
-
-def call_frame(method: Callable[..., Any], arguments: tuple[Any, ...]) -> bytes:
-    """Return the frame that calls a method of `PluginService`."""
-    return frame((method.__name__, arguments))
 
 
 def decode_call(body: bytes, methods: dict[str, Callable[..., Any]]) -> tuple[str, tuple[Any, ...]]:

@@ -53,15 +53,8 @@ class IsolatedRegisteredObject(RegisteredObject):
         return self.proxy_class()
 
 
-def proxy_objects(worker: Worker) -> list[RegisteredObject]:
-    """Import the plugin in its worker, and return the objects that it registers.
-
-    Raises WorkerError, and TypeError for an invalid registration.
-    """
-    return [_registered_object(worker, registration) for registration in worker.start()]
-
-
-def _registered_object(worker: Worker, registration: Registration) -> RegisteredObject:
+def proxy_object(worker: Worker, registration: Registration) -> RegisteredObject:
+    """Return an object that the plugin of a worker registered. Raise TypeError if it is invalid."""
     plain = registered_object(
         registration.kind,
         worker.plugin,

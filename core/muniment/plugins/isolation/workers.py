@@ -12,6 +12,7 @@ from muniment.plugins.registry import Plugin, RegisteredObject, load_objects
 if TYPE_CHECKING:
     from muniment.plugins.isolation.process import Limits, Worker
 
+_SUPPORTED = hasattr(os, "fork")
 _UNSUPPORTED = "worker processes need Linux or macOS; they are not supported on this system"
 
 
@@ -23,7 +24,7 @@ class PluginWorkers:
     """
 
     def __init__(self, config: Config, *, everything: bool = False) -> None:
-        if everything and not _supported():
+        if everything and not _SUPPORTED:
             raise UsageError(_UNSUPPORTED)
         self._config = config
         self._everything = everything
@@ -37,13 +38,13 @@ class PluginWorkers:
         limits = self._limits(plugin)
         if limits is None:
             return load_objects(plugin)
-        if not _supported():
+        if not _SUPPORTED:
             raise PluginError(plugin.distribution, _UNSUPPORTED)
         from muniment.plugins.isolation.process import Worker
-        from muniment.plugins.isolation.proxies import proxy_objects
+        from muniment.plugins.isolation.proxies import proxy_object
 
         worker = self._workers[plugin] = Worker(plugin, limits)
-        return proxy_objects(worker)
+        return [proxy_object(worker, registration) for registration in worker.start()]
 
     def close(self) -> None:
         """End all worker processes. A worker is started again when it is used again."""
@@ -63,7 +64,3 @@ class PluginWorkers:
             float(seconds) if seconds else ANSWERING,
             int(megabytes) << 20 if megabytes else None,
         )
-
-
-def _supported() -> bool:
-    return hasattr(os, "fork")
