@@ -43,7 +43,6 @@ class ProofError(MunimentError):
 
     def __init__(self, where: str, reason: str) -> None:
         super().__init__(f"{where} {reason}")
-        self.where = where
 
 
 class ProvenEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import cache
+from functools import cache, partial
 from operator import ne
 from typing import Any, NamedTuple, get_type_hints
 
@@ -139,18 +139,6 @@ def _decoder(kind: str, version: int) -> msgspec.json.Decoder[Any]:
     return msgspec.json.Decoder(entry_class)
 
 
-@cache
-def payload_fields(entry_class: type[Entry]) -> Mapping[str, str]:
-    """Return the fields of a class that commit to payloads, with the kind of these payloads."""
-    return _marked(entry_class, PayloadOf)
-
-
-@cache
-def reference_fields(entry_class: type[Entry]) -> Mapping[str, str]:
-    """Return the fields of a class that refer to entries, with the kind of these entries."""
-    return _marked(entry_class, EntryOf)
-
-
 def kind_of(entry_class: type[Entry]) -> str:
     """Return the kind of the entries of a class."""
     return next(kind for (kind, _), known in ENTRIES.items() if known is entry_class)
@@ -161,7 +149,8 @@ def kinds_of(base: type[Entry]) -> list[str]:
     return [kind for (kind, _), known in ENTRIES.items() if issubclass(known, base)]
 
 
-def _marked(entry_class: type[Entry], mark: type[PayloadOf | EntryOf]) -> dict[str, str]:
+@cache
+def _marked(mark: type[PayloadOf | EntryOf], entry_class: type[Entry]) -> Mapping[str, str]:
     """Return the fields of a class with a mark, with the kind that each mark names."""
     hints = get_type_hints(entry_class, include_extras=True)
     return {
@@ -170,6 +159,12 @@ def _marked(entry_class: type[Entry], mark: type[PayloadOf | EntryOf]) -> dict[s
         for item in getattr(hints[name], "__metadata__", ())
         if isinstance(item, mark)
     }
+
+
+payload_fields = partial(_marked, PayloadOf)
+"""Return the fields of a class that commit to payloads, with the kind of these payloads."""
+reference_fields = partial(_marked, EntryOf)
+"""Return the fields of a class that refer to entries, with the kind of these entries."""
 
 
 def _check_characters(entry: Entry) -> None:

@@ -100,8 +100,6 @@ def _disclosed_payloads(
 ) -> Iterator[DisclosedPayload]:
     """Yield the payloads of the given kinds. Raise UsageError if one is missing."""
     missing = set(kinds)
-    if not missing:
-        return
     rows = connection.execute(
         select(payload).where(payload.c.entry.in_(entries), payload.c.kind.in_(kinds))
     )

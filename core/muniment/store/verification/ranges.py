@@ -8,7 +8,7 @@ process can check any range.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple, TypeAlias
 
@@ -112,10 +112,6 @@ class Checker:
     def __init__(self, connection: Connection, options: CheckOptions) -> None:
         self._connection, self._options = connection, options
         self._hash = keyed_hash(options.secret)
-
-    def check_all(self, tasks: Iterable[Task]) -> Iterator[Result]:
-        """Yield the results of tasks, in their order."""
-        return map(self.check, tasks)
 
     def check(self, task: Task) -> Result:
         """Return the result of a task."""

@@ -48,12 +48,9 @@ class SignatureComparison:
         self._report, self._key = report, key
         self._outside = list(trusted)
         self._inside = [*self._stored_checkpoints(connection)]
-
-    @property
-    def sizes(self) -> list[int]:
-        """The tree sizes whose roots `finish` needs, in ascending order."""
         checkpoints = (*self._inside, *self._outside)
-        return sorted({trusted.note.checkpoint.size for trusted in checkpoints})
+        # The sizes in ascending order of the trees whose roots `finish` needs.
+        self.sizes = sorted({trusted.note.checkpoint.size for trusted in checkpoints})
 
     def finish(self, roots: Mapping[int, bytes | None], size: int, log: str | None) -> int:
         """Compare the checkpoints with the ledger and their signatures with the key.

@@ -19,6 +19,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from itertools import compress
 from typing import TypeAlias
 
@@ -209,13 +210,13 @@ def _open_checker(
             processes = min(processes, unchecked // range_size)
     if processes <= 1:
         with database.reading() as connection:
-            yield connection, Checker(connection, options).check_all
+            yield connection, partial(map, Checker(connection, options).check)
         return
     with CheckerPool(database, options, processes) as pool:
         pool.wait_until_ready()
         with database.reading_shared(pool.begin_reading) as connection:
-            local = Checker(connection, options)
-            yield connection, pool.check_all if pool.has_snapshot else local.check_all
+            local = partial(map, Checker(connection, options).check)
+            yield connection, pool.check_all if pool.has_snapshot else local
 
 
 def _results_in_order(
