@@ -36,7 +36,7 @@ from muniment.ledger.generations import (
     decode_text,
     plugin_ref,
 )
-from muniment.ledger.payloads import Payload, commitment
+from muniment.ledger.payloads import Payload, Payloads, commitment
 from muniment.ledger.schema import (
     ENTRIES,
     UNSEEN,
@@ -211,7 +211,10 @@ def test_a_generation_without_its_payloads_is_still_told() -> None:
 
 
 def test_two_payloads_of_the_same_text_have_nothing_in_common() -> None:
-    one, two = (Payload.new("prompt", b"the same") for _ in range(2))
+    payloads = Payloads()
+    for _ in range(2):
+        payloads.add("prompt", b"the same")
+    one, two = payloads
     assert one.salt != two.salt
     assert one.commitment != two.commitment
 

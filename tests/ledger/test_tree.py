@@ -22,7 +22,6 @@ from muniment.ledger.tree import (
     inclusion_proof,
     leaf_hash,
     node_hash,
-    root,
     verify_consistency,
     verify_inclusion,
 )
@@ -204,7 +203,9 @@ def test_inclusion_proofs_are_those_of_the_definition_and_hold(size: int, data: 
     read = reading(kept(leaves))
     proof = inclusion_proof(index, size, read)
     assert proof == naive_inclusion(index, leaves)
-    assert verify_inclusion(leaf_hash(leaves[index]), index, size, proof, root(size, read))
+    assert verify_inclusion(
+        leaf_hash(leaves[index]), index, size, proof, frontier(size, read).root()
+    )
 
 
 @given(SIZES, st.data())
@@ -214,7 +215,9 @@ def test_consistency_proofs_are_those_of_the_definition_and_hold(size: int, data
     read = reading(kept(leaves))
     proof = consistency_proof(old, size, read)
     assert proof == naive_consistency(old, leaves)
-    assert verify_consistency(old, root(old, read), size, root(size, read), proof)
+    assert verify_consistency(
+        old, frontier(old, read).root(), size, frontier(size, read).root(), proof
+    )
 
 
 @given(st.integers(0, 1200), st.integers(0, 1200))
@@ -223,7 +226,7 @@ def test_the_root_of_any_size_can_be_told_from_the_nodes_of_a_larger_tree(
 ) -> None:
     leaves = numbered(size + more)
     read = reading(kept(leaves))
-    assert root(size, read) == naive_root(leaves[:size])
+    assert frontier(size, read).root() == naive_root(leaves[:size])
     assert bytes(frontier(size, read)) == bytes(grown(leaves[:size]))
 
 
@@ -245,7 +248,7 @@ def test_the_node_over_65536_leaves_is_of_level_two() -> None:
     added = edge.extend(leaf_hash(leaf) for leaf in numbered(65536))
     assert added[-2:] == [Node(1, 255, added[-2].hash), Node(2, 0, edge.root())]
     nodes = {(node.level, node.index): node.hash for node in added}
-    assert root(65536, reading(nodes)) == edge.root()
+    assert frontier(65536, reading(nodes)).root() == edge.root()
 
 
 @given(SIZES, st.data())
@@ -253,14 +256,14 @@ def test_a_proof_with_one_bit_changed_does_not_hold(size: int, data: Any) -> Non
     leaves = numbered(size)
     index = data.draw(st.integers(0, size - 1))
     read = reading(kept(leaves))
-    proof, top = inclusion_proof(index, size, read), root(size, read)
+    proof, top = inclusion_proof(index, size, read), frontier(size, read).root()
     parts = [leaf_hash(leaves[index]), top, *proof]
     changed = data.draw(st.integers(0, len(parts) - 1))
     parts[changed] = flipped(parts[changed], data.draw(st.integers(0, 255)))
     assert not verify_inclusion(parts[0], index, size, parts[2:], parts[1])
 
     old = data.draw(st.integers(1, size))
-    parts = [root(old, read), top, *consistency_proof(old, size, read)]
+    parts = [frontier(old, read).root(), top, *consistency_proof(old, size, read)]
     changed = data.draw(st.integers(0, len(parts) - 1))
     parts[changed] = flipped(parts[changed], data.draw(st.integers(0, 255)))
     assert not verify_consistency(old, parts[0], size, parts[1], parts[2:])
@@ -277,4 +280,4 @@ def test_proofs_of_what_is_not_there_are_refused() -> None:
     with pytest.raises(ValueError, match="3 leaves begins with one of 4"):
         consistency_proof(4, 3, read)
     with pytest.raises(MissingNodesError, match="nodes 0 to 3 of level 0, but only 3"):
-        root(4, read)
+        frontier(4, read).root()

@@ -34,7 +34,8 @@ class PublicKey:
     @property
     def id(self) -> bytes:
         """The 4-byte id of the key in signature lines. It is too short to identify a key safely."""
-        return key_id(self.name, self.key)
+        # C2SP signed-note defines it by the name, a newline, the type and the key.
+        return sha256(self.name.encode() + b"\n" + _ED25519 + self.key).digest()[:ID_BYTES]
 
     def __str__(self) -> str:
         return _format(self.name, self.id, self.key)
@@ -47,10 +48,11 @@ class PublicKey:
             raise KeyFormatError(
                 "this is a private key, which must stay secret; use its public key"
             )
-        name, identifier, key = _parts(text, "public")
-        if key_id(name, key) != identifier:
+        name, identifier, data = _parts(text, "public")
+        key = cls(name, data)
+        if key.id != identifier:
             raise KeyFormatError("the public key is damaged: its id is not that of its bytes")
-        return cls(name, key)
+        return key
 
     def verify(self, signature: bytes, message: bytes) -> bool:
         """Return whether the signature of the message was made with the matching private key."""
@@ -107,14 +109,6 @@ class PrivateKey:
         from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
         return Ed25519PrivateKey.from_private_bytes(self.secret).sign(message)
-
-
-def key_id(name: str, key: bytes) -> bytes:
-    """Return the id of a key as defined by C2SP signed-note.
-
-    It is the first four bytes of the SHA-256 of the name, a newline, the type and the key.
-    """
-    return sha256(name.encode() + b"\n" + _ED25519 + key).digest()[:ID_BYTES]
 
 
 def check_name(name: str) -> None:

@@ -45,11 +45,6 @@ class Payload(NamedTuple):
     salt: bytes
     content: bytes
 
-    @classmethod
-    def new(cls, kind: Kind, content: bytes, position: int = 0) -> Payload:
-        """Create a payload with a new random salt."""
-        return cls(kind, position, os.urandom(SALT_BYTES), content)
-
     @property
     def commitment(self) -> str:
         """The commitment that the entry contains, in hexadecimal."""
@@ -61,7 +56,7 @@ class Payloads(list[Payload]):
 
     def add(self, kind: Kind, content: bytes, position: int = 0) -> str:
         """Add a payload with a new salt, and return its commitment for the entry."""
-        self.append(payload := Payload.new(kind, content, position))
+        self.append(payload := Payload(kind, position, os.urandom(SALT_BYTES), content))
         return payload.commitment
 
     def add_optional(self, kind: Kind, content: bytes | None) -> str | None:

@@ -165,11 +165,6 @@ def frontier(size: int, read: Read) -> Frontier:
     return Frontier(size, _peaks(0, size, read))
 
 
-def root(size: int, read: Read) -> bytes:
-    """Return the root hash of the tree of the first `size` leaves."""
-    return frontier(size, read).root()
-
-
 def inclusion_proof(
     index: int, size: int, read: Read, known: dict[tuple[int, int], bytes] | None = None
 ) -> list[bytes]:

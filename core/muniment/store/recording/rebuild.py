@@ -25,7 +25,7 @@ from muniment.store.database.projections import (
     ROW_TABLES,
     Rows,
 )
-from muniment.store.database.raw import count_rows
+from muniment.store.database.raw import count_rows, raw, tuples
 from muniment.store.database.tables import entry, metadata, payload, run
 from muniment.store.errors import UNREADABLE
 from muniment.store.queries import loader, time_index
@@ -90,7 +90,7 @@ def _pages(connection: Connection) -> Iterator[Sequence[Row[*tuple[Any, ...]]]]:
 
 def _insert_page(connection: Connection, page: Sequence[tuple[int, Entry]]) -> None:
     """Insert the rows of a page of entries."""
-    contents = _payloads_for_rows(connection, page[0][0], page[-1][0])
+    contents = payloads_for_rows(connection, page[0][0], page[-1][0])
     numbers = _insert_runs(connection, page)
     rows: Rows = defaultdict(list)
     for seq, item in page:
@@ -114,12 +114,13 @@ def _insert_page(connection: Connection, page: Sequence[tuple[int, Entry]]) -> N
     index.insert(connection, [(number, index.terms_of(item)) for number, item in loaded])
 
 
-def _payloads_for_rows(connection: Connection, low: int, high: int) -> dict[tuple[int, str], bytes]:
-    """Return the payloads that rows are computed from, by entry and kind."""
-    rows = connection.execute(
-        select(payload.c.entry, payload.c.kind, payload.c.content).where(
-            payload.c.entry.between(low, high),
-            payload.c.kind.not_in(("prompt", "output", "trace", "detail")),
-        )
+def payloads_for_rows(connection: Connection, low: int, high: int) -> dict[tuple[int, str], Any]:
+    """Return the payloads that rows are computed from, by entry and kind.
+
+    The entries have the numbers from `low` to `high`, both included.
+    """
+    statement = select(*raw(payload, "entry", "kind", "content")).where(
+        payload.c.entry.between(low, high),
+        payload.c.kind.not_in(("prompt", "output", "trace", "detail")),
     )
-    return {(row.entry, row.kind): row.content for row in rows}
+    return {(entry, kind): content for entry, kind, content in tuples(connection, statement)}

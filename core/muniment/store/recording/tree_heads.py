@@ -8,9 +8,9 @@ from typing import TypeAlias
 
 from sqlalchemy import Connection, bindparam, delete, select
 
-from muniment.ledger import checkpoints, tree
+from muniment.ledger import checkpoints
 from muniment.ledger.checkpoints import Note
-from muniment.ledger.tree import Frontier, MissingNodesError, Read
+from muniment.ledger.tree import Frontier, MissingNodesError, Read, frontier
 from muniment.store.database.raw import raw
 from muniment.store.database.tables import checkpoint, entry, ledger_head, node
 
@@ -102,7 +102,7 @@ _NODES = (
 def root(connection: Connection, size: int) -> bytes | None:
     """Return the root of the first `size` entries, or None if stored nodes are missing."""
     try:
-        return tree.root(size, node_reader(connection))
+        return frontier(size, node_reader(connection)).root()
     except MissingNodesError:
         return None
 

@@ -30,9 +30,10 @@ from muniment.store.database.projections import (
     add_started,
 )
 from muniment.store.database.raw import Values, count_rows, raw, tuples
-from muniment.store.database.tables import generation, metadata, payload, pending, run
+from muniment.store.database.tables import generation, metadata, pending, run
 from muniment.store.errors import UNREADABLE
 from muniment.store.queries import time_index
+from muniment.store.recording.rebuild import payloads_for_rows
 from muniment.store.verification.entries import Page
 from muniment.store.verification.report import Report
 
@@ -87,12 +88,7 @@ class RowComparison:
         `stored` are the generations of the page by number.
         """
         runs = self._compare_runs(page, low, high)
-        statement = select(*raw(payload, "entry", "kind", "content")).where(
-            payload.c.entry.between(low, high),
-            payload.c.kind.not_in(("prompt", "output", "trace", "detail")),
-        )
-        payloads = tuples(self._connection, statement)
-        texts = {(entry, kind): content for entry, kind, content in payloads}
+        texts = payloads_for_rows(self._connection, low, high)
         expected: Rows = defaultdict(list)
         for seq, item in page:
             try:
