@@ -101,14 +101,13 @@ class RecordedEvent(Generic[E]):
 
     def to_json(self) -> dict[str, Any]:
         """Return the event as `--json` prints it: its fields, with texts for commitments."""
-        values = {"at": iso(self.at)}
-        values |= {"actor": self.actor}
+        values: dict[str, Any] = {"at": iso(self.at), "actor": self.actor}
         payloads = payload_fields(type(self.entry))
         for name in self.entry.__struct_fields__:
             if structure := _STRUCTURES.get(kind := payloads.get(name, "")):
                 values |= to_builtins(decode_text(structure, self.texts.get(kind)))
             elif kind:
-                values[name] = self.texts.text(kind)  # type: ignore[assignment]
+                values[name] = self.texts.text(kind)
             elif name not in _ABOUT and name not in reference_fields(type(self.entry)):
                 values[name] = to_builtins(getattr(self.entry, name))
         return values
