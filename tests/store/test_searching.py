@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 
+from muniment.errors import UsageError
 from muniment.ledger.generations import finish as finish_entry, start as start_entry
 from muniment.store import Query, Store
 from muniment.store.queries.loader import PAGE
@@ -155,6 +156,21 @@ def test_what_is_at_work_or_was_interrupted(store: Store, start: Any, finish: An
     with Store.open(store.url, create=False) as again:
         again.record_interruptions()
         assert found(again, "moonlight", status="interrupted") == ["moonlight"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        " ".join(f"word{number}" for number in range(8000)),
+        '"' + " ".join(f"word{number}" for number in range(300)) + '"',
+        "".join(chr(0x4E00 + number) for number in range(600)),
+    ],
+    ids=["words", "one phrase", "Chinese"],
+)
+def test_a_search_with_too_many_terms_is_refused(filled: Store, text: str) -> None:
+    with pytest.raises(UsageError, match="use at most 256"):
+        list(filled.search(text))
+    assert list(filled.search(" ".join(f"word{number}" for number in range(200)))) == []
 
 
 def test_snippets_show_every_word_with_its_place(filled: Store) -> None:

@@ -138,9 +138,7 @@ def test_a_template_sees_the_time_of_the_request(make: Any) -> None:
 
 
 def test_a_template_has_no_random_filter() -> None:
-    from jinja2 import TemplateError
-
-    with pytest.raises(TemplateError, match="random"):
+    with pytest.raises((ModelUnusable, TemplateFailed), match="random"):
         ChatTemplate("{{ [1, 2] | random }}").render([], {})
 
 

@@ -12,11 +12,14 @@ from jinja2.ext import Extension, loopcontrols
 from jinja2.parser import Parser
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
+from .errors import ModelUnusable, TemplateFailed
+from .folders import CHAT_TEMPLATE
+
 Message = Mapping[str, str]
 
 
 class ChatTemplate:
-    """A chat template of a model. Raises jinja2.TemplateError for a template that is not valid."""
+    """A chat template of a model. Raises ModelUnusable for a template that is not valid."""
 
     def __init__(self, source: str) -> None:
         environment = ImmutableSandboxedEnvironment(
@@ -27,7 +30,12 @@ class ChatTemplate:
         del environment.filters["random"]
         environment.globals["raise_exception"] = _raise_exception
         self.source = source
-        self._template = environment.from_string(source)
+        try:
+            self._template = environment.from_string(source)
+        except TemplateError as error:
+            raise ModelUnusable(
+                CHAT_TEMPLATE, f"the model's chat template cannot be used: {error}"
+            ) from error
 
     def render(
         self, messages: Sequence[Message], special: Mapping[str, str], at: datetime | None = None
@@ -36,17 +44,20 @@ class ChatTemplate:
 
         `special` are the tokens by names such as `bos_token`. `at` is the time that the template
         sees, by default the present. A replay passes the time of the generation. Raises
-        jinja2.TemplateError if the template refuses the messages.
+        TemplateFailed if the template refuses the messages.
         """
         moment = at or datetime.now(UTC)
-        return self._template.render(
-            **special,
-            messages=[dict(message) for message in messages],
-            tools=None,
-            documents=None,
-            add_generation_prompt=True,
-            strftime_now=moment.strftime,
-        )
+        try:
+            return self._template.render(
+                **special,
+                messages=[dict(message) for message in messages],
+                tools=None,
+                documents=None,
+                add_generation_prompt=True,
+                strftime_now=moment.strftime,
+            )
+        except TemplateError as error:
+            raise TemplateFailed(str(error)) from error
 
 
 class _GenerationBlock(Extension):

@@ -7,9 +7,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any
-
-from jinja2 import TemplateError
+from typing import TYPE_CHECKING, Any
 
 from .errors import (
     EmptyPrompt,
@@ -20,7 +18,9 @@ from .errors import (
     TemplateFailed,
 )
 from .folders import CHAT_TEMPLATE, read_json, read_text
-from .templates import ChatTemplate
+
+if TYPE_CHECKING:
+    from .templates import ChatTemplate
 
 TOKENIZER = "tokenizer.json"
 SPECIAL_TOKENS = "special_tokens_map.json"  # in a prepared folder: names of tokens and the tokens
@@ -50,12 +50,11 @@ class Codec:
         tokenizer.no_truncation()
         tokenizer.no_padding()
         self.special = dict(special or {})
-        try:
-            self.template = None if template is None else ChatTemplate(template)
-        except TemplateError as error:
-            raise ModelUnusable(
-                CHAT_TEMPLATE, f"the model's chat template cannot be used: {error}"
-            ) from error
+        self.template: ChatTemplate | None = None
+        if template is not None:
+            from .templates import ChatTemplate  # imports jinja2
+
+            self.template = ChatTemplate(template)
         self._special_tokens = {
             token.content: number
             for number, token in tokenizer.get_added_tokens_decoder().items()
@@ -215,10 +214,10 @@ class Codec:
         messages.append({"role": "user", "content": text})
         try:
             return self.template.render(messages, self.special, at)
-        except TemplateError as error:
+        except TemplateFailed as error:
             if system:
                 raise SystemPromptRefused(f"takes none in its chat template ({error})") from error
-            raise TemplateFailed(str(error)) from error
+            raise
 
     def decode(self, ids: Sequence[int]) -> str:
         """Return the text of token ids, without special tokens."""
