@@ -190,7 +190,7 @@ FAULTS = (
     Fault(
         "inclusion-is-not-verified",
         "core/muniment/ledger/proofs.py",
-        "if not is_included(entry, head):",
+        "if not verify_inclusion(leaf_hash(entry.data), entry.number, head.size, path, head.root):",
         "if not entry.data:",
         ("ledger/test_proofs.py::test_a_path_to_the_root_of_an_earlier_size_is_refused",),
     ),
@@ -235,7 +235,7 @@ FAULTS = (
     # ---- recording, finding, exporting, backups -----------------------------------------------
     Fault(
         "outcome-is-recorded-twice",
-        "core/muniment/store/recording/generations.py",
+        "core/muniment/store/database/projections.py",
         '"outcome IS NULL"',
         '"seq IS NOT NULL"',
         (
@@ -256,8 +256,8 @@ FAULTS = (
     Fault(
         "phrase-order-is-ignored",
         "core/muniment/store/search/engine.py",
-        "if not (phrase.exact and planner.used_search_index)",
-        "if not planner.used_search_index",
+        "if not (phrase.exact and proved)",
+        "if not proved",
         ('store/test_searching.py::test_a_search_finds[sqlite-"new moon"-prompts4]',),
     ),
     Fault(

@@ -51,10 +51,16 @@ def replacing(path: Path, protected: Sequence[Path] = ()) -> Iterator[BinaryIO]:
 def _remove_abandoned(folder: Path) -> None:
     """Remove the new files of `replacing` that no process has locked."""
     for path in folder.glob(".muniment-*.part"):
-        with contextlib.suppress(OSError), open_private(path, "r+b") as file:
-            # The lock follows the creation within less than this time.
-            if time.time() - path.stat().st_mtime > _LOCK_SECONDS and try_lock(file):
-                path.unlink()
+        remove_abandoned(path)
+
+
+def remove_abandoned(path: Path) -> bool:
+    """Remove a new file of `replacing` whose process has ended. Return whether it is gone."""
+    with contextlib.suppress(OSError), open_private(path, "r+b") as file:
+        # The lock follows the creation within less than this time.
+        if time.time() - path.stat().st_mtime > _LOCK_SECONDS and try_lock(file):
+            path.unlink()
+    return not path.exists()
 
 
 def replace_file(source: Path, target: Path, protected: Sequence[Path] = ()) -> None:

@@ -424,8 +424,11 @@ def test_verify_says_what_it_checked(
     assert result.code == 0
     assert result.out.startswith("ok  ")
     assert " entries · root " in result.out
-    said = f"checked: {', '.join(checked)}; signatures not checked without a key (--key PUB)"
-    assert result.err == f"{said}\n"
+    left_out = [name for name in ("projections", "payloads", "search") if name not in checked]
+    parts = [f"checked: {', '.join(checked)}"]
+    parts += [f"not checked: {', '.join(left_out)} (--all)"] if left_out else []
+    parts += ["signatures not checked without a key (--key PUB)"]
+    assert result.err == "; ".join(parts) + "\n"
     (value,) = recorded("audit", "verify", *options, "--json").json("verification")
     assert value["ok"] is True
     assert value["checked"] == checked

@@ -92,10 +92,17 @@ def test_no_command_replaces_the_store(muniment: Here, recorded: Path, command: 
 
 
 @pytest.mark.parametrize("command", ["generate", "export", "publish"])
-@pytest.mark.parametrize("file", ["config.toml", "keys/*.key", "muniment.db-wal"])
-def test_settings_keys_and_the_write_ahead_log_are_not_replaced(
+@pytest.mark.parametrize(
+    "file",
+    ["config.toml", "keys/*.key", "muniment.db-wal", "models/tiny/*.safetensors", "models/*.json"],
+)
+def test_settings_keys_models_and_the_write_ahead_log_are_not_replaced(
     muniment: Here, home: Path, recorded: Path, command: str, file: str
 ) -> None:
+    for name in ("tiny/model.safetensors", "tiny.json"):
+        model = home / "models" / name
+        model.parent.mkdir(parents=True, exist_ok=True)
+        model.write_text("{}")
     (path,) = home.glob(file) if "*" in file else [home / file]
     before = path.read_bytes() if path.exists() else None
     refused(muniment(*COMMANDS[command](path)), path)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
 import sqlite3
+import subprocess
+import sys
 import threading
 from contextlib import closing
 from pathlib import Path
@@ -11,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from muniment.store import Store, plan_restore, restore
+from muniment.store import Query, Store, plan_restore, restore
 from muniment.store.backup import BackupError, BackupSummary, backend_of
 from muniment.store.recording.erasure_log import registered
 from support.databases import ask, change, only_sqlite
@@ -204,3 +207,35 @@ def test_a_damaged_store_is_replaced(
     restore(url, planned)
     with Store.open(url, create=False) as again:
         assert root(again) == (made.entries, made.root)
+
+
+KILLED = """
+import os, sys
+from pathlib import Path
+from muniment.store import Store
+with Store.open(sys.argv[1], create=False) as store:
+    store.backup(Path(sys.argv[2]), lambda *progress: os.kill(os.getpid(), 9))
+"""
+
+
+@only_sqlite
+def test_the_part_of_a_killed_backup_is_listed_and_then_removed(
+    store: Store, url: str, tmp_path: Path, start: Any, finish: Any
+) -> None:
+    record(store, start, finish, 3)
+    folder = tmp_path / "backups"
+    folder.mkdir()
+    program = [sys.executable, "-c", KILLED, url, str(folder / "copy")]
+    assert subprocess.run(program).returncode == -signal.SIGKILL
+    [part] = folder.iterdir()
+    store.erasures.erase(Query(), "keeper")
+    [erasure] = store.erasures.records()
+    [listed] = erasure.backups
+    assert (listed.file, listed.there, listed.root) == (part, True, "")
+    os.utime(part, (0, 0))
+    assert store.erasures.finish()
+    assert not part.exists()
+    [erasure] = store.erasures.records()
+    assert erasure.backups == ()
+    assert store.backup(folder / "copy").root
+    assert [path.name for path in folder.iterdir()] == ["copy"]

@@ -63,12 +63,13 @@ class CliContext:
 
     @cached_property
     def files(self) -> list[Path]:
-        """The files of the store, the settings and the keys, which no output may replace."""
+        """The files of the store, settings, keys and models, which no output may replace."""
         with importing():
             from muniment.store.database.engine import open_database
 
             store = open_database(self.store_url).files
-        return [*store, self.home / "config.toml", *self.home.glob("keys/*")]
+        files = (path for name in ("keys", "models") for path in (self.home / name).rglob("*"))
+        return [*store, self.home / "config.toml", *filter(Path.is_file, files)]
 
     @cached_property
     def config(self) -> muniment.config.Config:

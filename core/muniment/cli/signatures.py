@@ -165,9 +165,15 @@ def verify(
     return code
 
 
+_OPTIONAL_CHECKS = ("projections", "payloads", "search")
+
+
 def _coverage(verification: muniment.store.Verification) -> list[str]:
     """Return phrases that name the checks done and those left out."""
     parts = [f"checked: {', '.join(verification.checked)}"]
+    left_out = [name for name in _OPTIONAL_CHECKS if name not in verification.checked]
+    if left_out:
+        parts.append(f"not checked: {', '.join(left_out)} (--all)")
     if verification.not_read:
         parts.append(f"not read: the first {pluralize(verification.not_read, 'entry')}")
     if "signatures" not in verification.checked:

@@ -7,7 +7,8 @@ the store. The backends `sqlite` and `postgresql` copy one kind of database each
 
 from __future__ import annotations
 
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -25,6 +26,8 @@ from muniment.store.recording.erasure_log import (
     erasures,
     register,
     registered,
+    remove_unfinished,
+    unregister,
 )
 from muniment.validation import now
 
@@ -95,10 +98,12 @@ def create_backup(database: Database, target: Path, progress: Progress | None = 
     backend = backend_of(database)
     target = target.absolute()
     made_at = now()
-    with database.writing(lock=False) as connection:
-        register(connection, [])  # raises StoreError before anything is copied
+    remove_unfinished(database)
     try:
-        with replacing(target, database.files) as file:
+        with (
+            replacing(target, database.files) as file,
+            _registered_while_written(database, Path(file.name)),
+        ):
             copied = backend.copy(database, Path(file.name))
             verified = backend.verify(Path(file.name), progress)
             if verified != copied:
@@ -114,6 +119,18 @@ def create_backup(database: Database, target: Path, progress: Progress | None = 
     with database.writing(lock=False) as connection:
         register(connection, [backup])
     return backup
+
+
+@contextmanager
+def _registered_while_written(database: Database, file: Path) -> Iterator[None]:
+    """Register an unfinished backup in the block, in case the process is killed in it."""
+    with database.writing(lock=False) as connection:
+        register(connection, [Backup(file, now(), 0, "")])
+    try:
+        yield
+    finally:
+        with database.writing(lock=False) as connection:
+            unregister(connection, file)
 
 
 # ---- restoring ---------------------------------------------------------------------------------
@@ -208,6 +225,7 @@ def restore(url: str, planned: RestorePlan, progress: Progress | None = None) ->
             )
         with database.writing(lock=False) as connection:
             register(connection, backups)
+        remove_unfinished(database)  # the copy was registered as such when it was made
 
 
 def _read_target(database: Database, entries: int) -> RestoreTarget | None:

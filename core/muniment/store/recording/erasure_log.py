@@ -9,6 +9,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection, delete, select
 
+from muniment.files import remove_abandoned
 from muniment.ledger.entries import (
     ErasureEntry,
     GenerationEvent,
@@ -18,7 +19,7 @@ from muniment.ledger.entries import (
 )
 from muniment.ledger.payloads import KINDS
 from muniment.ledger.schema import decode, kind_of
-from muniment.store.database.engine import chunks
+from muniment.store.database.engine import Database, chunks
 from muniment.store.database.tables import backup, entry, event, generation
 from muniment.store.errors import UNREADABLE
 from muniment.store.queries.loader import entries_of
@@ -106,7 +107,8 @@ class Backup:
         file: The path that it was written to.
         made_at: When it was made.
         entries: The number of ledger entries in it.
-        root: The root hash of its ledger, in hexadecimal digits.
+        root: The root hash of its ledger, in hexadecimal digits. Empty for an unfinished backup,
+            of which a killed process leaves a part.
     """
 
     file: Path
@@ -122,7 +124,6 @@ class Backup:
 
 def register(connection: Connection, backups: list[Backup]) -> None:
     """Add backups to the register, in place of earlier ones with the same paths."""
-    connection.execute(delete(backup).where(backup.c.file == ""))  # raises in a read-only store
     for item in backups:
         connection.execute(delete(backup).where(backup.c.file == str(item.file)))
         connection.execute(
@@ -134,6 +135,21 @@ def register(connection: Connection, backups: list[Backup]) -> None:
                 "root": item.root,
             },
         )
+
+
+def unregister(connection: Connection, file: Path) -> None:
+    """Remove a backup from the register."""
+    connection.execute(delete(backup).where(backup.c.file == str(file)))
+
+
+def remove_unfinished(database: Database) -> None:
+    """Remove the files of backups whose process was killed, and their rows in the register."""
+    with database.reading() as connection:
+        files = [item.file for item in registered(connection) if not item.root]
+    if gone := [file for file in files if remove_abandoned(file)]:
+        with database.writing(lock=False) as connection:
+            for file in gone:
+                unregister(connection, file)
 
 
 def registered(connection: Connection) -> list[Backup]:

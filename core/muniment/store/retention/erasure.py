@@ -45,7 +45,13 @@ from muniment.store.queries import planner
 from muniment.store.queries.loader import entries_of, load_numbers
 from muniment.store.queries.planner import QueryPlanner
 from muniment.store.queries.query import GenerationRow, Query
-from muniment.store.recording.erasure_log import Backup, erased_generations, erasures, registered
+from muniment.store.recording.erasure_log import (
+    Backup,
+    erased_generations,
+    erasures,
+    registered,
+    remove_unfinished,
+)
 from muniment.store.recording.events import add_text, read_events
 from muniment.store.recording.generations import record_interruptions
 from muniment.store.recording.ledger import append_with_rows, prepare
@@ -170,7 +176,11 @@ class Erasures:
         return ErasureResult(pending=not self.finish())
 
     def finish(self) -> bool:
-        """Remove the bytes of pending erasures from the files. Return whether none is pending."""
+        """Remove the bytes of pending erasures from the files. Return whether none is pending.
+
+        The files of backups whose process was killed are removed too.
+        """
+        remove_unfinished(self._database)
         return purge.purge(self._database)
 
     def records(self) -> Iterator[ErasureRecord]:

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, bindparam, select
 from muniment.ledger.payloads import SALT_BYTES, commitment
 from muniment.ledger.schema import Reference, references
 from muniment.store.database.raw import count_rows, raw, stream
-from muniment.store.database.tables import payload
+from muniment.store.database.tables import generation, payload
 from muniment.store.recording.erasure_log import ErasedPayloads, erased_payloads
 from muniment.store.verification.entries import Page
 from muniment.store.verification.report import Report
@@ -56,6 +56,9 @@ class PayloadComparison:
         return erased_payloads(self._connection)
 
     def _add(self, entry: int, kind: str, position: int, message: str) -> None:
+        owner = (generation.c.seq == entry) | (generation.c.outcome == entry)
+        id = self._connection.scalar(select(generation.c.id).where(owner))
+        message += f" (generation {id})" if id else ""
         self._report.add("payload", f"{kind} {position} of entry {entry}", message)
 
 
