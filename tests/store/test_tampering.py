@@ -137,8 +137,8 @@ def test_an_altered_prompt_is_named(filled: Store, tamper: Tamper) -> None:
     problems = tamper("UPDATE payload SET content = x'00' WHERE kind = 'prompt'")
     assert {problem.kind for problem in problems} == {"payload"}
     assert all(problem.where.startswith("prompt 0 of ") for problem in problems)
-    ids = {item.id for item in filled.generations()}
-    assert {problem.message.rpartition("(generation ")[2].rstrip(")") for problem in problems} <= ids
+    named = {problem.message.rpartition("(generation ")[2].rstrip(")") for problem in problems}
+    assert named <= {item.id for item in filled.generations()}
 
 
 def test_two_swapped_outputs_are_found(tamper: Tamper) -> None:

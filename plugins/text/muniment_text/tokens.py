@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -190,7 +190,7 @@ class Codec:
             place += len(form)
         return [rendered[a:b] for a, b in itertools.pairwise([*sorted(set(cuts)), len(rendered)])]
 
-    def stop_ids(self, stops: Iterable[str]) -> frozenset[int]:
+    def stop_ids(self, stops: Sequence[str]) -> frozenset[int]:
         """Return the ids of the stop strings that are special tokens of the model.
 
         Raises RowError for a stop string that only contains one, because texts never do.
