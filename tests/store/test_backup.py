@@ -15,9 +15,10 @@ from typing import Any
 import pytest
 
 from muniment.store import Query, Store, plan_restore, restore
-from muniment.store.backup import BackupError, BackupSummary, backend_of
+from muniment.store.backup import BackupError, BackupSummary, backend_of, postgresql
+from muniment.store.database.engine import open_database
 from muniment.store.recording.erasure_log import registered
-from support.databases import ask, change, only_sqlite
+from support.databases import ask, change, only_postgresql, only_sqlite
 
 pytestmark = pytest.mark.usefixtures("programs")
 
@@ -239,3 +240,16 @@ def test_the_part_of_a_killed_backup_is_listed_and_then_removed(
     assert erasure.backups == ()
     assert store.backup(folder / "copy").root
     assert [path.name for path in folder.iterdir()] == ["copy"]
+
+
+@only_postgresql
+@pytest.mark.parametrize(
+    "address", ["postgresql://u:s3cret@h/d", "postgresql://u@h/d?password=s3cret"]
+)
+def test_client_programs_get_the_password_in_their_environment(
+    store: Store, tmp_path: Path, address: str
+) -> None:
+    with closing(open_database(address)) as database:
+        command, environment = postgresql._client("pg_dump", tmp_path / "copy", database)
+    assert environment["PGPASSWORD"] == "s3cret"
+    assert not any("s3cret" in argument for argument in command)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any, TypeVar
 
 import click
@@ -13,6 +12,8 @@ import click
 import muniment
 from muniment.cli.context import CliContext, context_of
 from muniment.cli.output import one_line, write_note
+from muniment.errors import UsageError
+from muniment.validation import parse_moment
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -80,9 +81,6 @@ def limit_option(default: int) -> Callable[[_Command], _Command]:
     )
 
 
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
-
-
 def _key_value(argument: str) -> tuple[str, str]:
     """Split `key=value` at the first `=`, with hyphens in the key replaced by underscores."""
     key, equals, text = argument.partition("=")
@@ -92,22 +90,11 @@ def _key_value(argument: str) -> tuple[str, str]:
 
 
 def moment_of(argument: str, *, end: bool = False) -> datetime:
-    """Return the UTC of an ISO date or time (local without a zone) or an age such as 7d or 2h.
-
-    A date alone means its first instant, or with `end` the first instant of the next day.
-    """
-    text = argument.strip()
+    """Return the time that an argument means, as `parse_moment` does."""
     try:
-        if ago := re.fullmatch(r"(\d{1,9})([smhdw])", text):
-            return datetime.now(UTC) - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
-        when = datetime.fromisoformat(text)
-        if end and re.fullmatch(r"\d{4}-?(\d{2}-?\d{2}|W\d{2}-?\d)", text):
-            when += timedelta(days=1)
-        return when.astimezone(UTC)
-    except (ValueError, OverflowError, OSError):
-        raise click.BadParameter(
-            f"{argument!r} is not a date; use 2026-01-31, 2026-01-31T12:00, or 7d / 2h / 30m."
-        ) from None
+        return parse_moment(argument, end=end)
+    except UsageError as error:
+        raise click.BadParameter(f"{error}.") from None
 
 
 def parameters_given(

@@ -148,7 +148,7 @@ def _read(lock: str) -> str:
             f"{lock} is a bundle, not a lock file; use `muniment plugins install` for it"
         )
     try:
-        return Path(lock).read_text(encoding="utf-8")
+        return Path(lock).read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
         raise UsageError(f"{lock} cannot be read: {why}") from None
