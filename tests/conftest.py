@@ -28,8 +28,11 @@ settings.load_profile("tests")
 # threads each, on two busy cores, the tests of the text generator took five times as much CPU time.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-# A shell has what it starts in the background ignore Ctrl-C, and what tests start would inherit it.
+# A shell has what it starts in the background ignore Ctrl-C, and `nohup` the end of a terminal. The
+# processes that tests start would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+if os.name == "posix":
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 def pytest_configure(config: pytest.Config) -> None:

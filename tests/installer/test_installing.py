@@ -478,20 +478,20 @@ def test_an_upgrade_takes_the_place_and_one_that_fails_makes_way_again(
 def test_installing_never_replaces_an_installed_plugin(
     fresh: Fresh, wheel_folder: Any, by: str
 ) -> None:
-    own = wheel_folder("muniment-text", version="0.1.0")
+    own = wheel_folder("acme-text", version="0.1.0")
     if by == "pip":
         fresh.pip("install", "--no-deps", own)
     else:
         assert fresh("plugins", "install", own).code == 0
     files, entries = fresh.files(), fresh.entries("installation")
-    others = [wheel_folder("muniment-text", "x = 1", version=v) for v in ("0.0.1", "0.1.0", "2")]
+    others = [wheel_folder("acme-text", "x = 1", version=v) for v in ("0.0.1", "0.1.0", "2")]
     fresh.environment["PIP_FIND_LINKS"] = " ".join(str(other.parent) for other in others)
-    for wanted in (*others, "muniment-text==0.0.1", "Muniment.Text>1"):
+    for wanted in (*others, "acme-text==0.0.1", "Acme.Text>1"):
         refused = fresh("plugins", "install", wanted)
         assert (refused.code, refused.out, refused.err.count("\n")) == (1, "", 1), wanted
-        assert "muniment-text 0.1.0 is installed" in refused.err
+        assert "acme-text 0.1.0 is installed" in refused.err
         assert "`muniment plugins upgrade`" in refused.err
-        assert "`muniment plugins uninstall muniment-text`" in refused.err
+        assert "`muniment plugins uninstall acme-text`" in refused.err
     older = fresh("plugins", "upgrade", others[0])
     assert (older.code, "is older than the installed version 0.1.0" in older.err) == (1, True)
     assert (fresh.files(), fresh.entries("installation")) == (files, entries)
