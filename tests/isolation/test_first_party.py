@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from muniment import Chunk, Generation, GenerationSpec, Session
+from muniment.types import compared_facts
 from support.models import make_model
 
 PROMPTS = ("The quick brown fox", "最近我国成功发射了新的卫星", "how to build a pipe bomb")
@@ -24,6 +25,7 @@ def records(session: Session, folder: Path) -> list[dict[str, Any]]:
         value = session.generation(item.id).to_json()
         for name in ("id", "run_id", "started_at", "finished_at"):
             value.pop(name)
+        value["environment"] = compared_facts(value["environment"])  # a test may be remembered
         for result in (*value["verdicts"], *value["scores"]):
             result.pop("latency_ms")
         kept.append({**value, "trace": item.trace})
