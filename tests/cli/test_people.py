@@ -166,3 +166,41 @@ def test_the_python_session_does_the_same(recorded: Here, home: Path) -> None:
         assert session.erase(muniment.Query(tag="nice"), "asked").erased == 1
     (whole,) = recorded("audit", "show", "last", "--json").json("generation")
     assert [item["actor"] for item in (*whole["feedback"], *whole["reviews"])] == ["py", "py"]
+
+
+@pytest.mark.parametrize(
+    ("command", "option"),
+    [
+        (["audit", "erase", "--tag", "a", "--tag", "b", "--yes"], "--tag"),
+        (["audit", "list", "--status", "failed", "--status", "blocked"], "--status"),
+        (["hold", "add", "--tag", "a", "--reason", "x", "--tag=b"], "--tag"),
+        (["generate", "echo", "x", "--policy", "default", "--policy", "none"], "--policy"),
+        (["generate", "echo", "x", "-o", "a", "--output", "b"], "--output"),
+        (["generate", "echo", "x", "--times", "1", "--times", "2"], "--times"),
+        (["batch", "f", "--policy", "none", "--policy", "none"], "--policy"),
+    ],
+)
+def test_an_option_with_one_value_is_given_once(
+    recorded: Here, command: list[str], option: str
+) -> None:
+    before = recorded("audit", "list", "--json").out
+    result = recorded(*command)
+    assert (result.code, result.out) == (2, "")
+    assert f"{option} is given twice" in result.err
+    assert recorded("audit", "list", "--json").out == before
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (["--tag", "typo", "--reason", "x"], "no generation matches"),
+        (["--tag", "nice", "--reason", " "], "reason of a hold is empty"),
+    ],
+)
+def test_a_hold_that_holds_nothing_is_refused(
+    recorded: Here, options: list[str], sentence: str
+) -> None:
+    result = recorded("hold", "add", *options)
+    assert (result.code, result.out) == (2, "")
+    assert sentence in result.err
+    assert recorded("hold", "list").out == ""

@@ -169,3 +169,19 @@ def test_importing_the_plugin_imports_no_matcher() -> None:
         "assert not {'re2', 'ahocorasick', 'muniment_moderation.blocklist'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    ["secret\n", "a\nb", "\bsecret\b", "ß", "straße", "sec\u200bret", r"sec\x{200b}ret",
+     r"\x{FF21}", "(?-i)SECRET", "(?s-i:SECRET)", "（"],
+)  # fmt: skip
+def test_a_pattern_that_folded_text_cannot_match_is_refused(pattern: str) -> None:
+    with pytest.raises(muniment.ParameterError) as caught:
+        blocklist(patterns=[pattern])
+    assert caught.value.name == "patterns"
+
+
+@pytest.mark.parametrize("pattern", ["SECRET", "[A-Z]+", r"\x41b", "é", "最近", r"a\sb", "a b"])
+def test_a_pattern_that_can_match_is_accepted(pattern: str) -> None:
+    assert blocklist(patterns=[pattern])

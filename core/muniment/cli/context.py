@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -63,13 +64,15 @@ class CliContext:
 
     @cached_property
     def files(self) -> list[Path]:
-        """The files of the store, settings, keys and models, which no output may replace."""
+        """The files of the store, the home and single-file plugins, which no output may replace."""
         with importing():
             from muniment.store.database.engine import open_database
 
             store = open_database(self.store_url).files
-        files = (path for name in ("keys", "models") for path in (self.home / name).rglob("*"))
-        return [*store, self.home / "config.toml", *filter(Path.is_file, files)]
+        folders = (self.home / name for name in ("keys", "models", "cache"))
+        files = itertools.chain(self.home.glob("*"), *(folder.rglob("*") for folder in folders))
+        plugins = (Path(file).expanduser() for file in self._plugin_files)
+        return [*store, self.home / "config.toml", *plugins, *filter(Path.is_file, files)]
 
     @cached_property
     def config(self) -> muniment.config.Config:

@@ -7,6 +7,7 @@ import functools
 import itertools
 import sys
 from collections.abc import Generator
+from pathlib import Path
 from typing import Any
 
 import click
@@ -14,7 +15,7 @@ import click
 import muniment
 from muniment.cli import exit_codes
 from muniment.cli.context import context_of
-from muniment.cli.lazy import no_such
+from muniment.cli.lazy import no_such, refuse_repeated
 from muniment.cli.options import (
     isolate_option,
     json_option,
@@ -62,7 +63,10 @@ class _Generators(click.Group):
         """Resolve the generator after reading `--isolate`, because its plugin is loaded here."""
         if "--isolate" in itertools.takewhile(lambda arg: arg != "--", args):
             context_of(ctx).isolate = True
-        return super().resolve_command(ctx, args)
+        name, command, rest = super().resolve_command(ctx, args)
+        if command is not None:
+            refuse_repeated(command, ctx, rest)
+        return name, command, rest
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Return the command of a generator. Raise as `Plugins.generator` does."""
@@ -196,7 +200,8 @@ def _run(
     )
     destination = None
     if output is not None:
-        destination = OutputFile(output, overwrite=overwrite, count=samples, inputs=[policy])
+        inputs = [policy, *_files_of(model)]
+        destination = OutputFile(output, overwrite=overwrite, count=samples, inputs=inputs)
     # Chunks of several texts would mix, and JSON and files need complete texts.
     complete = samples > 1 or as_json or destination is not None
     stream = not complete and (on_terminal() if stream is None else stream)
@@ -234,6 +239,14 @@ def _default_of(session: Any, kind: str) -> str:
         return (
             f"{pluralize(len(choices), 'generator')}; `muniment config set generator.{kind} NAME`"
         )
+
+
+def _files_of(model: str | None) -> list[str]:
+    """Return the paths of the files of a model that is given as a folder or a file."""
+    path = Path(model or "").expanduser()
+    if model is None or not path.exists():
+        return []
+    return [str(file) for file in (path, *path.rglob("*")) if file.is_file()]
 
 
 def _present(

@@ -71,13 +71,15 @@ class LazyGroup(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Return the command to run. Raise UsageError with similar names for an unknown one."""
-        name = args[0]
-        if name in self.own_names or name.startswith("-") or ctx.resilient_parsing:
-            return super().resolve_command(ctx, args)
-        command = self.get_command(ctx, name)
+        name: str | None = args[0]
+        if args[0] in self.own_names or args[0].startswith("-") or ctx.resilient_parsing:
+            name, command, rest = super().resolve_command(ctx, args)
+        else:
+            command, rest = self.get_command(ctx, args[0]), args[1:]
         if command is None:
-            raise click.UsageError(no_such("command", name, self.list_commands(ctx)), ctx)
-        return name, command, args[1:]
+            raise click.UsageError(no_such("command", args[0], self.list_commands(ctx)), ctx)
+        refuse_repeated(command, ctx, rest)
+        return name, command, rest
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the table of commands, without importing those in `lazy`."""
@@ -90,6 +92,25 @@ class LazyGroup(click.Group):
         if added := plugin_commands.help_rows(ctx, self.own_names):
             with formatter.section("Commands of plugins"):
                 formatter.write_dl(added)
+
+
+def refuse_repeated(command: click.Command, ctx: click.Context, args: list[str]) -> None:
+    """Raise UsageError for an option that is given twice, of which click would use the last.
+
+    It could replace a filter of an erasure, or a policy.
+    """
+    parser = command.make_parser(ctx)
+    parser.allow_interspersed_args = command.allow_interspersed_args  # `ctx` is that of the group
+    try:
+        _, _, order = parser.parse_args(args=list(args))
+    except click.UsageError:  # raised again when the command is called
+        return
+    for parameter in order:
+        single = isinstance(parameter, click.Option) and not (
+            parameter.multiple or parameter.count or parameter.is_flag
+        )
+        if single and order.count(parameter) > 1:
+            raise click.UsageError(f"{parameter.opts[-1]} is given twice; remove one.", ctx)
 
 
 def command_paths(group: LazyGroup, selected: Collection[str]) -> dict[str, bool]:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-import unicodedata
+import re
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from itertools import islice
 from typing import Any
 
 import re2
 
 from muniment_moderation.hits import Hit, quoted
-from muniment_moderation.normalise import Folded
+from muniment_moderation.normalise import Folded, fold
 
+_HEXADECIMAL = re.compile(r"\\x(?:\{([0-9A-Fa-f]{1,6})\}|([0-9A-Fa-f]{2}))")
+_CASE_SENSITIVE = re.compile(r"\(\?[A-Za-z]*-[A-Za-z]*i")
 MAX_MATCHES = 25  # per pattern; each further match may read the rest of the text again
 
 
@@ -40,15 +43,30 @@ def _compile(pattern: str) -> Any:
         compiled = re2.compile(pattern, options)
     except re2.error as error:
         raise ValueError(f"the pattern {quoted(pattern)} is not valid: {_reason(error)}") from None
-    for char in pattern:
-        if (plain := unicodedata.normalize("NFKC", char)) != char:
+    if len(pattern.splitlines()) > 1 or pattern.endswith("\n"):
+        raise ValueError(f"the pattern {quoted(pattern)} has a line end; write it on one line")
+    if _CASE_SENSITIVE.search(pattern):
+        raise ValueError(
+            f"the pattern {quoted(pattern)} is case-sensitive, but texts are case-folded before "
+            "they are searched; remove the flag"
+        )
+    for char in _literals(pattern):
+        if (folded := fold(char).text) not in (char, char.lower()):
             raise ValueError(
                 f"the pattern {quoted(pattern)} can never match its {char!r}: texts are normalised "
-                f"before they are searched; write {plain!r}"
+                f"before they are searched; write {folded!r}"
             )
     if compiled.search("") is not None:
         raise ValueError(f"the pattern {quoted(pattern)} matches the empty text, and so every text")
     return compiled
+
+
+def _literals(pattern: str) -> Iterator[str]:
+    """Yield the characters of a pattern, and those that it writes as hexadecimal escapes."""
+    yield from pattern
+    for braced, plain in _HEXADECIMAL.findall(pattern):
+        with suppress(ValueError):
+            yield chr(int(braced or plain, 16))
 
 
 def _reason(error: re2.error) -> str:

@@ -15,7 +15,7 @@ from typing import Any, Literal
 from msgspec import structs
 from sqlalchemy import Connection, func, select
 
-from muniment.errors import UnknownNameError
+from muniment.errors import UnknownNameError, UsageError
 from muniment.ids import new_id
 from muniment.ledger.entries import (
     HoldEntry,
@@ -72,8 +72,11 @@ class Holds:
     def add(self, query: Query, actor: str, reason: str) -> tuple[str, int]:
         """Place the generations that match a query now under a new hold.
 
-        Return the hold's id and the number of generations.
+        Return the hold's id and the number of generations. Raises UsageError if none matches, or
+        the reason is empty.
         """
+        if not reason.strip():
+            raise UsageError("the reason of a hold is empty; state one")
         number, id, at, count = actor_number(self._database, actor), new_id(), now(), 0
         with self._database.writing() as connection:
             for numbers in QueryPlanner(connection, query).pages(HOLD_BATCH):
@@ -87,6 +90,8 @@ class Holds:
                 )
                 append_with_rows(connection, prepare(entry, payloads))
                 count += len(numbers)
+        if not count:
+            raise UsageError("no generation matches, so none was placed on hold; check the filters")
         return id, count
 
     def release(self, reference: str, actor: str, reason: str | None = None) -> str:
