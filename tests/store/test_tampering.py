@@ -16,7 +16,7 @@ from muniment.errors import StoreError
 from muniment.ids import new_id
 from muniment.ledger.canonical import canonical
 from muniment.ledger.tree import Frontier, leaf_hash
-from muniment.store import Problem, Store
+from muniment.store import Problem, Query, Store
 from muniment.types import Failure, Generation
 from support.databases import only_sqlite
 
@@ -189,6 +189,24 @@ def test_reading_a_corrupt_store_is_one_sentence(
         list(filled.generations())
     with pytest.raises(StoreError, match="run `muniment audit verify"):
         filled.export_to(io.BytesIO(), "jsonl")
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE ledger_head SET size = 10",
+        "UPDATE ledger_head SET frontier = x'00'",
+        "DELETE FROM ledger_head",
+    ],
+)
+def test_recording_into_a_store_with_a_damaged_head_is_one_sentence(
+    filled: Store, tamper: Tamper, statement: Statement, start: Any
+) -> None:
+    assert tamper(statement)
+    with pytest.raises(StoreError, match="damaged"):
+        filled.record_started([start("more")], policy_document="")
+    with pytest.raises(StoreError, match="damaged"):
+        filled.erasures.erase(Query(), "keeper")
 
 
 @pytest.mark.parametrize(

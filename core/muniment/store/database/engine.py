@@ -17,7 +17,13 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from sqlalchemy import URL, Connection, Engine, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+from sqlalchemy.exc import (
+    ArgumentError,
+    DBAPIError,
+    MultipleResultsFound,
+    NoResultFound,
+    NoSuchModuleError,
+)
 
 from muniment.config import without_password
 from muniment.errors import DamagedStoreError, StoreError, UsageError
@@ -208,6 +214,12 @@ class Database(ABC):
                 yield connection
         except DBAPIError as error:
             raise self._store_error(error.orig) from error
+        except (NoResultFound, MultipleResultsFound) as error:  # of tables with one row
+            raise DamagedStoreError(
+                self.url,
+                f"the store {self.name} is damaged: a table has too many rows or too few; run "
+                "`muniment audit verify --all` to find it",
+            ) from error
         except self._driver_error() as error:  # of a cursor that is used without SQLAlchemy
             raise self._store_error(error) from error
 

@@ -18,6 +18,7 @@ from muniment.ledger.tree import Frontier, leaf_hash
 from muniment.store.database import bulk, projections, tables
 from muniment.store.database.projections import Rows
 from muniment.store.database.tables import node, payload
+from muniment.store.errors import corruption_as_store_error
 
 
 class PreparedEntry(Struct, frozen=True, gc=False):
@@ -45,8 +46,9 @@ def append(connection: Connection, prepared: Sequence[PreparedEntry]) -> int:
     The entries get consecutive numbers. The connection must hold the write lock.
     """
     first: int
-    [(first, peaks)] = bulk.execute(connection, "SELECT size, frontier FROM ledger_head")
-    frontier = Frontier.from_bytes(first, peaks)
+    with corruption_as_store_error(connection.engine.url.render_as_string()):
+        [(first, peaks)] = bulk.execute(connection, "SELECT size, frontier FROM ledger_head")
+        frontier = Frontier.from_bytes(first, peaks)
     completed = frontier.extend(item.leaf for item in prepared)
     bulk.insert(
         connection,

@@ -13,6 +13,7 @@ from muniment.ledger.checkpoints import Note
 from muniment.ledger.tree import Frontier, MissingNodesError, Read, frontier
 from muniment.store.database.raw import raw
 from muniment.store.database.tables import checkpoint, entry, ledger_head, node
+from muniment.store.errors import corruption_as_store_error
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +42,8 @@ def head(connection: Connection) -> Head:
     row = connection.execute(
         select(ledger_head.c.log_id, ledger_head.c.size, ledger_head.c.frontier)
     ).one()
-    return Head(row.log_id, row.size, Frontier.from_bytes(row.size, row.frontier).root())
+    with corruption_as_store_error(connection.engine.url.render_as_string()):
+        return Head(row.log_id, row.size, Frontier.from_bytes(row.size, row.frontier).root())
 
 
 def node_reader(connection: Connection) -> Read:
