@@ -253,3 +253,17 @@ def test_client_programs_get_the_password_in_their_environment(
         command, environment = postgresql._client("pg_dump", tmp_path / "copy", database)
     assert environment["PGPASSWORD"] == "s3cret"
     assert not any("s3cret" in argument for argument in command)
+
+
+def test_a_restore_names_the_holds_that_it_ends(
+    store: Store, url: str, tmp_path: Path, start: Any, finish: Any
+) -> None:
+    record(store, start, finish, 2)
+    before, _ = store.holds.add(Query(), "court", "case 6")
+    made = store.backup(tmp_path / "copy")
+    after, _ = store.holds.add(Query(), "court", "case 7")
+    released, _ = store.holds.add(Query(), "court", "case 8")
+    store.holds.release(released, "court")
+    assert plan_restore(url, made.file).holds_since == [after]
+    restore(url, plan_restore(url, made.file))
+    assert [hold.id for hold in store.holds.in_force()] == [before]

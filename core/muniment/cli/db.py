@@ -220,8 +220,15 @@ def _loss(plan: RestorePlan) -> str:
         return f"this will replace the store, another ledger of {entries}"
     return (
         f"this will replace the store of {entries} with the backup of {plan.contents.entries:,}: "
-        f"{plan.lost_entries:,} will be lost"
+        f"{plan.lost_entries:,} will be lost{_lost_holds(plan)}"
     )
+
+
+def _lost_holds(plan: RestorePlan) -> str:
+    """Return a phrase that names the holds that restoring ends, or an empty text."""
+    if not plan.holds_since:
+        return ""
+    return f", and with them the legal holds {', '.join(plan.holds_since)}; place them again"
 
 
 _ROWS_PER_TABLE = 500  # a terminal gets a table with headers for each of these, while rows arrive

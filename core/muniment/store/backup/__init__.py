@@ -29,6 +29,7 @@ from muniment.store.recording.erasure_log import (
     remove_unfinished,
     unregister,
 )
+from muniment.store.recording.events import holds_in_force
 from muniment.validation import now
 
 
@@ -141,14 +142,16 @@ class RestoreTarget:
     """The present state of the store that a backup would replace.
 
     `log` is the identity of its ledger, and `entries` the number of its entries. `erased_since`
-    has the ids of generations that were erased after the backup. `unreadable` is the reason why
-    the store cannot be read. It is empty for a readable store.
+    has the ids of generations that were erased after the backup. `holds_since` has the ids of
+    holds in force that were placed after it. `unreadable` is the reason why the store cannot be
+    read. It is empty for a readable store.
     """
 
     log: str = ""
     entries: int = 0
     backups: list[Backup] = field(default_factory=list)
     erased_since: list[str] = field(default_factory=list)
+    holds_since: list[str] = field(default_factory=list)
     unreadable: str = ""
 
 
@@ -171,6 +174,11 @@ class RestorePlan:
     def erased_since(self) -> list[str]:
         """The ids of generations that were erased after the backup and would come back."""
         return self.present.erased_since if self.present and not self.other_ledger else []
+
+    @property
+    def holds_since(self) -> list[str]:
+        """The ids of holds in force that were placed after the backup and would be lost."""
+        return self.present.holds_since if self.present and not self.other_ledger else []
 
     @property
     def other_ledger(self) -> bool:
@@ -241,10 +249,12 @@ def _read_target(database: Database, entries: int) -> RestoreTarget | None:
             head = connection.execute(select(ledger_head.c.log_id, ledger_head.c.size)).one()
             backups: list[Backup] = []
             erased: dict[str, None] = {}
+            holds: list[str] = []
             if revision == schema_version.HEAD:  # older tables may lack columns
                 backups = registered(connection)
                 for _, erasure in erasures(connection, since=entries):
                     erased |= dict.fromkeys(erased_generations(connection, erasure))
+                holds = holds_in_force(connection, since=entries)
     except StoreError as error:
         return RestoreTarget(unreadable=str(error))
-    return RestoreTarget(head.log_id, head.size, backups, list(erased))
+    return RestoreTarget(head.log_id, head.size, backups, list(erased), holds)

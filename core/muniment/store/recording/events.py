@@ -20,12 +20,14 @@ from muniment.ledger.entries import (
     MODEL_DIGEST,
     Event,
     FeedbackEntry,
+    HoldEntry,
     InstallationEntry,
     Judgement,
     ModelAct,
     ModelEntry,
     PluginAct,
     Rating,
+    ReleaseEntry,
     ReplayEntry,
     ReviewEntry,
     milliseconds,
@@ -320,3 +322,16 @@ def sample(connection: Connection, count: int, key: str) -> list[str]:
         ids,
         key=lambda id: sha256(f"{key}\0{id}".encode(errors="surrogateescape")).digest(),
     )
+
+
+# ---- holds -------------------------------------------------------------------------------------
+
+_released = select(event.c.key).where(event.c.kind == kind_of(ReleaseEntry))
+HOLD_IN_FORCE = (event.c.kind == kind_of(HoldEntry)) & event.c.key.not_in(_released)
+"""The condition for rows of `event` that belong to a hold that was not released."""
+
+
+def holds_in_force(connection: Connection, since: int = 0) -> list[str]:
+    """Return the ids of the holds in force that were placed by entry `since` or later."""
+    placed = select(event.c.key).where(HOLD_IN_FORCE, event.c.seq >= since).distinct()
+    return sorted(connection.scalars(placed))

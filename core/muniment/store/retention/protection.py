@@ -30,7 +30,7 @@ from muniment.store.database.engine import Database
 from muniment.store.database.tables import event, generation
 from muniment.store.queries.planner import QueryPlanner
 from muniment.store.queries.query import Query
-from muniment.store.recording.events import Events, add_text, read_events
+from muniment.store.recording.events import HOLD_IN_FORCE, Events, add_text, read_events
 from muniment.store.recording.ledger import append_with_rows, prepare
 from muniment.store.recording.references import actor_number
 from muniment.times import iso
@@ -112,7 +112,7 @@ class Holds:
         """Return the holds in force, the oldest first."""
         statement = (
             select(event.c.key, func.min(event.c.seq).label("seq"), func.count().label("number"))
-            .where(_in_force)
+            .where(HOLD_IN_FORCE)
             .group_by(event.c.key)
             .order_by(func.min(event.c.seq))
         )
@@ -141,8 +141,6 @@ _HELD = (
     "SELECT DISTINCT subject FROM event {hint} WHERE kind = 'hold' AND subject IN ({numbers}) "
     "AND key NOT IN (SELECT key FROM event {hint} WHERE kind = 'release')"
 )
-_released = select(event.c.key).where(event.c.kind == kind_of(ReleaseEntry))
-_in_force = (event.c.kind == kind_of(HoldEntry)) & event.c.key.not_in(_released)
 
 
 # ---- retention rules ---------------------------------------------------------------------------
