@@ -12,6 +12,7 @@ import csv
 import dataclasses
 import io
 import types
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, Union, get_args, get_origin, get_type_hints
@@ -30,7 +31,7 @@ GROUP_BYTES = 64 << 20  # or bytes of their JSON, which limits memory where text
 _encoder = Encoder()
 
 
-class Format:
+class Format(ABC):
     """A format of exports, whose part file is the finished file unless a subclass differs.
 
     `name` is the value of `--format`. `streams` is true if the part file is the finished file.
@@ -46,9 +47,9 @@ class Format:
         """Return the bytes before the first record."""
         return b""
 
+    @abstractmethod
     def lines(self, records: Sequence[GenerationRecord]) -> bytes:
         """Return the bytes of some records."""
-        raise NotImplementedError
 
     def finish(self, part: Path, target: Path) -> None:
         """Make the file from the part file."""
