@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import Connection
 
 from muniment.ids import new_id
 from muniment.store import AlreadyRecordedError, Query, Store
@@ -273,6 +275,27 @@ def test_closing_gives_the_lease_back(url: str, store: Store, start: Any) -> Non
     store.close()
     store.close()
     assert ask(url, "SELECT * FROM lease") == []
+
+
+def test_closing_waits_for_a_renewal_whose_connection_would_stay_open(
+    url: str, store: Store, start: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(leases, "HEARTBEAT_SECONDS", 0.02)
+    entered, resume = threading.Event(), threading.Event()
+    take = leases.Lease.take
+
+    def slow(self: leases.Lease, connection: Connection) -> None:
+        if threading.current_thread().name == "muniment-lease":
+            entered.set()
+            resume.wait(20)
+        take(self, connection)
+
+    monkeypatch.setattr(leases.Lease, "take", slow)
+    store.record_started([start()], policy_document="")
+    assert entered.wait(20)
+    threading.Timer(0.2, resume.set).start()
+    store.close()
+    assert "muniment-lease" not in [thread.name for thread in threading.enumerate()]
 
 
 def remove_lease(url: str) -> None:

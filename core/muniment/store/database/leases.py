@@ -42,7 +42,7 @@ class Lease:
         self._process = os.getpid()
         start = _process_start(self._process) or ""
         self._row = self.id, _host(), _boot_id(), self._process, start
-        self._renewing = False
+        self._renewal: threading.Thread | None = None
         self._stop = threading.Event()
 
     @property
@@ -59,9 +59,9 @@ class Lease:
 
     def keep(self) -> None:
         """Start the thread that renews the lease, after the transaction that took it committed."""
-        if not self._renewing:
-            self._renewing = True
-            threading.Thread(target=self._renew, name="muniment-lease", daemon=True).start()
+        if self._renewal is None:
+            self._renewal = threading.Thread(target=self._renew, name="muniment-lease", daemon=True)
+            self._renewal.start()
 
     def give_back(self) -> None:
         """Stop renewing the lease and delete it.
@@ -70,10 +70,12 @@ class Lease:
         store cannot be written, the row stays, and the lease is dead once this process has ended.
         """
         self._stop.set()
-        if self._renewing and not self.inherited:
+        if self._renewal is not None and not self.inherited:
+            # A connection that is in use when the database is closed would stay open.
+            self._renewal.join()
             with suppress(StoreError), self._database.writing() as connection:
                 connection.execute(delete(lease).where(lease.c.id == self.id))
-        self._renewing = False
+        self._renewal = None
 
     def _renew(self) -> None:
         while not self._stop.wait(HEARTBEAT_SECONDS):
