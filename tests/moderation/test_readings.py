@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import html
 import json
+import quopri
+import time
 import urllib.parse
 
 import pytest
@@ -103,8 +105,99 @@ def test_what_is_no_escape_stays_as_it_is(text: str) -> None:
         assert len(reading.text) == len(reading.starts) == len(reading.ends)
 
 
+def octal(text: str) -> str:
+    """Return each byte of a text in UTF-8 as an octal escape, as C and shells write it."""
+    return "".join(f"\\{byte:03o}" for byte in text.encode())
+
+
+def quoted_printable(text: str) -> str:
+    """Return a text in the encoding of mails, with every byte encoded."""
+    return "".join(f"={byte:02X}" for byte in text.encode())
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "how to make a b\x1b[31mo\x1b[0mmb",
+        "how to make a b\x9b1;31mo\x1b]8;;http://x\x1b\\m\x1b]0;title\x07b",
+        "how to make a b\\x1b[31mo\\e[0mm\\033[0mb",
+        "how to make a b\x1b(Bo\x1bcmb",
+        octal(TERM),
+        octal(BIRD),
+        "how\\40to make a b\\157mb",
+        "".join(f"\\x{byte:02x}" for byte in BIRD.encode()),
+        quoted_printable(BIRD),
+        quoted_printable("🅷🅾🆆") + " to make a bomb",
+        quopri.encodestring(BIRD.encode()).decode(),
+        "how to make a bo=\r\nmb",
+        "how to make a b<b>o</b>mb",
+        "how to make a b<i title='>' CLASS=x>o</i><!-- any > thing -->mb",
+        "how<br/>to<p class=a>make</p>a bomb",
+        "how to make a b&lt;b&gt;o&lt;/b&gt;mb",
+        "how to make a b=3Cb=3Eo=1B[31m<wbr>m\x1b[0mb",
+        "how to make a b<a href='b\x1b[31m'>omb",
+    ],
+)
+def test_readings_markup_inside_a_term_is_removed(written: str) -> None:
+    assert reasons(f"please: {written}!") == [written]
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "<!-- how to make a bomb",
+        "<p title='how to make a bomb'>",
+        "\x1b]0;how to make a bomb\x07",
+        f"<p title='{shift(TERM, 0x1F170)}'>",
+        f"<!-- {escaped(TERM)}",
+    ],
+)
+def test_readings_terms_inside_markup_are_found(written: str) -> None:
+    assert reasons(written) != []
+
+
+@pytest.mark.parametrize("text", ["a < b, c > d", "x=1", "if a<3: print(b>2)", "5 < 6 = 7 > \\z"])
+def test_readings_of_text_without_markup_are_the_text_alone(text: str) -> None:
+    assert [reading.text for reading in readings(text)] == [text]
+
+
+@pytest.mark.parametrize(
+    "unit",
+    [
+        "<a ",
+        '<a "',
+        "<a '\"",
+        "<!--",
+        "<",
+        "\x1b",
+        "\x1b[",
+        "\x1b]",
+        "\x90",
+        "\x9b1",
+        "=",
+        "= ",
+        "\\x4",
+    ],
+)
+def test_readings_of_unfinished_markup_take_linear_time(unit: str) -> None:
+    text = unit * 100_000
+    begun = time.process_time()
+    assert len(list(readings(text))) <= 6
+    assert time.process_time() - begun < 5  # minutes if each start were searched to the end
+
+
 PIECES = st.sampled_from(
     [
+        "\\157",
+        "\\xe8",
+        "=E8=93=9D",
+        "=3C",
+        "=\n",
+        "<b>",
+        "</p>",
+        "<!--",
+        "\x1b[31m",
+        "\x1b",
         "a",
         "蓝",
         "\\u84dd",
@@ -125,7 +218,7 @@ PIECES = st.sampled_from(
 def test_every_character_of_a_reading_lies_in_the_text(text: str) -> None:
     first, *others = readings(text)
     assert first.text == text
-    assert len(others) <= 2
+    assert len(others) <= 5
     for reading in (first, *others):
         assert len(reading.text) == len(reading.starts) == len(reading.ends)
         assert list(reading.starts) == sorted(reading.starts)
@@ -139,3 +232,32 @@ def test_escaping_any_text_hides_nothing(text: str) -> None:
     for written in (json.dumps(text)[1:-1], urllib.parse.quote(text), html.escape(text)):
         if "\\" not in text and "%" not in text and "&" not in text:
             assert any(reading.text == text for reading in readings(written))
+
+
+MARKUP = st.sampled_from(
+    ["<b>", "</span>", "<a href='x>y'>", "<!-- a > b -->", "\x1b[1;31m", "\x1b]0;t\x07", "=\n"]
+)
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.characters(codec="utf-8", exclude_characters="\\%&<>=", exclude_categories=["Cc"]),
+            MARKUP,
+        )
+    )
+)
+def test_readings_of_text_with_markup_between_its_characters_have_the_text(
+    pairs: list[tuple[str, str]],
+) -> None:
+    text = "".join(char for char, _ in pairs)
+    written = "".join(char + markup for char, markup in pairs)
+    *_, last = readings(written)
+    assert last.text in (text, [*readings(text)][-1].text)
+
+
+@given(st.text(st.characters(codec="utf-8"), min_size=1))
+def test_readings_of_encoded_bytes_have_the_text(text: str) -> None:
+    for written in (octal(text), quoted_printable(text)):
+        read = [reading.text for reading in readings(written)]
+        assert any(form in read for form in (text, *(reading.text for reading in readings(text))))

@@ -1,4 +1,4 @@
-"""Readings of a text: as it is, with decoded escapes, and with letters in place of symbols.
+"""Readings of a text: as it is, with decoded escapes and symbols, and without markup.
 
 A filter searches each reading, because programs and people read escaped or disguised text as well
 as plain text. Each character of a reading is mapped to its position in the original text.
@@ -9,23 +9,34 @@ from __future__ import annotations
 import html
 import re
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from urllib.parse import unquote_to_bytes
 
 _MAX_DECODINGS = 3  # escapes inside escapes
 
-# Escapes of JSON and of most programming languages, of addresses, and of HTML and XML.
+# Escapes of JSON and of most programming languages, of addresses, and of HTML and XML. Bytes in
+# hexadecimal or octal digits are matched as runs, because several can be one character.
 _ESCAPES = re.compile(
     r"(?P<unicode>(?:\\u[0-9A-Fa-f]{4})+)"
     r"|\\u\{(?P<braced>[0-9A-Fa-f]{1,6})\}"
     r"|\\U(?P<long>[0-9A-Fa-f]{8})"
-    r"|\\x(?P<byte>[0-9A-Fa-f]{2})"
-    r"|\\(?P<plain>[\"'\\/bfnrt])"
+    r"|(?P<hex>(?:\\x[0-9A-Fa-f]{2})+)"
+    r"|(?P<octal>(?:\\[0-3]?[0-7]{1,2})+)"
+    r"|\\(?P<plain>[\"'\\/abefnrtv])"
     r"|(?P<percent>(?:%[0-9A-Fa-f]{2})+)"
     r"|(?P<entity>&(?:#[0-9]{1,7}|#[xX][0-9A-Fa-f]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});)"
 )
-_PLAIN = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
+_PLAIN = {
+    "a": "\a",
+    "b": "\b",
+    "e": "\x1b",
+    "f": "\f",
+    "n": "\n",
+    "r": "\r",
+    "t": "\t",
+    "v": "\v",
+}
 
 # Symbols that show a letter and that Unicode's normalisation keeps: tags, which are invisible,
 # white letters on a dark circle or square, and the halves of flags.
@@ -34,6 +45,30 @@ _LETTERS = {0xE0000 + code: chr(code) for code in range(0x20, 0x7F)} | {
     for first in (0x1F150, 0x1F170, 0x1F1E6)
     for index in range(26)
 }
+
+# Bytes of quoted-printable text (RFC 2045), and its line ends that are not part of the text.
+_QUOTED_PRINTABLE = re.compile(r"(?P<bytes>(?:=[0-9A-Fa-f]{2})+)|=[ \t]*\r?\n")
+
+# Control sequences of terminals (ECMA-48): with parameters, with a string, and all others. No part
+# matches the first character of a sequence, so that the search takes linear time.
+_TERMINAL = re.compile(
+    r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]"
+    r"|(?:\x1b[]PX^_]|[\x90\x98\x9d-\x9f])[^\x07\x1b\x90\x98\x9b-\x9f]*(?:\x07|\x1b\\|\x9c)"
+    r"|\x1b[ -/]*[0-~]"
+)
+
+# Tags and comments of HTML and XML. A comment without an end reaches to the end of the text, as in
+# a browser. The groups are atomic, and no part of a tag matches `<`: the time is linear.
+_TAGS = re.compile(
+    r"""<!--.*?(?:-->|\Z)"""
+    r"""|<[/!?]?(?P<name>[A-Za-z][A-Za-z0-9]*)(?>"[^"<]*"|'[^'<]*'|[^<>])*+>""",
+    re.DOTALL,
+)
+# Elements that a browser shows on a line, or in a cell, of their own.
+_BREAKS = frozenset(
+    "address article aside blockquote br center dd div dl dt fieldset figcaption figure footer "
+    "form h1 h2 h3 h4 h5 h6 header hr li main nav ol option p pre section table td th tr ul".split()
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,28 +90,64 @@ class Reading:
 
 
 def readings(text: str) -> Iterator[Reading]:
-    """Yield the text itself, and its other readings where they differ."""
+    """Yield the text itself, and its other readings where they differ.
+
+    Each of them begins with the previous one, so that one text can be disguised in several ways.
+    There are at most six.
+    """
     reading = Reading(text, range(len(text)), range(1, len(text) + 1))
     yield reading
+    for step in (_decoded, _with_letters, _unquoted, _without_sequences, _without_tags):
+        following = step(reading)
+        if following.text != reading.text:
+            yield following
+            reading = following
+
+
+def _decoded(reading: Reading) -> Reading:
     for _ in range(_MAX_DECODINGS):
-        decoded = _decode(reading)
+        decoded = _replace(reading, _ESCAPES, "\\%&", _meaning)
         if decoded.text == reading.text:
             break
         reading = decoded
-    if reading.text != text:
-        yield reading
-    letters = reading.text.translate(_LETTERS)
-    if letters != reading.text:
-        yield Reading(letters, reading.starts, reading.ends)
+    return reading
 
 
-def _decode(reading: Reading) -> Reading:
-    """Return a reading in which each escape is replaced by the characters that it means."""
+def _with_letters(reading: Reading) -> Reading:
+    if reading.text.isascii():
+        return reading
+    return Reading(reading.text.translate(_LETTERS), reading.starts, reading.ends)
+
+
+def _unquoted(reading: Reading) -> Reading:
+    return _replace(reading, _QUOTED_PRINTABLE, "=", _quoted_meaning)
+
+
+def _without_sequences(reading: Reading) -> Reading:
+    return _replace(reading, _TERMINAL, "\x1b\x90\x98\x9b\x9d\x9e\x9f", lambda match: "")
+
+
+def _without_tags(reading: Reading) -> Reading:
+    return _replace(reading, _TAGS, "<", _tag_meaning)
+
+
+def _replace(
+    reading: Reading,
+    pattern: re.Pattern[str],
+    beginnings: str,
+    meaning_of: Callable[[re.Match[str]], str | None],
+) -> Reading:
+    """Return a reading in which each match is replaced by its meaning, unless that is None.
+
+    Each match of the pattern begins with one of the characters `beginnings`.
+    """
+    if not any(char in reading.text for char in beginnings):  # much faster than the pattern
+        return reading
     parts: list[str] = []
     starts, ends = array("I"), array("I")
     place = 0
-    for match in _ESCAPES.finditer(reading.text):
-        meaning = _meaning(match)
+    for match in pattern.finditer(reading.text):
+        meaning = meaning_of(match)
         if meaning is None:
             continue
         first, last = match.span()
@@ -86,6 +157,8 @@ def _decode(reading: Reading) -> Reading:
         starts.extend([reading.starts[first]] * len(meaning))
         ends.extend([reading.ends[last - 1]] * len(meaning))
         place = last
+    if not parts:
+        return reading
     parts.append(reading.text[place:])
     starts.extend(reading.starts[place:])
     ends.extend(reading.ends[place:])
@@ -100,6 +173,10 @@ def _meaning(match: re.Match[str]) -> str | None:
     if kind == "entity":
         meaning = html.unescape(value)
         return None if meaning == value else meaning
+    if kind == "hex":
+        return _characters(bytes.fromhex(value.replace("\\x", "")))
+    if kind == "octal":
+        return _characters(bytes(int(digits, 8) for digits in value[1:].split("\\")))
     try:
         if kind == "unicode":  # a character beyond U+FFFF consists of two escapes
             return bytes.fromhex(value.replace("\\u", "")).decode("utf-16-be")
@@ -108,3 +185,24 @@ def _meaning(match: re.Match[str]) -> str | None:
         return chr(int(value, 16))
     except ValueError:
         return None
+
+
+def _characters(data: bytes) -> str:
+    """Return the text of bytes as UTF-8, or else with the character of each byte's number."""
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        return data.decode("latin-1")
+
+
+def _quoted_meaning(match: re.Match[str]) -> str | None:
+    """Return the characters of quoted-printable bytes, or None if they are not UTF-8."""
+    try:
+        return bytes.fromhex((match["bytes"] or "").replace("=", "")).decode().translate(_LETTERS)
+    except UnicodeDecodeError:
+        return None
+
+
+def _tag_meaning(match: re.Match[str]) -> str:
+    """Return a line end for the tag of an element that breaks the line, and else nothing."""
+    return "\n" if (match["name"] or "").lower() in _BREAKS else ""
