@@ -8,7 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from muniment.errors import ConfigError, UsageError
+from muniment.errors import ConfigError, PromptError, UsageError
+from muniment.validation import check_name
 
 HOME_VARIABLE = "MUNIMENT_HOME"
 # A password before the host, or the value of an option such as `password` or `sslpassword`.
@@ -175,7 +176,12 @@ def _normalised_key(path: Path, key: str, *, in_file: bool = False) -> str:
 
 
 def _check_value(path: Path, key: str, value: str) -> None:
-    """Raise ConfigError if a value is invalid for a setting of a plugin."""
+    """Raise ConfigError if a value is invalid for the actor or a setting of a plugin."""
+    if key == "actor":
+        try:
+            check_name("actor's name", value)
+        except PromptError as error:
+            raise ConfigError(path, str(error)) from None
     setting = key.rpartition(".")[2] if key.startswith("plugin.") else ""
     if setting in _PLUGIN_VALUES:
         description, pattern = _PLUGIN_VALUES[setting]

@@ -9,6 +9,8 @@ from muniment.errors import PromptError, UsageError
 from muniment.ids import ALPHABET, LENGTH
 
 MAX_NAME = 255  # characters of a name or a tag; PostgreSQL cannot index 2,700 bytes
+# Control characters and line ends, which would break a line of a table or a file.
+_CONTROL = re.compile("[\0-\x1f\x7f-\x9f\u2028\u2029]")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
@@ -28,8 +30,19 @@ def check_text(name: str, text: str) -> None:
 
 
 def check_name(name: str, text: str) -> None:
-    """Raise PromptError for a text that `check_text` refuses or that is too long for a name."""
+    """Raise PromptError unless a text is a name.
+
+    It must pass `check_text`, have from 1 to 255 characters, one of them visible, and no line ends
+    or other control characters.
+    """
     check_text(name, text)
+    if not text.strip():
+        raise PromptError(f"the {name} is empty; write a text or remove it")
+    if control := _CONTROL.search(text):
+        raise PromptError(
+            f"the {name} contains the control character {control[0]!r} "
+            f"(at character {control.start() + 1}); remove it"
+        )
     if len(text) > MAX_NAME:
         raise PromptError(f"the {name} has {len(text):,} characters; use at most {MAX_NAME}")
 
@@ -51,6 +64,14 @@ def check_id(reference: str) -> None:
 def escape_unencodable(text: str) -> str:
     """Return `text` with NUL and the characters escaped that UTF-8 cannot encode."""
     return text.encode(errors="backslashreplace").decode().replace("\0", "\\x00")
+
+
+def recordable_name(text: str) -> str:
+    """Return the form in which a name that `check_name` may refuse is recorded."""
+    escaped = _CONTROL.sub(
+        lambda match: match[0].encode("unicode_escape").decode(), escape_unencodable(text)
+    )
+    return escaped[:MAX_NAME] if escaped.strip() else "(empty)"
 
 
 def now() -> datetime:

@@ -162,13 +162,16 @@ def test_results_come_in_the_files_order_and_bad_lines_are_failed_records(
                 b'{"prompt": "g\\ud800", "tags": ["\\ud800"], "system": "\\u0000"}',
                 b'{"prompt": "\\u0000"}',
                 b'{"prompt": "h", "model": "m"}',
-                b'{"prompt": "i", "seed": "2"}',
+                b'{"prompt": "i", "tags": ["good", ""]}',
+                b'{"prompt": "j", "tags": ["a\\nb"]}',
+                b'{"prompt": "k", "generator": "a\\nb"}',
+                b'{"prompt": "l", "seed": "2"}',
             ]
         )
     )
-    assert [item.line for item in done] == list(range(1, 12))
-    assert [item.status for item in done] == ["completed", *["failed"] * 9, "completed"]
-    assert [item.text for item in (done[0], done[-1])] == ["a 1", "i 2"]
+    assert [item.line for item in done] == list(range(1, 15))
+    assert [item.status for item in done] == ["completed", *["failed"] * 12, "completed"]
+    assert [item.text for item in (done[0], done[-1])] == ["a 1", "l 2"]
     complaints = [item.failure.message for item in done if item.failure is not None]
     for complaint, expected in zip(
         complaints,
@@ -182,11 +185,16 @@ def test_results_come_in_the_files_order_and_bad_lines_are_failed_records(
             "the prompt is not valid UTF-8",
             "the prompt contains a NUL character",
             "generator echo does not use a model",
+            "the tag is empty",
+            r"the tag contains the control character '\n'",
+            r"no generator named 'a\nb'",
         ],
         strict=True,
     ):
         assert expected in complaint
     assert {item.failure.code for item in done if item.failure is not None} == {"invalid"}
+    assert [done[10].tags, done[11].tags] == [("good", "(empty)"), ("a\\nb",)]
+    assert done[12].generator == "a\\nb"
     assert len({item.run_id for item in done}) == 1
     assert sorted(workspace.recorded(), key=lambda item: item.line or 0) == done
     workspace.check()

@@ -34,8 +34,13 @@ def test_settings_are_read_from_tables_and_dotted_keys(home: Path) -> None:
 
 def test_what_was_set_is_read_again(home: Path) -> None:
     Config(home).set("generator.text", "markov")
-    Config(home).set("actor", 'Zoë "Q" 王\n')
-    assert Config(home).items() == {"actor": 'Zoë "Q" 王\n', "generator.text": "markov"}
+    Config(home).set("actor", 'Zoë "Q" 王')
+    Config(home).set("policy", "a\nb")
+    assert Config(home).items() == {
+        "actor": 'Zoë "Q" 王',
+        "generator.text": "markov",
+        "policy": "a\nb",
+    }
 
 
 def test_a_generator_with_dots_in_its_name_has_a_model_of_its_own(home: Path) -> None:
@@ -97,6 +102,18 @@ def test_a_plugins_setting_that_cannot_be_meant_is_refused(
     table, _, name = key.rpartition(".")
     with pytest.raises(ConfigError, match=f"{key} must be "):
         Config(written(home, f'[{table}]\n{name} = "{value}"\n'))
+
+
+@pytest.mark.parametrize("value", ["a" * 256, "a\nb", "\x1b[31m", " ", "\udcff"])
+def test_config_actor_that_cannot_be_recorded_is_refused(home: Path, value: str) -> None:
+    with pytest.raises(ConfigError, match="actor's name"):
+        Config(home).set("actor", value)
+    assert not home.exists()
+
+
+def test_config_actor_in_the_file_that_is_too_long_is_refused(home: Path) -> None:
+    with pytest.raises(ConfigError, match="actor's name has 256 characters"):
+        Config(written(home, f'actor = "{"a" * 256}"'))
 
 
 @pytest.mark.parametrize(
@@ -168,8 +185,8 @@ def test_a_home_that_is_a_file_cannot_be_read(tmp_path: Path) -> None:
 
 
 def test_a_value_that_is_no_text_is_refused(home: Path) -> None:
-    with pytest.raises(ConfigError, match="the value of actor is not valid UTF-8"):
-        Config(home).set("actor", "\udcff")
+    with pytest.raises(ConfigError, match="the value of policy is not valid UTF-8"):
+        Config(home).set("policy", "\udcff")
     assert Config(home).items() == {}
 
 

@@ -66,7 +66,7 @@ def test_a_policy_that_cannot_be_had_is_an_error_before_the_first_draft_is_taken
         workspace.session.run(iter(()), policy="nowhere.yaml")
 
 
-@pytest.mark.parametrize("actor", ["a\0b", "\udcff"])
+@pytest.mark.parametrize("actor", ["a\0b", "\udcff", "a\nb", "\x1b[1m", " ", "a" * 256])
 def test_an_actor_that_cannot_be_kept_is_refused(home: Path, actor: str) -> None:
     with pytest.raises(muniment.UsageError, match="the actor's name"):
         Session(home, actor=actor)
@@ -286,6 +286,17 @@ def test_a_list_of_texts_must_be_one(workspace: Workspace, name: str, value: obj
         workspace.session.generate("x", **{name: value})  # type: ignore[arg-type]
     with pytest.raises(UsageError, match=f"{name} must be a list of texts"):
         GenerationSpec("x", **{name: value})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "tag", ["", " \n", "a\nb", "\x1b[31m", "\x85", "a\u2028b", "\t", "a" * 256]
+)
+def test_session_tag_that_is_no_name_is_refused(workspace: Workspace, tag: str) -> None:
+    workspace.plugin_folder.generator("echo", "for r in requests: yield r.reply(Text('a'))")
+    with pytest.raises(UsageError, match="the tag "):
+        workspace.session.generate("x", tags=["good", tag])
+    with pytest.raises(StoreError):
+        workspace.session.generation("last")
 
 
 NAIVE = datetime(2026, 1, 31, tzinfo=UTC).replace(tzinfo=None)

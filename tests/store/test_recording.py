@@ -29,6 +29,7 @@ from muniment.types import (
     Usage,
     Verdict,
 )
+from muniment.validation import recordable_name
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 DECLARED = {"words": frozenset({"violence", "hate"})}
@@ -39,9 +40,11 @@ DECLARED = {"words": frozenset({"violence", "hate"})}
 def generations(text: st.SearchStrategy[str]) -> st.SearchStrategy[tuple[Generation, Generation]]:
     """Return generations as they started and as they ended.
 
-    All texts are drawn from `text`. NUL is removed from those in which it is refused.
+    All texts are drawn from `text`. NUL is removed where it is refused, and control characters
+    are escaped in names.
     """
     written = text.map(lambda value: value.replace("\0", ""))
+    named = text.map(recordable_name)
     finite = st.floats(allow_nan=False, allow_infinity=False)
     fraction = st.floats(0, 1)
     names = st.sampled_from(["alpha", "beta_2", "gamma"])
@@ -50,7 +53,7 @@ def generations(text: st.SearchStrategy[str]) -> st.SearchStrategy[tuple[Generat
         st.builds(PluginRef, names, st.just("0.1"), st.just("tree1-sha256:" + "0" * 64)), max_size=2
     ).map(tuple)
     models = st.builds(
-        Model, written, st.sampled_from(["file-sha256:" + "ab" * 32, "remote model"]), text
+        Model, named, st.sampled_from(["file-sha256:" + "ab" * 32, "remote model"]), text
     )
     numeric = st.none() | st.booleans() | st.integers(-(2**70), 2**70) | finite
     textual = text | st.lists(text, max_size=3).map(tuple)
@@ -104,17 +107,17 @@ def generations(text: st.SearchStrategy[str]) -> st.SearchStrategy[tuple[Generat
         started = Generation(
             id=new_id(),
             run_id=new_id(),
-            actor=draw(written),
+            actor=draw(named),
             status="started",
-            generator="words" if resolved else draw(written),
+            generator="words" if resolved else draw(named),
             prompt=draw(written),
             seed=draw(st.integers(0, 2**64 - 1)),
             started_at=draw(times),
             system=draw(st.none() | written),
             model=draw(st.none() | models),
             parameters=dict(sorted(parameters.items())),
-            policy=draw(written),
-            tags=tuple(draw(st.lists(written, max_size=3))),
+            policy=draw(named),
+            tags=tuple(draw(st.lists(named, max_size=3))),
             parents=tuple(new_id() for _ in range(draw(st.integers(0, 2)))),
             line=draw(st.none() | st.integers(0, 10**6)),
             plugins=(PluginRef("words", "1", "x"), *draw(plugins)) if resolved else (),

@@ -32,8 +32,9 @@ from typing import Annotated, Any, Literal, cast
 import msgspec
 from msgspec import Meta
 
-from muniment.errors import PolicyError, UnknownNameError, explain_invalid
+from muniment.errors import PolicyError, PromptError, UnknownNameError, explain_invalid
 from muniment.types import DECISIONS, Decision, Stage, Verdict
+from muniment.validation import check_name
 
 ENTRY_POINT_GROUP = "muniment.policies"  # read from metadata, without importing a plugin
 DEFAULT = "default"
@@ -157,11 +158,23 @@ def parse_policy(document: str, source: str) -> Policy:
     except msgspec.ValidationError as error:
         hints = _RULE_HINTS if "$.filters[" in str(error) else _POLICY_HINTS
         raise PolicyError(source, explain_invalid(error, hints)) from None
+    policy = Policy(fields.policy, str(fields.version), fields.filters, document, source)
     names = [rule.name for rule in fields.filters if rule.name is not None]
+    _check_names(source, policy.label, names)
     for name in names:
         if names.count(name) > 1:
             raise PolicyError(source, f"has two rules named {name!r}; rename one")
-    return Policy(fields.policy, str(fields.version), fields.filters, document, source)
+    return policy
+
+
+def _check_names(source: str, label: str, names: list[str]) -> None:
+    """Raise PolicyError for a name that cannot be recorded or printed."""
+    try:
+        check_name("name or version", label)
+        for name in names:
+            check_name("name of a rule", name)
+    except PromptError as error:
+        raise PolicyError(source, str(error)) from None
 
 
 def load_policy(path: Path) -> Policy:

@@ -20,13 +20,13 @@ from muniment.plugins.invocation import environment_of, error_message
 from muniment.plugins.registry import Plugins, RegisteredObject, instantiate, quiet_stdout
 from muniment.types import Failure, Generation, Model, PackagedModel, Request
 from muniment.validation import (
-    MAX_NAME,
     check_id,
     check_name,
     check_text,
     check_texts,
     escape_unencodable,
     now,
+    recordable_name,
 )
 
 
@@ -332,26 +332,21 @@ def unresolved(
         run_id=run_id,
         actor=actor,
         status="started",
-        generator=_name(spec.generator),
+        generator=recordable_name(spec.generator),
         prompt=escape_unencodable(spec.prompt),
         seed=seeds.random_seed() if seed is None else seed,  # the record needs a valid seed
         started_at=now(),
         system=spec.system and escape_unencodable(spec.system),
-        model=None if spec.model is None else Model(_name(spec.model), "", ""),
+        model=None if spec.model is None else Model(recordable_name(spec.model), "", ""),
         parameters={
             escape_unencodable(name): _requested_value(value)
             for name, value in spec.parameters.items()
         },
         policy=policy,
-        tags=tuple(map(_name, spec.tags)),
+        tags=tuple(map(recordable_name, spec.tags)),
         line=spec.line,
         failure=Failure("invalid", escape_unencodable(reason)),
     )
-
-
-def _name(text: str) -> str:
-    """Return the recorded form of a name that may be invalid."""
-    return escape_unencodable(text)[:MAX_NAME]
 
 
 def requested_seed(spec: GenerationSpec) -> int | None:

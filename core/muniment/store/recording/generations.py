@@ -235,7 +235,8 @@ def _check_texts(g: Generation) -> None:
     check_name("actor's name", g.actor)
     check_name("generator's name", g.generator)
     check_name("policy's name", g.policy)
-    check_name("model's name", g.model.name if g.model else "")
+    if g.model is not None:
+        check_name("model's name", g.model.name)
     for tag in g.tags:
         check_name("tag", tag)
 
