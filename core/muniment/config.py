@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from muniment.errors import ConfigError, PromptError, UsageError
-from muniment.validation import check_name
 
 HOME_VARIABLE = "MUNIMENT_HOME"
 # A password before the host, or the value of an option such as `password` or `sslpassword`.
@@ -53,13 +52,14 @@ class Config:
         self.path = home / "config.toml"
         self._values: dict[str, str] = {}
         try:
-            text = self.path.read_text(encoding="utf-8-sig")
-            import tomllib
-
-            document = tomllib.loads(text)
+            text = _read(self.path)
         except FileNotFoundError:
             return
-        except (OSError, ValueError) as error:
+        import tomllib
+
+        try:
+            document = tomllib.loads(text)
+        except ValueError as error:
             raise ConfigError(self.path, f"cannot be read: {error}; correct the file") from None
         for names, value in _flatten(document):
             key = _normalised_key(self.path, ".".join(names), in_file=True)
@@ -116,11 +116,17 @@ class Config:
         self._values = Config(self.home)._values
 
 
-def write_setting(home: Path, key: str, value: str | None) -> None:
+def write_setting(
+    home: Path,
+    key: str,
+    value: str | None,
+    resolve: Callable[[str, str], str] | None = None,
+) -> None:
     """Write a setting to `config.toml` in a home folder, or remove it if `value` is None.
 
-    Comments in the file are preserved. The file may have invalid settings, which can be removed.
-    Raise ConfigError if the key or the value is invalid, or if the file cannot be read or written.
+    `resolve` returns the value to store for a known key and a valid value. Comments in the file are
+    preserved. The file may have invalid settings, which can be removed. Raise ConfigError if the
+    key or the value is invalid, or if the file cannot be read or written.
     """
     import tomlkit
 
@@ -128,14 +134,16 @@ def write_setting(home: Path, key: str, value: str | None) -> None:
 
     path = home / "config.toml"
     try:
-        document = tomlkit.parse(path.read_text(encoding="utf-8-sig") if path.exists() else "")
-    except (OSError, ValueError) as error:
+        document = tomlkit.parse(_read(path) if path.exists() else "")
+    except ValueError as error:
         raise ConfigError(path, f"cannot be read: {error}; correct the file") from None
     spellings = [names for names, _ in _flatten(document) if _same_key(".".join(names), key)]
     if value is not None or not spellings:
         key = _normalised_key(path, key)
     if value is not None:
         _check_value(path, key, value)
+        if resolve is not None:
+            value = resolve(key, value)
         # The name of a generator may have dots; the normalised name of a plugin has none.
         canonical = tuple(key.split(".", 1 if key.startswith("model.") else -1))
         spellings = [names for names in spellings if names != canonical]
@@ -150,7 +158,24 @@ def write_setting(home: Path, key: str, value: str | None) -> None:
     except UnicodeEncodeError:
         raise ConfigError(path, f"the value of {key} is not valid UTF-8") from None
     except OSError as error:
-        raise ConfigError(path, f"cannot be written: {error.strerror}") from None
+        raise ConfigError(
+            path, f"cannot be written: {error.strerror}; use another home with --home"
+        ) from None
+
+
+def _read(path: Path) -> str:
+    """Return the text of the file. Raise ConfigError, or FileNotFoundError if it does not exist."""
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise
+    except IsADirectoryError:
+        reason = "it is a folder; remove or rename it"
+    except UnicodeDecodeError as error:
+        reason = f"it is not UTF-8 text (at byte {error.start + 1}); save it as UTF-8"
+    except OSError as error:
+        reason = f"{error.strerror}; correct its path or permissions"
+    raise ConfigError(path, f"cannot be read: {reason}")
 
 
 def _normalised_key(path: Path, key: str, *, in_file: bool = False) -> str:
@@ -178,6 +203,8 @@ def _normalised_key(path: Path, key: str, *, in_file: bool = False) -> str:
 def _check_value(path: Path, key: str, value: str) -> None:
     """Raise ConfigError if a value is invalid for the actor or a setting of a plugin."""
     if key == "actor":
+        from muniment.validation import check_name
+
         try:
             check_name("actor's name", value)
         except PromptError as error:

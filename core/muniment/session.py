@@ -35,6 +35,7 @@ from muniment.generation.requests import (
     samples,
     unresolved,
 )
+from muniment.generation.settings import evaluator_names
 from muniment.hookspecs import ModelProvider
 from muniment.ids import new_id
 from muniment.models.registry import AdditionNotices, ModelRecord, Models
@@ -488,11 +489,8 @@ class Session(AbstractContextManager["Session"]):
 
     @cached_property
     def _evaluators(self) -> Evaluators:
-        named = self.config.get("evaluators")
-        names = (
-            None if named is None else [item.strip() for item in named.split(",") if item.strip()]
-        )
-        return Evaluators(self.plugins, names)
+        value = self.config.get("evaluators")
+        return Evaluators(self.plugins, None if value is None else evaluator_names(value))
 
 
 def open(

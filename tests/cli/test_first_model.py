@@ -107,6 +107,26 @@ def test_adding_another_model_prints_that_the_default_stays(
     assert muniment("generate", "worded", "oh").out == "oh own\n"
 
 
+def test_config_set_model_stores_an_absolute_path_and_refuses_unknown_names(
+    muniment: Here, packages: Packages, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "weights").write_text("own")
+    monkeypatch.chdir(tmp_path)
+    for value, stored in (
+        ("./mine", str(tmp_path / "mine")),
+        ("mine", str(tmp_path / "mine")),
+        ("second", "second"),
+        ("somebody/model", "somebody/model"),
+    ):
+        assert muniment("config", "set", "model.worded", value).code == 0
+        assert muniment("config", "get", "model.worded").out == f"{stored}\n"
+    refused = muniment("config", "set", "model.worded", "nope")
+    assert refused.code == 2
+    assert "no model named 'nope'; available: first, second" in refused.err
+    assert packages.additions == []
+
+
 def test_models_add_of_the_default_remains(muniment: Here, packages: Packages) -> None:
     add = muniment("models", "add", "package:first", "--generator", "worded", "--name", "first")
     assert add.code == 0

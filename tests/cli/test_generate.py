@@ -96,7 +96,7 @@ def test_p_sets_parameters_as_the_options_do(muniment: Here) -> None:
         (["-n", "0"], "0 is not in the range"),
         (["-m", "gemma"], "generator echo does not use a model"),
         (["--tims", "2"], "Did you mean '--times'?"),
-        (["--policy", "nowhere.yaml"], "policy nowhere.yaml: cannot be read"),
+        (["--policy", "nowhere.yaml"], "no policy named 'nowhere.yaml'; available: default, none"),
         (["--policy", "nowhere"], "no policy named 'nowhere'"),
         (["--tag", ""], "the tag is empty"),
         (["--tag", "a\nb"], r"the tag contains the control character '\n'"),

@@ -330,19 +330,21 @@ class TestPolicy:
 
 class TestConfig:
     def test_what_is_set_can_be_read_listed_and_removed(self, muniment: Here) -> None:
-        assert muniment("config", "set", "model.text", "gemma").code == 0
-        assert muniment("config", "get", "model.text").out == "gemma\n"
-        assert muniment("config", "get", "model.text", "--json").json("setting") == [
-            {"key": "model.text", "value": "gemma"}
+        assert muniment("config", "set", "generator.text", "echo").code == 0
+        assert muniment("config", "get", "generator.text").out == "echo\n"
+        assert muniment("config", "get", "generator.text", "--json").json("setting") == [
+            {"key": "generator.text", "value": "echo"}
         ]
-        assert ["model.text", "gemma"] in muniment("config", "list").rows
-        assert {"key": "model.text", "value": "gemma"} in muniment("config", "list", "--json").json(
-            "setting"
+        assert ["generator.text", "echo"] in muniment("config", "list").rows
+        listed = muniment("config", "list", "--json").json("setting")
+        assert {"key": "generator.text", "value": "echo"} in listed
+        assert muniment("config", "set", "generator.text", "").code == 0
+        gone = muniment("config", "get", "generator.text")
+        assert (gone.code, gone.out, gone.err) == (1, "", "generator.text is not set\n")
+        assert (
+            muniment("config", "get", "generator.text", "--json").json("setting")[0]["value"]
+            is None
         )
-        assert muniment("config", "set", "model.text", "").code == 0
-        gone = muniment("config", "get", "model.text")
-        assert (gone.code, gone.out, gone.err) == (1, "", "model.text is not set\n")
-        assert muniment("config", "get", "model.text", "--json").json("setting")[0]["value"] is None
 
     def test_what_can_be_set_is_listed(self, muniment: Here) -> None:
         keys = [row[0] for row in muniment("config", "list", "--known").rows]
@@ -399,10 +401,10 @@ class TestConfig:
         for command in (["generate", "echo", "x"], ["config", "get", "actor"], ["plugins", "list"]):
             refused = muniment(*command)
             assert (refused.code, "`muniment config unset 'model'`" in refused.err) == (2, True)
-        refused = muniment("config", "set", "model.text", "gemma")
+        refused = muniment("config", "set", "generator.text", "echo")
         assert (refused.code, "`muniment config unset 'model'`" in refused.err) == (2, True)
         assert muniment("config", "unset", "model").code == 0
-        assert muniment("config", "set", "model.text", "gemma").code == 0
+        assert muniment("config", "set", "generator.text", "echo").code == 0
         unknown = muniment("config", "unset", "modell")
         assert (unknown.code, "no setting 'modell'" in unknown.err) == (2, True)
 
@@ -436,6 +438,76 @@ class TestConfig:
         done = muniment("config", "set", "plugin.nobody.timeout", "2")
         assert done.code == 0
         assert "no installed plugin is named nobody" in done.err
+
+    def test_config_set_policy_stores_an_absolute_path(
+        self, muniment: Here, policy_file: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        monkeypatch.chdir(policy_file.parent)
+        assert muniment("config", "set", "policy", policy_file.name).code == 0
+        (tmp_path / "elsewhere").mkdir()
+        monkeypatch.chdir(tmp_path / "elsewhere")
+        assert muniment("config", "get", "policy").out == f"{policy_file}\n"
+        assert muniment("generate", "echo", "a bomb").code == 3
+        assert muniment("config", "set", "policy", "none").code == 0
+        assert muniment("config", "get", "policy").out == "none\n"
+
+    @pytest.mark.parametrize(
+        ("key", "value", "sentence"),
+        [
+            ("policy", "nope", "no policy named 'nope'; available: default, none"),
+            ("policy", "nope.yaml", "no policy named 'nope.yaml'; available: default, none"),
+            ("policy", "bad.yaml", "unknown field `filterz`"),
+            ("policy", "loud.yaml", "no parameter named 'loud'"),
+            ("generator.text", "nope", "no generator named 'nope'; available: dots, echo"),
+            ("generator.a.b", "echo", "no setting 'generator.a.b'"),
+            ("model.nope", "x", "no generator named 'nope'; available: dots, echo"),
+            ("model.echo", "x", "generator echo does not use a model"),
+            ("evaluators", "length, nope", "no evaluator named 'nope'; available: length"),
+            ("actor", "a" * 4000, "the actor's name has 4,000 characters; use at most 255"),
+            ("actor", "a\nb", "the actor's name contains the control character"),
+            ("plugin.test-echo.timeout", "soon", "must be a number of seconds above 0"),
+            ("plugin.test-echo.memory", "1GB", "must be a whole number of megabytes above 0"),
+            ("plugin.test-echo.enabled", "no", "must be true or false"),
+        ],
+    )
+    def test_config_set_refuses_a_value_that_its_use_refuses(
+        self,
+        muniment: Here,
+        plugin_folder: PluginFolder,
+        home: Path,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        key: str,
+        value: str,
+        sentence: str,
+    ) -> None:
+        plugin_folder.evaluator("length", "return {'value': float(len(generation.text))}")
+        monkeypatch.chdir(tmp_path)
+        Path("bad.yaml").write_text("policy: p\nversion: 1\nfilterz: []\n")
+        rule = "[{filter: words, parameters: {loud: 1}}]"
+        Path("loud.yaml").write_text(f"policy: p\nversion: 1\nfilters: {rule}\n")
+        before = (home / "config.toml").read_text()
+        refused = muniment("config", "set", key, value)
+        assert (refused.code, refused.err.count("\n")) == (2, 1)
+        assert sentence in refused.err
+        assert (home / "config.toml").read_text() == before
+
+    def test_config_set_actor_repairs_an_actor_that_stops_commands(
+        self, muniment: Here, home: Path
+    ) -> None:
+        settings = (home / "config.toml").read_text()
+        (home / "config.toml").write_text(settings.replace("小明", "a" * 256))
+        assert muniment("generate", "echo", "x").code == 2
+        assert muniment("config", "set", "actor", "Ada").code == 0
+        assert muniment("generate", "echo", "x").code == 0
+
+    def test_config_file_that_is_a_folder_is_a_sentence(self, muniment: Here, home: Path) -> None:
+        (home / "config.toml").unlink()
+        (home / "config.toml").mkdir()
+        for command in (["config", "list"], ["config", "set", "actor", "Ada"]):
+            refused = muniment(*command)
+            assert (refused.code, refused.err.count("\n")) == (2, 1)
+            assert "is a folder; remove or rename it" in refused.err
 
 
 class TestStore:

@@ -266,7 +266,7 @@ def test_a_file_that_cannot_be_read_is_one_sentence(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["a\0b.yaml", "x" * 5000 + ".yaml", "gone.yml"])
 def test_a_path_that_names_no_file_is_one_sentence(name: str) -> None:
-    with pytest.raises(PolicyError, match="cannot be read"):
+    with pytest.raises(UnknownNameError, match="there is no file at this path"):
         resolve_policy(name)
 
 

@@ -62,7 +62,7 @@ def test_a_run_that_nobody_recorded_cannot_be_resumed_and_makes_no_store(
 def test_a_policy_that_cannot_be_had_is_an_error_before_the_first_draft_is_taken(
     workspace: Workspace,
 ) -> None:
-    with pytest.raises(muniment.PolicyError, match="cannot be read"):
+    with pytest.raises(muniment.UnknownNameError, match=r"nowhere\.yaml"):
         workspace.session.run(iter(()), policy="nowhere.yaml")
 
 

@@ -54,9 +54,17 @@ def get(context: CliContext, key: str, as_json: bool) -> int:
 def set_(context: CliContext, key: str, value: str) -> None:
     """Change or remove a setting.
 
-    An empty VALUE removes it.
+    An empty VALUE removes it. A relative path is stored as an absolute path.
     """
-    write_setting(context.home, key, value or None)
+
+    def resolve(key: str, value: str) -> str:
+        if key == "actor" or key.startswith("plugin."):
+            return value  # a session needs a valid actor, and valid settings of its plugins
+        from muniment.generation.settings import resolved_setting
+
+        return resolved_setting(key, value, context.session.plugins, context.session.models)
+
+    write_setting(context.home, key, value or None, resolve)
     if key.startswith("plugin.") and value:
         from muniment.plugins.discovery import installed_plugins
 

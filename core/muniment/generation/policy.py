@@ -229,11 +229,19 @@ def resolve_policy(reference: str | None) -> Policy:
                 name, f"is provided by {both}; give the path of one file with --policy"
             )
         return load_policy(rows[0][1])
-    if not os.path.exists(name) and Path(name).suffix not in (".yaml", ".yml"):
-        raise UnknownNameError(
-            "policy", name, [*policies, NO_POLICY.name], "or give the path of a YAML file"
-        )
+    if not os.path.exists(name):
+        hint = "or give the path of a YAML file"
+        if Path(name).suffix in (".yaml", ".yml"):
+            hint = "there is no file at this path either"
+        raise UnknownNameError("policy", name, [*policies, NO_POLICY.name], hint)
     return load_policy(Path(name))
+
+
+def policy_reference(reference: str) -> str:
+    """Return the installed name that a reference is, or else the absolute path of the file."""
+    if reference == NO_POLICY.name or reference in installed_policies():
+        return reference
+    return os.path.abspath(reference)
 
 
 class _PolicyFile(msgspec.Struct, forbid_unknown_fields=True):

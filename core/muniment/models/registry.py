@@ -305,6 +305,17 @@ class Models:
             )
         return Model(name, model_digest, str(path))
 
+    def reference(self, reference: str, generator_name: str, generator: object) -> str:
+        """Return a model's name or hub id, or the absolute path of a folder or file.
+
+        Raises ModelError or UnknownNameError. A hub id is returned without finding it.
+        """
+        chosen = self.choose(reference, generator_name, generator)
+        if isinstance(chosen, PackagedModel) or _is_hub_id(chosen, generator):
+            return reference
+        _, path, added = self._locate(chosen, generator)
+        return reference if added is not None else str(path)
+
     def with_digest(self, model_digest: str, hint: Model, generator: object) -> Model | None:
         """Return a model with exactly that digest, computed without a cache, or None."""
         names = [model.name for model in self._readable() if model.digest == model_digest]
@@ -331,14 +342,13 @@ class Models:
         path = Path(os.path.expanduser(reference))
         if os.path.exists(path):
             return reference, path.absolute(), None
-        is_path = reference.startswith((".", "~")) or path.is_absolute()
-        if "/" in reference and isinstance(generator, ModelProvider) and not is_path:
+        if isinstance(generator, ModelProvider) and _is_hub_id(reference, generator):
             with _model_errors(reference, f"model {reference} cannot be found"):
                 return reference, Path(generator.find_model(reference)), None
         names = [model.name for model in self._readable()]
         names = sorted({*names, *_names(packaged_models(generator))})
         hint = "or use the path of a model's folder"
-        if is_path:
+        if _is_path(reference):
             hint = "this path does not exist"
         raise UnknownNameError("model", reference, names, hint)
 
@@ -438,6 +448,17 @@ class Models:
                 f"{record} cannot be read: {error} "
                 f"(`muniment models remove {record.stem}`, then add it again)",
             ) from error
+
+
+def _is_path(reference: str) -> bool:
+    return reference.startswith((".", "~")) or os.path.isabs(reference)
+
+
+def _is_hub_id(reference: str, generator: object) -> bool:
+    """Return whether a reference can only be the hub id of a model that the generator can find."""
+    if "/" not in reference or not isinstance(generator, ModelProvider):
+        return False
+    return not _is_path(reference) and not os.path.exists(reference)
 
 
 def packaged_models(generator: object) -> list[PackagedModel]:

@@ -1,0 +1,36 @@
+"""Checks of the values of settings, which are made before a value is stored."""
+
+from __future__ import annotations
+
+from muniment.errors import UsageError
+from muniment.generation.assessment import Evaluators, PolicyRunner
+from muniment.generation.policy import policy_reference, resolve_policy
+from muniment.models.registry import Models
+from muniment.plugins.registry import Plugins, instantiate
+
+
+def evaluator_names(value: str) -> list[str]:
+    """Return the names in the setting `evaluators`."""
+    return [name.strip() for name in value.split(",") if name.strip()]
+
+
+def resolved_setting(key: str, value: str, plugins: Plugins, models: Models) -> str:
+    """Return the value to store for a setting, with an absolute path in place of a relative one.
+
+    A path means the same in every working directory then. Raises UsageError, ModelError or
+    PluginError for a value that a generation would refuse. The hub id of a model is not looked up.
+    """
+    kind, _, name = key.partition(".")
+    if kind == "generator":
+        plugins.find("generator", value)
+    elif kind == "model":
+        generator = instantiate(plugins.find("generator", name))
+        if not generator.uses_model:
+            raise UsageError(f"generator {name} does not use a model; remove this setting")
+        return models.reference(value, name, generator)
+    elif kind == "policy":
+        PolicyRunner(resolve_policy(value), plugins)
+        return policy_reference(value)
+    elif kind == "evaluators":
+        Evaluators(plugins, evaluator_names(value))
+    return value
