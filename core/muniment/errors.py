@@ -135,12 +135,16 @@ def explain_invalid(error: Exception, hints: Mapping[str, str]) -> str:
     """Return where and why a document does not fit its types, and a hint for that field.
 
     `error` is a `msgspec.ValidationError`. `hints` has a hint for each field of the document, or
-    of the part that has an unknown field.
+    of the part that has the error. It is empty for a document that no person writes.
     """
     reason, _, place = str(error).partition(" - at ")
     fields = [name for name in re.findall(r"\w+", f"{reason} {place}") if name in hints]
-    hint = f"; {hints[fields[-1]]}" if fields else ""
+    names = ", ".join(hints)
     if "unknown field" in reason:
-        hint = f"; known: {', '.join(hints)}"
+        hint = f"; known: {names}"
+    else:
+        hint = f"; {hints[fields[-1]]}" if fields else f"; use the fields {names}"
+    if not hints:
+        hint = ""
     path = place.replace("`", "").replace("$.", "").removesuffix(" in $")
     return f"{path}: " * bool(path) + reason[0].lower() + reason[1:] + hint

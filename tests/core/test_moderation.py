@@ -94,7 +94,7 @@ def test_parameters_that_a_filter_itself_refuses_refuse_the_policy(workspace: Wo
 @pytest.mark.parametrize("mode", ["enforce", "observe"])
 def test_a_verdict_that_comes_later_than_its_limit_blocks(workspace: Workspace, mode: str) -> None:
     workspace.plugin_folder.filter("odd", "return content.allow(odd=0.5)")
-    done = blocked_by(workspace, f"{{filter: odd, mode: {mode}, time_limit: 1.0e-9}}")
+    done = blocked_by(workspace, f"{{filter: odd, mode: {mode}, time_limit: 0.000000001}}")
     failure = str(done.verdicts[0].failure)
     assert failure.startswith("filter odd failed: its verdict came after 0.0 s, later than its ")
     assert failure.endswith("limit of 1e-09 s")

@@ -49,7 +49,8 @@ _RULE_HINTS = {
     "name": "use a text, and another one for each rule",
     "stages": "use a list of prompt, output or both",
     "mode": "use enforce or observe",
-    "thresholds": "use numbers from 0 to 1 as `flag`, `block` or both of a category",
+    "thresholds": "use numbers from 0 to 1 as `flag`, `block` or both of a category, e.g. "
+    "`thresholds: {insult: {block: 0.9}}`",
     "parameters": "use a mapping of names to values",
     "time_limit": "use seconds, above 0 and up to a day",
 }
@@ -59,7 +60,7 @@ _SCALARS = (
     ("bool", r"^(?:true|false)$", "tf"),
     ("null", r"^(?:null|~|)$", ["n", "~", ""]),
     ("int", r"^(?:-?(?:0|[1-9][0-9]*))$", "-0123456789"),
-    ("float", r"^(?:-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?)$", "-0123456789"),
+    ("float", r"^(?:-?(?:0|[1-9][0-9]*)\.[0-9]+)$", "-0123456789"),
 )
 
 _Limits = dict[Literal["flag", "block"], Annotated[float, Meta(ge=0, le=1)]]
@@ -153,6 +154,10 @@ def parse_policy(document: str, source: str) -> Policy:
     invalid value, because a misspelt key must not silently disable a filter.
     """
     body = _read_yaml(document, source)
+    if body is None:
+        raise PolicyError(
+            source, "the file is empty; write its name (policy), version and list of filters"
+        )
     try:
         fields = msgspec.convert(body, _PolicyFile)
     except msgspec.ValidationError as error:
@@ -182,9 +187,13 @@ def load_policy(path: Path) -> Policy:
     try:
         return parse_policy(path.read_text(encoding="utf-8-sig"), str(path))
     except OSError as error:
-        raise PolicyError(str(path), f"cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise PolicyError(str(path), "is not UTF-8 text") from None
+        raise PolicyError(
+            str(path), f"cannot be read: {error.strerror}; give the path of a YAML file"
+        ) from None
+    except UnicodeDecodeError as error:
+        raise PolicyError(
+            str(path), f"is not UTF-8 text (at byte {error.start + 1}); save it as UTF-8"
+        ) from None
     except ValueError as error:  # a NUL character in the path
         raise PolicyError(repr(str(path)), f"cannot be read: {error}") from None
 
@@ -269,7 +278,7 @@ def _read_yaml(document: str, source: str) -> object:
             # PyYAML keeps only the last value of a key, which would silently drop a filter.
             keys = [(key.tag, key.value) for key, _ in node.value if key.id == "scalar"]
             for _, key in (pair for pair in keys if keys.count(pair) > 1):
-                raise PolicyError(source, f"contains the key {key!r} twice")
+                raise PolicyError(source, f"contains the key {key!r} twice; remove one")
             return super().construct_mapping(node, deep)
 
     Loader.yaml_implicit_resolvers = {}
@@ -278,8 +287,19 @@ def _read_yaml(document: str, source: str) -> object:
     try:
         return yaml.load(document, Loader)
     except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f" in line {mark.line + 1}" if mark else ""
-        raise PolicyError(source, f"is not valid YAML{where}") from None
-    except (ValueError, RecursionError) as error:  # a number too long, deeply nested brackets
-        raise PolicyError(source, f"is not valid YAML: {error}") from None
+        raise PolicyError(source, _yaml_problem(document, error)) from None
+    except ValueError:  # a number of thousands of digits
+        raise PolicyError(source, "contains a number that is too long; shorten it") from None
+    except RecursionError:
+        raise PolicyError(source, "is nested too deeply; remove brackets") from None
+
+
+def _yaml_problem(document: str, error: Exception) -> str:
+    """Return a sentence about a YAMLError, with the line to correct."""
+    mark = getattr(error, "problem_mark", None)
+    problem = str(getattr(error, "problem", None) or "it cannot be read").removeprefix("but ")
+    line = mark.line + 1 if mark else 1
+    if mark is None and isinstance(position := getattr(error, "position", None), int):
+        line = document.count("\n", 0, position) + 1
+        problem = f"found the character {document[position]!r}, which YAML does not allow"
+    return f"is not valid YAML in line {line}: {problem}; correct this line, or quote its text"

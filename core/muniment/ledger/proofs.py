@@ -153,7 +153,9 @@ def parse_proof(data: bytes) -> Proof:
         json.loads(data, object_pairs_hook=_check_unique)  # msgspec accepts a field twice
         return msgspec.json.decode(data, type=Proof)
     except msgspec.ValidationError as error:
-        raise ProofFormatError(explain_invalid(error, {})) from None
+        raise ProofFormatError(
+            f"{explain_invalid(error, {})}; it was changed, or a newer Muniment wrote it"
+        ) from None
     except (ValueError, RecursionError) as error:
         raise ProofFormatError(f"it is not JSON ({error})") from None
 
