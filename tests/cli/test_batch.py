@@ -233,6 +233,11 @@ def test_resuming_with_another_file_is_refused(muniment: Here, lines: Path, tmp_
         (["{file}", "--resume", "ZZZZZ"], 2, "no run named 'ZZZZZ'"),
         (["{file}", "--batch-size", "0"], 2, "0 is not in the range"),
         (["{file}", "--policy", "nowhere"], 2, "no policy named 'nowhere'"),
+        (
+            ["{file}", "--generator", "echo", "-p", "times=2", "-p", "times=3"],
+            2,
+            "-p times is given twice; remove one",
+        ),
         (["{folder}"], 2, "cannot read "),
     ],
 )
@@ -264,3 +269,38 @@ def test_what_cannot_be_meant_makes_no_store_and_leaves_the_file_of_results_as_i
     assert told.code == 2
     assert results.read_text() == "from another day\n"
     assert [path.name for path in home.iterdir()] == ["config.toml"]
+
+
+@pytest.mark.parametrize(
+    ("encoding", "name"),
+    [("utf-16", "UTF-16"), ("utf-16-be", "UTF-16"), ("utf-32", "UTF-32")],
+)
+@pytest.mark.parametrize("from_stdin", [False, True])
+def test_batch_in_another_encoding_is_refused_before_anything_is_generated(
+    muniment: Here,
+    home: Path,
+    lines: Path,
+    tmp_path: Path,
+    encoding: str,
+    name: str,
+    from_stdin: bool,
+) -> None:
+    data = lines.read_text(encoding="utf-8").encode(encoding)
+    lines.write_bytes(data)
+    results = tmp_path / "results.jsonl"
+    if from_stdin:
+        refused = muniment("batch", "-", "-o", results, stdin=data)
+    else:
+        results.write_text("from another day\n")
+        refused = muniment("batch", lines, "-o", results, "--overwrite")
+        assert results.read_text() == "from another day\n"
+    assert (refused.code, refused.out) == (2, "")
+    assert f"is encoded as {name}; save it as UTF-8" in refused.err.splitlines()[-1]
+    assert not (home / "muniment.db").exists()
+
+
+def test_batch_repeated_parameter_of_a_list_is_a_list(muniment: Here, tmp_path: Path) -> None:
+    file = written(tmp_path / "lines.jsonl", {"prompt": "a"})
+    pairs = ("-p", "stop_words=x", "-p", "stop_words=y")
+    (made,) = muniment("batch", file, "--generator", "echo", *pairs, "--json").json("generation")
+    assert made["parameters"]["stop_words"] == ["x", "y"]

@@ -11,7 +11,7 @@ import contextlib
 import json
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import BinaryIO
 
@@ -42,9 +42,11 @@ from muniment.cli.output import (
 )
 from muniment.cli.output_file import OutputFile, described, without_end
 from muniment.cli.progress import counting
-from muniment.errors import UsageError
+from muniment.errors import MunimentError, UsageError
 from muniment.files import open_private, replacing
+from muniment.generation.batch import check_encoding
 from muniment.ids import new_id
+from muniment.parameters import Field
 from muniment.types import Generation
 
 
@@ -93,10 +95,14 @@ def batch(
     JSON lines to a file. With --resume, that file contains all results of the run, including
     those from before the interruption.
     """
-    defaults = muniment.GenerationSpec(
-        "", generator=generator, model=model, parameters=parameters_given(pairs), tags=tags
-    )
     session = context.session
+    defaults = muniment.GenerationSpec(
+        "",
+        generator=generator,
+        model=model,
+        parameters=parameters_given(pairs, _fields(session, generator) if pairs else {}),
+        tags=tags,
+    )
     run = session.store.find_run(resume) if resume is not None else new_id()
     recorded = session.store.run(run).counts if resume is not None else {}
     if recorded.get("started"):  # another process is writing its file of results
@@ -140,6 +146,14 @@ def batch(
             ) from None
     write_note(f"run {run}  {_summary(counts)}")
     return exit_codes.worst(map(exit_codes.of_status, counts))
+
+
+def _fields(session: muniment.Session, generator: str) -> Mapping[str, Field]:
+    """Return the parameters of the default generator, none if it does not exist."""
+    try:
+        return session.plugins.generator(generator, session.config.generators()).parameters.fields()
+    except MunimentError:  # each line may name another one
+        return {}
 
 
 _ANSWERED = ("completed", "blocked", "failed")
@@ -190,6 +204,8 @@ def _open_lines(file: str) -> Iterator[tuple[Iterable[bytes], int | None]]:
         with Path(file).open("rb") as lines:
             total = None
             if lines.seekable():
+                check_encoding(lines.readline())
+                lines.seek(0)
                 total = sum(1 for line in lines if line.strip())
                 lines.seek(0)
             yield lines, total

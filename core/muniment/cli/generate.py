@@ -6,7 +6,7 @@ import contextlib
 import functools
 import itertools
 import sys
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -129,7 +129,7 @@ def command_of(name: str, registered: RegisteredObject) -> click.Command:
     free = [option for option in own if not taken & {*option.opts, *option.secondary_opts}]
     return click.Command(
         name,
-        callback=functools.partial(_run, name),
+        callback=functools.partial(_run, name, registered.parameters.fields()),
         params=[*fixed, *free],
         help=f"Generate {registered.media_type} with {registered.name} "
         f"({registered.plugin.distribution} {registered.plugin.version}).\n\n"
@@ -173,6 +173,7 @@ def _shared_parameters() -> list[click.Parameter]:
 
 def _run(
     name: str,
+    fields: Mapping[str, Field],
     prompt: str,
     model: str | None,
     system: str | None,
@@ -194,7 +195,7 @@ def _run(
         system=system,
         seed=seed,
         parameters=parameters_given(
-            pairs, {key.removeprefix(_PREFIX): value for key, value in own.items()}
+            pairs, fields, {key.removeprefix(_PREFIX): value for key, value in own.items()}
         ),
         tags=tags,
     )

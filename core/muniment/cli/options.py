@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -14,6 +14,9 @@ from muniment.cli.context import CliContext, context_of
 from muniment.cli.output import one_line, write_note
 from muniment.errors import UsageError
 from muniment.validation import parse_moment
+
+if TYPE_CHECKING:
+    from muniment.parameters import Field
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -98,15 +101,20 @@ def moment_of(argument: str, *, end: bool = False) -> datetime:
 
 
 def parameters_given(
-    pairs: tuple[tuple[str, str], ...], options: dict[str, Any] | None = None
+    pairs: tuple[tuple[str, str], ...],
+    fields: Mapping[str, Field],
+    options: dict[str, Any] | None = None,
 ) -> dict[str, object]:
     """Return the parameters set by `-p` and by the generator's own options, by name.
 
-    A name repeated with `-p` becomes a tuple. Raises UsageError for a name set both ways.
+    `fields` are the declared parameters. A name repeated with `-p` becomes a tuple, if it is a list
+    or not declared. Raises click.UsageError for another name that is repeated or set both ways.
     """
     texts: dict[str, list[str]] = {}
     for key, text in pairs:
         texts.setdefault(key, []).append(text)
+        if len(texts[key]) > 1 and key in fields and fields[key].type != "strings":
+            raise click.UsageError(f"-p {key} is given twice; remove one.")
     parameters: dict[str, object] = {
         key: repeated[0] if len(repeated) == 1 else tuple(repeated)
         for key, repeated in texts.items()

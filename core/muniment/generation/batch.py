@@ -43,14 +43,25 @@ def read_specs(
     """Yield a spec for each non-blank line, with its line number counted from 1.
 
     An invalid line yields a spec with the line as its prompt and the reason in `invalid`.
-    `defaults` provides the generator, model, parameters and tags that a line omits.
+    `defaults` provides the generator, model, parameters and tags that a line omits. Raises
+    UsageError before the first spec if the lines are not encoded as UTF-8.
     """
     base = defaults or GenerationSpec("")
     for number, line in enumerate(lines, 1):
         if number == 1:
+            check_encoding(line)
             line = line.removeprefix(b"\xef\xbb\xbf")  # UTF-8 byte order mark
         if line.strip():
             yield _spec(number, line, base)
+
+
+def check_encoding(first_line: bytes) -> None:
+    """Raise UsageError if the first line of a batch file is UTF-16 or UTF-32."""
+    encoding = json.detect_encoding(first_line)
+    if not encoding.startswith("utf-8"):
+        raise UsageError(
+            f"the batch file is encoded as {encoding[:6].upper()}; save it as UTF-8 and try again"
+        )
 
 
 def _spec(number: int, line: bytes, base: GenerationSpec) -> GenerationSpec:
