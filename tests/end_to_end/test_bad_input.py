@@ -99,11 +99,11 @@ def check_evidence(muniment: Here, recorded: int) -> None:
 @pytest.mark.parametrize(
     ("damage", "code", "sentence"),
     [
-        (no_weights, 1, "has no weights (*.safetensors); it was only half written"),
+        (no_weights, 1, "has no weights (*.safetensors); fetch the model again"),
         (pickled_weights, 1, "holds its weights as pickles, which can run code when opened"),
-        (cut_off_weights, 1, "is cut off; it was only half written"),
-        (no_configuration, 1, "has no config.json, so it is not a model or was only half written"),
-        (no_tokenizer, 1, "has no tokenizer (tokenizer.json); it was only half written"),
+        (cut_off_weights, 1, "is cut off; fetch the model again"),
+        (no_configuration, 1, "has no config.json, so it is not a model or was only half"),
+        (no_tokenizer, 1, "has no tokenizer (tokenizer.json); fetch the model again"),
     ],
 )
 def test_a_model_that_cannot_be_used_says_what_it_lacks(

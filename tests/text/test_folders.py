@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import shutil
 from collections.abc import Callable
@@ -12,6 +13,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+import muniment_text
 from muniment_text.engine import Engine
 from muniment_text.errors import ModelUnusable, UnknownToken
 from muniment_text.folders import without_marks
@@ -228,3 +230,26 @@ def test_the_stored_tokenizer_has_the_ids_of_the_source(folder: Path, tmp_path: 
     source, stored = load(folder).codec, Codec.load(prepare(folder, tmp_path / "prepared"))
     for text in ("The fox", "最近我国", "a  b"):
         assert stored.prompt(text) == source.prompt(text)
+
+
+def _messages() -> list[tuple[str, str]]:
+    """Return the places and messages of the errors about models, without inserted values."""
+    messages = []
+    for path in sorted(Path(muniment_text.__file__).parent.glob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if not isinstance(node, ast.Raise) or not isinstance(node.exc, ast.Call):
+                continue
+            if getattr(node.exc.func, "id", "") in ("ModelUnusable", "refuse"):
+                constants = [
+                    str(part.value)
+                    for part in ast.walk(node.exc.args[-1])
+                    if isinstance(part, ast.Constant)
+                ]
+                messages.append((f"{path.name}:{node.lineno}", "".join(constants)))
+    return messages
+
+
+def test_every_error_about_a_model_names_a_remedy() -> None:
+    messages = _messages()
+    assert len(messages) > 25
+    assert [place for place, message in messages if "; " not in message] == []

@@ -295,7 +295,9 @@ class Models:
         try:
             model_digest = digest(path, hashes)
         except OSError as error:
-            raise ModelError(name, f"model {name} cannot be read: {error}") from error
+            raise ModelError(
+                name, f"model {name} cannot be read ({error}); check its files"
+            ) from error
         hashes.save()
         if added is not None and model_digest != added.digest:
             raise ModelError(

@@ -69,7 +69,10 @@ class TemplateFailed(RowError):
     """A prompt that the model's chat template refuses or cannot render."""
 
     def __init__(self, reason: str) -> None:
-        super().__init__(f"the model's chat template cannot render this prompt: {reason}")
+        super().__init__(
+            f"the model's chat template cannot render this prompt ({reason}); change the prompt"
+        )
+        self.reason = reason
 
 
 class SpecialTokensInPrompt(RowError):

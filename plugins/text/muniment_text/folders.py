@@ -18,6 +18,7 @@ PREPARED = "muniment.json"
 CONFIG = "config.json"
 GENERATION_CONFIG = "generation_config.json"
 CHAT_TEMPLATE = "chat_template.jinja"
+AGAIN = "fetch the model again"
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl", "*.pickle")
 _TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json", "spiece.model", "vocab.txt")
 # tokenizer.json is large, and the library that reads it names it in its errors.
@@ -38,9 +39,12 @@ def check_folder(folder: Path) -> None:
         return ModelUnusable(str(folder), f"{folder} {message}")
 
     if not folder.is_dir():
-        raise refuse("is not a folder")
+        raise refuse("is not a folder; give the path of a model's folder")
     if not (folder / CONFIG).is_file():
-        raise refuse("has no config.json, so it is not a model or was only half written")
+        raise refuse(
+            "has no config.json, so it is not a model or was only half written; "
+            f"give another folder, or {AGAIN}"
+        )
     _check_json(folder)
     index = folder / "model.safetensors.index.json"
     if index.is_file():
@@ -53,13 +57,13 @@ def check_folder(folder: Path) -> None:
                 "holds its weights as pickles, which can run code when opened; "
                 "convert them to safetensors first"
             )
-        raise refuse("has no weights (*.safetensors); it was only half written")
+        raise refuse(f"has no weights (*.safetensors); {AGAIN}")
     for shard in shards:
         if Path(shard).name != shard or not (folder / shard).is_file():
-            raise refuse(f"lacks {shard}, which its index names; it was only half written")
+            raise refuse(f"lacks {shard}, which its index names; {AGAIN}")
         _check_whole(folder / shard)
     if not any((folder / name).is_file() for name in _TOKENIZERS):
-        raise refuse("has no tokenizer (tokenizer.json); it was only half written")
+        raise refuse(f"has no tokenizer (tokenizer.json); {AGAIN}")
 
 
 def _check_json(folder: Path) -> None:
@@ -75,7 +79,8 @@ def _check_json(folder: Path) -> None:
                 if type(item) is not int or item < 0:
                     raise ModelUnusable(
                         str(path),
-                        f"{path}: {key} must be a token id or a list of them, not {ids!r}",
+                        f"{path}: {key} must be a token id or a list of them, not {ids!r}; "
+                        "correct the file",
                     )
     template = folder / CHAT_TEMPLATE
     if template.is_file():
@@ -85,7 +90,9 @@ def _check_json(folder: Path) -> None:
 def _shards(index: Path) -> list[str]:
     names = read_json(index).get("weight_map")
     if not isinstance(names, dict) or not all(isinstance(name, str) for name in names.values()):
-        raise ModelUnusable(str(index), f"{index}: weight_map must map tensors to file names")
+        raise ModelUnusable(
+            str(index), f"{index}: weight_map must map tensors to file names; {AGAIN}"
+        )
     return sorted(set(names.values()))
 
 
@@ -103,10 +110,10 @@ def _check_whole(shard: Path) -> None:
             ]
         except (ValueError, KeyError, TypeError) as error:
             raise ModelUnusable(
-                str(shard), f"{shard} is not a whole safetensors file ({error}); fetch it again"
+                str(shard), f"{shard} is not a whole safetensors file ({error}); {AGAIN}"
             ) from error
     if size < 8 + length + max(offsets, default=0):
-        raise ModelUnusable(str(shard), f"{shard} is cut off; it was only half written")
+        raise ModelUnusable(str(shard), f"{shard} is cut off; {AGAIN}")
 
 
 def read_text(path: Path) -> str:
@@ -114,7 +121,9 @@ def read_text(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8-sig")
     except (OSError, ValueError) as error:
-        raise ModelUnusable(str(path), f"{path} cannot be read as UTF-8: {error}") from error
+        raise ModelUnusable(
+            str(path), f"{path} cannot be read as UTF-8 ({error}); correct the file, or {AGAIN}"
+        ) from error
 
 
 def read_json(path: Path) -> Any:
@@ -122,9 +131,11 @@ def read_json(path: Path) -> Any:
     try:
         value = json.loads(read_text(path))
     except (ValueError, RecursionError) as error:
-        raise ModelUnusable(str(path), f"{path} cannot be read as JSON: {error}") from error
+        raise ModelUnusable(
+            str(path), f"{path} cannot be read as JSON ({error}); correct the file, or {AGAIN}"
+        ) from error
     if not isinstance(value, dict):
-        raise ModelUnusable(str(path), f"{path} is not a JSON object")
+        raise ModelUnusable(str(path), f"{path} is not a JSON object; correct the file, or {AGAIN}")
     return value
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from .errors import ModelUnusable
+from .folders import AGAIN
 
 # Architectures whose configuration and weights are plain renamings in transformers' own reader.
 _PLAIN = frozenset({"llama", "qwen2", "qwen3", "gemma2", "gemma3", "gpt2", "phi3"})
@@ -45,7 +46,9 @@ def read_model(path: Path, progress: Callable[[str, float], None]) -> Any:
     try:
         metadata, names = read_gguf_metadata(str(path))
     except (ValueError, OSError, IndexError, struct.error) as error:
-        raise ModelUnusable(str(path), f"{path} is not a whole GGUF file: {error}") from error
+        raise ModelUnusable(
+            str(path), f"{path} is not a whole GGUF file ({error}); {AGAIN}"
+        ) from error
     architecture = metadata["general.architecture"]
     named_mistral = "mistral" in str(metadata.get("general.name", "")).lower()
     if architecture not in _PLAIN or named_mistral:
@@ -172,7 +175,7 @@ def _filled(path: Path, config: Any, progress: Callable[[str, float], None]) -> 
             size = int(np.prod(shape))
             raw = blob[entry.start : entry.start + size].reshape(shape)
         if raw.nbytes < size:
-            raise ModelUnusable(str(path), f"{path} is cut off; fetch it again")
+            raise ModelUnusable(str(path), f"{path} is cut off; {AGAIN}")
         done = processor.process(
             weights=unpack(raw, kind),
             name=entry.name,
@@ -187,6 +190,7 @@ def _filled(path: Path, config: Any, progress: Callable[[str, float], None]) -> 
     left = [name for name in missing if model.get_parameter(name).is_meta]
     if left or unexpected:
         raise ModelUnusable(
-            str(path), f"{path} lacks weights this model needs: {', '.join([*left, *unexpected])}"
+            str(path),
+            f"{path} lacks weights this model needs: {', '.join([*left, *unexpected])}; {AGAIN}",
         )
     return model

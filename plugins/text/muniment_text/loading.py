@@ -16,6 +16,7 @@ from typing import Any
 from .architecture import Architecture
 from .errors import ModelUnusable, RowsMixed
 from .folders import (
+    AGAIN,
     GENERATION_CONFIG,
     PREPARED,
     WEIGHTS,
@@ -70,7 +71,7 @@ def resolve(source: str | Path, progress: Progress = silent) -> Path:
         return path
     text = str(source)
     if not _HUB_ID.fullmatch(text) or text.startswith("."):
-        raise ModelUnusable(text, f"there is no model at {text}")
+        raise ModelUnusable(text, f"there is no model at {text}; give the path of a model's folder")
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
@@ -195,7 +196,8 @@ def read_transformers(folder: Path, progress: Progress = silent) -> Any:
     except Exception as error:  # each model's code raises errors of its own
         first = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ModelUnusable(
-            str(folder), f"{folder} cannot be used as a causal language model: {first}"
+            str(folder),
+            f"{folder} cannot be used as a causal language model ({first}); use another model",
         ) from error
     finally:
         logging.set_verbosity(level)
@@ -227,10 +229,11 @@ def _check_report(folder: Path, model: Any, report: dict[str, Any]) -> None:
     ]
     for names, fault in faults:
         if names:
-            raise ModelUnusable(str(folder), f"{folder} {fault}: {_listed(names)}; fetch it again")
+            raise ModelUnusable(str(folder), f"{folder} {fault}: {_listed(names)}; {AGAIN}")
     if report["error_msgs"]:
         raise ModelUnusable(
-            str(folder), f"{folder} cannot be loaded: {report['error_msgs'][0].splitlines()[0]}"
+            str(folder),
+            f"{folder} cannot be loaded ({report['error_msgs'][0].splitlines()[0]}); {AGAIN}",
         )
 
 
@@ -262,8 +265,7 @@ def check_finite(source: Path, tensors: Mapping[str, Any]) -> None:
     if damaged:
         raise ModelUnusable(
             str(source),
-            f"{source} has weights that are not finite numbers, in {_listed(damaged)}; "
-            "fetch it again",
+            f"{source} has weights that are not finite numbers, in {_listed(damaged)}; {AGAIN}",
         )
 
 

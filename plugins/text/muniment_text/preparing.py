@@ -20,6 +20,7 @@ from typing import Any
 
 from .errors import ModelUnusable
 from .folders import (
+    AGAIN,
     CHAT_TEMPLATE,
     FORMAT,
     GENERATION_CONFIG,
@@ -73,7 +74,7 @@ def prepare(source: str | Path, into: Path, progress: Progress = silent) -> Path
                 _copy_notices(path.parent, building)
             elif path.is_file():
                 raise ModelUnusable(
-                    str(source), f"{path} is neither a model folder nor a .gguf file"
+                    str(source), f"{path} is neither a model folder nor a .gguf file; use one"
                 )
             else:
                 _convert_folder(path, building, progress)
@@ -115,7 +116,7 @@ def _convert_gguf(path: Path, origin: str, building: Path, progress: Progress) -
         ) from error
     except (ValueError, OSError, KeyError, IndexError, struct.error) as error:
         raise ModelUnusable(
-            str(path), f"{path} is not a whole GGUF file that can be used: {error}"
+            str(path), f"{path} is not a whole GGUF file ({error}); {AGAIN}"
         ) from error
     special = {key: str(value) for key, value in tokenizer.special_tokens_map.items()}
     codec = Codec(
@@ -154,7 +155,10 @@ def _write_tokenizer(codec: Codec, building: Path, source: Path | None = None) -
     stored = Codec.load(building)
     for sample in _SAMPLES:
         if stored.tokenizer.encode(sample).ids != codec.tokenizer.encode(sample).ids:
-            raise ModelUnusable(str(path), f"the stored tokenizer encodes {sample!r} differently")
+            raise ModelUnusable(
+                str(path),
+                f"the tokenizer encodes {sample!r} differently once stored; use another model",
+            )
 
 
 def _sort_tokenizer(building: Path) -> None:
@@ -249,7 +253,7 @@ def package_file(
         ) from error
     parts = sorted(file for file in files if ".gguf" in file.name and file.is_file())
     if not parts:
-        raise ModelUnusable(package, f"the package {package} holds no .gguf file")
+        raise ModelUnusable(package, f"the package {package} holds no .gguf file; reinstall it")
     notices = next(
         (file.parent for file in files if file.name.startswith(("NOTICE", "LICENSE"))), scratch
     )

@@ -34,7 +34,8 @@ class ChatTemplate:
             self._template = environment.from_string(source)
         except TemplateError as error:
             raise ModelUnusable(
-                CHAT_TEMPLATE, f"the model's chat template cannot be used: {error}"
+                CHAT_TEMPLATE,
+                f"the model's chat template cannot be used ({error}); correct {CHAT_TEMPLATE}",
             ) from error
 
     def render(

@@ -17,7 +17,7 @@ from .errors import (
     SystemPromptRefused,
     TemplateFailed,
 )
-from .folders import CHAT_TEMPLATE, read_json, read_text
+from .folders import AGAIN, CHAT_TEMPLATE, read_json, read_text
 
 if TYPE_CHECKING:
     from .templates import ChatTemplate
@@ -75,7 +75,7 @@ class Codec:
             tokenizer = Tokenizer.from_file(str(path))
         except Exception as error:  # tokenizers raises bare Exception
             raise ModelUnusable(
-                str(folder), f"{path} cannot be read as a tokenizer: {error}"
+                str(folder), f"{path} cannot be read as a tokenizer ({error}); {AGAIN}"
             ) from error
         template = folder / CHAT_TEMPLATE
         return cls(
@@ -100,11 +100,12 @@ class Codec:
         except Exception as error:  # each tokenizer's code raises errors of its own
             first = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise ModelUnusable(
-                source, f"{source} has a tokenizer that cannot be read ({TOKENIZER}): {first}"
+                source,
+                f"{source} has a tokenizer ({TOKENIZER}) that cannot be read ({first}); {AGAIN}",
             ) from error
         backend = getattr(wrapped, "backend_tokenizer", None)
         if backend is None:
-            raise ModelUnusable(source, f"{source} has no tokenizer that has a fast form")
+            raise ModelUnusable(source, f"{source} has no {TOKENIZER}; use a model with one")
         template = wrapped.chat_template
         if isinstance(template, dict):
             if "default" not in template:
@@ -216,7 +217,9 @@ class Codec:
             return self.template.render(messages, self.special, at)
         except TemplateFailed as error:
             if system:
-                raise SystemPromptRefused(f"takes none in its chat template ({error})") from error
+                raise SystemPromptRefused(
+                    f"takes none in its chat template ({error.reason})"
+                ) from error
             raise
 
     def decode(self, ids: Sequence[int]) -> str:
