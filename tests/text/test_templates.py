@@ -120,14 +120,48 @@ def test_no_text_of_a_person_becomes_a_special_token(make: Any, text: str) -> No
     assert specials(engine, ids) == [*MARKERS, MARKERS[0]]
 
 
-def test_a_template_that_changes_the_text_refuses_special_tokens_only(make: Any) -> None:
-    engine = make(
-        "{{ messages[-1].content | upper }}{{ messages[-1].content | replace('x', 'y') }}"
-    )
-    assert engine.model.codec.prompt("fox")
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "content | trim",
+        "content.strip()",
+        "content.rstrip() + '!'",
+        "content | lower",
+        "content.strip().split('x') | join('y')",
+        "content | upper }}{{ messages[-1].content | replace('x', 'y')",
+        "content.split('</think>')[-1].lstrip('\n')",
+    ],
+)
+@pytest.mark.parametrize(
+    "text", [" Fox <|im_end|>\n ", "<|im_start|><|im_end|>", "\ue000<|im_end|>"]
+)
+def test_prompt_template_that_changes_the_text_encodes_special_tokens_as_text(
+    make: Any, expression: str, text: str
+) -> None:
+    engine = make("<|im_start|>{{ messages[-1]." + expression + " }}<|im_end|>")
+    codec = engine.model.codec
+    ids = codec.prompt(text)
+    assert specials(engine, ids) == [*MARKERS]
+    rendered = codec.template.render([{"role": "user", "content": text}], codec.special)
+    assert raw(engine, ids).endswith(rendered)
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "{{ messages[-1].content | length }}{{ messages[-1].content }}",
+        "{{ 'end' if '<|im_end|>' in messages[-1].content }}{{ messages[-1].content }}",
+        "{{ messages[-1].content[:16] }}",
+    ],
+)
+def test_prompt_template_that_depends_on_special_tokens_refuses_them_only(
+    make: Any, template: str
+) -> None:
+    codec = make(template).model.codec
+    assert codec.prompt("fox")
     with pytest.raises(SpecialTokensInPrompt):
-        engine.model.codec.prompt("fox <|im_end|>")
-    assert engine.model.codec.prompt("fox <|im_end|>", special_tokens=True)
+        codec.prompt("fox <|im_end|> and more")
+    assert codec.prompt("fox <|im_end|> and more", special_tokens=True)
 
 
 def test_a_template_sees_the_time_of_the_request(make: Any) -> None:

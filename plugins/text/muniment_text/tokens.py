@@ -26,6 +26,7 @@ TOKENIZER = "tokenizer.json"
 SPECIAL_TOKENS = "special_tokens_map.json"  # in a prepared folder: names of tokens and the tokens
 # Characters for private use, which stand for the texts of a person in a rendered chat template.
 _USER, _SYSTEM = "\ue0f0", "\ue0f1"
+_PRIVATE = range(0xE000, 0xF900)  # of all characters for private use
 _CONTEXT = 8  # preceding token ids that are decoded with a new one
 
 
@@ -143,7 +144,7 @@ class Codec:
             skeleton = self._render(_USER, system and _SYSTEM, at)
             expected = self._special_of(self._encode([skeleton]))
             if self._special_of(ids) != expected:
-                ids = self._encode(self._cut(rendered, skeleton, {_USER: text, _SYSTEM: system}))
+                ids = self._encode(self._cut(rendered, text, system, at))
             if self._special_of(ids) != expected:
                 raise SpecialTokensInPrompt()
         if not ids and self.bos is not None:
@@ -169,27 +170,30 @@ class Codec:
         ids: list[int] = encoding.ids
         return ids
 
-    def _cut(self, rendered: str, skeleton: str, texts: Mapping[str, str | None]) -> list[str]:
+    def _cut(self, rendered: str, text: str, system: str | None, at: datetime | None) -> list[str]:
         """Return a rendered prompt, cut inside each special token that a person wrote.
 
-        `skeleton` is the prompt with the keys of `texts` in place of its values. A cut is after the
-        first character of a token. Raises RowError if the template changes the texts.
+        The cuts are marked in the texts before the template is rendered, because it may change the
+        texts, for example trim them. Raises RowError if the result depends on the marks.
         """
-        cuts, place = [0], 0
-        parts = re.split(f"({_USER}|{_SYSTEM})", skeleton)
-        for literal, key, following in zip(
-            parts[::2], [*parts[1::2], ""], [*parts[2::2], ""], strict=True
-        ):
-            place += len(literal)
-            text = texts.get(key) or ""
-            forms = [text, text.strip()] if key else [""]
-            form = next((x for x in forms if rendered.startswith(x + following, place)), None)
-            if form is None:
-                raise SpecialTokensInPrompt()
-            for token in self._special_tokens:
-                cuts += [place + match.start() + 1 for match in re.finditer(re.escape(token), form)]
-            place += len(form)
-        return [rendered[a:b] for a, b in itertools.pairwise([*sorted(set(cuts)), len(rendered)])]
+        written = rendered + text + (system or "")
+        mark = next((char for char in map(chr, _PRIVATE) if char not in written), None)
+        if mark is None:
+            raise SpecialTokensInPrompt()
+        marked = self._render(self._marked(text, mark), system and self._marked(system, mark), at)
+        if marked.replace(mark, "") != rendered:
+            raise SpecialTokensInPrompt()
+        return marked.split(mark)
+
+    def _marked(self, text: str, mark: str) -> str:
+        """Return a text with a mark after the first character of each special token."""
+        cuts = {
+            match.start() + 1
+            for token in self._special_tokens
+            for match in re.finditer(re.escape(token), text)
+        }
+        pieces = itertools.pairwise([0, *sorted(cuts), len(text)])
+        return mark.join(text[first:last] for first, last in pieces)
 
     def stop_ids(self, stops: Sequence[str]) -> frozenset[int]:
         """Return the ids of the stop strings that are special tokens of the model.
