@@ -81,10 +81,9 @@ PARTS = {
 import sys
 from muniment.store.database import catalog
 from muniment.store.database.engine import open_database
-from muniment.store.recording.schema_version import migrations
 
 with open_database(sys.argv[1]).reading() as connection:
-    print(len(list(catalog.differences(connection, migrations()))))
+    print(len(list(catalog.differences(connection))))
 """,
     "indexes": """
 import sys

@@ -11,6 +11,7 @@ from sqlalchemy import make_url
 from make_schemas import FOLDER, contents
 from muniment.errors import VerificationError
 from muniment.store import Query, Store
+from muniment.store.database import catalog
 from muniment.store.database.tables import VIEWS
 from muniment.store.recording import schema_version
 from support.databases import altered_index, by_hand, only_postgresql, only_sqlite
@@ -41,7 +42,7 @@ def objects(url: str) -> set[str]:
 def test_listings_of_each_revision_equal_the_migrated_schema(kind: str, url: str) -> None:
     if kind == "sqlite":
         Path(url.removeprefix("sqlite:///")).parent.mkdir()
-    made = contents(url, schema_version.migrations())
+    made = contents(url, catalog.migrations())
     assert made == {
         file.name: file.read_text(encoding="utf-8") for file in FOLDER.glob(f"*.{kind}.json")
     }

@@ -14,8 +14,8 @@ from alembic import command
 
 from muniment.errors import StoreVersionError
 from muniment.store import Query, Store
+from muniment.store.database import catalog
 from muniment.store.database.migrations import configuration
-from muniment.store.recording import schema_version
 from muniment.types import Score
 from support.databases import ask
 from support.programs import Programs
@@ -48,7 +48,7 @@ def scores(store: Store, start: Record, finish: Record) -> list[tuple[Any, ...]]
     )
     assert store.verify(projections=True, payloads=True).problems == []
     rows = ask(store.url, SCORES)
-    config = configuration(schema_version.migrations())
+    config = configuration(catalog.migrations())
     with store._database.upgrading() as connection:
         config.attributes["connection"] = connection
         command.downgrade(config, FIRST)
@@ -68,12 +68,12 @@ def upgrade(url: str) -> Path | None:
 def short_pages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Migrations whose pages have seven entries."""
     folder = tmp_path / "migrations"
-    shutil.copytree(schema_version.migrations(), folder)
+    shutil.copytree(catalog.migrations(), folder)
     (path,) = (folder / "versions").glob(f"{SECOND}_*.py")
     source, number = re.subn(r"^PAGE = \d+", "PAGE = 7", path.read_text(), flags=re.M)
     assert number == 1
     path.write_text(source)
-    monkeypatch.setattr(schema_version, "migrations", lambda: folder)
+    monkeypatch.setattr(catalog, "migrations", lambda: folder)
     return folder
 
 
@@ -103,9 +103,8 @@ def test_an_upgraded_store_has_all_scores(scores: list[Any], url: str, short_pag
 
 PAGES_THEN_KILLED = """
 from pathlib import Path
-from muniment.store.database import migrations
-from muniment.store.recording import schema_version
-schema_version.migrations = lambda: Path(arguments[1])
+from muniment.store.database import catalog, migrations
+catalog.migrations = lambda: Path(arguments[1])
 pages, original = int(arguments[0]), migrations.fill_page
 def fill_page(connection, folder):
     global pages
@@ -146,7 +145,7 @@ def test_a_new_store_is_current_without_filling(store: Store, url: str) -> None:
 
 
 def test_the_migration_does_not_import_the_package() -> None:
-    (path,) = (schema_version.migrations() / "versions").glob(f"{SECOND}_*.py")
+    (path,) = (catalog.migrations() / "versions").glob(f"{SECOND}_*.py")
     imported = {
         name.split(".")[0]
         for node in ast.walk(ast.parse(path.read_text()))

@@ -21,6 +21,7 @@ from muniment.ledger.keys import PrivateKey, PublicKey
 from muniment.ledger.tree import Frontier, frontier
 from muniment.signing import KeyStore
 from muniment.store import Store
+from muniment.store.database.nodes import node_reader
 from muniment.store.database.tables import checkpoint, entry, ledger_head, node, payload
 from muniment.store.recording import tree_heads
 from muniment.store.recording.ledger import append, prepare
@@ -66,7 +67,7 @@ def size(store: Store) -> int:
 def cut(store: Store, size: int) -> None:
     """Take away the newest entries as a forger would, who mends nodes and head."""
     with store._database.writing() as connection:
-        edge = frontier(size, tree_heads.node_reader(connection))
+        edge = frontier(size, node_reader(connection))
         connection.execute(delete(entry).where(entry.c.seq >= size))
         connection.execute(delete(payload).where(payload.c.entry >= size))
         for level in range(1, 4):

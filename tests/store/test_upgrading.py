@@ -14,7 +14,7 @@ from alembic.script import ScriptDirectory
 from make_schemas import contents
 from muniment.errors import StoreError, StoreVersionError
 from muniment.store import Query, Store
-from muniment.store.database import engine, postgresql
+from muniment.store.database import catalog, engine, postgresql
 from muniment.store.database.migrations import configuration
 from muniment.store.recording import schema_version
 from muniment.types import Generation
@@ -26,9 +26,7 @@ pytestmark = pytest.mark.dialect
 
 REVISIONS = [
     script.revision
-    for script in ScriptDirectory.from_config(
-        configuration(schema_version.migrations())
-    ).walk_revisions()
+    for script in ScriptDirectory.from_config(configuration(catalog.migrations())).walk_revisions()
 ]
 NEXT = f"{int(schema_version.HEAD) + 1:04}"
 MIGRATION = f"""
@@ -68,7 +66,7 @@ def newer(
 
     def make(more: str = "") -> Path:
         folder = tmp_path / "migrations"
-        shutil.copytree(schema_version.migrations(), folder)
+        shutil.copytree(catalog.migrations(), folder)
         migration = folder / "versions" / f"{NEXT}_remarks.py"
         migration.write_text(MIGRATION.format(more=""))
         empty = f"sqlite:///{tmp_path}/empty.db"
@@ -77,7 +75,7 @@ def newer(
         for name, text in contents(empty, folder).items():
             (folder / "schema" / name).write_text(text, encoding="utf-8")
         migration.write_text(MIGRATION.format(more=more))
-        monkeypatch.setattr(schema_version, "migrations", lambda: folder)
+        monkeypatch.setattr(catalog, "migrations", lambda: folder)
         monkeypatch.setattr(schema_version, "HEAD", NEXT)
         return folder
 
@@ -102,7 +100,7 @@ def test_a_full_store_of_every_revision_can_be_upgraded(
     full: Store, url: str, revision: str, rich: tuple[Generation, Generation]
 ) -> None:
     root = full.verify().root
-    config = configuration(schema_version.migrations())
+    config = configuration(catalog.migrations())
     with full._database.upgrading() as connection:
         config.attributes["connection"] = connection
         command.downgrade(config, revision)
@@ -185,8 +183,9 @@ def test_a_store_with_an_index_that_differs_from_its_table_is_not_upgraded(
 
 UPGRADE = """
 from pathlib import Path
+from muniment.store.database import catalog
 from muniment.store.recording import schema_version
-schema_version.HEAD, schema_version.migrations = arguments[0], lambda: Path(arguments[1])
+schema_version.HEAD, catalog.migrations = arguments[0], lambda: Path(arguments[1])
 with Store.open(url, create=False, outdated=True) as store:
     print("open", flush=True)
     sys.stdin.readline()
@@ -288,8 +287,9 @@ NO_ROOM = """
 import resource
 from pathlib import Path
 from muniment.errors import StoreError
+from muniment.store.database import catalog
 from muniment.store.recording import schema_version
-schema_version.HEAD, schema_version.migrations = arguments[0], lambda: Path(arguments[1])
+schema_version.HEAD, catalog.migrations = arguments[0], lambda: Path(arguments[1])
 with Store.open(url, create=False, outdated=True) as store:
     resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))  # bytes that a file may have
     try:

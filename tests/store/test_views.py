@@ -18,9 +18,9 @@ from sqlalchemy import make_url
 
 from muniment.store import Query, Store, plan_restore, restore
 from muniment.store.backup import BackupError, backend_of
+from muniment.store.database import catalog
 from muniment.store.database.migrations import configuration
 from muniment.store.database.read_only import SqlError
-from muniment.store.recording import schema_version
 from muniment.store.retention.protection import Rule
 from muniment.types import Generation, Output, PluginRef, Score, Text, Verdict
 from support.databases import by_hand, change, only_postgresql, only_sqlite
@@ -411,7 +411,7 @@ def test_a_backup_of_an_older_schema_can_be_restored(
     store: Store, record: Make, url: str, tmp_path: Path
 ) -> None:
     made = record("first")
-    config = configuration(schema_version.migrations())
+    config = configuration(catalog.migrations())
     with store._database.upgrading() as connection:
         config.attributes["connection"] = connection
         command.downgrade(config, "1001")

@@ -12,10 +12,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TypeAlias
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection
 
+from muniment.store.database import bulk
 from muniment.store.database.raw import any_text
-from muniment.store.database.tables import alembic_version
 
 Definitions: TypeAlias = Mapping[str, str]
 """The definitions of objects by type and name."""
@@ -30,13 +30,20 @@ def definitions(connection: Connection) -> Definitions:
     return dict(sorted(found.items()))
 
 
-def differences(connection: Connection, folder: Path) -> Iterator[tuple[str, str]]:
-    """Yield each object that is not as the migrations of a folder make it, and the difference.
+def migrations() -> Path:
+    """Return the folder of the migrations, in the installed package or in the repository."""
+    package = Path(__file__).parents[2]
+    packaged = package / "migrations"
+    return packaged if packaged.is_dir() else package.parents[1] / "migrations"
+
+
+def differences(connection: Connection) -> Iterator[tuple[str, str]]:
+    """Yield each object that is not as the migrations make it, and the difference.
 
     The migrations are those up to the revision that the store records.
     """
-    revision = connection.scalar(select(alembic_version.c.version_num))
-    file = folder / "schema" / f"{revision}.{connection.dialect.name}.json"
+    [(revision,)] = bulk.execute(connection, "SELECT version_num FROM alembic_version")
+    file = migrations() / "schema" / f"{revision}.{connection.dialect.name}.json"
     if not file.is_file():
         yield "table alembic_version", f"its revision {revision} is unknown"
         return
@@ -73,7 +80,7 @@ def _objects(connection: Connection) -> Iterator[tuple[str, str]]:
         return
     sql = "SELECT type, name, tbl_name, sql FROM main.sqlite_master"
     with any_text(connection):
-        rows = connection.exec_driver_sql(sql).all()
+        rows = bulk.execute(connection, sql)
     for kind, name, table, statement in rows:
         # The white space between tokens depends on the version of SQLAlchemy.
         tokens = " ".join(_TOKENS.findall(f"{statement}"))

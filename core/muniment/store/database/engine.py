@@ -26,7 +26,7 @@ from sqlalchemy.exc import (
 )
 
 from muniment.config import without_password
-from muniment.errors import DamagedStoreError, StoreError, UsageError
+from muniment.errors import DamagedStoreError, StoreError, StoreVersionError, UsageError
 
 T = TypeVar("T")
 
@@ -60,6 +60,7 @@ class Database(ABC):
         self.url = self.name = without_password(url.render_as_string(hide_password=False))
         self._url = url
         self._process = os.getpid()
+        self._compared: int | None = None  # the version of the schema that was compared last
         self.wrote = False
         try:
             self._engine = self._create_engine()
@@ -99,6 +100,10 @@ class Database(ABC):
     @abstractmethod
     def _join_snapshot(self, connection: Connection, snapshot: str) -> None:
         """Begin to read the snapshot that another process shares under this token."""
+
+    @abstractmethod
+    def _schema_version(self, connection: Connection) -> int:
+        """Return a number that changes with the schema, if the database has one."""
 
     @abstractmethod
     def _is_damage(self, error: Any) -> bool:
@@ -177,6 +182,9 @@ class Database(ABC):
     def writing(self, *, lock: bool = True) -> Iterator[Connection]:
         """Open a write transaction, which is rolled back if the block raises.
 
+        Raise StoreVersionError if the schema is not the one that the migrations make. PostgreSQL
+        has no number that changes with the schema, so there only the first transaction compares it.
+
         `lock=False` does not take the write lock on PostgreSQL, so that other processes can write
         at the same time. Use it only for tables that are neither the ledger nor derived from it.
         """
@@ -184,6 +192,7 @@ class Database(ABC):
         # lock is free. The transaction would then have to fail or to be retried.
         begin = self._lock if lock else self._set_timeouts
         with self._transaction(begin, writes=True) as connection:
+            self._raise_if_altered(connection)
             self.wrote = True
             yield connection
 
@@ -233,6 +242,24 @@ class Database(ABC):
         if self._is_damage(error):
             return DamagedStoreError(self.url, message)
         return StoreError(self.url, message)
+
+    def _raise_if_altered(self, connection: Connection) -> None:
+        """Raise StoreVersionError if the schema was altered, for example by a trigger."""
+        version = self._schema_version(connection)
+        if version == self._compared:
+            return
+        from muniment.store.database import catalog
+
+        problems = list(catalog.differences(connection))
+        if problems:
+            where, message = problems[0]
+            raise StoreVersionError(
+                self.url,
+                f"nothing was written to the store {self.name}, because its schema was altered: "
+                f"{where}: {message} (problem 1 of {len(problems)}); run `muniment audit verify` "
+                "to list the problems, and undo the changes or restore a backup",
+            )
+        self._compared = version
 
     @contextmanager
     def _transaction(

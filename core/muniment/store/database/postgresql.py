@@ -113,6 +113,10 @@ class PostgresqlDatabase(Database):
     def copy_before_upgrade(self, revision: str) -> None:
         """Return None: PostgreSQL rolls back a failed migration, and servers have their backups."""
 
+    def _schema_version(self, connection: Connection) -> int:
+        """Return 0, because PostgreSQL has no version of a schema."""
+        return 0
+
     def _is_damage(self, error: Any) -> bool:
         """Return whether the server found damaged data or a damaged index."""
         return getattr(error, "sqlstate", None) in ("XX001", "XX002")

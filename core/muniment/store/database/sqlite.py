@@ -163,6 +163,11 @@ class SqliteDatabase(Database):
             ) from error
         return target
 
+    def _schema_version(self, connection: Connection) -> int:
+        """Return the number that SQLite increments with every change of the schema."""
+        [(version,)] = bulk.execute(connection, "PRAGMA main.schema_version")
+        return int(version)
+
     def _is_damage(self, error: Any) -> bool:
         """Return whether SQLite cannot read the file."""
         code = getattr(error, "sqlite_errorname", None) or ""

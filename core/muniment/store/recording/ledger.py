@@ -7,15 +7,18 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from contextlib import suppress
 
 from msgspec import Struct
 from sqlalchemy import Connection
 
+from muniment.errors import DamagedStoreError
 from muniment.ledger import schema
 from muniment.ledger.entries import Entry
 from muniment.ledger.payloads import Payload
-from muniment.ledger.tree import Frontier, leaf_hash
+from muniment.ledger.tree import Frontier, MissingNodesError, frontier as stored_frontier, leaf_hash
 from muniment.store.database import bulk, projections, tables
+from muniment.store.database.nodes import node_reader
 from muniment.store.database.projections import Rows
 from muniment.store.database.tables import node, payload
 from muniment.store.errors import corruption_as_store_error
@@ -49,6 +52,9 @@ def append(connection: Connection, prepared: Sequence[PreparedEntry]) -> int:
     with corruption_as_store_error(connection.engine.url.render_as_string()):
         [(first, peaks)] = bulk.execute(connection, "SELECT size, frontier FROM ledger_head")
         frontier = Frontier.from_bytes(first, peaks)
+        if _CHECKED not in connection.info:
+            _raise_if_altered(connection, frontier)
+            connection.info[_CHECKED] = True
     completed = frontier.extend(item.leaf for item in prepared)
     bulk.insert(
         connection,
@@ -67,6 +73,32 @@ def append(connection: Connection, prepared: Sequence[PreparedEntry]) -> int:
     head = frontier.size, bytes(frontier)
     bulk.execute(connection, "UPDATE ledger_head SET size = ?, frontier = ?", head)
     return first
+
+
+def _raise_if_altered(connection: Connection, head: Frontier) -> None:
+    """Raise DamagedStoreError unless the stored leaves and nodes, and the last entry, have a head.
+
+    Only the nodes that make up the head are read. Verification compares the others.
+    """
+    rows = bulk.execute(
+        connection, "SELECT seq, canonical_bytes, leaf_hash FROM entry ORDER BY seq DESC LIMIT 1"
+    )
+    last = [(head.size - 1, True)] if head.size else []
+    with suppress(MissingNodesError):
+        if [(seq, leaf_hash(data) == leaf) for seq, data, leaf in rows] == last and bytes(
+            stored_frontier(head.size, node_reader(connection))
+        ) == bytes(head):
+            return
+    url = connection.engine.url.render_as_string()
+    raise DamagedStoreError(
+        url,
+        f"nothing was written to the store {url}, because its ledger was altered: the last entries "
+        "or the stored nodes differ from the head; run `muniment audit verify` to find the "
+        "differences, and restore a backup",
+    )
+
+
+_CHECKED = "ledger head checked"  # of a connection, because an append is too frequent for it
 
 
 def append_with_rows(connection: Connection, prepared: PreparedEntry) -> int:

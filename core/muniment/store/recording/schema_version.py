@@ -6,7 +6,6 @@ Only creating and upgrading import alembic. All other commands read its table of
 from __future__ import annotations
 
 import secrets
-from importlib import resources
 from pathlib import Path
 
 from sqlalchemy import Connection, func, inspect, select
@@ -19,13 +18,6 @@ from muniment.validation import now
 
 HEAD = "1002"  # the newest revision in migrations/versions; revisions are numbered in order
 _FIRST = "1001"
-
-
-def migrations() -> Path:
-    """Return the folder of the migrations, in the installed package or in the repository."""
-    package = Path(str(resources.files("muniment")))
-    packaged = package / "migrations"
-    return packaged if packaged.is_dir() else package.parents[1] / "migrations"
 
 
 def revision(database: Database) -> str | None:
@@ -99,7 +91,7 @@ def _raise_if_altered(database: Database, connection: Connection) -> None:
     """Raise StoreVersionError if the store is not as the migrations of its revision make it."""
     from muniment.store.database import catalog
 
-    problems = [*catalog.differences(connection, migrations()), *catalog.damage(connection)]
+    problems = [*catalog.differences(connection), *catalog.damage(connection)]
     if problems:
         where, message = problems[0]
         raise StoreVersionError(
@@ -127,6 +119,7 @@ def upgrade(database: Database, progress: Progress | None = None) -> Path | None
             _raise_if_altered(database, connection)
         stamped = current and connection.scalar(select(alembic_version.c.version_num))
         copy = None if stamped == HEAD else _migrate(database, connection, current)
+    from muniment.store.database.catalog import migrations
     from muniment.store.database.migrations import fill_page
 
     position = 0 if current else None
@@ -142,6 +135,7 @@ def upgrade(database: Database, progress: Progress | None = None) -> Path | None
 def _migrate(database: Database, connection: Connection, current: str | None) -> Path | None:
     """Run the migrations that are due. Return the copy of an SQLite store, or None."""
     from muniment.ledger.entries import GenesisEntry
+    from muniment.store.database.catalog import migrations
     from muniment.store.database.migrations import migrate
     from muniment.store.recording.ledger import append, prepare
 

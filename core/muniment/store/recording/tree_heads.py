@@ -1,18 +1,18 @@
-"""Read the head and the nodes of the ledger's tree, and store signed checkpoints of the head."""
+"""Read the head of the ledger's tree, and store signed checkpoints of the head."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from sqlalchemy import Connection, bindparam, delete, select
+from sqlalchemy import Connection, delete, select
 
 from muniment.ledger import checkpoints
 from muniment.ledger.checkpoints import Note
 from muniment.ledger.tree import Frontier, MissingNodesError, Read, frontier
-from muniment.store.database.raw import raw
-from muniment.store.database.tables import checkpoint, entry, ledger_head, node
+from muniment.store.database.nodes import node_reader
+from muniment.store.database.tables import checkpoint, ledger_head
 from muniment.store.errors import corruption_as_store_error
 
 
@@ -44,61 +44,6 @@ def head(connection: Connection) -> Head:
     ).one()
     with corruption_as_store_error(connection.engine.url.render_as_string()):
         return Head(row.log_id, row.size, Frontier.from_bytes(row.size, row.frontier).root())
-
-
-def node_reader(connection: Connection) -> Read:
-    """Return a function that reads nodes of the tree. Level 0 are the leaf hashes of entries.
-
-    The function returns fewer nodes than requested if one is missing.
-    """
-    # Nodes are read and cached in tiles of 256, because an entry's path needs its neighbours.
-    tiles: dict[tuple[int, int], Sequence[bytes]] = {}
-
-    def read(level: int, start: int, stop: int) -> Sequence[bytes]:
-        hashes: list[bytes] = []
-        while start < stop:
-            tile, first = divmod(start, 256)
-            if (level, tile) not in tiles:
-                tiles[level, tile] = _tile(connection, level, tile)
-            part = tiles[level, tile][first : first + stop - start]
-            hashes += part
-            if first + len(part) < 256:
-                break
-            start += len(part)
-        return hashes
-
-    return read
-
-
-def _tile(connection: Connection, level: int, tile: int) -> Sequence[bytes]:
-    """Return the nodes of a tile that come before the first missing one."""
-    start, stop = tile * 256, tile * 256 + 255
-    limits = {"start": start, "stop": stop}
-    if level == 0:
-        result = connection.execute(_LEAVES, limits)
-    else:
-        result = connection.execute(_NODES, {"level": level, **limits})
-    hashes: list[bytes] = []
-    for expected, (index, hash) in enumerate(result.tuples().all(), start):
-        if index != expected or not isinstance(hash, bytes):
-            break
-        hashes.append(hash)
-    return hashes
-
-
-_LEAVES = (
-    select(entry.c.seq, *raw(entry, "leaf_hash"))
-    .where(entry.c.seq.between(bindparam("start"), bindparam("stop")))
-    .order_by(entry.c.seq)
-)
-_NODES = (
-    select(node.c.index, *raw(node, "hash"))
-    .where(
-        node.c.level == bindparam("level"),
-        node.c.index.between(bindparam("start"), bindparam("stop")),
-    )
-    .order_by(node.c.index)
-)
 
 
 def root(connection: Connection, size: int) -> bytes | None:

@@ -13,8 +13,8 @@ from muniment.ledger.entries import Entry, StartedEntry
 from muniment.ledger.payloads import commitment
 from muniment.ledger.proofs import FORMAT, DisclosedPayload, Proof, ProofError, ProvenEntry
 from muniment.ledger.tree import MissingNodesError, inclusion_proof
+from muniment.store.database.nodes import node_reader
 from muniment.store.database.tables import entry, generation, payload
-from muniment.store.recording.tree_heads import node_reader
 
 
 def prove(connection: Connection, id: str, note: Note, disclose: Collection[str]) -> Proof:

@@ -32,10 +32,10 @@ from muniment.ledger.schema import decode
 from muniment.ledger.tree import Frontier, MissingNodesError, frontier
 from muniment.store.database import catalog
 from muniment.store.database.engine import Database
+from muniment.store.database.nodes import node_reader
 from muniment.store.database.raw import any_text, raw, tuples
 from muniment.store.database.tables import entry
 from muniment.store.errors import UNREADABLE
-from muniment.store.recording import schema_version, tree_heads
 from muniment.store.verification.payloads import compare_payload_count
 from muniment.store.verification.projections import compare_row_counts
 from muniment.store.verification.ranges import (
@@ -122,7 +122,7 @@ def verify(
         _open_checker(database, options, processes, skipped, range_size) as (connection, check_all),
         any_text(connection),
     ):
-        for where, message in catalog.differences(connection, schema_version.migrations()):
+        for where, message in catalog.differences(connection):
             report.add("schema", where, message)
         integrity = options.contents and connection.dialect.name == "sqlite"
         others: tuple[Task, ...] = ("search", "integrity")
@@ -184,7 +184,7 @@ def _altered_schema_as_verification_error(database: Database) -> Iterator[None]:
         yield
     except StoreError as error:
         with database.reading() as connection:
-            altered = list(catalog.differences(connection, schema_version.migrations()))
+            altered = list(catalog.differences(connection))
         if not altered:
             raise
         raise VerificationError(
@@ -259,7 +259,7 @@ def _trusted_frontier(connection: Connection, since: TrustedCheckpoint | None) -
         return Frontier()
     checkpoint = since.note.checkpoint
     try:
-        stored = frontier(checkpoint.size, tree_heads.node_reader(connection))
+        stored = frontier(checkpoint.size, node_reader(connection))
     except MissingNodesError:
         return Frontier()
     return stored if stored.root() == checkpoint.root else Frontier()
