@@ -281,12 +281,18 @@ class Session(AbstractContextManager["Session"]):
     ) -> RecordedEvent[ReviewEntry]:
         """Record that this actor would `approve` or `overturn` the actions on a generation.
 
-        Returns the recorded event. The recorded verdicts and actions do not change.
+        Returns the recorded event. The recorded verdicts and actions do not change. Raises
+        UsageError for a generation that was neither flagged nor blocked.
         """
         if decision not in ("approve", "overturn"):
             raise UsageError(f"a review is approve or overturn, not {decision!r}")
         checked = cast("Judgement", decision)
         identifier = self.store.find(reference)
+        if self.store.generation(identifier).decision == "allow":
+            raise UsageError(
+                f"generation {identifier} was neither flagged nor blocked, so it has no decision "
+                "to review; use `muniment feedback` to rate it"
+            )
         return self.store.events.add_review(identifier, self.actor, checked, reason)
 
     def hold(self, query: Query, reason: str) -> tuple[str, int]:

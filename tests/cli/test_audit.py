@@ -465,6 +465,56 @@ def test_verify_of_an_altered_store_exits_with_4_and_names_each_problem(
     assert len(value["problems"]) >= 4
 
 
+@pytest.fixture
+def altered(muniment: Here, home: Path) -> str:
+    """Record three generations, alter the prompt of the second, and return its id."""
+    for word in ("first", "second", "third"):
+        muniment("generate", "echo", word)
+    (generation,) = muniment("audit", "search", "second", "--json").json("hit")
+    identifier = str(generation["generation"]["id"])
+    with sqlite3.connect(home / "muniment.db") as database:
+        database.execute("UPDATE payload SET content = 'x' WHERE content = CAST('second' AS BLOB)")
+    database.close()
+    return identifier
+
+
+def test_lists_mark_an_altered_generation(muniment: Here, altered: str) -> None:
+    for command in (["list"], ["tail"]):
+        lines = muniment("audit", *command).lines
+        assert [line.split("\t")[0] for line in lines if "altered" in line] == [altered]
+        (record,) = [
+            record
+            for record in muniment("audit", *command, "--json").json("generation")
+            if record["altered"]
+        ]
+        assert record["id"] == altered
+    result = muniment("audit", "search", "second")
+    assert "altered" in result.out
+    assert altered in result.out
+
+
+def test_an_export_of_an_altered_generation_warns_and_exits_with_4(
+    muniment: Here, altered: str, tmp_path: Path
+) -> None:
+    file = str(tmp_path / "all.jsonl")
+    for arguments in ([], ["-o", file]):
+        result = muniment("audit", "export", *arguments)
+        assert result.code == 4
+        assert altered in result.err
+        assert "1 exported generation " in result.err
+    assert muniment("audit", "show", altered).code == 4
+    assert muniment("audit", "show", "last").code == 0
+    assert muniment("audit", "export", "--since", "1d", "-n", "1").code == 0
+
+
+def test_erasing_an_altered_generation_reports_it(muniment: Here, altered: str) -> None:
+    result = muniment("audit", "erase", altered, "--yes")
+    assert result.code == 0
+    assert "1 erased generation had texts that were altered" in result.err
+    muniment("db", "rebuild")
+    assert muniment("audit", "verify", "--all").code == 0
+
+
 @pytest.mark.parametrize(
     "arguments",
     [["list"], ["show", "last"], ["get", "last"], ["runs"], ["replay", "last"], ["verify"]],

@@ -69,6 +69,16 @@ MISTAKES = [
 ]
 
 
+def test_a_generation_that_no_filter_flagged_cannot_be_reviewed(recorded: Here) -> None:
+    (plain,) = shown(recorded, "--tag", "nice")
+    for decision in ("approve", "overturn"):
+        result = recorded("review", decision, str(plain["id"]))
+        assert result.code == 2
+        assert str(plain["id"]) in result.err
+    (whole,) = recorded("audit", "show", str(plain["id"]), "--json").json("generation")
+    assert whole["reviews"] == []
+
+
 def test_mistakes_are_one_sentence(recorded: Here, subtests: pytest.Subtests) -> None:
     before = shown(recorded)
     for arguments, sentence in MISTAKES:
@@ -85,7 +95,8 @@ def test_an_erased_generation_says_so_everywhere(recorded: Here, tmp_path: Path)
     result = recorded("audit", "erase", "--tag", "nice", "--reason", "asked", "--yes", "--json")
     assert result.code == 0
     (done,) = result.json("erasure")
-    assert done == {"erased": 1, "held": 0, "kept": 0, "running": 0, "pending": False}
+    skipped = {"held": 0, "kept": 0, "running": 0}
+    assert done == {"erased": 1, **skipped, "altered": 0, "pending": False}
     assert shown(recorded, "--tag", "nice") == []
     (value,) = [g for g in shown(recorded) if g["erased"]]
     identifier = str(value["id"])

@@ -101,7 +101,7 @@ def test_the_canaries_are_there_before(store: Store, canary: Generation) -> None
 
 def test_an_erased_generation_is_in_no_file_of_the_store(store: Store, canary: Generation) -> None:
     result = store.erasures.erase(Query(actor=NAME), "keeper", reason="they asked for it")
-    assert dataclasses.astuple(result) == (1, 0, 0, 0, False)
+    assert dataclasses.astuple(result) == (1, 0, 0, 0, 0, False)
     said = terms_in(store)
     for term in (WORD, *grams(PHRASE), REASON):
         assert term not in said

@@ -173,7 +173,6 @@ def test_what_is_shown_does_not_come_from_the_projections(
         "DELETE FROM entry WHERE kind = 'outcome'",
         "UPDATE entry SET canonical_bytes = x'7b' WHERE kind = 'started'",
         "UPDATE entry SET canonical_bytes = '{\"kind\":\"started\"}' WHERE kind = 'started'",
-        "UPDATE payload SET content = CAST(content AS TEXT) WHERE kind = 'prompt'",
         (
             "UPDATE entry SET canonical_bytes = CAST(replace(canonical_bytes, ?, ?) AS BLOB)",
             ('"times":2', f'"times":{"1" * 400}'),

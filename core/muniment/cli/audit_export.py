@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import muniment.store
+from muniment.cli import exit_codes
 from muniment.cli.context import CliContext, Interrupted
 from muniment.cli.options import filter_options, limit_option, overwrite_option, query_of
 from muniment.cli.output import pluralize, write_note
@@ -44,11 +46,12 @@ def export(
     overwrite: bool,
     resume: bool,
     **filters: Any,
-) -> None:
+) -> int:
     """Export generations to a file, newest first.
 
     A generation must match all given options. Generations recorded after the export began are not
-    included.
+    included. A message on standard error names a generation whose texts were altered after they
+    were recorded.
 
     An interrupted export leaves FILE.part and FILE.part.json. Run the same command with --resume
     to continue it, which results in the same file.
@@ -63,9 +66,12 @@ def export(
     if destination.stdout or destination.special:
         sys.stdout.flush()
         stream = nullcontext(sys.stdout.buffer) if destination.stdout else target.open("wb")
+        altered: list[str] = []
         with stream as file:
-            context.store.export_to(file, format or "jsonl", query, muniment.store.cores())
-        return
+            context.store.export_to(
+                file, format or "jsonl", query, muniment.store.cores(), altered.extend
+            )
+        return _report_altered(altered)
     if resume:
         job = _resume(context, target, format, query)
     elif muniment.store.unfinished(target) and not overwrite:
@@ -85,6 +91,20 @@ def export(
                 "to continue"
             ) from None
     write_note(f"wrote {target} ({pluralize(rows, 'generation')}, {target.stat().st_size:,} bytes)")
+    return _report_altered(job.altered)
+
+
+def _report_altered(ids: Sequence[str]) -> int:
+    """Print a warning if exported generations were altered, and return the exit code."""
+    if not ids:
+        return exit_codes.DONE
+    write_note(
+        f"Warning: {pluralize(len(ids), 'exported generation')} had texts that were altered after "
+        f"they were recorded, which are empty in the export ({ids[0]}"
+        f"{' and others' if len(ids) > 1 else ''}); run `muniment audit verify --payloads` to find "
+        "all changes"
+    )
+    return exit_codes.UNVERIFIED
 
 
 def _resume(context: CliContext, target: Path, format: str | None, query: muniment.Query) -> Export:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import date
 from typing import TYPE_CHECKING, Any
@@ -79,8 +79,16 @@ def _model(generation: Generation) -> str:
     return generation.model.name if generation.model else ""
 
 
-def _prompt(generation: Generation) -> str:
-    return excerpt(generation.prompt)
+def _prompt(generation: Generation, length: int = 200) -> str:
+    """Return the beginning of the prompt, after a mark if texts of the generation were altered."""
+    return " ".join(filter(None, (_mark(generation), excerpt(generation.prompt, length))))
+
+
+def _mark(generation: Generation) -> str:
+    """Return a mark with the kinds of texts that were altered, or an empty text."""
+    if not generation.altered:
+        return ""
+    return f"[altered after it was recorded: {', '.join(generation.altered)}]"
 
 
 _PIPED: list[Column[Generation]] = [
@@ -135,13 +143,13 @@ def search(
         emit(hits, (), as_json, show=_print_hit, empty=_EMPTY, limit=limit)
     else:
         emit(
-            ((hit.generation, snippet) for hit in hits for snippet in hit.snippets),
+            ((hit.generation, *text) for hit in hits for text in _texts(hit)),
             [
                 ("id", lambda row: short_id(row[0].id)),
                 ("started", lambda row: row[0].started_at),
                 ("status", lambda row: row[0].status),
-                ("source", lambda row: row[1].source),
-                ("text", lambda row: row[1].text),
+                ("source", lambda row: row[1]),
+                ("text", lambda row: row[2]),
             ],
             as_json,
             empty=_EMPTY,
@@ -150,11 +158,19 @@ def search(
         write_note(f"ranked among the newest {muniment.store.RANKED:,} matches")
 
 
+def _texts(hit: Hit) -> Iterator[tuple[str, str]]:
+    """Yield name and excerpt of each text of a hit, and a mark if texts were altered."""
+    yield from ((snippet.source, snippet.text) for snippet in hit.snippets)
+    if mark := _mark(hit.generation):
+        yield "altered", mark
+
+
 def _print_hit(hit: Hit) -> None:
     generation = hit.generation
     source = one_line(_model(generation) or generation.generator)
     started = moment(generation.started_at)
-    write_data("  ".join([_id(generation), started, generation.status, source]))
+    cells = (_id(generation), started, generation.status, source, _mark(generation))
+    write_data("  ".join(filter(None, cells)))
     for snippet in hit.snippets:
         line, position = "", 0
         for start, end in snippet.highlights:
@@ -202,7 +218,7 @@ def tail(context: CliContext, /, follow: bool, limit: int, as_json: bool, **filt
 
 def _print_line(item: Generation) -> None:
     cells = (_id(item), moment(item.started_at), item.status, item.generator, _model(item))
-    write_data("  ".join(filter(None, map(one_line, (*cells, excerpt(item.prompt, 80))))))
+    write_data("  ".join(filter(None, map(one_line, (*cells, _prompt(item, 80))))))
 
 
 @click.command

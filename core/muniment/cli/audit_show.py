@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from muniment.cli import exit_codes
 from muniment.cli.context import CliContext
 from muniment.cli.options import json_option, output_option, overwrite_option
 from muniment.cli.output import (
@@ -46,29 +47,30 @@ _NOTES = {
 @click.argument("reference", metavar="ID")
 @json_option
 @click.pass_obj
-def show(context: CliContext, reference: str, as_json: bool) -> None:
+def show(context: CliContext, reference: str, as_json: bool) -> int:
     """Show everything recorded about a generation.
 
     ID is a unique beginning or end of an id, or `last`. Blocked outputs are shown too, because
-    they are evidence.
+    they are evidence. The exit code is 4 if texts were altered after they were recorded.
     """
     store = context.store
     generation = store.generation(store.find(reference))
+    code = exit_codes.UNVERIFIED if generation.altered else exit_codes.DONE
     feedback = store.events.of(generation.id, FeedbackEntry)
     reviews = store.events.of(generation.id, ReviewEntry)
     replays = store.events.of(generation.id, ReplayEntry)
     if as_json:
         events = {"feedback": feedback, "reviews": reviews, "replays": replays}
         write_json({**generation.to_json(), **events})
-        return
+        return code
     rules = _rule_names(store.policy_document(generation.id)) if generation.verdicts else ()
     print_fields([*_fields(generation, rules), *_events(feedback, reviews, replays)])
     if "output" in generation.erased:
         write_data("\nthe output was erased")
-        return
+        return code
     if "output" in generation.altered:
         write_data("\nthe output was changed after it was recorded")
-        return
+        return code
     for number, output in enumerate(generation.outputs, 1):
         which = f" {number} of {len(generation.outputs)}" if len(generation.outputs) > 1 else ""
         mark = _MARKS.get(generation.status, "")
@@ -77,6 +79,7 @@ def show(context: CliContext, reference: str, as_json: bool) -> None:
             write_data(without_end(output.text))
         else:  # bytes would mix with the text, even in a file
             write_note(f"run `muniment audit get {generation.id} -o FILE` to save it")
+    return code
 
 
 @click.command

@@ -128,6 +128,12 @@ def report_erasure(result: ErasureResult, as_json: bool) -> int:
         ):
             if number:
                 write_note(f"skipped {pluralize(number, 'generation')}: {cause}")
+        if result.altered:
+            write_note(
+                f"{pluralize(result.altered, 'erased generation')} had texts that were altered "
+                "after they were recorded; run `muniment db rebuild` to remove the words of the "
+                "recorded texts from the search index"
+            )
         if result.pending:
             write_note(
                 "pending: erased bytes may still be in the database files; run "

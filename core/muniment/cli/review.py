@@ -64,7 +64,7 @@ def queue(context: CliContext, limit: int, as_json: bool) -> None:
 @json_option
 @click.pass_obj
 def approve(context: CliContext, reference: str, reason: str | None, as_json: bool) -> None:
-    """Mark the filters' decision as right."""
+    """Mark the filters' decision to flag or block as right."""
     _review(context, reference, "approve", reason, as_json)
 
 
@@ -74,7 +74,7 @@ def approve(context: CliContext, reference: str, reason: str | None, as_json: bo
 @json_option
 @click.pass_obj
 def overturn(context: CliContext, reference: str, reason: str | None, as_json: bool) -> None:
-    """Mark the filters' decision as wrong.
+    """Mark the filters' decision to flag or block as wrong.
 
     The recorded verdicts and output do not change.
     """

@@ -411,7 +411,7 @@ class Texts:
                 continue
             if (payload := stored.get((kind, position))) is None:
                 self.erased.add(kind)
-            elif compare_digest(commitment(kind, *payload).hex(), expected):
+            elif _matches(kind, payload, expected):
                 self._contents[kind, position] = payload[1]
             else:
                 self.altered.add(kind)
@@ -424,6 +424,15 @@ class Texts:
         """Return a payload as text, or None for one that is gone or altered."""
         content = self.get(kind)
         return None if content is None else content.decode()
+
+
+def _matches(kind: str, payload: tuple[object, object], expected: str) -> bool:
+    """Return whether salt and content of a payload have a commitment, in hexadecimal."""
+    salt, content = payload
+    # An altered SQLite file can have a text or a number in a column of bytes.
+    if not (isinstance(salt, bytes) and isinstance(content, bytes)):
+        return False
+    return compare_digest(commitment(kind, salt, content).hex(), expected)
 
 
 @dataclass

@@ -7,7 +7,7 @@ only read.
 from __future__ import annotations
 
 import threading
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
@@ -251,15 +251,21 @@ class Store(Finder, AbstractContextManager["Store"]):
         return Export.resume(self._database, target)
 
     def export_to(
-        self, output: BinaryIO, format: str, query: Query | None = None, processes: int = 1
+        self,
+        output: BinaryIO,
+        format: str,
+        query: Query | None = None,
+        processes: int = 1,
+        on_altered: Callable[[list[str]], None] = lambda ids: None,
     ) -> int:
         """Write the matching generations to a stream. Return the number of generations.
 
-        A large export uses up to `processes` processes.
+        A large export uses up to `processes` processes. `on_altered` receives the ids of the
+        generations of each page with texts that were altered after they were recorded.
         """
         from muniment.store.export import stream
 
-        return stream(self._database, output, format, query or Query(), processes)
+        return stream(self._database, output, format, query or Query(), processes, on_altered)
 
     def backup(self, target: Path, progress: Progress | None = None) -> Backup:
         """Copy the store to a file, verify the copy and register it. Raise BackupError."""

@@ -33,18 +33,21 @@ class Page:
     """The encoded bytes of some generations.
 
     `rows` is their number, and `last` is the entry number of the last one, where the next page
-    continues. `length` is the size of their payloads in bytes.
+    continues. `length` is the size of their payloads in bytes. `altered` has the ids of those with
+    texts that were altered after they were recorded.
     """
 
     data: bytes
     rows: int
     last: int
     length: int
+    altered: list[str]
 
 
 def encode_page(database: Database, format: str, numbers: list[int], size: int) -> Page:
     """Encode the generations with these numbers, in the state of the first `size` entries."""
     data, length = b"", 0
+    altered: list[str] = []
     with database.reading() as connection:
         shared = SharedReader(connection)
         for part in chunks(numbers, _ROWS):
@@ -61,7 +64,8 @@ def encode_page(database: Database, format: str, numbers: list[int], size: int) 
                 ]
             )
             length += sum(map(_length, loaded))
-    return Page(data, len(numbers), numbers[-1], length)
+            altered += [generation.id for generation in loaded if generation.altered]
+    return Page(data, len(numbers), numbers[-1], length, altered)
 
 
 def pages(

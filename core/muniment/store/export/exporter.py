@@ -45,7 +45,8 @@ class _State(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     `size` is the number of bytes of the part file that are on disk. `upto` is the number of
     entries in the ledger at the start, and `before` is the entry number where to continue.
-    `rows` is the number of generations written. `whole` is true when all are written.
+    `rows` is the number of generations written, and `altered` has the ids of those with texts
+    that were altered after they were recorded. `whole` is true when all are written.
     """
 
     log: str
@@ -56,6 +57,7 @@ class _State(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     rows: int = 0
     size: int = 0
     whole: bool = False
+    altered: list[str] = []
     version: Literal[2] = 2  # of this class
 
 
@@ -126,6 +128,11 @@ class Export:
     def rows(self) -> int:
         """The number of generations written so far."""
         return self._state.rows
+
+    @property
+    def altered(self) -> list[str]:
+        """The ids of the generations written so far with texts that were altered."""
+        return self._state.altered
 
     @property
     def format(self) -> str:
@@ -203,7 +210,12 @@ class Export:
         with closing(new_pages):
             for page in new_pages:
                 part.write(page.data)
-                state = replace(state, before=page.last, rows=state.rows + page.rows)
+                state = replace(
+                    state,
+                    before=page.last,
+                    rows=state.rows + page.rows,
+                    altered=state.altered + page.altered,
+                )
                 advance(page.rows)
                 if time.monotonic() - saved_at > SAVE_SECONDS:
                     self._save(part, state)
@@ -225,9 +237,11 @@ def stream(
     format: str,
     query: Query,
     processes: int = 1,
+    on_altered: Callable[[list[str]], None] = lambda ids: None,
 ) -> int:
     """Write an export to a pipe, a device or stdout. Return the number of generations.
 
+    `on_altered` receives the ids of the generations of each page with texts that were altered.
     Raises MunimentError for a format that needs a file.
     """
     encoder = FORMATS[format]
@@ -240,6 +254,7 @@ def stream(
         for page in new_pages:
             output.write(page.data)
             rows += page.rows
+            on_altered(page.altered)
     output.flush()
     return rows
 

@@ -66,7 +66,7 @@ from muniment.store.retention.protection import (
     held_among,
 )
 from muniment.store.search import index
-from muniment.types import DECISIONS
+from muniment.types import DECISIONS, Generation
 from muniment.validation import now
 
 PAGE = 100  # generations of one transaction
@@ -82,6 +82,8 @@ class ErasureResult:
         held: Skipped because of a legal hold.
         kept: Skipped because retention rules require that they are kept longer.
         running: Skipped because they have no outcome yet.
+        altered: How many of the erased generations had texts that were altered after they were
+            recorded. On SQLite the search index may still have words of the recorded texts.
         pending: Whether the bytes of erased texts may still be in the database's files.
     """
 
@@ -89,6 +91,7 @@ class ErasureResult:
     held: int = 0
     kept: int = 0
     running: int = 0
+    altered: int = 0
     pending: bool = False
 
 
@@ -227,14 +230,17 @@ def _erase_page(
         erased = [row for row in rows if any(n in kinds_by_entry for n in (row.seq, row.outcome))]
         result.erased += len(erased)
         # The index needs the terms to delete, which are computed from the texts.
-        index.delete(connection, _search_rows(connection, erased))
+        loaded = load_numbers(connection, [row.seq for row in erased])
+        result.altered += sum(bool(item.altered) for _, item in loaded)
+        index.delete(connection, _search_rows(loaded))
         for number, erased_kinds in kinds_by_entry.items():
             connection.execute(
                 delete(payload).where(payload.c.entry == number, payload.c.kind.in_(erased_kinds))
             )
         _clear_texts(connection, [n for n, kinds_ in kinds_by_entry.items() if "request" in kinds_])
         # Generations of which only some kinds were erased can still be found by the others.
-        index.insert(connection, _search_rows(connection, erased))
+        remaining = load_numbers(connection, [row.seq for row in erased])
+        index.insert(connection, _search_rows(remaining))
         _record_erasure(connection, by, reason, cause, kinds_by_entry)
 
 
@@ -269,9 +275,8 @@ def _erasable_payloads(
     return kinds_by_entry, kept
 
 
-def _search_rows(connection: Connection, rows: Sequence[GenerationRow]) -> list[index.Row]:
-    """Return the rows of the search index for generations, computed from their payloads."""
-    loaded = load_numbers(connection, [row.seq for row in rows])
+def _search_rows(loaded: Sequence[tuple[int, Generation]]) -> list[index.Row]:
+    """Return the rows of the search index for generations with these numbers."""
     return [(number, index.terms_of(item)) for number, item in loaded]
 
 

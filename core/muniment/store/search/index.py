@@ -94,13 +94,11 @@ def delete(connection: Connection, rows: Sequence[Row]) -> None:
 
     The bytes stay in the database until `purge`.
     """
-    rows = [row for row in rows if row[1]]
-    if not rows:
-        return
     if _is_sqlite(connection):
-        connection.exec_driver_sql(
-            "INSERT INTO search (search, rowid, terms) VALUES ('delete', ?, ?)", rows
-        )
+        if rows := [row for row in rows if row[1]]:
+            connection.exec_driver_sql(
+                "INSERT INTO search (search, rowid, terms) VALUES ('delete', ?, ?)", rows
+            )
         return
     numbers = [number for number, _ in rows]
     connection.exec_driver_sql("DELETE FROM search WHERE generation = ANY(%s)", (numbers,))
