@@ -108,7 +108,7 @@ class KeyStore:
 
     def last_checkpoint(self, log: str) -> LastCheckpoint | None:
         """Return the last signed checkpoint of a log, or None."""
-        return _read(self._checkpoint_path(log))
+        return _read(self.checkpoint_path(log))
 
     def expected_checkpoint(self, store: muniment.store.Store) -> LastCheckpoint | None:
         """Return the checkpoint that the store must continue, or None.
@@ -179,14 +179,15 @@ class KeyStore:
         note = checkpoints.sign_checkpoint(Checkpoint(key.name, head.size, head.root), key)
         new = LastCheckpoint(store, str(note))
         if new != last:
-            path = self._checkpoint_path(head.log)
+            path = self.checkpoint_path(head.log)
             try:
                 atomic_write(path, msgspec.json.encode(new))
             except OSError as error:
                 raise MunimentError(f"cannot write {path}: {error.strerror}") from None
         return note
 
-    def _checkpoint_path(self, log: str) -> Path:
+    def checkpoint_path(self, log: str) -> Path:
+        """Return the path of the last signed checkpoint of a log."""
         return self.folder / f"{log}.json"
 
     def _raise_if_replaced(self, store: muniment.store.Store) -> None:
@@ -199,7 +200,7 @@ class KeyStore:
         raise _not_signed(
             f"the store {store.url} is log {checkpoints.origin(store.log)}, but log "
             f"{signed.origin} was signed there, with {signed.size} entries; restore that store, or "
-            f"remove {self._checkpoint_path(log)} if you replaced it on purpose",
+            f"remove {self.checkpoint_path(log)} if you replaced it on purpose",
         )
 
 

@@ -64,6 +64,43 @@ def test_a_lost_store_is_restored_without_asking(
     assert prompts(recorded) == ["one"]
 
 
+def test_a_damaged_backup_is_named_and_another_is_asked_for(recorded: Here, tmp_path: Path) -> None:
+    file = tmp_path / "copy.db"
+    recorded("db", "backup", file)
+    content = file.read_bytes()
+    for damaged in (content[: len(content) // 2], content[:4096] + bytes(len(content) - 4096)):
+        file.write_bytes(damaged)
+        result = recorded("db", "restore", file, "--yes")
+        assert result.code == 1
+        assert result.err.startswith(f"Error: {file} is ")
+        assert "use another backup" in result.err
+        assert "restore it from a backup" not in result.err
+    assert prompts(recorded) == ["one"]
+
+
+def test_another_ledger_is_replaced_only_if_it_is_named(
+    recorded: Here, home: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "copy.db"
+    recorded("db", "backup", file)
+    other = ("--store", f"sqlite:///{tmp_path}/other.db")
+    recorded("generate", "echo", "two", *other)
+    assert recorded("keys", "generate", *other).code == 0
+    (key,) = (home / "keys").glob("*.key")
+    refused = recorded("db", "restore", file, "--yes", *other)
+    assert refused.code == 2
+    assert f"--replace-ledger {key.stem}" in refused.err
+    assert recorded("db", "restore", file, "--yes", "--replace-ledger", "ab", *other).code == 2
+    done = recorded("db", "restore", file, "--yes", "--replace-ledger", key.stem, *other)
+    assert done.code == 0
+    checkpoint = key.with_suffix(".json")
+    assert str(checkpoint) in done.err
+    assert recorded("generate", "echo", "three", *other).code == 4
+    checkpoint.unlink()
+    assert recorded("generate", "echo", "three", *other).code == 0
+    assert key.exists()
+
+
 def test_what_is_no_backup_is_refused(recorded: Here, tmp_path: Path) -> None:
     file = tmp_path / "no.db"
     for content, sentence in ((b"", "is empty"), (b"nonsense" * 99, "is not a backup of a store")):

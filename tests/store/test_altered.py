@@ -218,7 +218,7 @@ def test_erased_and_altered_payloads_are_told_apart(
 
 
 def test_erasing_an_altered_generation_counts_it(store: Store, url: str, rich: Generation) -> None:
-    assert change(url, "UPDATE payload SET content = :it WHERE kind = 'prompt'", {"it": b"FORGED"})
+    alter(url, rich, "prompt", b"FORGED")
     result = store.erasures.erase(Query(ids=[rich.id]), "keeper")
     assert (result.erased, result.altered) == (1, 1)
     if store.path is not None:  # FTS5 can delete only the terms of a text that is known

@@ -263,6 +263,14 @@ def test_a_store_of_a_newer_version_is_left_alone(store: Store, url: str, create
         Store.open(url, create=False, outdated=True)
 
 
+@pytest.mark.parametrize("revision", ["zzz", "", "1001x", "999999"])
+def test_a_store_of_an_unknown_revision_names_it(store: Store, url: str, revision: str) -> None:
+    stamp(url, revision)
+    for options in ({"create": True}, {"create": False}, {"create": False, "outdated": True}):
+        with pytest.raises(StoreVersionError, match=f"unknown schema revision '{revision}'"):
+            Store.open(url, **options)
+
+
 def test_a_store_with_an_older_schema_is_refused_until_it_is_upgraded(
     store: Store, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -161,19 +161,30 @@ def backup(context: CliContext, file: str, overwrite: bool, as_json: bool) -> No
 
 @db.command
 @click.argument("file", metavar="FILE")
+@click.option(
+    "--replace-ledger",
+    metavar="LEDGER",
+    help="Identity of the store's ledger, to replace it by the other ledger of the backup.",
+)
 @yes_option
 @json_option
 @click.pass_obj
-def restore(context: CliContext, file: str, yes: bool, as_json: bool) -> int:
+def restore(
+    context: CliContext, file: str, replace_ledger: str | None, yes: bool, as_json: bool
+) -> int:
     """Replace the store with a backup.
 
     The backup is checked first. The store is then replaced completely or not at all, and entries
     recorded since the backup are lost. Generations erased since the backup come back. Their ids
     are printed, one per line, so that they can be erased again. For PostgreSQL, the programs
     pg_restore and psql are required.
+
+    A backup of another ledger is refused without --replace-ledger. The key and the last signed
+    checkpoint of the replaced ledger stay in the home folder.
     """
     with fraction("checking") as progress:
         plan = muniment.store.plan_restore(context.store_url, Path(file), progress)
+    _raise_if_other_ledger(plan, replace_ledger)
     loss = _loss(plan)
     if loss and not confirm(loss, yes=yes, otherwise="nothing was restored"):
         return exit_codes.FAILED
@@ -205,7 +216,41 @@ def restore(context: CliContext, file: str, yes: bool, as_json: bool) -> int:
             "erasures since the backup are not known, because the previous store was not its "
             "continuation; erase those generations again"
         )
+    if plan.other_ledger:
+        _write_kept_checkpoint(context, plan)
     return exit_codes.DONE
+
+
+def _raise_if_other_ledger(plan: RestorePlan, named: str | None) -> None:
+    """Raise UsageError unless the ledger that a backup would replace is its own or is named."""
+    present = plan.present
+    if present is None or present.unreadable or named == present.log:
+        return
+    if named is not None:
+        raise UsageError(
+            f"the store has ledger {present.log}, not {named}; use --replace-ledger with its "
+            "identity"
+        )
+    if plan.other_ledger:
+        raise UsageError(
+            f"the backup {plan.file} is of ledger {plan.contents.log}, but the store has ledger "
+            f"{present.log} of {pluralize(present.entries, 'entry')}; use --store to restore to "
+            f"another store, or --replace-ledger {present.log} to replace it"
+        )
+
+
+def _write_kept_checkpoint(context: CliContext, plan: RestorePlan) -> None:
+    """Print what to do with the checkpoint of a replaced ledger, if one was signed here."""
+    from muniment.signing import KeyStore
+
+    assert plan.present is not None
+    path = KeyStore(context.home).checkpoint_path(plan.present.log)
+    if path.exists():
+        write_note(
+            f"the replaced ledger {plan.present.log} was signed here, so commands that record and "
+            f"`audit verify` exit with 4 as long as its last checkpoint {path} is there; remove "
+            "that file, and run `muniment keys generate` to sign the restored ledger"
+        )
 
 
 def _loss(plan: RestorePlan) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from muniment.errors import StoreError
+from muniment.errors import DamagedStoreError, StoreError
 
 UNREADABLE = (LookupError, ValueError, TypeError, AttributeError, OverflowError, RecursionError)
 """The exceptions that decoding a corrupt entry or payload can raise."""
@@ -13,11 +13,11 @@ UNREADABLE = (LookupError, ValueError, TypeError, AttributeError, OverflowError,
 
 @contextmanager
 def corruption_as_store_error(url: str) -> Iterator[None]:
-    """Raise StoreError instead of an exception that a corrupt entry or payload causes."""
+    """Raise DamagedStoreError instead of an exception that a corrupt entry or payload causes."""
     try:
         yield
     except UNREADABLE as error:
-        raise StoreError(
+        raise DamagedStoreError(
             url,
             "the store is damaged; run `muniment audit verify --all` to find the corrupt entries",
         ) from error

@@ -22,6 +22,7 @@ from muniment.ledger.tree import Frontier, leaf_hash
 from muniment.store.backup import BackupError, BackupSummary
 from muniment.store.database.engine import Database, Progress
 from muniment.store.database.tables import VIEWS, alembic_version, ledger_head, metadata
+from muniment.store.errors import UNREADABLE
 from muniment.store.recording import schema_version
 
 _PIPE = subprocess.PIPE
@@ -64,19 +65,29 @@ def verify(file: Path, progress: Progress | None, *, whole: bool = False) -> Bac
             except StoreVersionError as error:
                 raise BackupError(file, str(error)) from error
             continue
-        seq, data = int(row["seq"]), bytes.fromhex(row["canonical_bytes"].removeprefix(r"\\x"))
-        if seq == 0:
-            first = decode(data)
-            log = first.log if isinstance(first, GenesisEntry) else ""
+        try:
+            seq, data = int(row["seq"]), bytes.fromhex(row["canonical_bytes"].removeprefix(r"\\x"))
+            first = decode(data) if seq == 0 else None
+        except UNREADABLE as error:
+            raise BackupError(
+                file, f"{file} is corrupt: an entry cannot be read; use another backup"
+            ) from error
+        if isinstance(first, GenesisEntry):
+            log = first.log
         early[seq] = leaf_hash(data)
         while frontier.size in early:
             frontier.extend([early.pop(frontier.size)])
         if progress and count % 1000 == 0:
             progress("backup", count, count)
     if early:
-        raise BackupError(file, f"{file} is incomplete: entry {frontier.size} is missing")
+        raise BackupError(
+            file,
+            f"{file} is incomplete: entry {frontier.size} is missing; use another backup",
+        )
     if not log:
-        raise BackupError(file, f"{file} is not a backup of a store: it has no ledger")
+        raise BackupError(
+            file, f"{file} is not a backup of a store: it has no ledger; use another file"
+        )
     return BackupSummary(log, frontier.size, frontier.root().hex())
 
 
@@ -140,7 +151,11 @@ def _rows(file: Path) -> Iterator[dict[str, str]]:
                 columns = line[line.index("(") + 1 : line.rindex(")")].split(", ")
         stderr = process.stderr.read()
         if process.wait() != 0:
-            raise BackupError(file, f"{file} is not a backup of a store: {_reason(stderr)}")
+            raise BackupError(
+                file,
+                f"{file} is not a backup of a store, or is damaged ({_reason(stderr)}); use "
+                "another backup",
+            )
     finally:
         with suppress(OSError):
             process.kill()

@@ -10,7 +10,12 @@ from contextlib import closing
 from pathlib import Path
 from urllib.parse import quote
 
-from muniment.errors import StoreError, StoreVersionError
+from muniment.errors import (
+    DamagedStoreError,
+    StoreError,
+    StoreVersionError,
+    VerificationError,
+)
 from muniment.files import replacing
 from muniment.ledger.tree import Frontier
 from muniment.store.backup import BackupError, BackupSummary
@@ -41,19 +46,31 @@ def verify(file: Path, progress: Progress | None, *, whole: bool = False) -> Bac
     try:
         revision = schema_version.revision(copy)
         if revision is None:
-            raise BackupError(file, f"{file} is empty and not a backup of a store")
+            raise BackupError(
+                file, f"{file} is empty and not a backup of a store; use another file"
+            )
         schema_version.raise_if_foreign(copy.url, f"the backup {file}", revision)
         whole = whole and revision == schema_version.HEAD
         verification = verify_store(copy, projections=whole, payloads=whole, progress=progress)
         if not verification.ok:
             first = verification.problems[0]
-            raise BackupError(file, f"{file} is corrupt: {first.where}: {first.message}")
+            raise BackupError(
+                file, f"{file} is corrupt: {first.where}: {first.message}; use another backup"
+            )
         with copy.reading() as connection:
             log = connection.exec_driver_sql("SELECT log_id FROM ledger_head").scalar()
     except StoreVersionError as error:
         raise BackupError(file, str(error)) from error
+    except VerificationError as error:  # its message is about a store in use
+        raise BackupError(
+            file, f"{file} is corrupt: its schema was altered; use another backup"
+        ) from error
+    except DamagedStoreError as error:  # as above
+        raise BackupError(
+            file, f"{file} is not a backup of a store, or is damaged; use another backup"
+        ) from error
     except StoreError as error:
-        raise BackupError(file, f"{file} is not a backup of a store: {error}") from error
+        raise BackupError(file, f"{file} cannot be read as a backup: {error}") from error
     finally:
         copy.close()
     return BackupSummary(str(log), verification.entries, verification.root)

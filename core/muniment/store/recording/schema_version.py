@@ -5,6 +5,7 @@ Only creating and upgrading import alembic. All other commands read its table of
 
 from __future__ import annotations
 
+import re
 import secrets
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from muniment.validation import now
 
 HEAD = "1002"  # the newest revision in migrations/versions; revisions are numbered in order
 _FIRST = "1001"
+_REVISION = re.compile(r"[0-9]{4}")
 
 
 def revision(database: Database) -> str | None:
@@ -39,7 +41,7 @@ def _read_revision(database: Database, connection: Connection) -> str | None:
             unfinished = connection.scalar(select(func.min(backfill.c.revision)))
             if unfinished is not None:  # revisions are numbered in order
                 return str(int(unfinished) - 1)
-        return connection.scalar(select(alembic_version.c.version_num))
+        return connection.scalar(select(alembic_version.c.version_num)) or ""
     if tables:
         raise StoreVersionError(
             database.url, f"{database.name} is not a Muniment store; use another database"
@@ -73,6 +75,12 @@ def raise_if_foreign(url: str, store: str, current: str) -> None:
 
     `store` is the subject of the message.
     """
+    if not _REVISION.fullmatch(current):
+        raise StoreVersionError(
+            url,
+            f"{store} has the unknown schema revision {current!r}, because its table "
+            "alembic_version was altered; restore a backup",
+        )
     if current < _FIRST:
         raise StoreVersionError(
             url,
@@ -114,7 +122,7 @@ def upgrade(database: Database, progress: Progress | None = None) -> Path | None
         current = _read_revision(database, connection)
         if current == HEAD:  # another process upgraded it while this one waited for the lock
             return None
-        if current:
+        if current is not None:
             raise_if_foreign(database.url, f"the store {database.name}", current)
             _raise_if_altered(database, connection)
         stamped = current and connection.scalar(select(alembic_version.c.version_num))
