@@ -35,6 +35,11 @@ _MEANING = (
     "replays that were left out cannot be noticed"
 )
 
+_REMEDY = (
+    "this file proves nothing; check that the key and the checkpoint are those that the signer "
+    "published, and ask for a new proof"
+)
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Verify one file and return 0 if it is valid, 4 if not, and 2 if it cannot be checked."""
@@ -64,6 +69,7 @@ def _verify(file: str, key_argument: str, expected_file: str | None, as_json: bo
             _print(json.dumps({"ok": False, "key": str(key), "problem": str(error)}))
         else:
             _print(f"failed  {error}")
+            _print(_REMEDY, sys.stderr)
         return UNVERIFIED
     if as_json:
         _print(json.dumps(_report(proof, head, entries, key), ensure_ascii=False))
@@ -106,7 +112,9 @@ def public_key(argument: str) -> PublicKey:
         text = Path(argument).read_text("utf-8") if Path(argument).is_file() else argument
         return PublicKey.parse(text)
     except (OSError, ValueError) as error:
-        raise UsageError(f"--key {argument}: {_reason(error)}") from None
+        raise UsageError(
+            f"--key {argument}: {_reason(error)}; use a public key, or a file that has one"
+        ) from None
 
 
 def read_checkpoint(path: str) -> Note:
@@ -114,14 +122,16 @@ def read_checkpoint(path: str) -> Note:
     try:
         return checkpoints.parse_note(_bytes(path).decode())
     except (CheckpointFormatError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path}: {error}") from None
+        raise UsageError(
+            f"{path}: {error}; use a file that `muniment audit checkpoint` wrote"
+        ) from None
 
 
 def _bytes(path: str) -> bytes:
     try:
         return sys.stdin.buffer.read() if path == "-" else Path(path).read_bytes()
     except (OSError, ValueError) as error:
-        raise UsageError(f"cannot read {path}: {_reason(error)}") from None
+        raise UsageError(f"cannot read {path}: {_reason(error)}; check the path") from None
 
 
 def _reason(error: Exception) -> str:

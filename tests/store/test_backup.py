@@ -255,6 +255,26 @@ def test_client_programs_get_the_password_in_their_environment(
     assert not any("s3cret" in argument for argument in command)
 
 
+def test_a_plan_states_whether_the_whole_backup_was_verified(
+    store: Store, url: str, tmp_path: Path, start: Any, finish: Any
+) -> None:
+    record(store, start, finish, 2)
+    planned = plan_restore(url, store.backup(tmp_path / "copy").file)
+    assert planned.contents.whole == (store.path is not None)
+
+
+def test_a_restored_archive_with_an_altered_payload_is_reported(
+    store: Store, url: str, tmp_path: Path, start: Any, finish: Any
+) -> None:
+    record(store, start, finish, 2)
+    change(url, "UPDATE payload SET content = :it WHERE kind = 'prompt'", {"it": b"FORGED"})
+    made = store.backup(tmp_path / "copy")
+    with pytest.raises(BackupError) as caught:  # a file before it replaces the store
+        restore(url, plan_restore(url, made.file))
+    assert str(made.file) in str(caught.value)
+    assert ("the store was replaced" in str(caught.value)) == (store.path is None)
+
+
 def test_a_restore_names_the_holds_that_it_ends(
     store: Store, url: str, tmp_path: Path, start: Any, finish: Any
 ) -> None:

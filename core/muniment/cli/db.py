@@ -174,10 +174,14 @@ def restore(
 ) -> int:
     """Replace the store with a backup.
 
-    The backup is checked first. The store is then replaced completely or not at all, and entries
-    recorded since the backup are lost. Generations erased since the backup come back. Their ids
-    are printed, one per line, so that they can be erased again. For PostgreSQL, the programs
-    pg_restore and psql are required.
+    The backup is verified first, as `audit verify --all` does. The store is then replaced
+    completely or not at all, and entries recorded since the backup are lost. Generations erased
+    since the backup come back. Their ids are printed, one per line, so that they can be erased
+    again.
+
+    Of a backup for PostgreSQL, or with an older schema, only the entries are verified first. The
+    rest is verified after the store was replaced, or after `db upgrade`. For PostgreSQL, the
+    programs pg_restore and psql are required.
 
     A backup of another ledger is refused without --replace-ledger. The key and the last signed
     checkpoint of the replaced ledger stay in the home folder.
@@ -185,6 +189,12 @@ def restore(
     with fraction("checking") as progress:
         plan = muniment.store.plan_restore(context.store_url, Path(file), progress)
     _raise_if_other_ledger(plan, replace_ledger)
+    if not plan.contents.whole:
+        write_note(
+            f"only the entries of {plan.file} were verified; the rest is verified after it has "
+            "replaced the store, or if its schema is older, by `muniment audit verify --all` after "
+            "`muniment db upgrade`"
+        )
     loss = _loss(plan)
     if loss and not confirm(loss, yes=yes, otherwise="nothing was restored"):
         return exit_codes.FAILED

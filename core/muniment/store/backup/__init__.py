@@ -45,12 +45,14 @@ class BackupError(MunimentError):
 class BackupSummary:
     """The ledger in a backup: its identity `log`, its number of entries, and its root.
 
-    `root` is computed from the bytes of the entries, in hexadecimal.
+    `root` is computed from the bytes of the entries, in hexadecimal. `whole` is true if payloads,
+    query tables and search index were verified too.
     """
 
     log: str
     entries: int
     root: str
+    whole: bool = field(default=False, compare=False)
 
 
 class BackupBackend(Protocol):
@@ -189,7 +191,8 @@ class RestorePlan:
 def plan_restore(url: str, file: Path, progress: Progress | None = None) -> RestorePlan:
     """Verify a whole backup, and return the effects of restoring it to a store. Change nothing.
 
-    An archive of PostgreSQL is verified as far as its entries. `restore` verifies the rest.
+    Of an archive of PostgreSQL, and of a store with an older schema, only the entries are verified.
+    `restore` verifies the rest of an archive after it replaced the store.
 
     `url` is the URL of the store.
 
@@ -216,15 +219,18 @@ def restore(url: str, planned: RestorePlan, progress: Progress | None = None) ->
         if schema_version.revision(database) != schema_version.HEAD:
             return  # an older schema is verified after `db upgrade`, which every command requires
         whole = database.dialect == "postgresql"  # a file of SQLite was verified before
-        verification = verify(database, projections=whole, payloads=whole, progress=progress)
+        verification = verify(
+            database, projections=whole, payloads=whole, search=whole, progress=progress
+        )
         if not verification.ok or (verification.entries, verification.root) != (
             planned.contents.entries,
             planned.contents.root,
         ):
             raise BackupError(
                 planned.file,
-                f"the restored store differs from {planned.file}; run "
-                "`muniment audit verify --all` to find the difference",
+                f"the store was replaced, but does not verify, so {planned.file} may be corrupt; "
+                "run `muniment audit verify --all` to find the difference, or restore another "
+                "backup",
             )
         backups = list(planned.present.backups) if planned.present else []
         if all(item.file != planned.file for item in backups):

@@ -37,8 +37,8 @@ def copy(database: Database, target: Path) -> BackupSummary:
 def verify(file: Path, progress: Progress | None, *, whole: bool = False) -> BackupSummary:
     """Verify the ledger of a copy in the same way as the ledger of a store.
 
-    With `whole`, the payloads and query tables of a copy in the current schema are verified too.
-    Raises BackupError if the file is no store, has a newer schema, or is corrupt.
+    With `whole`, payloads, query tables and search index are verified too, if the copy has the
+    current schema. Raises BackupError if the file is no store, has a newer schema, or is corrupt.
     """
     if not file.is_file():
         raise BackupError(file, f"file {file} does not exist")
@@ -51,7 +51,9 @@ def verify(file: Path, progress: Progress | None, *, whole: bool = False) -> Bac
             )
         schema_version.raise_if_foreign(copy.url, f"the backup {file}", revision)
         whole = whole and revision == schema_version.HEAD
-        verification = verify_store(copy, projections=whole, payloads=whole, progress=progress)
+        verification = verify_store(
+            copy, projections=whole, payloads=whole, search=whole, progress=progress
+        )
         if not verification.ok:
             first = verification.problems[0]
             raise BackupError(
@@ -73,7 +75,7 @@ def verify(file: Path, progress: Progress | None, *, whole: bool = False) -> Bac
         raise BackupError(file, f"{file} cannot be read as a backup: {error}") from error
     finally:
         copy.close()
-    return BackupSummary(str(log), verification.entries, verification.root)
+    return BackupSummary(str(log), verification.entries, verification.root, whole)
 
 
 def restore(database: Database, file: Path) -> None:
