@@ -434,6 +434,20 @@ def test_verify_says_what_it_checked(
     assert value["checked"] == checked
 
 
+def test_nothing_is_recorded_in_a_store_with_a_trigger(recorded: Here, home: Path) -> None:
+    before = prompts(recorded)
+    with sqlite3.connect(home / "muniment.db") as database:
+        database.execute("CREATE TRIGGER other AFTER INSERT ON payload BEGIN SELECT 1; END")
+    database.close()
+    for command in (["generate", "echo", "x"], ["feedback", "last", "--rating", "up"]):
+        result = recorded(*command)
+        assert result.code == 1
+        assert "trigger other" in result.err
+        assert "muniment audit verify" in result.err
+        assert result.err.count("\n") == 1
+    assert prompts(recorded) == before
+
+
 def test_verify_of_a_store_with_an_altered_schema_exits_with_4(recorded: Here, home: Path) -> None:
     with sqlite3.connect(home / "muniment.db") as database:
         database.execute("CREATE INDEX other ON payload (kind)")
