@@ -598,14 +598,15 @@ class TestStore:
             assert "s3cret" not in result.err
             assert result.err.count("\n") == 1
 
-    def test_a_store_that_may_not_be_written_is_a_sentence(
+    def test_a_store_that_fails_to_write_is_a_sentence(
         self, muniment: Here, home: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         assert muniment("generate", "echo", "hi").code == 0
-        # A trigger stands in for missing rights, which a superuser has anyway.
+        # The row of a payload that the next entry will have stands in for an error of the disk.
         change(
             home,
-            "CREATE TRIGGER shut BEFORE INSERT ON entry BEGIN SELECT RAISE(ABORT, 'readonly'); END",
+            "INSERT INTO payload (entry, kind, position, salt, content) "
+            "SELECT size, 'prompt', 0, x'00', x'00' FROM ledger_head",
         )
         result = muniment("generate", "echo", "hi")
         assert result.code == 1
