@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from msgspec import Struct, to_builtins
@@ -18,6 +18,7 @@ from muniment.types import (
     Failure,
     FinishReason,
     Generation,
+    Input,
     Output,
     PluginRef,
     Reason,
@@ -40,6 +41,24 @@ class RecordedModel(Struct, frozen=True, gc=False):
     digest: str
 
 
+class RecordedInput(Struct, frozen=True, gc=False):
+    """An input. Only `name` and `media_type` remain of an erased or altered one.
+
+    Attributes:
+        name: The name that the generator declares.
+        media_type: The media type, as in `image/png`.
+        text: The text, or None unless the media type is `text/*`.
+        sha256: The SHA-256 of the bytes.
+        bytes: The number of these bytes.
+    """
+
+    name: str
+    media_type: str
+    text: str | None
+    sha256: str | None
+    bytes: int | None
+
+
 class RecordedOutput(Struct, frozen=True, gc=False):
     """An output. Only `media_type` and `finish_reason` remain of an erased or altered one.
 
@@ -50,6 +69,8 @@ class RecordedOutput(Struct, frozen=True, gc=False):
         bytes: The number of these bytes.
         finish_reason: `stop` if the model or a stop string ended a text. `length` if it reached
             the maximum length.
+        kept: The positions of the selected items, from 0. None if the output was not judged item by
+            item.
     """
 
     media_type: str
@@ -57,6 +78,7 @@ class RecordedOutput(Struct, frozen=True, gc=False):
     sha256: str | None
     bytes: int | None
     finish_reason: FinishReason | None
+    kept: Sequence[int] | None
 
 
 class RecordedVerdict(Struct, frozen=True, gc=False):
@@ -74,6 +96,9 @@ class RecordedVerdict(Struct, frozen=True, gc=False):
         policy_version: The policy, as in `default@1`.
         latency_ms: The running time of the filter in milliseconds.
         failure: The reason why the filter itself failed, which blocks. None if it did not fail.
+        item: The position of the judged item among the candidates, from 1. None unless one item
+            was judged.
+        input: The name of the judged input. None unless an input was judged.
     """
 
     filter: str
@@ -88,6 +113,8 @@ class RecordedVerdict(Struct, frozen=True, gc=False):
     policy_version: str
     latency_ms: float
     failure: str | None
+    item: int | None
+    input: str | None
 
 
 class GenerationRecord(Struct, frozen=True, gc=False):
@@ -104,6 +131,7 @@ class GenerationRecord(Struct, frozen=True, gc=False):
         seed: A number from 0 to 2^64 - 1, as text because not every JSON reader keeps 64 bits.
         parameters: The effective parameters, defaults included, sorted by name.
         policy: The name and version of the policy in force, as in `default@1`.
+        inputs: The files that were given with the prompt, sorted by name.
         outputs: If the status is `failed` or `interrupted`, the texts that were streamed.
         plugins: The core and every plugin that took part, the core first.
         environment: Other facts on which the output can depend: versions, processor, number format.
@@ -127,6 +155,7 @@ class GenerationRecord(Struct, frozen=True, gc=False):
     seed: str
     parameters: Mapping[str, Value]
     policy: str
+    inputs: Sequence[RecordedInput]
     outputs: Sequence[RecordedOutput]
     verdicts: Sequence[RecordedVerdict]
     scores: Sequence[Score]
@@ -146,7 +175,7 @@ class GenerationRecord(Struct, frozen=True, gc=False):
 def record(generation: Generation) -> GenerationRecord:
     """Return the record of a generation. Its mappings are sorted by key."""
     model, finished_at = generation.model, generation.finished_at
-    gone = "output" in generation.erased or "output" in generation.altered
+    gone = {*generation.erased, *generation.altered}
     return GenerationRecord(
         id=generation.id,
         run_id=generation.run_id,
@@ -159,6 +188,7 @@ def record(generation: Generation) -> GenerationRecord:
         seed=str(generation.seed),
         parameters=dict(sorted(generation.parameters.items())),
         policy=generation.policy,
+        inputs=[_input(item, gone) for item in generation.inputs],
         outputs=[_output(output, gone) for output in generation.outputs],
         verdicts=[
             RecordedVerdict(
@@ -174,6 +204,8 @@ def record(generation: Generation) -> GenerationRecord:
                 policy_version=verdict.policy_version,
                 latency_ms=round(verdict.latency_ms, 3),
                 failure=verdict.failure,
+                item=verdict.item,
+                input=verdict.input,
             )
             for verdict in generation.verdicts
         ],
@@ -198,9 +230,19 @@ def to_json(generation: Generation) -> dict[str, Any]:
     return values
 
 
-def _output(output: Output, gone: bool) -> RecordedOutput:
-    if gone:
-        return RecordedOutput(output.media_type, None, None, None, output.finish_reason)
+def _input(item: Input, gone: Collection[str]) -> RecordedInput:
+    if "input" in gone:
+        return RecordedInput(item.name, item.media_type, None, None, None)
+    return RecordedInput(item.name, item.media_type, item.text, item.sha256, len(item.data))
+
+
+def _output(output: Output, gone: Collection[str]) -> RecordedOutput:
+    is_gone = "output" in gone
     return RecordedOutput(
-        output.media_type, output.text, output.sha256, len(output.data), output.finish_reason
+        output.media_type,
+        None if is_gone else output.text,
+        None if is_gone else output.sha256,
+        None if is_gone else len(output.data),
+        output.finish_reason,
+        output.kept,
     )

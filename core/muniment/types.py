@@ -18,7 +18,7 @@ from typing import Any, Literal, TypeAlias
 from muniment.parameters import Parameters, Value
 
 Status: TypeAlias = Literal["started", "completed", "blocked", "failed", "interrupted"]
-Stage: TypeAlias = Literal["system", "prompt", "output"]
+Stage: TypeAlias = Literal["system", "prompt", "input", "output", "item"]
 Decision: TypeAlias = Literal["allow", "flag", "block"]
 FinishReason: TypeAlias = Literal["stop", "length"]
 
@@ -33,12 +33,17 @@ class Output:
     """One output of a generation, as bytes of any media type.
 
     `finish_reason` of a text is `stop` if the model or a stop string ended it, and `length` if
-    it reached the maximum length.
+    it reached the maximum length. `kept` has the positions, from 0, of the items that the
+    pipeline selected, and is None unless the output was judged item by item. `data` contains all
+    items. `fingerprint` is what its media type computes to find the output from a file again.
+    The pipeline sets both.
     """
 
     media_type: str
     data: bytes
     finish_reason: FinishReason | None = None
+    kept: tuple[int, ...] | None = None
+    fingerprint: bytes | None = None
 
     @property
     def text(self) -> str | None:
@@ -64,6 +69,28 @@ def accepts_media_type(declared: Sequence[str], media_type: str) -> bool:
 def Text(text: str, finish_reason: FinishReason | None = None) -> Output:
     """Return an output of plain text. The name is capitalised because it acts as a constructor."""
     return Output("text/plain", text.encode(), finish_reason)
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """A file that was given with a prompt, under a name that the generator declares.
+
+    Erased or altered content is empty.
+    """
+
+    name: str
+    media_type: str
+    data: bytes
+
+    @property
+    def text(self) -> str | None:
+        """The input as text, or None when its media type is not `text/*`."""
+        return self.data.decode() if self.media_type.startswith("text/") else None
+
+    @property
+    def sha256(self) -> str:
+        """The SHA-256 of the bytes in hexadecimal. It is computed on each access, never stored."""
+        return hashlib.sha256(self.data).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,7 +231,8 @@ class Verdict:
     `action` is the decision that the pipeline applied. `failure` is the reason why the filter
     itself failed, which blocks. `observed_action` is the action that an enforcing policy would
     have applied, and None unless the policy only observes. `policy_rule` is the position of the
-    filter's rule in the policy, from 0.
+    filter's rule in the policy, from 0. `item` is the position of the judged item among the
+    candidates, from 1, and `input` the name of the judged input.
     """
 
     decision: Decision
@@ -219,6 +247,8 @@ class Verdict:
     failure: str | None = None
     observed_action: Decision | None = None
     policy_rule: int | None = None
+    item: int | None = None
+    input: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -342,7 +372,8 @@ class Generation:
     versions, processor, number of threads and number format. `line` is the line number in a
     batch file, counted from 1. `erased` names the kinds of payloads that were erased, for
     example `prompt` and `output`. An erased trace is not listed. `altered` names the kinds of
-    payloads that were changed after they were recorded. Their texts are empty.
+    payloads that were changed after they were recorded. Their texts are empty. `inputs` are sorted
+    by name.
     """
 
     id: str
@@ -361,6 +392,7 @@ class Generation:
     tags: tuple[str, ...] = ()
     parents: tuple[str, ...] = ()
     line: int | None = None
+    inputs: tuple[Input, ...] = ()
     outputs: tuple[Output, ...] = ()
     verdicts: tuple[Verdict, ...] = ()
     scores: tuple[Score, ...] = ()

@@ -8,7 +8,9 @@ enumerations, names that installed plugins declare, digests, and commitments to 
 Entries that others share (an actor, a policy, an environment, a plugin) are referred to by number.
 
 To add a kind, declare its class here. A change to the fields of a kind is a new version. Every
-version stays readable.
+version stays readable: a class named `…V1` reads the entries of version 1, and `newest` returns
+them as the class of the newest version. Until the first release, version 2 may get more fields
+with defaults. A field that has its default value is not in the canonical bytes.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 
-from msgspec import Meta, Struct, StructMeta
+from msgspec import Meta, Struct, StructMeta, field
 
 from muniment.ledger.canonical import SAFE, decode_number, encode_float, encode_number
 from muniment.ledger.payloads import Kind
@@ -91,10 +93,12 @@ StartedNumber: TypeAlias = Annotated[Count, EntryOf("started")]
 PluginNumbers: TypeAlias = Annotated[list[Count], EntryOf("plugin")]
 
 Rating: TypeAlias = Literal["up", "down", "1", "2", "3", "4", "5"]
+Action: TypeAlias = Literal["impression", "click", "like", "dislike", "buy"]
 Judgement: TypeAlias = Literal["approve", "overturn"]
 Cause: TypeAlias = Literal["request", "retention"]
 PluginAct: TypeAlias = Literal["installed", "upgraded", "removed", "enabled", "disabled"]
 ModelAct: TypeAlias = Literal["added", "removed"]
+TrainingStatus: TypeAlias = Literal["completed", "stopped", "failed"]
 EndStatus: TypeAlias = Literal["completed", "blocked", "failed", "interrupted"]
 FailureCode: TypeAlias = Literal["invalid", "refused", "generator"]
 
@@ -116,7 +120,9 @@ class _RecordMeta(StructMeta):
         if kind:
             own = {"kind": Literal[kind], "version": Literal[version]}
             namespace["__annotations__"] = own | namespace.get("__annotations__", {})
-            namespace |= {"kind": kind, "version": version}
+            # Values of factories are encoded, although fields with default values are not.
+            namespace["kind"] = field(default_factory=lambda: kind)
+            namespace["version"] = field(default_factory=lambda: version)
         return super().__new__(
             mcls,
             name,
@@ -125,6 +131,7 @@ class _RecordMeta(StructMeta):
             frozen=True,
             kw_only=True,
             forbid_unknown_fields=True,
+            omit_defaults=True,
             gc=False,  # records have no reference cycles
         )
 
@@ -143,6 +150,10 @@ class Entry(_Record):
     def invalid_field(self) -> str | None:
         """Return the name of a field whose value its type allows but the entry does not."""
         return None
+
+    def newest(self) -> Entry:
+        """Return the entry as the class of the newest version of its kind."""
+        return self
 
 
 # ---- parts of entries --------------------------------------------------------------------------
@@ -166,12 +177,29 @@ class OutputFact(_Record):
     Attributes:
         bytes: The size of the output.
         content: The commitment to the payload `output` with the position of this object.
+        kept: The positions of the items that were returned, from 0, in their order. None if the
+            output was not judged item by item. Only in version 2.
     """
 
     media_type: MediaType
     bytes: Count
     finish_reason: FinishReason | None
     content: UncheckedCommitment
+    kept: list[Count] | None = None
+
+
+class FingerprintFact(_Record):
+    """The fingerprint of an output, by which its media type finds a file again.
+
+    Attributes:
+        output: The position of the output.
+        bytes: The size of the fingerprint.
+        content: The commitment to the payload `fingerprint` with the position of this object.
+    """
+
+    output: Count
+    bytes: Count
+    content: Commitment
 
 
 class VerdictFact(_Record):
@@ -187,6 +215,9 @@ class VerdictFact(_Record):
         categories: Scores from 0 to 1 of the categories that the filter's class declares. Others
             are in the payload `detail`.
         failed: Whether the filter itself failed, which blocks.
+        item: The position of the judged item among the candidates, from 1. None unless one item
+            was judged. Only in version 2.
+        input: The name of the judged input. None unless an input was judged. Only in version 2.
     """
 
     filter: Name | None
@@ -198,6 +229,8 @@ class VerdictFact(_Record):
     latency_us: Count
     categories: dict[Name, Float]
     failed: bool
+    item: Annotated[int, Meta(ge=1, le=SAFE, description="position from 1")] | None = None
+    input: Parameter | None = None
 
 
 class ScoreFact(_Record):
@@ -211,6 +244,7 @@ class ScoreFact(_Record):
         higher_is_better: None if neither direction is better.
         latency_us: The running time of the evaluator in microseconds, which values can share.
         failed: Whether the evaluator failed.
+        models: The digests of the models that the evaluator used, by parameter. Only in version 2.
     """
 
     evaluator: Name
@@ -221,6 +255,7 @@ class ScoreFact(_Record):
     higher_is_better: bool | None
     latency_us: Count
     failed: bool
+    models: dict[Parameter, ModelDigest] = {}
 
 
 class UsageFact(_Record):
@@ -326,7 +361,27 @@ class PluginEntry(Entry, kind="plugin", version=1):
 # ---- generations -------------------------------------------------------------------------------
 
 
-class StartedEntry(Entry, kind="started", version=1):
+class InputEntry(Entry, kind="input", version=1):
+    """A file that was given with a prompt.
+
+    It is written before the `started` entries that refer to it. Generations of a run share the
+    entry of equal inputs.
+
+    Attributes:
+        bytes: The size of the file.
+        content: The content of the file.
+    """
+
+    media_type: MediaType
+    bytes: Count
+    content: Annotated[Commitment, PayloadOf("input")]
+
+    def invalid_field(self) -> str | None:
+        """Return `media_type` if it does not have the form of one."""
+        return None if _is_media_type(self.media_type) else "media_type"
+
+
+class _Started(Entry):
     """The request of a generation, written before anything is generated.
 
     Attributes:
@@ -337,6 +392,7 @@ class StartedEntry(Entry, kind="started", version=1):
         model: None without a model, or if its digest does not have this form.
         parameters: The effective parameters that are numbers, truth values or None. Texts and lists
             are in the payload `request`. Empty if the request could not be resolved.
+        prompt: The prompt, which is empty if the request has none.
         parents: The ids of the generations that this one was made from.
         line: The line of the batch file, from 1, or None outside a batch.
         plugins: The plugin that contains the generator. Empty if the request could not be resolved.
@@ -378,7 +434,36 @@ class StartedEntry(Entry, kind="started", version=1):
         return None
 
 
-class OutcomeEntry(Entry, kind="outcome", version=1):
+class StartedEntryV1(_Started, kind="started", version=1):
+    """The request of a generation, as it was recorded before there were inputs."""
+
+    def newest(self) -> StartedEntry:
+        """Return the entry as version 2, without inputs."""
+        return StartedEntry(**_fields(self))
+
+
+class StartedEntry(_Started, kind="started", version=2):
+    """The request of a generation, written before anything is generated.
+
+    Attributes:
+        inputs: The entries of the inputs, by the names that the generator declares.
+        models: The digests of the models that parameters name, such as an adapter. Their names are
+            in the payload `request`.
+    """
+
+    inputs: Annotated[dict[Parameter, Count], EntryOf("input")] = {}
+    models: dict[Parameter, ModelDigest] = {}
+
+    def invalid_field(self) -> str | None:
+        """Return a field with a text or number that does not have its only form."""
+        if not all(map(is_parameter, self.inputs)):
+            return "inputs"
+        if not all(map(is_parameter, self.models)):
+            return "models"
+        return super().invalid_field()
+
+
+class _Outcome(Entry):
     """The end of a generation. There is at most one for each `started` entry.
 
     Attributes:
@@ -412,6 +497,44 @@ class OutcomeEntry(Entry, kind="outcome", version=1):
             if score.value is not None and not _is_encoded_float(score.value):
                 return "scores"
         return None
+
+
+class OutcomeEntryV1(_Outcome, kind="outcome", version=1):
+    """The end of a generation, as it was recorded before there were items and fingerprints."""
+
+    def invalid_field(self) -> str | None:
+        """Return a field with an invalid value, or with a field of version 2."""
+        if any(output.kept is not None for output in self.outputs):
+            return "outputs"
+        if any(verdict.item or verdict.input for verdict in self.verdicts):
+            return "verdicts"
+        if any(score.models for score in self.scores):
+            return "scores"
+        return super().invalid_field()
+
+    def newest(self) -> OutcomeEntry:
+        """Return the entry as version 2, without fingerprints."""
+        return OutcomeEntry(**_fields(self))
+
+
+class OutcomeEntry(_Outcome, kind="outcome", version=2):
+    """The end of a generation. There is at most one for each `started` entry.
+
+    Attributes:
+        fingerprints: The fingerprints of the outputs whose media types compute them.
+    """
+
+    fingerprints: Annotated[list[FingerprintFact], PayloadOf("fingerprint")] = []
+
+    def invalid_field(self) -> str | None:
+        """Return a field with a text or float that does not have its only form."""
+        for verdict in self.verdicts:
+            if verdict.input is not None and not is_parameter(verdict.input):
+                return "verdicts"
+        for score in self.scores:
+            if not all(map(is_parameter, score.models)):
+                return "scores"
+        return super().invalid_field()
 
 
 # ---- events ------------------------------------------------------------------------------------
@@ -456,11 +579,32 @@ class GenerationEvent(Event):
         return (self.generation,)
 
 
-class FeedbackEntry(GenerationEvent, kind="feedback", version=1):
+class _Feedback(GenerationEvent):
     """A rating of, or a comment on, a generation."""
 
     rating: Rating | None
     comment: Annotated[Commitment | None, PayloadOf("comment")]
+
+
+class FeedbackEntryV1(_Feedback, kind="feedback", version=1):
+    """A rating of, or a comment on, a generation."""
+
+    def newest(self) -> FeedbackEntry:
+        """Return the entry as version 2, without an action."""
+        return FeedbackEntry(**_fields(self))
+
+
+class FeedbackEntry(_Feedback, kind="feedback", version=2):
+    """A rating of, a comment on, or an action with a generation or one of its items.
+
+    Attributes:
+        action: The action of a user, or None.
+        item: The position of the item among the candidates, from 1. None if the feedback is about
+            the whole generation.
+    """
+
+    action: Action | None = None
+    item: Annotated[int, Meta(ge=1, le=SAFE, description="position from 1")] | None = None
 
 
 class ReviewEntry(GenerationEvent, kind="review", version=1):
@@ -584,6 +728,36 @@ class ModelEntry(Event, kind="model", version=1):
         return self.digest
 
 
+class TrainingEntry(Event, kind="training", version=1):
+    """The training of a model.
+
+    Attributes:
+        claimed: Whether it took place elsewhere and was read from a file of the model.
+        base: The digest of the model that the training began with. None if there was none.
+        result: The digest of the trained model. None if no model was written.
+        counts: Numbers that describe the training, such as steps and examples.
+        plugins: The core and the plugin that trained the model.
+        detail: Everything else, such as the data, texts among the parameters, and losses.
+    """
+
+    status: TrainingStatus
+    claimed: bool
+    base: ModelDigest | None
+    result: ModelDigest | None
+    counts: dict[Parameter, Count]
+    plugins: PluginNumbers
+    detail: Annotated[Commitment, PayloadOf("training")]
+
+    @property
+    def key(self) -> str | None:
+        """The digest of the trained model."""
+        return self.result
+
+    def invalid_field(self) -> str | None:
+        """Return `counts` if one of its names is no identifier."""
+        return None if all(map(is_parameter, self.counts)) else "counts"
+
+
 # ---- values of fields --------------------------------------------------------------------------
 
 
@@ -597,6 +771,12 @@ def moment(milliseconds: int) -> datetime:
     """Return the time that an entry contains."""
     seconds, rest = divmod(milliseconds, 1000)
     return datetime.fromtimestamp(seconds, UTC).replace(microsecond=rest * 1000)
+
+
+def _fields(entry: Entry) -> dict[str, Any]:
+    """Return the fields of an entry by name, without its kind and version."""
+    names = entry.__struct_fields__
+    return {name: getattr(entry, name) for name in names if name not in ("kind", "version")}
 
 
 _is_model_digest = lru_cache(1024)(MODEL_DIGEST.match)

@@ -20,6 +20,8 @@ from muniment.ledger.canonical import decode_number, encode_float, encode_number
 from muniment.ledger.entries import (
     MODEL_DIGEST,
     Entry,
+    FingerprintFact,
+    InputEntry,
     OutcomeEntry,
     OutputFact,
     PluginFact,
@@ -38,6 +40,7 @@ from muniment.types import (
     Decision,
     Failure,
     Generation,
+    Input,
     Model,
     Output,
     PluginRef,
@@ -181,11 +184,17 @@ _TEXTS, _FLAGS = (str, tuple, list), (bool, type(None))  # types of parameters
 
 
 def start(
-    generation: Generation, *, actor: int, policy: int | None, plugins: Sequence[int]
+    generation: Generation,
+    *,
+    actor: int,
+    policy: int | None,
+    plugins: Sequence[int],
+    inputs: Mapping[str, int],
 ) -> tuple[StartedEntry, list[Payload]]:
     """Return the `started` entry of a generation with its payloads.
 
-    `actor`, `policy` and `plugins` are numbers of entries.
+    `actor`, `policy` and `plugins` are numbers of entries, and `inputs` has those of the inputs by
+    name.
     """
     payloads = Payloads()
     numbers = _numbers(generation)
@@ -205,6 +214,7 @@ def start(
         parents=list(generation.parents),
         line=generation.line,
         plugins=list(plugins),
+        inputs=dict(inputs),
     )
     return entry, payloads
 
@@ -237,6 +247,7 @@ def finish(
                 bytes=len(output.data),
                 finish_reason=output.finish_reason,
                 content=payloads.add("output", output.data, position),
+                kept=None if output.kept is None else list(output.kept),
             )
             for position, output in enumerate(generation.outputs)
         ],
@@ -262,8 +273,19 @@ def finish(
         environment=environment,
         failure=generation.failure.code if generation.failure else None,
         plugins=list(plugins),
+        fingerprints=_fingerprints(generation, payloads),
     )
     return entry, payloads
+
+
+def _fingerprints(generation: Generation, payloads: Payloads) -> list[FingerprintFact]:
+    """Add the fingerprints of the outputs that have one, and return their facts."""
+    facts: list[FingerprintFact] = []
+    for position, output in enumerate(generation.outputs):
+        if (content := output.fingerprint) is not None:
+            commitment = payloads.add("fingerprint", content, len(facts))
+            facts.append(FingerprintFact(output=position, bytes=len(content), content=commitment))
+    return facts
 
 
 def _is_resolved(generation: Generation) -> bool:
@@ -334,6 +356,8 @@ def _divided(
         latency_us=round(verdict.latency_ms * 1000),
         categories=in_entry,
         failed=verdict.failure is not None,
+        item=verdict.item,
+        input=verdict.input,
     ), VerdictText(
         filter="" if named else verdict.filter,
         reasons=verdict.reasons,
@@ -453,10 +477,12 @@ def assemble(
     shared: SharedEntries,
     *,
     status: Status,
+    inputs: Mapping[int, tuple[InputEntry, Texts]],
 ) -> Generation:
     """Return the generation that entries and payloads record.
 
-    `status` applies without an outcome. A text that is gone or altered is empty.
+    `status` applies without an outcome. `inputs` has the entries of inputs by number, with their
+    payloads. A text that is gone or altered is empty.
     """
     request = decode_text(RequestText, texts.get("request"))
     detail = decode_text(DetailText, texts.get("detail"))
@@ -466,15 +492,16 @@ def assemble(
         for number in (started.actor, started.policy)
         if number in shared.altered
     }
+    erased = texts.erased - {"trace"}
+    for number in started.inputs.values():
+        erased |= inputs[number][1].erased
+        altered |= inputs[number][1].altered
     plugins = outcome.plugins if outcome and outcome.plugins else started.plugins
     end: dict[str, Any] = {}
     if outcome is not None:
         end = {
             "finished_at": moment(outcome.at),
-            "outputs": tuple(
-                Output(fact.media_type, texts.get("output", position) or b"", fact.finish_reason)
-                for position, fact in enumerate(outcome.outputs)
-            ),
+            "outputs": _outputs(outcome, texts),
             "verdicts": tuple(
                 _verdict(fact, detail.verdicts.get(str(position), _NO_VERDICT_TEXT), policy)
                 for position, fact in enumerate(outcome.verdicts)
@@ -507,10 +534,33 @@ def assemble(
         tags=request.tags,
         parents=tuple(started.parents),
         line=started.line,
+        inputs=tuple(
+            Input(name, inputs[number][0].media_type, inputs[number][1].get("input") or b"")
+            for name, number in sorted(started.inputs.items())
+        ),
         plugins=tuple([shared.plugins[number] for number in plugins]),
-        erased=tuple(sorted(texts.erased - {"trace"})),
+        erased=tuple(sorted(erased)),
         altered=tuple(sorted(altered)),
         **end,
+    )
+
+
+def _outputs(outcome: OutcomeEntry, texts: Texts) -> tuple[Output, ...]:
+    fingerprints = {
+        fact.output: texts.get("fingerprint", position)
+        for position, fact in enumerate(outcome.fingerprints)
+    }
+    return tuple(
+        [
+            Output(
+                fact.media_type,
+                texts.get("output", position) or b"",
+                fact.finish_reason,
+                None if fact.kept is None else tuple(fact.kept),
+                fingerprints.get(position),
+            )
+            for position, fact in enumerate(outcome.outputs)
+        ]
     )
 
 
@@ -550,6 +600,8 @@ def _verdict(fact: VerdictFact, text: VerdictText, policy: str) -> Verdict:
         latency_ms=fact.latency_us / 1000,
         failure=(text.failure or "") if fact.failed else None,
         observed_action=text.observed_action,
+        item=fact.item,
+        input=fact.input,
     )
 
 

@@ -23,6 +23,9 @@ Kind: TypeAlias = Literal[
     "reason",
     "replay",
     "model",
+    "input",
+    "fingerprint",
+    "training",
 ]
 
 KINDS: tuple[Kind, ...] = get_args(Kind)

@@ -62,24 +62,26 @@ def encode(entry: Entry) -> bytes:
 def decode(data: bytes, key: tuple[str, int] | None = None) -> Entry:
     """Return the entry that canonical bytes contain. Raise ValueError for any other bytes.
 
-    `key` is its kind and version, if they are known. Too many nested brackets are a
-    RecursionError.
+    An entry of an older version is returned as the newest class of its kind. `key` is its kind
+    and version, if they are known. Too many nested brackets are a RecursionError.
     """
-    return decode_all([data], [key or _key(data)])[0]
+    return decode_all([data], [key or kind_and_version(data)])[0]
 
 
 def decode_all(data: Sequence[bytes], keys: Iterable[tuple[str, int]]) -> list[Entry]:
     """Return the entries that canonical bytes contain. Raise ValueError if one is not valid.
 
-    `keys` are their kinds and versions. It is faster than a call of `decode` for each.
+    Entries of older versions are returned as the newest classes of their kinds. `keys` are the
+    kinds and versions. It is faster than a call of `decode` for each.
     """
+    keys = list(keys)
     entries: list[Entry] = [
         _decoder(*key).decode(item) for item, key in zip(data, keys, strict=True)
     ]
     if any(map(ne, map(canonical.encode, entries), data)):
         raise ValueError("not in canonical form")
     _check_values(entries, b"".join(data))
-    return entries
+    return entries if OLD.isdisjoint(keys) else [entry.newest() for entry in entries]
 
 
 def _check_values(entries: Sequence[Entry], data: bytes) -> None:
@@ -114,7 +116,7 @@ def named(entry: Entry) -> Iterator[tuple[str, int]]:
         if isinstance(value, int):
             yield kind, value
         elif value is not None:
-            for number in value:
+            for number in value.values() if isinstance(value, dict) else value:
                 yield kind, number
 
 
@@ -126,7 +128,8 @@ class _Header(msgspec.Struct):
 _decode_header = msgspec.json.Decoder(_Header).decode
 
 
-def _key(data: bytes) -> tuple[str, int]:
+def kind_and_version(data: bytes) -> tuple[str, int]:
+    """Return the kind and version in the bytes of an entry. Raise ValueError without them."""
     header = _decode_header(data)
     return header.kind, header.version
 
@@ -146,7 +149,8 @@ def kind_of(entry_class: type[Entry]) -> str:
 
 def kinds_of(base: type[Entry]) -> list[str]:
     """Return the kinds of the entries whose classes have a base class."""
-    return [kind for (kind, _), known in ENTRIES.items() if issubclass(known, base)]
+    kinds = [kind for (kind, _), known in ENTRIES.items() if issubclass(known, base)]
+    return list(dict.fromkeys(kinds))
 
 
 @cache
@@ -192,11 +196,14 @@ def _texts(value: object) -> Iterator[tuple[str, bool]]:
 
 def _classes(base: type[Entry]) -> Iterator[tuple[tuple[str, int], type[Entry]]]:
     for entry_class in base.__subclasses__():
-        defaults = {field.name: field.default for field in fields(entry_class)}
-        if "kind" in defaults:
-            yield (defaults["kind"], defaults["version"]), entry_class
+        own: Any = {field.name: field.default_factory for field in fields(entry_class)}
+        if "kind" in own:
+            yield (own["kind"](), own["version"]()), entry_class
         yield from _classes(entry_class)
 
 
 ENTRIES: Mapping[tuple[str, int], type[Entry]] = dict(_classes(Entry))
 """The class of each kind and version."""
+_NEWEST = {kind: max(v for k, v in ENTRIES if k == kind) for kind, _ in ENTRIES}
+OLD = {key for key in ENTRIES if key[1] < _NEWEST[key[0]]}
+"""The kinds and versions of which a newer version exists."""

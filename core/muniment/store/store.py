@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from muniment.store.queries.stats import Stats
     from muniment.store.recording.erasure_log import Backup
     from muniment.store.recording.events import Events
+    from muniment.store.recording.inputs import InputNumbers
     from muniment.store.recording.tree_heads import Sign
     from muniment.store.retention.erasure import Erasures, Retention
     from muniment.store.retention.protection import Holds
@@ -138,6 +139,12 @@ class Store(Finder, AbstractContextManager["Store"]):
 
         return Erasures(self._database)
 
+    @cached_property
+    def _input_numbers(self) -> InputNumbers:
+        from muniment.store.recording.inputs import InputNumbers
+
+        return InputNumbers(self._database)
+
     # ---- recording ---------------------------------------------------------------------------
 
     def record_started(self, generations: Sequence[Generation], *, policy_document: str) -> None:
@@ -159,7 +166,7 @@ class Store(Finder, AbstractContextManager["Store"]):
                 self.record_interruptions()
                 self.erasures.finish()
             self._open |= recording.record_started(
-                self._database, self._lease, generations, policy_document
+                self._database, self._lease, self._input_numbers, generations, policy_document
             )
 
     def record_outcomes(

@@ -10,9 +10,9 @@ The row of a generation is inserted for its `started` entry and updated for its 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from hashlib import sha256
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 from msgspec.structs import astuple
 from sqlalchemy import Connection
@@ -35,8 +35,14 @@ from muniment.types import DECISIONS
 
 Rows: TypeAlias = defaultdict[str, list[bulk.Values]]
 """Rows by table, with one value for each column in the table's order."""
-Content: TypeAlias = Callable[[str], bytes | None]
-"""Returns the content of the entry's payload of a kind, or None if it is missing or erased."""
+
+
+class Content(Protocol):
+    """A function that returns the content of a payload of an entry."""
+
+    def __call__(self, kind: str, position: int = 0) -> bytes | None:
+        """Return the content of the payload of a kind and position, or None if it is erased."""
+
 
 OUTCOME_COLUMNS = (
     "outcome",
@@ -51,9 +57,9 @@ OUTCOMES = "generation.outcome"
 """The key of the values that outcomes set in the rows of generations."""
 ROW_TABLES = ("actor", "policy", "environment", "plugin", "event")
 """The tables that `add_entry` fills."""
-CHILD_TABLES = ("generation_tag", "generation_parent")
+CHILD_TABLES = ("generation_tag", "generation_parent", "generation_input")
 """The tables that `add_started` fills besides `generation`."""
-OUTCOME_TABLES = ("verdict", "score")
+OUTCOME_TABLES = ("verdict", "score", "fingerprint")
 """The tables that `add_outcome` fills."""
 
 _NO_MODEL = ModelText()
@@ -137,9 +143,11 @@ def add_started(rows: Rows, seq: int, entry: StartedEntry, run: int, request: by
         rows["generation_tag"].append((seq, position, tag))
     for position, parent in enumerate(entry.parents):
         rows["generation_parent"].append((seq, position, parent))
+    for position, item in enumerate(sorted(entry.inputs.items())):
+        rows["generation_input"].append((seq, position, *item))
 
 
-def add_outcome(rows: Rows, seq: int, entry: OutcomeEntry) -> None:
+def add_outcome(rows: Rows, seq: int, entry: OutcomeEntry, content: Content) -> None:
     """Add the values that an outcome sets in its generation's row, and rows of other tables.
 
     `seq` is the number of the `outcome` entry. The values are those of `OUTCOME_COLUMNS` and the
@@ -152,12 +160,20 @@ def add_outcome(rows: Rows, seq: int, entry: OutcomeEntry) -> None:
             decision = verdict.action
         name = verdict.filter or ""
         finding = verdict.policy_rule, name, verdict.stage, verdict.decision, verdict.action
-        rows["verdict"].append((number, position, *finding))
+        rows["verdict"].append((number, position, *finding, verdict.item))
     for position, score in enumerate(entry.scores):
         value = None if score.value is None else float(score.value)
         rows["score"].append((number, position, score.evaluator, score.name, value))
+    for position, fact in enumerate(entry.fingerprints):
+        if (payload := content("fingerprint", position)) is not None:
+            rows["fingerprint"].append((number, fact.output, fingerprint_digest(payload)))
     tokens = (usage.prompt_tokens, usage.output_tokens) if usage else (None, None)
     rows[OUTCOMES].append((seq, entry.status, decision, entry.failure, entry.at, *tokens, number))
+
+
+def fingerprint_digest(fingerprint: bytes) -> str:
+    """Return the SHA-256 of a fingerprint, in hexadecimal."""
+    return sha256(fingerprint).hexdigest()
 
 
 def seed_number(seed: int) -> int:

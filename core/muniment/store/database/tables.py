@@ -208,6 +208,7 @@ verdict = _child(
     Column("stage", Text, nullable=False),
     Column("decision", Text, nullable=False),
     Column("action", Text, nullable=False),
+    Column("item", Integer),  # from 1
 )
 Index(None, verdict.c.filter, verdict.c.decision, verdict.c.generation)
 
@@ -226,6 +227,15 @@ generation_parent = _child(
     "generation_parent",
     Column("parent", Text, nullable=False, index=True),
 )
+
+generation_input = _child(
+    "generation_input",
+    Column("name", Text, nullable=False),
+    Column("input", Sequence, nullable=False, index=True),
+)
+
+# The position is that of the output. The digest is the SHA-256 of the fingerprint.
+fingerprint = _child("fingerprint", Column("digest", Text, nullable=False, index=True))
 
 event = Table(
     "event",

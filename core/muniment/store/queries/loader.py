@@ -12,8 +12,10 @@ from muniment.ledger.entries import (
     ActorEntry,
     Entry,
     EnvironmentEntry,
+    InputEntry,
     PluginEntry,
     PolicyEntry,
+    StartedEntry,
 )
 from muniment.ledger.generations import (
     PolicyText,
@@ -94,6 +96,7 @@ def load(
         numbers = [n for row in fetched for n in (row.seq, row.outcome) if n is not None]
         entries = entries_of(connection, numbers)
         others = (shared or SharedReader(connection)).read(entries.values())
+        inputs = _inputs_of(connection, entries.values())
         payloads = payloads_of(connection, numbers, trace=trace)
         is_open = any(row.outcome is None for row in fetched)
         running = leases.running(connection) if is_open else set()
@@ -107,7 +110,9 @@ def load(
             if row.outcome is not None:
                 texts.add(outcome, payloads.get(row.outcome, {}), trace=trace)
             status: Status = "started" if row.seq in running else "interrupted"
-            generations.append(assemble(started, outcome, texts, others, status=status))
+            generations.append(
+                assemble(started, outcome, texts, others, status=status, inputs=inputs)
+            )
     return generations
 
 
@@ -121,8 +126,12 @@ class SharedReader:
 
     def read(self, entries: Iterable[Entry]) -> SharedEntries:
         """Return all shared entries read so far, after reading those that `entries` refer to."""
+        # Inputs can be large, and few generations share one.
         numbers = {
-            number for entry in entries for kind, number in named(entry) if kind != "started"
+            number
+            for entry in entries
+            for kind, number in named(entry)
+            if kind not in ("started", "input")
         }
         if new := numbers - self._known:
             self._known |= new
@@ -145,6 +154,28 @@ class SharedReader:
                 shared.environments[number] = entry.facts
             case PluginEntry():
                 shared.plugins[number] = plugin_ref(entry.plugin)
+
+
+def _inputs_of(
+    connection: Connection, entries: Iterable[Entry]
+) -> dict[int, tuple[InputEntry, Texts]]:
+    """Return the inputs to which `started` entries refer, by number, with their payloads."""
+    numbers = {
+        number
+        for entry in entries
+        if isinstance(entry, StartedEntry)
+        for number in entry.inputs.values()
+    }
+    if not numbers:
+        return {}
+    payloads = payloads_of(connection, list(numbers))
+    inputs: dict[int, tuple[InputEntry, Texts]] = {}
+    for number, entry in entries_of(connection, list(numbers)).items():
+        if not isinstance(entry, InputEntry):
+            raise ValueError(f"entry {number} is not that of an input")
+        inputs[number] = entry, Texts()
+        inputs[number][1].add(entry, payloads.get(number, {}))
+    return inputs
 
 
 def entries_of(connection: Connection, numbers: Sequence[int]) -> dict[int, Entry]:

@@ -18,6 +18,7 @@ from sqlalchemy import ColumnElement, Connection, select
 
 from muniment.ledger.entries import (
     MODEL_DIGEST,
+    Action,
     Event,
     FeedbackEntry,
     HoldEntry,
@@ -122,15 +123,26 @@ class Events:
         self._database = database
 
     def add_feedback(
-        self, id: str, actor: str, rating: Rating | None = None, comment: str | None = None
+        self,
+        id: str,
+        actor: str,
+        rating: Rating | None = None,
+        comment: str | None = None,
+        action: Action | None = None,
+        item: int | None = None,
     ) -> RecordedEvent[FeedbackEntry]:
-        """Record feedback on the generation with a complete id, and return it."""
+        """Record feedback on the generation with a complete id, and return it.
+
+        `item` is the position of an item among the candidates, from 1.
+        """
         payloads = Payloads()
         entry = FeedbackEntry(
             **self.by(actor),
             generation=self.subject(id),
             rating=rating,
             comment=add_text(payloads, "comment", comment),
+            action=action,
+            item=item,
         )
         return self._added(entry, payloads)
 

@@ -29,6 +29,7 @@ from muniment.store.database.tables import generation, pending
 from muniment.store.errors import AlreadyRecordedError
 from muniment.store.queries import loader, time_index
 from muniment.store.recording import references
+from muniment.store.recording.inputs import InputNumbers, raise_if_erased
 from muniment.store.recording.ledger import PreparedEntry, append, prepare
 from muniment.store.search import index
 from muniment.types import Generation
@@ -38,10 +39,15 @@ Declared = Mapping[str, frozenset[str]]
 
 
 def record_started(
-    database: Database, lease: Lease, generations: Sequence[Generation], policy_document: str
+    database: Database,
+    lease: Lease,
+    input_numbers: InputNumbers,
+    generations: Sequence[Generation],
+    policy_document: str,
 ) -> dict[str, int]:
     """Record that generations started, with the lease of this process.
 
+    `input_numbers` appends the entries of inputs.
     Return the number of each generation's entry by its id. Raises AlreadyRecordedError for an
     id that is recorded, and for a line of a run that is completed or in progress.
     """
@@ -61,19 +67,27 @@ def record_started(
             "plugin": [plugin for (_, plugins), _ in groups for plugin in plugins],
         },
     )
+    inputs = input_numbers.of(generations)
+    inputs_by_id = dict(zip(ids, inputs, strict=True))
     prepared: list[PreparedEntry] = []
     for (name, plugins), group in groups:
         policy = numbers.get(("policy", (name, policy_document)))
         plugin_numbers = [numbers["plugin", plugin] for plugin in plugins]
         prepared += [
             _prepare(
-                start, g, actor=numbers["actor", g.actor], policy=policy, plugins=plugin_numbers
+                start,
+                g,
+                actor=numbers["actor", g.actor],
+                policy=policy,
+                plugins=plugin_numbers,
+                inputs=inputs_by_id[g.id],
             )
             for g in group
         ]
     try:
-        first = _insert_started(database, lease, generations, prepared)
+        first = _insert_started(database, lease, generations, prepared, inputs)
     except StoreError as error:
+        input_numbers.forget({g.run_id for g in generations if g.inputs})
         if not isinstance(error.__cause__, IntegrityError):
             raise
         with database.reading() as connection:
@@ -90,6 +104,7 @@ def _insert_started(
     lease: Lease,
     generations: Sequence[Generation],
     prepared: Sequence[PreparedEntry],
+    inputs: Sequence[Mapping[str, int]],
 ) -> int:
     """Append `started` entries and insert their rows. Return the number of the first."""
     with database.writing() as connection:
@@ -101,6 +116,7 @@ def _insert_started(
             for row in bulk.execute(connection, sql, (id,))
         )
         _raise_if_lines_settled(database, connection, generations, runs)
+        raise_if_erased(connection, inputs)
         first = append(connection, prepared)
         starts: list[tuple[int, int]] = []
         rows: Rows = defaultdict(list)
@@ -313,6 +329,6 @@ def _insert_outcomes(connection: Connection, prepared: Sequence[PreparedEntry]) 
     first = append(connection, prepared)
     rows: Rows = defaultdict(list)
     for seq, item in enumerate(prepared, first):
-        projections.add_outcome(rows, seq, cast(OutcomeEntry, item.entry))
+        projections.add_outcome(rows, seq, cast(OutcomeEntry, item.entry), item.content)
     bulk.delete(connection, pending, [row[-1] for row in rows[OUTCOMES]])
     return first, projections.insert(connection, rows)

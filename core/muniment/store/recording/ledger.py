@@ -32,9 +32,11 @@ class PreparedEntry(Struct, frozen=True, gc=False):
     leaf: bytes
     payloads: Sequence[Payload] = ()
 
-    def content(self, kind: str) -> bytes | None:
-        """Return the content of the entry's only payload of that kind, or None."""
-        return next((p.content for p in self.payloads if p.kind == kind), None)
+    def content(self, kind: str, position: int = 0) -> bytes | None:
+        """Return the content of the entry's payload of a kind and position, or None."""
+        return next(
+            (p.content for p in self.payloads if p.kind == kind and p.position == position), None
+        )
 
 
 def prepare(entry: Entry, payloads: Sequence[Payload] = ()) -> PreparedEntry:

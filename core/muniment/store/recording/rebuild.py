@@ -8,8 +8,8 @@ recording and verification also use. Erased texts are not in the rebuilt tables.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, TypeAlias
 
 from sqlalchemy import Connection, Row, select
 
@@ -23,6 +23,7 @@ from muniment.store.database.projections import (
     OUTCOME_TABLES,
     OUTCOMES,
     ROW_TABLES,
+    Content,
     Rows,
 )
 from muniment.store.database.raw import count_rows, raw, tuples
@@ -96,17 +97,12 @@ def _insert_page(connection: Connection, page: Sequence[tuple[int, Entry]]) -> N
     for seq, item in page:
         match item:
             case StartedEntry():
-                request = contents.get((seq, "request"))
+                request = contents.get((seq, "request", 0))
                 projections.add_started(rows, seq, item, numbers[item.run], request)
             case OutcomeEntry():
-                projections.add_outcome(rows, seq, item)
+                projections.add_outcome(rows, seq, item, content_of(contents, seq))
             case _:
-                projections.add_entry(
-                    rows,
-                    seq,
-                    item,
-                    lambda kind, seq=seq: contents.get((seq, kind)),  # type: ignore[misc]
-                )
+                projections.add_entry(rows, seq, item, content_of(contents, seq))
     finished = [row[-1] for row in rows[OUTCOMES]]
     if not projections.insert(connection, rows):
         raise ValueError("an outcome of an unknown generation, or a second outcome")
@@ -114,13 +110,22 @@ def _insert_page(connection: Connection, page: Sequence[tuple[int, Entry]]) -> N
     index.insert(connection, [(number, index.terms_of(item)) for number, item in loaded])
 
 
-def payloads_for_rows(connection: Connection, low: int, high: int) -> dict[tuple[int, str], Any]:
-    """Return the payloads that rows are computed from, by entry and kind.
+Contents: TypeAlias = Mapping[tuple[int, str, int], Any]
+"""Contents of payloads by entry, kind and position."""
+
+
+def payloads_for_rows(connection: Connection, low: int, high: int) -> Contents:
+    """Return the payloads that rows are computed from.
 
     The entries have the numbers from `low` to `high`, both included.
     """
-    statement = select(*raw(payload, "entry", "kind", "content")).where(
+    statement = select(*raw(payload, "entry", "kind", "position", "content")).where(
         payload.c.entry.between(low, high),
-        payload.c.kind.not_in(("prompt", "output", "trace", "detail")),
+        payload.c.kind.not_in(("prompt", "output", "trace", "detail", "input", "training")),
     )
-    return {(entry, kind): content for entry, kind, content in tuples(connection, statement)}
+    return {tuple(key): content for *key, content in tuples(connection, statement)}
+
+
+def content_of(contents: Contents, number: int) -> Content:
+    """Return the function that returns the contents of an entry's payloads."""
+    return lambda kind, position=0: contents.get((number, kind, position))

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 from sqlalchemy import Connection, select
 
 from muniment.ledger.entries import Entry
-from muniment.ledger.schema import ENTRIES, decode, decode_all, reference_fields
+from muniment.ledger.schema import ENTRIES, decode, decode_all, kind_and_version, reference_fields
 from muniment.store.database.engine import chunks
 from muniment.store.database.raw import Values, raw, tuples
 from muniment.store.database.tables import entry
@@ -47,12 +47,13 @@ class EntryReader:
     def _decode(self, seq: int, data: bytes, key: tuple[Any, Any]) -> Entry | None:
         """Return an entry, or report that its bytes or its columns are wrong."""
         try:
-            item = decode(data)
+            actual = kind_and_version(data)
+            item = decode(data, actual)
         except UNREADABLE as error:
             self._add(seq, f"its bytes are not a valid entry: {error}")
             return None
-        for name, value in zip(("kind", "version"), key, strict=True):
-            if getattr(item, name) != value:
+        for name, value, expected in zip(("kind", "version"), key, actual, strict=True):
+            if value != expected:
                 self._add(seq, f"its {name} differs from the {name} in its bytes")
         return item
 
@@ -64,6 +65,8 @@ class EntryReader:
                 self._add(seq, "genesis must be the first entry, and only the first")
             for name, kind in reference_fields(type(item)).items():
                 value = getattr(item, name)
+                if isinstance(value, dict):
+                    value = list(value.values())
                 numbers = value if isinstance(value, list) else (value,)
                 if not self._known[kind].issuperset(numbers):
                     unknown += [(seq, kind, n) for n in numbers if n not in self._known[kind]]

@@ -33,7 +33,7 @@ from muniment.store.database.raw import Values, count_rows, raw, tuples
 from muniment.store.database.tables import generation, metadata, pending, run
 from muniment.store.errors import UNREADABLE
 from muniment.store.queries import time_index
-from muniment.store.recording.rebuild import payloads_for_rows
+from muniment.store.recording.rebuild import Contents, content_of, payloads_for_rows
 from muniment.store.verification.entries import Page
 from muniment.store.verification.report import Report
 
@@ -58,12 +58,13 @@ class RowComparison:
         """Compare the rows of the entries from number `low` to `high`, both included."""
         rows = self._rows(generation, low, high)
         stored = {row[0]: row for row in rows}
-        expected = self._expected_rows(page, stored, low, high)
+        texts = payloads_for_rows(self._connection, low, high)
+        expected = self._expected_rows(page, stored, texts, low, high)
         self._compare(generation, expected["generation"], rows)
         for name in (*ROW_TABLES, *CHILD_TABLES):
             table = metadata.tables[name]
             self._compare(table, expected[name], self._rows(table, low, high))
-        self._compare_outcomes(page, stored)
+        self._compare_outcomes(page, stored, texts)
 
     def _compare_runs(self, page: Page, low: int, high: int) -> dict[str, int]:
         """Compare the runs of a page. Return the number of each run's first entry by its id."""
@@ -82,31 +83,32 @@ class RowComparison:
                 self._add("run", f"run {id} does not begin with entry {number}")
         return stored
 
-    def _expected_rows(self, page: Page, stored: Mapping[int, Values], low: int, high: int) -> Rows:
+    def _expected_rows(
+        self, page: Page, stored: Mapping[int, Values], texts: Contents, low: int, high: int
+    ) -> Rows:
         """Return the rows of the entries of a page, except those of outcomes.
 
         `stored` are the generations of the page by number.
         """
         runs = self._compare_runs(page, low, high)
-        texts = payloads_for_rows(self._connection, low, high)
         expected: Rows = defaultdict(list)
         for seq, item in page:
             try:
                 if isinstance(item, StartedEntry):
                     number = runs.get(item.run, seq)
-                    add_started(expected, seq, item, number, texts.get((seq, "request")))
+                    add_started(expected, seq, item, number, texts.get((seq, "request", 0)))
                     if seq in stored and _outcome_of(stored[seq]) is not None:
                         # The columns of the outcome are compared with the outcome's entry.
                         row = expected["generation"].pop()
                         expected["generation"].append(_with_outcome((*row, *stored[seq])))
                 elif not isinstance(item, OutcomeEntry):
-                    add_entry(expected, seq, item, lambda kind, seq=seq: texts.get((seq, kind)))  # type: ignore[misc]
+                    add_entry(expected, seq, item, content_of(texts, seq))
             except UNREADABLE:
                 message = "a payload that query tables need is unreadable"
                 self._report.add("payload", f"entry {seq}", message)
         return expected
 
-    def _compare_outcomes(self, page: Page, stored: Mapping[int, Values]) -> None:
+    def _compare_outcomes(self, page: Page, stored: Mapping[int, Values], texts: Contents) -> None:
         """Compare the columns, verdicts and scores that outcomes set.
 
         `stored` are the generations of this page by number. An outcome may also belong to a
@@ -128,7 +130,7 @@ class RowComparison:
                 continue
             del generations[number]
             compared.add(number)
-            add_outcome(expected, seq, item)
+            add_outcome(expected, seq, item, content_of(texts, seq))
             update = expected[OUTCOMES][-1][:-1]
             if update != _outcome_columns(row):
                 columns = dict(zip(OUTCOME_COLUMNS, update, strict=True))
