@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         Evaluator as Evaluator,
         Filter as Filter,
         Generator as Generator,
+        MediaType as MediaType,
         ModelProvider as ModelProvider,
         Register as Register,
         hookimpl as hookimpl,
@@ -41,15 +42,19 @@ if TYPE_CHECKING:
     from muniment.store import Query as Query
     from muniment.types import (
         Chunk as Chunk,
+        Comparison as Comparison,
         Content as Content,
         Difference as Difference,
         Failure as Failure,
         Generation as Generation,
+        Input as Input,
+        Item as Item,
         Measure as Measure,
         Model as Model,
         Output as Output,
         PackagedModel as PackagedModel,
         PluginRef as PluginRef,
+        Provenance as Provenance,
         Reason as Reason,
         Replay as Replay,
         Reply as Reply,
@@ -66,12 +71,13 @@ _MODULES = {
     "ParameterError PluginError PolicyError PromptError SeedError StoreError UnknownNameError "
     "UsageError",
     "generation.requests": "GenerationSpec",
-    "hookspecs": "Evaluator Filter Generator Register ModelProvider hookimpl",
+    "hookspecs": "Evaluator Filter Generator MediaType Register ModelProvider hookimpl",
     "parameters": "Parameters param",
     "session": "Session open",
     "store": "Query",
-    "types": "Content Difference Failure Generation Measure Model Output Chunk PackagedModel "
-    "PluginRef Reason Replay Reply Request Score Text Trace Usage Verdict",
+    "types": "Chunk Comparison Content Difference Failure Generation Input Item Measure Model "
+    "Output PackagedModel PluginRef Provenance Reason Replay Reply Request Score Text Trace Usage "
+    "Verdict",
 }
 
 __all__ = sorted(" ".join(_MODULES.values()).split())

@@ -9,6 +9,7 @@ import heavy modules. To import a module on first use, register `"module:Class"`
                                └─ first request ─→ Class() ─→ load(model) ─→ generate(requests) …
     filters ──── named by a policy ─→ Class(parameters) ─→ check(content) …
     evaluators ─ named or default ──→ Class() ─→ evaluate(generation) …
+    media types ─ a file is shown, compared or exported ─→ Class() ─→ describe(data) …
 """
 
 from __future__ import annotations
@@ -23,12 +24,15 @@ import pluggy
 from muniment.parameters import Parameters as _NoParameters
 from muniment.types import (
     Chunk,
+    Comparison,
     Content,
     Generation,
+    Item,
     Measure,
     Model,
     Output,
     PackagedModel,
+    Provenance,
     Reply,
     Request,
     Verdict,
@@ -48,9 +52,13 @@ class Register(Protocol):
         *,
         name: str | None = None,
         media_type: str | None = None,
+        media_types: Sequence[str] | None = None,
         parameters: type[_NoParameters] | None = None,
     ) -> None:
-        """Register a class, or `"module:Class"` with the fields that list it."""
+        """Register a class, or `"module:Class"` with the fields that list it.
+
+        `media_type` is that of a generator's outputs, `media_types` are those of a `MediaType`.
+        """
 
 
 @hookspec
@@ -66,6 +74,11 @@ def muniment_filters(register: Register) -> None:
 @hookspec
 def muniment_evaluators(register: Register) -> None:
     """Register evaluators. Called once, when evaluators are first listed or used."""
+
+
+@hookspec
+def muniment_media_types(register: Register) -> None:
+    """Register media types. Called once, when an output that is not text is shown or exported."""
 
 
 class Generator(ABC):
@@ -199,3 +212,67 @@ class Evaluator(ABC):
         The generation has its prompt, outputs, trace and verdicts. Omit a measure that does not
         apply, for example to an empty text or without a trace.
         """
+
+
+class MediaType:
+    """The base class of media types, which describe, compare and export outputs of their types.
+
+    `media_types` are the types that it handles. Plain text needs none. Two plugins may not
+    register one type. `suffixes` are the endings of the files that `export` can write, the
+    default one first. Every method is optional: where one is missing or raises, bytes are
+    compared, nothing is previewed, and only `--bare` writes a file. Recorded outputs contain no
+    provenance, and exported files do.
+    """
+
+    name: ClassVar[str]
+    version: ClassVar[str] = ""  # the distribution's version where empty
+    media_types: ClassVar[tuple[str, ...]]
+    suffixes: ClassVar[tuple[str, ...]] = ()
+    Export: ClassVar[type[_NoParameters]] = _NoParameters
+    """The options of `export`, which become options of commands and are not recorded."""
+
+    def matches(self, data: bytes) -> bool:
+        """Return whether bytes are of one of these types, by their content."""
+        raise NotImplementedError
+
+    def describe(self, data: bytes) -> str:
+        """Return a short description, such as `PNG, 28 x 28, 1.2 kB`."""
+        raise NotImplementedError
+
+    def compare(self, recorded: bytes, again: bytes) -> Comparison:
+        """Return how far two different outputs lie apart. The core alone decides equality."""
+        raise NotImplementedError
+
+    def preview(self, data: bytes, columns: int) -> str | None:
+        """Return lines for a terminal of this width, or None. Only colour codes are displayed."""
+        raise NotImplementedError
+
+    def export(self, data: bytes, provenance: Provenance, suffix: str, options: Any) -> bytes:
+        """Return a file of the format that `suffix` names, which contains the provenance.
+
+        `options` is an instance of `Export`.
+        """
+        raise NotImplementedError
+
+    def read_stamp(self, data: bytes) -> str | None:
+        """Return the id of the generation in an exported file, or None if there is none."""
+        raise NotImplementedError
+
+    def fingerprint(self, data: bytes) -> bytes:
+        """Return what remains of the content when a program saves it again, such as its pixels.
+
+        An exported file has the fingerprint of the recorded output.
+        """
+        raise NotImplementedError
+
+    def combine(self, outputs: Sequence[bytes], options: Any) -> bytes | None:
+        """Return one file that shows several outputs, or None."""
+        raise NotImplementedError
+
+    def items(self, data: bytes) -> tuple[Item, ...]:
+        """Return the items of an output that is a list, in its order."""
+        raise NotImplementedError
+
+    def select(self, data: bytes, positions: Sequence[int]) -> bytes:
+        """Return a list with only the items at these positions, from 0, in this order."""
+        raise NotImplementedError

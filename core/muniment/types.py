@@ -94,6 +94,61 @@ class Input:
 
 
 @dataclass(frozen=True, slots=True)
+class Item:
+    """One item of an output that is a list.
+
+    Attributes:
+        id: The id of the item, which feedback on the item names.
+        text: The text that filters read.
+    """
+
+    id: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """The difference between a recorded output and a new one, as a media type measures it.
+
+    Attributes:
+        distance: The distance of the two outputs, or None if they cannot be compared.
+        unit: The unit of the distance, such as `largest difference of a pixel`.
+        position: The first place where they differ, such as `sample 17`. Empty if unknown.
+    """
+
+    distance: float | None
+    unit: str
+    position: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """The facts of a generation that an exported file contains.
+
+    Attributes:
+        id: The id of the generation.
+        generator: The name of the generator.
+        prompt: The prompt, which is empty if it was erased.
+        seed: The seed.
+        parameters: The effective parameters.
+        model: The name of the model, or an empty text.
+        model_digest: The digest of the model, or an empty text.
+        created_at: The time of the request, in UTC.
+        versions: The versions of the core and of the plugins that took part, by distribution.
+    """
+
+    id: str
+    generator: str
+    prompt: str
+    seed: int
+    parameters: Mapping[str, Value]
+    model: str
+    model_digest: str
+    created_at: datetime
+    versions: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
 class Usage:
     """Token counts of a generation, in tokens of the model that ran it.
 
@@ -123,13 +178,18 @@ class Trace:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A generator's reply to one request, with outputs or with the reason of its failure."""
+    """A generator's reply to one request, with outputs or with the reason of its failure.
+
+    `wanted` is the number of items to select from an output that is a list of candidates, at
+    least 1. None selects all items that the policy allows.
+    """
 
     request_id: str
     outputs: tuple[Output, ...] = ()
     usage: Usage | None = None
     trace: Trace | None = None
     failure: str | None = None
+    wanted: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,9 +249,13 @@ class Request:
         *outputs: Output,
         usage: Usage | None = None,
         trace: Trace | None = None,
+        wanted: int | None = None,
     ) -> Reply:
-        """Return the reply to this request, with at least one output."""
-        return Reply(self.id, outputs, usage, trace)
+        """Return the reply to this request, with at least one output.
+
+        `wanted` is the number of items to select from an output that is a list of candidates.
+        """
+        return Reply(self.id, outputs, usage, trace, wanted=wanted)
 
     def chunk(self, text: str) -> Chunk:
         """Return the next part of the reply's text. A reply with the whole text must follow.

@@ -13,7 +13,7 @@ import re
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -26,15 +26,20 @@ from muniment.errors import (
     UnknownNameError,
     UsageError,
 )
-from muniment.hookspecs import Evaluator, Filter, Generator
+from muniment.hookspecs import Evaluator, Filter, Generator, MediaType
 from muniment.parameters import Field, Parameters
 from muniment.plugins import discovery
 from muniment.plugins.discovery import NAME, Plugin as Plugin
 from muniment.types import Measure, PluginRef
 
-Kind: TypeAlias = Literal["generator", "filter", "evaluator"]
+Kind: TypeAlias = Literal["generator", "filter", "evaluator", "media_type"]
 
-_BASES: Mapping[Kind, type] = {"generator": Generator, "filter": Filter, "evaluator": Evaluator}
+_BASES: Mapping[Kind, type] = {
+    "generator": Generator,
+    "filter": Filter,
+    "evaluator": Evaluator,
+    "media_type": MediaType,
+}
 _MEDIA_TYPE = re.compile(r"[a-z]+/[A-Za-z0-9.+-]+(; ?[a-z]+=[A-Za-z0-9.-]+)*")
 
 
@@ -42,7 +47,8 @@ _MEDIA_TYPE = re.compile(r"[a-z]+/[A-Za-z0-9.+-]+(; ?[a-z]+=[A-Za-z0-9.-]+)*")
 class RegisteredObject:
     """One object that a plugin registered, with enough data to list it without importing it.
 
-    `target` is the class or a string "module:Class".
+    `target` is the class or a string "module:Class". `media_type` is that of a generator, and
+    `media_types` are those of a media type.
     """
 
     kind: Kind
@@ -51,6 +57,7 @@ class RegisteredObject:
     target: type | str
     media_type: str = ""
     parameters: type[Parameters] = Parameters
+    media_types: tuple[str, ...] = ()
 
     def load_class(self) -> Any:
         """Import and return the registered class.
@@ -340,10 +347,13 @@ def load_objects(plugin: Plugin) -> list[RegisteredObject]:
             *,
             name: str | None = None,
             media_type: str | None = None,
+            media_types: Sequence[str] | None = None,
             parameters: type[Parameters] | None = None,
             kind: Kind = kind,
         ) -> None:
-            objects.append(registered_object(kind, plugin, target, name, media_type, parameters))
+            objects.append(
+                registered_object(kind, plugin, target, name, media_type, parameters, media_types)
+            )
 
         getattr(manager.hook, f"muniment_{kind}s")(register=register)
     return objects
@@ -356,6 +366,7 @@ def registered_object(
     name: object = None,
     media_type: object = None,
     parameters: object = None,
+    media_types: object = None,
 ) -> RegisteredObject:
     """Return the object that a hook registered. Raise TypeError if its declaration is invalid."""
     if isinstance(target, type):
@@ -365,6 +376,7 @@ def registered_object(
         name = name or getattr(target, "name", None)
         media_type = media_type or getattr(target, "media_type", None)
         parameters = parameters or getattr(target, "Parameters", None)
+        media_types = media_types or getattr(target, "media_types", None)
     elif not (isinstance(target, str) and re.fullmatch(r"[\w.]+:\w+", target)):
         raise TypeError(f"register a class or 'module:Class', not {target!r}")
     if not (isinstance(name, str) and NAME.fullmatch(name)):
@@ -373,11 +385,18 @@ def registered_object(
         isinstance(media_type, str) and _MEDIA_TYPE.fullmatch(media_type)
     ):
         raise TypeError(f"generator {name!r} needs a media type such as 'text/plain'")
+    types = tuple(media_types) if isinstance(media_types, tuple | list) else ()
+    if kind == "media_type" and not (
+        types and all(isinstance(item, str) and _MEDIA_TYPE.fullmatch(item) for item in types)
+    ):
+        raise TypeError(f"media type {name!r} needs media_types such as ('image/png',)")
     parameters = Parameters if parameters is None else parameters
     if not (isinstance(parameters, type) and issubclass(parameters, Parameters)):
         raise TypeError(f"the Parameters of {name!r} must subclass muniment.Parameters")
     _check_parameters(parameters)
-    return RegisteredObject(kind, name, plugin, target, str(media_type or ""), parameters)
+    if kind != "media_type":
+        types = ()
+    return RegisteredObject(kind, name, plugin, target, str(media_type or ""), parameters, types)
 
 
 def check_class(kind: Kind, cls: type) -> None:
