@@ -69,7 +69,7 @@ def ledger(size: int, before: int = 0) -> list[bytes]:
         outputs=(Text("好的", "stop"), Output("image/png", PICTURE.content)),
     )
     actor = ActorEntry(name=Payload("actor", 0, bytes(32), b"anna").commitment)
-    started, _ = start(generation, actor=1, policy=None, plugins=[2])
+    started, _ = start(generation, actor=1, policy=None, plugins=[2], inputs={})
     outcome, _ = finish(ended, started=STARTED + before, declared={}, environment=None, plugins=[2])
     commitments = (TEXT.commitment, PICTURE.commitment)
     outputs = [

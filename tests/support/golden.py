@@ -1,12 +1,13 @@
 """The golden ledger: a small one that has every kind of entry, with something in every field.
 
-`python tests/support/golden.py` writes its canonical bytes anew, which is right as long as no
-release has made entries of the kind and version that changed. After that, a change is a new
-version of the kind, and what is here of the old one stays.
+`python tests/support/golden.py` writes the canonical bytes of the newest versions. That is right
+as long as no release has made entries of a kind and version that changed. After that, a change is
+a new version of the kind. The files of version 1 are never written again.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -27,8 +28,10 @@ from muniment.ledger.entries import (
     FeedbackEntry,
     GenesisEntry,
     HoldEntry,
+    InputEntry,
     InstallationEntry,
     ModelEntry,
+    OutcomeEntry,
     PluginEntry,
     PolicyEntry,
     ReleaseEntry,
@@ -36,6 +39,8 @@ from muniment.ledger.entries import (
     RetentionEntry,
     RetentionFact,
     ReviewEntry,
+    StartedEntry,
+    TrainingEntry,
     milliseconds,
 )
 from muniment.ledger.generations import PolicyText, encode_text, finish, plugin_fact, start
@@ -44,6 +49,7 @@ from muniment.ledger.tree import Frontier, leaf_hash
 from muniment.types import (
     Failure,
     Generation,
+    Input,
     Model,
     Output,
     PluginRef,
@@ -55,6 +61,7 @@ from muniment.types import (
     Verdict,
 )
 
+NEWEST = 2  # the version of the golden files that are written
 FOLDER = Path(__file__).parents[1] / "ledger" / "golden"
 
 RUN = "01JQ" + "R" * 22
@@ -63,7 +70,7 @@ STRICT = PluginRef("muniment-strict", "2.0.1", "tree1-sha256:" + "2e" * 32)
 DECLARED = {"strict": frozenset({"violence", "hate"})}
 ENVIRONMENT: dict[str, str | int] = {"python": "3.11.7", "threads": 2, "memory": 2**60}
 
-RICH = Generation(
+RICH_V1 = Generation(  # as version 1 recorded it
     id="01JQ0000000000000000000001",
     run_id=RUN,
     actor="安娜",
@@ -115,6 +122,24 @@ RICH = Generation(
     plugins=(WORDS, STRICT),
     environment=ENVIRONMENT,
 )
+RICH = dataclasses.replace(
+    RICH_V1,
+    inputs=(
+        Input("context", "text/plain", "一个文件\n".encode()),
+        Input("init", "image/png", b"\x89PNG\x00\x01"),
+    ),
+    outputs=(
+        *RICH_V1.outputs[:1],
+        dataclasses.replace(RICH_V1.outputs[1], fingerprint=b"\x00pixels"),
+        Output("application/json", b'["a","b","c"]', None, (2, 0), b"three items"),
+    ),
+    verdicts=(
+        *RICH_V1.verdicts,
+        Verdict("block", {"hate": 1.0}, (), "strict", "2.0.1", "item", "block", "default", item=2),
+        Verdict("allow", {}, (), "strict", "2.0.1", "input", "allow", "default", input="context"),
+    ),
+)
+ADAPTER = "tree1-sha256:" + "cd" * 32
 BARE = Generation(
     id="01JQ0000000000000000000002",
     run_id=RUN,
@@ -177,24 +202,42 @@ def ledger() -> Ledger:
     plugins = {
         plugin: made.add(PluginEntry(plugin=plugin_fact(plugin))) for plugin in (WORDS, STRICT)
     }
-    started = {
-        g.id: made.add(
-            *start(g, actor=actor, policy=of, plugins=[plugins[plugin] for plugin in g.plugins])
-        )
-        for g, of in ((RICH, policy), (BARE, None))
-    }
+    inputs = {item.name: _add_input(made, item) for item in RICH.inputs}
+    started = {}
+    for g, of in ((RICH, policy), (BARE, None)):
+        numbers = [plugins[plugin] for plugin in g.plugins]
+        given = inputs if g.inputs else {}
+        entry, texts = start(g, actor=actor, policy=of, plugins=numbers, inputs=given)
+        started[g.id] = made.add(_with_models(entry) if g is RICH else entry, texts)
     for g in (RICH, BARE):
-        made.add(
-            *finish(
-                g,
-                started=started[g.id],
-                declared=DECLARED,
-                environment=environment if g.environment else None,
-                plugins=[plugins[plugin] for plugin in g.plugins],
-            )
+        ended, texts = finish(
+            g,
+            started=started[g.id],
+            declared=DECLARED,
+            environment=environment if g.environment else None,
+            plugins=[plugins[plugin] for plugin in g.plugins],
         )
+        made.add(_with_scorers(ended) if g is RICH else ended, texts)
     _add_events(made, actor, started[RICH.id], environment, plugins[STRICT])
     return made
+
+
+def _add_input(made: Ledger, item: Input) -> int:
+    payloads = Payloads()
+    content = payloads.add("input", item.data)
+    entry = InputEntry(media_type=item.media_type, bytes=len(item.data), content=content)
+    return made.add(entry, payloads)
+
+
+def _with_models(entry: StartedEntry) -> StartedEntry:
+    """Return the entry with a model that a parameter names."""
+    return replace(entry, models={"adapter": ADAPTER})
+
+
+def _with_scorers(entry: OutcomeEntry) -> OutcomeEntry:
+    """Return the entry with a model that an evaluator used."""
+    first, *others = entry.scores
+    return replace(entry, scores=[replace(first, models={"scorer": ADAPTER}), *others])
 
 
 def _add_events(made: Ledger, actor: int, generation: int, environment: int, plugin: int) -> None:
@@ -209,6 +252,7 @@ def _add_events(made: Ledger, actor: int, generation: int, environment: int, plu
         return payloads.add(kind, content.encode())
 
     made.add(FeedbackEntry(**about, rating="up", comment=text("comment", "说得好")), payloads)
+    made.add(FeedbackEntry(**about, rating=None, comment=None, action="click", item=3))
     reason = text("reason", "it was a joke")
     made.add(ReviewEntry(**about, decision="overturn", reason=reason), payloads)
     reason = text("reason", "案件 7")
@@ -229,6 +273,20 @@ def _add_events(made: Ledger, actor: int, generation: int, environment: int, plu
     detail = text("model", '{"name":"tiny","source":"/模型/tiny"}')
     digest = "tree1-sha256:" + "ab" * 32
     made.add(ModelEntry(**by, act="added", digest=digest, detail=detail), payloads)
+    detail = text("training", '{"data":"/图片","losses":[2.5,1.25]}')
+    made.add(
+        TrainingEntry(
+            **by,
+            status="completed",
+            claimed=True,
+            base=ADAPTER,
+            result=digest,
+            counts={"examples": 100, "steps": 7},
+            plugins=[plugin],
+            detail=detail,
+        ),
+        payloads,
+    )
     reason = text("reason", "asked to")
     erased = [ErasedFact(entry=generation, kinds=["request"])]
     made.add(ErasureEntry(**by, cause="request", reason=reason, payloads=erased), payloads)
@@ -244,14 +302,14 @@ def main() -> None:
             "entry": number,
             "kind": kind,
             "position": position,
-            "salt": held.salt.hex(),
-            "content": held.content.hex(),
+            "salt": payload.salt.hex(),
+            "content": payload.content.hex(),
         }
-        for (number, kind, position), held in made.payloads.items()
+        for (number, kind, position), payload in made.payloads.items()
     ]
-    (FOLDER / "entries_v1.jsonl").write_bytes(b"".join(line + b"\n" for line in lines))
-    (FOLDER / "payloads_v1.json").write_text(json.dumps(payloads, indent=1) + "\n")
-    (FOLDER / "root_v1.txt").write_text(frontier.root().hex() + "\n")
+    (FOLDER / f"entries_v{NEWEST}.jsonl").write_bytes(b"".join(line + b"\n" for line in lines))
+    (FOLDER / f"payloads_v{NEWEST}.json").write_text(json.dumps(payloads, indent=1) + "\n")
+    (FOLDER / f"root_v{NEWEST}.txt").write_text(frontier.root().hex() + "\n")
 
 
 if __name__ == "__main__":

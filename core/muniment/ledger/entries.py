@@ -101,6 +101,7 @@ ModelAct: TypeAlias = Literal["added", "removed"]
 TrainingStatus: TypeAlias = Literal["completed", "stopped", "failed"]
 EndStatus: TypeAlias = Literal["completed", "blocked", "failed", "interrupted"]
 FailureCode: TypeAlias = Literal["invalid", "refused", "generator"]
+_NEW_STAGES = frozenset(("input", "item"))  # which version 1 does not have
 
 
 class _RecordMeta(StructMeta):
@@ -506,8 +507,13 @@ class OutcomeEntryV1(_Outcome, kind="outcome", version=1):
         """Return a field with an invalid value, or with a field of version 2."""
         if any(output.kept is not None for output in self.outputs):
             return "outputs"
-        if any(verdict.item or verdict.input for verdict in self.verdicts):
-            return "verdicts"
+        for verdict in self.verdicts:
+            if (
+                verdict.item is not None
+                or verdict.input is not None
+                or verdict.stage in _NEW_STAGES
+            ):
+                return "verdicts"
         if any(score.models for score in self.scores):
             return "scores"
         return super().invalid_field()
@@ -528,12 +534,19 @@ class OutcomeEntry(_Outcome, kind="outcome", version=2):
 
     def invalid_field(self) -> str | None:
         """Return a field with a text or float that does not have its only form."""
+        for output in self.outputs:
+            if output.kept is not None and len(set(output.kept)) < len(output.kept):
+                return "outputs"
         for verdict in self.verdicts:
             if verdict.input is not None and not is_parameter(verdict.input):
                 return "verdicts"
         for score in self.scores:
             if not all(map(is_parameter, score.models)):
                 return "scores"
+        if self.fingerprints:
+            positions = [fact.output for fact in self.fingerprints]
+            if positions != sorted(set(positions)) or positions[-1] >= len(self.outputs):
+                return "fingerprints"
         return super().invalid_field()
 
 
