@@ -31,7 +31,13 @@ TEXTS: dict[str, type[Struct]] = {
     "replay": ReplayText,
     "model": ModelSourceText,
 }
-"""The payloads that are JSON. The others are texts, but for outputs."""
+"""The payloads that are JSON."""
+BYTES = {
+    "output": "the bytes of the output",
+    "input": "the bytes of the file",
+    "fingerprint": "the bytes that the media type computed",
+}
+"""The payloads that are bytes. All others are texts."""
 
 
 def define(made: Definitions) -> Definitions:
@@ -86,17 +92,22 @@ def _committed(kind: str) -> str:
 def _content(kind: str) -> str:
     if kind in TEXTS:
         return f"JSON, [below](#the-payload-{kind})"
-    return "the bytes of the output" if kind == "output" else "the text as UTF-8"
+    return BYTES.get(kind, "the text as UTF-8")
 
 
 def _section(definition: Schema, made: Definitions) -> str:
     """Return the description and table of a definition, and the tables of its objects."""
-    parts = [f"{definition['description']}\n"]
-    parts.append(table(definition, lambda name: _noun(name, made), omit=("kind", "version")))
+    parts = [f"{definition['description']}\n", _table(definition, made)]
     for field, name in _objects(definition, made):
         parts.append(f"An object in `{field}`: {made[name]['description']}\n")
-        parts.append(table(made[name], lambda name: _noun(name, made)))
+        parts.append(_table(made[name], made))
     return "\n".join(parts)
+
+
+def _table(definition: Schema, made: Definitions) -> str:
+    omit = ("kind", "version") if "kind" in definition["properties"] else ()
+    optional = definition["properties"].keys() - definition["required"]
+    return table(definition, lambda name: _noun(name, made), omit, optional)
 
 
 def _noun(name: str, made: Definitions) -> str | Schema:

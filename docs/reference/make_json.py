@@ -104,8 +104,14 @@ def _event(made: Definitions, entry_class: type[Event]) -> Schema:
             meaning = "The text. `null` if there is none, or if it was erased."
             properties[name] = {"type": ["string", "null"], "description": meaning}
         elif name not in ("kind", "version", "at", *reference_fields(entry_class)):
-            properties[name] = field
+            properties[name] = field if name in entry["required"] else _or_null(field)
     return _merged(None, {"description": entry["description"], "properties": properties})
+
+
+def _or_null(field: Schema) -> Schema:
+    """Return a field of an entry that is optional there, and null in a shape."""
+    value = {key: item for key, item in field.items() if key != "description"}
+    return {"anyOf": [value, {"type": "null"}], "description": field.get("description", "")}
 
 
 def _merged(typed: Schema | None, shape: Schema) -> Schema:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from functools import reduce
+from operator import or_
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import NODEFAULT, Meta, Struct
 
 from muniment.ledger.entries import EntryOf, PayloadOf
 
@@ -49,13 +51,14 @@ class Definitions(dict[str, Schema]):
             raise ValueError(f"{cls.__name__} documents {unknown}, which it does not have")
         hints = get_type_hints(cls, include_extras=True)
         omits = getattr(getattr(cls, "__struct_config__", None), "omit_defaults", False)
+        optional = {field.name for field in fields if omits and _has_plain_default(field)}
         return {
             "description": prose,
             "type": "object",
             "additionalProperties": False,
-            "required": [field.name for field in fields if field.required or not omits],
+            "required": [field.name for field in fields if field.name not in optional],
             "properties": {
-                field.name: self.of(hints[field.name])
+                field.name: self.of(_without_null(hints[field.name], field.name in optional))
                 | ({"description": meanings[field.name]} if field.name in meanings else {})
                 for field in fields
             },
@@ -99,16 +102,30 @@ class Definitions(dict[str, Schema]):
         return schema
 
 
+def _has_plain_default(field: Any) -> bool:
+    """Return whether msgspec omits the default value of a field: it does not call factories."""
+    return field.default is not NODEFAULT or field.default_factory in (list, dict, set)
+
+
+def _without_null(hint: Any, is_optional: bool) -> Any:
+    """Return the type of an optional field, which is absent rather than null."""
+    if is_optional and get_origin(hint) in (Union, UnionType):
+        return reduce(or_, [part for part in get_args(hint) if part is not type(None)])
+    return hint
+
+
 def _is_class(hint: Any) -> bool:
     return isinstance(hint, type) and (issubclass(hint, Struct) or dataclasses.is_dataclass(hint))
 
 
 def _set_title(schema: Schema, title: str) -> None:
-    """Name the values of a schema that are not null and not objects."""
+    """Name the values of a schema, of its items or of its properties, except null and objects."""
     if "anyOf" in schema:
         _set_title(schema["anyOf"][0], title)
     elif "items" in schema:
         _set_title(schema["items"], title)
+    elif "additionalProperties" in schema:
+        _set_title(schema["additionalProperties"], title)
     elif "$ref" not in schema:
         schema["title"] = title
 
@@ -174,11 +191,15 @@ def _plural(text: str) -> str:
 
 
 def table(
-    definition: Schema, refer: Callable[[str], str | Schema], omit: Iterable[str] = ()
+    definition: Schema,
+    refer: Callable[[str], str | Schema],
+    omit: Iterable[str] = (),
+    optional: Collection[str] = (),
 ) -> str:
-    """Return the fields of a definition as a table."""
+    """Return the fields of a definition as a table, in which some are marked as optional."""
     rows = [
-        f"| `{name}` | {type_text(field, refer)} | {field.get('description', '')} |"
+        f"| `{name}` | {type_text(field, refer)}{', optional' if name in optional else ''} | "
+        f"{field.get('description', '')} |"
         for name, field in definition["properties"].items()
         if name not in omit
     ]

@@ -91,6 +91,18 @@ def test_the_schema_accepts_the_golden_payloads_that_are_json() -> None:
 def test_the_schema_accepts_an_entry_and_no_other_field_or_kind(number: int) -> None:
     entry = json.loads(encode(ledger().entries[number]))
     check_shape(entry, "entry")
-    for other in ({**entry, "note": "x"}, {**entry, "kind": "x"}, {**entry, "version": 2}):
+    for other in ({**entry, "note": "x"}, {**entry, "kind": "x"}, {**entry, "version": 9}):
         with pytest.raises(ValidationError):
             check_shape(other, "entry")
+
+
+OPTIONAL = {"inputs": {}, "models": {}, "kept": None, "item": None, "input": None, "action": None}
+
+
+def test_a_field_is_optional_in_the_schema_if_it_is_absent_by_default() -> None:
+    for name, definition in DEFINITIONS.items():
+        optional = definition.get("properties", {}).keys() - definition.get("required", ())
+        if "kind" in definition.get("properties", {}):
+            assert optional <= OPTIONAL.keys() | {"fingerprints"}, name
+            assert "version" in definition["required"], name
+    assert "`inputs` | object (identifier → number of an `input` entry), optional" in PAGE

@@ -21,6 +21,7 @@ seed=0|[1-9][0-9]{0,19}  digits=-?[1-9][0-9]{15,4299}  float=-?[0-9]+(\.[0-9]+)?
 STRINGS = dict(pair.split("=") for pair in STRINGS.split())
 # x? can be null, x~y is x or y, [x] a list, {x:y} an object with names x, a|b one of these words,
 # @x the number of an entry x, #x the commitment to a payload x; `valid` adds these two to `marks`.
+# x! is not empty. Everything after + is in version 2 only, and a field after + is optional.
 OBJECTS = """
 actor: name=#actor
 policy: document=#policy
@@ -29,45 +30,62 @@ plugin: plugin=distribution
 started: generation=ULID run=ULID at=integer actor=@actor generator=name? model=digest? seed=seed
     parameters={identifier:digits~float~integer~flag?} policy=@policy? prompt=#prompt
     request=#request? parents=[ULID] line=count? plugins=[@plugin]
+    +inputs={identifier:@input}! +models={identifier:digest}!
+input: media_type=media bytes=count content=#input
 outcome: generation=@started at=integer status=completed|blocked|failed|interrupted
     outputs=[output] verdicts=[verdict] scores=[score] usage=usage? trace=#trace? detail=#detail?
     environment=@environment? failure=invalid|refused|generator? plugins=[@plugin]
+    +fingerprints=[fingerprint]!
 distribution: distribution=name version=label digest=label
-output: media_type=media bytes=count finish_reason=stop|length? content=#output
-verdict: filter=name? version=label policy_rule=count? stage=system|prompt|output
+output: media_type=media bytes=count finish_reason=stop|length? content=#output +kept=[count]
+fingerprint: output=count bytes=count content=#fingerprint
+verdict: filter=name? version=label policy_rule=count? stage=system|prompt|output+|input|item
     decision=allow|flag|block action=allow|flag|block latency_us=count
-    categories={key:float} failed=flag
+    categories={key:float} failed=flag +item=position +input=identifier
 score: evaluator=name version=label name=name value=float? unit=label higher_is_better=flag?
-    latency_us=count failed=flag
+    latency_us=count failed=flag +models={identifier:digest}!
 usage: prompt_tokens=count output_tokens=count
 proof: format=muniment-proof/1 checkpoint=any entries=[proven] disclosed=[as_text~as_base64]
 proven: number=count entry=any path=[hash]
 as_text: entry=count kind=any position=count salt=hash text=any
 as_base64: entry=count kind=any position=count salt=hash base64=any
 """
-OBJECTS = re.findall(r"^(\w+): (.*(?:\n  .*)*)", OBJECTS, re.MULTILINE)
-OBJECTS = {name: dict(f.split("=") for f in fields.split()) for name, fields in OBJECTS}
+OPTIONAL = set(re.findall(r"\+(\w+)=", OBJECTS))
 
 
-def valid(kind, value, marks):
+def tables(text):
+    objects = re.findall(r"^(\w+): (.*(?:\n  .*)*)", text, re.MULTILINE)
+    return {name: dict(f.split("=") for f in fields.split()) for name, fields in objects}
+
+
+VERSIONS = {"1": tables(re.sub(r"\+\S+", "", OBJECTS)), "2": tables(OBJECTS.replace("+", ""))}
+NEWEST = {"started": "2", "outcome": "2"}
+
+
+def valid(kind, value, marks, objects):
+    def fits(kind, value):
+        return valid(kind, value, marks, objects)
+
     if kind[-1] == "?":
-        return value is None or valid(kind[:-1], value, marks)
+        return value is None or fits(kind[:-1], value)
+    if kind[-1] == "!":
+        return bool(value) and fits(kind[:-1], value)
     if kind[0] in "@#":
         marks.append((kind, value))
-        return valid("count" if kind[0] == "@" else "hash", value, marks)
-    if types := OBJECTS.get(kind):
-        same = type(value) is dict and value.keys() == types.keys()
-        return same and all(valid(types[name], value[name], marks) for name in types)
+        return fits("count" if kind[0] == "@" else "hash", value)
+    if types := objects.get(kind):
+        same = type(value) is dict and types.keys() - OPTIONAL <= value.keys() <= types.keys()
+        return same and all(fits(types[name], value[name]) for name in value)
     if kind[0] == "[":
-        return type(value) is list and all(valid(kind[1:-1], item, marks) for item in value)
+        return type(value) is list and all(fits(kind[1:-1], item) for item in value)
     if kind[0] == "{":
         name, inner = kind[1:-1].split(":")
         items = value.items() if type(value) is dict else [("", None)]
-        return all(valid(name, n, marks) and valid(inner, v, marks) for n, v in items)
+        return all(fits(name, n) and fits(inner, v) for n, v in items)
     if "~" in kind:
-        return any(valid(one, value, marks) for one in kind.split("~"))
-    if kind in ("integer", "count"):
-        return type(value) is int and (-SAFE if kind == "integer" else 0) <= value <= SAFE
+        return any(fits(one, value) for one in kind.split("~"))
+    if kind in (least := {"integer": -SAFE, "count": 0, "position": 1}):
+        return type(value) is int and least[kind] <= value <= SAFE
     if kind == "flag" or type(value) is not str:
         return kind == "flag" and type(value) is bool
     if not re.fullmatch(STRINGS.get(kind, kind), value, re.DOTALL):
@@ -117,17 +135,26 @@ def root_from(leaf, number, size, path):
     return hashlib.sha256(b"\1" + (path[-1] + below if right else below + path[-1])).digest()
 
 
+def ordered(entry):
+    outputs = entry.get("outputs", ())
+    prints = [item["output"] for item in entry.get("fingerprints", ())]
+    kept = [output.get("kept", ()) for output in outputs]
+    fits = prints == sorted(set(prints)) and all(output < len(outputs) for output in prints)
+    return fits and all(len(set(positions)) == len(positions) for positions in kept)
+
+
 def verify(data, key):
     """Raise an error unless the proof is valid."""
     proof = json.loads(data.decode(), object_pairs_hook=unique)
-    assert valid("proof", proof, [])
+    assert valid("proof", proof, [], VERSIONS["1"])
     size, root = signed_head(proof["checkpoint"], key)
     kinds, marked = {}, {}
     for item in proof["entries"]:
         number, entry, marks = item["number"], json.loads(item["entry"]), []
         form = json.dumps(entry, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
-        kind, version = entry.pop("kind"), entry.pop("version")
-        assert form == item["entry"] and repr(version) == "1" and valid(kind, entry, marks)
+        kind, version = entry.pop("kind"), repr(entry.pop("version"))
+        assert form == item["entry"] and version <= NEWEST.get(kind, "1")
+        assert valid(kind, entry, marks, VERSIONS[version]) and ordered(entry)
         leaf = hashlib.sha256(b"\0" + form.encode()).digest()
         assert number < size and number not in kinds
         assert root_from(leaf, number, size, [bytes.fromhex(x) for x in item["path"]]) == root

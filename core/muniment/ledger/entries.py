@@ -178,8 +178,8 @@ class OutputFact(_Record):
     Attributes:
         bytes: The size of the output.
         content: The commitment to the payload `output` with the position of this object.
-        kept: The positions of the items that were returned, from 0, in their order. None if the
-            output was not judged item by item. Only in version 2.
+        kept: The positions of the items that were returned, from 0, in their order, each once.
+            Absent unless the output was judged item by item. Only in version 2.
     """
 
     media_type: MediaType
@@ -216,9 +216,9 @@ class VerdictFact(_Record):
         categories: Scores from 0 to 1 of the categories that the filter's class declares. Others
             are in the payload `detail`.
         failed: Whether the filter itself failed, which blocks.
-        item: The position of the judged item among the candidates, from 1. None unless one item
-            was judged. Only in version 2.
-        input: The name of the judged input. None unless an input was judged. Only in version 2.
+        item: The position of the judged item among the candidates. Absent unless one item was
+            judged. Only in version 2.
+        input: The name of the judged input. Absent unless an input was judged. Only in version 2.
     """
 
     filter: Name | None
@@ -527,7 +527,8 @@ class OutcomeEntry(_Outcome, kind="outcome", version=2):
     """The end of a generation. There is at most one for each `started` entry.
 
     Attributes:
-        fingerprints: The fingerprints of the outputs whose media types compute them.
+        fingerprints: The fingerprints of the outputs whose media types compute them, in the order
+            of the outputs.
     """
 
     fingerprints: Annotated[list[FingerprintFact], PayloadOf("fingerprint")] = []
@@ -611,9 +612,9 @@ class FeedbackEntry(_Feedback, kind="feedback", version=2):
     """A rating of, a comment on, or an action with a generation or one of its items.
 
     Attributes:
-        action: The action of a user, or None.
-        item: The position of the item among the candidates, from 1. None if the feedback is about
-            the whole generation.
+        action: The action of a user, if there was one.
+        item: The position of the item among the candidates, unless the feedback is about the whole
+            generation.
     """
 
     action: Action | None = None
