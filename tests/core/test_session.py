@@ -231,6 +231,7 @@ def test_a_generation_as_json_has_the_documented_fields(workspace: Workspace) ->
         "sha256": done.outputs[0].sha256,
         "bytes": 3,
         "finish_reason": "length",
+        "kept": None,
     }
     assert body["verdicts"][0] == {
         "filter": "fine",
@@ -245,7 +246,10 @@ def test_a_generation_as_json_has_the_documented_fields(workspace: Workspace) ->
         "policy_version": "team@1",
         "latency_ms": done.verdicts[0].latency_ms,
         "failure": None,
+        "item": None,
+        "input": None,
     }
+    assert body["inputs"] == []
     assert body["usage"] == {"prompt_tokens": 1, "output_tokens": 2}
     assert body["model"] is None
     assert body["failure"] is None

@@ -17,6 +17,7 @@ from muniment.ids import new_id
 from muniment.store import Store
 from muniment.types import (
     Generation,
+    Input,
     Model,
     Output,
     PluginRef,
@@ -163,10 +164,17 @@ def make_rich(start: Make, finish: Make) -> MakeRich:
             parents=(new_id(),),
             line=3,
             seed=2**64 - 1,
+            inputs=(
+                Input("context", "text/plain", "一个文件".encode()),
+                Input("init", "image/png", b"\x89PNG\x00\x01"),
+            ),
         )
         ended = finish(
             started,
-            outputs=(Text("好的", "length"), Output("image/png", b"\x89PNG\x00\xff")),
+            outputs=(
+                Text("好的", "length"),
+                Output("image/png", b"\x89PNG\x00\xff", None, (1, 0), b"pixels"),
+            ),
             verdicts=(
                 Verdict(
                     "flag",
@@ -174,13 +182,15 @@ def make_rich(start: Make, finish: Make) -> MakeRich:
                     (Reason("my own", "it says so", 0, 2),),
                     "words",
                     "1",
-                    "output",
+                    "input",
                     "flag",
                     "default",
                     1.25,
+                    input="context",
                 ),
                 Verdict(
-                    "block", {}, (), "slow", "2", "output", "block", "other", 10.0, "timed out"
+                    *("block", {}, (), "slow", "2", "item", "block", "other", 10.0, "timed out"),
+                    item=2,
                 ),
             ),
             scores=(

@@ -16,7 +16,7 @@ from muniment.ledger.checkpoints import Checkpoint, origin, sign_checkpoint
 from muniment.ledger.entries import ModelEntry
 from muniment.ledger.keys import PrivateKey
 from muniment.store import Query, Store
-from muniment.types import Failure, Generation, Model, Output, Text
+from muniment.types import Failure, Generation, Model, Text
 from support.databases import ask, change, only_sqlite
 
 FORGED = "FORGED"
@@ -28,6 +28,8 @@ CONTENTS = {
     "detail": b'{"failure":"FORGED","verdicts":{"0":{"filter":"FORGED"}}}',
     "actor": b"FORGED",
     "policy": b'{"name":"FORGED","document":"FORGED"}',
+    "input": b"FORGED",
+    "fingerprint": b"FORGED",
 }
 MODEL = "tree1-sha256:" + "cd" * 32
 
@@ -46,6 +48,12 @@ def without(generation: Generation, kind: str) -> Generation:
         case "output":
             empty = [dataclasses.replace(output, data=b"") for output in generation.outputs]
             changes = {"outputs": tuple(empty)}
+        case "input":
+            inputs = [dataclasses.replace(item, data=b"") for item in generation.inputs]
+            changes = {"inputs": tuple(inputs)}
+        case "fingerprint":
+            outputs = [dataclasses.replace(o, fingerprint=None) for o in generation.outputs]
+            changes = {"outputs": tuple(outputs)}
         case "trace":
             changes = {"trace": None}
         case "detail":
@@ -91,7 +99,13 @@ def alter(url: str, generation: Generation, kind: str, content: bytes, where: st
         "WHERE g.id = :id AND p.name = :policy",
         {"id": generation.id, "policy": generation.policy},
     )
-    entries = ", ".join(map(str, numbers))
+    inputs = ask(
+        url,
+        "SELECT i.input FROM generation_input i JOIN generation g ON g.seq = i.generation "
+        "WHERE g.id = :id",
+        {"id": generation.id},
+    )
+    entries = ", ".join(map(str, [*numbers, *(row.input for row in inputs)]))
     statement = f"UPDATE payload SET content = :content WHERE entry IN ({entries}) {where}"
     assert change(url, f"{statement} AND kind = :kind", {"content": content, "kind": kind})
 
@@ -188,7 +202,8 @@ def test_one_altered_output_of_two_leaves_the_other(
     alter(url, rich, "output", b"FORGED", "AND position = 1")
     shown = store.generation(rich.id)
     assert shown.altered == ("output",)
-    assert shown.outputs == (rich.outputs[0], Output("image/png", b""))
+    emptied = dataclasses.replace(rich.outputs[1], data=b"")
+    assert shown.outputs == (rich.outputs[0], emptied)
     assert [output["sha256"] for output in shown.to_json()["outputs"]] == [None, None]
 
 
@@ -214,7 +229,8 @@ def test_erased_and_altered_payloads_are_told_apart(
     assert (shown.erased, shown.altered) == (("prompt",), ("output",))
     assert store.erasures.erase(Query(ids=[rich.id]), "keeper").erased == 1
     shown = store.generation(rich.id)
-    assert (shown.erased, shown.altered) == (("detail", "output", "prompt", "request"), ())
+    assert set(shown.erased) >= {"detail", "fingerprint", "output", "prompt", "request"}
+    assert shown.altered == ()
 
 
 def test_erasing_an_altered_generation_counts_it(store: Store, url: str, rich: Generation) -> None:

@@ -201,7 +201,7 @@ def _add_golden_entries(store: Store) -> None:
                     time_index.add(connection, [(seq, started.at)])
                     rows["run"] += [(seq, started.run)] if number == seq else []
                 case OutcomeEntry() as outcome:
-                    projections.add_outcome(rows, seq, outcome)
+                    projections.add_outcome(rows, seq, outcome, item.content)
                 case _:
                     projections.add_entry(rows, seq, item.entry, item.content)
             assert projections.insert(connection, rows)

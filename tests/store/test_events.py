@@ -37,6 +37,8 @@ def test_an_event_is_returned_as_it_was_recorded(store: Store, id: str) -> None:
         "actor": "安娜",
         "rating": "5",
         "comment": "说得好",
+        "action": None,
+        "item": None,
     }
     assert [event.to_json() for event in store.events.of(id, FeedbackEntry)] == [given.to_json()]
     review = store.events.add_review(id, "bert", "approve")

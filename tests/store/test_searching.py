@@ -235,7 +235,7 @@ def test_payloads_have_the_searchable_texts_of_their_generation(
         scores=(dataclasses.replace(length, failure=None if alone else sentence), perplexity),
         failure=Failure("generator", failure) if failed else None,
     )
-    _, caller_texts = start_entry(generation, actor=1, policy=2, plugins=())
+    _, caller_texts = start_entry(generation, actor=1, policy=2, plugins=(), inputs={})
     outcome, other_texts = finish_entry(
         generation, started=3, declared={}, environment=None, plugins=()
     )

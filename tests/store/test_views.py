@@ -239,10 +239,10 @@ def test_verdicts_are_rows(store: Store, rich: Any, view: View) -> None:
     assert {(row.pop("seq"), row.pop("generation")) for row in rows} == {
         (generation["seq"], ended.id)
     }
-    assert {row.pop("stage") for row in rows} == {"output"}
+    assert [row.pop("stage") for row in rows] == ["input", "item"]
     assert [tuple(row.values()) for row in rows] == [
-        (0, None, "words", "1", "flag", "flag", 0),
-        (1, None, "slow", "2", "block", "block", 1),
+        (0, None, "words", "1", "flag", "flag", 0, None),
+        (1, None, "slow", "2", "block", "block", 1, 2),
     ]
     store.erasures.erase(Query(), "auditor")
     first, second = view("v_verdict")
