@@ -6,6 +6,7 @@ import dataclasses
 import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from muniment.ids import new_id
 from muniment.ledger.entries import FeedbackEntry, ReviewEntry
 from muniment.store import Query, Store, plan_restore, restore
 from muniment.store.retention.protection import Rule
-from muniment.types import Generation, Model, Reason, Score, Verdict
+from muniment.types import Generation, Model, Output, Reason, Score, Verdict
 from support.databases import ask, only_sqlite
 
 WORD, PHRASE, TAG, REASON = "xylocanary", "鸢尾鹦鹉螺", "tagcanaryx", "reasoncanaryx"
@@ -365,3 +366,40 @@ def test_an_erased_generation_is_exported_as_it_is_shown(
         store.export(tmp_path / format, format, Query(ids=[canary.id])).run()
     shown = dataclasses.replace(store.generation(canary.id), trace=None).to_json()
     assert json.loads((tmp_path / "jsonl").read_bytes()) == json.loads(json.dumps(shown))
+
+
+FINGERPRINTS = "SELECT digest FROM fingerprint"
+
+
+@pytest.mark.parametrize("kinds", [None, ["output"], ["fingerprint"]])
+def test_the_fingerprint_of_an_output_is_erased_with_it(
+    store: Store, url: str, start: Any, finish: Any, kinds: Any
+) -> None:
+    images = [Output("image/png", b"\x89PNG", fingerprint=b"fingercanaryx %d" % n) for n in (1, 2)]
+    started = [start("erased"), start("remaining")]
+    store.record_started(started, policy_document="")
+    store.record_outcomes(
+        [finish(g, outputs=(image,)) for g, image in zip(started, images, strict=True)]
+    )
+    digests = [sha256(image.fingerprint or b"").hexdigest() for image in images]
+    assert sorted(row.digest for row in ask(url, FINGERPRINTS)) == sorted(digests)
+    assert store.erasures.erase(Query(ids=[started[0].id]), "auditor", kinds=kinds).erased == 1
+    assert [row.digest for row in ask(url, FINGERPRINTS)] == digests[1:]
+    output = store.generation(started[0].id).outputs[0]
+    assert (output.fingerprint, output.data == b"") == (None, kinds != ["fingerprint"])
+    verified(store)
+    assert store.rebuild()["fingerprint"] == 1
+    if store.path is not None:
+        content = b"".join(places(store))
+        for word in (b"fingercanaryx 1", digests[0].encode()):
+            assert word not in content
+        assert b"fingercanaryx 2" in content
+
+
+def test_prompts_are_erased_without_fingerprints(store: Store, url: str, rich: Any) -> None:
+    store.record_started([rich[0]], policy_document="")
+    store.record_outcomes([rich[1]])
+    store.erasures.erase(Query(), "auditor", kinds=["prompt"])
+    assert len(ask(url, FINGERPRINTS)) == 1
+    assert store.generation(rich[1].id).outputs == rich[1].outputs
+    verified(store)

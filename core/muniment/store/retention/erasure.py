@@ -37,6 +37,7 @@ from muniment.store.database.tables import (
     actor,
     erasing,
     event,
+    fingerprint,
     generation,
     generation_tag,
     payload,
@@ -238,6 +239,8 @@ def _erase_page(
                 delete(payload).where(payload.c.entry == number, payload.c.kind.in_(erased_kinds))
             )
         _clear_texts(connection, [n for n, kinds_ in kinds_by_entry.items() if "request" in kinds_])
+        without = [r.seq for r in erased if "fingerprint" in kinds_by_entry.get(r.outcome or 0, ())]
+        connection.execute(delete(fingerprint).where(fingerprint.c.generation.in_(without)))
         # Generations of which only some kinds were erased can still be found by the others.
         remaining = load_numbers(connection, [row.seq for row in erased])
         index.insert(connection, _search_rows(remaining))
@@ -268,7 +271,9 @@ def _erasable_payloads(
         ):
             number = generations[row.entry]
             kinds = erasable.get(number, set())
-            if kinds is None or row.kind in kinds:
+            # The fingerprint of an output is erased with it.
+            erased_as = {row.kind, "output"} if row.kind == "fingerprint" else {row.kind}
+            if kinds is None or erased_as & kinds:
                 kinds_by_entry.setdefault(row.entry, set()).add(row.kind)
             elif requested is None or row.kind in requested:
                 kept.add(number)

@@ -18,7 +18,7 @@ from muniment.store.database.tables import erasing
 from muniment.store.search import index
 
 WAIT_MILLISECONDS = 1000  # time to wait for readers before an erasure remains pending
-_TABLES_WITH_TEXTS = ("payload", "search", "generation", "generation_tag", "actor")
+_TABLES_WITH_TEXTS = ("payload", "search", "generation", "generation_tag", "fingerprint", "actor")
 
 
 def current_xid(connection: Connection) -> int:
