@@ -14,6 +14,7 @@ from itertools import groupby
 from operator import attrgetter
 from typing import Any, cast
 
+from msgspec.structs import replace
 from sqlalchemy import Connection, select
 from sqlalchemy.exc import IntegrityError
 
@@ -29,7 +30,7 @@ from muniment.store.database.tables import generation, pending
 from muniment.store.errors import AlreadyRecordedError
 from muniment.store.queries import loader, time_index
 from muniment.store.recording import references
-from muniment.store.recording.inputs import InputNumbers, raise_if_erased
+from muniment.store.recording.inputs import InputNumbers, PreparedInputs
 from muniment.store.recording.ledger import PreparedEntry, append, prepare
 from muniment.store.search import index
 from muniment.types import Generation
@@ -47,7 +48,7 @@ def record_started(
 ) -> dict[str, int]:
     """Record that generations started, with the lease of this process.
 
-    `input_numbers` appends the entries of inputs.
+    `input_numbers` has the numbers of the inputs that are recorded.
     Return the number of each generation's entry by its id. Raises AlreadyRecordedError for an
     id that is recorded, and for a line of a run that is completed or in progress.
     """
@@ -67,8 +68,7 @@ def record_started(
             "plugin": [plugin for (_, plugins), _ in groups for plugin in plugins],
         },
     )
-    inputs = input_numbers.of(generations)
-    inputs_by_id = dict(zip(ids, inputs, strict=True))
+    inputs = input_numbers.prepare(generations)
     prepared: list[PreparedEntry] = []
     for (name, plugins), group in groups:
         policy = numbers.get(("policy", (name, policy_document)))
@@ -80,12 +80,12 @@ def record_started(
                 actor=numbers["actor", g.actor],
                 policy=policy,
                 plugins=plugin_numbers,
-                inputs=inputs_by_id[g.id],
+                inputs={},  # their numbers are known while the write lock is held
             )
             for g in group
         ]
     try:
-        first = _insert_started(database, lease, generations, prepared, inputs)
+        first = _insert_started(database, lease, generations, prepared, input_numbers, inputs)
     except StoreError as error:
         input_numbers.forget({g.run_id for g in generations if g.inputs})
         if not isinstance(error.__cause__, IntegrityError):
@@ -104,9 +104,11 @@ def _insert_started(
     lease: Lease,
     generations: Sequence[Generation],
     prepared: Sequence[PreparedEntry],
-    inputs: Sequence[Mapping[str, int]],
+    input_numbers: InputNumbers,
+    inputs: PreparedInputs | None,
 ) -> int:
     """Append `started` entries and insert their rows. Return the number of the first."""
+    numbers = {}
     with database.writing() as connection:
         lease.take(connection)
         sql = "SELECT id, seq FROM run WHERE id = ?"
@@ -116,7 +118,12 @@ def _insert_started(
             for row in bulk.execute(connection, sql, (id,))
         )
         _raise_if_lines_settled(database, connection, generations, runs)
-        raise_if_erased(connection, inputs)
+        if inputs is not None:
+            numbers = inputs.append(connection)
+            prepared = [
+                _with_inputs(item, {name: numbers[content] for name, content in contents.items()})
+                for item, contents in zip(prepared, inputs.contents, strict=True)
+            ]
         first = append(connection, prepared)
         starts: list[tuple[int, int]] = []
         rows: Rows = defaultdict(list)
@@ -130,7 +137,15 @@ def _insert_started(
             starts.append((seq, entry.at))
         projections.insert(connection, rows)
         time_index.add(connection, starts)
+    input_numbers.add(numbers)
     return first
+
+
+def _with_inputs(prepared: PreparedEntry, inputs: dict[str, int]) -> PreparedEntry:
+    """Return the prepared `started` entry with the numbers of its inputs by name."""
+    if not inputs:
+        return prepared
+    return prepare(replace(prepared.entry, inputs=inputs), prepared.payloads)
 
 
 def record_outcomes(

@@ -1,14 +1,15 @@
-"""Append the entries of inputs, one for equal inputs of a run.
+"""Record inputs, one entry for equal inputs of a run.
 
-`started` entries contain their numbers, and are prepared without the write lock. So inputs are
-appended in an earlier transaction.
+The entries of inputs are appended in the transaction of the `started` entries that refer to them,
+so that no input is recorded without a generation. Its payload could not be erased.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from hashlib import sha256
-from typing import TypeAlias
+from typing import NamedTuple
 
 from sqlalchemy import Connection, select
 
@@ -21,8 +22,43 @@ from muniment.store.queries.loader import entries_of
 from muniment.store.recording.ledger import PreparedEntry, append, prepare
 from muniment.types import Generation, Input
 
-_Content: TypeAlias = tuple[str, bytes]
-"""The media type of an input and the SHA-256 of its bytes."""
+MAX_RUNS = 100  # runs whose inputs are kept in memory
+
+
+class _Content(NamedTuple):
+    """The media type and the SHA-256 of an input of a run."""
+
+    run: str
+    media_type: str
+    digest: bytes
+
+
+@dataclass(frozen=True)
+class PreparedInputs:
+    """The inputs of generations that will be recorded.
+
+    Attributes:
+        contents: The inputs of each generation by name.
+        recorded: The numbers of inputs that are recorded.
+        new: The entries of the others.
+    """
+
+    contents: Sequence[Mapping[str, _Content]]
+    recorded: Mapping[_Content, int]
+    new: Mapping[_Content, PreparedEntry]
+
+    def append(self, connection: Connection) -> dict[_Content, int]:
+        """Append the new entries. Return the numbers of all inputs.
+
+        Raises StoreError if an input that was recorded is erased. The connection must hold the
+        write lock.
+        """
+        _raise_if_erased(connection, list(self.recorded.values()))
+        numbers = dict(self.recorded)
+        if self.new:
+            first = append(connection, list(self.new.values()))
+            numbers |= {content: number for number, content in enumerate(self.new, first)}
+        return numbers
 
 
 class InputNumbers:
@@ -32,33 +68,32 @@ class InputNumbers:
         self._database = database
         self._runs: dict[str, dict[_Content, int]] = {}
 
-    def of(self, generations: Sequence[Generation]) -> list[dict[str, int]]:
-        """Return the number of each input by its name, for each generation.
-
-        Append the entries of inputs that the run of a generation does not have yet.
-        """
-        if not any(g.inputs for g in generations):
-            return [{} for _ in generations]
-        contents: dict[tuple[str, _Content], Input] = {}
-        keys = []
+    def prepare(self, generations: Sequence[Generation]) -> PreparedInputs | None:
+        """Return the inputs of generations, or None if no generation has one."""
+        inputs: dict[_Content, Input] = {}
+        contents = []
         for g in generations:
-            keys.append({item.name: (g.run_id, _content(item)) for item in g.inputs})
-            contents |= {keys[-1][item.name]: item for item in g.inputs}
-        for run_id in {run_id for run_id, _ in contents}:
+            contents.append({item.name: _content(g.run_id, item) for item in g.inputs})
+            inputs |= {contents[-1][item.name]: item for item in g.inputs}
+        if not inputs:
+            return None
+        known: dict[_Content, int] = {}
+        for run_id in {content.run for content in inputs}:
             if run_id not in self._runs:
                 with self._database.reading() as connection:
                     self._runs[run_id] = _recorded(connection, run_id)
-        new = {key: item for key, item in contents.items() if key[1] not in self._runs[key[0]]}
-        if new:
-            prepared = [_prepare(item) for item in new.values()]
-            with self._database.writing() as connection:
-                first = append(connection, prepared)
-            for number, (run_id, content) in enumerate(new, first):
-                self._runs[run_id][content] = number
-        return [
-            {name: self._runs[run_id][content] for name, (run_id, content) in item.items()}
-            for item in keys
-        ]
+            known |= self._runs[run_id]
+        return PreparedInputs(
+            contents,
+            {content: known[content] for content in inputs if content in known},
+            {content: _prepare(item) for content, item in inputs.items() if content not in known},
+        )
+
+    def add(self, numbers: Mapping[_Content, int]) -> None:
+        """Add the numbers of inputs that were committed."""
+        for content, number in numbers.items():
+            self._runs.setdefault(content.run, {})[content] = number
+        self.forget(list(self._runs)[:-MAX_RUNS])
 
     def forget(self, run_ids: Iterable[str]) -> None:
         """Forget the inputs of runs, so that they are read from the store again."""
@@ -66,13 +101,8 @@ class InputNumbers:
             self._runs.pop(run_id, None)
 
 
-def raise_if_erased(connection: Connection, inputs: Sequence[Mapping[str, int]]) -> None:
-    """Raise StoreError if the content of one of the inputs was erased.
-
-    The connection must hold the write lock.
-    """
-    numbers = {number for item in inputs for number in item.values()}
-    for part in chunks(list(numbers)):
+def _raise_if_erased(connection: Connection, numbers: Sequence[int]) -> None:
+    for part in chunks(numbers):
         statement = select(payload.c.entry).where(
             payload.c.entry.in_(part), payload.c.kind == "input"
         )
@@ -83,8 +113,8 @@ def raise_if_erased(connection: Connection, inputs: Sequence[Mapping[str, int]])
             )
 
 
-def _content(item: Input) -> _Content:
-    return item.media_type, sha256(item.data).digest()
+def _content(run_id: str, item: Input) -> _Content:
+    return _Content(run_id, item.media_type, sha256(item.data).digest())
 
 
 def _prepare(item: Input) -> PreparedEntry:
@@ -111,5 +141,5 @@ def _recorded(connection: Connection, run_id: str) -> dict[_Content, int]:
         )
         entry = entries_of(connection, [number])[number]
         if data is not None and isinstance(entry, InputEntry):
-            contents[entry.media_type, sha256(data).digest()] = number
+            contents[_Content(run_id, entry.media_type, sha256(data).digest())] = number
     return contents
