@@ -21,6 +21,7 @@ from muniment.types import Generation
 from support.commands import Here
 from support.databases import altered_index, ask, change, only_postgresql, only_sqlite
 from support.programs import Programs, ended, says
+from support.version1 import without_new_fields, write_version_1
 
 pytestmark = pytest.mark.dialect
 
@@ -97,20 +98,30 @@ def copies(store: Store) -> list[Path]:
 
 @pytest.mark.parametrize("revision", REVISIONS)
 def test_a_full_store_of_every_revision_can_be_upgraded(
-    full: Store, url: str, revision: str, rich: tuple[Generation, Generation]
+    store: Store,
+    url: str,
+    revision: str,
+    rich: tuple[Generation, Generation],
+    start: Any,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    root = full.verify().root
+    started, outcome = map(without_new_fields, rich)
+    with monkeypatch.context() as patched:
+        write_version_1(patched)
+        store.record_started([started, start()], policy_document="rules: []")
+        store.record_outcomes([outcome])
+    root = store.verify().root
     config = configuration(catalog.migrations())
-    with full._database.upgrading() as connection:
+    with store._database.upgrading() as connection:
         config.attributes["connection"] = connection
         command.downgrade(config, revision)
-    full.close()
+    store.close()
     upgrade(url)
-    with Store.open(url, create=False) as store:
-        assert store.status().current
-        assert store.verify().root == root
-        assert store.verify(projections=True, payloads=True).problems == []
-        assert store.generation(rich[1].id) == rich[1]
+    with Store.open(url, create=False) as upgraded:
+        assert upgraded.status().current
+        assert upgraded.verify().root == root
+        assert upgraded.verify(projections=True, payloads=True).problems == []
+        assert upgraded.generation(outcome.id) == outcome
 
 
 def test_an_upgrade_keeps_what_is_recorded(full: Store, url: str, newer: Newer) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 
 from sqlalchemy import Connection, select
 
@@ -21,7 +21,7 @@ def prove(connection: Connection, id: str, note: Note, disclose: Collection[str]
     """Return the proof that a generation is in the ledger that the checkpoint `note` signs.
 
     The proof contains the `started` and `outcome` entries and the entries that they refer to:
-    actor, policy, environment and plugins. `disclose` has the kinds of payloads to include.
+    actor, policy, environment, plugins and inputs. `disclose` has the kinds of payloads to include.
     Raises UnknownNameError for an id that is not recorded. Raises UsageError if the
     checkpoint is older than the generation or a payload to disclose is missing. The proof is
     verified, except for its signature. Raises VerificationError if it is invalid, because stored
@@ -38,22 +38,23 @@ def prove(connection: Connection, id: str, note: Note, disclose: Collection[str]
         raise _not_provable(
             id, f"it was recorded after the {size} entries of the checkpoint; sign a new checkpoint"
         )
-    entries = _read_entries(connection, own)
+    stored = _read_entries(connection, own)
+    entries = _decode(stored)
     started = entries.get(row.seq)
     if not isinstance(started, StartedEntry) or started.generation != id:
         raise _altered(id, f"entry {row.seq} does not start it")
     references = {number for item in entries.values() for _, number in schema.named(item)}
-    entries |= _read_entries(connection, references.difference(own))
+    others = _read_entries(connection, references.difference(own))
+    stored |= others
+    entries |= _decode(others)
     read = node_reader(connection)
     # Shared by all entries: their paths have most nodes in common.
     subtrees: dict[tuple[int, int], bytes] = {}
     disclosed = tuple(_disclosed_payloads(connection, id, entries, disclose))
     try:
         proven_entries = tuple(
-            ProvenEntry.new(
-                number, schema.encode(item), inclusion_proof(number, size, read, subtrees)
-            )
-            for number, item in entries.items()
+            ProvenEntry.new(number, data, inclusion_proof(number, size, read, subtrees))
+            for number, data in stored.items()
         )
         proof = Proof(FORMAT, str(note), proven_entries, disclosed)
         proof.verify_contents(note.checkpoint)
@@ -73,18 +74,20 @@ def _altered(id: str, why: str) -> VerificationError:
     )
 
 
-def _read_entries(connection: Connection, numbers: Collection[int]) -> dict[int, Entry]:
-    """Return the stored entries with these numbers, in order.
-
-    Raises VerificationError if the bytes of one are not an entry.
-    """
+def _read_entries(connection: Connection, numbers: Collection[int]) -> dict[int, bytes]:
+    """Return the stored bytes of the entries with these numbers, in order."""
     rows = connection.execute(
         select(entry.c.seq, entry.c.canonical_bytes)
         .where(entry.c.seq.in_(numbers))
         .order_by(entry.c.seq)
     )
+    return dict(rows.tuples().all())
+
+
+def _decode(stored: Mapping[int, bytes]) -> dict[int, Entry]:
+    """Return stored entries. Raise VerificationError if the bytes of one are not an entry."""
     entries = {}
-    for number, data in rows:
+    for number, data in stored.items():
         try:
             entries[number] = schema.decode(data)
         except (ValueError, RecursionError) as error:
