@@ -65,12 +65,13 @@ class RecordedOutput(Struct, frozen=True, gc=False):
     Attributes:
         media_type: The media type, as in `text/plain`.
         text: The text, or None unless the media type is `text/*`.
-        sha256: The SHA-256 of the bytes that `audit get` writes.
+        sha256: The SHA-256 of the bytes. Those of a recorded list contain all candidates.
         bytes: The number of these bytes.
         finish_reason: `stop` if the model or a stop string ended a text. `length` if it reached
             the maximum length.
-        kept: The positions of the selected items, from 0. None if the output was not judged item by
-            item.
+        kept: The positions of the selected items, from 0. None if none were selected from the
+            candidates.
+        wanted: The number of items that the generator wanted. None if it wanted all that pass.
     """
 
     media_type: str
@@ -79,6 +80,7 @@ class RecordedOutput(Struct, frozen=True, gc=False):
     bytes: int | None
     finish_reason: FinishReason | None
     kept: Sequence[int] | None
+    wanted: int | None
 
 
 class RecordedVerdict(Struct, frozen=True, gc=False):
@@ -96,8 +98,8 @@ class RecordedVerdict(Struct, frozen=True, gc=False):
         policy_version: The policy, as in `default@1`.
         latency_ms: The running time of the filter in milliseconds.
         failure: The reason why the filter itself failed, which blocks. None if it did not fail.
-        item: The position of the judged item among the candidates, from 1. None unless one item
-            was judged.
+        item: The position of the judged item among the candidates of all outputs, from 1. None
+            unless one item was judged.
         input: The name of the judged input. None unless an input was judged.
     """
 
@@ -245,4 +247,5 @@ def _output(output: Output, gone: Collection[str]) -> RecordedOutput:
         None if is_gone else len(output.data),
         output.finish_reason,
         output.kept,
+        output.wanted,
     )

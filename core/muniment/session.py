@@ -49,7 +49,9 @@ from muniment.validation import check_name, check_texts
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from muniment.generation.lists import Candidate, Lists
     from muniment.ledger.entries import (
+        Action,
         FeedbackEntry,
         Judgement,
         ModelAct,
@@ -58,6 +60,7 @@ if TYPE_CHECKING:
         ReviewEntry,
     )
     from muniment.ledger.proofs import Proof
+    from muniment.plugins.media import MediaTypes
     from muniment.store import Rule, Verification
     from muniment.store.queries.stats import Stats
     from muniment.store.recording.events import RecordedEvent
@@ -168,6 +171,7 @@ class Session(AbstractContextManager["Session"]):
             self._evaluators,
             core_environment(),
             lambda: self.plugins.ref(core_plugin()),  # a mistake must not create the home
+            lambda: self.media,
         )
         sampled = (sample for spec in specs for sample in samples(spec, samples_each))
         batches = iter(lambda: list(itertools.islice(sampled, batch_size)), [])
@@ -261,20 +265,57 @@ class Session(AbstractContextManager["Session"]):
         note = KeyStore(self.home).newest_checkpoint(self.store)
         return self.store.prove(self.store.find(reference), note, disclose)
 
-    def feedback(
-        self, reference: str, rating: str | int | None = None, comment: str | None = None
-    ) -> RecordedEvent[FeedbackEntry]:
-        """Record this actor's feedback on a generation, and return it.
+    def selection(self, generation: Generation) -> Generation:
+        """Return a recorded generation with the outputs that its caller got.
 
-        `rating` is `up`, `down` or a number from 1 to 5. A rating or a comment is needed.
+        A recorded list contains all candidates, and the selection only the items that passed the
+        policy. Raises MunimentError if no installed plugin can read the list.
+        """
+        return self._lists.selection(generation)
+
+    def candidates(self, generation: Generation) -> list[Candidate]:
+        """Return the items of the lists of a recorded generation, selected or not.
+
+        Raises MunimentError if no installed plugin can read them.
+        """
+        return self._lists.candidates(generation)
+
+    def feedback(
+        self,
+        reference: str,
+        rating: str | int | None = None,
+        comment: str | None = None,
+        *,
+        action: str | None = None,
+        item: str | None = None,
+    ) -> RecordedEvent[FeedbackEntry]:
+        """Record this actor's feedback on a generation or one of its items, and return it.
+
+        `rating` is `up`, `down` or a number from 1 to 5. `action` is the action of a user:
+        `impression`, `click`, `like`, `dislike` or `buy`. At least one of rating, comment and
+        action is needed. `item` is the id of an item that the generation returned, and its
+        position is recorded. Raises UsageError for another item.
         """
         if rating is not None and str(rating) not in ("up", "down", "1", "2", "3", "4", "5"):
             raise UsageError(f"a rating is up, down or a number from 1 to 5, not {rating!r}")
-        if rating is None and not comment:
-            raise UsageError("feedback needs a rating or a comment")
-        checked = cast("Rating | None", None if rating is None else str(rating))
+        if action not in (None, "impression", "click", "like", "dislike", "buy"):
+            raise UsageError(
+                f"an action is impression, click, like, dislike or buy, not {action!r}"
+            )
+        if rating is None and not comment and action is None:
+            raise UsageError("feedback needs a rating, a comment or an action")
         identifier = self.store.find(reference)
-        return self.store.events.add_feedback(identifier, self.actor, checked, comment)
+        position = None
+        if item is not None:
+            position = self._lists.returned_position(self.store.generation(identifier), item)
+        return self.store.events.add_feedback(
+            identifier,
+            self.actor,
+            cast("Rating | None", None if rating is None else str(rating)),
+            comment,
+            cast("Action | None", action),
+            position,
+        )
 
     def review(
         self, reference: str, decision: str, reason: str | None = None
@@ -379,6 +420,19 @@ class Session(AbstractContextManager["Session"]):
         """Record that this actor added or removed a model."""
         events = self._open_store().events
         events.add_model(self.actor, act, model.digest, model.name, model.source)
+
+    @cached_property
+    def media(self) -> MediaTypes:
+        """The media types of the installed plugins, for outputs other than text."""
+        from muniment.plugins.media import MediaTypes  # a text generation needs none of it
+
+        return MediaTypes(self.plugins)
+
+    @cached_property
+    def _lists(self) -> Lists:
+        from muniment.generation.lists import Lists  # a text generation needs none of it
+
+        return Lists(self.media)
 
     @property
     def store(self) -> Store:

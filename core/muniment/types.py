@@ -33,10 +33,13 @@ class Output:
     """One output of a generation, as bytes of any media type.
 
     `finish_reason` of a text is `stop` if the model or a stop string ended it, and `length` if
-    it reached the maximum length. `kept` has the positions, from 0, of the items that the
-    pipeline selected, and is None unless the output was judged item by item. `data` contains all
-    items. `fingerprint` is what its media type computes to find the output from a file again.
-    The pipeline sets both.
+    it reached the maximum length. `fingerprint` is what its media type computes to find the
+    output from a file again.
+
+    A list has items, the candidates. `kept` has the positions, from 0, of the items that the
+    pipeline selected, and is None if it selected none. `wanted` is the number of items that the
+    generator wanted. In a recorded output `data` has all candidates. In the output that
+    `Session.generate` returns it has the selected items. The pipeline sets these three fields.
     """
 
     media_type: str
@@ -44,6 +47,7 @@ class Output:
     finish_reason: FinishReason | None = None
     kept: tuple[int, ...] | None = None
     fingerprint: bytes | None = None
+    wanted: int | None = None
 
     @property
     def text(self) -> str | None:
@@ -288,7 +292,7 @@ class Reason:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """One filter's finding on one prompt or output.
+    """One filter's finding on one prompt, output or item of a list.
 
     A filter sets `decision`, `categories` (scores from 0 to 1) and `reasons`, by calling
     `Content.allow`, `Content.flag` or `Content.block`. The pipeline sets the other fields.
@@ -296,7 +300,7 @@ class Verdict:
     itself failed, which blocks. `observed_action` is the action that an enforcing policy would
     have applied, and None unless the policy only observes. `policy_rule` is the position of the
     filter's rule in the policy, from 0. `item` is the position of the judged item among the
-    candidates, from 1, and `input` the name of the judged input.
+    candidates of all outputs, from 1, and `input` the name of the judged input.
     """
 
     decision: Decision
@@ -317,7 +321,7 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """The input of a filter, which is a system prompt, a prompt or an output."""
+    """The input of a filter: a system prompt, a prompt, an output or an item of a list."""
 
     stage: Stage
     media_type: str

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from muniment.errors import MunimentError, ParameterError, PluginError, PolicyError
 from muniment.generation.policy import FilterRule, Policy
@@ -26,8 +26,10 @@ from muniment.plugins.registry import (
 from muniment.types import (
     Content,
     Generation,
+    Output,
     PluginRef,
     Score,
+    Stage,
     Verdict,
     accepts_media_type,
 )
@@ -40,6 +42,28 @@ def prompt_contents(prompt: str, system: str | None) -> list[Content]:
     if system is not None:
         contents.insert(0, Content("system", "text/plain", system.encode()))
     return contents
+
+
+@dataclass(frozen=True, slots=True)
+class JudgedOutput:
+    """An output after the filters judged it.
+
+    Attributes:
+        recorded: The output for the record, which contains all candidates of a list.
+        returned: The output for callers and evaluators, which contains only the selected items.
+        verdicts: The verdicts on the output or on its items.
+        blocked: Whether nothing of the output may be returned.
+        reader: The distribution that read the items of a list, or None.
+    """
+
+    recorded: Output
+    returned: Output
+    verdicts: list[Verdict]
+    blocked: bool
+    reader: PluginRef | None = None
+
+
+_ANY_ITEM = Content("item", "text/plain", b"")
 
 
 class PolicyRunner:
@@ -61,9 +85,31 @@ class PolicyRunner:
                 where = f"filters[{position}] ({rule.filter})"
                 raise PolicyError(policy.source, f"{where}: {error}") from None
 
-    def check(self, content: Content) -> list[Verdict]:
-        """Return the verdicts of all filters that apply to the content, in the policy's order."""
-        return [rule.check(content) for rule in self._rules if rule.applies(content)]
+    def check(self, content: Content, *, is_list: bool = False) -> list[Verdict]:
+        """Return the verdicts of all filters that apply to the content, in the policy's order.
+
+        With `is_list`, filters that read the items of a list do not read the list itself.
+        """
+        return [
+            rule.check(content)
+            for rule in self._rules
+            if rule.applies(content) and not (is_list and rule.applies(_ANY_ITEM))
+        ]
+
+    def judge(self, output: Output) -> JudgedOutput:
+        """Return an output that is not a list after the filters."""
+        verdicts = self.check(Content("output", output.media_type, output.data))
+        blocked = any(verdict.action == "block" for verdict in verdicts)
+        return JudgedOutput(output, output, verdicts, blocked)
+
+    @property
+    def judges_items(self) -> bool:
+        """Whether any filter checks the items of lists."""
+        return any(rule.applies(_ANY_ITEM) for rule in self._rules)
+
+    def unreadable(self, reason: str) -> list[Verdict]:
+        """Return the verdicts of the filters that check items on a list that cannot be read."""
+        return [rule.unreadable(reason) for rule in self._rules if rule.applies(_ANY_ITEM)]
 
     def blocks_prompts(self, prompt: str, system: str | None) -> bool:
         """Return whether a filter blocks the prompt or the system prompt, without recording."""
@@ -160,11 +206,19 @@ class _BoundFilter:
         if verdict.failure is None and seconds > self.rule.time_limit:
             limit = f"later than its limit of {self.rule.time_limit:g} s"
             verdict = self._failed(f"its verdict came after {seconds:.1f} s, {limit}")
+        return self._completed(verdict, content.stage, seconds)
+
+    def unreadable(self, reason: str) -> Verdict:
+        """Return the verdict on a list whose items cannot be read."""
+        return self._completed(self._failed(reason), "item", 0.0)
+
+    def _completed(self, verdict: Verdict, stage: Stage, seconds: float) -> Verdict:
+        """Return a verdict with the action, version and latency filled in."""
         return replace(
             verdict,
             filter=self.rule.filter,
             version=self._version(),
-            stage=content.stage,
+            stage=stage,
             action=self.rule.action(verdict),
             observed_action=self.rule.observed_action(verdict),
             policy_version=self._policy_version,

@@ -13,9 +13,10 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
-from muniment.errors import PromptError
-from muniment.generation.assessment import Evaluators, PolicyRunner, prompt_contents
+from muniment.errors import MunimentError, PromptError
+from muniment.generation.assessment import Evaluators, JudgedOutput, PolicyRunner, prompt_contents
 from muniment.generation.requests import BoundRequest, Resolver
 from muniment.plugins.invocation import (
     Answer,
@@ -28,7 +29,6 @@ from muniment.plugins.registry import quiet_stdout
 from muniment.store import AlreadyRecordedError, Store
 from muniment.types import (
     Chunk,
-    Content,
     Failure,
     Generation,
     Output,
@@ -37,6 +37,9 @@ from muniment.types import (
     Verdict,
 )
 from muniment.validation import escape_unencodable, now
+
+if TYPE_CHECKING:
+    from muniment.plugins.media import MediaTypes
 
 
 class Pipeline:
@@ -50,11 +53,13 @@ class Pipeline:
         evaluators: Evaluators,
         environment: dict[str, str | int],
         core: Callable[[], PluginRef],
+        media: Callable[[], MediaTypes],
     ) -> None:
         """Create a pipeline.
 
         `store` returns the store and is first called when there is something to record.
-        `environment` describes the machine. `core` returns the version of the core.
+        `environment` describes the machine. `core` returns the version of the core, and `media`
+        the media types, which outputs other than text need.
         """
         self._store = store
         self._resolver = resolver
@@ -62,6 +67,7 @@ class Pipeline:
         self._evaluators = evaluators
         self._environment = environment
         self._core = core
+        self._media = media
 
     def reject(self, generations: Sequence[Generation]) -> list[Generation]:
         """Record requests that could not be resolved, each as started and then as failed.
@@ -107,7 +113,7 @@ class Pipeline:
             self._finish_all(in_flight)
             raise
         for generation in self._finish_all(in_flight):
-            yield without_blocked_content(generation)
+            yield without_blocked_content(in_flight[generation.id].returned(generation))
 
     def _start(self, generations: Sequence[Generation]) -> None:
         self._store().record_started(
@@ -163,27 +169,42 @@ class Pipeline:
         if isinstance(reply, MissingReply) or failure is not None:
             outputs = item.streamed_outputs()
             return self._outcome(item, status="failed", failure=failure, outputs=outputs)
-        for output in reply.outputs:
-            item.verdicts += self._policy_runner.check(
-                Content("output", output.media_type, output.data)
-            )
-        blocked = any(verdict.action == "block" for verdict in item.verdicts)
+        judged = []
+        try:
+            for output in self._judged(reply):
+                item.verdicts += output.verdicts
+                item.plugins += [output.reader] if output.reader else []
+                judged.append(output)
+        except MunimentError as error:
+            failure, outputs = Failure("generator", str(error)), item.streamed_outputs()
+            return self._outcome(item, status="failed", failure=failure, outputs=outputs)
+        blocked = any(output.blocked for output in judged)
         generation = self._outcome(
             item,
             status="blocked" if blocked else "completed",
-            outputs=reply.outputs,
+            outputs=tuple(output.recorded for output in judged),
             usage=reply.usage,
             trace=reply.trace,
         )
         if blocked:
             return generation
-        return replace(generation, scores=self._evaluators.scores(generation))
+        item.returned_outputs = tuple(output.returned for output in judged)
+        return replace(generation, scores=self._evaluators.scores(item.returned(generation)))
+
+    def _judged(self, reply: Reply) -> Iterator[JudgedOutput]:
+        """Return the outputs of a reply after the filters. Raises as `Lists.judge` does."""
+        if reply.wanted is None and reply.outputs[0].media_type.startswith("text/"):
+            return map(self._policy_runner.judge, reply.outputs)
+        from muniment.generation.lists import Lists  # texts need none of it
+
+        return Lists(self._media()).judge(reply, self._policy_runner)
 
     def _outcome(self, item: _InFlight, **changes: object) -> Generation:
         """Return the finished generation with verdicts, plugins and environment filled in."""
         used = [
             self._core(),
             *item.resolved.generation.plugins,
+            *item.plugins,
             *self._policy_runner.plugins,
             *self._evaluators.plugins,
         ]
@@ -221,6 +242,8 @@ class _InFlight:
     """A generation in progress.
 
     `chunks` are the texts that the caller has received. `outcome` is None until it is decided.
+    `plugins` are those that read items of its outputs. `returned_outputs` are the outputs of a
+    completed generation for callers and evaluators.
     """
 
     resolved: BoundRequest
@@ -228,6 +251,14 @@ class _InFlight:
     environment: dict[str, str | int] = field(default_factory=dict)
     chunks: list[str] = field(default_factory=list)
     outcome: Generation | None = None
+    plugins: list[PluginRef] = field(default_factory=list)
+    returned_outputs: tuple[Output, ...] = ()
+
+    def returned(self, generation: Generation) -> Generation:
+        """Return the recorded generation with the outputs that callers get."""
+        if generation.status != "completed":
+            return generation
+        return replace(generation, outputs=self.returned_outputs)
 
     def streamed_outputs(self) -> tuple[Output, ...]:
         """Return the chunks as one output, for a generation that has no other output."""
@@ -281,21 +312,29 @@ def _unrecordable(
 
 
 def without_blocked_content(generation: Generation) -> Generation:
-    """Return a blocked generation without its outputs, trace and quotations of the outputs.
+    """Return a generation without the content that filters blocked.
 
-    A generation that is not blocked is returned unchanged. Output verdicts keep the categories
-    and spans of their reasons, and the type of an exception.
+    A blocked generation has no outputs and no trace. Verdicts on blocked outputs and items keep
+    the categories and spans of their reasons, and the type of an exception.
     """
-    if generation.status != "blocked":
+    verdicts = generation.verdicts
+    blocked = generation.status == "blocked"
+    items = {verdict.item for verdict in verdicts if verdict.action == "block"} - {None}
+    if not blocked and not items:
         return generation
-    verdicts = (_without_quotations(verdict) for verdict in generation.verdicts)
-    return replace(generation, outputs=(), trace=None, verdicts=tuple(verdicts))
+    verdicts = tuple(
+        _without_quotations(verdict)
+        if verdict.item in items or (blocked and verdict.stage in ("output", "item"))
+        else verdict
+        for verdict in verdicts
+    )
+    if not blocked:
+        return replace(generation, verdicts=verdicts)
+    return replace(generation, outputs=(), trace=None, verdicts=verdicts)
 
 
 def _without_quotations(verdict: Verdict) -> Verdict:
-    # The message of a reason, or of an exception, may quote the blocked output.
-    if verdict.stage != "output":
-        return verdict
+    # The message of a reason, or of an exception, may quote the blocked content.
     reasons = tuple(replace(reason, message="") for reason in verdict.reasons)
     failure = verdict.failure and ": ".join(verdict.failure.split(": ")[:2])
     return replace(verdict, reasons=reasons, failure=failure)

@@ -178,8 +178,10 @@ class OutputFact(_Record):
     Attributes:
         bytes: The size of the output.
         content: The commitment to the payload `output` with the position of this object.
-        kept: The positions of the items that were returned, from 0, in their order, each once.
-            Absent unless the output was judged item by item. Only in version 2.
+        kept: The positions of the selected items, from 0, in their order, each once. Absent
+            if none were selected from the candidates. Only in version 2.
+        wanted: The number of items that the generator wanted. Absent if it wanted all that pass.
+            Only in version 2.
     """
 
     media_type: MediaType
@@ -187,6 +189,7 @@ class OutputFact(_Record):
     finish_reason: FinishReason | None
     content: UncheckedCommitment
     kept: list[Count] | None = None
+    wanted: Annotated[int, Meta(ge=1, le=SAFE, description="number from 1")] | None = None
 
 
 class FingerprintFact(_Record):
@@ -216,8 +219,8 @@ class VerdictFact(_Record):
         categories: Scores from 0 to 1 of the categories that the filter's class declares. Others
             are in the payload `detail`.
         failed: Whether the filter itself failed, which blocks.
-        item: The position of the judged item among the candidates. Absent unless one item was
-            judged. Only in version 2.
+        item: The position of the judged item among the candidates of all outputs, from 1. Absent
+            unless one item was judged. Only in version 2.
         input: The name of the judged input. Absent unless an input was judged. Only in version 2.
     """
 
@@ -505,7 +508,7 @@ class OutcomeEntryV1(_Outcome, kind="outcome", version=1):
 
     def invalid_field(self) -> str | None:
         """Return a field with an invalid value, or with a field of version 2."""
-        if any(output.kept is not None for output in self.outputs):
+        if any(output.kept is not None or output.wanted for output in self.outputs):
             return "outputs"
         for verdict in self.verdicts:
             if (

@@ -248,6 +248,7 @@ def finish(
                 finish_reason=output.finish_reason,
                 content=payloads.add("output", output.data, position),
                 kept=None if output.kept is None else list(output.kept),
+                wanted=output.wanted,
             )
             for position, output in enumerate(generation.outputs)
         ],
@@ -558,6 +559,7 @@ def _outputs(outcome: OutcomeEntry, texts: Texts) -> tuple[Output, ...]:
                 fact.finish_reason,
                 None if fact.kept is None else tuple(fact.kept),
                 fingerprints.get(position),
+                fact.wanted,
             )
             for position, fact in enumerate(outcome.outputs)
         ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from muniment.errors import AmbiguousNameError
 from muniment.hookspecs import MediaType
 from muniment.plugins.registry import Plugins, RegisteredObject, instantiate
+from muniment.types import PluginRef
 
 
 class MediaTypes:
@@ -35,6 +36,11 @@ class MediaTypes:
                 "uninstall one",
             )
         return matches[0] if matches else None
+
+    def plugin(self, media_type: str) -> PluginRef | None:
+        """Return the distribution that handles a media type, or None."""
+        registered = self.registered(media_type)
+        return None if registered is None else self._plugins.ref(registered.plugin)
 
     def get(self, media_type: str) -> MediaType | None:
         """Return the object that handles a media type, or None.

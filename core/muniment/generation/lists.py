@@ -1,0 +1,207 @@
+"""Judge outputs that are lists item by item, and select the items that callers get.
+
+The items that a generator returns are candidates. The record contains all of them, with the
+positions of the selected ones. Callers, files and evaluators get the selection.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from muniment.errors import AmbiguousNameError, MunimentError, PluginError, UsageError
+from muniment.generation.assessment import JudgedOutput, PolicyRunner
+from muniment.hookspecs import MediaType
+from muniment.plugins.invocation import validate_items
+from muniment.plugins.media import MediaTypes
+from muniment.plugins.registry import describe, quiet_stdout
+from muniment.types import Content, Generation, Item, Output, Reply, Verdict
+from muniment.validation import escape_unencodable
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """An item of a recorded list.
+
+    Attributes:
+        position: The position among the candidates of all outputs of the generation, from 1.
+        id: The id of the item.
+        text: The text that filters read.
+        kept: Whether the item was selected and returned.
+    """
+
+    position: int
+    id: str
+    text: str
+    kept: bool
+
+
+class Lists:
+    """Reads outputs that are lists with the media types that plugins register."""
+
+    def __init__(self, media_types: MediaTypes) -> None:
+        self._media_types = media_types
+
+    def judge(self, reply: Reply, runner: PolicyRunner) -> Iterator[JudgedOutput]:
+        """Yield the outputs of a reply, judged by a policy.
+
+        Candidates are judged in order until the wanted number has passed. A list whose items
+        cannot be read is blocked if a filter must read them. Raises MunimentError if items are
+        wanted and cannot be read, or if the selection cannot be made.
+        """
+        first = 1
+        for output in reply.outputs:
+            content = Content("output", output.media_type, output.data)
+            try:
+                is_list = runner.judges_items and self._is_list(output.media_type)
+                is_read = is_list or reply.wanted is not None
+                items = self.items(output) if is_read else ()
+            except (PluginError, AmbiguousNameError) as error:
+                if not runner.judges_items:
+                    raise
+                verdicts = runner.check(content, is_list=True) + runner.unreadable(str(error))
+                yield JudgedOutput(output, output, verdicts, blocked=True)
+                continue
+            verdicts = runner.check(content, is_list=is_list)
+            blocked = any(verdict.action == "block" for verdict in verdicts)
+            recorded, reader = output, None
+            if is_read:
+                kept, found = _judge_items(items, reply.wanted, runner, first)
+                recorded = replace(output, kept=kept, wanted=reply.wanted)
+                verdicts += found
+                blocked = blocked or bool(items and not kept)
+                first += len(items)
+                reader = self._media_types.plugin(output.media_type)
+            returned = output if blocked else self._select(recorded, items)
+            yield JudgedOutput(recorded, returned, verdicts, blocked, reader)
+
+    def items(self, output: Output) -> tuple[Item, ...]:
+        """Return the items of an output.
+
+        Raises MunimentError if no plugin reads them, and PluginError if a plugin fails to.
+        """
+        handler, data = self._handler(output.media_type), output.data
+        with self._failures(f"the items of {output.media_type} cannot be read", output):
+            return validate_items(handler.items(data))
+
+    def selection(self, generation: Generation) -> Generation:
+        """Return a recorded generation with the outputs that its caller got.
+
+        A generation that is not completed, or has no list, is returned unchanged. Raises
+        MunimentError if a selection cannot be made.
+        """
+        if generation.status != "completed" or _is_gone(generation):
+            return generation
+        outputs = (
+            output if output.kept is None else self._select(output, self.items(output))
+            for output in generation.outputs
+        )
+        return replace(generation, outputs=tuple(outputs))
+
+    def candidates(self, generation: Generation) -> list[Candidate]:
+        """Return the items of all lists among the outputs of a recorded generation.
+
+        Raises MunimentError if they cannot be read.
+        """
+        candidates: list[Candidate] = []
+        if _is_gone(generation):
+            return candidates
+        for output in generation.outputs:
+            if output.kept is None and not self._is_list(output.media_type):
+                continue
+            items = self.items(output)
+            kept = set(range(len(items)) if output.kept is None else output.kept)
+            first = len(candidates) + 1
+            candidates += [
+                Candidate(
+                    first + position,
+                    item.id,
+                    item.text,
+                    position in kept and generation.status == "completed",
+                )
+                for position, item in enumerate(items)
+            ]
+        return candidates
+
+    def returned_position(self, generation: Generation, id: str) -> int:
+        """Return the position of an item that a recorded generation returned, by its id.
+
+        Raises UsageError for another item, and MunimentError if the items cannot be read.
+        """
+        if _is_gone(generation):
+            raise UsageError(
+                f"the items of generation {generation.id} are unknown: its output was erased or "
+                "changed"
+            )
+        returned = [item for item in self.candidates(generation) if item.kept]
+        for item in returned:
+            if item.id == id:
+                return item.position
+        ids = [item.id for item in returned[:5]] + ["…"] * (len(returned) > 5)
+        hint = f"it returned {', '.join(ids)}" if ids else "it returned no items"
+        raise UsageError(f"generation {generation.id} did not return an item {id!r}; {hint}")
+
+    def _is_list(self, media_type: str) -> bool:
+        """Return whether a plugin reads items of this type."""
+        handler = self._media_types.get(media_type)
+        return handler is not None and type(handler).items is not MediaType.items
+
+    def _handler(self, media_type: str) -> MediaType:
+        """Return the plugin object that reads items of this type. Raises MunimentError."""
+        handler = self._media_types.get(media_type)
+        if handler is None or not self._is_list(media_type):
+            raise MunimentError(f"no installed plugin reads the items of {media_type}")
+        return handler
+
+    def _select(self, output: Output, items: tuple[Item, ...]) -> Output:
+        """Return a list with only the items kept. Raises PluginError if it cannot be made."""
+        if output.kept is None or output.kept == tuple(range(len(items))):
+            return output
+        handler = self._handler(output.media_type)
+        with self._failures(f"the selection from {output.media_type} cannot be made", output):
+            data: object = handler.select(output.data, output.kept)
+            if not isinstance(data, bytes):
+                raise TypeError(f"select() returned {type(data).__name__}, not bytes")
+            # A wrong selection could contain an item that a filter blocked.
+            if validate_items(handler.items(data)) != tuple(items[index] for index in output.kept):
+                raise ValueError("select() returned other items")
+        return replace(output, data=data)
+
+    @contextlib.contextmanager
+    def _failures(self, sentence: str, output: Output) -> Iterator[None]:
+        """Raise a PluginError with the beginning of a sentence if a plugin raises in the block."""
+        try:
+            with quiet_stdout():
+                yield
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
+            registered = self._media_types.registered(output.media_type)
+            raise PluginError(
+                registered.plugin.distribution if registered else "",
+                escape_unencodable(f"{sentence}: {describe(error)}"),
+            ) from error
+
+
+def _judge_items(
+    items: tuple[Item, ...], wanted: int | None, runner: PolicyRunner, first: int
+) -> tuple[tuple[int, ...], list[Verdict]]:
+    """Return the positions of the items that pass, up to the wanted number, and the verdicts.
+
+    `first` is the position of the first item in verdicts.
+    """
+    kept: list[int] = []
+    verdicts: list[Verdict] = []
+    for position, item in enumerate(items):
+        if len(kept) == wanted:
+            break
+        found = runner.check(Content("item", "text/plain", item.text.encode()))
+        verdicts += [replace(verdict, item=first + position) for verdict in found]
+        if not any(verdict.action == "block" for verdict in found):
+            kept.append(position)
+    return tuple(kept), verdicts
+
+
+def _is_gone(generation: Generation) -> bool:
+    return "output" in generation.erased or "output" in generation.altered

@@ -1,0 +1,383 @@
+"""Lists: items are judged one by one, callers get the selection, the record has all candidates."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from muniment import Output, Query, UsageError
+from support.workspace import Workspace
+
+LIST = "application/x-ranking"
+TITLES = ["red", "green", "blue", "black", "white"]
+
+MEDIA = """
+import json
+from muniment import Item, MediaType, hookimpl
+
+class Ranking(MediaType):
+    name, media_types = "ranking", ("application/x-ranking",)
+
+    def items(self, data):
+        return tuple(Item(f"id-{{title}}", title) for title in json.loads(data))
+
+    def select(self, data, positions):
+        titles = json.loads(data)
+        return json.dumps([titles[position] for position in positions]).encode()
+
+    {extra}
+
+@hookimpl
+def muniment_media_types(register):
+    register(Ranking)
+"""
+
+
+def titles(output: Output) -> list[str]:
+    return list(json.loads(output.data))
+
+
+def add_lists(workspace: Workspace, wanted: str = "None", extra: str = "pass") -> None:
+    """Add a generator of lists with a wanted number, their media type and two filters."""
+    source = MEDIA.replace("{{", "{").replace("}}", "}").replace("{extra}", extra)
+    workspace.plugin_folder.add(source, distribution="ranking-type")
+    workspace.plugin_folder.generator(
+        "rank",
+        f"""
+        for request in requests:
+            data = request.prompt.encode()
+            yield request.reply(Output({LIST!r}, data), wanted={wanted})
+        """,
+        media_type=LIST,
+    )
+    workspace.plugin_folder.filter(
+        "colour",
+        """
+        if self.parameters.word not in content.text:
+            return content.allow()
+        verdict = content.flag if self.parameters.flags else content.block
+        return verdict(Reason("colour", f"it is {content.text}"))
+        """,
+        attributes="media_types = ('text/plain',)\ncategories = ('colour',)",
+        parameters="word: str = param('red')\nflags: bool = param(False)",
+    )
+
+
+def run(workspace: Workspace, *rules: str, prompt: Any = TITLES) -> Any:
+    [done] = workspace.run(
+        prompt if isinstance(prompt, str) else json.dumps(prompt),
+        generator="rank",
+        policy=workspace.policy(*rules),
+    )
+    return done
+
+
+@pytest.mark.parametrize("stage", ["item", "output"])
+def test_a_blocked_item_falls_out_and_the_next_ones_move_up(
+    workspace: Workspace, stage: str
+) -> None:
+    add_lists(workspace, wanted="3")
+    done = run(workspace, f"{{filter: colour, stages: [{stage}]}}")
+    assert done.status == "completed"
+    assert titles(done.outputs[0]) == ["green", "blue", "black"]
+    [recorded] = workspace.recorded()
+    assert titles(recorded.outputs[0]) == TITLES
+    assert (recorded.outputs[0].kept, recorded.outputs[0].wanted) == ((1, 2, 3), 3)
+    assert [(v.stage, v.item, v.action) for v in recorded.verdicts] == [
+        ("item", 1, "block"),
+        ("item", 2, "allow"),
+        ("item", 3, "allow"),
+        ("item", 4, "allow"),
+    ]
+    assert "ranking-type" in {plugin.distribution for plugin in recorded.plugins}
+    assert workspace.session.selection(recorded).outputs == done.outputs
+
+
+def test_without_a_wanted_number_all_items_are_judged_and_those_that_pass_selected(
+    workspace: Workspace,
+) -> None:
+    add_lists(workspace)
+    done = run(workspace, "{filter: colour, stages: [item], parameters: {word: bl}}")
+    assert titles(done.outputs[0]) == ["red", "green", "white"]
+    assert len(done.verdicts) == len(TITLES)
+
+
+def test_verdicts_on_removed_items_come_back_without_quotations(workspace: Workspace) -> None:
+    add_lists(workspace)
+    done = run(
+        workspace,
+        "{filter: colour, stages: [output]}",
+        "{filter: colour, stages: [output], parameters: {word: re, flags: true}}",
+    )
+    messages = {(v.item, v.policy_rule): [r.message for r in v.reasons] for v in done.verdicts}
+    assert (messages[1, 0], messages[1, 1], messages[2, 1]) == ([""], [""], ["it is green"])
+    [recorded] = workspace.recorded()
+    assert [r.message for v in recorded.verdicts if v.item == 1 for r in v.reasons] == [
+        "it is red",
+        "it is red",
+    ]
+
+
+def test_a_rule_for_items_judges_nothing_else(workspace: Workspace) -> None:
+    add_lists(workspace)
+    workspace.plugin_folder.generator("text", "yield Text('red')")
+    [done] = workspace.run("red", policy=workspace.policy("{filter: colour, stages: [item]}"))
+    assert (done.status, done.verdicts, done.text) == ("completed", (), "red")
+
+
+def test_a_rule_for_prompts_judges_no_items(workspace: Workspace) -> None:
+    add_lists(workspace)
+    done = run(
+        workspace, "{filter: colour, stages: [prompt], parameters: {word: pink}}", prompt=TITLES
+    )
+    assert [verdict.stage for verdict in done.verdicts] == ["prompt"]
+    assert (done.outputs[0].kept, titles(done.outputs[0])) == (None, TITLES)
+
+
+def test_a_filter_of_the_lists_own_type_judges_the_whole_list(workspace: Workspace) -> None:
+    add_lists(workspace)
+    workspace.plugin_folder.filter(
+        "whole", "return content.block()", attributes=f"media_types = ({LIST!r},)"
+    )
+    done = run(workspace, "{filter: whole, stages: [output]}")
+    assert (done.status, done.verdicts[0].stage, done.verdicts[0].item) == (
+        "blocked",
+        "output",
+        None,
+    )
+
+
+def test_an_observing_rule_removes_nothing_and_a_flagged_item_stays(workspace: Workspace) -> None:
+    add_lists(workspace, wanted="2")
+    done = run(
+        workspace,
+        "{filter: colour, stages: [item], mode: observe}",
+        "{filter: colour, stages: [item], parameters: {flags: true}}",
+    )
+    assert titles(done.outputs[0]) == ["red", "green"]
+    assert [(v.action, v.observed_action) for v in done.verdicts[:2]] == [
+        ("allow", "block"),
+        ("flag", None),
+    ]
+
+
+def test_thresholds_act_on_each_item(workspace: Workspace) -> None:
+    add_lists(workspace)
+    rule = "{filter: colour, stages: [item], thresholds: {colour: {flag: 0.5}}}"
+    assert titles(run(workspace, rule).outputs[0]) == TITLES
+
+
+def test_a_list_of_which_no_item_is_left_is_blocked(workspace: Workspace) -> None:
+    add_lists(workspace, wanted="2")
+    done = run(workspace, "{filter: colour, stages: [item], parameters: {word: ''}}")
+    assert (done.status, done.outputs) == ("blocked", ())
+    assert not any(reason.message for verdict in done.verdicts for reason in verdict.reasons)
+    [recorded] = workspace.recorded()
+    assert (titles(recorded.outputs[0]), recorded.outputs[0].kept) == (TITLES, ())
+
+
+def test_fewer_items_than_wanted_complete(workspace: Workspace) -> None:
+    add_lists(workspace, wanted="9")
+    done = run(workspace, "{filter: colour, stages: [item]}")
+    assert (done.status, done.outputs[0].kept, done.outputs[0].wanted) == (
+        "completed",
+        (1, 2, 3, 4),
+        9,
+    )
+
+
+def test_a_wanted_number_selects_without_a_policy(workspace: Workspace) -> None:
+    add_lists(workspace, wanted="2")
+    done = run(workspace, "{filter: colour, stages: [prompt], parameters: {word: pink}}")
+    assert titles(done.outputs[0]) == ["red", "green"]
+    assert workspace.recorded()[0].outputs[0].kept == (0, 1)
+
+
+def test_an_empty_list_completes(workspace: Workspace) -> None:
+    add_lists(workspace, wanted="2")
+    done = run(workspace, "{filter: colour, stages: [output]}", prompt=[])
+    assert (done.status, done.outputs[0].kept, titles(done.outputs[0])) == ("completed", (), [])
+
+
+def test_the_candidates_of_several_lists_are_numbered_on(workspace: Workspace) -> None:
+    add_lists(workspace)
+    workspace.plugin_folder.generator(
+        "two",
+        f"""
+        for request in requests:
+            outputs = [Output({LIST!r}, data) for data in (b'["a", "red"]', b'["b", "red", "c"]')]
+            yield request.reply(*outputs, wanted=2)
+        """,
+        media_type=LIST,
+    )
+    [done] = workspace.run(
+        "x", generator="two", policy=workspace.policy("{filter: colour, stages: [item]}")
+    )
+    assert [verdict.item for verdict in done.verdicts] == [1, 2, 3, 4, 5]
+    assert [output.kept for output in done.outputs] == [(0,), (0, 2)]
+    candidates = workspace.session.candidates(workspace.recorded()[0])
+    assert [(item.position, item.id) for item in candidates if item.kept] == [
+        (1, "id-a"),
+        (3, "id-b"),
+        (5, "id-c"),
+    ]
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [
+        "def items(self, data): raise RuntimeError('secret')",
+        "def items(self, data): return 'abc'",
+        "def items(self, data): return (1, 2)",
+        "def items(self, data): return (Item('', 'x'),)",
+        "def items(self, data): return (Item('a', 'x'), Item('a', 'y'))",
+        "def items(self, data): return (Item('a', '\\ud800'),)",
+        "def items(self, data): raise SystemExit",
+    ],
+)
+def test_a_list_that_cannot_be_read_is_blocked_if_a_filter_must_read_it(
+    workspace: Workspace, extra: str
+) -> None:
+    add_lists(workspace, extra=extra)
+    done = run(workspace, "{filter: colour, stages: [output]}")
+    assert (done.status, done.outputs) == ("blocked", ())
+    [verdict] = [verdict for verdict in done.verdicts if verdict.stage == "item"]
+    assert (verdict.action, verdict.item) == ("block", None)
+    assert "secret" not in str(verdict.failure)
+    assert titles(workspace.recorded()[0].outputs[0]) == TITLES
+    # Without such a filter the list is not read.
+    assert run(workspace, "{filter: colour, stages: [prompt]}", prompt=["x"]).status == "completed"
+
+
+def test_a_wanted_number_of_a_list_that_cannot_be_read_fails(workspace: Workspace) -> None:
+    add_lists(workspace, wanted="2", extra="def items(self, data): raise RuntimeError('broken')")
+    done = run(workspace, "{filter: colour, stages: [prompt], parameters: {word: pink}}")
+    assert (done.status, done.failure.code) == ("failed", "generator")
+    assert "RuntimeError: broken" in done.failure.message
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [
+        "def select(self, data, positions): raise RuntimeError",
+        "def select(self, data, positions): return 'abc'",
+        "def select(self, data, positions): return data",
+        "select = MediaType.select",
+    ],
+)
+def test_a_selection_that_cannot_be_made_fails(workspace: Workspace, extra: str) -> None:
+    add_lists(workspace, extra=extra)
+    done = run(workspace, "{filter: colour, stages: [item]}")
+    assert (done.status, done.outputs) == ("failed", ())
+    assert done.failure.message.startswith(f"the selection from {LIST} cannot be made: ")
+
+
+@pytest.mark.parametrize("wanted", ["0", "-1", "True", "2.0", "'2'"])
+def test_an_invalid_wanted_number_fails_the_generation(workspace: Workspace, wanted: str) -> None:
+    add_lists(workspace, wanted=wanted)
+    done = run(workspace, "{filter: colour, stages: [item]}")
+    assert (done.status, done.failure.code) == ("failed", "generator")
+    assert "wanted" in done.failure.message
+
+
+def test_a_wanted_number_of_an_output_without_items_fails(workspace: Workspace) -> None:
+    workspace.plugin_folder.generator(
+        "text", "for request in requests: yield request.reply(Text('a'), wanted=1)"
+    )
+    [done] = workspace.run("x")
+    assert (done.status, done.failure.code) == ("failed", "generator")  # type: ignore[union-attr]
+    assert "text/plain" in str(done.failure)
+
+
+def test_a_filter_that_cannot_be_used_blocks_every_item(workspace: Workspace) -> None:
+    add_lists(workspace)
+    done = run(workspace, "{filter: gone, stages: [item]}")
+    assert (done.status, done.outputs) == ("blocked", ())
+
+
+def test_a_generator_cannot_set_what_the_pipeline_sets(workspace: Workspace) -> None:
+    add_lists(workspace)
+    workspace.plugin_folder.generator(
+        "sly",
+        f"for r in requests: yield Output({LIST!r}, b'[]', None, (0,), b'x', 3)",
+        media_type=LIST,
+    )
+    [done] = workspace.run("x", generator="sly")
+    assert done.outputs == (Output(LIST, b"[]"),)
+
+
+def test_evaluators_get_the_selection(workspace: Workspace) -> None:
+    add_lists(workspace)
+    workspace.plugin_folder.evaluator(
+        "size",
+        "return {'value': len(generation.outputs[0].data)}",
+        attributes=f"default = True\nmedia_types = ({LIST!r},)",
+    )
+    done = run(workspace, "{filter: colour, stages: [item]}")
+    assert done.scores[0].value == len(done.outputs[0].data)
+
+
+def test_a_replay_compares_the_candidates_and_runs_no_filter(workspace: Workspace) -> None:
+    add_lists(workspace, wanted="2")
+    done = run(workspace, "{filter: colour, stages: [item]}")
+    [replayed] = workspace.session.replay([workspace.session.generation(done.id)])
+    assert replayed.result == "exact"
+    assert len(workspace.recorded()[0].verdicts) == 3
+
+
+def test_feedback_on_an_item_records_its_position_and_never_its_id(workspace: Workspace) -> None:
+    add_lists(workspace, wanted="2")
+    done = run(workspace, "{filter: colour, stages: [item]}")
+    recorded = workspace.session.feedback(done.id, action="click", item="id-blue")
+    assert (recorded.entry.action, recorded.entry.item) == ("click", 3)
+    rated = workspace.session.feedback(done.id, 4, "nice", item="id-green")
+    assert (rated.entry.rating, rated.entry.action, rated.entry.item) == ("4", None, 2)
+    whole = workspace.session.feedback(done.id, action="buy")
+    assert (whole.entry.action, whole.entry.item) == ("buy", None)
+    workspace.check()
+
+
+@pytest.mark.parametrize("item", ["id-red", "id-white", "unknown"])
+def test_feedback_on_an_item_that_was_not_returned_names_those_that_were(
+    workspace: Workspace, item: str
+) -> None:
+    add_lists(workspace, wanted="2")
+    done = run(workspace, "{filter: colour, stages: [item]}")
+    with pytest.raises(UsageError, match=r"it returned id-green, id-blue$"):
+        workspace.session.feedback(done.id, action="click", item=item)
+
+
+def test_feedback_on_an_item_of_a_blocked_or_other_generation_is_refused(
+    workspace: Workspace,
+) -> None:
+    add_lists(workspace)
+    workspace.plugin_folder.generator("text", "for r in requests: yield r.reply(Text('a'))")
+    blocked = run(workspace, "{filter: colour, stages: [item], parameters: {word: ''}}")
+    [text] = workspace.run("x")
+    for generation in (blocked, text):
+        with pytest.raises(UsageError, match="it returned no items"):
+            workspace.session.feedback(generation.id, action="click", item="id-red")
+
+
+def test_feedback_without_a_policy_finds_every_item(workspace: Workspace) -> None:
+    add_lists(workspace)
+    [done] = workspace.run(json.dumps(TITLES), generator="rank")
+    assert workspace.session.feedback(done.id, action="like", item="id-white").entry.item == 5
+
+
+@pytest.mark.parametrize("arguments", [{"action": "share"}, {"item": "id-red"}, {}])
+def test_invalid_feedback_is_refused(workspace: Workspace, arguments: dict[str, str]) -> None:
+    add_lists(workspace)
+    [done] = workspace.run(json.dumps(TITLES), generator="rank")
+    with pytest.raises(UsageError):
+        workspace.session.feedback(done.id, **arguments)  # type: ignore[arg-type]
+
+
+def test_feedback_on_an_item_of_an_erased_output_is_refused(workspace: Workspace) -> None:
+    add_lists(workspace)
+    [done] = workspace.run(json.dumps(TITLES), generator="rank")
+    workspace.session.erase(Query(ids=[done.id]))
+    with pytest.raises(UsageError, match="erased"):
+        workspace.session.feedback(done.id, action="like", item="id-white")
