@@ -70,7 +70,7 @@ def differences(a: Generation, b: Generation) -> Differences:
         one, other = _text(first), _text(second)
         if one is not None and other is not None:
             texts.append((name, one, other))
-        elif first != second:
+        elif _digest(first) != _digest(second):
             outputs.append(Difference(name, _digest(first), _digest(second)))
     return Differences(
         fields=_mappings(_fields(a), _fields(b)),

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import make_entries
+from muniment.generation.lists import Candidate
 from muniment.ledger.entries import (
     Event,
     FeedbackEntry,
@@ -51,6 +52,7 @@ NAMES: dict[Any, str] = make_entries.NAMES | {
     RecordedOutput: "output",
     RecordedVerdict: "verdict",
     PluginRef: "plugin_used",
+    Candidate: "candidate",
     Hit: "hit",
     Hold: "hold",
     ErasureResult: "erasure",

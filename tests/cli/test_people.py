@@ -55,7 +55,7 @@ def test_reviews_empty_the_queue_and_change_nothing(recorded: Here) -> None:
 
 
 MISTAKES = [
-    (["feedback", "last"], "use --rating or --comment"),
+    (["feedback", "last"], "use --rating, --comment or --action"),
     (["feedback", "last", "--rating", "6"], "'6' is not one of"),
     (["feedback", "ZZZZZZ", "--rating", "up"], "no generation named 'ZZZZZZ'"),
     (["audit", "erase"], "no generation is selected"),

@@ -8,61 +8,12 @@ from typing import Any
 import pytest
 
 from muniment import Output, Query, UsageError
+from support.lists import LIST, TITLES, add_lists
 from support.workspace import Workspace
-
-LIST = "application/x-ranking"
-TITLES = ["red", "green", "blue", "black", "white"]
-
-MEDIA = """
-import json
-from muniment import Item, MediaType, hookimpl
-
-class Ranking(MediaType):
-    name, media_types = "ranking", ("application/x-ranking",)
-
-    def items(self, data):
-        return tuple(Item(f"id-{{title}}", title) for title in json.loads(data))
-
-    def select(self, data, positions):
-        titles = json.loads(data)
-        return json.dumps([titles[position] for position in positions]).encode()
-
-    {extra}
-
-@hookimpl
-def muniment_media_types(register):
-    register(Ranking)
-"""
 
 
 def titles(output: Output) -> list[str]:
     return list(json.loads(output.data))
-
-
-def add_lists(workspace: Workspace, wanted: str = "None", extra: str = "pass") -> None:
-    """Add a generator of lists with a wanted number, their media type and two filters."""
-    source = MEDIA.replace("{{", "{").replace("}}", "}").replace("{extra}", extra)
-    workspace.plugin_folder.add(source, distribution="ranking-type")
-    workspace.plugin_folder.generator(
-        "rank",
-        f"""
-        for request in requests:
-            data = request.prompt.encode()
-            yield request.reply(Output({LIST!r}, data), wanted={wanted})
-        """,
-        media_type=LIST,
-    )
-    workspace.plugin_folder.filter(
-        "colour",
-        """
-        if self.parameters.word not in content.text:
-            return content.allow()
-        verdict = content.flag if self.parameters.flags else content.block
-        return verdict(Reason("colour", f"it is {content.text}"))
-        """,
-        attributes="media_types = ('text/plain',)\ncategories = ('colour',)",
-        parameters="word: str = param('red')\nflags: bool = param(False)",
-    )
 
 
 def run(workspace: Workspace, *rules: str, prompt: Any = TITLES) -> Any:
@@ -78,7 +29,7 @@ def run(workspace: Workspace, *rules: str, prompt: Any = TITLES) -> Any:
 def test_a_blocked_item_falls_out_and_the_next_ones_move_up(
     workspace: Workspace, stage: str
 ) -> None:
-    add_lists(workspace, wanted="3")
+    add_lists(workspace.plugin_folder, wanted="3")
     done = run(workspace, f"{{filter: colour, stages: [{stage}]}}")
     assert done.status == "completed"
     assert titles(done.outputs[0]) == ["green", "blue", "black"]
@@ -98,14 +49,14 @@ def test_a_blocked_item_falls_out_and_the_next_ones_move_up(
 def test_without_a_wanted_number_all_items_are_judged_and_those_that_pass_selected(
     workspace: Workspace,
 ) -> None:
-    add_lists(workspace)
+    add_lists(workspace.plugin_folder)
     done = run(workspace, "{filter: colour, stages: [item], parameters: {word: bl}}")
     assert titles(done.outputs[0]) == ["red", "green", "white"]
     assert len(done.verdicts) == len(TITLES)
 
 
 def test_verdicts_on_removed_items_come_back_without_quotations(workspace: Workspace) -> None:
-    add_lists(workspace)
+    add_lists(workspace.plugin_folder)
     done = run(
         workspace,
         "{filter: colour, stages: [output]}",
@@ -121,14 +72,14 @@ def test_verdicts_on_removed_items_come_back_without_quotations(workspace: Works
 
 
 def test_a_rule_for_items_judges_nothing_else(workspace: Workspace) -> None:
-    add_lists(workspace)
+    add_lists(workspace.plugin_folder)
     workspace.plugin_folder.generator("text", "yield Text('red')")
     [done] = workspace.run("red", policy=workspace.policy("{filter: colour, stages: [item]}"))
     assert (done.status, done.verdicts, done.text) == ("completed", (), "red")
 
 
 def test_a_rule_for_prompts_judges_no_items(workspace: Workspace) -> None:
-    add_lists(workspace)
+    add_lists(workspace.plugin_folder)
     done = run(
         workspace, "{filter: colour, stages: [prompt], parameters: {word: pink}}", prompt=TITLES
     )
@@ -137,7 +88,7 @@ def test_a_rule_for_prompts_judges_no_items(workspace: Workspace) -> None:
 
 
 def test_a_filter_of_the_lists_own_type_judges_the_whole_list(workspace: Workspace) -> None:
-    add_lists(workspace)
+    add_lists(workspace.plugin_folder)
     workspace.plugin_folder.filter(
         "whole", "return content.block()", attributes=f"media_types = ({LIST!r},)"
     )
@@ -150,7 +101,7 @@ def test_a_filter_of_the_lists_own_type_judges_the_whole_list(workspace: Workspa
 
 
 def test_an_observing_rule_removes_nothing_and_a_flagged_item_stays(workspace: Workspace) -> None:
-    add_lists(workspace, wanted="2")
+    add_lists(workspace.plugin_folder, wanted="2")
     done = run(
         workspace,
         "{filter: colour, stages: [item], mode: observe}",
@@ -164,13 +115,13 @@ def test_an_observing_rule_removes_nothing_and_a_flagged_item_stays(workspace: W
 
 
 def test_thresholds_act_on_each_item(workspace: Workspace) -> None:
-    add_lists(workspace)
+    add_lists(workspace.plugin_folder)
     rule = "{filter: colour, stages: [item], thresholds: {colour: {flag: 0.5}}}"
     assert titles(run(workspace, rule).outputs[0]) == TITLES
 
 
 def test_a_list_of_which_no_item_is_left_is_blocked(workspace: Workspace) -> None:
-    add_lists(workspace, wanted="2")
+    add_lists(workspace.plugin_folder, wanted="2")
     done = run(workspace, "{filter: colour, stages: [item], parameters: {word: ''}}")
     assert (done.status, done.outputs) == ("blocked", ())
     assert not any(reason.message for verdict in done.verdicts for reason in verdict.reasons)
@@ -179,7 +130,7 @@ def test_a_list_of_which_no_item_is_left_is_blocked(workspace: Workspace) -> Non
 
 
 def test_fewer_items_than_wanted_complete(workspace: Workspace) -> None:
-    add_lists(workspace, wanted="9")
+    add_lists(workspace.plugin_folder, wanted="9")
     done = run(workspace, "{filter: colour, stages: [item]}")
     assert (done.status, done.outputs[0].kept, done.outputs[0].wanted) == (
         "completed",
@@ -189,20 +140,20 @@ def test_fewer_items_than_wanted_complete(workspace: Workspace) -> None:
 
 
 def test_a_wanted_number_selects_without_a_policy(workspace: Workspace) -> None:
-    add_lists(workspace, wanted="2")
+    add_lists(workspace.plugin_folder, wanted="2")
     done = run(workspace, "{filter: colour, stages: [prompt], parameters: {word: pink}}")
     assert titles(done.outputs[0]) == ["red", "green"]
     assert workspace.recorded()[0].outputs[0].kept == (0, 1)
 
 
 def test_an_empty_list_completes(workspace: Workspace) -> None:
-    add_lists(workspace, wanted="2")
+    add_lists(workspace.plugin_folder, wanted="2")
     done = run(workspace, "{filter: colour, stages: [output]}", prompt=[])
     assert (done.status, done.outputs[0].kept, titles(done.outputs[0])) == ("completed", (), [])
 
 
 def test_the_candidates_of_several_lists_are_numbered_on(workspace: Workspace) -> None:
-    add_lists(workspace)
+    add_lists(workspace.plugin_folder)
     workspace.plugin_folder.generator(
         "two",
         f"""
@@ -240,7 +191,7 @@ def test_the_candidates_of_several_lists_are_numbered_on(workspace: Workspace) -
 def test_a_list_that_cannot_be_read_is_blocked_if_a_filter_must_read_it(
     workspace: Workspace, extra: str
 ) -> None:
-    add_lists(workspace, extra=extra)
+    add_lists(workspace.plugin_folder, extra=extra)
     done = run(workspace, "{filter: colour, stages: [output]}")
     assert (done.status, done.outputs) == ("blocked", ())
     [verdict] = [verdict for verdict in done.verdicts if verdict.stage == "item"]
@@ -252,7 +203,11 @@ def test_a_list_that_cannot_be_read_is_blocked_if_a_filter_must_read_it(
 
 
 def test_a_wanted_number_of_a_list_that_cannot_be_read_fails(workspace: Workspace) -> None:
-    add_lists(workspace, wanted="2", extra="def items(self, data): raise RuntimeError('broken')")
+    add_lists(
+        workspace.plugin_folder,
+        wanted="2",
+        extra="def items(self, data): raise RuntimeError('broken')",
+    )
     done = run(workspace, "{filter: colour, stages: [prompt], parameters: {word: pink}}")
     assert (done.status, done.failure.code) == ("failed", "generator")
     assert "RuntimeError: broken" in done.failure.message
@@ -268,7 +223,7 @@ def test_a_wanted_number_of_a_list_that_cannot_be_read_fails(workspace: Workspac
     ],
 )
 def test_a_selection_that_cannot_be_made_fails(workspace: Workspace, extra: str) -> None:
-    add_lists(workspace, extra=extra)
+    add_lists(workspace.plugin_folder, extra=extra)
     done = run(workspace, "{filter: colour, stages: [item]}")
     assert (done.status, done.outputs) == ("failed", ())
     assert done.failure.message.startswith(f"the selection from {LIST} cannot be made: ")
@@ -276,7 +231,7 @@ def test_a_selection_that_cannot_be_made_fails(workspace: Workspace, extra: str)
 
 @pytest.mark.parametrize("wanted", ["0", "-1", "True", "2.0", "'2'"])
 def test_an_invalid_wanted_number_fails_the_generation(workspace: Workspace, wanted: str) -> None:
-    add_lists(workspace, wanted=wanted)
+    add_lists(workspace.plugin_folder, wanted=wanted)
     done = run(workspace, "{filter: colour, stages: [item]}")
     assert (done.status, done.failure.code) == ("failed", "generator")
     assert "wanted" in done.failure.message
@@ -292,13 +247,13 @@ def test_a_wanted_number_of_an_output_without_items_fails(workspace: Workspace) 
 
 
 def test_a_filter_that_cannot_be_used_blocks_every_item(workspace: Workspace) -> None:
-    add_lists(workspace)
+    add_lists(workspace.plugin_folder)
     done = run(workspace, "{filter: gone, stages: [item]}")
     assert (done.status, done.outputs) == ("blocked", ())
 
 
 def test_a_generator_cannot_set_what_the_pipeline_sets(workspace: Workspace) -> None:
-    add_lists(workspace)
+    add_lists(workspace.plugin_folder)
     workspace.plugin_folder.generator(
         "sly",
         f"for r in requests: yield Output({LIST!r}, b'[]', None, (0,), b'x', 3)",
@@ -309,7 +264,7 @@ def test_a_generator_cannot_set_what_the_pipeline_sets(workspace: Workspace) -> 
 
 
 def test_evaluators_get_the_selection(workspace: Workspace) -> None:
-    add_lists(workspace)
+    add_lists(workspace.plugin_folder)
     workspace.plugin_folder.evaluator(
         "size",
         "return {'value': len(generation.outputs[0].data)}",
@@ -320,7 +275,7 @@ def test_evaluators_get_the_selection(workspace: Workspace) -> None:
 
 
 def test_a_replay_compares_the_candidates_and_runs_no_filter(workspace: Workspace) -> None:
-    add_lists(workspace, wanted="2")
+    add_lists(workspace.plugin_folder, wanted="2")
     done = run(workspace, "{filter: colour, stages: [item]}")
     [replayed] = workspace.session.replay([workspace.session.generation(done.id)])
     assert replayed.result == "exact"
@@ -328,7 +283,7 @@ def test_a_replay_compares_the_candidates_and_runs_no_filter(workspace: Workspac
 
 
 def test_feedback_on_an_item_records_its_position_and_never_its_id(workspace: Workspace) -> None:
-    add_lists(workspace, wanted="2")
+    add_lists(workspace.plugin_folder, wanted="2")
     done = run(workspace, "{filter: colour, stages: [item]}")
     recorded = workspace.session.feedback(done.id, action="click", item="id-blue")
     assert (recorded.entry.action, recorded.entry.item) == ("click", 3)
@@ -343,7 +298,7 @@ def test_feedback_on_an_item_records_its_position_and_never_its_id(workspace: Wo
 def test_feedback_on_an_item_that_was_not_returned_names_those_that_were(
     workspace: Workspace, item: str
 ) -> None:
-    add_lists(workspace, wanted="2")
+    add_lists(workspace.plugin_folder, wanted="2")
     done = run(workspace, "{filter: colour, stages: [item]}")
     with pytest.raises(UsageError, match=r"it returned id-green, id-blue$"):
         workspace.session.feedback(done.id, action="click", item=item)
@@ -352,7 +307,7 @@ def test_feedback_on_an_item_that_was_not_returned_names_those_that_were(
 def test_feedback_on_an_item_of_a_blocked_or_other_generation_is_refused(
     workspace: Workspace,
 ) -> None:
-    add_lists(workspace)
+    add_lists(workspace.plugin_folder)
     workspace.plugin_folder.generator("text", "for r in requests: yield r.reply(Text('a'))")
     blocked = run(workspace, "{filter: colour, stages: [item], parameters: {word: ''}}")
     [text] = workspace.run("x")
@@ -362,21 +317,21 @@ def test_feedback_on_an_item_of_a_blocked_or_other_generation_is_refused(
 
 
 def test_feedback_without_a_policy_finds_every_item(workspace: Workspace) -> None:
-    add_lists(workspace)
+    add_lists(workspace.plugin_folder)
     [done] = workspace.run(json.dumps(TITLES), generator="rank")
     assert workspace.session.feedback(done.id, action="like", item="id-white").entry.item == 5
 
 
 @pytest.mark.parametrize("arguments", [{"action": "share"}, {"item": "id-red"}, {}])
 def test_invalid_feedback_is_refused(workspace: Workspace, arguments: dict[str, str]) -> None:
-    add_lists(workspace)
+    add_lists(workspace.plugin_folder)
     [done] = workspace.run(json.dumps(TITLES), generator="rank")
     with pytest.raises(UsageError):
         workspace.session.feedback(done.id, **arguments)  # type: ignore[arg-type]
 
 
 def test_feedback_on_an_item_of_an_erased_output_is_refused(workspace: Workspace) -> None:
-    add_lists(workspace)
+    add_lists(workspace.plugin_folder)
     [done] = workspace.run(json.dumps(TITLES), generator="rank")
     workspace.session.erase(Query(ids=[done.id]))
     with pytest.raises(UsageError, match="erased"):

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from muniment.cli import exit_codes
 from muniment.cli.context import CliContext
+from muniment.cli.items import candidates_of, print_candidates, selection_of
 from muniment.cli.options import json_option, output_option, overwrite_option
 from muniment.cli.output import (
     coloured,
@@ -59,12 +60,15 @@ def show(context: CliContext, reference: str, as_json: bool) -> int:
     feedback = store.events.of(generation.id, FeedbackEntry)
     reviews = store.events.of(generation.id, ReviewEntry)
     replays = store.events.of(generation.id, ReplayEntry)
+    candidates = candidates_of(context, generation)
     if as_json:
         events = {"feedback": feedback, "reviews": reviews, "replays": replays}
-        write_json({**generation.to_json(), **events})
+        items = {"items": candidates} if candidates else {}
+        write_json({**generation.to_json(), **items, **events})
         return code
     rules = _rule_names(store.policy_document(generation.id)) if generation.verdicts else ()
-    print_fields([*_fields(generation, rules), *_events(feedback, reviews, replays)])
+    ids = {candidate.position: candidate.id for candidate in candidates}
+    print_fields([*_fields(generation, rules), *_events(feedback, reviews, replays, ids)])
     if "output" in generation.erased:
         write_data("\nthe output was erased")
         return code
@@ -79,23 +83,29 @@ def show(context: CliContext, reference: str, as_json: bool) -> int:
             write_data(without_end(output.text))
         else:  # bytes would mix with the text, even in a file
             write_note(f"run `muniment audit get {generation.id} -o FILE` to save it")
+    if candidates:
+        print_candidates(candidates, generation, rules)
     return code
 
 
 @click.command
 @click.argument("reference", metavar="ID")
+@click.option("--candidates", is_flag=True, help="All items of a list, not only the selected ones.")
 @output_option
 @overwrite_option
 @click.pass_obj
-def get(context: CliContext, reference: str, output: str | None, overwrite: bool) -> None:
+def get(
+    context: CliContext, reference: str, candidates: bool, output: str | None, overwrite: bool
+) -> None:
     """Get the output of a generation, unchanged.
 
-    Writes exactly the recorded bytes. They go to standard output without -o. -o numbers the files
-    of several outputs. A message on standard error marks a blocked or incomplete output.
+    Writes exactly the recorded bytes, or of a list the selection that its caller got. They go to
+    standard output without -o. -o numbers the files of several outputs. A message on standard
+    error marks a blocked or incomplete output.
     """
     store = context.store
     generation = store.generation(store.find(reference))
-    outputs = generation.outputs
+    outputs = (generation if candidates else selection_of(context, generation)).outputs
     if not outputs:
         raise MunimentError(
             f"generation {generation.id} has no output because its status is {generation.status}; "
@@ -183,18 +193,33 @@ def _events(
     feedback: list[RecordedEvent[FeedbackEntry]],
     reviews: list[RecordedEvent[ReviewEntry]],
     replays: list[RecordedEvent[ReplayEntry]],
+    ids: Mapping[int, str],
 ) -> list[tuple[str, str]]:
     def line(event: RecordedEvent[Any], *parts: str | None) -> str:
         return " · ".join(filter(None, (*parts, event.actor, moment(event.at))))
 
     return [
-        *(("feedback", line(one, _rating(one), one.text("comment"))) for one in feedback),
+        *(
+            (
+                "feedback",
+                line(one, _item(one, ids), one.entry.action, _rating(one), one.text("comment")),
+            )
+            for one in feedback
+        ),
         *(("review", line(one, one.entry.decision, one.text("reason"))) for one in reviews),
         *(
             ("replay", line(one, one.entry.result, one.replay.detail, _environment(one)))
             for one in replays
         ),
     ]
+
+
+def _item(event: RecordedEvent[FeedbackEntry], ids: Mapping[int, str]) -> str:
+    """Return the id of the item that feedback is about, or its position if it is unknown."""
+    position = event.entry.item
+    if position is None:
+        return ""
+    return f"item {ids.get(position, f'at position {position}')}"
 
 
 def _rating(event: RecordedEvent[FeedbackEntry]) -> str:
@@ -208,7 +233,8 @@ def _environment(event: RecordedEvent[ReplayEntry]) -> str:
 
 
 def _verdict(verdict: Verdict, rules: Sequence[str]) -> str:
-    parts = [f"{verdict.stage}: {verdict.filter} {verdict.version} {verdict.decision}"]
+    content = verdict.stage + (f" {verdict.item}" if verdict.item else "")
+    parts = [f"{content}: {verdict.filter} {verdict.version} {verdict.decision}"]
     if verdict.action != verdict.decision:
         parts.append(f"taken: {verdict.action}")
     if verdict.observed_action:

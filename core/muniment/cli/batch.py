@@ -20,6 +20,7 @@ import click
 import muniment.store
 from muniment.cli import exit_codes
 from muniment.cli.context import CliContext, Interrupted
+from muniment.cli.items import write_shortage
 from muniment.cli.options import (
     generator_option,
     isolate_option,
@@ -126,7 +127,7 @@ def batch(
                     overwrite=overwrite,
                     inputs=(file, policy),
                     run=run if resume is not None else None,
-                    recorded=lambda: _answered(session.store, run),
+                    recorded=lambda: _answered(session, run),
                 )
             )
         warn_broken(session.plugins.load())
@@ -159,13 +160,13 @@ def _fields(session: muniment.Session, generator: str) -> Mapping[str, Field]:
 _ANSWERED = ("completed", "blocked", "failed")
 
 
-def _answered(store: muniment.store.Store, run: str) -> Iterator[Generation]:
+def _answered(session: muniment.Session, run: str) -> Iterator[Generation]:
     """Yield the finished generations of a run in line order, without blocked content."""
     from muniment.generation.pipeline import without_blocked_content
 
-    for line in store.lines(run):
+    for line in session.store.lines(run):
         if line.generation.status in _ANSWERED:
-            yield without_blocked_content(line.generation)
+            yield without_blocked_content(session.selection(line.generation))
 
 
 def _summary(counts: Counter[str]) -> str:
@@ -185,6 +186,7 @@ def _print_result(item: Generation, as_json: bool, results: Results | None) -> N
         write_data(f"--- line {item.line} · {item.status} ---")
         for output in item.outputs:
             write_data(described(output) if output.text is None else without_end(output.text))
+    write_shortage(item)
     if item.status != "completed":
         write_note(_sentence(item))
 

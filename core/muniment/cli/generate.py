@@ -15,6 +15,7 @@ import click
 import muniment
 from muniment.cli import exit_codes
 from muniment.cli.context import context_of
+from muniment.cli.items import write_shortage
 from muniment.cli.lazy import no_such, refuse_repeated
 from muniment.cli.options import (
     isolate_option,
@@ -274,6 +275,7 @@ def _present(
                 _to_stdout(item, streamed, heading)
             if destination is not None:
                 destination.write_all(item.outputs, (number,) if total > 1 else ())
+            write_shortage(item)
             if item.status != "completed":
                 write_note(outcome_sentence(item))
             if not as_json:

@@ -248,13 +248,13 @@ def outcome_sentence(generation: Generation) -> str:
 
 
 def _finding(verdict: Any) -> str:
-    stage = {"system": "system prompt"}.get(verdict.stage, verdict.stage)
+    stage = {"system": "system prompt", "item": "items"}.get(verdict.stage, verdict.stage)
     if verdict.failure is not None:
         return f"the {stage} could not be checked: {one_line(verdict.failure)}"
-    # A reason may quote the text it is about, so for an output only categories are printed.
+    # A reason may quote the text it is about. For outputs and items only categories are printed.
     causes = dict.fromkeys(
         f"{reason.category} ({reason.message})"
-        if reason.message and verdict.stage != "output"
+        if reason.message and verdict.stage not in ("output", "item")
         else reason.category
         for reason in verdict.reasons
     ) or dict.fromkeys(name for name, score in verdict.categories.items() if score > 0)

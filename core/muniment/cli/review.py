@@ -19,21 +19,34 @@ from muniment.cli.output import short_id, write_json, write_note
     help="Rating of the generation.",
 )
 @click.option("--comment", metavar="TEXT", help="Comment on the generation.")
+@click.option(
+    "--action",
+    type=click.Choice(("impression", "click", "like", "dislike", "buy")),
+    help="Action of a user.",
+)
+@click.option("--item", metavar="ITEM", help="Id of an item of a list that the feedback is about.")
 @json_option
 @click.pass_obj
 def feedback(
-    context: CliContext, reference: str, rating: str | None, comment: str | None, as_json: bool
+    context: CliContext,
+    reference: str,
+    rating: str | None,
+    comment: str | None,
+    action: str | None,
+    item: str | None,
+    as_json: bool,
 ) -> None:
-    """Rate a generation or comment on it.
+    """Rate a generation, comment on it, or record a user's action.
 
     ID is a unique beginning or end of an id, or `last`. Feedback is recorded with the actor's
-    name and added to earlier feedback. `audit show` prints it.
+    name and added to earlier feedback. `audit show` prints it. With --item it is about one item
+    that the generation returned.
     """
-    if rating is None and not comment:
-        raise click.UsageError("the feedback is empty; use --rating or --comment.")
+    if rating is None and not comment and action is None:
+        raise click.UsageError("the feedback is empty; use --rating, --comment or --action.")
     session = context.session
     identifier = session.store.find(reference)
-    recorded = session.feedback(identifier, rating, comment)
+    recorded = session.feedback(identifier, rating, comment, action=action, item=item)
     if as_json:
         write_json(recorded)
     else:

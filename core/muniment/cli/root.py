@@ -16,7 +16,10 @@ COMMANDS = {
     "generate": ("muniment.cli.generate:generate", "Generate text or another kind of output."),
     "batch": ("muniment.cli.batch:batch", "Generate for every line of a file."),
     "audit": ("muniment.cli.root:audit", "Search, show, replay and verify recorded generations."),
-    "feedback": ("muniment.cli.review:feedback", "Rate a generation or comment on it."),
+    "feedback": (
+        "muniment.cli.review:feedback",
+        "Rate a generation, comment on it, or record a user's action.",
+    ),
     "review": ("muniment.cli.review:review", "Review generations that filters flagged or blocked."),
     "hold": ("muniment.cli.erasure:hold", "Place generations under legal hold."),
     "retention": (

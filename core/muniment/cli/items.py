@@ -1,0 +1,80 @@
+"""Print the items of outputs that are lists."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from muniment.cli.context import CliContext
+from muniment.cli.output import emit, excerpt, write_data, write_note
+from muniment.errors import MunimentError
+from muniment.types import Generation
+
+if TYPE_CHECKING:
+    from muniment.generation.lists import Candidate
+
+
+def candidates_of(context: CliContext, generation: Generation) -> list[Candidate]:
+    """Return the candidates of a recorded generation, or none and a note if they are unreadable.
+
+    No plugin is loaded for text.
+    """
+    if all(output.media_type.startswith("text/") for output in generation.outputs):
+        return []
+    try:
+        return context.session.candidates(generation)
+    except MunimentError as error:
+        write_note(f"Warning: {error}")
+        return []
+
+
+def selection_of(context: CliContext, generation: Generation) -> Generation:
+    """Return a recorded generation with the outputs that its caller got. Raises MunimentError."""
+    if all(output.kept is None for output in generation.outputs):
+        return generation
+    return context.session.selection(generation)
+
+
+def print_candidates(
+    candidates: Sequence[Candidate], generation: Generation, rules: Sequence[str]
+) -> None:
+    """Print the candidates, each as kept, blocked by rules of the policy, or not selected."""
+    blocked = _blocking_rules(generation, rules)
+
+    def state(candidate: Candidate) -> str:
+        if candidate.kept:
+            return "kept"
+        names = blocked.get(candidate.position)
+        return f"blocked by {', '.join(names)}" if names else "not selected"
+
+    write_data("\nitems")
+    emit(
+        candidates,
+        (
+            ("item", "position"),
+            ("state", state),
+            ("id", "id"),
+            ("text", lambda candidate: excerpt(candidate.text)),
+        ),
+        False,
+        cut="text",
+    )
+
+
+def _blocking_rules(generation: Generation, rules: Sequence[str]) -> Mapping[int, dict[str, None]]:
+    """Return the names of the rules that blocked each item, in their order."""
+    names: dict[int, dict[str, None]] = {}
+    for verdict in generation.verdicts:
+        if verdict.item is not None and verdict.action == "block":
+            rule = verdict.policy_rule
+            known = rule is not None and rule < len(rules)
+            name = rules[rule] if known and rule is not None else verdict.filter
+            names.setdefault(verdict.item, {})[name] = None
+    return names
+
+
+def write_shortage(generation: Generation) -> None:
+    """Print a note for each list that has fewer items than the generator wanted."""
+    for output in generation.outputs:
+        if output.kept is not None and output.wanted and len(output.kept) < output.wanted:
+            write_note(f"Note: {len(output.kept)} of {output.wanted} wanted items")

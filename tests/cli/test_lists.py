@@ -1,0 +1,156 @@
+"""Lists on the command line: selections, candidates, feedback on items, and the record."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from support.commands import Here
+from support.lists import LIST, TITLES, add_lists
+from support.plugins import PluginFolder
+
+RULES = """
+policy: colours
+version: "1"
+filters:
+  - {filter: colour, name: no-red, stages: [item]}
+"""
+SELECTED = ["green", "blue", "black"]
+
+
+@pytest.fixture
+def policy(tmp_path: Path) -> Path:
+    """A policy that blocks the item `red`."""
+    path = tmp_path / "colours.yaml"
+    path.write_text(RULES)
+    return path
+
+
+@pytest.fixture
+def ranked(muniment: Here, plugin_folder: PluginFolder, policy: Path) -> Here:
+    """The command line after one list, of which three items were wanted and `red` was blocked."""
+    add_lists(plugin_folder, wanted="3")
+    assert muniment("generate", "rank", json.dumps(TITLES), "--policy", policy).code == 0
+    return muniment
+
+
+def test_stdout_and_files_have_the_selection(ranked: Here, policy: Path, tmp_path: Path) -> None:
+    generate = ("generate", "rank", json.dumps(TITLES), "--policy", policy)
+    assert json.loads(ranked(*generate).out) == SELECTED
+    ranked(*generate, "-o", tmp_path / "out.json")
+    assert json.loads((tmp_path / "out.json").read_bytes()) == SELECTED
+    (made,) = ranked(*generate, "--json").json("generation")
+    (output,) = made["outputs"]
+    assert (output["kept"], output["wanted"]) == ([1, 2, 3], 3)
+    assert output["bytes"] == len(json.dumps(SELECTED))
+    assert [(v["item"], v["action"]) for v in made["verdicts"]][:2] == [(1, "block"), (2, "allow")]
+
+
+def test_get_writes_the_selection_or_all_candidates(ranked: Here, tmp_path: Path) -> None:
+    assert json.loads(ranked("audit", "get", "last").out) == SELECTED
+    assert json.loads(ranked("audit", "get", "last", "--candidates").out) == TITLES
+    ranked("audit", "get", "last", "--candidates", "-o", tmp_path / "all.json")
+    assert json.loads((tmp_path / "all.json").read_bytes()) == TITLES
+
+
+def test_get_of_a_blocked_list_writes_what_was_blocked(
+    ranked: Here, policy: Path, tmp_path: Path
+) -> None:
+    blocked = ranked("generate", "rank", '["red", "dark red"]', "--policy", policy)
+    assert (blocked.code, blocked.out) == (3, "")
+    assert "red" not in blocked.err.replace("no-red", "")
+    result = ranked("audit", "get", "last")
+    assert json.loads(result.out) == ["red", "dark red"]
+    assert "blocked" in result.err
+
+
+def test_fewer_items_than_wanted_are_noted(ranked: Here, policy: Path) -> None:
+    result = ranked("generate", "rank", '["red", "blue"]', "--policy", policy)
+    assert (result.code, json.loads(result.out)) == (0, ["blue"])
+    assert "1 of 3 wanted items" in result.err
+
+
+def test_show_prints_the_items_with_the_rules_that_blocked_them(ranked: Here) -> None:
+    shown = ranked("audit", "show", "last")
+    assert [line.split("\t") for line in shown.lines if "\t" in line] == [
+        ["1", "blocked by no-red", "id-red", "red"],
+        ["2", "kept", "id-green", "green"],
+        ["3", "kept", "id-blue", "blue"],
+        ["4", "kept", "id-black", "black"],
+        ["5", "not selected", "id-white", "white"],
+    ]
+    assert "item 1: colour" in shown.out
+    (whole,) = ranked("audit", "show", "last", "--json").json("generation")
+    assert [item["id"] for item in whole["items"] if item["kept"]] == [
+        f"id-{title}" for title in SELECTED
+    ]
+    assert whole["outputs"][0]["bytes"] == len(json.dumps(TITLES))
+
+
+def test_feedback_on_an_item_is_shown_with_its_id(ranked: Here) -> None:
+    assert ranked("feedback", "last", "--item", "id-blue", "--action", "click").code == 0
+    (said,) = ranked("feedback", "last", "--item", "id-blue", "--rating", "up", "--json").json(
+        "feedback"
+    )
+    assert (said["item"], said["action"], said["rating"]) == (3, None, "up")
+    ranked("feedback", "last", "--action", "buy")
+    text = ranked("audit", "show", "last").out
+    assert "feedback     item id-blue · click · 小明" in text
+    assert "feedback     buy · 小明" in text
+    assert ranked("audit", "verify", "--all").code == 0
+
+
+@pytest.mark.parametrize("item", ["id-red", "id-white", "gone"])
+def test_feedback_on_an_item_that_was_not_shown_is_refused(ranked: Here, item: str) -> None:
+    refused = ranked("feedback", "last", "--item", item, "--action", "like")
+    assert refused.code == 2
+    assert "id-green, id-blue, id-black" in refused.err
+    (whole,) = ranked("audit", "show", "last", "--json").json("generation")
+    assert whole["feedback"] == []
+
+
+def test_show_and_get_without_the_plugin_name_the_media_type(
+    ranked: Here, plugin_folder: PluginFolder
+) -> None:
+    plugin_folder.all[:] = [
+        item for item in plugin_folder.all if item.distribution != "ranking-type"
+    ]
+    shown = ranked("audit", "show", "last")
+    assert (shown.code, LIST in shown.err) == (0, True)
+    refused = ranked("audit", "get", "last")
+    assert (refused.code, refused.out) == (1, "")
+    assert LIST in refused.err
+    assert json.loads(ranked("audit", "get", "last", "--candidates").out) == TITLES
+
+
+def test_a_resumed_batch_writes_selections(ranked: Here, policy: Path, tmp_path: Path) -> None:
+    lines = [{"prompt": json.dumps(TITLES), "generator": "rank", "seed": seed} for seed in (1, 2)]
+    file, out = tmp_path / "lines.jsonl", tmp_path / "out.jsonl"
+    file.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    ranked("batch", file, "--policy", policy, "-o", out)
+    first = [json.loads(line) for line in out.read_text().splitlines()]
+    run = str(first[0]["run_id"])
+    out.unlink()
+    ranked("batch", file, "--policy", policy, "-o", out, "--resume", run)
+    again: list[Any] = [json.loads(line) for line in out.read_text().splitlines()]
+    assert [item["outputs"] for item in again] == [item["outputs"] for item in first]
+    assert again[0]["outputs"][0]["bytes"] == len(json.dumps(SELECTED))
+
+
+def test_diff_compares_the_candidates(ranked: Here, tmp_path: Path) -> None:
+    ranked("generate", "rank", json.dumps(TITLES), "--seed", "1")
+    first, second = (g["id"] for g in ranked("audit", "list", "--json").json("generation"))
+    (compared,) = ranked("audit", "diff", first, second, "--json").json("differences")
+    assert compared["outputs"] == []
+
+
+def test_replay_and_export_use_the_candidates(ranked: Here, tmp_path: Path) -> None:
+    assert ranked("audit", "replay", "last").code == 0
+    target = tmp_path / "all.jsonl"
+    ranked("audit", "export", "--format", "jsonl", "-o", target)
+    (line,) = [json.loads(line) for line in target.read_text().splitlines()]
+    assert (line["outputs"][0]["kept"], line["outputs"][0]["wanted"]) == ([1, 2, 3], 3)
+    assert line["outputs"][0]["bytes"] == len(json.dumps(TITLES))

@@ -1,0 +1,59 @@
+"""A generator of lists, with their media type and a filter, for tests."""
+
+from __future__ import annotations
+
+from support.plugins import PluginFolder
+
+LIST = "application/x-ranking"
+TITLES = ["red", "green", "blue", "black", "white"]
+
+_MEDIA_TYPE = """
+import json
+from muniment import Item, MediaType, hookimpl
+
+class Ranking(MediaType):
+    name, media_types = "ranking", ("application/x-ranking",)
+
+    def items(self, data):
+        return tuple(Item("id-" + title, title) for title in json.loads(data))
+
+    def select(self, data, positions):
+        titles = json.loads(data)
+        return json.dumps([titles[position] for position in positions]).encode()
+
+    EXTRA
+
+@hookimpl
+def muniment_media_types(register):
+    register(Ranking)
+"""
+
+
+def add_lists(plugin_folder: PluginFolder, wanted: str = "None", extra: str = "pass") -> None:
+    """Add the generator `rank`, which returns its prompt as a list of titles, and the filter.
+
+    The filter `colour` blocks or flags a text that contains its parameter `word`. `extra` are
+    methods of the media type.
+    """
+    plugin_folder.add(_MEDIA_TYPE.replace("EXTRA", extra), distribution="ranking-type")
+    plugin_folder.generator(
+        "rank",
+        f"""
+        for request in requests:
+            yield request.reply(Output({LIST!r}, request.prompt.encode()), wanted={wanted})
+        """,
+        media_type=LIST,
+        distribution="ranking",
+    )
+    plugin_folder.filter(
+        "colour",
+        """
+        if self.parameters.word not in content.text:
+            return content.allow()
+        verdict = content.flag if self.parameters.flags else content.block
+        return verdict(Reason("colour", f"it is {content.text}"))
+        """,
+        attributes="media_types = ('text/plain',)\ncategories = ('colour',)",
+        parameters="word: str = param('red')\nflags: bool = param(False)",
+        distribution="colours",
+    )
