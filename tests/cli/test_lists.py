@@ -154,3 +154,14 @@ def test_replay_and_export_use_the_candidates(ranked: Here, tmp_path: Path) -> N
     (line,) = [json.loads(line) for line in target.read_text().splitlines()]
     assert (line["outputs"][0]["kept"], line["outputs"][0]["wanted"]) == ([1, 2, 3], 3)
     assert line["outputs"][0]["bytes"] == len(json.dumps(TITLES))
+
+
+def test_a_list_with_a_blocked_item_is_found_by_its_decision_and_queued_for_review(
+    ranked: Here,
+) -> None:
+    found = ranked("audit", "list", "--decision", "block", "--status", "completed", "--json")
+    (generation,) = found.json("generation")
+    queued = ranked("review", "queue", "--json").json("generation")
+    assert [item["id"] for item in queued] == [generation["id"]]
+    ranked("review", "overturn", "last")
+    assert ranked("review", "queue", "--json").json("generation") == []

@@ -100,6 +100,7 @@ RESULTS: list[tuple[str, object]] = [
     ("generate", None),
     ("next", NextResult(chunk=Chunk("id", "最"))),
     ("next", NextResult(reply=Reply("id", (Text("好"),), Usage(1, 2), GENERATION.trace))),
+    ("next", NextResult(reply=Reply("id", (Text("好"),), wanted=3))),
     ("next", NextResult(missing=MissingReply("id", "why"))),
     ("next", NextResult(error="why")),
     ("check", VERDICT),
