@@ -37,6 +37,11 @@ if TYPE_CHECKING:
         Register as Register,
         hookimpl as hookimpl,
     )
+    from muniment.models.training import (
+        Training as Training,
+        model_digest as model_digest,
+        write_training_json as write_training_json,
+    )
     from muniment.parameters import Parameters as Parameters, param as param
     from muniment.session import Session as Session, open as open
     from muniment.store import Query as Query
@@ -72,6 +77,7 @@ _MODULES = {
     "UsageError",
     "generation.requests": "GenerationSpec",
     "hookspecs": "Evaluator Filter Generator MediaType Register ModelProvider hookimpl",
+    "models.training": "Training model_digest write_training_json",
     "parameters": "Parameters param",
     "session": "Session open",
     "store": "Query",

@@ -21,7 +21,13 @@ from typing import TYPE_CHECKING, cast
 from muniment import config
 from muniment._version import __version__
 from muniment.diff import Differences, differences
-from muniment.errors import ModelError, MunimentError, PluginError, UsageError
+from muniment.errors import (
+    ModelError,
+    MunimentError,
+    PluginError,
+    UnknownNameError,
+    UsageError,
+)
 from muniment.generation import batch
 from muniment.generation.assessment import Evaluators, PolicyRunner
 from muniment.generation.pipeline import Pipeline
@@ -58,8 +64,10 @@ if TYPE_CHECKING:
         PluginAct,
         Rating,
         ReviewEntry,
+        TrainingEntry,
     )
     from muniment.ledger.proofs import Proof
+    from muniment.models.training import Training
     from muniment.plugins.media import MediaTypes
     from muniment.store import Rule, Verification
     from muniment.store.queries.stats import Stats
@@ -374,7 +382,8 @@ class Session(AbstractContextManager["Session"]):
     def erase_event(self, number: int, reason: str | None = None) -> ErasureResult:
         """Destroy the texts of one event permanently, by the number of its entry.
 
-        These are a reason, a comment, or the name and source of a model. Raises UsageError.
+        These are a reason, a comment, the name and source of a model, or the texts of a training.
+        Raises UsageError.
         """
         return self.store.erasures.erase_event(number, self.actor, reason=reason)
 
@@ -417,9 +426,42 @@ class Session(AbstractContextManager["Session"]):
         self._open_store().events.add_installation(self.actor, act, plugin, at, signer)
 
     def record_model(self, act: ModelAct, model: ModelRecord) -> None:
-        """Record that this actor added or removed a model."""
-        events = self._open_store().events
-        events.add_model(self.actor, act, model.digest, model.name, model.source)
+        """Record that this actor added or removed a model.
+
+        The training in the `training.json` of an added model is recorded as claimed, unless a
+        training of the model is on record. Raises ModelError, with nothing recorded, for a file
+        that does not describe a training.
+        """
+        from muniment.models.training import read_training_json
+
+        added = act == "added"
+        claim = read_training_json(self.models.path(model.name)) if added else None
+        store, training = self._open_store(), None
+        if claim is not None:
+            training = store.trainings.claimed(self.actor, claim, model.digest)
+        store.events.add_model(
+            self.actor, act, model.digest, model.name, model.source, training=training
+        )
+
+    def record_training(
+        self, training: Training, *, plugin: str | None = None
+    ) -> RecordedEvent[TrainingEntry]:
+        """Record a training of this actor, and return the recorded event.
+
+        All files of the model must be written before, because its digest is computed here.
+        `plugin` is the distribution that trained it. Raises UsageError or ModelError, with no
+        training recorded, for an invalid field, or a model or plugin that is not there.
+        """
+        from muniment.models.training import check_training
+
+        checked = check_training(training, core_environment())
+        trainers = () if plugin is None else (self.plugins.of_distribution(plugin),)
+        plugins = [self.plugins.ref(item) for item in (core_plugin(), *trainers)]
+        store, base = self._open_store(), checked.claim.base
+        if base == training.base and base is not None and not self._knows_model(base):
+            hint = "use the path of the base model, or add that model first"
+            raise UnknownNameError("model", base, hint=hint)
+        return store.trainings.add(self.actor, checked, plugins)
 
     @cached_property
     def media(self) -> MediaTypes:
@@ -536,6 +578,13 @@ class Session(AbstractContextManager["Session"]):
                 notices,
                 lambda added: self.record_model("added", added),
             )
+
+    def _knows_model(self, model_digest: str) -> bool:
+        """Return whether a model of a digest is in the home or on record."""
+        added = self.models.added(on_error=lambda error: None)
+        return any(model.digest == model_digest for model in added) or (
+            self._open_store().trainings.knows_model(model_digest)
+        )
 
     def _open_store(self, *, create: bool = True) -> Store:
         """Return the store, opened on first use. Without `create`, a missing one is an error."""

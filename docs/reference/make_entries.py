@@ -12,7 +12,13 @@ from typing import get_args
 
 from msgspec import Struct
 
-from muniment.ledger.generations import DetailText, PolicyText, RequestText, TraceText
+from muniment.ledger.generations import (
+    DetailText,
+    PolicyText,
+    RequestText,
+    TraceText,
+    TrainingText,
+)
 from muniment.ledger.payloads import Kind
 from muniment.ledger.schema import ENTRIES, payload_fields
 from muniment.store.recording.events import ModelSourceText, ReplayText
@@ -30,6 +36,7 @@ TEXTS: dict[str, type[Struct]] = {
     "policy": PolicyText,
     "replay": ReplayText,
     "model": ModelSourceText,
+    "training": TrainingText,
 }
 """The payloads that are JSON."""
 BYTES = {

@@ -20,6 +20,7 @@ from muniment.ledger.entries import (
     ReplayEntry,
     ReviewEntry,
     Seed,
+    TrainingEntry,
     Ulid,
     UncheckedUlid,
 )
@@ -66,6 +67,7 @@ EVENTS: dict[str, type[Event]] = {
     "feedback": FeedbackEntry,
     "review": ReviewEntry,
     "replayed": ReplayEntry,
+    "training": TrainingEntry,
 }
 
 _INTERNAL = ("_entry", "_fact", "_text")  # ends of names that entries.md describes
@@ -105,6 +107,8 @@ def _event(made: Definitions, entry_class: type[Event]) -> Schema:
         elif kind:
             meaning = "The text. `null` if there is none, or if it was erased."
             properties[name] = {"type": ["string", "null"], "description": meaning}
+        elif name == "plugins":
+            properties[name] = made.of(list[PluginRef]) | {"description": field["description"]}
         elif name not in ("kind", "version", "at", *reference_fields(entry_class)):
             properties[name] = field if name in entry["required"] else _or_null(field)
     return _merged(None, {"description": entry["description"], "properties": properties})

@@ -26,6 +26,7 @@ from muniment.cli.output import (
     write_styled,
 )
 from muniment.cli.output_file import OutputFile, to_stdout, without_end
+from muniment.cli.training import training_text
 from muniment.diff import differences
 from muniment.errors import MunimentError, PolicyError, VerificationError
 from muniment.ledger.entries import FeedbackEntry, ReplayEntry, ReviewEntry
@@ -332,14 +333,17 @@ def _value_text(value: Any) -> str:
 @json_option
 @click.pass_obj
 def lineage(context: CliContext, reference: str, as_json: bool) -> None:
-    """Show parents and children of a generation.
+    """Show parents and children of a generation, and the trainings of its models.
 
     Shows all ancestors and descendants, and the other attempts at the same line of a batch. The
-    generation itself is marked `*`.
+    generation itself is marked `*`. The recorded trainings of all their models, and of the models
+    that those were trained from, follow.
     """
     store = context.store
     id = store.find(reference)
     family = store.lineage(id)
+    digests = {item.model.digest for item in family.generations if item.model}
+    trainings = store.trainings.of(digests)
     if as_json:
         write_json(
             {
@@ -353,11 +357,14 @@ def lineage(context: CliContext, reference: str, as_json: bool) -> None:
                         "attempt": family.attempts.get(item.id),
                         "status": item.status,
                         "generator": item.generator,
+                        "model": item.model
+                        and {"name": item.model.name, "digest": item.model.digest},
                         "parents": list(item.parents),
                         "started_at": item.to_json()["started_at"],
                     }
                     for item in family.generations
                 ],
+                "trainings": [training.to_json() for training in trainings],
             }
         )
         return
@@ -365,6 +372,9 @@ def lineage(context: CliContext, reference: str, as_json: bool) -> None:
         write_data(line)
     if not family.whole:
         write_data("… more generations, not shown")
+    if trainings:
+        write_data()
+        print_fields(("training", training_text(training)) for training in trainings)
 
 
 def _tree(family: Lineage, id: str) -> list[str]:
@@ -401,6 +411,7 @@ def _line(item: Generation, attempt: int | None, marked: bool) -> str:
         moment(item.started_at),
         item.status,
         item.generator,
+        *((item.model.name,) if item.model else ()),
     ]
     if item.line is not None:
         parts.append(f"line {item.line}, attempt {attempt}")

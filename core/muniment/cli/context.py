@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ from muniment.cli import importing
 from muniment.errors import StoreError
 
 if TYPE_CHECKING:
+    from muniment.ledger.entries import TrainingEntry
     from muniment.models.registry import Models
     from muniment.store.recording.events import RecordedEvent
 
@@ -112,6 +114,13 @@ class CliContext:
         """Return the recorded events of a kind about a plugin or model, none without a store."""
         try:
             return self.store.events.with_key(kind, key)
+        except StoreError:
+            return []
+
+    def trainings(self, digests: Iterable[str]) -> list[RecordedEvent[TrainingEntry]]:
+        """Return the trainings of models and of their base models, none without a store."""
+        try:
+            return self.store.trainings.of(digests)
         except StoreError:
             return []
 

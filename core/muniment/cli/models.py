@@ -27,6 +27,7 @@ from muniment.cli.output import (
     write_note,
 )
 from muniment.cli.progress import fraction
+from muniment.cli.training import training_text
 from muniment.errors import ModelError, MunimentError, UsageError
 from muniment.hookspecs import ModelProvider
 from muniment.ledger.entries import ModelEntry
@@ -117,13 +118,22 @@ def add(context: CliContext, source: str, name: str | None, generator: str, as_j
 @json_option
 @click.pass_obj
 def show(context: CliContext, name: str, as_json: bool) -> None:
-    """Show the record, the files and the recorded changes of a model."""
+    """Show the record, the files, the recorded changes and the training of a model.
+
+    The trainings of the models that it was trained from follow its own.
+    """
     model = context.models.get(name)
     files = context.models.files(name)
+    trainings = context.trainings([model.digest])
     history = [event.to_json() for event in context.history(ModelEntry, model.digest)]
     sizes = "\n".join(f"{file}  {size:,} bytes" for file, size in sorted(files.items()))
     emit_one(
-        {**_json(context, model), "files": files, "history": history},
+        {
+            **_json(context, model),
+            "files": files,
+            "history": history,
+            "trainings": [training.to_json() for training in trainings],
+        },
         [
             *((key, key) for key in ("name", "digest", "generator", "source")),
             ("added", "added_at"),
@@ -133,6 +143,7 @@ def show(context: CliContext, name: str, as_json: bool) -> None:
             *((role, lambda _, file=file: file) for role, file in model.roles.items()),
             ("files", lambda _: sizes),
             ("history", lambda _: "\n".join(map("{at}  {act}  {actor}".format_map, history))),
+            *(("training", lambda _, item=item: training_text(item)) for item in trainings),
         ],
         as_json,
     )

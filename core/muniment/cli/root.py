@@ -160,7 +160,7 @@ _AUDIT = {
     ),
     "lineage": (
         "muniment.cli.audit_show:lineage",
-        "Show parents and children of a generation.",
+        "Show parents and children of a generation, and the trainings of its models.",
     ),
     "show": ("muniment.cli.audit_show:show", "Show everything recorded about a generation."),
     "get": ("muniment.cli.audit_show:get", "Get the output of a generation, unchanged."),

@@ -749,12 +749,12 @@ class TrainingEntry(Event, kind="training", version=1):
     """The training of a model.
 
     Attributes:
-        claimed: Whether it took place elsewhere and was read from a file of the model.
+        claimed: Whether it took place elsewhere, and was read from the model's `training.json`.
         base: The digest of the model that the training began with. None if there was none.
         result: The digest of the trained model. None if no model was written.
         counts: Numbers that describe the training, such as steps and examples.
-        plugins: The core and the plugin that trained the model.
-        detail: Everything else, such as the data, texts among the parameters, and losses.
+        plugins: The core and the plugin that trained the model. Empty if it is claimed.
+        detail: Everything else, such as the data, the parameters and the losses.
     """
 
     status: TrainingStatus

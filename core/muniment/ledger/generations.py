@@ -162,6 +162,30 @@ class PolicyText(Struct, frozen=True):
     document: str = ""
 
 
+class TrainingText(Struct, frozen=True):
+    """The texts of a training. A claimed one has neither data folder, files nor environment.
+
+    Attributes:
+        parameters: The parameters of the training.
+        losses: The losses in their order. A number that is not finite is a text, as in `"nan"`.
+        data_digest: The digest of the data, in a form that the plugin chose.
+        data_folder: The folder of the data.
+        data_files: The names of the files of the data.
+        classes: The names of the classes of the data.
+        environment: The facts on which the result can depend.
+        failure: The reason why the training failed.
+    """
+
+    parameters: Mapping[str, Any] | None = None
+    losses: tuple[float | str, ...] | None = None
+    data_digest: str | None = None
+    data_folder: str | None = None
+    data_files: tuple[str, ...] | None = None
+    classes: tuple[str, ...] | None = None
+    environment: Mapping[str, str | int] | None = None
+    failure: str | None = None
+
+
 encode_text = msgspec.json.Encoder().encode
 """Return a text structure as the JSON of its payload."""
 
@@ -394,13 +418,14 @@ def _trace(generation: Generation) -> bytes | None:
     return encode_text(
         TraceText(
             tuple(map(int, trace.token_ids)),
-            tuple(map(_finite_or_text, trace.logprobs)),
-            tuple(map(_finite_or_text, trace.margins)),
+            tuple(map(finite_or_text, trace.logprobs)),
+            tuple(map(finite_or_text, trace.margins)),
         )
     )
 
 
-def _finite_or_text(value: float) -> float | str:
+def finite_or_text(value: float) -> float | str:
+    """Return a number, or its text if it is not finite, because JSON has no such numbers."""
     value = float(value)
     return value if math.isfinite(value) else str(value)
 

@@ -177,6 +177,16 @@ class Plugins:
             )
         return of_kind[0]
 
+    def of_distribution(self, name: str) -> Plugin:
+        """Return a plugin or command of an installed distribution. Raise UnknownNameError."""
+        known: dict[str, Plugin] = {
+            normalised(plugin.distribution): plugin
+            for plugin in (*discovery.installed_commands(), *self.installed)
+        }
+        if (plugin := known.get(normalised(name))) is None:
+            raise UnknownNameError("plugin", name, [item.distribution for item in known.values()])
+        return plugin
+
     def ref(self, plugin: Plugin) -> PluginRef:
         """Return the distribution, version and code digest of a plugin.
 

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from muniment.store.recording.erasure_log import Backup
     from muniment.store.recording.events import Events
     from muniment.store.recording.inputs import InputNumbers
+    from muniment.store.recording.trainings import Trainings
     from muniment.store.recording.tree_heads import Sign
     from muniment.store.retention.erasure import Erasures, Retention
     from muniment.store.retention.protection import Holds
@@ -117,6 +118,13 @@ class Store(Finder, AbstractContextManager["Store"]):
         from muniment.store.recording.events import Events
 
         return Events(self._database)
+
+    @cached_property
+    def trainings(self) -> Trainings:
+        """The trainings of models."""
+        from muniment.store.recording.trainings import Trainings
+
+        return Trainings(self._database)
 
     @cached_property
     def holds(self) -> Holds:

@@ -1,7 +1,7 @@
 """Record and read events: feedback, reviews, replays, installations and models.
 
-Each event is an entry with an actor and rows in the table `event`. Holds, retention rules and
-erasures are events too (`muniment.store.retention`).
+Each event is an entry with an actor and rows in the table `event`. Trainings are events too
+(`trainings.py`), and so are holds, retention rules and erasures (`muniment.store.retention`).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from hashlib import sha256
 from typing import Any, Generic, TypeVar
 
 from msgspec import Struct, to_builtins
-from sqlalchemy import ColumnElement, Connection, select
+from sqlalchemy import ColumnElement, Connection, exists, select
 
 from muniment.ledger.entries import (
     MODEL_DIGEST,
@@ -31,10 +31,17 @@ from muniment.ledger.entries import (
     ReleaseEntry,
     ReplayEntry,
     ReviewEntry,
+    TrainingEntry,
     milliseconds,
     moment,
 )
-from muniment.ledger.generations import Texts, decode_text, encode_text, plugin_fact
+from muniment.ledger.generations import (
+    Texts,
+    TrainingText,
+    decode_text,
+    encode_text,
+    plugin_fact,
+)
 from muniment.ledger.payloads import Kind, Payload, Payloads
 from muniment.ledger.schema import kind_of, payload_fields, reference_fields
 from muniment.store.database.engine import Database, chunks
@@ -42,7 +49,7 @@ from muniment.store.database.tables import event, generation
 from muniment.store.errors import corruption_as_store_error
 from muniment.store.queries import loader
 from muniment.store.recording import references
-from muniment.store.recording.ledger import append_with_rows, prepare
+from muniment.store.recording.ledger import PreparedEntry, append_with_rows, prepare
 from muniment.times import iso
 from muniment.types import Difference, Generation, PluginRef, Replay
 from muniment.validation import check_text, now
@@ -76,17 +83,25 @@ class ModelSourceText(Struct, frozen=True):
     source: str | None = None
 
 
-_STRUCTURES: Mapping[str, type[Struct]] = {"replay": ReplayText, "model": ModelSourceText}
+_STRUCTURES: Mapping[str, type[Struct]] = {
+    "replay": ReplayText,
+    "model": ModelSourceText,
+    "training": TrainingText,
+}
 
 
 @dataclass(frozen=True, slots=True)
 class RecordedEvent(Generic[E]):
-    """A recorded event: its entry with that entry's number, its actor's name and its texts."""
+    """A recorded event: its entry with that entry's number, its actor's name and its texts.
+
+    `plugins` are those that the entry names.
+    """
 
     number: int
     entry: E
     actor: str
     texts: Texts
+    plugins: tuple[PluginRef, ...] = ()
 
     @property
     def at(self) -> datetime:
@@ -102,6 +117,11 @@ class RecordedEvent(Generic[E]):
         """The texts of a replay, which are None if they were erased or altered."""
         return decode_text(ReplayText, self.texts.get("replay"))
 
+    @property
+    def training(self) -> TrainingText:
+        """The texts of a training, which are None if they were erased or altered."""
+        return decode_text(TrainingText, self.texts.get("training"))
+
     def to_json(self) -> dict[str, Any]:
         """Return the event as `--json` prints it: its fields, with texts for commitments."""
         values: dict[str, Any] = {"at": iso(self.at), "actor": self.actor}
@@ -111,6 +131,8 @@ class RecordedEvent(Generic[E]):
                 values |= to_builtins(decode_text(structure, self.texts.get(kind)))
             elif kind:
                 values[name] = self.texts.text(kind)
+            elif name == "plugins":
+                values[name] = to_builtins(self.plugins)
             elif name not in _ABOUT and name not in reference_fields(type(self.entry)):
                 values[name] = to_builtins(getattr(self.entry, name))
         return values
@@ -170,8 +192,20 @@ class Events:
         entry = InstallationEntry(**stamp, act=act, plugin=plugin_fact(plugin), signer=signer)
         self.add(entry, once=True)
 
-    def add_model(self, actor: str, act: ModelAct, digest: str, name: str, source: str) -> None:
-        """Record that an actor added or removed a model."""
+    def add_model(
+        self,
+        actor: str,
+        act: ModelAct,
+        digest: str,
+        name: str,
+        source: str,
+        training: PreparedEntry | None = None,
+    ) -> None:
+        """Record that an actor added or removed a model.
+
+        The training that it claims is recorded in the same transaction, unless one of the model is
+        on record.
+        """
         payloads = Payloads()
         entry = ModelEntry(
             **self.by(actor),
@@ -179,7 +213,11 @@ class Events:
             digest=digest if MODEL_DIGEST.fullmatch(digest) else None,
             detail=payloads.add("model", encode_text(ModelSourceText(name, source))),
         )
-        self.add(entry, payloads)
+        prepared = prepare(entry, payloads)
+        with self._database.writing() as connection:
+            append_with_rows(connection, prepared)
+            if training is not None and not has_key(connection, TrainingEntry, digest):
+                append_with_rows(connection, training)
 
     def by(self, actor: str) -> dict[str, int]:
         """Return the fields `at` and `actor` of an event that the actor causes now."""
@@ -197,7 +235,7 @@ class Events:
         with self._database.writing() as connection:
             if once:
                 condition = event.c.key == entry.key
-                last = _entries(connection, type(entry), condition, newest=1)
+                last = select_events(connection, type(entry), condition, newest=1)
                 if [recorded.entry for recorded in last] == [entry]:
                     return None
             return append_with_rows(connection, prepared)
@@ -232,12 +270,12 @@ class Events:
         """Return the events of a class about the generation with a complete id, oldest first."""
         number = self.subject(id)
         with self._database.reading() as connection:
-            return _entries(connection, event_class, event.c.subject == number)
+            return select_events(connection, event_class, event.c.subject == number)
 
     def with_key(self, event_class: type[E], key: str) -> list[RecordedEvent[E]]:
         """Return the events of a class with a key, such as a distribution, the oldest first."""
         with self._database.reading() as connection:
-            return _entries(connection, event_class, event.c.key == key)
+            return select_events(connection, event_class, event.c.key == key)
 
     def _added(self, entry: E, payloads: Sequence[Payload]) -> RecordedEvent[E]:
         """Record an event, and return it as it was recorded."""
@@ -283,11 +321,14 @@ def read_events(
                 if not isinstance(entry, event_class):
                     raise ValueError(f"entry {number} is not a {event_class.__name__}")
                 texts.add(entry, stored.get(number, {}))
-                events.append(RecordedEvent(number, entry, shared.actors[entry.actor], texts))
+                plugins = [shared.plugins[plugin] for plugin in getattr(entry, "plugins", ())]
+                events.append(
+                    RecordedEvent(number, entry, shared.actors[entry.actor], texts, tuple(plugins))
+                )
     return events
 
 
-def _entries(
+def select_events(
     connection: Connection,
     event_class: type[E],
     condition: ColumnElement[bool],
@@ -297,6 +338,12 @@ def _entries(
     statement = select(event.c.seq).where(event.c.kind == kind_of(event_class), condition)
     numbers = connection.scalars(statement.order_by(event.c.seq.desc()).limit(newest)).all()
     return read_events(connection, event_class, numbers[::-1])
+
+
+def has_key(connection: Connection, event_class: type[Event], key: str) -> bool:
+    """Return whether an event of a class with a key is on record."""
+    is_key = (event.c.kind == kind_of(event_class)) & (event.c.key == key)
+    return bool(connection.scalar(select(exists().where(is_key))))
 
 
 def _unreviewed(connection: Connection, before: int | None, size: int) -> Sequence[int]:

@@ -38,7 +38,9 @@ from muniment.validation import now
 
 HOLD_BATCH = 1000  # generations in one entry of a hold
 # The kinds of payload that belong to a generation.
-GENERATION_KINDS = tuple(kind for kind in KINDS if kind not in ("actor", "policy", "model"))
+GENERATION_KINDS = tuple(
+    kind for kind in KINDS if kind not in ("actor", "policy", "model", "training")
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,269 @@
+"""Trainings of models, and the file `training.json` that a trained model carries.
+
+The file describes the training to other installations. It has no time, path or environment, so
+the same training writes the same file. It is one of the files that the model's digest covers.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, TypeVar
+
+import msgspec
+from msgspec import Struct
+
+from muniment.errors import ModelError, UsageError, explain_invalid
+from muniment.ledger.entries import (
+    MODEL_DIGEST,
+    Count,
+    ModelDigest,
+    TrainingStatus,
+    is_parameter,
+)
+from muniment.ledger.generations import TrainingText, finite_or_text
+from muniment.models.digests import FileHashes, digest, files
+from muniment.parameters import Value
+from muniment.validation import escape_unencodable
+
+T = TypeVar("T", bound=Struct)
+
+FILE = "training.json"
+FORMAT: Literal["muniment-training/1"] = "muniment-training/1"
+
+_MAX_BYTES = 16 << 20  # of the file, which is read into memory
+_HINTS = {
+    "format": f"use {FORMAT}",
+    "status": "use completed, stopped or failed",
+    "base": "use the digest of a model or null",
+    "counts": "use whole numbers from 0",
+    "parameters": "use numbers, truth values, texts, lists of texts or null",
+    "losses": "use a list of numbers",
+    "data_digest": "use a text or null",
+    "classes": "use a list of texts",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Training:
+    """A training of a model, for `Session.record_training` and `write_training_json`.
+
+    Attributes:
+        model: The folder or file of the trained model, or None if no model was written.
+        base: The folder or file of the model that it began with, or that model's digest. None if it
+            began without a model.
+        status: `completed`, `stopped` before its end, or `failed`.
+        counts: Whole numbers such as epochs, steps and examples. They can never be erased.
+        parameters: The parameters, such as the learning rate and the seed, but no paths.
+        losses: The losses in their order, such as one of each epoch.
+        data_digest: A digest of the data, in a form of the plugin's choice.
+        data_folder: The folder of the data.
+        data_files: The names of the files of the data.
+        classes: The names of the classes of the data.
+        environment: Facts on which the result can depend, besides those that the core adds.
+        failure: The reason why the training failed, as a sentence.
+    """
+
+    model: str | Path | None
+    base: str | Path | None = None
+    status: TrainingStatus = "completed"
+    counts: Mapping[str, int] = field(default_factory=dict)
+    parameters: Mapping[str, Value] = field(default_factory=dict)
+    losses: Sequence[float] = ()
+    data_digest: str | None = None
+    data_folder: str | Path | None = None
+    data_files: Sequence[str] = ()
+    classes: Sequence[str] = ()
+    environment: Mapping[str, str | int] = field(default_factory=dict)
+    failure: str | None = None
+
+
+class TrainingClaim(Struct, frozen=True, forbid_unknown_fields=True):
+    """The content of `training.json`, which has exactly these fields.
+
+    Attributes:
+        format: The version of this structure.
+        status: `completed`, `stopped` before its end, or `failed`.
+        base: The digest of the model that the training began with, or null.
+        counts: Whole numbers such as epochs, steps and examples.
+        parameters: The parameters of the training.
+        losses: The losses in their order. A number that is not finite is a text, as in `"nan"`.
+        data_digest: A digest of the data, in a form that the plugin chose, or null.
+        classes: The names of the classes of the data.
+    """
+
+    format: Literal["muniment-training/1"]
+    status: TrainingStatus
+    base: ModelDigest | None
+    counts: dict[str, Count]
+    parameters: dict[str, Value]
+    losses: tuple[float | Literal["nan", "inf", "-inf"], ...]
+    data_digest: str | None
+    classes: tuple[str, ...]
+
+    def texts(self) -> TrainingText:
+        """Return the claim as the payload of an entry."""
+        return TrainingText(
+            parameters=self.parameters,
+            losses=self.losses,
+            data_digest=self.data_digest,
+            classes=self.classes,
+        )
+
+
+class CheckedTraining(NamedTuple):
+    """A training that can be recorded, with the digest of the model that it wrote, or None."""
+
+    claim: TrainingClaim
+    texts: TrainingText
+    result: str | None
+
+
+def model_digest(model: str | Path) -> str:
+    """Return the digest of the folder or file of a model.
+
+    Raises ModelError if there is none, or if a file cannot be read.
+    """
+    path = Path(model)
+    try:
+        if path.is_dir() and not files(path):
+            raise ModelError(str(path), f"the model {path} has no files; write its files first")
+        return digest(path, FileHashes())
+    except FileNotFoundError as error:
+        raise ModelError(
+            str(path), f"there is no model {error.filename or path}; write its files first"
+        ) from None
+    except OSError as error:
+        raise ModelError(str(path), f"the model {path} cannot be read: {error}") from error
+
+
+def write_training_json(training: Training) -> Path:
+    """Write `training.json` into the folder of a trained model, and return its path.
+
+    Call this before `Session.record_training`, because the digest of the model covers the file.
+    Data folder, names of files, environment and failure are not part of it. Raises UsageError and
+    ModelError.
+    """
+    if training.model is None or not Path(training.model).is_dir():
+        raise ModelError(
+            str(training.model or ""),
+            f"{FILE} cannot be written: {training.model} is not a folder; write the model first",
+        )
+    path = Path(training.model) / FILE
+    content = msgspec.json.format(msgspec.json.encode(_claim(training), order="deterministic"))
+    if len(content) > _MAX_BYTES:
+        raise UsageError(f"{FILE} would have {len(content):,} bytes; give fewer losses")
+    try:
+        path.write_bytes(content + b"\n")
+    except OSError as error:
+        raise ModelError(str(path), f"{path} cannot be written: {error}") from error
+    return path
+
+
+def read_training_json(model: Path) -> TrainingClaim | None:
+    """Return the claim in the folder of a model, or None if it has no `training.json`.
+
+    Raises ModelError for a file that cannot be read or does not have the structure of a claim.
+    """
+    path = model / FILE
+    try:
+        if not path.is_file():
+            return None
+        if (size := path.stat().st_size) > _MAX_BYTES:
+            raise ValueError(f"it has {size:,} bytes, but at most {_MAX_BYTES:,} are read")
+        claim = msgspec.json.decode(path.read_bytes(), type=TrainingClaim)
+        _check_counts(claim)
+        return claim
+    except (OSError, ValueError) as error:
+        raise ModelError(
+            str(model), f"{path} does not describe a training: {_explained(error)}"
+        ) from error
+
+
+def check_training(training: Training, environment: Mapping[str, str | int]) -> CheckedTraining:
+    """Return a training as it can be recorded. `environment` has the facts of the core.
+
+    Raises UsageError for an invalid field, or if the model's `training.json` describes another
+    training. Raises ModelError for a model that is not there or cannot be read.
+    """
+    claim = _claim(training)
+    texts = _converted(
+        TrainingText,
+        msgspec.structs.asdict(claim.texts())
+        | {
+            "data_folder": _escaped(training.data_folder),
+            "data_files": tuple(map(_escaped, training.data_files)),
+            "environment": {**environment, **training.environment},
+            "failure": training.failure,
+        },
+    )
+    if training.model is None:
+        if training.status == "completed":
+            raise UsageError("a completed training has no model; give the folder that it wrote")
+        return CheckedTraining(claim, texts, None)
+    result = model_digest(training.model)
+    if read_training_json(Path(training.model)) not in (None, claim):
+        raise UsageError(
+            f"{Path(training.model) / FILE} describes another training; write it with "
+            "muniment.write_training_json before the training is recorded"
+        )
+    return CheckedTraining(claim, texts, result)
+
+
+def _claim(training: Training) -> TrainingClaim:
+    """Return the part of a training that its `training.json` has. Raise as `check_training`."""
+    base = training.base
+    if base is not None and not (isinstance(base, str) and MODEL_DIGEST.match(base)):
+        base = model_digest(base)
+    try:
+        losses = tuple(finite_or_text(loss) for loss in training.losses)
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"the losses of a training must be numbers: {error}") from None
+    if infinite := [
+        name
+        for name, value in training.parameters.items()
+        if isinstance(value, float) and not math.isfinite(value)
+    ]:
+        raise UsageError(f"the parameter {infinite[0]} of a training must be a finite number")
+    return _converted(
+        TrainingClaim,
+        {
+            "format": FORMAT,
+            "status": training.status,
+            "base": base,
+            "counts": training.counts,
+            "parameters": training.parameters,
+            "losses": losses,
+            "data_digest": training.data_digest,
+            "classes": tuple(map(_escaped, training.classes)),
+        },
+    )
+
+
+def _converted(text_class: type[T], values: Mapping[str, Any]) -> T:
+    """Return a structure with checked values. Raise UsageError unless JSON can contain them."""
+    try:
+        made = msgspec.convert(values, text_class)
+        if isinstance(made, TrainingClaim):
+            _check_counts(made)
+        msgspec.json.encode(made)
+    except (ValueError, TypeError, OverflowError) as error:
+        raise UsageError(f"the training cannot be recorded: {_explained(error)}") from None
+    return made
+
+
+def _explained(error: Exception) -> str:
+    is_invalid = isinstance(error, msgspec.ValidationError)
+    return escape_unencodable(explain_invalid(error, _HINTS) if is_invalid else str(error))
+
+
+def _check_counts(claim: TrainingClaim) -> None:
+    if unfit := [name for name in claim.counts if not is_parameter(name)]:
+        raise ValueError(f"the name {unfit[0]!r:.80} of a count is not an identifier")
+
+
+def _escaped(name: Any) -> Any:
+    """Return a name of the file system as text that UTF-8 can encode."""
+    return escape_unencodable(str(name)) if isinstance(name, str | Path) else name
