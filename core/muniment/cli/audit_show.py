@@ -342,7 +342,7 @@ def lineage(context: CliContext, reference: str, as_json: bool) -> None:
     store = context.store
     id = store.find(reference)
     family = store.lineage(id)
-    digests = {item.model.digest for item in family.generations if item.model}
+    digests = {item.model.digest for item in family.generations if item.model} - {""}
     trainings = store.trainings.of(digests)
     if as_json:
         write_json(

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from muniment.cli.output import moment, pluralize, short_digest
+from muniment.cli.output import excerpt, moment, pluralize, short_digest
 from muniment.ledger.generations import TrainingText
 
 if TYPE_CHECKING:
@@ -21,13 +21,14 @@ def training_text(event: RecordedEvent[TrainingEntry]) -> str:
     first = f"{result}  {entry.status} · {origin} · {event.actor} · {moment(event.at)}"
     base = "no base model" if entry.base is None else f"base {short_digest(entry.base)}"
     trainers = [f"plugin {p.distribution} {p.version}".rstrip() for p in event.plugins[1:]]
-    lines = [first, base, pairs_text(entry.counts), *_details(event), *trainers]
-    return "\n".join(filter(None, lines))
+    lines = [first, base, _pairs("counts", entry.counts), *_details(event), *trainers]
+    # A claim was written elsewhere, and its texts may be long and contain line breaks.
+    return "\n".join(excerpt(line) for line in lines if line)
 
 
-def pairs_text(values: Any) -> str:
-    """Return names and values as one line, sorted by name."""
-    return ", ".join(f"{name} = {value}" for name, value in sorted(values.items()))
+def _pairs(title: str, values: Mapping[str, Any]) -> str:
+    pairs = ", ".join(f"{name} = {value}" for name, value in sorted(values.items()))
+    return f"{title} {pairs}" if pairs else ""
 
 
 def _details(event: RecordedEvent[TrainingEntry]) -> Iterator[str]:
@@ -37,7 +38,7 @@ def _details(event: RecordedEvent[TrainingEntry]) -> Iterator[str]:
     if "training" in event.texts.altered:
         yield "its texts were changed after they were recorded"
     texts: TrainingText = event.training
-    yield pairs_text(texts.parameters or {})
+    yield _pairs("parameters", texts.parameters or {})
     yield _losses(texts.losses or ())
     data = [texts.data_digest, texts.data_folder]
     if texts.data_files:
