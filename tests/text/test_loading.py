@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import torch
 
+import muniment
 from muniment_text import choosing, layers, preparing
 from muniment_text.architecture import Architecture, describe_architecture
 from muniment_text.engine import Engine
@@ -39,6 +40,14 @@ def test_a_prepared_folder_gives_the_same_bits_as_converting_at_load(
     assert torch.equal(one.model.decoder.prefill(ids)[1], two.model.decoder.prefill(ids)[1])
     assert one.model.ends == two.model.ends
     assert not list(tmp_path.glob(".*"))
+
+
+def test_a_prepared_folder_keeps_the_description_of_its_training(
+    folder: Path, tmp_path: Path
+) -> None:
+    written = muniment.write_training_json(muniment.Training(model=folder, counts={"steps": 1}))
+    prepared = prepare(folder, tmp_path / "prepared")
+    assert (prepared / "training.json").read_bytes() == written.read_bytes()
 
 
 def test_the_stored_tokenizer_is_another_form_of_the_same(folder: Path, tmp_path: Path) -> None:

