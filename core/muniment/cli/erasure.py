@@ -71,8 +71,8 @@ def erase(
     another process reads them. The next write, or --status, tries again. --status also lists the
     backups that still contain erased texts.
 
-    --event erases a reason, a comment, or the name and source of a model. The events are listed by
-    `muniment db sql "SELECT * FROM v_event"`.
+    --event erases a reason, a comment, the name and source of a model, or the texts of a training.
+    The events are listed by `muniment db sql "SELECT * FROM v_event"`.
     """
     filters["until"] = min(filter(None, (filters["until"], older_than)), default=None)
     if show_status:
