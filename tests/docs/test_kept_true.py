@@ -111,7 +111,13 @@ def test_every_name_for_commands_is_in_the_contract(name: str) -> None:
 
 @pytest.mark.parametrize(
     "contract",
-    ["GeneratorContract", "FilterContract", "EvaluatorContract", "CommandContract"],
+    [
+        "GeneratorContract",
+        "FilterContract",
+        "EvaluatorContract",
+        "CommandContract",
+        "TrainingContract",
+    ],
 )
 def test_every_check_and_setting_of_a_suite_is_in_the_contract(contract: str) -> None:
     page = (REFERENCE / "plugins.md").read_text(encoding="utf-8")

@@ -16,6 +16,7 @@ try:
     from muniment.testing.factories import content, generation, request
     from muniment.testing.generators import GeneratorContract
     from muniment.testing.properties import EvaluatorContract, FilterContract
+    from muniment.testing.trainings import TrainingContract
 except ModuleNotFoundError as error:
     if error.name not in ("pytest", "hypothesis", "jsonschema"):
         raise
@@ -29,6 +30,7 @@ __all__ = [
     "EvaluatorContract",
     "FilterContract",
     "GeneratorContract",
+    "TrainingContract",
     "content",
     "generation",
     "request",
