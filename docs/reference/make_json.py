@@ -26,6 +26,7 @@ from muniment.ledger.entries import (
 )
 from muniment.ledger.schema import payload_fields, reference_fields
 from muniment.models.registry import ModelRecord
+from muniment.models.training import TrainingClaim
 from muniment.records import GenerationRecord, RecordedOutput, RecordedVerdict
 from muniment.store.export.formats import CSV_COLUMNS
 from muniment.store.queries.finder import Run
@@ -61,6 +62,7 @@ NAMES: dict[Any, str] = make_entries.NAMES | {
     Run: "run",
     Verification: "verification",
     ModelRecord: "model",
+    TrainingClaim: "training_json",
 }
 
 EVENTS: dict[str, type[Event]] = {

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import muniment as api
-from support.commands import Here
+from support.commands import Here, check_shape
 from support.plugins import PluginFolder
 
 COPIES = """
@@ -60,7 +60,7 @@ def write_model(folder: Path, **fields: Any) -> api.Training:
         "data_folder": "/data/猫",
     }
     training = api.Training(model=folder, **values | fields)
-    api.write_training_json(training)
+    check_shape(json.loads(api.write_training_json(training).read_bytes()), "training_json")
     return training
 
 

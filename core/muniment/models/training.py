@@ -26,7 +26,7 @@ from muniment.ledger.entries import (
 from muniment.ledger.generations import TrainingText, finite_or_text
 from muniment.models.digests import FileHashes, digest, files
 from muniment.parameters import Value
-from muniment.validation import escape_unencodable
+from muniment.validation import check_texts, escape_unencodable
 
 T = TypeVar("T", bound=Struct)
 
@@ -194,8 +194,8 @@ def check_training(training: Training, environment: Mapping[str, str | int]) -> 
         TrainingText,
         msgspec.structs.asdict(claim.texts())
         | {
-            "data_folder": _escaped(training.data_folder),
-            "data_files": tuple(map(_escaped, training.data_files)),
+            "data_folder": training.data_folder and escape_unencodable(str(training.data_folder)),
+            "data_files": _names("data_files", training.data_files),
             "environment": {**environment, **training.environment},
             "failure": training.failure,
         },
@@ -238,7 +238,7 @@ def _claim(training: Training) -> TrainingClaim:
             "parameters": training.parameters,
             "losses": losses,
             "data_digest": training.data_digest,
-            "classes": tuple(map(_escaped, training.classes)),
+            "classes": _names("classes", training.classes),
         },
     )
 
@@ -265,6 +265,7 @@ def _check_counts(claim: TrainingClaim) -> None:
         raise ValueError(f"the name {unfit[0]!r:.80} of a count is not an identifier")
 
 
-def _escaped(name: Any) -> Any:
-    """Return a name of the file system as text that UTF-8 can encode."""
-    return escape_unencodable(str(name)) if isinstance(name, str | Path) else name
+def _names(field: str, names: Sequence[str]) -> tuple[str, ...]:
+    """Return names of the file system as texts that UTF-8 can encode."""
+    check_texts(f"the {field} of a training", names)
+    return tuple(map(escape_unencodable, names))

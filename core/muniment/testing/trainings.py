@@ -34,7 +34,7 @@ class TrainingContract:
 
     @pytest.fixture
     def training(self, tmp_path: Path) -> Training:
-        """The training of one model."""
+        """Return the training of one model."""
         return self._train(tmp_path / "trained")
 
     @without_traceback
