@@ -13,8 +13,8 @@ from sqlalchemy import inspect
 from muniment.errors import StoreVersionError
 from muniment.ledger.entries import FeedbackEntry
 from muniment.store import Query, Store
+from muniment.store.database import catalog
 from muniment.store.database.migrations import configuration
-from muniment.store.recording import schema_version
 from muniment.types import Failure, Generation, Input, Output
 from support.databases import ask, by_hand
 from support.version1 import without_new_fields, write_version_1
@@ -38,7 +38,7 @@ class Old(NamedTuple):
 
 
 def migrate(store: Store, direction: Callable[..., None], revision: str) -> None:
-    config = configuration(schema_version.migrations())
+    config = configuration(catalog.migrations())
     with store._database.upgrading() as connection:
         config.attributes["connection"] = connection
         direction(config, revision)
