@@ -152,11 +152,12 @@ def write_training_json(training: Training) -> Path:
             f"{FILE} cannot be written: {training.model} is not a folder; write the model first",
         )
     path = Path(training.model) / FILE
-    content = msgspec.json.format(msgspec.json.encode(_claim(training), order="deterministic"))
+    claim = msgspec.json.encode(_claim(training), order="deterministic")
+    content = msgspec.json.format(claim) + b"\n"
     if len(content) > _MAX_BYTES:
         raise UsageError(f"{FILE} would have {len(content):,} bytes; give fewer losses")
     try:
-        path.write_bytes(content + b"\n")
+        path.write_bytes(content)
     except OSError as error:
         raise ModelError(str(path), f"{path} cannot be written: {error}") from error
     return path
