@@ -273,12 +273,17 @@ def _add_events(made: Ledger, actor: int, generation: int, environment: int, plu
     detail = text("model", '{"name":"tiny","source":"/模型/tiny"}')
     digest = "tree1-sha256:" + "ab" * 32
     made.add(ModelEntry(**by, act="added", digest=digest, detail=detail), payloads)
-    detail = text("training", '{"data":"/图片","losses":[2.5,1.25]}')
+    detail = text(
+        "training",
+        '{"parameters":{"optimizer":"adam","rate":0.5},"losses":[2.5,"inf",1.25],'
+        '"data_digest":"sha256:12","data_folder":"/图片","data_files":["猫.png"],"classes":["猫"],'
+        '"environment":{"torch":"2.9"},"failure":null}',
+    )
     made.add(
         TrainingEntry(
             **by,
             status="completed",
-            claimed=True,
+            claimed=False,
             base=ADAPTER,
             result=digest,
             counts={"examples": 100, "steps": 7},
