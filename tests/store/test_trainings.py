@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from muniment.store.recording.events import RecordedEvent
 from muniment.store.recording.ledger import PreparedEntry
 from muniment.types import PluginRef
 from support.databases import ask, change
+from support.programs import Programs, says
 
 pytestmark = [pytest.mark.dialect, pytest.mark.usefixtures("programs")]
 
@@ -181,6 +184,46 @@ def test_a_model_and_its_claim_are_recorded_together_or_not_at_all(
         store.events.add_model("ada", "added", digest("a"), "m", "/m", training=twice)
     assert store.status().entries == size
     assert store.events.with_key(ModelEntry, digest("a")) == []
+    verified(store)
+
+
+WRITER = """
+import pathlib
+from muniment.models.training import Training, check_training
+folder = pathlib.Path(arguments[0])
+with Store.open(url, create=False) as store:
+    print("open", flush=True)
+    for step in range(10**6):
+        (folder / "weights").write_text(f"{arguments[1]} {step}")
+        training = check_training(Training(model=folder, counts={"steps": step}), {})
+        store.trainings.add("ada", training, PLUGINS)
+        print(training.result, flush=True)
+        claimed = f"tree1-sha256:{os.urandom(32).hex()}"
+        claim = store.trainings.claimed("ada", training.claim, claimed)
+        store.events.add_model("ada", "added", claimed, "m", "/m", training=claim)
+        print(claimed, flush=True)
+"""
+
+
+def test_kills_lose_no_returned_training_and_separate_no_claim(
+    store: Store, run: Programs, tmp_path: Path
+) -> None:
+    returned: list[str] = []
+    chance = random.Random(7)
+    for turn in range(3):
+        (tmp_path / f"m{turn}").mkdir()
+        writer = run(WRITER, tmp_path / f"m{turn}", turn)
+        says(writer, "open")
+        assert writer.stdout is not None
+        lines = [writer.stdout.readline() for _ in range(1 + chance.randrange(6))]
+        writer.send_signal(signal.SIGKILL)
+        lines += writer.communicate()[0].splitlines(keepends=True)
+        returned += [line.strip() for line in lines if line.endswith("\n")]
+    assert len(returned) >= 3
+    assert {event.entry.result for event in store.trainings.of(returned)} == set(returned)
+    keys = "SELECT key FROM v_event WHERE kind = 'model'"
+    claimed = [key for (key,) in ask(store.url, keys)]
+    assert len(store.trainings.of(claimed)) == len(claimed)
     verified(store)
 
 
