@@ -84,7 +84,8 @@ def add(context: CliContext, source: str, name: str | None, generator: str, as_j
     """Add a model.
 
     SOURCE is a folder or file, a hub id, or a name that the generator knows. The model is converted
-    once, which may take minutes, and its digest is recorded. The default model stays the same.
+    once, which may take minutes, and its digest is recorded. The default model stays the same. The
+    training that a `training.json` of the model describes is recorded as claimed.
     """
     session = context.session
     session.ensure_store()
