@@ -458,7 +458,8 @@ class Session(AbstractContextManager["Session"]):
         trainers = () if plugin is None else (self.plugins.of_distribution(plugin),)
         plugins = [self.plugins.ref(item) for item in (core_plugin(), *trainers)]
         store, base = self._open_store(), checked.claim.base
-        if base == training.base and base is not None and not self._knows_model(base):
+        is_digest = base == training.base  # else it was computed from the files of the base model
+        if base is not None and is_digest and not self._knows_model(base):
             hint = "use the path of the base model, or add that model first"
             raise UnknownNameError("model", base, hint=hint)
         return store.trainings.add(self.actor, checked, plugins)

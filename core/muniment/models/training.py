@@ -135,8 +135,8 @@ def model_digest(model: str | Path) -> str:
         raise ModelError(
             str(path), f"there is no model {error.filename or path}; write its files first"
         ) from None
-    except OSError as error:
-        raise ModelError(str(path), f"the model {path} cannot be read: {error}") from error
+    except (OSError, ValueError) as error:
+        raise ModelError(str(path), f"the model {path!s:.200} cannot be read: {error}") from error
 
 
 def write_training_json(training: Training) -> Path:
@@ -175,7 +175,7 @@ def read_training_json(model: Path) -> TrainingClaim | None:
         if (size := path.stat().st_size) > _MAX_BYTES:
             raise ValueError(f"it has {size:,} bytes, but at most {_MAX_BYTES:,} are read")
         claim = msgspec.json.decode(path.read_bytes(), type=TrainingClaim)
-        _check_counts(claim)
+        _check(claim)
         return claim
     except (OSError, ValueError) as error:
         raise ModelError(
@@ -223,12 +223,6 @@ def _claim(training: Training) -> TrainingClaim:
         losses = tuple(finite_or_text(loss) for loss in training.losses)
     except (TypeError, ValueError) as error:
         raise UsageError(f"the losses of a training must be numbers: {error}") from None
-    if infinite := [
-        name
-        for name, value in training.parameters.items()
-        if isinstance(value, float) and not math.isfinite(value)
-    ]:
-        raise UsageError(f"the parameter {infinite[0]} of a training must be a finite number")
     return _converted(
         TrainingClaim,
         {
@@ -249,7 +243,7 @@ def _converted(text_class: type[T], values: Mapping[str, Any]) -> T:
     try:
         made = msgspec.convert(values, text_class)
         if isinstance(made, TrainingClaim):
-            _check_counts(made)
+            _check(made)
         msgspec.json.encode(made)
     except (ValueError, TypeError, OverflowError) as error:
         raise UsageError(f"the training cannot be recorded: {_explained(error)}") from None
@@ -261,9 +255,13 @@ def _explained(error: Exception) -> str:
     return escape_unencodable(explain_invalid(error, _HINTS) if is_invalid else str(error))
 
 
-def _check_counts(claim: TrainingClaim) -> None:
+def _check(claim: TrainingClaim) -> None:
+    """Raise ValueError for a value that the types of the fields allow but a claim does not."""
     if unfit := [name for name in claim.counts if not is_parameter(name)]:
         raise ValueError(f"the name {unfit[0]!r:.80} of a count is not an identifier")
+    for name, value in claim.parameters.items():
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ValueError(f"the parameter {name!r:.80} is not a finite number")
 
 
 def _names(field: str, names: Sequence[str]) -> tuple[str, ...]:
