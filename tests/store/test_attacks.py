@@ -27,6 +27,7 @@ from muniment.ledger.entries import (
     StartedEntry,
 )
 from muniment.ledger.keys import PrivateKey
+from muniment.ledger.payloads import KINDS
 from muniment.ledger.schema import ENTRIES
 from muniment.store import Problem, Store
 from muniment.store.database import projections
@@ -232,7 +233,7 @@ def test_every_table_is_attacked_or_said_to_be_no_evidence(attacked_store: Attac
 def test_every_column_is_attacked() -> None:
     attacked = [column for tables in GROUPS.values() for table in tables for column in table.c]
     assert sorted(map(str, attacked)) == sorted(map(str, COLUMNS))
-    assert len(attacked) >= 76
+    assert len(attacked) >= 84
 
 
 @grouped
@@ -275,6 +276,26 @@ def test_an_altered_event_of_every_kind_is_found_and_named(attacked_store: Attac
             for row in rows
         ]
         _attack(attacked_store, connection, attacks)
+
+
+@pytest.mark.parametrize("column", [payload.c.content, payload.c.salt], ids=str)
+def test_an_altered_payload_of_every_kind_is_found_and_named(
+    attacked_store: AttackedStore, column: Column[Any]
+) -> None:
+    with attacked_store.attack() as connection:
+        rows = {row.kind: row for row in _rows(connection, payload)}
+        assert rows.keys() == set(KINDS)
+        values = [(row, _altered(row._mapping[column.name])) for row in rows.values()]
+        _attack(attacked_store, connection, [Attack(column, row, value) for row, value in values])
+
+
+def test_a_missing_payload_of_every_kind_is_found_and_named(attacked_store: AttackedStore) -> None:
+    with attacked_store.attack() as connection:
+        rows = {row.kind: row for row in _rows(connection, payload)}
+        for row in rows.values():
+            connection.execute(payload.delete().where(_is(payload, row)))
+        where = {problem.where for problem in attacked_store.find(connection)}
+    assert {_place(payload, row) for row in rows.values()} <= where
 
 
 def _attack(attacked_store: AttackedStore, connection: Connection, attacks: list[Attack]) -> None:

@@ -111,7 +111,7 @@ def test_a_forger_who_rewrites_the_tree_too_still_meets_the_schema(
     frontier.extend([*leaves, leaf_hash(forged)])
     problems = tamper(
         (
-            "INSERT INTO entry VALUES (?, 'started', 1, ?, ?)",
+            "INSERT INTO entry VALUES (?, 'started', 2, ?, ?)",
             (len(leaves), forged, leaf_hash(forged)),
         ),
         ("UPDATE ledger_head SET size = ?, frontier = ?", (frontier.size, bytes(frontier))),
@@ -119,6 +119,49 @@ def test_a_forger_who_rewrites_the_tree_too_still_meets_the_schema(
     [problem] = problems
     assert (problem.kind, problem.where) == ("entry", f"entry {len(leaves)}")
     assert "prompt" in problem.message
+
+
+@pytest.mark.parametrize(
+    ("inputs", "message"),
+    [
+        ({"context": 1}, "refers to entry 1, which is not an earlier input entry"),
+        ({"context": 9999}, "refers to entry 9999, which is not an earlier input entry"),
+        ({"a name": 1}, "field inputs"),
+        ({}, "not in canonical form"),
+    ],
+)
+def test_a_forged_request_with_the_input_of_another_kind_is_named(
+    filled: Store, tamper: Tamper, inputs: dict[str, int], message: str
+) -> None:
+    database = sqlite3.connect(filled.path)
+    [seq, started] = database.execute(
+        "SELECT seq, canonical_bytes FROM entry WHERE kind = 'started' ORDER BY seq LIMIT 1"
+    ).fetchone()
+    leaves = [leaf for (leaf,) in database.execute("SELECT leaf_hash FROM entry ORDER BY seq")]
+    database.close()
+    forged = canonical(json.loads(started) | {"inputs": inputs})
+    leaves[seq] = leaf_hash(forged)
+    problems = tamper(
+        (
+            "UPDATE entry SET canonical_bytes = ?, leaf_hash = ? WHERE seq = ?",
+            (forged, leaves[seq], seq),
+        ),
+    )
+    assert any(
+        problem.where == f"entry {seq}" and message in problem.message for problem in problems
+    )
+    with pytest.raises(StoreError, match="run `muniment audit verify"):
+        list(filled.generations())
+
+
+def test_a_generation_whose_input_entry_is_missing_is_one_sentence(
+    filled: Store, tamper: Tamper, rich: tuple[Generation, Generation]
+) -> None:
+    problems = tamper("DELETE FROM entry WHERE kind = 'input'")
+    assert {problem.kind for problem in problems} >= {"entry", "payload"}
+    with pytest.raises(StoreError, match="run `muniment audit verify") as caught:
+        filled.generation(rich[0].id)
+    assert "\n" not in str(caught.value)
 
 
 def test_bytes_that_are_no_text_are_named_where_they_stand(tamper: Tamper) -> None:
