@@ -38,6 +38,7 @@ from muniment.types import (
 )
 from support import outsider
 from support.databases import ask
+from support.golden import FOLDER
 
 TEXTS = (
     "a prompt",
@@ -176,6 +177,7 @@ def proven(
             prove(started.id)
         note = keys.newest_checkpoint(store)
         files.append(store.prove(ids[1], note, KINDS).write())
+        files.append(store.prove(ids[1], note, ("input", "fingerprint")).write())
         store.events.add_feedback(ids[1], "bert", "up", "说得好")
         store.events.add_review(ids[2], "bert", "overturn", "𠮷")
         core = PluginRef("muniment", "0.1", "unknown")
@@ -379,6 +381,71 @@ def test_both_verifiers_agree_on_the_form_of_signed_entries(proven: Proven) -> N
             check(number, other.encode())
     assert counts[True] >= 100
     assert counts[False] >= 500
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_both_verifiers_agree_on_a_golden_generation(proven: Proven, version: int) -> None:
+    lines = (FOLDER / f"entries_v{version}.jsonl").read_bytes().splitlines()
+    bodies = [json.loads(line) for line in lines]
+    started = next(n for n, body in enumerate(bodies) if body["kind"] == "started")
+    outcome = next(n for n, body in enumerate(bodies) if body["kind"] == "outcome")
+    shared = [n for n in range(1, started) if bodies[n]["kind"] != "genesis"]
+    numbers = (started, outcome, *shared)
+    assert proven.check(proven.signed(lines, *numbers))
+
+    def check(number: int, body: Any) -> bool:
+        data = json.dumps(body, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+        log = [*lines[:number], data.encode(), *lines[number + 1 :]]
+        return proven.check(proven.signed(log, *numbers))
+
+    for number in (started, outcome):
+        body = bodies[number]
+        for other in (1, 2, 3, 0):
+            assert check(number, body | {"version": other}) == (
+                other == version or (version, other) == (1, 2)
+            )
+        new = {"inputs": {"x": 1}, "models": {"x": "tree1-sha256:" + "0" * 64}, "fingerprints": []}
+        for name, value in new.items():
+            if name not in body:
+                assert not check(number, body | {name: value})
+    parts = {
+        "outputs": ("kept", ([], [0], [1, 0], [0, 0], [-1], ["a"], None, {})),
+        "verdicts": ("item", (1, 0, -1, None, True, 2**53)),
+        "scores": ("models", ({}, {"x": "tree1-sha256:" + "0" * 64}, {"a b": "x:" + "0" * 16})),
+    }
+    accepted = 0
+    for field, (name, values) in parts.items():
+        for value in values:
+            accepted += check(outcome, changed(bodies[outcome], (field, 0, name), value))
+    for value in ("context", "a b", "", None):
+        place = ("verdicts", 0, "input")
+        accepted += check(outcome, changed(bodies[outcome], place, value))
+    for stage in ("system", "prompt", "input", "output", "item", "image"):
+        accepted += check(outcome, changed(bodies[outcome], ("verdicts", 0, "stage"), stage))
+    assert accepted == (3 if version == 1 else 3 + 1 + 1 + 1 + 5)
+
+
+def test_a_fingerprint_is_of_an_output_in_order(proven: Proven) -> None:
+    lines = (FOLDER / "entries_v2.jsonl").read_bytes().splitlines()
+    bodies = [json.loads(line) for line in lines]
+    started = next(n for n, body in enumerate(bodies) if body["kind"] == "started")
+    outcome = next(n for n, body in enumerate(bodies) if body["kind"] == "outcome")
+    numbers = (started, outcome, *range(1, started))
+    prints = bodies[outcome]["fingerprints"]
+    for positions, valid in {(0, 1): True, (0, 2): True, (1, 1): False, (2, 1): False,
+                             (1, 3): False, (): False, (2,): True}.items():  # fmt: skip
+        facts = [fact | {"output": n} for fact, n in zip(prints, positions, strict=False)]
+        body = bodies[outcome] | {"fingerprints": facts}
+        data = json.dumps(body, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+        log = [*lines[:outcome], data.encode(), *lines[outcome + 1 :]]
+        assert proven.check(proven.signed(log, *numbers)) == valid, positions
+
+
+def test_a_proof_discloses_inputs_and_fingerprints(proven: Proven) -> None:
+    kinds = set()
+    for file in proven.files:
+        kinds |= {payload["kind"] for payload in json.loads(file)["disclosed"]}
+    assert kinds >= {*KINDS, "input", "fingerprint"}
 
 
 def test_another_key_and_another_note_are_refused_by_both(proven: Proven) -> None:
