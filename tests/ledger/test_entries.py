@@ -326,7 +326,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "feedback": {"action": None, "item": None},
 }
 PARTS: dict[str, dict[str, Any]] = {
-    "outputs": {"kept": [1, 0]},
+    "outputs": {"kept": [1, 0], "wanted": 2},
     "verdicts": {"item": 1, "input": "context"},
     "scores": {"models": {"scorer": "tree1-sha256:" + "cd" * 32}},
 }
@@ -379,6 +379,7 @@ def test_an_entry_that_contains_a_default_value_is_not_canonical(
     ("field", "name", "value"),
     [
         ("outputs", "kept", None),
+        ("outputs", "wanted", None),
         ("verdicts", "item", None),
         ("verdicts", "input", None),
         ("scores", "models", {}),
@@ -419,7 +420,7 @@ def paths(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
 
 
 OBJECTS = ("facts", "parameters", "categories", "inputs", "counts")  # with names of their own
-OPTIONAL = {"inputs", "models", "kept", "fingerprints", "item", "input", "action"}
+OPTIONAL = {"inputs", "models", "kept", "wanted", "fingerprints", "item", "input", "action"}
 PLACES = [(number, path) for number, body in enumerate(BODIES) for path in paths(body) if path]
 
 
@@ -529,6 +530,8 @@ OUTPUT = {"media_type": "text/plain", "bytes": 1, "finish_reason": None, "conten
         ("outcome", "outputs", [OUTPUT | {"kept": [0, 0]}]),
         ("outcome", "outputs", [OUTPUT | {"kept": [-1]}]),
         ("outcome", "outputs", [OUTPUT | {"kept": ["a"]}]),
+        ("outcome", "outputs", [OUTPUT | {"wanted": 0}]),
+        ("outcome", "outputs", [OUTPUT | {"wanted": "2"}]),
         ("outcome", "verdicts", [VERDICT | {"item": 0}]),
         ("outcome", "verdicts", [VERDICT | {"item": 2**53}]),
         ("outcome", "verdicts", [VERDICT | {"item": True}]),

@@ -96,7 +96,15 @@ def test_the_schema_accepts_an_entry_and_no_other_field_or_kind(number: int) -> 
             check_shape(other, "entry")
 
 
-OPTIONAL = {"inputs": {}, "models": {}, "kept": None, "item": None, "input": None, "action": None}
+OPTIONAL = {
+    "inputs": {},
+    "models": {},
+    "kept": None,
+    "wanted": None,
+    "item": None,
+    "input": None,
+    "action": None,
+}
 
 
 def test_a_field_is_optional_in_the_schema_if_it_is_absent_by_default() -> None:

@@ -43,7 +43,13 @@ from muniment.ledger.entries import (
     TrainingEntry,
     milliseconds,
 )
-from muniment.ledger.generations import PolicyText, encode_text, finish, plugin_fact, start
+from muniment.ledger.generations import (
+    PolicyText,
+    encode_text,
+    finish,
+    plugin_fact,
+    start,
+)
 from muniment.ledger.payloads import Kind, Payload, Payloads
 from muniment.ledger.tree import Frontier, leaf_hash
 from muniment.types import (
@@ -131,7 +137,7 @@ RICH = dataclasses.replace(
     outputs=(
         *RICH_V1.outputs[:1],
         dataclasses.replace(RICH_V1.outputs[1], fingerprint=b"\x00pixels"),
-        Output("application/json", b'["a","b","c"]', None, (2, 0), b"three items"),
+        Output("application/json", b'["a","b","c"]', None, (2, 0), b"three items", wanted=2),
     ),
     verdicts=(
         *RICH_V1.verdicts,

@@ -38,6 +38,7 @@ outcome: generation=@started at=integer status=completed|blocked|failed|interrup
     +fingerprints=[fingerprint]!
 distribution: distribution=name version=label digest=label
 output: media_type=media bytes=count finish_reason=stop|length? content=#output +kept=[count]
+    +wanted=position
 fingerprint: output=count bytes=count content=#fingerprint
 verdict: filter=name? version=label policy_rule=count? stage=system|prompt|output+|input|item
     decision=allow|flag|block action=allow|flag|block latency_us=count
