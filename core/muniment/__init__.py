@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         MunimentError as MunimentError,
         ParameterError as ParameterError,
         PluginError as PluginError,
+        PluginWarning as PluginWarning,
         PolicyError as PolicyError,
         PromptError as PromptError,
         SeedError as SeedError,
@@ -73,8 +74,8 @@ if TYPE_CHECKING:
 
 _MODULES = {
     "errors": "AmbiguousNameError ConfigError ModelError ModelTermsWarning MunimentError "
-    "ParameterError PluginError PolicyError PromptError SeedError StoreError UnknownNameError "
-    "UsageError",
+    "ParameterError PluginError PluginWarning PolicyError PromptError SeedError StoreError "
+    "UnknownNameError UsageError",
     "generation.requests": "GenerationSpec",
     "hookspecs": "Evaluator Filter Generator MediaType Register ModelProvider hookimpl",
     "models.training": "Training model_digest write_training_json",

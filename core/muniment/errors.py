@@ -77,6 +77,10 @@ class PluginError(MunimentError):
         self.distribution = distribution
 
 
+class PluginWarning(UserWarning):
+    """A failure of a plugin that changes no result, such as a preview that cannot be made."""
+
+
 class ModelError(MunimentError):
     """A model that cannot be used.
 

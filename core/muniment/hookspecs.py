@@ -217,9 +217,9 @@ class Evaluator(ABC):
 class MediaType:
     """The base class of media types, which describe, compare and export outputs of their types.
 
-    `media_types` are the types that it handles. Plain text needs none. Two plugins may not
-    register one type. `suffixes` are the endings of the files that `export` can write, the
-    default one first. Every method is optional: where one is missing or raises, bytes are
+    `media_types` are the types that it handles, which are other than `text/*`. Two plugins may
+    not register one type. `suffixes` are the endings of the files that `export` can write. The
+    first one is the default. Every method is optional: where one is missing or raises, bytes are
     compared, nothing is previewed, and only `--bare` writes a file. Recorded outputs contain no
     provenance, and exported files do.
     """
@@ -229,7 +229,7 @@ class MediaType:
     media_types: ClassVar[tuple[str, ...]]
     suffixes: ClassVar[tuple[str, ...]] = ()
     Export: ClassVar[type[_NoParameters]] = _NoParameters
-    """The options of `export`, which become options of commands and are not recorded."""
+    """The options of files, which become options of commands and are not recorded."""
 
     def matches(self, data: bytes) -> bool:
         """Return whether bytes are of one of these types, by their content."""
@@ -250,8 +250,18 @@ class MediaType:
     def export(self, data: bytes, provenance: Provenance, suffix: str, options: Any) -> bytes:
         """Return a file of the format that `suffix` names, which contains the provenance.
 
-        `options` is an instance of `Export`.
+        `suffix` is one of `suffixes`, and `options` is an instance of `Export`.
         """
+        raise NotImplementedError
+
+    def combine(
+        self,
+        outputs: Sequence[bytes],
+        provenances: Sequence[Provenance],
+        suffix: str,
+        options: Any,
+    ) -> bytes:
+        """Return one file that shows several outputs and contains their provenances."""
         raise NotImplementedError
 
     def read_stamp(self, data: bytes) -> str | None:
@@ -261,12 +271,8 @@ class MediaType:
     def fingerprint(self, data: bytes) -> bytes:
         """Return what remains of the content when a program saves it again, such as its pixels.
 
-        An exported file has the fingerprint of the recorded output.
+        An exported file has the fingerprint of the recorded output. Its SHA-256 is recorded.
         """
-        raise NotImplementedError
-
-    def combine(self, outputs: Sequence[bytes], options: Any) -> bytes | None:
-        """Return one file that shows several outputs, or None."""
         raise NotImplementedError
 
     def items(self, data: bytes) -> tuple[Item, ...]:
@@ -276,3 +282,18 @@ class MediaType:
     def select(self, data: bytes, positions: Sequence[int]) -> bytes:
         """Return a list with only the items at these positions, from 0, in this order."""
         raise NotImplementedError
+
+
+def implemented_methods(media_type: type[MediaType]) -> frozenset[str]:
+    """Return the names of the optional methods that a class of a media type implements."""
+    isolated: frozenset[str] | None = getattr(media_type, "implemented", None)
+    if isolated is not None:  # a proxy has all methods
+        return isolated
+    return frozenset(
+        name
+        for name, method in vars(MediaType).items()
+        if callable(method)
+        and not name.startswith("_")
+        and name != "Export"
+        and getattr(media_type, name) is not method
+    )

@@ -47,7 +47,7 @@ class RecordedInput(Struct, frozen=True, gc=False):
     Attributes:
         name: The name that the generator declares.
         media_type: The media type, as in `image/png`.
-        text: The text, or None unless the media type is `text/*`.
+        text: The text, or None unless it is `text/*` or JSON.
         sha256: The SHA-256 of the bytes.
         bytes: The number of these bytes.
     """
@@ -64,7 +64,7 @@ class RecordedOutput(Struct, frozen=True, gc=False):
 
     Attributes:
         media_type: The media type, as in `text/plain`.
-        text: The text, or None unless the media type is `text/*`.
+        text: The text, or None unless it is `text/*` or JSON.
         sha256: The SHA-256 of the bytes. Those of a recorded list contain all candidates.
         bytes: The number of these bytes.
         finish_reason: `stop` if the model or a stop string ended a text. `length` if it reached

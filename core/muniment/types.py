@@ -28,6 +28,24 @@ DECISIONS: tuple[Decision, ...] = ("allow", "flag", "block")  # from mild to sev
 _TEXT_TYPE = re.compile(r"text/.*|.*[/+](x-)?(json|jsonl|ndjson|xml|yaml|toml|javascript) *(;.*)?")
 
 
+_JSON_TYPE = re.compile(r"application/json|.*\+json")
+
+
+def is_text_type(media_type: str) -> bool:
+    """Return whether outputs of a media type are shown as text, which `text/*` and JSON are."""
+    kind = media_type.partition(";")[0].strip()
+    return kind.startswith("text/") or _JSON_TYPE.fullmatch(kind) is not None
+
+
+def _text(media_type: str, data: bytes) -> str | None:
+    if media_type.startswith("text/"):
+        return data.decode()
+    try:
+        return data.decode() if is_text_type(media_type) else None
+    except UnicodeDecodeError:
+        return None
+
+
 @dataclass(frozen=True, slots=True)
 class Output:
     """One output of a generation, as bytes of any media type.
@@ -51,8 +69,8 @@ class Output:
 
     @property
     def text(self) -> str | None:
-        """The output as text, or None when its media type is not `text/*`."""
-        return self.data.decode() if self.media_type.startswith("text/") else None
+        """The output as text, or None unless it is `text/*` or JSON."""
+        return _text(self.media_type, self.data)
 
     @property
     def sha256(self) -> str:
@@ -88,8 +106,8 @@ class Input:
 
     @property
     def text(self) -> str | None:
-        """The input as text, or None when its media type is not `text/*`."""
-        return self.data.decode() if self.media_type.startswith("text/") else None
+        """The input as text, or None unless it is `text/*` or JSON."""
+        return _text(self.media_type, self.data)
 
     @property
     def sha256(self) -> str:
@@ -476,6 +494,21 @@ class Generation:
     def text(self) -> str:
         """The outputs that are text, joined by blank lines."""
         return "\n\n".join(output.text for output in self.outputs if output.text is not None)
+
+    @property
+    def provenance(self) -> Provenance:
+        """The facts that an exported file contains."""
+        return Provenance(
+            id=self.id,
+            generator=self.generator,
+            prompt=self.prompt,
+            seed=self.seed,
+            parameters=self.parameters,
+            model=self.model.name if self.model else "",
+            model_digest=self.model.digest if self.model else "",
+            created_at=self.started_at,
+            versions={plugin.distribution: plugin.version for plugin in self.plugins},
+        )
 
     @property
     def decision(self) -> Decision:

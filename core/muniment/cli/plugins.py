@@ -35,7 +35,7 @@ from muniment.config import normalised
 from muniment.errors import PluginError, UnknownNameError, UsageError
 from muniment.ledger.entries import InstallationEntry, PluginAct
 from muniment.plugins import discovery
-from muniment.plugins.commands import described
+from muniment.plugins.registry import describe_with_place
 from muniment.plugins.smoke_test import SmokeTestResult, smoke_test
 from muniment.plugins.state import (
     InstallEvent,
@@ -338,7 +338,7 @@ def _repair_function(disabled: Collection[str]) -> Callable[[muniment.Session], 
             except (Exception, SystemExit) as error:
                 name = point.dist.name
                 raise PluginError(
-                    name, f"the repair of {name} cannot be imported: {described(error)}"
+                    name, f"the repair of {name} cannot be imported: {describe_with_place(error)}"
                 ) from error
             return function
     return None

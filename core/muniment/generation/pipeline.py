@@ -89,6 +89,8 @@ class Pipeline:
         closes the iterator), finished generations are recorded as they are. The others are
         recorded as `interrupted`, with the text of their chunks, and the exception is re-raised.
         """
+        if not batch[0].registered.media_type.startswith("text/"):
+            self._media().registered(batch[0].registered.media_type)  # raises if two handle it
         self._start([item.generation for item in batch])
         in_flight = {item.request.id: _InFlight(item) for item in batch}
         media_type = batch[0].registered.media_type
@@ -182,7 +184,7 @@ class Pipeline:
         generation = self._outcome(
             item,
             status="blocked" if blocked else "completed",
-            outputs=tuple(output.recorded for output in judged),
+            outputs=tuple(map(self._recorded, judged)),
             usage=reply.usage,
             trace=reply.trace,
         )
@@ -198,6 +200,13 @@ class Pipeline:
         from muniment.generation.lists import Lists  # texts need none of it
 
         return Lists(self._media()).judge(reply, self._policy_runner)
+
+    def _recorded(self, output: JudgedOutput) -> Output:
+        """Return the output to record, with the fingerprint of the output that callers get."""
+        if output.returned.media_type.startswith("text/"):
+            return output.recorded
+        fingerprint = self._media().with_fingerprint(output.returned).fingerprint
+        return replace(output.recorded, fingerprint=fingerprint)
 
     def _outcome(self, item: _InFlight, **changes: object) -> Generation:
         """Return the finished generation with verdicts, plugins and environment filled in."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 import traceback
 from operator import attrgetter
@@ -12,7 +11,7 @@ import click
 
 from muniment.errors import MunimentError, PluginError
 from muniment.plugins.discovery import PluginCommand
-from muniment.plugins.registry import describe, quiet_stdout
+from muniment.plugins.registry import describe_with_place, quiet_stdout
 
 TRACEBACK_VARIABLE = "MUNIMENT_TRACEBACK"
 
@@ -34,7 +33,7 @@ def load_command(command: PluginCommand) -> click.Command:
         raise PluginError(
             command.distribution,
             f"command `muniment {command.words}` of {command.distribution} cannot be imported: "
-            f"{described(error)}",
+            f"{describe_with_place(error)}",
         ) from error
     if not isinstance(found, click.Command):
         raise PluginError(
@@ -56,23 +55,5 @@ def raise_failure(command: PluginCommand, error: Exception) -> NoReturn:
     raise PluginError(
         command.distribution,
         f"command `muniment {command.words}` of {command.distribution} failed: "
-        f"{described(error)}; {TRACEBACK_VARIABLE}=1 shows the traceback",
+        f"{describe_with_place(error)}; {TRACEBACK_VARIABLE}=1 shows the traceback",
     ) from error
-
-
-def described(error: BaseException) -> str:
-    """Return an exception in one line, with the file and line where it was raised."""
-    where = _place(error)
-    return f"{describe(error)} ({where})" if where else describe(error)
-
-
-def _place(error: BaseException) -> str:
-    if isinstance(error, SyntaxError) and error.filename:
-        return f"{error.filename}:{error.lineno}"
-    ignored = ("<frozen", __file__, str(importlib.__file__))
-    places = [
-        f"{frame.f_code.co_filename}:{line}"
-        for frame, line in traceback.walk_tb(error.__traceback__)
-        if not frame.f_code.co_filename.startswith(ignored)
-    ]
-    return places[-1] if places else ""

@@ -41,6 +41,8 @@ _BASES: Mapping[Kind, type] = {
     "media_type": MediaType,
 }
 _MEDIA_TYPE = re.compile(r"[a-z]+/[A-Za-z0-9.+-]+(; ?[a-z]+=[A-Za-z0-9.-]+)*")
+_OTHER_TYPE = re.compile(r"(?!text/)[a-z]+/[A-Za-z0-9.+-]+")  # the core itself handles text
+_SUFFIX = re.compile(r"(\.[A-Za-z0-9_-]+)+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +50,7 @@ class RegisteredObject:
     """One object that a plugin registered, with enough data to list it without importing it.
 
     `target` is the class or a string "module:Class". `media_type` is that of a generator, and
-    `media_types` are those of a media type.
+    `media_types` are those of a media type. `parameters` of a media type are its `Export`.
     """
 
     kind: Kind
@@ -284,6 +286,25 @@ def describe(error: BaseException) -> str:
     return f"{type(error).__name__}: {line}" if line else type(error).__name__
 
 
+def describe_with_place(error: BaseException) -> str:
+    """Return an exception in one line, with the file and line where it was raised."""
+    place = _place(error)
+    return f"{describe(error)} ({place})" if place else describe(error)
+
+
+def _place(error: BaseException) -> str:
+    if isinstance(error, SyntaxError) and error.filename:
+        return f"{error.filename}:{error.lineno}"
+    if isinstance(error, WorkerError):  # its note is the traceback of the worker process
+        lines = re.findall(r'File "(.+)", line (\d+)', "".join(getattr(error, "__notes__", ())))
+    else:
+        frames = traceback.walk_tb(error.__traceback__)
+        lines = [(frame.f_code.co_filename, line) for frame, line in frames]
+    ignored = ("<frozen", os.path.dirname(__file__), str(importlib.__file__))
+    places = [f"{file}:{line}" for file, line in lines if not file.startswith(ignored)]
+    return places[-1] if places else ""
+
+
 _quiet_lock = threading.Lock()
 _quiet_depth = 0  # number of active quiet_stdout contexts in all threads
 _quiet_exit = contextlib.ExitStack()  # restores standard output after the last of them
@@ -385,7 +406,8 @@ def registered_object(
         check_class(kind, target)
         name = name or getattr(target, "name", None)
         media_type = media_type or getattr(target, "media_type", None)
-        parameters = parameters or getattr(target, "Parameters", None)
+        options = "Export" if kind == "media_type" else "Parameters"
+        parameters = parameters or getattr(target, options, None)
         media_types = media_types or getattr(target, "media_types", None)
     elif not (isinstance(target, str) and re.fullmatch(r"[\w.]+:\w+", target)):
         raise TypeError(f"register a class or 'module:Class', not {target!r}")
@@ -397,9 +419,12 @@ def registered_object(
         raise TypeError(f"generator {name!r} needs a media type such as 'text/plain'")
     types = tuple(media_types) if isinstance(media_types, tuple | list) else ()
     if kind == "media_type" and not (
-        types and all(isinstance(item, str) and _MEDIA_TYPE.fullmatch(item) for item in types)
+        types and all(isinstance(item, str) and _OTHER_TYPE.fullmatch(item) for item in types)
     ):
-        raise TypeError(f"media type {name!r} needs media_types such as ('image/png',)")
+        raise TypeError(
+            f"media type {name!r} needs media_types such as ('image/png',), without parameters "
+            "and other than text/*"
+        )
     parameters = Parameters if parameters is None else parameters
     if not (isinstance(parameters, type) and issubclass(parameters, Parameters)):
         raise TypeError(f"the Parameters of {name!r} must subclass muniment.Parameters")
@@ -412,11 +437,12 @@ def registered_object(
 def check_class(kind: Kind, cls: type) -> None:
     """Raise TypeError if an attribute that a class declares cannot be recorded or displayed."""
     where = cls.__qualname__
-    declared = getattr(cls, "Parameters", Parameters)
+    options = "Export" if kind == "media_type" else "Parameters"
+    declared = getattr(cls, options, Parameters)
     if not (isinstance(declared, type) and issubclass(declared, Parameters)):
-        raise TypeError(f"{where}.Parameters must subclass muniment.Parameters")
+        raise TypeError(f"{where}.{options} must subclass muniment.Parameters")
     _check_parameters(declared)
-    for name in ("media_types", "categories"):
+    for name in ("media_types", "categories", "suffixes"):
         if not _is_texts(getattr(cls, name, ())):
             raise TypeError(f"{where}.{name} must be a tuple of texts")
     if kind == "generator":
@@ -424,6 +450,8 @@ def check_class(kind: Kind, cls: type) -> None:
             raise TypeError(f"{where}.determinism must be 'exact' or 'best-effort'")
     elif not _is_label(cls.version):  # type: ignore[attr-defined]
         raise TypeError(f"{where}.version must be a short text")
+    if not all(map(_SUFFIX.fullmatch, getattr(cls, "suffixes", ()))):
+        raise TypeError(f"{where}.suffixes must be endings of files, such as ('.png',)")
     if kind == "evaluator":
         measures = getattr(cls, "measures", None)
         if not isinstance(measures, tuple) or not all(map(_is_measure, measures)):

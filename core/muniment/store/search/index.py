@@ -17,7 +17,7 @@ from muniment.ledger.entries import OutcomeEntry
 from muniment.ledger.generations import DetailText, RequestText, decode_text
 from muniment.store.database import bulk
 from muniment.store.search import tokenizer
-from muniment.types import Generation, Score, Verdict
+from muniment.types import Generation, Output, Score, Verdict, is_text_type
 
 Contents: TypeAlias = Callable[[str, int], bytes | None]
 """Returns the content of a generation's payload by kind and position, or None if it is gone."""
@@ -56,8 +56,8 @@ def recorded_texts(outcome: OutcomeEntry, content: Contents) -> Iterator[str]:
     yield decode_text(RequestText, content("request", 0)).system or ""
     yield (content("prompt", 0) or b"").decode()
     for position, output in enumerate(outcome.outputs):
-        if output.media_type.startswith("text/"):
-            yield (content("output", position) or b"").decode()
+        if is_text_type(output.media_type):
+            yield Output(output.media_type, content("output", position) or b"").text or ""
     if outcome.detail is None:
         return
     detail = decode_text(DetailText, content("detail", 0))

@@ -1,0 +1,94 @@
+"""A plugin with a small media type: dots, which are bytes after a mark, and their generator."""
+
+DOTS = """
+from __future__ import annotations
+import json
+import time
+import muniment
+
+
+class DotsType(muniment.MediaType):
+    name, media_types, suffixes = "dots", ("application/x-dots",), (".dots", ".json")
+
+    class Export(muniment.Parameters):
+        scale: int = muniment.param(1, ge=1, le=9, help="size of a dot")
+
+    def matches(self, data):
+        return data.startswith((b"DOTS", b'{"dots"'))
+
+    def describe(self, data):
+        return f"{len(data) - 4} dots"
+
+    def compare(self, recorded, again):
+        pairs = list(zip(recorded[4:], again[4:]))
+        place = next((index for index, (a, b) in enumerate(pairs) if a != b), len(pairs))
+        distance = max((abs(a - b) for a, b in pairs), default=0)
+        return muniment.Comparison(distance, "largest difference of a dot", f"dot {place + 1}")
+
+    def preview(self, data, columns):
+        return "\\x1b[31m" + "•" * min(columns, len(data) - 4) + "\\x1b[0m\\x1b]0;title\\x07"
+
+    def export(self, data, provenance, suffix, options):
+        if suffix == ".dots":
+            return data + b"|" + provenance.id.encode()
+        dots = list(data[4:])
+        return json.dumps({"dots": dots, "id": provenance.id, "scale": options.scale}).encode()
+
+    def combine(self, outputs, provenances, suffix, options):
+        ids = [provenance.id for provenance in provenances]
+        dots = [list(data[4:]) for data in outputs]
+        return json.dumps({"dots": dots, "ids": ids, "scale": options.scale}).encode()
+
+    def read_stamp(self, data):
+        if data.startswith(b"{"):
+            return json.loads(data)["id"]
+        return data.partition(b"|")[2].decode() or None
+
+    def fingerprint(self, data):
+        dots = json.loads(data)["dots"] if data.startswith(b"{") else data[4:].partition(b"|")[0]
+        return bytes(dots)
+
+
+class Dotter(muniment.Generator):
+    name, media_type, determinism = "dotter", "application/x-dots", "exact"
+
+    def generate(self, requests):
+        for request in requests:
+            words = request.prompt.split()
+            last = time.time_ns() % 50 if "drift" in words else 50
+            data = b"DOTS" + bytes([request.seed % 100, len(words), last])
+            copies = 2 if "twice" in words else 1
+            yield request.reply(*[muniment.Output("application/x-dots", data)] * copies)
+
+
+@muniment.hookimpl
+def muniment_media_types(register):
+    register(DotsType)
+
+
+@muniment.hookimpl
+def muniment_generators(register):
+    register(Dotter)
+"""
+
+
+def media_type(body: str, media_types: str = "('application/x-dots',)", name: str = "dots") -> str:
+    """Return the source of a plugin with a media type that has these methods."""
+    methods = "\n".join(f"    {line}" for line in body.strip().splitlines())
+    return f"""
+from __future__ import annotations
+import time
+import muniment
+from muniment import Comparison
+
+
+class Made(muniment.MediaType):
+    name, media_types, suffixes = {name!r}, {media_types}, (".dots",)
+
+{methods}
+
+
+@muniment.hookimpl
+def muniment_media_types(register):
+    register(Made)
+"""
