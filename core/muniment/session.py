@@ -112,6 +112,7 @@ class Session(AbstractContextManager["Session"]):
         self.notices: Callable[[str], AbstractContextManager[AdditionNotices]] = lambda label: (
             nullcontext(AdditionNotices())
         )
+        self.warn: Callable[[str], None] | None = None  # instead of warnings of Python
         self._store: Store | None = None
 
     def generate(
@@ -469,7 +470,7 @@ class Session(AbstractContextManager["Session"]):
         """The media types of the installed plugins, for outputs other than text."""
         from muniment.plugins.media import MediaTypes  # a text generation needs none of it
 
-        return MediaTypes(self.plugins)
+        return MediaTypes(self.plugins, self.warn)
 
     @cached_property
     def _lists(self) -> Lists:

@@ -142,11 +142,11 @@ def test_ids_can_be_cut_at_either_end(recorded: Here) -> None:
 
 
 def test_get_writes_the_bytes_that_were_recorded(muniment: Here, tmp_path: Path) -> None:
-    muniment("generate", "dots", "x", "--seed", "65")
+    muniment("generate", "dots", "x", "--seed", "65", "--bare")
     target = tmp_path / "dot.png"
-    assert muniment("audit", "get", "last", "-o", target).code == 0
+    assert muniment("audit", "get", "last", "-o", target, "--bare").code == 0
     assert target.read_bytes() == b"\x89PNGA"
-    assert muniment("audit", "get", "last", "-o", target).code == 2
+    assert muniment("audit", "get", "last", "-o", target, "--bare").code == 2
     muniment("generate", "echo", "no line end")
     assert muniment("audit", "get", "last").out == "no line end"
 
@@ -336,7 +336,7 @@ def test_what_was_streamed_before_a_failure_is_shown_and_not_replayed(
 def test_replay_without_the_plugin_is_impossible(
     muniment: Here, plugin_folder: PluginFolder
 ) -> None:
-    muniment("generate", "dots", "x")
+    muniment("generate", "dots", "x", "--bare")
     plugin_folder.all[:] = [
         plugin for plugin in plugin_folder.all if plugin.distribution != "test-dots"
     ]

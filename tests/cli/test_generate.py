@@ -318,14 +318,15 @@ def test_samples_are_told_apart_and_have_seeds_of_their_own(muniment: Here) -> N
 
 def test_o_writes_the_bytes_and_never_over_a_file(muniment: Here, tmp_path: Path) -> None:
     target = tmp_path / "out.png"
-    result = muniment("generate", "dots", "x", "--seed", "65", "-o", target)
+    result = muniment("generate", "dots", "x", "--seed", "65", "-o", target, "--bare")
     assert (result.code, result.out) == (0, "")
     assert target.read_bytes() == b"\x89PNGA"
     assert f"wrote {target} (image/png, 5 bytes)" in result.err
-    refused = muniment("generate", "dots", "x", "-o", target)
+    refused = muniment("generate", "dots", "x", "-o", target, "--bare")
     assert refused.code == 2
     assert "already exists" in refused.err
-    assert muniment("generate", "dots", "x", "--seed", "66", "-o", target, "--overwrite").code == 0
+    again = ("--seed", "66", "-o", target, "--bare", "--overwrite")
+    assert muniment("generate", "dots", "x", *again).code == 0
     assert target.read_bytes() == b"\x89PNGB"
     assert len(muniment("audit", "list").lines) == 2
 

@@ -9,12 +9,11 @@ import click
 
 from muniment.cli import exit_codes
 from muniment.cli.context import CliContext
-from muniment.cli.items import candidates_of, print_candidates, selection_of
-from muniment.cli.options import json_option, output_option, overwrite_option
+from muniment.cli.items import candidates_of, print_candidates
+from muniment.cli.options import json_option
 from muniment.cli.output import (
     coloured,
     moment,
-    on_terminal,
     one_line,
     pluralize,
     print_fields,
@@ -25,10 +24,10 @@ from muniment.cli.output import (
     write_note,
     write_styled,
 )
-from muniment.cli.output_file import OutputFile, to_stdout, without_end
+from muniment.cli.output_file import without_end
 from muniment.cli.training import training_text
 from muniment.diff import differences
-from muniment.errors import MunimentError, PolicyError, VerificationError
+from muniment.errors import PolicyError
 from muniment.ledger.entries import FeedbackEntry, ReplayEntry, ReviewEntry
 from muniment.types import Generation, Verdict
 
@@ -38,11 +37,6 @@ if TYPE_CHECKING:
 
 # Marks of an output that was never returned, or returned only in part.
 _MARKS = {"blocked": ", blocked", "interrupted": ", incomplete", "failed": ", incomplete"}
-_NOTES = {
-    "blocked": "this output was blocked",
-    "interrupted": "this output is incomplete because the generation was interrupted",
-    "failed": "this output is incomplete because the generation failed",
-}
 
 
 @click.command
@@ -87,53 +81,6 @@ def show(context: CliContext, reference: str, as_json: bool) -> int:
     if candidates:
         print_candidates(candidates, generation, rules)
     return code
-
-
-@click.command
-@click.argument("reference", metavar="ID")
-@click.option("--candidates", is_flag=True, help="All items of a list, not only the selected ones.")
-@output_option
-@overwrite_option
-@click.pass_obj
-def get(
-    context: CliContext, reference: str, candidates: bool, output: str | None, overwrite: bool
-) -> None:
-    """Get the output of a generation, unchanged.
-
-    Writes exactly the recorded bytes, or of a list the selection that its caller got. They go to
-    standard output without -o. -o numbers the files of several outputs. A message on standard
-    error marks a blocked or incomplete output.
-    """
-    store = context.store
-    generation = store.generation(store.find(reference))
-    outputs = (generation if candidates else selection_of(context, generation)).outputs
-    if not outputs:
-        raise MunimentError(
-            f"generation {generation.id} has no output because its status is {generation.status}; "
-            "run `muniment audit show` for details"
-        )
-    if "output" in generation.erased:
-        raise MunimentError(
-            f"the output of generation {generation.id} was erased or lost; run "
-            "`muniment audit verify --payloads` to find out which"
-        )
-    if "output" in generation.altered:
-        raise VerificationError(
-            f"the output of generation {generation.id} was changed after it was recorded; run "
-            "`muniment audit verify --payloads` to find all changes"
-        )
-    if len(outputs) > 1 and output in (None, "-"):
-        raise click.UsageError(
-            f"the generation has {len(outputs)} outputs; use -o FILE to write each to a file."
-        )
-    if output is None and on_terminal():
-        to_stdout(outputs[0], short_id(generation.id))
-    else:
-        destination = output if output is not None else "-"
-        OutputFile(destination, overwrite=overwrite, count=len(outputs)).write_all(outputs)
-    if note := _NOTES.get(generation.status):
-        identifier = short_id(generation.id, "stderr")
-        write_note(f"{note}; run `muniment audit show {identifier}` for details")
 
 
 def _rule_names(document: str) -> Sequence[str]:

@@ -13,11 +13,13 @@ import click
 import muniment.config
 import muniment.store
 from muniment.cli import importing
+from muniment.cli.output import one_line, write_note
 from muniment.errors import StoreError
 
 if TYPE_CHECKING:
     from muniment.ledger.entries import TrainingEntry
     from muniment.models.registry import Models
+    from muniment.plugins.media import MediaTypes
     from muniment.store.recording.events import RecordedEvent
 
 # Key of `click.Context.meta` with the value of --home, for use before the options are parsed.
@@ -108,7 +110,13 @@ class CliContext:
             isolate=self.isolate,
         )
         session.notices = printed_notices
+        session.warn = lambda text: write_note(f"Warning: {one_line(text)}")
         return session
+
+    @property
+    def media(self) -> MediaTypes:
+        """The media types of the plugins, which are loaded only for outputs other than text."""
+        return self.session.media
 
     def history(self, kind: type[Any], key: str) -> list[RecordedEvent[Any]]:
         """Return the recorded events of a kind about a plugin or model, none without a store."""

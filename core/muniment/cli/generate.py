@@ -6,7 +6,7 @@ import contextlib
 import functools
 import itertools
 import sys
-from collections.abc import Generator, Mapping
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,10 @@ from muniment.cli import exit_codes
 from muniment.cli.context import context_of
 from muniment.cli.items import write_shortage
 from muniment.cli.lazy import no_such, refuse_repeated
+from muniment.cli.media_files import FileFormat, write, write_combined
 from muniment.cli.options import (
+    bare_option,
+    combine_option,
     isolate_option,
     json_option,
     model_option,
@@ -30,21 +33,31 @@ from muniment.cli.options import (
 )
 from muniment.cli.output import (
     on_terminal,
+    one_line,
     outcome_sentence,
     pluralize,
     printable,
     short_id,
     status_line,
     warn_broken,
+    write_bytes,
     write_data,
     write_json,
     write_note,
 )
 from muniment.cli.output_file import OutputFile, to_stdout, without_end
+from muniment.cli.parameter_options import (
+    FILE,
+    PARAMETER,
+    file_options,
+    flags,
+    parameter_option,
+    refuse_clash,
+    take_values,
+)
 from muniment.cli.plugins_list import gone_plugins
 from muniment.cli.progress import waiting
-from muniment.errors import MunimentError, PromptError, UnknownNameError
-from muniment.parameters import Field
+from muniment.errors import MunimentError, PluginError, PromptError, UnknownNameError
 from muniment.plugins.registry import RegisteredObject
 from muniment.plugins.state import distributions
 from muniment.types import Chunk, Generation
@@ -91,7 +104,10 @@ class _Generators(click.Group):
                 ) from None
             sentence = no_such("generator", cmd_name, available)
             raise click.UsageError(f"{sentence} Available: {', '.join(available)}.", ctx) from None
-        return command_of(cmd_name, registered)
+        media_type = None
+        if not registered.media_type.startswith("text/"):
+            media_type = session.media.registered(registered.media_type)
+        return command_of(cmd_name, registered, media_type)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the media kinds and generators."""
@@ -122,15 +138,23 @@ def generate() -> None:
     """
 
 
-def command_of(name: str, registered: RegisteredObject) -> click.Command:
-    """Return the command of a generator, with the shared options and those of its parameters."""
+def command_of(
+    name: str, registered: RegisteredObject, media_type: RegisteredObject | None = None
+) -> click.Command:
+    """Return the command of a generator, with the shared options and those of its parameters.
+
+    The options of the files of its media type are added. Raises UsageError if an option of both
+    has one name.
+    """
+    refuse_clash(registered, media_type)
     fixed = _shared_parameters()
     taken = {flag for option in fixed for flag in (*option.opts, *option.secondary_opts)}
-    own = [_parameter_option(field) for field in registered.parameters.fields().values()]
-    free = [option for option in own if not taken & {*option.opts, *option.secondary_opts}]
+    own = [parameter_option(field, PARAMETER) for field in registered.parameters.fields().values()]
+    own += file_options(media_type)
+    free = [option for option in own if not taken & flags([option]).keys()]
     return click.Command(
         name,
-        callback=functools.partial(_run, name, registered.parameters.fields()),
+        callback=functools.partial(_run, name, registered),
         params=[*fixed, *free],
         help=f"Generate {registered.media_type} with {registered.name} "
         f"({registered.plugin.distribution} {registered.plugin.version}).\n\n"
@@ -165,6 +189,8 @@ def _shared_parameters() -> list[click.Parameter]:
     )
     @output_option
     @overwrite_option
+    @bare_option
+    @combine_option
     @json_option
     def shared() -> None:
         """Declare the shared options."""
@@ -174,7 +200,7 @@ def _shared_parameters() -> list[click.Parameter]:
 
 def _run(
     name: str,
-    fields: Mapping[str, Field],
+    registered: RegisteredObject,
     prompt: str,
     model: str | None,
     system: str | None,
@@ -186,9 +212,12 @@ def _run(
     stream: bool | None,
     output: str | None,
     overwrite: bool,
+    bare: bool,
+    combine: bool,
     as_json: bool,
     **own: Any,
 ) -> int:
+    file_values = take_values(own, FILE)
     spec = muniment.GenerationSpec(
         _from_stdin() if prompt == "-" else prompt,
         generator=name,
@@ -196,20 +225,32 @@ def _run(
         system=system,
         seed=seed,
         parameters=parameters_given(
-            pairs, fields, {key.removeprefix(_PREFIX): value for key, value in own.items()}
+            pairs, registered.parameters.fields(), take_values(own, PARAMETER)
         ),
         tags=tags,
     )
-    destination = None
+    session = context_of(click.get_current_context()).session
+    destination = file = None
     if output is not None:
         inputs = [policy, *_files_of(model)]
-        destination = OutputFile(output, overwrite=overwrite, count=samples, inputs=inputs)
+        count = 1 if combine else samples
+        destination = OutputFile(output, overwrite=overwrite, count=count, inputs=inputs)
+    elif combine:
+        raise click.UsageError("--combine writes one file; add -o FILE.")
+    if destination is not None or not (as_json or on_terminal()):
+        file = FileFormat(
+            lambda: session.media,
+            registered.media_type,
+            destination,
+            bare=bare,
+            combine=combine,
+            options=file_values,
+        )
     # Chunks of several texts would mix, and JSON and files need complete texts.
     complete = samples > 1 or as_json or destination is not None
     stream = not complete and (on_terminal() if stream is None else stream)
-    session = context_of(click.get_current_context()).session
     answers = session.run([spec], samples_each=samples, policy=policy, stream=stream)
-    return _present(answers, samples, destination, as_json)
+    return _present(answers, samples, destination, file, as_json)
 
 
 def _from_stdin() -> str:
@@ -255,10 +296,12 @@ def _present(
     answers: Generator[Generation | Chunk, None, None],
     total: int,
     destination: OutputFile | None,
+    file: FileFormat | None,
     as_json: bool,
 ) -> int:
     """Print chunks and generations as they arrive, and return the most severe exit code."""
-    code, number, streamed = exit_codes.DONE, 0, ""
+    code, streamed = exit_codes.DONE, ""
+    done: list[Generation] = []
     with contextlib.closing(answers) as items, waiting("generating …") as arrived:
         for item in items:
             arrived()
@@ -266,24 +309,30 @@ def _present(
                 streamed += item.text
                 click.echo(printable(item.text) if on_terminal() else item.text, nl=False)
                 continue
-            number += 1
+            done.append(item)
             code = exit_codes.worst((code, exit_codes.of_status(item.status)))
             if as_json:
                 write_json(item)
-            elif destination is None:
-                heading = f"--- {number} of {total} ---" if total > 1 else ""
-                _to_stdout(item, streamed, heading)
-            if destination is not None:
-                destination.write_all(item.outputs, (number,) if total > 1 else ())
+            try:
+                if destination is None and not as_json:
+                    heading = f"--- {len(done)} of {total} ---" if total > 1 else ""
+                    _to_stdout(item, file, streamed, heading)
+                if destination is not None and file is not None and not file.combine:
+                    write(destination, file, item, (len(done),) if total > 1 else ())
+            except PluginError as error:
+                code = exit_codes.worst((code, exit_codes.FAILED))
+                write_note(f"Error: {one_line(str(error))}")
             write_shortage(item)
             if item.status != "completed":
                 write_note(outcome_sentence(item))
             if not as_json:
                 write_note(status_line(item))
+    if destination is not None and file is not None and file.combine:
+        write_combined(destination, file, done)
     return code
 
 
-def _to_stdout(item: Generation, streamed: str, heading: str) -> None:
+def _to_stdout(item: Generation, file: FileFormat | None, streamed: str, heading: str) -> None:
     """Print the outputs of a generation, without the beginning that was streamed."""
     if streamed:
         write_data(without_end(item.text.removeprefix(streamed)))
@@ -291,34 +340,7 @@ def _to_stdout(item: Generation, streamed: str, heading: str) -> None:
     if heading:
         write_data(heading)
     for output in item.outputs:
-        to_stdout(output, short_id(item.id))
-
-
-_PREFIX = "parameter_of_generator_"  # avoids clashes with the command's own options
-
-
-def _parameter_option(field: Field) -> click.Option:
-    """Return the option that sets a parameter, which parses the text itself."""
-    flag = f"--{field.name.replace('_', '-')}"
-    declarations = [_PREFIX + field.name, flag]
-    extra: dict[str, Any] = {"help": _help(field)}
-    if field.type == "boolean":
-        declarations[1] = f"{flag}/--no-{flag.removeprefix('--')}"
-        extra["default"] = None
-    elif field.type == "choice":
-        extra["type"] = click.Choice(field.choices)
-    else:
-        extra["metavar"] = {"integer": "N", "number": "X"}.get(field.type, "TEXT")
-        extra["multiple"] = field.type == "strings"
-    return click.Option(declarations, **extra)
-
-
-def _help(field: Field) -> str:
-    facts = [field.range] if field.range else []
-    if field.type == "strings":
-        facts.append("may be repeated")
-    elif field.default is not None and field.default != "":
-        default = str(field.default)
-        facts.append(f"default: {default.lower() if field.type == 'boolean' else default}")
-    text = field.help[:1].upper() + field.help[1:]
-    return f"{text}  [{'; '.join(facts)}]" if facts else text
+        if output.text is not None or file is None:
+            to_stdout(output, short_id(item.id))
+        else:
+            write_bytes(file.content(item, output))

@@ -36,6 +36,12 @@ policy_option = click.option(
 output_option = click.option(
     "-o", "--output", metavar="FILE", help="New file to write instead of standard output."
 )
+bare_option = click.option(
+    "--bare", is_flag=True, help="Write the recorded bytes, without their provenance."
+)
+combine_option = click.option(
+    "--combine", is_flag=True, help="Write several outputs to one file, if their media type can."
+)
 overwrite_option = click.option("--overwrite", is_flag=True, help="Replace an existing file.")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -63,19 +63,14 @@ class OutputFile:
         for number in range(1, count + 1):
             self._check(self._numbered((number,) if count > 1 else ()))
 
-    def write(self, output: Output, number: tuple[int, ...] = ()) -> None:
-        """Write an output's bytes, with the numbers, if any, before the file's suffix."""
+    def write(self, content: bytes, number: tuple[int, ...], media_type: str) -> None:
+        """Write content, with the numbers, if any, before the file's suffix."""
         if self.stdout:
-            write_bytes(output.data)
+            write_bytes(content)
             return
         path = self._numbered(number)
-        self.write_bytes(output.data, path)
-        write_note(f"wrote {path} ({described(output)})")
-
-    def write_all(self, outputs: Sequence[Output], number: tuple[int, ...] = ()) -> None:
-        """Write outputs, each with `number` and, if there are several, its own number."""
-        for index, output in enumerate(outputs, 1):
-            self.write(output, (*number, index) if len(outputs) > 1 else number)
+        self.write_bytes(content, path)
+        write_note(f"wrote {path} ({media_type}, {len(content):,} bytes)")
 
     def write_bytes(self, content: bytes, path: Path | None = None) -> None:
         """Write a file atomically. Raises MunimentError if it cannot be written."""

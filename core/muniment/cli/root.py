@@ -163,7 +163,7 @@ _AUDIT = {
         "Show parents and children of a generation, and the trainings of its models.",
     ),
     "show": ("muniment.cli.audit_show:show", "Show everything recorded about a generation."),
-    "get": ("muniment.cli.audit_show:get", "Get the output of a generation, unchanged."),
+    "get": ("muniment.cli.audit_get:get", "Get the output of a generation, with its provenance."),
     "runs": ("muniment.cli.audit_list:runs", "List runs, newest first."),
     "replay": ("muniment.cli.audit_replay:replay", "Generate again and compare with the record."),
     "verify": ("muniment.cli.signatures:verify", "Check that the record was not altered."),

@@ -48,11 +48,7 @@ class MediaTypes:
         kind = media_type.partition(";")[0].strip()
         if kind.startswith("text/"):
             return None
-        matches = [
-            registered
-            for registered in self._plugins.objects("media_type")
-            if kind in registered.media_types
-        ]
+        matches = [registered for registered in self.all() if kind in registered.media_types]
         if len(matches) > 1:
             raise AmbiguousNameError(
                 "media type",
@@ -75,11 +71,15 @@ class MediaTypes:
         registered = self.registered(media_type)
         return None if registered is None else self._object(registered)
 
+    def all(self) -> list[RegisteredObject]:
+        """Return all registered media types, sorted by name."""
+        return self._plugins.objects("media_type")
+
     def recognised(self, data: bytes) -> list[RegisteredObject]:
         """Return the objects that recognise bytes as one of their types."""
         return [
             registered
-            for registered in self._plugins.objects("media_type")
+            for registered in self.all()
             if self._try(registered, "matches", _checked(bool), data)
         ]
 

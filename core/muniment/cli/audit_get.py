@@ -1,0 +1,142 @@
+"""The command `muniment audit get`."""
+
+from __future__ import annotations
+
+import itertools
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from muniment.cli.context import CliContext, context_of
+from muniment.cli.items import selection_of
+from muniment.cli.lazy import refuse_repeated
+from muniment.cli.media_files import FileFormat, write, write_combined
+from muniment.cli.options import (
+    bare_option,
+    combine_option,
+    output_option,
+    overwrite_option,
+)
+from muniment.cli.output import on_terminal, short_id, warn_broken, write_note
+from muniment.cli.output_file import OutputFile, to_stdout
+from muniment.cli.parameter_options import FILE, file_options, take_values
+from muniment.errors import MunimentError, VerificationError
+
+if TYPE_CHECKING:
+    from muniment.plugins.media import MediaTypes
+
+_NOTES = {
+    "blocked": "this output was blocked",
+    "interrupted": "this output is incomplete because the generation was interrupted",
+    "failed": "this output is incomplete because the generation failed",
+}
+
+
+class _Get(click.Command):
+    """`audit get`, with the file options of all media types where one of them is used.
+
+    Plugins are loaded only for such an option and for help.
+    """
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Add the file options if there is an option that the command does not declare."""
+        before_end = list(itertools.takewhile(lambda arg: arg != "--", args))
+        used = {arg.partition("=")[0] for arg in before_end if arg.startswith("--")}
+        declared = {flag for option in self.params for flag in option.opts}
+        if used - declared:
+            context = context_of(ctx)
+            ctx.meta[_FILE_OPTIONS] = _file_options(context.media)
+            warn_broken(context.session.plugins.broken)
+            refuse_repeated(self, ctx, args)
+        return super().parse_args(ctx, args)
+
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        """Return the options, `--help` last."""
+        *own, last = super().get_params(ctx)
+        return [*own, *ctx.meta.get(_FILE_OPTIONS, ()), last]
+
+
+_FILE_OPTIONS = "muniment.file_options"
+
+
+def _file_options(media: MediaTypes) -> list[click.Option]:
+    """Return the file options of all media types. Two types share an option of one name."""
+    options: dict[str, click.Option] = {}
+    for registered in media.all():
+        options = {str(option.name): option for option in file_options(registered)} | options
+    return list(options.values())
+
+
+@click.command(cls=_Get)
+@click.argument("reference", metavar="ID")
+@click.option("--candidates", is_flag=True, help="All items of a list, not only the selected ones.")
+@output_option
+@overwrite_option
+@bare_option
+@combine_option
+@click.pass_obj
+def get(
+    context: CliContext,
+    /,
+    reference: str,
+    candidates: bool,
+    output: str | None,
+    overwrite: bool,
+    bare: bool,
+    combine: bool,
+    **own: Any,
+) -> None:
+    """Get the output of a generation, with its provenance.
+
+    The suffix of FILE decides the format. The media type of the output writes the provenance into
+    the file: the id, the prompt, the seed, the model and more. Text and JSON are written as
+    recorded. --bare writes exactly the recorded bytes of any output. Of a list, the selection is
+    written that its caller got. Without -o, the output goes to standard output.
+
+    -o numbers the files of several outputs, and --combine writes them to one file. A message on
+    standard error marks a blocked or incomplete output.
+    """
+    store = context.store
+    generation = store.generation(store.find(reference))
+    selection = generation if candidates else selection_of(context, generation)
+    outputs = selection.outputs
+    if not outputs:
+        raise MunimentError(
+            f"generation {generation.id} has no output because its status is {generation.status}; "
+            "run `muniment audit show` for details"
+        )
+    if "output" in generation.erased:
+        raise MunimentError(
+            f"the output of generation {generation.id} was erased or lost; run "
+            "`muniment audit verify --payloads` to find out which"
+        )
+    if "output" in generation.altered:
+        raise VerificationError(
+            f"the output of generation {generation.id} was changed after it was recorded; run "
+            "`muniment audit verify --payloads` to find all changes"
+        )
+    if len(outputs) > 1 and output in (None, "-") and not combine:
+        raise click.UsageError(
+            f"the generation has {len(outputs)} outputs; use -o FILE to write each to a file."
+        )
+    if output is None and on_terminal():
+        to_stdout(outputs[0], short_id(generation.id))
+    else:
+        count = 1 if combine else len(outputs)
+        path = output if output is not None else "-"
+        destination = OutputFile(path, overwrite=overwrite, count=count)
+        file = FileFormat(
+            lambda: context.media,
+            outputs[0].media_type,
+            destination,
+            bare=bare,
+            combine=combine,
+            options=take_values(own, FILE),
+        )
+        if combine:
+            write_combined(destination, file, [selection])
+        else:
+            write(destination, file, selection)
+    if note := _NOTES.get(generation.status):
+        identifier = short_id(generation.id, "stderr")
+        write_note(f"{note}; run `muniment audit show {identifier}` for details")

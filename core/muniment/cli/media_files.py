@@ -1,0 +1,171 @@
+"""Files of outputs. The suffix decides the format, and files contain the provenance."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import PurePath
+from typing import TYPE_CHECKING
+
+from muniment.cli.output_file import OutputFile, described
+from muniment.errors import PluginError, UsageError
+from muniment.types import Generation, Output, is_text_type
+
+if TYPE_CHECKING:
+    from muniment.plugins.media import MediaTypes
+
+_PICTURES_AND_SOUND = ("image", "audio", "video", "font")
+
+
+class FileFormat:
+    """The form in which outputs of one media type leave the store.
+
+    Outputs of a registered media type are written by the `export` of that type, with the
+    provenance of their generation. Other text and JSON is written as recorded, and so is
+    everything with `bare`.
+    """
+
+    def __init__(
+        self,
+        media: Callable[[], MediaTypes],
+        media_type: str,
+        destination: OutputFile | None,
+        *,
+        bare: bool = False,
+        combine: bool = False,
+        options: Mapping[str, object] | None = None,
+    ) -> None:
+        """Take the media type, the target (None is stdout) and the options of the file.
+
+        Raises UsageError if the target's suffix names no format that can be written, or if the
+        media type cannot write files.
+        """
+        self._media, self._options = media, options or {}
+        self.combine = combine
+        self._suffix: str | None = None  # of the exported file, or None for the recorded bytes
+        named = destination is not None and not (destination.stdout or destination.special)
+        target = destination.target if named and destination else None
+        if not bare:
+            self._choose_suffix(media_type, target)
+        if self._suffix is None:
+            self._check_recorded(media_type, target)
+
+    def content(self, generation: Generation, output: Output) -> bytes:
+        """Return the bytes of the file of an output. Raises PluginError if it cannot be made."""
+        if self._suffix is None:
+            return output.data
+        try:
+            return self._media().export(generation, output, self._suffix, self._options)
+        except PluginError as error:
+            raise _without_file(error, generation) from error
+
+    def combined(self, outputs: Sequence[tuple[Generation, Output]]) -> bytes:
+        """Return the bytes of one file of several outputs. Raises PluginError."""
+        try:
+            return self._media().combine(outputs, self._suffix or "", self._options)
+        except PluginError as error:
+            raise _without_file(error, outputs[0][0]) from error
+
+    def _choose_suffix(self, media_type: str, target: PurePath | None) -> None:
+        """Choose the format of an exported file. Text and JSON may have none."""
+        registered = self._media().registered(media_type)
+        if registered is None:
+            if is_text_type(media_type):
+                return
+            raise UsageError(
+                f"no installed plugin writes {media_type} with its provenance; use --bare to "
+                "write the recorded bytes"
+            )
+        from muniment.hookspecs import implemented_methods
+
+        declared = registered.load_class()
+        method = "combine" if self.combine else "export"
+        if method not in implemented_methods(declared) or not declared.suffixes:
+            if is_text_type(media_type) and not self.combine:
+                return
+            remedy = "remove --combine" if self.combine else "use --bare for the recorded bytes"
+            raise UsageError(
+                f"media type {registered.name} of {registered.plugin.distribution} has no "
+                f"{method}(); {remedy}"
+            )
+        declared.Export(**self._options)  # raises ParameterError
+        self._suffix = _suffix_of(target, media_type, declared.suffixes)
+
+    def _check_recorded(self, media_type: str, target: PurePath | None) -> None:
+        """Raise UsageError for an option of recorded bytes, or a suffix of another format."""
+        if self.combine:
+            raise UsageError(
+                f"recorded outputs of {media_type} cannot be combined; remove --combine"
+            )
+        if self._options:
+            option = next(iter(self._options)).replace("_", "-")
+            raise UsageError(f"--{option} has no effect on recorded bytes; remove it")
+        named = None if target is None else _named_type(target)
+        kind = media_type.partition(";")[0].strip()
+        if named is None or _plain(named) == _plain(kind):
+            return
+        if not is_text_type(kind) or named.partition("/")[0] in _PICTURES_AND_SOUND:
+            raise UsageError(
+                f"cannot write {target}: its suffix names {named}, and the recorded bytes are "
+                f"{kind}; use another suffix"
+            )
+
+
+def write(
+    destination: OutputFile, file: FileFormat, generation: Generation, number: tuple[int, ...] = ()
+) -> None:
+    """Write the outputs of a generation, each with `number` and, if several, its own number.
+
+    Raises PluginError for an output that cannot be exported.
+    """
+    outputs = generation.outputs
+    for index, output in enumerate(outputs, 1):
+        numbers = (*number, index) if len(outputs) > 1 else number
+        destination.write(file.content(generation, output), numbers, output.media_type)
+
+
+def write_combined(
+    destination: OutputFile, file: FileFormat, generations: Sequence[Generation]
+) -> None:
+    """Write the outputs of generations to one file. Nothing is written without outputs."""
+    outputs = [(item, output) for item in generations for output in item.outputs]
+    if outputs:
+        destination.write(file.combined(outputs), (), outputs[0][1].media_type)
+
+
+def description(media: Callable[[], MediaTypes], output: Output) -> str:
+    """Return the type, the size and the description of an output."""
+    text = None if output.text is not None else media().describe(output)
+    return described(output) + (f": {text}" if text else "")
+
+
+def _without_file(error: PluginError, generation: Generation) -> PluginError:
+    return PluginError(
+        error.distribution,
+        f"{error}; no file was written, and `muniment audit get {generation.id} --bare -o FILE` "
+        "writes the recorded bytes",
+    )
+
+
+def _suffix_of(target: PurePath | None, media_type: str, suffixes: Sequence[str]) -> str:
+    """Return the suffix that a file has, or the default one. Raise UsageError for another."""
+    if target is None:
+        return suffixes[0]
+    for suffix in suffixes:
+        if target.name.lower().endswith(suffix.lower()):
+            return suffix
+    raise UsageError(
+        f"cannot write {target}: {media_type} is written to files that end in "
+        f"{' or '.join(suffixes)}"
+    )
+
+
+def _named_type(target: PurePath) -> str | None:
+    """Return the media type that a suffix names, or None if it names none."""
+    from mimetypes import MimeTypes  # its own tables do not depend on the machine
+
+    named = MimeTypes().guess_type(f"file{target.suffix}")[0]
+    return None if named == "application/octet-stream" else named
+
+
+def _plain(media_type: str) -> str:
+    return media_type.replace("/x-", "/").replace("/vnd.", "/")

@@ -1,0 +1,213 @@
+"""Files, descriptions and comparisons of outputs that are not text, through media types."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from support.commands import Here, Processes, Result
+from support.media import DOTS, media_type
+from support.plugins import PluginFolder
+
+
+@pytest.fixture
+def plugin_folder(plugin_folder: PluginFolder) -> PluginFolder:
+    plugin_folder.add(DOTS, distribution="test-media")
+    return plugin_folder
+
+
+@pytest.fixture
+def generated(muniment: Here) -> str:
+    """The id of a recorded generation of dots."""
+    result = muniment("generate", "dotter", "a b", "--seed", "7", "--json")
+    [value] = result.json("generation")
+    return str(value["id"])
+
+
+def refused(result: Result, *words: str) -> None:
+    assert (result.code, result.out) == (2, "")
+    assert result.err.startswith("Error: ")
+    assert result.err.count("\n") == 1
+    for word in words:
+        assert word in result.err
+
+
+# ---- files -------------------------------------------------------------------------------------
+
+
+def test_generate_o_writes_the_format_of_the_suffix_with_the_id(
+    muniment: Here, tmp_path: Path
+) -> None:
+    target = tmp_path / "a.json"
+    result = muniment("generate", "dotter", "a b", "--seed", "7", "-o", target, "--scale", "3")
+    assert result.code == 0
+    [recorded] = muniment("audit", "show", "last", "--json").json("generation")
+    file = json.loads(target.read_text())
+    assert file == {"dots": [7, 2, 50], "id": recorded["id"], "scale": 3}
+    assert f"wrote {target} (application/x-dots, " in result.err
+    assert (recorded["parameters"], recorded["outputs"][0]["bytes"]) == ({}, 7)
+
+
+@pytest.mark.parametrize("name", ["a.DOTS", "b.dots"])
+def test_get_stamps_the_file_and_stdout_and_bare_does_not(
+    muniment: Here, generated: str, tmp_path: Path, name: str
+) -> None:
+    target = tmp_path / name
+    stamped = b"DOTS\x07\x02\x32|" + generated.encode()
+    assert muniment("audit", "get", "last", "-o", target).code == 0
+    assert target.read_bytes() == stamped
+    assert muniment("audit", "get", "last").out.encode() == stamped
+    assert muniment("audit", "get", "last", "-o", target, "--overwrite", "--bare").code == 0
+    assert target.read_bytes() == b"DOTS\x07\x02\x32"
+    assert muniment("audit", "get", "last", "--bare").out == "DOTS\x07\x02\x32"
+
+
+def test_generate_writes_a_stamped_file_to_stdout(muniment: Here) -> None:
+    result = muniment("generate", "dotter", "a", "--seed", "7")
+    assert result.out.startswith("DOTS\x07\x01\x32|01")
+    assert muniment("generate", "dotter", "a", "--seed", "7", "--bare").out == "DOTS\x07\x01\x32"
+
+
+def test_a_suffix_that_nobody_writes_is_refused_before_anything_is_generated(
+    muniment: Here, tmp_path: Path
+) -> None:
+    result = muniment("generate", "dotter", "a", "-o", tmp_path / "a.gif")
+    refused(result, "a.gif", ".dots or .json")
+    refused(muniment("generate", "dotter", "a", "-o", tmp_path / "a"), ".dots")
+    refused(muniment("generate", "dotter", "a", "-o", tmp_path / "a.png", "--bare"), "image/png")
+    refused(muniment("generate", "echo", "a", "-o", tmp_path / "a.png"), "image/png")
+    assert muniment("audit", "list").code == 1
+    assert list(tmp_path.glob("a*")) == []
+
+
+def test_options_of_files_are_checked_before_anything_is_generated(
+    muniment: Here, generated: str, tmp_path: Path
+) -> None:
+    target = tmp_path / "a.json"
+    for command in (["generate", "dotter", "a"], ["audit", "get", "last"]):
+        refused(muniment(*command, "-o", target, "--scale", "10"), "scale", "1 to 9")
+        refused(muniment(*command, "-o", target, "--bare", "--scale", "2"), "--scale")
+        refused(muniment(*command, "-o", target, "--scala", "2"), "--scala")
+        refused(muniment(*command, "-o", target, "--scale", "2", "--scale", "3"), "twice")
+    assert len(muniment("audit", "list").lines) == 1
+    assert muniment("audit", "get", "last", "-o", target, "--scale", "2").code == 0
+    assert json.loads(target.read_text())["scale"] == 2
+
+
+def test_the_help_of_both_commands_has_the_options_of_files(muniment: Here) -> None:
+    for command in (["generate", "dotter"], ["audit", "get"]):
+        assert "Size of a dot  [1 to 9; default: 1]" in muniment(*command, "--help").out
+
+
+def test_several_outputs_get_numbered_files_or_one(muniment: Here, tmp_path: Path) -> None:
+    target = tmp_path / "a.json"
+    assert muniment("generate", "dotter", "twice", "-n", "2", "-o", target).code == 0
+    names = sorted(path.name for path in tmp_path.glob("a*"))
+    assert names == ["a-1-1.json", "a-1-2.json", "a-2-1.json", "a-2-2.json"]
+    assert muniment("generate", "dotter", "x", "-n", "3", "-o", target, "--combine").code == 0
+    assert len(set(json.loads(target.read_text())["ids"])) == 3
+    muniment("generate", "dotter", "twice", "--json")
+    got = muniment("audit", "get", "last", "-o", tmp_path / "b.json", "--combine", "--scale", "2")
+    assert got.code == 0
+    file = json.loads((tmp_path / "b.json").read_text())
+    assert (len(file["dots"]), file["scale"]) == (2, 2)
+
+
+def test_combine_needs_a_file_and_a_media_type_that_can(
+    muniment: Here, plugin_folder: PluginFolder, tmp_path: Path
+) -> None:
+    refused(muniment("generate", "dotter", "x", "--combine"), "-o FILE")
+    for command in (["generate", "echo"], ["generate", "dots", "--bare"]):
+        refused(muniment(*command, "x", "-o", tmp_path / "x", "--combine"), "--combine")
+    assert muniment("audit", "list").code == 1
+
+
+def test_a_type_without_a_plugin_has_no_file_without_bare(muniment: Here, tmp_path: Path) -> None:
+    target = tmp_path / "a.png"
+    refused(muniment("generate", "dots", "x", "-o", target), "image/png", "--bare")
+    refused(muniment("generate", "dots", "x"), "--bare")
+    assert muniment("generate", "dots", "x", "--seed", "65", "--json").code == 0
+    refused(muniment("audit", "get", "last", "-o", target), "image/png", "--bare")
+    refused(muniment("audit", "get", "last", "-o", tmp_path / "a.jpg", "--bare"), "image/jpeg")
+    assert muniment("audit", "get", "last", "-o", target, "--bare").code == 0
+    assert target.read_bytes() == b"\x89PNGA"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "raise ValueError('no')",
+        "return 'text'",
+        "return None",
+    ],
+)
+def test_an_export_that_fails_writes_no_file_and_loses_nothing(
+    muniment: Here, plugin_folder: PluginFolder, tmp_path: Path, body: str
+) -> None:
+    source = media_type(
+        f"def export(self, data, provenance, suffix, options): {body}", "('image/png',)", "png"
+    )
+    plugin_folder.add(source.replace('".dots"', '".png"'), distribution="bad-png")
+    result = muniment("generate", "dots", "x", "--seed", "65", "-o", tmp_path / "a.png")
+    assert result.code == 1
+    assert "export() of media type 'png' of bad-png failed" in result.err
+    assert "--bare" in result.err
+    assert not (tmp_path / "a.png").exists()
+    got = muniment("audit", "get", "last", "-o", tmp_path / "a.png")
+    assert got.code == 1
+    assert muniment("audit", "get", "last", "-o", tmp_path / "a.png", "--bare").code == 0
+
+
+def test_a_media_type_without_export_has_no_file_without_bare(
+    muniment: Here, plugin_folder: PluginFolder, tmp_path: Path
+) -> None:
+    plugin_folder.add(media_type("pass", "('image/png',)", "png"), distribution="no-export")
+    refused(muniment("generate", "dots", "x", "-o", tmp_path / "a.png"), "no-export", "--bare")
+
+
+@pytest.mark.parametrize("name", ["a.json", "a.txt", "a"])
+def test_json_that_nobody_registered_is_written_as_recorded(
+    muniment: Here, plugin_folder: PluginFolder, tmp_path: Path, name: str
+) -> None:
+    plugin_folder.generator(
+        "lists",
+        "for r in requests: yield r.reply(Output('application/json', b'[1]\\n'))",
+        media_type="application/json",
+    )
+    assert muniment("generate", "lists", "x", "-o", tmp_path / name).code == 0
+    assert (tmp_path / name).read_bytes() == b"[1]\n"
+    assert muniment("generate", "lists", "x").out == "[1]\n"
+    assert muniment("audit", "show", "last").lines[-1] == "[1]"
+
+
+def test_an_option_of_a_generator_and_of_its_files_is_an_error_that_names_both(
+    muniment: Here, plugin_folder: PluginFolder
+) -> None:
+    plugin_folder.generator(
+        "scaled",
+        "yield",
+        media_type="application/x-dots",
+        parameters="scale: int = param(1)",
+        distribution="test-scaled",
+    )
+    refused(muniment("generate", "scaled", "x"), "scale", "test-scaled", "test-media")
+
+
+def test_two_plugins_for_one_type_are_an_error_that_names_both(
+    muniment: Here, plugin_folder: PluginFolder, generated: str, tmp_path: Path
+) -> None:
+    plugin_folder.add(media_type("pass", name="other"), distribution="second-media")
+    for command in (["generate", "dotter", "x"], ["audit", "get", "last"]):
+        refused(muniment(*command, "-o", tmp_path / "a.dots"), "second-media", "test-media")
+    assert muniment("audit", "get", "last", "--bare").code == 0
+
+
+def test_a_file_of_text_loads_no_plugin(processes: Processes, tmp_path: Path) -> None:
+    assert processes("generate", "echo", "x").code == 0
+    for plugin in Path(processes.environment["PYTHONPATH"]).glob("shelved_*/__init__.py"):
+        plugin.write_text("raise ValueError('it was imported')")
+    result = processes("audit", "get", "last", "-o", tmp_path / "a.txt")
+    assert (result.code, "imported" in result.err) == (0, False)
+    assert "imported" in processes("audit", "get", "last", "--scale", "2").err
