@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 from itertools import groupby, zip_longest
 from operator import itemgetter
 from typing import Any, Literal, TypeAlias
 
-from muniment.types import Generation, Output, compared_facts
+from muniment.types import Comparison, Generation, Output, compared_facts
 
 Change: TypeAlias = tuple[Literal["same", "removed", "added"], str]
 
@@ -28,6 +28,16 @@ class Difference:
     name: str
     a: Any
     b: Any
+
+
+@dataclass(frozen=True, slots=True)
+class OutputDifference(Difference):
+    """Two outputs that differ and are not text, with their types, sizes and digests.
+
+    `comparison` is None unless a media type compared them.
+    """
+
+    comparison: Comparison | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,21 +59,25 @@ class Differences:
     parameters: tuple[Difference, ...]
     environment: tuple[Difference, ...]
     texts: tuple[TextDifference, ...]
-    outputs: tuple[Difference, ...]
+    outputs: tuple[OutputDifference, ...]
 
     def __bool__(self) -> bool:
         """Return whether there are any differences."""
         return any((self.fields, self.parameters, self.environment, self.texts, self.outputs))
 
 
-def differences(a: Generation, b: Generation) -> Differences:
+def differences(
+    a: Generation,
+    b: Generation,
+    compare: Callable[[Output, Output], Comparison | None] = lambda first, second: None,
+) -> Differences:
     """Return the differences between two generations.
 
     Texts are compared by words, or by characters in scripts without spaces. Outputs of other
-    media types are compared by their digests.
+    media types are compared by their digests. `compare` measures how far two of them lie apart.
     """
     texts = [("system", a.system or "", b.system or ""), ("prompt", a.prompt, b.prompt)]
-    outputs: list[Difference] = []
+    outputs: list[OutputDifference] = []
     count = max(len(a.outputs), len(b.outputs))
     for number, (first, second) in enumerate(zip_longest(a.outputs, b.outputs), 1):
         name = f"output {number}" if count > 1 else "output"
@@ -71,7 +85,9 @@ def differences(a: Generation, b: Generation) -> Differences:
         if one is not None and other is not None:
             texts.append((name, one, other))
         elif _digest(first) != _digest(second):
-            outputs.append(Difference(name, _digest(first), _digest(second)))
+            both = first and second and first.data and second.data  # neither was erased
+            comparison = compare(first, second) if first and second and both else None
+            outputs.append(OutputDifference(name, _digest(first), _digest(second), comparison))
     return Differences(
         fields=_mappings(_fields(a), _fields(b)),
         parameters=_mappings(a.parameters, b.parameters),

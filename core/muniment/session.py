@@ -49,7 +49,15 @@ from muniment.plugins.isolation import PluginWorkers
 from muniment.plugins.registry import Plugin, Plugins, quiet_stdout
 from muniment.signing import KeyStore
 from muniment.store import Query, Store
-from muniment.types import Chunk, Generation, PackagedModel, PluginRef, Replay
+from muniment.types import (
+    Chunk,
+    Comparison,
+    Generation,
+    Output,
+    PackagedModel,
+    PluginRef,
+    Replay,
+)
 from muniment.validation import check_name, check_texts
 
 if TYPE_CHECKING:
@@ -234,7 +242,8 @@ class Session(AbstractContextManager["Session"]):
 
     def diff(self, reference: str, other: str) -> Differences:
         """Return the differences between two recorded generations."""
-        return differences(self.generation(reference), self.generation(other))
+        a, b = self.generation(reference), self.generation(other)
+        return differences(a, b, self._compare)
 
     def export(self, target: str | Path, format: str = "jsonl", query: Query | None = None) -> int:
         """Write the generations that match a query to a file, and return their number.
@@ -400,7 +409,8 @@ class Session(AbstractContextManager["Session"]):
         while batch := list(itertools.islice(remaining, BATCH_SIZE)):
             complete = [self.store.generation(generation.id) for generation in batch]
             core = core_plugin().ref()
-            for result in replay(complete, self._resolver, core_environment(), core):
+            results = replay(complete, self._resolver, core_environment(), core, self._compare)
+            for result in results:
                 if record:
                     self.store.events.add_replay(result, self.actor)
                 yield result
@@ -587,6 +597,9 @@ class Session(AbstractContextManager["Session"]):
         return any(model.digest == model_digest for model in added) or (
             self._open_store().trainings.knows_model(model_digest)
         )
+
+    def _compare(self, recorded: Output, again: Output) -> Comparison | None:
+        return self.media.compare(recorded, again)
 
     def _open_store(self, *, create: bool = True) -> Store:
         """Return the store, opened on first use. Without `create`, a missing one is an error."""

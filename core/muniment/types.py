@@ -142,6 +142,10 @@ class Comparison:
     unit: str
     position: str = ""
 
+    def __str__(self) -> str:
+        distance = "" if self.distance is None else f" {self.distance:g}"
+        return f"{self.unit}{distance}" + (f", first at {self.position}" if self.position else "")
+
 
 @dataclass(frozen=True, slots=True)
 class Provenance:
@@ -549,7 +553,8 @@ class Difference:
 class Replay:
     """The result of replaying one generation. `detail` is a sentence or a part of one.
 
-    `environment` and `plugins` describe the replay, not the recorded generation.
+    `environment` and `plugins` describe the replay, not the recorded generation. `comparison`
+    describes the first output that differs, if its media type compares outputs.
     """
 
     id: str
@@ -558,12 +563,17 @@ class Replay:
     differences: tuple[Difference, ...] = ()
     environment: Mapping[str, str | int] = field(default_factory=dict, compare=False)
     plugins: tuple[PluginRef, ...] = field(default=(), compare=False)
+    comparison: Comparison | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the replay in the shape that `audit replay --json` prints."""
+        comparison = self.comparison
         return {
             "id": self.id,
             "result": self.result,
             "detail": self.detail,
+            "distance": comparison and comparison.distance,
+            "unit": comparison and comparison.unit,
+            "position": comparison and comparison.position,
             "differences": [dataclasses.asdict(item) for item in self.differences],
         }

@@ -211,3 +211,91 @@ def test_a_file_of_text_loads_no_plugin(processes: Processes, tmp_path: Path) ->
     result = processes("audit", "get", "last", "-o", tmp_path / "a.txt")
     assert (result.code, "imported" in result.err) == (0, False)
     assert "imported" in processes("audit", "get", "last", "--scale", "2").err
+
+
+# ---- descriptions and comparisons --------------------------------------------------------------
+
+
+def test_show_prints_the_description_and_on_a_terminal_the_preview(
+    muniment: Here, generated: str, processes: Processes
+) -> None:
+    shown = muniment("audit", "show", "last")
+    assert "\noutput (application/x-dots, 7 bytes)\n3 dots\n" in shown.out
+    assert "•" not in shown.out
+    on_terminal = processes.on_terminal("audit", "show", "last", colour=True)
+    assert "\x1b[31m•••\x1b[0m\\x1b]0;title\\x07\x1b[0m\n" in on_terminal.err
+    on_terminal = processes.on_terminal("generate", "dotter", "a b", colour=True)
+    assert "\x1b[31m•••" in on_terminal.err
+
+
+def test_a_media_type_that_fails_is_one_note_and_everything_else_is_shown(
+    muniment: Here, plugin_folder: PluginFolder
+) -> None:
+    plugin = plugin_folder.add(
+        media_type("def describe(self, data): raise ValueError('\\x1b[2J')", "('image/png',)"),
+        distribution="bad-png",
+    )
+    muniment("generate", "dots", "x", "--bare")
+    shown = muniment("audit", "show", "last")
+    assert shown.code == 0
+    [warning] = [line for line in shown.err.splitlines() if line.startswith("Warning: ")]
+    assert "bad-png" in warning
+    assert f"{plugin.module}/__init__.py:11" in warning
+    assert "\x1b" not in shown.err
+    assert "output (image/png, 5 bytes)" in shown.out
+
+
+def test_diff_measures_the_distance_of_outputs(muniment: Here) -> None:
+    for seed in "5", "8":
+        muniment("generate", "dotter", "a", "--seed", seed, "--json")
+    ids = [row[0] for row in muniment("audit", "list").rows]
+    result = muniment("audit", "diff", *ids)
+    assert "\noutput  largest difference of a dot 3, first at dot 1\n" in result.out
+    [value] = muniment("audit", "diff", *ids, "--json").json("differences")
+    [output] = value["outputs"]
+    assert (output["distance"], output["unit"]) == (3.0, "largest difference of a dot")
+    assert output["position"] == "dot 1"
+
+
+def test_diff_of_json_is_a_diff_of_texts(muniment: Here, plugin_folder: PluginFolder) -> None:
+    plugin_folder.generator(
+        "lists",
+        "for r in requests: yield r.reply(Output('application/json', f'[{r.seed}]'.encode()))",
+        media_type="application/json",
+    )
+    for seed in "1", "2":
+        muniment("generate", "lists", "x", "--seed", seed)
+    ids = [row[0] for row in muniment("audit", "list").rows]
+    assert "[[-2-]{+1+}]" in muniment("audit", "diff", *ids).out
+
+
+def test_a_replay_that_diverged_has_the_distance_and_stays_diverged(muniment: Here) -> None:
+    muniment("generate", "dotter", "drift", "--seed", "5", "--bare")
+    result = muniment("audit", "replay", "last")
+    assert result.code == 4
+    assert "output 1 differs from byte 7 on; largest difference of a dot" in result.out
+    [value] = muniment("audit", "replay", "last", "--json").json("replay")
+    assert (value["result"], value["position"]) == ("diverged", "dot 3")
+    assert value["distance"] > 0
+    muniment("generate", "dotter", "a", "--bare")
+    [value] = muniment("audit", "replay", "last", "--json").json("replay")
+    assert (value["result"], value["distance"], value["unit"]) == ("exact", None, None)
+    assert (
+        "largest difference" in muniment("audit", "show", muniment("audit", "list").rows[1][0]).out
+    )
+
+
+def test_a_comparison_that_fails_leaves_the_bytes(
+    muniment: Here, plugin_folder: PluginFolder
+) -> None:
+    plugin_folder.add(
+        media_type("def compare(self, recorded, again): return 'far'", "('image/png',)"),
+        distribution="bad-png",
+    )
+    for seed in "5", "8":
+        muniment("generate", "dots", "x", "--seed", seed, "--bare")
+    ids = [row[0] for row in muniment("audit", "list").rows]
+    result = muniment("audit", "diff", *ids, "--json")
+    [value] = result.json("differences")
+    assert (value["same"], value["outputs"][0]["distance"]) == (False, None)
+    assert "bad-png" in result.err

@@ -80,5 +80,5 @@ def test_everything_that_differs_is_named() -> None:
     assert found.parameters == (Difference("times", 2, 3), Difference("top", None, None))
     assert found.environment == (Difference("python", "3.11", "3.12"),)
     assert [text.name for text in found.texts] == ["prompt"]
-    ((name, before, after),) = (dataclasses.astuple(item) for item in found.outputs)
+    ((name, before, after, _),) = (dataclasses.astuple(item) for item in found.outputs)
     assert (name, before, after["bytes"]) == ("output 2", None, 1)

@@ -17,7 +17,7 @@ from muniment.cli.options import (
     output_option,
     overwrite_option,
 )
-from muniment.cli.output import on_terminal, short_id, warn_broken, write_note
+from muniment.cli.output import on_terminal, short_id, write_note
 from muniment.cli.output_file import OutputFile, to_stdout
 from muniment.cli.parameter_options import FILE, file_options, take_values
 from muniment.errors import MunimentError, VerificationError
@@ -44,9 +44,7 @@ class _Get(click.Command):
         used = {arg.partition("=")[0] for arg in before_end if arg.startswith("--")}
         declared = {flag for option in self.params for flag in option.opts}
         if used - declared:
-            context = context_of(ctx)
-            ctx.meta[_FILE_OPTIONS] = _file_options(context.media)
-            warn_broken(context.session.plugins.broken)
+            ctx.meta[_FILE_OPTIONS] = _file_options(context_of(ctx).media)
             refuse_repeated(self, ctx, args)
         return super().parse_args(ctx, args)
 

@@ -10,6 +10,7 @@ import click
 from muniment.cli import exit_codes
 from muniment.cli.context import CliContext
 from muniment.cli.items import candidates_of, print_candidates
+from muniment.cli.media_files import show_media
 from muniment.cli.options import json_option
 from muniment.cli.output import (
     coloured,
@@ -26,7 +27,7 @@ from muniment.cli.output import (
 )
 from muniment.cli.output_file import without_end
 from muniment.cli.training import training_text
-from muniment.diff import differences
+from muniment.diff import OutputDifference, differences
 from muniment.errors import PolicyError
 from muniment.ledger.entries import FeedbackEntry, ReplayEntry, ReviewEntry
 from muniment.types import Generation, Verdict
@@ -77,6 +78,7 @@ def show(context: CliContext, reference: str, as_json: bool) -> int:
         if output.text is not None:
             write_data(without_end(output.text))
         else:  # bytes would mix with the text, even in a file
+            show_media(context.media, output)
             write_note(f"run `muniment audit get {generation.id} -o FILE` to save it")
     if candidates:
         print_candidates(candidates, generation, rules)
@@ -222,7 +224,7 @@ def diff(context: CliContext, first: str, second: str, as_json: bool) -> None:
     """
     store = context.store
     a, b = (store.generation(store.find(reference)) for reference in (first, second))
-    differing = differences(a, b)
+    differing = differences(a, b, lambda first, second: context.media.compare(first, second))
     if as_json:
         write_json(
             {
@@ -232,7 +234,7 @@ def diff(context: CliContext, first: str, second: str, as_json: bool) -> None:
                 "fields": differing.fields,
                 "parameters": differing.parameters,
                 "environment": differing.environment,
-                "outputs": differing.outputs,
+                "outputs": [_output_json(item) for item in differing.outputs],
                 "texts": [
                     {
                         "name": text.name,
@@ -254,9 +256,23 @@ def diff(context: CliContext, first: str, second: str, as_json: bool) -> None:
             sides = (("removed", item.a), ("added", item.b))
             values = [(kind, _value_text(value)) for kind, value in sides if value is not None]
             write_styled(f"{title}{item.name}  {' '.join(_marked(values))}")
+            if isinstance(item, OutputDifference) and item.comparison is not None:
+                write_data(f"{item.name}  {one_line(str(item.comparison))}")
     for text in differing.texts:
         write_data(f"\n{text.name}")
         write_styled("".join(_marked(text.changes)))
+
+
+def _output_json(item: OutputDifference) -> dict[str, Any]:
+    comparison = item.comparison
+    return {
+        "name": item.name,
+        "a": item.a,
+        "b": item.b,
+        "distance": comparison and comparison.distance,
+        "unit": comparison and comparison.unit,
+        "position": comparison and comparison.position,
+    }
 
 
 def _marked(changes: Iterable[tuple[str, str]]) -> Iterator[str]:

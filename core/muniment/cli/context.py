@@ -13,7 +13,7 @@ import click
 import muniment.config
 import muniment.store
 from muniment.cli import importing
-from muniment.cli.output import one_line, write_note
+from muniment.cli.output import one_line, warn_broken, write_note
 from muniment.errors import StoreError
 
 if TYPE_CHECKING:
@@ -113,9 +113,10 @@ class CliContext:
         session.warn = lambda text: write_note(f"Warning: {one_line(text)}")
         return session
 
-    @property
+    @cached_property
     def media(self) -> MediaTypes:
-        """The media types of the plugins, which are loaded only for outputs other than text."""
+        """The media types of the plugins, which are loaded here, for outputs other than text."""
+        warn_broken(self.session.plugins.load())
         return self.session.media
 
     def history(self, kind: type[Any], key: str) -> list[RecordedEvent[Any]]:

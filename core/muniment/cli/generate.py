@@ -17,7 +17,7 @@ from muniment.cli import exit_codes
 from muniment.cli.context import context_of
 from muniment.cli.items import write_shortage
 from muniment.cli.lazy import no_such, refuse_repeated
-from muniment.cli.media_files import FileFormat, write, write_combined
+from muniment.cli.media_files import FileFormat, show_media, write, write_combined
 from muniment.cli.options import (
     bare_option,
     combine_option,
@@ -342,5 +342,7 @@ def _to_stdout(item: Generation, file: FileFormat | None, streamed: str, heading
     for output in item.outputs:
         if output.text is not None or file is None:
             to_stdout(output, short_id(item.id))
+            if output.text is None:
+                show_media(context_of(click.get_current_context()).media, output)
         else:
             write_bytes(file.content(item, output))

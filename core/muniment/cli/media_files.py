@@ -4,9 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import PurePath
+from shutil import get_terminal_size
 from typing import TYPE_CHECKING
 
-from muniment.cli.output_file import OutputFile, described
+from muniment.cli.output import (
+    on_terminal,
+    one_line,
+    printable_colours,
+    write_data,
+    write_styled,
+)
+from muniment.cli.output_file import OutputFile
 from muniment.errors import PluginError, UsageError
 from muniment.types import Generation, Output, is_text_type
 
@@ -67,6 +75,8 @@ class FileFormat:
 
     def _choose_suffix(self, media_type: str, target: PurePath | None) -> None:
         """Choose the format of an exported file. Text and JSON may have none."""
+        if media_type.startswith("text/"):  # no plugin is loaded for text
+            return
         registered = self._media().registered(media_type)
         if registered is None:
             if is_text_type(media_type):
@@ -132,10 +142,12 @@ def write_combined(
         destination.write(file.combined(outputs), (), outputs[0][1].media_type)
 
 
-def description(media: Callable[[], MediaTypes], output: Output) -> str:
-    """Return the type, the size and the description of an output."""
-    text = None if output.text is not None else media().describe(output)
-    return described(output) + (f": {text}" if text else "")
+def show_media(media: MediaTypes, output: Output) -> None:
+    """Print the description of an output that is not text, and its preview on a terminal."""
+    if description := media.describe(output):
+        write_data(one_line(description))
+    if on_terminal() and (preview := media.preview(output, get_terminal_size().columns)):
+        write_styled(printable_colours(preview))
 
 
 def _without_file(error: PluginError, generation: Generation) -> PluginError:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 Stream: TypeAlias = Literal["stdout", "stderr"]
 
 _UNESCAPED = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+_COLOUR_CODE = re.compile(r"(\x1b\[[0-9;:]*m)")
 # Controls that a terminal acts on: the first two ranges of codes, and the writing direction.
 _CONTROLS = {code: f"\\x{code:02x}" for code in (*range(32), *range(0x7F, 0xA0))}
 _CONTROLS |= {
@@ -131,6 +132,16 @@ def printable(text: str) -> str:
     direction of writing.
     """
     return text if text.isprintable() else text.translate(_PRINTABLE)
+
+
+def printable_colours(text: str) -> str:
+    """Return text as `printable` does, with its colour codes (SGR), which are reset at the end."""
+    parts = _COLOUR_CODE.split(text)
+    if len(parts) == 1:
+        return printable(text)
+    return "".join(
+        part if _COLOUR_CODE.fullmatch(part) else printable(part) for part in [*parts, "\x1b[0m"]
+    )
 
 
 def one_line(text: str) -> str:

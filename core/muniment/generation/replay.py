@@ -12,15 +12,18 @@ The result is one of:
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from typing import TypeAlias
 
 from muniment.errors import MunimentError, UsageError
 from muniment.generation.requests import BoundRequest, Resolver
 from muniment.plugins.invocation import MissingReply, environment_of, error_message, run_generator
 from muniment.types import (
+    Comparison,
     Difference,
     Generation,
+    Output,
     PluginRef,
     Replay,
     ReplayResult,
@@ -29,17 +32,21 @@ from muniment.types import (
     compared_facts,
 )
 
+Compare: TypeAlias = Callable[[Output, Output], Comparison | None]
+
 
 def replay(
     generations: Sequence[Generation],
     resolver: Resolver,
     environment: Mapping[str, str | int],
     core: PluginRef,
+    compare: Compare,
 ) -> Iterator[Replay]:
     """Replay generations in groups of one generator and model, and yield each result.
 
     A repeated generation is replayed once. `environment` describes the machine, and `core` is
-    the version of the core. Results come in the order of the groups.
+    the version of the core. `compare` describes the difference of two outputs. Results come in
+    the order of the groups.
     """
     groups: dict[tuple[str, str], list[BoundRequest]] = {}
     for generation in {generation.id: generation for generation in generations}.values():
@@ -51,7 +58,7 @@ def replay(
         model = generation.model.digest if generation.model else ""
         groups.setdefault((bound.registered.name, model), []).append(bound)
     for group in groups.values():
-        yield from _replay_group(group, resolver, environment, core)
+        yield from _replay_group(group, resolver, environment, core, compare)
 
 
 def _impossible(
@@ -90,6 +97,7 @@ def _replay_group(
     resolver: Resolver,
     environment: Mapping[str, str | int],
     core: PluginRef,
+    compare: Compare,
 ) -> Iterator[Replay]:
     recorded = {item.request.id: item for item in group}
     registered = group[0].registered
@@ -106,12 +114,16 @@ def _replay_group(
         if isinstance(answer, MissingReply):
             yield _impossible(answer.request_id, answer.reason, environment, core)
         elif isinstance(answer, Reply):
-            result = _compare(recorded[answer.request_id], answer, current, core)
+            result = _compare(recorded[answer.request_id], answer, current, core, compare)
             yield replace(result, environment=current, plugins=(core, registered.plugin.ref()))
 
 
 def _compare(
-    item: BoundRequest, reply: Reply, environment: Mapping[str, str | int], core: PluginRef
+    item: BoundRequest,
+    reply: Reply,
+    environment: Mapping[str, str | int],
+    core: PluginRef,
+    compare: Compare,
 ) -> Replay:
     """Return the result for one reply, without its environment and plugins."""
     generation = item.generation
@@ -121,7 +133,11 @@ def _compare(
     recorded = [(output.media_type, output.data) for output in generation.outputs]
     replayed = [(output.media_type, output.data) for output in reply.outputs]
     if recorded != replayed:
-        return Replay(generation.id, "diverged", _first_difference(generation, reply), differences)
+        detail = _first_difference(generation, reply)
+        comparison = _comparison(generation, reply, compare)
+        if comparison is not None:
+            detail = f"{detail}; {comparison}"
+        return Replay(generation.id, "diverged", detail, differences, comparison=comparison)
     size = (
         f"{len(generation.trace.token_ids)} of {len(generation.trace.token_ids)} tokens"
         if (generation.trace is not None)
@@ -172,6 +188,14 @@ def _first_difference(generation: Generation, reply: Reply) -> str:
             )
             return f"output {number} differs from byte {position} on"
     return f"{len(generation.outputs)} outputs became {len(reply.outputs)}"
+
+
+def _comparison(generation: Generation, reply: Reply, compare: Compare) -> Comparison | None:
+    """Return the comparison of the first outputs that differ and are not text, if there is one."""
+    for recorded, again in zip(generation.outputs, reply.outputs, strict=False):
+        if recorded.data != again.data and recorded.text is None:
+            return compare(recorded, again)
+    return None
 
 
 def _differences(

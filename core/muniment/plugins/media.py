@@ -250,4 +250,5 @@ def _comparison(value: object) -> Comparison:
         if not math.isfinite(distance):
             raise ValueError(f"its distance is {distance}")
         distance = float(distance)
-    return Comparison(distance, _checked(str)(result.unit), _checked(str)(result.position))
+    unit, position = map(_checked(str), (result.unit, result.position))
+    return Comparison(distance, escape_unencodable(unit), escape_unencodable(position))
