@@ -299,3 +299,107 @@ def test_a_comparison_that_fails_leaves_the_bytes(
     [value] = result.json("differences")
     assert (value["same"], value["outputs"][0]["distance"]) == (False, None)
     assert "bad-png" in result.err
+
+
+# ---- finding -----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def file(muniment: Here, generated: str, tmp_path: Path) -> Path:
+    """An exported file of the recorded generation."""
+    path = tmp_path / "exported.dots"
+    assert muniment("audit", "get", "last", "-o", path).code == 0
+    return path
+
+
+def test_find_shows_the_generation_of_a_file(muniment: Here, generated: str, file: Path) -> None:
+    muniment("generate", "dotter", "another", "--seed", "9", "--json")
+    found = muniment("audit", "find", file)
+    shown = muniment("audit", "show", generated)
+    assert (found.code, found.out, found.err) == (0, shown.out, shown.err)
+    assert found.out.startswith(f"id           {generated}\n")
+    [value] = muniment("audit", "find", file, "--json").json("generation")
+    assert value["id"] == generated
+
+
+@pytest.mark.parametrize("content", [b"DOTS\x07\x02\x32", b"DOTS\x07\x02\x32|", b"json"])
+def test_find_recognises_the_content_without_the_id(
+    muniment: Here, generated: str, file: Path, content: bytes
+) -> None:
+    again = b'{"dots": [7, 2, 50], "id": null}'
+    file.write_bytes(again if content == b"json" else content)
+    found = muniment("audit", "find", file, "--json")
+    assert [value["id"] for value in found.json("generation")] == [generated]
+    assert found.err == ""
+
+
+def test_find_tells_an_id_from_the_content(muniment: Here, generated: str, file: Path) -> None:
+    file.write_bytes(b"DOTS\x07\x02\x33|" + generated.encode())
+    found = muniment("audit", "find", file, "--json")
+    assert found.json("generation")[0]["id"] == generated
+    assert "its content is not the recorded output" in found.err
+    muniment("generate", "dotter", "another", "--seed", "9", "--json")
+    other = muniment("audit", "list").rows[0][0]
+    file.write_bytes(b"DOTS\x07\x02\x32|" + other.encode())
+    found = muniment("audit", "find", file, "--json")
+    assert found.json("generation")[0]["id"] == generated
+    assert f"contains the id {other}" in found.err
+
+
+def test_find_names_other_generations_with_the_same_content(
+    muniment: Here, generated: str, file: Path
+) -> None:
+    muniment("generate", "dotter", "a b", "--seed", "7", "--json")
+    newest = muniment("audit", "list").rows[0][0]
+    found = muniment("audit", "find", file, "--json")
+    assert found.json("generation")[0]["id"] == generated
+    assert f"1 other generation with the same content, the newest {newest}" in found.err
+    file.write_bytes(b"DOTS\x07\x02\x32")
+    assert muniment("audit", "find", file, "--json").json("generation")[0]["id"] == newest
+
+
+def test_find_of_an_erased_generation_needs_the_id(
+    muniment: Here, generated: str, file: Path
+) -> None:
+    assert muniment("audit", "erase", generated, "--yes").code == 0
+    found = muniment("audit", "find", file)
+    assert "cannot be compared" in found.err
+    assert found.code == 0
+    file.write_bytes(b"DOTS\x07\x02\x32")
+    assert muniment("audit", "find", file).code == 1
+    assert muniment("audit", "verify", "--all").code == 0
+
+
+@pytest.mark.parametrize(
+    ("content", "code", "words"),
+    [
+        (b"DOTS\x08\x08", 1, "no generation in this store has the content of"),
+        (b"DOTS\x08|01M8JAX4EZFQ9APBTYN78F8QCV", 1, "contains the id 01M8JAX4EZFQ9APBTYN78F8QCV"),
+        (b"DOTS\x08|last", 1, "contains the id last"),
+        ("最近".encode(), 1, "is text; `muniment audit search` finds"),
+        (b"\xff\xfe", 1, "no installed plugin recognises the content of"),
+        (b"", 2, "is empty"),
+        (None, 2, "cannot read"),
+    ],
+)
+def test_find_of_an_unknown_file_is_one_sentence(
+    muniment: Here, generated: str, tmp_path: Path, content: bytes | None, code: int, words: str
+) -> None:
+    path = tmp_path / "file"
+    if content is not None:
+        path.write_bytes(content)
+    for target in [path, *([tmp_path] if content is None else [])]:
+        found = muniment("audit", "find", target)
+        assert (found.code, found.out, found.err.count("\n")) == (code, "", 1)
+        assert words in found.err
+
+
+def test_find_needs_no_plugin_to_verify_and_rebuild(
+    muniment: Here, generated: str, file: Path, plugin_folder: PluginFolder
+) -> None:
+    plugins, plugin_folder.all[:] = list(plugin_folder.all), []
+    assert muniment("audit", "find", file).code == 1
+    assert muniment("audit", "verify", "--all").code == 0
+    assert muniment("db", "rebuild").code == 0
+    plugin_folder.all[:] = plugins
+    assert muniment("audit", "find", file).code == 0

@@ -50,8 +50,16 @@ def show(context: CliContext, reference: str, as_json: bool) -> int:
     ID is a unique beginning or end of an id, or `last`. Blocked outputs are shown too, because
     they are evidence. The exit code is 4 if texts were altered after they were recorded.
     """
+    return show_generation(context, context.store.find(reference), as_json)
+
+
+def show_generation(context: CliContext, id: str, as_json: bool) -> int:
+    """Print everything recorded about the generation with a complete id.
+
+    Return the exit code.
+    """
     store = context.store
-    generation = store.generation(store.find(reference))
+    generation = store.generation(id)
     code = exit_codes.UNVERIFIED if generation.altered else exit_codes.DONE
     feedback = store.events.of(generation.id, FeedbackEntry)
     reviews = store.events.of(generation.id, ReviewEntry)

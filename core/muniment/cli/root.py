@@ -163,6 +163,10 @@ _AUDIT = {
         "Show parents and children of a generation, and the trainings of its models.",
     ),
     "show": ("muniment.cli.audit_show:show", "Show everything recorded about a generation."),
+    "find": (
+        "muniment.cli.audit_find:find",
+        "Find the generation that a file came from, and show it.",
+    ),
     "get": ("muniment.cli.audit_get:get", "Get the output of a generation, with its provenance."),
     "runs": ("muniment.cli.audit_list:runs", "List runs, newest first."),
     "replay": ("muniment.cli.audit_replay:replay", "Generate again and compare with the record."),

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 from muniment.errors import AmbiguousNameError, MunimentError, PluginError, UsageError
 from muniment.generation.assessment import JudgedOutput, PolicyRunner
-from muniment.hookspecs import MediaType
+from muniment.hookspecs import MediaType, implemented_methods
 from muniment.plugins.invocation import validate_items
 from muniment.plugins.media import MediaTypes
 from muniment.plugins.registry import describe, quiet_stdout
@@ -145,7 +145,7 @@ class Lists:
     def _is_list(self, media_type: str) -> bool:
         """Return whether a plugin reads items of this type."""
         handler = self._media_types.get(media_type)
-        return handler is not None and type(handler).items is not MediaType.items
+        return handler is not None and "items" in implemented_methods(type(handler))
 
     def _handler(self, media_type: str) -> MediaType:
         """Return the plugin object that reads items of this type. Raises MunimentError."""

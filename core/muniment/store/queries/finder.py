@@ -16,10 +16,12 @@ from muniment.ledger.entries import StartedEntry, moment
 from muniment.ledger.generations import PolicyText, Texts, decode_text
 from muniment.store.database import leases
 from muniment.store.database.engine import Database, chunks
+from muniment.store.database.projections import fingerprint_digest
 from muniment.store.database.tables import (
     SUFFIX,
     actor,
     entry,
+    fingerprint as fingerprint_table,
     generation,
     generation_parent,
     ledger_head,
@@ -133,6 +135,22 @@ class Finder:
         """
         with self._database.reading() as connection:
             return _match(connection, generation, ref)
+
+    def with_fingerprint(self, fingerprint: bytes) -> list[str]:
+        """Return the ids of the generations with an output of this fingerprint, newest first."""
+        statement = (
+            select(generation.c.id)
+            .where(
+                generation.c.seq.in_(
+                    select(fingerprint_table.c.generation).where(
+                        fingerprint_table.c.digest == fingerprint_digest(fingerprint)
+                    )
+                )
+            )
+            .order_by(generation.c.seq.desc())
+        )
+        with self._database.reading() as connection:
+            return list(connection.scalars(statement))
 
     def generations(self, query: Query | None = None) -> Iterator[Generation]:
         """Yield the generations that match a query, in its order, without their traces."""

@@ -1,0 +1,63 @@
+"""The command `muniment audit find`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from muniment.cli.audit_show import show_generation
+from muniment.cli.context import CliContext
+from muniment.cli.options import json_option
+from muniment.cli.output import one_line, pluralize, short_id, write_note
+from muniment.errors import UsageError
+from muniment.generation.origin import Origin, find_origin
+
+
+@click.command
+@click.argument("file", metavar="FILE")
+@json_option
+@click.pass_obj
+def find(context: CliContext, file: str, as_json: bool) -> int:
+    """Find the generation that a file came from, and show it.
+
+    FILE is an image, a recording or another file whose media type a plugin registers. It is found
+    by its content (such as its pixels), even if another program saved it again. It is also found
+    by the id in it. Content counts more than an id, which anyone can change. A message on standard
+    error says when only one of them matches. The exit code is 1 if there is no such generation.
+    """
+    origin = find_origin(file, _content(file), context.store, lambda: context.media)
+    code = show_generation(context, origin.id, as_json)
+    for sentence in _remarks(origin):
+        write_note(one_line(sentence))
+    return code
+
+
+def _content(file: str) -> bytes:
+    path = Path(file)
+    if path.exists() and not path.is_file():
+        raise UsageError(f"cannot read {file}: it is not a file")
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise UsageError(f"cannot read {file}: {error.strerror}") from None
+    if not content:
+        raise UsageError(f"{file} is empty")
+    return content
+
+
+def _remarks(origin: Origin) -> list[str]:
+    remarks = []
+    if origin.same_content is False:
+        remarks.append("the file contains this id, but its content is not the recorded output")
+    if origin.same_content is None:
+        remarks.append("the file contains this id, and its content cannot be compared")
+    if origin.stamp not in (None, origin.id):
+        remarks.append(f"the file has this content, but contains the id {origin.stamp}")
+    if origin.others:
+        newest = short_id(origin.others[0], "stderr")
+        remarks.append(
+            f"{pluralize(len(origin.others), 'other generation')} with the same content, the "
+            f"newest {newest}"
+        )
+    return remarks

@@ -1,0 +1,66 @@
+"""Find the generation that a file came from, by its stamp and by its content."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from muniment.errors import MunimentError, UnknownNameError
+from muniment.store import Store
+
+if TYPE_CHECKING:
+    from muniment.plugins.media import MediaTypes
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """The generation that a file came from.
+
+    `same_content` is whether the file has the content of the recorded output, and None if that
+    cannot be compared. `others` are the ids of other generations with the same content, the newest
+    first. `stamp` is the id that the file contains, or None.
+    """
+
+    id: str
+    same_content: bool | None
+    others: tuple[str, ...] = ()
+    stamp: str | None = None
+
+
+def find_origin(name: str, data: bytes, store: Store, media: Callable[[], MediaTypes]) -> Origin:
+    """Return the generation that the file `name` with this content came from.
+
+    Content counts more than a stamp, which anyone can change. Raises MunimentError if there is
+    none in the store.
+    """
+    candidates = media().recognised(data)
+    if not candidates:
+        raise MunimentError(_unrecognised(name, data))
+    stamp: str | None = None
+    for registered in candidates:
+        stamp = stamp or media().read_stamp(registered, data)
+        fingerprint = media().fingerprint(registered, data)
+        ids = [] if fingerprint is None else store.with_fingerprint(fingerprint)
+        if ids:
+            id = stamp if stamp in ids else ids[0]
+            return Origin(id, True, tuple(other for other in ids if other != id), stamp)
+    if stamp is None:
+        raise MunimentError(f"no generation in this store has the content of {name}")
+    try:
+        recorded = store.generation(stamp)
+    except UnknownNameError:
+        raise MunimentError(
+            f"{name} contains the id {stamp}, and no generation in this store has that id or the "
+            "content of the file"
+        ) from None
+    comparable = any(output.fingerprint for output in recorded.outputs)
+    return Origin(stamp, False if comparable else None, (), stamp)
+
+
+def _unrecognised(name: str, data: bytes) -> str:
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return f"no installed plugin recognises the content of {name}"
+    return f"{name} is text; `muniment audit search` finds generations by their texts"
