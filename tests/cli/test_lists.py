@@ -123,7 +123,7 @@ def test_show_and_get_without_the_plugin_name_the_media_type(
     refused = ranked("audit", "get", "last")
     assert (refused.code, refused.out) == (1, "")
     assert LIST in refused.err
-    assert json.loads(ranked("audit", "get", "last", "--candidates").out) == TITLES
+    assert json.loads(ranked("audit", "get", "last", "--candidates", "--bare").out) == TITLES
 
 
 def test_a_resumed_batch_writes_selections(ranked: Here, policy: Path, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import json
 from muniment import Item, MediaType, hookimpl
 
 class Ranking(MediaType):
-    name, media_types = "ranking", ("application/x-ranking",)
+    name, media_types, suffixes = "ranking", ("application/x-ranking",), (".json",)
 
     def items(self, data):
         return tuple(Item("id-" + title, title) for title in json.loads(data))
@@ -20,6 +20,9 @@ class Ranking(MediaType):
     def select(self, data, positions):
         titles = json.loads(data)
         return json.dumps([titles[position] for position in positions]).encode()
+
+    def export(self, data, provenance, suffix, options):
+        return data
 
     EXTRA
 

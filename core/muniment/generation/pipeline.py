@@ -176,7 +176,7 @@ class Pipeline:
             for output in self._judged(reply):
                 item.verdicts += output.verdicts
                 item.plugins += [output.reader] if output.reader else []
-                judged.append(output)
+                judged.append(self._with_fingerprint(output))
         except MunimentError as error:
             failure, outputs = Failure("generator", str(error)), item.streamed_outputs()
             return self._outcome(item, status="failed", failure=failure, outputs=outputs)
@@ -184,7 +184,7 @@ class Pipeline:
         generation = self._outcome(
             item,
             status="blocked" if blocked else "completed",
-            outputs=tuple(map(self._recorded, judged)),
+            outputs=tuple(output.recorded for output in judged),
             usage=reply.usage,
             trace=reply.trace,
         )
@@ -201,12 +201,13 @@ class Pipeline:
 
         return Lists(self._media()).judge(reply, self._policy_runner)
 
-    def _recorded(self, output: JudgedOutput) -> Output:
-        """Return the output to record, with the fingerprint of the output that callers get."""
+    def _with_fingerprint(self, output: JudgedOutput) -> JudgedOutput:
+        """Return an output with the fingerprint of the selection that callers get."""
         if output.returned.media_type.startswith("text/"):
-            return output.recorded
-        fingerprint = self._media().with_fingerprint(output.returned).fingerprint
-        return replace(output.recorded, fingerprint=fingerprint)
+            return output
+        returned = self._media().with_fingerprint(output.returned)
+        recorded = replace(output.recorded, fingerprint=returned.fingerprint)
+        return replace(output, recorded=recorded, returned=returned)
 
     def _outcome(self, item: _InFlight, **changes: object) -> Generation:
         """Return the finished generation with verdicts, plugins and environment filled in."""
