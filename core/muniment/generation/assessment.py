@@ -85,20 +85,21 @@ class PolicyRunner:
                 where = f"filters[{position}] ({rule.filter})"
                 raise PolicyError(policy.source, f"{where}: {error}") from None
 
-    def check(self, content: Content, *, is_list: bool = False) -> list[Verdict]:
-        """Return the verdicts of all filters that apply to the content, in the policy's order.
+    def check(self, content: Content) -> list[Verdict]:
+        """Return the verdicts of all filters that apply to the content, in the policy's order."""
+        return [rule.check(content) for rule in self._rules if rule.applies(content)]
+
+    def judge(self, output: Output, *, is_list: bool = False) -> JudgedOutput:
+        """Return an output after the filters.
 
         With `is_list`, filters that read the items of a list do not read the list itself.
         """
-        return [
+        content = Content("output", output.media_type, output.data)
+        verdicts = [
             rule.check(content)
             for rule in self._rules
             if rule.applies(content) and not (is_list and rule.applies(_ANY_ITEM))
         ]
-
-    def judge(self, output: Output) -> JudgedOutput:
-        """Return an output that is not a list after the filters."""
-        verdicts = self.check(Content("output", output.media_type, output.data))
         blocked = any(verdict.action == "block" for verdict in verdicts)
         return JudgedOutput(output, output, verdicts, blocked)
 

@@ -52,29 +52,20 @@ class Lists:
         """
         first = 1
         for output in reply.outputs:
-            content = Content("output", output.media_type, output.data)
             try:
-                is_list = runner.judges_items and self._is_list(output.media_type)
-                is_read = is_list or reply.wanted is not None
-                items = self.items(output) if is_read else ()
+                items = self._items_to_judge(output, reply.wanted, runner)
             except (PluginError, AmbiguousNameError) as error:
                 if not runner.judges_items:
                     raise
-                verdicts = runner.check(content, is_list=True) + runner.unreadable(str(error))
+                verdicts = runner.judge(output, is_list=True).verdicts
+                verdicts += runner.unreadable(str(error))
                 yield JudgedOutput(output, output, verdicts, blocked=True)
                 continue
-            verdicts = runner.check(content, is_list=is_list)
-            blocked = any(verdict.action == "block" for verdict in verdicts)
-            recorded, reader = output, None
-            if is_read:
-                kept, found = _judge_items(items, reply.wanted, runner, first)
-                recorded = replace(output, kept=kept, wanted=reply.wanted)
-                verdicts += found
-                blocked = blocked or bool(items and not kept)
+            if items is None:
+                yield runner.judge(output)
+            else:
+                yield self._judge_list(output, items, reply.wanted, runner, first)
                 first += len(items)
-                reader = self._media_types.plugin(output.media_type)
-            returned = output if blocked else self._select(recorded, items)
-            yield JudgedOutput(recorded, returned, verdicts, blocked, reader)
 
     def items(self, output: Output) -> tuple[Item, ...]:
         """Return the items of an output.
@@ -141,6 +132,35 @@ class Lists:
         ids = [item.id for item in returned[:5]] + ["…"] * (len(returned) > 5)
         hint = f"it returned {', '.join(ids)}" if ids else "it returned no items"
         raise UsageError(f"generation {generation.id} did not return an item {id!r}; {hint}")
+
+    def _items_to_judge(
+        self, output: Output, wanted: int | None, runner: PolicyRunner
+    ) -> tuple[Item, ...] | None:
+        """Return the items of an output, or None if neither the policy nor a number needs them."""
+        if wanted is None and not (runner.judges_items and self._is_list(output.media_type)):
+            return None
+        return self.items(output)
+
+    def _judge_list(
+        self,
+        output: Output,
+        items: tuple[Item, ...],
+        wanted: int | None,
+        runner: PolicyRunner,
+        first: int,
+    ) -> JudgedOutput:
+        """Return a list after the filters. `first` is the position of its first candidate."""
+        whole = runner.judge(output, is_list=True)
+        kept, verdicts = _judge_items(items, wanted, runner, first)
+        recorded = replace(output, kept=kept, wanted=wanted)
+        blocked = whole.blocked or bool(items and not kept)
+        return JudgedOutput(
+            recorded,
+            recorded if blocked else self._select(recorded, items),
+            whole.verdicts + verdicts,
+            blocked,
+            self._media_types.plugin(output.media_type),
+        )
 
     def _is_list(self, media_type: str) -> bool:
         """Return whether a plugin reads items of this type."""
