@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from support.plugins import PluginFolder
 
-LIST = "application/x-ranking"
+LIST = "application/x-ranking+json"
 TITLES = ["red", "green", "blue", "black", "white"]
 
 _MEDIA_TYPE = """
@@ -12,7 +12,7 @@ import json
 from muniment import Item, MediaType, hookimpl
 
 class Ranking(MediaType):
-    name, media_types, suffixes = "ranking", ("application/x-ranking",), (".json",)
+    name, media_types, suffixes = "ranking", ("application/x-ranking+json",), (".json",)
 
     def items(self, data):
         return tuple(Item("id-" + title, title) for title in json.loads(data))

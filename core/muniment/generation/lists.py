@@ -6,18 +6,13 @@ positions of the selected ones. Callers, files and evaluators get the selection.
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from muniment.errors import AmbiguousNameError, MunimentError, PluginError, UsageError
 from muniment.generation.assessment import JudgedOutput, PolicyRunner
-from muniment.hookspecs import MediaType, implemented_methods
-from muniment.plugins.invocation import validate_items
 from muniment.plugins.media import MediaTypes
-from muniment.plugins.registry import describe, quiet_stdout
 from muniment.types import Content, Generation, Item, Output, Reply, Verdict
-from muniment.validation import escape_unencodable
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,15 +62,6 @@ class Lists:
                 yield self._judge_list(output, items, reply.wanted, runner, first)
                 first += len(items)
 
-    def items(self, output: Output) -> tuple[Item, ...]:
-        """Return the items of an output.
-
-        Raises MunimentError if no plugin reads them, and PluginError if a plugin fails to.
-        """
-        handler, data = self._handler(output.media_type), output.data
-        with self._failures(f"the items of {output.media_type} cannot be read", output):
-            return validate_items(handler.items(data))
-
     def selection(self, generation: Generation) -> Generation:
         """Return a recorded generation with the outputs that its caller got.
 
@@ -85,7 +71,7 @@ class Lists:
         if generation.status != "completed" or _is_gone(generation):
             return generation
         outputs = (
-            output if output.kept is None else self._select(output, self.items(output))
+            output if output.kept is None else self._select(output, self._media_types.items(output))
             for output in generation.outputs
         )
         return replace(generation, outputs=tuple(outputs))
@@ -99,9 +85,9 @@ class Lists:
         if _is_gone(generation):
             return candidates
         for output in generation.outputs:
-            if output.kept is None and not self._is_list(output.media_type):
+            if output.kept is None and not self._media_types.is_list(output.media_type):
                 continue
-            items = self.items(output)
+            items = self._media_types.items(output)
             kept = set(range(len(items)) if output.kept is None else output.kept)
             first = len(candidates) + 1
             candidates += [
@@ -137,9 +123,11 @@ class Lists:
         self, output: Output, wanted: int | None, runner: PolicyRunner
     ) -> tuple[Item, ...] | None:
         """Return the items of an output, or None if neither the policy nor a number needs them."""
-        if wanted is None and not (runner.judges_items and self._is_list(output.media_type)):
+        if wanted is None and not (
+            runner.judges_items and self._media_types.is_list(output.media_type)
+        ):
             return None
-        return self.items(output)
+        return self._media_types.items(output)
 
     def _judge_list(
         self,
@@ -162,46 +150,17 @@ class Lists:
             self._media_types.plugin(output.media_type),
         )
 
-    def _is_list(self, media_type: str) -> bool:
-        """Return whether a plugin reads items of this type."""
-        handler = self._media_types.get(media_type)
-        return handler is not None and "items" in implemented_methods(type(handler))
-
-    def _handler(self, media_type: str) -> MediaType:
-        """Return the plugin object that reads items of this type. Raises MunimentError."""
-        handler = self._media_types.get(media_type)
-        if handler is None or not self._is_list(media_type):
-            raise MunimentError(f"no installed plugin reads the items of {media_type}")
-        return handler
-
     def _select(self, output: Output, items: tuple[Item, ...]) -> Output:
-        """Return a list with only the items kept. Raises PluginError if it cannot be made."""
+        """Return a list with only the items kept. Raises MunimentError if it cannot be made."""
         if output.kept is None or output.kept == tuple(range(len(items))):
             return output
-        handler = self._handler(output.media_type)
-        with self._failures(f"the selection from {output.media_type} cannot be made", output):
-            data: object = handler.select(output.data, output.kept)
-            if not isinstance(data, bytes):
-                raise TypeError(f"select() returned {type(data).__name__}, not bytes")
-            # A wrong selection could contain an item that a filter blocked.
-            if validate_items(handler.items(data)) != tuple(items[index] for index in output.kept):
-                raise ValueError("select() returned other items")
-        return replace(output, data=data)
-
-    @contextlib.contextmanager
-    def _failures(self, sentence: str, output: Output) -> Iterator[None]:
-        """Raise a PluginError with the beginning of a sentence if a plugin raises in the block."""
-        try:
-            with quiet_stdout():
-                yield
-        except KeyboardInterrupt:
-            raise
-        except BaseException as error:
-            registered = self._media_types.registered(output.media_type)
-            raise PluginError(
-                registered.plugin.distribution if registered else "",
-                escape_unencodable(f"{sentence}: {describe(error)}"),
-            ) from error
+        if max(output.kept, default=-1) >= len(items):
+            raise MunimentError(
+                f"the record selects item {max(output.kept) + 1} of a list in which the installed "
+                f"plugin reads {len(items)} items; install the version that made it"
+            )
+        expected = tuple(items[position] for position in output.kept)
+        return self._media_types.select(output, output.kept, expected)
 
 
 def _judge_items(

@@ -18,7 +18,6 @@ from muniment.types import (
     FINISH_REASONS,
     Chunk,
     Content,
-    Item,
     Measure,
     Output,
     Reason,
@@ -241,20 +240,6 @@ def validate_verdict(verdict: object, content: Content) -> Verdict:
             raise ValueError(f"the span {reason.start}-{reason.end} lies outside the content")
     categories = {category: float(score) for category, score in verdict.categories.items()}
     return Verdict(verdict.decision, categories, tuple(verdict.reasons))
-
-
-def validate_items(items: object) -> tuple[Item, ...]:
-    """Return the items of a list. Raise TypeError or ValueError if one is invalid."""
-    if not isinstance(items, tuple | list):
-        raise TypeError(f"items() returned {type(items).__name__}, not a tuple")
-    ids: set[str] = set()
-    for item in items:
-        if not (isinstance(item, Item) and _is_text(item.id) and _is_text(item.text)):
-            raise TypeError("items() must return muniment.Item with an id and a text")
-        if not item.id or item.id in ids:
-            raise ValueError(f"the id {item.id!r} is empty or belongs to two items")
-        ids.add(item.id)
-    return tuple(items)
 
 
 def _is_text(value: object) -> bool:

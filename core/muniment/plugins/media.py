@@ -22,7 +22,7 @@ from muniment.plugins.registry import (
     instantiate,
     quiet_stdout,
 )
-from muniment.types import Comparison, Generation, Output, PluginRef
+from muniment.types import Comparison, Generation, Item, Output, PluginRef
 from muniment.validation import escape_unencodable
 
 _Value = TypeVar("_Value")
@@ -160,6 +160,49 @@ class MediaTypes:
             raise PluginError("", f"no installed plugin writes files of {media_type}")
         return registered, registered.load_class().Export(**options)
 
+    # ---- lists -------------------------------------------------------------------------------
+
+    def is_list(self, media_type: str) -> bool:
+        """Return whether outputs of a media type have items.
+
+        Raises AmbiguousNameError, or PluginError if the media type cannot be loaded.
+        """
+        registered = self.registered(media_type)
+        return registered is not None and "items" in implemented_methods(registered.load_class())
+
+    def items(self, output: Output) -> tuple[Item, ...]:
+        """Return the items of a list.
+
+        Raises MunimentError if no plugin reads them, and PluginError if the media type fails.
+        """
+        return self._call(self._list_type(output), "items", _items, output.data)
+
+    def select(
+        self, output: Output, positions: Sequence[int], expected: tuple[Item, ...]
+    ) -> Output:
+        """Return a list with only the items at these positions, which are the `expected` ones.
+
+        Raises as `items` does, and for a selection that has other items.
+        """
+        registered = self._list_type(output)
+
+        def check(data: object) -> Output:
+            selection = replace(output, data=_checked(bytes)(data))
+            # It could contain an item that a filter blocked.
+            if _items(self._object(registered).items(selection.data)) != expected:
+                raise ValueError("it returned other items")
+            return selection
+
+        return self._call(registered, "select", check, output.data, positions)
+
+    def _list_type(self, output: Output) -> RegisteredObject:
+        registered = self.registered(output.media_type)
+        if registered is None or not self.is_list(output.media_type):
+            raise MunimentError(
+                f"no installed plugin reads the items of {output.media_type}; install one"
+            )
+        return registered
+
     # ---- calls -------------------------------------------------------------------------------
 
     def _object(self, registered: RegisteredObject) -> MediaType:
@@ -239,6 +282,23 @@ def _checked(expected: type[_Value]) -> Callable[[object], _Value]:
 
 def _optional_text(value: object) -> str | None:
     return None if value is None else _checked(str)(value)
+
+
+def _items(value: object) -> tuple[Item, ...]:
+    if not isinstance(value, tuple | list):
+        raise TypeError(f"it returned {type(value).__name__}, not a tuple")
+    ids: set[str] = set()
+    for item in value:
+        if not (isinstance(item, Item) and _is_text(item.id) and _is_text(item.text)):
+            raise TypeError("it returned an item that is no muniment.Item with an id and a text")
+        if not item.id or item.id in ids:
+            raise ValueError(f"the id {item.id!r} is empty or belongs to two items")
+        ids.add(item.id)
+    return tuple(value)
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and value == value.encode(errors="replace").decode()
 
 
 def _comparison(value: object) -> Comparison:
