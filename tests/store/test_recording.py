@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from operator import attrgetter
 from typing import Any
 
 import pytest
@@ -19,6 +20,7 @@ from muniment.store.database.tables import entry
 from muniment.types import (
     Failure,
     Generation,
+    Input,
     Model,
     Output,
     PluginRef,
@@ -58,7 +60,13 @@ def generations(text: st.SearchStrategy[str]) -> st.SearchStrategy[tuple[Generat
     numeric = st.none() | st.booleans() | st.integers(-(2**70), 2**70) | finite
     textual = text | st.lists(text, max_size=3).map(tuple)
     outputs = st.builds(
-        Output, st.sampled_from(["text/plain", "image/png"]), text.map(str.encode), st.none()
+        Output,
+        st.sampled_from(["text/plain", "image/png"]),
+        text.map(str.encode),
+        st.none(),
+        st.none() | st.lists(st.integers(0, 9), max_size=3, unique=True).map(tuple),
+        st.none() | st.binary(max_size=9),
+        wanted=st.none() | st.integers(1, 9),
     ) | st.builds(Text, text, st.sampled_from([None, "stop", "length"]))
     reasons = st.builds(Reason, text, text, st.none() | st.integers(0, 99), st.none())
     decisions = st.sampled_from(["allow", "flag", "block"])
@@ -72,13 +80,20 @@ def generations(text: st.SearchStrategy[str]) -> st.SearchStrategy[tuple[Generat
         st.lists(reasons, max_size=2).map(tuple),
         st.sampled_from(["words", "other"]),
         st.just("1"),
-        st.sampled_from(["system", "prompt", "output"]),
+        st.sampled_from(["system", "prompt", "input", "output", "item"]),
         decisions,
         text,
         st.integers(0, 10**9).map(lambda us: us / 1000),
         st.none() | text,
         st.none() | decisions,
         st.none() | st.integers(0, 9),
+        st.none() | st.integers(1, 9),
+        st.none() | st.sampled_from(["context", "init"]),
+    )
+    inputs = st.builds(
+        lambda name, data: Input(name, "text/plain", data.encode()),
+        st.sampled_from(["context", "init", "other"]),
+        text,
     )
     scores = st.builds(
         Score,
@@ -121,6 +136,12 @@ def generations(text: st.SearchStrategy[str]) -> st.SearchStrategy[tuple[Generat
             parents=tuple(new_id() for _ in range(draw(st.integers(0, 2)))),
             line=draw(st.none() | st.integers(0, 10**6)),
             plugins=(PluginRef("words", "1", "x"), *draw(plugins)) if resolved else (),
+            inputs=tuple(
+                sorted(
+                    draw(st.lists(inputs, max_size=2, unique_by=attrgetter("name"))),
+                    key=attrgetter("name"),
+                )
+            ),
         )
         ended = dataclasses.replace(
             started,
