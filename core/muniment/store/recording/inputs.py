@@ -1,7 +1,7 @@
 """Record inputs, one entry for equal inputs of a run.
 
-The entries of inputs are appended in the transaction of the `started` entries that refer to them,
-so that no input is recorded without a generation. Its payload could not be erased.
+The entries of inputs are appended in the transaction of the `started` entries that refer to them.
+A kill therefore leaves no input without a generation, whose payload could not be erased.
 """
 
 from __future__ import annotations
