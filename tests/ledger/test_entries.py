@@ -286,7 +286,8 @@ def test_a_commitment_binds_kind_salt_and_content() -> None:
 def test_a_generation_without_its_payloads_is_still_told(files: Golden, rich: Generation) -> None:
     """Everything that cannot be erased remains."""
     remaining = assembled(files, rich, payloads={})
-    assert (remaining.prompt, remaining.text, remaining.tags, remaining.trace) == ("", "", (), None)
+    assert {output.data for output in remaining.outputs} == {b""}
+    assert (remaining.prompt, remaining.tags, remaining.trace) == ("", (), None)
     assert (remaining.seed, remaining.status, remaining.usage) == (rich.seed, "blocked", rich.usage)
     assert remaining.parameters == {
         name: value for name, value in rich.parameters.items() if name not in ("joiner", "stop")
