@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from muniment.errors import (
         AmbiguousNameError as AmbiguousNameError,
         ConfigError as ConfigError,
+        InputError as InputError,
         ModelError as ModelError,
         ModelTermsWarning as ModelTermsWarning,
         MunimentError as MunimentError,
@@ -54,6 +55,7 @@ if TYPE_CHECKING:
         Failure as Failure,
         Generation as Generation,
         Input as Input,
+        InputSpec as InputSpec,
         Item as Item,
         Measure as Measure,
         Model as Model,
@@ -73,8 +75,9 @@ if TYPE_CHECKING:
     )
 
 _MODULES = {
-    "errors": "AmbiguousNameError ConfigError ModelError ModelTermsWarning MunimentError "
-    "ParameterError PluginError PluginWarning PolicyError PromptError SeedError StoreError "
+    "errors": "AmbiguousNameError ConfigError InputError ModelError ModelTermsWarning "
+    "MunimentError ParameterError PluginError PluginWarning PolicyError PromptError SeedError "
+    "StoreError "
     "UnknownNameError UsageError",
     "generation.requests": "GenerationSpec",
     "hookspecs": "Evaluator Filter Generator MediaType Register ModelProvider hookimpl",
@@ -82,9 +85,9 @@ _MODULES = {
     "parameters": "Parameters param",
     "session": "Session open",
     "store": "Query",
-    "types": "Chunk Comparison Content Difference Failure Generation Input Item Measure Model "
-    "Output PackagedModel PluginRef Provenance Reason Replay Reply Request Score Text Trace Usage "
-    "Verdict",
+    "types": "Chunk Comparison Content Difference Failure Generation Input InputSpec Item Measure "
+    "Model Output PackagedModel PluginRef Provenance Reason Replay Reply Request Score Text Trace "
+    "Usage Verdict",
 }
 
 __all__ = sorted(" ".join(_MODULES.values()).split())

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 from itertools import groupby, zip_longest
 from operator import itemgetter
 from typing import Any, Literal, TypeAlias
 
-from muniment.types import Comparison, Generation, Output, compared_facts
+from muniment.types import Comparison, Generation, Input, Output, compared_facts
+
+_Pair: TypeAlias = tuple[str, Output | Input | None, Output | Input | None]
+"""Two contents to compare, after their name, with None for one that is missing."""
 
 Change: TypeAlias = tuple[Literal["same", "removed", "added"], str]
 
@@ -44,7 +47,8 @@ class OutputDifference(Difference):
 class TextDifference:
     """A text that differs, in parts that are the same, removed or added.
 
-    `name` is `prompt`, `system`, `output`, or `output` with a number if there are several.
+    `name` is `prompt`, `system`, `input` with a name, `output`, or `output` with a number if there
+    are several.
     """
 
     name: str
@@ -59,11 +63,13 @@ class Differences:
     parameters: tuple[Difference, ...]
     environment: tuple[Difference, ...]
     texts: tuple[TextDifference, ...]
+    inputs: tuple[Difference, ...]
     outputs: tuple[OutputDifference, ...]
 
     def __bool__(self) -> bool:
         """Return whether there are any differences."""
-        return any((self.fields, self.parameters, self.environment, self.texts, self.outputs))
+        binary = (*self.inputs, *self.outputs)
+        return any((self.fields, self.parameters, self.environment, self.texts, binary))
 
 
 def differences(
@@ -73,21 +79,14 @@ def differences(
 ) -> Differences:
     """Return the differences between two generations.
 
-    Texts are compared by words, or by characters in scripts without spaces. Outputs of other
-    media types are compared by their digests. `compare` measures how far two of them lie apart.
+    Texts are compared by words, or by characters in scripts without spaces. Inputs and outputs of
+    other media types are compared by their digests. `compare` measures how far two outputs lie
+    apart.
     """
     texts = [("system", a.system or "", b.system or ""), ("prompt", a.prompt, b.prompt)]
-    outputs: list[OutputDifference] = []
-    count = max(len(a.outputs), len(b.outputs))
-    for number, (first, second) in enumerate(zip_longest(a.outputs, b.outputs), 1):
-        name = f"output {number}" if count > 1 else "output"
-        one, other = _text(first), _text(second)
-        if one is not None and other is not None:
-            texts.append((name, one, other))
-        elif _digest(first) != _digest(second):
-            both = first and second and first.data and second.data  # neither was erased
-            comparison = compare(first, second) if first and second and both else None
-            outputs.append(OutputDifference(name, _digest(first), _digest(second), comparison))
+    input_texts, other_inputs = _contents(_pairs_of_inputs(a, b))
+    output_texts, other_outputs = _contents(_pairs_of_outputs(a, b))
+    texts += [*input_texts, *output_texts]
     return Differences(
         fields=_mappings(_fields(a), _fields(b)),
         parameters=_mappings(a.parameters, b.parameters),
@@ -97,8 +96,53 @@ def differences(
             for name, first, second in texts
             if first != second
         ),
-        outputs=tuple(outputs),
+        inputs=tuple(
+            Difference(name, _digest(first), _digest(second))
+            for name, first, second in other_inputs
+        ),
+        outputs=tuple(
+            OutputDifference(
+                name, _digest(first), _digest(second), _comparison(first, second, compare)
+            )
+            for name, first, second in other_outputs
+        ),
     )
+
+
+def _pairs_of_inputs(a: Generation, b: Generation) -> Iterator[_Pair]:
+    first, second = ({item.name: item for item in g.inputs} for g in (a, b))
+    for name in sorted(first.keys() | second.keys()):
+        yield f"input {name}", first.get(name), second.get(name)
+
+
+def _pairs_of_outputs(a: Generation, b: Generation) -> Iterator[_Pair]:
+    count = max(len(a.outputs), len(b.outputs))
+    for number, (first, second) in enumerate(zip_longest(a.outputs, b.outputs), 1):
+        yield f"output {number}" if count > 1 else "output", first, second
+
+
+def _contents(pairs: Iterable[_Pair]) -> tuple[list[tuple[str, str, str]], list[_Pair]]:
+    """Return the pairs of texts, each with its name, and the other pairs that differ."""
+    texts: list[tuple[str, str, str]] = []
+    others: list[_Pair] = []
+    for name, first, second in pairs:
+        one, other = _text(first), _text(second)
+        if one is not None and other is not None:
+            texts.append((name, one, other))
+        elif _digest(first) != _digest(second):
+            others.append((name, first, second))
+    return texts, others
+
+
+def _comparison(
+    first: Output | Input | None,
+    second: Output | Input | None,
+    compare: Callable[[Output, Output], Comparison | None],
+) -> Comparison | None:
+    """Return how far two outputs lie apart, or None if one is missing or was erased."""
+    if isinstance(first, Output) and isinstance(second, Output) and first.data and second.data:
+        return compare(first, second)
+    return None
 
 
 def changes(a: str, b: str) -> Iterator[Change]:
@@ -157,16 +201,16 @@ def _mappings(a: Mapping[str, Any], b: Mapping[str, Any]) -> tuple[Difference, .
     )
 
 
-def _text(output: Output | None) -> str | None:
-    """Return the text of an output, or None if it has none. A missing output is an empty text."""
-    return output.text if output is not None else ""
+def _text(content: Output | Input | None) -> str | None:
+    """Return the text of a content, or None if it has none. A missing content is an empty text."""
+    return content.text if content is not None else ""
 
 
-def _digest(output: Output | None) -> dict[str, Any] | None:
-    if output is None:
+def _digest(content: Output | Input | None) -> dict[str, Any] | None:
+    if content is None:
         return None
     return {
-        "media_type": output.media_type,
-        "bytes": len(output.data),
-        "sha256": output.sha256,
+        "media_type": content.media_type,
+        "bytes": len(content.data),
+        "sha256": content.sha256,
     }

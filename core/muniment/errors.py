@@ -33,6 +33,14 @@ class ParameterError(UsageError):
         self.name = name
 
 
+class InputError(UsageError):
+    """An input that the generator does not declare, that cannot be read or that does not fit."""
+
+    def __init__(self, name: str, message: str) -> None:
+        super().__init__(message)
+        self.name = name
+
+
 class SeedError(UsageError):
     """A seed that is not an unsigned 64-bit integer."""
 

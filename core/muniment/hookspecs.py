@@ -3,7 +3,7 @@
 A plugin is a module named by an entry point of the group `muniment.v1`. It implements any of
 the hooks below and registers classes there. The core creates the objects. Registering must not
 import heavy modules. To import a module on first use, register `"module:Class"` with its name
-(and, for a generator, its media type and parameters) instead of a class.
+instead of a class. A generator also needs its media type, parameters and inputs there.
 
     generators ── registered ─→ listed by name, media type and parameters (nothing imported)
                                └─ first request ─→ Class() ─→ load(model) ─→ generate(requests) …
@@ -27,6 +27,7 @@ from muniment.types import (
     Comparison,
     Content,
     Generation,
+    InputSpec,
     Item,
     Measure,
     Model,
@@ -54,6 +55,7 @@ class Register(Protocol):
         media_type: str | None = None,
         media_types: Sequence[str] | None = None,
         parameters: type[_NoParameters] | None = None,
+        inputs: Sequence[InputSpec] | None = None,
     ) -> None:
         """Register a class, or `"module:Class"` with the fields that list it.
 
@@ -85,13 +87,15 @@ class Generator(ABC):
     """The base class of generators, with `name`, `media_type` and `generate` to be defined.
 
     `determinism` is a claim that replay checks. `exact` means that the same request gives the
-    same bytes in the same environment, independent of the other requests in its batch.
+    same bytes in the same environment, independent of the other requests in its batch. `inputs`
+    are the files that a request may have besides the prompt.
     """
 
     name: ClassVar[str]
     media_type: ClassVar[str]
     determinism: ClassVar[Literal["exact", "best-effort"]] = "best-effort"
     uses_model: ClassVar[bool] = False
+    inputs: ClassVar[tuple[InputSpec, ...]] = ()
     Parameters: ClassVar[type[_NoParameters]] = _NoParameters
 
     def load(self, model: Model) -> None:
@@ -209,8 +213,8 @@ class Evaluator(ABC):
     def evaluate(self, generation: Generation) -> Mapping[str, float]:
         """Return a finite number for each measure that applies, by its name.
 
-        The generation has its prompt, outputs, trace and verdicts. Omit a measure that does not
-        apply, for example to an empty text or without a trace.
+        The generation has its prompt, inputs, outputs, trace and verdicts. Omit a measure that
+        does not apply, for example to an empty text or without a trace.
         """
 
 

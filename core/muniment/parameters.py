@@ -24,8 +24,11 @@ from muniment.errors import ParameterError
 Value: typing.TypeAlias = bool | int | float | str | tuple[str, ...] | None
 
 RESERVED = frozenset(
-    "actor bare batch_size combine generator isolate json model n output parents policy prompt run "
-    "seed stream store system tag tags help version fields keys schema home overwrite".split()
+    (
+        "actor bare batch_size combine generator input inputs isolate json model n output "
+        "parents policy prompt run seed stream store system tag tags help version fields keys "
+        "schema home overwrite"
+    ).split()
 )
 
 _DIGITS = 20  # the most digits of a whole number, as many as a seed has

@@ -233,7 +233,7 @@ def to_json(generation: Generation) -> dict[str, Any]:
 
 
 def _input(item: Input, gone: Collection[str]) -> RecordedInput:
-    if "input" in gone:
+    if "input" in gone and not item.data:  # other inputs of the generation may remain
         return RecordedInput(item.name, item.media_type, None, None, None)
     return RecordedInput(item.name, item.media_type, item.text, item.sha256, len(item.data))
 

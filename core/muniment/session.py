@@ -29,7 +29,7 @@ from muniment.errors import (
     UsageError,
 )
 from muniment.generation import batch
-from muniment.generation.assessment import Evaluators, PolicyRunner
+from muniment.generation.assessment import Evaluators, PolicyRunner, request_contents
 from muniment.generation.pipeline import Pipeline
 from muniment.generation.policy import resolve_policy
 from muniment.generation.replay import replay
@@ -135,11 +135,13 @@ class Session(AbstractContextManager["Session"]):
         policy: str | Path | None = None,
         tags: Sequence[str] = (),
         parents: Sequence[str] = (),
+        inputs: Mapping[str, Path | str | bytes] | None = None,
     ) -> Generation:
         """Generate once, record it, and return it.
 
         `generator` is a generator's name or a media kind. `policy` is a file or the name of an
-        installed policy. A blocked or failed generation is returned, too (see its `status`).
+        installed policy. `inputs` has paths or bytes by the names that the generator
+        declares. A blocked or failed generation is returned, too (see its `status`).
         A packaged model that is not in the home yet is added first, which may take a minute.
         Its terms are a ModelTermsWarning. Raises UsageError, ModelError, PluginError or
         StoreError before anything is generated.
@@ -155,6 +157,7 @@ class Session(AbstractContextManager["Session"]):
             parameters=dict(parameters or {}),
             tags=tuple(tags),
             parents=tuple(parents),
+            inputs=inputs or {},
         )
         (generation,) = self.run([spec], policy=policy)
         return cast(Generation, generation)  # without `stream` there are no chunks
@@ -203,14 +206,17 @@ class Session(AbstractContextManager["Session"]):
         batch_size: int = BATCH_SIZE,
         resume: str | None = None,
         run_id: str | None = None,
+        folder: str | Path = "",
     ) -> collections.abc.Generator[Generation, None, None]:
         """Generate for every line of a batch file (JSON), and yield the generations in order.
+
+        Paths of inputs are relative to `folder`, by default the current one.
 
         `resume` is the id of a run to continue. Lines that it completed, blocked or failed are
         skipped. Lines that were interrupted are generated again with the recorded seeds. Raises
         UsageError when the file is not the run's or the run is still in progress.
         """
-        specs = batch.read_specs(lines, defaults)
+        specs = batch.read_specs(lines, defaults, Path(folder))
         if resume is not None:
             run_id = self.store.find_run(resume)
             specs = batch.unfinished_specs(specs, run_id, self.store, self.plugins)
@@ -382,7 +388,7 @@ class Session(AbstractContextManager["Session"]):
         reason: str | None = None,
         progress: Callable[[int], None] = lambda number: None,
     ) -> ErasureResult:
-        """Destroy prompts, outputs and all other texts of the matching generations permanently.
+        """Destroy all texts and inputs of the matching generations permanently.
 
         The entries stay, so every proof still verifies. Generations on hold, under retention or
         in progress are skipped. The result counts them, and reports whether bytes may remain.
@@ -542,8 +548,9 @@ class Session(AbstractContextManager["Session"]):
             rejected.append(unresolved(spec, str(error), run_id, self.actor, label))
             order.append(rejected[-1].id)
 
-        def blocks(spec: GenerationSpec) -> bool:
-            return moderator.blocks_prompts(spec.prompt, spec.system)
+        def blocks(checked: CheckedSpec) -> bool:
+            spec = checked.spec
+            return moderator.blocks(request_contents(spec.prompt, spec.system, checked.inputs))
 
         # All specs are checked before one is bound, because binding may add a model.
         for spec, checked in [(spec, self._check(spec)) for spec in specs]:
@@ -609,7 +616,8 @@ class Session(AbstractContextManager["Session"]):
 
     @cached_property
     def _resolver(self) -> Resolver:
-        return Resolver(self.config, self.plugins, self.models, self._add_packaged)
+        parts = self.config, self.plugins, self.models
+        return Resolver(*parts, self._add_packaged, self.generation)
 
     @cached_property
     def _evaluators(self) -> Evaluators:

@@ -175,6 +175,26 @@ class Provenance:
 
 
 @dataclass(frozen=True, slots=True)
+class InputSpec:
+    """An input that a generator declares.
+
+    Attributes:
+        name: A lower-case letter, then lower-case letters, digits and `_`.
+        media_types: The accepted media types. `text/plain` includes every `text/*`.
+        max_bytes: The maximum size in bytes.
+        help: A noun phrase for `--help`.
+        option: An option of the generator's own, as in `--user TEXT` (the text itself) or
+            `--only FILE` (the path of a file). Empty for an input that has only `--input`.
+    """
+
+    name: str
+    media_types: tuple[str, ...]
+    max_bytes: int = 16_000_000
+    help: str = ""
+    option: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Usage:
     """Token counts of a generation, in tokens of the model that ran it.
 
@@ -254,7 +274,8 @@ class Request:
 
     `stream` is true if the caller displays chunks. A generator may ignore it. `started_at` is the
     recorded start of the generation, in UTC, and the same in a replay. A generator whose output
-    depends on the time must use it.
+    depends on the time must use it. `inputs` are the given inputs by name, of those that the
+    generator declares.
     """
 
     id: str
@@ -265,6 +286,7 @@ class Request:
     model: Model | None = None
     stream: bool = False
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+    inputs: Mapping[str, Input] = field(default_factory=dict)
 
     def random(self) -> random.Random:
         """Return a new random number generator, seeded with this request's seed only."""
@@ -314,7 +336,7 @@ class Reason:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """One filter's finding on one prompt, output or item of a list.
+    """One filter's finding on one prompt, input, output or item of a list.
 
     A filter sets `decision`, `categories` (scores from 0 to 1) and `reasons`, by calling
     `Content.allow`, `Content.flag` or `Content.block`. The pipeline sets the other fields.
@@ -343,11 +365,15 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """The input of a filter: a system prompt, a prompt, an output or an item of a list."""
+    """The content that a filter checks: a system prompt, a prompt, an input, an output or an item.
+
+    `input` is the name of the input, and None for any other content.
+    """
 
     stage: Stage
     media_type: str
     data: bytes
+    input: str | None = None
 
     @property
     def text(self) -> str:

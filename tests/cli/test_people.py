@@ -96,7 +96,7 @@ def test_an_erased_generation_says_so_everywhere(recorded: Here, tmp_path: Path)
     assert result.code == 0
     (done,) = result.json("erasure")
     skipped = {"held": 0, "kept": 0, "running": 0}
-    assert done == {"erased": 1, **skipped, "altered": 0, "pending": False}
+    assert done == {"erased": 1, **skipped, "altered": 0, "shared": 0, "pending": False}
     assert shown(recorded, "--tag", "nice") == []
     (value,) = [g for g in shown(recorded) if g["erased"]]
     identifier = str(value["id"])

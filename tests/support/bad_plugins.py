@@ -32,6 +32,37 @@ class Shuffle(muniment.Generator):
         return " ".join(words * request.parameters.times)
 
 
+class Reading(Shuffle):
+    """Says its inputs before the prompt."""
+
+    inputs = (
+        muniment.InputSpec("context", ("text/plain",)),
+        muniment.InputSpec("init", ("image/png",), 100),
+    )
+
+    def said(self, request) -> str:
+        given = request.inputs.values()
+        return " ".join([*(item.text or str(len(item.data)) for item in given), request.prompt])
+
+
+class Sticky(Reading):
+    """Keeps the inputs of an earlier request."""
+
+    def __init__(self) -> None:
+        self.kept: Any = {}
+
+    def said(self, request) -> str:
+        self.kept = request.inputs or self.kept
+        return f"{sorted(self.kept)} {request.prompt}"
+
+
+class Unread(Reading):
+    """Raises for an input that it cannot count."""
+
+    def said(self, request) -> str:
+        return str([1 / len(item.data.split()) for item in request.inputs.values()])
+
+
 class Moody(Shuffle):
     """Draws from Python's own source of randomness."""
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import muniment
-from muniment_text.parameters import TextParameters
+from muniment_text.parameters import INPUTS, TextParameters
 
 
 class StubText(muniment.Generator):
@@ -19,6 +19,7 @@ class StubText(muniment.Generator):
 
     name, media_type, determinism = "text", "text/plain", "exact"
     uses_model = True
+    inputs = INPUTS
     Parameters = TextParameters
 
     def load(self, model: muniment.Model) -> None:
@@ -27,7 +28,9 @@ class StubText(muniment.Generator):
 
     def generate(self, requests: Sequence[muniment.Request]) -> Iterable[muniment.Reply]:
         for request in requests:
-            drawn = request.random().choices(request.prompt, k=request.parameters.max_tokens)
+            context = request.inputs.get("context")
+            text = f"{context.text}{request.prompt}" if context else request.prompt
+            drawn = request.random().choices(text, k=request.parameters.max_tokens)
             numbers = [ord(character) for character in drawn]
             yield request.reply(
                 muniment.Text("".join(drawn), "length"),

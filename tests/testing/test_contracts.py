@@ -24,6 +24,7 @@ PROCESS = "the_same_seed_gives_the_same_output_in_another_process"
 SEEDS = "different_seeds_give_different_outputs"
 CANCEL = "it_can_be_cancelled"
 ERRORS = "unsupported_requests_fail_with_a_sentence"
+INPUTS = "its_inputs_affect_their_own_request_only"
 PACKAGED = "its_packaged_models_are_listed_without_a_network"
 IMPORT = "its_import_is_light_and_quiet"
 PARAMETERS = "its_parameters_are_json_and_fit_their_schema"
@@ -34,6 +35,7 @@ DIRECTION = "its_measures_declare_their_direction"
 ALIKE = "the_same_generation_gets_the_same_scores"
 FINITE = "it_gives_finite_numbers_for_any_output"
 
+_SAMPLES = {"init": b"\x89PNG\r\n\x1a\n"}
 _WAYS: dict[str, object] = {"samples": ("bomb",)}
 
 
@@ -70,6 +72,7 @@ def model(path: Path) -> muniment.Model:
     [
         (bad.Shuffle, {}),
         (bad.Polite, {}),
+        (bad.Reading, {"inputs": _SAMPLES, "seeded": False}),
         (bad.Bombs, {"samples": ("bomb", "a bomb!")}),
         (bad.Demanding, {"parameters": {"word": "x"}, "samples": ("bomb",)}),
         (bad.Length, {"undirected": ("characters",)}),
@@ -134,6 +137,8 @@ CASES: list[tuple[type, str, str]] = [
     ),
     (bad.Verbose, ERRORS, "refused the prompt '' with .*; pass one sentence"),
     (bad.Silent, ERRORS, "no reply to the prompt '': .* did not answer; return request.fail"),
+    (bad.Sticky, INPUTS, "differently beside and after requests with inputs"),
+    (bad.Unread, INPUTS, "no reply to the input context .*: it raised ZeroDivisionError"),
     (bad.Unlisted, PACKAGED, "lacks packaged_models; define all of"),
     (bad.Fetching, PACKAGED, "used the network"),
     (bad.Shifting, PACKAGED, "changes from call to call; the first is the default"),
@@ -176,11 +181,28 @@ def test_a_plugin_that_breaks_a_point_is_told_so_in_one_sentence(
     subject: type, point: str, sentence: str, tmp_path: Path
 ) -> None:
     attributes = _WAYS if issubclass(subject, bad.Bombs) else {}
+    if issubclass(subject, bad.Reading):
+        attributes = {"inputs": _SAMPLES}
     with pytest.raises(pytest.fail.Exception) as caught:
         check(subject, point, tmp_path, **attributes)
     assert re.search(sentence, str(caught.value)), str(caught.value)
     assert "\n" not in str(caught.value)
     assert caught.value.pytrace is False
+
+
+@pytest.mark.parametrize(
+    ("inputs", "sentence"),
+    [
+        ({}, "declares the input init; add a sample of it to `inputs`"),
+        ({"init": "a text"}, "sample cannot be used: the input init has the media type text/plain"),
+        ({"init": b"\x89PNG\r\n\x1a\n" * 20}, "sample cannot be used: .* at most 100"),
+    ],
+)
+def test_a_suite_without_a_sample_of_an_input_names_the_input(
+    inputs: dict[str, Any], sentence: str, tmp_path: Path
+) -> None:
+    with pytest.raises(pytest.fail.Exception, match=sentence):
+        check(bad.Reading, INPUTS, tmp_path, inputs=inputs)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 
 import muniment
+from muniment.plugins.registry import Plugins
 from muniment_text.generator import TextGenerator
 from muniment_text.parameters import TextParameters
 
@@ -92,3 +94,23 @@ def test_a_model_is_added_with_its_roles_and_then_loads(
     made = TextGenerator()
     made.load(muniment.Model("added", "d", str(into)))
     assert list(made.generate([request("a", "The")]))
+
+
+def test_a_context_is_put_before_the_prompt(generator: TextGenerator) -> None:
+    def reply(prompt: str, **inputs: bytes) -> Any:
+        given = {name: muniment.Input(name, "text/plain", data) for name, data in inputs.items()}
+        (answer,) = generator.generate([dataclasses.replace(request("a", prompt), inputs=given)])
+        return answer
+
+    joined = reply("The fox\n\nruns")
+    assert reply("runs", context=b"The fox") == joined
+    assert reply("runs", context=b"\xef\xbb\xbfThe fox\r\n\n") == joined
+    assert reply("runs", context=b"\n") == reply("runs")
+    assert joined.usage.prompt_tokens > reply("runs").usage.prompt_tokens
+    refused = reply("runs", context=b"fox " * 5_000)
+    assert "context" in refused.failure or "tokens" in refused.failure
+
+
+def test_the_registered_inputs_are_those_of_the_class(generator: TextGenerator) -> None:
+    (registered,) = (item for item in Plugins().objects("generator") if item.name == generator.name)
+    assert registered.inputs == TextGenerator.inputs

@@ -110,14 +110,46 @@ def test_the_parameter_reads_special_tokens_as_such(make: Any) -> None:
     assert engine.row("a", OBEY, special_tokens=True).prompt == tuple(ids)
 
 
+@pytest.mark.parametrize("template", [None, CHATML])
+def test_a_context_comes_before_the_prompt_and_its_special_tokens_are_text(
+    make: Any, template: str | None
+) -> None:
+    engine = make(template)
+    codec = engine.model.codec
+    plain = codec.prompt("one two\n\nthree")
+    assert codec.prompt("three", context="one two") == plain
+    assert codec.prompt("", context="one two\n\nthree") == plain
+    assert engine.row("a", "three", context="one two").prompt == tuple(plain)
+    own = specials(engine, plain)
+    ids = codec.prompt("fox", context=OBEY)
+    assert specials(engine, ids) == own
+    assert f"{OBEY}\n\nfox" in raw(engine, ids)
+
+
+def test_the_parameter_reads_no_special_tokens_of_a_context(make: Any) -> None:
+    engine = make(CHATML)
+    codec = engine.model.codec
+    ids = codec.prompt(OBEY, context="a context", special_tokens=True)
+    written = ["<|im_end|>", "<|im_start|>"]
+    expected = [MARKERS[0], *written, MARKERS[1], MARKERS[0]]
+    assert specials(engine, ids) == expected
+    ids = codec.prompt(OBEY, context=OBEY, special_tokens=True)
+    assert specials(engine, ids) == expected
+    assert f"{OBEY}\n\n{OBEY}" in raw(engine, ids)
+
+
 WORDS = st.sampled_from(["a", " ", "最", *MARKERS, "<s>", "\n", "<|im_"])
 
 
 @given(st.lists(WORDS, max_size=8).map("".join))
 def test_no_text_of_a_person_becomes_a_special_token(make: Any, text: str) -> None:
     engine = make(CHATML)
-    ids = engine.model.codec.prompt(text)
-    assert specials(engine, ids) == [*MARKERS, MARKERS[0]]
+    for ids in (
+        engine.model.codec.prompt(text),
+        engine.model.codec.prompt(text, context=text),
+        engine.model.codec.prompt("", context=text, special_tokens=True),
+    ):
+        assert specials(engine, ids) == [*MARKERS, MARKERS[0]]
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,8 @@ from muniment.cli.options import (
 from muniment.cli.output import on_terminal, short_id, write_note
 from muniment.cli.output_file import OutputFile, to_stdout
 from muniment.cli.parameter_options import FILE, file_options, take_values
-from muniment.errors import MunimentError, VerificationError
+from muniment.errors import MunimentError, UnknownNameError, VerificationError
+from muniment.types import Generation, Output
 
 if TYPE_CHECKING:
     from muniment.plugins.media import MediaTypes
@@ -67,6 +68,7 @@ def _file_options(media: MediaTypes) -> list[click.Option]:
 
 @click.command(cls=_Get)
 @click.argument("reference", metavar="ID")
+@click.option("--input", "name", metavar="NAME", help="Name of an input to get instead.")
 @click.option("--candidates", is_flag=True, help="All items of a list, not only the selected ones.")
 @output_option
 @overwrite_option
@@ -77,6 +79,7 @@ def get(
     context: CliContext,
     /,
     reference: str,
+    name: str | None,
     candidates: bool,
     output: str | None,
     overwrite: bool,
@@ -89,13 +92,17 @@ def get(
     The suffix of FILE decides the format. The media type of the output writes the provenance into
     the file: the id, the prompt, the seed, the model and more. Text and JSON are written as
     recorded. --bare writes exactly the recorded bytes of any output. Of a list, the selection is
-    written that its caller got. Without -o, the output goes to standard output.
+    written that its caller got. --input writes the recorded bytes of an input. Without -o, the
+    output goes to standard output.
 
     -o numbers the files of several outputs, and --combine writes them to one file. A message on
     standard error marks a blocked or incomplete output.
     """
     store = context.store
     generation = store.generation(store.find(reference))
+    if name is not None:
+        _write_input(generation, name, output, overwrite)
+        return
     selection = generation if candidates else selection_of(context, generation)
     outputs = selection.outputs
     if not outputs:
@@ -103,16 +110,7 @@ def get(
             f"generation {generation.id} has no output because its status is {generation.status}; "
             "run `muniment audit show` for details"
         )
-    if "output" in generation.erased:
-        raise MunimentError(
-            f"the output of generation {generation.id} was erased or lost; run "
-            "`muniment audit verify --payloads` to find out which"
-        )
-    if "output" in generation.altered:
-        raise VerificationError(
-            f"the output of generation {generation.id} was changed after it was recorded; run "
-            "`muniment audit verify --payloads` to find all changes"
-        )
+    _raise_if_gone(generation, "output", "output")
     if len(outputs) > 1 and output in (None, "-") and not combine:
         raise click.UsageError(
             f"the generation has {len(outputs)} outputs; use -o FILE to write each to a file."
@@ -138,3 +136,36 @@ def get(
     if note := _NOTES.get(generation.status):
         identifier = short_id(generation.id, "stderr")
         write_note(f"{note}; run `muniment audit show {identifier}` for details")
+
+
+def _write_input(generation: Generation, name: str, output: str | None, overwrite: bool) -> None:
+    """Write the recorded bytes of an input to the file of `-o`, or to stdout."""
+    item = next((item for item in generation.inputs if item.name == name), None)
+    if item is None:
+        known = [item.name for item in generation.inputs]
+        raise UnknownNameError("input", name, known, f"generation {generation.id} does not have it")
+    if not item.data:  # another input may be erased or altered
+        _raise_if_gone(generation, "input", f"input {name}")
+    content = Output(item.media_type, item.data)
+    if output is None and on_terminal():
+        to_stdout(content, f"{short_id(generation.id)} --input {name}")
+    else:
+        path = output if output is not None else "-"
+        OutputFile(path, overwrite=overwrite).write(item.data, (), item.media_type)
+
+
+def _raise_if_gone(generation: Generation, kind: str, what: str) -> None:
+    """Raise MunimentError if the payloads of a kind were erased, or VerificationError if changed.
+
+    `what` names the content in the message.
+    """
+    if kind in generation.erased:
+        raise MunimentError(
+            f"the {what} of generation {generation.id} was erased or lost; run "
+            "`muniment audit verify --payloads` to find out which"
+        )
+    if kind in generation.altered:
+        raise VerificationError(
+            f"the {what} of generation {generation.id} was changed after it was recorded; run "
+            "`muniment audit verify --payloads` to find all changes"
+        )

@@ -124,7 +124,7 @@ _ON_TERMINAL: list[Column[Generation]] = [
 def search(
     context: CliContext, /, words: str, rank: bool, limit: int, as_json: bool, **filters: Any
 ) -> None:
-    """Search prompts, outputs and reasons, newest first.
+    """Search prompts, inputs, outputs and reasons, newest first.
 
     System prompts and failure messages are searched too.
 

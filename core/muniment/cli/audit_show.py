@@ -30,7 +30,7 @@ from muniment.cli.training import training_text
 from muniment.diff import OutputDifference, differences
 from muniment.errors import PolicyError
 from muniment.ledger.entries import FeedbackEntry, ReplayEntry, ReviewEntry
-from muniment.types import Generation, Verdict
+from muniment.types import Generation, Input, Verdict
 
 if TYPE_CHECKING:
     from muniment.store.queries.finder import Lineage
@@ -130,6 +130,7 @@ def _fields(generation: Generation, rules: Sequence[str]) -> list[tuple[str, obj
         ),
         ("system", generation.system),
         ("prompt", generation.prompt),
+        *(("input", _input(item, generation)) for item in generation.inputs),
         *(("verdict", _verdict(verdict, rules)) for verdict in generation.verdicts),
         *(
             (
@@ -145,6 +146,16 @@ def _fields(generation: Generation, rules: Sequence[str]) -> list[tuple[str, obj
         ),
         ("environment", _pairs(generation.environment)),
     ]
+
+
+def _input(item: Input, generation: Generation) -> str:
+    """Return the name, type and size of an input, and its text below them."""
+    line = f"{item.name} ({item.media_type}"
+    for kinds, state in ((generation.erased, "erased"), (generation.altered, "altered")):
+        if "input" in kinds and not item.data:
+            return f"{line}, {state})"
+    line += f", {len(item.data):,} bytes)"
+    return line if item.text is None else f"{line}\n{without_end(item.text)}"
 
 
 def _events(
@@ -192,6 +203,8 @@ def _environment(event: RecordedEvent[ReplayEntry]) -> str:
 
 def _verdict(verdict: Verdict, rules: Sequence[str]) -> str:
     content = verdict.stage + (f" {verdict.item}" if verdict.item else "")
+    if verdict.input is not None:
+        content = f"input {verdict.input}"
     parts = [f"{content}: {verdict.filter} {verdict.version} {verdict.decision}"]
     if verdict.action != verdict.decision:
         parts.append(f"taken: {verdict.action}")
@@ -227,8 +240,8 @@ _COLOURS = {"removed": "red", "added": "green"}
 def diff(context: CliContext, first: str, second: str, as_json: bool) -> None:
     """Show the differences between two generations.
 
-    Compares parameters, environment, prompt and output. Texts are compared word by word, Chinese
-    character by character. `[-…-]` marks text of A only, `{+…+}` text of B only.
+    Compares parameters, environment, prompt, inputs and output. Texts are compared word by word,
+    Chinese character by character. `[-…-]` marks text of A only, `{+…+}` text of B only.
     """
     store = context.store
     a, b = (store.generation(store.find(reference)) for reference in (first, second))
@@ -242,6 +255,7 @@ def diff(context: CliContext, first: str, second: str, as_json: bool) -> None:
                 "fields": differing.fields,
                 "parameters": differing.parameters,
                 "environment": differing.environment,
+                "inputs": differing.inputs,
                 "outputs": [_output_json(item) for item in differing.outputs],
                 "texts": [
                     {
@@ -258,6 +272,7 @@ def diff(context: CliContext, first: str, second: str, as_json: bool) -> None:
         ("", differing.fields),
         ("parameters: ", differing.parameters),
         ("environment: ", differing.environment),
+        ("", differing.inputs),
         ("", differing.outputs),
     ):
         for item in items:

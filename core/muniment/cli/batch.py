@@ -23,6 +23,8 @@ from muniment.cli.context import CliContext, Interrupted
 from muniment.cli.items import write_shortage
 from muniment.cli.options import (
     generator_option,
+    input_option,
+    inputs_given,
     isolate_option,
     json_option,
     model_option,
@@ -65,6 +67,7 @@ from muniment.types import Generation
 @generator_option("Generator of lines that set none.")
 @model_option("Model of lines that set none.")
 @pairs_option("Parameter of lines that do not set it (may be repeated).")
+@input_option("Input of lines that do not set it (may be repeated).")
 @policy_option
 @tag_option
 @isolate_option
@@ -80,6 +83,7 @@ def batch(
     generator: str,
     model: str | None,
     pairs: tuple[tuple[str, str], ...],
+    inputs: tuple[tuple[str, str], ...],
     policy: str | None,
     tags: tuple[str, ...],
     output: str | None,
@@ -89,8 +93,9 @@ def batch(
     """Generate for every line of a file.
 
     Each line of FILE (- for standard input) is a JSON object. It has the field `prompt` and
-    optionally `system`, `generator`, `model`, `seed`, `parameters` and `tags`. An invalid line
-    becomes a failed generation, and the batch continues.
+    optionally `system`, `generator`, `model`, `seed`, `parameters`, `tags` and `inputs`, an object
+    of paths relative to the folder of FILE. An invalid line becomes a failed generation, and the
+    batch continues.
 
     Results are printed in the order of the lines, as text under a heading or as JSON. -o writes
     JSON lines to a file. With --resume, that file contains all results of the run, including
@@ -103,6 +108,7 @@ def batch(
         model=model,
         parameters=parameters_given(pairs, _fields(session, generator) if pairs else {}),
         tags=tags,
+        inputs=inputs_given(inputs),
     )
     run = session.store.find_run(resume) if resume is not None else new_id()
     recorded = session.store.run(run).counts if resume is not None else {}
@@ -118,6 +124,7 @@ def batch(
             batch_size=batch_size,
             resume=run if resume is not None else None,
             run_id=run,
+            folder="" if file == "-" else Path(file).parent,
         )
         results = None
         if output is not None and output != "-":
@@ -125,7 +132,7 @@ def batch(
                 results_file(
                     output,
                     overwrite=overwrite,
-                    inputs=(file, policy),
+                    inputs=(file, policy, *(source for _, source in inputs)),
                     run=run if resume is not None else None,
                     recorded=lambda: _answered(session, run),
                 )

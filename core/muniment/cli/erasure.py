@@ -62,11 +62,12 @@ def erase(
     as_json: bool,
     **filters: Any,
 ) -> int:
-    """Erase prompts, outputs and all other texts of generations permanently.
+    """Erase prompts, inputs, outputs and all other texts of generations permanently.
 
     A generation must match all given options. Ledger entries are not erased, so proofs stay valid.
     With --actor the actor's name is erased too. Skips generations on hold, under retention or
-    still running.
+    still running, and inputs that such generations use. Other generations that use an input of
+    these are listed first, and lose it too.
     `pending` means that erased bytes may still be in the database files, for example while
     another process reads them. The next write, or --status, tries again. --status also lists the
     backups that still contain erased texts.
@@ -89,14 +90,19 @@ def erase(
             return exit_codes.FAILED
         return report_erasure(session.erase_event(event, reason), as_json)
     query = selection(context, references, filters)
-    number = pluralize(context.session.store.count(query), "generation")
-    if not confirm(
-        f"this will erase the texts of {number}", yes=yes, otherwise="nothing was erased"
-    ):
+    action = f"this will erase the texts of {pluralize(session.store.count(query), 'generation')}"
+    if sharing := session.store.erasures.sharing(query):
+        for identifier in sharing[:_MOST_LISTED]:
+            write_note(f"generation {identifier} uses an input of these generations, too")
+        action += f", and inputs that {pluralize(len(sharing), 'other generation')} will lose"
+    if not confirm(action, yes=yes, otherwise="nothing was erased"):
         return exit_codes.FAILED
     with counting("erasing", None) as bar:
         result = session.erase(query, reason, bar.advance)
     return report_erasure(result, as_json)
+
+
+_MOST_LISTED = 50  # generations that share inputs
 
 
 def selection(
@@ -134,12 +140,18 @@ def report_erasure(result: ErasureResult, as_json: bool) -> int:
                 "after they were recorded; run `muniment db rebuild` to remove the words of the "
                 "recorded texts from the search index"
             )
+        if result.shared:
+            inputs = pluralize(result.shared, "input")
+            write_note(
+                f"skipped {inputs}: used by generations on hold, under retention or still running"
+            )
         if result.pending:
             write_note(
                 "pending: erased bytes may still be in the database files; run "
                 "`muniment audit erase --status` to try again"
             )
-    return exit_codes.FAILED if result.held or result.kept or result.running else exit_codes.DONE
+    skipped = result.held or result.kept or result.running or result.shared
+    return exit_codes.FAILED if skipped else exit_codes.DONE
 
 
 def _status(context: CliContext, as_json: bool) -> int:
@@ -232,7 +244,7 @@ def release(context: CliContext, reference: str, reason: str | None) -> None:
     write_note(f"released {context.session.release(reference, reason)}")
 
 
-PAYLOADS = ("prompt", "request", "output", "trace", "detail", "comment", "reason", "replay")
+PAYLOADS = tuple("prompt input request output trace detail comment reason replay".split())
 
 
 @click.group(cls=LazyGroup)

@@ -21,6 +21,8 @@ from muniment.cli.media_files import FileFormat, show_media, write, write_combin
 from muniment.cli.options import (
     bare_option,
     combine_option,
+    input_option,
+    inputs_given,
     isolate_option,
     json_option,
     model_option,
@@ -48,6 +50,7 @@ from muniment.cli.output import (
 from muniment.cli.output_file import OutputFile, to_stdout, without_end
 from muniment.cli.parameter_options import (
     FILE,
+    INPUT,
     PARAMETER,
     file_options,
     flags,
@@ -60,7 +63,7 @@ from muniment.cli.progress import waiting
 from muniment.errors import MunimentError, PluginError, PromptError, UnknownNameError
 from muniment.plugins.registry import RegisteredObject
 from muniment.plugins.state import distributions
-from muniment.types import Chunk, Generation
+from muniment.types import Chunk, Generation, InputSpec
 
 
 class _Generators(click.Group):
@@ -150,6 +153,7 @@ def command_of(
     fixed = _shared_parameters()
     taken = {flag for option in fixed for flag in (*option.opts, *option.secondary_opts)}
     own = [parameter_option(field, PARAMETER) for field in registered.parameters.fields().values()]
+    own += [_input_option(spec) for spec in registered.inputs if spec.option]
     own += file_options(media_type)
     free = [option for option in own if not taken & flags([option]).keys()]
     return click.Command(
@@ -159,7 +163,7 @@ def command_of(
         help=f"Generate {registered.media_type} with {registered.name} "
         f"({registered.plugin.distribution} {registered.plugin.version}).\n\n"
         "PROMPT is text, or - for standard input. Write a prompt that begins with a hyphen "
-        "last, after --.",
+        "last, after --." + "".join(f"\n\nInput {_described(s)}." for s in registered.inputs),
     )
 
 
@@ -178,6 +182,7 @@ def _shared_parameters() -> list[click.Parameter]:
         help="Number of generations, each with its own seed.",
     )
     @pairs_option("Parameter of the generator; may be repeated.")
+    @input_option("File, or id of a generation, for an input; may be repeated.")
     @policy_option
     @tag_option
     @isolate_option
@@ -207,6 +212,7 @@ def _run(
     seed: str | None,
     samples: int,
     pairs: tuple[tuple[str, str], ...],
+    inputs: tuple[tuple[str, str], ...],
     policy: str | None,
     tags: tuple[str, ...],
     stream: bool | None,
@@ -228,13 +234,15 @@ def _run(
             pairs, registered.parameters.fields(), take_values(own, PARAMETER)
         ),
         tags=tags,
+        inputs=inputs_given(inputs, take_values(own, INPUT)),
     )
     session = context_of(click.get_current_context()).session
     destination = file = None
     if output is not None:
-        inputs = [policy, *_files_of(model)]
+        files = [policy, *_files_of(model)]
+        files += [source for source in spec.inputs.values() if isinstance(source, str)]
         count = 1 if combine else samples
-        destination = OutputFile(output, overwrite=overwrite, count=count, inputs=inputs)
+        destination = OutputFile(output, overwrite=overwrite, count=count, inputs=files)
     elif combine:
         raise click.UsageError("--combine writes one file; add -o FILE.")
     if destination is not None or not (as_json or on_terminal()):
@@ -346,3 +354,21 @@ def _to_stdout(item: Generation, file: FileFormat | None, streamed: str, heading
                 show_media(context_of(click.get_current_context()).media, output)
         else:
             write_bytes(file.content(item, output))
+
+
+def _input_option(spec: InputSpec) -> click.Option:
+    """Return the option of its own that an input has, for a text or for the path of a file."""
+    flag, metavar = spec.option.split(" ")
+    return click.Option(
+        [INPUT + spec.name, flag],
+        metavar=metavar,
+        type=str.encode if metavar == "TEXT" else str,
+        help=f"Input {_described(spec)}.",
+    )
+
+
+def _described(spec: InputSpec) -> str:
+    """Return the name, help, media types and maximum size of an input."""
+    types = " or ".join(spec.media_types)
+    help = f"{spec.help} " if spec.help else ""
+    return f"{spec.name}: {help}({types}, at most {spec.max_bytes:,} bytes)"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Mapping
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -77,6 +78,13 @@ def pairs_option(text: str) -> Callable[[_Command], _Command]:
     )
 
 
+def input_option(text: str) -> Callable[[_Command], _Command]:
+    """Return the repeatable option `--input NAME=FILE`, to be read by `inputs_given`."""
+    return click.option(
+        "--input", "inputs", type=_name_file, multiple=True, metavar="NAME=FILE", help=text
+    )
+
+
 def limit_option(default: int) -> Callable[[_Command], _Command]:
     """Return the option `-n/--limit` of lists, where 0 means all."""
     return click.option(
@@ -96,6 +104,28 @@ def _key_value(argument: str) -> tuple[str, str]:
     if not equals or not key.strip():
         raise click.BadParameter(f"{argument!r} is not of the form key=value.")
     return key.strip().replace("-", "_"), text
+
+
+def _name_file(argument: str) -> tuple[str, str]:
+    """Split `name=file` at the first `=`."""
+    name, equals, source = argument.partition("=")
+    if not equals or not name.strip() or not source:
+        raise click.BadParameter(f"{argument!r} is not of the form name=file.")
+    return name.strip(), source
+
+
+def inputs_given(
+    pairs: tuple[tuple[str, str], ...], options: dict[str, Any] | None = None
+) -> dict[str, Path | str | bytes]:
+    """Return the inputs set by `--input` and by the generator's own options, by name.
+
+    Raises UsageError for a name that is given twice.
+    """
+    given = [(name, value) for name, value in (options or {}).items() if value is not None]
+    names = [name for name, _ in (*pairs, *given)]
+    if repeated := [name for name in names if names.count(name) > 1]:
+        raise click.UsageError(f"the input {repeated[0]} is given twice; remove one.")
+    return dict((*pairs, *given))
 
 
 def moment_of(argument: str, *, end: bool = False) -> datetime:

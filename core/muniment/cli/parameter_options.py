@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 # The prefixes avoid clashes with the names of a command's own options.
 PARAMETER = "parameter_of_generator_"
+INPUT = "input_of_generator_"
 FILE = "option_of_file_"
 
 

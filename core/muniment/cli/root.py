@@ -144,7 +144,7 @@ _AUDIT = {
     "list": ("muniment.cli.audit_list:list_", "List generations, newest first."),
     "search": (
         "muniment.cli.audit_list:search",
-        "Search prompts, outputs and reasons, newest first.",
+        "Search prompts, inputs, outputs and reasons, newest first.",
     ),
     "stats": (
         "muniment.cli.audit_list:stats",
@@ -178,7 +178,7 @@ _AUDIT = {
     ),
     "erase": (
         "muniment.cli.erasure:erase",
-        "Erase prompts, outputs and all other texts of generations permanently.",
+        "Erase prompts, inputs, outputs and all other texts of generations permanently.",
     ),
     "export": ("muniment.cli.audit_export:export", "Export generations to a file, newest first."),
 }

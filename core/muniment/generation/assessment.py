@@ -8,7 +8,7 @@ its own scores.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from muniment.errors import MunimentError, ParameterError, PluginError, PolicyError
@@ -26,21 +26,22 @@ from muniment.plugins.registry import (
 from muniment.types import (
     Content,
     Generation,
+    Input,
     Output,
     PluginRef,
     Score,
-    Stage,
     Verdict,
     accepts_media_type,
 )
 from muniment.validation import escape_unencodable
 
 
-def prompt_contents(prompt: str, system: str | None) -> list[Content]:
+def request_contents(prompt: str, system: str | None, inputs: Iterable[Input]) -> list[Content]:
     """Return the contents of a request that filters check before anything is generated."""
     contents = [Content("prompt", "text/plain", prompt.encode())]
     if system is not None:
         contents.insert(0, Content("system", "text/plain", system.encode()))
+    contents += [Content("input", item.media_type, item.data, item.name) for item in inputs]
     return contents
 
 
@@ -112,13 +113,11 @@ class PolicyRunner:
         """Return the verdicts of the filters that check items on a list that cannot be read."""
         return [rule.unreadable(reason) for rule in self._rules if rule.applies(_ANY_ITEM)]
 
-    def blocks_prompts(self, prompt: str, system: str | None) -> bool:
-        """Return whether a filter blocks the prompt or the system prompt, without recording."""
+    def blocks(self, contents: Iterable[Content]) -> bool:
+        """Return whether a filter blocks one of the contents of a request, without recording."""
         with quiet_stdout():
             return any(
-                verdict.action == "block"
-                for content in prompt_contents(prompt, system)
-                for verdict in self.check(content)
+                verdict.action == "block" for content in contents for verdict in self.check(content)
             )
 
     def judges_output(self, media_type: str) -> bool:
@@ -207,19 +206,20 @@ class _BoundFilter:
         if verdict.failure is None and seconds > self.rule.time_limit:
             limit = f"later than its limit of {self.rule.time_limit:g} s"
             verdict = self._failed(f"its verdict came after {seconds:.1f} s, {limit}")
-        return self._completed(verdict, content.stage, seconds)
+        return self._completed(verdict, content, seconds)
 
     def unreadable(self, reason: str) -> Verdict:
         """Return the verdict on a list whose items cannot be read."""
-        return self._completed(self._failed(reason), "item", 0.0)
+        return self._completed(self._failed(reason), _ANY_ITEM, 0.0)
 
-    def _completed(self, verdict: Verdict, stage: Stage, seconds: float) -> Verdict:
+    def _completed(self, verdict: Verdict, content: Content, seconds: float) -> Verdict:
         """Return a verdict with the action, version and latency filled in."""
         return replace(
             verdict,
             filter=self.rule.filter,
             version=self._version(),
-            stage=stage,
+            stage=content.stage,
+            input=content.input,
             action=self.rule.action(verdict),
             observed_action=self.rule.observed_action(verdict),
             policy_version=self._policy_version,

@@ -6,6 +6,7 @@ import contextlib
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import msgspec
 
@@ -24,6 +25,7 @@ _HINTS = {
     "seed": "use a whole number",
     "parameters": "use an object",
     "tags": "use a list of texts",
+    "inputs": 'use paths by name, e.g. {"init": "a.png"}',
 }
 
 
@@ -35,16 +37,20 @@ class _Line(msgspec.Struct, forbid_unknown_fields=True):
     seed: str | int | None = None
     parameters: dict[str, object] = {}
     tags: tuple[str, ...] = ()
+    inputs: dict[str, str] = {}
 
 
 def read_specs(
-    lines: Iterable[bytes], defaults: GenerationSpec | None = None
+    lines: Iterable[bytes],
+    defaults: GenerationSpec | None = None,
+    folder: Path = Path(),
 ) -> Iterator[GenerationSpec]:
     """Yield a spec for each non-blank line, with its line number counted from 1.
 
     An invalid line yields a spec with the line as its prompt and the reason in `invalid`.
-    `defaults` provides the generator, model, parameters and tags that a line omits. Raises
-    UsageError before the first spec if the lines are not encoded as UTF-8.
+    `defaults` provides the generator, model, parameters, tags and inputs that a line omits. Paths
+    of inputs in a line are relative to `folder`. Raises UsageError before the first spec if the
+    lines are not encoded as UTF-8.
     """
     base = defaults or GenerationSpec("")
     for number, line in enumerate(lines, 1):
@@ -52,7 +58,7 @@ def read_specs(
             check_encoding(line)
             line = line.removeprefix(b"\xef\xbb\xbf")  # UTF-8 byte order mark
         if line.strip():
-            yield _spec(number, line, base)
+            yield _spec(number, line, base, folder)
 
 
 def check_encoding(first_line: bytes) -> None:
@@ -64,7 +70,7 @@ def check_encoding(first_line: bytes) -> None:
         )
 
 
-def _spec(number: int, line: bytes, base: GenerationSpec) -> GenerationSpec:
+def _spec(number: int, line: bytes, base: GenerationSpec, folder: Path) -> GenerationSpec:
     try:
         fields = _fields(line)
     except ValueError as error:
@@ -81,7 +87,16 @@ def _spec(number: int, line: bytes, base: GenerationSpec) -> GenerationSpec:
         parameters={**base.parameters, **fields.parameters},
         tags=(*base.tags, *fields.tags),
         line=number,
+        inputs={**base.inputs, **_sources(fields, folder)},
     )
+
+
+def _sources(fields: _Line, folder: Path) -> dict[str, Path | str | bytes]:
+    if not fields.inputs:
+        return {}
+    from muniment.generation.inputs import relative_to
+
+    return {name: relative_to(folder, source) for name, source in fields.inputs.items()}
 
 
 def _fields(line: bytes) -> _Line:
@@ -128,7 +143,10 @@ def unfinished_specs(
             yield spec
             continue
         recorded = generations[spec.line]
-        if changed := _changed(recorded, spec, plugins):
+        changed = _changed(recorded, spec, plugins)
+        if changed is None and spec.inputs and recorded.plugins:
+            changed = _changed_input(recorded, spec, store, plugins)
+        if changed:
             raise UsageError(
                 f"line {spec.line} differs from the recorded line of run {run_id} "
                 f"in its {changed}; use the file and options that the run was started with"
@@ -167,6 +185,25 @@ def _changed(recorded: Generation, spec: GenerationSpec, plugins: Plugins) -> st
     if changed or spec.invalid is not None or not recorded.plugins:
         return changed
     return _changed_request(recorded, spec, plugins)
+
+
+def _changed_input(
+    recorded: Generation, spec: GenerationSpec, store: Store, plugins: Plugins
+) -> str | None:
+    """Return the name of an input that differs from the record, or None.
+
+    An input that was erased, or whose file is gone, cannot be compared.
+    """
+    from muniment.generation.inputs import read_inputs
+
+    contents = {item.name: item.data for item in recorded.inputs}
+    with contextlib.suppress(UsageError):
+        registered = plugins.find("generator", recorded.generator)
+        read = read_inputs(spec.inputs, registered, lambda id: store.generation(store.find(id)))
+        for item in read.inputs:
+            if item.name not in contents or contents[item.name] not in (b"", item.data):
+                return f"input {item.name}"
+    return None
 
 
 def _changed_request(recorded: Generation, spec: GenerationSpec, plugins: Plugins) -> str | None:

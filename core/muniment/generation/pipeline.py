@@ -16,7 +16,12 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from muniment.errors import MunimentError, PromptError
-from muniment.generation.assessment import Evaluators, JudgedOutput, PolicyRunner, prompt_contents
+from muniment.generation.assessment import (
+    Evaluators,
+    JudgedOutput,
+    PolicyRunner,
+    request_contents,
+)
 from muniment.generation.requests import BoundRequest, Resolver
 from muniment.plugins.invocation import (
     Answer,
@@ -153,9 +158,10 @@ class Pipeline:
             return [failed]
 
     def _check_prompt(self, item: _InFlight) -> None:
-        """Run the filters on the system prompt and the prompt, and set the outcome if blocked."""
+        """Run the filters on the prompts and the inputs, and set the outcome if blocked."""
         request = item.resolved.request
-        for content in prompt_contents(request.prompt, request.system):
+        contents = request_contents(request.prompt, request.system, request.inputs.values())
+        for content in contents:
             item.verdicts += self._policy_runner.check(content)
         if any(verdict.action == "block" for verdict in item.verdicts):
             item.outcome = self._outcome(item, status="blocked")

@@ -11,11 +11,11 @@
         thresholds: {insult: {flag: 0.5, block: 0.9}}
         parameters: {category: weapons, terms: [pipe bomb]}
 
-The stage `prompt` includes system prompts. The stage `output` checks a list item by item, and the
-stage `item` checks only the items of lists. `mode: observe` records a filter's verdict without
-applying it. `time_limit` is in seconds, and a later verdict blocks. A category under `thresholds`
-is decided by its score alone, regardless of the filter's decision. The filter's decision applies
-if it found a category without thresholds or without a score.
+The stage `prompt` includes system prompts and inputs, and `input` has only inputs. The stage
+`output` checks a list item by item, and `item` has only the items of lists. `mode: observe` records
+a filter's verdict without applying it. `time_limit` is in seconds, and a later verdict blocks. A
+category under `thresholds` is decided by its score alone, regardless of the filter's decision. The
+filter's decision applies if it found a category without thresholds or without a score.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ _POLICY_HINTS = {
 _RULE_HINTS = {
     "filter": "add the name of a filter, e.g. `filter: blocklist`",
     "name": "use a text, and another one for each rule",
-    "stages": "use a list of prompt, output and item",
+    "stages": "use a list of prompt, input, output and item",
     "mode": "use enforce or observe",
     "thresholds": "use numbers from 0 to 1 as `flag`, `block` or both of a category, e.g. "
     "`thresholds: {insult: {block: 0.9}}`",
@@ -74,7 +74,9 @@ class FilterRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """
 
     filter: str
-    stages: Annotated[tuple[Literal["prompt", "output", "item"], ...], Meta(min_length=1)] = (
+    stages: Annotated[
+        tuple[Literal["prompt", "input", "output", "item"], ...], Meta(min_length=1)
+    ] = (
         "prompt",
         "output",
     )
@@ -87,9 +89,11 @@ class FilterRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def applies(self, stage: Stage) -> bool:
         """Return whether the filter runs at `stage`."""
-        if stage == "item" and "output" in self.stages:
+        if stage in ("input", "item") and stage in self.stages:
             return True
-        return ("prompt" if stage == "system" else stage) in self.stages
+        # Text that was moved into a file would escape a policy that judges only prompts.
+        wider = {"system": "prompt", "input": "prompt", "item": "output"}
+        return wider.get(stage, stage) in self.stages
 
     def action(self, verdict: Verdict) -> Decision:
         """Return the action that the pipeline applies for a verdict."""

@@ -90,6 +90,8 @@ def _check_replayable(generation: Generation) -> None:
     if kinds := generation.erased:
         verb = "was" if len(kinds) == 1 else "were"
         raise UsageError(f"its {' and '.join(kinds)} {verb} erased")
+    if "input" in generation.altered:
+        raise UsageError("its input was changed after it was recorded")
 
 
 def _replay_group(

@@ -7,7 +7,8 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from math import isfinite
-from typing import cast
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
 from muniment.config import Config
 from muniment.errors import ModelError, MunimentError, UnknownNameError, UsageError
@@ -18,7 +19,7 @@ from muniment.models.registry import Models
 from muniment.parameters import Parameters, Value
 from muniment.plugins.invocation import environment_of, error_message
 from muniment.plugins.registry import Plugins, RegisteredObject, instantiate, quiet_stdout
-from muniment.types import Failure, Generation, Model, PackagedModel, Request
+from muniment.types import Failure, Generation, Input, Model, PackagedModel, Request
 from muniment.validation import (
     check_id,
     check_name,
@@ -29,6 +30,9 @@ from muniment.validation import (
     recordable_name,
 )
 
+if TYPE_CHECKING:
+    from muniment.generation.inputs import ReadInputs
+
 
 @dataclass(frozen=True, slots=True)
 class GenerationSpec:
@@ -36,6 +40,9 @@ class GenerationSpec:
 
     `generator` is a generator's name or a media kind (`text`). A seed of None is drawn at random.
     `line` is the line of the batch file, if any, and `invalid` the reason it cannot be used.
+    `inputs` has the content of each input by name, or the path of its file. A text that is not
+    the path of a file can be the id of a generation, whose output is used. `ID:2` means its second
+    output. That generation becomes a parent.
     """
 
     prompt: str
@@ -48,11 +55,14 @@ class GenerationSpec:
     parents: tuple[str, ...] = ()
     line: int | None = None
     invalid: str | None = None
+    inputs: Mapping[str, Path | str | bytes] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Raise UsageError if tags or parents are not lists of texts."""
+        """Raise UsageError if tags, parents or inputs have another type."""
         check_texts("tags", self.tags)
         check_texts("parents", self.parents)
+        if self.inputs:
+            _check_inputs(self.inputs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +73,7 @@ class CheckedSpec:
     seed: int
     registered: RegisteredObject
     parameters: Parameters
+    inputs: tuple[Input, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,12 +95,19 @@ class Resolver:
         plugins: Plugins,
         models: Models,
         add: Callable[[PackagedModel, str, ModelProvider], None],
+        recorded: Callable[[str], Generation],
     ) -> None:
-        """Take the parts. `add` adds a packaged model for the generator of that name."""
+        """Take the parts.
+
+        `add` adds a packaged model for the generator of that name. `recorded` returns a recorded
+        generation by its id, which can be abbreviated.
+        """
         self._config = config
         self._plugins = plugins
         self._models = models
         self._add = add
+        self._recorded = recorded
+        self._last_read: tuple[GenerationSpec, RegisteredObject, ReadInputs] | None = None
         self._generators: dict[tuple[str, str], Generator] = {}
         self._loaded: set[tuple[str, str]] = set()
         self._resolved_models: dict[tuple[str, str | None], Model] = {}
@@ -97,7 +115,7 @@ class Resolver:
         self._failed_additions: dict[str, ModelError] = {}
 
     def check(self, spec: GenerationSpec) -> CheckedSpec:
-        """Return the spec with its seed, generator and parameters, without its model.
+        """Return the spec with its seed, generator, parameters and inputs, without its model.
 
         Raises UsageError or PluginError.
         """
@@ -114,7 +132,23 @@ class Resolver:
             check_id(parent)
         seed = seeds.random_seed() if spec.seed is None else seeds.parse_seed(spec.seed)
         registered = self._plugins.generator(spec.generator, self._config.generators())
-        return CheckedSpec(spec, seed, registered, registered.parameters(**spec.parameters))
+        parameters = registered.parameters(**spec.parameters)
+        if not spec.inputs:
+            return CheckedSpec(spec, seed, registered, parameters)
+        read = self._read_inputs(spec, registered)
+        parents = tuple(dict.fromkeys([*spec.parents, *read.parents]))
+        spec = replace(spec, parents=parents)
+        return CheckedSpec(spec, seed, registered, parameters, read.inputs)
+
+    def _read_inputs(self, spec: GenerationSpec, registered: RegisteredObject) -> ReadInputs:
+        """Return the inputs of a spec, which are read once for all of its samples."""
+        from muniment.generation.inputs import read_inputs
+
+        last = self._last_read
+        if last is None or last[0].inputs is not spec.inputs or last[1] is not registered:
+            read = read_inputs(spec.inputs, registered, self._recorded)
+            self._last_read = last = spec, registered, read
+        return last[2]
 
     def bind(
         self,
@@ -122,17 +156,17 @@ class Resolver:
         run_id: str,
         actor: str,
         policy: str,
-        blocks: Callable[[GenerationSpec], bool],
+        blocks: Callable[[CheckedSpec], bool],
     ) -> BoundRequest:
         """Return the resolved spec, after adding the packaged model that it needs, if any.
 
-        `blocks` returns whether the policy blocks the prompts. Then no model is added, and the
-        request has a model without a digest. Raises UsageError, ModelError, PluginError or
-        StoreError.
+        `blocks` returns whether the policy blocks the prompts or inputs. Then no model is added,
+        and the request has a model without a digest. Raises UsageError, ModelError, PluginError
+        or StoreError.
         """
         spec, seed = checked.spec, checked.seed
         registered, parameters = checked.registered, checked.parameters
-        model, generator = self._with_model(registered, spec, blocks)
+        model, generator = self._with_model(checked, blocks)
         request = Request(
             id=new_id(),
             prompt=spec.prompt,
@@ -141,6 +175,7 @@ class Resolver:
             system=spec.system,
             model=model,
             started_at=now(),
+            inputs={item.name: item for item in checked.inputs},
         )
         generation = Generation(
             id=request.id,
@@ -158,6 +193,7 @@ class Resolver:
             tags=spec.tags,
             parents=spec.parents,
             line=spec.line,
+            inputs=checked.inputs,
             plugins=(self._plugins.ref(registered.plugin),),
         )
         return BoundRequest(request, generation, registered, generator)
@@ -182,6 +218,7 @@ class Resolver:
             system=generation.system,
             model=model,
             started_at=generation.started_at,
+            inputs={item.name: item for item in generation.inputs},
         )
         return BoundRequest(request, generation, registered, generator)
 
@@ -269,11 +306,9 @@ class Resolver:
         self._loaded.clear()
 
     def _with_model(
-        self,
-        registered: RegisteredObject,
-        spec: GenerationSpec,
-        blocks: Callable[[GenerationSpec], bool],
+        self, checked: CheckedSpec, blocks: Callable[[CheckedSpec], bool]
     ) -> tuple[Model | None, Generator]:
+        spec, registered = checked.spec, checked.registered
         generator = self._object(registered, None)
         name = registered.name
         if not generator.uses_model:
@@ -285,7 +320,7 @@ class Resolver:
         if key not in self._resolved_models:
             chosen = self._models.choose(reference, name, generator)
             if isinstance(chosen, PackagedModel):
-                if blocks(spec):
+                if blocks(checked):
                     return Model(chosen.name, "", ""), generator
                 self._add_once(chosen, name, generator)
                 chosen = chosen.name
@@ -374,8 +409,22 @@ def _requested_value(value: object) -> Value:
         return type(value).__name__
 
 
+def _check_inputs(inputs: object) -> None:
+    """Raise UsageError unless `inputs` is a mapping of names to paths or contents."""
+    if not isinstance(inputs, Mapping) or not all(
+        isinstance(name, str) and isinstance(source, Path | str | bytes)
+        for name, source in inputs.items()
+    ):
+        raise UsageError(
+            "inputs must be paths or bytes by name, such as {'context': 'report.txt'}, "
+            f"not {type(inputs).__name__}"
+        )
+
+
 def samples(spec: GenerationSpec, count: int) -> list[GenerationSpec]:
     """Return `count` specs that differ only in their seeds. The first has the spec's own seed."""
+    if spec.inputs:  # a new mapping, so that the resolver reads its files, once for all samples
+        spec = replace(spec, inputs=dict(spec.inputs))
     if count == 1:
         return [spec]
     first = seeds.random_seed() if spec.seed is None else seeds.parse_seed(spec.seed)

@@ -27,10 +27,10 @@ from muniment.errors import (
     UsageError,
 )
 from muniment.hookspecs import Evaluator, Filter, Generator, MediaType
-from muniment.parameters import Field, Parameters
+from muniment.parameters import RESERVED, Field, Parameters
 from muniment.plugins import discovery
 from muniment.plugins.discovery import NAME, Plugin as Plugin
-from muniment.types import Measure, PluginRef
+from muniment.types import InputSpec, Measure, PluginRef
 
 Kind: TypeAlias = Literal["generator", "filter", "evaluator", "media_type"]
 
@@ -40,6 +40,9 @@ _BASES: Mapping[Kind, type] = {
     "evaluator": Evaluator,
     "media_type": MediaType,
 }
+MAX_INPUT_BYTES = 2**28  # the databases store up to 2**30 bytes in a value
+_INPUT_NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
+_OPTION = re.compile(r"--[a-z][a-z0-9-]+ (TEXT|FILE)")
 _MEDIA_TYPE = re.compile(r"[a-z]+/[A-Za-z0-9.+-]+(; ?[a-z]+=[A-Za-z0-9.-]+)*")
 _OTHER_TYPE = re.compile(r"(?!text/)[a-z]+/[A-Za-z0-9.+-]+")  # the core itself handles text
 _SUFFIX = re.compile(r"(\.[A-Za-z0-9_-]+)+")
@@ -60,6 +63,7 @@ class RegisteredObject:
     media_type: str = ""
     parameters: type[Parameters] = Parameters
     media_types: tuple[str, ...] = ()
+    inputs: tuple[InputSpec, ...] = ()
 
     def load_class(self) -> Any:
         """Import and return the registered class.
@@ -380,11 +384,11 @@ def load_objects(plugin: Plugin) -> list[RegisteredObject]:
             media_type: str | None = None,
             media_types: Sequence[str] | None = None,
             parameters: type[Parameters] | None = None,
+            inputs: Sequence[InputSpec] | None = None,
             kind: Kind = kind,
         ) -> None:
-            objects.append(
-                registered_object(kind, plugin, target, name, media_type, parameters, media_types)
-            )
+            declared = name, media_type, parameters, media_types, inputs
+            objects.append(registered_object(kind, plugin, target, *declared))
 
         getattr(manager.hook, f"muniment_{kind}s")(register=register)
     return objects
@@ -398,6 +402,7 @@ def registered_object(
     media_type: object = None,
     parameters: object = None,
     media_types: object = None,
+    inputs: object = None,
 ) -> RegisteredObject:
     """Return the object that a hook registered. Raise TypeError if its declaration is invalid."""
     if isinstance(target, type):
@@ -409,6 +414,7 @@ def registered_object(
         options = "Export" if kind == "media_type" else "Parameters"
         parameters = parameters or getattr(target, options, None)
         media_types = media_types or getattr(target, "media_types", None)
+        inputs = inputs or getattr(target, "inputs", None)
     elif not (isinstance(target, str) and re.fullmatch(r"[\w.]+:\w+", target)):
         raise TypeError(f"register a class or 'module:Class', not {target!r}")
     if not (isinstance(name, str) and NAME.fullmatch(name)):
@@ -431,7 +437,9 @@ def registered_object(
     _check_parameters(parameters)
     if kind != "media_type":
         types = ()
-    return RegisteredObject(kind, name, plugin, target, str(media_type or ""), parameters, types)
+    specs = _checked_inputs(f"generator {name!r}", inputs, parameters) if inputs else ()
+    media_type = str(media_type or "")
+    return RegisteredObject(kind, name, plugin, target, media_type, parameters, types, specs)
 
 
 def check_class(kind: Kind, cls: type) -> None:
@@ -448,6 +456,7 @@ def check_class(kind: Kind, cls: type) -> None:
     if kind == "generator":
         if cls.determinism not in ("exact", "best-effort"):  # type: ignore[attr-defined]
             raise TypeError(f"{where}.determinism must be 'exact' or 'best-effort'")
+        _checked_inputs(where, getattr(cls, "inputs", ()), declared)
     elif not _is_label(cls.version):  # type: ignore[attr-defined]
         raise TypeError(f"{where}.version must be a short text")
     if not all(map(_SUFFIX.fullmatch, getattr(cls, "suffixes", ()))):
@@ -474,6 +483,34 @@ def _check_parameters(declared: type[Parameters]) -> None:
         schema = None
     if not isinstance(schema, dict) or schema.get("type") != "object":
         raise TypeError(f"the schema of {declared.__qualname__} is not a JSON schema of an object")
+
+
+def _checked_inputs(
+    where: str, inputs: object, parameters: type[Parameters]
+) -> tuple[InputSpec, ...]:
+    """Return the inputs that a generator declares. Raise TypeError if one is invalid."""
+    if not isinstance(inputs, tuple | list) or not all(isinstance(i, InputSpec) for i in inputs):
+        raise TypeError(f"the inputs of {where} must be a tuple of muniment.InputSpec")
+    taken = {*parameters.fields(), *RESERVED}
+    for spec in inputs:
+        if not (isinstance(spec.name, str) and _INPUT_NAME.fullmatch(spec.name)):
+            raise TypeError(f"the input {spec.name!r} of {where} needs a name of a-z, 0-9 and '_'")
+        if not spec.media_types or not all(map(_MEDIA_TYPE.fullmatch, spec.media_types)):
+            raise TypeError(f"the input {spec.name} of {where} needs media types such as text/csv")
+        if type(spec.max_bytes) is not int or not 0 < spec.max_bytes <= MAX_INPUT_BYTES:
+            raise TypeError(
+                f"the input {spec.name} of {where} must have max_bytes of 1 to {MAX_INPUT_BYTES:,}"
+            )
+        if spec.option and not _OPTION.fullmatch(spec.option):
+            raise TypeError(
+                f"the option of the input {spec.name} of {where} must be of the form '--name TEXT' "
+                "or '--name FILE'"
+            )
+        names = {spec.name, spec.option.partition(" ")[0].lstrip("-").replace("-", "_")}
+        if taken & names:
+            raise TypeError(f"the input {spec.name} of {where} has a name or option that is taken")
+        taken |= names - {""}
+    return tuple(inputs)
 
 
 def _is_label(value: object) -> bool:

@@ -212,7 +212,7 @@ class Store(Finder, AbstractContextManager["Store"]):
     def search(
         self, text: str, query: Query | None = None, *, ranked: bool = False
     ) -> Iterator[Hit]:
-        """Yield the generations whose prompts, outputs or reasons contain all words of `text`.
+        """Yield the generations whose texts contain all words of `text`.
 
         Words between quotes must be adjacent. No other character is an operator. The newest
         generations come first. With `ranked`, the best of the newest 10,000 come first.

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
+from muniment.generation.inputs import media_type_of
 from muniment.ids import new_id
 from muniment.parameters import Parameters
-from muniment.types import Content, Generation, Model, Output, Request, Stage, Text
+from muniment.types import Content, Generation, Input, Model, Output, Request, Stage, Text
 from muniment.validation import now
 
 
@@ -18,13 +20,21 @@ def request(
     system: str | None = None,
     model: Model | None = None,
     stream: bool = False,
+    inputs: Mapping[str, str | bytes] | None = None,
 ) -> Request:
     """Return a request as a generator receives it.
 
-    `parameters` is an object of the generator's `Parameters` class.
+    `parameters` is an object of the generator's `Parameters` class. `inputs` has texts or bytes
+    by name, whose media types follow from their content.
     """
     parameters = Parameters() if parameters is None else parameters
-    return Request(new_id(), prompt, seed, parameters, system, model, stream)
+    given = {name: _input(name, content) for name, content in (inputs or {}).items()}
+    return Request(new_id(), prompt, seed, parameters, system, model, stream, inputs=given)
+
+
+def _input(name: str, content: str | bytes) -> Input:
+    data = content.encode() if isinstance(content, str) else content
+    return Input(name, media_type_of(data, ()), data)
 
 
 def content(data: str | bytes, *, stage: Stage = "output", media_type: str = "") -> Content:

@@ -5,20 +5,22 @@ from __future__ import annotations
 import contextlib
 import socket
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, NoReturn
 
 import pytest
 
-from muniment.errors import ModelError, MunimentError
+from muniment.errors import InputError, ModelError, MunimentError
+from muniment.generation.inputs import read_inputs
 from muniment.hookspecs import Generator
 from muniment.models.registry import MODEL_NAME
 from muniment.plugins.registry import describe
 from muniment.testing import isolated
 from muniment.testing.contract import Contract, broken, without_traceback
 from muniment.testing.factories import request
-from muniment.types import Model, Output, PackagedModel, Request
+from muniment.types import Generation, Input, Model, Output, PackagedModel, Request
 
 _UNUSUAL_PROMPTS = (
     *("", " \n\t ", "a", "a" * 5000, "\x01\x1b[31m", "‮abc‭", "👩‍👩‍👧‍👦", "e\u0301\u0301\u0301"),
@@ -36,7 +38,9 @@ class GeneratorContract(Contract):
 
     The suite requests each of `prompts` with `parameters`. Set `seeded` to False if the output
     does not depend on the seed. Override the fixture `model` if the generator uses a model.
-    `cancel_seconds` is the time in which the generator must stop after it was closed.
+    `inputs` has a sample of each input that the generator declares, as a text or as bytes. An input
+    that is a text needs none. `cancel_seconds` is the time in which the generator must stop after
+    it was closed.
     """
 
     kind = "generator"
@@ -47,6 +51,7 @@ class GeneratorContract(Contract):
         "one two three four five six seven",
         "天 地 玄 黄 宇 宙 洪 荒",
     )
+    inputs: ClassVar[Mapping[str, str | bytes]] = {}
     seeded: ClassVar[bool] = True
     cancel_seconds: ClassVar[float] = 5.0
 
@@ -167,23 +172,7 @@ class GeneratorContract(Contract):
         """
         generator = self._ready(model)
         for prompt in _UNUSUAL_PROMPTS:
-            try:
-                (reply,) = isolated.collect_replies(
-                    generator, self.subject, [self._request(prompt, 7, model)]
-                )
-            except RuntimeError as error:
-                raised = _exception_of(generator, self._request(prompt, 7, model))
-                if isinstance(raised, MunimentError):
-                    continue
-                reason = str(error) if raised is None else f"it raised {describe(raised)}"
-                broken(
-                    f"{self.registered.name} has no reply to the prompt {prompt[:40]!r}: "
-                    f"{reason}; return request.fail('reason') or raise a muniment.MunimentError"
-                )
-            assert not isinstance(reply, str) or (reply.strip() and "\n" not in reply), (
-                f"{self.registered.name} refused the prompt {prompt[:40]!r} with "
-                f"{reply[:80]!r}; pass one sentence with the next step to request.fail(...)"
-            )
+            self._check_answer(generator, self._request(prompt, 7, model), "prompt", prompt)
         if self.subject.uses_model:
             missing = Model("missing", "tree1-sha256:0", str(tmp_path / "missing"))
             try:
@@ -193,6 +182,61 @@ class GeneratorContract(Contract):
             except Exception as error:
                 broken(f"loading a missing model raised {describe(error)}; raise ModelError")
             broken("a missing model was loaded without an error; raise ModelError")
+
+    # ---- inputs ----------------------------------------------------------------------------------
+
+    @without_traceback
+    def test_its_inputs_affect_their_own_request_only(self, model: Model | None) -> None:
+        """Check that requests with declared inputs get replies that depend on nothing else.
+
+        Unusual texts must get a reply, a refusal or a MunimentError.
+        """
+        samples = self._samples()
+        if not samples:
+            return  # it declares no inputs
+        generator = self._ready(model)
+        limits = {spec.name: spec.max_bytes for spec in self.registered.inputs}
+        for name, sample in samples.items():
+            for content in _UNUSUAL_PROMPTS[1:] if sample.text is not None else ():
+                if len(content.encode()) <= limits[name]:
+                    unusual = {name: replace(sample, data=content.encode())}
+                    request = replace(self._request("go", 7, model), inputs=unusual)
+                    self._check_answer(generator, request, f"input {name}", content)
+        given = [replace(item, inputs=samples) for item in self._requests(model)]
+        replies = self._all(generator, given)
+        if self.subject.determinism != "exact":
+            return
+        plain = self._all(self._ready(model), self._requests(model))
+        mixed = self._all(generator, [*self._requests(model), *given])
+        self._same(plain, mixed[: len(plain)], "beside and after requests with inputs")
+        self._same(replies, mixed[len(plain) :], "with the same inputs in another batch")
+        try:
+            remote = isolated.answer_requests(self.subject, given)
+        except RuntimeError as error:
+            broken(f"{self.registered.name} does not reply in another process: {error}")
+        local = [isolated.fingerprint(reply) for reply in replies]
+        self._same(local, remote, "with the same inputs in another process")
+
+    def _samples(self) -> dict[str, Input]:
+        """Return a sample of each declared input by name."""
+        samples: dict[str, Input] = {}
+        for spec in self.registered.inputs:
+            if spec.name in self.inputs:
+                content = self.inputs[spec.name]
+            elif any(item.startswith("text/") for item in spec.media_types):
+                content = "to be or not to be\n天地玄黄"
+            else:
+                broken(
+                    f"{self.registered.name} declares the input {spec.name}; add a sample of it to "
+                    f"`inputs` of the suite, as bytes of {' or '.join(spec.media_types)}"
+                )
+            data = content.encode() if isinstance(content, str) else content
+            try:
+                (sample,) = read_inputs({spec.name: data}, self.registered, _no_record).inputs
+            except InputError as error:
+                broken(f"the suite's sample cannot be used: {error}")
+            samples[spec.name] = sample
+        return samples
 
     # ---- models ----------------------------------------------------------------------------------
 
@@ -262,6 +306,30 @@ class GeneratorContract(Contract):
     def _request(self, prompt: str, seed: int, model: Model | None) -> Request:
         return request(prompt, seed=seed, parameters=self.given(), model=model)
 
+    def _check_answer(
+        self, generator: Generator, request: Request, what: str, content: str
+    ) -> None:
+        """Fail the test unless the request gets a reply, a refusal or a MunimentError.
+
+        `what` and its `content` name the unusual part of the request in messages.
+        """
+        part = f"the {what} {content[:40]!r}"
+        try:
+            (reply,) = isolated.collect_replies(generator, self.subject, [request])
+        except RuntimeError as error:
+            raised = _exception_of(generator, request)
+            if isinstance(raised, MunimentError):
+                return
+            reason = str(error) if raised is None else f"it raised {describe(raised)}"
+            broken(
+                f"{self.registered.name} has no reply to {part}: {reason}; return "
+                "request.fail('reason') or raise a muniment.MunimentError"
+            )
+        assert not isinstance(reply, str) or (reply.strip() and "\n" not in reply), (
+            f"{self.registered.name} refused {part} with {reply[:80]!r}; pass one sentence with "
+            "the next step to request.fail(...)"
+        )
+
     def _one(self, generator: Generator, request: Request) -> tuple[Output, ...] | str:
         return self._all(generator, [request])[0]
 
@@ -312,6 +380,10 @@ def _check_packaged(generator: str, model: Any) -> None:
         broken(f"the packaged model {name} needs a source, the text that add_model takes")
     if not isinstance(terms, str) or "\n" in terms:
         broken(f"the terms of the packaged model {name} must be one line of text")
+
+
+def _no_record(reference: str) -> Generation:
+    raise InputError("", f"a sample cannot be the output of generation {reference}; use bytes")
 
 
 def _exception_of(generator: Generator, request: Request) -> Exception | None:

@@ -100,6 +100,7 @@ class Engine:
         prompt: str,
         *,
         system: str | None = None,
+        context: str | None = None,
         seed: int = 0,
         max_tokens: int = 128,
         sampling: Sampling | None = None,
@@ -109,12 +110,14 @@ class Engine:
     ) -> Row:
         """Return a row for a prompt, formatted by the model's chat template if it has one.
 
-        `at` is the time that the template sees, by default the present. Special tokens in the
-        prompt are encoded as text unless `special_tokens` is true. Raises RowError for an empty or
-        too long prompt, an unsupported system prompt, and a stop string that no answer can contain.
+        `context` is put before the prompt, with an empty line between them. `at` is the time that
+        the template sees, by default the present. Special tokens in the prompt are encoded as text
+        unless `special_tokens` is true. Raises RowError for an empty or too long prompt, an
+        unsupported system prompt, and a stop string that no answer can contain.
         """
         codec, rows = self.model.codec, self.model.decoder.vocabulary
-        ids = tuple(codec.prompt(prompt, system, at=at, special_tokens=special_tokens))
+        options: dict[str, Any] = {"context": context, "at": at, "special_tokens": special_tokens}
+        ids = tuple(codec.prompt(prompt, system, **options))
         self._check_length(ids)
         if max(ids) >= rows:
             raise UnknownToken(max(ids), rows)

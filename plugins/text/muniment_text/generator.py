@@ -14,7 +14,7 @@ from .folders import check_folder
 from .importing import import_libraries
 from .loading import load, resolve
 from .memory import SelfTests
-from .parameters import TextParameters
+from .parameters import INPUTS, TextParameters
 from .preparing import DEFAULT_NAME, DEFAULT_PACKAGE, DEFAULT_SOURCE, is_installed, prepare
 
 if TYPE_CHECKING:
@@ -28,12 +28,18 @@ TERMS = (
 
 
 class TextGenerator(muniment.Generator):
-    """A generator that continues or answers prompts with a causal language model."""
+    """A generator that continues or answers prompts with a causal language model.
+
+    The input `context` is a text. It is put before the prompt with an empty line between them,
+    without a byte order mark at its beginning or line ends at its end. Special tokens in it are
+    encoded as text, whatever the parameter `special_tokens` is.
+    """
 
     name = "text"
     media_type = "text/plain"
     determinism = "exact"
     uses_model = True
+    inputs = INPUTS
     Parameters = TextParameters
 
     def __init__(self) -> None:
@@ -147,6 +153,7 @@ def _row(engine: Engine, request: muniment.Request) -> Row:
         request.id,
         request.prompt,
         system=request.system,
+        context=_context(request),
         seed=request.seed,
         max_tokens=values.max_tokens,
         stop=values.stop,
@@ -160,6 +167,13 @@ def _row(engine: Engine, request: muniment.Request) -> Row:
             repetition_penalty=values.repetition_penalty,
         ),
     )
+
+
+def _context(request: muniment.Request) -> str | None:
+    """Return the text of the input `context`, or None without one."""
+    given = request.inputs.get("context")
+    text = "" if given is None else given.text or ""
+    return text.removeprefix("\ufeff").rstrip("\r\n") or None
 
 
 def _reply(request: muniment.Request, finish: Finish) -> muniment.Reply:

@@ -1,4 +1,4 @@
-"""Parameters of the text generator.
+"""Parameters and inputs of the text generator.
 
 They have their own module so that listing them imports no model code.
 """
@@ -36,3 +36,10 @@ class TextParameters(muniment.Parameters):
     special_tokens: bool = muniment.param(
         False, help="read special tokens of the model in the prompt as such, not as text"
     )
+
+
+INPUTS = (
+    muniment.InputSpec(
+        "context", ("text/plain",), 4_000_000, help="text that is put before the prompt"
+    ),
+)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import muniment
 
-from .parameters import TextParameters
+from .parameters import INPUTS, TextParameters
 
 
 @muniment.hookimpl
@@ -15,4 +15,5 @@ def muniment_generators(register: muniment.Register) -> None:
         name="text",
         media_type="text/plain",
         parameters=TextParameters,
+        inputs=INPUTS,
     )

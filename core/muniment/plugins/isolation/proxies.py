@@ -62,6 +62,7 @@ def proxy_object(worker: Worker, registration: Registration) -> RegisteredObject
         registration.name,
         registration.media_type or None,
         protocol.parameters_class(registration.parameters),
+        inputs=registration.inputs,
     )
     return IsolatedRegisteredObject(
         plain.kind,
@@ -70,6 +71,7 @@ def proxy_object(worker: Worker, registration: Registration) -> RegisteredObject
         plain.target,
         plain.media_type,
         plain.parameters,
+        inputs=plain.inputs,
         proxy_class=functools.cache(lambda: _proxy_class(plain, worker)),
     )
 
@@ -83,6 +85,7 @@ def _proxy_class(registered: RegisteredObject, worker: Worker) -> type:
             **declaration.attributes.to_dict(),
             "name": name,
             "media_type": registered.media_type,
+            "inputs": registered.inputs,
             "Parameters": protocol.parameters_class(declaration.parameters),
             "registered": registered,
             "worker": worker,

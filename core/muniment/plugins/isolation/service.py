@@ -29,6 +29,7 @@ from muniment.types import (
     Chunk,
     Content,
     Generation,
+    InputSpec,
     Measure,
     Model,
     PackagedModel,
@@ -78,6 +79,7 @@ class Registration(_Strict, frozen=True):
     name: str
     media_type: str
     parameters: str
+    inputs: tuple[InputSpec, ...] = ()
 
 
 class Declaration(_Strict, frozen=True):
@@ -127,7 +129,11 @@ class PluginService:
         self._registered = {(item.kind, item.name): item for item in objects}
         return [
             Registration(
-                item.kind, item.name, item.media_type, protocol.fields_json(item.parameters)
+                item.kind,
+                item.name,
+                item.media_type,
+                protocol.fields_json(item.parameters),
+                item.inputs,
             )
             for item in objects
         ]

@@ -28,10 +28,11 @@ from muniment.ledger.generations import (
 from muniment.ledger.schema import decode, named
 from muniment.store.database import leases
 from muniment.store.database.engine import Database, chunks
+from muniment.store.database.tables import generation_input
 from muniment.store.errors import corruption_as_store_error
 from muniment.store.queries.planner import rows
 from muniment.store.queries.query import GenerationRow
-from muniment.types import Generation, Status
+from muniment.types import Generation, Input, Status
 
 P = TypeVar("P")
 T = TypeVar("T")
@@ -175,6 +176,32 @@ def _inputs_of(
             raise ValueError(f"entry {number} is not that of an input")
         inputs[number] = entry, Texts()
         inputs[number][1].add(entry, payloads.get(number, {}))
+    return inputs
+
+
+def text_inputs_of(connection: Connection, numbers: Sequence[int]) -> dict[int, list[Input]]:
+    """Return the inputs that are texts, by the number of their generation, without names.
+
+    Erased inputs are missing. Contents are not compared with their commitments.
+    """
+    statement = select(generation_input.c.generation, generation_input.c.input)
+    pairs = [
+        (row.generation, row.input)
+        for part in chunks(numbers)
+        for row in connection.execute(statement.where(generation_input.c.generation.in_(part)))
+    ]
+    if not pairs:
+        return {}
+    types = {
+        number: entry.media_type
+        for number, entry in entries_of(connection, list({item for _, item in pairs})).items()
+        if isinstance(entry, InputEntry) and Input("", entry.media_type, b"").text is not None
+    }
+    payloads = payloads_of(connection, list(types))
+    inputs: dict[int, list[Input]] = {}
+    for generation, number in pairs:
+        if (payload := payloads.get(number, {}).get(("input", 0))) is not None:
+            inputs.setdefault(generation, []).append(Input("", types[number], payload[1]))
     return inputs
 
 

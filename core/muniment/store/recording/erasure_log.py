@@ -13,6 +13,7 @@ from muniment.files import remove_abandoned
 from muniment.ledger.entries import (
     ErasureEntry,
     GenerationEvent,
+    InputEntry,
     OutcomeEntry,
     milliseconds,
     moment,
@@ -20,7 +21,7 @@ from muniment.ledger.entries import (
 from muniment.ledger.payloads import KINDS
 from muniment.ledger.schema import decode, kind_of
 from muniment.store.database.engine import Database, chunks
-from muniment.store.database.tables import backup, entry, event, generation
+from muniment.store.database.tables import backup, entry, event, generation, generation_input
 from muniment.store.errors import UNREADABLE
 from muniment.store.queries.loader import entries_of
 
@@ -82,14 +83,18 @@ def erasures(connection: Connection, since: int = 0) -> Iterator[tuple[int, Eras
 
 
 def erased_generations(connection: Connection, erasure: ErasureEntry) -> list[str]:
-    """Return the ids of the generations whose payloads an `erasure` entry names."""
+    """Return the ids of the generations whose payloads or inputs an `erasure` entry names."""
     numbers = [item.entry for item in erasure.payloads]
     ids: dict[str, None] = {}
     for part in chunks(numbers):
+        entries = entries_of(connection, part)
         seqs = {
             other.generation if isinstance(other, OutcomeEntry | GenerationEvent) else seq
-            for seq, other in entries_of(connection, part).items()
+            for seq, other in entries.items()
         }
+        if inputs := [seq for seq, other in entries.items() if isinstance(other, InputEntry)]:
+            users = select(generation_input.c.generation)
+            seqs.update(connection.scalars(users.where(generation_input.c.input.in_(inputs))))
         ids |= dict.fromkeys(
             connection.scalars(select(generation.c.id).where(generation.c.seq.in_(seqs)))
         )

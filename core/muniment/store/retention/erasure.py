@@ -58,6 +58,7 @@ from muniment.store.recording.generations import record_interruptions
 from muniment.store.recording.ledger import append_with_rows, prepare
 from muniment.store.recording.references import actor_number
 from muniment.store.retention import purge
+from muniment.store.retention.inputs import generations_sharing, inputs_to_erase
 from muniment.store.retention.protection import (
     GENERATION_KINDS,
     Rule,
@@ -85,6 +86,8 @@ class ErasureResult:
         running: Skipped because they have no outcome yet.
         altered: How many of the erased generations had texts that were altered after they were
             recorded. On SQLite the search index may still have words of the recorded texts.
+        shared: The number of inputs that were skipped, because another generation uses them that is
+            on hold, under retention or in progress.
         pending: Whether the bytes of erased texts may still be in the database's files.
     """
 
@@ -93,6 +96,7 @@ class ErasureResult:
     kept: int = 0
     running: int = 0
     altered: int = 0
+    shared: int = 0
     pending: bool = False
 
 
@@ -134,24 +138,27 @@ class Erasures:
         """Erase the payloads of the generations that match a query. Their entries remain.
 
         `actor` is the name of the actor who erases. Without `kinds` the payloads of all kinds are
-        erased. `progress` receives the number of generations of each page. Generations on hold,
-        under retention or still running are skipped. A query by actor without `kinds` also erases
-        the actor's name, unless one of the generations was skipped. The numbers are added to
-        those of `result`, if it is given.
+        erased, and the inputs of the generations, which others may share (see `sharing`).
+        `progress` receives the number of generations of each page. Generations on hold, under
+        retention or still running are skipped. A query by actor without `kinds` also erases the
+        actor's name, unless one of the generations was skipped. The numbers are added to those of
+        `result`, if it is given.
         """
         record_interruptions(self._database)
         result = result or ErasureResult()
         by = actor_number(self._database, actor)
         before: int | None = None
+        shared: set[int] = set()  # an input can be used in several pages
         while True:
             with self._database.reading() as connection:
                 numbers = QueryPlanner(connection, query).page(before, PAGE)
             if numbers:
                 before = numbers[-1]
-                _erase_page(self._database, numbers, by, result, reason, cause, kinds)
+                shared |= _erase_page(self._database, numbers, by, result, reason, cause, kinds)
                 progress(len(numbers))
             if len(numbers) < PAGE:
                 break
+        result.shared += len(shared)
         skipped = result.held + result.kept + result.running
         if query.actor is not None and kinds is None and not skipped:
             _erase_actor(self._database, query.actor, by, reason, cause)
@@ -178,6 +185,14 @@ class Erasures:
             connection.execute(delete(payload).where(texts))
             _record_erasure(connection, by, reason, "request", {number: kinds})
         return ErasureResult(pending=not self.finish())
+
+    def sharing(self, query: Query) -> list[str]:
+        """Return the ids of other generations that use an input of the matching ones.
+
+        Erasing the matching ones erases these inputs.
+        """
+        with self._database.reading() as connection:
+            return generations_sharing(connection, query)
 
     def finish(self) -> bool:
         """Remove the bytes of pending erasures from the files. Return whether none is pending.
@@ -214,8 +229,11 @@ def _erase_page(
     reason: str | None,
     cause: Cause,
     kinds: Sequence[Kind] | None,
-) -> None:
-    """Erase the payloads of a page of generations, and add their numbers to `result`."""
+) -> frozenset[int]:
+    """Erase the payloads of a page of generations, and add their numbers to `result`.
+
+    Return the inputs that were skipped because other generations protect them.
+    """
     with database.writing() as connection:
         rows = list(planner.rows(connection, numbers))
         result.running += sum(row.outcome is None for row in rows)
@@ -225,26 +243,34 @@ def _erase_page(
         rows = [row for row in rows if row.seq not in held]
         erasable = erasable_kinds(connection, [row.seq for row in rows], kinds)
         kinds_by_entry, kept = _erasable_payloads(connection, rows, erasable, kinds)
-        result.kept += len(kept)
+        inputs = inputs_to_erase(connection, [row.seq for row in rows], erasable, kinds)
+        kinds_by_entry |= {number: {"input"} for number in inputs.erased}
+        result.kept += len(kept | inputs.kept)
         if not kinds_by_entry:
-            return
-        erased = [row for row in rows if any(n in kinds_by_entry for n in (row.seq, row.outcome))]
+            return inputs.protected
+        erased = {row.seq for row in rows if {row.seq, row.outcome} & kinds_by_entry.keys()}
+        erased |= inputs.users & {row.seq for row in rows}
         result.erased += len(erased)
         # The index needs the terms to delete, which are computed from the texts.
-        loaded = load_numbers(connection, [row.seq for row in erased])
-        result.altered += sum(bool(item.altered) for _, item in loaded)
-        index.delete(connection, _search_rows(loaded))
+        affected = sorted(erased | inputs.users)
+        for part in chunks(affected, PAGE):
+            loaded = load_numbers(connection, part)
+            result.altered += sum(
+                number in erased and bool(item.altered) for number, item in loaded
+            )
+            index.delete(connection, _search_rows(loaded))
         for number, erased_kinds in kinds_by_entry.items():
             connection.execute(
                 delete(payload).where(payload.c.entry == number, payload.c.kind.in_(erased_kinds))
             )
         _clear_texts(connection, [n for n, kinds_ in kinds_by_entry.items() if "request" in kinds_])
-        without = [r.seq for r in erased if "fingerprint" in kinds_by_entry.get(r.outcome or 0, ())]
+        without = [r.seq for r in rows if "fingerprint" in kinds_by_entry.get(r.outcome or 0, ())]
         connection.execute(delete(fingerprint).where(fingerprint.c.generation.in_(without)))
         # Generations of which only some kinds were erased can still be found by the others.
-        remaining = load_numbers(connection, [row.seq for row in erased])
-        index.insert(connection, _search_rows(remaining))
+        for part in chunks(affected, PAGE):
+            index.insert(connection, _search_rows(load_numbers(connection, part)))
         _record_erasure(connection, by, reason, cause, kinds_by_entry)
+        return inputs.protected
 
 
 def _erasable_payloads(

@@ -1,4 +1,4 @@
-"""Search prompts, outputs and reasons, with the newest or the most relevant results first.
+"""Search prompts, inputs, outputs and reasons, with the newest or the most relevant results first.
 
 The search index yields the generations that have all terms. It is one of the access paths of the
 query planner, beside the filters. Phrases that the index cannot prove are looked for in the texts,
@@ -19,7 +19,7 @@ from sqlalchemy import Connection, select
 from muniment.errors import UsageError
 from muniment.store.database.engine import Database, chunks
 from muniment.store.database.tables import payload
-from muniment.store.queries.loader import PAGE, load_numbers
+from muniment.store.queries.loader import PAGE, load_numbers, text_inputs_of
 from muniment.store.queries.planner import QueryPlanner, rows
 from muniment.store.queries.query import Query
 from muniment.store.search.index import texts_of
@@ -151,6 +151,9 @@ def _folded_texts(connection: Connection, numbers: Sequence[int]) -> dict[int, l
                 _strings(json.loads(content)) if is_json else [content.decode(errors="ignore")]
             )
             texts.setdefault(owners[entry], []).extend(map(fold, of_payload))
+    for number, inputs in text_inputs_of(connection, numbers).items():
+        folded = [fold(item.data.decode(errors="ignore")) for item in inputs]
+        texts.setdefault(number, []).extend(folded)
     return texts
 
 

@@ -17,7 +17,7 @@ from muniment.ledger.entries import OutcomeEntry
 from muniment.ledger.generations import DetailText, RequestText, decode_text
 from muniment.store.database import bulk
 from muniment.store.search import tokenizer
-from muniment.types import Generation, Output, Score, Verdict, is_text_type
+from muniment.types import Generation, Input, Output, Score, Verdict, is_text_type
 
 Contents: TypeAlias = Callable[[str, int], bytes | None]
 """Returns the content of a generation's payload by kind and position, or None if it is gone."""
@@ -29,12 +29,15 @@ Row: TypeAlias = tuple[int, str]
 def texts_of(generation: Generation) -> Iterator[tuple[str, str]]:
     """Yield the searchable texts of a generation, each after the name of its source.
 
-    The sources are `system`, `prompt`, `output` (text outputs only), `reason` (of verdicts) and
-    `failure` (of the generation, its filters and its evaluators).
+    The sources are `system`, `prompt`, `input` and `output` (texts only), `reason` (of verdicts)
+    and `failure` (of the generation, its filters and its evaluators).
     """
     if generation.system:
         yield "system", generation.system
     yield "prompt", generation.prompt
+    for item in generation.inputs:
+        if item.text:
+            yield "input", item.text
     for output in generation.outputs:
         if output.text:
             yield "output", output.text
@@ -50,11 +53,18 @@ def texts_of(generation: Generation) -> Iterator[tuple[str, str]]:
             yield "failure", result.failure
 
 
-def recorded_texts(outcome: OutcomeEntry, content: Contents) -> Iterator[str]:
-    """Yield the same texts, without sources, from an outcome and the generation's payloads."""
+def recorded_texts(
+    outcome: OutcomeEntry, content: Contents, inputs: Sequence[Input]
+) -> Iterator[str]:
+    """Yield the same texts, without sources, from an outcome and the generation's payloads.
+
+    `inputs` are the inputs that are texts.
+    """
     # Takes a fraction of the time of loading the generation first.
     yield decode_text(RequestText, content("request", 0)).system or ""
     yield (content("prompt", 0) or b"").decode()
+    for item in inputs:
+        yield item.text or ""
     for position, output in enumerate(outcome.outputs):
         if is_text_type(output.media_type):
             yield Output(output.media_type, content("output", position) or b"").text or ""

@@ -50,7 +50,8 @@ class Snippet:
     """A part of a text that shows matches.
 
     Attributes:
-        source: The source of the text: `prompt`, `system`, `output`, `reason` or `failure`.
+        source: The source of the text: `prompt`, `system`, `input`, `output`, `reason` or
+            `failure`.
         text: The part of the text, with "…" at an end where the text goes on.
         highlights: Start and end (excluded) of matches, as character offsets in `text`.
     """

@@ -12,7 +12,8 @@ alters the index can produce other terms with the same sum.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import lru_cache
 from hashlib import blake2b
 from typing import Any, TypeAlias
@@ -24,9 +25,11 @@ from muniment.ledger.entries import OutcomeEntry
 from muniment.store.database.raw import raw, tuples
 from muniment.store.database.tables import payload
 from muniment.store.errors import UNREADABLE
+from muniment.store.queries.loader import text_inputs_of
 from muniment.store.search import index, tokenizer
 from muniment.store.verification.entries import Page
 from muniment.store.verification.report import Report
+from muniment.types import Input
 
 BATCH = 100  # generations whose texts are in memory at once
 _STARTED_KINDS = ("prompt", "request")  # payload kinds of `started` entries
@@ -140,6 +143,9 @@ class TermComparison:
             payload.c.entry.in_(entries), payload.c.kind.in_(_KINDS)
         )
         contents = {row[:3]: row[3] for row in tuples(self._connection, statement)}
+        inputs: Mapping[int, Sequence[Input]] = {}
+        with suppress(*UNREADABLE):  # the check of entries reports it
+            inputs = text_inputs_of(self._connection, [item.generation for _, item in outcomes])
         for seq, outcome in outcomes:
             number = outcome.generation
 
@@ -148,7 +154,8 @@ class TermComparison:
                 return contents.get((entry, kind, position))
 
             try:
-                terms = tokenizer.terms(index.recorded_texts(outcome, content))
+                texts = index.recorded_texts(outcome, content, inputs.get(number, ()))
+                terms = tokenizer.terms(texts)
             except UNREADABLE:
                 where = f"generation of entry {number}"
                 self._report.add("search", where, "its texts cannot be read")

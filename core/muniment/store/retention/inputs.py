@@ -1,0 +1,120 @@
+"""Find the inputs to erase with generations, and the other generations that use them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import NamedTuple
+
+from sqlalchemy import Connection, select
+
+from muniment.ledger.payloads import Kind
+from muniment.store.database.engine import chunks
+from muniment.store.database.tables import generation, generation_input, payload
+from muniment.store.queries.planner import QueryPlanner
+from muniment.store.queries.query import Query
+from muniment.store.retention.protection import erasable_kinds, held_among
+
+
+class InputsToErase(NamedTuple):
+    """The inputs of generations to erase.
+
+    Attributes:
+        erased: The numbers of the inputs to erase.
+        users: The numbers of all generations that use one of them.
+        protected: The numbers of the inputs that another generation protects.
+        kept: The numbers of the generations whose own inputs must be kept longer.
+    """
+
+    erased: frozenset[int] = frozenset()
+    users: frozenset[int] = frozenset()
+    protected: frozenset[int] = frozenset()
+    kept: frozenset[int] = frozenset()
+
+
+def inputs_to_erase(
+    connection: Connection,
+    numbers: Sequence[int],
+    erasable: Mapping[int, set[Kind] | None],
+    requested: Sequence[Kind] | None,
+) -> InputsToErase:
+    """Return the stored inputs to erase with the generations of a page.
+
+    `erasable` are the kinds of payload that may be erased, by generation. An input stays if a
+    generation on hold, under retention or without an outcome uses it.
+    """
+    if requested is not None and "input" not in requested:
+        return InputsToErase()
+    inputs = _stored_inputs(connection, numbers)
+    if not inputs:
+        return InputsToErase()
+
+    def may_erase(number: int) -> bool:
+        kinds = erasable.get(number, set())
+        return kinds is None or "input" in kinds
+
+    kept = frozenset(number for number in inputs if not may_erase(number))
+    wanted = {item for number in inputs.keys() - kept for item in inputs[number]}
+    users = _users(connection, wanted)
+    protecting = _protecting(connection, {number for item in users.values() for number in item})
+    erased = frozenset(item for item in wanted if protecting.isdisjoint(users[item]))
+    return InputsToErase(
+        erased,
+        frozenset(number for item in erased for number in users[item]),
+        frozenset(wanted - erased),
+        kept,
+    )
+
+
+def generations_sharing(connection: Connection, query: Query) -> list[str]:
+    """Return the ids of other generations that use an input of the matching ones, sorted."""
+    if connection.scalar(select(generation_input.c.input).limit(1)) is None:
+        return []
+    selected: set[int] = set()
+    inputs: set[int] = set()
+    for numbers in QueryPlanner(connection, query).pages(1000):
+        of_page = _stored_inputs(connection, numbers)
+        selected |= of_page.keys()
+        inputs.update(*of_page.values())
+    users = {number for item in _users(connection, inputs).values() for number in item}
+    statement = select(generation.c.id)
+    return sorted(
+        id
+        for part in chunks(list(users - selected))
+        for id in connection.scalars(statement.where(generation.c.seq.in_(part)))
+    )
+
+
+def _stored_inputs(connection: Connection, numbers: Sequence[int]) -> dict[int, set[int]]:
+    """Return the inputs that are not erased, by the number of their generation."""
+    inputs: dict[int, set[int]] = {}
+    statement = select(generation_input.c.generation, generation_input.c.input).join(
+        payload, payload.c.entry == generation_input.c.input
+    )
+    for part in chunks(numbers):
+        rows = connection.execute(statement.where(generation_input.c.generation.in_(part)))
+        for number, item in rows:
+            inputs.setdefault(number, set()).add(item)
+    return inputs
+
+
+def _users(connection: Connection, inputs: Collection[int]) -> dict[int, set[int]]:
+    """Return the generations that use each input."""
+    users: dict[int, set[int]] = {}
+    statement = select(generation_input.c.input, generation_input.c.generation)
+    for part in chunks(list(inputs)):
+        for item, number in connection.execute(statement.where(generation_input.c.input.in_(part))):
+            users.setdefault(item, set()).add(number)
+    return users
+
+
+def _protecting(connection: Connection, numbers: Collection[int]) -> set[int]:
+    """Return those of the generations whose inputs must not be erased."""
+    protecting: set[int] = set()
+    for part in chunks(list(numbers)):
+        statement = select(generation.c.seq).where(
+            generation.c.seq.in_(part), generation.c.outcome.is_(None)
+        )
+        erasable = erasable_kinds(connection, part, ("input",))
+        protecting |= set(connection.scalars(statement)) | held_among(connection, part)
+        protecting |= set(part) - erasable.keys()
+    return protecting
