@@ -39,7 +39,9 @@ def ranked(muniment: Here, plugin_folder: PluginFolder, policy: Path) -> Here:
 
 def test_stdout_and_files_have_the_selection(ranked: Here, policy: Path, tmp_path: Path) -> None:
     generate = ("generate", "rank", json.dumps(TITLES), "--policy", policy)
-    assert json.loads(ranked(*generate).out) == SELECTED
+    result = ranked(*generate)
+    assert json.loads(result.out) == SELECTED
+    assert "3 items passed · 1 item blocked" in result.err
     ranked(*generate, "-o", tmp_path / "out.json")
     assert json.loads((tmp_path / "out.json").read_bytes()) == SELECTED
     (made,) = ranked(*generate, "--json").json("generation")

@@ -276,16 +276,17 @@ def _finding(verdict: Any) -> str:
 
 
 def _filters(generation: Generation) -> str:
-    """Return how many of the policy's rules passed, flagged and blocked."""
-    rules: dict[int | None, Decision] = {}
+    """Return how many of the policy's rules, and of a list's items, passed or not."""
+    worst: dict[tuple[str, int | None], Decision] = {}
     for verdict in generation.verdicts:
-        worst = rules.get(verdict.policy_rule, "allow")
-        rules[verdict.policy_rule] = max(worst, verdict.action, key=list(_VERBS).index)
-    actions = Counter(rules.values())
+        key = ("item", verdict.item) if verdict.item else ("filter", verdict.policy_rule)
+        worst[key] = max(worst.get(key, "allow"), verdict.action, key=list(_VERBS).index)
+    actions = Counter((noun, action) for (noun, _), action in worst.items())
     return " · ".join(
-        f"{pluralize(actions[action], 'filter')} {verb}"
+        f"{pluralize(number, noun)} {verb}"
+        for noun in ("filter", "item")
         for action, verb in _VERBS.items()
-        if actions[action]
+        if (number := actions[noun, action])
     )
 
 
