@@ -18,16 +18,20 @@ from muniment.plugins.isolation.service import (
     Declaration,
     NextResult,
     Registration,
+    Stamp,
 )
 from muniment.plugins.registry import Plugin
 from muniment.types import (
     Chunk,
+    Comparison,
     Content,
     Generation,
+    Item,
     Measure,
     Model,
     Output,
     PackagedModel,
+    Provenance,
     Reason,
     Reply,
     Request,
@@ -61,6 +65,9 @@ GENERATION = Generation(
     environment={"threads": 2, "library": "1.0"},
 )
 REQUEST = Request("id", "最近\n𠮷", 2**64 - 1, '{"n": 1}', None, MODEL, True, NOW)
+STAMP = Stamp.of(
+    Provenance("id", "echo", "最近", 2**64 - 1, {"n": 10**19}, "m", "d", NOW, {"core": "1"})
+)
 CALLS: dict[str, tuple[object, ...]] = {
     "start": (Plugin("d", "1", "n", "m", "/x.py"), ["", "/site"], 2**40),
     "describe": ("filter", "words"),
@@ -72,6 +79,16 @@ CALLS: dict[str, tuple[object, ...]] = {
     "next": (2,),
     "check": (1, Content("output", "image/png", b"\x00\xff")),
     "evaluate": (1, GENERATION, '{"n": 1}'),
+    "matches": (1, b"\x00\xff"),
+    "describe_output": (1, b"\x00\xff"),
+    "preview": (1, b"\x00\xff", 80),
+    "compare": (1, b"\x00\xff", b""),
+    "export": (1, b"\x00\xff", STAMP, ".png", '{"n": 1}'),
+    "combine": (1, [b"\x00\xff", b""], [STAMP, STAMP], ".png", "{}"),
+    "read_stamp": (1, b"\x00\xff"),
+    "fingerprint": (1, b"\x00\xff"),
+    "items": (1, b"\x00\xff"),
+    "select": (1, b"\x00\xff", [2, 0]),
     "packaged_models": (1,),
     "find_model": (1, "org/name"),
     "add_model": (1, "org/name", "/models/x"),
@@ -93,6 +110,12 @@ RESULTS: list[tuple[str, object]] = [
             False,
         ),
     ),
+    (
+        "describe",
+        Declaration(
+            Attributes(suffixes=(".png",), implemented=frozenset({"export", "items"})), "[]", False
+        ),
+    ),
     ("create", Attributes(media_types=("text/plain",))),
     ("load", None),
     ("retest", None),
@@ -105,6 +128,18 @@ RESULTS: list[tuple[str, object]] = [
     ("next", NextResult(error="why")),
     ("check", VERDICT),
     ("evaluate", {"words": 2.5}),
+    ("matches", True),
+    ("describe_output", "PNG"),
+    ("preview", None),
+    ("preview", "\x1b[0m"),
+    ("compare", Comparison(0.5, "pixel", "17")),
+    ("export", b"\x00\xff"),
+    ("combine", b""),
+    ("read_stamp", None),
+    ("read_stamp", "id"),
+    ("fingerprint", b"\xff"),
+    ("items", (Item("a", "最近"), Item("b", ""))),
+    ("select", b"[]"),
     ("packaged_models", [PackagedModel("gemma", "package:gemma", "terms")]),
     ("find_model", "/models/x"),
     ("add_model", '{"name": "x"}'),
@@ -112,7 +147,11 @@ RESULTS: list[tuple[str, object]] = [
 ]
 OTHER_REPLIES = [Progress("converting", 0.5), ErrorResult("ModelError", "no", "gemma", "Trace")]
 # Results of the same shape, which cannot be told apart.
-ALIKE = [{"load", "retest", "generate", "close"}, {"find_model", "add_model"}]
+ALIKE = [
+    {"load", "retest", "generate", "close", "preview", "read_stamp"},
+    {"find_model", "add_model", "describe_output", "preview", "read_stamp"},
+    {"export", "combine", "fingerprint", "select"},
+]
 
 
 _INVALID = r"Expected|unknown field|missing required|Invalid enum value"

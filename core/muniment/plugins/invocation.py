@@ -17,7 +17,9 @@ from muniment.types import (
     DECISIONS,
     FINISH_REASONS,
     Chunk,
+    Comparison,
     Content,
+    Item,
     Measure,
     Output,
     Reason,
@@ -240,6 +242,61 @@ def validate_verdict(verdict: object, content: Content) -> Verdict:
             raise ValueError(f"the span {reason.start}-{reason.end} lies outside the content")
     categories = {category: float(score) for category, score in verdict.categories.items()}
     return Verdict(verdict.decision, categories, tuple(verdict.reasons))
+
+
+def validate_items(items: object) -> tuple[Item, ...]:
+    """Return the items of a list. Raise TypeError or ValueError if one is invalid."""
+    if not isinstance(items, tuple | list):
+        raise TypeError(f"items() returned {type(items).__name__}, not a tuple")
+    ids: set[str] = set()
+    for item in items:
+        if not (isinstance(item, Item) and _is_text(item.id) and _is_text(item.text)):
+            raise TypeError("items() must return muniment.Item with an id and a text")
+        if not item.id or item.id in ids:
+            raise ValueError(f"the id {item.id!r} is empty or belongs to two items")
+        ids.add(item.id)
+    return tuple(items)
+
+
+def validate_media(method: str, value: object) -> Any:
+    """Return the result of a method of a media type in built-in types.
+
+    Raises TypeError or ValueError if it is invalid.
+    """
+    match method:
+        case "items":
+            return validate_items(value)
+        case "compare":
+            return _comparison(value)
+        case "preview" | "read_stamp" if value is None:
+            return None
+    expected = _MEDIA_RESULTS[method]
+    if not isinstance(value, expected):
+        raise TypeError(f"it returned {type(value).__name__}, not {expected.__name__}")
+    return escape_unencodable(value) if isinstance(value, str) else value
+
+
+_MEDIA_RESULTS: Mapping[str, type] = {
+    "matches": bool,
+    **dict.fromkeys(("describe", "preview", "read_stamp"), str),
+    **dict.fromkeys(("export", "combine", "fingerprint", "select"), bytes),
+}
+
+
+def _comparison(value: object) -> Comparison:
+    if not isinstance(value, Comparison):
+        raise TypeError(f"it returned {type(value).__name__}, not muniment.Comparison")
+    distance: object = value.distance
+    if distance is not None:
+        if isinstance(distance, bool) or not isinstance(distance, int | float):
+            raise TypeError(f"its distance is {type(distance).__name__}, not a number")
+        if not math.isfinite(distance):
+            raise ValueError(f"its distance is {distance}")
+        distance = float(distance)
+    texts: tuple[object, ...] = value.unit, value.position
+    if not all(isinstance(text, str) for text in texts):
+        raise TypeError("its unit and its position must be texts")
+    return Comparison(distance, escape_unencodable(value.unit), escape_unencodable(value.position))
 
 
 def _is_text(value: object) -> bool:

@@ -6,15 +6,15 @@ then None, and the failure is reported once. Only writing a file raises an error
 
 from __future__ import annotations
 
-import math
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from hashlib import sha256
-from typing import Any, TypeVar
+from typing import Any
 
 from muniment.errors import AmbiguousNameError, MunimentError, PluginError, PluginWarning
 from muniment.hookspecs import MediaType, implemented_methods
+from muniment.plugins.invocation import validate_media
 from muniment.plugins.registry import (
     Plugins,
     RegisteredObject,
@@ -24,8 +24,6 @@ from muniment.plugins.registry import (
 )
 from muniment.types import Comparison, Generation, Item, Output, PluginRef
 from muniment.validation import escape_unencodable
-
-_Value = TypeVar("_Value")
 
 
 class MediaTypes:
@@ -77,21 +75,19 @@ class MediaTypes:
 
     def recognised(self, data: bytes) -> list[RegisteredObject]:
         """Return the objects that recognise bytes as one of their types."""
-        return [
-            registered
-            for registered in self.all()
-            if self._try(registered, "matches", _checked(bool), data)
-        ]
+        return [registered for registered in self.all() if self._try(registered, "matches", data)]
 
     # ---- methods that fall back to None ------------------------------------------------------
 
     def describe(self, output: Output) -> str | None:
         """Return a short description of an output, or None."""
-        return self._try_for(output, "describe", _checked(str), output.data)
+        description: str | None = self._try_for(output, "describe", output.data)
+        return description
 
     def preview(self, output: Output, columns: int) -> str | None:
         """Return lines for a terminal, in which control characters are not escaped, or None."""
-        return self._try_for(output, "preview", _optional_text, output.data, columns)
+        lines: str | None = self._try_for(output, "preview", output.data, columns)
+        return lines
 
     def compare(self, recorded: Output, again: Output) -> Comparison | None:
         """Return how far two different outputs lie apart, or None.
@@ -100,7 +96,8 @@ class MediaTypes:
         """
         if recorded.media_type != again.media_type:
             return None
-        return self._try_for(recorded, "compare", _comparison, recorded.data, again.data)
+        result: Comparison | None = self._try_for(recorded, "compare", recorded.data, again.data)
+        return result
 
     def with_fingerprint(self, output: Output) -> Output:
         """Return an output with its fingerprint, if its media type computes one."""
@@ -118,12 +115,13 @@ class MediaTypes:
 
         The digest is recorded, because the samples of a recording can be as large as its file.
         """
-        content = self._try(registered, "fingerprint", _checked(bytes), data)
+        content = self._try(registered, "fingerprint", data)
         return None if content is None else sha256(content).digest()
 
     def read_stamp(self, registered: RegisteredObject, data: bytes) -> str | None:
         """Return the id of a generation that an exported file contains, or None."""
-        return self._try(registered, "read_stamp", _optional_text, data)
+        stamp: str | None = self._try(registered, "read_stamp", data)
+        return stamp
 
     # ---- files -------------------------------------------------------------------------------
 
@@ -136,9 +134,8 @@ class MediaTypes:
         """
         registered, values = self._file_options(output.media_type, options)
         provenance = generation.provenance
-        return self._call(
-            registered, "export", _checked(bytes), output.data, provenance, suffix, values
-        )
+        file: bytes = self._call(registered, "export", output.data, provenance, suffix, values)
+        return file
 
     def combine(
         self,
@@ -150,7 +147,8 @@ class MediaTypes:
         registered, values = self._file_options(outputs[0][1].media_type, options)
         data = [output.data for _, output in outputs]
         provenances = [generation.provenance for generation, _ in outputs]
-        return self._call(registered, "combine", _checked(bytes), data, provenances, suffix, values)
+        file: bytes = self._call(registered, "combine", data, provenances, suffix, values)
+        return file
 
     def _file_options(
         self, media_type: str, options: Mapping[str, object]
@@ -175,7 +173,8 @@ class MediaTypes:
 
         Raises MunimentError if no plugin reads them, and PluginError if the media type fails.
         """
-        return self._call(self._list_type(output), "items", _items, output.data)
+        items: tuple[Item, ...] = self._call(self._list_type(output), "items", output.data)
+        return items
 
     def select(
         self, output: Output, positions: Sequence[int], expected: tuple[Item, ...]
@@ -185,15 +184,15 @@ class MediaTypes:
         Raises as `items` does, and for a selection that has other items.
         """
         registered = self._list_type(output)
-
-        def check(data: object) -> Output:
-            selection = replace(output, data=_checked(bytes)(data))
-            # It could contain an item that a filter blocked.
-            if _items(self._object(registered).items(selection.data)) != expected:
-                raise ValueError("it returned other items")
-            return selection
-
-        return self._call(registered, "select", check, output.data, positions)
+        data = self._call(registered, "select", output.data, positions)
+        selection = replace(output, data=data)
+        if self.items(selection) != expected:  # one could be an item that a filter blocked
+            name = registered.plugin.distribution
+            raise PluginError(
+                name,
+                f"select() of media type {registered.name!r} of {name} returned other items",
+            )
+        return selection
 
     def _list_type(self, output: Output) -> RegisteredObject:
         registered = self.registered(output.media_type)
@@ -210,45 +209,31 @@ class MediaTypes:
             self._objects[registered.name] = instantiate(registered)
         return self._objects[registered.name]
 
-    def _try_for(
-        self, output: Output, method: str, check: Callable[[object], _Value], *arguments: object
-    ) -> _Value | None:
+    def _try_for(self, output: Output, method: str, *arguments: object) -> Any:
         """Call a method of the media type of an output. Return None if that fails."""
         try:
             registered = self.registered(output.media_type)
         except MunimentError as error:
             self._report(str(error))
             return None
-        return None if registered is None else self._try(registered, method, check, *arguments)
+        return None if registered is None else self._try(registered, method, *arguments)
 
-    def _try(
-        self,
-        registered: RegisteredObject,
-        method: str,
-        check: Callable[[object], _Value],
-        *arguments: object,
-    ) -> _Value | None:
+    def _try(self, registered: RegisteredObject, method: str, *arguments: object) -> Any:
         """Call a method and check its result. Return None if it is missing or fails."""
         try:
             if method not in implemented_methods(registered.load_class()):
                 return None
-            return self._call(registered, method, check, *arguments)
+            return self._call(registered, method, *arguments)
         except PluginError as error:
             self._report(str(error))
             return None
 
-    def _call(
-        self,
-        registered: RegisteredObject,
-        method: str,
-        check: Callable[[object], _Value],
-        *arguments: object,
-    ) -> _Value:
+    def _call(self, registered: RegisteredObject, method: str, *arguments: object) -> Any:
         """Call a method and check its result. Raise PluginError if that fails."""
         subject = self._object(registered)
         try:
             with quiet_stdout():
-                return check(getattr(subject, method)(*arguments))
+                return validate_media(method, getattr(subject, method)(*arguments))
         except KeyboardInterrupt:
             raise
         except BaseException as error:
@@ -267,48 +252,3 @@ class MediaTypes:
         if key not in self._reported:
             self._reported.add(key)
             self.report(sentence)
-
-
-def _checked(expected: type[_Value]) -> Callable[[object], _Value]:
-    """Return a function that raises TypeError for a value of another type."""
-
-    def check(value: object) -> _Value:
-        if not isinstance(value, expected):
-            raise TypeError(f"it returned {type(value).__name__}, not {expected.__name__}")
-        return value
-
-    return check
-
-
-def _optional_text(value: object) -> str | None:
-    return None if value is None else _checked(str)(value)
-
-
-def _items(value: object) -> tuple[Item, ...]:
-    if not isinstance(value, tuple | list):
-        raise TypeError(f"it returned {type(value).__name__}, not a tuple")
-    ids: set[str] = set()
-    for item in value:
-        if not (isinstance(item, Item) and _is_text(item.id) and _is_text(item.text)):
-            raise TypeError("it returned an item that is no muniment.Item with an id and a text")
-        if not item.id or item.id in ids:
-            raise ValueError(f"the id {item.id!r} is empty or belongs to two items")
-        ids.add(item.id)
-    return tuple(value)
-
-
-def _is_text(value: object) -> bool:
-    return isinstance(value, str) and value == value.encode(errors="replace").decode()
-
-
-def _comparison(value: object) -> Comparison:
-    result = _checked(Comparison)(value)
-    distance: object = result.distance
-    if distance is not None:
-        if isinstance(distance, bool) or not isinstance(distance, int | float):
-            raise TypeError(f"its distance is {type(distance).__name__}, not a number")
-        if not math.isfinite(distance):
-            raise ValueError(f"its distance is {distance}")
-        distance = float(distance)
-    unit, position = map(_checked(str), (result.unit, result.position))
-    return Comparison(distance, escape_unencodable(unit), escape_unencodable(position))

@@ -411,8 +411,7 @@ def registered_object(
         check_class(kind, target)
         name = name or getattr(target, "name", None)
         media_type = media_type or getattr(target, "media_type", None)
-        options = "Export" if kind == "media_type" else "Parameters"
-        parameters = parameters or getattr(target, options, None)
+        parameters = parameters or getattr(target, options_attribute(kind), None)
         media_types = media_types or getattr(target, "media_types", None)
         inputs = inputs or getattr(target, "inputs", None)
     elif not (isinstance(target, str) and re.fullmatch(r"[\w.]+:\w+", target)):
@@ -442,10 +441,15 @@ def registered_object(
     return RegisteredObject(kind, name, plugin, target, media_type, parameters, types, specs)
 
 
+def options_attribute(kind: Kind) -> str:
+    """Return the attribute of a class that declares its parameters, or the options of its files."""
+    return "Export" if kind == "media_type" else "Parameters"
+
+
 def check_class(kind: Kind, cls: type) -> None:
     """Raise TypeError if an attribute that a class declares cannot be recorded or displayed."""
     where = cls.__qualname__
-    options = "Export" if kind == "media_type" else "Parameters"
+    options = options_attribute(kind)
     declared = getattr(cls, options, Parameters)
     if not (isinstance(declared, type) and issubclass(declared, Parameters)):
         raise TypeError(f"{where}.{options} must subclass muniment.Parameters")

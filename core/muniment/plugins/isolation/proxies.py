@@ -11,25 +11,29 @@ from pathlib import Path
 from typing import Any, ClassVar, TypeVar, TypeVarTuple
 
 from muniment.errors import PluginError
-from muniment.hookspecs import Evaluator, Generator
+from muniment.hookspecs import Evaluator, Generator, MediaType
 from muniment.plugins.invocation import MissingReply
 from muniment.plugins.isolation import protocol
 from muniment.plugins.isolation.process import LOADING, STARTING, Worker
-from muniment.plugins.isolation.service import PluginService, Registration
+from muniment.plugins.isolation.service import PluginService, Registration, Stamp
 from muniment.plugins.registry import (
     InterruptibleFilter,
     Kind,
     RegisteredObject,
     WorkerError,
     check_class,
+    options_attribute,
     registered_object,
 )
 from muniment.types import (
     Chunk,
+    Comparison,
     Content,
     Generation,
+    Item,
     Model,
     PackagedModel,
+    Provenance,
     Reply,
     Request,
     Verdict,
@@ -62,6 +66,7 @@ def proxy_object(worker: Worker, registration: Registration) -> RegisteredObject
         registration.name,
         registration.media_type or None,
         protocol.parameters_class(registration.parameters),
+        media_types=registration.media_types,
         inputs=registration.inputs,
     )
     return IsolatedRegisteredObject(
@@ -71,6 +76,7 @@ def proxy_object(worker: Worker, registration: Registration) -> RegisteredObject
         plain.target,
         plain.media_type,
         plain.parameters,
+        media_types=plain.media_types,
         inputs=plain.inputs,
         proxy_class=functools.cache(lambda: _proxy_class(plain, worker)),
     )
@@ -86,7 +92,7 @@ def _proxy_class(registered: RegisteredObject, worker: Worker) -> type:
             "name": name,
             "media_type": registered.media_type,
             "inputs": registered.inputs,
-            "Parameters": protocol.parameters_class(declaration.parameters),
+            options_attribute(kind): protocol.parameters_class(declaration.parameters),
             "registered": registered,
             "worker": worker,
         }
@@ -252,8 +258,68 @@ class IsolatedEvaluator(_Proxy, Evaluator):
         )
 
 
+class IsolatedMediaType(_Proxy, MediaType):
+    """A media type in a worker process, which is killed at the time limit of each call."""
+
+    def matches(self, data: bytes) -> bool:
+        """Return whether bytes are of one of these types."""
+        return self._limited(PluginService.matches, data)
+
+    def describe(self, data: bytes) -> str:
+        """Return a short description."""
+        return self._limited(PluginService.describe_output, data)
+
+    def compare(self, recorded: bytes, again: bytes) -> Comparison:
+        """Return how far two outputs lie apart."""
+        return self._limited(PluginService.compare, recorded, again)
+
+    def preview(self, data: bytes, columns: int) -> str | None:
+        """Return lines for a terminal."""
+        return self._limited(PluginService.preview, data, columns)
+
+    def export(self, data: bytes, provenance: Provenance, suffix: str, options: Any) -> bytes:
+        """Return a file with the provenance."""
+        values = protocol.values_json(options)
+        return self._limited(PluginService.export, data, Stamp.of(provenance), suffix, values)
+
+    def combine(
+        self,
+        outputs: Sequence[bytes],
+        provenances: Sequence[Provenance],
+        suffix: str,
+        options: Any,
+    ) -> bytes:
+        """Return one file that shows several outputs."""
+        stamps, values = list(map(Stamp.of, provenances)), protocol.values_json(options)
+        return self._limited(PluginService.combine, list(outputs), stamps, suffix, values)
+
+    def read_stamp(self, data: bytes) -> str | None:
+        """Return the id of the generation in a file."""
+        return self._limited(PluginService.read_stamp, data)
+
+    def fingerprint(self, data: bytes) -> bytes:
+        """Return what remains of the content when a program saves it again."""
+        return self._limited(PluginService.fingerprint, data)
+
+    def items(self, data: bytes) -> tuple[Item, ...]:
+        """Return the items of a list."""
+        return self._limited(PluginService.items, data)
+
+    def select(self, data: bytes, positions: Sequence[int]) -> bytes:
+        """Return a list with only some items."""
+        return self._limited(PluginService.select, data, list(positions))
+
+    def _limited(
+        self,
+        method: Callable[[PluginService, int, *_Arguments], _Result],
+        *arguments: *_Arguments,
+    ) -> _Result:
+        return self._call(method, *arguments, seconds=self.worker.limits.answer)
+
+
 _BASES: Mapping[Kind, type] = {
     "generator": IsolatedGenerator,
     "filter": IsolatedFilter,
     "evaluator": IsolatedEvaluator,
+    "media_type": IsolatedMediaType,
 }

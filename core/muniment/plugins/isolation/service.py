@@ -14,25 +14,35 @@ from typing import Any
 
 import msgspec
 
-from muniment.hookspecs import ModelProvider
+from muniment.hookspecs import ModelProvider, implemented_methods
 from muniment.parameters import Parameters
 from muniment.plugins.invocation import (
     MissingReply,
     environment_of,
     invoke,
+    validate_media,
     validate_values,
     validate_verdict,
 )
 from muniment.plugins.isolation import protocol
-from muniment.plugins.registry import Kind, Plugin, RegisteredObject, load_objects
+from muniment.plugins.registry import (
+    Kind,
+    Plugin,
+    RegisteredObject,
+    load_objects,
+    options_attribute,
+)
 from muniment.types import (
     Chunk,
+    Comparison,
     Content,
     Generation,
     InputSpec,
+    Item,
     Measure,
     Model,
     PackagedModel,
+    Provenance,
     Reply,
     Request,
     Verdict,
@@ -43,11 +53,13 @@ _OF_CLASSES: dict[Kind, tuple[str, ...]] = {
     "generator": ("determinism", "uses_model"),
     "filter": ("version", "media_types", "categories"),
     "evaluator": ("version", "media_types", "measures", "default"),
+    "media_type": ("version", "media_types", "suffixes"),
 }
 _OF_OBJECTS: dict[Kind, tuple[str, ...]] = {
     "generator": ("determinism", "uses_model"),
     "filter": ("media_types",),
     "evaluator": ("media_types",),
+    "media_type": (),
 }
 
 
@@ -65,6 +77,8 @@ class Attributes(_Strict, frozen=True):
     categories: tuple[str, ...] | None = None
     measures: tuple[Measure, ...] | None = None
     default: bool | None = None
+    suffixes: tuple[str, ...] | None = None
+    implemented: frozenset[str] | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the attributes that exist, by name."""
@@ -80,6 +94,7 @@ class Registration(_Strict, frozen=True):
     media_type: str
     parameters: str
     inputs: tuple[InputSpec, ...] = ()
+    media_types: tuple[str, ...] = ()
 
 
 class Declaration(_Strict, frozen=True):
@@ -88,6 +103,23 @@ class Declaration(_Strict, frozen=True):
     attributes: Attributes
     parameters: str
     provides_models: bool
+
+
+class Stamp(_Strict, frozen=True):
+    """The provenance of a generation, with its parameters as JSON."""
+
+    facts: Provenance
+    parameters: str
+
+    @classmethod
+    def of(cls, provenance: Provenance) -> Stamp:
+        """Return the stamp of a provenance."""
+        facts = replace(provenance, parameters={}, versions=dict(provenance.versions))
+        return cls(facts, protocol.values_json(provenance.parameters))
+
+    def provenance(self) -> Provenance:
+        """Return the provenance."""
+        return replace(self.facts, parameters=protocol.values(self.parameters))
 
 
 class NextResult(_Strict, frozen=True):
@@ -134,6 +166,7 @@ class PluginService:
                 item.media_type,
                 protocol.fields_json(item.parameters),
                 item.inputs,
+                item.media_types,
             )
             for item in objects
         ]
@@ -141,9 +174,12 @@ class PluginService:
     def describe(self, kind: Kind, name: str) -> Declaration:
         """Import a registered class and return its declarations."""
         found = self._registered[kind, name].load_class()
+        attributes = _attributes(found, _OF_CLASSES[kind])
+        if kind == "media_type":
+            attributes = msgspec.structs.replace(attributes, implemented=implemented_methods(found))
         return Declaration(
-            _attributes(found, _OF_CLASSES[kind]),
-            protocol.fields_json(getattr(found, "Parameters", Parameters)),
+            attributes,
+            protocol.fields_json(getattr(found, options_attribute(kind), Parameters)),
             issubclass(found, ModelProvider),
         )
 
@@ -204,6 +240,55 @@ class PluginService:
         generation = replace(generation, parameters=protocol.values(parameters))
         return validate_values(evaluator.evaluate(generation), registered.load_class().measures)
 
+    def matches(self, number: int, data: bytes) -> bool:
+        """Return whether a media type recognises bytes."""
+        return bool(self._media(number, "matches", data))
+
+    def describe_output(self, number: int, data: bytes) -> str:
+        """Return a media type's description of an output."""
+        return str(self._media(number, "describe", data))
+
+    def preview(self, number: int, data: bytes, columns: int) -> str | None:
+        """Return a media type's preview of an output."""
+        preview: str | None = self._media(number, "preview", data, columns)
+        return preview
+
+    def compare(self, number: int, recorded: bytes, again: bytes) -> Comparison:
+        """Return a media type's comparison of two outputs."""
+        comparison: Comparison = self._media(number, "compare", recorded, again)
+        return comparison
+
+    def export(self, number: int, data: bytes, stamp: Stamp, suffix: str, options: str) -> bytes:
+        """Return the file of an output. The options are JSON."""
+        arguments = stamp.provenance(), suffix, self._options(number, options)
+        return bytes(self._media(number, "export", data, *arguments))
+
+    def combine(
+        self, number: int, outputs: list[bytes], stamps: list[Stamp], suffix: str, options: str
+    ) -> bytes:
+        """Return one file of several outputs. The options are JSON."""
+        provenances = [stamp.provenance() for stamp in stamps]
+        arguments = provenances, suffix, self._options(number, options)
+        return bytes(self._media(number, "combine", outputs, *arguments))
+
+    def read_stamp(self, number: int, data: bytes) -> str | None:
+        """Return the id of a generation in a file."""
+        stamp: str | None = self._media(number, "read_stamp", data)
+        return stamp
+
+    def fingerprint(self, number: int, data: bytes) -> bytes:
+        """Return a media type's fingerprint of an output."""
+        return bytes(self._media(number, "fingerprint", data))
+
+    def items(self, number: int, data: bytes) -> tuple[Item, ...]:
+        """Return the items of an output that is a list."""
+        items: tuple[Item, ...] = self._media(number, "items", data)
+        return items
+
+    def select(self, number: int, data: bytes, positions: list[int]) -> bytes:
+        """Return a list with some of its items."""
+        return bytes(self._media(number, "select", data, positions))
+
     def packaged_models(self, number: int) -> list[PackagedModel]:
         """Return the models that installed packages contain."""
         return list(self._object(number).packaged_models())
@@ -226,6 +311,12 @@ class PluginService:
         _, closed = self.objects.pop(number)
         if hasattr(closed, "close"):
             closed.close()
+
+    def _media(self, number: int, method: str, *arguments: object) -> Any:
+        return validate_media(method, getattr(self._object(number), method)(*arguments))
+
+    def _options(self, number: int, options: str) -> Any:
+        return self.objects[number][0].load_class().Export(**protocol.values(options))
 
     def _object(self, number: int) -> Any:
         return self.objects[number][1]

@@ -1,0 +1,89 @@
+"""Media types of isolated plugins: the same results, time limits, and workers that end."""
+
+from __future__ import annotations
+
+import pytest
+
+import muniment
+from muniment.errors import PluginError
+from muniment.plugins.media import MediaTypes
+from support.lists import TITLES, add_lists
+from support.media import DOTS, media_type
+from support.plugins import PluginFolder
+from support.workers import IsolatedWorkspace
+
+ONE = muniment.Output("application/x-dots", b"DOTSabc")
+OTHER = muniment.Output("application/x-dots", b"DOTSaxc")
+
+
+def test_an_isolated_media_type_gives_the_same_results(
+    workspace: IsolatedWorkspace, plugin_folder: PluginFolder
+) -> None:
+    plugin_folder.add(DOTS)
+    done = workspace.session.generate("a b", generator="dotter", seed=7)
+    media, local = workspace.session.media, MediaTypes(plugin_folder.plugins())
+    [registered], [here] = media.recognised(b"DOTS"), local.recognised(b"DOTS")
+    assert (registered.name, registered.media_types) == (here.name, here.media_types)
+    assert registered.load_class().suffixes == here.load_class().suffixes
+    assert registered.parameters.schema() == here.parameters.schema()
+    for each in media, local:
+        assert each.describe(ONE) == "3 dots"
+        assert each.compare(ONE, OTHER) == local.compare(ONE, OTHER)
+        assert each.preview(ONE, 2) == local.preview(ONE, 2)
+        assert each.fingerprint(registered, b"DOTS|") == local.fingerprint(here, b"DOTS|")
+        file = each.export(done, done.outputs[0], ".json", {"scale": 3})
+        assert file == local.export(done, done.outputs[0], ".json", {"scale": 3})
+        assert each.read_stamp(registered, file) == done.id
+        pair = [(done, ONE), (done, OTHER)]
+        assert each.combine(pair, ".json", {}) == local.combine(pair, ".json", {})
+    assert done.outputs[0].fingerprint == local.with_fingerprint(done.outputs[0]).fingerprint
+    workspace.check()
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        ("def describe(self, data): time.sleep(60)", "within its limit of 2 s"),
+        ("def describe(self, data): raise ValueError('no')", "ValueError: no ("),
+        ("def describe(self, data): return 5", "it returned int, not str"),
+        ("def describe(self, data): import os; os._exit(3)", "ended with exit code 3"),
+    ],
+)
+def test_a_failure_in_the_worker_is_reported_and_the_next_call_works(
+    workspace: IsolatedWorkspace, plugin_folder: PluginFolder, body: str, reason: str
+) -> None:
+    plugin_folder.add(
+        media_type(f"{body}\ndef preview(self, data, columns): return '•'"),
+        distribution="bad-dots",
+    )
+    workspace.set("bad-dots", timeout="2")
+    reports: list[str] = []
+    workspace.session.warn = reports.append
+    assert workspace.session.media.describe(ONE) is None
+    assert workspace.session.media.preview(ONE, 80) == "•"
+    [report] = reports
+    assert "describe() of media type 'dots' of bad-dots failed" in report
+    assert reason in report
+
+
+def test_an_export_that_hangs_is_an_error(
+    workspace: IsolatedWorkspace, plugin_folder: PluginFolder
+) -> None:
+    plugin_folder.add(DOTS.replace("if suffix ==", "time.sleep(60)\n        if suffix =="))
+    plugin = plugin_folder.all[-1]
+    workspace.set(plugin.distribution, timeout="2")
+    done = workspace.session.generate("a b", generator="dotter", seed=7)
+    with pytest.raises(PluginError, match="within its limit"):
+        workspace.session.media.export(done, done.outputs[0], ".dots", {})
+
+
+def test_lists_are_judged_in_the_worker(
+    workspace: IsolatedWorkspace, plugin_folder: PluginFolder
+) -> None:
+    add_lists(plugin_folder, wanted="2")
+    policy = workspace.policy("{filter: colour, stages: [item]}")
+    prompt = str(TITLES).replace("'", '"')
+    done = workspace.session.generate(prompt, generator="rank", policy=policy)
+    assert done.outputs[0].kept == (1, 2)
+    assert done.outputs[0].data == b'["green", "blue"]'
+    workspace.check()
