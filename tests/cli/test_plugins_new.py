@@ -15,7 +15,7 @@ import pytest
 
 from support.commands import Here
 
-KINDS = ("generator", "filter", "evaluator", "command")
+KINDS = ("generator", "filter", "evaluator", "media_type", "command")
 
 
 @pytest.fixture(scope="module")
@@ -52,9 +52,10 @@ def run(*command: str | Path, cwd: Path, home: Path) -> str:
 def test_what_is_written_installs_passes_its_tests_and_runs(
     kind: str, environment: Path, tmp_path: Path, muniment: Here
 ) -> None:
-    made = muniment("plugins", "new", f"my-{kind}", "--kind", kind, "--into", tmp_path)
+    name = f"my-{kind.replace('_', '-')}"
+    made = muniment("plugins", "new", name, "--kind", kind, "--into", tmp_path)
     assert made.code == 0, made.err
-    folder = tmp_path / f"muniment-my-{kind}"
+    folder = tmp_path / f"muniment-{name}"
     assert made.out == f"{folder}\n"
     files = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
     assert files == {

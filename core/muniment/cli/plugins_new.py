@@ -40,6 +40,11 @@ _KINDS = {
         "SENTENCE": "Measures the number of words, and the share of different words among them.",
         "USE": "$ muniment plugins show @DISTRIBUTION@",
     },
+    "media_type": {
+        "KIND_ARTICLE": "A media type",
+        "SENTENCE": "Describes, compares and exports grey images (PGM), with the id in the file.",
+        "USE": "$ muniment plugins show @DISTRIBUTION@",
+    },
     "command": {
         "KIND_ARTICLE": "A command",
         "SENTENCE": "Counts the words of each generator's outputs.",
@@ -65,8 +70,8 @@ _KINDS = {
 def new(name: str, kind: str, into: str) -> None:
     """Write the files of a new plugin, with tests.
 
-    NAME is the name of its generator, filter, evaluator or command. The distribution, and the
-    folder, are named muniment-NAME. An installed plugin must not have the name. No file is
+    NAME is the name of its generator, filter, evaluator, media type or command. The distribution,
+    and the folder, are named muniment-NAME. An installed plugin must not have the name. No file is
     overwritten. Prints the folder.
     """
     name = name.removeprefix("muniment-")
@@ -140,7 +145,7 @@ def _files(name: str, kind: str) -> dict[str, str]:
         "NAME": name,
         "MODULE": module,
         "FUNCTION": function,
-        "CLASS": f"{words}{kind.capitalize()}" if keyword.iskeyword(words) else words,
+        "CLASS": f"{words}{kind.title().replace('_', '')}" if keyword.iskeyword(words) else words,
         "REQUIRED": f">={major}.{minor},<{major}.{int(minor) + 1}",
     }
     templates = {

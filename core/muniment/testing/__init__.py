@@ -15,6 +15,7 @@ try:
     from muniment.testing.commands import CommandContract, CommandResult, run_command
     from muniment.testing.factories import content, generation, request
     from muniment.testing.generators import GeneratorContract
+    from muniment.testing.media_types import MediaTypeContract
     from muniment.testing.properties import EvaluatorContract, FilterContract
     from muniment.testing.trainings import TrainingContract
 except ModuleNotFoundError as error:
@@ -30,6 +31,7 @@ __all__ = [
     "EvaluatorContract",
     "FilterContract",
     "GeneratorContract",
+    "MediaTypeContract",
     "TrainingContract",
     "content",
     "generation",

@@ -1,4 +1,4 @@
-"""The base of the suites for generators, filters and evaluators."""
+"""The base of the suites for generators, filters, evaluators and media types."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def check_import(subject: Any, module: str, seconds: float) -> None:
 
 
 class Contract:
-    """The base of the suites for generators, filters and evaluators.
+    """The base of the suites for generators, filters, evaluators and media types.
 
     `plugin` is the module that the entry point names. By default it is the one that is installed
     for the class's package, else the class's own. `import_seconds` is the processor

@@ -1,0 +1,220 @@
+"""The contract suite for media types."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime
+from typing import Any, ClassVar, TypeVar
+
+from muniment.hookspecs import MediaType, implemented_methods
+from muniment.ids import new_id
+from muniment.plugins.invocation import validate_media
+from muniment.plugins.registry import describe
+from muniment.testing.contract import Contract, broken, without_traceback
+from muniment.types import Provenance
+
+_Check = TypeVar("_Check", bound=Callable[..., None])
+
+# Bytes that are of no media type, or only of text.
+_FOREIGN = (b"", b"\0", b"\xff" * 64, b"to be or not to be", "最近\n".encode() * 9)
+_PROMPTS = ("", "to be", '最近\n"𠮷"\t<&>\\', "a" * 20_000)
+
+
+def _needs(*methods: str) -> Callable[[_Check], _Check]:
+    """Make a check of a suite pass unless its class implements the methods, all optional."""
+
+    def decorate(check: _Check) -> _Check:
+        def run(self: MediaTypeContract) -> None:
+            if implemented_methods(self.subject).issuperset(methods):
+                check(self)
+
+        run.__name__, run.__doc__ = check.__name__, check.__doc__
+        return without_traceback(run)  # type: ignore[return-value]
+
+    return decorate
+
+
+class MediaTypeContract(Contract):
+    """Base class of a media type's test suite. Set `media_type` to the class, and `samples`.
+
+    `samples` are at least two recorded outputs, which differ. `parameters` are the options of the
+    exported files. `lossy` are the suffixes whose format cannot keep the fingerprint.
+    """
+
+    kind = "media_type"
+    media_type: ClassVar[type[MediaType]]
+    samples: ClassVar[Sequence[bytes]]
+    lossy: ClassVar[Sequence[str]] = ()
+
+    @without_traceback
+    def test_its_samples_differ(self) -> None:
+        """Check that the suite has samples for the other checks."""
+        samples = getattr(type(self), "samples", ())
+        assert len(set(samples)) >= 2, (
+            f"{type(self).__name__} has fewer than two different samples; write "
+            "`samples = (…, …)` in it, with the bytes of outputs"
+        )
+
+    @_needs("matches")
+    def test_it_recognises_its_samples_and_nothing_else(self) -> None:
+        """Check that content is recognised, and that other content does not raise."""
+        subject = self.made()
+        for sample in self.samples:
+            assert self._result(subject, "matches", sample) is True, (
+                f"matches() does not recognise {_shown(sample)}; compare the first bytes"
+            )
+        for data in _FOREIGN:
+            assert self._result(subject, "matches", data) is False, (
+                f"matches() recognises {_shown(data)}, which is not of its types"
+            )
+
+    @_needs("describe")
+    def test_its_descriptions_are_short_lines(self) -> None:
+        """Check that every sample is described in one line of at most 200 characters."""
+        subject = self.made()
+        for sample in self.samples:
+            text = self._result(subject, "describe", sample)
+            is_short = text.isprintable() and 1 <= len(text) <= 200
+            assert is_short, (
+                f"describe() of {_shown(sample)} returned {text[:60]!r}; return a short line"
+            )
+
+    @_needs("preview")
+    def test_its_previews_are_texts(self) -> None:
+        """Check that a preview is a text, or None, on terminals of several widths."""
+        subject = self.made()
+        for sample in self.samples:
+            for columns in (1, 20, 80, 400):
+                self._result(subject, "preview", sample, columns)
+
+    @_needs("compare")
+    def test_equal_outputs_have_no_distance_and_others_have_one(self) -> None:
+        """Check that the distance is 0 exactly for equal outputs, and has a unit."""
+        subject = self.made()
+        for first in self.samples:
+            for second in self.samples:
+                comparison = self._result(subject, "compare", first, second)
+                distance = comparison.distance
+                expected = "0" if first == second else "more than 0, or None"
+                fits = distance == 0 if first == second else distance is None or distance > 0
+                assert fits, (
+                    f"compare() of {_shown(first)} and {_shown(second)} returned the distance "
+                    f"{distance}; it must be {expected}"
+                )
+                assert comparison.unit, "compare() returned no unit; name what the distance counts"
+
+    @_needs("export", "read_stamp")
+    def test_an_exported_file_contains_the_id(self) -> None:
+        """Check the stamp of every format, with texts that are hard to write into a file."""
+        subject = self.made()
+        for sample, suffix, provenance, file in self._files(subject):
+            stamp = self._result(subject, "read_stamp", file)
+            assert stamp == provenance.id, (
+                f"read_stamp() of {_shown(sample)} as {suffix} returned {stamp!r}; return the id "
+                "that export() wrote"
+            )
+            assert self._result(subject, "read_stamp", sample) is None, (
+                f"read_stamp() of {_shown(sample)}, which was not exported, returned a stamp; "
+                "recorded outputs contain none, so return None"
+            )
+
+    @_needs("export", "fingerprint")
+    def test_an_exported_file_has_the_fingerprint_of_the_output(self) -> None:
+        """Check that the stamp does not change the content, in formats that are not lossy."""
+        subject = self.made()
+        for sample, suffix, _, file in self._files(subject):
+            if suffix in self.lossy:
+                continue
+            before, after = (self._result(subject, "fingerprint", data) for data in (sample, file))
+            assert before == after, (
+                f"the fingerprint of {_shown(sample)} changes when it is exported as {suffix}; "
+                "compute it only of the content, or add the suffix to `lossy`"
+            )
+
+    @_needs("export", "matches")
+    def test_an_exported_file_is_recognised(self) -> None:
+        """Check that `audit find` recognises exported files."""
+        subject = self.made()
+        for sample, suffix, _, file in self._files(subject):
+            assert self._result(subject, "matches", file) is True, (
+                f"matches() does not recognise {_shown(sample)} as {suffix}"
+            )
+
+    @_needs("combine")
+    def test_outputs_can_be_combined(self) -> None:
+        """Check that one and several outputs can be written to one file of each format."""
+        subject, options = self.made(), self.given()
+        for suffix in self._suffixes():
+            for outputs in (self.samples[:1], self.samples):
+                provenances = [_provenance("to be") for _ in outputs]
+                self._result(subject, "combine", list(outputs), provenances, suffix, options)
+
+    @_needs("fingerprint")
+    def test_different_outputs_have_different_fingerprints(self) -> None:
+        """Check that two objects agree, and that the samples can be told apart."""
+        first, second = self.made(), self.made()
+        seen: dict[bytes, bytes] = {}
+        for sample in self.samples:
+            fingerprint = self._result(first, "fingerprint", sample)
+            assert fingerprint == self._result(second, "fingerprint", sample), (
+                f"two fingerprints of {_shown(sample)} differ; compute them only from the content"
+            )
+            other = seen.setdefault(fingerprint, sample)
+            assert other == sample, (
+                f"{_shown(sample)} and {_shown(other)} have the same fingerprint; return more of "
+                "the content, such as all pixels"
+            )
+
+    @_needs("items", "select")
+    def test_a_selection_has_the_selected_items(self) -> None:
+        """Check that a selection contains the items at the positions, in the order of these."""
+        subject = self.made()
+        for sample in self.samples:
+            items = self._result(subject, "items", sample)
+            for positions in ([], [*range(len(items))], [*range(len(items))][::2]):
+                selection = self._result(subject, "select", sample, positions)
+                selected = self._result(subject, "items", selection)
+                assert selected == tuple(items[position] for position in positions), (
+                    f"select() of {_shown(sample)} at {positions} has other items"
+                )
+
+    def _suffixes(self) -> tuple[str, ...]:
+        suffixes: tuple[str, ...] = self.subject.suffixes
+        assert suffixes, "it writes files and names no suffixes; set `suffixes = ('.png',)`"
+        return suffixes
+
+    def _files(self, subject: MediaType) -> Iterator[tuple[bytes, str, Provenance, bytes]]:
+        """Yield exported files, each after its sample, suffix and provenance."""
+        options = self.given()
+        for sample in self.samples:
+            for suffix in self._suffixes():
+                for prompt in _PROMPTS:
+                    provenance = _provenance(prompt)
+                    arguments = sample, provenance, suffix, options
+                    yield sample, suffix, provenance, self._result(subject, "export", *arguments)
+
+    def _result(self, subject: MediaType, method: str, *arguments: object) -> Any:
+        """Return the result of a method. Fail the test if it raises or is of another type."""
+        try:
+            return validate_media(method, getattr(subject, method)(*arguments))
+        except (Exception, SystemExit) as error:
+            data = arguments[0] if isinstance(arguments[0], bytes) else b""
+            broken(f"{method}() of {_shown(data)} failed: {describe(error)}")
+
+
+def _provenance(prompt: str) -> Provenance:
+    return Provenance(
+        id=new_id(),
+        generator="made-up",
+        prompt=prompt,
+        seed=2**64 - 1,
+        parameters={"number": 0.5, "text": prompt, "nothing": None, "texts": ("a", "最近")},
+        model="",
+        model_digest="",
+        created_at=datetime.now(UTC),
+        versions={"muniment": "0.1.0"},
+    )
+
+
+def _shown(data: bytes) -> str:
+    return f"{len(data)} bytes that begin with {data[:12]!r}"

@@ -1,0 +1,166 @@
+"""Every check of the suite for media types passes a good one and fails one that breaks it."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import pytest
+
+import muniment
+from muniment import Comparison
+from muniment.testing import MediaTypeContract
+
+Result = Any
+
+
+class Good(muniment.MediaType):
+    name, media_types, suffixes = "dots", ("application/x-dots",), (".dots",)
+
+    def matches(self, data: bytes) -> bool:
+        return data.startswith(b"DOTS")
+
+    def describe(self, data: bytes) -> str:
+        return f"{len(data)} dots"
+
+    def preview(self, data: bytes, columns: int) -> str | None:
+        return "•" * columns if len(data) > 5 else None
+
+    def compare(self, recorded: bytes, again: bytes) -> Comparison:
+        return Comparison(float(recorded != again), "file")
+
+    def export(
+        self, data: bytes, provenance: muniment.Provenance, suffix: str, options: Any
+    ) -> bytes:
+        return data + b"|" + provenance.id.encode()
+
+    def combine(
+        self,
+        outputs: Sequence[bytes],
+        provenances: Sequence[muniment.Provenance],
+        suffix: str,
+        options: Any,
+    ) -> bytes:
+        return b"".join(outputs)
+
+    def read_stamp(self, data: bytes) -> str | None:
+        return data.partition(b"|")[2].decode() or None
+
+    def fingerprint(self, data: bytes) -> bytes:
+        return data.partition(b"|")[0]
+
+    def items(self, data: bytes) -> tuple[muniment.Item, ...]:
+        return tuple(muniment.Item(chr(place), "dot") for place in data[4:])
+
+    def select(self, data: bytes, positions: Sequence[int]) -> bytes:
+        return data[:4] + bytes(data[4 + position] for position in positions)
+
+
+class TestGood(MediaTypeContract):
+    media_type = Good
+    samples = (b"DOTSabc", b"DOTSa", b"DOTS")
+
+
+class Bare(muniment.MediaType):
+    name, media_types = "bare", ("application/x-dots",)
+
+
+class TestWithoutMethods(MediaTypeContract):
+    media_type = Bare
+    samples = (b"a", b"b")
+
+
+def returns(value: Result) -> Any:
+    return lambda self, *arguments: value
+
+
+def test_every_check_is_broken_below() -> None:
+    checks = {name for name in vars(MediaTypeContract) if name.startswith("test_")}
+    assert checks == {check for check, _, _, _ in BREAKAGES}
+
+
+BREAKAGES = [
+    ("test_its_samples_differ", "samples", (b"DOTSa", b"DOTSa"), "fewer than two"),
+    ("test_it_recognises_its_samples_and_nothing_else", "matches", returns(False), "DOTSabc"),
+    ("test_it_recognises_its_samples_and_nothing_else", "matches", returns(True), "0 bytes"),
+    ("test_it_recognises_its_samples_and_nothing_else", "matches", returns(1), "int, not bool"),
+    ("test_its_descriptions_are_short_lines", "describe", returns("a\nb"), "short line"),
+    ("test_its_descriptions_are_short_lines", "describe", returns(""), "short line"),
+    ("test_its_descriptions_are_short_lines", "describe", lambda self, data: 1 / 0, "Zero"),
+    ("test_its_previews_are_texts", "preview", returns(b""), "bytes, not str"),
+    (
+        "test_equal_outputs_have_no_distance_and_others_have_one",
+        "compare",
+        returns(Comparison(1, "x")),
+        "must be 0",
+    ),
+    (
+        "test_equal_outputs_have_no_distance_and_others_have_one",
+        "compare",
+        returns(Comparison(0, "x")),
+        "more than 0",
+    ),
+    (
+        "test_equal_outputs_have_no_distance_and_others_have_one",
+        "compare",
+        lambda self, a, b: Comparison(float(a != b), ""),
+        "no unit",
+    ),
+    ("test_an_exported_file_contains_the_id", "read_stamp", returns(None), "None"),
+    ("test_an_exported_file_contains_the_id", "export", lambda self, data, *rest: data, "None"),
+    ("test_an_exported_file_contains_the_id", "suffixes", (), "suffixes"),
+    (
+        "test_an_exported_file_has_the_fingerprint_of_the_output",
+        "fingerprint",
+        lambda self, data: data,
+        "changes when it is exported",
+    ),
+    (
+        "test_an_exported_file_is_recognised",
+        "export",
+        lambda self, data, *rest: b"|" + data,
+        "does not recognise",
+    ),
+    ("test_outputs_can_be_combined", "combine", returns(None), "NoneType, not bytes"),
+    (
+        "test_different_outputs_have_different_fingerprints",
+        "fingerprint",
+        returns(b""),
+        "have the same fingerprint",
+    ),
+    (
+        "test_different_outputs_have_different_fingerprints",
+        "fingerprint",
+        lambda self, data: repr(self).encode(),
+        "differ",
+    ),
+    ("test_a_selection_has_the_selected_items", "select", returns(b"DOTSz"), "other items"),
+]
+
+
+@pytest.mark.parametrize(("check", "attribute", "value", "words"), BREAKAGES)
+def test_a_broken_media_type_fails_its_check_with_a_sentence(
+    check: str, attribute: str, value: Result, words: str
+) -> None:
+    class Suite(MediaTypeContract):
+        media_type = Good
+        samples: ClassVar[Sequence[bytes]] = (b"DOTSabc", b"DOTSa", b"DOTS")
+
+    broken = type("Broken", (Good,), {attribute: value} if attribute != "samples" else {})
+    Suite.media_type = broken
+    if attribute == "samples":
+        Suite.samples = value
+    with pytest.raises(pytest.fail.Exception, match=re.escape(words)):
+        getattr(Suite(), check)()
+
+
+def test_a_lossy_format_need_not_keep_the_fingerprint() -> None:
+    class Suite(MediaTypeContract):
+        media_type = type("Lossy", (Good,), {"fingerprint": lambda self, data: data})
+        samples = (b"DOTSabc", b"DOTSa")
+        lossy = (".dots",)
+
+    Suite().test_an_exported_file_has_the_fingerprint_of_the_output()
+    assert inspect.getdoc(Suite.test_an_exported_file_has_the_fingerprint_of_the_output)
