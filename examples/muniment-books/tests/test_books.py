@@ -32,6 +32,11 @@ class TestBooks(muniment.testing.GeneratorContract):
     parameters: ClassVar = {"count": 3}
 
 
+class TestBookList(muniment.testing.MediaTypeContract):
+    media_type = BookList
+    samples = (b"[]", json.dumps(list(BOOKS.items())).encode())
+
+
 def test_the_book_with_the_most_words_of_the_prompt_comes_first() -> None:
     request = muniment.testing.request("a white whale", parameters=Books.Parameters(count=2))
     (reply,) = Books().generate([request])
