@@ -167,3 +167,11 @@ def test_a_list_with_a_blocked_item_is_found_by_its_decision_and_queued_for_revi
     assert [item["id"] for item in queued] == [generation["id"]]
     ranked("review", "overturn", "last")
     assert ranked("review", "queue", "--json").json("generation") == []
+
+
+def test_fewer_items_than_wanted_are_noted_with_the_line_of_a_batch(
+    ranked: Here, policy: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "lines.jsonl"
+    file.write_text(json.dumps({"prompt": '["red", "blue"]', "generator": "rank"}) + "\n")
+    assert "line 1: 1 of 3 wanted items" in ranked("batch", file, "--policy", policy).err

@@ -77,4 +77,5 @@ def write_shortage(generation: Generation) -> None:
     """Print a note for each list that has fewer items than the generator wanted."""
     for output in generation.outputs:
         if output.kept is not None and output.wanted and len(output.kept) < output.wanted:
-            write_note(f"Note: {len(output.kept)} of {output.wanted} wanted items")
+            place = f"line {generation.line}: " if generation.line else ""
+            write_note(f"Note: {place}{len(output.kept)} of {output.wanted} wanted items")
