@@ -75,11 +75,13 @@ def test_it_is_recorded_searched_replayed_exported_and_shown(fresh: Fresh, tmp_p
     assert [item["result"] for item in replayed] == ["exact"]
     shown = spoken(fresh("audit", "show", "last", "--json"))
     assert shown["outputs"] == made["outputs"]
-    assert "audio/wav" in fresh("audit", "show", "last").out
+    assert "\nWAV, " in fresh("audit", "show", "last").out
     file = tmp_path / "satellite.wav"
     assert fresh("audit", "get", "last", "-o", file).code == 0
     with wave.open(io.BytesIO(file.read_bytes())) as wav:
         assert 0.5 < wav.getnframes() / wav.getframerate() < 5
+    assert b"AI-generated" in file.read_bytes()
+    assert spoken(fresh("audit", "find", file, "--json"))["id"] == made["id"]
     exported = fresh("audit", "export", "--format", "jsonl", "-o", tmp_path / "all.jsonl")
     assert exported.code == 0, exported.err
     lines = [json.loads(line) for line in (tmp_path / "all.jsonl").read_text().splitlines()]

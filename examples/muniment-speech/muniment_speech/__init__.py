@@ -1,4 +1,7 @@
-"""A speech synthesis generator: `muniment generate speech "Once upon a time" -o out.wav`."""
+"""A speech synthesis generator: `muniment generate speech "Once upon a time" -o out.wav`.
+
+`wav.py` has the media type of its outputs.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import muniment
 
 from . import espeak
+from .wav import Wav
 
 _HAN = re.compile("[\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]")
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")  # \x01 starts a command of espeak-ng
@@ -68,3 +72,9 @@ def _wav(request: muniment.Request) -> bytes:
 def muniment_generators(register: muniment.Register) -> None:
     """Register the generator."""
     register(Speech)
+
+
+@muniment.hookimpl
+def muniment_media_types(register: muniment.Register) -> None:
+    """Register the media type of the outputs."""
+    register(Wav)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import array
 import io
 import sys
 import wave
 from typing import ClassVar
 
 import pytest
-from muniment_speech import Speech
+from muniment_speech import Speech, Wav
 
 import muniment
 import muniment.testing
@@ -23,13 +24,47 @@ class TestSpeech(muniment.testing.GeneratorContract):
     seeded = False
 
 
+def wav_of(*samples: int, rate: int = 22050) -> bytes:
+    file = io.BytesIO()
+    with wave.open(file, "wb") as wav:
+        wav.setparams((1, 2, rate, 0, "NONE", ""))
+        wav.writeframes(array.array("h", samples).tobytes())
+    return file.getvalue()
+
+
+class TestWav(muniment.testing.MediaTypeContract):
+    media_type = Wav
+    samples = (wav_of(1, 2, 3), wav_of(1, 5, -3), wav_of(1, 2), wav_of(), wav_of(1, 2, rate=8000))
+
+
+def test_a_comparison_names_the_first_sample_and_the_largest_difference() -> None:
+    comparison = Wav().compare(wav_of(1, 2, 3), wav_of(1, 5, -3))
+    assert (comparison.distance, comparison.position) == (6, "sample 2")
+    assert Wav().compare(wav_of(1), wav_of(1, 2)).distance is None
+
+
+def test_an_exported_file_is_a_wav_file_with_the_provenance(
+    muniment_session: muniment.Session,
+) -> None:
+    done = muniment_session.generate(SENTENCE, generator="speech", seed=7)
+    output, media = done.outputs[0], muniment_session.media
+    file = media.export(done, output, ".wav", {})
+    for text in (b"AI-generated", done.id.encode(), SENTENCE.encode()):
+        assert text in file
+        assert text not in output.data
+    with wave.open(io.BytesIO(file)) as exported, wave.open(io.BytesIO(output.data)) as recorded:
+        assert exported.readframes(10**6) == recorded.readframes(10**6)
+    assert media.describe(output) == f"WAV, {seconds(done):.1f} s, 22,050 Hz"
+    assert len(str(media.preview(output, 60))) <= 60
+
+
 def speak(prompt: str, **parameters: object) -> muniment.Reply:
     request = muniment.testing.request(prompt, parameters=Speech.Parameters(**parameters))
     (reply,) = Speech().generate([request])
     return reply
 
 
-def seconds(reply: muniment.Reply) -> float:
+def seconds(reply: muniment.Reply | muniment.Generation) -> float:
     (output,) = reply.outputs
     assert output.media_type == "audio/wav"
     with wave.open(io.BytesIO(output.data)) as wav:
