@@ -115,6 +115,7 @@ def test_every_name_for_commands_is_in_the_contract(name: str) -> None:
         "GeneratorContract",
         "FilterContract",
         "EvaluatorContract",
+        "MediaTypeContract",
         "CommandContract",
         "TrainingContract",
     ],
