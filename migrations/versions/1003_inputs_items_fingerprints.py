@@ -1,12 +1,20 @@
 """Inputs of generations, fingerprints of outputs, and verdicts on items.
 
-Revision 1003, after 1002. Entries of earlier versions have none of them.
+Revision 1003, after 1002. Entries of earlier versions have none of them. Outputs of JSON are text
+from this revision on, so that those of earlier generations are added to the search index.
 """
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
+
 import sqlalchemy as sa
 from alembic import op
+
+from muniment.store.queries.loader import load_numbers
+from muniment.store.search import index
+from muniment.types import is_text_type
 
 revision = "1003"
 down_revision = "1002"
@@ -15,6 +23,7 @@ depends_on = None
 
 Sequence = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 Text = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
+PAGE = 2000  # entries read in one transaction
 
 
 def upgrade() -> None:
@@ -37,6 +46,44 @@ def upgrade() -> None:
     op.create_index(op.f("ix_fingerprint_digest"), "fingerprint", ["digest"])
     op.add_column("verdict", sa.Column("item", sa.Integer(), nullable=True))
     _create_view()
+    op.execute(
+        f"INSERT INTO backfill (revision, position) SELECT '{revision}', -1 "
+        "WHERE EXISTS (SELECT 1 FROM entry)"
+    )
+
+
+def fill(connection: sa.Connection, after: int) -> int | None:
+    """Index the outputs of JSON in the page of entries after a number. Return its last number.
+
+    Return None if there are no entries after that number. `muniment db upgrade` calls this after
+    all migrations, in a transaction for each page.
+    """
+    entries = connection.execute(
+        sa.text(
+            "SELECT seq, kind, canonical_bytes FROM entry WHERE seq > :after "
+            f"ORDER BY seq LIMIT {PAGE}"
+        ),
+        {"after": after},
+    ).all()
+    numbers = [
+        outcome["generation"]
+        for entry in entries
+        if entry.kind == "outcome"
+        for outcome in [json.loads(bytes(entry.canonical_bytes))]
+        if any(_is_new_text(output["media_type"]) for output in outcome["outputs"])
+    ]
+    before, now = [], []
+    for number, item in load_numbers(connection, numbers):
+        texts = [output for output in item.outputs if not _is_new_text(output.media_type)]
+        before.append((number, index.terms_of(replace(item, outputs=tuple(texts)))))
+        now.append((number, index.terms_of(item)))
+    index.delete(connection, before)
+    index.insert(connection, now)
+    return entries[-1].seq if entries else None
+
+
+def _is_new_text(media_type: str) -> bool:
+    return is_text_type(media_type) and not media_type.startswith("text/")
 
 
 def downgrade() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -183,3 +184,27 @@ def test_a_proof_of_an_old_generation_is_valid(old: Old, tmp_path: Any) -> None:
     outsider.verify(proof.write(), str(key.public))
     bodies = [json.loads(item["entry"]) for item in json.loads(proof.write())["entries"]]
     assert [(b["kind"], b["version"]) for b in bodies[:2]] == [("started", 1), ("outcome", 1)]
+
+
+def test_an_upgrade_adds_outputs_of_json_to_the_search_index(
+    store: Store, start: Make, finish: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outputs = (Output("application/json", b'["lighthouse"]'), Output("text/plain", b"harbour"))
+    with monkeypatch.context() as patched:
+        write_version_1(patched)
+        # The revision before had no text of JSON.
+        patched.setattr("muniment.types._JSON_TYPE", re.compile("none"))
+        started = [start("x"), start("y")]
+        store.record_started(started, policy_document="rules: []")
+        store.record_outcomes([finish(started[0], outputs=outputs), finish(started[1])])
+        assert list(store.search("lighthouse")) == []
+    migrate(store, command.downgrade, BEFORE)
+    store.close()
+    upgrade(store.url)
+    with Store.open(store.url, create=False) as upgraded:
+        for word in ("lighthouse", "harbour"):
+            assert [hit.generation.id for hit in upgraded.search(word)] == [started[0].id]
+        assert upgraded.verify(projections=True, payloads=True, search=True).problems == []
+        upgraded.erasures.erase(Query(ids=[started[0].id]), "auditor")
+        assert list(upgraded.search("lighthouse")) == []
+        assert upgraded.verify(projections=True, payloads=True, search=True).problems == []
