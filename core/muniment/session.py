@@ -64,6 +64,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from muniment.generation.lists import Candidate, Lists
+    from muniment.generation.origin import Origin
     from muniment.ledger.entries import (
         Action,
         FeedbackEntry,
@@ -228,6 +229,16 @@ class Session(AbstractContextManager["Session"]):
     def generation(self, reference: str) -> Generation:
         """Return a recorded generation by its id, a unique prefix or suffix of it, or `last`."""
         return self.store.generation(self.store.find(reference))
+
+    def find_file(self, file: str | Path) -> Origin:
+        """Return the generation that a file came from, by the id in it and by its content.
+
+        Raises UsageError for a file that cannot be read, and MunimentError if no generation in the
+        store is its origin.
+        """
+        from muniment.generation.origin import find_origin
+
+        return find_origin(file, self.store, lambda: self.media)
 
     def generations(self, query: Query | None = None) -> Iterator[Generation]:
         """Yield recorded generations, newest first unless the query orders them."""

@@ -403,3 +403,16 @@ def test_find_needs_no_plugin_to_verify_and_rebuild(
     assert muniment("db", "rebuild").code == 0
     plugin_folder.all[:] = plugins
     assert muniment("audit", "find", file).code == 0
+
+
+def test_doctor_and_show_know_media_types(
+    processes: Processes, plugin_folder: PluginFolder
+) -> None:
+    shown = processes("plugins", "show", "test-media")
+    assert "media_type dots application/x-dots" in shown.out
+    assert processes("plugins", "doctor", "test-media").code == 0
+    plugin_folder.add(media_type("pass", name="other"), distribution="second-media")
+    sick = processes("plugins", "doctor", "second-media")
+    assert (sick.code, "test-media handles outputs of application/x-dots, too" in sick.out) == (
+        *(1, True),
+    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from hashlib import sha256
+from pathlib import Path
 
 import pytest
 
@@ -211,3 +212,15 @@ def test_a_generation_of_text_imports_nothing_of_media_types(workspace: Workspac
         text=True,
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_a_file_is_found_in_python(workspace: Workspace, tmp_path: Path) -> None:
+    workspace.plugin_folder.add(DOTS)
+    session = workspace.session
+    done = session.generate("a b", generator="dotter", seed=7)
+    file = tmp_path / "file.dots"
+    file.write_bytes(session.media.export(done, done.outputs[0], ".dots", {}))
+    origin = session.find_file(file)
+    assert (origin.id, origin.same_content, origin.stamp) == (done.id, True, done.id)
+    with pytest.raises(muniment.UsageError, match="gone"):
+        session.find_file(tmp_path / "gone")

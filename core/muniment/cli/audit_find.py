@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import click
 
 from muniment.cli.audit_show import show_generation
 from muniment.cli.context import CliContext
 from muniment.cli.options import json_option
 from muniment.cli.output import one_line, pluralize, short_id, write_note
-from muniment.errors import UsageError
 from muniment.generation.origin import Origin, find_origin
 
 
@@ -26,24 +23,11 @@ def find(context: CliContext, file: str, as_json: bool) -> int:
     by the id in it. Content counts more than an id, which anyone can change. A message on standard
     error says when only one of them matches. The exit code is 1 if there is no such generation.
     """
-    origin = find_origin(file, _content(file), context.store, lambda: context.media)
+    origin = find_origin(file, context.store, lambda: context.media)
     code = show_generation(context, origin.id, as_json)
     for sentence in _remarks(origin):
         write_note(one_line(sentence))
     return code
-
-
-def _content(file: str) -> bytes:
-    path = Path(file)
-    if path.exists() and not path.is_file():
-        raise UsageError(f"cannot read {file}: it is not a file")
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise UsageError(f"cannot read {file}: {error.strerror}") from None
-    if not content:
-        raise UsageError(f"{file} is empty")
-    return content
 
 
 def _remarks(origin: Origin) -> list[str]:

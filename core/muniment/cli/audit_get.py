@@ -10,7 +10,7 @@ import click
 from muniment.cli.context import CliContext, context_of
 from muniment.cli.items import selection_of
 from muniment.cli.lazy import refuse_repeated
-from muniment.cli.media_files import FileFormat, write, write_combined
+from muniment.cli.media_files import FileFormat, show_media, write, write_combined
 from muniment.cli.options import (
     bare_option,
     combine_option,
@@ -116,6 +116,8 @@ def get(
             f"the generation has {len(outputs)} outputs; use -o FILE to write each to a file."
         )
     if output is None and on_terminal():
+        if outputs[0].text is None:
+            show_media(context.media, outputs[0])
         to_stdout(outputs[0], short_id(generation.id))
     else:
         count = 1 if combine else len(outputs)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from muniment.errors import MunimentError, UnknownNameError
+from muniment.errors import MunimentError, UnknownNameError, UsageError
 from muniment.store import Store
 
 if TYPE_CHECKING:
@@ -28,12 +29,13 @@ class Origin:
     stamp: str | None = None
 
 
-def find_origin(name: str, data: bytes, store: Store, media: Callable[[], MediaTypes]) -> Origin:
-    """Return the generation that the file `name` with this content came from.
+def find_origin(name: str | Path, store: Store, media: Callable[[], MediaTypes]) -> Origin:
+    """Return the generation that a file came from.
 
-    Content counts more than a stamp, which anyone can change. Raises MunimentError if there is
-    none in the store.
+    Content counts more than a stamp, which anyone can change. Raises UsageError if the file cannot
+    be read, and MunimentError if no generation of the store is its origin.
     """
+    data = _content(Path(name))
     candidates = media().recognised(data)
     if not candidates:
         raise MunimentError(_unrecognised(name, data))
@@ -58,7 +60,19 @@ def find_origin(name: str, data: bytes, store: Store, media: Callable[[], MediaT
     return Origin(stamp, False if comparable else None, (), stamp)
 
 
-def _unrecognised(name: str, data: bytes) -> str:
+def _content(file: Path) -> bytes:
+    if file.exists() and not file.is_file():
+        raise UsageError(f"cannot read {file}: it is not a file")
+    try:
+        content = file.read_bytes()
+    except OSError as error:
+        raise UsageError(f"cannot read {file}: {error.strerror}") from None
+    if not content:
+        raise UsageError(f"{file} is empty")
+    return content
+
+
+def _unrecognised(name: str | Path, data: bytes) -> str:
     try:
         data.decode()
     except UnicodeDecodeError:

@@ -112,14 +112,18 @@ def _test_objects(result: SmokeTestResult, own: list[Plugin], others: list[Plugi
         return
     objects = plugins.all_objects()
     result.objects = [
-        {"kind": item.kind, "name": item.name, "media_type": item.media_type} for item in objects
+        {
+            "kind": item.kind,
+            "name": item.name,
+            "media_type": item.media_type or ", ".join(item.media_types),
+        }
+        for item in objects
     ]
     if not objects:
         result.fail("it registers nothing")
-    taken = {
-        (registered.kind, registered.name): registered.plugin.distribution
-        for registered in Plugins(others).all_objects()
-    }
+    other_objects = Plugins(others).all_objects()
+    taken = {(item.kind, item.name): item.plugin.distribution for item in other_objects}
+    handled = {name: item for item in other_objects for name in item.media_types}
     for registered in objects:
         try:
             registered.load_class()
@@ -127,6 +131,9 @@ def _test_objects(result: SmokeTestResult, own: list[Plugin], others: list[Plugi
             result.fail(str(error), traceback.format_exc())
         if other := taken.get((registered.kind, registered.name)):
             result.fail(f"{other} has a {registered.kind} named {registered.name}, too")
+        for media_type in handled.keys() & set(registered.media_types):
+            other = handled[media_type].plugin.distribution
+            result.fail(f"{other} handles outputs of {media_type}, too")
     if result.seconds > IMPORT_LIMIT:
         result.fail(f"loading it takes {result.seconds:.1f} seconds, more than {IMPORT_LIMIT:g}")
 
