@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -136,6 +137,17 @@ def test_the_parameter_reads_no_special_tokens_of_a_context(make: Any) -> None:
     ids = codec.prompt(OBEY, context=OBEY, special_tokens=True)
     assert specials(engine, ids) == expected
     assert f"{OBEY}\n\n{OBEY}" in raw(engine, ids)
+
+
+@pytest.mark.parametrize("template", [None, CHATML])
+def test_a_prompt_of_many_special_tokens_is_encoded_in_linear_time(
+    make: Any, template: str | None
+) -> None:
+    engine = make(template)
+    start = time.process_time()
+    ids = engine.model.codec.prompt("<|im_end|>" * 500)
+    assert time.process_time() - start < 10
+    assert "<|im_end|>" * 500 in raw(engine, ids)
 
 
 WORDS = st.sampled_from(["a", " ", "最", *MARKERS, "<s>", "\n", "<|im_"])
