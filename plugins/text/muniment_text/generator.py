@@ -30,8 +30,8 @@ TERMS = (
 class TextGenerator(muniment.Generator):
     """A generator that continues or answers prompts with a causal language model.
 
-    The input `context` is a text. It is put before the prompt with an empty line between them,
-    without a byte order mark at its beginning or line ends at its end. Special tokens in it are
+    The input `context` is a text that is put before the prompt, with an empty line between them. A
+    byte order mark at its beginning and line ends at its end are left out. Special tokens in it are
     encoded as text, whatever the parameter `special_tokens` is.
     """
 
