@@ -238,7 +238,7 @@ def test_a_bad_input_is_one_sentence_without_its_path_and_records_nothing(
     assert "init" in str(caught.value)
     assert str(tmp_path) not in str(caught.value)
     assert "\n" not in str(caught.value)
-    assert not (reader.home / "store.db").exists()
+    assert not (reader.home / "muniment.db").exists()
 
 
 def test_an_unreadable_file_is_refused(reader: Workspace, tmp_path: Path) -> None:

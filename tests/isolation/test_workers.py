@@ -429,3 +429,33 @@ def test_models_are_added_loaded_and_loaded_again_after_a_crash(
     assert broken.status == "failed"
     with pytest.raises(Exception, match="no model some/where here"):
         workspace.session.generate("hi", model="some/where")
+
+
+def test_workers_get_inputs_with_requests_contents_and_generations(
+    workspace: IsolatedWorkspace, plugin_folder: PluginFolder
+) -> None:
+    plugin_folder.generator(
+        "join",
+        "for r in requests: yield r.reply(Text(r.inputs['context'].text + str(r.inputs['raw'])))",
+        attributes="""
+        inputs = (
+            muniment.InputSpec("context", ("text/plain",), 50, "a text", "--context TEXT"),
+            muniment.InputSpec("raw", ("application/octet-stream",)),
+        )
+        """,
+    )
+    plugin_folder.filter("named", "return content.flag(Reason(content.input or content.stage))")
+    plugin_folder.evaluator("sizes", "return {'value': len(generation.inputs[1].data)}")
+    (registered,) = workspace.session.plugins.objects("generator")
+    assert (registered.inputs[0].option, registered.inputs[1].max_bytes) == (
+        "--context TEXT",
+        16_000_000,
+    )
+    policy = workspace.home / "policy.yaml"
+    policy.write_text("policy: p\nversion: 1\nfilters: [{filter: named, stages: [prompt]}]\n")
+    done = workspace.session.generate(
+        "x", generator="join", policy=policy, inputs={"context": "卫星".encode(), "raw": b"\0\xff"}
+    )
+    assert done.text.startswith("卫星Input(name='raw'")
+    assert [v.reasons[0].category for v in done.verdicts] == ["prompt", "context"]
+    assert [score.value for score in done.scores] == [2]
