@@ -67,6 +67,7 @@ if TYPE_CHECKING:
         Replay as Replay,
         Reply as Reply,
         Request as Request,
+        Resolution as Resolution,
         Score as Score,
         Text as Text,
         Trace as Trace,
@@ -86,8 +87,8 @@ _MODULES = {
     "session": "Session open",
     "store": "Query",
     "types": "Chunk Comparison Content Difference Failure Generation Input InputSpec Item Measure "
-    "Model Output PackagedModel PluginRef Provenance Reason Replay Reply Request Score Text Trace "
-    "Usage Verdict",
+    "Model Output PackagedModel PluginRef Provenance Reason Replay Reply Request Resolution Score "
+    "Text Trace Usage Verdict",
 }
 
 __all__ = sorted(" ".join(_MODULES.values()).split())

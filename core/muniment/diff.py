@@ -176,13 +176,14 @@ def _common_length(a: Sequence[str], b: Sequence[str]) -> int:
 
 
 def _fields(generation: Generation) -> dict[str, Any]:
-    model = generation.model
+    model, models = generation.model, sorted(generation.models.items())
     return {
         "status": generation.status,
         "decision": generation.decision,
         "generator": generation.generator,
         "model": model and model.name,
         "model_digest": model and model.digest,
+        "models": [f"{name} = {item.name} {item.digest}" for name, item in models],
         "seed": str(generation.seed),
         "policy": generation.policy,
         "plugins": sorted(

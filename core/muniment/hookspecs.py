@@ -6,9 +6,10 @@ import heavy modules. To import a module on first use, register `"module:Class"`
 instead of a class. A generator also needs its media type, parameters and inputs there.
 
     generators ── registered ─→ listed by name, media type and parameters (nothing imported)
-                               └─ first request ─→ Class() ─→ load(model) ─→ generate(requests) …
+                               └─ first request ─→ Class() ─→ resolve(request, model)
+                                                           ─→ load(model) ─→ generate(requests) …
     filters ──── named by a policy ─→ Class(parameters) ─→ check(content) …
-    evaluators ─ named or default ──→ Class() ─→ evaluate(generation) …
+    evaluators ─ named or default ──→ Class(parameters, models) ─→ evaluate(generation) …
     media types ─ a file is shown, compared or exported ─→ Class() ─→ describe(data) …
 """
 
@@ -36,6 +37,7 @@ from muniment.types import (
     Provenance,
     Reply,
     Request,
+    Resolution,
     Verdict,
 )
 
@@ -56,10 +58,12 @@ class Register(Protocol):
         media_types: Sequence[str] | None = None,
         parameters: type[_NoParameters] | None = None,
         inputs: Sequence[InputSpec] | None = None,
+        prompt: Literal["required", "optional"] | None = None,
     ) -> None:
         """Register a class, or `"module:Class"` with the fields that list it.
 
         `media_type` is that of a generator's outputs, `media_types` are those of a `MediaType`.
+        `prompt` is that of a generator.
         """
 
 
@@ -89,10 +93,14 @@ class Generator(ABC):
     `determinism` is a claim that replay checks. `exact` means that the same request gives the
     same bytes in the same environment, independent of the other requests in its batch. `inputs`
     are the files that a request may have besides the prompt.
+
+    With `prompt = "optional"`, a request may have no prompt, and `Request.prompt` is then empty. A
+    model that needs a prompt nevertheless is the reason for a UsageError of `resolve`.
     """
 
     name: ClassVar[str]
     media_type: ClassVar[str]
+    prompt: ClassVar[Literal["required", "optional"]] = "required"
     determinism: ClassVar[Literal["exact", "best-effort"]] = "best-effort"
     uses_model: ClassVar[bool] = False
     inputs: ClassVar[tuple[InputSpec, ...]] = ()
@@ -110,6 +118,16 @@ class Generator(ABC):
         The folder belongs to the current code of the plugin. It may not exist yet, and may be
         deleted at any time. Other programs can write to it, so its contents must be verified.
         """
+
+    def resolve(self, request: Request, model: Model | None) -> Resolution:
+        """Return the defaults of a request that depend on its model, before it is recorded.
+
+        Parameters that have their declared default, such as None, can be set. `request` has the
+        parameters, the prompt and the model files of parameters. A UsageError or a ModelError
+        refuses the request, for example because the model needs a prompt. Do not load the model
+        here: read a small file of it. A replay does not call this, and uses the recorded values.
+        """
+        return Resolution()
 
     def retest(self) -> None:
         """Repeat the tests whose results `load` took from the cache.
@@ -200,7 +218,9 @@ class Evaluator(ABC):
     """The base class of evaluators, with `name`, `measures` and `evaluate` to be defined.
 
     `default` evaluators run when the caller names none. An evaluator that raises fails its own
-    scores, never the generation.
+    scores, never the generation. An instance serves one set of parameters. `models` has the models
+    of the parameters that are declared with `model=True`, by the name of the parameter. Load them
+    in `evaluate` when they are first needed.
     """
 
     name: ClassVar[str]
@@ -208,6 +228,11 @@ class Evaluator(ABC):
     media_types: ClassVar[tuple[str, ...]] = ("text/plain",)
     measures: ClassVar[tuple[Measure, ...]]
     default: ClassVar[bool] = False
+    Parameters: ClassVar[type[_NoParameters]] = _NoParameters
+
+    def __init__(self, parameters: Any = None, models: Mapping[str, Model] | None = None) -> None:
+        self.parameters = self.Parameters() if parameters is None else parameters
+        self.models = models or {}
 
     @abstractmethod
     def evaluate(self, generation: Generation) -> Mapping[str, float]:

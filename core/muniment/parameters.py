@@ -5,6 +5,11 @@
 
 One declaration gives validation, a JSON schema and command-line options. The set of types is
 closed: `bool`, `int`, `float`, `str`, `list[str]`, `Literal["a", "b"]` and any of these `| None`.
+
+A text may be marked as one that the prompt rules of a policy check, or as a reference to a model:
+
+        negative: str = muniment.param("", judged=True, help="text to stay away from")
+        adapter: str | None = muniment.param(None, model=True, help="adapter of the model")
 """
 
 from __future__ import annotations
@@ -25,9 +30,9 @@ Value: typing.TypeAlias = bool | int | float | str | tuple[str, ...] | None
 
 RESERVED = frozenset(
     (
-        "actor bare batch_size combine generator input inputs isolate json model n output "
-        "parents policy prompt run seed stream store system tag tags help version fields keys "
-        "schema home overwrite"
+        "actor bare batch_size combine evaluate generator input inputs isolate json judged like "
+        "model models n output parents policy prompt run seed stream store system tag tags help "
+        "version fields keys schema home overwrite"
     ).split()
 )
 
@@ -58,7 +63,9 @@ class Field:
     """One declared parameter.
 
     `type` is one of boolean, integer, number, string, strings, choice. `ge` and `le` bound
-    numbers inclusively. `choices` are the values of a Literal.
+    numbers inclusively. `choices` are the values of a Literal. The prompt rules of a policy check
+    the text of a `judged` parameter. The text of a `model` parameter is the name or path of a
+    model.
     """
 
     name: str
@@ -69,6 +76,8 @@ class Field:
     le: float | None = None
     choices: tuple[str, ...] = ()
     optional: bool = False
+    judged: bool = False
+    model: bool = False
 
     def parse(self, value: object) -> Value:
         """Return a value with the field's type. Text is parsed as on a command line.
@@ -124,9 +133,21 @@ class Field:
         return _NOUNS[self.type] + (preposition + self.range if self.range else "")
 
 
-def param(default: Any, *, help: str = "", ge: float | None = None, le: float | None = None) -> Any:
-    """Declare a parameter with its default, its help and (for numbers) its inclusive range."""
-    return Field("", "", default, help, ge, le)
+def param(
+    default: Any,
+    *,
+    help: str = "",
+    ge: float | None = None,
+    le: float | None = None,
+    judged: bool = False,
+    model: bool = False,
+) -> Any:
+    """Declare a parameter with its default, its help and (for numbers) its inclusive range.
+
+    The text of a `judged` parameter of a generator is checked as the prompt is. The text of a
+    `model` parameter of a generator or an evaluator refers to a model, as the option `-m` does.
+    """
+    return Field("", "", default, help, ge, le, judged=judged, model=model)
 
 
 class Parameters:
@@ -186,6 +207,22 @@ class Parameters:
         """Return the declared parameters by name, in the order they were declared."""
         return types.MappingProxyType(cls._fields)
 
+    def models(self) -> dict[str, str]:
+        """Return the references to models, by the name of the parameter. Empty texts are none."""
+        return {
+            name: str(getattr(self, name))
+            for name, field in self._fields.items()
+            if field.model and getattr(self, name)
+        }
+
+    def judged(self) -> dict[str, str]:
+        """Return the texts that prompt rules check, by the name of the parameter."""
+        return {
+            name: str(getattr(self, name))
+            for name, field in self._fields.items()
+            if field.judged and getattr(self, name)
+        }
+
     @classmethod
     def schema(cls) -> dict[str, Any]:
         """Return the JSON schema (draft 2020-12) of the parameters as one object."""
@@ -210,6 +247,10 @@ def _complete(declared: Field, name: str, hint: Any, where: str) -> Field:
             f"{where}: parameters are bool, int, float, str, list[str] or a Literal of texts"
         )
     kind = "choice" if choices else _TYPES[hint]
+    if (declared.judged or declared.model) and kind != "string":
+        raise TypeError(f"{where}: only a str can be judged or name a model")
+    if declared.judged and declared.model:
+        raise TypeError(f"{where}: the name of a model is not judged; remove judged or model")
     field = replace(declared, name=name, type=kind, choices=choices, optional=optional)
     try:
         return replace(field, default=field.parse(field.default))

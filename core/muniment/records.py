@@ -101,6 +101,7 @@ class RecordedVerdict(Struct, frozen=True, gc=False):
         item: The position of the judged item among the candidates of all outputs, from 1. None
             unless one item was judged.
         input: The name of the judged input. None unless an input was judged.
+        parameter: The name of the judged parameter. None unless a parameter was judged.
     """
 
     filter: str
@@ -117,6 +118,7 @@ class RecordedVerdict(Struct, frozen=True, gc=False):
     failure: str | None
     item: int | None
     input: str | None
+    parameter: str | None
 
 
 class GenerationRecord(Struct, frozen=True, gc=False):
@@ -132,6 +134,7 @@ class GenerationRecord(Struct, frozen=True, gc=False):
         system: The system prompt.
         seed: A number from 0 to 2^64 - 1, as text because not every JSON reader keeps 64 bits.
         parameters: The effective parameters, defaults included, sorted by name.
+        models: The models of parameters, such as an adapter, by the name of the parameter.
         policy: The name and version of the policy in force, as in `default@1`.
         inputs: The files that were given with the prompt, sorted by name.
         outputs: If the status is `failed` or `interrupted`, the texts that were streamed.
@@ -156,6 +159,7 @@ class GenerationRecord(Struct, frozen=True, gc=False):
     system: str | None
     seed: str
     parameters: Mapping[str, Value]
+    models: Mapping[str, RecordedModel]
     policy: str
     inputs: Sequence[RecordedInput]
     outputs: Sequence[RecordedOutput]
@@ -189,6 +193,10 @@ def record(generation: Generation) -> GenerationRecord:
         system=generation.system,
         seed=str(generation.seed),
         parameters=dict(sorted(generation.parameters.items())),
+        models={
+            name: RecordedModel(item.name, item.digest)
+            for name, item in sorted(generation.models.items())
+        },
         policy=generation.policy,
         inputs=[_input(item, gone) for item in generation.inputs],
         outputs=[_output(output, gone) for output in generation.outputs],
@@ -208,6 +216,7 @@ def record(generation: Generation) -> GenerationRecord:
                 failure=verdict.failure,
                 item=verdict.item,
                 input=verdict.input,
+                parameter=verdict.parameter,
             )
             for verdict in generation.verdicts
         ],

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from muniment import config
 from muniment._version import __version__
@@ -29,7 +29,8 @@ from muniment.errors import (
     UsageError,
 )
 from muniment.generation import batch
-from muniment.generation.assessment import Evaluators, PolicyRunner, request_contents
+from muniment.generation.assessment import PolicyRunner, request_contents
+from muniment.generation.evaluation import Evaluators
 from muniment.generation.pipeline import Pipeline
 from muniment.generation.policy import resolve_policy
 from muniment.generation.replay import replay
@@ -41,7 +42,6 @@ from muniment.generation.requests import (
     samples,
     unresolved,
 )
-from muniment.generation.settings import evaluator_names
 from muniment.hookspecs import ModelProvider
 from muniment.ids import new_id
 from muniment.models.registry import AdditionNotices, ModelRecord, Models
@@ -57,6 +57,7 @@ from muniment.types import (
     PackagedModel,
     PluginRef,
     Replay,
+    Request,
 )
 from muniment.validation import check_name, check_texts
 
@@ -126,7 +127,7 @@ class Session(AbstractContextManager["Session"]):
 
     def generate(
         self,
-        prompt: str,
+        prompt: str | None = None,
         *,
         generator: str = "text",
         model: str | None = None,
@@ -137,15 +138,17 @@ class Session(AbstractContextManager["Session"]):
         tags: Sequence[str] = (),
         parents: Sequence[str] = (),
         inputs: Mapping[str, Path | str | bytes] | None = None,
+        evaluate: Sequence[str] | None = None,
     ) -> Generation:
         """Generate once, record it, and return it.
 
-        `generator` is a generator's name or a media kind. `policy` is a file or the name of an
-        installed policy. `inputs` has paths or bytes by the names that the generator
-        declares. A blocked or failed generation is returned, too (see its `status`).
-        A packaged model that is not in the home yet is added first, which may take a minute.
-        Its terms are a ModelTermsWarning. Raises UsageError, ModelError, PluginError or
-        StoreError before anything is generated.
+        `generator` is a generator's name or a media kind. Some generators need no prompt. `policy`
+        is a file or the name of an installed policy. `inputs` has paths or bytes by the names that
+        the generator declares. `evaluate` has the names of the evaluators, as in
+        `similarity(scale=2)`, and None selects those of the settings. A blocked or failed
+        generation is returned, too (see its `status`). A packaged model that is not in the home
+        yet is added first, which may take a minute. Its terms are a ModelTermsWarning. Raises
+        UsageError, ModelError, PluginError or StoreError before anything is generated.
         """
         check_texts("tags", tags)
         check_texts("parents", parents)
@@ -160,7 +163,7 @@ class Session(AbstractContextManager["Session"]):
             parents=tuple(parents),
             inputs=inputs or {},
         )
-        (generation,) = self.run([spec], policy=policy)
+        (generation,) = self.run([spec], policy=policy, evaluate=evaluate)
         return cast(Generation, generation)  # without `stream` there are no chunks
 
     def run(
@@ -172,11 +175,13 @@ class Session(AbstractContextManager["Session"]):
         stream: bool = False,
         batch_size: int = BATCH_SIZE,
         run_id: str | None = None,
+        evaluate: Sequence[str] | None = None,
     ) -> collections.abc.Generator[Generation | Chunk, None, None]:
         """Generate for every spec and yield the generations in the order of the specs.
 
         All of them form one run. `samples_each` makes several generations of a spec with
-        derived seeds. With `stream`, chunks of text come first, unless a filter checks outputs.
+        derived seeds. `evaluate` is as in `generate`. With `stream`, chunks of text come first,
+        unless a filter checks outputs.
         Raises at once, with nothing recorded, for a policy or evaluators that cannot be used.
         An invalid spec raises before any spec of its batch is generated. An invalid spec that
         was read from a line becomes a failed generation instead.
@@ -189,7 +194,7 @@ class Session(AbstractContextManager["Session"]):
             self._open_store,  # an invalid request must not create the store
             self._resolver,
             moderator,
-            self._evaluators,
+            self._evaluators if evaluate is None else self._named_evaluators(evaluate),
             core_environment(),
             lambda: self.plugins.ref(core_plugin()),  # a mistake must not create the home
             lambda: self.media,
@@ -197,6 +202,24 @@ class Session(AbstractContextManager["Session"]):
         sampled = (sample for spec in specs for sample in samples(spec, samples_each))
         batches = iter(lambda: list(itertools.islice(sampled, batch_size)), [])
         return self._run_batches(batches, pipeline, run_id or new_id(), moderator, stream)
+
+    def like(self, reference: str, **changes: Any) -> GenerationSpec:
+        """Return a recorded request as a spec for `run`, with the recorded one as its parent.
+
+        `changes` are fields of GenerationSpec. Parameters, inputs, tags and parents are added to
+        those of the request. The seed is the recorded one unless it is changed, and None draws
+        another. The policy in force and the installed plugins apply, not the recorded ones. Raises
+        UsageError if the request was erased, or if its model's name belongs to another one now.
+        """
+        from muniment.generation.repetition import spec_like
+
+        generation = self.generation(reference)
+        name = changes.get("generator", generation.generator)
+        if name != generation.generator:
+            registered = self.plugins.generator(name, self.config.generators())
+            if registered.name == generation.generator:  # a media kind stands for it
+                del changes["generator"]
+        return spec_like(generation, self.models, changes)
 
     def batch(
         self,
@@ -208,6 +231,7 @@ class Session(AbstractContextManager["Session"]):
         resume: str | None = None,
         run_id: str | None = None,
         folder: str | Path = "",
+        evaluate: Sequence[str] | None = None,
     ) -> collections.abc.Generator[Generation, None, None]:
         """Generate for every line of a batch file (JSON), and yield the generations in order.
 
@@ -221,7 +245,9 @@ class Session(AbstractContextManager["Session"]):
         if resume is not None:
             run_id = self.store.find_run(resume)
             specs = batch.unfinished_specs(specs, run_id, self.store, self.plugins)
-        items = self.run(specs, policy=policy, batch_size=batch_size, run_id=run_id)
+        items = self.run(
+            specs, policy=policy, batch_size=batch_size, run_id=run_id, evaluate=evaluate
+        )
         return cast(
             collections.abc.Generator[Generation, None, None], items
         )  # without `stream` there are no chunks
@@ -559,9 +585,8 @@ class Session(AbstractContextManager["Session"]):
             rejected.append(unresolved(spec, str(error), run_id, self.actor, label))
             order.append(rejected[-1].id)
 
-        def blocks(checked: CheckedSpec) -> bool:
-            spec = checked.spec
-            return moderator.blocks(request_contents(spec.prompt, spec.system, checked.inputs))
+        def blocks(request: Request) -> bool:
+            return moderator.blocks(request_contents(request))
 
         # All specs are checked before one is bound, because binding may add a model.
         for spec, checked in [(spec, self._check(spec)) for spec in specs]:
@@ -630,10 +655,14 @@ class Session(AbstractContextManager["Session"]):
         parts = self.config, self.plugins, self.models
         return Resolver(*parts, self._add_packaged, self.generation)
 
+    def _named_evaluators(self, names: Sequence[str]) -> Evaluators:
+        check_texts("evaluate", names)
+        return Evaluators(self.plugins, self.models, names)
+
     @cached_property
     def _evaluators(self) -> Evaluators:
-        value = self.config.get("evaluators")
-        return Evaluators(self.plugins, None if value is None else evaluator_names(value))
+        named = self.config.get("evaluators")
+        return Evaluators(self.plugins, self.models, None if named is None else [named])
 
 
 def open(

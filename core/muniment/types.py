@@ -272,10 +272,11 @@ class PackagedModel:
 class Request:
     """One request as a generator receives it, with all names and defaults resolved.
 
-    `stream` is true if the caller displays chunks. A generator may ignore it. `started_at` is the
-    recorded start of the generation, in UTC, and the same in a replay. A generator whose output
-    depends on the time must use it. `inputs` are the given inputs by name, of those that the
-    generator declares.
+    The prompt is empty if the request has none. `models` has the models of parameters, by the name
+    of the parameter. `stream` is true if the caller displays chunks. A generator may ignore it.
+    `started_at` is the recorded start of the generation, in UTC, and the same in a replay. A
+    generator whose output depends on the time must use it. `inputs` are the given inputs by name,
+    of those that the generator declares.
     """
 
     id: str
@@ -287,6 +288,7 @@ class Request:
     stream: bool = False
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
     inputs: Mapping[str, Input] = field(default_factory=dict)
+    models: Mapping[str, Model] = field(default_factory=dict)
 
     def random(self) -> random.Random:
         """Return a new random number generator, seeded with this request's seed only."""
@@ -318,6 +320,18 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
+class Resolution:
+    """The values and inputs that a generator adds to a request before it is recorded.
+
+    `parameters` has values for parameters that have their declared default. `inputs` has the
+    contents of declared inputs that were not given. The policy judges them as given ones.
+    """
+
+    parameters: Mapping[str, Value] = field(default_factory=dict)
+    inputs: Mapping[str, bytes] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Reason:
     """One reason for a filter's decision.
 
@@ -344,7 +358,8 @@ class Verdict:
     itself failed, which blocks. `observed_action` is the action that an enforcing policy would
     have applied, and None unless the policy only observes. `policy_rule` is the position of the
     filter's rule in the policy, from 0. `item` is the position of the judged item among the
-    candidates of all outputs, from 1, and `input` the name of the judged input.
+    candidates of all outputs, from 1, and `input` the name of the judged input. `parameter` is the
+    name of the judged parameter.
     """
 
     decision: Decision
@@ -361,19 +376,22 @@ class Verdict:
     policy_rule: int | None = None
     item: int | None = None
     input: str | None = None
+    parameter: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Content:
     """The content that a filter checks: a system prompt, a prompt, an input, an output or an item.
 
-    `input` is the name of the input, and None for any other content.
+    `input` is the name of the input, and None for any other content. `parameter` is the name of
+    the parameter whose text is checked as a prompt is.
     """
 
     stage: Stage
     media_type: str
     data: bytes
     input: str | None = None
+    parameter: str | None = None
 
     @property
     def text(self) -> str:
@@ -430,13 +448,16 @@ class Score:
     """One value that an evaluator measured.
 
     Attributes:
-        evaluator: The name of the evaluator.
+        evaluator: The name of the evaluator, with the parameters that differ from its defaults,
+            as in `similarity(scale=2)`. Only the name remains after an erasure.
         version: Its version.
         name: The name of the measure.
         value: None if the evaluator failed.
         unit: The unit of the measure.
         higher_is_better: None if neither direction is better.
         failure: The reason why the evaluator failed, or None.
+        parameters: The effective parameters of the evaluator, defaults included.
+        models: The digests of the models of parameters, by the name of the parameter.
         latency_ms: The running time of the evaluator, which several values can share. Scores
             that differ only in it are equal.
     """
@@ -448,6 +469,8 @@ class Score:
     unit: str = ""
     higher_is_better: bool | None = None
     failure: str | None = None
+    parameters: Mapping[str, Value] = field(default_factory=dict)
+    models: Mapping[str, str] = field(default_factory=dict)
     latency_ms: float = field(default=0.0, compare=False)
 
 
@@ -489,7 +512,8 @@ class Generation:
     batch file, counted from 1. `erased` names the kinds of payloads that were erased, for
     example `prompt` and `output`. An erased trace is not listed. `altered` names the kinds of
     payloads that were changed after they were recorded. Their texts are empty. `inputs` are sorted
-    by name.
+    by name. `models` has the models of parameters, such as an adapter, by the name of the
+    parameter.
     """
 
     id: str
@@ -504,6 +528,7 @@ class Generation:
     system: str | None = None
     model: Model | None = None
     parameters: Mapping[str, Value] = field(default_factory=dict)
+    models: Mapping[str, Model] = field(default_factory=dict)
     policy: str = ""
     tags: tuple[str, ...] = ()
     parents: tuple[str, ...] = ()

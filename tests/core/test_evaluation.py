@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 
 import pytest
 
@@ -133,7 +134,7 @@ def test_an_evaluator_that_is_named_and_cannot_be_had_is_an_error(workspace: Wor
                 "import muniment\n"
                 "class Heavy(muniment.Evaluator):\n"
                 "    name, default, measures = 'lazy', True, ()\n"
-                "    def __init__(self): raise OSError('no table')\n"
+                "    def __init__(self, *arguments): raise OSError('no table')\n"
                 "    def evaluate(self, generation): return {}\n"
             ),
             "cannot be created: OSError: no table",
@@ -180,3 +181,108 @@ def test_blocked_and_failed_generations_are_not_measured(workspace: Workspace) -
     workspace.plugin_folder.evaluator("size", "return {'value': 1}")
     (done,) = workspace.run("x")
     assert (done.status, done.scores) == ("failed", ())
+
+
+# ---- parameters and models ---------------------------------------------------------------------
+
+SCALED = """
+def __init__(self, parameters, models):
+    super().__init__(parameters, models)
+    if parameters.scale == 13:
+        raise muniment.ParameterError('scale', 'scale cannot be 13')
+default = True
+class Parameters(muniment.Parameters):
+    scale: float = param(1.0, ge=0)
+    words: list[str] = param([])
+    note: str | None = param('')
+    clip: str | None = param(None, model=True)
+"""
+
+
+@pytest.fixture
+def scaled(workspace: Workspace) -> Workspace:
+    workspace.plugin_folder.generator("echo", ECHO)
+    workspace.plugin_folder.add(
+        "import muniment\nfrom muniment import param, Measure\n"
+        "class Scaled(muniment.Evaluator):\n"
+        "    name, measures = 'scaled', (Measure('value'),)\n"
+        + "".join(f"    {line}\n" for line in SCALED.strip().splitlines())
+        + "    def evaluate(self, generation):\n"
+        "        from pathlib import Path\n"
+        "        files = [Path(model.path, 'w') for model in self.models.values()]\n"
+        "        extra = sum(int(file.read_text()) for file in files)\n"
+        "        return {'value': self.parameters.scale * len(generation.text) + extra}\n"
+        "@muniment.hookimpl\n"
+        "def muniment_evaluators(register): register(Scaled)\n"
+    )
+    return workspace
+
+
+def test_evaluators_of_one_class_run_with_different_parameters(scaled: Workspace) -> None:
+    done = scaled.session.generate(
+        "four", evaluate=["scaled", "scaled(scale=2)", "scaled( scale = 2.0 ),scaled(scale=3.5)"]
+    )
+    assert [(score.evaluator, score.value) for score in done.scores] == [
+        ("scaled", 4.0),
+        ("scaled(scale=2.0)", 8.0),
+        ("scaled(scale=3.5)", 14.0),
+    ]
+    defaults = {"scale": 1.0, "words": (), "note": "", "clip": None}
+    assert done.scores[0].parameters == defaults
+    assert done.scores[1].parameters == {**defaults, "scale": 2.0}
+    assert scaled.recorded() == [done]
+    assert json.loads(json.dumps(done.to_json()))["scores"][1]["parameters"]["scale"] == 2.0
+    scaled.check()
+
+
+def test_a_setting_and_a_batch_name_evaluators_with_parameters(scaled: Workspace) -> None:
+    setting = 'scaled(words=["a, b", "c"], note="卫 (星)"), scaled'
+    (scaled.home / "config.toml").write_text(f"policy = \"none\"\nevaluators = '{setting}'\n")
+    done = scaled.session.generate("x")
+    names = [score.evaluator for score in done.scores]
+    assert names == ['scaled(words=["a, b", "c"], note="卫 (星)")', "scaled"]
+    again = scaled.session.generate("x", evaluate=names)
+    assert [score.evaluator for score in again.scores] == names
+    assert [score.parameters for score in again.scores] == [s.parameters for s in done.scores]
+    (of_batch,) = scaled.session.batch([b'{"prompt": "x"}'], evaluate=["scaled(note=null)"])
+    assert [score.evaluator for score in of_batch.scores] == ["scaled(note=null)"]
+    assert scaled.session.generate("x", evaluate=[]).scores == ()
+
+
+def test_the_model_of_an_evaluator_is_recorded_by_its_digest(scaled: Workspace) -> None:
+    folder = scaled.home / "clip"
+    folder.mkdir()
+    (folder / "w").write_text("100")
+    done = scaled.session.generate("four", evaluate=[f"scaled(clip={folder})"])
+    (score,) = done.scores
+    assert (score.value, score.evaluator) == (104.0, f"scaled(clip={folder})")
+    assert score.models["clip"].startswith("tree1-sha256:")
+    assert scaled.recorded() == [done]
+    scaled.check()
+
+
+@pytest.mark.parametrize(
+    ("name", "complaint"),
+    [
+        ("scaled(scale=-1)", "evaluator scaled: scale must be"),
+        ("scaled(scale=13)", "scale cannot be 13"),
+        ("scaled(gone=1)", "no parameter named 'gone'"),
+        ("scaled(clip=gone)", "no model named 'gone'"),
+        ("scaled(scale=1, scale=2)", "scale twice"),
+        ("scaled(scale=)", "does not name evaluators"),
+        ("scaled(scale", "does not name evaluators"),
+        ("scaled)", "does not name evaluators"),
+        ('scaled(note="a)', "does not name evaluators"),
+        ("scaled(scale=1) scaled", "does not name evaluators"),
+        ('scaled(words={"a": 1})', "does not name evaluators"),
+        ("scaled(words=[1])", "words must be"),
+        ("(scale=1)", "does not name evaluators"),
+    ],
+)
+def test_an_evaluator_that_is_named_wrongly_is_a_usage_error(
+    scaled: Workspace, name: str, complaint: str
+) -> None:
+    with pytest.raises(muniment.UsageError) as caught:
+        scaled.session.generate("x", evaluate=[name])
+    assert complaint in str(caught.value)
+    assert not (scaled.home / "muniment.db").exists()

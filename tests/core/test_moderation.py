@@ -281,7 +281,7 @@ def test_what_a_filter_or_evaluator_says_of_itself_when_made_reaches_no_entry(
         "return {'value': 1}",
         attributes="""
         default = True
-        def __init__(self):
+        def __init__(self, parameters, models):
             self.measures = (Measure("value", "SECRET"),)
             self.version = "SECRET"
         """,

@@ -248,6 +248,7 @@ def test_a_generation_as_json_has_the_documented_fields(workspace: Workspace) ->
         "failure": None,
         "item": None,
         "input": None,
+        "parameter": None,
     }
     assert body["inputs"] == []
     assert body["usage"] == {"prompt_tokens": 1, "output_tokens": 2}

@@ -18,6 +18,7 @@ from muniment.plugins.isolation.service import (
     Declaration,
     NextResult,
     Registration,
+    ResolveResult,
     Stamp,
 )
 from muniment.plugins.registry import Plugin
@@ -71,7 +72,8 @@ STAMP = Stamp.of(
 CALLS: dict[str, tuple[object, ...]] = {
     "start": (Plugin("d", "1", "n", "m", "/x.py"), ["", "/site"], 2**40),
     "describe": ("filter", "words"),
-    "create": (1, "filter", "words", '{"terms": ["a"]}'),
+    "create": (1, "evaluator", "words", '{"terms": ["a"]}', {"clip": MODEL}),
+    "resolve": (1, REQUEST),
     "load": (1, MODEL, "/home/cache/plugin-1"),
     "retest": (1,),
     "environment": (1,),
@@ -95,8 +97,8 @@ CALLS: dict[str, tuple[object, ...]] = {
     "close": (1,),
 }
 RESULTS: list[tuple[str, object]] = [
-    ("start", [Registration("generator", "echo", "text/plain", "[]")]),
-    ("describe", Declaration(Attributes("exact", True), "[]", True)),
+    ("start", [Registration("generator", "echo", "text/plain", "[]", "optional")]),
+    ("describe", Declaration(Attributes("exact", "optional", True), "[]", True, True)),
     (
         "describe",
         Declaration(
@@ -108,6 +110,7 @@ RESULTS: list[tuple[str, object]] = [
             ),
             "[]",
             False,
+            False,
         ),
     ),
     (
@@ -118,6 +121,7 @@ RESULTS: list[tuple[str, object]] = [
     ),
     ("create", Attributes(media_types=("text/plain",))),
     ("load", None),
+    ("resolve", ResolveResult('{"steps": 4}', {"words": b"a"})),
     ("retest", None),
     ("environment", {"threads": 2, "library": "1.0"}),
     ("generate", None),

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from muniment import Chunk, Generation, GenerationSpec, Session, UsageError
+from muniment import Chunk, Generation, GenerationSpec, PluginError, Session, UsageError
 from support.commands import Processes
 from support.models import ListedNotices
 from support.plugins import PluginFolder
@@ -232,6 +232,75 @@ def test_the_same_request_gives_the_same_record_in_process_and_isolated(
         assert record(here) == isolated
     assert isolated[0]["status"] == "completed"
     assert isolated[0]["environment"].items() >= {"threads": 2, "library": "1.0"}.items()  # type: ignore[attr-defined]
+
+
+RESOLVING = """
+inputs = (muniment.InputSpec("words", ("text/plain",)),)
+prompt = "optional"
+def resolve(self, request, model):
+    if request.parameters.steps == 13:
+        raise muniment.UsageError("13 steps are too many; use fewer")
+    if request.parameters.steps == 99:
+        raise KeyError("steps")
+    inputs = {} if request.inputs else {"words": request.parameters.adapter.encode()}
+    steps = {} if request.parameters.steps else {"steps": 2**65}
+    return muniment.Resolution(steps, inputs)
+"""
+
+
+def test_resolve_and_models_of_parameters_work_in_a_worker(
+    workspace: IsolatedWorkspace, plugin_folder: PluginFolder, tmp_path: Path
+) -> None:
+    model = tmp_path / "adapter"
+    model.mkdir()
+    (model / "w").write_text("3")
+    plugin_folder.generator(
+        "resolving",
+        "for r in requests: yield r.reply(Text(f'{r.inputs} {r.models} {r.parameters.steps}'))",
+        attributes=RESOLVING,
+        parameters="steps: int | None = param(None)\nadapter: str = param('', model=True)",
+    )
+    plugin_folder.add(
+        """
+        import muniment
+        from pathlib import Path
+        from muniment import param
+        class Weighed(muniment.Evaluator):
+            name, measures = "weighed", (muniment.Measure("value"),)
+            class Parameters(muniment.Parameters):
+                by: float = param(1.0)
+                clip: str | None = param(None, model=True)
+            def evaluate(self, generation):
+                weight = int(Path(self.models["clip"].path, "w").read_text())
+                return {"value": weight * self.parameters.by}
+        @muniment.hookimpl
+        def muniment_evaluators(register): register(Weighed)
+        """
+    )
+    names = [f"weighed(by=2, clip={model})"]
+    found = {}
+    for where in ("worker", "here"):
+        session = workspace.session
+        if where == "here":
+            session = Session(workspace.home, plugins=plugin_folder.plugins())
+        with contextlib.closing(session):
+            done = session.generate(parameters={"adapter": str(model)}, evaluate=names)
+            recorded = session.generation(done.id)
+            assert recorded == done
+            (score,) = done.scores
+            found[where] = (
+                done.text,
+                done.models,
+                done.inputs,
+                done.parameters,
+                (score.evaluator, score.value, score.parameters, score.models),
+            )
+            with pytest.raises(UsageError, match="13 steps"):
+                session.generate("x", parameters={"steps": 13})
+            with pytest.raises(PluginError, match="resolving cannot resolve a request: KeyError"):
+                session.generate("x", parameters={"steps": 99})
+    assert found["worker"] == found["here"]
+    assert found["here"][4][1] == 6.0
 
 
 def test_a_parameter_that_cannot_be_is_refused_in_the_same_words(

@@ -40,7 +40,8 @@ def canary(store: Store, start: Any, finish: Any) -> Generation:
         system=f"system {WORD}",
         tags=(TAG,),
         model=Model(WORD, "tree1-sha256:" + "ab" * 32, PATH),
-        parameters={"stop": (PHRASE,)},
+        parameters={"stop": (PHRASE,), "adapter": WORD},
+        models={"adapter": Model(WORD, "tree1-sha256:" + "cd" * 32, PATH)},
     )
     ended = finish(
         started,
@@ -49,7 +50,10 @@ def canary(store: Store, start: Any, finish: Any) -> Generation:
             Verdict("flag", {"my own": 1.0}, (Reason("my own", REASON),), "words", "1", "prompt",
                     "flag", started.policy),
         ),
-        scores=(Score("statistics", "1", "length", None, failure=WORD),),
+        scores=(
+            Score("statistics", "1", "length", None, failure=WORD),
+            Score(f"likeness(to={WORD})", "1", "value", 1.0, parameters={"to": WORD}),
+        ),
     )  # fmt: skip
     store.record_started([started], policy_document="")
     store.record_outcomes([ended])

@@ -109,8 +109,10 @@ def test_a_parquet_row_has_the_same_fields(filled: Store, tmp_path: Path) -> Non
             moment = row.pop(name)
             written = moment and moment.isoformat(timespec="milliseconds")[:-6] + "Z"
             assert written == generation[name]
-        for name in ("parameters", "environment"):
+        for name in ("parameters", "models", "environment"):
             assert json.loads(row.pop(name)) == generation[name]
+        for score in row["scores"]:
+            score |= {name: json.loads(score[name]) for name in ("parameters", "models")}
         for verdict in row["verdicts"]:
             verdict["categories"] = json.loads(verdict["categories"])
         assert row == {name: generation[name] for name in row}

@@ -89,6 +89,7 @@ def generations(text: st.SearchStrategy[str]) -> st.SearchStrategy[tuple[Generat
         st.none() | st.integers(0, 9),
         st.none() | st.integers(1, 9),
         st.none() | st.sampled_from(["context", "init"]),
+        st.none() | names,
     )
     inputs = st.builds(
         lambda name, data: Input(name, "text/plain", data.encode()),
@@ -97,13 +98,15 @@ def generations(text: st.SearchStrategy[str]) -> st.SearchStrategy[tuple[Generat
     )
     scores = st.builds(
         Score,
-        names,
+        names | st.builds("{}(note={})".format, names, text),
         st.just("1"),
         names,
         st.none() | finite,
         st.sampled_from(["", "tokens"]),
         st.sampled_from([None, True, False]),
         st.none() | text,
+        st.dictionaries(names, numeric | textual, max_size=2),
+        st.dictionaries(names, st.sampled_from(["file-sha256:" + "cd" * 32, "remote"])),
     )
     traces = st.integers(0, 4).flatmap(
         lambda n: st.builds(
@@ -131,6 +134,7 @@ def generations(text: st.SearchStrategy[str]) -> st.SearchStrategy[tuple[Generat
             system=draw(st.none() | written),
             model=draw(st.none() | models),
             parameters=dict(sorted(parameters.items())),
+            models=draw(st.dictionaries(names, models, max_size=2)) if resolved else {},
             policy=draw(named),
             tags=tuple(draw(st.lists(named, max_size=3))),
             parents=tuple(new_id() for _ in range(draw(st.integers(0, 2)))),

@@ -13,7 +13,7 @@ from muniment.errors import AmbiguousNameError, UnknownNameError, UsageError
 from muniment.store import Query, Store
 from muniment.store.queries import loader, planner
 from muniment.types import Generation, Score
-from support.databases import change
+from support.databases import ask, change
 
 pytestmark = pytest.mark.dialect
 
@@ -182,3 +182,49 @@ def test_an_altered_score_is_found_and_rebuilt(
     assert any(problem.where.startswith("score") for problem in problems)
     store.rebuild()
     assert store.verify(projections=True).problems == []
+
+
+def similarity(scale: float, value: float | None) -> Score:
+    failure = "no words" if value is None else None
+    name = "similarity" if scale == 1.0 else f"similarity(scale={scale:g})"
+    parameters = {"scale": scale, "words": ("卫星", "b")}
+    return Score(name, "1", "value", value, "", True, failure, parameters, {"clip": DIGEST})
+
+
+DIGEST = "tree1-sha256:" + "ab" * 32
+
+
+def test_parameters_and_models_of_an_evaluator_are_recorded(
+    store: Store, record: Record, url: str
+) -> None:
+    scores = [similarity(1.0, 0.5), similarity(2.0, None), perplexity(3.0)]
+    (made,) = record(scores)
+    assert list(store.generation(made.id).scores) == scores
+    assert store.verify(projections=True, payloads=True).problems == []
+    names = ask(url, "SELECT evaluator FROM score ORDER BY position")
+    assert [row[0] for row in names] == ["similarity", "similarity", "quality"]
+
+
+def test_an_erased_score_keeps_the_name_and_the_digests(store: Store, record: Record) -> None:
+    (made,) = record([similarity(2.0, None)])
+    store.erasures.erase(Query(ids=[made.id]), "anna")
+    (score,) = store.generation(made.id).scores
+    assert (score.evaluator, score.parameters, score.models) == (
+        "similarity",
+        {},
+        {"clip": DIGEST},
+    )
+
+
+def test_order_by_score_lists_a_generation_once(store: Store, record: Record) -> None:
+    made = record(
+        [similarity(1.0, 0.5), similarity(2.0, 0.1), similarity(3.0, None)],
+        [similarity(1.0, 0.3), similarity(2.0, 0.3)],
+        [similarity(2.0, 0.4)],
+    )
+    first, second, third = (g.id for g in made)
+    assert ids(store, sort="score:value") == [first, second, third]
+    assert ids(store, sort="-score:similarity.value") == [first, third, second]
+    assert ids(store, scores=["similarity.value<0.2"]) == [first]
+    query = Query(scores=["similarity.value<0.5"])
+    assert store.count(query) == len(ids(store, scores=["similarity.value<0.5"])) == 3

@@ -63,6 +63,32 @@ class Unread(Reading):
         return str([1 / len(item.data.split()) for item in request.inputs.values()])
 
 
+class Resolving(Shuffle):
+    """Sets a default that the caller did not set."""
+
+    def resolve(self, request, model):
+        mood = request.parameters.mood or "calm"
+        return muniment.Resolution({"mood": mood})
+
+    def said(self, request) -> str:
+        assert request.parameters.mood
+        return super().said(request)
+
+
+class Wavering(Shuffle):
+    """Resolves each request to another value."""
+
+    def resolve(self, request, model):
+        return muniment.Resolution({"mood": str(random.random())})
+
+
+class Overreaching(Shuffle):
+    """Resolves a request to a value that it does not accept."""
+
+    def resolve(self, request, model):
+        return muniment.Resolution({"times": 11})
+
+
 class Moody(Shuffle):
     """Draws from Python's own source of randomness."""
 
@@ -479,7 +505,8 @@ class Undeclared(Length):
 class Counting(Length):
     """Says how often it was asked."""
 
-    def __init__(self) -> None:
+    def __init__(self, parameters, models) -> None:
+        super().__init__(parameters, models)
         self.count = itertools.count()
 
     def evaluate(self, generation):

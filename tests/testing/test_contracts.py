@@ -25,6 +25,7 @@ SEEDS = "different_seeds_give_different_outputs"
 CANCEL = "it_can_be_cancelled"
 ERRORS = "unsupported_requests_fail_with_a_sentence"
 INPUTS = "its_inputs_affect_their_own_request_only"
+RESOLVED = "its_resolved_requests_do_not_change_again"
 PACKAGED = "its_packaged_models_are_listed_without_a_network"
 IMPORT = "its_import_is_light_and_quiet"
 PARAMETERS = "its_parameters_are_json_and_fit_their_schema"
@@ -73,6 +74,7 @@ def model(path: Path) -> muniment.Model:
         (bad.Shuffle, {}),
         (bad.Polite, {}),
         (bad.Reading, {"inputs": _SAMPLES, "seeded": False}),
+        (bad.Resolving, {}),
         (bad.Bombs, {"samples": ("bomb", "a bomb!")}),
         (bad.Demanding, {"parameters": {"word": "x"}, "samples": ("bomb",)}),
         (bad.Length, {"undirected": ("characters",)}),
@@ -139,6 +141,8 @@ CASES: list[tuple[type, str, str]] = [
     (bad.Silent, ERRORS, "no reply to the prompt '': .* did not answer; return request.fail"),
     (bad.Sticky, INPUTS, "differently beside and after requests with inputs"),
     (bad.Unread, INPUTS, "no reply to the input context .*: it raised ZeroDivisionError"),
+    (bad.Wavering, RESOLVED, "resolve of shuffle returned .*; return the same values"),
+    (bad.Overreaching, RESOLVED, "invalid value: times must be .*; return muniment.Resolution"),
     (bad.Unlisted, PACKAGED, "lacks packaged_models; define all of"),
     (bad.Fetching, PACKAGED, "used the network"),
     (bad.Shifting, PACKAGED, "changes from call to call; the first is the default"),

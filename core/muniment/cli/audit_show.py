@@ -117,6 +117,10 @@ def _fields(generation: Generation, rules: Sequence[str]) -> list[tuple[str, obj
         ("finished", generation.finished_at),
         ("generator", generation.generator),
         ("model", model and f"{model.name}  {model.digest}".rstrip()),
+        *(
+            ("model", f"{name} = {item.name}  {item.digest}".rstrip())
+            for name, item in sorted(generation.models.items())
+        ),
         ("seed", generation.seed),
         ("parameters", _pairs(generation.parameters)),
         ("policy", generation.policy),
@@ -136,7 +140,8 @@ def _fields(generation: Generation, rules: Sequence[str]) -> list[tuple[str, obj
             (
                 "score",
                 f"{score.evaluator} {score.name}: "
-                + (score.failure or f"{score.value:.4g} {score.unit}".strip()),
+                + (score.failure or f"{score.value:.4g} {score.unit}".strip())
+                + "".join(f" · {name} {digest}" for name, digest in sorted(score.models.items())),
             )
             for score in generation.scores
         ),
@@ -202,10 +207,7 @@ def _environment(event: RecordedEvent[ReplayEntry]) -> str:
 
 
 def _verdict(verdict: Verdict, rules: Sequence[str]) -> str:
-    content = verdict.stage + (f" {verdict.item}" if verdict.item else "")
-    if verdict.input is not None:
-        content = f"input {verdict.input}"
-    parts = [f"{content}: {verdict.filter} {verdict.version} {verdict.decision}"]
+    parts = [f"{_judged(verdict)}: {verdict.filter} {verdict.version} {verdict.decision}"]
     if verdict.action != verdict.decision:
         parts.append(f"taken: {verdict.action}")
     if verdict.observed_action:
@@ -217,6 +219,15 @@ def _verdict(verdict: Verdict, rules: Sequence[str]) -> str:
     if (rule := verdict.policy_rule) is not None:
         parts.append(f"rule {rules[rule] if rule < len(rules) else rule}")
     return " · ".join(parts)
+
+
+def _judged(verdict: Verdict) -> str:
+    """Return which content of a request or its outputs a verdict is about."""
+    if verdict.input is not None:
+        return f"input {verdict.input}"
+    if verdict.parameter is not None:
+        return f"parameter {verdict.parameter}"
+    return verdict.stage + (f" {verdict.item}" if verdict.item else "")
 
 
 def _pairs(values: Any) -> str:

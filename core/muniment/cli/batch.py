@@ -22,6 +22,7 @@ from muniment.cli import exit_codes
 from muniment.cli.context import CliContext, Interrupted
 from muniment.cli.items import write_shortage
 from muniment.cli.options import (
+    evaluate_option,
     generator_option,
     input_option,
     inputs_given,
@@ -70,6 +71,7 @@ from muniment.types import Generation
 @input_option("Input of lines that do not set it (may be repeated).")
 @policy_option
 @tag_option
+@evaluate_option
 @isolate_option
 @output_option
 @overwrite_option
@@ -86,6 +88,7 @@ def batch(
     inputs: tuple[tuple[str, str], ...],
     policy: str | None,
     tags: tuple[str, ...],
+    evaluate: tuple[str, ...],
     output: str | None,
     overwrite: bool,
     as_json: bool,
@@ -94,8 +97,8 @@ def batch(
 
     Each line of FILE (- for standard input) is a JSON object. It has the field `prompt` and
     optionally `system`, `generator`, `model`, `seed`, `parameters`, `tags` and `inputs`, an object
-    of paths relative to the folder of FILE. An invalid line becomes a failed generation, and the
-    batch continues.
+    of paths relative to the folder of FILE. Some generators need no `prompt`. An invalid line
+    becomes a failed generation, and the batch continues.
 
     Results are printed in the order of the lines, as text under a heading or as JSON. -o writes
     JSON lines to a file. With --resume, that file contains all results of the run, including
@@ -103,7 +106,6 @@ def batch(
     """
     session = context.session
     defaults = muniment.GenerationSpec(
-        "",
         generator=generator,
         model=model,
         parameters=parameters_given(pairs, _fields(session, generator) if pairs else {}),
@@ -125,6 +127,7 @@ def batch(
             resume=run if resume is not None else None,
             run_id=run,
             folder="" if file == "-" else Path(file).parent,
+            evaluate=evaluate or None,
         )
         results = None
         if output is not None and output != "-":

@@ -21,6 +21,7 @@ from muniment.cli.media_files import FileFormat, show_media, write, write_combin
 from muniment.cli.options import (
     bare_option,
     combine_option,
+    evaluate_option,
     input_option,
     inputs_given,
     isolate_option,
@@ -68,6 +69,18 @@ from muniment.types import Chunk, Generation, InputSpec
 
 class _Generators(click.Group):
     """The installed generators and media kinds, each as a command."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse the arguments. Those that begin with `--like` get the recorded generator's name."""
+        option, equals, reference = args[0].partition("=") if args else ("", "", "")
+        if option == "--like":
+            if not equals:
+                reference = args[1] if len(args) > 1 else ""
+            if not reference:
+                raise click.BadOptionUsage("like", "Option '--like' requires an argument.", ctx)
+            store = context_of(ctx).store
+            args = [store.generation(store.find(reference)).generator, *args]
+        return super().parse_args(ctx, args)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the media kinds, then the generators."""
@@ -137,7 +150,8 @@ def generate() -> None:
     """Generate text or another kind of output.
 
     NAME is a generator or a media kind. `muniment generate NAME --help` shows its options.
-    A packaged model that the generation needs is added first.
+    A packaged model that the generation needs is added first. `muniment generate --like ID`
+    repeats a recorded request, with the same options to change it.
     """
 
 
@@ -150,7 +164,7 @@ def command_of(
     has one name.
     """
     refuse_clash(registered, media_type)
-    fixed = _shared_parameters()
+    fixed = _shared_parameters(registered.prompt == "optional")
     taken = {flag for option in fixed for flag in (*option.opts, *option.secondary_opts)}
     own = [parameter_option(field, PARAMETER) for field in registered.parameters.fields().values()]
     own += [_input_option(spec) for spec in registered.inputs if spec.option]
@@ -162,14 +176,15 @@ def command_of(
         params=[*fixed, *free],
         help=f"Generate {registered.media_type} with {registered.name} "
         f"({registered.plugin.distribution} {registered.plugin.version}).\n\n"
-        "PROMPT is text, or - for standard input. Write a prompt that begins with a hyphen "
-        "last, after --." + "".join(f"\n\nInput {_described(s)}." for s in registered.inputs),
+        "PROMPT is text, or - for standard input. It is not needed with --like. Write a prompt "
+        "that begins with a hyphen last, after --."
+        + "".join(f"\n\nInput {_described(spec)}." for spec in registered.inputs),
     )
 
 
-def _shared_parameters() -> list[click.Parameter]:
+def _shared_parameters(optional_prompt: bool) -> list[click.Parameter]:
     @click.command
-    @click.argument("prompt")
+    @click.argument("prompt", required=False, metavar="[PROMPT]" if optional_prompt else "PROMPT")
     @model_option("Name of an added or packaged model, path, or hub id.")
     @click.option("--system", metavar="TEXT", help="A system prompt.")
     @click.option("--seed", metavar="N", help="0 to 2^64-1; random if omitted.")
@@ -181,10 +196,16 @@ def _shared_parameters() -> list[click.Parameter]:
         metavar="COUNT",
         help="Number of generations, each with its own seed.",
     )
+    @click.option(
+        "--like",
+        metavar="ID",
+        help="Recorded request to repeat, with its prompt and seed unless they are given.",
+    )
     @pairs_option("Parameter of the generator; may be repeated.")
     @input_option("File, or id of a generation, for an input; may be repeated.")
     @policy_option
     @tag_option
+    @evaluate_option
     @isolate_option
     @click.option(
         "--stream/--no-stream",
@@ -206,7 +227,7 @@ def _shared_parameters() -> list[click.Parameter]:
 def _run(
     name: str,
     registered: RegisteredObject,
-    prompt: str,
+    prompt: str | None,
     model: str | None,
     system: str | None,
     seed: str | None,
@@ -215,6 +236,8 @@ def _run(
     inputs: tuple[tuple[str, str], ...],
     policy: str | None,
     tags: tuple[str, ...],
+    like: str | None,
+    evaluate: tuple[str, ...],
     stream: bool | None,
     output: str | None,
     overwrite: bool,
@@ -224,22 +247,26 @@ def _run(
     **own: Any,
 ) -> int:
     file_values = take_values(own, FILE)
-    spec = muniment.GenerationSpec(
-        _from_stdin() if prompt == "-" else prompt,
-        generator=name,
-        model=model,
-        system=system,
-        seed=seed,
-        parameters=parameters_given(
-            pairs, registered.parameters.fields(), take_values(own, PARAMETER)
-        ),
-        tags=tags,
-        inputs=inputs_given(inputs, take_values(own, INPUT)),
-    )
     session = context_of(click.get_current_context()).session
+    fields = registered.parameters.fields()
+    given: dict[str, Any] = {
+        "prompt": _from_stdin() if prompt == "-" else prompt,
+        "model": model,
+        "system": system,
+        "seed": seed,
+        "parameters": parameters_given(pairs, fields, take_values(own, PARAMETER)),
+        "tags": tags,
+        "inputs": inputs_given(inputs, take_values(own, INPUT)),
+    }
+    if like is None:
+        spec = muniment.GenerationSpec(generator=name, **given)
+    else:
+        changes = {key: value for key, value in given.items() if value is not None}
+        spec = session.like(like, generator=name, **changes)
     destination = file = None
     if output is not None:
-        files = [policy, *_files_of(model)]
+        models = [spec.parameters.get(name) for name, field in fields.items() if field.model]
+        files = [policy, *_files_of(model), *itertools.chain(*map(_files_of, models))]
         files += [source for source in spec.inputs.values() if isinstance(source, str)]
         count = 1 if combine else samples
         destination = OutputFile(output, overwrite=overwrite, count=count, inputs=files)
@@ -257,7 +284,9 @@ def _run(
     # Chunks of several texts would mix, and JSON and files need complete texts.
     complete = samples > 1 or as_json or destination is not None
     stream = not complete and (on_terminal() if stream is None else stream)
-    answers = session.run([spec], samples_each=samples, policy=policy, stream=stream)
+    answers = session.run(
+        [spec], samples_each=samples, policy=policy, stream=stream, evaluate=evaluate or None
+    )
     return _present(answers, samples, destination, file, as_json)
 
 
@@ -292,10 +321,10 @@ def _default_of(session: Any, kind: str) -> str:
         )
 
 
-def _files_of(model: str | None) -> list[str]:
+def _files_of(model: object) -> list[str]:
     """Return the paths of the files of a model that is given as a folder or a file."""
-    path = Path(model or "").expanduser()
-    if model is None or not path.exists():
+    path = Path(str(model)).expanduser()
+    if not model or not path.exists():
         return []
     return [str(file) for file in (path, *path.rglob("*")) if file.is_file()]
 

@@ -34,6 +34,12 @@ tag_option = click.option(
 policy_option = click.option(
     "--policy", metavar="FILE", help="Policy file, or name of an installed policy."
 )
+evaluate_option = click.option(
+    "--evaluate",
+    metavar="NAME",
+    multiple=True,
+    help="Evaluator instead of the default ones, as in 'NAME(key=value)' (may be repeated).",
+)
 output_option = click.option(
     "-o", "--output", metavar="FILE", help="New file to write instead of standard output."
 )

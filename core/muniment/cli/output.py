@@ -262,6 +262,8 @@ def _finding(verdict: Any) -> str:
     stage = {"system": "system prompt", "item": "items"}.get(verdict.stage, verdict.stage)
     if verdict.input is not None:
         stage = f"input {verdict.input}"
+    if verdict.parameter is not None:
+        stage = f"parameter {verdict.parameter}"
     if verdict.failure is not None:
         return f"the {stage} could not be checked: {one_line(verdict.failure)}"
     # A reason may quote the text it is about. For outputs and items only categories are printed.

@@ -1,20 +1,19 @@
-"""Run the filters of a policy and the evaluators on contents and generations.
+"""Run the filters of a policy on contents.
 
 A filter fails if it cannot be loaded, raises, returns an invalid verdict, or exceeds its time
-limit. Its verdict is then `block`, with the reason in `failure`. An evaluator that fails loses only
-its own scores.
+limit. Its verdict is then `block`, with the reason in `failure`.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from muniment.errors import MunimentError, ParameterError, PluginError, PolicyError
+from muniment.errors import MunimentError, ParameterError, PolicyError
 from muniment.generation.policy import FilterRule, Policy
-from muniment.hookspecs import Evaluator, Filter
-from muniment.plugins.invocation import validate_values, validate_verdict
+from muniment.hookspecs import Filter
+from muniment.plugins.invocation import validate_verdict
 from muniment.plugins.registry import (
     InterruptibleFilter,
     Plugins,
@@ -25,24 +24,24 @@ from muniment.plugins.registry import (
 )
 from muniment.types import (
     Content,
-    Generation,
-    Input,
     Output,
     PluginRef,
-    Score,
+    Request,
     Verdict,
     accepts_media_type,
 )
 from muniment.validation import escape_unencodable
 
 
-def request_contents(prompt: str, system: str | None, inputs: Iterable[Input]) -> list[Content]:
-    """Return the contents of a request that filters check before anything is generated."""
-    contents = [Content("prompt", "text/plain", prompt.encode())]
-    if system is not None:
-        contents.insert(0, Content("system", "text/plain", system.encode()))
-    contents += [Content("input", item.media_type, item.data, item.name) for item in inputs]
-    return contents
+def request_contents(request: Request) -> Iterator[Content]:
+    """Yield the contents of a request that filters check before anything is generated."""
+    if request.system is not None:
+        yield Content("system", "text/plain", request.system.encode())
+    yield Content("prompt", "text/plain", request.prompt.encode())
+    for name, text in request.parameters.judged().items():
+        yield Content("prompt", "text/plain", text.encode(), parameter=name)
+    for item in request.inputs.values():
+        yield Content("input", item.media_type, item.data, item.name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,11 +219,12 @@ class _BoundFilter:
             version=self._version(),
             stage=content.stage,
             input=content.input,
+            parameter=content.parameter,
             action=self.rule.action(verdict),
             observed_action=self.rule.observed_action(verdict),
             policy_version=self._policy_version,
             policy_rule=self._position,
-            latency_ms=_milliseconds(seconds),
+            latency_ms=round(seconds * 1000, 3),
         )
 
     def _failed(self, reason: str) -> Verdict:
@@ -236,86 +236,3 @@ class _BoundFilter:
         if self.declared is not None and self.declared.version:
             return self.declared.version
         return self.registered.plugin.version if self.registered is not None else ""
-
-
-class Evaluators:
-    """The evaluators of a session. Each is created once and scores every completed generation."""
-
-    def __init__(self, plugins: Plugins, names: Sequence[str] | None) -> None:
-        """Create the evaluators in `names`, or all those that set `default` if it is None.
-
-        Raises UnknownNameError or PluginError if a named evaluator is missing or cannot be
-        created. A default evaluator that cannot be created is skipped, and its plugin is added
-        to `plugins.broken`.
-        """
-        self._plugins = plugins
-        self._evaluators: list[tuple[RegisteredObject, Evaluator]] = []
-        if names is None:
-            candidates = plugins.objects("evaluator")
-        else:
-            candidates = [plugins.find("evaluator", name) for name in names]
-        for registered in candidates:
-            try:
-                if names is not None or registered.load_class().default:
-                    self._evaluators.append((registered, instantiate(registered)))
-            except PluginError as error:
-                if names is not None:
-                    raise
-                plugins.add_failure(registered.plugin, str(error))
-
-    @property
-    def plugins(self) -> list[PluginRef]:
-        """The distributions that provide the evaluators."""
-        return [self._plugins.ref(registered.plugin) for registered, _ in self._evaluators]
-
-    def scores(self, generation: Generation) -> tuple[Score, ...]:
-        """Return the scores of all evaluators that accept a media type of the outputs."""
-        media_types = {output.media_type for output in generation.outputs}
-        return tuple(
-            score
-            for registered, evaluator in self._evaluators
-            if any(
-                accepts_media_type(evaluator.media_types, media_type) for media_type in media_types
-            )
-            for score in compute_scores(registered, evaluator, generation)
-        )
-
-
-def compute_scores(
-    registered: RegisteredObject, evaluator: Evaluator, generation: Generation
-) -> list[Score]:
-    """Return one evaluator's scores, or a failed score for each of its measures."""
-    # Versions and measures come from the class: an object could change them for itself, but
-    # entries may contain only names that the class declares.
-    declared = registered.load_class()
-    version = declared.version or registered.plugin.version
-    measures = {measure.name: measure for measure in declared.measures}
-    values: Mapping[str, float | None]
-    failure = None
-    start = time.perf_counter()
-    try:
-        with quiet_stdout():
-            values = validate_values(evaluator.evaluate(generation), declared.measures)
-    except KeyboardInterrupt:
-        raise
-    except BaseException as error:
-        values = dict.fromkeys(measures)
-        failure = escape_unencodable(f"evaluator {registered.name} failed: {describe(error)}")
-    latency_ms = _milliseconds(time.perf_counter() - start)
-    return [
-        Score(
-            evaluator=registered.name,
-            version=version,
-            name=name,
-            value=value,
-            unit=measures[name].unit,
-            higher_is_better=measures[name].higher_is_better,
-            failure=failure,
-            latency_ms=latency_ms,
-        )
-        for name, value in values.items()
-    ]
-
-
-def _milliseconds(seconds: float) -> float:
-    return round(seconds * 1000, 3)

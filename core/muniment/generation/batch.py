@@ -30,7 +30,7 @@ _HINTS = {
 
 
 class _Line(msgspec.Struct, forbid_unknown_fields=True):
-    prompt: str
+    prompt: str | msgspec.UnsetType = msgspec.UNSET
     system: str | None = None
     generator: str | None = None
     model: str | None = None
@@ -52,7 +52,7 @@ def read_specs(
     of inputs in a line are relative to `folder`. Raises UsageError before the first spec if the
     lines are not encoded as UTF-8.
     """
-    base = defaults or GenerationSpec("")
+    base = defaults or GenerationSpec()
     for number, line in enumerate(lines, 1):
         if number == 1:
             check_encoding(line)
@@ -79,7 +79,7 @@ def _spec(number: int, line: bytes, base: GenerationSpec, folder: Path) -> Gener
             text, generator=base.generator, line=number, invalid=f"line {number}: {error}"
         )
     return GenerationSpec(
-        prompt=fields.prompt,
+        prompt=None if fields.prompt is msgspec.UNSET else fields.prompt,
         generator=fields.generator or base.generator,
         model=fields.model or base.model,
         system=fields.system,

@@ -16,12 +16,8 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from muniment.errors import MunimentError, PromptError
-from muniment.generation.assessment import (
-    Evaluators,
-    JudgedOutput,
-    PolicyRunner,
-    request_contents,
-)
+from muniment.generation.assessment import JudgedOutput, PolicyRunner, request_contents
+from muniment.generation.evaluation import Evaluators
 from muniment.generation.requests import BoundRequest, Resolver
 from muniment.plugins.invocation import (
     Answer,
@@ -159,9 +155,7 @@ class Pipeline:
 
     def _check_prompt(self, item: _InFlight) -> None:
         """Run the filters on the prompts and the inputs, and set the outcome if blocked."""
-        request = item.resolved.request
-        contents = request_contents(request.prompt, request.system, request.inputs.values())
-        for content in contents:
+        for content in request_contents(item.resolved.request):
             item.verdicts += self._policy_runner.check(content)
         if any(verdict.action == "block" for verdict in item.verdicts):
             item.outcome = self._outcome(item, status="blocked")

@@ -6,6 +6,7 @@ import contextlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -38,14 +39,15 @@ if TYPE_CHECKING:
 class GenerationSpec:
     """A request as a caller writes it, with None where defaults apply.
 
-    `generator` is a generator's name or a media kind (`text`). A seed of None is drawn at random.
-    `line` is the line of the batch file, if any, and `invalid` the reason it cannot be used.
-    `inputs` has the content of each input by name, or the path of its file. A text that is not
-    the path of a file can be the id of a generation, whose output is used. `ID:2` means its second
-    output. That generation becomes a parent.
+    A prompt of None means that there is none, which only some generators accept. `generator` is a
+    generator's name or a media kind (`text`). A seed of None is drawn at random. `line` is the
+    line of the batch file, if any, and `invalid` the reason it cannot be used. `inputs` has the
+    content of each input by name, or the path of its file. A text that is not the path of a file
+    can be the id of a generation, whose output is used. `ID:2` means its second output. That
+    generation becomes a parent.
     """
 
-    prompt: str
+    prompt: str | None = None
     generator: str = "text"
     model: str | None = None
     system: str | None = None
@@ -121,7 +123,7 @@ class Resolver:
         """
         if spec.invalid is not None:
             raise UsageError(spec.invalid)
-        check_text("prompt", spec.prompt)
+        check_text("prompt", spec.prompt or "")
         if spec.system is not None:
             check_text("system prompt", spec.system)
         if spec.model is not None:
@@ -132,6 +134,8 @@ class Resolver:
             check_id(parent)
         seed = seeds.random_seed() if spec.seed is None else seeds.parse_seed(spec.seed)
         registered = self._plugins.generator(spec.generator, self._config.generators())
+        if spec.prompt is None and registered.prompt == "required":
+            raise UsageError(f"generator {registered.name} needs a prompt; add one")
         parameters = registered.parameters(**spec.parameters)
         if not spec.inputs:
             return CheckedSpec(spec, seed, registered, parameters)
@@ -156,44 +160,56 @@ class Resolver:
         run_id: str,
         actor: str,
         policy: str,
-        blocks: Callable[[CheckedSpec], bool],
+        blocks: Callable[[Request], bool],
     ) -> BoundRequest:
-        """Return the resolved spec, after adding the packaged model that it needs, if any.
+        """Return the resolved spec, after adding the packaged models that it needs, if any.
 
         `blocks` returns whether the policy blocks the prompts or inputs. Then no model is added,
         and the request has a model without a digest. Raises UsageError, ModelError, PluginError
         or StoreError.
         """
-        spec, seed = checked.spec, checked.seed
-        registered, parameters = checked.registered, checked.parameters
-        model, generator = self._with_model(checked, blocks)
-        request = Request(
+        spec, registered = checked.spec, checked.registered
+        without_models = partial(
+            Request,
             id=new_id(),
-            prompt=spec.prompt,
-            seed=seed,
-            parameters=parameters,
+            prompt=spec.prompt or "",
+            seed=checked.seed,
+            parameters=checked.parameters,
             system=spec.system,
-            model=model,
             started_at=now(),
             inputs={item.name: item for item in checked.inputs},
         )
+
+        def blocked() -> bool:
+            return blocks(without_models())
+
+        model, generator = self._with_model(registered, spec, blocked)
+        models = self._models_of(checked.parameters, registered, generator, blocked)
+        request = without_models(model=model, models=models)
+        if type(generator).resolve is not Generator.resolve and _has_models(request):
+            from muniment.generation.resolution import resolve_request
+
+            request = resolve_request(generator, registered, request)
+            models = self._models_of(request.parameters, registered, generator, blocked)
+            request = replace(request, models=models)
         generation = Generation(
             id=request.id,
             run_id=run_id,
             actor=actor,
             status="started",
             generator=registered.name,
-            prompt=spec.prompt,
-            seed=seed,
+            prompt=request.prompt,
+            seed=request.seed,
             started_at=request.started_at,
             system=spec.system,
             model=model,
-            parameters=dict(parameters),
+            parameters=dict(request.parameters),
+            models=request.models,
             policy=policy,
             tags=spec.tags,
             parents=spec.parents,
             line=spec.line,
-            inputs=checked.inputs,
+            inputs=tuple(request.inputs.values()),
             plugins=(self._plugins.ref(registered.plugin),),
         )
         return BoundRequest(request, generation, registered, generator)
@@ -201,7 +217,7 @@ class Resolver:
     def again(self, generation: Generation) -> BoundRequest:
         """Return the request of a recorded generation, for a replay.
 
-        The model is found by its digest and hashed again, once. No model is added. Raises
+        Models are found by their digests and hashed again, once. No model is added. Raises
         UsageError, ModelError or PluginError.
         """
         registered = self._recorded_generator(generation)
@@ -217,6 +233,10 @@ class Resolver:
             parameters=parameters,
             system=generation.system,
             model=model,
+            models={
+                name: self._find_model(recorded, generator)
+                for name, recorded in generation.models.items()
+            },
             started_at=generation.started_at,
             inputs={item.name: item for item in generation.inputs},
         )
@@ -256,10 +276,11 @@ class Resolver:
         `retest` repeats the tests whose results came from the generator's cache.
         """
         model = bound.request.model
+        for needed in _models_in(bound.request):
+            if not needed.digest:  # a filter blocked the prompts in `bind`, but not later
+                raise ModelError(needed.name, f"model {needed.name} was not added; try again")
         if model is None:
             return bound.generator
-        if not model.digest:  # a filter blocked the prompts in `bind`, but not later
-            raise ModelError(model.name, f"model {model.name} was not added; try again")
         key = (bound.registered.name, model.digest)
         if key not in self._loaded:
             self._load(bound.registered, bound.generator, model)
@@ -306,9 +327,8 @@ class Resolver:
         self._loaded.clear()
 
     def _with_model(
-        self, checked: CheckedSpec, blocks: Callable[[CheckedSpec], bool]
+        self, registered: RegisteredObject, spec: GenerationSpec, blocked: Callable[[], bool]
     ) -> tuple[Model | None, Generator]:
-        spec, registered = checked.spec, checked.registered
         generator = self._object(registered, None)
         name = registered.name
         if not generator.uses_model:
@@ -316,17 +336,39 @@ class Resolver:
                 raise UsageError(f"generator {name} does not use a model; remove -m")
             return None, generator
         reference = spec.model or self._config.get(f"model.{name}")
+        model = self._model(reference, name, generator, blocked)
+        return model, self._object(registered, model)
+
+    def _models_of(
+        self,
+        parameters: Parameters,
+        registered: RegisteredObject,
+        generator: Generator,
+        blocked: Callable[[], bool],
+    ) -> dict[str, Model]:
+        """Return the models that parameters name, by the name of the parameter."""
+        return {
+            name: self._model(reference, registered.name, generator, blocked)
+            for name, reference in parameters.models().items()
+        }
+
+    def _model(
+        self, reference: str | None, name: str, generator: Generator, blocked: Callable[[], bool]
+    ) -> Model:
+        """Return a model of the generator `name`, by its reference or (if None) by default.
+
+        A packaged model is added, unless the prompts are blocked. It then has no digest.
+        """
         key = (name, reference)
         if key not in self._resolved_models:
             chosen = self._models.choose(reference, name, generator)
             if isinstance(chosen, PackagedModel):
-                if blocks(checked):
-                    return Model(chosen.name, "", ""), generator
+                if blocked():
+                    return Model(chosen.name, "", "")
                 self._add_once(chosen, name, generator)
                 chosen = chosen.name
             self._resolved_models[key] = self._models.resolve(chosen, generator)
-        model = self._resolved_models[key]
-        return model, self._object(registered, model)
+        return self._resolved_models[key]
 
     def _add_once(self, packaged: PackagedModel, name: str, generator: Generator) -> None:
         """Add a packaged model. Raise the error of a failed addition again without a retry."""
@@ -352,6 +394,16 @@ class Resolver:
         return self._generators[key]
 
 
+def _models_in(request: Request) -> list[Model]:
+    model = () if request.model is None else (request.model,)
+    return [*model, *request.models.values()]
+
+
+def _has_models(request: Request) -> bool:
+    """Return whether all models of a request are in the home, so that their files can be read."""
+    return all(model.digest for model in _models_in(request))
+
+
 def _close(generator: Generator) -> None:
     with quiet_stdout(), contextlib.suppress(Exception, SystemExit, GeneratorExit):
         generator.close()
@@ -368,7 +420,7 @@ def unresolved(
         actor=actor,
         status="started",
         generator=recordable_name(spec.generator),
-        prompt=escape_unencodable(spec.prompt),
+        prompt=escape_unencodable(spec.prompt or ""),
         seed=seeds.random_seed() if seed is None else seed,  # the record needs a valid seed
         started_at=now(),
         system=spec.system and escape_unencodable(spec.system),

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 from muniment.errors import UsageError
-from muniment.generation.assessment import Evaluators, PolicyRunner
+from muniment.generation.assessment import PolicyRunner
+from muniment.generation.evaluation import Evaluators
 from muniment.generation.policy import policy_reference, resolve_policy
 from muniment.models.registry import Models
 from muniment.plugins.registry import Plugins, instantiate
-
-
-def evaluator_names(value: str) -> list[str]:
-    """Return the names in the setting `evaluators`."""
-    return [name.strip() for name in value.split(",") if name.strip()]
 
 
 def resolved_setting(key: str, value: str, plugins: Plugins, models: Models) -> str:
@@ -32,5 +28,5 @@ def resolved_setting(key: str, value: str, plugins: Plugins, models: Models) -> 
         PolicyRunner(resolve_policy(value), plugins)
         return policy_reference(value)
     elif kind == "evaluators":
-        Evaluators(plugins, evaluator_names(value))
+        Evaluators(plugins, models, [value])
     return value

@@ -222,6 +222,8 @@ class VerdictFact(_Record):
         item: The position of the judged item among the candidates of all outputs, from 1. Absent
             unless one item was judged. Only in version 2.
         input: The name of the judged input. Absent unless an input was judged. Only in version 2.
+        parameter: The name of the judged parameter. Absent unless a parameter was judged. Only in
+            version 2.
     """
 
     filter: Name | None
@@ -235,12 +237,14 @@ class VerdictFact(_Record):
     failed: bool
     item: Annotated[int, Meta(ge=1, le=SAFE, description="position from 1")] | None = None
     input: Parameter | None = None
+    parameter: Parameter | None = None
 
 
 class ScoreFact(_Record):
     """One value that an evaluator measured.
 
     Attributes:
+        evaluator: The name of the evaluator. Its parameters are in the payload `detail`.
         version: The version of the evaluator.
         name: The name of the measure.
         value: None if the evaluator failed.
@@ -248,7 +252,8 @@ class ScoreFact(_Record):
         higher_is_better: None if neither direction is better.
         latency_us: The running time of the evaluator in microseconds, which values can share.
         failed: Whether the evaluator failed.
-        models: The digests of the models that the evaluator used, by parameter. Only in version 2.
+        models: The digests of the models that parameters of the evaluator name, by the name of the
+            parameter. Only in version 2.
     """
 
     evaluator: Name
@@ -514,6 +519,7 @@ class OutcomeEntryV1(_Outcome, kind="outcome", version=1):
             if (
                 verdict.item is not None
                 or verdict.input is not None
+                or verdict.parameter is not None
                 or verdict.stage in _NEW_STAGES
             ):
                 return "verdicts"
@@ -543,6 +549,8 @@ class OutcomeEntry(_Outcome, kind="outcome", version=2):
                 return "outputs"
         for verdict in self.verdicts:
             if verdict.input is not None and not is_parameter(verdict.input):
+                return "verdicts"
+            if verdict.parameter is not None and not is_parameter(verdict.parameter):
                 return "verdicts"
         for score in self.scores:
             if not all(map(is_parameter, score.models)):

@@ -84,6 +84,7 @@ class RequestText(_Text, frozen=True):
         generator: The requested name, if the request could not be resolved.
         parameters: Parameters that are texts or lists. If the request could not be resolved, all
             parameters.
+        models: The models of parameters, by the name of the parameter.
     """
 
     system: str | None = None
@@ -91,6 +92,7 @@ class RequestText(_Text, frozen=True):
     generator: str = ""
     model: ModelText | None = None
     parameters: Mapping[str, Any] = {}
+    models: Mapping[str, ModelText] = {}
 
 
 class VerdictText(_Text, frozen=True):
@@ -116,9 +118,15 @@ class ScoreText(_Text, frozen=True):
     """The texts of a score.
 
     Attributes:
+        evaluator: The name of the evaluator with parameters, unless it is the name in the entry.
+        parameters: All parameters of the evaluator.
+        models: The digests of models that do not have the form that an entry needs.
         failure: The reason why the evaluator failed.
     """
 
+    evaluator: str = ""
+    parameters: Mapping[str, Any] = {}
+    models: Mapping[str, str] = {}
     failure: str | None = None
 
 
@@ -203,6 +211,7 @@ def _decoder(text_class: type[T]) -> msgspec.json.Decoder[T]:
 # ---- from a generation to entries --------------------------------------------------------------
 
 _NO_REQUEST_TEXT, _NO_VERDICT_TEXT, _NO_DETAIL_TEXT = RequestText(), VerdictText(), DetailText()
+_NO_SCORE_TEXT = ScoreText()
 _NOTHING: frozenset[str] = frozenset()
 _TEXTS, _FLAGS = (str, tuple, list), (bool, type(None))  # types of parameters
 
@@ -239,6 +248,11 @@ def start(
         line=generation.line,
         plugins=list(plugins),
         inputs=dict(inputs),
+        models={
+            name: model.digest
+            for name, model in generation.models.items()
+            if MODEL_DIGEST.fullmatch(model.digest)
+        },
     )
     return entry, payloads
 
@@ -261,6 +275,7 @@ def finish(
     payloads = Payloads()
     usage = generation.usage
     verdicts = [_divided(verdict, declared, generation.policy) for verdict in generation.verdicts]
+    scores = [_divided_score(score) for score in generation.scores]
     entry = OutcomeEntry(
         generation=started,
         at=milliseconds(generation.finished_at),
@@ -277,24 +292,12 @@ def finish(
             for position, output in enumerate(generation.outputs)
         ],
         verdicts=[fact for fact, _ in verdicts],
-        scores=[
-            ScoreFact(
-                evaluator=score.evaluator,
-                version=score.version,
-                name=score.name,
-                value=None if score.value is None else encode_float(score.value),
-                unit=score.unit,
-                higher_is_better=score.higher_is_better,
-                latency_us=round(score.latency_ms * 1000),
-                failed=score.failure is not None,
-            )
-            for score in generation.scores
-        ],
+        scores=[fact for fact, _ in scores],
         usage=None
         if usage is None
         else UsageFact(prompt_tokens=usage.prompt_tokens, output_tokens=usage.output_tokens),
         trace=payloads.add_optional("trace", _trace(generation)),
-        detail=payloads.add_optional("detail", _detail(generation, [text for _, text in verdicts])),
+        detail=payloads.add_optional("detail", _detail(generation, verdicts, scores)),
         environment=environment,
         failure=generation.failure.code if generation.failure else None,
         plugins=list(plugins),
@@ -339,18 +342,18 @@ def _request(generation: Generation, numbers: Mapping[str, object]) -> bytes | N
         system=generation.system,
         tags=generation.tags,
         generator="" if _is_resolved(generation) else generation.generator,
-        model=None
-        if model is None
-        else ModelText(
-            name=model.name,
-            path=model.path,
-            digest="" if MODEL_DIGEST.fullmatch(model.digest) else model.digest,
-        ),
+        model=None if model is None else _model_text(model),
         parameters={
             name: value for name, value in generation.parameters.items() if name not in numbers
         },
+        models={name: _model_text(item) for name, item in generation.models.items()},
     )
     return None if text == _NO_REQUEST_TEXT else encode_text(text)
+
+
+def _model_text(model: Model) -> ModelText:
+    digest = "" if MODEL_DIGEST.fullmatch(model.digest) else model.digest
+    return ModelText(name=model.name, path=model.path, digest=digest)
 
 
 def _divided(
@@ -383,6 +386,7 @@ def _divided(
         failed=verdict.failure is not None,
         item=verdict.item,
         input=verdict.input,
+        parameter=verdict.parameter,
     ), VerdictText(
         filter="" if named else verdict.filter,
         reasons=verdict.reasons,
@@ -393,18 +397,48 @@ def _divided(
     )
 
 
-def _detail(generation: Generation, verdicts: Sequence[VerdictText]) -> bytes | None:
+def _divided_score(score: Score) -> tuple[ScoreFact, ScoreText]:
+    """Return the parts of a score for the entry and for the payload `detail`."""
+    name = score.evaluator.partition("(")[0]
+    in_entry = {
+        parameter: digest
+        for parameter, digest in score.models.items()
+        if MODEL_DIGEST.fullmatch(digest)
+    }
+    return ScoreFact(
+        evaluator=name,
+        version=score.version,
+        name=score.name,
+        value=None if score.value is None else encode_float(score.value),
+        unit=score.unit,
+        higher_is_better=score.higher_is_better,
+        latency_us=round(score.latency_ms * 1000),
+        failed=score.failure is not None,
+        models=in_entry,
+    ), ScoreText(
+        evaluator="" if score.evaluator == name else score.evaluator,
+        parameters=score.parameters,
+        models={key: value for key, value in score.models.items() if key not in in_entry},
+        failure=score.failure,
+    )
+
+
+def _detail(
+    generation: Generation,
+    verdicts: Sequence[tuple[VerdictFact, VerdictText]],
+    scores: Sequence[tuple[ScoreFact, ScoreText]],
+) -> bytes | None:
     """Return the `detail` payload, or None if there are no such texts."""
     detail = DetailText(
         verdicts={
             str(position): text
-            for position, text in enumerate(verdicts)
+            for position, (_, text) in enumerate(verdicts)
             if text != _NO_VERDICT_TEXT
         },
         scores={
-            str(position): ScoreText(failure=score.failure)
-            for position, score in enumerate(generation.scores)
-            if score.failure is not None
+            str(position): text
+            for position, (_, text) in enumerate(scores)
+            if text != _NO_SCORE_TEXT
         },
         failure=generation.failure.message if generation.failure else "",
     )
@@ -533,7 +567,7 @@ def assemble(
                 for position, fact in enumerate(outcome.verdicts)
             ),
             "scores": tuple(
-                _score(fact, detail.scores.get(str(position)))
+                _score(fact, detail.scores.get(str(position), _NO_SCORE_TEXT))
                 for position, fact in enumerate(outcome.scores)
             ),
             "usage": outcome.usage
@@ -556,6 +590,7 @@ def assemble(
         system=request.system,
         model=_model(started.model, request.model),
         parameters=_parameters(started.parameters, request.parameters),
+        models=_models(started.models, request.models),
         policy=policy,
         tags=request.tags,
         parents=tuple(started.parents),
@@ -598,17 +633,31 @@ def _model(digest: str | None, text: ModelText | None) -> Model | None:
     return Model(text.name, digest or text.digest, text.path)
 
 
+def _models(digests: Mapping[str, str], texts: Mapping[str, ModelText]) -> dict[str, Model]:
+    if not (digests or texts):  # as in most generations
+        return {}
+    models: dict[str, Model] = {}
+    for name in sorted(digests.keys() | texts.keys()):
+        if (model := _model(digests.get(name), texts.get(name))) is not None:
+            models[name] = model
+    return models
+
+
 def _parameters(numbers: Mapping[str, Any], texts: Mapping[str, Any]) -> dict[str, Value]:
     parameters: dict[str, Value] = {
         name: decode_number(value) if isinstance(value, str) else value
         for name, value in numbers.items()
     }
     if texts:
-        parameters |= {
-            name: tuple(value) if isinstance(value, list) else value
-            for name, value in texts.items()
-        }
+        parameters |= _values(texts)
     return dict(sorted(parameters.items()))
+
+
+def _values(values: Mapping[str, Any]) -> dict[str, Value]:
+    """Return the values of parameters in a payload, with tuples instead of lists."""
+    return {
+        name: tuple(value) if isinstance(value, list) else value for name, value in values.items()
+    }
 
 
 def _verdict(fact: VerdictFact, text: VerdictText, policy: str) -> Verdict:
@@ -629,18 +678,21 @@ def _verdict(fact: VerdictFact, text: VerdictText, policy: str) -> Verdict:
         observed_action=text.observed_action,
         item=fact.item,
         input=fact.input,
+        parameter=fact.parameter,
     )
 
 
-def _score(fact: ScoreFact, text: ScoreText | None) -> Score:
+def _score(fact: ScoreFact, text: ScoreText) -> Score:
     return Score(
-        fact.evaluator,
+        text.evaluator or fact.evaluator,
         fact.version,
         fact.name,
         None if fact.value is None else float(fact.value),
         fact.unit,
         fact.higher_is_better,
-        ((text and text.failure) or "") if fact.failed else None,
+        (text.failure or "") if fact.failed else None,
+        _values(text.parameters) if text.parameters else {},
+        {**fact.models, **text.models} if fact.models or text.models else {},
         fact.latency_us / 1000,
     )
 

@@ -43,6 +43,7 @@ _BASES: Mapping[Kind, type] = {
 MAX_INPUT_BYTES = 2**28  # the databases store up to 2**30 bytes in a value
 _INPUT_NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _OPTION = re.compile(r"--[a-z][a-z0-9-]+ (TEXT|FILE)")
+_PROMPTS = ("required", "optional")
 _MEDIA_TYPE = re.compile(r"[a-z]+/[A-Za-z0-9.+-]+(; ?[a-z]+=[A-Za-z0-9.-]+)*")
 _OTHER_TYPE = re.compile(r"(?!text/)[a-z]+/[A-Za-z0-9.+-]+")  # the core itself handles text
 _SUFFIX = re.compile(r"(\.[A-Za-z0-9_-]+)+")
@@ -52,8 +53,9 @@ _SUFFIX = re.compile(r"(\.[A-Za-z0-9_-]+)+")
 class RegisteredObject:
     """One object that a plugin registered, with enough data to list it without importing it.
 
-    `target` is the class or a string "module:Class". `media_type` is that of a generator, and
-    `media_types` are those of a media type. `parameters` of a media type are its `Export`.
+    `target` is the class or a string "module:Class". `media_type` and `prompt` are those of a
+    generator, and `media_types` are those of a media type. `parameters` of a media type are its
+    `Export`.
     """
 
     kind: Kind
@@ -64,6 +66,7 @@ class RegisteredObject:
     parameters: type[Parameters] = Parameters
     media_types: tuple[str, ...] = ()
     inputs: tuple[InputSpec, ...] = ()
+    prompt: str = "required"
 
     def load_class(self) -> Any:
         """Import and return the registered class.
@@ -79,6 +82,8 @@ class RegisteredObject:
             if not (isinstance(loaded, type) and issubclass(loaded, _BASES[self.kind])):
                 raise TypeError(f"{self.target} is not a {self.kind}")
             check_class(self.kind, loaded)
+            if issubclass(loaded, Generator) and loaded.prompt != self.prompt:
+                raise TypeError(f"register it with prompt={loaded.prompt!r}, which it declares")
         except KeyboardInterrupt:
             raise
         except BaseException as error:
@@ -385,9 +390,10 @@ def load_objects(plugin: Plugin) -> list[RegisteredObject]:
             media_types: Sequence[str] | None = None,
             parameters: type[Parameters] | None = None,
             inputs: Sequence[InputSpec] | None = None,
+            prompt: str | None = None,
             kind: Kind = kind,
         ) -> None:
-            declared = name, media_type, parameters, media_types, inputs
+            declared = name, media_type, parameters, media_types, inputs, prompt
             objects.append(registered_object(kind, plugin, target, *declared))
 
         getattr(manager.hook, f"muniment_{kind}s")(register=register)
@@ -403,6 +409,7 @@ def registered_object(
     parameters: object = None,
     media_types: object = None,
     inputs: object = None,
+    prompt: object = None,
 ) -> RegisteredObject:
     """Return the object that a hook registered. Raise TypeError if its declaration is invalid."""
     if isinstance(target, type):
@@ -414,6 +421,7 @@ def registered_object(
         parameters = parameters or getattr(target, options_attribute(kind), None)
         media_types = media_types or getattr(target, "media_types", None)
         inputs = inputs or getattr(target, "inputs", None)
+        prompt = prompt or getattr(target, "prompt", None)
     elif not (isinstance(target, str) and re.fullmatch(r"[\w.]+:\w+", target)):
         raise TypeError(f"register a class or 'module:Class', not {target!r}")
     if not (isinstance(name, str) and NAME.fullmatch(name)):
@@ -433,12 +441,16 @@ def registered_object(
     parameters = Parameters if parameters is None else parameters
     if not (isinstance(parameters, type) and issubclass(parameters, Parameters)):
         raise TypeError(f"the Parameters of {name!r} must subclass muniment.Parameters")
-    _check_parameters(parameters)
+    _check_parameters(parameters, kind)
     if kind != "media_type":
         types = ()
     specs = _checked_inputs(f"generator {name!r}", inputs, parameters) if inputs else ()
     media_type = str(media_type or "")
-    return RegisteredObject(kind, name, plugin, target, media_type, parameters, types, specs)
+    prompt = (prompt or "required") if kind == "generator" else "required"
+    if prompt not in _PROMPTS:
+        raise TypeError(f"the prompt of {name!r} must be 'required' or 'optional', not {prompt!r}")
+    fields = media_type, parameters, types, specs, str(prompt)
+    return RegisteredObject(kind, name, plugin, target, *fields)
 
 
 def options_attribute(kind: Kind) -> str:
@@ -453,7 +465,7 @@ def check_class(kind: Kind, cls: type) -> None:
     declared = getattr(cls, options, Parameters)
     if not (isinstance(declared, type) and issubclass(declared, Parameters)):
         raise TypeError(f"{where}.{options} must subclass muniment.Parameters")
-    _check_parameters(declared)
+    _check_parameters(declared, kind)
     for name in ("media_types", "categories", "suffixes"):
         if not _is_texts(getattr(cls, name, ())):
             raise TypeError(f"{where}.{name} must be a tuple of texts")
@@ -461,6 +473,8 @@ def check_class(kind: Kind, cls: type) -> None:
         if cls.determinism not in ("exact", "best-effort"):  # type: ignore[attr-defined]
             raise TypeError(f"{where}.determinism must be 'exact' or 'best-effort'")
         _checked_inputs(where, getattr(cls, "inputs", ()), declared)
+        if cls.prompt not in _PROMPTS:  # type: ignore[attr-defined]
+            raise TypeError(f"{where}.prompt must be 'required' or 'optional'")
     elif not _is_label(cls.version):  # type: ignore[attr-defined]
         raise TypeError(f"{where}.version must be a short text")
     if not all(map(_SUFFIX.fullmatch, getattr(cls, "suffixes", ()))):
@@ -471,8 +485,10 @@ def check_class(kind: Kind, cls: type) -> None:
             raise TypeError(f"{where}.measures must be a tuple of muniment.Measure, each named")
 
 
-def _check_parameters(declared: type[Parameters]) -> None:
+def _check_parameters(declared: type[Parameters], kind: Kind) -> None:
     """Raise TypeError unless `fields()` and `schema()` return valid options and a JSON schema.
+
+    Only objects of some kinds can have judged parameters, and parameters that refer to models.
 
     A subclass may have overridden them with methods that return something else.
     """
@@ -481,6 +497,12 @@ def _check_parameters(declared: type[Parameters]) -> None:
         raise TypeError(
             f"{declared.__qualname__}.fields() must return fields declared with muniment.param"
         )
+    for field in fields.values():
+        where = f"{declared.__qualname__}.{field.name}"
+        if field.judged and kind != "generator":
+            raise TypeError(f"{where}: only a parameter of a generator can be judged")
+        if field.model and kind not in ("generator", "evaluator"):
+            raise TypeError(f"{where}: only generators and evaluators have models as parameters")
     try:
         schema: object = json.loads(json.dumps(declared.schema(), allow_nan=False))
     except (TypeError, ValueError, RecursionError):

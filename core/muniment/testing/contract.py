@@ -7,6 +7,7 @@ import importlib.metadata
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
+from types import MappingProxyType
 from typing import Any, ClassVar, NoReturn, ParamSpec
 
 import jsonschema
@@ -24,6 +25,7 @@ from muniment.plugins.registry import (
     registered_object,
 )
 from muniment.testing import isolated
+from muniment.types import Model
 
 _Arguments = ParamSpec("_Arguments")
 
@@ -72,13 +74,23 @@ class Contract:
 
     `plugin` is the module that the entry point names. By default it is the one that is installed
     for the class's package, else the class's own. `import_seconds` is the processor
-    time that importing it may take.
+    time that importing it may take. Override the fixture `models` if `parameters` name models.
     """
 
     kind: ClassVar[Kind]
     plugin: ClassVar[str] = ""
     parameters: ClassVar[Mapping[str, object]] = {}
     import_seconds: ClassVar[float] = 0.5
+    parameter_models = MappingProxyType[str, Model]({})  # those of the fixture `models`
+
+    @pytest.fixture
+    def models(self) -> Mapping[str, Model]:
+        """Return the models that `parameters` name, by the name of the parameter."""
+        return {}
+
+    @pytest.fixture(autouse=True)
+    def _set_parameter_models(self, models: Mapping[str, Model]) -> None:
+        self.parameter_models = MappingProxyType(dict(models))
 
     @property
     def subject(self) -> type[Any]:

@@ -21,15 +21,26 @@ def request(
     model: Model | None = None,
     stream: bool = False,
     inputs: Mapping[str, str | bytes] | None = None,
+    models: Mapping[str, Model] | None = None,
 ) -> Request:
     """Return a request as a generator receives it.
 
     `parameters` is an object of the generator's `Parameters` class. `inputs` has texts or bytes
-    by name, whose media types follow from their content.
+    by name, whose media types follow from their content. `models` has those that parameters name.
     """
     parameters = Parameters() if parameters is None else parameters
     given = {name: _input(name, content) for name, content in (inputs or {}).items()}
-    return Request(new_id(), prompt, seed, parameters, system, model, stream, inputs=given)
+    return Request(
+        id=new_id(),
+        prompt=prompt,
+        seed=seed,
+        parameters=parameters,
+        system=system,
+        model=model,
+        stream=stream,
+        inputs=given,
+        models=dict(models or {}),
+    )
 
 
 def _input(name: str, content: str | bytes) -> Input:

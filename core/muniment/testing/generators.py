@@ -12,8 +12,9 @@ from typing import Any, ClassVar, NoReturn
 
 import pytest
 
-from muniment.errors import InputError, ModelError, MunimentError
+from muniment.errors import InputError, ModelError, MunimentError, PluginError
 from muniment.generation.inputs import read_inputs
+from muniment.generation.resolution import resolve_request
 from muniment.hookspecs import Generator
 from muniment.models.registry import MODEL_NAME
 from muniment.plugins.registry import describe
@@ -172,7 +173,11 @@ class GeneratorContract(Contract):
         """
         generator = self._ready(model)
         for prompt in _UNUSUAL_PROMPTS:
-            self._check_answer(generator, self._request(prompt, 7, model), "prompt", prompt)
+            try:
+                request = self._request(prompt, 7, model)
+            except MunimentError:
+                continue  # `resolve` refuses it
+            self._check_answer(generator, request, "prompt", prompt)
         if self.subject.uses_model:
             missing = Model("missing", "tree1-sha256:0", str(tmp_path / "missing"))
             try:
@@ -182,6 +187,19 @@ class GeneratorContract(Contract):
             except Exception as error:
                 broken(f"loading a missing model raised {describe(error)}; raise ModelError")
             broken("a missing model was loaded without an error; raise ModelError")
+
+    # ---- defaults that depend on the model -------------------------------------------------------
+
+    @without_traceback
+    def test_its_resolved_requests_do_not_change_again(self, model: Model | None) -> None:
+        """Check that `resolve` works before `load`, and always returns the same valid values.
+
+        A resolved request is resolved again when it is repeated with `--like`.
+        """
+        for prompt in self.prompts:
+            first = self._request(prompt, 7, model)
+            self._check_alike(first, self._request(prompt, 7, model))
+            self._check_alike(first, self._resolved(first))
 
     # ---- inputs ----------------------------------------------------------------------------------
 
@@ -304,7 +322,27 @@ class GeneratorContract(Contract):
         ]
 
     def _request(self, prompt: str, seed: int, model: Model | None) -> Request:
-        return request(prompt, seed=seed, parameters=self.given(), model=model)
+        """Return a resolved request. Raise as `resolve` does to refuse one."""
+        models = self.parameter_models
+        new = request(prompt, seed=seed, parameters=self.given(), model=model, models=models)
+        return self._resolved(new)
+
+    def _check_alike(self, first: Request, second: Request) -> None:
+        """Fail the test unless a request was resolved to the same values twice."""
+        one, other = ({**dict(item.parameters), **item.inputs} for item in (first, second))
+        assert one == other, (
+            f"resolve of {self.registered.name} returned {one!r} and then {other!r} for the "
+            f"prompt {first.prompt[:40]!r}; return the same values for the same request, and none "
+            "for values that are set"
+        )
+
+    def _resolved(self, request: Request) -> Request:
+        if self.subject.resolve is Generator.resolve:
+            return request
+        try:
+            return resolve_request(self.made(), self.registered, request)
+        except PluginError as error:
+            broken(f"{error}; return muniment.Resolution(...) with values that can be recorded")
 
     def _check_answer(
         self, generator: Generator, request: Request, what: str, content: str

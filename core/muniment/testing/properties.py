@@ -11,7 +11,8 @@ from typing import Any, ClassVar
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 
-from muniment.generation.assessment import compute_scores
+from muniment.errors import ParameterError, PluginError
+from muniment.generation.evaluation import BoundEvaluator, bind_evaluator
 from muniment.hookspecs import Evaluator, Filter
 from muniment.ids import new_id
 from muniment.plugins.invocation import validate_verdict
@@ -194,6 +195,7 @@ _TRACES = st.none() | _LOGPROBS.map(
 class EvaluatorContract(Contract):
     """Base class of an evaluator's test suite. Set `evaluator` to the evaluator's class.
 
+    The suite creates it with `parameters`.
     `undirected` names the measures without a better direction. `texts` are outputs to measure in
     addition to generated ones.
     """
@@ -226,7 +228,7 @@ class EvaluatorContract(Contract):
     @without_traceback
     def test_the_same_generation_gets_the_same_scores(self) -> None:
         """Check that scores do not depend on the order, the object or the generation's id."""
-        first, second = self.made(), self.made()
+        first, second = self._bound(), self._bound()
         samples = [generation(Text(text)) for text in self.texts]
         forward = [self._scores(first, sample) for sample in samples]
         backward = [self._scores(first, sample) for sample in reversed(samples)][::-1]
@@ -244,7 +246,7 @@ class EvaluatorContract(Contract):
 
         A measure that cannot be computed must be omitted.
         """
-        evaluator = self.made()
+        evaluator = self._bound()
 
         def check(outputs: tuple[Output, ...], trace: Trace | None) -> None:
             self._scores(evaluator, replace(generation(*outputs), trace=trace))
@@ -260,9 +262,16 @@ class EvaluatorContract(Contract):
         ]
         return st.lists(st.one_of(strategies), max_size=3).map(tuple)
 
-    def _scores(self, evaluator: Evaluator, measured: Generation) -> tuple[Score, ...]:
+    def _bound(self) -> BoundEvaluator:
+        """Return a new evaluator with the suite's parameters and their models."""
+        try:
+            return bind_evaluator(self.registered, self.given(), self.parameter_models)
+        except (PluginError, ParameterError) as error:
+            broken(f"{error}; let it be made with what the suite's `parameters` give")
+
+    def _scores(self, evaluator: BoundEvaluator, measured: Generation) -> tuple[Score, ...]:
         """Return the scores. Fail the test if one of them failed."""
-        scores = tuple(compute_scores(self.registered, evaluator, measured))
+        scores = tuple(evaluator.scores(measured))
         for score in scores:
             assert score.failure is None, (
                 f"{score.failure}, of the output {measured.text[:40]!r}; return finite "

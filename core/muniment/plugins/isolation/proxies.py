@@ -36,6 +36,7 @@ from muniment.types import (
     Provenance,
     Reply,
     Request,
+    Resolution,
     Verdict,
 )
 
@@ -68,6 +69,7 @@ def proxy_object(worker: Worker, registration: Registration) -> RegisteredObject
         protocol.parameters_class(registration.parameters),
         media_types=registration.media_types,
         inputs=registration.inputs,
+        prompt=registration.prompt if registration.kind == "generator" else None,
     )
     return IsolatedRegisteredObject(
         plain.kind,
@@ -78,6 +80,7 @@ def proxy_object(worker: Worker, registration: Registration) -> RegisteredObject
         plain.parameters,
         media_types=plain.media_types,
         inputs=plain.inputs,
+        prompt=plain.prompt,
         proxy_class=functools.cache(lambda: _proxy_class(plain, worker)),
     )
 
@@ -96,6 +99,8 @@ def _proxy_class(registered: RegisteredObject, worker: Worker) -> type:
             "registered": registered,
             "worker": worker,
         }
+        if kind == "generator" and not declaration.resolves:
+            attributes["resolve"] = Generator.resolve  # so that no call is sent
         base = IsolatedModelProvider if declaration.provides_models else _BASES[kind]
         proxy = type(base.__name__, (base,), attributes)
         check_class(kind, proxy)
@@ -113,8 +118,9 @@ class _Proxy:
     registered: ClassVar[RegisteredObject]
     worker: ClassVar[Worker]
 
-    def __init__(self, parameters: Any = ()) -> None:
+    def __init__(self, parameters: Any = (), models: Mapping[str, Model] | None = None) -> None:
         self._parameters_json = protocol.values_json(parameters)
+        self._models = dict(models or {})
         self._number = 0
         self._model: Model | None = None
         self._cache: str | None = None
@@ -133,6 +139,7 @@ class _Proxy:
             registered.kind,
             registered.name,
             self._parameters_json,
+            self._models,
             seconds=LOADING,
         )
         # The attributes of an object may differ from those of its class.
@@ -163,6 +170,13 @@ class IsolatedGenerator(_Proxy, Generator):
         """Load the model."""
         self._call(PluginService.load, model, self._cache, seconds=LOADING)
         self._model = model
+
+    def resolve(self, request: Request, model: Model | None) -> Resolution:
+        """Return the values that the generator in the worker adds to a request."""
+        # Each proxy class of a generator without this method gets that of the base class.
+        seconds = self.worker.limits.answer
+        result = self._call(PluginService.resolve, request, seconds=seconds)
+        return Resolution(protocol.values(result.parameters), result.inputs)
 
     def retest(self) -> None:
         """Repeat the tests whose results came from the cache."""

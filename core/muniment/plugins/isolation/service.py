@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from muniment.hookspecs import ModelProvider, implemented_methods
+from muniment.hookspecs import Generator, ModelProvider, implemented_methods
 from muniment.parameters import Parameters
 from muniment.plugins.invocation import (
     MissingReply,
@@ -45,12 +45,13 @@ from muniment.types import (
     Provenance,
     Reply,
     Request,
+    Resolution,
     Verdict,
 )
 
 # The attributes that the core reads of a class, and those that it reads of an object.
 _OF_CLASSES: dict[Kind, tuple[str, ...]] = {
-    "generator": ("determinism", "uses_model"),
+    "generator": ("determinism", "uses_model", "prompt"),
     "filter": ("version", "media_types", "categories"),
     "evaluator": ("version", "media_types", "measures", "default"),
     "media_type": ("version", "media_types", "suffixes"),
@@ -71,6 +72,7 @@ class Attributes(_Strict, frozen=True):
     """The attributes of a class or an object. Those that its kind does not have are None."""
 
     determinism: str | None = None
+    prompt: str | None = None
     uses_model: bool | None = None
     version: str | None = None
     media_types: tuple[str, ...] | None = None
@@ -93,16 +95,21 @@ class Registration(_Strict, frozen=True):
     name: str
     media_type: str
     parameters: str
+    prompt: str = "required"
     inputs: tuple[InputSpec, ...] = ()
     media_types: tuple[str, ...] = ()
 
 
 class Declaration(_Strict, frozen=True):
-    """The declarations of a class. `parameters` are the fields of its parameters as JSON."""
+    """The declarations of a class. `parameters` are the fields of its parameters as JSON.
+
+    `resolves` is whether a generator has a method `resolve` of its own.
+    """
 
     attributes: Attributes
     parameters: str
     provides_models: bool
+    resolves: bool
 
 
 class Stamp(_Strict, frozen=True):
@@ -132,6 +139,13 @@ class NextResult(_Strict, frozen=True):
     reply: Reply | None = None
     missing: MissingReply | None = None
     error: str | None = None
+
+
+class ResolveResult(_Strict, frozen=True):
+    """The values, as JSON, and the inputs that a generator adds to a request."""
+
+    parameters: str
+    inputs: dict[str, bytes] = {}
 
 
 class PluginService:
@@ -165,6 +179,7 @@ class PluginService:
                 item.name,
                 item.media_type,
                 protocol.fields_json(item.parameters),
+                item.prompt,
                 item.inputs,
                 item.media_types,
             )
@@ -181,14 +196,24 @@ class PluginService:
             attributes,
             protocol.fields_json(getattr(found, options_attribute(kind), Parameters)),
             issubclass(found, ModelProvider),
+            getattr(found, "resolve", None) is not Generator.resolve,
         )
 
-    def create(self, number: int, kind: Kind, name: str, parameters: str) -> Attributes:
-        """Create an object of a class and return its attributes. Only a filter has parameters."""
+    def create(
+        self, number: int, kind: Kind, name: str, parameters: str, models: dict[str, Model]
+    ) -> Attributes:
+        """Create an object of a class and return its attributes.
+
+        A filter has parameters, and an evaluator has parameters and their models.
+        """
         registered = self._registered[kind, name]
         found = registered.load_class()
-        values = protocol.values(parameters)
-        created = found(found.Parameters(**values)) if kind == "filter" else found()
+        arguments: list[Any] = []
+        if kind in ("filter", "evaluator"):
+            arguments.append(found.Parameters(**protocol.values(parameters)))
+        if kind == "evaluator":
+            arguments.append(models)
+        created = found(*arguments)
         self.objects[number] = registered, created
         return _attributes(created, _OF_OBJECTS[kind])
 
@@ -197,6 +222,18 @@ class PluginService:
         if cache is not None:
             self._object(number).use_cache(Path(cache))
         self._object(number).load(model)
+
+    def resolve(self, number: int, request: Request) -> ResolveResult:
+        """Return the values and inputs that a generator's `resolve` adds.
+
+        The parameters of the request are a JSON text.
+        """
+        registered, generator = self.objects[number]
+        resolution = generator.resolve(_with_parameters(request, registered), request.model)
+        if not isinstance(resolution, Resolution):
+            raise TypeError(f"resolve() returned {type(resolution).__name__}, not a Resolution")
+        parameters = protocol.values_json(resolution.parameters)
+        return ResolveResult(parameters=parameters, inputs=dict(resolution.inputs))
 
     def retest(self, number: int) -> None:
         """Repeat the tests whose results came from a generator's cache."""
@@ -209,12 +246,7 @@ class PluginService:
     def generate(self, number: int, call: int, requests: list[Request]) -> None:
         """Begin a call to a generator. The parameters of the requests are JSON texts."""
         registered, generator = self.objects[number]
-        remaining = {
-            request.id: replace(
-                request, parameters=registered.parameters(**protocol.values(request.parameters))
-            )
-            for request in requests
-        }
+        remaining = {request.id: _with_parameters(request, registered) for request in requests}
         self.objects[call] = registered, invoke(generator, registered, remaining)
 
     def next(self, call: int) -> NextResult:
@@ -320,6 +352,12 @@ class PluginService:
 
     def _object(self, number: int) -> Any:
         return self.objects[number][1]
+
+
+def _with_parameters(request: Request, registered: RegisteredObject) -> Request:
+    """Return a request with parameters in place of their JSON text."""
+    values = protocol.values(request.parameters)
+    return replace(request, parameters=registered.parameters(**values))
 
 
 def _attributes(target: object, names: Iterable[str]) -> Attributes:

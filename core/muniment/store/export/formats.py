@@ -24,6 +24,7 @@ from msgspec.structs import replace
 from muniment.errors import MunimentError
 from muniment.files import replace_file, replacing
 from muniment.records import GenerationRecord
+from muniment.types import Score
 
 GROUP_ROWS = 20_000  # rows of one group of a Parquet file
 GROUP_BYTES = 64 << 20  # or bytes of their JSON, which limits memory where texts are long
@@ -204,13 +205,23 @@ def _without_mappings(record: GenerationRecord) -> GenerationRecord:
     values: dict[str, Any] = {
         "seed": int(record.seed),
         "parameters": _encoder.encode(record.parameters).decode(),
+        "models": _encoder.encode(record.models).decode(),
         "environment": _encoder.encode(record.environment).decode(),
         "verdicts": [
             replace(verdict, categories=_encoder.encode(verdict.categories).decode())
             for verdict in record.verdicts
         ],
+        "scores": list(map(_score_without_mappings, record.scores)),
     }
     return replace(record, **values)
+
+
+def _score_without_mappings(score: Score) -> Score:
+    values: dict[str, Any] = {
+        "parameters": _encoder.encode(score.parameters).decode(),
+        "models": _encoder.encode(score.models).decode(),
+    }
+    return dataclasses.replace(score, **values)
 
 
 def _groups(source: BinaryIO) -> Iterator[bytes]:

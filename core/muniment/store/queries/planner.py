@@ -179,6 +179,7 @@ class QueryPlanner:
         if after is not None:
             position = f"({self._bind(after[0])}, {after[1]})"
             conditions.append(f"(s.value, s.generation) {'<' if descending else '>'} {position}")
+        conditions.append(self._is_first_score(descending))
         direction = "DESC" if descending else "ASC"
         result = self._execute(
             "SELECT s.value, s.generation FROM score s CROSS JOIN generation g "
@@ -186,6 +187,20 @@ class QueryPlanner:
             f"ORDER BY s.value {direction}, s.generation {direction} LIMIT {size}"
         )
         return [(value, number) for value, number in result]
+
+    def _is_first_score(self, descending: bool) -> str:
+        """Return a condition on `s`, which holds for one of the equally named scores of `g`.
+
+        An evaluator can score a generation several times, with different parameters.
+        """
+        comes_before = ">" if descending else "<"
+        return (
+            "NOT EXISTS (SELECT 1 FROM score t WHERE t.generation = s.generation "
+            f"AND {self._without_index('t.name')} = s.name "
+            f"AND {self._without_index('t.evaluator')} = s.evaluator "
+            f"AND (t.value {comes_before} s.value "
+            "OR (t.value = s.value AND t.position < s.position)))"
+        )
 
     def _fetch_numbers(self, path: AccessPath, low: int, high: int, size: int) -> list[int]:
         numbers: set[int] = set()

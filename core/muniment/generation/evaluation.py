@@ -1,0 +1,236 @@
+"""Run evaluators on completed generations. An evaluator that fails loses only its own scores.
+
+An evaluator is named `NAME` or `NAME(key=value, other="text")`. A value is a word, or a text or a
+list of texts as in JSON. Several evaluators of one class run together if their parameters differ.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from muniment.errors import MunimentError, ParameterError, UsageError
+from muniment.hookspecs import Evaluator
+from muniment.models.registry import Models
+from muniment.parameters import Parameters, Value
+from muniment.plugins.invocation import validate_values
+from muniment.plugins.registry import (
+    Plugins,
+    RegisteredObject,
+    describe,
+    instantiate,
+    quiet_stdout,
+)
+from muniment.types import Generation, Model, PluginRef, Score, accepts_media_type
+from muniment.validation import escape_unencodable
+
+_WORD = re.compile(r"[A-Za-z0-9_./:@+-]+")  # a text that needs no quotes
+_NAME = r"[^\s,()=\"]+"
+_VALUE = r"[^\s,()=\"\[\]]+"
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluatorSpec:
+    """An evaluator as a caller names it."""
+
+    name: str
+    parameters: Mapping[str, object]
+
+
+def parse_evaluators(text: str) -> list[EvaluatorSpec]:
+    """Return the evaluators in a text, which are separated by commas. Raise UsageError."""
+    reader = _Reader(text)
+    specs: list[EvaluatorSpec] = []
+    while reader.remaining:
+        if reader.accept(",") is not None:
+            continue
+        name = reader.expect(_NAME)
+        parameters = reader.read_parameters() if reader.accept(r"\(") is not None else {}
+        specs.append(EvaluatorSpec(name, parameters))
+        if reader.remaining:
+            reader.expect(",")
+    return specs
+
+
+class _Reader:
+    """Reads a text from left to right, and skips spaces."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self.remaining = text.strip()
+
+    def accept(self, pattern: str) -> str | None:
+        """Return the text that matches a pattern here and move past it, or return None."""
+        match = re.match(pattern, self.remaining)
+        if match is None:
+            return None
+        self.remaining = self.remaining[match.end() :].lstrip()
+        return match[0]
+
+    def expect(self, pattern: str) -> str:
+        """Return the text that matches a pattern here. Raise UsageError if none does."""
+        accepted = self.accept(pattern)
+        if accepted is None:
+            raise UsageError(
+                f"{self._text!r} does not name evaluators; write NAME or "
+                'NAME(key=value, other="text")'
+            )
+        return accepted
+
+    def read_parameters(self) -> dict[str, object]:
+        """Return the parameters up to the closing parenthesis."""
+        parameters: dict[str, object] = {}
+        while self.accept(r"\)") is None:
+            if parameters:
+                self.expect(",")
+            name = self.expect(_NAME).replace("-", "_")
+            self.expect("=")
+            if name in parameters:
+                raise UsageError(f"{self._text!r} sets {name} twice; remove one")
+            parameters[name] = self._read_value()
+        return parameters
+
+    def _read_value(self) -> object:
+        if not self.remaining.startswith(('"', "[")):
+            word = self.expect(_VALUE)
+            return None if word == "null" else word
+        try:
+            value, end = json.JSONDecoder().raw_decode(self.remaining)
+        except (ValueError, RecursionError):
+            self.expect(r"(?!)")
+        self.remaining = self.remaining[end:].lstrip()
+        return value
+
+
+def full_name(name: str, parameters: Parameters) -> str:
+    """Return the name of an evaluator with the parameters that differ from its defaults."""
+    defaults = {key: field.default for key, field in parameters.fields().items()}
+    changed = [f"{key}={_written(value)}" for key, value in parameters if value != defaults[key]]
+    return f"{name}({', '.join(changed)})" if changed else name
+
+
+def _written(value: Value) -> str:
+    if isinstance(value, str) and value != "null" and _WORD.fullmatch(value):
+        return value
+    return json.dumps(value, ensure_ascii=False)
+
+
+@dataclass(frozen=True, slots=True)
+class BoundEvaluator:
+    """An evaluator, with its name and parameters as scores have them.
+
+    `name` has the parameters that differ from the defaults. `models` has digests by parameter.
+    """
+
+    registered: RegisteredObject
+    evaluator: Evaluator
+    name: str
+    parameters: Mapping[str, Value]
+    models: Mapping[str, str]
+
+    def scores(self, generation: Generation) -> list[Score]:
+        """Return the scores, or a failed score for each measure."""
+        # Versions and measures come from the class: an object could change them for itself, but
+        # entries may contain only names that the class declares.
+        declared = self.registered.load_class()
+        version = declared.version or self.registered.plugin.version
+        measures = {measure.name: measure for measure in declared.measures}
+        values: Mapping[str, float | None]
+        failure = None
+        start = time.perf_counter()
+        try:
+            with quiet_stdout():
+                values = validate_values(self.evaluator.evaluate(generation), declared.measures)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
+            values = dict.fromkeys(measures)
+            reason = f"evaluator {self.registered.name} failed: {describe(error)}"
+            failure = escape_unencodable(reason)
+        latency_ms = round((time.perf_counter() - start) * 1000, 3)
+        return [
+            Score(
+                evaluator=self.name,
+                version=version,
+                name=name,
+                value=value,
+                unit=measures[name].unit,
+                higher_is_better=measures[name].higher_is_better,
+                failure=failure,
+                parameters=self.parameters,
+                models=self.models,
+                latency_ms=latency_ms,
+            )
+            for name, value in values.items()
+        ]
+
+
+def bind_evaluator(
+    registered: RegisteredObject, parameters: Parameters, models: Mapping[str, Model]
+) -> BoundEvaluator:
+    """Return a new evaluator. Raise ParameterError or PluginError as `instantiate` does."""
+    evaluator = instantiate(registered, parameters, models)
+    name = full_name(registered.name, parameters)
+    digests = {name: model.digest for name, model in models.items()}
+    return BoundEvaluator(registered, evaluator, name, dict(parameters), digests)
+
+
+class Evaluators:
+    """The evaluators of a run. Each is created once and scores every completed generation."""
+
+    def __init__(self, plugins: Plugins, models: Models, names: Sequence[str] | None) -> None:
+        """Create the evaluators in `names`, or all those that set `default` if it is None.
+
+        Raises UsageError, ModelError or PluginError if a named evaluator is missing or cannot be
+        created with its parameters. A default evaluator that cannot be created is skipped, and its
+        plugin is added to `plugins.broken`.
+        """
+        self._plugins = plugins
+        self._models = models
+        bound = self._defaults() if names is None else self._named(names)
+        self._evaluators = list({item.name: item for item in bound}.values())
+
+    def _named(self, names: Sequence[str]) -> Iterator[BoundEvaluator]:
+        for spec in [spec for text in names for spec in parse_evaluators(text)]:
+            registered = self._plugins.find("evaluator", spec.name)
+            try:
+                yield self._bind(registered, spec.parameters)
+            except ParameterError as error:
+                raise ParameterError(error.name, f"evaluator {spec.name}: {error}") from None
+
+    def _defaults(self) -> Iterator[BoundEvaluator]:
+        for registered in self._plugins.objects("evaluator"):
+            try:
+                if registered.load_class().default:
+                    yield self._bind(registered, {})
+            except MunimentError as error:
+                self._plugins.add_failure(registered.plugin, str(error))
+
+    def _bind(self, registered: RegisteredObject, values: Mapping[str, object]) -> BoundEvaluator:
+        parameters = registered.load_class().Parameters(**values)
+        models = {
+            name: self._models.resolve(reference, None)
+            for name, reference in parameters.models().items()
+        }
+        return bind_evaluator(registered, parameters, models)
+
+    @property
+    def plugins(self) -> list[PluginRef]:
+        """The distributions that provide the evaluators."""
+        return [self._plugins.ref(item.registered.plugin) for item in self._evaluators]
+
+    def scores(self, generation: Generation) -> tuple[Score, ...]:
+        """Return the scores of all evaluators that accept a media type of the outputs."""
+        media_types = {output.media_type for output in generation.outputs}
+        return tuple(
+            score
+            for item in self._evaluators
+            if any(
+                accepts_media_type(item.evaluator.media_types, media_type)
+                for media_type in media_types
+            )
+            for score in item.scores(generation)
+        )

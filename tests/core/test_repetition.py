@@ -1,0 +1,101 @@
+"""Recorded requests that are generated again with changes."""
+
+from __future__ import annotations
+
+import pytest
+
+from muniment import Generation, GenerationSpec, Query, UsageError
+from support.workspace import Workspace
+
+ECHO = "for r in requests: yield r.reply(Text(f'{r.prompt} {r.seed} {dict(r.parameters)}'))"
+PARAMETERS = "words: list[str] = param(['a'])\nscale: float = param(1.0)"
+
+
+@pytest.fixture
+def source(workspace: Workspace) -> Generation:
+    workspace.plugin_folder.generator("echo", ECHO, parameters=PARAMETERS)
+    return workspace.session.generate(
+        "x", system="s", seed=7, parameters={"words": ["b", "c"]}, tags=["t"]
+    )
+
+
+def run(workspace: Workspace, spec: GenerationSpec) -> Generation:
+    (done,) = workspace.session.run([spec])
+    assert isinstance(done, Generation)
+    workspace.check()
+    return done
+
+
+def test_a_repeated_request_has_the_recorded_values_and_its_source(
+    workspace: Workspace, source: Generation
+) -> None:
+    done = run(workspace, workspace.session.like("last"))
+    assert done.id != source.id
+    assert done.text == source.text
+    for field in ("prompt", "system", "seed", "parameters", "tags", "generator"):
+        assert getattr(done, field) == getattr(source, field)
+    assert done.parents == (source.id,)
+
+
+def test_a_repeated_request_has_the_given_changes(workspace: Workspace, source: Generation) -> None:
+    spec = workspace.session.like(
+        source.id, prompt="y", seed=8, parameters={"scale": 2}, tags=["u"]
+    )
+    done = run(workspace, spec)
+    assert (done.prompt, done.seed, done.tags) == ("y", 8, ("t", "u"))
+    assert done.parameters == {"scale": 2.0, "words": ("b", "c")}
+    again = run(workspace, workspace.session.like(done.id, seed=None))
+    assert again.seed != 8
+    assert again.parents == (done.id,)
+
+
+def test_an_unknown_change_is_a_usage_error(workspace: Workspace, source: Generation) -> None:
+    with pytest.raises(UsageError, match="steps"):
+        workspace.session.like(source.id, steps=3)
+
+
+def test_an_erased_request_cannot_be_repeated(workspace: Workspace, source: Generation) -> None:
+    workspace.session.erase(Query(ids=[source.id]))
+    with pytest.raises(UsageError, match=f"prompt of generation {source.id} was erased"):
+        workspace.session.like(source.id)
+
+
+def test_a_blocked_or_failed_request_is_judged_and_checked_again(
+    workspace: Workspace, source: Generation
+) -> None:
+    workspace.close()
+    workspace.plugin_folder.filter("never", "return content.block('no')")
+    blocked = workspace.session.generate("z", policy=workspace.policy("{filter: never}"))
+    assert blocked.status == "blocked"
+    assert run(workspace, workspace.session.like(blocked.id)).status == "completed"
+    (failed,) = workspace.session.batch([b'{"prompt": "a", "parameters": {"gone": 1}}'])
+    with pytest.raises(UsageError, match="gone"):
+        run(workspace, workspace.session.like(failed.id))
+
+
+def test_a_model_is_found_by_its_digest(workspace: Workspace) -> None:
+    workspace.plugin_folder.generator(
+        "named",
+        "for r in requests: yield r.reply(Text(r.model.name))",
+        attributes="""
+        uses_model = True
+        def load(self, model): pass
+        def packaged_models(self): return []
+        def find_model(self, source): raise muniment.ModelError(source, "no")
+        def add_model(self, source, into, progress):
+            (into / "weights").write_text(source)
+            return {}
+        """,
+    )
+    session = workspace.session
+    generator = session.plugins.find("generator", "named").load_class()()
+    session.models.add("first", "named", generator, name="one")
+    source = session.generate("x", model="one")
+    session.models.remove("one")
+    session.models.add("first", "named", generator, name="two")
+    assert session.like(source.id).model == "two"
+    session.models.remove("two")
+    session.models.add("second", "named", generator, name="one")
+    with pytest.raises(UsageError, match="model one is not the recorded one"):
+        session.like(source.id)
+    assert session.like(source.id, model="one").model == "one"
