@@ -346,6 +346,17 @@ def test_find_tells_an_id_from_the_content(muniment: Here, generated: str, file:
     assert f"contains the id {other}" in found.err
 
 
+def test_generate_like_takes_an_exported_file(muniment: Here, generated: str, file: Path) -> None:
+    for arguments in (["--like", file], ["dotter", "--like", file]):
+        result = muniment("generate", *arguments, "--seed", "8", "--json")
+        [value] = result.json("generation")
+        assert (value["prompt"], value["seed"], value["parents"]) == ("a b", "8", [generated])
+    file.write_text("no dots")
+    unknown = muniment("generate", "--like", file)
+    assert (unknown.code, unknown.out) == (1, "")
+    assert "is text" in unknown.err
+
+
 def test_find_names_other_generations_with_the_same_content(
     muniment: Here, generated: str, file: Path
 ) -> None:

@@ -25,9 +25,14 @@ def find(context: CliContext, file: str, as_json: bool) -> int:
     """
     origin = find_origin(file, context.store, lambda: context.media)
     code = show_generation(context, origin.id, as_json)
+    write_remarks(origin)
+    return code
+
+
+def write_remarks(origin: Origin) -> None:
+    """Print when only the content of a file or only the id in it matches."""
     for sentence in _remarks(origin):
         write_note(one_line(sentence))
-    return code
 
 
 def _remarks(origin: Origin) -> list[str]:

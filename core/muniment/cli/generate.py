@@ -14,7 +14,7 @@ import click
 
 import muniment
 from muniment.cli import exit_codes
-from muniment.cli.context import context_of
+from muniment.cli.context import CliContext, context_of
 from muniment.cli.items import write_shortage
 from muniment.cli.lazy import no_such, refuse_repeated
 from muniment.cli.media_files import FileFormat, show_media, write, write_combined
@@ -71,15 +71,22 @@ class _Generators(click.Group):
     """The installed generators and media kinds, each as a command."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Parse the arguments. Those that begin with `--like` get the recorded generator's name."""
+        """Parse the arguments. Those that begin with `--like` get the recorded generator's name.
+
+        `--isolate` is read first, because plugins are loaded to find the generator.
+        """
+        if "--isolate" in itertools.takewhile(lambda arg: arg != "--", args):
+            context_of(ctx).isolate = True
         option, equals, reference = args[0].partition("=") if args else ("", "", "")
         if option == "--like":
             if not equals:
                 reference = args[1] if len(args) > 1 else ""
             if not reference:
                 raise click.BadOptionUsage("like", "Option '--like' requires an argument.", ctx)
-            store = context_of(ctx).store
-            args = [store.generation(store.find(reference)).generator, *args]
+            context = context_of(ctx)
+            id = context.store.find(_recorded_id(context, reference))
+            rest = args[1:] if equals else args[2:]
+            args = [context.store.generation(id).generator, option, id, *rest]
         return super().parse_args(ctx, args)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -90,9 +97,7 @@ class _Generators(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Resolve the generator after reading `--isolate`, because its plugin is loaded here."""
-        if "--isolate" in itertools.takewhile(lambda arg: arg != "--", args):
-            context_of(ctx).isolate = True
+        """Resolve the generator, and refuse options that are given twice."""
         name, command, rest = super().resolve_command(ctx, args)
         if command is not None:
             refuse_repeated(command, ctx, rest)
@@ -151,7 +156,8 @@ def generate() -> None:
 
     NAME is a generator or a media kind. `muniment generate NAME --help` shows its options.
     A packaged model that the generation needs is added first. `muniment generate --like ID`
-    repeats a recorded request, with the same options to change it.
+    repeats a recorded request, with the same options to change it. FILE, an exported file, can
+    stand for ID.
     """
 
 
@@ -198,8 +204,9 @@ def _shared_parameters(optional_prompt: bool) -> list[click.Parameter]:
     )
     @click.option(
         "--like",
-        metavar="ID",
-        help="Recorded request to repeat, with its prompt and seed unless they are given.",
+        metavar="ID|FILE",
+        help="Recorded request to repeat, by the generation's id or an exported file. Its prompt "
+        "and seed apply unless they are given.",
     )
     @pairs_option("Parameter of the generator; may be repeated.")
     @input_option("File, or id of a generation, for an input; may be repeated.")
@@ -262,7 +269,8 @@ def _run(
         spec = muniment.GenerationSpec(generator=name, **given)
     else:
         changes = {key: value for key, value in given.items() if value is not None}
-        spec = session.like(like, generator=name, **changes)
+        context = context_of(click.get_current_context())
+        spec = session.like(_recorded_id(context, like), generator=name, **changes)
     destination = file = None
     if output is not None:
         models = [spec.parameters.get(name) for name, field in fields.items() if field.model]
@@ -288,6 +296,18 @@ def _run(
         [spec], samples_each=samples, policy=policy, stream=stream, evaluate=evaluate or None
     )
     return _present(answers, samples, destination, file, as_json)
+
+
+def _recorded_id(context: CliContext, reference: str) -> str:
+    """Return the id of the generation that a file came from. Return an id unchanged."""
+    if not Path(reference).is_file():
+        return reference
+    from muniment.cli.audit_find import write_remarks
+    from muniment.generation.origin import find_origin
+
+    origin = find_origin(reference, context.store, lambda: context.media)
+    write_remarks(origin)
+    return origin.id
 
 
 def _from_stdin() -> str:

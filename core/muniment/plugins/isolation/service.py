@@ -109,7 +109,7 @@ class Declaration(_Strict, frozen=True):
     attributes: Attributes
     parameters: str
     provides_models: bool
-    resolves: bool
+    resolves: bool = False
 
 
 class Stamp(_Strict, frozen=True):
@@ -196,7 +196,7 @@ class PluginService:
             attributes,
             protocol.fields_json(getattr(found, options_attribute(kind), Parameters)),
             issubclass(found, ModelProvider),
-            getattr(found, "resolve", None) is not Generator.resolve,
+            kind == "generator" and found.resolve is not Generator.resolve,
         )
 
     def create(
