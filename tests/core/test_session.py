@@ -232,6 +232,7 @@ def test_a_generation_as_json_has_the_documented_fields(workspace: Workspace) ->
         "bytes": 3,
         "finish_reason": "length",
         "kept": None,
+        "wanted": None,
     }
     assert body["verdicts"][0] == {
         "filter": "fine",

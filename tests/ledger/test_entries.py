@@ -289,14 +289,21 @@ def test_a_generation_without_its_payloads_is_still_told(files: Golden, rich: Ge
     assert {output.data for output in remaining.outputs} == {b""}
     assert (remaining.prompt, remaining.tags, remaining.trace) == ("", (), None)
     assert (remaining.seed, remaining.status, remaining.usage) == (rich.seed, "blocked", rich.usage)
+    texts = ("adapter", "joiner", "stop")
     assert remaining.parameters == {
-        name: value for name, value in rich.parameters.items() if name not in ("joiner", "stop")
+        name: value for name, value in rich.parameters.items() if name not in texts
     }
-    for attribute in ("action", "item", "input"):
+    for attribute in ("action", "item", "input", "parameter"):
         assert [getattr(verdict, attribute) for verdict in remaining.verdicts] == [
             getattr(verdict, attribute) for verdict in rich.verdicts
         ]
     assert remaining.model == Model("", rich.model.digest, "")  # type: ignore[union-attr]
+    assert remaining.models == {
+        name: Model("", model.digest, "") for name, model in rich.models.items()
+    }
+    assert [(s.evaluator, s.parameters, s.models) for s in remaining.scores] == [
+        (score.evaluator.partition("(")[0], {}, score.models) for score in rich.scores
+    ]
     assert [(item.name, item.media_type, item.data) for item in remaining.inputs] == [
         (item.name, item.media_type, b"") for item in rich.inputs
     ]
@@ -328,7 +335,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
 }
 PARTS: dict[str, dict[str, Any]] = {
     "outputs": {"kept": [1, 0], "wanted": 2},
-    "verdicts": {"item": 1, "input": "context"},
+    "verdicts": {"item": 1, "input": "context", "parameter": "joiner"},
     "scores": {"models": {"scorer": "tree1-sha256:" + "cd" * 32}},
 }
 
@@ -421,7 +428,7 @@ def paths(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
 
 
 OBJECTS = ("facts", "parameters", "categories", "inputs", "counts")  # with names of their own
-OPTIONAL = {"inputs", "models", "kept", "wanted", "fingerprints", "item", "input", "action"}
+OPTIONAL = set("inputs models kept wanted fingerprints item input parameter action".split())
 PLACES = [(number, path) for number, body in enumerate(BODIES) for path in paths(body) if path]
 
 

@@ -31,7 +31,6 @@ from muniment.ledger.entries import (
     InputEntry,
     InstallationEntry,
     ModelEntry,
-    OutcomeEntry,
     PluginEntry,
     PolicyEntry,
     ReleaseEntry,
@@ -39,7 +38,6 @@ from muniment.ledger.entries import (
     RetentionEntry,
     RetentionFact,
     ReviewEntry,
-    StartedEntry,
     TrainingEntry,
     milliseconds,
 )
@@ -128,8 +126,11 @@ RICH_V1 = Generation(  # as version 1 recorded it
     plugins=(WORDS, STRICT),
     environment=ENVIRONMENT,
 )
+ADAPTER = "tree1-sha256:" + "cd" * 32
 RICH = dataclasses.replace(
     RICH_V1,
+    parameters={"adapter": "style", **RICH_V1.parameters},
+    models={"adapter": Model("style", ADAPTER, "/models/style")},
     inputs=(
         Input("context", "text/plain", "一个文件\n".encode()),
         Input("init", "image/png", b"\x89PNG\x00\x01"),
@@ -143,9 +144,18 @@ RICH = dataclasses.replace(
         *RICH_V1.verdicts,
         Verdict("block", {"hate": 1.0}, (), "strict", "2.0.1", "item", "block", "default", item=2),
         Verdict("allow", {}, (), "strict", "2.0.1", "input", "allow", "default", input="context"),
+        Verdict("allow", {}, (), "strict", "2.0.1", "prompt", parameter="joiner"),
+    ),
+    scores=(
+        dataclasses.replace(
+            RICH_V1.scores[0],
+            evaluator='statistics(scorer=style, words="a b")',
+            parameters={"limit": 3, "scorer": "style", "words": "a b"},
+            models={"scorer": ADAPTER},
+        ),
+        *RICH_V1.scores[1:],
     ),
 )
-ADAPTER = "tree1-sha256:" + "cd" * 32
 BARE = Generation(
     id="01JQ0000000000000000000002",
     run_id=RUN,
@@ -214,7 +224,7 @@ def ledger() -> Ledger:
         numbers = [plugins[plugin] for plugin in g.plugins]
         given = inputs if g.inputs else {}
         entry, texts = start(g, actor=actor, policy=of, plugins=numbers, inputs=given)
-        started[g.id] = made.add(_with_models(entry) if g is RICH else entry, texts)
+        started[g.id] = made.add(entry, texts)
     for g in (RICH, BARE):
         ended, texts = finish(
             g,
@@ -223,7 +233,7 @@ def ledger() -> Ledger:
             environment=environment if g.environment else None,
             plugins=[plugins[plugin] for plugin in g.plugins],
         )
-        made.add(_with_scorers(ended) if g is RICH else ended, texts)
+        made.add(ended, texts)
     _add_events(made, actor, started[RICH.id], environment, plugins[STRICT])
     return made
 
@@ -233,17 +243,6 @@ def _add_input(made: Ledger, item: Input) -> int:
     content = payloads.add("input", item.data)
     entry = InputEntry(media_type=item.media_type, bytes=len(item.data), content=content)
     return made.add(entry, payloads)
-
-
-def _with_models(entry: StartedEntry) -> StartedEntry:
-    """Return the entry with a model that a parameter names."""
-    return replace(entry, models={"adapter": ADAPTER})
-
-
-def _with_scorers(entry: OutcomeEntry) -> OutcomeEntry:
-    """Return the entry with a model that an evaluator used."""
-    first, *others = entry.scores
-    return replace(entry, scores=[replace(first, models={"scorer": ADAPTER}), *others])
 
 
 def _add_events(made: Ledger, actor: int, generation: int, environment: int, plugin: int) -> None:
