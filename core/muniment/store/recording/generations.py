@@ -234,7 +234,8 @@ def _check_texts(g: Generation) -> None:
     check_text("system prompt", g.system or "")
     check_name("actor's name", g.actor)
     check_name("generator's name", g.generator)
-    check_name("policy's name", g.policy)
+    if g.policy:
+        check_name("policy's name", g.policy)
     if g.model is not None:
         check_name("model's name", g.model.name)
     for tag in g.tags:
