@@ -36,7 +36,7 @@ from muniment.ledger.entries import (
 from muniment.ledger.generations import Texts, decode_text, encode_text, plugin_fact
 from muniment.ledger.payloads import Kind, Payload, Payloads
 from muniment.ledger.schema import kind_of, payload_fields, reference_fields
-from muniment.store.database.engine import Database, chunks
+from muniment.store.database.engine import Database, chunks, database_of
 from muniment.store.database.tables import event, generation
 from muniment.store.errors import corruption_as_store_error
 from muniment.store.queries import loader
@@ -261,7 +261,7 @@ def read_events(
 ) -> list[RecordedEvent[E]]:
     """Return the events with these numbers, in the order of the numbers."""
     events = []
-    with corruption_as_store_error(str(connection.engine.url)):
+    with corruption_as_store_error(database_of(connection).url):
         for part in chunks(numbers):
             entries = loader.entries_of(connection, part)
             shared = loader.SharedReader(connection).read(entries.values())
