@@ -11,6 +11,7 @@ from muniment.cli import exit_codes
 from muniment.cli.context import CliContext
 from muniment.cli.options import json_option, output_option, overwrite_option
 from muniment.cli.output import (
+    altered_mark,
     coloured,
     moment,
     on_terminal,
@@ -55,10 +56,12 @@ def show(context: CliContext, reference: str, as_json: bool) -> int:
     """
     store = context.store
     generation = store.generation(store.find(reference))
-    code = exit_codes.UNVERIFIED if generation.altered else exit_codes.DONE
     feedback = store.events.of(generation.id, FeedbackEntry)
     reviews = store.events.of(generation.id, ReviewEntry)
     replays = store.events.of(generation.id, ReplayEntry)
+    recorded: list[RecordedEvent[Any]] = [*feedback, *reviews, *replays]
+    altered = generation.altered or any(event.altered for event in recorded)
+    code = exit_codes.UNVERIFIED if altered else exit_codes.DONE
     if as_json:
         events = {"feedback": feedback, "reviews": reviews, "replays": replays}
         write_json({**generation.to_json(), **events})
@@ -185,7 +188,8 @@ def _events(
     replays: list[RecordedEvent[ReplayEntry]],
 ) -> list[tuple[str, str]]:
     def line(event: RecordedEvent[Any], *parts: str | None) -> str:
-        return " · ".join(filter(None, (*parts, event.actor, moment(event.at))))
+        mark = altered_mark(event.altered)
+        return " · ".join(filter(None, (*parts, mark, event.actor, moment(event.at))))
 
     return [
         *(("feedback", line(one, _rating(one), one.text("comment"))) for one in feedback),

@@ -97,6 +97,11 @@ class RecordedEvent(Generic[E]):
         return self.texts.text(kind)
 
     @property
+    def altered(self) -> tuple[str, ...]:
+        """The kinds of the event's texts that were changed after they were recorded."""
+        return tuple(sorted(self.texts.altered))
+
+    @property
     def replay(self) -> ReplayText:
         """The texts of a replay, which are None if they were erased or altered."""
         return decode_text(ReplayText, self.texts.get("replay"))
@@ -112,7 +117,7 @@ class RecordedEvent(Generic[E]):
                 values[name] = self.texts.text(kind)
             elif name not in _ABOUT and name not in reference_fields(type(self.entry)):
                 values[name] = to_builtins(getattr(self.entry, name))
-        return values
+        return {**values, "altered": self.altered}
 
 
 class Events:

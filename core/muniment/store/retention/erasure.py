@@ -83,7 +83,7 @@ class ErasureResult:
         kept: Skipped because retention rules require that they are kept longer.
         running: Skipped because they have no outcome yet.
         altered: How many of the erased generations had texts that were altered after they were
-            recorded. On SQLite the search index may still have words of the recorded texts.
+            recorded.
         pending: Whether the bytes of erased texts may still be in the database's files.
     """
 
@@ -231,8 +231,10 @@ def _erase_page(
         result.erased += len(erased)
         # The index needs the terms to delete, which are computed from the texts.
         loaded = load_numbers(connection, [row.seq for row in erased])
-        result.altered += sum(bool(item.altered) for _, item in loaded)
-        index.delete(connection, _search_rows(loaded))
+        altered = [number for number, item in loaded if item.altered]
+        result.altered += len(altered)
+        index.delete_altered(connection, altered)
+        index.delete(connection, _search_rows([row for row in loaded if not row[1].altered]))
         for number, erased_kinds in kinds_by_entry.items():
             connection.execute(
                 delete(payload).where(payload.c.entry == number, payload.c.kind.in_(erased_kinds))
