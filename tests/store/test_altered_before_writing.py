@@ -182,3 +182,19 @@ def test_an_altered_ledger_is_named_without_its_password(
         assert "s3cret" not in text
     name = str(store.path or store.url)
     assert f"the store {name}," in str(caught.value)
+
+
+def test_tables_without_evidence_are_written_in_an_altered_store(
+    store: Store, url: str, start: Any
+) -> None:
+    store.record_started([start()], policy_document="rules: []")
+    alter(
+        url,
+        "CREATE INDEX mine ON event (kind)",
+        "INSERT INTO erasing (erasure, snapshot_xid) VALUES (1, 0)",
+    )
+    assert store.erasures.finish()
+    assert ask(url, "SELECT * FROM erasing") == []
+    assert len(ask(url, "SELECT * FROM lease")) == 1
+    store.close()
+    assert ask(url, "SELECT * FROM lease") == []
