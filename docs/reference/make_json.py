@@ -107,12 +107,18 @@ def _event(made: Definitions, entry_class: type[Event]) -> Schema:
         if kind in make_entries.TEXTS:
             properties |= made[made.name(make_entries.TEXTS[kind])]["properties"]
         elif kind:
-            meaning = "The text. `null` if there is none, or if it was erased."
+            meaning = "The text. `null` if there is none, or if it was erased or altered."
             properties[name] = {"type": ["string", "null"], "description": meaning}
         elif name == "plugins":
             properties[name] = made.of(list[PluginRef]) | {"description": field["description"]}
         elif name not in ("kind", "version", "at", *reference_fields(entry_class)):
             properties[name] = field if name in entry["required"] else _or_null(field)
+    properties["altered"] = {
+        "type": "array",
+        "items": {"type": "string"},
+        "description": "The kinds of the texts that were changed after they were recorded. These "
+        "texts are `null`.",
+    }
     return _merged(None, {"description": entry["description"], "properties": properties})
 
 

@@ -521,11 +521,27 @@ def test_an_export_of_an_altered_generation_warns_and_exits_with_4(
     assert muniment("audit", "export", "--since", "1d", "-n", "1").code == 0
 
 
+def test_show_of_altered_feedback_and_reviews_exits_with_4(muniment: Here, home: Path) -> None:
+    muniment("generate", "echo", "first")
+    muniment("feedback", "last", "--comment", "very good")
+    assert muniment("audit", "show", "last").code == 0
+    with sqlite3.connect(home / "muniment.db") as database:
+        database.execute("UPDATE payload SET content = 'x' WHERE kind = 'comment'")
+    database.close()
+    result = muniment("audit", "show", "last")
+    assert result.code == 4
+    (line,) = [line for line in result.lines if line.startswith("feedback")]
+    assert "altered after it was recorded: comment" in line
+    result = muniment("audit", "show", "last", "--json")
+    assert result.code == 4
+    (feedback,) = result.json("generation")[0]["feedback"]
+    assert (feedback["altered"], feedback["comment"]) == (["comment"], None)
+
+
 def test_erasing_an_altered_generation_reports_it(muniment: Here, altered: str) -> None:
     result = muniment("audit", "erase", altered, "--yes")
     assert result.code == 0
     assert "1 erased generation had texts that were altered" in result.err
-    muniment("db", "rebuild")
     assert muniment("audit", "verify", "--all").code == 0
 
 

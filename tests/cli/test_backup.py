@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -99,6 +101,42 @@ def test_another_ledger_is_replaced_only_if_it_is_named(
     checkpoint.unlink()
     assert recorded("generate", "echo", "three", *other).code == 0
     assert key.exists()
+
+
+def test_a_restore_names_holds_that_it_ends_or_states_that_they_are_not_known(
+    recorded: Here, home: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "copy.db"
+    recorded("db", "backup", file)
+    other = ("--store", f"sqlite:///{tmp_path}/other.db")
+    recorded("generate", "echo", "two", "--tag", "nice", *other)
+    assert recorded("hold", "add", "--tag", "nice", "--reason", "case 7", *other).code == 0
+    (hold,) = recorded("hold", "list", "--json", *other).json("hold")
+    with closing(sqlite3.connect(tmp_path / "other.db")) as database:
+        [(log,)] = database.execute("SELECT log_id FROM ledger_head")
+    replaced = recorded("db", "restore", file, "--replace-ledger", log, *other)
+    assert replaced.code == 2  # to confirm, standard input must be a terminal
+    assert hold["id"] in replaced.err
+    with closing(sqlite3.connect(home / "muniment.db", isolation_level=None)) as database:
+        database.execute("UPDATE alembic_version SET version_num = '1001'")
+    outdated = recorded("db", "restore", file)
+    assert outdated.code == 2
+    assert "legal holds and erasures since the backup are not known" in outdated.err
+    outdated = recorded("db", "restore", file, "--yes")
+    assert outdated.code == 0
+    assert "erasures since the backup are not known" in outdated.err.splitlines()[-1]
+
+
+def test_a_backup_of_a_store_with_an_altered_schema_says_so(
+    recorded: Here, home: Path, tmp_path: Path
+) -> None:
+    assert "altered" not in recorded("db", "backup", tmp_path / "first.db").err
+    with closing(sqlite3.connect(home / "muniment.db", isolation_level=None)) as database:
+        database.execute("CREATE INDEX mine ON event (kind)")
+    result = recorded("db", "backup", tmp_path / "second.db")
+    assert result.code == 0
+    assert "index mine" in result.err
+    assert recorded("generate", "echo", "two").code == 1
 
 
 def test_what_is_no_backup_is_refused(recorded: Here, tmp_path: Path) -> None:

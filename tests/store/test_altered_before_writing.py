@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from muniment.errors import StoreError, StoreVersionError
+from muniment.errors import DamagedStoreError, StoreError, StoreVersionError
 from muniment.store import Store
 from muniment.store.retention.protection import Rule
 from support.databases import ask, by_hand, only_postgresql, only_sqlite
@@ -114,3 +115,86 @@ def test_nothing_is_appended_to_an_altered_ledger(
     recorded.close()
     alter(url, statement)
     refused(url, start, StoreError, "altered|damaged")
+
+
+@pytest.mark.parametrize(
+    "statements",
+    [
+        ["INSERT INTO alembic_version VALUES ('1001')"],
+        ["DELETE FROM alembic_version"],
+    ],
+    ids=["two rows", "no row"],
+)
+def test_nothing_is_written_to_a_store_without_one_revision(
+    store: Store, url: str, start: Any, statements: list[str]
+) -> None:
+    store.record_started([start()], policy_document="rules: []")
+    alter(url, *statements)
+    with pytest.raises(StoreVersionError, match="alembic_version"):
+        store.record_started([start()], policy_document="rules: []")
+    report = store.verify()
+    assert [problem.where for problem in report.problems] == ["table alembic_version"]
+
+
+@only_sqlite
+@pytest.mark.parametrize("table", ["alembic_version", "backfill"])
+def test_a_revision_that_is_no_text_is_refused(store: Store, url: str, table: str) -> None:
+    column = {"alembic_version": "version_num", "backfill": "revision"}[table]
+    store.close()
+    alter(url, f"DELETE FROM {table}")
+    values = ("x'31303032'", "'soon'", "'\u0661\u0660\u0660\u0661'")
+    for value in values:
+        alter(url, f"DELETE FROM {table}")
+        columns = f"({column})" if table == "alembic_version" else f"({column}, position)"
+        row = value if table == "alembic_version" else f"{value}, 0"
+        alter(url, f"INSERT INTO {table} {columns} VALUES ({row})")
+        for options in ({}, {"outdated": True}):
+            with pytest.raises(StoreVersionError, match="alembic_version or backfill"):
+                Store.open(url, create=False, **options)
+
+
+@pytest.mark.parametrize("written", [True, False])
+def test_a_store_that_a_newer_version_upgraded_asks_for_that_version(
+    store: Store, url: str, start: Any, written: bool
+) -> None:
+    if written:
+        store.record_started([start()], policy_document="rules: []")
+    alter(url, "UPDATE alembic_version SET version_num = '9999'")
+    with pytest.raises(StoreVersionError, match="upgraded by a newer Muniment") as caught:
+        store.record_started([start()], policy_document="rules: []")
+    assert "restore" not in str(caught.value)
+
+
+def test_an_altered_ledger_is_named_without_its_password(
+    recorded: Store, url: str, start: Any, tmp_path: Path
+) -> None:
+    recorded.close()
+    alter(url, "DELETE FROM node")
+    address = url
+    if not url.startswith("sqlite"):
+        address += ("&" if "?" in url else "?") + "password=s3cret"
+    with (
+        Store.open(address, create=False) as store,
+        pytest.raises(DamagedStoreError) as caught,
+    ):
+        store.record_started([start()], policy_document="rules: []")
+    for text in (str(caught.value), caught.value.url):
+        assert "s3cret" not in text
+    name = str(store.path or store.url)
+    assert f"the store {name}," in str(caught.value)
+
+
+def test_tables_without_evidence_are_written_in_an_altered_store(
+    store: Store, url: str, start: Any
+) -> None:
+    store.record_started([start()], policy_document="rules: []")
+    alter(
+        url,
+        "CREATE INDEX mine ON event (kind)",
+        "INSERT INTO erasing (erasure, snapshot_xid) VALUES (1, 0)",
+    )
+    assert store.erasures.finish()
+    assert ask(url, "SELECT * FROM erasing") == []
+    assert len(ask(url, "SELECT * FROM lease")) == 1
+    store.close()
+    assert ask(url, "SELECT * FROM lease") == []

@@ -8,17 +8,19 @@ import sqlite3
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from muniment.errors import VerificationError
 from muniment.store import Query, Store, plan_restore, restore
 from muniment.store.backup import BackupError, BackupSummary, backend_of, postgresql
 from muniment.store.database.engine import open_database
 from muniment.store.recording.erasure_log import registered
-from support.databases import ask, change, only_postgresql, only_sqlite
+from support.databases import ask, by_hand, change, only_postgresql, only_sqlite
 
 pytestmark = pytest.mark.usefixtures("programs")
 
@@ -269,10 +271,14 @@ def test_a_restored_archive_with_an_altered_payload_is_reported(
     record(store, start, finish, 2)
     change(url, "UPDATE payload SET content = :it WHERE kind = 'prompt'", {"it": b"FORGED"})
     made = store.backup(tmp_path / "copy")
-    with pytest.raises(BackupError) as caught:  # a file before it replaces the store
+    before = BackupError, VerificationError  # a file before it replaces the store
+    with pytest.raises(before) as caught:
         restore(url, plan_restore(url, made.file))
     assert str(made.file) in str(caught.value)
-    assert ("the store was replaced" in str(caught.value)) == (store.path is None)
+    replaced = store.path is None
+    assert ("the store was replaced" in str(caught.value)) == replaced
+    assert isinstance(caught.value, VerificationError) == replaced
+    assert (str(made.file),) in ask(url, "SELECT file FROM backup")
 
 
 def test_a_restore_names_the_holds_that_it_ends(
@@ -287,3 +293,73 @@ def test_a_restore_names_the_holds_that_it_ends(
     assert plan_restore(url, made.file).holds_since == [after]
     restore(url, plan_restore(url, made.file))
     assert [hold.id for hold in store.holds.in_force()] == [before]
+
+
+@pytest.fixture
+def other_url(kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[str]:
+    """The address of a second store, which is missing."""
+    if kind == "sqlite":
+        yield f"sqlite:///{tmp_path}/other.db"
+        return
+    server = request.getfixturevalue("postgresql")
+    yield (created := server.create())
+    server.drop(created)
+
+
+def test_a_restore_over_another_ledger_names_all_its_holds(
+    store: Store, other_url: str, tmp_path: Path, start: Any, finish: Any
+) -> None:
+    record(store, start, finish, 50)
+    made = store.backup(tmp_path / "copy")
+    with Store.open(other_url, create=True) as other:
+        record(other, start, finish, 1)
+        hold, _ = other.holds.add(Query(), "court", "case 7")
+    planned = plan_restore(other_url, made.file)
+    assert planned.other_ledger
+    assert planned.holds_since == [hold]
+
+
+def test_a_plan_states_that_a_store_with_another_schema_does_not_show_holds(
+    store: Store, url: str, tmp_path: Path, start: Any, finish: Any
+) -> None:
+    record(store, start, finish, 1)
+    made = store.backup(tmp_path / "copy")
+    planned = plan_restore(url, made.file)
+    assert planned.present is not None
+    assert not planned.present.outdated
+    assert not planned.unknown_since
+    change(url, "UPDATE alembic_version SET version_num = '1001'")
+    planned = plan_restore(url, made.file)
+    assert planned.present is not None
+    assert planned.present.outdated
+    assert planned.unknown_since
+
+
+def test_a_store_that_changed_since_the_plan_is_not_replaced(
+    store: Store, url: str, tmp_path: Path, start: Any, finish: Any
+) -> None:
+    record(store, start, finish, 1)
+    planned = plan_restore(url, store.backup(tmp_path / "copy").file)
+    hold, _ = store.holds.add(Query(), "court", "case 7")
+    with pytest.raises(BackupError, match="changed since the plan"):
+        restore(url, planned)
+    assert [held.id for held in store.holds.in_force()] == [hold]
+
+
+def test_a_store_with_an_altered_schema_can_be_backed_up(
+    store: Store, url: str, tmp_path: Path, start: Any, finish: Any
+) -> None:
+    record(store, start, finish, 1)
+    assert store.altered_schema() == ""
+    with by_hand(url) as connection:
+        connection.exec_driver_sql("CREATE INDEX mine ON event (kind)")
+    assert "index mine" in store.altered_schema()
+    with Store.open(url, create=False) as again:
+        made = again.backup(tmp_path / "copy")
+        assert not again.wrote
+    assert made.entries == root_size(url)
+
+
+def root_size(url: str) -> int:
+    [(size,)] = ask(url, "SELECT size FROM ledger_head")
+    return int(size)

@@ -218,6 +218,13 @@ def test_a_backup_made_before_an_erasure_is_named(
 # ---- holds and retention -----------------------------------------------------------------------
 
 
+def test_a_hold_that_matches_nothing_records_nothing(store: Store, url: str) -> None:
+    before = ask(url, "SELECT size FROM ledger_head")
+    with pytest.raises(UsageError, match="no generation matches"):
+        store.holds.add(Query(tag="missing"), "court", "case 7")
+    assert ask(url, "SELECT size FROM ledger_head") == before
+
+
 def test_a_hold_forbids_erasing_until_it_is_released(store: Store, canary: Generation) -> None:
     id, number = store.holds.add(Query(tag=TAG), "court", "case 7")
     assert number == 1

@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
@@ -282,20 +284,48 @@ def test_closing_waits_for_a_renewal_whose_connection_would_stay_open(
 ) -> None:
     monkeypatch.setattr(leases, "HEARTBEAT_SECONDS", 0.02)
     entered, resume = threading.Event(), threading.Event()
-    take = leases.Lease.take
-
-    def slow(self: leases.Lease, connection: Connection) -> None:
-        if threading.current_thread().name == "muniment-lease":
-            entered.set()
-            resume.wait(20)
-        take(self, connection)
-
-    monkeypatch.setattr(leases.Lease, "take", slow)
+    block_renewals(store, monkeypatch, entered, resume)
     store.record_started([start()], policy_document="")
     assert entered.wait(20)
     threading.Timer(0.2, resume.set).start()
     store.close()
+    assert resume.is_set()
     assert "muniment-lease" not in [thread.name for thread in threading.enumerate()]
+    assert ask(url, "SELECT * FROM lease") == []
+
+
+def test_closing_waits_for_a_renewal_for_a_limited_time(
+    url: str, store: Store, start: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(leases, "HEARTBEAT_SECONDS", 0.02)
+    monkeypatch.setattr(leases, "JOIN_SECONDS", 0.1)
+    entered, resume = threading.Event(), threading.Event()
+    block_renewals(store, monkeypatch, entered, resume)
+    store.record_started([start()], policy_document="")
+    assert entered.wait(20)
+    [renewal] = [thread for thread in threading.enumerate() if thread.name == "muniment-lease"]
+    store.close()
+    assert not resume.is_set()
+    assert len(ask(url, "SELECT * FROM lease")) == 1
+    resume.set()
+    renewal.join(20)
+
+
+def block_renewals(
+    store: Store, monkeypatch: pytest.MonkeyPatch, entered: Event, resume: Event
+) -> None:
+    """Block each renewal after its commit, when no lock of the database delays closing."""
+    maintaining = store._database.maintaining
+
+    @contextmanager
+    def slow() -> Iterator[Connection]:
+        with maintaining() as connection:
+            yield connection
+        if threading.current_thread().name == "muniment-lease":
+            entered.set()
+            resume.wait(20)
+
+    monkeypatch.setattr(store._database, "maintaining", slow)
 
 
 def remove_lease(url: str) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -71,7 +70,7 @@ def export(
             context.store.export_to(
                 file, format or "jsonl", query, muniment.store.cores(), altered.extend
             )
-        return _report_altered(altered)
+        return _report_altered(len(altered), next(iter(altered), ""))
     if resume:
         job = _resume(context, target, format, query)
     elif muniment.store.unfinished(target) and not overwrite:
@@ -91,17 +90,20 @@ def export(
                 "to continue"
             ) from None
     write_note(f"wrote {target} ({pluralize(rows, 'generation')}, {target.stat().st_size:,} bytes)")
-    return _report_altered(job.altered)
+    return _report_altered(job.altered, job.first_altered)
 
 
-def _report_altered(ids: Sequence[str]) -> int:
-    """Print a warning if exported generations were altered, and return the exit code."""
-    if not ids:
+def _report_altered(number: int, first: str) -> int:
+    """Print a warning if exported generations were altered, and return the exit code.
+
+    `first` is the id of the first of them.
+    """
+    if not number:
         return exit_codes.DONE
     write_note(
-        f"Warning: {pluralize(len(ids), 'exported generation')} had texts that were altered after "
-        f"they were recorded, which are empty in the export ({ids[0]}"
-        f"{' and others' if len(ids) > 1 else ''}); run `muniment audit verify --payloads` to find "
+        f"Warning: {pluralize(number, 'exported generation')} had texts that were altered after "
+        f"they were recorded, which are empty in the export ({first}"
+        f"{' and others' if number > 1 else ''}); run `muniment audit verify --payloads` to find "
         "all changes"
     )
     return exit_codes.UNVERIFIED

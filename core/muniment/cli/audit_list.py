@@ -15,6 +15,7 @@ from muniment.cli.context import CliContext
 from muniment.cli.options import filter_options, json_option, limit_option, query_of
 from muniment.cli.output import (
     Column,
+    altered_mark,
     coloured,
     emit,
     excerpt,
@@ -81,14 +82,9 @@ def _model(generation: Generation) -> str:
 
 def _prompt(generation: Generation, length: int = 200) -> str:
     """Return the beginning of the prompt, after a mark if texts of the generation were altered."""
-    return " ".join(filter(None, (_mark(generation), excerpt(generation.prompt, length))))
-
-
-def _mark(generation: Generation) -> str:
-    """Return a mark with the kinds of texts that were altered, or an empty text."""
-    if not generation.altered:
-        return ""
-    return f"[altered after it was recorded: {', '.join(generation.altered)}]"
+    return " ".join(
+        filter(None, (altered_mark(generation.altered), excerpt(generation.prompt, length)))
+    )
 
 
 _PIPED: list[Column[Generation]] = [
@@ -161,7 +157,7 @@ def search(
 def _texts(hit: Hit) -> Iterator[tuple[str, str]]:
     """Yield name and excerpt of each text of a hit, and a mark if texts were altered."""
     yield from ((snippet.source, snippet.text) for snippet in hit.snippets)
-    if mark := _mark(hit.generation):
+    if mark := altered_mark(hit.generation.altered):
         yield "altered", mark
 
 
@@ -169,7 +165,7 @@ def _print_hit(hit: Hit) -> None:
     generation = hit.generation
     source = one_line(_model(generation) or generation.generator)
     started = moment(generation.started_at)
-    cells = (_id(generation), started, generation.status, source, _mark(generation))
+    cells = (_id(generation), started, generation.status, source, altered_mark(generation.altered))
     write_data("  ".join(filter(None, cells)))
     for snippet in hit.snippets:
         line, position = "", 0

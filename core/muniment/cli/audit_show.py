@@ -13,6 +13,7 @@ from muniment.cli.items import candidates_of, print_candidates
 from muniment.cli.media_files import show_media
 from muniment.cli.options import json_option
 from muniment.cli.output import (
+    altered_mark,
     coloured,
     moment,
     one_line,
@@ -60,10 +61,12 @@ def show_generation(context: CliContext, id: str, as_json: bool) -> int:
     """
     store = context.store
     generation = store.generation(id)
-    code = exit_codes.UNVERIFIED if generation.altered else exit_codes.DONE
     feedback = store.events.of(generation.id, FeedbackEntry)
     reviews = store.events.of(generation.id, ReviewEntry)
     replays = store.events.of(generation.id, ReplayEntry)
+    recorded: list[RecordedEvent[Any]] = [*feedback, *reviews, *replays]
+    altered = generation.altered or any(event.altered for event in recorded)
+    code = exit_codes.UNVERIFIED if altered else exit_codes.DONE
     candidates = candidates_of(context, generation)
     if as_json:
         events = {"feedback": feedback, "reviews": reviews, "replays": replays}
@@ -170,7 +173,8 @@ def _events(
     ids: Mapping[int, str],
 ) -> list[tuple[str, str]]:
     def line(event: RecordedEvent[Any], *parts: str | None) -> str:
-        return " · ".join(filter(None, (*parts, event.actor, moment(event.at))))
+        mark = altered_mark(event.altered)
+        return " · ".join(filter(None, (*parts, mark, event.actor, moment(event.at))))
 
     return [
         *(

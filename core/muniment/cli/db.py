@@ -140,6 +140,8 @@ def backup(context: CliContext, file: str, overwrite: bool, as_json: bool) -> No
     The copy is read back and checked: it must have the entries and the root hash that the store
     had at that moment. The store records the file's path, so that `audit erase --status` can list
     backups that contain erased texts. For PostgreSQL, the program pg_dump is required.
+
+    A store with an altered schema is copied with it, and a message on standard error says so.
     """
     destination = OutputFile(file, overwrite=overwrite)
     if destination.stdout or destination.special:
@@ -157,6 +159,12 @@ def backup(context: CliContext, file: str, overwrite: bool, as_json: bool) -> No
         f"{copy.file}  {pluralize(copy.entries, 'entry')} · root {short_digest(copy.root)}",
         as_json,
     )
+    if problem := context.store.altered_schema():
+        write_note(
+            f"the schema of the store was altered, and with it that of the backup: {problem}; run "
+            "`muniment audit verify` to list the problems, and undo the changes before you make "
+            "a backup to restore"
+        )
 
 
 @db.command
@@ -221,10 +229,10 @@ def restore(
             f"{number} erased since the backup came back; run `muniment audit erase ID... "
             "--reason TEXT` to erase again"
         )
-    elif plan.present is None or plan.present.unreadable or plan.other_ledger:
+    elif plan.unknown_since:
         write_note(
             "erasures since the backup are not known, because the previous store was not its "
-            "continuation; erase those generations again"
+            "continuation with the current schema; erase those generations again"
         )
     if plan.other_ledger:
         _write_kept_checkpoint(context, plan)
@@ -269,10 +277,13 @@ def _loss(plan: RestorePlan) -> str:
     if present is None:
         return ""
     if present.unreadable:
-        return f"this will replace the store, which cannot be read ({present.unreadable})"
+        return (
+            f"this will replace the store, which cannot be read ({present.unreadable}), so its "
+            "legal holds and erasures since the backup are not known"
+        )
     entries = pluralize(present.entries, "entry")
     if plan.other_ledger:
-        return f"this will replace the store, another ledger of {entries}"
+        return f"this will replace the store, another ledger of {entries}{_lost_holds(plan)}"
     return (
         f"this will replace the store of {entries} with the backup of {plan.contents.entries:,}: "
         f"{plan.lost_entries:,} will be lost{_lost_holds(plan)}"
@@ -281,6 +292,11 @@ def _loss(plan: RestorePlan) -> str:
 
 def _lost_holds(plan: RestorePlan) -> str:
     """Return a phrase that names the holds that restoring ends, or an empty text."""
+    if plan.present is not None and plan.present.outdated:
+        return (
+            ", and its legal holds and erasures since the backup are not known, because the store "
+            "has another schema; run `muniment db upgrade` first to list them"
+        )
     if not plan.holds_since:
         return ""
     return f", and with them the legal holds {', '.join(plan.holds_since)}; place them again"

@@ -137,8 +137,7 @@ def report_erasure(result: ErasureResult, as_json: bool) -> int:
         if result.altered:
             write_note(
                 f"{pluralize(result.altered, 'erased generation')} had texts that were altered "
-                "after they were recorded; run `muniment db rebuild` to remove the words of the "
-                "recorded texts from the search index"
+                "after they were recorded"
             )
         if result.shared:
             inputs = pluralize(result.shared, "input")

@@ -202,6 +202,11 @@ def moment(when: datetime | None) -> str:
     return iso(when)
 
 
+def altered_mark(kinds: Sequence[str]) -> str:
+    """Return a mark with the kinds of texts that were altered, or an empty text."""
+    return f"[altered after it was recorded: {', '.join(kinds)}]" if kinds else ""
+
+
 def pluralize(number: int, noun: str) -> str:
     """Return a number with its noun: `1 filter`, `1,204 entries`."""
     plural = f"{noun[:-1]}ies" if noun.endswith("ry") else f"{noun}s"

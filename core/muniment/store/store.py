@@ -288,6 +288,13 @@ class Store(Finder, AbstractContextManager["Store"]):
 
         return create_backup(self._database, target, progress)
 
+    def altered_schema(self) -> str:
+        """Return the first difference of the schema from the migrations, or an empty text."""
+        from muniment.store.database import catalog
+
+        with self._database.reading() as connection:
+            return catalog.first_problem(catalog.differences(connection))
+
     # ---- proving -----------------------------------------------------------------------------
 
     @cached_property

@@ -15,7 +15,7 @@ from typing import Protocol
 
 from sqlalchemy import select
 
-from muniment.errors import MunimentError, StoreError
+from muniment.errors import MunimentError, StoreError, VerificationError
 from muniment.files import check_target, replacing
 from muniment.store.database.engine import Database, Progress, open_database
 from muniment.store.database.tables import ledger_head
@@ -70,6 +70,7 @@ class BackupBackend(Protocol):
         """Read all entries of a copy and return its summary. Raise BackupError if it is corrupt.
 
         `whole` also verifies payloads and query tables, if the backend can before it restores them.
+        Without `whole` the schema may be altered, as that of the store is.
         """
 
     def restore(self, database: Database, file: Path) -> None:
@@ -95,8 +96,9 @@ def create_backup(database: Database, target: Path, progress: Progress | None = 
 
     The copy is written to a temporary file, which is renamed after verification. Its number of
     entries and its root must be those of the store at the time of the copy. Other processes may
-    write meanwhile. Raises BackupError, and then leaves no new file. Raises StoreError if the store
-    cannot be written, because it must register the copy.
+    write meanwhile. A store with an altered schema is copied with it. Raises BackupError, and then
+    leaves no new file. Raises StoreError if the store cannot be written, because it must register
+    the copy.
     """
     backend = backend_of(database)
     target = target.absolute()
@@ -119,7 +121,7 @@ def create_backup(database: Database, target: Path, progress: Progress | None = 
     except OSError as error:
         raise BackupError(target, f"cannot write {target}: {error.strerror}") from error
     backup = Backup(target, made_at, verified.entries, verified.root)
-    with database.writing(lock=False) as connection:
+    with database.maintaining() as connection:
         register(connection, [backup])
     return backup
 
@@ -127,12 +129,12 @@ def create_backup(database: Database, target: Path, progress: Progress | None = 
 @contextmanager
 def _registered_while_written(database: Database, file: Path) -> Iterator[None]:
     """Register an unfinished backup in the block, in case the process is killed in it."""
-    with database.writing(lock=False) as connection:
+    with database.maintaining() as connection:
         register(connection, [Backup(file, now(), 0, "")])
     try:
         yield
     finally:
-        with database.writing(lock=False) as connection:
+        with database.maintaining() as connection:
             unregister(connection, file)
 
 
@@ -145,8 +147,10 @@ class RestoreTarget:
 
     `log` is the identity of its ledger, and `entries` the number of its entries. `erased_since`
     has the ids of generations that were erased after the backup. `holds_since` has the ids of
-    holds in force that were placed after it. `unreadable` is the reason why the store cannot be
-    read. It is empty for a readable store.
+    holds in force that were placed after it. In a store with another ledger than the backup, these
+    are all that were erased, and all holds in force. They are not known if `outdated` is true,
+    because the store has another schema. `unreadable` is the reason why the store cannot be read.
+    It is empty for a readable store.
     """
 
     log: str = ""
@@ -154,6 +158,7 @@ class RestoreTarget:
     backups: list[Backup] = field(default_factory=list)
     erased_since: list[str] = field(default_factory=list)
     holds_since: list[str] = field(default_factory=list)
+    outdated: bool = False
     unreadable: str = ""
 
 
@@ -179,13 +184,19 @@ class RestorePlan:
 
     @property
     def holds_since(self) -> list[str]:
-        """The ids of holds in force that were placed after the backup and would be lost."""
-        return self.present.holds_since if self.present and not self.other_ledger else []
+        """The ids of holds in force that are not in the backup and would be lost."""
+        return self.present.holds_since if self.present else []
 
     @property
     def other_ledger(self) -> bool:
         """Whether the store contains another ledger than the backup."""
         return self.present is not None and self.present.log not in ("", self.contents.log)
+
+    @property
+    def unknown_since(self) -> bool:
+        """Whether the store that is replaced does not show what was erased since the backup."""
+        present = self.present
+        return present is None or bool(present.unreadable) or present.outdated or self.other_ledger
 
 
 def plan_restore(url: str, file: Path, progress: Progress | None = None) -> RestorePlan:
@@ -203,21 +214,37 @@ def plan_restore(url: str, file: Path, progress: Progress | None = None) -> Rest
         if database.path is not None:
             check_target(database.path, [file])
         contents = backend_of(database).verify(file, progress, whole=True)
-        return RestorePlan(file, contents, _read_target(database, contents.entries))
+        return RestorePlan(file, contents, _read_target(database, contents))
 
 
 def restore(url: str, planned: RestorePlan, progress: Progress | None = None) -> None:
     """Replace the store at a URL with the backup in one transaction, and verify the result.
 
-    The list of registered backups stays the same, with this backup added. Raises BackupError.
+    The list of registered backups stays the same, with this backup added. Raises BackupError, and
+    then changes nothing. Raises VerificationError if the restored store does not verify.
     """
     from muniment.store.verification.verify import verify
 
     with closing(open_database(url)) as database:
+        if _read_target(database, planned.contents) != planned.present:
+            raise BackupError(
+                planned.file,
+                f"nothing was restored, because the store {database.name} changed since the plan; "
+                "run the command again",
+            )
+        database.close()
         backend_of(database).restore(database, planned.file)
         database.close()  # open connections may have cached pages and statements of the old store
         if schema_version.revision(database) != schema_version.HEAD:
             return  # an older schema is verified after `db upgrade`, which every command requires
+        backups = list(planned.present.backups) if planned.present else []
+        if all(item.file != planned.file for item in backups):
+            backups.append(
+                Backup(planned.file, now(), planned.contents.entries, planned.contents.root)
+            )
+        with database.maintaining() as connection:
+            register(connection, backups)
+        remove_unfinished(database)  # the copy was registered as such when it was made
         whole = database.dialect == "postgresql"  # a file of SQLite was verified before
         verification = verify(
             database, projections=whole, payloads=whole, search=whole, progress=progress
@@ -226,27 +253,15 @@ def restore(url: str, planned: RestorePlan, progress: Progress | None = None) ->
             planned.contents.entries,
             planned.contents.root,
         ):
-            raise BackupError(
-                planned.file,
+            raise VerificationError(
                 f"the store was replaced, but does not verify, so {planned.file} may be corrupt; "
                 "run `muniment audit verify --all` to find the difference, or restore another "
-                "backup",
+                "backup"
             )
-        backups = list(planned.present.backups) if planned.present else []
-        if all(item.file != planned.file for item in backups):
-            backups.append(
-                Backup(planned.file, now(), planned.contents.entries, planned.contents.root)
-            )
-        with database.writing(lock=False) as connection:
-            register(connection, backups)
-        remove_unfinished(database)  # the copy was registered as such when it was made
 
 
-def _read_target(database: Database, entries: int) -> RestoreTarget | None:
-    """Return the state of the store, or None if there is none.
-
-    `entries` is the number of entries in the backup.
-    """
+def _read_target(database: Database, contents: BackupSummary) -> RestoreTarget | None:
+    """Return the state of the store that a backup would replace, or None if there is none."""
     try:
         revision = schema_version.revision(database)
         if revision is None:
@@ -256,11 +271,13 @@ def _read_target(database: Database, entries: int) -> RestoreTarget | None:
             backups: list[Backup] = []
             erased: dict[str, None] = {}
             holds: list[str] = []
-            if revision == schema_version.HEAD:  # older tables may lack columns
+            since = contents.entries if head.log_id == contents.log else 0
+            outdated = revision != schema_version.HEAD  # its tables may lack columns
+            if not outdated:
                 backups = registered(connection)
-                for _, erasure in erasures(connection, since=entries):
+                for _, erasure in erasures(connection, since=since):
                     erased |= dict.fromkeys(erased_generations(connection, erasure))
-                holds = holds_in_force(connection, since=entries)
+                holds = holds_in_force(connection, since=since)
     except StoreError as error:
         return RestoreTarget(unreadable=str(error))
-    return RestoreTarget(head.log_id, head.size, backups, list(erased), holds)
+    return RestoreTarget(head.log_id, head.size, backups, list(erased), holds, outdated)

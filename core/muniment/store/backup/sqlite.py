@@ -37,8 +37,9 @@ def copy(database: Database, target: Path) -> BackupSummary:
 def verify(file: Path, progress: Progress | None, *, whole: bool = False) -> BackupSummary:
     """Verify the ledger of a copy in the same way as the ledger of a store.
 
-    With `whole`, payloads, query tables and search index are verified too, if the copy has the
-    current schema. Raises BackupError if the file is no store, has a newer schema, or is corrupt.
+    With `whole`, the schema must be unaltered. Payloads, query tables and search index are
+    verified too, if the copy has the current schema. Raises BackupError if the file is no store,
+    has a newer schema, or is corrupt.
     """
     if not file.is_file():
         raise BackupError(file, f"file {file} does not exist")
@@ -50,12 +51,13 @@ def verify(file: Path, progress: Progress | None, *, whole: bool = False) -> Bac
                 file, f"{file} is empty and not a backup of a store; use another file"
             )
         schema_version.raise_if_foreign(copy.url, f"the backup {file}", revision)
-        whole = whole and revision == schema_version.HEAD
+        contents = whole and revision == schema_version.HEAD
         verification = verify_store(
-            copy, projections=whole, payloads=whole, search=whole, progress=progress
+            copy, projections=contents, payloads=contents, search=contents, progress=progress
         )
-        if not verification.ok:
-            first = verification.problems[0]
+        problems = [item for item in verification.problems if whole or item.kind != "schema"]
+        if problems:
+            first = problems[0]
             raise BackupError(
                 file, f"{file} is corrupt: {first.where}: {first.message}; use another backup"
             )
@@ -75,7 +77,7 @@ def verify(file: Path, progress: Progress | None, *, whole: bool = False) -> Bac
         raise BackupError(file, f"{file} cannot be read as a backup: {error}") from error
     finally:
         copy.close()
-    return BackupSummary(str(log), verification.entries, verification.root, whole)
+    return BackupSummary(str(log), verification.entries, verification.root, contents)
 
 
 def restore(database: Database, file: Path) -> None:

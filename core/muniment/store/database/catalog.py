@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from sqlalchemy import Connection
 
@@ -42,7 +42,11 @@ def differences(connection: Connection) -> Iterator[tuple[str, str]]:
 
     The migrations are those up to the revision that the store records.
     """
-    [(revision,)] = bulk.execute(connection, "SELECT version_num FROM alembic_version")
+    recorded = revisions(connection)
+    if len(recorded) != 1:
+        yield "table alembic_version", f"it has {len(recorded)} rows"
+        return
+    [revision] = recorded
     file = migrations() / "schema" / f"{revision}.{connection.dialect.name}.json"
     if not file.is_file():
         yield "table alembic_version", f"its revision {revision} is unknown"
@@ -56,6 +60,36 @@ def differences(connection: Connection) -> Iterator[tuple[str, str]]:
             yield name, "it is not part of the schema"
         elif found[name] != expected[name]:
             yield name, "its definition was changed"
+
+
+def revisions(connection: Connection) -> tuple[Any, ...]:
+    """Return the revisions that the store records. An unaltered store has one, which is a text."""
+    with any_text(connection):
+        rows = bulk.execute(connection, "SELECT version_num FROM alembic_version")
+    return tuple(revision for (revision,) in rows)
+
+
+def is_newer(revisions: tuple[Any, ...]) -> bool:
+    """Return whether a newer Muniment upgraded the store that records these revisions."""
+    newest = max(file.name for file in (migrations() / "schema").glob("*.json"))
+    match revisions:
+        case (revision,) if is_revision(revision):
+            return bool(revision > newest)
+    return False
+
+
+def is_revision(value: object) -> bool:
+    """Return whether a value has the form of a revision. Revisions are numbered in order."""
+    return isinstance(value, str) and bool(_REVISION.fullmatch(value))
+
+
+def first_problem(problems: Iterable[tuple[str, str]]) -> str:
+    """Return the first problem of objects, with the number of problems, or an empty text."""
+    every = list(problems)
+    if not every:
+        return ""
+    where, message = every[0]
+    return f"{where}: {message} (problem 1 of {len(every)})"
 
 
 def damage(connection: Connection) -> Iterator[tuple[str, str]]:
@@ -88,6 +122,7 @@ def _objects(connection: Connection) -> Iterator[tuple[str, str]]:
             yield f"{kind} {name}", f"on {table}: {tokens}"
 
 
+_REVISION = re.compile(r"[0-9]{4}")
 _INDEX = re.compile(r"index \S+$")
 _TOKENS = re.compile(r"""\w*'(?:[^']|'')*'|"(?:[^"]|"")*"|--|/\*|\w+|\S""", re.ASCII)
 

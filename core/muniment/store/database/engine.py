@@ -35,6 +35,7 @@ Progress = Callable[[str, int, int], None]
 """A function that receives the kind of checked items, the number checked and the total."""
 CHUNK = 1000  # values in one IN (…)
 LOCK_SECONDS = 60.0  # how long a writer waits for the write lock
+_DATABASE = "database"  # the key in the data of a connection
 _USE = "use sqlite:////path/to/muniment.db or postgresql://user@host/database"
 
 
@@ -60,7 +61,7 @@ class Database(ABC):
         self.url = self.name = without_password(url.render_as_string(hide_password=False))
         self._url = url
         self._process = os.getpid()
-        self._compared: int | None = None  # the version of the schema that was compared last
+        self._compared: object = None  # revision and version of the schema that was compared last
         self.wrote = False
         try:
             self._engine = self._create_engine()
@@ -179,21 +180,28 @@ class Database(ABC):
         return type(self), (self._url,)
 
     @contextmanager
-    def writing(self, *, lock: bool = True) -> Iterator[Connection]:
+    def writing(self) -> Iterator[Connection]:
         """Open a write transaction, which is rolled back if the block raises.
 
         Raise StoreVersionError if the schema is not the one that the migrations make. PostgreSQL
-        has no number that changes with the schema, so there only the first transaction compares it.
-
-        `lock=False` does not take the write lock on PostgreSQL, so that other processes can write
-        at the same time. Use it only for tables that are neither the ledger nor derived from it.
+        has no number that changes with the schema, so there it is compared in the first transaction
+        and after an upgrade.
         """
         # The lock comes first: after a transaction has read, another writer can commit before the
         # lock is free. The transaction would then have to fail or to be retried.
-        begin = self._lock if lock else self._set_timeouts
-        with self._transaction(begin, writes=True) as connection:
+        with self._transaction(self._lock, writes=True) as connection:
             self._raise_if_altered(connection)
             self.wrote = True
+            yield connection
+
+    @contextmanager
+    def maintaining(self) -> Iterator[Connection]:
+        """Open a write transaction for tables that hold no evidence, also in an altered schema.
+
+        These are the leases, the register of backups and the pending removals of erased bytes. On
+        PostgreSQL the write lock is not taken, so that other processes can write at the same time.
+        """
+        with self._transaction(self._set_timeouts, writes=True) as connection:
             yield connection
 
     @contextmanager
@@ -220,6 +228,7 @@ class Database(ABC):
         """Open a connection. Raise StoreError instead of errors of the database driver."""
         try:
             with self.engine.connect() as connection:
+                connection.info[_DATABASE] = self
                 yield connection
         except DBAPIError as error:
             raise self._store_error(error.orig) from error
@@ -244,22 +253,26 @@ class Database(ABC):
         return StoreError(self.url, message)
 
     def _raise_if_altered(self, connection: Connection) -> None:
-        """Raise StoreVersionError if the schema was altered, for example by a trigger."""
-        version = self._schema_version(connection)
-        if version == self._compared:
-            return
+        """Raise StoreVersionError if the schema was upgraded or altered by another process."""
         from muniment.store.database import catalog
 
-        problems = list(catalog.differences(connection))
-        if problems:
-            where, message = problems[0]
+        state = catalog.revisions(connection), self._schema_version(connection)
+        if state == self._compared:
+            return
+        if catalog.is_newer(state[0]):
+            raise StoreVersionError(
+                self.url,
+                f"nothing was written to the store {self.name}, because it was upgraded by a newer "
+                f"Muniment (schema {state[0][0]}); restart with that version",
+            )
+        if problem := catalog.first_problem(catalog.differences(connection)):
             raise StoreVersionError(
                 self.url,
                 f"nothing was written to the store {self.name}, because its schema was altered: "
-                f"{where}: {message} (problem 1 of {len(problems)}); run `muniment audit verify` "
-                "to list the problems, and undo the changes or restore a backup",
+                f"{problem}; run `muniment audit verify` to list the problems, and undo the "
+                "changes or restore a backup",
             )
-        self._compared = version
+        self._compared = state
 
     @contextmanager
     def _transaction(
@@ -294,6 +307,12 @@ def open_database(url: str, *, read_only: bool = False) -> Database:
     raise UsageError(
         f"{without_password(url)} is neither an SQLite file nor a PostgreSQL database; {_USE}"
     )
+
+
+def database_of(connection: Connection) -> Database:
+    """Return the database of a transaction, which has its name and URL without a password."""
+    database: Database = connection.info[_DATABASE]
+    return database
 
 
 def chunks(values: Sequence[T], size: int = CHUNK) -> Iterator[Sequence[T]]:

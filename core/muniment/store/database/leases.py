@@ -31,6 +31,7 @@ from muniment.store.database.tables import generation, lease, pending
 
 HEARTBEAT_SECONDS = 15  # between two renewals of a lease
 DEAD_AFTER_SECONDS = 60  # age of a heartbeat at which its lease is dead
+JOIN_SECONDS = 10  # how long closing waits for a renewal that has begun
 
 
 class Lease:
@@ -66,21 +67,23 @@ class Lease:
     def give_back(self) -> None:
         """Stop renewing the lease and delete it.
 
-        Generations that were started under it and have no outcome are then interrupted. If the
-        store cannot be written, the row stays, and the lease is dead once this process has ended.
+        Generations that were started under it and have no outcome are then interrupted. The row
+        stays if the store cannot be written, or if a renewal does not end within `JOIN_SECONDS`.
+        The lease is then dead once this process has ended.
         """
         self._stop.set()
         if self._renewal is not None and not self.inherited:
             # A connection that is in use when the database is closed would stay open.
-            self._renewal.join()
-            with suppress(StoreError), self._database.writing() as connection:
-                connection.execute(delete(lease).where(lease.c.id == self.id))
+            self._renewal.join(JOIN_SECONDS)
+            if not self._renewal.is_alive():
+                with suppress(StoreError), self._database.maintaining() as connection:
+                    connection.execute(delete(lease).where(lease.c.id == self.id))
         self._renewal = None
 
     def _renew(self) -> None:
         while not self._stop.wait(HEARTBEAT_SECONDS):
             # A renewal may fail: others follow before the lease is dead.
-            with suppress(StoreError), self._database.writing(lock=False) as connection:
+            with suppress(StoreError), self._database.maintaining() as connection:
                 if not self._stop.is_set():  # deleted while this thread waited to write
                     self.take(connection)
 

@@ -45,8 +45,9 @@ class _State(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     `size` is the number of bytes of the part file that are on disk. `upto` is the number of
     entries in the ledger at the start, and `before` is the entry number where to continue.
-    `rows` is the number of generations written, and `altered` has the ids of those with texts
-    that were altered after they were recorded. `whole` is true when all are written.
+    `rows` is the number of generations written. `altered` is the number of those with texts that
+    were altered after they were recorded, and `first_altered` the id of the first. `whole` is true
+    when all are written.
     """
 
     log: str
@@ -57,8 +58,9 @@ class _State(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     rows: int = 0
     size: int = 0
     whole: bool = False
-    altered: list[str] = []
-    version: Literal[2] = 2  # of this class
+    altered: int = 0
+    first_altered: str = ""
+    version: Literal[3] = 3  # of this class
 
 
 def unfinished(target: Path) -> bool:
@@ -130,9 +132,14 @@ class Export:
         return self._state.rows
 
     @property
-    def altered(self) -> list[str]:
-        """The ids of the generations written so far with texts that were altered."""
+    def altered(self) -> int:
+        """The number of generations written so far with texts that were altered."""
         return self._state.altered
+
+    @property
+    def first_altered(self) -> str:
+        """The id of the first generation written with texts that were altered, or empty."""
+        return self._state.first_altered
 
     @property
     def format(self) -> str:
@@ -214,7 +221,8 @@ class Export:
                     state,
                     before=page.last,
                     rows=state.rows + page.rows,
-                    altered=state.altered + page.altered,
+                    altered=state.altered + len(page.altered),
+                    first_altered=state.first_altered or next(iter(page.altered), ""),
                 )
                 advance(page.rows)
                 if time.monotonic() - saved_at > SAVE_SECONDS:

@@ -27,7 +27,7 @@ from muniment.ledger.generations import (
 )
 from muniment.ledger.schema import decode, named
 from muniment.store.database import leases
-from muniment.store.database.engine import Database, chunks
+from muniment.store.database.engine import Database, chunks, database_of
 from muniment.store.database.tables import generation_input
 from muniment.store.errors import corruption_as_store_error
 from muniment.store.queries.planner import rows
@@ -93,7 +93,7 @@ def load(
     to the next. Raise StoreError if entries or payloads cannot be decoded.
     """
     generations: list[Generation] = []
-    with corruption_as_store_error(str(connection.engine.url)):
+    with corruption_as_store_error(database_of(connection).url):
         numbers = [n for row in fetched for n in (row.seq, row.outcome) if n is not None]
         entries = entries_of(connection, numbers)
         others = (shared or SharedReader(connection)).read(entries.values())

@@ -152,7 +152,7 @@ def remove_unfinished(database: Database) -> None:
     with database.reading() as connection:
         files = [item.file for item in registered(connection) if not item.root]
     if gone := [file for file in files if remove_abandoned(file)]:
-        with database.writing(lock=False) as connection:
+        with database.maintaining() as connection:
             for file in gone:
                 unregister(connection, file)
 

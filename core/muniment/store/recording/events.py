@@ -44,7 +44,7 @@ from muniment.ledger.generations import (
 )
 from muniment.ledger.payloads import Kind, Payload, Payloads
 from muniment.ledger.schema import kind_of, payload_fields, reference_fields
-from muniment.store.database.engine import Database, chunks
+from muniment.store.database.engine import Database, chunks, database_of
 from muniment.store.database.tables import event, generation
 from muniment.store.errors import corruption_as_store_error
 from muniment.store.queries import loader
@@ -113,6 +113,11 @@ class RecordedEvent(Generic[E]):
         return self.texts.text(kind)
 
     @property
+    def altered(self) -> tuple[str, ...]:
+        """The kinds of the event's texts that were changed after they were recorded."""
+        return tuple(sorted(self.texts.altered))
+
+    @property
     def replay(self) -> ReplayText:
         """The texts of a replay, which are None if they were erased or altered."""
         return decode_text(ReplayText, self.texts.get("replay"))
@@ -135,7 +140,7 @@ class RecordedEvent(Generic[E]):
                 values[name] = to_builtins(self.plugins)
             elif name not in _ABOUT and name not in reference_fields(type(self.entry)):
                 values[name] = to_builtins(getattr(self.entry, name))
-        return values
+        return {**values, "altered": self.altered}
 
 
 class Events:
@@ -311,7 +316,7 @@ def read_events(
 ) -> list[RecordedEvent[E]]:
     """Return the events with these numbers, in the order of the numbers."""
     events = []
-    with corruption_as_store_error(str(connection.engine.url)):
+    with corruption_as_store_error(database_of(connection).url):
         for part in chunks(numbers):
             entries = loader.entries_of(connection, part)
             shared = loader.SharedReader(connection).read(entries.values())

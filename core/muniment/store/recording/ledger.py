@@ -18,6 +18,7 @@ from muniment.ledger.entries import Entry
 from muniment.ledger.payloads import Payload
 from muniment.ledger.tree import Frontier, MissingNodesError, frontier as stored_frontier, leaf_hash
 from muniment.store.database import bulk, projections, tables
+from muniment.store.database.engine import database_of
 from muniment.store.database.nodes import node_reader
 from muniment.store.database.projections import Rows
 from muniment.store.database.tables import node, payload
@@ -51,11 +52,11 @@ def append(connection: Connection, prepared: Sequence[PreparedEntry]) -> int:
     The entries get consecutive numbers. The connection must hold the write lock.
     """
     first: int
-    with corruption_as_store_error(connection.engine.url.render_as_string()):
+    with corruption_as_store_error(database_of(connection).url):
         [(first, peaks)] = bulk.execute(connection, "SELECT size, frontier FROM ledger_head")
         frontier = Frontier.from_bytes(first, peaks)
         if _CHECKED not in connection.info:
-            _raise_if_altered(connection, frontier)
+            _raise_if_head_differs(connection, frontier)
             connection.info[_CHECKED] = True
     completed = frontier.extend(item.leaf for item in prepared)
     bulk.insert(
@@ -77,7 +78,7 @@ def append(connection: Connection, prepared: Sequence[PreparedEntry]) -> int:
     return first
 
 
-def _raise_if_altered(connection: Connection, head: Frontier) -> None:
+def _raise_if_head_differs(connection: Connection, head: Frontier) -> None:
     """Raise DamagedStoreError unless the stored leaves and nodes, and the last entry, have a head.
 
     Only the nodes that make up the head are read. Verification compares the others.
@@ -91,12 +92,12 @@ def _raise_if_altered(connection: Connection, head: Frontier) -> None:
             stored_frontier(head.size, node_reader(connection))
         ) == bytes(head):
             return
-    url = connection.engine.url.render_as_string()
+    database = database_of(connection)
     raise DamagedStoreError(
-        url,
-        f"nothing was written to the store {url}, because its ledger was altered: the last entries "
-        "or the stored nodes differ from the head; run `muniment audit verify` to find the "
-        "differences, and restore a backup",
+        database.url,
+        f"nothing was written to the store {database.name}, because its ledger was altered: the "
+        "last entries or the stored nodes differ from the head; run `muniment audit verify` to "
+        "find the differences, and restore a backup",
     )
 
 

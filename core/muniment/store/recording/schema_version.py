@@ -5,9 +5,10 @@ Only creating and upgrading import alembic. All other commands read its table of
 
 from __future__ import annotations
 
-import re
+import itertools
 import secrets
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import Connection, func, inspect, select
 
@@ -19,7 +20,6 @@ from muniment.validation import now
 
 HEAD = "1003"  # the newest revision in migrations/versions; revisions are numbered in order
 _FIRST = "1001"
-_REVISION = re.compile(r"[0-9]{4}")
 
 
 def revision(database: Database) -> str | None:
@@ -39,14 +39,21 @@ def _read_revision(database: Database, connection: Connection) -> str | None:
     if alembic_version.name in tables and ledger_head.name in tables:
         if backfill.name in tables:
             unfinished = connection.scalar(select(func.min(backfill.c.revision)))
-            if unfinished is not None:  # revisions are numbered in order
-                return str(int(unfinished) - 1)
+            if unfinished is not None:
+                return _before(unfinished)
         return connection.scalar(select(alembic_version.c.version_num)) or ""
     if tables:
         raise StoreVersionError(
             database.url, f"{database.name} is not a Muniment store; use another database"
         )
     return None
+
+
+def _before(revision: Any) -> str:
+    """Return the revision before one, or the same value if it is not a revision."""
+    from muniment.store.database.catalog import is_revision
+
+    return f"{int(revision) - 1:04}" if is_revision(revision) else revision
 
 
 def require(database: Database, *, create: bool, older: bool = False) -> None:
@@ -75,11 +82,13 @@ def raise_if_foreign(url: str, store: str, current: str) -> None:
 
     `store` is the subject of the message.
     """
-    if not _REVISION.fullmatch(current):
+    from muniment.store.database.catalog import is_revision
+
+    if not is_revision(current):
         raise StoreVersionError(
             url,
             f"{store} has the unknown schema revision {current!r}, because its table "
-            "alembic_version was altered; restore a backup",
+            "alembic_version or backfill was altered; restore a backup",
         )
     if current < _FIRST:
         raise StoreVersionError(
@@ -99,13 +108,12 @@ def _raise_if_altered(database: Database, connection: Connection) -> None:
     """Raise StoreVersionError if the store is not as the migrations of its revision make it."""
     from muniment.store.database import catalog
 
-    problems = [*catalog.differences(connection), *catalog.damage(connection)]
-    if problems:
-        where, message = problems[0]
+    problems = itertools.chain(catalog.differences(connection), catalog.damage(connection))
+    if problem := catalog.first_problem(problems):
         raise StoreVersionError(
             database.url,
-            f"the store {database.name} was not upgraded, because it was altered: {where}: "
-            f"{message} (problem 1 of {len(problems)}); undo the changes, or restore a backup",
+            f"the store {database.name} was not upgraded, because it was altered: {problem}; undo "
+            "the changes, or restore a backup",
         )
 
 

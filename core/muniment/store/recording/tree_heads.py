@@ -11,6 +11,7 @@ from sqlalchemy import Connection, delete, select
 from muniment.ledger import checkpoints
 from muniment.ledger.checkpoints import Note
 from muniment.ledger.tree import Frontier, MissingNodesError, Read, frontier
+from muniment.store.database.engine import database_of
 from muniment.store.database.nodes import node_reader
 from muniment.store.database.tables import checkpoint, ledger_head
 from muniment.store.errors import corruption_as_store_error
@@ -42,7 +43,7 @@ def head(connection: Connection) -> Head:
     row = connection.execute(
         select(ledger_head.c.log_id, ledger_head.c.size, ledger_head.c.frontier)
     ).one()
-    with corruption_as_store_error(connection.engine.url.render_as_string()):
+    with corruption_as_store_error(database_of(connection).url):
         return Head(row.log_id, row.size, Frontier.from_bytes(row.size, row.frontier).root())
 
 

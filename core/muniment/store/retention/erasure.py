@@ -85,7 +85,7 @@ class ErasureResult:
         kept: Skipped because retention rules require that they are kept longer.
         running: Skipped because they have no outcome yet.
         altered: How many of the erased generations had texts that were altered after they were
-            recorded. On SQLite the search index may still have words of the recorded texts.
+            recorded.
         shared: The number of inputs that were skipped, because another generation uses them that is
             on hold, under retention or in progress.
         pending: Whether the bytes of erased texts may still be in the database's files.
@@ -255,10 +255,10 @@ def _erase_page(
         affected = sorted(erased | inputs.users)
         for part in chunks(affected, PAGE):
             loaded = load_numbers(connection, part)
-            result.altered += sum(
-                number in erased and bool(item.altered) for number, item in loaded
-            )
-            index.delete(connection, _search_rows(loaded))
+            altered = [number for number, item in loaded if item.altered]
+            result.altered += len(erased.intersection(altered))
+            index.delete_altered(connection, altered)
+            index.delete(connection, _search_rows([row for row in loaded if not row[1].altered]))
         for number, erased_kinds in kinds_by_entry.items():
             connection.execute(
                 delete(payload).where(payload.c.entry == number, payload.c.kind.in_(erased_kinds))

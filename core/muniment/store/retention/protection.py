@@ -43,6 +43,9 @@ GENERATION_KINDS = tuple(
 )
 
 
+_NO_MATCH = "no generation matches, so none was placed on hold; check the filters"
+
+
 @dataclass(frozen=True, slots=True)
 class Hold:
     """A legal hold.
@@ -79,6 +82,9 @@ class Holds:
         """
         if not reason.strip():
             raise UsageError("the reason of a hold is empty; state one")
+        with self._database.reading() as connection:
+            if not QueryPlanner(connection, query).page(None, 1):
+                raise UsageError(_NO_MATCH)  # before the actor is recorded
         number, id, at, count = actor_number(self._database, actor), new_id(), now(), 0
         with self._database.writing() as connection:
             for numbers in QueryPlanner(connection, query).pages(HOLD_BATCH):
@@ -93,7 +99,7 @@ class Holds:
                 append_with_rows(connection, prepare(entry, payloads))
                 count += len(numbers)
         if not count:
-            raise UsageError("no generation matches, so none was placed on hold; check the filters")
+            raise UsageError(_NO_MATCH)
         return id, count
 
     def release(self, reference: str, actor: str, reason: str | None = None) -> str:

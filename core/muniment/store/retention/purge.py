@@ -48,14 +48,14 @@ def purge(database: Database) -> bool:
     else:
         purged = _purge_postgresql(database, newest_xid)
     if purged:
-        with database.writing(lock=False) as connection:
+        with database.maintaining() as connection:
             connection.execute(delete(erasing).where(erasing.c.erasure <= newest))
     return purged
 
 
 def _purge_sqlite(database: Database) -> bool:
     """Rewrite the search index and truncate the write-ahead log. Return whether it succeeded."""
-    with database.writing() as connection:
+    with database.maintaining() as connection:
         index.purge(connection)
     with database.engine.connect() as connection:
         raw: Any = connection.connection.driver_connection

@@ -114,6 +114,22 @@ def delete(connection: Connection, rows: Sequence[Row]) -> None:
     connection.exec_driver_sql("DELETE FROM search WHERE generation = ANY(%s)", (numbers,))
 
 
+def delete_altered(connection: Connection, numbers: Sequence[int]) -> None:
+    """Delete generations whose texts were altered, so that these do not give the inserted terms.
+
+    On SQLite the terms are read from the index, which takes time in proportion to its size.
+    """
+    if not numbers:
+        return
+    rows: list[Row] = [(number, "") for number in numbers]
+    if _is_sqlite(connection):
+        connection.exec_driver_sql(_INSTANCES)
+        placeholders = ",".join(map(str, numbers))
+        found = connection.exec_driver_sql(_TERMS_BY_NUMBER.format(numbers=placeholders))
+        rows = [(number, terms) for number, terms in found]
+    delete(connection, rows)
+
+
 def contents(connection: Connection) -> Iterator[tuple[Sequence[int], Sequence[str]]]:
     """Yield the whole index as numbers of generations with terms that each of these has."""
     if _is_sqlite(connection):
@@ -156,6 +172,12 @@ def _is_sqlite(connection: Connection) -> bool:
 
 _INSERT = "INSERT INTO search (rowid, terms) VALUES (?, ?)"
 _VOCABULARY = "CREATE VIRTUAL TABLE IF NOT EXISTS temp.term USING fts5vocab(main, search, row)"
+_INSTANCES = (
+    "CREATE VIRTUAL TABLE IF NOT EXISTS temp.instance USING fts5vocab(main, search, instance)"
+)
+_TERMS_BY_NUMBER = (
+    "SELECT doc, group_concat(term, ' ') FROM temp.instance WHERE doc IN ({numbers}) GROUP BY doc"
+)
 _NUMBERS_BY_TERM = """
 SELECT term, (SELECT group_concat(rowid) FROM search WHERE search MATCH '"' || term || '"')
 FROM temp.term
