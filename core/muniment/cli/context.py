@@ -13,7 +13,6 @@ import click
 import muniment.config
 import muniment.store
 from muniment.cli import importing
-from muniment.cli.output import one_line, warn_broken, write_note
 from muniment.errors import StoreError
 
 if TYPE_CHECKING:
@@ -100,6 +99,7 @@ class CliContext:
     def session(self) -> muniment.Session:
         """The session, for writing. It loads plugins when it first needs one."""
         from muniment.cli.models import printed_notices
+        from muniment.cli.output import one_line, write_note
         from muniment.plugins.registry import Plugins
 
         session = muniment.Session(
@@ -116,6 +116,8 @@ class CliContext:
     @cached_property
     def media(self) -> MediaTypes:
         """The media types of the plugins, which are loaded here, for outputs other than text."""
+        from muniment.cli.output import warn_broken
+
         warn_broken(self.session.plugins.load())
         return self.session.media
 
