@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -94,6 +96,12 @@ def test_options_of_files_are_checked_before_anything_is_generated(
     assert len(muniment("audit", "list").lines) == 1
     assert muniment("audit", "get", "last", "-o", target, "--scale", "2").code == 0
     assert json.loads(target.read_text())["scale"] == 2
+
+
+def test_an_option_of_files_needs_a_file(muniment: Here) -> None:
+    for option in (["--scale", "2"], ["--combine"]):
+        refused(muniment("generate", "dotter", "a", "--json", *option), option[0], "-o FILE")
+    assert muniment("audit", "list").code == 1
 
 
 def test_the_help_of_both_commands_has_the_options_of_files(muniment: Here) -> None:
@@ -202,6 +210,21 @@ def test_two_plugins_for_one_type_are_an_error_that_names_both(
     for command in (["generate", "dotter", "x"], ["audit", "get", "last"]):
         refused(muniment(*command, "-o", tmp_path / "a.dots"), "second-media", "test-media")
     assert muniment("audit", "get", "last", "--bare").code == 0
+
+
+def test_a_text_on_the_command_line_imports_nothing_of_media_types(processes: Processes) -> None:
+    code = (
+        "import sys; from muniment.cli import main; code = main(sys.argv[1:]); "
+        "sys.exit(code or 'muniment.plugins.media' in sys.modules)"
+    )
+    for command in (["generate", "echo", "x"], ["audit", "show", "last"], ["audit", "get", "last"]):
+        done = subprocess.run(
+            [sys.executable, "-c", code, *command],
+            env=processes.environment,
+            capture_output=True,
+            timeout=60,
+        )
+        assert done.returncode == 0, done.stderr
 
 
 def test_a_file_of_text_loads_no_plugin(processes: Processes, tmp_path: Path) -> None:

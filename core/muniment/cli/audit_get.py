@@ -45,7 +45,8 @@ class _Get(click.Command):
         used = {arg.partition("=")[0] for arg in before_end if arg.startswith("--")}
         declared = {flag for option in self.params for flag in option.opts}
         if used - declared:
-            ctx.meta[_FILE_OPTIONS] = _file_options(context_of(ctx).media)
+            options = _file_options(context_of(ctx).media)
+            ctx.meta[_FILE_OPTIONS] = [item for item in options if item.opts[0] not in declared]
             refuse_repeated(self, ctx, args)
         return super().parse_args(ctx, args)
 

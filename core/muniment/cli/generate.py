@@ -278,8 +278,9 @@ def _run(
         files += [source for source in spec.inputs.values() if isinstance(source, str)]
         count = 1 if combine else samples
         destination = OutputFile(output, overwrite=overwrite, count=count, inputs=files)
-    elif combine:
-        raise click.UsageError("--combine writes one file; add -o FILE.")
+    elif combine or (file_values and (as_json or on_terminal())):
+        option = "combine" if combine else min(file_values).replace("_", "-")
+        raise click.UsageError(f"--{option} needs a file; add -o FILE.")
     if destination is not None or not (as_json or on_terminal()):
         file = FileFormat(
             lambda: session.media,
