@@ -300,7 +300,8 @@ class MediaType:
     def fingerprint(self, data: bytes) -> bytes:
         """Return what remains of the content when a program saves it again, such as its pixels.
 
-        An exported file has the fingerprint of the recorded output. Its SHA-256 is recorded.
+        An exported file has the fingerprint of the recorded output. Its SHA-256 is recorded. If a
+        later version returns something else, `audit find` does not find earlier outputs by it.
         """
         raise NotImplementedError
 
