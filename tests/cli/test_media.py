@@ -450,3 +450,31 @@ def test_doctor_and_show_know_media_types(
     assert (sick.code, "test-media handles outputs of application/x-dots, too" in sick.out) == (
         *(1, True),
     )
+
+
+def test_the_commands_that_read_can_isolate_media_types(
+    processes: Processes, plugin_folder: PluginFolder, tmp_path: Path
+) -> None:
+    for seed in "5", "8":
+        assert processes("generate", "dotter", "a", "--seed", seed, "--json").code == 0
+    module = plugin_folder.all[-1].module
+    target = tmp_path / "a.json"
+    ids = [row[0] for row in processes("audit", "list").rows]
+    code = (
+        "import sys; from muniment.cli import main; code = main(sys.argv[1:]); "
+        f"sys.exit(code or {module!r} in sys.modules)"
+    )
+    for command in (
+        ["show", "last"],
+        ["get", "last", "-o", target, "--scale", "2"],
+        ["find", target],
+        ["diff", *ids],
+    ):
+        done = subprocess.run(
+            [sys.executable, "-c", code, "audit", *command, "--isolate"],
+            env=processes.environment,
+            capture_output=True,
+            timeout=60,
+        )
+        assert done.returncode == 0, done.stderr
+    assert json.loads(target.read_text())["scale"] == 2

@@ -6,13 +6,14 @@ import click
 
 from muniment.cli.audit_show import show_generation
 from muniment.cli.context import CliContext
-from muniment.cli.options import json_option
+from muniment.cli.options import isolate_option, json_option
 from muniment.cli.output import one_line, pluralize, short_id, write_note
 from muniment.generation.origin import Origin, find_origin
 
 
 @click.command
 @click.argument("file", metavar="FILE")
+@isolate_option
 @json_option
 @click.pass_obj
 def find(context: CliContext, file: str, as_json: bool) -> int:

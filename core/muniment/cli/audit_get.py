@@ -14,6 +14,7 @@ from muniment.cli.media_files import FileFormat, show_media, write, write_combin
 from muniment.cli.options import (
     bare_option,
     combine_option,
+    isolate_option,
     output_option,
     overwrite_option,
 )
@@ -44,6 +45,8 @@ class _Get(click.Command):
         before_end = list(itertools.takewhile(lambda arg: arg != "--", args))
         used = {arg.partition("=")[0] for arg in before_end if arg.startswith("--")}
         declared = {flag for option in self.params for flag in option.opts}
+        if "--isolate" in used:  # before the plugins are loaded
+            context_of(ctx).isolate = True
         if used - declared:
             options = _file_options(context_of(ctx).media)
             ctx.meta[_FILE_OPTIONS] = [item for item in options if item.opts[0] not in declared]
@@ -75,6 +78,7 @@ def _file_options(media: MediaTypes) -> list[click.Option]:
 @overwrite_option
 @bare_option
 @combine_option
+@isolate_option
 @click.pass_obj
 def get(
     context: CliContext,

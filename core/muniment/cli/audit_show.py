@@ -11,7 +11,7 @@ from muniment.cli import exit_codes
 from muniment.cli.context import CliContext
 from muniment.cli.items import candidates_of, print_candidates
 from muniment.cli.media_files import show_media
-from muniment.cli.options import json_option
+from muniment.cli.options import isolate_option, json_option
 from muniment.cli.output import (
     altered_mark,
     coloured,
@@ -43,6 +43,7 @@ _MARKS = {"blocked": ", blocked", "interrupted": ", incomplete", "failed": ", in
 
 @click.command
 @click.argument("reference", metavar="ID")
+@isolate_option
 @json_option
 @click.pass_obj
 def show(context: CliContext, reference: str, as_json: bool) -> int:
@@ -250,6 +251,7 @@ _COLOURS = {"removed": "red", "added": "green"}
 @click.command
 @click.argument("first", metavar="A")
 @click.argument("second", metavar="B")
+@isolate_option
 @json_option
 @click.pass_obj
 def diff(context: CliContext, first: str, second: str, as_json: bool) -> None:
