@@ -11,7 +11,6 @@ from muniment.errors import MunimentError
 from muniment.hookspecs import Generator, ModelProvider
 from muniment.models.training import FILE, Training, check_training, model_digest
 from muniment.plugins.registry import Plugins
-from muniment.session import Session
 from muniment.testing.contract import broken, without_traceback
 
 
@@ -40,6 +39,8 @@ class TrainingContract:
     @without_traceback
     def test_the_training_can_be_recorded(self, training: Training, tmp_path: Path) -> None:
         """Check that a store accepts the training, and finds it by the digest of the model."""
+        from muniment.session import Session  # imports SQLAlchemy, which other suites need not
+
         url = f"sqlite:///{tmp_path / 'muniment.db'}"
         session = Session(tmp_path / "home", store=url, actor="test", plugins=Plugins([]))
         with session:
