@@ -244,7 +244,9 @@ class Session(AbstractContextManager["Session"]):
         specs = batch.read_specs(lines, defaults, Path(folder))
         if resume is not None:
             run_id = self.store.find_run(resume)
-            specs = batch.unfinished_specs(specs, run_id, self.store, self.plugins)
+            specs = batch.unfinished_specs(
+                specs, run_id, self.store, self.plugins, self._resolver.read_inputs
+            )
         items = self.run(
             specs, policy=policy, batch_size=batch_size, run_id=run_id, evaluate=evaluate
         )
@@ -653,7 +655,18 @@ class Session(AbstractContextManager["Session"]):
     @cached_property
     def _resolver(self) -> Resolver:
         parts = self.config, self.plugins, self.models
-        return Resolver(*parts, self._add_packaged, self.generation)
+        return Resolver(
+            *parts,
+            self._add_packaged,
+            self._returned,
+            lambda media_type, data: self.media.matches(media_type, data),
+        )
+
+    def _returned(self, reference: str) -> Generation:
+        """Return a recorded generation with the outputs that its caller got."""
+        generation = self.generation(reference)
+        is_list = any(output.kept is not None for output in generation.outputs)
+        return self.selection(generation) if is_list else generation
 
     def _named_evaluators(self, names: Sequence[str]) -> Evaluators:
         check_texts("evaluate", names)

@@ -13,6 +13,8 @@ import pytest
 import muniment
 from muniment import Generation, GenerationSpec, InputError, UsageError
 from muniment.generation.inputs import media_type_of
+from support.lists import LIST, TITLES, add_lists
+from support.media import media_type
 from support.workspace import Workspace
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(40))
@@ -177,6 +179,37 @@ def test_an_output_that_cannot_be_used_is_refused_before_anything_is_recorded(
             session.generate("z", generator="join", inputs={"init": id})
         assert id in str(caught.value)
     assert len(list(session.generations())) == before
+
+
+def test_an_input_from_a_list_has_only_the_items_that_its_caller_got(workspace: Workspace) -> None:
+    add_lists(workspace.plugin_folder)
+    workspace.plugin_folder.generator(
+        "read",
+        "for r in requests: yield r.reply(Text(r.inputs['list'].data.decode()))",
+        attributes=f"inputs = (muniment.InputSpec('list', ({LIST!r},)),)",
+    )
+    policy = workspace.policy("{filter: colour, stages: [item]}")
+    first = workspace.session.generate(json.dumps(TITLES), generator="rank", policy=policy)
+    done = workspace.session.generate("x", generator="read", inputs={"list": first.id})
+    assert done.inputs[0].data == first.outputs[0].data
+    assert "red" not in done.text
+    assert done.inputs[0].media_type == LIST
+
+
+def test_a_plugin_recognises_the_media_type_that_it_registers(workspace: Workspace) -> None:
+    workspace.plugin_folder.add(
+        media_type("def matches(self, data):\n    return data.startswith(b'DOTS')")
+    )
+    workspace.plugin_folder.generator(
+        "read",
+        "for r in requests: yield r.reply(Text(r.inputs['dots'].media_type))",
+        attributes="inputs = (muniment.InputSpec('dots', ('application/x-dots', 'image/png')),)",
+    )
+    for data, media in ((b"DOTS\xff", "application/x-dots"), (PNG, "image/png")):
+        done = workspace.session.generate("x", generator="read", inputs={"dots": data})
+        assert done.text == media
+    with pytest.raises(InputError, match="application/octet-stream"):
+        workspace.session.generate("x", generator="read", inputs={"dots": b"dots\xff"})
 
 
 # ---- inputs that cannot be used ------------------------------------------------------------------

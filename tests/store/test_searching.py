@@ -16,7 +16,7 @@ from muniment.store.queries.loader import PAGE
 from muniment.store.search.index import recorded_texts, texts_of
 from muniment.store.search.phrases import phrases, snippets
 from muniment.store.search.tokenizer import MAX_INDEXED_BYTES, fold
-from muniment.types import Failure, Output, Reason, Verdict
+from muniment.types import Failure, Input, Output, Reason, Verdict
 
 pytestmark = pytest.mark.dialect
 
@@ -213,7 +213,7 @@ def test_any_query_can_be_asked_of_any_text(text: str, wanted: str) -> None:
     snippets([("prompt", text)], phrases(wanted))
 
 
-TEXTS = st.lists(st.text(max_size=9), min_size=7, max_size=7)
+TEXTS = st.lists(st.text(max_size=9), min_size=8, max_size=8)
 
 
 @given(TEXTS, st.booleans(), st.booleans(), st.sampled_from(["text/html", "image/png"]))
@@ -221,12 +221,13 @@ def test_payloads_have_the_searchable_texts_of_their_generation(
     make_rich: Any, texts: list[str], failed: bool, alone: bool, media_type: str
 ) -> None:
     _, ended = make_rich()
-    system, prompt, output, other, reason, sentence, failure = texts
+    system, prompt, output, other, reason, sentence, failure, context = texts
     [verdict, late], [length, perplexity] = ended.verdicts, ended.scores
     generation = dataclasses.replace(
         ended,
         system=None if alone else system,
         prompt=prompt,
+        inputs=(Input("context", "text/plain", context.encode()),),
         outputs=(Output("text/plain", output.encode()), Output(media_type, other.encode())),
         verdicts=(
             dataclasses.replace(verdict, reasons=(Reason("a", reason), Reason("b"))),
@@ -240,7 +241,9 @@ def test_payloads_have_the_searchable_texts_of_their_generation(
         generation, started=3, declared={}, environment=None, plugins=()
     )
     contents = {(p.kind, p.position): p.content for p in (*caller_texts, *other_texts)}
-    recorded = recorded_texts(outcome, lambda kind, position: contents.get((kind, position)))
+    recorded = recorded_texts(
+        outcome, lambda kind, position: contents.get((kind, position)), generation.inputs
+    )
     assert sorted(filter(None, recorded)) == sorted(
         text for _, text in texts_of(generation) if text
     )

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
 
 import msgspec
 
 from muniment.errors import UsageError, explain_invalid
 from muniment.generation.requests import GenerationSpec, requested_seed, unresolved
-from muniment.plugins.registry import Plugins
+from muniment.plugins.registry import Plugins, RegisteredObject
 from muniment.store import Store
 from muniment.types import Generation
 from muniment.validation import escape_unencodable
+
+if TYPE_CHECKING:
+    from muniment.generation.inputs import ReadInputs
 
 _HINTS = {
     "prompt": 'add a text, e.g. {"prompt": "…"}',
@@ -38,6 +42,10 @@ class _Line(msgspec.Struct, forbid_unknown_fields=True):
     parameters: dict[str, object] = {}
     tags: tuple[str, ...] = ()
     inputs: dict[str, str] = {}
+
+
+ReadInputsOf: TypeAlias = Callable[[GenerationSpec, RegisteredObject], "ReadInputs"]
+"""Returns the inputs of a spec for a generator."""
 
 
 def read_specs(
@@ -128,11 +136,16 @@ class _RepeatedKeyError(ValueError):
 
 
 def unfinished_specs(
-    specs: Iterable[GenerationSpec], run_id: str, store: Store, plugins: Plugins
+    specs: Iterable[GenerationSpec],
+    run_id: str,
+    store: Store,
+    plugins: Plugins,
+    read_inputs: ReadInputsOf,
 ) -> Iterator[GenerationSpec]:
     """Yield the specs of a batch that have no outcome in the run yet.
 
-    A spec whose generation was interrupted gets the recorded seed. Raises UsageError if a line
+    A spec whose generation was interrupted gets the recorded seed. `read_inputs` returns the inputs
+    of a spec. Raises UsageError if a line
     differs from the recorded one, or if the run is still in progress.
     """
     generations = {line.number: line.generation for line in store.lines(run_id)}
@@ -145,7 +158,7 @@ def unfinished_specs(
         recorded = generations[spec.line]
         changed = _changed(recorded, spec, plugins)
         if changed is None and spec.inputs and recorded.plugins:
-            changed = _changed_input(recorded, spec, store, plugins)
+            changed = _changed_input(recorded, spec, plugins, read_inputs)
         if changed:
             raise UsageError(
                 f"line {spec.line} differs from the recorded line of run {run_id} "
@@ -188,19 +201,16 @@ def _changed(recorded: Generation, spec: GenerationSpec, plugins: Plugins) -> st
 
 
 def _changed_input(
-    recorded: Generation, spec: GenerationSpec, store: Store, plugins: Plugins
+    recorded: Generation, spec: GenerationSpec, plugins: Plugins, read_inputs: ReadInputsOf
 ) -> str | None:
     """Return the name of an input that differs from the record, or None.
 
     An input that was erased, or whose file is gone, cannot be compared.
     """
-    from muniment.generation.inputs import read_inputs
-
     contents = {item.name: item.data for item in recorded.inputs}
     with contextlib.suppress(UsageError):
         registered = plugins.find("generator", recorded.generator)
-        read = read_inputs(spec.inputs, registered, lambda id: store.generation(store.find(id)))
-        for item in read.inputs:
+        for item in read_inputs(spec, registered).inputs:
             if item.name not in contents or contents[item.name] not in (b"", item.data):
                 return f"input {item.name}"
     return None

@@ -22,7 +22,10 @@ InputSource: TypeAlias = Path | str | bytes
 """A content, or the path of its file. A text is a path, or an id of a recorded generation."""
 
 Recorded: TypeAlias = Callable[[str], Generation]
-"""Returns the generation with an id, which can be abbreviated, or `last`."""
+"""Returns the generation with an id, which can be abbreviated, or `last`, as its caller got it."""
+
+Matches: TypeAlias = Callable[[str, bytes], bool | None]
+"""Returns whether a plugin recognises bytes as a media type, or None if no plugin can tell."""
 
 # An id of a generation, whole or abbreviated, and perhaps the number of one of its outputs.
 _REFERENCE = re.compile(r"(last|…?[0-9A-HJKMNP-TV-Z]{4,26})(?::([1-9][0-9]{0,5}))?", re.IGNORECASE)
@@ -36,8 +39,15 @@ class ReadInputs(NamedTuple):
     parents: tuple[str, ...] = ()
 
 
+def _unknown(media_type: str, data: bytes) -> bool | None:
+    return None
+
+
 def read_inputs(
-    sources: Mapping[str, InputSource], registered: RegisteredObject, recorded: Recorded
+    sources: Mapping[str, InputSource],
+    registered: RegisteredObject,
+    recorded: Recorded,
+    matches: Matches = _unknown,
 ) -> ReadInputs:
     """Return the inputs of a request to a generator, sorted by name.
 
@@ -60,7 +70,7 @@ def read_inputs(
             parent, media_type, data = _recorded_output(name, match, recorded)
         else:
             data = _read_file(spec, source)
-        inputs.append(_checked(spec, data, media_type))
+        inputs.append(_checked(spec, data, media_type, matches))
         if parent is not None:
             parents.append(parent)
     return ReadInputs(tuple(inputs), tuple(dict.fromkeys(parents)))
@@ -73,20 +83,24 @@ def relative_to(folder: Path, source: str) -> InputSource:
     return source if is_reference else path
 
 
-def media_type_of(data: bytes, declared: Sequence[str]) -> str:
+def media_type_of(data: bytes, declared: Sequence[str], matches: Matches = _unknown) -> str:
     """Return the media type of a content that is not empty.
 
-    `declared` are the types that a generator accepts, one of which is preferred.
+    `declared` are the types that a generator accepts, one of which is preferred. The plugins of
+    media types are asked about those that the core does not recognise.
     """
     for start, end, media_type in _SIGNATURES:
         if data.startswith(start) and data[8:].startswith(end):
             return media_type
+    answers = {item: matches(item, data) for item in declared if not item.startswith("text/")}
+    if recognised := [item for item, answer in answers.items() if answer]:
+        return recognised[0]
     if not _is_text(data):
         return _OTHER
+    for item, answer in answers.items():
+        if answer is None and re.fullmatch(r".+[/+]json", item) and _is_json(data):
+            return item
     texts = [item for item in declared if item.startswith("text/")]
-    as_json = next((item for item in declared if re.fullmatch(r".+[/+]json", item)), None)
-    if as_json is not None and _is_json(data):
-        return as_json
     return texts[0] if texts and "text/plain" not in texts else "text/plain"
 
 
@@ -131,7 +145,7 @@ def _exists(path: Path) -> bool:
     return os.path.lexists(path) if "\0" not in str(path) else False
 
 
-def _checked(spec: InputSpec, data: bytes, media_type: str | None) -> Input:
+def _checked(spec: InputSpec, data: bytes, media_type: str | None, matches: Matches) -> Input:
     """Return the input with its media type. Raise InputError if the generator cannot accept it.
 
     `media_type` is the recorded type of an output, which is kept if it is a declared one.
@@ -141,7 +155,7 @@ def _checked(spec: InputSpec, data: bytes, media_type: str | None) -> Input:
     if len(data) > spec.max_bytes:
         raise _too_large(spec, len(data))
     if media_type not in spec.media_types:
-        media_type = media_type_of(data, spec.media_types)
+        media_type = media_type_of(data, spec.media_types, matches)
     if not accepts_media_type(spec.media_types, media_type):
         texts = any(item.startswith("text/") for item in spec.media_types)
         hint = " (UTF-8 without NUL characters)" if texts else ""
@@ -229,7 +243,4 @@ def _unusable(generation: Generation, number: int, *, named: bool) -> str | None
         return f"it has {count} of them; use a number up to {count}"
     if count > 1 and not named:
         return f"it has {count} outputs; add the number of one, as in {generation.id}:2"
-    if generation.outputs[number - 1].kept is not None:
-        # The recorded bytes contain the items that filters blocked.
-        return "its items were judged one by one; save its output to a file and use that"
     return None

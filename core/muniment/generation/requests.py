@@ -98,17 +98,19 @@ class Resolver:
         models: Models,
         add: Callable[[PackagedModel, str, ModelProvider], None],
         recorded: Callable[[str], Generation],
+        matches: Callable[[str, bytes], bool | None],
     ) -> None:
         """Take the parts.
 
         `add` adds a packaged model for the generator of that name. `recorded` returns a recorded
-        generation by its id, which can be abbreviated.
+        generation by its id, which can be abbreviated, as its caller got it. `matches` returns
+        whether a plugin recognises bytes as a media type, or None if no plugin can tell.
         """
         self._config = config
         self._plugins = plugins
         self._models = models
         self._add = add
-        self._recorded = recorded
+        self._recorded, self._matches = recorded, matches
         self._last_read: tuple[GenerationSpec, RegisteredObject, ReadInputs] | None = None
         self._generators: dict[tuple[str, str], Generator] = {}
         self._loaded: set[tuple[str, str]] = set()
@@ -139,18 +141,21 @@ class Resolver:
         parameters = registered.parameters(**spec.parameters)
         if not spec.inputs:
             return CheckedSpec(spec, seed, registered, parameters)
-        read = self._read_inputs(spec, registered)
+        read = self.read_inputs(spec, registered)
         parents = tuple(dict.fromkeys([*spec.parents, *read.parents]))
         spec = replace(spec, parents=parents)
         return CheckedSpec(spec, seed, registered, parameters, read.inputs)
 
-    def _read_inputs(self, spec: GenerationSpec, registered: RegisteredObject) -> ReadInputs:
-        """Return the inputs of a spec, which are read once for all of its samples."""
+    def read_inputs(self, spec: GenerationSpec, registered: RegisteredObject) -> ReadInputs:
+        """Return the inputs of a spec, which are read once for all of its samples.
+
+        Raises InputError.
+        """
         from muniment.generation.inputs import read_inputs
 
         last = self._last_read
         if last is None or last[0].inputs is not spec.inputs or last[1] is not registered:
-            read = read_inputs(spec.inputs, registered, self._recorded)
+            read = read_inputs(spec.inputs, registered, self._recorded, self._matches)
             self._last_read = last = spec, registered, read
         return last[2]
 

@@ -77,6 +77,14 @@ class MediaTypes:
         """Return the objects that recognise bytes as one of their types."""
         return [registered for registered in self.all() if self._try(registered, "matches", data)]
 
+    def matches(self, media_type: str, data: bytes) -> bool | None:
+        """Return whether bytes are of a media type, or None if no plugin can tell.
+
+        Raises AmbiguousNameError if two plugins register the type.
+        """
+        registered = self.registered(media_type)
+        return None if registered is None else self._try(registered, "matches", data)
+
     # ---- methods that fall back to None ------------------------------------------------------
 
     def describe(self, output: Output) -> str | None:
