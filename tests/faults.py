@@ -66,6 +66,22 @@ FAULTS = (
         ("core/test_moderation.py::test_a_filter_that_is_not_installed_blocks",),
     ),
     Fault(
+        "prompt-rules-do-not-judge-inputs",
+        "core/muniment/generation/policy.py",
+        '"input": "prompt", ',
+        "",
+        ("core/test_inputs.py::test_rules_for_prompts_judge_inputs_too",),
+    ),
+    Fault(
+        "held-generation-loses-its-shared-input",
+        "core/muniment/store/retention/inputs.py",
+        "if protecting.isdisjoint(users[item])",
+        "if True",
+        (
+            "store/test_erasing_inputs.py::test_an_input_of_a_generation_on_hold_is_skipped_and_counted",
+        ),
+    ),
+    Fault(
         "failed-filter-in-observe-mode-allows",
         "core/muniment/generation/policy.py",
         'return "block"',

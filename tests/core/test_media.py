@@ -194,7 +194,9 @@ def test_json_that_is_not_utf_8_has_no_text() -> None:
     assert Output("application/jsonx", b"[]").text is None
 
 
-def test_a_generation_of_text_imports_nothing_of_media_types(workspace: Workspace) -> None:
+def test_a_generation_of_text_imports_nothing_of_media_types_and_inputs(
+    workspace: Workspace,
+) -> None:
     plugin = workspace.plugin_folder.generator(
         "echo", "for r in requests: yield r.reply(Text('hi'))"
     )
@@ -203,6 +205,7 @@ def test_a_generation_of_text_imports_nothing_of_media_types(workspace: Workspac
         "with muniment.open(sys.argv[1]) as session:\n"
         "    session.generate('x', generator='echo', policy='none')\n"
         "assert 'muniment.plugins.media' not in sys.modules\n"
+        "assert 'muniment.generation.inputs' not in sys.modules\n"
         f"assert {plugin.module!r} in sys.modules"
     )
     done = subprocess.run(

@@ -50,7 +50,7 @@ _SIZES = st.tuples(st.integers(1, 8), st.integers(1, 8))
 _IMAGES = st.builds(_png, _SIZES, st.integers(0, 255))
 _TRUNCATED_IMAGES = st.builds(lambda data, end: data[:end], _IMAGES, st.integers(0, 60))
 _BYTES = st.one_of(_IMAGES, st.binary(), _TRUNCATED_IMAGES)
-_STAGES: st.SearchStrategy[Stage] = st.sampled_from(("system", "prompt", "output"))
+_STAGES: st.SearchStrategy[Stage] = st.sampled_from(("system", "prompt", "input", "output", "item"))
 
 
 def _for_all(check: Callable[..., None], *inputs: st.SearchStrategy[Any]) -> None:
