@@ -15,7 +15,7 @@ import click
 import muniment
 from muniment.cli import exit_codes
 from muniment.cli.context import context_of
-from muniment.cli.lazy import no_such, refuse_repeated
+from muniment.cli.lazy import no_such, with_checked_parser
 from muniment.cli.options import (
     isolate_option,
     json_option,
@@ -64,15 +64,18 @@ class _Generators(click.Group):
         if "--isolate" in itertools.takewhile(lambda arg: arg != "--", args):
             context_of(ctx).isolate = True
         name, command, rest = super().resolve_command(ctx, args)
-        if command is not None:
-            refuse_repeated(command, ctx, rest)
-        return name, command, rest
+        return name, command and with_checked_parser(command), rest
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Return the command of a generator. Raise as `Plugins.generator` does."""
         if cmd_name.startswith("-"):
             return None
         session = context_of(ctx).session
+        if ctx.resilient_parsing:  # shell completion
+            with contextlib.suppress(MunimentError):
+                registered = session.plugins.generator(cmd_name, session.config.generators())
+                return command_of(cmd_name, registered)
+            return None
         warn_broken(session.plugins.load())
         try:
             registered = session.plugins.generator(cmd_name, session.config.generators())

@@ -177,7 +177,6 @@ def _check_names(source: str, policy: Policy, names: list[str]) -> None:
     try:
         check_name("name (policy)", policy.name)
         check_name("version", policy.version)
-        check_name("name and version together", policy.label)
         for name in names:
             check_name("name of a rule", name)
     except PromptError as error:
