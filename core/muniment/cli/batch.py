@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -124,7 +125,7 @@ def batch(
                 results_file(
                     output,
                     overwrite=overwrite,
-                    inputs=(file, policy),
+                    inputs=(file, policy, model and os.path.expanduser(model)),
                     run=run if resume is not None else None,
                     recorded=lambda: _answered(session.store, run),
                 )

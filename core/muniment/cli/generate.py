@@ -5,9 +5,9 @@ from __future__ import annotations
 import contextlib
 import functools
 import itertools
+import os
 import sys
 from collections.abc import Generator, Mapping
-from pathlib import Path
 from typing import Any
 
 import click
@@ -204,7 +204,7 @@ def _run(
     )
     destination = None
     if output is not None:
-        inputs = [policy, *_files_of(model)]
+        inputs = [policy, model and os.path.expanduser(model)]
         destination = OutputFile(output, overwrite=overwrite, count=samples, inputs=inputs)
     # Chunks of several texts would mix, and JSON and files need complete texts.
     complete = samples > 1 or as_json or destination is not None
@@ -243,14 +243,6 @@ def _default_of(session: Any, kind: str) -> str:
         return (
             f"{pluralize(len(choices), 'generator')}; `muniment config set generator.{kind} NAME`"
         )
-
-
-def _files_of(model: str | None) -> list[str]:
-    """Return the paths of the files of a model that is given as a folder or a file."""
-    path = Path(model or "").expanduser()
-    if model is None or not path.exists():
-        return []
-    return [str(file) for file in (path, *path.rglob("*")) if file.is_file()]
 
 
 def _present(

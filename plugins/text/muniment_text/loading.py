@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import os
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -66,7 +67,7 @@ def resolve(source: str | Path, progress: Progress = silent) -> Path:
     A revision in the hub cache is used without a request to the hub. So a replay needs no network
     and gets no newer revision. Raises ModelUnusable.
     """
-    path = Path(source).expanduser()
+    path = Path(os.path.expanduser(source))
     if path.exists():
         return path
     text = str(source)
