@@ -17,7 +17,7 @@ from typing import Any
 from .architecture import Architecture
 from .errors import ModelUnusable, RowsMixed
 from .folders import (
-    AGAIN,
+    FETCH_AGAIN,
     GENERATION_CONFIG,
     PREPARED,
     WEIGHTS,
@@ -230,11 +230,11 @@ def _check_report(folder: Path, model: Any, report: dict[str, Any]) -> None:
     ]
     for names, fault in faults:
         if names:
-            raise ModelUnusable(str(folder), f"{folder} {fault}: {_listed(names)}; {AGAIN}")
+            raise ModelUnusable(str(folder), f"{folder} {fault}: {_listed(names)}; {FETCH_AGAIN}")
     if report["error_msgs"]:
         raise ModelUnusable(
             str(folder),
-            f"{folder} cannot be loaded ({report['error_msgs'][0].splitlines()[0]}); {AGAIN}",
+            f"{folder} cannot be loaded ({report['error_msgs'][0].splitlines()[0]}); {FETCH_AGAIN}",
         )
 
 
@@ -266,7 +266,8 @@ def check_finite(source: Path, tensors: Mapping[str, Any]) -> None:
     if damaged:
         raise ModelUnusable(
             str(source),
-            f"{source} has weights that are not finite numbers, in {_listed(damaged)}; {AGAIN}",
+            f"{source} has weights that are not finite numbers, in {_listed(damaged)}; "
+            f"{FETCH_AGAIN}",
         )
 
 
