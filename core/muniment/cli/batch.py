@@ -45,7 +45,6 @@ from muniment.cli.output_file import OutputFile, described, without_end
 from muniment.cli.progress import counting
 from muniment.errors import MunimentError, UsageError
 from muniment.files import open_private, replacing
-from muniment.generation.batch import check_encoding
 from muniment.ids import new_id
 from muniment.parameters import Field
 from muniment.types import Generation
@@ -205,8 +204,6 @@ def _open_lines(file: str) -> Iterator[tuple[Iterable[bytes], int | None]]:
         with Path(file).open("rb") as lines:
             total = None
             if lines.seekable():
-                check_encoding(lines.readline())
-                lines.seek(0)
                 total = sum(1 for line in lines if line.strip())
                 lines.seek(0)
             yield lines, total

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
@@ -40,22 +41,22 @@ class _Line(msgspec.Struct, forbid_unknown_fields=True):
 def read_specs(
     lines: Iterable[bytes], defaults: GenerationSpec | None = None
 ) -> Iterator[GenerationSpec]:
-    """Yield a spec for each non-blank line, with its line number counted from 1.
+    """Return an iterator of a spec for each non-blank line, with its line number counted from 1.
 
     An invalid line yields a spec with the line as its prompt and the reason in `invalid`.
-    `defaults` provides the generator, model, parameters and tags that a line omits. Raises
-    UsageError before the first spec if the lines are not encoded as UTF-8.
+    `defaults` provides the generator, model, parameters and tags that a line omits. The first line
+    is read at once. Raises UsageError if it is not encoded as UTF-8.
     """
     base = defaults or GenerationSpec("")
-    for number, line in enumerate(lines, 1):
-        if number == 1:
-            check_encoding(line)
-            line = line.removeprefix(b"\xef\xbb\xbf")  # UTF-8 byte order mark
-        if line.strip():
-            yield _spec(number, line, base)
+    remaining = iter(lines)
+    first = next(remaining, b"")
+    _check_encoding(first)
+    first = first.removeprefix(b"\xef\xbb\xbf")  # UTF-8 byte order mark
+    numbered = enumerate(itertools.chain([first], remaining), 1)
+    return (_spec(number, line, base) for number, line in numbered if line.strip())
 
 
-def check_encoding(first_line: bytes) -> None:
+def _check_encoding(first_line: bytes) -> None:
     """Raise UsageError if the first line of a batch file is UTF-16 or UTF-32."""
     encoding = json.detect_encoding(first_line)
     if not encoding.startswith("utf-8"):
