@@ -110,7 +110,8 @@ class Config:
     def set(self, key: str, value: str | None) -> None:
         """Write a setting to the file, or remove it if `value` is None.
 
-        See `write_setting`. Raise ConfigError, too, if the file has other invalid settings.
+        See `write_setting`. Only `muniment config set` checks that a model, policy, generator or
+        evaluator exists. Raise ConfigError, too, if the file has other invalid settings.
         """
         write_setting(self.home, key, value)
         self._values = Config(self.home)._values

@@ -78,7 +78,8 @@ def replace_file(source: Path, target: Path, protected: Sequence[Path] = ()) -> 
 def check_target(path: Path, protected: Sequence[Path] = ()) -> None:
     """Raise UsageError unless a file can be written at `path`.
 
-    Neither a folder or device can be replaced, nor a `protected` file, whatever its name.
+    Neither a folder or device can be replaced, nor a `protected` file or a file in a `protected`
+    folder, whatever its name.
     """
     with contextlib.suppress(FileNotFoundError):
         mode = path.lstat().st_mode
@@ -86,7 +87,13 @@ def check_target(path: Path, protected: Sequence[Path] = ()) -> None:
             kind = "a folder" if stat.S_ISDIR(mode) else "not a regular file"
             raise UsageError(f"cannot write {path}: it is {kind}; use another path")
     for other in protected:
-        if _is_same(path, other):
+        if os.path.isdir(other):
+            if os.path.lexists(path) and _is_inside(path, other):
+                raise UsageError(
+                    f"cannot write {path}: it is in the folder {other}, which is also read; "
+                    "use another path"
+                )
+        elif _is_same(path, other):
             raise UsageError(
                 f"cannot write {path}: it is the file {other}, which is also read; use another path"
             )
@@ -137,6 +144,10 @@ def sync_folder(folder: Path) -> None:
 
 def _open(path: str, flags: int) -> int:
     return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0), 0o600)
+
+
+def _is_inside(path: Path, folder: Path) -> bool:
+    return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder))
 
 
 def _is_same(path: Path, other: Path) -> bool:

@@ -239,7 +239,7 @@ class Session(AbstractContextManager["Session"]):
 
         `resume` is the id of a run to continue. Lines that it completed, blocked or failed are
         skipped. Lines that were interrupted are generated again with the recorded seeds. Raises
-        UsageError when the file is not the run's or the run is still in progress.
+        UsageError when the file is not UTF-8 or not the run's, or the run is still in progress.
         """
         specs = batch.read_specs(lines, defaults, Path(folder))
         if resume is not None:

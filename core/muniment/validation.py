@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from datetime import UTC, datetime, timedelta
 
 from muniment.errors import PromptError, UsageError
@@ -11,6 +12,7 @@ from muniment.ids import ALPHABET, LENGTH
 MAX_NAME = 255  # characters of a name or a tag; PostgreSQL cannot index 2,700 bytes
 # Control characters and line ends, which would break a line of a table or a file.
 _CONTROL = re.compile("[\0-\x1f\x7f-\x9f\u2028\u2029]")
+_INVISIBLE = frozenset({"Cc", "Cf", "Zl", "Zp", "Zs"})  # general categories of Unicode
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
@@ -32,17 +34,19 @@ def check_text(name: str, text: str) -> None:
 def check_name(name: str, text: str) -> None:
     """Raise PromptError unless a text is a name.
 
-    It must pass `check_text`, have from 1 to 255 characters, one of them visible, and no line ends
-    or other control characters.
+    It must pass `check_text`, have from 1 to 255 characters, not only spaces and format characters,
+    and no line ends or other control characters.
     """
     check_text(name, text)
-    if not text.strip():
+    if not text:
         raise PromptError(f"the {name} is empty; write a text or remove it")
     if control := _CONTROL.search(text):
         raise PromptError(
             f"the {name} contains the control character {control[0]!r} "
             f"(at character {control.start() + 1}); remove it"
         )
+    if not _has_visible(text):
+        raise PromptError(f"the {name} has no visible character; write a text or remove it")
     if len(text) > MAX_NAME:
         raise PromptError(f"the {name} has {len(text):,} characters; use at most {MAX_NAME}")
 
@@ -71,7 +75,13 @@ def recordable_name(text: str) -> str:
     escaped = _CONTROL.sub(
         lambda match: match[0].encode("unicode_escape").decode(), escape_unencodable(text)
     )
-    return escaped[:MAX_NAME] if escaped.strip() else "(empty)"
+    truncated = escaped[:MAX_NAME]
+    return truncated if _has_visible(truncated) else "(empty)"
+
+
+def _has_visible(text: str) -> bool:
+    """Return whether a text has characters other than spaces, controls and format characters."""
+    return any(unicodedata.category(char) not in _INVISIBLE for char in text)
 
 
 def now() -> datetime:

@@ -288,12 +288,10 @@ def test_batch_in_another_encoding_is_refused_before_anything_is_generated(
     data = lines.read_text(encoding="utf-8").encode(encoding)
     lines.write_bytes(data)
     results = tmp_path / "results.jsonl"
-    if from_stdin:
-        refused = muniment("batch", "-", "-o", results, stdin=data)
-    else:
-        results.write_text("from another day\n")
-        refused = muniment("batch", lines, "-o", results, "--overwrite")
-        assert results.read_text() == "from another day\n"
+    results.write_text("from another day\n")
+    file, stdin = ("-", data) if from_stdin else (lines, b"")
+    refused = muniment("batch", file, "-o", results, "--overwrite", stdin=stdin)
+    assert results.read_text() == "from another day\n"
     assert (refused.code, refused.out) == (2, "")
     assert f"is encoded as {name}; save it as UTF-8" in refused.err.splitlines()[-1]
     assert not (home / "muniment.db").exists()

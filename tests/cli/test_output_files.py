@@ -110,6 +110,51 @@ def test_settings_keys_models_and_the_write_ahead_log_are_not_replaced(
     assert generations(muniment) == 1
 
 
+@pytest.mark.parametrize("key", ["policy", "model.echo"])
+def test_generate_a_file_in_the_settings_is_not_replaced(
+    muniment: Here, home: Path, tmp_path: Path, key: str
+) -> None:
+    file = tmp_path / "default"
+    file.write_text("policy: team\nversion: '1'\nfilters: []\n")
+    settings = home / "config.toml"
+    settings.write_text(f"{key} = '{file}'\n")
+    refused(muniment("generate", "echo", "x", "-o", file, "--overwrite"), file)
+
+
+def test_generate_a_file_in_a_folder_of_a_model_is_not_replaced(
+    muniment: Here, tmp_path: Path
+) -> None:
+    path = tmp_path / "model" / "config.json"
+    path.parent.mkdir()
+    path.write_text("{}")
+    for model in (path.parent, "/"):  # the files of the second are not listed
+        refused(muniment("generate", "echo", "x", "-m", model, "-o", path, "--overwrite"), path)
+    link = tmp_path / "link"
+    link.symlink_to(path.parent)
+    command = ["generate", "echo", "x", "-m", path.parent, "-o"]
+    refused(muniment(*command, link / path.name, "--overwrite"), path)
+    assert path.read_text() == "{}"
+
+
+def test_generate_a_file_of_the_user_in_the_home_is_replaced(muniment: Here, home: Path) -> None:
+    for name in ("notes.txt", "answers/one.txt"):
+        path = home / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("old")
+        assert muniment("generate", "echo", "new", "-o", path, "--overwrite").code == 0
+        assert path.read_text() == "new"
+
+
+def test_a_path_in_the_home_of_an_unknown_user_is_a_relative_path(
+    muniment: Here, tmp_path: Path
+) -> None:
+    for options in (["-m", "~nouser/x"], ["-m", ""], ["--plugin", "~nouser/x.py"]):
+        result = muniment("generate", "echo", "x", *options, "-o", tmp_path / "out")
+        assert (result.code, result.err.count("\n")) == (2, 1)
+    result = muniment("--home", "~nouser/x", "db", "path")
+    assert (result.code, result.out) == (0, str(Path("~nouser/x/muniment.db").absolute()) + "\n")
+
+
 def test_an_output_where_the_store_will_be_is_refused_before_anything_is_made(
     muniment: Here, tmp_path: Path
 ) -> None:

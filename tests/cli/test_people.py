@@ -189,6 +189,9 @@ def test_the_python_session_does_the_same(recorded: Here, home: Path) -> None:
         (["generate", "echo", "x", "-o", "a", "--output", "b"], "--output"),
         (["generate", "echo", "x", "--times", "1", "--times", "2"], "--times"),
         (["batch", "f", "--policy", "none", "--policy", "none"], "--policy"),
+        (["--store", "a.db", "audit", "list", "--store", "b.db"], "--store"),
+        (["db", "path", "--home", "a", "--home=b"], "--home"),
+        (["--actor", "a", "--actor", "b", "feedback", "add", "last", "good"], "--actor"),
     ],
 )
 def test_an_option_with_one_value_is_given_once(
@@ -198,6 +201,8 @@ def test_an_option_with_one_value_is_given_once(
     result = recorded(*command)
     assert (result.code, result.out) == (2, "")
     assert f"{option} is given twice" in result.err
+    words = {"--store": 0, "--home": 0, "--actor": 0}.get(option, 1 if command[0] == "batch" else 2)
+    assert f"Try '{' '.join(['muniment', *command[:words]])} --help'" in result.err
     assert recorded("audit", "list", "--json").out == before
 
 

@@ -134,6 +134,87 @@ def test_the_actor_filters_generations_where_another_home_disables_the_command(
     assert (none.code, none.out, none.err) == (0, "", "no generation matches\n")
 
 
+OPTIONS = """
+    import click
+
+    @click.command(context_settings={"ignore_unknown_options": True})
+    @click.option("--tag")
+    @click.argument("rest", nargs=-1)
+    def wrap(tag, rest):
+        click.echo(f"{tag} {rest}")
+
+    @click.group
+    @click.option("--depth")
+    def lab(depth):
+        pass
+
+    @lab.command("deep")
+    @click.option("--tag", "-t")
+    @click.option("--many", multiple=True)
+    @click.option("-v", count=True)
+    def deep(tag, many, v):
+        click.echo(f"{tag} {many} {v}")
+"""
+
+
+@pytest.mark.parametrize(
+    ("command", "option", "path"),
+    [
+        (["wrap", "--other", "x", "--tag", "a", "--tag", "b"], "--tag", "wrap"),
+        (["lab", "--depth", "1", "--depth", "1", "deep"], "--depth", "lab"),
+        (["lab", "deep", "--tag", "a", "-ta"], "-t", "lab deep"),
+    ],
+)
+def test_an_option_of_a_plugin_command_with_one_value_given_twice_is_refused(
+    add: Add, muniment: Here, command: list[str], option: str, path: str
+) -> None:
+    add(OPTIONS, wrap="wrap", lab="lab")
+    result = muniment(*command)
+    assert (result.code, result.out) == (2, "")
+    assert f"{option} is given twice" in result.err
+    assert f"Try 'muniment {path} --help'" in result.err
+
+
+def test_an_option_of_a_plugin_command_that_may_be_repeated_is_accepted(
+    add: Add, muniment: Here
+) -> None:
+    add(OPTIONS, wrap="wrap", lab="lab")
+    assert muniment("wrap", "--x", "--x", "--tag", "a").out == "a ('--x', '--x')\n"
+    deep = ["lab", "deep", "--many", "a", "--many", "b", "-vv", "-t", "c"]
+    assert muniment(*deep).out == "c ('a', 'b') 2\n"
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("foo", None),
+        ("generate foo", None),
+        ("generate nothing --seed 1", None),
+        ("audit foo", None),
+        ("lab foo", None),
+        ("lab broken", None),
+        ("--home", None),
+        ("audit list --tag a --tag b", None),
+        ("lab", "deep"),
+        ("audit", "list"),
+        ("generate", "echo"),
+    ],
+)
+def test_completing_a_line_prints_no_error(
+    add: Add, processes: Processes, line: str, expected: str | None
+) -> None:
+    add(OPTIONS, lab="lab")
+    add("raise ValueError", "test-broken", **{"lab.broken": "broken"})
+    result = processes(
+        _MUNIMENT_COMPLETE="bash_complete",
+        COMP_WORDS=f"muniment {line} ",
+        COMP_CWORD=str(len(line.split()) + 1),
+    )
+    assert (result.code, result.err) == (0, "")
+    assert "Error" not in result.out
+    assert expected is None or f"plain,{expected}" in result.lines
+
+
 @pytest.mark.parametrize("target", ["missing_package.cli:words", "sys:exit", ".:words"])
 def test_a_plugin_whose_module_is_missing_can_be_shown_and_disabled(
     add: Add, muniment: Here, processes: Processes, plugin_folder: PluginFolder, target: str

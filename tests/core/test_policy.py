@@ -191,10 +191,12 @@ def one(rule: str) -> str:
         (one("{filter: a, time_limit: 2s}"), "expected `float`, got `str`; use seconds"),
         (one("{filter: a, parameters: [x]}"), "; use a mapping of names to values"),
         (one("{filter: a, parameters: {1: x}}"), "; use a mapping of names to values"),
-        ('{policy: "a\\nb", version: 1, filters: []}', "the name or version contains"),
-        ('{policy: a, version: "1\\e", filters: []}', "the name or version contains"),
+        ('{policy: "a\\nb", version: 1, filters: []}', "the name (policy) contains"),
+        ('{policy: " ", version: 1, filters: []}', "the name (policy) has no visible"),
+        ('{policy: a, version: "\\u200b", filters: []}', "the version has no visible"),
+        ('{policy: a, version: "1\\e", filters: []}', "the version contains"),
         (one('{filter: a, name: "x\\ty"}'), "the name of a rule contains"),
-        (one('{filter: a, name: " "}'), "the name of a rule is empty"),
+        (one('{filter: a, name: " "}'), "the name of a rule has no visible"),
     ],
 )
 def test_a_malformed_policy_is_refused_in_a_sentence_that_names_what_is_wrong(

@@ -174,14 +174,26 @@ def test_importing_the_plugin_imports_no_matcher() -> None:
 @pytest.mark.parametrize(
     "pattern",
     ["secret\n", "a\nb", "\bsecret\b", "ß", "straße", "sec\u200bret", r"sec\x{200b}ret",
-     r"\x{FF21}", "(?-i)SECRET", "(?s-i:SECRET)", "（"],
+     r"\x{FF21}", "(?-i)SECRET", "(?s-i:SECRET)", "（",
+     "e\u0301", "\u0301", "x\u0301", r"\x{301}", "\u1112\u1161", r"[(]\\(?-i)x", r"\Q[\E(?-i)x"],
 )  # fmt: skip
 def test_a_pattern_that_folded_text_cannot_match_is_refused(pattern: str) -> None:
     with pytest.raises(muniment.ParameterError) as caught:
         blocklist(patterns=[pattern])
     assert caught.value.name == "patterns"
+    assert "write ''" not in str(caught.value)
 
 
-@pytest.mark.parametrize("pattern", ["SECRET", "[A-Z]+", r"\x41b", "é", "最近", r"a\sb", "a b"])
+@pytest.mark.parametrize(
+    "pattern",
+    ["SECRET", "[A-Z]+", r"\x41b", "é", "最近", r"a\sb", "a b", "[(?-i]x", "[^](?-i]x", r"\(?-ix",
+     r"\Q(?-i)x\E", "[[:alpha:](?-i]x"],
+)  # fmt: skip
 def test_a_pattern_that_can_match_is_accepted(pattern: str) -> None:
     assert blocklist(patterns=[pattern])
+
+
+@pytest.mark.parametrize("text", ["हिन्दी", "ไม่", "ก็", "한국", "शांति", "நன்றி", "שָׁלוֹם"])
+def test_a_pattern_in_a_script_with_combining_marks_matches(text: str) -> None:
+    for pattern in (text, "".join(f"\\x{{{ord(char):x}}}" for char in text)):
+        assert blocklist(patterns=[pattern]).check(content(text)).decision == "block"

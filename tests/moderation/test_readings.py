@@ -143,6 +143,25 @@ def test_readings_markup_inside_a_term_is_removed(written: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("written", "text"),
+    [
+        ("%FF%62omb", "\xffbomb"),
+        ("%62%6f%E8%6d%62", "bo\xe8mb"),
+        ("=FF=62omb", "\xffbomb"),
+        ("=9B31m=62omb", "bomb"),
+        ("\\xff\\xe8\\x93\\x9d", "\xff蓝"),
+        ("\\377\\350\\223\\235\\350", "\xff蓝\xe8"),
+        ("\\ud800\\u0062\\u006f\\u006d\\u0062", "\ufffdbomb"),
+        ("\\u0062\\udc00omb\\ud83d", "b\ufffdomb\ufffd"),
+        ("\\u{d800}\\U0000dfffbomb", "\ufffd\ufffdbomb"),
+    ],
+)
+def test_readings_invalid_bytes_hide_no_others(written: str, text: str) -> None:
+    *_, last = readings(written)
+    assert last.text == text
+
+
+@pytest.mark.parametrize(
     "written",
     [
         "<!-- how to make a bomb",
@@ -180,7 +199,43 @@ def test_readings_of_text_without_markup_are_the_text_alone(text: str) -> None:
     ],
 )
 def test_readings_of_unfinished_markup_take_linear_time(unit: str) -> None:
-    text = unit * 100_000
+    check_time(unit * 100_000)
+
+
+@pytest.mark.parametrize(
+    ("start", "unit"),
+    [
+        ("<", "a"),
+        ("</", "a1"),
+        ("<a", " "),
+        ("<a '", '"'),
+        ('<a "', "'"),
+        ("<!--", "-"),
+        ("&", "a"),
+        ("&#", "1"),
+        ("\\", "0"),
+        ("\\u{", "0"),
+        ("", "\\u0041"),
+        ("", "\\x"),
+        ("", "\\xff"),
+        ("", "\\377"),
+        ("", "%FF"),
+        ("", "=FF"),
+        ("=", " "),
+        ("=", "\t \r"),
+        ("\x1b", " "),
+        ("\x1b[", "0"),
+        ("\x1b[", " "),
+        ("\x1b[0", "0 "),
+        ("\x1b]", "a"),
+        ("\x9d", "\\"),
+    ],
+)
+def test_readings_of_long_unfinished_markup_take_linear_time(start: str, unit: str) -> None:
+    check_time(start + unit * 100_000)
+
+
+def check_time(text: str) -> None:
     begun = time.process_time()
     assert len(list(readings(text))) <= 6
     assert time.process_time() - begun < 5  # minutes if each start were searched to the end

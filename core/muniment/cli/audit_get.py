@@ -9,7 +9,6 @@ import click
 
 from muniment.cli.context import CliContext, context_of
 from muniment.cli.items import selection_of
-from muniment.cli.lazy import refuse_repeated
 from muniment.cli.media_files import FileFormat, show_media, write, write_combined
 from muniment.cli.options import (
     bare_option,
@@ -50,7 +49,6 @@ class _Get(click.Command):
         if used - declared:
             options = _file_options(context_of(ctx).media)
             ctx.meta[_FILE_OPTIONS] = [item for item in options if item.opts[0] not in declared]
-            refuse_repeated(self, ctx, args)
         return super().parse_args(ctx, args)
 
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:

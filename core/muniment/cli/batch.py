@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -48,7 +49,6 @@ from muniment.cli.output_file import OutputFile, described, without_end
 from muniment.cli.progress import counting
 from muniment.errors import MunimentError, UsageError
 from muniment.files import open_private, replacing
-from muniment.generation.batch import check_encoding
 from muniment.ids import new_id
 from muniment.parameters import Field
 from muniment.types import Generation
@@ -135,7 +135,12 @@ def batch(
                 results_file(
                     output,
                     overwrite=overwrite,
-                    inputs=(file, policy, *(source for _, source in inputs)),
+                    inputs=(
+                        file,
+                        policy,
+                        model and os.path.expanduser(model),
+                        *(source for _, source in inputs),
+                    ),
                     run=run if resume is not None else None,
                     recorded=lambda: _answered(session, run),
                 )
@@ -216,8 +221,6 @@ def _open_lines(file: str) -> Iterator[tuple[Iterable[bytes], int | None]]:
         with Path(file).open("rb") as lines:
             total = None
             if lines.seekable():
-                check_encoding(lines.readline())
-                lines.seek(0)
                 total = sum(1 for line in lines if line.strip())
                 lines.seek(0)
             yield lines, total

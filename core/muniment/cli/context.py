@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
+import contextlib
+import os
 from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
@@ -13,7 +14,7 @@ import click
 import muniment.config
 import muniment.store
 from muniment.cli import importing
-from muniment.errors import StoreError
+from muniment.errors import ConfigError, StoreError
 
 if TYPE_CHECKING:
     from muniment.ledger.entries import TrainingEntry
@@ -23,6 +24,11 @@ if TYPE_CHECKING:
 
 # Key of `click.Context.meta` with the value of --home, for use before the options are parsed.
 HOME_KEY = "muniment.home"
+# Files and folders that Muniment makes in the home folder.
+_HOME_NAMES = (
+    *("muniment.db", "muniment.db-wal", "muniment.db-shm"),
+    *("config.toml", "file-hashes.json", "cache", "keys", "models", "plugins"),
+)
 
 
 class Interrupted(Exception):
@@ -58,7 +64,7 @@ class CliContext:
     @cached_property
     def home(self) -> Path:
         """The home folder, which may not exist yet."""
-        return Path(self._home).expanduser() if self._home else muniment.config.home_folder()
+        return Path(os.path.expanduser(self._home)) if self._home else muniment.config.home_folder()
 
     @cached_property
     def store_url(self) -> str:
@@ -67,15 +73,21 @@ class CliContext:
 
     @cached_property
     def files(self) -> list[Path]:
-        """The files of the store, the home and single-file plugins, which no output may replace."""
+        """The files and folders of the store, the home and plugins that no output may replace."""
         with importing():
             from muniment.store.database.engine import open_database
 
             store = open_database(self.store_url).files
-        folders = (self.home / name for name in ("keys", "models", "cache"))
-        files = itertools.chain(self.home.glob("*"), *(folder.rglob("*") for folder in folders))
-        plugins = (Path(file).expanduser() for file in self._plugin_files)
-        return [*store, self.home / "config.toml", *plugins, *filter(Path.is_file, files)]
+        plugins = (Path(os.path.expanduser(file)) for file in self._plugin_files)
+        settings: list[Path] = []
+        with contextlib.suppress(ConfigError):  # raised by the commands that use the settings
+            items = self.config.items().items()
+            settings = [
+                Path(value)
+                for key, value in items
+                if (key == "policy" or key.startswith("model.")) and os.path.isabs(value)
+            ]
+        return [*store, *plugins, *(self.home / name for name in _HOME_NAMES), *settings]
 
     @cached_property
     def config(self) -> muniment.config.Config:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import itertools
+import os
 import sys
 from collections.abc import Generator
 from pathlib import Path
@@ -16,7 +17,7 @@ import muniment
 from muniment.cli import exit_codes
 from muniment.cli.context import CliContext, context_of
 from muniment.cli.items import write_shortage
-from muniment.cli.lazy import no_such, refuse_repeated
+from muniment.cli.lazy import no_such, with_checked_parser
 from muniment.cli.media_files import FileFormat, show_media, write, write_combined
 from muniment.cli.options import (
     bare_option,
@@ -99,15 +100,18 @@ class _Generators(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Resolve the generator, and refuse options that are given twice."""
         name, command, rest = super().resolve_command(ctx, args)
-        if command is not None:
-            refuse_repeated(command, ctx, rest)
-        return name, command, rest
+        return name, command and with_checked_parser(command), rest
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Return the command of a generator. Raise as `Plugins.generator` does."""
         if cmd_name.startswith("-"):
             return None
         session = context_of(ctx).session
+        if ctx.resilient_parsing:  # shell completion
+            with contextlib.suppress(MunimentError):
+                registered = session.plugins.generator(cmd_name, session.config.generators())
+                return command_of(cmd_name, registered)
+            return None
         warn_broken(session.plugins.load())
         try:
             registered = session.plugins.generator(cmd_name, session.config.generators())
@@ -274,10 +278,15 @@ def _run(
     destination = file = None
     if output is not None:
         models = [spec.parameters.get(name) for name, field in fields.items() if field.model]
-        files = [policy, *_files_of(model), *itertools.chain(*map(_files_of, models))]
+        files = [policy, *(str(path) for path in (model, *models) if path)]
         files += [source for source in spec.inputs.values() if isinstance(source, str)]
         count = 1 if combine else samples
-        destination = OutputFile(output, overwrite=overwrite, count=count, inputs=files)
+        destination = OutputFile(
+            output,
+            overwrite=overwrite,
+            count=count,
+            inputs=map(os.path.expanduser, filter(None, files)),
+        )
     elif combine or (file_values and (as_json or on_terminal())):
         option = "combine" if combine else min(file_values).replace("_", "-")
         raise click.UsageError(f"--{option} needs a file; add -o FILE.")
@@ -340,14 +349,6 @@ def _default_of(session: Any, kind: str) -> str:
         return (
             f"{pluralize(len(choices), 'generator')}; `muniment config set generator.{kind} NAME`"
         )
-
-
-def _files_of(model: object) -> list[str]:
-    """Return the paths of the files of a model that is given as a folder or a file."""
-    path = Path(str(model)).expanduser()
-    if not model or not path.exists():
-        return []
-    return [str(file) for file in (path, *path.rglob("*")) if file.is_file()]
 
 
 def _present(

@@ -6,6 +6,7 @@ Plugins add commands to every such group, through `plugin_commands`. Metadata is
 
 from __future__ import annotations
 
+import copy
 import importlib
 from collections.abc import Collection, Mapping
 from typing import Any
@@ -76,10 +77,11 @@ class LazyGroup(click.Group):
             name, command, rest = super().resolve_command(ctx, args)
         else:
             command, rest = self.get_command(ctx, args[0]), args[1:]
-        if command is None:
-            raise click.UsageError(no_such("command", args[0], self.list_commands(ctx)), ctx)
-        refuse_repeated(command, ctx, rest)
-        return name, command, rest
+        if command is not None:
+            return name, with_checked_parser(command), rest
+        if ctx.resilient_parsing:  # shell completion
+            return None, None, rest
+        raise click.UsageError(no_such("command", args[0], self.list_commands(ctx)), ctx)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the table of commands, without importing those in `lazy`."""
@@ -94,23 +96,39 @@ class LazyGroup(click.Group):
                 formatter.write_dl(added)
 
 
-def refuse_repeated(command: click.Command, ctx: click.Context, args: list[str]) -> None:
-    """Raise UsageError for an option that is given twice, of which click would use the last.
+def with_checked_parser(command: click.Command) -> click.Command:
+    """Return a copy of a command whose parser is that of `refuse_repeated`.
 
-    It could replace a filter of an erasure, or a policy.
+    The commands that a group contains are copied, too, unless they are imported when called.
     """
-    parser = command.make_parser(ctx)
-    parser.allow_interspersed_args = command.allow_interspersed_args  # `ctx` is that of the group
-    try:
-        _, _, order = parser.parse_args(args=list(args))
-    except click.UsageError:  # raised again when the command is called
-        return
-    for parameter in order:
-        single = isinstance(parameter, click.Option) and not (
-            parameter.multiple or parameter.count or parameter.is_flag
-        )
-        if single and order.count(parameter) > 1:
-            raise click.UsageError(f"{parameter.opts[-1]} is given twice; remove one.", ctx)
+    checked = copy.copy(command)
+    checked.make_parser = lambda ctx: refuse_repeated(command.make_parser(ctx), ctx)  # type: ignore[method-assign]
+    if isinstance(checked, click.Group) and not isinstance(checked, LazyGroup):
+        checked.commands = {
+            name: with_checked_parser(nested) for name, nested in checked.commands.items()
+        }
+    return checked
+
+
+def refuse_repeated(parser: Any, ctx: click.Context) -> Any:
+    """Let a parser raise UsageError for an option with one value that is given twice. Return it.
+
+    Click would use the last value, which could replace a filter of an erasure, or a policy.
+    """
+    parse = parser.parse_args
+
+    def parse_once(args: list[str]) -> tuple[dict[str, Any], list[str], list[click.Parameter]]:
+        values, rest, order = parse(args)
+        for parameter in order:
+            single = isinstance(parameter, click.Option) and not (
+                parameter.multiple or parameter.count or parameter.is_flag
+            )
+            if single and order.count(parameter) > 1 and not ctx.resilient_parsing:
+                raise click.UsageError(f"{parameter.opts[-1]} is given twice; remove one.", ctx)
+        return values, rest, order
+
+    parser.parse_args = parse_once
+    return parser
 
 
 def command_paths(group: LazyGroup, selected: Collection[str]) -> dict[str, bool]:

@@ -36,8 +36,8 @@ class OutputFile:
         """Raise UsageError unless `count` files can be created.
 
         Links are followed. A device or a pipe (`special`) is written to and never replaced.
-        `inputs` are paths of files that the command reads. Neither they nor the files of the
-        store can be replaced, whatever their names.
+        `inputs` are paths of files and folders that the command reads. Neither they nor the files
+        of the store can be replaced, whatever their names.
         """
         self.stdout = path == "-"
         self.target = Path(os.path.realpath(path)) if os.path.islink(path) else Path(path)

@@ -137,7 +137,9 @@ class _UnusableCommand(click.Command):
         self.error = error
 
     def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
-        """Raise the reason."""
+        """Raise the reason, unless a shell completes the line."""
+        if kwargs.get("resilient_parsing"):
+            return super().make_context(*args, **kwargs)
         raise self.error
 
 

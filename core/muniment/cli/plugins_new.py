@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import keyword
+import os
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -76,7 +77,7 @@ def new(name: str, kind: str, into: str) -> None:
     """
     name = name.removeprefix("muniment-")
     _check_name(name, kind)
-    folder = Path(into).expanduser() / f"muniment-{name}"
+    folder = Path(os.path.expanduser(into)) / f"muniment-{name}"
     files = _files(name, kind)
     try:
         folder.mkdir()

@@ -9,7 +9,7 @@ import click
 
 from muniment._version import __version__
 from muniment.cli.context import HOME_KEY, CliContext, Interrupted
-from muniment.cli.lazy import LazyGroup
+from muniment.cli.lazy import LazyGroup, refuse_repeated
 from muniment.errors import UsageError
 
 COMMANDS = {
@@ -44,6 +44,10 @@ class _Root(LazyGroup):
         """Move the global options to the front, then parse."""
         return super().parse_args(ctx, self._global_options_first(ctx, args))
 
+    def make_parser(self, ctx: click.Context) -> Any:
+        """Return the parser, which refuses a global option that is given twice."""
+        return refuse_repeated(super().make_parser(ctx), ctx)
+
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command, and turn Ctrl-C and bugs of a plugin into errors of one line."""
         try:
@@ -65,7 +69,7 @@ class _Root(LazyGroup):
             for arg, following in itertools.zip_longest(args[:end], args[1:end])
             if arg.partition("=")[0] == "--home"
         ]
-        ctx.meta[HOME_KEY] = homes[-1] if homes else None  # the last one applies
+        ctx.meta[HOME_KEY] = homes[-1] if homes else None  # several are refused by the parser
         front: list[str] = []
         rest: list[str] = []
         remaining = iter(args[:end])
@@ -75,7 +79,7 @@ class _Root(LazyGroup):
                 rest.append(arg)
             elif equals:
                 front.append(arg)
-            elif value := list(itertools.islice(remaining, 1)):
+            elif (value := list(itertools.islice(remaining, 1))) or ctx.resilient_parsing:
                 front += [arg, *value]
             else:
                 raise click.BadOptionUsage(arg, f"Option {arg!r} requires an argument.", ctx)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
@@ -53,23 +54,23 @@ def read_specs(
     defaults: GenerationSpec | None = None,
     folder: Path = Path(),
 ) -> Iterator[GenerationSpec]:
-    """Yield a spec for each non-blank line, with its line number counted from 1.
+    """Return an iterator of a spec for each non-blank line, with its line number counted from 1.
 
     An invalid line yields a spec with the line as its prompt and the reason in `invalid`.
     `defaults` provides the generator, model, parameters, tags and inputs that a line omits. Paths
-    of inputs in a line are relative to `folder`. Raises UsageError before the first spec if the
-    lines are not encoded as UTF-8.
+    of inputs in a line are relative to `folder`. The first line is read at once. Raises UsageError
+    if it is not encoded as UTF-8.
     """
     base = defaults or GenerationSpec()
-    for number, line in enumerate(lines, 1):
-        if number == 1:
-            check_encoding(line)
-            line = line.removeprefix(b"\xef\xbb\xbf")  # UTF-8 byte order mark
-        if line.strip():
-            yield _spec(number, line, base, folder)
+    remaining = iter(lines)
+    first = next(remaining, b"")
+    _check_encoding(first)
+    first = first.removeprefix(b"\xef\xbb\xbf")  # UTF-8 byte order mark
+    numbered = enumerate(itertools.chain([first], remaining), 1)
+    return (_spec(number, line, base, folder) for number, line in numbered if line.strip())
 
 
-def check_encoding(first_line: bytes) -> None:
+def _check_encoding(first_line: bytes) -> None:
     """Raise UsageError if the first line of a batch file is UTF-16 or UTF-32."""
     encoding = json.detect_encoding(first_line)
     if not encoding.startswith("utf-8"):

@@ -172,17 +172,18 @@ def parse_policy(document: str, source: str) -> Policy:
         raise PolicyError(source, explain_invalid(error, hints)) from None
     policy = Policy(fields.policy, str(fields.version), fields.filters, document, source)
     names = [rule.name for rule in fields.filters if rule.name is not None]
-    _check_names(source, policy.label, names)
+    _check_names(source, policy, names)
     for name in names:
         if names.count(name) > 1:
             raise PolicyError(source, f"has two rules named {name!r}; rename one")
     return policy
 
 
-def _check_names(source: str, label: str, names: list[str]) -> None:
-    """Raise PolicyError for a name that cannot be recorded or printed."""
+def _check_names(source: str, policy: Policy, names: list[str]) -> None:
+    """Raise PolicyError for a name or version that cannot be recorded or printed."""
     try:
-        check_name("name or version", label)
+        check_name("name (policy)", policy.name)
+        check_name("version", policy.version)
         for name in names:
             check_name("name of a rule", name)
     except PromptError as error:

@@ -51,7 +51,7 @@ class Plugin:
     @classmethod
     def from_file(cls, path: str | Path) -> Plugin:
         """Return the plugin in a Python file. Raise UsageError when the file cannot be one."""
-        file = Path(os.path.abspath(Path(path).expanduser()))
+        file = Path(os.path.abspath(os.path.expanduser(path)))
         if file.is_dir():
             raise UsageError(f"{path} is a folder; `muniment plugins install {path}` takes it")
         if not file.is_file():

@@ -42,7 +42,6 @@ class TrainingContract:
         from muniment.session import Session  # imports SQLAlchemy, which other suites need not
 
         url = f"sqlite:///{tmp_path / 'muniment.db'}"
-        from muniment.session import Session  # takes longer to import than the suites
 
         session = Session(tmp_path / "home", store=url, actor="test", plugins=Plugins([]))
         with session:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import tempfile
 from pathlib import Path
@@ -81,7 +82,8 @@ def bundle(
     from muniment.installation import signer_text, signing_key
     from muniment_installer import bundle as packing, bundle_format
 
-    destination = OutputFile(output, overwrite=overwrite, inputs=plugins)
+    inputs = filter(os.path.isfile, plugins)  # a bundle can be written into a plugin's folder
+    destination = OutputFile(output, overwrite=overwrite, inputs=inputs)
     if destination.stdout or destination.special:
         raise UsageError("a bundle cannot be written to standard output or a device; use a file")
     key = signing_key(session)

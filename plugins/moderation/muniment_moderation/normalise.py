@@ -141,11 +141,16 @@ def _ignorable(char: str) -> bool:
 def _shape(char: str) -> str:
     if _ignorable(char):
         return "x"
-    first = unicodedata.normalize("NFKD", char)[0]
-    # Hangul vowels and final consonants are letters, but compose with the preceding character.
-    if unicodedata.category(first)[0] == "M" or "\u1160" <= first <= "\u11ff":
+    if extends_cluster(char):
         return "m"
     return "s" if len(_cluster(char)) == 1 else "b"
+
+
+def extends_cluster(char: str) -> bool:
+    """Return whether a character is folded together with the preceding one."""
+    first = unicodedata.normalize("NFKD", char)[0]
+    # Hangul vowels and final consonants are letters, but compose with the preceding character.
+    return unicodedata.category(first)[0] == "M" or "\u1160" <= first <= "\u11ff"
 
 
 _SHAPES = Lookup(_shape)

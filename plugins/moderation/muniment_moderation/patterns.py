@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
 from itertools import islice
 from typing import Any
 
 import re2
 
 from muniment_moderation.hits import Hit, quoted
-from muniment_moderation.normalise import Folded, fold
+from muniment_moderation.normalise import Folded, extends_cluster, fold
 
 _HEXADECIMAL = re.compile(r"\\x(?:\{([0-9A-Fa-f]{1,6})\}|([0-9A-Fa-f]{2}))")
-_CASE_SENSITIVE = re.compile(r"\(\?[A-Za-z]*-[A-Za-z]*i")
+# Escapes and classes, in which a parenthesis is itself, or else flags that end with `-i`.
+_FLAGS = re.compile(
+    r"\\Q.*?(?:\\E|\Z)|\\.|\[\^?\]?(?:\\.|\[:[^\]]*:\]|[^\]\\])*+\]"
+    r"|(?P<sensitive>\(\?[A-Za-z]*-[A-Za-z]*i)",
+    re.DOTALL,
+)
 MAX_MATCHES = 25  # per pattern; each further match may read the rest of the text again
 
 
@@ -45,28 +49,38 @@ def _compile(pattern: str) -> Any:
         raise ValueError(f"the pattern {quoted(pattern)} is not valid: {_reason(error)}") from None
     if len(pattern.splitlines()) > 1 or pattern.endswith("\n"):
         raise ValueError(f"the pattern {quoted(pattern)} has a line end; write it on one line")
-    if _CASE_SENSITIVE.search(pattern):
+    if any(match["sensitive"] for match in _FLAGS.finditer(pattern)):
         raise ValueError(
             f"the pattern {quoted(pattern)} is case-sensitive, but texts are case-folded before "
             "they are searched; remove the flag"
         )
-    for char in _literals(pattern):
-        if (folded := fold(char).text) not in (char, char.lower()):
+    for cluster in _clusters(_HEXADECIMAL.sub(_character, pattern)):
+        if (folded := fold(cluster).text) not in (cluster, cluster.lower()):
             raise ValueError(
-                f"the pattern {quoted(pattern)} can never match its {char!r}: texts are normalised "
-                f"before they are searched; write {folded!r}"
+                f"the pattern {quoted(pattern)} can never match its {cluster!r}: texts are "
+                "normalised before they are searched; "
+                + (f"write {folded!r}" if folded else "remove it")
             )
     if compiled.search("") is not None:
         raise ValueError(f"the pattern {quoted(pattern)} matches the empty text, and so every text")
     return compiled
 
 
-def _literals(pattern: str) -> Iterator[str]:
-    """Yield the characters of a pattern, and those that it writes as hexadecimal escapes."""
-    yield from pattern
-    for braced, plain in _HEXADECIMAL.findall(pattern):
-        with suppress(ValueError):
-            yield chr(int(braced or plain, 16))
+def _character(escape: re.Match[str]) -> str:
+    """Return the character of a hexadecimal escape. RE2 has refused those beyond Unicode."""
+    return chr(int(escape[1] or escape[2], 16))
+
+
+def _clusters(text: str) -> Iterator[str]:
+    """Yield the parts of a text that are folded together."""
+    cluster = ""
+    for char in text:
+        if cluster and not extends_cluster(char):
+            yield cluster
+            cluster = ""
+        cluster += char
+    if cluster:
+        yield cluster
 
 
 def _reason(error: re2.error) -> str:

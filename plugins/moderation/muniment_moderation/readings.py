@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import html
 import re
+import sys
 from array import array
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -46,6 +47,9 @@ _LETTERS = {0xE0000 + code: chr(code) for code in range(0x20, 0x7F)} | {
     for index in range(26)
 }
 
+# The characters of Latin-1 for the invalid bytes of UTF-8, which `surrogateescape` decodes so.
+_INVALID_BYTES = {0xDC00 + byte: chr(byte) for byte in range(0x80, 0x100)}
+
 # Bytes of quoted-printable text (RFC 2045), and its line ends that are not part of the text.
 _QUOTED_PRINTABLE = re.compile(r"(?P<bytes>(?:=[0-9A-Fa-f]{2})+)|=[ \t]*\r?\n")
 
@@ -58,10 +62,11 @@ _TERMINAL = re.compile(
 )
 
 # Tags and comments of HTML and XML. A comment without an end reaches to the end of the text, as in
-# a browser. The groups are atomic, and no part of a tag matches `<`: the time is linear.
+# a browser. The name and the groups are possessive, and no part of a tag matches `<`: the time is
+# linear.
 _TAGS = re.compile(
     r"""<!--.*?(?:-->|\Z)"""
-    r"""|<[/!?]?(?P<name>[A-Za-z][A-Za-z0-9]*)(?>"[^"<]*"|'[^'<]*'|[^<>])*+>""",
+    r"""|<[/!?]?(?P<name>[A-Za-z][A-Za-z0-9]*+)(?>"[^"<]*"|'[^'<]*'|[^<>])*+>""",
     re.DOTALL,
 )
 # Elements that a browser shows on a line, or in a cell, of their own.
@@ -177,30 +182,24 @@ def _meaning(match: re.Match[str]) -> str | None:
         return _characters(bytes.fromhex(value.replace("\\x", "")))
     if kind == "octal":
         return _characters(bytes(int(digits, 8) for digits in value[1:].split("\\")))
-    try:
-        if kind == "unicode":  # a character beyond U+FFFF consists of two escapes
-            return bytes.fromhex(value.replace("\\u", "")).decode("utf-16-be")
-        if kind == "percent":
-            return unquote_to_bytes(value).decode()
-        return chr(int(value, 16))
-    except ValueError:
+    if kind == "percent":
+        return _characters(unquote_to_bytes(value))
+    if kind == "unicode":  # a character beyond U+FFFF consists of two escapes
+        return bytes.fromhex(value.replace("\\u", "")).decode("utf-16-be", "replace")
+    code = int(value, 16)
+    if code > sys.maxunicode:
         return None
+    return "\ufffd" if 0xD800 <= code <= 0xDFFF else chr(code)
 
 
 def _characters(data: bytes) -> str:
-    """Return the text of bytes as UTF-8, or else with the character of each byte's number."""
-    try:
-        return data.decode()
-    except UnicodeDecodeError:
-        return data.decode("latin-1")
+    """Return the text of bytes as UTF-8, with each invalid byte as the character of its number."""
+    return data.decode(errors="surrogateescape").translate(_INVALID_BYTES)
 
 
-def _quoted_meaning(match: re.Match[str]) -> str | None:
-    """Return the characters of quoted-printable bytes, or None if they are not UTF-8."""
-    try:
-        return bytes.fromhex((match["bytes"] or "").replace("=", "")).decode().translate(_LETTERS)
-    except UnicodeDecodeError:
-        return None
+def _quoted_meaning(match: re.Match[str]) -> str:
+    """Return the characters of quoted-printable bytes."""
+    return _characters(bytes.fromhex((match["bytes"] or "").replace("=", ""))).translate(_LETTERS)
 
 
 def _tag_meaning(match: re.Match[str]) -> str:

@@ -18,7 +18,7 @@ PREPARED = "muniment.json"
 CONFIG = "config.json"
 GENERATION_CONFIG = "generation_config.json"
 CHAT_TEMPLATE = "chat_template.jinja"
-AGAIN = "fetch the model again"
+FETCH_AGAIN = "fetch the model again"
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl", "*.pickle")
 _TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json", "spiece.model", "vocab.txt")
 # tokenizer.json is large, and the library that reads it names it in its errors.
@@ -43,7 +43,7 @@ def check_folder(folder: Path) -> None:
     if not (folder / CONFIG).is_file():
         raise refuse(
             "has no config.json, so it is not a model or was only half written; "
-            f"give another folder, or {AGAIN}"
+            f"give another folder, or {FETCH_AGAIN}"
         )
     _check_json(folder)
     index = folder / "model.safetensors.index.json"
@@ -57,13 +57,13 @@ def check_folder(folder: Path) -> None:
                 "holds its weights as pickles, which can run code when opened; "
                 "convert them to safetensors first"
             )
-        raise refuse(f"has no weights (*.safetensors); {AGAIN}")
+        raise refuse(f"has no weights (*.safetensors); {FETCH_AGAIN}")
     for shard in shards:
         if Path(shard).name != shard or not (folder / shard).is_file():
-            raise refuse(f"lacks {shard}, which its index names; {AGAIN}")
+            raise refuse(f"lacks {shard}, which its index names; {FETCH_AGAIN}")
         _check_whole(folder / shard)
     if not any((folder / name).is_file() for name in _TOKENIZERS):
-        raise refuse(f"has no tokenizer (tokenizer.json); {AGAIN}")
+        raise refuse(f"has no tokenizer (tokenizer.json); {FETCH_AGAIN}")
 
 
 def _check_json(folder: Path) -> None:
@@ -91,7 +91,7 @@ def _shards(index: Path) -> list[str]:
     names = read_json(index).get("weight_map")
     if not isinstance(names, dict) or not all(isinstance(name, str) for name in names.values()):
         raise ModelUnusable(
-            str(index), f"{index}: weight_map must map tensors to file names; {AGAIN}"
+            str(index), f"{index}: weight_map must map tensors to file names; {FETCH_AGAIN}"
         )
     return sorted(set(names.values()))
 
@@ -110,10 +110,10 @@ def _check_whole(shard: Path) -> None:
             ]
         except (ValueError, KeyError, TypeError) as error:
             raise ModelUnusable(
-                str(shard), f"{shard} is not a whole safetensors file ({error}); {AGAIN}"
+                str(shard), f"{shard} is not a whole safetensors file ({error}); {FETCH_AGAIN}"
             ) from error
     if size < 8 + length + max(offsets, default=0):
-        raise ModelUnusable(str(shard), f"{shard} is cut off; {AGAIN}")
+        raise ModelUnusable(str(shard), f"{shard} is cut off; {FETCH_AGAIN}")
 
 
 def read_text(path: Path) -> str:
@@ -122,7 +122,8 @@ def read_text(path: Path) -> str:
         return path.read_text(encoding="utf-8-sig")
     except (OSError, ValueError) as error:
         raise ModelUnusable(
-            str(path), f"{path} cannot be read as UTF-8 ({error}); correct the file, or {AGAIN}"
+            str(path),
+            f"{path} cannot be read as UTF-8 ({error}); correct the file, or {FETCH_AGAIN}",
         ) from error
 
 
@@ -132,10 +133,13 @@ def read_json(path: Path) -> Any:
         value = json.loads(read_text(path))
     except (ValueError, RecursionError) as error:
         raise ModelUnusable(
-            str(path), f"{path} cannot be read as JSON ({error}); correct the file, or {AGAIN}"
+            str(path),
+            f"{path} cannot be read as JSON ({error}); correct the file, or {FETCH_AGAIN}",
         ) from error
     if not isinstance(value, dict):
-        raise ModelUnusable(str(path), f"{path} is not a JSON object; correct the file, or {AGAIN}")
+        raise ModelUnusable(
+            str(path), f"{path} is not a JSON object; correct the file, or {FETCH_AGAIN}"
+        )
     return value
 
 

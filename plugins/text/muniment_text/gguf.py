@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from .errors import ModelUnusable
-from .folders import AGAIN
+from .folders import FETCH_AGAIN
 
 # Architectures whose configuration and weights are plain renamings in transformers' own reader.
 _PLAIN = frozenset({"llama", "qwen2", "qwen3", "gemma2", "gemma3", "gpt2", "phi3"})
@@ -47,7 +47,7 @@ def read_model(path: Path, progress: Callable[[str, float], None]) -> Any:
         metadata, names = read_gguf_metadata(str(path))
     except (ValueError, OSError, IndexError, struct.error) as error:
         raise ModelUnusable(
-            str(path), f"{path} is not a whole GGUF file ({error}); {AGAIN}"
+            str(path), f"{path} is not a whole GGUF file ({error}); {FETCH_AGAIN}"
         ) from error
     architecture = metadata["general.architecture"]
     named_mistral = "mistral" in str(metadata.get("general.name", "")).lower()
@@ -175,7 +175,7 @@ def _filled(path: Path, config: Any, progress: Callable[[str, float], None]) -> 
             size = int(np.prod(shape))
             raw = blob[entry.start : entry.start + size].reshape(shape)
         if raw.nbytes < size:
-            raise ModelUnusable(str(path), f"{path} is cut off; {AGAIN}")
+            raise ModelUnusable(str(path), f"{path} is cut off; {FETCH_AGAIN}")
         done = processor.process(
             weights=unpack(raw, kind),
             name=entry.name,
@@ -191,6 +191,7 @@ def _filled(path: Path, config: Any, progress: Callable[[str, float], None]) -> 
     if left or unexpected:
         raise ModelUnusable(
             str(path),
-            f"{path} lacks weights this model needs: {', '.join([*left, *unexpected])}; {AGAIN}",
+            f"{path} lacks weights this model needs: {', '.join([*left, *unexpected])}; "
+            f"{FETCH_AGAIN}",
         )
     return model

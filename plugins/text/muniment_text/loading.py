@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import os
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from typing import Any
 from .architecture import Architecture
 from .errors import ModelUnusable, RowsMixed
 from .folders import (
-    AGAIN,
+    FETCH_AGAIN,
     GENERATION_CONFIG,
     PREPARED,
     WEIGHTS,
@@ -66,7 +67,7 @@ def resolve(source: str | Path, progress: Progress = silent) -> Path:
     A revision in the hub cache is used without a request to the hub. So a replay needs no network
     and gets no newer revision. Raises ModelUnusable.
     """
-    path = Path(source).expanduser()
+    path = Path(os.path.expanduser(source))
     if path.exists():
         return path
     text = str(source)
@@ -229,11 +230,11 @@ def _check_report(folder: Path, model: Any, report: dict[str, Any]) -> None:
     ]
     for names, fault in faults:
         if names:
-            raise ModelUnusable(str(folder), f"{folder} {fault}: {_listed(names)}; {AGAIN}")
+            raise ModelUnusable(str(folder), f"{folder} {fault}: {_listed(names)}; {FETCH_AGAIN}")
     if report["error_msgs"]:
         raise ModelUnusable(
             str(folder),
-            f"{folder} cannot be loaded ({report['error_msgs'][0].splitlines()[0]}); {AGAIN}",
+            f"{folder} cannot be loaded ({report['error_msgs'][0].splitlines()[0]}); {FETCH_AGAIN}",
         )
 
 
@@ -265,7 +266,8 @@ def check_finite(source: Path, tensors: Mapping[str, Any]) -> None:
     if damaged:
         raise ModelUnusable(
             str(source),
-            f"{source} has weights that are not finite numbers, in {_listed(damaged)}; {AGAIN}",
+            f"{source} has weights that are not finite numbers, in {_listed(damaged)}; "
+            f"{FETCH_AGAIN}",
         )
 
 

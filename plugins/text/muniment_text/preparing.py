@@ -21,8 +21,8 @@ from typing import Any
 
 from .errors import ModelUnusable
 from .folders import (
-    AGAIN,
     CHAT_TEMPLATE,
+    FETCH_AGAIN,
     FORMAT,
     GENERATION_CONFIG,
     PREPARED,
@@ -120,7 +120,7 @@ def _convert_gguf(path: Path, origin: str, building: Path, progress: Progress) -
         ) from error
     except (ValueError, OSError, KeyError, IndexError, struct.error) as error:
         raise ModelUnusable(
-            str(path), f"{path} is not a whole GGUF file ({error}); {AGAIN}"
+            str(path), f"{path} is not a whole GGUF file ({error}); {FETCH_AGAIN}"
         ) from error
     special = {key: str(value) for key, value in tokenizer.special_tokens_map.items()}
     codec = Codec(

@@ -17,7 +17,7 @@ from .errors import (
     SystemPromptRefused,
     TemplateFailed,
 )
-from .folders import AGAIN, CHAT_TEMPLATE, read_json, read_text
+from .folders import CHAT_TEMPLATE, FETCH_AGAIN, read_json, read_text
 
 if TYPE_CHECKING:
     from .templates import ChatTemplate
@@ -76,7 +76,7 @@ class Codec:
             tokenizer = Tokenizer.from_file(str(path))
         except Exception as error:  # tokenizers raises bare Exception
             raise ModelUnusable(
-                str(folder), f"{path} cannot be read as a tokenizer ({error}); {AGAIN}"
+                str(folder), f"{path} cannot be read as a tokenizer ({error}); {FETCH_AGAIN}"
             ) from error
         template = folder / CHAT_TEMPLATE
         return cls(
@@ -102,7 +102,8 @@ class Codec:
             first = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise ModelUnusable(
                 source,
-                f"{source} has a tokenizer ({TOKENIZER}) that cannot be read ({first}); {AGAIN}",
+                f"{source} has a tokenizer ({TOKENIZER}) that cannot be read ({first}); "
+                f"{FETCH_AGAIN}",
             ) from error
         backend = getattr(wrapped, "backend_tokenizer", None)
         if backend is None:
