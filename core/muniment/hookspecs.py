@@ -197,13 +197,14 @@ class Filter(ABC):
 
     `media_types` are the types it can read. `text/plain` includes every kind of text, and other
     types that are text (see `Content.is_text`). `categories` are the categories of its verdicts.
-    Undeclared categories, such as words from a policy, are stored as erasable payloads.
+    Undeclared categories, such as words from a policy, are stored as erasable payloads. An instance
+    can have its own `categories`, for which thresholds of its rule can be given.
     """
 
     name: ClassVar[str]
     version: ClassVar[str] = ""  # the distribution's version where empty
     media_types: ClassVar[tuple[str, ...]] = ("text/plain",)
-    categories: ClassVar[tuple[str, ...]] = ()
+    categories: tuple[str, ...] = ()  # of all instances, unless an instance has its own
     Parameters: ClassVar[type[_NoParameters]] = _NoParameters
 
     def __init__(self, parameters: Any) -> None:

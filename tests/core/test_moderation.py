@@ -192,6 +192,31 @@ def test_a_filter_that_fails_blocks_in_observe_mode_and_whatever_the_thresholds(
     blocked_by(workspace, "{filter: odd, mode: observe, thresholds: {odd: {flag: 1}}}")
 
 
+def test_thresholds_of_a_category_that_the_filter_never_finds_are_refused(
+    workspace: Workspace,
+) -> None:
+    workspace.plugin_folder.generator("echo", ECHO)
+    workspace.plugin_folder.filter(
+        "odd", "return content.block(odd=0.5)", attributes="categories = ('odd', 'even')"
+    )
+    rule = "{filter: odd, thresholds: {%s: {block: 0.9}}}"
+    with pytest.raises(muniment.PolicyError, match=r"filters\[0\] .*'old'.*use odd or even"):
+        workspace.run("x", policy=workspace.policy(rule % "old"))
+    assert workspace.run("x", policy=workspace.policy(rule % "odd"))[0].status == "completed"
+
+
+def test_thresholds_are_checked_against_the_categories_of_an_instance(
+    workspace: Workspace,
+) -> None:
+    workspace.plugin_folder.generator("echo", ECHO)
+    own = "__init__ = lambda self, parameters: setattr(self, 'categories', ('own',))"
+    workspace.plugin_folder.filter("odd", "return content.block(own=0.5)", attributes=own)
+    rule = "{filter: odd, thresholds: {%s: {block: 0.9}}}"
+    with pytest.raises(muniment.PolicyError, match=r"'odd'.*use own"):
+        workspace.run("x", policy=workspace.policy(rule % "odd"))
+    assert workspace.run("x", policy=workspace.policy(rule % "own"))[0].status == "completed"
+
+
 def test_a_filter_that_fails_on_the_output_keeps_the_output_from_the_caller(
     workspace: Workspace,
 ) -> None:

@@ -179,6 +179,10 @@ def one(rule: str) -> str:
             one("{filter: a, thresholds: {x: {block: '1'}}}"),
             "filters[0].thresholds[...][...]: expected `float`",
         ),
+        (
+            one("{filter: a, thresholds: {x: {flag: 0.9, block: 0.5}}}"),
+            "filters[0].thresholds has a flag above the block of 'x'",
+        ),
         (one("{filter: a, thresholds: {x: {flag: 1}, x: {}}}"), "contains the key 'x' twice"),
         (
             one("{filter: a, time_limit: 0}"),

@@ -82,6 +82,10 @@ def test_without_a_match_the_text_is_allowed_and_nothing_is_scored() -> None:
     assert (verdict.decision, verdict.categories, verdict.reasons) == ("allow", {}, ())
 
 
+def test_a_blocklist_finds_the_category_of_its_parameters_only() -> None:
+    assert blocklist(terms=["bomb"], category="weapons").categories == ("weapons",)
+
+
 def test_a_term_says_more_than_a_pattern_that_holds_it() -> None:
     subject = blocklist(terms=["bomb"], patterns=["how.*bomb", r"\w+ed\b"])
     verdict = subject.check(content("how it bombed, or how a bomb failed"))
@@ -182,6 +186,20 @@ def test_a_pattern_that_folded_text_cannot_match_is_refused(pattern: str) -> Non
         blocklist(patterns=[pattern])
     assert caught.value.name == "patterns"
     assert "write ''" not in str(caught.value)
+
+
+@pytest.mark.parametrize("pattern", ["x$y", "a^b", "蓝^", "$y+", r"[$^]x$y"])
+def test_a_pattern_with_an_anchor_on_the_wrong_side_of_a_letter_is_refused(pattern: str) -> None:
+    with pytest.raises(muniment.ParameterError, match="can never match its") as caught:
+        blocklist(patterns=[pattern])
+    assert caught.value.name == "patterns"
+
+
+@pytest.mark.parametrize(
+    "pattern", ["^ab$", "a|^b|c$|d", r"a\^b\$c", "[a^$b]", r"a\Q^b$c\E", "a$b?", "a$b*", "(^a|b$)"]
+)
+def test_a_pattern_with_anchors_that_can_match_is_accepted(pattern: str) -> None:
+    assert blocklist(patterns=[pattern])
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,8 @@ from hypothesis import given, strategies as st
 
 import muniment
 from muniment_moderation.blocklist import Blocklist
-from muniment_moderation.readings import readings
+from muniment_moderation.normalise import fold
+from muniment_moderation.readings import Reading, readings
 
 TERM = "how to make a bomb"
 BIRD = "蓝鹭计划"
@@ -25,6 +26,11 @@ def reasons(text: str, media_type: str = "text/plain") -> list[str]:
     verdict = FILTER.check(muniment.Content("output", media_type, text.encode()))
     assert (verdict.decision == "block") == bool(verdict.reasons)
     return [text[reason.start : reason.end] for reason in verdict.reasons]
+
+
+def folded(reading: Reading) -> str:
+    """Return the text in which the filter searches for a reading."""
+    return fold(reading.text).text
 
 
 def shift(text: str, first: int) -> str:
@@ -205,6 +211,42 @@ def test_readings_of_unfinished_markup_take_linear_time(unit: str) -> None:
 @pytest.mark.parametrize(
     ("start", "unit"),
     [
+        ("[", "a"),
+        ("![", "]("),
+        ("", "[a]("),
+        ("", "[b "),
+        ("[b=", " "),
+        ("", "*a"),
+        ("", "**a "),
+        ("*", "a "),
+        ("*a", "*"),
+        ("", "`"),
+        ("`", "a"),
+        ("", "~~"),
+        ("", "<rt>"),
+        ("", "<script "),
+        ("", "<script>"),
+        ("<script", " "),
+        ("", "<!-->"),
+        ("", "<![CDATA["),
+        ("", "U+62 "),
+        ("", "U+0062 "),
+        ("U+0062", " "),
+        ("", "\\u{0 "),
+        ("\\u{0", " 0"),
+        ("\\u{0", " "),
+        ("", "\\N{A"),
+        ("", "&#0"),
+        ("&#", "0"),
+        ("&#98=", " "),
+        ("", "=?utf-8?b?"),
+        ("=?utf-8?b?", "a"),
+        ("=?utf-8?b?YQ==?=", " "),
+        ("", "=?utf-8?q?=62?= "),
+        ("", "a\b"),
+        ("a", "\b"),
+        ("", "\u200b"),
+        ("", "％"),
         ("<", "a"),
         ("</", "a1"),
         ("<a", " "),
@@ -237,8 +279,126 @@ def test_readings_of_long_unfinished_markup_take_linear_time(start: str, unit: s
 
 def check_time(text: str) -> None:
     begun = time.process_time()
-    assert len(list(readings(text))) <= 6
+    assert len(list(readings(text))) <= 12
     assert time.process_time() - begun < 5  # minutes if each start were searched to the end
+
+
+WRITTEN = [
+    "&#98&#111&#109&#98",
+    "&#x62&#X6Fmb",
+    "&#000000000000098;omb",
+    "bo&#1=\n09;b",
+    "bo&#x6=\r\nd;b",
+    "%6=\n2omb",
+    "bo<!-->mb",
+    "bo<!--->mb",
+    "bo<!--x--!>mb",
+    "bo<![CDATA[mb]]>",
+    "bo<rt>oh</rt>mb",
+    "bo<RT class=x><b>oh</b></rt>mb",
+    "bo<rp>(<rt>oh<rp>)</rp>mb",
+    "bo<script>alert('<b>')</script>mb",
+    "bo<style media=all>p {}</style >mb",
+    "bo\\x{6d}b",
+    "%u0062omb",
+    "\\u{62 6f 6D 62}",
+    "\\62 omb",
+    "\\000062\\6F\\6d\r\nb",
+    "=?UTF-8?B?Ym9tYg==?=",
+    "=?utf-8*en?q?bo?= =?us-ascii?Q?=6Db?=",
+    "U+0062 U+006F U+006D U+0062",
+    "\\N{U+62}omb",
+    "\\N{LATIN SMALL LETTER B}omb",
+    "％６２omb",
+    "＼ｘ６２omb",
+    "&#9\u200b8;omb",
+    "%6\u00ad2omb",
+    "＜ｂ＞bo＜/ｂ＞mb",
+    "&#9\x018;omb",
+    "[bo](http://x)mb",
+    "[b**o**](http://x 'title')mb",
+    "bo![](http://e/a.png)mb",
+    "bo**m**b",
+    "b*om*b",
+    "***b***omb",
+    "b~~o~~mb",
+    "bo`m`b",
+    "bo[b]m[/b]b",
+    "bo[color=#f00]m[/COLOR]b",
+    "b\ufff9o\ufffamb",
+    "b\ufdd0o\uffffm\U0001fffeb",
+    "b\ue000om\U0010fffdb",
+    "bo\x08omb",
+    "bxyz\x08\x08\x08omb",
+    "b\bbo\bom\bmb\bb",
+]
+WRITTEN_BIRD = [
+    "&#x84dd&#x9e6d计划",
+    "<ruby>蓝<rt>lán</rt>鹭</ruby>计划",
+    "<ruby>蓝<rp>(</rp><rt>lán</rt><rp>)</rp>鹭<rt>lù</ruby>计划",
+    "蓝<script>鹭</script>鹭计划",
+    "%u84dd%u9e6d计划",
+    "\\u{84dd 9e6d}计划",
+    "\\84dd \\9e6d 计划",
+    "\\N{CJK UNIFIED IDEOGRAPH-84DD}鹭计划",
+    "U+84DD U+9E6D计划",
+    "＼ｕ８４ｄｄ鹭计划",
+    "=?UTF-8?B?6JOd6bmt6K6h5YiS?=",
+    "=?gb18030?b?wLbw2A==?= 计划",
+    "[蓝](http://x)鹭计划",
+    "蓝[b]鹭[/b]计划",
+    "蓝![](http://e/a.png)鹭计划",
+    "蓝x\x08鹭计划",
+]
+
+
+@pytest.mark.parametrize("written", WRITTEN)
+def test_readings_disguises_of_a_word_are_read(written: str) -> None:
+    text = f"how to make a {written}!"
+    (found,) = reasons(text)
+    assert found.startswith("how to make a ")
+    assert text.startswith(found)
+
+
+@pytest.mark.parametrize("written", WRITTEN_BIRD)
+def test_readings_disguises_of_chinese_characters_are_read(written: str) -> None:
+    assert len(reasons(f"see: {written}!")) == 1
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "<rt>how to make a b<b>o</b>mb</rt>",
+        "<script>how to make a b<b>o</b>mb</script>",
+        "<rt>how to make a bo**m**b",
+    ],
+)
+def test_readings_content_that_is_dropped_is_read_too(written: str) -> None:
+    assert len(reasons(written)) == 1
+
+
+def test_readings_a_match_inside_emphasis_has_its_own_place() -> None:
+    assert reasons("**no: how to make a b`o`mb, yes**") == ["how to make a b`o`mb"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "2 * 3 * 4",
+        "* how\n* to",
+        "a ** b ** c",
+        "snake_case_name __init__",
+        "a[0] [1](2",
+        "ＡＢＣ，你好！",
+        "家👩\u200d🚀",
+        "a~b ~ c",
+        "U+1F",
+        "AT&T & co",
+        "=?x?B?YQ==?=",
+    ],
+)
+def test_readings_of_plain_text_join_no_words(text: str) -> None:
+    assert [*map(folded, readings(text))] == [fold(text).text]
 
 
 PIECES = st.sampled_from(
@@ -265,6 +425,18 @@ PIECES = st.sampled_from(
         "u",
         "41",
         "\\n",
+        "\\62 ",
+        "<rt>",
+        "</rt>",
+        "**",
+        "[b]",
+        "[a](",
+        ")",
+        "\b",
+        "％",
+        "\u200b",
+        "=?utf-8?b?YQ==?=",
+        "U+0062",
     ]
 )
 
@@ -273,7 +445,7 @@ PIECES = st.sampled_from(
 def test_every_character_of_a_reading_lies_in_the_text(text: str) -> None:
     first, *others = readings(text)
     assert first.text == text
-    assert len(others) <= 5
+    assert len(others) <= 11
     for reading in (first, *others):
         assert len(reading.text) == len(reading.starts) == len(reading.ends)
         assert list(reading.starts) == sorted(reading.starts)
@@ -286,7 +458,7 @@ def test_every_character_of_a_reading_lies_in_the_text(text: str) -> None:
 def test_escaping_any_text_hides_nothing(text: str) -> None:
     for written in (json.dumps(text)[1:-1], urllib.parse.quote(text), html.escape(text)):
         if "\\" not in text and "%" not in text and "&" not in text:
-            assert any(reading.text == text for reading in readings(written))
+            assert fold(text).text in (fold(reading.text).text for reading in readings(written))
 
 
 MARKUP = st.sampled_from(
@@ -307,12 +479,13 @@ def test_readings_of_text_with_markup_between_its_characters_have_the_text(
 ) -> None:
     text = "".join(char for char, _ in pairs)
     written = "".join(char + markup for char, markup in pairs)
-    *_, last = readings(written)
-    assert last.text in (text, [*readings(text)][-1].text)
+    *_, last = map(folded, readings(written))
+    assert last in map(folded, readings(text))
 
 
 @given(st.text(st.characters(codec="utf-8"), min_size=1))
 def test_readings_of_encoded_bytes_have_the_text(text: str) -> None:
     for written in (octal(text), quoted_printable(text)):
-        read = [reading.text for reading in readings(written)]
-        assert any(form in read for form in (text, *(reading.text for reading in readings(text))))
+        assert {folded(reading) for reading in readings(written)} & {
+            folded(reading) for reading in readings(text)
+        }

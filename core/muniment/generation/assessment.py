@@ -148,6 +148,20 @@ class PolicyRunner:
         }
 
 
+def _check_thresholds(rule: FilterRule, categories: Sequence[str]) -> None:
+    """Raise ParameterError for a threshold of a category that the filter never finds.
+
+    A filter that declares no categories can find any.
+    """
+    for category in rule.thresholds:
+        if categories and category not in categories:
+            raise ParameterError(
+                "thresholds",
+                f"thresholds has {category!r}, which the filter never finds; use "
+                + " or ".join(categories),
+            )
+
+
 class _BoundFilter:
     """One rule of a policy, with its filter or with the reason why the filter cannot be used."""
 
@@ -170,6 +184,8 @@ class _BoundFilter:
             self.declared = declared
             if isinstance(self.filter, InterruptibleFilter):
                 self.filter.time_limit = rule.time_limit
+            else:  # the categories of an instance in another process are not known
+                _check_thresholds(rule, self.filter.categories)
         except ParameterError:
             raise
         except MunimentError as error:

@@ -173,6 +173,14 @@ def parse_policy(document: str, source: str) -> Policy:
     policy = Policy(fields.policy, str(fields.version), fields.filters, document, source)
     names = [rule.name for rule in fields.filters if rule.name is not None]
     _check_names(source, policy, names)
+    for position, rule in enumerate(fields.filters):
+        for category, limits in rule.thresholds.items():
+            if limits.get("flag", 0) > limits.get("block", 1):
+                raise PolicyError(
+                    source,
+                    f"filters[{position}].thresholds has a flag above the block of {category!r}, "
+                    "so nothing is flagged; use a lower flag",
+                )
     for name in names:
         if names.count(name) > 1:
             raise PolicyError(source, f"has two rules named {name!r}; rename one")

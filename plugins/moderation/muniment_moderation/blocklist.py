@@ -32,6 +32,7 @@ class Blocklist(muniment.Filter):
         super().__init__(parameters)
         if not parameters.category.strip():
             raise muniment.ParameterError("category", "category must not be empty")
+        self.categories = (parameters.category,)
         if not parameters.terms and not parameters.patterns:
             raise muniment.ParameterError("terms", "a blocklist needs terms or patterns")
         try:

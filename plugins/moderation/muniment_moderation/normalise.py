@@ -2,7 +2,7 @@
 
 Folding applies Unicode NFKC and full case folding, and removes:
 
-- default-ignorable characters
+- default-ignorable characters, noncharacters, and characters of private use or around annotations
 - control characters that are not white space
 - combining marks on a Latin, Greek, Cyrillic or Han character that do not form another letter
 
@@ -19,8 +19,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-# The Unicode property Default_Ignorable_Code_Point, as ranges (first, last).
-_IGNORABLE = (
+# The Unicode property Default_Ignorable_Code_Point, characters around annotations, private use and
+# noncharacters, as ranges (first, last).
+IGNORABLE = (
     (0x00AD, 0x00AD),
     (0x034F, 0x034F),
     (0x061C, 0x061C),
@@ -31,15 +32,20 @@ _IGNORABLE = (
     (0x202A, 0x202E),
     (0x2060, 0x206F),
     (0x3164, 0x3164),
+    (0xE000, 0xF8FF),
+    (0xFDD0, 0xFDEF),
     (0xFE00, 0xFE0F),
     (0xFEFF, 0xFEFF),
     (0xFFA0, 0xFFA0),
-    (0xFFF0, 0xFFF8),
+    (0xFFF0, 0xFFFB),
+    (0xFFFE, 0xFFFF),
     (0x1BCA0, 0x1BCA3),
     (0x1D173, 0x1D17A),
+    *((plane + 0xFFFE, plane + 0xFFFF) for plane in range(0x10000, 0xE0000, 0x10000)),
     (0xE0000, 0xE0FFF),
+    (0xEFFFE, 0x10FFFF),
 )
-_IGNORABLE_FIRST = [first for first, _ in _IGNORABLE]
+_IGNORABLE_FIRST = [first for first, _ in IGNORABLE]
 # A character and 30 combining marks, as in Unicode's Stream-Safe Text Format (UAX 15). More marks
 # would make normalisation slow, because it sorts them in quadratic time.
 _MAX_CLUSTER = 31
@@ -133,9 +139,15 @@ def _marks_are_decoration(code: int) -> bool:
 def _ignorable(char: str) -> bool:
     code = ord(char)
     index = bisect_right(_IGNORABLE_FIRST, code) - 1
-    if index >= 0 and code <= _IGNORABLE[index][1]:
+    if index >= 0 and code <= IGNORABLE[index][1]:
         return True
     return unicodedata.category(char) == "Cc" and not char.isspace()
+
+
+def ascii_form(char: str) -> str:
+    """Return the ASCII character of which a character is another form, or else itself."""
+    form = unicodedata.normalize("NFKC", char)
+    return form if len(form) == 1 and form.isascii() and not form.isspace() else char
 
 
 def _shape(char: str) -> str:

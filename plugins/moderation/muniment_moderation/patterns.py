@@ -13,10 +13,12 @@ from muniment_moderation.hits import Hit, quoted
 from muniment_moderation.normalise import Folded, extends_cluster, fold
 
 _HEXADECIMAL = re.compile(r"\\x(?:\{([0-9A-Fa-f]{1,6})\}|([0-9A-Fa-f]{2}))")
-# Escapes and classes, in which a parenthesis is itself, or else flags that end with `-i`.
-_FLAGS = re.compile(
+# Escapes and classes, in which each character is itself, or else flags that end with `-i`, and an
+# anchor that follows or precedes a letter on the wrong side. A letter that can be absent is none.
+_SYNTAX = re.compile(
     r"\\Q.*?(?:\\E|\Z)|\\.|\[\^?\]?(?:\\.|\[:[^\]]*:\]|[^\]\\])*+\]"
-    r"|(?P<sensitive>\(\?[A-Za-z]*-[A-Za-z]*i)",
+    r"|(?P<sensitive>\(\?[A-Za-z]*-[A-Za-z]*i)"
+    r"|(?P<anchor>\w\^|\$\w(?![*?{]))",
     re.DOTALL,
 )
 MAX_MATCHES = 25  # per pattern; each further match may read the rest of the text again
@@ -49,11 +51,17 @@ def _compile(pattern: str) -> Any:
         raise ValueError(f"the pattern {quoted(pattern)} is not valid: {_reason(error)}") from None
     if len(pattern.splitlines()) > 1 or pattern.endswith("\n"):
         raise ValueError(f"the pattern {quoted(pattern)} has a line end; write it on one line")
-    if any(match["sensitive"] for match in _FLAGS.finditer(pattern)):
+    if any(match["sensitive"] for match in _SYNTAX.finditer(pattern)):
         raise ValueError(
             f"the pattern {quoted(pattern)} is case-sensitive, but texts are case-folded before "
             "they are searched; remove the flag"
         )
+    for match in _SYNTAX.finditer(pattern):
+        if match["anchor"]:
+            raise ValueError(
+                f"the pattern {quoted(pattern)} can never match its {match['anchor']!r}: ^ is the "
+                "start of the text and $ its end; write \\^ or \\$ for the character, or remove it"
+            )
     for cluster in _clusters(_HEXADECIMAL.sub(_character, pattern)):
         if (folded := fold(cluster).text) not in (cluster, cluster.lower()):
             raise ValueError(

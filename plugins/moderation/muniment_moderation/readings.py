@@ -6,38 +6,25 @@ as plain text. Each character of a reading is mapped to its position in the orig
 
 from __future__ import annotations
 
-import html
 import re
-import sys
 from array import array
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from urllib.parse import unquote_to_bytes
+
+from muniment_moderation.escapes import (
+    CSS_ESCAPES,
+    ESCAPE_BEGINNINGS,
+    ESCAPES,
+    MAIL_ESCAPES,
+    css_meaning,
+    escape_meaning,
+    mail_meaning,
+)
+from muniment_moderation.normalise import IGNORABLE, Lookup, ascii_form
+
+Edit = tuple[int, int, str]  # start and end of what is replaced, and the characters in its place
 
 _MAX_DECODINGS = 3  # escapes inside escapes
-
-# Escapes of JSON and of most programming languages, of addresses, and of HTML and XML. Bytes in
-# hexadecimal or octal digits are matched as runs, because several can be one character.
-_ESCAPES = re.compile(
-    r"(?P<unicode>(?:\\u[0-9A-Fa-f]{4})+)"
-    r"|\\u\{(?P<braced>[0-9A-Fa-f]{1,6})\}"
-    r"|\\U(?P<long>[0-9A-Fa-f]{8})"
-    r"|(?P<hex>(?:\\x[0-9A-Fa-f]{2})+)"
-    r"|(?P<octal>(?:\\[0-3]?[0-7]{1,2})+)"
-    r"|\\(?P<plain>[\"'\\/abefnrtv])"
-    r"|(?P<percent>(?:%[0-9A-Fa-f]{2})+)"
-    r"|(?P<entity>&(?:#[0-9]{1,7}|#[xX][0-9A-Fa-f]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});)"
-)
-_PLAIN = {
-    "a": "\a",
-    "b": "\b",
-    "e": "\x1b",
-    "f": "\f",
-    "n": "\n",
-    "r": "\r",
-    "t": "\t",
-    "v": "\v",
-}
 
 # Symbols that show a letter and that Unicode's normalisation keeps: tags, which are invisible,
 # white letters on a dark circle or square, and the halves of flags.
@@ -47,12 +34,6 @@ _LETTERS = {0xE0000 + code: chr(code) for code in range(0x20, 0x7F)} | {
     for index in range(26)
 }
 
-# The characters of Latin-1 for the invalid bytes of UTF-8, which `surrogateescape` decodes so.
-_INVALID_BYTES = {0xDC00 + byte: chr(byte) for byte in range(0x80, 0x100)}
-
-# Bytes of quoted-printable text (RFC 2045), and its line ends that are not part of the text.
-_QUOTED_PRINTABLE = re.compile(r"(?P<bytes>(?:=[0-9A-Fa-f]{2})+)|=[ \t]*\r?\n")
-
 # Control sequences of terminals (ECMA-48): with parameters, with a string, and all others. No part
 # matches the first character of a sequence, so that the search takes linear time.
 _TERMINAL = re.compile(
@@ -61,11 +42,38 @@ _TERMINAL = re.compile(
     r"|\x1b[ -/]*[0-~]"
 )
 
+# Invisible characters, except for tags (which `_LETTERS` replaces), white space, and the control
+# characters that begin a terminal sequence, end one, or erase a character.
+_INVISIBLE = re.compile(
+    "[\0-\x06\x0e-\x1a\x7f\x80-\x84\x86-\x8f\x91-\x97\x99\x9a"
+    + "".join(f"{chr(first)}-{chr(last)}" for first, last in IGNORABLE if first < 0xE0000)
+    + "]+"
+)
+_ASCII_FORMS = Lookup(ascii_form)
+
+# Elements of HTML whose content a browser does not show, or shows above the text. The end tag of
+# an annotation (`rt`, `rp`) is optional.
+_ASIDES = re.compile(
+    r"<(?:script|style)\b[^<>]*+>.*?(?=</(?:script|style)\b|\Z)"
+    r"|<r[tp]\b[^<>]*+>.*?(?=</?r(?:t|p|uby)\b|\Z)",
+    re.DOTALL | re.IGNORECASE,
+)
+
+# Links and images of Markdown, and afterwards emphasis and code of Markdown, and tags of BBCode.
+# The text in the group `kept` is shown. No part matches its own first character.
+_LINKS = re.compile(r"!?\[(?P<kept>[^\[\]\n]*+)\]\([^()\[\n]*+\)")
+_MARKS = re.compile(r"(?<!\*)(?P<mark>\*{1,3}+)(?P<kept>[^\s*](?:[^*\n]*[^\s*])?)(?P=mark)(?!\*)")
+_CODE = re.compile(r"(?P<mark>`{1,2}+|~~)(?P<kept>[^`~\n]++)(?P=mark)")
+_BBCODE = re.compile(
+    r"\[/?(?:[bius]|url|color|size|font|sup|sub|spoiler|email)(?:[= ][^\[\]\n]*+)?(?P<kept>)\]",
+    re.IGNORECASE,
+)
+
 # Tags and comments of HTML and XML. A comment without an end reaches to the end of the text, as in
 # a browser. The name and the groups are possessive, and no part of a tag matches `<`: the time is
 # linear.
 _TAGS = re.compile(
-    r"""<!--.*?(?:-->|\Z)"""
+    r"""<!---?>|<!--.*?(?:--!?>|\Z)|<!\[CDATA\[|\]\]>"""
     r"""|<[/!?]?(?P<name>[A-Za-z][A-Za-z0-9]*+)(?>"[^"<]*"|'[^'<]*'|[^<>])*+>""",
     re.DOTALL,
 )
@@ -97,24 +105,47 @@ class Reading:
 def readings(text: str) -> Iterator[Reading]:
     """Yield the text itself, and its other readings where they differ.
 
-    Each of them begins with the previous one, so that one text can be disguised in several ways.
-    There are at most six.
+    Each of them begins with a previous one, so that one text can be disguised in several ways.
+    There are at most twelve.
     """
     reading = Reading(text, range(len(text)), range(1, len(text) + 1))
     yield reading
-    for step in (_decoded, _with_letters, _unquoted, _without_sequences, _without_tags):
+    reading = _cleaned(reading)  # not yielded, because the filter folds each reading
+    as_css = _replace(reading, CSS_ESCAPES, ("\\",), css_meaning)
+    if as_css.text != reading.text:
+        yield as_css  # not decoded further: most of its escapes mean others in other languages
+    decoded = yield from _steps(reading, _decoded, _with_letters, _unquoted, _without_sequences)
+    shown = _replace(decoded, _ASIDES, ("<",), lambda match: "")
+    for branch in (decoded, shown) if shown.text != decoded.text else (decoded,):
+        yield from _steps(branch, _without_tags, _without_markup, _without_erased)
+
+
+def _steps(
+    reading: Reading, *steps: Callable[[Reading], Reading]
+) -> Generator[Reading, None, Reading]:
+    """Yield the result of each step that changes the reading. Return the last one."""
+    for step in steps:
         following = step(reading)
         if following.text != reading.text:
             yield following
             reading = following
+    return reading
+
+
+def _cleaned(reading: Reading) -> Reading:
+    """Return the reading with ASCII in place of its other forms, and without the invisible."""
+    if not reading.text.isascii():
+        text = reading.text.translate(_ASCII_FORMS)
+        reading = Reading(text, reading.starts, reading.ends)
+    return _replace(reading, _INVISIBLE, ("",), lambda match: "")
 
 
 def _decoded(reading: Reading) -> Reading:
     for _ in range(_MAX_DECODINGS):
-        decoded = _replace(reading, _ESCAPES, "\\%&", _meaning)
+        decoded = _replace(reading, ESCAPES, ESCAPE_BEGINNINGS, escape_meaning)
         if decoded.text == reading.text:
             break
-        reading = decoded
+        reading = _cleaned(decoded)
     return reading
 
 
@@ -125,7 +156,9 @@ def _with_letters(reading: Reading) -> Reading:
 
 
 def _unquoted(reading: Reading) -> Reading:
-    return _replace(reading, _QUOTED_PRINTABLE, "=", _quoted_meaning)
+    """Return the reading of a mail. Its lines can end inside other escapes."""
+    unquoted = _replace(reading, MAIL_ESCAPES, ("=",), mail_meaning)
+    return reading if unquoted is reading else _with_letters(_decoded(unquoted))
 
 
 def _without_sequences(reading: Reading) -> Reading:
@@ -136,26 +169,62 @@ def _without_tags(reading: Reading) -> Reading:
     return _replace(reading, _TAGS, "<", _tag_meaning)
 
 
+def _without_markup(reading: Reading) -> Reading:
+    for pattern, beginning in ((_LINKS, "["), (_BBCODE, "["), (_CODE, "`~"), (_MARKS, "*")):
+        if any(char in reading.text for char in beginning):
+            reading = _edited(reading, _around(pattern, reading.text))
+    return reading
+
+
+def _around(pattern: re.Pattern[str], text: str) -> Iterator[Edit]:
+    """Yield the removal of each match except for its group `kept`."""
+    for match in pattern.finditer(text):
+        first, last = match.span("kept")
+        yield match.start(), first, ""
+        yield last, match.end(), ""
+
+
+def _without_erased(reading: Reading) -> Reading:
+    """Return the reading without the characters that a backspace erases."""
+    if "\b" not in reading.text:
+        return reading
+    removed, shown = [], list[int]()
+    for index, char in enumerate(reading.text):
+        if char == "\b":
+            removed += [index, *shown[-1:]]
+            del shown[-1:]
+        else:
+            shown.append(index)
+    return _edited(reading, ((index, index + 1, "") for index in sorted(removed)))
+
+
 def _replace(
     reading: Reading,
     pattern: re.Pattern[str],
-    beginnings: str,
+    beginnings: Sequence[str],
     meaning_of: Callable[[re.Match[str]], str | None],
 ) -> Reading:
     """Return a reading in which each match is replaced by its meaning, unless that is None.
 
-    Each match of the pattern begins with one of the characters `beginnings`.
+    A text with matches contains one of the strings `beginnings`.
     """
-    if not any(char in reading.text for char in beginnings):  # much faster than the pattern
+    if not any(beginning in reading.text for beginning in beginnings):  # faster than the pattern
         return reading
+    meanings = ((match, meaning_of(match)) for match in pattern.finditer(reading.text))
+    return _edited(
+        reading,
+        ((*match.span(), meaning) for match, meaning in meanings if meaning is not None),
+    )
+
+
+def _edited(reading: Reading, edits: Iterable[Edit]) -> Reading:
+    """Return a reading with other characters in some places, which are in the order of the text."""
     parts: list[str] = []
     starts, ends = array("I"), array("I")
     place = 0
-    for match in pattern.finditer(reading.text):
-        meaning = meaning_of(match)
-        if meaning is None:
+    for first, last, meaning in edits:
+        if first == last:
             continue
-        first, last = match.span()
         parts += [reading.text[place:first], meaning]
         starts.extend(reading.starts[place:first])
         ends.extend(reading.ends[place:first])
@@ -168,38 +237,6 @@ def _replace(
     starts.extend(reading.starts[place:])
     ends.extend(reading.ends[place:])
     return Reading("".join(parts), starts, ends)
-
-
-def _meaning(match: re.Match[str]) -> str | None:
-    """Return the characters of an escape, or None if it is not valid."""
-    kind, value = match.lastgroup, match[match.lastgroup or 0]
-    if kind == "plain":
-        return _PLAIN.get(value, value)
-    if kind == "entity":
-        meaning = html.unescape(value)
-        return None if meaning == value else meaning
-    if kind == "hex":
-        return _characters(bytes.fromhex(value.replace("\\x", "")))
-    if kind == "octal":
-        return _characters(bytes(int(digits, 8) for digits in value[1:].split("\\")))
-    if kind == "percent":
-        return _characters(unquote_to_bytes(value))
-    if kind == "unicode":  # a character beyond U+FFFF consists of two escapes
-        return bytes.fromhex(value.replace("\\u", "")).decode("utf-16-be", "replace")
-    code = int(value, 16)
-    if code > sys.maxunicode:
-        return None
-    return "\ufffd" if 0xD800 <= code <= 0xDFFF else chr(code)
-
-
-def _characters(data: bytes) -> str:
-    """Return the text of bytes as UTF-8, with each invalid byte as the character of its number."""
-    return data.decode(errors="surrogateescape").translate(_INVALID_BYTES)
-
-
-def _quoted_meaning(match: re.Match[str]) -> str:
-    """Return the characters of quoted-printable bytes."""
-    return _characters(bytes.fromhex((match["bytes"] or "").replace("=", ""))).translate(_LETTERS)
 
 
 def _tag_meaning(match: re.Match[str]) -> str:
