@@ -16,6 +16,7 @@ from muniment.errors import UnknownNameError, UsageError
 from muniment.ids import new_id
 from muniment.ledger.entries import FeedbackEntry, ReviewEntry
 from muniment.store import Query, Store, plan_restore, restore
+from muniment.store.retention.erasure import ErasureResult
 from muniment.store.retention.protection import Rule
 from muniment.types import Generation, Model, Output, Reason, Score, Verdict
 from support.databases import ask, only_sqlite
@@ -106,7 +107,7 @@ def test_the_canaries_are_there_before(store: Store, canary: Generation) -> None
 
 def test_an_erased_generation_is_in_no_file_of_the_store(store: Store, canary: Generation) -> None:
     result = store.erasures.erase(Query(actor=NAME), "keeper", reason="they asked for it")
-    assert dataclasses.astuple(result) == (1, 0, 0, 0, 0, False)
+    assert result == ErasureResult(erased=1)
     said = terms_in(store)
     for term in (WORD, *grams(PHRASE), REASON):
         assert term not in said
