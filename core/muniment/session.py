@@ -41,7 +41,7 @@ from muniment.ids import new_id
 from muniment.models.registry import AdditionNotices, ModelRecord, Models
 from muniment.plugins.isolation import PluginWorkers
 from muniment.plugins.registry import Plugin, Plugins, quiet_stdout
-from muniment.signing import KeyStore
+from muniment.signing import KeyStore, open_store
 from muniment.store import Query, Store
 from muniment.types import Chunk, Generation, PackagedModel, PluginRef, Replay
 from muniment.validation import check_name, check_texts
@@ -486,7 +486,7 @@ class Session(AbstractContextManager["Session"]):
     def _open_store(self, *, create: bool = True) -> Store:
         """Return the store, opened on first use. Without `create`, a missing one is an error."""
         if self._store is None:
-            self._store = Store.open(self.store_url, create=create)
+            self._store = open_store(self.home, self.store_url, create=create)
         return self._store
 
     @cached_property

@@ -321,3 +321,31 @@ def test_what_is_not_there_cannot_be_disclosed(
     result = muniment("audit", "prove", "last", "--disclose", kinds)
     assert result.code == 2
     assert why in result.err
+
+
+@pytest.mark.parametrize("empty", [False, True])
+def test_a_missing_store_that_was_signed_is_reported_and_not_replaced(
+    muniment: Here, home: Path, empty: bool
+) -> None:
+    assert muniment("keys", "generate").code == 0
+    [checkpoint] = (home / "keys").glob("*.json")
+    store = home / "muniment.db"
+    for file in home.glob("muniment.db*"):
+        file.unlink()
+    if empty:
+        store.touch()
+    for arguments, code in [
+        (("audit", "verify", "--all"), 4),
+        (("audit", "list"), 1),
+        (("generate", "text", "two"), 1),
+        (("keys", "generate"), 1),
+        (("db", "upgrade"), 1),
+    ]:
+        result = muniment(*arguments)
+        assert result.code == code, arguments
+        assert "entries were signed there" in result.err
+        assert str(checkpoint) in result.err
+        assert store.exists() == empty
+    checkpoint.unlink()
+    assert muniment("audit", "verify", "--all").code == 1
+    assert muniment("db", "upgrade").code == 0

@@ -99,6 +99,11 @@ def get(context: CliContext, reference: str, output: str | None, overwrite: bool
     store = context.store
     generation = store.generation(store.find(reference))
     outputs = generation.outputs
+    if not {"entry", "output"}.isdisjoint(generation.altered):
+        raise VerificationError(
+            f"the output of generation {generation.id} was changed after it was recorded; run "
+            "`muniment audit verify --payloads` to find all changes"
+        )
     if not outputs:
         raise MunimentError(
             f"generation {generation.id} has no output because its status is {generation.status}; "
@@ -108,11 +113,6 @@ def get(context: CliContext, reference: str, output: str | None, overwrite: bool
         raise MunimentError(
             f"the output of generation {generation.id} was erased or lost; run "
             "`muniment audit verify --payloads` to find out which"
-        )
-    if "output" in generation.altered:
-        raise VerificationError(
-            f"the output of generation {generation.id} was changed after it was recorded; run "
-            "`muniment audit verify --payloads` to find all changes"
         )
     if len(outputs) > 1 and output in (None, "-"):
         raise click.UsageError(

@@ -102,7 +102,9 @@ class CliContext:
     def store(self) -> muniment.store.Store:
         """The store, for reading. Raises StoreError if it does not exist."""
         with importing():  # of the database and its driver
-            return muniment.store.Store.open(self.store_url, create=False)
+            from muniment.signing import open_store
+
+            return open_store(self.home, self.store_url, create=False)
 
     @cached_property
     def session(self) -> muniment.Session:

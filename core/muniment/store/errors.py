@@ -32,6 +32,7 @@ class NoStoreError(StoreError):
             f"nothing is recorded yet: there is no store at {where}; generate something first, "
             "or use --store to open another store",
         )
+        self.where = where
 
 
 class AlreadyRecordedError(StoreError):

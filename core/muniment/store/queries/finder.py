@@ -112,17 +112,20 @@ class Finder:
             return load(connection, [GenerationRow._make(row)], trace=True)[0]
 
     def policy_document(self, id: str) -> str:
-        """Return the recorded policy of a generation, or "" if there is none or it was erased.
+        """Return the recorded policy of a generation.
 
-        Raises UnknownNameError.
+        It is "" if there is none, or if it was erased or altered. Raises UnknownNameError.
         """
         with self._database.reading() as connection:
             number = number_of(connection, generation, id)
-            started = entries_of(connection, [number])[number]
+            altered: set[int] = set()
+            started = entries_of(connection, [number], altered)[number]
             texts = Texts()
             if isinstance(started, StartedEntry) and (policy := started.policy) is not None:
                 stored = payloads_of(connection, [policy])[policy]
-                texts.add(entries_of(connection, [policy])[policy], stored)
+                entry = entries_of(connection, [policy], altered)[policy]
+                if not altered:
+                    texts.add(entry, stored)
         return decode_text(PolicyText, texts.get("policy")).document
 
     def find(self, ref: str) -> str:

@@ -7,7 +7,7 @@ from typing import Any, TypeAlias, TypeVar
 
 from sqlalchemy import Connection, Table, select
 
-from muniment.errors import UnknownNameError
+from muniment.errors import DamagedStoreError, UnknownNameError
 from muniment.ledger.entries import (
     ActorEntry,
     Entry,
@@ -24,6 +24,7 @@ from muniment.ledger.generations import (
     plugin_ref,
 )
 from muniment.ledger.schema import decode, named
+from muniment.ledger.tree import leaf_hash
 from muniment.store.database import leases
 from muniment.store.database.engine import Database, chunks, database_of
 from muniment.store.errors import corruption_as_store_error
@@ -92,7 +93,8 @@ def load(
     generations: list[Generation] = []
     with corruption_as_store_error(database_of(connection).url):
         numbers = [n for row in fetched for n in (row.seq, row.outcome) if n is not None]
-        entries = entries_of(connection, numbers)
+        altered: set[int] = set()
+        entries = entries_of(connection, numbers, altered)
         others = (shared or SharedReader(connection)).read(entries.values())
         payloads = payloads_of(connection, numbers, trace=trace)
         is_open = any(row.outcome is None for row in fetched)
@@ -103,9 +105,12 @@ def load(
             if started.generation != row.id or (outcome and outcome.generation != row.seq):
                 raise ValueError(f"the row of entry {row.seq} does not belong to its entries")
             texts = Texts()
-            texts.add(started, payloads.get(row.seq, {}))
-            if row.outcome is not None:
-                texts.add(outcome, payloads.get(row.outcome, {}), trace=trace)
+            if altered.isdisjoint((row.seq, row.outcome)):
+                texts.add(started, payloads.get(row.seq, {}))
+                if row.outcome is not None:
+                    texts.add(outcome, payloads.get(row.outcome, {}), trace=trace)
+            else:
+                texts.add_altered(*filter(None, (started, outcome)))
             status: Status = "started" if row.seq in running else "interrupted"
             generations.append(assemble(started, outcome, texts, others, status=status))
     return generations
@@ -127,8 +132,11 @@ class SharedReader:
         if new := numbers - self._known:
             self._known |= new
             payloads = payloads_of(self._connection, list(new))
-            for number, entry in entries_of(self._connection, list(new)).items():
-                self._add(number, entry, payloads.get(number, {}))
+            altered: set[int] = set()
+            for number, entry in entries_of(self._connection, list(new), altered).items():
+                stored = {} if number in altered else payloads.get(number, {})
+                self._add(number, entry, stored)
+            self._shared.altered |= dict.fromkeys(altered, "entry")
         return self._shared
 
     def _add(self, number: int, entry: Entry, stored: StoredPayloads) -> None:
@@ -147,12 +155,28 @@ class SharedReader:
                 shared.plugins[number] = plugin_ref(entry.plugin)
 
 
-def entries_of(connection: Connection, numbers: Sequence[int]) -> dict[int, Entry]:
-    """Return entries by number."""
+def entries_of(
+    connection: Connection, numbers: Sequence[int], altered: set[int] | None = None
+) -> dict[int, Entry]:
+    """Return entries by number.
+
+    The numbers of entries whose bytes do not have their leaf hash are added to `altered`. Raise
+    DamagedStoreError for such an entry if `altered` is None.
+    """
     entries: dict[int, Entry] = {}
     for part in chunks(numbers):
         rows = connection.exec_driver_sql(_ENTRIES.format(",".join(map(str, part))))
-        entries |= {number: decode(data) for number, data in rows}
+        for number, data, leaf in rows:
+            entries[number] = decode(data)
+            if leaf_hash(data) == leaf:
+                continue
+            if altered is None:
+                raise DamagedStoreError(
+                    connection.engine.url.render_as_string(),
+                    f"entry {number} was altered after it was recorded; run `muniment audit "
+                    "verify --all` to find all changes, and restore a backup",
+                )
+            altered.add(number)
     return entries
 
 
@@ -173,7 +197,7 @@ def payloads_of(
 
 
 # Numbers are written out: to bind thousands of them takes longer than to read the rows.
-_ENTRIES = "SELECT seq, canonical_bytes FROM entry WHERE seq IN ({})"
+_ENTRIES = "SELECT seq, canonical_bytes, leaf_hash FROM entry WHERE seq IN ({})"
 _PAYLOADS = """
 SELECT entry, kind, position, salt, content FROM payload WHERE entry IN ({}) {}
 """

@@ -88,7 +88,7 @@ def erased_generations(connection: Connection, erasure: ErasureEntry) -> list[st
     for part in chunks(numbers):
         seqs = {
             other.generation if isinstance(other, OutcomeEntry | GenerationEvent) else seq
-            for seq, other in entries_of(connection, part).items()
+            for seq, other in entries_of(connection, part, altered=set()).items()
         }
         ids |= dict.fromkeys(
             connection.scalars(select(generation.c.id).where(generation.c.seq.in_(seqs)))
