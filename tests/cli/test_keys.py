@@ -17,6 +17,7 @@ from muniment.ledger.keys import PublicKey
 from muniment.signing import KeyStore
 from muniment.store import Store
 from support.commands import Here
+from support.databases import by_hand
 
 
 @pytest.fixture
@@ -152,11 +153,14 @@ def test_a_store_that_was_rolled_back_is_not_signed(
 
 
 def test_another_store_in_the_place_of_a_signed_one_is_noticed(
-    muniment: Here, key: PublicKey, home: Path
+    muniment: Here, key: PublicKey, home: Path, tmp_path: Path
 ) -> None:
     muniment("generate", "echo", "one")
+    other = tmp_path / "other.db"
+    assert muniment("--store", other, "generate", "echo", "one").code == 0
     for file in home.glob("muniment.db*"):
         file.unlink()
+    shutil.copy(other, home / "muniment.db")
     result = muniment("generate", "echo", "two")
     assert result.code == 4
     assert f"{key.name} was signed there" in result.err
@@ -349,3 +353,13 @@ def test_a_missing_store_that_was_signed_is_reported_and_not_replaced(
     checkpoint.unlink()
     assert muniment("audit", "verify", "--all").code == 1
     assert muniment("db", "upgrade").code == 0
+
+
+def test_a_proof_of_an_altered_text_is_refused_as_unverified(muniment: Here, home: Path) -> None:
+    assert muniment("generate", "text", "one").code == 0
+    assert muniment("keys", "generate").code == 0
+    with by_hand(f"sqlite:///{home}/muniment.db") as connection:
+        connection.exec_driver_sql("UPDATE payload SET content = x'00' WHERE kind = 'prompt'")
+    result = muniment("audit", "prove", "last", "--disclose", "prompt")
+    assert result.code == 4
+    assert "prompt was changed" in result.err

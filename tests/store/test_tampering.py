@@ -289,6 +289,24 @@ def test_an_entry_altered_together_with_its_payload_is_reported(
     assert b'"altered":["' in exported.getvalue()
 
 
+def test_a_damaged_search_index_names_the_command_that_rebuilds_it(
+    store: Store, start: Any, finish: Any
+) -> None:
+    first, second = start("one"), start("two")
+    store.record_started([first, second], policy_document="")
+    store.record_outcomes([finish(first)])
+    database = sqlite3.connect(store.path)
+    database.execute("UPDATE search_data SET block = zeroblob(10)")
+    database.commit()
+    database.close()
+    with Store.open(store.url, create=False) as reopened:
+        with pytest.raises(StoreError, match="db rebuild"):
+            reopened.record_outcomes([finish(second)])
+        reopened.rebuild()
+        reopened.record_outcomes([finish(second)])
+        assert reopened.verify(search=True).ok
+
+
 def test_a_list_of_problems_ends(store: Store, start: Any) -> None:
     store.record_started([start() for _ in range(1200)], policy_document="")
     database = sqlite3.connect(store.path)
