@@ -363,3 +363,13 @@ def test_a_proof_of_an_altered_text_is_refused_as_unverified(muniment: Here, hom
     result = muniment("audit", "prove", "last", "--disclose", "prompt")
     assert result.code == 4
     assert "prompt was changed" in result.err
+
+
+def test_verifying_a_store_without_a_head_names_the_table(muniment: Here, home: Path) -> None:
+    assert muniment("generate", "echo", "one").code == 0
+    with by_hand(f"sqlite:///{home}/muniment.db") as connection:
+        connection.exec_driver_sql("DELETE FROM ledger_head")
+    result = muniment("audit", "verify", "--all")
+    assert result.code == 4
+    assert "ledger_head" in result.err
+    assert "audit verify" not in result.err
