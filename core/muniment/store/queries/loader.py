@@ -172,7 +172,7 @@ def entries_of(
                 continue
             if altered is None:
                 raise DamagedStoreError(
-                    connection.engine.url.render_as_string(),
+                    database_of(connection).url,
                     f"entry {number} was altered after it was recorded; run `muniment audit "
                     "verify --all` to find all changes, and restore a backup",
                 )

@@ -26,7 +26,7 @@ from muniment.ledger.entries import (
 )
 from muniment.ledger.payloads import KINDS, Kind, Payloads
 from muniment.ledger.schema import kind_of
-from muniment.store.database.engine import Database
+from muniment.store.database.engine import Database, database_of
 from muniment.store.database.tables import entry, event, generation
 from muniment.store.errors import corruption_as_store_error
 from muniment.store.queries.loader import entries_of
@@ -155,7 +155,7 @@ class HeldGenerations:
         numbers = connection.scalars(
             select(entry.c.seq).where(entry.c.kind.in_(kinds), *appended).order_by(entry.c.seq)
         ).all()
-        with corruption_as_store_error(connection.engine.url.render_as_string()):
+        with corruption_as_store_error(database_of(connection).url):
             entries = entries_of(connection, numbers)
         for number in numbers:
             match entries[number]:
