@@ -44,7 +44,7 @@ from muniment.plugins.registry import Plugin, Plugins, quiet_stdout
 from muniment.signing import KeyStore, open_store
 from muniment.store import Query, Store
 from muniment.types import Chunk, Generation, PackagedModel, PluginRef, Replay
-from muniment.validation import check_name, check_texts
+from muniment.validation import check_name, check_texts, refuse_empty
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -86,7 +86,9 @@ class Session(AbstractContextManager["Session"]):
         """Take the home folder, the store's URL or path, and the actor (see muniment.config).
 
         `isolate` runs every plugin in a worker process, not only those that a setting isolates.
+        Raises UsageError for an empty text.
         """
+        refuse_empty(**{"home": home, "store": store, "actor's name": actor})
         self.home = Path(home) if home is not None else config.home_folder()
         self.config = config.Config(self.home)
         self.store_url = config.store_url(self.home, store)

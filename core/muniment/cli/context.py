@@ -14,6 +14,7 @@ import muniment.config
 import muniment.store
 from muniment.cli import importing
 from muniment.errors import ConfigError, StoreError
+from muniment.validation import refuse_empty
 
 if TYPE_CHECKING:
     from muniment.models.registry import Models
@@ -54,6 +55,8 @@ class CliContext:
         actor: str | None = None,
         plugin_files: tuple[str, ...] = (),
     ) -> None:
+        """Raise UsageError for an empty text, in place of which a default would be used."""
+        refuse_empty(**{"home": home, "store": store, "actor's name": actor})
         self._home, self._store, self._actor = home, store, actor
         self._plugin_files = plugin_files
         self.isolate = False  # run every plugin in a worker process

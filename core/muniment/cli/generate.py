@@ -216,8 +216,6 @@ def _run(
 
 def _from_stdin() -> str:
     raw = sys.stdin.buffer.read().removeprefix(b"\xef\xbb\xbf")
-    if not raw:
-        raise PromptError("standard input was empty; write a prompt to it")
     try:
         text = raw.decode()
     except UnicodeDecodeError as error:
