@@ -39,7 +39,7 @@ from muniment.cli.output import (
     write_json,
     write_note,
 )
-from muniment.cli.output_file import OutputFile, to_stdout, without_end
+from muniment.cli.output_file import OutputFile, input_path, to_stdout, without_end
 from muniment.cli.plugins_list import gone_plugins
 from muniment.cli.progress import waiting
 from muniment.errors import MunimentError, PromptError, UnknownNameError
@@ -205,6 +205,7 @@ def _run(
     destination = None
     if output is not None:
         inputs = [policy, model and os.path.expanduser(model)]
+        inputs += [input_path("-")] if prompt == "-" else []
         destination = OutputFile(output, overwrite=overwrite, count=samples, inputs=inputs)
     # Chunks of several texts would mix, and JSON and files need complete texts.
     complete = samples > 1 or as_json or destination is not None
