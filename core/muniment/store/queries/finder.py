@@ -25,6 +25,7 @@ from muniment.store.database.tables import (
     ledger_head,
     run,
 )
+from muniment.store.errors import corruption_as_store_error
 from muniment.store.queries.loader import (
     PAGE,
     entries_of,
@@ -211,7 +212,10 @@ class Finder:
                 statement = statement.where(run.c.seq < before)
             page_rows = connection.execute(statement).all()
             running = leases.running(connection)
-            return [(row.seq, _load_run(connection, row.id, row.seq, running)) for row in page_rows]
+            with corruption_as_store_error(self._database.url):
+                return [
+                    (row.seq, _load_run(connection, row.id, row.seq, running)) for row in page_rows
+                ]
 
         return in_pages(self._database, limit, page)
 
@@ -224,7 +228,8 @@ class Finder:
         """Return the run with a complete id. Raise UnknownNameError if there is none."""
         with self._database.reading() as connection:
             number = number_of(connection, run, id)
-            return _load_run(connection, id, number, leases.running(connection))
+            with corruption_as_store_error(self._database.url):
+                return _load_run(connection, id, number, leases.running(connection))
 
     def lines(self, run_id: str) -> Iterator[Line]:
         """Yield the lines of a batch in order, each with its completed or else latest attempt."""
@@ -352,7 +357,8 @@ def _attempts(connection: Connection, numbers: Sequence[int]) -> dict[int, int]:
 
 
 def _ledger_size(connection: Connection) -> int:
-    return connection.scalar(select(ledger_head.c.size)) or 0
+    with corruption_as_store_error(str(connection.engine.url)):
+        return int(connection.scalar(select(ledger_head.c.size)) or 0)
 
 
 def _ended(connection: Connection, start: int, end: int) -> Iterator[int]:

@@ -165,7 +165,7 @@ def entries_of(
     """
     entries: dict[int, Entry] = {}
     for part in chunks(numbers):
-        rows = connection.exec_driver_sql(_ENTRIES.format(",".join(map(str, part))))
+        rows = connection.exec_driver_sql(_ENTRIES.format(_numbers(part)))
         for number, data, leaf in rows:
             entries[number] = decode(data)
             if leaf_hash(data) == leaf:
@@ -190,10 +190,15 @@ def payloads_of(
     payloads: dict[int, dict[tuple[str, int], tuple[bytes, bytes]]] = {}
     condition = "" if trace else "AND kind <> 'trace'"
     for part in chunks(numbers):
-        sql = _PAYLOADS.format(",".join(map(str, part)), condition)
+        sql = _PAYLOADS.format(_numbers(part), condition)
         for number, kind, position, salt, content in connection.exec_driver_sql(sql):
             payloads.setdefault(number, {})[kind, position] = salt, content
     return payloads
+
+
+def _numbers(numbers: Sequence[int]) -> str:
+    """Return numbers for SQL. Raise ValueError for a text, which a corrupt row can contain."""
+    return ",".join(str(int(number)) for number in numbers)
 
 
 # Numbers are written out: to bind thousands of them takes longer than to read the rows.
