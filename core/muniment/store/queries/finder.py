@@ -15,7 +15,7 @@ from muniment.errors import AmbiguousNameError, UnknownNameError
 from muniment.ledger.entries import StartedEntry, moment
 from muniment.ledger.generations import PolicyText, Texts, decode_text
 from muniment.store.database import leases
-from muniment.store.database.engine import Database, chunks
+from muniment.store.database.engine import Database, chunks, database_of
 from muniment.store.database.tables import (
     SUFFIX,
     actor,
@@ -357,7 +357,7 @@ def _attempts(connection: Connection, numbers: Sequence[int]) -> dict[int, int]:
 
 
 def _ledger_size(connection: Connection) -> int:
-    with corruption_as_store_error(str(connection.engine.url)):
+    with corruption_as_store_error(database_of(connection).url):
         return int(connection.scalar(select(ledger_head.c.size)) or 0)
 
 
