@@ -145,8 +145,8 @@ class GenerationRecord(Struct, frozen=True, gc=False):
         line: The line of a batch file, from 1.
         failure: None unless the generation failed.
         erased: The kinds of the erased payloads, such as `prompt`, `request`, `output`, `detail`.
-        altered: The kinds of the payloads that were changed after they were recorded. Their texts
-            are empty.
+        altered: The kinds of the payloads that were changed after they were recorded, and `entry`
+            for an entry. Their texts are empty.
     """
 
     id: str

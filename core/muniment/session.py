@@ -47,7 +47,7 @@ from muniment.ids import new_id
 from muniment.models.registry import AdditionNotices, ModelRecord, Models
 from muniment.plugins.isolation import PluginWorkers
 from muniment.plugins.registry import Plugin, Plugins, quiet_stdout
-from muniment.signing import KeyStore
+from muniment.signing import KeyStore, open_store
 from muniment.store import Query, Store
 from muniment.types import (
     Chunk,
@@ -59,7 +59,7 @@ from muniment.types import (
     Replay,
     Request,
 )
-from muniment.validation import check_name, check_texts
+from muniment.validation import check_name, check_texts, refuse_empty
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -107,7 +107,9 @@ class Session(AbstractContextManager["Session"]):
         """Take the home folder, the store's URL or path, and the actor (see muniment.config).
 
         `isolate` runs every plugin in a worker process, not only those that a setting isolates.
+        Raises UsageError for an empty text.
         """
+        refuse_empty(**{"home": home, "store": store, "actor's name": actor})
         self.home = Path(home) if home is not None else config.home_folder()
         self.config = config.Config(self.home)
         self.store_url = config.store_url(self.home, store)
@@ -649,7 +651,7 @@ class Session(AbstractContextManager["Session"]):
     def _open_store(self, *, create: bool = True) -> Store:
         """Return the store, opened on first use. Without `create`, a missing one is an error."""
         if self._store is None:
-            self._store = Store.open(self.store_url, create=create)
+            self._store = open_store(self.home, self.store_url, create=create)
         return self._store
 
     @cached_property

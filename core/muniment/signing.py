@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 import muniment.store
-from muniment.errors import MunimentError, UsageError, VerificationError
+from muniment.errors import DamagedStoreError, MunimentError, UsageError, VerificationError
 from muniment.files import atomic_write, make_folder, open_private, sync_folder
 from muniment.ledger import checkpoints
 from muniment.ledger.checkpoints import Checkpoint, Note
@@ -117,7 +117,7 @@ class KeyStore:
         """
         if (own := self.last_checkpoint(store.log)) is not None:
             return own
-        saved = map(_read, sorted(self.folder.glob("*.json")))
+        saved = map(_read, self.checkpoint_paths())
         return next((last for last in saved if last and last.store == store.url), None)
 
     def sign(self, store: muniment.store.Store) -> Note | None:
@@ -190,6 +190,10 @@ class KeyStore:
         """Return the path of the last signed checkpoint of a log."""
         return self.folder / f"{log}.json"
 
+    def checkpoint_paths(self) -> list[Path]:
+        """Return the paths of the last signed checkpoints of all logs."""
+        return sorted(self.folder.glob("*.json"))
+
     def _raise_if_replaced(self, store: muniment.store.Store) -> None:
         """Raise VerificationError if another log was signed at the URL of the store."""
         last = self.expected_checkpoint(store)
@@ -202,6 +206,35 @@ class KeyStore:
             f"{signed.origin} was signed there, with {signed.size} entries; restore that store, or "
             f"remove {self.checkpoint_path(log)} if you replaced it on purpose",
         )
+
+
+def open_store(
+    home: Path, url: str, *, create: bool, outdated: bool = False
+) -> muniment.store.Store:
+    """Open the store of a home folder. The options are those of `Store.open`.
+
+    Raises DamagedStoreError if the store is missing but a checkpoint of it was signed in the home.
+    """
+    try:
+        return muniment.store.Store.open(url, create=False, outdated=outdated)
+    except muniment.store.NoStoreError as error:
+        _raise_if_signed(KeyStore(home), error)
+        if not create:
+            raise
+    return muniment.store.Store.open(url, create=True, outdated=outdated)
+
+
+def _raise_if_signed(keys: KeyStore, error: muniment.store.NoStoreError) -> None:
+    """Raise DamagedStoreError if the store that is missing was signed before."""
+    for path in keys.checkpoint_paths():
+        last = _read(path)
+        if last is not None and last.store == error.url:
+            raise DamagedStoreError(
+                error.url,
+                f"the store {error.where} is missing or empty, but {last.checkpoint.size} entries "
+                "were signed there; restore a backup with `muniment db restore`, or remove "
+                f"{path} to begin a new record",
+            )
 
 
 def _raise_if_inconsistent(last: Checkpoint, head: Head, read: Read) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 from muniment.errors import PromptError, UsageError
 from muniment.ids import ALPHABET, LENGTH
@@ -49,6 +49,13 @@ def check_name(name: str, text: str) -> None:
         raise PromptError(f"the {name} has no visible character; write a text or remove it")
     if len(text) > MAX_NAME:
         raise PromptError(f"the {name} has {len(text):,} characters; use at most {MAX_NAME}")
+
+
+def refuse_empty(**texts: object) -> None:
+    """Raise UsageError for a text without a visible character, since a caller meant some value."""
+    for name, text in texts.items():
+        if isinstance(text, str) and not text.strip():
+            raise UsageError(f"the {name} is empty; write a text or leave it out")
 
 
 def check_texts(name: str, texts: object) -> None:
@@ -98,13 +105,23 @@ def parse_moment(text: str, *, end: bool = False) -> datetime:
     """
     stripped = text.strip()
     try:
-        if ago := re.fullmatch(r"([0-9]{1,9})([smhdw])", stripped):
+        if ago := re.fullmatch(r"([0-9]+)([smhdw])", stripped):
             return datetime.now(UTC) - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
+    except (ValueError, OverflowError):
+        raise UsageError(f"{text!r} is too far back; use a later date, or fewer days") from None
+    try:
         moment = datetime.fromisoformat(stripped)
+    except ValueError:
+        raise UsageError(
+            f"{text!r} is not a date; use 2026-01-31, 2026-01-31T12:00, or 7d / 2h / 30m"
+        ) from None
+    try:
         if end and re.fullmatch(r"\d{4}-?(\d{2}-?\d{2}|W\d{2}-?\d)", stripped):
+            if moment.date() == date.max:  # no day follows
+                return datetime.max.replace(tzinfo=UTC)
             moment += timedelta(days=1)
         return moment.astimezone(UTC)
     except (ValueError, OverflowError, OSError):
         raise UsageError(
-            f"{text!r} is not a date; use 2026-01-31, 2026-01-31T12:00, or 7d / 2h / 30m"
+            f"{text!r} is not within the years 1 to 9999 in UTC; use a nearer date"
         ) from None

@@ -82,7 +82,14 @@ def test_list_off_a_terminal_is_tab_separated(muniment: Here) -> None:
 
 MISTAKES = [
     (["--since", "yesterday"], "'yesterday' is not a date; use "),
-    (["--since", "99999999w"], "is not a date"),
+    (["--since", "99999999w"], "is too far back"),
+    (["--since", "99999999999d"], "is too far back"),
+    *(
+        ([f"--{name}", empty], f"the {name} is empty")
+        for name in ("generator", "model", "filter", "actor", "tag")
+        for empty in ("", " ")
+    ),
+    *(([f"--{name}", ""], "''") for name in ("run", "since", "until", "score", "sort")),
     (["--status", "done"], "'done' is not one of"),
     (["--seed", "-1"], "seed -1 is not a whole number"),
     (["--run", "ZZZZZ"], "no run named 'ZZZZZ'"),
@@ -97,6 +104,15 @@ def test_filters_that_cannot_be_meant(recorded: Here, subtests: pytest.Subtests)
             assert result.code == 2
             assert sentence in result.err
             assert result.err.count("\n") == 1
+
+
+def test_an_empty_filter_selects_nothing_to_erase_or_to_hold(recorded: Here) -> None:
+    for arguments in (["audit", "erase", "--yes"], ["hold", "add", "--reason", "x"]):
+        result = recorded(*arguments, "--model", "")
+        assert (result.code, result.err.count("\n")) == (2, 1)
+        assert "the model is empty" in result.err
+    assert recorded("audit", "erase", "--status").out == ""
+    assert recorded("hold", "list").out == ""
 
 
 def test_show_says_everything(recorded: Here) -> None:

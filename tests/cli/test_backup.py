@@ -147,5 +147,9 @@ def test_what_is_no_backup_is_refused(recorded: Here, tmp_path: Path) -> None:
         assert result.code == 1
         assert sentence in result.err
         assert result.err.count("\n") == 1
+    for path, sentence in ((tmp_path, "is a folder"), ("/dev/null", "is not a regular file")):
+        result = recorded("db", "restore", path, "--yes")
+        assert (result.code, result.err.count("\n")) == (1, 1)
+        assert f"{path} {sentence}" in result.err
     assert f"{tmp_path}/x does not exist" in recorded("db", "restore", tmp_path / "x").err
     assert prompts(recorded) == ["one"]

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
 
-from support.commands import Here
+from support.commands import Here, Processes
 
 
 def written(path: Path, *lines: object) -> Path:
@@ -163,6 +164,48 @@ def test_o_writes_json_lines_to_a_new_file(muniment: Here, lines: Path, tmp_path
     assert muniment("batch", lines, "-o", target).code == 2
     assert muniment("batch", lines, "-o", target, "--overwrite").code == 0
     assert len(target.read_text().splitlines()) == 3
+
+
+def test_without_results_the_old_file_stays(
+    muniment: Here, lines: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target, empty = tmp_path / "results.jsonl", tmp_path / "empty.jsonl"
+    empty.touch()
+    target.write_text("old")
+    assert muniment("batch", empty, "-o", target, "--overwrite").code == 0
+    assert target.read_text() == "old"
+    with monkeypatch.context() as patch:
+        patch.setattr("muniment.cli.batch._print_result", interrupted)
+        run = muniment("batch", lines, "-o", target, "--overwrite", "--batch-size", "1")
+    assert run.code == 130
+    assert target.read_text() == "old"
+    assert muniment("batch", lines, "-o", target, "--resume", "last").code == 2
+    assert muniment("batch", lines, "-o", target, "--resume", "last", "--overwrite").code == 0
+    assert [value["line"] for value in objects(target)] == [1, 3, 4]
+    assert list(tmp_path.glob(".muniment-*")) == []
+
+
+def interrupted(*arguments: object) -> None:
+    """Stand for Ctrl-C before the first result is written."""
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("command", [["batch"], ["generate", "echo"]])
+def test_the_file_on_standard_input_is_not_replaced(
+    processes: Processes, lines: Path, command: list[str]
+) -> None:
+    before = lines.read_bytes()
+    with lines.open("rb") as stdin:
+        result = subprocess.run(
+            [processes.program, *command, "-", "-o", lines, "--overwrite"],
+            stdin=stdin,
+            capture_output=True,
+            env=processes.environment,
+            timeout=60,
+        )
+    assert result.returncode == 2
+    assert b"which is also read" in result.stderr
+    assert lines.read_bytes() == before
 
 
 def test_o_leaves_no_empty_file_behind(muniment: Here, lines: Path, tmp_path: Path) -> None:

@@ -81,3 +81,39 @@ def test_a_damaged_file_is_one_sentence(
                 assert "bug" not in message, (seed, command, message)
                 assert "Traceback" not in message
     assert found >= len(seeds) // 4
+
+
+ABSURD = {
+    "a size that is no number": "UPDATE ledger_head SET size = 'abc'",
+    "a size that is too large": "UPDATE ledger_head SET size = 9000000000000000000",
+    "a start after the year 9999": "UPDATE generation SET started_at = 9000000000000000000",
+    "a start before the year 1": "UPDATE generation SET started_at = -9000000000000000000",
+    "a start that is no number": "UPDATE generation SET started_at = 'abc'",
+    "an end that is no number": "UPDATE generation SET finished_at = 'abc'",
+    "an end after the year 9999": "UPDATE generation SET finished_at = 9000000000000000000",
+    "tokens that are no number": "UPDATE generation SET prompt_tokens = 'abc', output_tokens = 'b'",
+    "a status that is unknown": "UPDATE generation SET status = 'abc'",
+    "an actor that is unknown": "UPDATE generation SET actor = 'abc'",
+    "an outcome that is unknown": "UPDATE generation SET outcome = 'abc'",
+    "a line that is no number": "UPDATE generation SET line = 'abc'",
+}
+
+
+@pytest.mark.parametrize("statement", ABSURD.values(), ids=ABSURD)
+def test_an_absurd_value_is_one_sentence_with_a_remedy(
+    muniment: Here, home: Path, intact: bytes, statement: str
+) -> None:
+    file = home / "muniment.db"
+    for suffix in ("-wal", "-shm"):
+        Path(f"{file}{suffix}").unlink(missing_ok=True)
+    with closing(sqlite3.connect(file)) as database:
+        database.execute("PRAGMA ignore_check_constraints = ON")
+        database.execute("PRAGMA foreign_keys = OFF")
+        database.execute(statement)
+        database.commit()
+    for command in (*COMMANDS, ("generate", "echo", "x")):
+        result = muniment(*command)
+        assert result.code in (0, 1, 4), (command, result.err)
+        assert "bug" not in result.err, (command, result.err)
+        if result.code == 1:
+            assert "muniment audit verify" in result.err, (command, result.err)

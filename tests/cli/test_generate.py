@@ -194,7 +194,6 @@ def test_the_prompt_can_come_from_standard_input(muniment: Here) -> None:
 @pytest.mark.parametrize(
     ("stdin", "sentence"),
     [
-        (b"", "standard input was empty"),
         (b"abc\xff", "standard input is not valid UTF-8 (at byte 4)"),
         (b"abc\0", "the prompt contains a NUL character (at character 4)"),
     ],
@@ -213,9 +212,10 @@ def test_an_argument_that_is_not_utf8_is_refused(muniment: Here) -> None:
 
 
 def test_an_empty_prompt_is_the_generators_to_judge(muniment: Here) -> None:
-    result = muniment("generate", "echo", "", "--json")
-    assert result.code == 0
-    assert result.json("generation")[0]["prompt"] == ""
+    for prompt, stdin in (("", b""), ("-", b"")):
+        result = muniment("generate", "echo", prompt, "--json", stdin=stdin)
+        assert result.code == 0
+        assert result.json("generation")[0]["prompt"] == ""
 
 
 def test_a_prompt_may_begin_with_a_hyphen_after_two(muniment: Here) -> None:

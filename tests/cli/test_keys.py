@@ -17,6 +17,7 @@ from muniment.ledger.keys import PublicKey
 from muniment.signing import KeyStore
 from muniment.store import Store
 from support.commands import Here
+from support.databases import by_hand
 
 
 @pytest.fixture
@@ -152,11 +153,14 @@ def test_a_store_that_was_rolled_back_is_not_signed(
 
 
 def test_another_store_in_the_place_of_a_signed_one_is_noticed(
-    muniment: Here, key: PublicKey, home: Path
+    muniment: Here, key: PublicKey, home: Path, tmp_path: Path
 ) -> None:
     muniment("generate", "echo", "one")
+    other = tmp_path / "other.db"
+    assert muniment("--store", other, "generate", "echo", "one").code == 0
     for file in home.glob("muniment.db*"):
         file.unlink()
+    shutil.copy(other, home / "muniment.db")
     result = muniment("generate", "echo", "two")
     assert result.code == 4
     assert f"{key.name} was signed there" in result.err
@@ -321,3 +325,51 @@ def test_what_is_not_there_cannot_be_disclosed(
     result = muniment("audit", "prove", "last", "--disclose", kinds)
     assert result.code == 2
     assert why in result.err
+
+
+@pytest.mark.parametrize("empty", [False, True])
+def test_a_missing_store_that_was_signed_is_reported_and_not_replaced(
+    muniment: Here, home: Path, empty: bool
+) -> None:
+    assert muniment("keys", "generate").code == 0
+    [checkpoint] = (home / "keys").glob("*.json")
+    store = home / "muniment.db"
+    for file in home.glob("muniment.db*"):
+        file.unlink()
+    if empty:
+        store.touch()
+    for arguments, code in [
+        (("audit", "verify", "--all"), 4),
+        (("audit", "list"), 1),
+        (("generate", "text", "two"), 1),
+        (("keys", "generate"), 1),
+        (("db", "upgrade"), 1),
+    ]:
+        result = muniment(*arguments)
+        assert result.code == code, arguments
+        assert "entries were signed there" in result.err
+        assert str(checkpoint) in result.err
+        assert store.exists() == empty
+    checkpoint.unlink()
+    assert muniment("audit", "verify", "--all").code == 1
+    assert muniment("db", "upgrade").code == 0
+
+
+def test_a_proof_of_an_altered_text_is_refused_as_unverified(muniment: Here, home: Path) -> None:
+    assert muniment("generate", "text", "one").code == 0
+    assert muniment("keys", "generate").code == 0
+    with by_hand(f"sqlite:///{home}/muniment.db") as connection:
+        connection.exec_driver_sql("UPDATE payload SET content = x'00' WHERE kind = 'prompt'")
+    result = muniment("audit", "prove", "last", "--disclose", "prompt")
+    assert result.code == 4
+    assert "prompt was changed" in result.err
+
+
+def test_verifying_a_store_without_a_head_names_the_table(muniment: Here, home: Path) -> None:
+    assert muniment("generate", "echo", "one").code == 0
+    with by_hand(f"sqlite:///{home}/muniment.db") as connection:
+        connection.exec_driver_sql("DELETE FROM ledger_head")
+    result = muniment("audit", "verify", "--all")
+    assert result.code == 4
+    assert "ledger_head" in result.err
+    assert "audit verify" not in result.err

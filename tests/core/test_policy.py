@@ -92,8 +92,11 @@ def one(rule: str) -> str:
     [
         ("", "the file is empty; write its name"),
         ("# nothing\n", "the file is empty; write its name"),
-        ("- a", "expected `object`, got `array`; use the fields policy, version, filters"),
-        ("policy", "expected `object`, got `str`; use the fields policy, version, filters"),
+        ("null\n", "the file must be a mapping"),
+        ("~", "the file must be a mapping"),
+        ("- filter: a\n", "the file must be a mapping"),
+        ("[]\n", "the file must be a mapping"),
+        ("text\n", "the file must be a mapping"),
         ("{1: a}", "key: expected `str`; use the fields policy, version, filters"),
         ("policy: [", "is not valid YAML in line"),
         ("a: b: c", "in line 1: mapping values are not allowed here; correct this line"),

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from datetime import UTC, date, datetime, timedelta, timezone
 from pathlib import Path
 
@@ -313,6 +314,33 @@ NAIVE = datetime(2026, 1, 31, tzinfo=UTC).replace(tzinfo=None)
 def test_a_time_of_a_query_needs_a_zone(name: str, value: object) -> None:
     with pytest.raises(UsageError):
         Query(**{name: value})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "name", ["status", "generator", "model", "decision", "filter", "actor", "tag", "run"]
+)
+def test_a_text_of_a_query_cannot_be_empty(name: str) -> None:
+    with pytest.raises(UsageError, match=f"the {name} is empty"):
+        Query(**{name: ""})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", ["home", "store", "actor"])
+def test_a_text_of_a_session_cannot_be_empty(workspace: Workspace, name: str) -> None:
+    with pytest.raises(UsageError, match=f"the {name}.* is empty"):
+        Session(**{"home": workspace.home, name: ""})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("zone", ["UTC", "America/New_York", "Asia/Tokyo"])
+def test_the_last_day_ends_a_period(monkeypatch: pytest.MonkeyPatch, zone: str) -> None:
+    monkeypatch.setenv("TZ", zone)
+    time.tzset()
+    try:
+        assert Query(until="9999-12-31").period == (None, datetime.max.replace(tzinfo=UTC))
+        with pytest.raises(UsageError, match="not within the years"):
+            Query(since="0001-01-01T00:00+14:00")
+    finally:
+        monkeypatch.undo()
+        time.tzset()
 
 
 @pytest.mark.parametrize("name", ["ids", "scores"])

@@ -127,7 +127,6 @@ def test_a_model_that_cannot_be_used_says_what_it_lacks(
     ("options", "stdin", "code", "sentence", "recorded"),
     [
         (["moon " * 3000], b"", 1, "tokens and the model's context holds 1,024; shorten", 1),
-        (["-"], b"", 2, "standard input was empty", 0),
         (["-"], b"a\0b", 2, "the prompt contains a NUL character (at character 2); remove it", 0),
         (["-"], b"ab\xff", 2, "standard input is not valid UTF-8 (at byte 3)", 0),
         (["x", "--system", "Be kind."], b"", 1, "has no chat template, so it takes no system", 1),

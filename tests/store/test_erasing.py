@@ -11,15 +11,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
-from muniment.errors import UnknownNameError, UsageError
+from muniment.errors import DamagedStoreError, UnknownNameError, UsageError
 from muniment.ids import new_id
+from muniment.ledger.canonical import canonical
 from muniment.ledger.entries import FeedbackEntry, ReviewEntry
 from muniment.store import Query, Store, plan_restore, restore
 from muniment.store.retention.erasure import ErasureResult
 from muniment.store.retention.protection import Rule
 from muniment.types import Generation, Model, Output, Reason, Score, Verdict
-from support.databases import ask, only_sqlite
+from support.databases import ask, by_hand, only_sqlite
 
 WORD, PHRASE, TAG, REASON = "xylocanary", "鸢尾鹦鹉螺", "tagcanaryx", "reasoncanaryx"
 NAME, PATH, COMMENT = "actorcanaryx", "/models/pathcanaryx", "commentcanaryx"
@@ -241,6 +243,61 @@ def test_a_hold_forbids_erasing_until_it_is_released(store: Store, canary: Gener
     assert store.holds.in_force() == []
     assert store.erasures.erase(Query(actor=NAME), "keeper").erased == 1
     verified(store)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE event SET subject = subject + 1000 WHERE kind = 'hold'",
+        "DELETE FROM event WHERE kind = 'hold'",
+        "INSERT INTO event SELECT 9999, 0, 'release', NULL, key FROM event WHERE kind = 'hold'",
+    ],
+)
+def test_altered_rows_of_events_do_not_end_a_hold(
+    store: Store, url: str, canary: Generation, statement: str
+) -> None:
+    store.retention.set_rule(Rule("output", None, None, 0), "keeper")
+    store.holds.add(Query(tag=TAG), "court", "case 7")
+    with by_hand(url) as connection:
+        connection.exec_driver_sql(statement)
+    result = store.erasures.erase(Query(tag=TAG), "keeper")
+    assert (result.erased, result.held) == (0, 1)
+    assert store.retention.run("keeper").held == 1
+    assert store.generation(canary.id).prompt == canary.prompt
+    assert not store.generation(canary.id).erased
+
+
+def test_the_row_of_an_event_does_not_erase_another_generation(
+    store: Store, url: str, canary: Generation, start: Any, finish: Any
+) -> None:
+    other = start("other", tags=("free",))
+    store.record_started([other], policy_document="")
+    store.record_outcomes([finish(other)])
+    store.holds.add(Query(tag=TAG), "court", "case 7")
+    with by_hand(url) as connection:
+        connection.exec_driver_sql(
+            "INSERT INTO event (seq, position, kind, subject) SELECT held.seq, 0, 'feedback', "
+            "free.seq FROM generation held, generation free WHERE "
+            f"held.id = '{canary.id}' AND free.id = '{other.id}'"
+        )
+    assert store.erasures.erase(Query(tag="free"), "keeper").erased == 1
+    assert store.generation(canary.id).prompt == canary.prompt
+
+
+def test_an_altered_hold_prevents_erasures(store: Store, url: str, canary: Generation) -> None:
+    store.holds.add(Query(tag=TAG), "court", "case 7")
+    with by_hand(url) as connection:
+        [(seq, data)] = connection.exec_driver_sql(
+            "SELECT seq, canonical_bytes FROM entry WHERE kind = 'hold'"
+        ).all()
+        forged = canonical(json.loads(data) | {"generations": []})
+        connection.execute(
+            text("UPDATE entry SET canonical_bytes = :data WHERE seq = :seq"),
+            {"data": forged, "seq": seq},
+        )
+    with pytest.raises(DamagedStoreError, match=f"entry {seq} "):
+        store.erasures.erase(Query(tag=TAG), "keeper")
+    assert store.generation(canary.id).prompt == canary.prompt
 
 
 def aged(store: Store, start: Any, finish: Any) -> dict[str, Generation]:

@@ -15,6 +15,7 @@ import pytest
 from muniment.errors import StoreError
 from muniment.ids import new_id
 from muniment.ledger.canonical import canonical
+from muniment.ledger.payloads import commitment
 from muniment.ledger.tree import Frontier, leaf_hash
 from muniment.store import Problem, Query, Store
 from muniment.types import Failure, Generation
@@ -293,6 +294,60 @@ def test_unreadable_payloads_are_reported_as_altered(
     assert filled.export_to(output, "jsonl") == len(altered)
     [newest, *_] = output.getvalue().splitlines()
     assert json.loads(newest)["altered"] == [payload_kind]
+
+
+@pytest.mark.parametrize("entry", ["seq", "outcome"])
+def test_an_entry_altered_together_with_its_payload_is_reported(
+    filled: Store, tamper: Tamper, rich: tuple[Generation, Generation], entry: str
+) -> None:
+    database = sqlite3.connect(filled.path)
+    number, data = database.execute(
+        "SELECT entry.seq, canonical_bytes FROM entry JOIN generation g "
+        f"ON entry.seq = g.{entry} WHERE g.id = ?",
+        (rich[1].id,),
+    ).fetchone()
+    kind = "prompt" if entry == "seq" else "output"
+    [salt] = database.execute(
+        "SELECT salt FROM payload WHERE entry = ? AND kind = ? AND position = 0", (number, kind)
+    ).fetchone()
+    database.close()
+    forged = json.loads(data)
+    fact = forged if kind == "prompt" else forged["outputs"][0]
+    fact["prompt" if kind == "prompt" else "content"] = commitment(kind, salt, b"forged").hex()
+    tamper(
+        ("UPDATE entry SET canonical_bytes = ? WHERE seq = ?", (canonical(forged), number)),
+        (
+            "UPDATE payload SET content = ? WHERE entry = ? AND kind = ? AND position = 0",
+            (b"forged", number, kind),
+        ),
+    )
+    shown = filled.generation(rich[1].id)
+    assert {"entry", "prompt", "output"} <= set(shown.altered)
+    assert (shown.prompt, shown.text.strip()) == ("", "")
+    [listed] = [item for item in filled.generations() if item.id == rich[1].id]
+    assert listed.altered == shown.altered
+    exported = io.BytesIO()
+    filled.export_to(exported, "jsonl")
+    assert b"forged" not in exported.getvalue()
+    assert b'"altered":["' in exported.getvalue()
+
+
+def test_a_damaged_search_index_names_the_command_that_rebuilds_it(
+    store: Store, start: Any, finish: Any
+) -> None:
+    first, second = start("one"), start("two")
+    store.record_started([first, second], policy_document="")
+    store.record_outcomes([finish(first)])
+    database = sqlite3.connect(store.path)
+    database.execute("UPDATE search_data SET block = zeroblob(10)")
+    database.commit()
+    database.close()
+    with Store.open(store.url, create=False) as reopened:
+        with pytest.raises(StoreError, match="db rebuild"):
+            reopened.record_outcomes([finish(second)])
+        reopened.rebuild()
+        reopened.record_outcomes([finish(second)])
+        assert reopened.verify(search=True).ok
 
 
 def test_a_list_of_problems_ends(store: Store, start: Any) -> None:

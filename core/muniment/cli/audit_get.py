@@ -108,6 +108,8 @@ def get(
         return
     selection = generation if candidates else selection_of(context, generation)
     outputs = selection.outputs
+    if "entry" in generation.altered:
+        _raise_if_gone(generation, "entry", "output")
     if not outputs:
         raise MunimentError(
             f"generation {generation.id} has no output because its status is {generation.status}; "

@@ -8,6 +8,7 @@ continues.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
 import sys
@@ -45,7 +46,7 @@ from muniment.cli.output import (
     write_json,
     write_note,
 )
-from muniment.cli.output_file import OutputFile, described, without_end
+from muniment.cli.output_file import OutputFile, described, input_path, without_end
 from muniment.cli.progress import counting
 from muniment.errors import MunimentError, UsageError
 from muniment.files import open_private, replacing
@@ -136,7 +137,7 @@ def batch(
                     output,
                     overwrite=overwrite,
                     inputs=(
-                        file,
+                        input_path(file),
                         policy,
                         model and os.path.expanduser(model),
                         *(source for _, source in inputs),
@@ -235,20 +236,40 @@ Recorded = Callable[[], Iterable[Generation]]
 
 
 class Results:
-    """An open file of results, to which results are appended."""
+    """A file of results, to which results are appended."""
 
-    def __init__(self, file: BinaryIO, last: int = 0) -> None:
+    def __init__(self, path: Path, *, last: int = 0, file: BinaryIO | None = None) -> None:
+        """Continue the file after the result of line `last`, or append to an open `file`.
+
+        Otherwise the first result replaces the file, so that the old one stays until then.
+        """
         self.ordered = True
-        self._file = file
+        self._path = path
         self._last = last
+        self._file = file
+        self._continues = file is not None or last > 0
 
     def add(self, item: Generation) -> None:
         """Append a result."""
-        self._file.write(_line(item))
-        self._file.flush()
+        if self._continues:
+            self._append(_line(item))
+        else:
+            _rewrite(self._path, [item])
+            self._continues = True
         number = item.line or 0
         self.ordered = self.ordered and number > self._last
         self._last = number
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._file is not None:
+            self._file.close()
+
+    def _append(self, line: bytes) -> None:
+        if self._file is None:
+            self._file = open_private(self._path, "ab")
+        self._file.write(line)
+        self._file.flush()
 
 
 @contextlib.contextmanager
@@ -262,15 +283,15 @@ def results_file(
 ) -> Iterator[Results]:
     """Open a new file of results, or complete and continue that of the resumed `run`.
 
-    The file of a resumed run is sorted by line at the end. Raises UsageError if the file contains
-    anything else, unless `overwrite` is true, or if it is one of the `inputs`.
+    The file of a resumed run is sorted by line at the end. Without a result, no file is created or
+    replaced. Raises UsageError if the file contains anything else, unless `overwrite` is true, or
+    if it is one of the `inputs`.
     """
-    resumed = run is not None
-    destination = OutputFile(path, overwrite=overwrite or resumed, inputs=inputs)
+    destination = OutputFile(path, overwrite=overwrite or run is not None, inputs=inputs)
     target = destination.target
     if destination.special:  # a device or a pipe gets only new results, as stdout does
         with target.open("wb") as file:
-            yield Results(file)
+            yield Results(target, file=file)
         return
     last = 0
     if run is not None:
@@ -279,19 +300,10 @@ def results_file(
                 f"{path} contains more than results of run {run}; use another file or --overwrite"
             )
         last = _rewrite(target, recorded())
-    empty = False
-    try:
-        with open_private(target, "ab" if resumed else "wb") as file:
-            try:
-                results = Results(file, last)
-                yield results
-            finally:
-                empty = file.tell() == 0
-        if not results.ordered:
-            _rewrite(target, recorded())
-    finally:
-        if empty:
-            target.unlink()
+    with contextlib.closing(Results(target, last=last)) as results:
+        yield results
+    if not results.ordered:
+        _rewrite(target, recorded())
 
 
 def _line(item: Generation) -> bytes:
@@ -299,10 +311,14 @@ def _line(item: Generation) -> bytes:
 
 
 def _rewrite(path: Path, items: Iterable[Generation]) -> int:
-    """Replace the file's content by these results and return the line number of the last."""
+    """Replace the file by these results, if any, and return the line number of the last or 0."""
+    remaining = iter(items)
+    first = next(remaining, None)
+    if first is None:
+        return 0
     last = 0
     with replacing(path) as file:
-        for item in items:
+        for item in itertools.chain([first], remaining):
             file.write(_line(item))
             last = item.line or 0
     return last

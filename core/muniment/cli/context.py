@@ -15,6 +15,7 @@ import muniment.config
 import muniment.store
 from muniment.cli import importing
 from muniment.errors import ConfigError, StoreError
+from muniment.validation import refuse_empty
 
 if TYPE_CHECKING:
     from muniment.ledger.entries import TrainingEntry
@@ -57,6 +58,8 @@ class CliContext:
         actor: str | None = None,
         plugin_files: tuple[str, ...] = (),
     ) -> None:
+        """Raise UsageError for an empty text, in place of which a default would be used."""
+        refuse_empty(**{"home": home, "store": store, "actor's name": actor})
         self._home, self._store, self._actor = home, store, actor
         self._plugin_files = plugin_files
         self.isolate = False  # run every plugin in a worker process
@@ -105,7 +108,9 @@ class CliContext:
     def store(self) -> muniment.store.Store:
         """The store, for reading. Raises StoreError if it does not exist."""
         with importing():  # of the database and its driver
-            return muniment.store.Store.open(self.store_url, create=False)
+            from muniment.signing import open_store
+
+            return open_store(self.home, self.store_url, create=False)
 
     @cached_property
     def session(self) -> muniment.Session:

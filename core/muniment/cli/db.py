@@ -93,7 +93,9 @@ def upgrade(context: CliContext) -> None:
 
     Entries are not changed.
     """
-    with muniment.store.Store.open(context.store_url, create=True, outdated=True) as store:
+    from muniment.signing import open_store
+
+    with open_store(context.home, context.store_url, create=True, outdated=True) as store:
         with fraction("upgrading") as progress:
             copy = store.upgrade(progress)
         state = store.status()

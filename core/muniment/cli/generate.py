@@ -49,7 +49,7 @@ from muniment.cli.output import (
     write_json,
     write_note,
 )
-from muniment.cli.output_file import OutputFile, to_stdout, without_end
+from muniment.cli.output_file import OutputFile, input_path, to_stdout, without_end
 from muniment.cli.parameter_options import (
     FILE,
     INPUT,
@@ -280,6 +280,7 @@ def _run(
         models = [spec.parameters.get(name) for name, field in fields.items() if field.model]
         files = [policy, *(str(path) for path in (model, *models) if path)]
         files += [source for source in spec.inputs.values() if isinstance(source, str)]
+        files += [input_path("-")] if prompt == "-" else []
         count = 1 if combine else samples
         destination = OutputFile(
             output,
@@ -322,8 +323,6 @@ def _recorded_id(context: CliContext, reference: str) -> str:
 
 def _from_stdin() -> str:
     raw = sys.stdin.buffer.read().removeprefix(b"\xef\xbb\xbf")
-    if not raw:
-        raise PromptError("standard input was empty; write a prompt to it")
     try:
         text = raw.decode()
     except UnicodeDecodeError as error:

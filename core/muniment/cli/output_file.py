@@ -122,6 +122,11 @@ def to_stdout(output: Output, identifier: str) -> None:
         write_bytes(output.data)
 
 
+def input_path(argument: str) -> str:
+    """Return the path of an input, which for `-` is that of standard input."""
+    return "/dev/stdin" if argument == "-" else argument
+
+
 def described(output: Output) -> str:
     """Return the type and size of an output."""
     return f"{output.media_type}, {len(output.data):,} bytes"

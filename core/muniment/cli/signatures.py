@@ -27,7 +27,7 @@ from muniment.cli.progress import fraction
 from muniment.errors import DamagedStoreError, MunimentError, UsageError, VerificationError
 from muniment.ledger.checkpoints import Note
 from muniment.ledger.payloads import KINDS
-from muniment.signing import KeyStore
+from muniment.signing import KeyStore, open_store
 from muniment.verifier import public_key, read_checkpoint
 
 
@@ -46,7 +46,7 @@ def generate(context: CliContext) -> None:
     the public key to the people who verify, separately from the store.
     """
     key_store = KeyStore(context.home)
-    with muniment.store.Store.open(context.store_url, create=True) as store:
+    with open_store(context.home, context.store_url, create=True) as store:
         key = key_store.generate(store.log)
         key_store.sign(store)
         write_data(str(key))

@@ -7,7 +7,7 @@ limit. Its verdict is then `block`, with the reason in `failure`.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from muniment.errors import MunimentError, ParameterError, PolicyError

@@ -35,7 +35,7 @@ from msgspec import Meta
 
 from muniment.errors import PolicyError, PromptError, UnknownNameError, explain_invalid
 from muniment.types import DECISIONS, Decision, Stage, Verdict
-from muniment.validation import check_name
+from muniment.validation import check_name, refuse_empty
 
 ENTRY_POINT_GROUP = "muniment.policies"  # read from metadata, without importing a plugin
 DEFAULT = "default"
@@ -161,9 +161,11 @@ def parse_policy(document: str, source: str) -> Policy:
     invalid value, because a misspelt key must not silently disable a filter.
     """
     body = _read_yaml(document, source)
-    if body is None:
+    if not isinstance(body, dict):
+        has_value = any(line.partition("#")[0].strip() for line in document.splitlines())
+        wrong = "must be a mapping" if has_value else "is empty"
         raise PolicyError(
-            source, "the file is empty; write its name (policy), version and list of filters"
+            source, f"the file {wrong}; write its name (policy), version and list of filters"
         )
     try:
         fields = msgspec.convert(body, _PolicyFile)
@@ -240,8 +242,10 @@ def resolve_policy(reference: str | None) -> Policy:
 
     An installed name takes precedence over a file with that name in the current folder. If
     `reference` is None and no default policy is installed, return the policy without filters.
-    Raises UnknownNameError, or PolicyError if two distributions provide the name.
+    Raises UsageError for an empty name, UnknownNameError, or PolicyError if two distributions
+    provide the name.
     """
+    refuse_empty(policy=reference)
     policies = installed_policies()
     if reference == NO_POLICY.name or (reference is None and DEFAULT not in policies):
         return NO_POLICY

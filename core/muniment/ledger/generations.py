@@ -471,7 +471,7 @@ class Texts:
     """The payloads of entries that match their commitments, by kind and position.
 
     `erased` and `altered` have the kinds of payloads that are gone, and of those that do not
-    match.
+    match. `altered` has `entry` too if the bytes of an entry were altered.
     """
 
     def __init__(self) -> None:
@@ -499,6 +499,11 @@ class Texts:
                 self._contents[kind, position] = payload[1]
             else:
                 self.altered.add(kind)
+
+    def add_altered(self, *entries: Entry) -> None:
+        """Count all payloads of entries as altered, because the bytes of one entry were altered."""
+        kinds = {reference.kind for entry in entries for reference in references(entry)}
+        self.altered |= {"entry"} | (kinds - {"trace"})
 
     def get(self, kind: str, position: int = 0) -> bytes | None:
         """Return the content of a payload, or None for one that is gone or altered."""
@@ -547,16 +552,21 @@ def assemble(
     request = decode_text(RequestText, texts.get("request"))
     detail = decode_text(DetailText, texts.get("detail"))
     policy = "" if started.policy is None else shared.policies[started.policy]
+    plugins = outcome.plugins if outcome and outcome.plugins else started.plugins
     altered = texts.altered | {
         shared.altered[number]
-        for number in (started.actor, started.policy)
+        for number in (
+            started.actor,
+            started.policy,
+            outcome and outcome.environment,
+            *plugins,
+        )
         if number in shared.altered
     }
     erased = texts.erased - {"trace"}
     for number in started.inputs.values():
         erased |= inputs[number][1].erased
         altered |= inputs[number][1].altered
-    plugins = outcome.plugins if outcome and outcome.plugins else started.plugins
     end: dict[str, Any] = {}
     if outcome is not None:
         end = {

@@ -19,7 +19,8 @@ def corruption_as_store_error(url: str) -> Iterator[None]:
     except UNREADABLE as error:
         raise DamagedStoreError(
             url,
-            "the store is damaged; run `muniment audit verify --all` to find the corrupt entries",
+            "the store is damaged; run `muniment audit verify --all` to find the corrupt entries "
+            "or rows, and `muniment db rebuild` if only query tables differ",
         ) from error
 
 
@@ -32,6 +33,7 @@ class NoStoreError(StoreError):
             f"nothing is recorded yet: there is no store at {where}; generate something first, "
             "or use --store to open another store",
         )
+        self.where = where
 
 
 class AlreadyRecordedError(StoreError):

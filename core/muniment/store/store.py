@@ -20,6 +20,7 @@ from muniment.errors import StoreVersionError
 from muniment.store.database.engine import Database, Progress, open_database
 from muniment.store.database.leases import Lease
 from muniment.store.database.tables import ledger_head
+from muniment.store.errors import corruption_as_store_error
 from muniment.store.queries.finder import Finder
 from muniment.store.queries.query import Query
 from muniment.store.recording import schema_version
@@ -225,7 +226,8 @@ class Store(Finder, AbstractContextManager["Store"]):
         """Return statistics of the generations that match a query."""
         from muniment.store.queries import stats
 
-        return stats.stats(self._database, query or Query())
+        with corruption_as_store_error(self.url):
+            return stats.stats(self._database, query or Query())
 
     def sample(self, count: int, key: str) -> list[str]:
         """Return the ids of `count` completed generations, chosen with a key.
@@ -280,7 +282,8 @@ class Store(Finder, AbstractContextManager["Store"]):
         """
         from muniment.store.export import stream
 
-        return stream(self._database, output, format, query or Query(), processes, on_altered)
+        with corruption_as_store_error(self.url):
+            return stream(self._database, output, format, query or Query(), processes, on_altered)
 
     def backup(self, target: Path, progress: Progress | None = None) -> Backup:
         """Copy the store to a file, verify the copy and register it. Raise BackupError."""
@@ -396,8 +399,8 @@ class Store(Finder, AbstractContextManager["Store"]):
         revision = schema_version.revision(self._database)
         if revision is None:
             raise StoreVersionError(self.url, f"{self._database.name} is not a store any more")
-        with self._database.reading() as connection:
-            entries = connection.scalar(select(ledger_head.c.size)) or 0
+        with self._database.reading() as connection, corruption_as_store_error(self.url):
+            entries = int(connection.scalar(select(ledger_head.c.size)) or 0)
         return StoreStatus(
             self.url, self.path, revision, schema_version.HEAD, entries, self._database.size()
         )

@@ -41,6 +41,16 @@ class BackupError(MunimentError):
         self.file = file
 
 
+def raise_if_no_file(file: Path) -> None:
+    """Raise BackupError unless the backup is a regular file."""
+    if file.is_dir():
+        raise BackupError(file, f"{file} is a folder; use the file of a backup")
+    if not file.exists():
+        raise BackupError(file, f"file {file} does not exist")
+    if not file.is_file():
+        raise BackupError(file, f"{file} is not a regular file; use the file of a backup")
+
+
 @dataclass(frozen=True, slots=True)
 class BackupSummary:
     """The ledger in a backup: its identity `log`, its number of entries, and its root.

@@ -19,7 +19,7 @@ from muniment.errors import StoreVersionError
 from muniment.ledger.entries import GenesisEntry
 from muniment.ledger.schema import decode
 from muniment.ledger.tree import Frontier, leaf_hash
-from muniment.store.backup import BackupError, BackupSummary
+from muniment.store.backup import BackupError, BackupSummary, raise_if_no_file
 from muniment.store.database.engine import Database, Progress
 from muniment.store.database.tables import VIEWS, alembic_version, ledger_head, metadata
 from muniment.store.errors import UNREADABLE
@@ -52,8 +52,7 @@ def verify(file: Path, progress: Progress | None, *, whole: bool = False) -> Bac
     `whole` has no effect: only a server can read the other tables. Raises BackupError if the
     archive is corrupt or an entry is missing.
     """
-    if not file.is_file():
-        raise BackupError(file, f"file {file} does not exist")
+    raise_if_no_file(file)
     frontier, log = Frontier(), ""
     # Rows are in the order of the table's pages. Sessions that write in turn fill different
     # pages, so that some entries come before others with lower numbers.

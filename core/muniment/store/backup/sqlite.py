@@ -18,7 +18,7 @@ from muniment.errors import (
 )
 from muniment.files import replacing
 from muniment.ledger.tree import Frontier
-from muniment.store.backup import BackupError, BackupSummary
+from muniment.store.backup import BackupError, BackupSummary, raise_if_no_file
 from muniment.store.database.engine import LOCK_SECONDS, Database, Progress, open_database
 from muniment.store.database.sqlite import copy_file, create_private
 from muniment.store.recording import schema_version
@@ -41,8 +41,7 @@ def verify(file: Path, progress: Progress | None, *, whole: bool = False) -> Bac
     verified too, if the copy has the current schema. Raises BackupError if the file is no store,
     has a newer schema, or is corrupt.
     """
-    if not file.is_file():
-        raise BackupError(file, f"file {file} does not exist")
+    raise_if_no_file(file)
     copy = open_database(f"sqlite:///{quote(str(file.absolute()))}")
     try:
         revision = schema_version.revision(copy)

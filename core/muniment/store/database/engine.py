@@ -235,8 +235,8 @@ class Database(ABC):
         except (NoResultFound, MultipleResultsFound) as error:  # of tables with one row
             raise DamagedStoreError(
                 self.url,
-                f"the store {self.name} is damaged: a table has too many rows or too few; run "
-                "`muniment audit verify --all` to find it",
+                f"the store {self.name} is damaged: its table ledger_head does not have exactly "
+                "one row; restore a backup",
             ) from error
         except self._driver_error() as error:  # of a cursor that is used without SQLAlchemy
             raise self._store_error(error) from error

@@ -179,6 +179,11 @@ class SqliteDatabase(Database):
         for prefix, message in _MESSAGES.items():
             if code.startswith(prefix):
                 return message.format(path=self.path)
+        if str(error) == "constraint failed":  # FTS5 names no table; constraints of tables do
+            return (
+                f"nothing was written to the store {self.path}, because its search index is "
+                "damaged; run `muniment db rebuild`, and then the command again"
+            )
         return f"the store {self.path} failed: {error}"
 
 

@@ -15,7 +15,7 @@ from muniment.errors import AmbiguousNameError, UnknownNameError
 from muniment.ledger.entries import StartedEntry, moment
 from muniment.ledger.generations import PolicyText, Texts, decode_text
 from muniment.store.database import leases
-from muniment.store.database.engine import Database, chunks
+from muniment.store.database.engine import Database, chunks, database_of
 from muniment.store.database.projections import fingerprint_digest
 from muniment.store.database.tables import (
     SUFFIX,
@@ -27,6 +27,7 @@ from muniment.store.database.tables import (
     ledger_head,
     run,
 )
+from muniment.store.errors import corruption_as_store_error
 from muniment.store.queries.loader import (
     PAGE,
     entries_of,
@@ -114,17 +115,20 @@ class Finder:
             return load(connection, [GenerationRow._make(row)], trace=True)[0]
 
     def policy_document(self, id: str) -> str:
-        """Return the recorded policy of a generation, or "" if there is none or it was erased.
+        """Return the recorded policy of a generation.
 
-        Raises UnknownNameError.
+        It is "" if there is none, or if it was erased or altered. Raises UnknownNameError.
         """
         with self._database.reading() as connection:
             number = number_of(connection, generation, id)
-            started = entries_of(connection, [number])[number]
+            altered: set[int] = set()
+            started = entries_of(connection, [number], altered)[number]
             texts = Texts()
             if isinstance(started, StartedEntry) and (policy := started.policy) is not None:
                 stored = payloads_of(connection, [policy])[policy]
-                texts.add(entries_of(connection, [policy])[policy], stored)
+                entry = entries_of(connection, [policy], altered)[policy]
+                if not altered:
+                    texts.add(entry, stored)
         return decode_text(PolicyText, texts.get("policy")).document
 
     def find(self, ref: str) -> str:
@@ -226,7 +230,10 @@ class Finder:
                 statement = statement.where(run.c.seq < before)
             page_rows = connection.execute(statement).all()
             running = leases.running(connection)
-            return [(row.seq, _load_run(connection, row.id, row.seq, running)) for row in page_rows]
+            with corruption_as_store_error(self._database.url):
+                return [
+                    (row.seq, _load_run(connection, row.id, row.seq, running)) for row in page_rows
+                ]
 
         return in_pages(self._database, limit, page)
 
@@ -239,7 +246,8 @@ class Finder:
         """Return the run with a complete id. Raise UnknownNameError if there is none."""
         with self._database.reading() as connection:
             number = number_of(connection, run, id)
-            return _load_run(connection, id, number, leases.running(connection))
+            with corruption_as_store_error(self._database.url):
+                return _load_run(connection, id, number, leases.running(connection))
 
     def lines(self, run_id: str) -> Iterator[Line]:
         """Yield the lines of a batch in order, each with its completed or else latest attempt."""
@@ -367,7 +375,8 @@ def _attempts(connection: Connection, numbers: Sequence[int]) -> dict[int, int]:
 
 
 def _ledger_size(connection: Connection) -> int:
-    return connection.scalar(select(ledger_head.c.size)) or 0
+    with corruption_as_store_error(database_of(connection).url):
+        return int(connection.scalar(select(ledger_head.c.size)) or 0)
 
 
 def _ended(connection: Connection, start: int, end: int) -> Iterator[int]:

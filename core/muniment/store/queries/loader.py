@@ -7,7 +7,7 @@ from typing import Any, TypeAlias, TypeVar
 
 from sqlalchemy import Connection, Table, select
 
-from muniment.errors import UnknownNameError
+from muniment.errors import DamagedStoreError, UnknownNameError
 from muniment.ledger.entries import (
     ActorEntry,
     Entry,
@@ -26,6 +26,7 @@ from muniment.ledger.generations import (
     plugin_ref,
 )
 from muniment.ledger.schema import decode, named
+from muniment.ledger.tree import leaf_hash
 from muniment.store.database import leases
 from muniment.store.database.engine import Database, chunks, database_of
 from muniment.store.database.tables import generation_input
@@ -95,7 +96,8 @@ def load(
     generations: list[Generation] = []
     with corruption_as_store_error(database_of(connection).url):
         numbers = [n for row in fetched for n in (row.seq, row.outcome) if n is not None]
-        entries = entries_of(connection, numbers)
+        altered: set[int] = set()
+        entries = entries_of(connection, numbers, altered)
         others = (shared or SharedReader(connection)).read(entries.values())
         inputs = _inputs_of(connection, entries.values())
         payloads = payloads_of(connection, numbers, trace=trace)
@@ -107,9 +109,12 @@ def load(
             if started.generation != row.id or (outcome and outcome.generation != row.seq):
                 raise ValueError(f"the row of entry {row.seq} does not belong to its entries")
             texts = Texts()
-            texts.add(started, payloads.get(row.seq, {}))
-            if row.outcome is not None:
-                texts.add(outcome, payloads.get(row.outcome, {}), trace=trace)
+            if altered.isdisjoint((row.seq, row.outcome)):
+                texts.add(started, payloads.get(row.seq, {}))
+                if row.outcome is not None:
+                    texts.add(outcome, payloads.get(row.outcome, {}), trace=trace)
+            else:
+                texts.add_altered(*filter(None, (started, outcome)))
             status: Status = "started" if row.seq in running else "interrupted"
             generations.append(
                 assemble(started, outcome, texts, others, status=status, inputs=inputs)
@@ -137,8 +142,11 @@ class SharedReader:
         if new := numbers - self._known:
             self._known |= new
             payloads = payloads_of(self._connection, list(new))
-            for number, entry in entries_of(self._connection, list(new)).items():
-                self._add(number, entry, payloads.get(number, {}))
+            altered: set[int] = set()
+            for number, entry in entries_of(self._connection, list(new), altered).items():
+                stored = {} if number in altered else payloads.get(number, {})
+                self._add(number, entry, stored)
+            self._shared.altered |= dict.fromkeys(altered, "entry")
         return self._shared
 
     def _add(self, number: int, entry: Entry, stored: StoredPayloads) -> None:
@@ -171,11 +179,16 @@ def _inputs_of(
         return {}
     payloads = payloads_of(connection, list(numbers))
     inputs: dict[int, tuple[InputEntry, Texts]] = {}
-    for number, entry in entries_of(connection, list(numbers)).items():
+    altered: set[int] = set()
+    for number, entry in entries_of(connection, list(numbers), altered).items():
         if not isinstance(entry, InputEntry):
             raise ValueError(f"entry {number} is not that of an input")
-        inputs[number] = entry, Texts()
-        inputs[number][1].add(entry, payloads.get(number, {}))
+        texts = Texts()
+        if number in altered:
+            texts.add_altered(entry)
+        else:
+            texts.add(entry, payloads.get(number, {}))
+        inputs[number] = entry, texts
     return inputs
 
 
@@ -192,9 +205,10 @@ def text_inputs_of(connection: Connection, numbers: Sequence[int]) -> dict[int, 
     ]
     if not pairs:
         return {}
+    recorded = entries_of(connection, list({item for _, item in pairs}), set())
     types = {
         number: entry.media_type
-        for number, entry in entries_of(connection, list({item for _, item in pairs})).items()
+        for number, entry in recorded.items()
         if isinstance(entry, InputEntry) and Input("", entry.media_type, b"").text is not None
     }
     payloads = payloads_of(connection, list(types))
@@ -205,12 +219,28 @@ def text_inputs_of(connection: Connection, numbers: Sequence[int]) -> dict[int, 
     return inputs
 
 
-def entries_of(connection: Connection, numbers: Sequence[int]) -> dict[int, Entry]:
-    """Return entries by number."""
+def entries_of(
+    connection: Connection, numbers: Sequence[int], altered: set[int] | None = None
+) -> dict[int, Entry]:
+    """Return entries by number.
+
+    The numbers of entries whose bytes do not have their leaf hash are added to `altered`. Raise
+    DamagedStoreError for such an entry if `altered` is None.
+    """
     entries: dict[int, Entry] = {}
     for part in chunks(numbers):
-        rows = connection.exec_driver_sql(_ENTRIES.format(",".join(map(str, part))))
-        entries |= {number: decode(data) for number, data in rows}
+        rows = connection.exec_driver_sql(_ENTRIES.format(_numbers(part)))
+        for number, data, leaf in rows:
+            entries[number] = decode(data)
+            if leaf_hash(data) == leaf:
+                continue
+            if altered is None:
+                raise DamagedStoreError(
+                    database_of(connection).url,
+                    f"entry {number} was altered after it was recorded; run `muniment audit "
+                    "verify --all` to find all changes, and restore a backup",
+                )
+            altered.add(number)
     return entries
 
 
@@ -224,14 +254,19 @@ def payloads_of(
     payloads: dict[int, dict[tuple[str, int], tuple[bytes, bytes]]] = {}
     condition = "" if trace else "AND kind <> 'trace'"
     for part in chunks(numbers):
-        sql = _PAYLOADS.format(",".join(map(str, part)), condition)
+        sql = _PAYLOADS.format(_numbers(part), condition)
         for number, kind, position, salt, content in connection.exec_driver_sql(sql):
             payloads.setdefault(number, {})[kind, position] = salt, content
     return payloads
 
 
+def _numbers(numbers: Sequence[int]) -> str:
+    """Return numbers for SQL. Raise ValueError for a text, which a corrupt row can contain."""
+    return ",".join(str(int(number)) for number in numbers)
+
+
 # Numbers are written out: to bind thousands of them takes longer than to read the rows.
-_ENTRIES = "SELECT seq, canonical_bytes FROM entry WHERE seq IN ({})"
+_ENTRIES = "SELECT seq, canonical_bytes, leaf_hash FROM entry WHERE seq IN ({})"
 _PAYLOADS = """
 SELECT entry, kind, position, salt, content FROM payload WHERE entry IN ({}) {}
 """

@@ -14,11 +14,12 @@ from sqlalchemy import Connection
 from muniment.errors import AmbiguousNameError, UnknownNameError, UsageError
 from muniment.store.database.tables import generation
 from muniment.types import Decision, Status
-from muniment.validation import check_texts, parse_moment
+from muniment.validation import check_texts, parse_moment, refuse_empty
 
 _CONDITION = re.compile(r"\s*([^<>=!]+?)\s*(<=|>=|!=|=|<|>)\s*(\S+)\s*")
 _ORDER = re.compile(r"(-?)score:(.+)")
 _DIGEST = re.compile(r"(?:[a-z0-9-]+:)?[0-9a-f]{4,}")
+_TEXTS = ("status", "generator", "model", "decision", "filter", "actor", "tag", "run")
 _SCHEMES = ("", "file-sha256:", "tree1-sha256:")
 
 if TYPE_CHECKING:
@@ -74,7 +75,9 @@ class Query:
     sort: str | None = None
 
     def __post_init__(self) -> None:
-        """Raise UsageError if a time, a list, a condition or the order is malformed."""
+        """Raise UsageError if a text is empty, or a time, list, condition or order is malformed."""
+        # An empty text could match all generations or none, also in an erasure.
+        refuse_empty(**{name: getattr(self, name) for name in _TEXTS})
         object.__setattr__(self, "since", _moment("since", self.since))
         object.__setattr__(self, "until", _moment("until", self.until, end=True))
         for name in ("ids", "scores"):

@@ -87,7 +87,7 @@ def erased_generations(connection: Connection, erasure: ErasureEntry) -> list[st
     numbers = [item.entry for item in erasure.payloads]
     ids: dict[str, None] = {}
     for part in chunks(numbers):
-        entries = entries_of(connection, part)
+        entries = entries_of(connection, part, altered=set())
         seqs = {
             other.generation if isinstance(other, OutcomeEntry | GenerationEvent) else seq
             for seq, other in entries.items()

@@ -61,11 +61,11 @@ from muniment.store.retention import purge
 from muniment.store.retention.inputs import generations_sharing, inputs_to_erase
 from muniment.store.retention.protection import (
     GENERATION_KINDS,
+    HeldGenerations,
     Rule,
     current_rules,
     days_for,
     erasable_kinds,
-    held_among,
 )
 from muniment.store.search import index
 from muniment.types import DECISIONS, Generation
@@ -123,6 +123,7 @@ class Erasures:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._holds = HeldGenerations()
 
     def erase(
         self,
@@ -147,6 +148,8 @@ class Erasures:
         record_interruptions(self._database)
         result = result or ErasureResult()
         by = actor_number(self._database, actor)
+        with self._database.reading() as connection:
+            self._holds.read(connection)
         before: int | None = None
         shared: set[int] = set()  # an input can be used in several pages
         while True:
@@ -154,7 +157,9 @@ class Erasures:
                 numbers = QueryPlanner(connection, query).page(before, PAGE)
             if numbers:
                 before = numbers[-1]
-                shared |= _erase_page(self._database, numbers, by, result, reason, cause, kinds)
+                shared |= _erase_page(
+                    self._database, self._holds, numbers, by, result, reason, cause, kinds
+                )
                 progress(len(numbers))
             if len(numbers) < PAGE:
                 break
@@ -172,11 +177,14 @@ class Erasures:
         the entry of an event, has no texts, or is about a generation on hold.
         """
         by = actor_number(self._database, actor)
+        with self._database.reading() as connection:
+            self._holds.read(connection)
         with self._database.writing() as connection:
+            self._holds.read(connection)
             entry = entries_of(connection, [number]).get(number)
             if not isinstance(entry, Event):
                 raise UsageError(f"entry {number} is not that of an event; use a seq of v_event")
-            if isinstance(entry, GenerationEvent) and held_among(connection, [entry.generation]):
+            if isinstance(entry, GenerationEvent) and self._holds.among([entry.generation]):
                 raise UsageError(f"entry {number} is about a generation on hold; release the hold")
             texts = payload.c.entry == number
             kinds = set(connection.scalars(select(payload.c.kind).where(texts)))
@@ -223,6 +231,7 @@ class Erasures:
 
 def _erase_page(
     database: Database,
+    holds: HeldGenerations,
     numbers: Sequence[int],
     by: int,
     result: ErasureResult,
@@ -238,12 +247,13 @@ def _erase_page(
         rows = list(planner.rows(connection, numbers))
         result.running += sum(row.outcome is None for row in rows)
         rows = [row for row in rows if row.outcome is not None]
-        held = held_among(connection, [row.seq for row in rows])
+        holds.read(connection)  # those that were placed since the command began
+        held = holds.among(row.seq for row in rows)
         result.held += len(held)
         rows = [row for row in rows if row.seq not in held]
         erasable = erasable_kinds(connection, [row.seq for row in rows], kinds)
         kinds_by_entry, kept = _erasable_payloads(connection, rows, erasable, kinds)
-        inputs = inputs_to_erase(connection, [row.seq for row in rows], erasable, kinds)
+        inputs = inputs_to_erase(connection, holds, [row.seq for row in rows], erasable, kinds)
         kinds_by_entry |= {number: {"input"} for number in inputs.erased}
         result.kept += len(kept | inputs.kept)
         if not kinds_by_entry:
@@ -286,10 +296,16 @@ def _erasable_payloads(
     """
     kept: set[int] = set()
     generations = {number: row.seq for row in rows for number in (row.seq, row.outcome) if number}
-    about = select(event.c.seq, event.c.subject).where(
-        event.c.kind.in_(kinds_of(GenerationEvent)), event.c.subject.in_([row.seq for row in rows])
-    )
-    generations |= {row.seq: row.subject for row in connection.execute(about)}
+    own = [row.seq for row in rows]
+    about = connection.scalars(
+        select(event.c.seq).where(
+            event.c.kind.in_(kinds_of(GenerationEvent)), event.c.subject.in_(own)
+        )
+    ).all()
+    # The row of an event could name an entry of another generation, which may be on hold.
+    for number, item in entries_of(connection, about).items():
+        if isinstance(item, GenerationEvent) and item.generation in own:
+            generations[number] = item.generation
     kinds_by_entry: dict[int, set[Kind]] = {}
     for part in chunks(list(generations)):
         for row in connection.execute(
@@ -314,7 +330,7 @@ def _search_rows(loaded: Sequence[tuple[int, Generation]]) -> list[index.Row]:
 def _clear_texts(connection: Connection, numbers: Sequence[int]) -> None:
     """Set the rows of generations to the values that they have without the request payload."""
     connection.execute(delete(generation_tag).where(generation_tag.c.generation.in_(numbers)))
-    for number, started in entries_of(connection, numbers).items():
+    for number, started in entries_of(connection, numbers, altered=set()).items():
         assert isinstance(started, StartedEntry)
         rows: Rows = defaultdict(list)
         add_started(rows, number, started, 0, None)

@@ -7,12 +7,14 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection, select
 
+from muniment.ledger.entries import StartedEntry
 from muniment.ledger.payloads import Kind
 from muniment.store.database.engine import chunks
 from muniment.store.database.tables import generation, generation_input, payload
+from muniment.store.queries.loader import entries_of
 from muniment.store.queries.planner import QueryPlanner
 from muniment.store.queries.query import Query
-from muniment.store.retention.protection import erasable_kinds, held_among
+from muniment.store.retention.protection import HeldGenerations, erasable_kinds
 
 
 class InputsToErase(NamedTuple):
@@ -33,6 +35,7 @@ class InputsToErase(NamedTuple):
 
 def inputs_to_erase(
     connection: Connection,
+    holds: HeldGenerations,
     numbers: Sequence[int],
     erasable: Mapping[int, set[Kind] | None],
     requested: Sequence[Kind] | None,
@@ -56,7 +59,8 @@ def inputs_to_erase(
     wanted = {item for number in inputs.keys() - kept for item in inputs[number]}
     users = _users(connection, wanted)
     protecting = _protecting(connection, {number for item in users.values() for number in item})
-    erased = frozenset(item for item in wanted if protecting.isdisjoint(users[item]))
+    held = _inputs_in_entries(connection, holds.numbers)
+    erased = frozenset(item for item in wanted - held if protecting.isdisjoint(users[item]))
     return InputsToErase(
         erased,
         frozenset(number for item in erased for number in users[item]),
@@ -97,6 +101,20 @@ def _stored_inputs(connection: Connection, numbers: Sequence[int]) -> dict[int, 
     return inputs
 
 
+def _inputs_in_entries(connection: Connection, numbers: Collection[int]) -> set[int]:
+    """Return the inputs in the `started` entries of generations.
+
+    They are not read from the query tables, in which someone could hide that a held generation
+    uses an input.
+    """
+    return {
+        item
+        for entry in entries_of(connection, list(numbers)).values()
+        if isinstance(entry, StartedEntry)
+        for item in entry.inputs.values()
+    }
+
+
 def _users(connection: Connection, inputs: Collection[int]) -> dict[int, set[int]]:
     """Return the generations that use each input."""
     users: dict[int, set[int]] = {}
@@ -115,6 +133,6 @@ def _protecting(connection: Connection, numbers: Collection[int]) -> set[int]:
             generation.c.seq.in_(part), generation.c.outcome.is_(None)
         )
         erasable = erasable_kinds(connection, part, ("input",))
-        protecting |= set(connection.scalars(statement)) | held_among(connection, part)
+        protecting |= set(connection.scalars(statement))
         protecting |= set(part) - erasable.keys()
     return protecting

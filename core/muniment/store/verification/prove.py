@@ -116,7 +116,7 @@ def _disclosed_payloads(
             if row is None:
                 raise _not_provable(id, f"its {reference.kind} was erased")
             if commitment(row.kind, row.salt, row.content).hex() != reference.commitment:
-                raise _not_provable(id, f"its {reference.kind} was changed after it was recorded")
+                raise _altered(id, f"its {reference.kind} was changed after it was recorded")
             yield DisclosedPayload.new(
                 number, reference.kind, reference.position, row.salt, row.content
             )
