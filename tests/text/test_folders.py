@@ -140,6 +140,117 @@ def test_an_end_of_text_that_is_not_a_token_id_is_refused(
         use(folder)
 
 
+@pytest.mark.parametrize("key", ["eos_token_id", "bos_token_id", "pad_token_id"])
+@pytest.mark.parametrize("name", ["config.json", "generation_config.json"])
+def test_a_token_id_beyond_the_embedding_is_refused(
+    folder: Path, use: Any, name: str, key: str
+) -> None:
+    change_json(folder / name, **{key: [1, 999999] if key == "eos_token_id" else 999999})
+    with pytest.raises(ModelUnusable, match=rf"{name}: {key} .*999999.* 410 ") as caught:
+        use(folder)
+    assert caught.value.source == str(folder / name)
+
+
+def test_a_token_id_beyond_an_undeclared_vocabulary_is_refused(
+    model_maker: Callable[..., Path], tmp_path: Path, use: Any
+) -> None:
+    folder = model_maker("llama", tmp_path / "model", vocab_size=32000)  # transformers' default
+    config = json.loads((folder / "config.json").read_text("utf-8"))
+    del config["vocab_size"]
+    (folder / "config.json").write_text(json.dumps(config), "utf-8")
+    change_json(folder / "generation_config.json", eos_token_id=[32000])
+    with pytest.raises(ModelUnusable, match=r"generation_config\.json: eos_token_id .*32000"):
+        use(folder)
+
+
+def test_a_negative_padding_id_is_accepted(folder: Path) -> None:
+    change_json(folder / "generation_config.json", pad_token_id=-1)
+    load(folder)
+
+
+@pytest.mark.parametrize("role", ["", "eos_token"])
+def test_an_added_token_of_texts_beyond_the_embedding_is_refused(
+    folder: Path, use: Any, role: str
+) -> None:
+    from tokenizers import AddedToken, Tokenizer
+
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    token = AddedToken("<word>", special=bool(role))
+    (tokenizer.add_special_tokens if role else tokenizer.add_tokens)([token])
+    tokenizer.save(str(folder / "tokenizer.json"))
+    if role:
+        change_json(folder / "tokenizer_config.json", **{role: "<word>"})
+    with pytest.raises(ModelUnusable, match=r"token id 410, .* 410 rows"):
+        use(folder)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("max_position_embeddings", 0),
+        ("max_position_embeddings", -5),
+        ("hidden_size", -64),
+        ("head_dim", 0),
+        ("num_attention_heads", 0),
+        ("rope_theta", 0),
+        ("rope_theta", float("inf")),
+        ("rms_norm_eps", float("nan")),
+        ("rms_norm_eps", -1.0),
+    ],
+)
+def test_a_setting_that_must_be_positive_is_refused_otherwise(
+    folder: Path, use: Any, field: str, value: float
+) -> None:
+    change_json(folder / "config.json", **{field: value})
+    with pytest.raises(ModelUnusable, match=rf"config\.json: {field} .*; correct the file"):
+        use(folder)
+
+
+def test_a_nested_setting_is_refused_by_its_path(folder: Path, use: Any) -> None:
+    change_json(folder / "config.json", rope_parameters={"rope_type": "default", "rope_theta": 0})
+    with pytest.raises(ModelUnusable, match=r"config\.json: rope_parameters\.rope_theta"):
+        use(folder)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "reason"),
+    [
+        ("num_attention_heads", 3, r"hidden size \(64\) is not a multiple"),
+        ("num_hidden_layers", "2", "expected int, got str"),
+        ("hidden_act", "nope", "hidden_act is 'nope'"),
+        ("rope_parameters", {"rope_type": "nope"}, r"rope_parameters\.rope_type is 'nope'"),
+    ],
+)
+def test_settings_that_the_library_refuses_are_refused_with_its_reason(
+    folder: Path, use: Any, field: str, value: object, reason: str
+) -> None:
+    change_json(folder / "config.json", **{field: value})
+    with pytest.raises(ModelUnusable, match=rf"{reason}.*; correct its config\.json") as caught:
+        use(folder)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["lm_head.weight", "model.layers.1.mlp.up_proj.weight"])
+def test_weights_beyond_fp16_are_refused(folder: Path, use: Any, name: str) -> None:
+    change_weights(folder, lambda state: state[name].fill_(1e30))
+    with pytest.raises(ModelUnusable, match=rf"beyond 65504.* {name}"):
+        use(folder)
+
+
+def test_weights_below_fp16_become_zero(folder: Path, tmp_path: Path) -> None:
+    name = "model.layers.1.mlp.up_proj.weight"
+    change_weights(folder, lambda state: state[name].fill_(1e-30))
+    state = load_file(prepare(folder, tmp_path / "prepared") / WEIGHTS)
+    assert not state[name].any()
+
+
+@pytest.mark.parametrize("name", ["lm_head.weight", "model.norm.weight"])
+def test_weights_that_are_integers_are_refused(folder: Path, use: Any, name: str) -> None:
+    change_weights(folder, lambda state: state.update({name: state[name].to(torch.int8)}))
+    with pytest.raises(ModelUnusable, match=rf"{name} .*I8"):
+        use(folder)
+
+
 def test_a_tokenizer_larger_than_the_embedding_is_refused(
     model_maker: Callable[..., Path], tmp_path: Path, use: Any
 ) -> None:

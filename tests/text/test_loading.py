@@ -221,11 +221,15 @@ def test_something_that_is_no_gguf_file_is_refused(tmp_path: Path) -> None:
         prepare(file, tmp_path / "x")
 
 
-def test_weights_beyond_fp16_become_its_largest_number() -> None:
+def test_weights_become_fp16_up_to_its_largest_number() -> None:
     layer = torch.nn.Linear(2, 2)
     with torch.no_grad():
-        layer.weight.copy_(torch.tensor([[1e9, -1e9], [0.5, 0.0]]))
+        layer.weight.copy_(torch.tensor([[65510.0, -65504.0], [0.5, 1e-30]]))
     assert _half(layer.weight).tolist() == [[65504.0, -65504.0], [0.5, 0.0]]
+    with torch.no_grad():
+        layer.weight[0, 1] = -1e9
+    with pytest.raises(OverflowError):
+        _half(layer.weight)
 
 
 def test_importing_the_plugin_imports_no_model_library() -> None:

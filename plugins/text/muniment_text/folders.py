@@ -5,12 +5,14 @@ from __future__ import annotations
 import codecs
 import contextlib
 import json
+import re
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from .errors import ModelUnusable
+from .settings import check_positive, check_token_ids, declared_rows
 
 FORMAT = "muniment-fp16/3"
 WEIGHTS = "model.safetensors"
@@ -19,6 +21,8 @@ CONFIG = "config.json"
 GENERATION_CONFIG = "generation_config.json"
 CHAT_TEMPLATE = "chat_template.jinja"
 FETCH_AGAIN = "fetch the model again"
+# Constant tables that older versions of transformers stored with the weights.
+TABLES = re.compile(r"(rotary_emb\.inv_freq|masked_bias|\.(attn|attention)\.bias)$")
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl", "*.pickle")
 _TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json", "spiece.model", "vocab.txt")
 # tokenizer.json is large, and the library that reads it names it in its errors.
@@ -29,7 +33,6 @@ _OBJECTS = (
     "special_tokens_map.json",
     "added_tokens.json",
 )
-_TOKEN_IDS = ("bos_token_id", "eos_token_id")
 
 
 def check_folder(folder: Path) -> None:
@@ -67,21 +70,17 @@ def check_folder(folder: Path) -> None:
 
 
 def _check_json(folder: Path) -> None:
-    """Raise ModelUnusable for a file of settings that is not UTF-8, not JSON or has wrong ids."""
+    """Raise ModelUnusable for a file of settings that is not UTF-8, not JSON or not valid."""
+    rows = None
     for name in _OBJECTS:
         path = folder / name
         if not path.is_file():
             continue
         value = read_json(path)
-        for key in _TOKEN_IDS:
-            ids = value.get(key)
-            for item in ids if isinstance(ids, list) else [] if ids is None else [ids]:
-                if type(item) is not int or item < 0:
-                    raise ModelUnusable(
-                        str(path),
-                        f"{path}: {key} must be a token id or a list of them, not {ids!r}; "
-                        "correct the file",
-                    )
+        if name == CONFIG:  # the first one
+            check_positive(path, value)
+            rows = declared_rows(value)
+        check_token_ids(path, value, rows)
     template = folder / CHAT_TEMPLATE
     if template.is_file():
         read_text(template)
@@ -97,7 +96,7 @@ def _shards(index: Path) -> list[str]:
 
 
 def _check_whole(shard: Path) -> None:
-    """Raise ModelUnusable if a weights file is shorter than its header declares."""
+    """Raise ModelUnusable if a weights file is cut off, or its weights are not of a float type."""
     size = shard.stat().st_size
     with shard.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")
@@ -105,15 +104,23 @@ def _check_whole(shard: Path) -> None:
             if size < 8 + length:
                 raise ValueError("header cut off")
             header = json.loads(file.read(length))
-            offsets = [
-                entry["data_offsets"][1] for name, entry in header.items() if name[:2] != "__"
-            ]
+            tensors = {name: entry for name, entry in header.items() if name[:2] != "__"}
+            offsets = [entry["data_offsets"][1] for entry in tensors.values()]
+            types = {name: str(entry["dtype"]) for name, entry in tensors.items()}
         except (ValueError, KeyError, TypeError) as error:
             raise ModelUnusable(
                 str(shard), f"{shard} is not a whole safetensors file ({error}); {FETCH_AGAIN}"
             ) from error
     if size < 8 + length + max(offsets, default=0):
         raise ModelUnusable(str(shard), f"{shard} is cut off; {FETCH_AGAIN}")
+    for name, kind in types.items():
+        is_weight = name.endswith((".weight", ".bias")) and not TABLES.search(name)
+        if is_weight and not kind.startswith(("F", "BF")):
+            raise ModelUnusable(
+                str(shard),
+                f"{shard} has the tensor {name} of type {kind} instead of floats; "
+                "use a model that is not quantized",
+            )
 
 
 def read_text(path: Path) -> str:

@@ -28,7 +28,6 @@ LARGEST_CALL = SHAPES[-1]
 # slice should fit the processor's cache. 8192 rows took half of the time of 32768. Smaller slices
 # gain little, and each slice is one more parallel region in every step.
 _SLICE = 8192
-_MAX_FP16 = 65504.0
 # TorchScript, because it runs without the interpreter's lock. All weights are converted to fp32 in
 # one array, because allocating memory pages takes longer than packing. They are converted a few
 # rows at a time: for 32,768 elements and more, torch would start further threads.
@@ -156,22 +155,26 @@ def halve_model(model: Any) -> None:
     Every `nn.Linear`, every GPT-2 `Conv1D` and the input embedding are replaced. An output head
     that is tied to the embedding shares its table. All other parameters are converted to fp32.
     If the parameters are on the meta device, no weights are allocated, so that prepared weights
-    can be loaded afterwards.
+    can be loaded afterwards. Raises OverflowError, with the name, for a tensor that fp16 cannot
+    represent.
     """
     from transformers.pytorch_utils import Conv1D
 
     embedding, head = model.get_input_embeddings(), model.get_output_embeddings()
     tied = head is not None and head.weight is embedding.weight
-    table = _half(embedding.weight)
-    for name, module in list(model.named_modules()):
+    modules = dict(model.named_modules())
+    place = next(name for name, module in modules.items() if module is embedding)
+    table = _half(embedding.weight, f"{place}.weight")
+    for name, module in modules.items():
+        weight = f"{name}.weight"
         new: nn.Module
         if module is embedding:
             new = HalfEmbedding(module, table)
         elif type(module) is nn.Linear:
             shared = tied and module is head
-            new = HalfLinear(table if shared else _half(module.weight), module.bias)
+            new = HalfLinear(table if shared else _half(module.weight, weight), module.bias)
         elif type(module) is Conv1D:
-            new = HalfLinear(_half(module.weight.t()), module.bias)
+            new = HalfLinear(_half(module.weight.t(), weight), module.bias)
         else:
             continue
         model.set_submodule(name, new)
@@ -216,11 +219,16 @@ def pack(layers: Iterable[HalfLinear], meanwhile: Callable[[], object] = lambda:
         layer.release()
 
 
-def _half(weight: Tensor) -> Tensor:
-    """Return weights as fp16 [out, in]. Values out of range become the largest fp16 number."""
+def _half(weight: Tensor, name: str = "weight") -> Tensor:
+    """Return finite weights as fp16 [out, in]. Raise OverflowError, with `name`, if one is larger.
+
+    Values that are too small become 0.
+    """
     if weight.is_meta:
         return torch.empty(weight.shape, dtype=torch.float16, device="meta")
     result = torch.empty(weight.shape, dtype=torch.float16)
     for part, target in zip(weight.split(_SLICE), result.split(_SLICE), strict=True):
-        target.copy_(part.detach().float().clamp(-_MAX_FP16, _MAX_FP16))
+        target.copy_(part.detach().float())
+        if target.isinf().any():
+            raise OverflowError(name)
     return result

@@ -17,9 +17,11 @@ from typing import Any
 from .architecture import Architecture
 from .errors import ModelUnusable, RowsMixed
 from .folders import (
+    CONFIG,
     FETCH_AGAIN,
     GENERATION_CONFIG,
     PREPARED,
+    TABLES,
     WEIGHTS,
     check_folder,
     is_prepared,
@@ -28,11 +30,10 @@ from .folders import (
 )
 from .importing import import_libraries
 from .memory import SelfTests
+from .settings import check_token_ids, describe_error
 from .tokens import Codec
 
 HUB_PATTERNS = ["*.json", "*.safetensors", "*.jinja", "*.txt", "*.model", "LICENSE*", "NOTICE*"]
-# Constant tables that older versions of transformers stored with the weights.
-_TABLES = re.compile(r"(rotary_emb\.inv_freq|masked_bias|\.(attn|attention)\.bias)$")
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")
 
 Progress = Callable[[str, float], None]
@@ -139,21 +140,27 @@ def read_codec(folder: Path) -> Codec:
     if is_prepared(folder):
         return Codec.load(folder)
     with without_marks(folder) as readable:
+        _check_config(readable, folder)
         return Codec.convert(readable, str(folder))
 
 
 def check_vocabulary(folder: Path, codec: Codec, rows: int) -> None:
-    """Raise ModelUnusable if a text can have token ids without a row of the embedding.
+    """Raise ModelUnusable for a token id in a tokenizer or a setting that the embedding lacks.
 
-    Special tokens may be beyond it, as in Gemma 3: a prompt that contains one is refused.
+    Special tokens other than the first and the last one of a text may be beyond the embedding, as
+    in Gemma 3. A prompt that contains one is refused.
     """
-    largest = max(codec.tokenizer.get_vocab(with_added_tokens=False).values(), default=-1)
+    largest = codec.largest_id()
     if largest >= rows:
         raise ModelUnusable(
             str(folder),
-            f"{folder} has a tokenizer with the token id {largest:,}, but its embedding has "
+            f"{folder} has a tokenizer with the token id {largest}, but its embedding has "
             f"{rows:,} rows; use the tokenizer of this model",
         )
+    for name in (CONFIG, GENERATION_CONFIG):
+        path = folder / name
+        if path.is_file():
+            check_token_ids(path, read_json(path), rows)
 
 
 def limits(config: Any, folder: Path) -> dict[str, Any]:
@@ -177,8 +184,6 @@ def read_transformers(folder: Path, progress: Progress = silent) -> Any:
     from transformers import AutoModelForCausalLM
     from transformers.utils import logging
 
-    from .layers import halve_model
-
     progress("reading weights", 0.0)
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     level = logging.get_verbosity()
@@ -195,19 +200,40 @@ def read_transformers(folder: Path, progress: Progress = silent) -> Any:
                 ignore_mismatched_sizes=True,  # the report contains them
             )
     except Exception as error:  # each model's code raises errors of its own
-        first = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise ModelUnusable(
-            str(folder),
-            f"{folder} cannot be used as a causal language model ({first}); use another model",
-        ) from error
+        raise _no_language_model(folder, error) from error
     finally:
         logging.set_verbosity(level)
     _check_report(folder, model, report)
-    check_finite(folder, dict(model.named_parameters()))
     progress("converting", 0.5)
-    halve_model(model)
+    convert_weights(folder, model)
     model.eval()
     return model
+
+
+def _check_config(readable: Path, folder: Path) -> None:
+    """Raise ModelUnusable if transformers refuses config.json.
+
+    The tokenizer is read with it, and would be named in the error instead.
+    """
+    from transformers import AutoConfig
+
+    try:
+        AutoConfig.from_pretrained(readable, trust_remote_code=False, local_files_only=True)
+    except Exception as error:  # each configuration's code raises errors of its own
+        raise _no_language_model(folder, error) from error
+
+
+def _no_language_model(folder: Path, error: Exception) -> ModelUnusable:
+    """Return the error for a model that transformers refuses."""
+    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+
+    config = read_json(folder / CONFIG)
+    known = str(config.get("model_type")) in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+    remedy = f"correct its {CONFIG}, or {FETCH_AGAIN}" if known else "use another model"
+    reason = describe_error(error, config)
+    return ModelUnusable(
+        str(folder), f"{folder} cannot be used as a causal language model ({reason}); {remedy}"
+    )
 
 
 def _check_report(folder: Path, model: Any, report: dict[str, Any]) -> None:
@@ -220,7 +246,7 @@ def _check_report(folder: Path, model: Any, report: dict[str, Any]) -> None:
     unused = [
         name
         for name in report["unexpected_keys"]
-        if not _TABLES.search(name) and _container(name) in modules
+        if not TABLES.search(name) and _container(name) in modules
     ]
     mismatched = [name for name, *_ in report["mismatched_keys"]]
     faults = [
@@ -250,6 +276,21 @@ def _listed(names: Iterable[str]) -> str:
     names = sorted(names)
     more = f" and {len(names) - 3:,} more" if len(names) > 3 else ""
     return ", ".join(names[:3]) + more
+
+
+def convert_weights(source: Path, model: Any) -> None:
+    """Convert a model's weights to fp16 in place. Raise ModelUnusable if one does not fit."""
+    from .layers import halve_model
+
+    check_finite(source, dict(model.named_parameters()))
+    try:
+        halve_model(model)
+    except OverflowError as error:
+        raise ModelUnusable(
+            str(source),
+            f"{source} has values beyond 65504 in {error}, which fp16 cannot represent; "
+            "use another model, or scale its weights",
+        ) from error
 
 
 def check_finite(source: Path, tensors: Mapping[str, Any]) -> None:

@@ -33,8 +33,8 @@ from .folders import (
 )
 from .loading import (
     Progress,
-    check_finite,
     check_vocabulary,
+    convert_weights,
     limits,
     read_codec,
     read_transformers,
@@ -110,7 +110,6 @@ def _convert_folder(folder: Path, building: Path, progress: Progress) -> None:
 def _convert_gguf(path: Path, origin: str, building: Path, progress: Progress) -> None:
     try:
         from .gguf import read_model, read_tokenizer
-        from .layers import halve_model
 
         progress("reading tokenizer", 0.0)
         tokenizer, config = read_tokenizer(path)
@@ -128,9 +127,8 @@ def _convert_gguf(path: Path, origin: str, building: Path, progress: Progress) -
     )
     _write_tokenizer(codec, building)
     model = read_model(path, progress)
-    check_finite(path, dict(model.named_parameters()))
     progress("converting", 0.0)
-    halve_model(model)
+    convert_weights(path, model)
     _write_model(model, origin, building, progress)
 
 

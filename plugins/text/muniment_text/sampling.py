@@ -168,7 +168,10 @@ def choose(
     Raises RowError if the logits are not finite.
     """
     if not math.isfinite(float(logits.max())):
-        raise RowError("the model computed a logit that is not a number; its weights are damaged")
+        raise RowError(
+            "the model computed a logit that is not a number; "
+            "check its config.json, or fetch the model again"
+        )
     values = penalised(logits, seen, sampling.repetition_penalty)
     if sampling.temperature == 0.0:
         token, margin = _greedy(Ranking(values))

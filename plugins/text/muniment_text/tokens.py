@@ -120,6 +120,19 @@ class Codec:
         special = {key: str(value) for key, value in wrapped.special_tokens_map.items()}
         return cls(backend, special=special, template=template)
 
+    def largest_id(self) -> int:
+        """Return the largest token id that a prompt or an answer can need, or -1.
+
+        Special tokens other than the first and the last one of a text are left out.
+        """
+        ids = self.tokenizer.get_vocab(with_added_tokens=True)
+        needed = [
+            number
+            for token, number in ids.items()
+            if number in (self.bos, self.eos) or token not in self._special_tokens
+        ]
+        return max(needed, default=-1)
+
     def _id(self, name: str) -> int | None:
         """Return the id of a special token, or None."""
         token = self.special.get(name)
