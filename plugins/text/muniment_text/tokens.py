@@ -143,22 +143,33 @@ class Codec:
         text: str,
         system: str | None = None,
         *,
+        context: str | None = None,
         at: datetime | None = None,
         special_tokens: bool = False,
     ) -> list[int]:
         """Return the token ids of a prompt, formatted by the model's chat template if it has one.
 
-        `at` is the time that the template sees. A special token that is written in `text` or
-        `system` is encoded like any other text, unless `special_tokens` is true. Raises RowError.
+        `context` is put before `text`, with an empty line between them. `at` is the time that the
+        template sees. Special tokens that are written in `context` are encoded like any other text.
+        So are those in `text` and `system`, unless `special_tokens` is true. Raises RowError.
         """
-        rendered = self._render(text, system, at)
+        before = context or ""
+        if before and text:
+            before += "\n\n"
+        rendered = self._render(before + text, system, at)
         ids = self._encode([rendered])
-        if not special_tokens:
-            # The same prompt with other texts has only the special tokens of the template.
-            skeleton = self._render(_USER, system and _SYSTEM, at)
-            expected = self._special_of(self._encode([skeleton]))
+        if before or not special_tokens:
+            # The same prompt with other texts has only the special tokens to be read as such.
+            other = (_USER + text, system) if special_tokens else (_USER, system and _SYSTEM)
+            expected = self._special_of(self._encode([self._render(*other, at)]))
             if self._special_of(ids) != expected:
-                ids = self._encode(self._cut(rendered, text, system, at))
+                # The template renders marked texts, because it may change them, for example trim.
+                mark = _unused_character(rendered + before + text + (system or ""))
+                before = self._marked(before, mark)
+                if not special_tokens:
+                    text, system = self._marked(text, mark), system and self._marked(system, mark)
+                marked = self._render(before + text, system, at)
+                ids = self._encode(_cut(marked, mark, rendered))
             if self._special_of(ids) != expected:
                 raise SpecialTokensInPrompt()
         if not ids and self.bos is not None:
@@ -184,21 +195,6 @@ class Codec:
         added = next((number for number, bit in enumerate(reversed(mask)) if not bit), 0)
         end = len(mask) - added
         return [*encoding.ids[:end], *later, *encoding.ids[end:]]
-
-    def _cut(self, rendered: str, text: str, system: str | None, at: datetime | None) -> list[str]:
-        """Return a rendered prompt, cut inside each special token that a person wrote.
-
-        The cuts are marked in the texts before the template is rendered, because it may change the
-        texts, for example trim them. Raises RowError if the result depends on the marks.
-        """
-        written = rendered + text + (system or "")
-        mark = next((char for char in map(chr, _PRIVATE) if char not in written), None)
-        if mark is None:
-            raise SpecialTokensInPrompt()
-        marked = self._render(self._marked(text, mark), system and self._marked(system, mark), at)
-        if marked.replace(mark, "") != rendered:
-            raise SpecialTokensInPrompt()
-        return marked.split(mark)
 
     def _marked(self, text: str, mark: str) -> str:
         """Return a text with a mark after the first character of each special token."""
@@ -248,6 +244,24 @@ class Codec:
     def stream(self, prompt: Sequence[int]) -> TextStream:
         """Return a decoder for the tokens of an answer to this prompt."""
         return TextStream(self, prompt)
+
+
+def _unused_character(text: str) -> str:
+    """Return a character for private use that is not in a text. Raise RowError if all are."""
+    mark = next((char for char in map(chr, _PRIVATE) if char not in text), None)
+    if mark is None:
+        raise SpecialTokensInPrompt()
+    return mark
+
+
+def _cut(marked: str, mark: str, rendered: str) -> list[str]:
+    """Return a rendered prompt, cut at the marks of the same prompt with marks.
+
+    Raises RowError if the prompt depends on the marks.
+    """
+    if marked.replace(mark, "") != rendered:
+        raise SpecialTokensInPrompt()
+    return marked.split(mark)
 
 
 class TextStream:
