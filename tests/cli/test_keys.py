@@ -164,6 +164,7 @@ def test_another_store_in_the_place_of_a_signed_one_is_noticed(
     result = muniment("generate", "echo", "two")
     assert result.code == 4
     assert f"{key.name} was signed there" in result.err
+    assert f"the store {home / 'muniment.db'} is log" in result.err
 
 
 # ---- checkpoints ------------------------------------------------------------------------------
