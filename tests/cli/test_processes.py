@@ -180,7 +180,7 @@ def onto_a_full_disk(processes: Processes, *arguments: str) -> subprocess.Comple
             [processes.program, *arguments],
             stdout=full,
             stderr=subprocess.PIPE,
-            env=processes.environment,
+            env={**processes.environment, "PYTHONUNBUFFERED": ""},  # so that a flush can fail too
             encoding="utf-8",
         )
 

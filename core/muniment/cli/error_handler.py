@@ -62,6 +62,7 @@ def detach_stdout() -> None:
     null = os.open(os.devnull, os.O_WRONLY)
     try:
         os.dup2(null, sys.stdout.fileno())
+        sys.stdout.flush()  # what it still buffers
     except (OSError, ValueError):
         return  # stdout has no file descriptor
     finally:

@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Iterator
 
 import muniment
+from muniment.cli.error_handler import detach_stdout
 from muniment.cli.output import short_id
 from muniment.errors import MunimentError, StoreError
 
@@ -31,6 +32,7 @@ def full_disk_as_error(id: str) -> Iterator[None]:
     except BrokenPipeError:
         raise
     except OSError as error:
+        detach_stdout()  # otherwise the plugin's redirection would print the buffer on stderr
         raise MunimentError(
             f"cannot write to standard output: {error.strerror}; the generation is recorded, run "
             f"`muniment audit get {short_id(id, 'stderr')}` to get its output"
