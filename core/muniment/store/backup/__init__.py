@@ -141,8 +141,8 @@ def create_backup(database: Database, target: Path, progress: Progress | None = 
                 raise BackupError(
                     target,
                     f"the store {database.name} is damaged, so no backup was made: {error.reason}; "
-                    "run `muniment audit verify --all` to list the problems, and then `muniment "
-                    "db rebuild`, or restore an older backup",
+                    "run `muniment audit verify --all` to list the problems, then `muniment db "
+                    "rebuild` if only query tables differ, or else restore an older backup",
                 ) from error
     except OSError as error:
         raise BackupError(target, f"cannot write {target}: {error.strerror}") from error
