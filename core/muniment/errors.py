@@ -139,6 +139,10 @@ class StoreVersionError(StoreError):
     """A database whose schema is newer, was altered, or was not created by Muniment."""
 
 
+class AlteredRevisionError(StoreVersionError, DamagedStoreError):
+    """A store that records another revision than that of its schema."""
+
+
 class VerificationError(MunimentError):
     """Evidence that was altered, truncated, rolled back or replaced after it was recorded."""
 

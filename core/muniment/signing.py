@@ -202,7 +202,7 @@ class KeyStore:
         signed = last.checkpoint
         log = signed.origin.rpartition("/")[2]
         raise _not_signed(
-            f"the store {store.url} is log {checkpoints.origin(store.log)}, but log "
+            f"the store {store.name} is log {checkpoints.origin(store.log)}, but log "
             f"{signed.origin} was signed there, with {signed.size} entries; restore that store, or "
             f"remove {self.checkpoint_path(log)} if you replaced it on purpose",
         )

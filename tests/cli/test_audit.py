@@ -479,6 +479,25 @@ def test_verify_of_a_store_with_an_altered_schema_exits_with_4(recorded: Here, h
     assert "table verdict: " in result.err
 
 
+@pytest.mark.parametrize("revision", ["1001", "9999", "zzz"])
+def test_verify_of_a_store_with_an_altered_revision_exits_with_4(
+    recorded: Here, home: Path, revision: str
+) -> None:
+    with sqlite3.connect(home / "muniment.db") as database:
+        database.execute("UPDATE alembic_version SET version_num = ?", (revision,))
+    database.close()
+    commands = {"audit verify": 4, "audit list": 1, "db upgrade": 1, "db status": 1}
+    sentences = set()
+    for command, code in commands.items():
+        result = recorded(*command.split())
+        assert result.code == code
+        sentences.add(result.err)
+    [sentence] = sentences
+    assert f"{home / 'muniment.db'}" in sentence
+    assert revision in sentence
+    assert "alembic_version" in sentence
+
+
 def test_verify_of_an_altered_store_exits_with_4_and_names_each_problem(
     recorded: Here, home: Path
 ) -> None:

@@ -90,6 +90,7 @@ def test_without_a_key_each_command_says_how_to_make_one(muniment: Here) -> None
         result = muniment(*command)
         assert result.code == 1
         assert "run `muniment keys generate`" in result.err
+        assert "sqlite:" not in result.err
 
 
 @pytest.mark.skipif(os.name != "posix", reason="the modes of files are POSIX's")
@@ -164,6 +165,7 @@ def test_another_store_in_the_place_of_a_signed_one_is_noticed(
     result = muniment("generate", "echo", "two")
     assert result.code == 4
     assert f"{key.name} was signed there" in result.err
+    assert f"the store {home / 'muniment.db'} is log" in result.err
 
 
 # ---- checkpoints ------------------------------------------------------------------------------

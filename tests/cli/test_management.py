@@ -555,6 +555,7 @@ class TestStore:
     def test_a_store_of_a_newer_version_is_refused(self, muniment: Here, home: Path) -> None:
         assert muniment("generate", "echo", "hi").code == 0
         change(home, "UPDATE alembic_version SET version_num = '9999'")
+        change(home, "CREATE TABLE newer (id INTEGER)")
         for command in (["audit", "list"], ["generate", "echo", "hi"], ["db", "upgrade"]):
             result = muniment(*command)
             assert result.code == 1

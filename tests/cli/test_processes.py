@@ -150,11 +150,76 @@ def test_a_signal_leaves_an_interrupted_record_at_once(
         process.send_signal(number)
         out, err = process.communicate(timeout=30)
     assert process.returncode == code
-    assert (out, err) == ("", "Interrupted\n")
     (value,) = listed(muniment)
+    assert out == ""
+    assert err.startswith("Interrupted: ")
+    assert f"`muniment audit show {value['id']}`" in err
+    assert err.count("\n") == 1
     assert (value["status"], value["seed"]) == ("interrupted", "7")
     assert value["finished_at"] is not None
     assert muniment("audit", "verify", "--all").code == 0
+
+
+def test_several_interrupted_generations_are_listed_by_their_run(
+    processes: Processes, muniment: Here, once: None, tmp_path: Path
+) -> None:
+    flag = tmp_path / "flag"
+    with processes.started("generate", "once", f"stall {flag}", "-n", "3") as process:
+        wait_for(flag)
+        process.send_signal(signal.SIGTERM)
+        _, err = process.communicate(timeout=30)
+    run = listed(muniment)[0]["run_id"]
+    assert f"`muniment audit list --run {run} --status interrupted`" in err
+    assert len(listed(muniment, "--run", run, "--status", "interrupted")) == 3
+
+
+def onto_a_full_disk(processes: Processes, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run a command whose standard output cannot be written."""
+    with open("/dev/full", "w") as full:
+        return subprocess.run(
+            [processes.program, *arguments],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            env={**processes.environment, "PYTHONUNBUFFERED": ""},  # so that a flush can fail too
+            encoding="utf-8",
+        )
+
+
+has_full_device = pytest.mark.skipif(
+    not os.path.exists("/dev/full"), reason="only Linux has this device"
+)
+
+
+@has_full_device
+@pytest.mark.parametrize("option", ["--no-stream", "--json", "--stream"])
+def test_a_full_disk_behind_standard_output_names_the_recorded_generation(
+    processes: Processes, muniment: Here, plugin_folder: PluginFolder, option: str
+) -> None:
+    plugin_folder.generator(
+        "pieces",
+        """
+        for request in requests:
+            if request.stream:
+                yield request.chunk("hi ")
+            yield request.reply(Text("hi there"))
+        """,
+    )
+    done = onto_a_full_disk(processes, "generate", "pieces", "x", option)
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+    assert "standard output" in done.stderr
+    (value,) = listed(muniment)
+    assert f"`muniment audit get {value['id']}`" in done.stderr
+    assert muniment("audit", "get", value["id"]).out.startswith("hi")
+
+
+@has_full_device
+def test_a_list_on_a_full_disk_is_one_sentence(
+    processes: Processes, muniment: Here, once: None
+) -> None:
+    assert processes("generate", "once", "x").code == 0
+    done = onto_a_full_disk(processes, "audit", "list")
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
@@ -195,7 +260,9 @@ def test_ctrl_c_in_a_batch_says_how_to_go_on_and_going_on_works(
     assert process.returncode == 130
     first, last = err.splitlines()
     run = first.split()[1]
-    assert last == f"Interrupted: 4 completed so far; add --resume {run} to continue"
+    assert last.startswith(f"Interrupted: 4 completed so far; add --resume {run} to continue")
+    (value,) = listed(muniment, "--status", "interrupted")
+    assert f"`muniment audit show {value['id']}`" in last
     assert out.count("--- line") == 4
     resumed = processes("batch", file, "--resume", run, "--json")
     assert resumed.code == 0

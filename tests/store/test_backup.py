@@ -20,7 +20,7 @@ from muniment.store import Query, Store, plan_restore, restore
 from muniment.store.backup import BackupError, BackupSummary, backend_of, postgresql
 from muniment.store.database.engine import open_database
 from muniment.store.recording.erasure_log import registered
-from support.databases import ask, by_hand, change, only_postgresql, only_sqlite
+from support.databases import altered_index, ask, by_hand, change, only_postgresql, only_sqlite
 
 pytestmark = pytest.mark.usefixtures("programs")
 
@@ -358,6 +358,68 @@ def test_a_store_with_an_altered_schema_can_be_backed_up(
         made = again.backup(tmp_path / "copy")
         assert not again.wrote
     assert made.entries == root_size(url)
+
+
+@only_sqlite
+def test_a_store_with_an_index_that_differs_from_its_table_is_not_backed_up(
+    store: Store, url: str, tmp_path: Path, start: Any, finish: Any
+) -> None:
+    assert store.path is not None
+    record(store, start, finish, 2)
+    store.close()
+    with altered_index(store.path, "ix_actor_name", ["name"]) as entries:
+        entries.pop()
+    with Store.open(url, create=False) as again, pytest.raises(BackupError) as caught:
+        again.backup(tmp_path / "copy")
+    for text in (str(store.path), "integrity check", "muniment db rebuild", "backup"):
+        assert text in str(caught.value)
+    assert ".part" not in str(caught.value)
+    assert list(tmp_path.glob("*copy*")) == []
+
+
+@only_sqlite
+def test_a_store_with_a_corrupt_page_is_not_backed_up(
+    store: Store, url: str, tmp_path: Path, start: Any, finish: Any
+) -> None:
+    assert store.path is not None
+    record(store, start, finish, 2)
+    store.close()
+    with closing(sqlite3.connect(store.path)) as database:
+        [(page,)] = database.execute(
+            "SELECT rootpage FROM sqlite_master WHERE name = 'ix_actor_name'"
+        )
+        [(size,)] = database.execute("PRAGMA page_size")
+    with store.path.open("r+b") as file:
+        file.seek((page - 1) * size)
+        file.write(bytes(size))
+    with (
+        Store.open(url, create=False) as again,
+        pytest.raises(BackupError, match="db rebuild") as caught,
+    ):
+        again.backup(tmp_path / "copy")
+    assert str(store.path) in str(caught.value)
+    assert list(tmp_path.glob("*copy*")) == []
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE entry SET canonical_bytes = leaf_hash WHERE seq = 1",
+        "DELETE FROM entry WHERE seq = 1",
+    ],
+)
+def test_a_store_with_an_altered_entry_is_named_when_no_backup_is_made(
+    store: Store, url: str, tmp_path: Path, start: Any, finish: Any, statement: str
+) -> None:
+    record(store, start, finish, 2)
+    change(url, statement)
+    with pytest.raises(BackupError) as caught:
+        store.backup(tmp_path / "copy")
+    assert f"the store {store.name} " in str(caught.value)
+    assert "muniment audit verify" in str(caught.value)
+    assert ".part" not in str(caught.value)
+    assert "use another backup" not in str(caught.value)
+    assert list(tmp_path.glob("*copy*")) == []
 
 
 def root_size(url: str) -> int:

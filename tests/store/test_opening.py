@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from sqlalchemy import make_url
 
-from muniment.errors import StoreError, StoreVersionError, UsageError
+from muniment.errors import AlteredRevisionError, StoreError, StoreVersionError, UsageError
 from muniment.store import NoStoreError, Store
 from muniment.store.recording import schema_version
 from muniment.store.recording.schema_version import HEAD
@@ -257,10 +257,24 @@ def stamp(url: str, revision: str) -> None:
 @pytest.mark.parametrize("create", [True, False])
 def test_a_store_of_a_newer_version_is_left_alone(store: Store, url: str, create: bool) -> None:
     stamp(url, "9999")
+    change(url, "CREATE TABLE newer (id INTEGER)")
     with pytest.raises(StoreVersionError, match="newer schema"):
         Store.open(url, create=create)
     with pytest.raises(StoreVersionError, match="newer schema"):
         Store.open(url, create=False, outdated=True)
+
+
+@pytest.mark.parametrize("revision", ["0001", "1001", "1002", "9999"])
+@pytest.mark.parametrize("outdated", [True, False])
+def test_a_store_that_records_another_revision_than_that_of_its_schema_is_not_opened(
+    store: Store, url: str, revision: str, outdated: bool
+) -> None:
+    stamp(url, revision)
+    with pytest.raises(AlteredRevisionError, match=f"{revision}.*{HEAD}") as caught:
+        Store.open(url, create=False, outdated=outdated)
+    assert store.name in str(caught.value)
+    assert "alembic_version" in str(caught.value)
+    assert "db upgrade" not in str(caught.value)
 
 
 @pytest.mark.parametrize("revision", ["zzz", "", "1001x", "999999"])

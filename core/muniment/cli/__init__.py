@@ -33,17 +33,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         try:
             code = _run(sys.argv[1:] if arguments is None else list(arguments))
+            sys.stdout.flush()
         except BaseException as error:
             from muniment.cli.error_handler import report
 
             code = report(error)
-        sys.stdout.flush()
+            _discard_unwritable()
     except BrokenPipeError:
         from muniment.cli.error_handler import detach_stdout
 
         detach_stdout()
         code = exit_codes.FAILED
     return 128 + ends[0] if ends and code == exit_codes.INTERRUPTED else code
+
+
+def _discard_unwritable() -> None:
+    """Flush stdout after an error. Discard the rest if its disk is full, as was reported."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError:
+        from muniment.cli.error_handler import detach_stdout
+
+        detach_stdout()
 
 
 def _interrupt_at_signals(ends: list[int]) -> None:

@@ -22,6 +22,7 @@ import click
 import muniment.store
 from muniment.cli import exit_codes
 from muniment.cli.context import CliContext, Interrupted
+from muniment.cli.interruption import interrupted_in
 from muniment.cli.items import write_shortage
 from muniment.cli.options import (
     evaluate_option,
@@ -158,9 +159,10 @@ def batch(
                     _print_result(item, as_json, results)
                     bar.advance(1)
         except KeyboardInterrupt:
-            raise Interrupted(
-                f"{_summary(counts)} so far; add --resume {run} to continue"
-            ) from None
+            message = f"{_summary(counts)} so far; add --resume {run} to continue"
+            if interrupted := interrupted_in(session, run):
+                message += f"; {interrupted}"
+            raise Interrupted(message) from None
     write_note(f"run {run}  {_summary(counts)}")
     return exit_codes.worst(map(exit_codes.of_status, counts))
 

@@ -15,7 +15,6 @@ import muniment.config
 import muniment.store
 from muniment.cli import importing
 from muniment.errors import ConfigError, StoreError
-from muniment.validation import refuse_empty
 
 if TYPE_CHECKING:
     from muniment.ledger.entries import TrainingEntry
@@ -59,6 +58,8 @@ class CliContext:
         plugin_files: tuple[str, ...] = (),
     ) -> None:
         """Raise UsageError for an empty text, in place of which a default would be used."""
+        from muniment.validation import refuse_empty  # `--help` does not need it
+
         refuse_empty(**{"home": home, "store": store, "actor's name": actor})
         self._home, self._store, self._actor = home, store, actor
         self._plugin_files = plugin_files

@@ -58,10 +58,11 @@ def report(error: BaseException) -> int:
 
 
 def detach_stdout() -> None:
-    """Redirect stdout to the null device, after the reader closed the pipe."""
+    """Redirect stdout to the null device, after the reader closed the pipe or the disk is full."""
     null = os.open(os.devnull, os.O_WRONLY)
     try:
         os.dup2(null, sys.stdout.fileno())
+        sys.stdout.flush()  # what it still buffers
     except (OSError, ValueError):
         return  # stdout has no file descriptor
     finally:

@@ -15,7 +15,8 @@ import click
 
 import muniment
 from muniment.cli import exit_codes
-from muniment.cli.context import CliContext, context_of
+from muniment.cli.context import CliContext, Interrupted, context_of
+from muniment.cli.interruption import full_disk_as_error, interrupted_in
 from muniment.cli.items import write_shortage
 from muniment.cli.lazy import no_such, with_checked_parser
 from muniment.cli.media_files import FileFormat, show_media, write, write_combined
@@ -63,6 +64,7 @@ from muniment.cli.parameter_options import (
 from muniment.cli.plugins_list import gone_plugins
 from muniment.cli.progress import waiting
 from muniment.errors import MunimentError, PluginError, PromptError, UnknownNameError
+from muniment.ids import new_id
 from muniment.plugins.registry import RegisteredObject
 from muniment.plugins.state import distributions
 from muniment.types import Chunk, Generation, InputSpec
@@ -303,10 +305,19 @@ def _run(
     # Chunks of several texts would mix, and JSON and files need complete texts.
     complete = samples > 1 or as_json or destination is not None
     stream = not complete and (on_terminal() if stream is None else stream)
+    run = new_id()
     answers = session.run(
-        [spec], samples_each=samples, policy=policy, stream=stream, evaluate=evaluate or None
+        [spec],
+        samples_each=samples,
+        policy=policy,
+        stream=stream,
+        run_id=run,
+        evaluate=evaluate or None,
     )
-    return _present(answers, samples, destination, file, as_json)
+    try:
+        return _present(answers, samples, destination, file, as_json)
+    except KeyboardInterrupt:
+        raise Interrupted(interrupted_in(session, run)) from None
 
 
 def _recorded_id(context: CliContext, reference: str) -> str:
@@ -365,18 +376,20 @@ def _present(
             arrived()
             if isinstance(item, Chunk):
                 streamed += item.text
-                click.echo(printable(item.text) if on_terminal() else item.text, nl=False)
+                with full_disk_as_error(item.request_id):
+                    click.echo(printable(item.text) if on_terminal() else item.text, nl=False)
                 continue
             done.append(item)
             code = exit_codes.worst((code, exit_codes.of_status(item.status)))
-            if as_json:
-                write_json(item)
             try:
-                if destination is None and not as_json:
-                    heading = f"--- {len(done)} of {total} ---" if total > 1 else ""
-                    _to_stdout(item, file, streamed, heading)
-                if destination is not None and file is not None and not file.combine:
-                    write(destination, file, item, (len(done),) if total > 1 else ())
+                with full_disk_as_error(item.id):
+                    if as_json:
+                        write_json(item)
+                    elif destination is None:
+                        heading = f"--- {len(done)} of {total} ---" if total > 1 else ""
+                        _to_stdout(item, file, streamed, heading)
+                    if destination is not None and file is not None and not file.combine:
+                        write(destination, file, item, (len(done),) if total > 1 else ())
             except PluginError as error:
                 code = exit_codes.worst((code, exit_codes.FAILED))
                 write_note(f"Error: {one_line(str(error))}")

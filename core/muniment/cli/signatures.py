@@ -65,7 +65,7 @@ def show(context: CliContext, as_json: bool) -> None:
     private = key_store.private_key(log)
     if private is None:
         raise MunimentError(
-            f"the record of {context.store.url} has no key; run `muniment keys generate` to "
+            f"the record of {context.store.name} has no key; run `muniment keys generate` to "
             "create one"
         )
     key, path, last = private.public, key_store.path(log), key_store.last_checkpoint(log)

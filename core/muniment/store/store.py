@@ -80,6 +80,7 @@ class Store(Finder, AbstractContextManager["Store"]):
         self._starting = threading.Lock()
         self._open: dict[str, int] = {}  # numbers of generations started here, without an outcome
         self.url = database.url
+        self.name = database.name
         self.path = database.path
 
     @classmethod

@@ -41,7 +41,15 @@ class BackupError(MunimentError):
         self.file = file
 
 
-def raise_if_no_file(file: Path) -> None:
+class CorruptBackupError(BackupError):
+    """A backup whose contents do not verify. `reason` is the first problem."""
+
+    def __init__(self, file: Path, reason: str, message: str = "") -> None:
+        super().__init__(file, message or f"{file} is corrupt: {reason}; use another backup")
+        self.reason = reason
+
+
+def _raise_if_no_file(file: Path) -> None:
     """Raise BackupError unless the backup is a regular file."""
     if file.is_dir():
         raise BackupError(file, f"{file} is a folder; use the file of a backup")
@@ -79,6 +87,7 @@ class BackupBackend(Protocol):
     ) -> BackupSummary:
         """Read all entries of a copy and return its summary. Raise BackupError if it is corrupt.
 
+        Indexes and pages of SQLite are compared too.
         `whole` also verifies payloads and query tables, if the backend can before it restores them.
         Without `whole` the schema may be altered, as that of the store is.
         """
@@ -119,15 +128,22 @@ def create_backup(database: Database, target: Path, progress: Progress | None = 
             replacing(target, database.files) as file,
             _registered_while_written(database, Path(file.name)),
         ):
-            copied = backend.copy(database, Path(file.name))
-            verified = backend.verify(Path(file.name), progress)
-            if verified != copied:
+            try:
+                copied = backend.copy(database, Path(file.name))
+                verified = backend.verify(Path(file.name), progress)
+                if verified != copied:
+                    raise CorruptBackupError(
+                        target,
+                        f"the copy differs from the store ({verified.entries} entries with root "
+                        f"{verified.root}, not {copied.entries} with {copied.root})",
+                    )
+            except CorruptBackupError as error:  # its message is about a backup to restore
                 raise BackupError(
                     target,
-                    f"the copy differs from the store ({verified.entries} entries with root "
-                    f"{verified.root}, not {copied.entries} with {copied.root}) and was deleted; "
-                    "try again",
-                )
+                    f"the store {database.name} is damaged, so no backup was made: {error.reason}; "
+                    "run `muniment audit verify --all` to list the problems, then `muniment db "
+                    "rebuild` if only query tables differ, or else restore an older backup",
+                ) from error
     except OSError as error:
         raise BackupError(target, f"cannot write {target}: {error.strerror}") from error
     backup = Backup(target, made_at, verified.entries, verified.root)
@@ -220,6 +236,7 @@ def plan_restore(url: str, file: Path, progress: Progress | None = None) -> Rest
     Raises BackupError if the backup is corrupt, and UsageError if it is the store itself.
     """
     file = file.absolute()
+    _raise_if_no_file(file)
     with closing(open_database(url)) as database:
         if database.path is not None:
             check_target(database.path, [file])

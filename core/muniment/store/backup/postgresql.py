@@ -19,7 +19,7 @@ from muniment.errors import StoreVersionError
 from muniment.ledger.entries import GenesisEntry
 from muniment.ledger.schema import decode
 from muniment.ledger.tree import Frontier, leaf_hash
-from muniment.store.backup import BackupError, BackupSummary, raise_if_no_file
+from muniment.store.backup import BackupError, BackupSummary, CorruptBackupError
 from muniment.store.database.engine import Database, Progress
 from muniment.store.database.tables import VIEWS, alembic_version, ledger_head, metadata
 from muniment.store.errors import UNREADABLE
@@ -52,7 +52,6 @@ def verify(file: Path, progress: Progress | None, *, whole: bool = False) -> Bac
     `whole` has no effect: only a server can read the other tables. Raises BackupError if the
     archive is corrupt or an entry is missing.
     """
-    raise_if_no_file(file)
     frontier, log = Frontier(), ""
     # Rows are in the order of the table's pages. Sessions that write in turn fill different
     # pages, so that some entries come before others with lower numbers.
@@ -68,9 +67,7 @@ def verify(file: Path, progress: Progress | None, *, whole: bool = False) -> Bac
             seq, data = int(row["seq"]), bytes.fromhex(row["canonical_bytes"].removeprefix(r"\\x"))
             first = decode(data) if seq == 0 else None
         except UNREADABLE as error:
-            raise BackupError(
-                file, f"{file} is corrupt: an entry cannot be read; use another backup"
-            ) from error
+            raise CorruptBackupError(file, "an entry cannot be read") from error
         if isinstance(first, GenesisEntry):
             log = first.log
         early[seq] = leaf_hash(data)
@@ -79,10 +76,7 @@ def verify(file: Path, progress: Progress | None, *, whole: bool = False) -> Bac
         if progress and count % 1000 == 0:
             progress("backup", count, count)
     if early:
-        raise BackupError(
-            file,
-            f"{file} is incomplete: entry {frontier.size} is missing; use another backup",
-        )
+        raise CorruptBackupError(file, f"entry {frontier.size} is missing")
     if not log:
         raise BackupError(
             file, f"{file} is not a backup of a store: it has no ledger; use another file"

@@ -18,7 +18,8 @@ from muniment.errors import (
 )
 from muniment.files import replacing
 from muniment.ledger.tree import Frontier
-from muniment.store.backup import BackupError, BackupSummary, raise_if_no_file
+from muniment.store.backup import BackupError, BackupSummary, CorruptBackupError
+from muniment.store.database import catalog
 from muniment.store.database.engine import LOCK_SECONDS, Database, Progress, open_database
 from muniment.store.database.sqlite import copy_file, create_private
 from muniment.store.recording import schema_version
@@ -30,6 +31,8 @@ def copy(database: Database, target: Path) -> BackupSummary:
     try:
         log, size, frontier = copy_file(_path(database), target)
     except (OSError, sqlite3.Error) as error:
+        if _is_corrupt(error):
+            raise CorruptBackupError(target, _reason(error)) from error
         raise BackupError(target, f"cannot write {target}: {_reason(error)}") from error
     return BackupSummary(log, size, Frontier.from_bytes(size, frontier).root().hex())
 
@@ -41,7 +44,6 @@ def verify(file: Path, progress: Progress | None, *, whole: bool = False) -> Bac
     verified too, if the copy has the current schema. Raises BackupError if the file is no store,
     has a newer schema, or is corrupt.
     """
-    raise_if_no_file(file)
     copy = open_database(f"sqlite:///{quote(str(file.absolute()))}")
     try:
         revision = schema_version.revision(copy)
@@ -51,27 +53,26 @@ def verify(file: Path, progress: Progress | None, *, whole: bool = False) -> Bac
             )
         schema_version.raise_if_foreign(copy.url, f"the backup {file}", revision)
         contents = whole and revision == schema_version.HEAD
+        if not contents:  # otherwise a part of the verification
+            with copy.reading() as connection:
+                if problem := catalog.first_problem(catalog.damage(connection)):
+                    raise CorruptBackupError(file, f"integrity check: {problem}")
         verification = verify_store(
             copy, projections=contents, payloads=contents, search=contents, progress=progress
         )
         problems = [item for item in verification.problems if whole or item.kind != "schema"]
         if problems:
             first = problems[0]
-            raise BackupError(
-                file, f"{file} is corrupt: {first.where}: {first.message}; use another backup"
-            )
+            raise CorruptBackupError(file, f"{first.where}: {first.message}")
         with copy.reading() as connection:
             log = connection.exec_driver_sql("SELECT log_id FROM ledger_head").scalar()
     except StoreVersionError as error:
         raise BackupError(file, str(error)) from error
     except VerificationError as error:  # its message is about a store in use
-        raise BackupError(
-            file, f"{file} is corrupt: its schema was altered; use another backup"
-        ) from error
+        raise CorruptBackupError(file, "its schema was altered") from error
     except DamagedStoreError as error:  # as above
-        raise BackupError(
-            file, f"{file} is not a backup of a store, or is damaged; use another backup"
-        ) from error
+        message = f"{file} is not a backup of a store, or is damaged; use another backup"
+        raise CorruptBackupError(file, "SQLite cannot read it", message) from error
     except StoreError as error:
         raise BackupError(file, f"{file} cannot be read as a backup: {error}") from error
     finally:
@@ -91,10 +92,7 @@ def restore(database: Database, file: Path) -> None:
         try:
             _overwrite(path, file)
         except sqlite3.DatabaseError as error:
-            if getattr(error, "sqlite_errorcode", None) not in (
-                sqlite3.SQLITE_NOTADB,
-                sqlite3.SQLITE_CORRUPT,
-            ):
+            if not _is_corrupt(error):
                 raise
             _replace_file(path, file)
     except (OSError, sqlite3.Error) as error:
@@ -127,6 +125,12 @@ def _replace_file(path: Path, file: Path) -> None:
 def _path(database: Database) -> Path:
     assert database.path is not None
     return database.path
+
+
+def _is_corrupt(error: Exception) -> bool:
+    """Return whether SQLite cannot read the contents of a file."""
+    code: int = getattr(error, "sqlite_errorcode", 0)
+    return code & 0xFF in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT)  # without the detail
 
 
 def _reason(error: Exception) -> str:

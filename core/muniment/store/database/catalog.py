@@ -69,6 +69,18 @@ def revisions(connection: Connection) -> tuple[Any, ...]:
     return tuple(revision for (revision,) in rows)
 
 
+def matching(connection: Connection) -> list[str]:
+    """Return the revisions whose schema the store has, whatever revision it records."""
+    found = definitions(connection)
+    suffix = f".{connection.dialect.name}.json"
+    files = sorted((migrations() / "schema").glob(f"*{suffix}"))
+    return [
+        file.name.removesuffix(suffix)
+        for file in files
+        if json.loads(file.read_text(encoding="utf-8")) == found
+    ]
+
+
 def is_newer(revisions: tuple[Any, ...]) -> bool:
     """Return whether a newer Muniment upgraded the store that records these revisions."""
     newest = max(file.name for file in (migrations() / "schema").glob("*.json"))

@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlalchemy import Connection, func, inspect, select
 
-from muniment.errors import StoreVersionError
+from muniment.errors import AlteredRevisionError, StoreVersionError
 from muniment.store.database.engine import Database, Progress
 from muniment.store.database.tables import alembic_version, backfill, ledger_head
 from muniment.store.errors import NoStoreError
@@ -60,7 +60,8 @@ def require(database: Database, *, create: bool, older: bool = False) -> None:
     """Raise unless the store exists and has the current schema.
 
     With `create`, a missing store is created. With `older`, an older schema is accepted. Raises
-    NoStoreError for a missing store and StoreVersionError for another schema.
+    NoStoreError for a missing store and StoreVersionError for another schema, of which
+    AlteredRevisionError for one whose recorded revision was altered.
     """
     current = revision(database)
     if current is None:
@@ -68,12 +69,35 @@ def require(database: Database, *, create: bool, older: bool = False) -> None:
             raise NoStoreError(database.url, database.name)
         upgrade(database)
         return
+    if current != HEAD:
+        _raise_if_not_of_its_schema(database)
     raise_if_foreign(database.url, f"the store {database.name}", current)
     if current < HEAD and not older:
         raise StoreVersionError(
             database.url,
             f"the store {database.name} has an older schema ({current} instead of {HEAD}); run "
             "`muniment db upgrade`",
+        )
+
+
+def _raise_if_not_of_its_schema(database: Database) -> None:
+    """Raise AlteredRevisionError if the schema is that of another revision than the recorded one.
+
+    A store with an unknown schema may belong to a newer version.
+    """
+    from muniment.store.database import catalog
+
+    with database.reading() as connection:
+        recorded = catalog.revisions(connection)
+        matching = catalog.matching(connection)
+    if len(recorded) != 1 or not catalog.is_revision(recorded[0]):
+        return  # the caller refuses any such store
+    if matching and recorded[0] not in matching:
+        raise AlteredRevisionError(
+            database.url,
+            f"the store {database.name} records the schema revision {recorded[0]}, but its schema "
+            f"is that of {matching[-1]}, so its table alembic_version was altered; set version_num "
+            f"to {matching[-1]!r}, or restore a backup",
         )
 
 
@@ -85,7 +109,7 @@ def raise_if_foreign(url: str, store: str, current: str) -> None:
     from muniment.store.database.catalog import is_revision
 
     if not is_revision(current):
-        raise StoreVersionError(
+        raise AlteredRevisionError(
             url,
             f"{store} has the unknown schema revision {current!r}, because its table "
             "alembic_version or backfill was altered; restore a backup",

@@ -1,0 +1,39 @@
+"""Messages that name recorded generations when a command ends early."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+import muniment
+from muniment.cli.error_handler import detach_stdout
+from muniment.cli.output import short_id
+from muniment.errors import MunimentError, StoreError
+
+
+def interrupted_in(session: muniment.Session, run: str) -> str:
+    """Return the command that shows the interrupted generations of a run, or an empty text."""
+    query = muniment.Query(run=run, status="interrupted", limit=2)
+    recorded: list[muniment.Generation] = []
+    with contextlib.suppress(StoreError):  # the signal came before anything was recorded
+        recorded = list(session.store.generations(query))
+    if not recorded:
+        return ""
+    if len(recorded) > 1:
+        return f"run `muniment audit list --run {run} --status interrupted` for its generations"
+    return f"run `muniment audit show {short_id(recorded[0].id, 'stderr')}` for its record"
+
+
+@contextlib.contextmanager
+def full_disk_as_error(id: str) -> Iterator[None]:
+    """Raise MunimentError with the id of a generation if the block cannot write to stdout."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        detach_stdout()  # otherwise the plugin's redirection would print the buffer on stderr
+        raise MunimentError(
+            f"cannot write to standard output: {error.strerror}; the generation is recorded, run "
+            f"`muniment audit get {short_id(id, 'stderr')}` to get its output"
+        ) from None
