@@ -57,8 +57,13 @@ class TextDifference:
 
 @dataclass(frozen=True, slots=True)
 class Differences:
-    """All differences between two generations."""
+    """All differences between two generations.
 
+    `unavailable` has the kinds of payloads that cannot be compared, because they were erased or
+    altered in one of the generations. Each side is `erased`, `altered` or `recorded`.
+    """
+
+    unavailable: tuple[Difference, ...]
     fields: tuple[Difference, ...]
     parameters: tuple[Difference, ...]
     environment: tuple[Difference, ...]
@@ -68,8 +73,8 @@ class Differences:
 
     def __bool__(self) -> bool:
         """Return whether there are any differences."""
-        binary = (*self.inputs, *self.outputs)
-        return any((self.fields, self.parameters, self.environment, self.texts, binary))
+        others = (*self.unavailable, *self.inputs, *self.outputs)
+        return any((self.fields, self.parameters, self.environment, self.texts, others))
 
 
 def differences(
@@ -83,11 +88,21 @@ def differences(
     other media types are compared by their digests. `compare` measures how far two outputs lie
     apart.
     """
-    texts = [("system", a.system or "", b.system or ""), ("prompt", a.prompt, b.prompt)]
-    input_texts, other_inputs = _contents(_pairs_of_inputs(a, b))
-    output_texts, other_outputs = _contents(_pairs_of_outputs(a, b))
+    unavailable = {kind for g in (a, b) for kind in (*g.erased, *g.altered)}
+    texts = []
+    if "request" not in unavailable:
+        texts.append(("system", a.system or "", b.system or ""))
+    if "prompt" not in unavailable:
+        texts.append(("prompt", a.prompt, b.prompt))
+    inputs = () if "input" in unavailable else _pairs_of_inputs(a, b)
+    outputs = () if "output" in unavailable else _pairs_of_outputs(a, b)
+    input_texts, other_inputs = _contents(inputs)
+    output_texts, other_outputs = _contents(outputs)
     texts += [*input_texts, *output_texts]
     return Differences(
+        unavailable=tuple(
+            Difference(kind, _state(a, kind), _state(b, kind)) for kind in sorted(unavailable)
+        ),
         fields=_mappings(_fields(a), _fields(b)),
         parameters=_mappings(a.parameters, b.parameters),
         environment=_mappings(compared_facts(a.environment), compared_facts(b.environment)),
@@ -107,6 +122,13 @@ def differences(
             for name, first, second in other_outputs
         ),
     )
+
+
+def _state(generation: Generation, kind: str) -> str:
+    """Return whether the payloads of a kind are `erased`, `altered` or `recorded`."""
+    if kind in generation.erased:
+        return "erased"
+    return "altered" if kind in generation.altered else "recorded"
 
 
 def _pairs_of_inputs(a: Generation, b: Generation) -> Iterator[_Pair]:

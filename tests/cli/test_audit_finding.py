@@ -100,6 +100,19 @@ def test_diff_tells_words_and_parameters(recorded: Here) -> None:
     assert recorded("audit", "diff", ids[0], ids[0]).out.endswith("no difference\n")
 
 
+def test_diff_does_not_compare_erased_contents(recorded: Here) -> None:
+    ids = [g["id"] for g in recorded("audit", "tail", "--json").json("generation")]
+    assert recorded("audit", "erase", ids[0], "--yes").code == 0
+    (value,) = recorded("audit", "diff", ids[0], ids[1], "--json").json("differences")
+    lost = {item["name"]: (item["a"], item["b"]) for item in value["unavailable"]}
+    assert lost["prompt"] == lost["output"] == ("erased", "recorded")
+    assert value["texts"] == []
+    assert recorded("audit", "erase", ids[1], "--yes").code == 0
+    (value,) = recorded("audit", "diff", ids[0], ids[1], "--json").json("differences")
+    assert not value["same"]
+    assert "no difference" not in recorded("audit", "diff", ids[0], ids[1]).out
+
+
 def test_lineage_draws_a_tree(recorded: Here) -> None:
     (first,) = recorded("audit", "list", "--json", "-n", "1").json("generation")
     children = [_child(first["id"]), _child(first["id"])]

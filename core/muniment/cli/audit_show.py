@@ -258,7 +258,8 @@ def diff(context: CliContext, first: str, second: str, as_json: bool) -> None:
     """Show the differences between two generations.
 
     Compares parameters, environment, prompt, inputs and output. Texts are compared word by word,
-    Chinese character by character. `[-…-]` marks text of A only, `{+…+}` text of B only.
+    Chinese character by character. `[-…-]` marks text of A only, `{+…+}` text of B only. Erased
+    and altered contents cannot be compared, and are named.
     """
     store = context.store
     a, b = (store.generation(store.find(reference)) for reference in (first, second))
@@ -269,6 +270,7 @@ def diff(context: CliContext, first: str, second: str, as_json: bool) -> None:
                 "a": a.id,
                 "b": b.id,
                 "same": not differing,
+                "unavailable": differing.unavailable,
                 "fields": differing.fields,
                 "parameters": differing.parameters,
                 "environment": differing.environment,
@@ -285,6 +287,8 @@ def diff(context: CliContext, first: str, second: str, as_json: bool) -> None:
         )
         return
     write_data(f"{short_id(a.id)} → {short_id(b.id)}{'' if differing else '  no difference'}")
+    for lost in differing.unavailable:
+        write_data(f"{lost.name}  cannot be compared: {lost.a} → {lost.b}")
     for title, items in (
         ("", differing.fields),
         ("parameters: ", differing.parameters),
