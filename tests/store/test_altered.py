@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from muniment.errors import UsageError
+from muniment.errors import VerificationError
 from muniment.ledger.checkpoints import Checkpoint, origin, sign_checkpoint
 from muniment.ledger.entries import ModelEntry
 from muniment.ledger.keys import PrivateKey
@@ -178,7 +178,7 @@ def test_an_altered_payload_is_not_disclosed_in_a_proof(
     whole = store.prove(rich.id, note, list(CONTENTS))
     assert {payload.kind for payload in whole.disclosed} == set(CONTENTS)
     alter(url, rich, payload_kind, CONTENTS[payload_kind])
-    with pytest.raises(UsageError, match=f"its {payload_kind} was changed"):
+    with pytest.raises(VerificationError, match=f"its {payload_kind} was changed"):
         store.prove(rich.id, note, [payload_kind])
     others = [kind for kind in CONTENTS if kind != payload_kind]
     assert {payload.kind for payload in store.prove(rich.id, note, others).disclosed} == set(others)

@@ -39,6 +39,7 @@ def test_an_event_is_returned_as_it_was_recorded(store: Store, id: str) -> None:
         "comment": "说得好",
         "action": None,
         "item": None,
+        "altered": (),
     }
     assert [event.to_json() for event in store.events.of(id, FeedbackEntry)] == [given.to_json()]
     review = store.events.add_review(id, "bert", "approve")

@@ -48,6 +48,7 @@ def test_a_new_kind_of_event_is_read_back(store: Store, appealed: str) -> None:
         "at": event.to_json()["at"],
         "actor": "anna",
         "reason": "这是误判",
+        "altered": (),
     }
 
 

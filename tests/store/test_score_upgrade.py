@@ -85,8 +85,10 @@ def test_an_upgraded_store_has_all_scores(scores: list[Any], url: str, short_pag
         store.upgrade(lambda step, done, total: steps.append((done, total)))
     assert len(scores) > NUMBER
     assert ask(url, SCORES) == scores
-    assert steps == sorted(steps)
     assert len(steps) > 3
+    pages = [done for done, _ in steps]
+    again = pages.index(max(pages)) + 1  # where the next migration begins to read the entries
+    assert pages[:again] == sorted(pages[:again])
     assert steps[-1][0] == steps[-1][1]
     with Store.open(url, create=False) as store:
         assert store.status().current
@@ -128,7 +130,7 @@ def test_an_upgrade_killed_between_pages_is_continued(
             Store.open(url, create=False)
         with Store.open(url, create=False, outdated=True) as store:
             assert not store.status().current
-    ((revision, position),) = ask(url, "SELECT revision, position FROM backfill")
+    (revision, position), *_ = ask(url, "SELECT revision, position FROM backfill ORDER BY revision")
     assert (revision, position) == (SECOND, 20)  # three pages of seven entries, from number 0
     copies = list(Path(url.removeprefix("sqlite:///")).parent.glob("*before-upgrade*"))
     assert upgrade(url) is None

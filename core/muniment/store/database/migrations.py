@@ -34,10 +34,10 @@ def migrate(connection: Connection, folder: Path, revision: str = "head") -> Non
 def fill_page(connection: Connection, folder: Path) -> int | None:
     """Fill the tables of migrations with rows for one page of entries.
 
-    Each migration that creates such a table has a function `fill`. Return the number of the last
-    entry that was read, or None if no page remained.
+    Each migration that creates such a table has a function `fill`, and the oldest migration is
+    finished first. Return the number of the last entry that was read, or None if no page remained.
     """
-    due = connection.execute(select(backfill)).first()
+    due = connection.execute(select(backfill).order_by(backfill.c.revision)).first()
     if due is None:
         return None
     script = ScriptDirectory.from_config(configuration(folder)).get_revision(due.revision)
