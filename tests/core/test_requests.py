@@ -285,6 +285,43 @@ def test_a_judged_value_that_resolve_sets_is_checked_too(workspace: Workspace) -
     assert done.status == "blocked"
 
 
+def test_resolve_is_not_called_for_a_blocked_prompt(workspace: Workspace) -> None:
+    attributes = "def resolve(self, request, model):\n    raise RuntimeError(request.prompt)"
+    workspace.plugin_folder.generator("echo", ECHO, parameters=JUDGED, attributes=attributes)
+    workspace.plugin_folder.filter("polite", POLITE)
+    policy = workspace.policy("{filter: polite, stages: [prompt]}")
+    for prompt, negative in (("rude", ""), ("x", "rude")):
+        done = workspace.session.generate(prompt, parameters={"negative": negative}, policy=policy)
+        assert (done.status, done.parameters["negative"]) == ("blocked", negative)
+    with pytest.raises(PluginError, match="RuntimeError"):
+        workspace.session.generate("x", policy=policy)
+    workspace.check()
+
+
+PACKAGED = """
+def resolve(self, request, model):
+    return muniment.Resolution({'adapter': 'style', 'negative': 'rude'})
+def packaged_models(self):
+    return [muniment.PackagedModel('style', 'from', '')]
+def find_model(self, source): raise muniment.ModelError(source, "no")
+def add_model(self, source, into, progress):
+    (into / "facts.json").write_text("{}")
+    return {}
+"""
+
+
+def test_a_text_of_resolve_that_is_blocked_adds_no_packaged_model(workspace: Workspace) -> None:
+    parameters = f"{JUDGED}\n{ADAPTED}"
+    workspace.plugin_folder.generator("adapted", READ, parameters=parameters, attributes=PACKAGED)
+    workspace.plugin_folder.filter("polite", POLITE)
+    policy = workspace.policy("{filter: polite, stages: [prompt]}")
+    done = workspace.session.generate("x", policy=policy)
+    assert (done.status, done.models["adapter"].digest) == ("blocked", "")
+    assert workspace.session.models.added() == []
+    assert workspace.session.generate("x").text == "{}"
+    workspace.check()
+
+
 @pytest.mark.parametrize(
     "parameters",
     [

@@ -6,7 +6,7 @@ import contextlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cache, partial
 from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -170,8 +170,8 @@ class Resolver:
         """Return the resolved spec, after adding the packaged models that it needs, if any.
 
         `blocks` returns whether the policy blocks the prompts or inputs. Then no model is added,
-        and the request has a model without a digest. Raises UsageError, ModelError, PluginError
-        or StoreError.
+        the request has a model without a digest, and the generator's `resolve` is not called.
+        Raises UsageError, ModelError, PluginError or StoreError.
         """
         spec, registered = checked.spec, checked.registered
         without_models = partial(
@@ -185,17 +185,20 @@ class Resolver:
             inputs={item.name: item for item in checked.inputs},
         )
 
+        @cache
         def blocked() -> bool:
             return blocks(without_models())
 
         model, generator = self._with_model(registered, spec, blocked)
         models = self._models_of(checked.parameters, registered, generator, blocked)
         request = without_models(model=model, models=models)
-        if type(generator).resolve is not Generator.resolve and _has_models(request):
+        if type(generator).resolve is not Generator.resolve and not blocked():
             from muniment.generation.resolution import resolve_request
 
             request = resolve_request(generator, registered, request)
-            models = self._models_of(request.parameters, registered, generator, blocked)
+            models = self._models_of(
+                request.parameters, registered, generator, partial(blocks, request)
+            )
             request = replace(request, models=models)
         generation = Generation(
             id=request.id,
@@ -402,11 +405,6 @@ class Resolver:
 def _models_in(request: Request) -> list[Model]:
     model = () if request.model is None else (request.model,)
     return [*model, *request.models.values()]
-
-
-def _has_models(request: Request) -> bool:
-    """Return whether all models of a request are in the home, so that their files can be read."""
-    return all(model.digest for model in _models_in(request))
 
 
 def _close(generator: Generator) -> None:
