@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from muniment import Generation, GenerationSpec, ParameterError, PluginError, UsageError, hookspecs
+from support.media import media_type
 from support.workspace import Workspace
 
 ECHO = "for r in requests: yield r.reply(Text(f'{r.prompt}|{dict(r.parameters)}'))"
@@ -119,6 +120,25 @@ def test_a_default_that_depends_on_the_model_is_recorded_and_replayed(
     workspace.check()
 
 
+@pytest.mark.parametrize(("given", "steps"), [({}, 7), ({"steps": 20}, 20), ({"steps": "20"}, 20)])
+def test_resolve_keeps_a_given_value_that_is_the_default(
+    workspace: Workspace, given: dict[str, object], steps: int
+) -> None:
+    attributes = "def resolve(self, request, model): return muniment.Resolution({'steps': 7})"
+    parameters = "steps: int = param(20)"
+    workspace.plugin_folder.generator("s", ECHO, attributes=attributes, parameters=parameters)
+    done = workspace.session.generate("x", parameters=given)
+    assert done.parameters == {"steps": steps}
+    assert done.resolved_parameters == (() if given else ("steps",))
+    assert workspace.recorded() == [done]
+
+
+def test_a_given_value_that_is_none_is_a_default_for_resolve(workspace: Workspace) -> None:
+    attributes = "def resolve(self, request, model): return muniment.Resolution({'steps': 7})"
+    workspace.plugin_folder.generator("s", ECHO, attributes=attributes, parameters=STEPS)
+    assert workspace.session.generate("x", parameters={"steps": None}).parameters["steps"] == 7
+
+
 def test_replay_uses_the_recorded_values_without_resolving_again(workspace: Workspace) -> None:
     attributes = "calls = 0\ndef resolve(self, request, model):\n" + "\n".join(
         [
@@ -218,6 +238,21 @@ def test_an_input_that_resolve_adds_must_be_a_declared_one(
     with pytest.raises(PluginError) as caught:
         workspace.session.generate("x")
     assert complaint in str(caught.value)
+
+
+def test_plugins_recognise_the_media_type_of_an_input_that_resolve_adds(
+    workspace: Workspace,
+) -> None:
+    workspace.plugin_folder.add(
+        media_type("def matches(self, data):\n    return data.startswith(b'DOTS')")
+    )
+    attributes = added("muniment.Resolution(inputs={'words': b'DOTS\\xff'})")
+    attributes = attributes.replace("text/plain", "application/x-dots")
+    size = "for r in requests: yield r.reply(Text(str(len(r.inputs['words'].data))))"
+    workspace.plugin_folder.generator("listing", size, attributes=attributes)
+    done = workspace.session.generate("x")
+    assert [item.media_type for item in done.inputs] == ["application/x-dots"]
+    assert done.resolved_inputs == ("words",)
 
 
 def test_resolve_cannot_replace_a_given_input(workspace: Workspace) -> None:

@@ -192,10 +192,14 @@ class Resolver:
         model, generator = self._with_model(registered, spec, blocked)
         models = self._models_of(checked.parameters, registered, generator, blocked)
         request = without_models(model=model, models=models)
+        marks: tuple[tuple[str, ...], tuple[str, ...]] = (), ()
         if type(generator).resolve is not Generator.resolve and not blocked():
             from muniment.generation.resolution import resolve_request
 
-            request = resolve_request(generator, registered, request)
+            resolved = resolve_request(
+                generator, registered, request, spec.parameters, self._matches
+            )
+            request, marks = resolved.request, (resolved.parameters, resolved.inputs)
             models = self._models_of(
                 request.parameters, registered, generator, partial(blocks, request)
             )
@@ -218,6 +222,8 @@ class Resolver:
             parents=spec.parents,
             line=spec.line,
             inputs=tuple(request.inputs.values()),
+            resolved_parameters=marks[0],
+            resolved_inputs=marks[1],
             plugins=(self._plugins.ref(registered.plugin),),
         )
         return BoundRequest(request, generation, registered, generator)
