@@ -484,7 +484,9 @@ def _check_inputs(inputs: object) -> None:
 
 def samples(spec: GenerationSpec, count: int) -> list[GenerationSpec]:
     """Return `count` specs that differ only in their seeds. The first has the spec's own seed."""
-    if spec.inputs:  # a new mapping, so that the resolver reads its files, once for all samples
+    # A new mapping, so that the resolver reads its files, once for all samples. `read_specs` makes
+    # those of lines, which can share one.
+    if spec.inputs and spec.line is None:
         spec = replace(spec, inputs=dict(spec.inputs))
     if count == 1:
         return [spec]
