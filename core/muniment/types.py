@@ -513,8 +513,8 @@ class Generation:
     example `prompt` and `output`. An erased trace is not listed. `altered` names the kinds of
     payloads that were changed after they were recorded. Their texts are empty. `inputs` are sorted
     by name. `models` has the models of parameters, such as an adapter, by the name of the
-    parameter. `resolved_parameters` and `resolved_inputs` name those that the generator's
-    `resolve` set, sorted.
+    parameter. `resolved_parameters` names the parameters that the caller left to the generator's
+    `resolve`, and `resolved_inputs` the inputs that it added, sorted.
     """
 
     id: str

@@ -105,6 +105,26 @@ def test_a_repeated_request_is_resolved_again(workspace: Workspace, resolved: Ge
     assert run(workspace, given).text == "9 ['mine', 'a']"
 
 
+def test_values_that_were_left_to_resolve_are_resolved_for_another_prompt(
+    workspace: Workspace,
+) -> None:
+    attributes = """
+def resolve(self, request, model):
+    return muniment.Resolution({"size": 4} if request.prompt == "fast" else {})
+"""
+    size = "size: int = param(20)"
+    workspace.plugin_folder.generator("echo", ECHO, attributes=attributes, parameters=size)
+    workspace.plugin_folder.filter("never", "return content.block('no')")
+    policy = workspace.policy("{filter: never}")
+    for given, expected in (({}, 4), ({"size": 20}, 20)):
+        for source in (
+            workspace.session.generate("slow", parameters=given),
+            workspace.session.generate("slow", parameters=given, policy=policy),
+        ):
+            again = run(workspace, workspace.session.like(source.id, prompt="fast"))
+            assert again.parameters == {"size": expected}
+
+
 def test_only_the_inputs_that_are_repeated_must_exist(
     workspace: Workspace, resolved: Generation
 ) -> None:

@@ -16,10 +16,10 @@ def spec_like(generation: Generation, models: Models, changes: Mapping[str, Any]
     """Return the spec of a recorded request with changes, and with its source as a parent.
 
     `changes` has fields of GenerationSpec. Parameters, inputs, tags and parents are added to those
-    of the request. Its parents are not repeated, nor the values and inputs that `resolve` set,
-    because they depend on its prompt and model. For another generator neither are its parameters,
-    model and inputs. Raises UsageError if a text that it needs was erased, or if the name of a
-    model now belongs to another one. Raises VerificationError if a text was altered.
+    of the request. Its parents are not repeated, nor the values and inputs that were left to
+    `resolve`, because they depend on its prompt and model. For another generator neither are its
+    parameters, model and inputs. Raises UsageError if a text that it needs was erased, or if the
+    name of a model now belongs to another one. Raises VerificationError if a text was altered.
     """
     unknown = changes.keys() - {field.name for field in fields(GenerationSpec)}
     if unknown:

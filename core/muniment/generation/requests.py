@@ -192,18 +192,11 @@ class Resolver:
         model, generator = self._with_model(registered, spec, blocked)
         models = self._models_of(checked.parameters, registered, generator, blocked)
         request = without_models(model=model, models=models)
-        marks: tuple[tuple[str, ...], tuple[str, ...]] = (), ()
-        if type(generator).resolve is not Generator.resolve and not blocked():
-            from muniment.generation.resolution import resolve_request
-
-            resolved = resolve_request(
-                generator, registered, request, spec.parameters, self._matches
-            )
-            request, marks = resolved.request, (resolved.parameters, resolved.inputs)
-            models = self._models_of(
-                request.parameters, registered, generator, partial(blocks, request)
-            )
-            request = replace(request, models=models)
+        left_to_resolve: set[str] = set()
+        if type(generator).resolve is not Generator.resolve:
+            left_to_resolve = _not_given(spec, checked.parameters)
+            if not blocked():
+                request = self._resolved(request, registered, generator, left_to_resolve, blocks)
         generation = Generation(
             id=request.id,
             run_id=run_id,
@@ -222,11 +215,31 @@ class Resolver:
             parents=spec.parents,
             line=spec.line,
             inputs=tuple(request.inputs.values()),
-            resolved_parameters=marks[0],
-            resolved_inputs=marks[1],
+            resolved_parameters=tuple(sorted(left_to_resolve)),
+            resolved_inputs=tuple(name for name in request.inputs if name not in spec.inputs),
             plugins=(self._plugins.ref(registered.plugin),),
         )
         return BoundRequest(request, generation, registered, generator)
+
+    def _resolved(
+        self,
+        request: Request,
+        registered: RegisteredObject,
+        generator: Generator,
+        left: set[str],
+        blocks: Callable[[Request], bool],
+    ) -> Request:
+        """Return the request with the values, inputs and models that `resolve` adds.
+
+        `left` has the names of the parameters that the caller left to it.
+        """
+        from muniment.generation.resolution import resolve_request
+
+        given = dict(request.parameters).keys() - left
+        request = resolve_request(generator, registered, request, given, self._matches)
+        blocked = partial(blocks, request)
+        models = self._models_of(request.parameters, registered, generator, blocked)
+        return replace(request, models=models)
 
     def again(self, generation: Generation) -> BoundRequest:
         """Return the request of a recorded generation, for a replay.
@@ -406,6 +419,16 @@ class Resolver:
         if key not in self._generators:
             self._generators[key] = instantiate(registered)
         return self._generators[key]
+
+
+def _not_given(spec: GenerationSpec, parameters: Parameters) -> set[str]:
+    """Return the names of the parameters that a caller did not set, or set to a default of None."""
+    fields = parameters.fields()
+    return {
+        name
+        for name, value in parameters
+        if name not in spec.parameters or (value is None and fields[name].default is None)
+    }
 
 
 def _models_in(request: Request) -> list[Model]:

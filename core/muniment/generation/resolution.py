@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from muniment.errors import InputError, ModelError, ParameterError, PluginError, UsageError
 from muniment.generation.inputs import Matches, read_inputs, unknown
@@ -12,28 +12,18 @@ from muniment.plugins.registry import RegisteredObject, describe, quiet_stdout
 from muniment.types import Generation, Input, Request, Resolution
 
 
-@dataclass(frozen=True, slots=True)
-class ResolvedRequest:
-    """A request with the values and inputs of `resolve`, and the names of those, sorted."""
-
-    request: Request
-    parameters: tuple[str, ...] = ()
-    inputs: tuple[str, ...] = ()
-
-
 def resolve_request(
     generator: Generator,
     registered: RegisteredObject,
     request: Request,
     given: Collection[str] = (),
     matches: Matches = unknown,
-) -> ResolvedRequest:
+) -> Request:
     """Return the request with the values and inputs that the generator's `resolve` adds.
 
-    `given` has the names of the parameters that the caller set. They keep their values, except
-    None, even where the value is the declared default. `matches` is as in `read_inputs`. Raises
-    UsageError or ModelError as `resolve` does. Any other exception and an invalid result become a
-    PluginError.
+    `given` has the names of the parameters that keep their values, even where the value is the
+    declared default. `matches` is as in `read_inputs`. Raises UsageError or ModelError as `resolve`
+    does. Any other exception and an invalid result become a PluginError.
     """
     try:
         with quiet_stdout():
@@ -54,29 +44,26 @@ def _with_resolution(
     registered: RegisteredObject,
     given: Collection[str],
     matches: Matches,
-) -> ResolvedRequest:
+) -> Request:
     """Return the request with a resolution. Raise TypeError or ValueError if it is invalid."""
     if not isinstance(resolution, Resolution):
         raise TypeError(f"resolve() returned {type(resolution).__name__}, not a Resolution")
     fields, values = registered.parameters.fields(), dict(request.parameters)
-    changed = []
     for name, value in resolution.parameters.items():
         if name in values and values[name] not in (fields[name].default, value):
             raise ValueError(f"resolve() changed the parameter {name}, which the request sets")
         # The plugin cannot tell a given value that is the default, so this is no error.
-        if name not in given or values[name] is None:
+        if name not in given:
             values[name] = value
-            changed.append(name)
     added = _added_inputs(request, resolution, registered, matches)
     try:
-        resolved = replace(
+        return replace(
             request,
             parameters=registered.parameters(**values),
             inputs=dict(sorted({**request.inputs, **added}.items())),
         )
     except ParameterError as error:
         raise ValueError(f"resolve() set an invalid value: {error}") from None
-    return ResolvedRequest(resolved, tuple(sorted(changed)), tuple(sorted(added)))
 
 
 def _added_inputs(

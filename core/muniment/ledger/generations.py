@@ -85,7 +85,8 @@ class RequestText(_Text, frozen=True):
         parameters: Parameters that are texts or lists. If the request could not be resolved, all
             parameters.
         models: The models of parameters, by the name of the parameter.
-        resolved_parameters: The names of parameters that the generator's `resolve` set.
+        resolved_parameters: The names of parameters that the caller left to the generator's
+            `resolve`.
         resolved_inputs: The names of inputs that it added.
     """
 

@@ -340,7 +340,7 @@ class GeneratorContract(Contract):
         if self.subject.resolve is Generator.resolve:
             return request
         try:
-            return resolve_request(self.made(), self.registered, request).request
+            return resolve_request(self.made(), self.registered, request)
         except PluginError as error:
             broken(f"{error}; return muniment.Resolution(...) with values that can be recorded")
 
