@@ -122,10 +122,11 @@ class Generator(ABC):
     def resolve(self, request: Request, model: Model | None) -> Resolution:
         """Return the defaults of a request that depend on its model, before it is recorded.
 
-        Parameters that have their declared default, such as None, can be set. `request` has the
-        parameters, the prompt and the model files of parameters. A UsageError or a ModelError
-        refuses the request, for example because the model needs a prompt. Do not load the model
-        here: read a small file of it. A replay does not call this, and uses the recorded values.
+        Parameters that have their declared default, such as None, can be set. A default that the
+        caller gave is kept, unless it is None. `request` has the parameters, the prompt and the
+        model files of parameters. A UsageError or a ModelError refuses the request, for example
+        because the model needs a prompt. Do not load the model here: read a small file of it. A
+        replay does not call this, and uses the recorded values.
         """
         return Resolution()
 

@@ -210,8 +210,9 @@ class Session(AbstractContextManager["Session"]):
 
         `changes` are fields of GenerationSpec. Parameters, inputs, tags and parents are added to
         those of the request. The seed is the recorded one unless it is changed, and None draws
-        another. The policy in force and the installed plugins apply, not the recorded ones. Raises
-        UsageError if the request was erased, or if its model's name belongs to another one now.
+        another. The policy in force and the installed plugins apply, not the recorded ones, so
+        that `resolve` sets its values again. Raises UsageError if the request was erased, or if its
+        model's name belongs to another one now, and VerificationError if it was altered.
         """
         from muniment.generation.repetition import spec_like
 

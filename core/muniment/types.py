@@ -513,7 +513,8 @@ class Generation:
     example `prompt` and `output`. An erased trace is not listed. `altered` names the kinds of
     payloads that were changed after they were recorded. Their texts are empty. `inputs` are sorted
     by name. `models` has the models of parameters, such as an adapter, by the name of the
-    parameter.
+    parameter. `resolved_parameters` names the parameters that the caller left to the generator's
+    `resolve`, and `resolved_inputs` the inputs that it added, sorted.
     """
 
     id: str
@@ -534,6 +535,8 @@ class Generation:
     parents: tuple[str, ...] = ()
     line: int | None = None
     inputs: tuple[Input, ...] = ()
+    resolved_parameters: tuple[str, ...] = ()
+    resolved_inputs: tuple[str, ...] = ()
     outputs: tuple[Output, ...] = ()
     verdicts: tuple[Verdict, ...] = ()
     scores: tuple[Score, ...] = ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Callable
@@ -496,3 +497,49 @@ def test_a_resumed_batch_compares_the_inputs(reader: Workspace, tmp_path: Path) 
         list(reader.session.batch(lines, folder=tmp_path, resume=run))
     file.unlink()
     assert list(reader.session.batch(lines, folder=tmp_path, resume=run)) == []
+    with pytest.raises(UsageError, match="input context"):
+        list(reader.session.batch([line(), *lines[1:]], folder=tmp_path, resume=run))
+
+
+def test_a_resumed_batch_compares_the_inputs_of_its_options(reader: Workspace) -> None:
+    defaults = GenerationSpec(generator="join", inputs={"context": b"one", "init": PNG})
+    (first,) = reader.session.batch([line()], defaults=defaults)
+    run = first.run_id
+    assert list(reader.session.batch([line()], defaults=defaults, resume=run)) == []
+    fewer = GenerationSpec(generator="join", inputs={"context": b"one"})
+    with pytest.raises(UsageError, match="input init"):
+        list(reader.session.batch([line()], defaults=fewer, resume=run))
+
+
+def test_an_input_that_resolve_adds_is_no_part_of_a_resumed_batch(workspace: Workspace) -> None:
+    added = """
+def resolve(self, request, model):
+    return muniment.Resolution(inputs={} if request.inputs else {"init": b"\\x89PNG\\r\\n\\x1a\\n"})
+"""
+    workspace.plugin_folder.generator("join", JOIN, attributes=SPECS + added)
+    (first,) = workspace.session.batch([b'{"prompt": "x"}'])
+    assert [item.name for item in first.inputs] == ["init"]
+    assert list(workspace.session.batch([b'{"prompt": "x"}'], resume=first.run_id)) == []
+    given = GenerationSpec(inputs={"init": b"\x89PNG\r\n\x1a\n"})
+    with pytest.raises(UsageError, match="input init"):
+        list(workspace.session.batch([b'{"prompt": "x"}'], defaults=given, resume=first.run_id))
+
+
+def test_lines_without_inputs_share_those_of_the_options(
+    reader: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hashed: list[int] = []
+    monkeypatch.setattr(
+        "muniment.store.recording.inputs.sha256",
+        lambda data: hashed.append(len(data)) or hashlib.sha256(data),  # type: ignore[func-returns-value]
+    )
+    file = tmp_path / "a.txt"
+    for text in ("one", "two"):  # read again for another batch
+        hashed.clear()
+        file.write_text(text)
+        defaults = GenerationSpec(generator="join", inputs={"context": file})
+        done = list(reader.session.batch([line()] * 3, defaults=defaults))
+        assert [item.text for item in done] == [f"context={text} go"] * 3
+        assert len({id(item.inputs[0].data) for item in done}) == 1
+        assert hashed == [3]
+    reader.check()

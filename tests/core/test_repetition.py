@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 
 from muniment import Generation, GenerationSpec, Query, UsageError
+from muniment.errors import VerificationError
+from support.databases import change
 from support.workspace import Workspace
 
 ECHO = "for r in requests: yield r.reply(Text(f'{r.prompt} {r.seed} {dict(r.parameters)}'))"
@@ -58,6 +60,82 @@ def test_an_erased_request_cannot_be_repeated(workspace: Workspace, source: Gene
     workspace.session.erase(Query(ids=[source.id]))
     with pytest.raises(UsageError, match=f"prompt of generation {source.id} was erased"):
         workspace.session.like(source.id)
+
+
+@pytest.mark.parametrize("kind", ["prompt", "request"])
+def test_an_altered_request_is_an_unverified_one(
+    workspace: Workspace, source: Generation, kind: str
+) -> None:
+    workspace.close()
+    url = f"sqlite:///{workspace.home / 'muniment.db'}"
+    change(url, f"UPDATE payload SET content = X'7B7D' WHERE kind = '{kind}'")
+    with pytest.raises(VerificationError, match=f"{kind} of generation {source.id} was changed"):
+        workspace.session.like(source.id)
+
+
+JOIN = """
+for r in requests:
+    yield r.reply(Text(f"{r.parameters.size} {[item.text for item in r.inputs.values()]}"))
+"""
+RESOLVED = """
+inputs = tuple(muniment.InputSpec(name, ("text/plain",)) for name in ("given", "listed"))
+def resolve(self, request, model):
+    if request.inputs.keys() - {"given"}: return muniment.Resolution()
+    sizes = {} if request.parameters.size else {"size": len(request.prompt)}
+    return muniment.Resolution(sizes, {"listed": request.prompt.encode()})
+"""
+SIZE = "size: int = param(0)"
+
+
+@pytest.fixture
+def resolved(workspace: Workspace) -> Generation:
+    """A request with a given input, to which `resolve` added a value and an input."""
+    workspace.plugin_folder.generator("join", JOIN, attributes=RESOLVED, parameters=SIZE)
+    workspace.plugin_folder.generator("echo", ECHO, parameters=PARAMETERS)
+    return workspace.session.generate("abc", generator="join", inputs={"given": b"mine"})
+
+
+def test_a_repeated_request_is_resolved_again(workspace: Workspace, resolved: Generation) -> None:
+    assert resolved.text == "3 ['mine', 'abc']"
+    again = run(workspace, workspace.session.like(resolved.id))
+    assert again.text == resolved.text
+    other = run(workspace, workspace.session.like(resolved.id, prompt="ab"))
+    assert other.text == "2 ['mine', 'ab']"
+    given = workspace.session.like(other.id, prompt="a", parameters={"size": 9})
+    assert run(workspace, given).text == "9 ['mine', 'a']"
+
+
+def test_values_that_were_left_to_resolve_are_resolved_for_another_prompt(
+    workspace: Workspace,
+) -> None:
+    attributes = """
+def resolve(self, request, model):
+    return muniment.Resolution({"size": 4} if request.prompt == "fast" else {})
+"""
+    size = "size: int = param(20)"
+    workspace.plugin_folder.generator("echo", ECHO, attributes=attributes, parameters=size)
+    workspace.plugin_folder.filter("never", "return content.block('no')")
+    policy = workspace.policy("{filter: never}")
+    for given, expected in (({}, 4), ({"size": 20}, 20)):
+        for source in (
+            workspace.session.generate("slow", parameters=given),
+            workspace.session.generate("slow", parameters=given, policy=policy),
+        ):
+            again = run(workspace, workspace.session.like(source.id, prompt="fast"))
+            assert again.parameters == {"size": expected}
+
+
+def test_only_the_inputs_that_are_repeated_must_exist(
+    workspace: Workspace, resolved: Generation
+) -> None:
+    workspace.close()
+    url = f"sqlite:///{workspace.home / 'muniment.db'}"
+    change(url, "DELETE FROM payload WHERE kind = 'input'")
+    with pytest.raises(UsageError, match=f"input of generation {resolved.id} was erased"):
+        workspace.session.like(resolved.id)
+    assert workspace.session.like(resolved.id, generator="echo").inputs == {}
+    given = workspace.session.like(resolved.id, inputs={"given": b"other"})
+    assert given.inputs == {"given": b"other"}
 
 
 def test_a_blocked_or_failed_request_is_judged_and_checked_again(

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from muniment import Generation, GenerationSpec, ParameterError, PluginError, UsageError, hookspecs
+from support.media import media_type
 from support.workspace import Workspace
 
 ECHO = "for r in requests: yield r.reply(Text(f'{r.prompt}|{dict(r.parameters)}'))"
@@ -119,6 +120,25 @@ def test_a_default_that_depends_on_the_model_is_recorded_and_replayed(
     workspace.check()
 
 
+@pytest.mark.parametrize(("given", "steps"), [({}, 7), ({"steps": 20}, 20), ({"steps": "20"}, 20)])
+def test_resolve_keeps_a_given_value_that_is_the_default(
+    workspace: Workspace, given: dict[str, object], steps: int
+) -> None:
+    attributes = "def resolve(self, request, model): return muniment.Resolution({'steps': 7})"
+    parameters = "steps: int = param(20)"
+    workspace.plugin_folder.generator("s", ECHO, attributes=attributes, parameters=parameters)
+    done = workspace.session.generate("x", parameters=given)
+    assert done.parameters == {"steps": steps}
+    assert done.resolved_parameters == (() if given else ("steps",))
+    assert workspace.recorded() == [done]
+
+
+def test_a_given_value_that_is_none_is_a_default_for_resolve(workspace: Workspace) -> None:
+    attributes = "def resolve(self, request, model): return muniment.Resolution({'steps': 7})"
+    workspace.plugin_folder.generator("s", ECHO, attributes=attributes, parameters=STEPS)
+    assert workspace.session.generate("x", parameters={"steps": None}).parameters["steps"] == 7
+
+
 def test_replay_uses_the_recorded_values_without_resolving_again(workspace: Workspace) -> None:
     attributes = "calls = 0\ndef resolve(self, request, model):\n" + "\n".join(
         [
@@ -220,6 +240,21 @@ def test_an_input_that_resolve_adds_must_be_a_declared_one(
     assert complaint in str(caught.value)
 
 
+def test_plugins_recognise_the_media_type_of_an_input_that_resolve_adds(
+    workspace: Workspace,
+) -> None:
+    workspace.plugin_folder.add(
+        media_type("def matches(self, data):\n    return data.startswith(b'DOTS')")
+    )
+    attributes = added("muniment.Resolution(inputs={'words': b'DOTS\\xff'})")
+    attributes = attributes.replace("text/plain", "application/x-dots")
+    size = "for r in requests: yield r.reply(Text(str(len(r.inputs['words'].data))))"
+    workspace.plugin_folder.generator("listing", size, attributes=attributes)
+    done = workspace.session.generate("x")
+    assert [item.media_type for item in done.inputs] == ["application/x-dots"]
+    assert done.resolved_inputs == ("words",)
+
+
 def test_resolve_cannot_replace_a_given_input(workspace: Workspace) -> None:
     value = "muniment.Resolution(inputs={'words': b'others'})"
     workspace.plugin_folder.generator("listing", WITH_WORDS, attributes=added(value))
@@ -283,6 +318,43 @@ def test_a_judged_value_that_resolve_sets_is_checked_too(workspace: Workspace) -
     workspace.plugin_folder.filter("polite", POLITE)
     (done,) = workspace.run("x", policy=workspace.policy("{filter: polite, stages: [prompt]}"))
     assert done.status == "blocked"
+
+
+def test_resolve_is_not_called_for_a_blocked_prompt(workspace: Workspace) -> None:
+    attributes = "def resolve(self, request, model):\n    raise RuntimeError(request.prompt)"
+    workspace.plugin_folder.generator("echo", ECHO, parameters=JUDGED, attributes=attributes)
+    workspace.plugin_folder.filter("polite", POLITE)
+    policy = workspace.policy("{filter: polite, stages: [prompt]}")
+    for prompt, negative in (("rude", ""), ("x", "rude")):
+        done = workspace.session.generate(prompt, parameters={"negative": negative}, policy=policy)
+        assert (done.status, done.parameters["negative"]) == ("blocked", negative)
+    with pytest.raises(PluginError, match="RuntimeError"):
+        workspace.session.generate("x", policy=policy)
+    workspace.check()
+
+
+PACKAGED = """
+def resolve(self, request, model):
+    return muniment.Resolution({'adapter': 'style', 'negative': 'rude'})
+def packaged_models(self):
+    return [muniment.PackagedModel('style', 'from', '')]
+def find_model(self, source): raise muniment.ModelError(source, "no")
+def add_model(self, source, into, progress):
+    (into / "facts.json").write_text("{}")
+    return {}
+"""
+
+
+def test_a_text_of_resolve_that_is_blocked_adds_no_packaged_model(workspace: Workspace) -> None:
+    parameters = f"{JUDGED}\n{ADAPTED}"
+    workspace.plugin_folder.generator("adapted", READ, parameters=parameters, attributes=PACKAGED)
+    workspace.plugin_folder.filter("polite", POLITE)
+    policy = workspace.policy("{filter: polite, stages: [prompt]}")
+    done = workspace.session.generate("x", policy=policy)
+    assert (done.status, done.models["adapter"].digest) == ("blocked", "")
+    assert workspace.session.models.added() == []
+    assert workspace.session.generate("x").text == "{}"
+    workspace.check()
 
 
 @pytest.mark.parametrize(

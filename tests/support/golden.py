@@ -135,6 +135,8 @@ RICH = dataclasses.replace(
         Input("context", "text/plain", "一个文件\n".encode()),
         Input("init", "image/png", b"\x89PNG\x00\x01"),
     ),
+    resolved_parameters=("joiner", "times"),
+    resolved_inputs=("init",),
     outputs=(
         *RICH_V1.outputs[:1],
         dataclasses.replace(RICH_V1.outputs[1], fingerprint=b"\x00pixels"),

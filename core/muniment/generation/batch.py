@@ -62,6 +62,8 @@ def read_specs(
     if it is not encoded as UTF-8.
     """
     base = defaults or GenerationSpec()
+    # A new mapping for each batch, so that its files are read again. Lines without inputs share it.
+    base = replace(base, inputs=dict(base.inputs)) if base.inputs else base
     remaining = iter(lines)
     first = next(remaining, b"")
     _check_encoding(first)
@@ -96,13 +98,11 @@ def _spec(number: int, line: bytes, base: GenerationSpec, folder: Path) -> Gener
         parameters={**base.parameters, **fields.parameters},
         tags=(*base.tags, *fields.tags),
         line=number,
-        inputs={**base.inputs, **_sources(fields, folder)},
+        inputs={**base.inputs, **_sources(fields, folder)} if fields.inputs else base.inputs,
     )
 
 
 def _sources(fields: _Line, folder: Path) -> dict[str, Path | str | bytes]:
-    if not fields.inputs:
-        return {}
     from muniment.generation.inputs import relative_to
 
     return {name: relative_to(folder, source) for name, source in fields.inputs.items()}
@@ -146,8 +146,8 @@ def unfinished_specs(
     """Yield the specs of a batch that have no outcome in the run yet.
 
     A spec whose generation was interrupted gets the recorded seed. `read_inputs` returns the inputs
-    of a spec. Raises UsageError if a line
-    differs from the recorded one, or if the run is still in progress.
+    of a spec. Raises UsageError if a line differs from the recorded one, or if the run is still in
+    progress.
     """
     generations = {line.number: line.generation for line in store.lines(run_id)}
     if not generations:
@@ -158,7 +158,7 @@ def unfinished_specs(
             continue
         recorded = generations[spec.line]
         changed = _changed(recorded, spec, plugins)
-        if changed is None and spec.inputs and recorded.plugins:
+        if changed is None and recorded.plugins and (spec.inputs or recorded.inputs):
             changed = _changed_input(recorded, spec, plugins, read_inputs)
         if changed:
             raise UsageError(
@@ -206,9 +206,19 @@ def _changed_input(
 ) -> str | None:
     """Return the name of an input that differs from the record, or None.
 
-    An input that was erased, or whose file is gone, cannot be compared.
+    An input that was erased, or whose file is gone, cannot be compared. Inputs that the generator's
+    `resolve` added are no part of a line.
     """
-    contents = {item.name: item.data for item in recorded.inputs}
+    contents = {
+        item.name: item.data
+        for item in recorded.inputs
+        if item.name not in recorded.resolved_inputs
+    }
+    # Without the payload `request` it is unknown which inputs `resolve` added.
+    if "request" not in (*recorded.erased, *recorded.altered):
+        for name in contents:
+            if name not in spec.inputs:
+                return f"input {name}"
     with contextlib.suppress(UsageError):
         registered = plugins.find("generator", recorded.generator)
         for item in read_inputs(spec, registered).inputs:

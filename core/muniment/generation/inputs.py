@@ -39,7 +39,8 @@ class ReadInputs(NamedTuple):
     parents: tuple[str, ...] = ()
 
 
-def _unknown(media_type: str, data: bytes) -> bool | None:
+def unknown(media_type: str, data: bytes) -> bool | None:
+    """Return None, as `Matches` does without the plugins of media types."""
     return None
 
 
@@ -47,7 +48,7 @@ def read_inputs(
     sources: Mapping[str, InputSource],
     registered: RegisteredObject,
     recorded: Recorded,
-    matches: Matches = _unknown,
+    matches: Matches = unknown,
 ) -> ReadInputs:
     """Return the inputs of a request to a generator, sorted by name.
 
@@ -83,7 +84,7 @@ def relative_to(folder: Path, source: str) -> InputSource:
     return source if is_reference else path
 
 
-def media_type_of(data: bytes, declared: Sequence[str], matches: Matches = _unknown) -> str:
+def media_type_of(data: bytes, declared: Sequence[str], matches: Matches = unknown) -> str:
     """Return the media type of a content that is not empty.
 
     `declared` are the types that a generator accepts, one of which is preferred. The plugins of

@@ -6,7 +6,7 @@ import contextlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cache, partial
 from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -170,8 +170,8 @@ class Resolver:
         """Return the resolved spec, after adding the packaged models that it needs, if any.
 
         `blocks` returns whether the policy blocks the prompts or inputs. Then no model is added,
-        and the request has a model without a digest. Raises UsageError, ModelError, PluginError
-        or StoreError.
+        the request has a model without a digest, and the generator's `resolve` is not called.
+        Raises UsageError, ModelError, PluginError or StoreError.
         """
         spec, registered = checked.spec, checked.registered
         without_models = partial(
@@ -185,18 +185,18 @@ class Resolver:
             inputs={item.name: item for item in checked.inputs},
         )
 
+        @cache
         def blocked() -> bool:
             return blocks(without_models())
 
         model, generator = self._with_model(registered, spec, blocked)
         models = self._models_of(checked.parameters, registered, generator, blocked)
         request = without_models(model=model, models=models)
-        if type(generator).resolve is not Generator.resolve and _has_models(request):
-            from muniment.generation.resolution import resolve_request
-
-            request = resolve_request(generator, registered, request)
-            models = self._models_of(request.parameters, registered, generator, blocked)
-            request = replace(request, models=models)
+        left_to_resolve: set[str] = set()
+        if type(generator).resolve is not Generator.resolve:
+            left_to_resolve = _not_given(spec, checked.parameters)
+            if not blocked():
+                request = self._resolved(request, registered, generator, left_to_resolve, blocks)
         generation = Generation(
             id=request.id,
             run_id=run_id,
@@ -215,9 +215,31 @@ class Resolver:
             parents=spec.parents,
             line=spec.line,
             inputs=tuple(request.inputs.values()),
+            resolved_parameters=tuple(sorted(left_to_resolve)),
+            resolved_inputs=tuple(name for name in request.inputs if name not in spec.inputs),
             plugins=(self._plugins.ref(registered.plugin),),
         )
         return BoundRequest(request, generation, registered, generator)
+
+    def _resolved(
+        self,
+        request: Request,
+        registered: RegisteredObject,
+        generator: Generator,
+        left: set[str],
+        blocks: Callable[[Request], bool],
+    ) -> Request:
+        """Return the request with the values, inputs and models that `resolve` adds.
+
+        `left` has the names of the parameters that the caller left to it.
+        """
+        from muniment.generation.resolution import resolve_request
+
+        given = dict(request.parameters).keys() - left
+        request = resolve_request(generator, registered, request, given, self._matches)
+        blocked = partial(blocks, request)
+        models = self._models_of(request.parameters, registered, generator, blocked)
+        return replace(request, models=models)
 
     def again(self, generation: Generation) -> BoundRequest:
         """Return the request of a recorded generation, for a replay.
@@ -399,14 +421,19 @@ class Resolver:
         return self._generators[key]
 
 
+def _not_given(spec: GenerationSpec, parameters: Parameters) -> set[str]:
+    """Return the names of the parameters that a caller did not set, or set to a default of None."""
+    fields = parameters.fields()
+    return {
+        name
+        for name, value in parameters
+        if name not in spec.parameters or (value is None and fields[name].default is None)
+    }
+
+
 def _models_in(request: Request) -> list[Model]:
     model = () if request.model is None else (request.model,)
     return [*model, *request.models.values()]
-
-
-def _has_models(request: Request) -> bool:
-    """Return whether all models of a request are in the home, so that their files can be read."""
-    return all(model.digest for model in _models_in(request))
 
 
 def _close(generator: Generator) -> None:
@@ -480,7 +507,9 @@ def _check_inputs(inputs: object) -> None:
 
 def samples(spec: GenerationSpec, count: int) -> list[GenerationSpec]:
     """Return `count` specs that differ only in their seeds. The first has the spec's own seed."""
-    if spec.inputs:  # a new mapping, so that the resolver reads its files, once for all samples
+    # A new mapping, so that the resolver reads its files, once for all samples. `read_specs` makes
+    # those of lines, which can share one.
+    if spec.inputs and spec.line is None:
         spec = replace(spec, inputs=dict(spec.inputs))
     if count == 1:
         return [spec]

@@ -2,27 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 
 from muniment.errors import InputError, ModelError, ParameterError, PluginError, UsageError
-from muniment.generation.inputs import read_inputs
+from muniment.generation.inputs import Matches, read_inputs, unknown
 from muniment.hookspecs import Generator
 from muniment.plugins.registry import RegisteredObject, describe, quiet_stdout
 from muniment.types import Generation, Input, Request, Resolution
 
 
 def resolve_request(
-    generator: Generator, registered: RegisteredObject, request: Request
+    generator: Generator,
+    registered: RegisteredObject,
+    request: Request,
+    given: Collection[str] = (),
+    matches: Matches = unknown,
 ) -> Request:
     """Return the request with the values and inputs that the generator's `resolve` adds.
 
-    Raises UsageError or ModelError as `resolve` does. Any other exception and an invalid result
-    become a PluginError.
+    `given` has the names of the parameters that keep their values, even where the value is the
+    declared default. `matches` is as in `read_inputs`. Raises UsageError or ModelError as `resolve`
+    does. Any other exception and an invalid result become a PluginError.
     """
     try:
         with quiet_stdout():
             resolution = generator.resolve(request, request.model)
-        return _with_resolution(request, resolution, registered)
+        return _with_resolution(request, resolution, registered, given, matches)
     except (UsageError, ModelError, KeyboardInterrupt):
         raise
     except BaseException as error:
@@ -32,7 +38,13 @@ def resolve_request(
         ) from error
 
 
-def _with_resolution(request: Request, resolution: object, registered: RegisteredObject) -> Request:
+def _with_resolution(
+    request: Request,
+    resolution: object,
+    registered: RegisteredObject,
+    given: Collection[str],
+    matches: Matches,
+) -> Request:
     """Return the request with a resolution. Raise TypeError or ValueError if it is invalid."""
     if not isinstance(resolution, Resolution):
         raise TypeError(f"resolve() returned {type(resolution).__name__}, not a Resolution")
@@ -40,20 +52,22 @@ def _with_resolution(request: Request, resolution: object, registered: Registere
     for name, value in resolution.parameters.items():
         if name in values and values[name] not in (fields[name].default, value):
             raise ValueError(f"resolve() changed the parameter {name}, which the request sets")
-        values[name] = value
-    inputs = {**request.inputs, **_added_inputs(request, resolution, registered)}
+        # The plugin cannot tell a given value that is the default, so this is no error.
+        if name not in given:
+            values[name] = value
+    added = _added_inputs(request, resolution, registered, matches)
     try:
         return replace(
             request,
             parameters=registered.parameters(**values),
-            inputs=dict(sorted(inputs.items())),
+            inputs=dict(sorted({**request.inputs, **added}.items())),
         )
     except ParameterError as error:
         raise ValueError(f"resolve() set an invalid value: {error}") from None
 
 
 def _added_inputs(
-    request: Request, resolution: Resolution, registered: RegisteredObject
+    request: Request, resolution: Resolution, registered: RegisteredObject, matches: Matches
 ) -> dict[str, Input]:
     """Return the inputs that a resolution adds, checked as given ones are."""
     for name, data in resolution.inputs.items():
@@ -62,7 +76,7 @@ def _added_inputs(
         if not isinstance(data, bytes):  # a path or an id would be read in the core
             raise TypeError(f"resolve() added {type(data).__name__} as the input {name}, not bytes")
     try:
-        read = read_inputs(resolution.inputs, registered, _no_generation)
+        read = read_inputs(resolution.inputs, registered, _no_generation, matches)
     except InputError as error:
         raise ValueError(f"resolve() added an invalid input: {error}") from None
     return {item.name: item for item in read.inputs}

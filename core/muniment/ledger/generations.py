@@ -85,6 +85,9 @@ class RequestText(_Text, frozen=True):
         parameters: Parameters that are texts or lists. If the request could not be resolved, all
             parameters.
         models: The models of parameters, by the name of the parameter.
+        resolved_parameters: The names of parameters that the caller left to the generator's
+            `resolve`.
+        resolved_inputs: The names of inputs that it added.
     """
 
     system: str | None = None
@@ -93,6 +96,8 @@ class RequestText(_Text, frozen=True):
     model: ModelText | None = None
     parameters: Mapping[str, Any] = {}
     models: Mapping[str, ModelText] = {}
+    resolved_parameters: tuple[str, ...] = ()
+    resolved_inputs: tuple[str, ...] = ()
 
 
 class VerdictText(_Text, frozen=True):
@@ -347,6 +352,8 @@ def _request(generation: Generation, numbers: Mapping[str, object]) -> bytes | N
             name: value for name, value in generation.parameters.items() if name not in numbers
         },
         models={name: _model_text(item) for name, item in generation.models.items()},
+        resolved_parameters=generation.resolved_parameters,
+        resolved_inputs=generation.resolved_inputs,
     )
     return None if text == _NO_REQUEST_TEXT else encode_text(text)
 
@@ -609,6 +616,8 @@ def assemble(
             Input(name, inputs[number][0].media_type, inputs[number][1].get("input") or b"")
             for name, number in sorted(started.inputs.items())
         ),
+        resolved_parameters=request.resolved_parameters,
+        resolved_inputs=request.resolved_inputs,
         plugins=tuple([shared.plugins[number] for number in plugins]),
         erased=tuple(sorted(erased)),
         altered=tuple(sorted(altered)),

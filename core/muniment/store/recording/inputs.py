@@ -71,10 +71,16 @@ class InputNumbers:
     def prepare(self, generations: Sequence[Generation]) -> PreparedInputs | None:
         """Return the inputs of generations, or None if no generation has one."""
         inputs: dict[_Content, Input] = {}
-        contents = []
+        contents: list[dict[str, _Content]] = []
+        digests: dict[int, bytes] = {}  # by the identity of the data, which generations can share
         for g in generations:
-            contents.append({item.name: _content(g.run_id, item) for item in g.inputs})
-            inputs |= {contents[-1][item.name]: item for item in g.inputs}
+            contents.append({})
+            for item in g.inputs:
+                if id(item.data) not in digests:
+                    digests[id(item.data)] = sha256(item.data).digest()
+                content = _Content(g.run_id, item.media_type, digests[id(item.data)])
+                contents[-1][item.name] = content
+                inputs[content] = item
         if not inputs:
             return None
         known: dict[_Content, int] = {}
@@ -111,10 +117,6 @@ def _raise_if_erased(connection: Connection, numbers: Sequence[int]) -> None:
                 str(connection.engine.url),
                 "an input was erased while its run was recorded; run the command again",
             )
-
-
-def _content(run_id: str, item: Input) -> _Content:
-    return _Content(run_id, item.media_type, sha256(item.data).digest())
 
 
 def _prepare(item: Input) -> PreparedEntry:
