@@ -209,24 +209,73 @@ def test_a_wanted_number_of_a_list_that_cannot_be_read_fails(workspace: Workspac
         extra="def items(self, data): raise RuntimeError('broken')",
     )
     done = run(workspace, "{filter: colour, stages: [prompt], parameters: {word: pink}}")
-    assert (done.status, done.failure.code) == ("failed", "generator")
-    assert "RuntimeError: broken" in done.failure.message
+    assert (done.status, done.failure.code, done.outputs) == ("failed", "generator", ())
+    assert done.failure.message.endswith("RuntimeError")
+    [recorded] = workspace.recorded()
+    assert "RuntimeError: broken" in str(recorded.failure)
+    assert titles(recorded.outputs[0]) == TITLES
 
 
-@pytest.mark.parametrize(
-    "extra",
-    [
-        "def select(self, data, positions): raise RuntimeError",
-        "def select(self, data, positions): return 'abc'",
-        "def select(self, data, positions): return data",
-        "select = MediaType.select",
-    ],
-)
-def test_a_selection_that_cannot_be_made_fails(workspace: Workspace, extra: str) -> None:
+SELECTIONS = [
+    "def select(self, data, positions): raise RuntimeError(data.decode())",
+    "def select(self, data, positions): return 'abc'",
+    "def select(self, data, positions): return data",
+    "select = MediaType.select",
+]
+
+
+@pytest.mark.parametrize("extra", SELECTIONS)
+def test_a_list_with_blocked_items_is_blocked_if_the_selection_cannot_be_made(
+    workspace: Workspace, extra: str
+) -> None:
     add_lists(workspace.plugin_folder, extra=extra)
     done = run(workspace, "{filter: colour, stages: [item]}")
+    assert (done.status, done.outputs, done.trace) == ("blocked", (), None)
+    assert [verdict.item for verdict in done.verdicts] == [1, 2, 3, 4, 5, None]
+    assert "select()" in done.verdicts[-1].failure
+    assert not any(title in str(done.verdicts) for title in TITLES)
+    [recorded] = workspace.recorded()
+    assert titles(recorded.outputs[0]) == TITLES
+    assert recorded.verdicts[0].reasons[0].message.startswith("it is red")
+    assert len(recorded.verdicts) == 6
+
+
+@pytest.mark.parametrize("extra", SELECTIONS)
+def test_a_selection_of_the_wanted_number_that_cannot_be_made_fails(
+    workspace: Workspace, extra: str
+) -> None:
+    add_lists(workspace.plugin_folder, wanted="2", extra=extra)
+    done = run(workspace, "{filter: colour, stages: [item], parameters: {word: pink}}")
     assert (done.status, done.outputs) == ("failed", ())
     assert done.failure.message.startswith("select() of media type 'ranking' of ranking-type ")
+    assert not any(title in done.failure.message for title in TITLES)
+    [recorded] = workspace.recorded()
+    assert (recorded.status, titles(recorded.outputs[0])) == ("failed", TITLES)
+    assert [verdict.item for verdict in recorded.verdicts] == [1, 2]
+
+
+def test_a_failure_after_a_blocked_output_does_not_quote_it(workspace: Workspace) -> None:
+    add_lists(workspace.plugin_folder, extra="def items(self, data): raise ValueError(data)")
+    workspace.plugin_folder.filter(
+        "whole",
+        "return content.block(Reason('x', content.text))",
+        attributes=f"media_types = ({LIST!r},)",
+    )
+    workspace.plugin_folder.generator(
+        "two",
+        f"""
+        for request in requests:
+            yield request.reply(Output({LIST!r}, b'["red"]'), wanted=1)
+        """,
+        media_type=LIST,
+    )
+    policy = workspace.policy("{filter: whole, stages: [output]}")
+    [done] = workspace.run("x", generator="two", policy=policy)
+    assert (done.status, done.outputs) == ("blocked", ())
+    assert "red" not in str((done.verdicts, done.failure))
+    [recorded] = workspace.recorded()
+    assert titles(recorded.outputs[0]) == ["red"]
+    assert [reason.message for reason in recorded.verdicts[0].reasons] == ['["red"]']
 
 
 @pytest.mark.parametrize("wanted", ["0", "-1", "True", "2.0", "'2'"])

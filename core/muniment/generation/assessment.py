@@ -53,6 +53,7 @@ class JudgedOutput:
         returned: The output for callers and evaluators, which contains only the selected items.
         verdicts: The verdicts on the output or on its items.
         blocked: Whether nothing of the output may be returned.
+        failure: The reason why nothing of it can be returned, although it is not blocked, or None.
         reader: The distribution that read the items of a list, or None.
     """
 
@@ -60,6 +61,7 @@ class JudgedOutput:
     returned: Output
     verdicts: list[Verdict]
     blocked: bool
+    failure: str | None = None
     reader: PluginRef | None = None
 
 

@@ -42,19 +42,16 @@ class Lists:
         """Yield the outputs of a reply, judged by a policy.
 
         Candidates are judged in order until the wanted number has passed. A list whose items
-        cannot be read is blocked if a filter must read them. Raises MunimentError if items are
-        wanted and cannot be read, or if the selection cannot be made.
+        cannot be read is blocked if a filter must read them. So is a list with a blocked item
+        whose selection cannot be made. Raises MunimentError if items are wanted and no plugin
+        reads them.
         """
         first = 1
         for output in reply.outputs:
             try:
                 items = self._items_to_judge(output, reply.wanted, runner)
             except (PluginError, AmbiguousNameError) as error:
-                if not runner.judges_items:
-                    raise
-                verdicts = runner.judge(output, is_list=True).verdicts
-                verdicts += runner.unreadable(str(error))
-                yield JudgedOutput(output, output, verdicts, blocked=True)
+                yield self._unreadable_list(output, reply.wanted, runner, str(error))
                 continue
             if items is None:
                 yield runner.judge(output)
@@ -129,6 +126,17 @@ class Lists:
             return None
         return self._media_types.items(output)
 
+    def _unreadable_list(
+        self, output: Output, wanted: int | None, runner: PolicyRunner, reason: str
+    ) -> JudgedOutput:
+        """Return a list whose items cannot be read, blocked or with the failure."""
+        whole = runner.judge(output, is_list=True)
+        if runner.judges_items:
+            verdicts = whole.verdicts + runner.unreadable(reason)
+            return JudgedOutput(output, output, verdicts, blocked=True)
+        recorded = replace(output, kept=(), wanted=wanted)
+        return JudgedOutput(recorded, recorded, whole.verdicts, whole.blocked, reason)
+
     def _judge_list(
         self,
         output: Output,
@@ -141,14 +149,19 @@ class Lists:
         whole = runner.judge(output, is_list=True)
         kept, verdicts = _judge_items(items, wanted, runner, first)
         recorded = replace(output, kept=kept, wanted=wanted)
+        verdicts = whole.verdicts + verdicts
         blocked = whole.blocked or bool(items and not kept)
-        return JudgedOutput(
-            recorded,
-            recorded if blocked else self._select(recorded, items),
-            whole.verdicts + verdicts,
-            blocked,
-            self._media_types.plugin(output.media_type),
-        )
+        returned, failure = recorded, None
+        if not blocked:
+            try:
+                returned = self._select(recorded, items)
+            except MunimentError as error:
+                # A plugin that fails must not hide that a filter blocked an item.
+                failure = str(error)
+                blocked = any(verdict.action == "block" for verdict in verdicts)
+                verdicts += runner.unreadable(failure) if blocked else []
+        reader = self._media_types.plugin(output.media_type)
+        return JudgedOutput(recorded, returned, verdicts, blocked, failure, reader)
 
     def _select(self, output: Output, items: tuple[Item, ...]) -> Output:
         """Return a list with only the items kept. Raises MunimentError if it cannot be made."""
@@ -175,9 +188,9 @@ def _judge_items(
     for position, item in enumerate(items):
         if len(kept) == wanted:
             break
-        found = runner.check(Content("item", "text/plain", item.text.encode()))
-        verdicts += [replace(verdict, item=first + position) for verdict in found]
-        if not any(verdict.action == "block" for verdict in found):
+        item_verdicts = runner.check(Content("item", "text/plain", item.text.encode()))
+        verdicts += [replace(verdict, item=first + position) for verdict in item_verdicts]
+        if not any(verdict.action == "block" for verdict in item_verdicts):
             kept.append(position)
     return tuple(kept), verdicts
 
