@@ -323,6 +323,47 @@ def test_evaluators_get_the_selection(workspace: Workspace) -> None:
     assert done.scores[0].value == len(done.outputs[0].data)
 
 
+def test_evaluators_get_no_quotations_of_blocked_items(workspace: Workspace) -> None:
+    add_lists(workspace.plugin_folder)
+    workspace.plugin_folder.evaluator(
+        "quotes",
+        "return {'value': len(generation.verdicts[0].reasons[0].message)}",
+        attributes=f"default = True\nmedia_types = ({LIST!r},)",
+    )
+    done = run(workspace, "{filter: colour, stages: [item]}")
+    assert [score.value for score in done.scores] == [0]
+    [recorded] = workspace.recorded()
+    assert recorded.verdicts[0].reasons[0].message.startswith("it is red")
+
+
+def test_the_trace_of_a_list_is_returned_only_with_all_its_candidates(
+    workspace: Workspace,
+) -> None:
+    add_lists(workspace.plugin_folder)
+    workspace.plugin_folder.generator(
+        "traced",
+        f"""
+        for request in requests:
+            trace = muniment.Trace((1,), (-0.5,), (0.5,))
+            yield request.reply(Output({LIST!r}, request.prompt.encode()), trace=trace)
+        """,
+        media_type=LIST,
+    )
+    workspace.plugin_folder.evaluator(
+        "traces",
+        "return {'value': float(generation.trace is not None)}",
+        attributes=f"default = True\nmedia_types = ({LIST!r},)",
+    )
+    policy = workspace.policy("{filter: colour, stages: [item]}")
+    for prompt, is_whole in (('["red", "blue"]', False), ('["blue"]', True)):
+        [done] = workspace.run(prompt, generator="traced", policy=policy)
+        recorded = workspace.session.generation(done.id)
+        assert recorded.trace is not None
+        assert [score.value for score in done.scores] == [float(is_whole)]
+        for returned in (done, workspace.session.selection(recorded)):
+            assert (returned.trace is not None) == is_whole
+
+
 def test_a_replay_compares_the_candidates_and_runs_no_filter(workspace: Workspace) -> None:
     add_lists(workspace.plugin_folder, wanted="2")
     done = run(workspace, "{filter: colour, stages: [item]}")

@@ -24,6 +24,7 @@ from muniment.plugins.registry import (
 )
 from muniment.types import (
     Content,
+    Generation,
     Output,
     PluginRef,
     Request,
@@ -42,6 +43,17 @@ def request_contents(request: Request) -> Iterator[Content]:
         yield Content("prompt", "text/plain", text.encode(), parameter=name)
     for item in request.inputs.values():
         yield Content("input", item.media_type, item.data, item.name)
+
+
+def with_returned_outputs(generation: Generation, outputs: tuple[Output, ...]) -> Generation:
+    """Return a recorded generation with the outputs that callers get.
+
+    The trace is omitted if an output differs, because its tokens are those of all candidates.
+    """
+    recorded = [output.data for output in generation.outputs]
+    is_same = recorded == [output.data for output in outputs]
+    trace = generation.trace if is_same else None
+    return replace(generation, outputs=outputs, trace=trace)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from muniment.errors import AmbiguousNameError, MunimentError, PluginError, UsageError
-from muniment.generation.assessment import JudgedOutput, PolicyRunner
+from muniment.generation.assessment import JudgedOutput, PolicyRunner, with_returned_outputs
 from muniment.plugins.media import MediaTypes
 from muniment.types import Content, Generation, Item, Output, Reply, Verdict
 
@@ -62,16 +62,16 @@ class Lists:
     def selection(self, generation: Generation) -> Generation:
         """Return a recorded generation with the outputs that its caller got.
 
-        A generation that is not completed, or has no list, is returned unchanged. Raises
-        MunimentError if a selection cannot be made.
+        A generation that is not completed, or has no list, is returned unchanged. A selection of
+        some of the candidates has no trace. Raises MunimentError if it cannot be made.
         """
         if generation.status != "completed" or _is_gone(generation):
             return generation
-        outputs = (
+        outputs = tuple(
             output if output.kept is None else self._select(output, self._media_types.items(output))
             for output in generation.outputs
         )
-        return replace(generation, outputs=tuple(outputs))
+        return with_returned_outputs(generation, outputs)
 
     def candidates(self, generation: Generation) -> list[Candidate]:
         """Return the items of all lists among the outputs of a recorded generation.

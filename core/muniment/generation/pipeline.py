@@ -16,7 +16,12 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from muniment.errors import MunimentError, PromptError
-from muniment.generation.assessment import JudgedOutput, PolicyRunner, request_contents
+from muniment.generation.assessment import (
+    JudgedOutput,
+    PolicyRunner,
+    request_contents,
+    with_returned_outputs,
+)
 from muniment.generation.evaluation import Evaluators
 from muniment.generation.requests import BoundRequest, Resolver
 from muniment.plugins.invocation import (
@@ -196,7 +201,8 @@ class Pipeline:
         if status != "completed":
             return generation
         item.returned_outputs = tuple(output.returned for output in judged)
-        return replace(generation, scores=self._evaluators.scores(item.returned(generation)))
+        returned = without_blocked_content(item.returned(generation))
+        return replace(generation, scores=self._evaluators.scores(returned))
 
     def _judged(self, reply: Reply) -> Iterator[JudgedOutput]:
         """Return the outputs of a reply after the filters. Raises as `Lists.judge` does."""
@@ -273,7 +279,7 @@ class _InFlight:
         """Return the recorded generation with the outputs that callers get."""
         if generation.status != "completed":
             return generation
-        return replace(generation, outputs=self.returned_outputs)
+        return with_returned_outputs(generation, self.returned_outputs)
 
     def streamed_outputs(self) -> tuple[Output, ...]:
         """Return the chunks as one output, for a generation that has no other output."""
