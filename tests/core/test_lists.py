@@ -36,11 +36,13 @@ def test_a_blocked_item_falls_out_and_the_next_ones_move_up(
     [recorded] = workspace.recorded()
     assert titles(recorded.outputs[0]) == TITLES
     assert (recorded.outputs[0].kept, recorded.outputs[0].wanted) == ((1, 2, 3), 3)
+    selection = [("output", None, "allow")] if stage == "output" else []
     assert [(v.stage, v.item, v.action) for v in recorded.verdicts] == [
         ("item", 1, "block"),
         ("item", 2, "allow"),
         ("item", 3, "allow"),
         ("item", 4, "allow"),
+        *selection,
     ]
     assert "ranking-type" in {plugin.distribution for plugin in recorded.plugins}
     assert workspace.session.selection(recorded).outputs == done.outputs
@@ -63,11 +65,15 @@ def test_verdicts_on_removed_items_come_back_without_quotations(workspace: Works
         "{filter: colour, stages: [output], parameters: {word: re, flags: true}}",
     )
     messages = {(v.item, v.policy_rule): [r.message for r in v.reasons] for v in done.verdicts}
-    assert (messages[1, 0], messages[1, 1], messages[2, 1]) == ([""], [""], ["it is green"])
+    assert (messages[1, 0], messages[1, 1], messages[2, 1]) == (
+        [""],
+        [""],
+        ["it is green\nid-green"],
+    )
     [recorded] = workspace.recorded()
     assert [r.message for v in recorded.verdicts if v.item == 1 for r in v.reasons] == [
-        "it is red",
-        "it is red",
+        "it is red\nid-red",
+        "it is red\nid-red",
     ]
 
 
@@ -76,6 +82,86 @@ def test_a_rule_for_items_judges_nothing_else(workspace: Workspace) -> None:
     workspace.plugin_folder.generator("text", "yield Text('red')")
     [done] = workspace.run("red", policy=workspace.policy("{filter: colour, stages: [item]}"))
     assert (done.status, done.verdicts, done.text) == ("completed", (), "red")
+
+
+_ITEM_RULE = "{filter: colour, stages: [item], parameters: {word: pink}}"
+
+
+@pytest.mark.parametrize(
+    "media_type", ["application/json", "application/x-unknown", "image/png", "application/ld+json"]
+)
+def test_a_rule_for_items_blocks_an_output_that_no_plugin_reads(
+    workspace: Workspace, media_type: str
+) -> None:
+    add_lists(workspace.plugin_folder)
+    workspace.plugin_folder.generator(
+        "odd",
+        f"for r in requests: yield r.reply(Output({media_type!r}, b'\\x89[]'))",
+        media_type=media_type,
+    )
+    [done] = workspace.run("x", generator="odd", policy=workspace.policy(_ITEM_RULE))
+    assert (done.status, done.outputs) == ("blocked", ())
+    [verdict] = done.verdicts
+    assert (verdict.stage, verdict.item, verdict.action) == ("item", None, "block")
+    assert media_type in str(verdict.failure)
+    for rule in ("{filter: colour, stages: [output]}", "{filter: colour, stages: [prompt]}"):
+        [done] = workspace.run("x", generator="odd", policy=workspace.policy(rule))
+        assert "item" not in {verdict.stage for verdict in done.verdicts}
+
+
+def test_a_rule_for_items_passes_a_registered_media_type_without_items(
+    workspace: Workspace,
+) -> None:
+    add_lists(workspace.plugin_folder, extra="del items, select")
+    done = run(workspace, _ITEM_RULE)
+    assert (done.status, done.verdicts) == ("completed", ())
+
+
+_HEADED = """
+    def items(self, data):
+        return tuple(Item("id-" + title, title) for title in json.loads(data)["items"])
+
+    def select(self, data, positions):
+        content = json.loads(data)
+        content["items"] = [content["items"][position] for position in positions]
+        return json.dumps(content).encode()
+"""
+
+
+@pytest.mark.parametrize(
+    ("stage", "header", "status"),
+    [
+        ("output", "red headline", "blocked"),
+        ("output", "blue headline", "completed"),
+        ("item", "red headline", "completed"),
+    ],
+)
+def test_text_outside_the_items_of_a_selection_is_judged_by_rules_for_outputs(
+    workspace: Workspace, stage: str, header: str, status: str
+) -> None:
+    add_lists(workspace.plugin_folder, extra=_HEADED.strip())
+    prompt = json.dumps({"header": header, "items": ["red", "blue"]})
+    done = run(workspace, f"{{filter: colour, stages: [{stage}]}}", prompt=prompt)
+    assert done.status == status
+    whole = [verdict.action for verdict in done.verdicts if verdict.stage == "output"]
+    expected = {"blocked": ["block"], "completed": ["allow"] if stage == "output" else []}
+    assert whole == expected[status]
+    assert "headline" not in str(done.verdicts) or status == "completed"
+    [recorded] = workspace.recorded()
+    assert json.loads(recorded.outputs[0].data)["items"] == ["red", "blue"]
+
+
+def test_the_id_of_an_item_is_judged_with_its_text(workspace: Workspace) -> None:
+    extra = """
+    def items(self, data):
+        return tuple(Item(title, title[:2]) for title in json.loads(data))
+    """
+    add_lists(workspace.plugin_folder, extra=extra.strip())
+    done = run(workspace, "{filter: colour, stages: [item]}", prompt=["a red", "gr", "black"])
+    assert titles(done.outputs[0]) == ["gr", "black"]
+    rule = "{filter: colour, stages: [item], parameters: {word: bl, flags: true}}"
+    done = run(workspace, rule, prompt=["bl", "black"])
+    assert [v.reasons[0].message for v in done.verdicts] == ["it is bl", "it is bl\nblack"]
 
 
 def test_a_rule_for_prompts_judges_no_items(workspace: Workspace) -> None:

@@ -117,6 +117,18 @@ class PolicyRunner:
         blocked = any(verdict.action == "block" for verdict in verdicts)
         return JudgedOutput(output, output, verdicts, blocked)
 
+    def judge_selection(self, output: Output) -> list[Verdict]:
+        """Return the verdicts on the selection of a list of the filters that read its items.
+
+        Only rules for outputs judge the selection, which can contain text outside its items.
+        """
+        content = Content("output", output.media_type, output.data)
+        return [
+            rule.check(content)
+            for rule in self._rules
+            if rule.applies(content) and rule.applies(_ANY_ITEM)
+        ]
+
     @property
     def judges_items(self) -> bool:
         """Whether any filter checks the items of lists."""
@@ -125,6 +137,18 @@ class PolicyRunner:
     def unreadable(self, reason: str) -> list[Verdict]:
         """Return the verdicts of the filters that check items on a list that cannot be read."""
         return [rule.unreadable(reason) for rule in self._rules if rule.applies(_ANY_ITEM)]
+
+    def unread(self, media_type: str) -> list[Verdict]:
+        """Return the verdicts of rules for items on an output that no plugin reads.
+
+        It can be a list. A rule that is also for outputs judges it as an output.
+        """
+        reason = f"no installed plugin reads {media_type}, which can be a list"
+        return [
+            rule.unreadable(reason)
+            for rule in self._rules
+            if "item" in rule.rule.stages and "output" not in rule.rule.stages
+        ]
 
     def blocks(self, contents: Iterable[Content]) -> bool:
         """Return whether a filter blocks one of the contents of a request, without recording."""

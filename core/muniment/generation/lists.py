@@ -41,10 +41,10 @@ class Lists:
     def judge(self, reply: Reply, runner: PolicyRunner) -> Iterator[JudgedOutput]:
         """Yield the outputs of a reply, judged by a policy.
 
-        Candidates are judged in order until the wanted number has passed. A list whose items
-        cannot be read is blocked if a filter must read them. So is a list with a blocked item
-        whose selection cannot be made. Raises MunimentError if items are wanted and no plugin
-        reads them.
+        Candidates are judged in order until the wanted number has passed. Rules for outputs then
+        judge the selection as a whole, and can block it. A list whose items cannot be read is
+        blocked if a filter must read them. So is a list with a blocked item whose selection
+        cannot be made. Raises MunimentError if items are wanted and no plugin reads them.
         """
         first = 1
         for output in reply.outputs:
@@ -54,7 +54,7 @@ class Lists:
                 yield self._unreadable_list(output, reply.wanted, runner, str(error))
                 continue
             if items is None:
-                yield runner.judge(output)
+                yield self._judge_whole(output, runner)
             else:
                 yield self._judge_list(output, items, reply.wanted, runner, first)
                 first += len(items)
@@ -126,6 +126,20 @@ class Lists:
             return None
         return self._media_types.items(output)
 
+    def _judge_whole(self, output: Output, runner: PolicyRunner) -> JudgedOutput:
+        """Return an output without items after the filters.
+
+        An output that is not text is blocked by rules for items if no plugin registers its type.
+        """
+        judged = runner.judge(output)
+        media_type = output.media_type
+        if media_type.startswith("text/") or self._media_types.registered(media_type) is not None:
+            return judged
+        verdicts = runner.unread(media_type)
+        return replace(
+            judged, verdicts=judged.verdicts + verdicts, blocked=judged.blocked or bool(verdicts)
+        )
+
     def _unreadable_list(
         self, output: Output, wanted: int | None, runner: PolicyRunner, reason: str
     ) -> JudgedOutput:
@@ -160,6 +174,12 @@ class Lists:
                 failure = str(error)
                 blocked = any(verdict.action == "block" for verdict in verdicts)
                 verdicts += runner.unreadable(failure) if blocked else []
+            else:
+                selection_verdicts = runner.judge_selection(returned)
+                verdicts += selection_verdicts
+                blocked = any(verdict.action == "block" for verdict in selection_verdicts)
+        if blocked:
+            returned = recorded
         reader = self._media_types.plugin(output.media_type)
         return JudgedOutput(recorded, returned, verdicts, blocked, failure, reader)
 
@@ -188,7 +208,9 @@ def _judge_items(
     for position, item in enumerate(items):
         if len(kept) == wanted:
             break
-        item_verdicts = runner.check(Content("item", "text/plain", item.text.encode()))
+        # The id is returned too, and a text could be moved into it.
+        text = item.text if item.id in item.text else f"{item.text}\n{item.id}"
+        item_verdicts = runner.check(Content("item", "text/plain", text.encode()))
         verdicts += [replace(verdict, item=first + position) for verdict in item_verdicts]
         if not any(verdict.action == "block" for verdict in item_verdicts):
             kept.append(position)
