@@ -272,6 +272,7 @@ def test_the_candidates_of_several_lists_are_numbered_on(workspace: Workspace) -
         "def items(self, data): return (Item('a', 'x'), Item('a', 'y'))",
         "def items(self, data): return (Item('a', '\\ud800'),)",
         "def items(self, data): raise SystemExit",
+        "def items(self, data): return [Item(str(n), 'x') for n in range(10_001)]",
     ],
 )
 def test_a_list_that_cannot_be_read_is_blocked_if_a_filter_must_read_it(

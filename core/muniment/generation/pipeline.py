@@ -335,8 +335,8 @@ def _unrecordable(
 def without_blocked_content(generation: Generation) -> Generation:
     """Return a generation without the content that filters blocked.
 
-    A blocked generation has no outputs and no trace, nor has a failed one of which a filter
-    blocked an output or whose selection could not be made. Verdicts on blocked outputs and items
+    A blocked generation has no outputs and no trace. Neither has a failed one whose selection
+    could not be made, or of which a filter blocked an output. Verdicts on blocked outputs and items
     keep the categories and spans of their reasons. Of an exception they keep only the type.
     """
     verdicts = generation.verdicts
