@@ -251,7 +251,7 @@ def validate_items(items: object) -> tuple[Item, ...]:
         raise TypeError(f"items() returned {type(items).__name__}, not a tuple")
     if len(items) > _MAX_ITEMS:
         raise ValueError(
-            f"the list has {len(items):,} items, more than {_MAX_ITEMS:,}; generate fewer candidates"
+            f"the list has {len(items):,} items; generate at most {_MAX_ITEMS:,} candidates"
         )
     ids: set[str] = set()
     for item in items:
