@@ -341,18 +341,48 @@ def test_a_selection_of_the_wanted_number_that_cannot_be_made_fails(
     assert [verdict.item for verdict in recorded.verdicts] == [1, 2]
 
 
+def test_a_selection_that_fails_after_a_list_with_a_blocked_item_quotes_nothing(
+    workspace: Workspace,
+) -> None:
+    extra = """
+    def select(self, data, positions):
+        if b"blue" in data:
+            raise RuntimeError(data.decode())
+        return json.dumps([json.loads(data)[position] for position in positions]).encode()
+    """
+    add_lists(workspace.plugin_folder, extra=extra.strip())
+    workspace.plugin_folder.generator(
+        "two",
+        f"""
+        for request in requests:
+            outputs = [Output({LIST!r}, b) for b in (b'["red", "black"]', b'["blue", "white"]')]
+            yield request.reply(*outputs, wanted=1)
+        """,
+        media_type=LIST,
+    )
+    policy = workspace.policy("{filter: colour, stages: [item]}")
+    [done] = workspace.run("x", generator="two", policy=policy)
+    assert (done.status, done.outputs) == ("failed", ())
+    assert not any(title in str((done.verdicts, done.failure)) for title in TITLES)
+    [recorded] = workspace.recorded()
+    assert [titles(output) for output in recorded.outputs] == [["red", "black"], ["blue", "white"]]
+    assert [verdict.item for verdict in recorded.verdicts] == [1, 2, 3]
+
+
 def test_a_failure_after_a_blocked_output_does_not_quote_it(workspace: Workspace) -> None:
     add_lists(workspace.plugin_folder, extra="def items(self, data): raise ValueError(data)")
     workspace.plugin_folder.filter(
         "whole",
-        "return content.block(Reason('x', content.text))",
+        "return content.block(Reason('x', content.text)) if 'red' in content.text"
+        " else content.allow()",
         attributes=f"media_types = ({LIST!r},)",
     )
     workspace.plugin_folder.generator(
         "two",
         f"""
         for request in requests:
-            yield request.reply(Output({LIST!r}, b'["red"]'), wanted=1)
+            outputs = [Output({LIST!r}, data) for data in (b'["red"]', b'["blue"]')]
+            yield request.reply(*outputs, wanted=1)
         """,
         media_type=LIST,
     )
