@@ -120,7 +120,7 @@ class Item:
     """One item of an output that is a list.
 
     Attributes:
-        id: The id of the item, which feedback on the item names.
+        id: The id of the item, which feedback on the item names. Filters read it too.
         text: The text that filters read.
     """
 

@@ -36,11 +36,13 @@ def test_a_blocked_item_falls_out_and_the_next_ones_move_up(
     [recorded] = workspace.recorded()
     assert titles(recorded.outputs[0]) == TITLES
     assert (recorded.outputs[0].kept, recorded.outputs[0].wanted) == ((1, 2, 3), 3)
+    selection = [("output", None, "allow")] if stage == "output" else []
     assert [(v.stage, v.item, v.action) for v in recorded.verdicts] == [
         ("item", 1, "block"),
         ("item", 2, "allow"),
         ("item", 3, "allow"),
         ("item", 4, "allow"),
+        *selection,
     ]
     assert "ranking-type" in {plugin.distribution for plugin in recorded.plugins}
     assert workspace.session.selection(recorded).outputs == done.outputs
@@ -63,11 +65,15 @@ def test_verdicts_on_removed_items_come_back_without_quotations(workspace: Works
         "{filter: colour, stages: [output], parameters: {word: re, flags: true}}",
     )
     messages = {(v.item, v.policy_rule): [r.message for r in v.reasons] for v in done.verdicts}
-    assert (messages[1, 0], messages[1, 1], messages[2, 1]) == ([""], [""], ["it is green"])
+    assert (messages[1, 0], messages[1, 1], messages[2, 1]) == (
+        [""],
+        [""],
+        ["it is green\nid-green"],
+    )
     [recorded] = workspace.recorded()
     assert [r.message for v in recorded.verdicts if v.item == 1 for r in v.reasons] == [
-        "it is red",
-        "it is red",
+        "it is red\nid-red",
+        "it is red\nid-red",
     ]
 
 
@@ -76,6 +82,86 @@ def test_a_rule_for_items_judges_nothing_else(workspace: Workspace) -> None:
     workspace.plugin_folder.generator("text", "yield Text('red')")
     [done] = workspace.run("red", policy=workspace.policy("{filter: colour, stages: [item]}"))
     assert (done.status, done.verdicts, done.text) == ("completed", (), "red")
+
+
+_ITEM_RULE = "{filter: colour, stages: [item], parameters: {word: pink}}"
+
+
+@pytest.mark.parametrize(
+    "media_type", ["application/json", "application/x-unknown", "image/png", "application/ld+json"]
+)
+def test_a_rule_for_items_blocks_an_output_that_no_plugin_reads(
+    workspace: Workspace, media_type: str
+) -> None:
+    add_lists(workspace.plugin_folder)
+    workspace.plugin_folder.generator(
+        "odd",
+        f"for r in requests: yield r.reply(Output({media_type!r}, b'\\x89[]'))",
+        media_type=media_type,
+    )
+    [done] = workspace.run("x", generator="odd", policy=workspace.policy(_ITEM_RULE))
+    assert (done.status, done.outputs) == ("blocked", ())
+    [verdict] = done.verdicts
+    assert (verdict.stage, verdict.item, verdict.action) == ("item", None, "block")
+    assert media_type in str(verdict.failure)
+    for rule in ("{filter: colour, stages: [output]}", "{filter: colour, stages: [prompt]}"):
+        [done] = workspace.run("x", generator="odd", policy=workspace.policy(rule))
+        assert "item" not in {verdict.stage for verdict in done.verdicts}
+
+
+def test_a_rule_for_items_passes_a_registered_media_type_without_items(
+    workspace: Workspace,
+) -> None:
+    add_lists(workspace.plugin_folder, extra="del items, select")
+    done = run(workspace, _ITEM_RULE)
+    assert (done.status, done.verdicts) == ("completed", ())
+
+
+_HEADED = """
+    def items(self, data):
+        return tuple(Item("id-" + title, title) for title in json.loads(data)["items"])
+
+    def select(self, data, positions):
+        content = json.loads(data)
+        content["items"] = [content["items"][position] for position in positions]
+        return json.dumps(content).encode()
+"""
+
+
+@pytest.mark.parametrize(
+    ("stage", "header", "status"),
+    [
+        ("output", "red headline", "blocked"),
+        ("output", "blue headline", "completed"),
+        ("item", "red headline", "completed"),
+    ],
+)
+def test_text_outside_the_items_of_a_selection_is_judged_by_rules_for_outputs(
+    workspace: Workspace, stage: str, header: str, status: str
+) -> None:
+    add_lists(workspace.plugin_folder, extra=_HEADED.strip())
+    prompt = json.dumps({"header": header, "items": ["red", "blue"]})
+    done = run(workspace, f"{{filter: colour, stages: [{stage}]}}", prompt=prompt)
+    assert done.status == status
+    whole = [verdict.action for verdict in done.verdicts if verdict.stage == "output"]
+    expected = {"blocked": ["block"], "completed": ["allow"] if stage == "output" else []}
+    assert whole == expected[status]
+    assert "headline" not in str(done.verdicts) or status == "completed"
+    [recorded] = workspace.recorded()
+    assert json.loads(recorded.outputs[0].data)["items"] == ["red", "blue"]
+
+
+def test_the_id_of_an_item_is_judged_with_its_text(workspace: Workspace) -> None:
+    extra = """
+    def items(self, data):
+        return tuple(Item(title, title[:2]) for title in json.loads(data))
+    """
+    add_lists(workspace.plugin_folder, extra=extra.strip())
+    done = run(workspace, "{filter: colour, stages: [item]}", prompt=["a red", "gr", "black"])
+    assert titles(done.outputs[0]) == ["gr", "black"]
+    rule = "{filter: colour, stages: [item], parameters: {word: bl, flags: true}}"
+    done = run(workspace, rule, prompt=["bl", "black"])
+    assert [v.reasons[0].message for v in done.verdicts] == ["it is bl", "it is bl\nblack"]
 
 
 def test_a_rule_for_prompts_judges_no_items(workspace: Workspace) -> None:
@@ -186,6 +272,7 @@ def test_the_candidates_of_several_lists_are_numbered_on(workspace: Workspace) -
         "def items(self, data): return (Item('a', 'x'), Item('a', 'y'))",
         "def items(self, data): return (Item('a', '\\ud800'),)",
         "def items(self, data): raise SystemExit",
+        "def items(self, data): return [Item(str(n), 'x') for n in range(10_001)]",
     ],
 )
 def test_a_list_that_cannot_be_read_is_blocked_if_a_filter_must_read_it(
@@ -209,24 +296,103 @@ def test_a_wanted_number_of_a_list_that_cannot_be_read_fails(workspace: Workspac
         extra="def items(self, data): raise RuntimeError('broken')",
     )
     done = run(workspace, "{filter: colour, stages: [prompt], parameters: {word: pink}}")
-    assert (done.status, done.failure.code) == ("failed", "generator")
-    assert "RuntimeError: broken" in done.failure.message
+    assert (done.status, done.failure.code, done.outputs) == ("failed", "generator", ())
+    assert done.failure.message.endswith("RuntimeError")
+    [recorded] = workspace.recorded()
+    assert "RuntimeError: broken" in str(recorded.failure)
+    assert titles(recorded.outputs[0]) == TITLES
 
 
-@pytest.mark.parametrize(
-    "extra",
-    [
-        "def select(self, data, positions): raise RuntimeError",
-        "def select(self, data, positions): return 'abc'",
-        "def select(self, data, positions): return data",
-        "select = MediaType.select",
-    ],
-)
-def test_a_selection_that_cannot_be_made_fails(workspace: Workspace, extra: str) -> None:
+SELECTIONS = [
+    "def select(self, data, positions): raise RuntimeError(data.decode())",
+    "def select(self, data, positions): return 'abc'",
+    "def select(self, data, positions): return data",
+    "select = MediaType.select",
+]
+
+
+@pytest.mark.parametrize("extra", SELECTIONS)
+def test_a_list_with_blocked_items_is_blocked_if_the_selection_cannot_be_made(
+    workspace: Workspace, extra: str
+) -> None:
     add_lists(workspace.plugin_folder, extra=extra)
     done = run(workspace, "{filter: colour, stages: [item]}")
+    assert (done.status, done.outputs, done.trace) == ("blocked", (), None)
+    assert [verdict.item for verdict in done.verdicts] == [1, 2, 3, 4, 5, None]
+    assert "select()" in done.verdicts[-1].failure
+    assert not any(title in str(done.verdicts) for title in TITLES)
+    [recorded] = workspace.recorded()
+    assert titles(recorded.outputs[0]) == TITLES
+    assert recorded.verdicts[0].reasons[0].message.startswith("it is red")
+    assert len(recorded.verdicts) == 6
+
+
+@pytest.mark.parametrize("extra", SELECTIONS)
+def test_a_selection_of_the_wanted_number_that_cannot_be_made_fails(
+    workspace: Workspace, extra: str
+) -> None:
+    add_lists(workspace.plugin_folder, wanted="2", extra=extra)
+    done = run(workspace, "{filter: colour, stages: [item], parameters: {word: pink}}")
     assert (done.status, done.outputs) == ("failed", ())
     assert done.failure.message.startswith("select() of media type 'ranking' of ranking-type ")
+    assert not any(title in done.failure.message for title in TITLES)
+    [recorded] = workspace.recorded()
+    assert (recorded.status, titles(recorded.outputs[0])) == ("failed", TITLES)
+    assert [verdict.item for verdict in recorded.verdicts] == [1, 2]
+
+
+def test_a_selection_that_fails_after_a_list_with_a_blocked_item_quotes_nothing(
+    workspace: Workspace,
+) -> None:
+    extra = """
+    def select(self, data, positions):
+        if b"blue" in data:
+            raise RuntimeError(data.decode())
+        return json.dumps([json.loads(data)[position] for position in positions]).encode()
+    """
+    add_lists(workspace.plugin_folder, extra=extra.strip())
+    workspace.plugin_folder.generator(
+        "two",
+        f"""
+        for request in requests:
+            outputs = [Output({LIST!r}, b) for b in (b'["red", "black"]', b'["blue", "white"]')]
+            yield request.reply(*outputs, wanted=1)
+        """,
+        media_type=LIST,
+    )
+    policy = workspace.policy("{filter: colour, stages: [item]}")
+    [done] = workspace.run("x", generator="two", policy=policy)
+    assert (done.status, done.outputs) == ("failed", ())
+    assert not any(title in str((done.verdicts, done.failure)) for title in TITLES)
+    [recorded] = workspace.recorded()
+    assert [titles(output) for output in recorded.outputs] == [["red", "black"], ["blue", "white"]]
+    assert [verdict.item for verdict in recorded.verdicts] == [1, 2, 3]
+
+
+def test_a_failure_after_a_blocked_output_does_not_quote_it(workspace: Workspace) -> None:
+    add_lists(workspace.plugin_folder, extra="def items(self, data): raise ValueError(data)")
+    workspace.plugin_folder.filter(
+        "whole",
+        "return content.block(Reason('x', content.text)) if 'red' in content.text"
+        " else content.allow()",
+        attributes=f"media_types = ({LIST!r},)",
+    )
+    workspace.plugin_folder.generator(
+        "two",
+        f"""
+        for request in requests:
+            outputs = [Output({LIST!r}, data) for data in (b'["red"]', b'["blue"]')]
+            yield request.reply(*outputs, wanted=1)
+        """,
+        media_type=LIST,
+    )
+    policy = workspace.policy("{filter: whole, stages: [output]}")
+    [done] = workspace.run("x", generator="two", policy=policy)
+    assert (done.status, done.outputs) == ("blocked", ())
+    assert "red" not in str((done.verdicts, done.failure))
+    [recorded] = workspace.recorded()
+    assert titles(recorded.outputs[0]) == ["red"]
+    assert [reason.message for reason in recorded.verdicts[0].reasons] == ['["red"]']
 
 
 @pytest.mark.parametrize("wanted", ["0", "-1", "True", "2.0", "'2'"])
@@ -272,6 +438,47 @@ def test_evaluators_get_the_selection(workspace: Workspace) -> None:
     )
     done = run(workspace, "{filter: colour, stages: [item]}")
     assert done.scores[0].value == len(done.outputs[0].data)
+
+
+def test_evaluators_get_no_quotations_of_blocked_items(workspace: Workspace) -> None:
+    add_lists(workspace.plugin_folder)
+    workspace.plugin_folder.evaluator(
+        "quotes",
+        "return {'value': len(generation.verdicts[0].reasons[0].message)}",
+        attributes=f"default = True\nmedia_types = ({LIST!r},)",
+    )
+    done = run(workspace, "{filter: colour, stages: [item]}")
+    assert [score.value for score in done.scores] == [0]
+    [recorded] = workspace.recorded()
+    assert recorded.verdicts[0].reasons[0].message.startswith("it is red")
+
+
+def test_the_trace_of_a_list_is_returned_only_with_all_its_candidates(
+    workspace: Workspace,
+) -> None:
+    add_lists(workspace.plugin_folder)
+    workspace.plugin_folder.generator(
+        "traced",
+        f"""
+        for request in requests:
+            trace = muniment.Trace((1,), (-0.5,), (0.5,))
+            yield request.reply(Output({LIST!r}, request.prompt.encode()), trace=trace)
+        """,
+        media_type=LIST,
+    )
+    workspace.plugin_folder.evaluator(
+        "traces",
+        "return {'value': float(generation.trace is not None)}",
+        attributes=f"default = True\nmedia_types = ({LIST!r},)",
+    )
+    policy = workspace.policy("{filter: colour, stages: [item]}")
+    for prompt, is_whole in (('["red", "blue"]', False), ('["blue"]', True)):
+        [done] = workspace.run(prompt, generator="traced", policy=policy)
+        recorded = workspace.session.generation(done.id)
+        assert recorded.trace is not None
+        assert [score.value for score in done.scores] == [float(is_whole)]
+        for returned in (done, workspace.session.selection(recorded)):
+            assert (returned.trace is not None) == is_whole
 
 
 def test_a_replay_compares_the_candidates_and_runs_no_filter(workspace: Workspace) -> None:

@@ -52,7 +52,8 @@ class Good(muniment.MediaType):
         return data.partition(b"|")[0]
 
     def items(self, data: bytes) -> tuple[muniment.Item, ...]:
-        return tuple(muniment.Item(chr(place), "dot") for place in data[4:])
+        dots = data.partition(b"|")[0][4:]
+        return tuple(muniment.Item(chr(dot), "a dot") for dot in dots)
 
     def select(self, data: bytes, positions: Sequence[int]) -> bytes:
         return data[:4] + bytes(data[4 + position] for position in positions)
@@ -137,6 +138,12 @@ BREAKAGES = [
         "differ",
     ),
     ("test_a_selection_has_the_selected_items", "select", returns(b"DOTSz"), "other items"),
+    (
+        "test_a_selection_has_no_text_of_other_items",
+        "select",
+        lambda self, data, places: Good.select(self, data, places) + b"|a dot",
+        "'a dot'",
+    ),
 ]
 
 

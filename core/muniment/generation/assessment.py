@@ -24,6 +24,7 @@ from muniment.plugins.registry import (
 )
 from muniment.types import (
     Content,
+    Generation,
     Output,
     PluginRef,
     Request,
@@ -44,6 +45,17 @@ def request_contents(request: Request) -> Iterator[Content]:
         yield Content("input", item.media_type, item.data, item.name)
 
 
+def with_returned_outputs(generation: Generation, outputs: tuple[Output, ...]) -> Generation:
+    """Return a recorded generation with the outputs that callers get.
+
+    The trace is omitted if an output differs, because its tokens are those of all candidates.
+    """
+    recorded = [output.data for output in generation.outputs]
+    is_same = recorded == [output.data for output in outputs]
+    trace = generation.trace if is_same else None
+    return replace(generation, outputs=outputs, trace=trace)
+
+
 @dataclass(frozen=True, slots=True)
 class JudgedOutput:
     """An output after the filters judged it.
@@ -53,6 +65,7 @@ class JudgedOutput:
         returned: The output for callers and evaluators, which contains only the selected items.
         verdicts: The verdicts on the output or on its items.
         blocked: Whether nothing of the output may be returned.
+        failure: The reason why nothing of it can be returned, although it is not blocked, or None.
         reader: The distribution that read the items of a list, or None.
     """
 
@@ -60,6 +73,7 @@ class JudgedOutput:
     returned: Output
     verdicts: list[Verdict]
     blocked: bool
+    failure: str | None = None
     reader: PluginRef | None = None
 
 
@@ -103,6 +117,18 @@ class PolicyRunner:
         blocked = any(verdict.action == "block" for verdict in verdicts)
         return JudgedOutput(output, output, verdicts, blocked)
 
+    def judge_selection(self, output: Output) -> list[Verdict]:
+        """Return the verdicts on the selection of a list of the filters that read its items.
+
+        Only rules for outputs judge the selection, which can contain text outside its items.
+        """
+        content = Content("output", output.media_type, output.data)
+        return [
+            rule.check(content)
+            for rule in self._rules
+            if rule.applies(content) and rule.applies(_ANY_ITEM)
+        ]
+
     @property
     def judges_items(self) -> bool:
         """Whether any filter checks the items of lists."""
@@ -111,6 +137,18 @@ class PolicyRunner:
     def unreadable(self, reason: str) -> list[Verdict]:
         """Return the verdicts of the filters that check items on a list that cannot be read."""
         return [rule.unreadable(reason) for rule in self._rules if rule.applies(_ANY_ITEM)]
+
+    def unread(self, media_type: str) -> list[Verdict]:
+        """Return the verdicts of rules for items on an output that no plugin reads.
+
+        It can be a list. A rule that is also for outputs judges it as an output.
+        """
+        reason = f"no installed plugin reads {media_type}, which can be a list"
+        return [
+            rule.unreadable(reason)
+            for rule in self._rules
+            if "item" in rule.rule.stages and "output" not in rule.rule.stages
+        ]
 
     def blocks(self, contents: Iterable[Content]) -> bool:
         """Return whether a filter blocks one of the contents of a request, without recording."""

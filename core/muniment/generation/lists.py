@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from muniment.errors import AmbiguousNameError, MunimentError, PluginError, UsageError
-from muniment.generation.assessment import JudgedOutput, PolicyRunner
+from muniment.generation.assessment import JudgedOutput, PolicyRunner, with_returned_outputs
 from muniment.plugins.media import MediaTypes
 from muniment.types import Content, Generation, Item, Output, Reply, Verdict
 
@@ -41,23 +41,20 @@ class Lists:
     def judge(self, reply: Reply, runner: PolicyRunner) -> Iterator[JudgedOutput]:
         """Yield the outputs of a reply, judged by a policy.
 
-        Candidates are judged in order until the wanted number has passed. A list whose items
-        cannot be read is blocked if a filter must read them. Raises MunimentError if items are
-        wanted and cannot be read, or if the selection cannot be made.
+        Candidates are judged in order until the wanted number has passed. Rules for outputs then
+        judge the selection as a whole, and can block it. A list whose items cannot be read is
+        blocked if a filter must read them. So is a list with a blocked item whose selection
+        cannot be made. Raises MunimentError if items are wanted and no plugin reads them.
         """
         first = 1
         for output in reply.outputs:
             try:
                 items = self._items_to_judge(output, reply.wanted, runner)
             except (PluginError, AmbiguousNameError) as error:
-                if not runner.judges_items:
-                    raise
-                verdicts = runner.judge(output, is_list=True).verdicts
-                verdicts += runner.unreadable(str(error))
-                yield JudgedOutput(output, output, verdicts, blocked=True)
+                yield self._unreadable_list(output, reply.wanted, runner, str(error))
                 continue
             if items is None:
-                yield runner.judge(output)
+                yield self._judge_whole(output, runner)
             else:
                 yield self._judge_list(output, items, reply.wanted, runner, first)
                 first += len(items)
@@ -65,16 +62,16 @@ class Lists:
     def selection(self, generation: Generation) -> Generation:
         """Return a recorded generation with the outputs that its caller got.
 
-        A generation that is not completed, or has no list, is returned unchanged. Raises
-        MunimentError if a selection cannot be made.
+        A generation that is not completed, or has no list, is returned unchanged. A selection of
+        some of the candidates has no trace. Raises MunimentError if it cannot be made.
         """
         if generation.status != "completed" or _is_gone(generation):
             return generation
-        outputs = (
+        outputs = tuple(
             output if output.kept is None else self._select(output, self._media_types.items(output))
             for output in generation.outputs
         )
-        return replace(generation, outputs=tuple(outputs))
+        return with_returned_outputs(generation, outputs)
 
     def candidates(self, generation: Generation) -> list[Candidate]:
         """Return the items of all lists among the outputs of a recorded generation.
@@ -129,6 +126,31 @@ class Lists:
             return None
         return self._media_types.items(output)
 
+    def _judge_whole(self, output: Output, runner: PolicyRunner) -> JudgedOutput:
+        """Return an output without items after the filters.
+
+        An output that is not text is blocked by rules for items if no plugin registers its type.
+        """
+        judged = runner.judge(output)
+        media_type = output.media_type
+        if media_type.startswith("text/") or self._media_types.registered(media_type) is not None:
+            return judged
+        verdicts = runner.unread(media_type)
+        return replace(
+            judged, verdicts=judged.verdicts + verdicts, blocked=judged.blocked or bool(verdicts)
+        )
+
+    def _unreadable_list(
+        self, output: Output, wanted: int | None, runner: PolicyRunner, reason: str
+    ) -> JudgedOutput:
+        """Return a list whose items cannot be read, blocked or with the failure."""
+        whole = runner.judge(output, is_list=True)
+        if runner.judges_items:
+            verdicts = whole.verdicts + runner.unreadable(reason)
+            return JudgedOutput(output, output, verdicts, blocked=True)
+        recorded = replace(output, kept=(), wanted=wanted)
+        return JudgedOutput(recorded, recorded, whole.verdicts, whole.blocked, reason)
+
     def _judge_list(
         self,
         output: Output,
@@ -141,14 +163,25 @@ class Lists:
         whole = runner.judge(output, is_list=True)
         kept, verdicts = _judge_items(items, wanted, runner, first)
         recorded = replace(output, kept=kept, wanted=wanted)
+        verdicts = whole.verdicts + verdicts
         blocked = whole.blocked or bool(items and not kept)
-        return JudgedOutput(
-            recorded,
-            recorded if blocked else self._select(recorded, items),
-            whole.verdicts + verdicts,
-            blocked,
-            self._media_types.plugin(output.media_type),
-        )
+        returned, failure = recorded, None
+        if not blocked:
+            try:
+                returned = self._select(recorded, items)
+            except MunimentError as error:
+                # A plugin that fails must not hide that a filter blocked an item.
+                failure = str(error)
+                blocked = any(verdict.action == "block" for verdict in verdicts)
+                verdicts += runner.unreadable(failure) if blocked else []
+            else:
+                selection_verdicts = runner.judge_selection(returned)
+                verdicts += selection_verdicts
+                blocked = any(verdict.action == "block" for verdict in selection_verdicts)
+        if blocked:
+            returned = recorded
+        reader = self._media_types.plugin(output.media_type)
+        return JudgedOutput(recorded, returned, verdicts, blocked, failure, reader)
 
     def _select(self, output: Output, items: tuple[Item, ...]) -> Output:
         """Return a list with only the items kept. Raises MunimentError if it cannot be made."""
@@ -175,9 +208,11 @@ def _judge_items(
     for position, item in enumerate(items):
         if len(kept) == wanted:
             break
-        found = runner.check(Content("item", "text/plain", item.text.encode()))
-        verdicts += [replace(verdict, item=first + position) for verdict in found]
-        if not any(verdict.action == "block" for verdict in found):
+        # The id is returned too, and a text could be moved into it.
+        text = item.text if item.id in item.text else f"{item.text}\n{item.id}"
+        item_verdicts = runner.check(Content("item", "text/plain", text.encode()))
+        verdicts += [replace(verdict, item=first + position) for verdict in item_verdicts]
+        if not any(verdict.action == "block" for verdict in item_verdicts):
             kept.append(position)
     return tuple(kept), verdicts
 

@@ -16,7 +16,12 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from muniment.errors import MunimentError, PromptError
-from muniment.generation.assessment import JudgedOutput, PolicyRunner, request_contents
+from muniment.generation.assessment import (
+    JudgedOutput,
+    PolicyRunner,
+    request_contents,
+    with_returned_outputs,
+)
 from muniment.generation.evaluation import Evaluators
 from muniment.generation.requests import BoundRequest, Resolver
 from muniment.plugins.invocation import (
@@ -180,18 +185,24 @@ class Pipeline:
         except MunimentError as error:
             failure, outputs = Failure("generator", str(error)), item.streamed_outputs()
             return self._outcome(item, status="failed", failure=failure, outputs=outputs)
-        blocked = any(output.blocked for output in judged)
+        failures = [output.failure for output in judged if output.failure is not None]
+        if any(output.blocked for output in judged):
+            status = "blocked"
+        else:
+            status = "failed" if failures else "completed"
         generation = self._outcome(
             item,
-            status="blocked" if blocked else "completed",
+            status=status,
+            failure=Failure("generator", failures[0]) if status == "failed" else None,
             outputs=tuple(output.recorded for output in judged),
             usage=reply.usage,
             trace=reply.trace,
         )
-        if blocked:
+        if status != "completed":
             return generation
         item.returned_outputs = tuple(output.returned for output in judged)
-        return replace(generation, scores=self._evaluators.scores(item.returned(generation)))
+        returned = without_blocked_content(item.returned(generation))
+        return replace(generation, scores=self._evaluators.scores(returned))
 
     def _judged(self, reply: Reply) -> Iterator[JudgedOutput]:
         """Return the outputs of a reply after the filters. Raises as `Lists.judge` does."""
@@ -268,7 +279,7 @@ class _InFlight:
         """Return the recorded generation with the outputs that callers get."""
         if generation.status != "completed":
             return generation
-        return replace(generation, outputs=self.returned_outputs)
+        return with_returned_outputs(generation, self.returned_outputs)
 
     def streamed_outputs(self) -> tuple[Output, ...]:
         """Return the chunks as one output, for a generation that has no other output."""
@@ -324,27 +335,47 @@ def _unrecordable(
 def without_blocked_content(generation: Generation) -> Generation:
     """Return a generation without the content that filters blocked.
 
-    A blocked generation has no outputs and no trace. Verdicts on blocked outputs and items keep
-    the categories and spans of their reasons, and the type of an exception.
+    A blocked generation has no outputs and no trace. Neither has a failed one whose selection
+    could not be made, or of which a filter blocked an output. Verdicts on blocked outputs and items
+    keep the categories and spans of their reasons. Of an exception they keep only the type.
     """
     verdicts = generation.verdicts
-    blocked = generation.status == "blocked"
     items = {verdict.item for verdict in verdicts if verdict.action == "block"} - {None}
-    if not blocked and not items:
+    withheld = generation.status == "blocked" or _is_failed_list(generation)
+    if not withheld and not items:
         return generation
     verdicts = tuple(
         _without_quotations(verdict)
-        if verdict.item in items or (blocked and verdict.stage in ("output", "item"))
+        if verdict.item in items or (withheld and verdict.stage in ("output", "item"))
         else verdict
         for verdict in verdicts
     )
-    if not blocked:
+    if not withheld:
         return replace(generation, verdicts=verdicts)
-    return replace(generation, outputs=(), trace=None, verdicts=verdicts)
+    failure = generation.failure
+    if failure is not None:
+        failure = replace(failure, message=_without_message(failure.message))
+    return replace(generation, outputs=(), trace=None, verdicts=verdicts, failure=failure)
+
+
+def _is_failed_list(generation: Generation) -> bool:
+    """Return whether a generation failed after its outputs were judged."""
+    return generation.status == "failed" and (
+        any(output.kept is not None for output in generation.outputs)
+        or any(
+            verdict.action == "block" and verdict.stage in ("output", "item")
+            for verdict in generation.verdicts
+        )
+    )
 
 
 def _without_quotations(verdict: Verdict) -> Verdict:
     # The message of a reason, or of an exception, may quote the blocked content.
     reasons = tuple(replace(reason, message="") for reason in verdict.reasons)
-    failure = verdict.failure and ": ".join(verdict.failure.split(": ")[:2])
+    failure = verdict.failure and _without_message(verdict.failure)
     return replace(verdict, reasons=reasons, failure=failure)
+
+
+def _without_message(failure: str) -> str:
+    """Return a sentence of the form `SUBJECT failed: TYPE: message` without the message."""
+    return ": ".join(failure.split(": ")[:2])

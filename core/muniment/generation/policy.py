@@ -12,10 +12,12 @@
         parameters: {category: weapons, terms: [pipe bomb]}
 
 The stage `prompt` includes system prompts and inputs, and `input` has only inputs. The stage
-`output` checks a list item by item, and `item` has only the items of lists. `mode: observe` records
-a filter's verdict without applying it. `time_limit` is in seconds, and a later verdict blocks. A
-category under `thresholds` is decided by its score alone, regardless of the filter's decision. The
-filter's decision applies if it found a category without thresholds or without a score.
+`output` checks a list item by item and then the selection, and `item` has only the items of lists.
+An output that can be a list and that no plugin reads is blocked by rules for `item`. `mode:
+observe` records a filter's verdict without applying it. `time_limit` is in seconds, and a later
+verdict blocks. A category under `thresholds` is decided by its score alone, regardless of the
+filter's decision. The filter's decision applies if it found a category without thresholds or
+without a score.
 """
 
 from __future__ import annotations

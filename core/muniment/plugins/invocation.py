@@ -32,6 +32,7 @@ from muniment.types import (
 from muniment.validation import escape_unencodable
 
 _END = object()
+_MAX_ITEMS = 10_000  # of a list, each of which can have a recorded verdict of every filter
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,6 +249,10 @@ def validate_items(items: object) -> tuple[Item, ...]:
     """Return the items of a list. Raise TypeError or ValueError if one is invalid."""
     if not isinstance(items, tuple | list):
         raise TypeError(f"items() returned {type(items).__name__}, not a tuple")
+    if len(items) > _MAX_ITEMS:
+        raise ValueError(
+            f"the list has {len(items):,} items; generate at most {_MAX_ITEMS:,} candidates"
+        )
     ids: set[str] = set()
     for item in items:
         if not (isinstance(item, Item) and _is_text(item.id) and _is_text(item.text)):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any, ClassVar, TypeVar
 
@@ -11,7 +11,7 @@ from muniment.ids import new_id
 from muniment.plugins.invocation import validate_media
 from muniment.plugins.registry import describe
 from muniment.testing.contract import Contract, broken, without_traceback
-from muniment.types import Provenance
+from muniment.types import Item, Provenance
 
 _Check = TypeVar("_Check", bound=Callable[..., None])
 
@@ -178,6 +178,22 @@ class MediaTypeContract(Contract):
                     f"select() of {_shown(sample)} at {positions} has other items"
                 )
 
+    @_needs("items", "select")
+    def test_a_selection_has_no_text_of_other_items(self) -> None:
+        """Check that texts and ids of items that were not selected occur nowhere in the bytes."""
+        subject = self.made()
+        for sample in self.samples:
+            items = self._result(subject, "items", sample)
+            for positions in ([], [*range(len(items))][::2]):
+                selection = self._result(subject, "select", sample, positions)
+                selected = _texts(items[position] for position in positions)
+                for text in _texts(items) - selected:
+                    is_inside_another = any(text in other for other in selected)
+                    assert is_inside_another or text.encode() not in selection, (
+                        f"select() of {_shown(sample)} at {positions} contains {text!r} of an "
+                        "item that was not selected; remove it there too"
+                    )
+
     def _suffixes(self) -> tuple[str, ...]:
         suffixes: tuple[str, ...] = self.subject.suffixes
         assert suffixes, "it writes files and names no suffixes; set `suffixes = ('.png',)`"
@@ -200,6 +216,11 @@ class MediaTypeContract(Contract):
         except (Exception, SystemExit) as error:
             data = arguments[0] if isinstance(arguments[0], bytes) else b""
             broken(f"{method}() of {_shown(data)} failed: {describe(error)}")
+
+
+def _texts(items: Iterable[Item]) -> set[str]:
+    """Return the texts and ids of items, without short ones, which occur by chance."""
+    return {text for item in items for text in (item.id, item.text) if len(text) >= 5}
 
 
 def _provenance(prompt: str) -> Provenance:
