@@ -108,7 +108,7 @@ def _prepare(
         claimed=claimed,
         base=claim.base,
         result=result,
-        counts=claim.counts,
+        counts=claim.entry_counts(),
         plugins=list(plugins),
         detail=payloads.add("training", encode_text(texts)),
     )
