@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from hashlib import sha256
@@ -227,3 +228,21 @@ def test_a_file_is_found_in_python(workspace: Workspace, tmp_path: Path) -> None
     assert (origin.id, origin.same_content, origin.stamp) == (done.id, True, done.id)
     with pytest.raises(muniment.UsageError, match="gone"):
         session.find_file(tmp_path / "gone")
+
+
+def test_a_file_without_a_fingerprint_of_its_own_cannot_be_compared(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    workspace.plugin_folder.add(
+        DOTS.replace('dots = json.loads(data)["dots"]', 'dots = json.loads(data)["none"]')
+    )
+    session = workspace.session
+    done = session.generate("a b", generator="dotter", seed=7)
+    file = tmp_path / "file.json"
+    file.write_bytes(session.media.export(done, done.outputs[0], ".json", {}))
+    with pytest.warns(muniment.PluginWarning, match="fingerprint"):
+        origin = session.find_file(file)
+    assert (origin.id, origin.same_content) == (done.id, None)
+    file.write_text(json.dumps({"dots": [], "id": done.id[-6:]}))
+    with pytest.raises(muniment.MunimentError, match="contains the id"):
+        session.find_file(file)
