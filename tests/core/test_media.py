@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 
@@ -173,6 +174,21 @@ def test_the_provenance_of_a_generation_names_its_origin(workspace: Workspace) -
     assert (provenance.generator, provenance.prompt, provenance.seed) == ("dotter", "a b", 7)
     assert provenance.versions[plugin.distribution] == "1.4"
     assert "muniment" in provenance.versions
+
+
+def test_the_provenance_of_a_generation_has_no_path(workspace: Workspace) -> None:
+    workspace.plugin_folder.add(DOTS)
+    done = replace(
+        workspace.session.generate("a b", generator="dotter", seed=7),
+        model=muniment.Model("/home/alice/m", "tree1-sha256:12", "/home/alice/m"),
+        parameters={"adapter": "~/alice/a", "steps": 3},
+        models={"adapter": muniment.Model("/home/alice/a", "tree1-sha256:34", "")},
+    )
+    provenance = done.provenance
+    assert "alice" not in repr(provenance)
+    assert (provenance.model, provenance.model_digest) == ("m", "tree1-sha256:12")
+    assert provenance.parameters == {"steps": 3}
+    assert provenance.models == {"adapter": "tree1-sha256:34"}
 
 
 @pytest.mark.parametrize("kind", ["application/json", "application/geo+json; charset=utf-8"])
