@@ -156,6 +156,26 @@ def test_base_models_follow(copies: Here, tmp_path: Path) -> None:
         assert digest in text
 
 
+def test_the_lineage_has_the_trainings_of_adapters(
+    copies: Here, plugin_folder: PluginFolder, tmp_path: Path
+) -> None:
+    source = COPIES.replace('"copies"', '"adapts"')
+    source = source.replace("determinism, uses_model =", "determinism =")
+    source = source.replace('"exact", True', '"exact"')
+    source = source.replace(
+        "    def generate(",
+        "    class Parameters(muniment.Parameters):\n"
+        "        adapter: str | None = muniment.param(None, model=True)\n\n"
+        "    def generate(",
+    )
+    plugin_folder.add(source, distribution="test-adapts")
+    digest = record(write_model(tmp_path / "adapter"), plugin=None)
+    copies("models", "add", "--generator", "adapts", "--name", "mine", tmp_path / "adapter")
+    assert copies("generate", "adapts", "oh", "--adapter", "mine").code == 0
+    (lineage,) = copies("audit", "lineage", "last", "--json").json("lineage")
+    assert [training["result"] for training in lineage["trainings"]] == [digest]
+
+
 def test_the_texts_of_a_training_can_be_erased(copies: Here, tmp_path: Path) -> None:
     training = write_model(tmp_path / "m")
     with api.open() as session:
