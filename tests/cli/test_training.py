@@ -137,6 +137,17 @@ def test_a_malformed_file_adds_and_records_nothing(copies: Here, tmp_path: Path)
     assert copies(*ADD, tmp_path / "m").code == 0
 
 
+def test_a_model_with_the_training_json_of_another_program_is_added(
+    copies: Here, tmp_path: Path
+) -> None:
+    (tmp_path / "m").mkdir()
+    (tmp_path / "m" / "training.json").write_text('{"epoch": 3, "format": "trainer/1"}')
+    result = copies(*ADD, tmp_path / "m")
+    assert result.code == 0
+    assert "training.json of model mine is not muniment-training/1" in result.err
+    assert shown(copies)["trainings"] == []
+
+
 def test_base_models_follow(copies: Here, tmp_path: Path) -> None:
     first = record(write_model(tmp_path / "first"))
     second = record(write_model(tmp_path / "second", base=tmp_path / "first", status="stopped"))

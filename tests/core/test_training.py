@@ -277,6 +277,13 @@ class TestTrainingJson:
         with pytest.raises(UsageError, match="fewer losses"):
             muniment.write_training_json(trained(losses=[0.123456789] * 1_500_000))
 
+    @pytest.mark.parametrize("content", ["", "[", '{"epoch": 3}', "[1]" + " " * (16 << 20)])
+    def test_a_file_of_another_program_is_no_claim(self, trained: Make, content: str) -> None:
+        training = trained()
+        path = Path(training.model or "") / "training.json"
+        path.write_text(content)
+        assert read_training_json(path.parent) is None
+
     @pytest.mark.parametrize(
         ("change", "reason"),
         [
@@ -292,11 +299,11 @@ class TestTrainingJson:
             ({"classes": "cat"}, "classes"),
             ({"trained_at": "2026-01-01"}, "unknown field"),
             (None, "missing required field"),
-            ("[", "malformed"),
-            ("", "truncated|malformed"),
-            ('{"\ud800": 1}', "UTF-8|utf-8"),
+            ('{"format": "muniment-training/1"', "truncated|malformed"),
+            ('{"format": "muniment-training/1", "\ud800": 1}', "UTF-8|utf-8"),
+            ('{"format": "muniment-training/1"}' + " " * (16 << 20), "bytes"),
         ],
-        ids=str,
+        ids=lambda value: str(value)[:40],
     )
     def test_a_malformed_file_is_one_sentence(
         self, trained: Make, change: dict[str, Any] | str | None, reason: str

@@ -34,6 +34,7 @@ T = TypeVar("T", bound=Struct)
 FILE = "training.json"
 FORMAT: Literal["muniment-training/1"] = "muniment-training/1"
 
+_MARKER = b'"muniment-training/'  # which all versions of the format contain
 _ENTRY_COUNTS: tuple[TrainingCount, ...] = get_args(TrainingCount)
 _MAX_COUNTS = 100
 _MAX_BYTES = 16 << 20  # of the file, which is read into memory
@@ -177,15 +178,20 @@ def write_training_json(training: Training) -> Path:
 def read_training_json(model: Path) -> TrainingClaim | None:
     """Return the claim in the folder of a model, or None if it has no `training.json`.
 
-    Raises ModelError for a file that cannot be read or does not have the structure of a claim.
+    A file of this name that does not mention the format is another program's, and no claim. Raises
+    ModelError for a file that cannot be read, or has the format but not the structure of a claim.
     """
     path = model / FILE
     try:
         if not path.is_file():
             return None
-        if (size := path.stat().st_size) > _MAX_BYTES:
-            raise ValueError(f"it has {size:,} bytes, but at most {_MAX_BYTES:,} are read")
-        claim = msgspec.json.decode(path.read_bytes(), type=TrainingClaim)
+        with path.open("rb") as file:
+            content = file.read(_MAX_BYTES + 1)
+        if _MARKER not in content:
+            return None
+        if len(content) > _MAX_BYTES:
+            raise ValueError(f"it has more than {_MAX_BYTES:,} bytes; at most these are read")
+        claim = msgspec.json.decode(content, type=TrainingClaim)
         _check(claim)
         return claim
     except (OSError, ValueError) as error:
