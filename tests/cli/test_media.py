@@ -125,6 +125,10 @@ def test_options_of_files_are_checked_before_anything_is_generated(
     assert json.loads(target.read_text())["scale"] == 2
 
 
+def test_an_input_has_no_options_of_files(muniment: Here, generated: str) -> None:
+    refused(muniment("audit", "get", "last", "--input", "x", "--scale", "2"), "--scale")
+
+
 def test_an_option_of_files_needs_a_file(muniment: Here) -> None:
     for option in (["--scale", "2"], ["--combine"]):
         refused(muniment("generate", "dotter", "a", "--json", *option), option[0], "-o FILE")
