@@ -488,13 +488,18 @@ class Session(AbstractContextManager["Session"]):
         """Record that this actor added or removed a model.
 
         The training in the `training.json` of an added model is recorded as claimed, unless a
-        training of the model is on record. Raises ModelError, with nothing recorded, for a file
-        that does not describe a training.
+        training of the model is on record. A file of this name in another format is not recorded.
+        Raises ModelError, with nothing recorded, for a malformed description.
         """
-        from muniment.models.training import read_training_json
+        from muniment.models.training import FILE, FORMAT, read_training_json
 
-        added = act == "added"
-        claim = read_training_json(self.models.path(model.name)) if added else None
+        folder, claim = self.models.path(model.name), None
+        if act == "added":
+            claim = read_training_json(folder)
+            if claim is None and self.warn and (folder / FILE).is_file():
+                self.warn(
+                    f"the {FILE} of model {model.name} is not {FORMAT}, so it was not recorded"
+                )
         store, training = self._open_store(), None
         if claim is not None:
             training = store.trainings.claimed(self.actor, claim, model.digest)

@@ -13,6 +13,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import PurePath
 from typing import Any, Literal, TypeAlias
 
 from muniment.parameters import Parameters, Value
@@ -156,11 +157,12 @@ class Provenance:
         generator: The name of the generator.
         prompt: The prompt, which is empty if it was erased.
         seed: The seed.
-        parameters: The effective parameters.
-        model: The name of the model, or an empty text.
+        parameters: The effective parameters, without those that name models.
+        model: The name of the model without its folder, or an empty text.
         model_digest: The digest of the model, or an empty text.
         created_at: The time of the request, in UTC.
         versions: The versions of the core and of the plugins that took part, by distribution.
+        models: The digests of the models that parameters name, by the name of the parameter.
     """
 
     id: str
@@ -172,6 +174,7 @@ class Provenance:
     model_digest: str
     created_at: datetime
     versions: Mapping[str, str]
+    models: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -555,17 +558,21 @@ class Generation:
 
     @property
     def provenance(self) -> Provenance:
-        """The facts that an exported file contains."""
+        """The facts that an exported file contains. They include no path of this machine."""
         return Provenance(
             id=self.id,
             generator=self.generator,
             prompt=self.prompt,
             seed=self.seed,
-            parameters=self.parameters,
-            model=self.model.name if self.model else "",
+            parameters={
+                name: value for name, value in self.parameters.items() if name not in self.models
+            },
+            # The name of a model that was not added is its path.
+            model=PurePath(self.model.name).name if self.model else "",
             model_digest=self.model.digest if self.model else "",
             created_at=self.started_at,
             versions={plugin.distribution: plugin.version for plugin in self.plugins},
+            models={name: model.digest for name, model in self.models.items()},
         )
 
     @property

@@ -72,12 +72,16 @@ def fill(connection: sa.Connection, after: int) -> int | None:
         for outcome in [json.loads(bytes(entry.canonical_bytes))]
         if any(_is_new_text(output["media_type"]) for output in outcome["outputs"])
     ]
-    before, now = [], []
+    before, now, altered = [], [], []
     for number, item in load_numbers(connection, numbers):
+        now.append((number, index.terms_of(item)))
+        if item.altered:
+            altered.append(number)
+            continue
         texts = [output for output in item.outputs if not _is_new_text(output.media_type)]
         before.append((number, index.terms_of(replace(item, outputs=tuple(texts)))))
-        now.append((number, index.terms_of(item)))
     index.delete(connection, before)
+    index.delete_altered(connection, altered)
     index.insert(connection, now)
     return entries[-1].seq if entries else None
 

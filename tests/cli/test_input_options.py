@@ -165,6 +165,27 @@ def test_a_batch_reads_files_next_to_it(muniment: Here, files: Path) -> None:
     assert "line 2" in done.err
 
 
+def test_results_of_a_batch_replace_no_input_of_a_line(muniment: Here, files: Path) -> None:
+    batch = files / "lines.jsonl"
+    lines: list[dict[str, object]] = [{"prompt": "a"}] * 20
+    lines.append({"prompt": "b", "inputs": {"init": "a.png"}})
+    batch.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    arguments = ("batch", batch, "--generator", "join", "-o", files / "a.png", "--overwrite")
+    done = muniment(*arguments)
+    assert done.code == 2
+    assert "a.png" in done.err
+    assert (files / "a.png").read_bytes() == PNG
+    assert muniment("audit", "list").out == ""
+
+
+@pytest.mark.parametrize("option", ["--bare", "--combine", "--candidates"])
+def test_an_input_is_got_without_the_options_of_outputs(muniment: Here, option: str) -> None:
+    muniment("generate", "join", "go", "--user", "first")
+    done = muniment("audit", "get", "last", "--input", "user", option)
+    assert (done.code, done.out) == (2, "")
+    assert option in done.err
+
+
 def test_erasing_lists_the_generations_that_share_an_input(muniment: Here) -> None:
     done = muniment("generate", "join", "go", "--user", "canary", "-n", "3", "--json")
     first, *others = [value["id"] for value in done.json("generation")]

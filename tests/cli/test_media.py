@@ -72,6 +72,33 @@ def test_generate_writes_a_stamped_file_to_stdout(muniment: Here) -> None:
     assert muniment("generate", "dotter", "a", "--seed", "7", "--bare").out == "DOTS\x07\x01\x32"
 
 
+JSON_EXPORT = """
+class Export(muniment.Parameters):
+    indent: int = muniment.param(0, ge=0, le=9)
+
+def matches(self, data):
+    return data.startswith(b"[")
+
+def export(self, data, provenance, suffix, options):
+    return data + b" " * options.indent + provenance.id.encode()
+"""
+
+
+def test_registered_json_is_exported_to_stdout_by_both_commands(
+    muniment: Here, plugin_folder: PluginFolder
+) -> None:
+    plugin_folder.add(media_type(JSON_EXPORT, "('application/json',)"))
+    plugin_folder.generator(
+        "lists",
+        "for r in requests: yield r.reply(Output('application/json', b'[1]'))",
+        media_type="application/json",
+    )
+    written = muniment("generate", "lists", "a", "--indent", "3").out
+    assert written.startswith("[1]   01")
+    assert muniment("audit", "get", "last", "--indent", "3").out == written
+    assert muniment("generate", "lists", "a", "--bare").out.strip() == "[1]"
+
+
 def test_a_suffix_that_nobody_writes_is_refused_before_anything_is_generated(
     muniment: Here, tmp_path: Path
 ) -> None:
@@ -96,6 +123,10 @@ def test_options_of_files_are_checked_before_anything_is_generated(
     assert len(muniment("audit", "list").lines) == 1
     assert muniment("audit", "get", "last", "-o", target, "--scale", "2").code == 0
     assert json.loads(target.read_text())["scale"] == 2
+
+
+def test_an_input_has_no_options_of_files(muniment: Here, generated: str) -> None:
+    refused(muniment("audit", "get", "last", "--input", "x", "--scale", "2"), "--scale")
 
 
 def test_an_option_of_files_needs_a_file(muniment: Here) -> None:

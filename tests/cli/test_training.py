@@ -137,6 +137,17 @@ def test_a_malformed_file_adds_and_records_nothing(copies: Here, tmp_path: Path)
     assert copies(*ADD, tmp_path / "m").code == 0
 
 
+def test_a_model_with_the_training_json_of_another_program_is_added(
+    copies: Here, tmp_path: Path
+) -> None:
+    (tmp_path / "m").mkdir()
+    (tmp_path / "m" / "training.json").write_text('{"epoch": 3, "format": "trainer/1"}')
+    result = copies(*ADD, tmp_path / "m")
+    assert result.code == 0
+    assert "training.json of model mine is not muniment-training/1" in result.err
+    assert shown(copies)["trainings"] == []
+
+
 def test_base_models_follow(copies: Here, tmp_path: Path) -> None:
     first = record(write_model(tmp_path / "first"))
     second = record(write_model(tmp_path / "second", base=tmp_path / "first", status="stopped"))
@@ -154,6 +165,26 @@ def test_base_models_follow(copies: Here, tmp_path: Path) -> None:
     text = copies("audit", "lineage", "last").out
     for digest in (first, second):
         assert digest in text
+
+
+def test_the_lineage_has_the_trainings_of_adapters(
+    copies: Here, plugin_folder: PluginFolder, tmp_path: Path
+) -> None:
+    source = COPIES.replace('"copies"', '"adapts"')
+    source = source.replace("determinism, uses_model =", "determinism =")
+    source = source.replace('"exact", True', '"exact"')
+    source = source.replace(
+        "    def generate(",
+        "    class Parameters(muniment.Parameters):\n"
+        "        adapter: str | None = muniment.param(None, model=True)\n\n"
+        "    def generate(",
+    )
+    plugin_folder.add(source, distribution="test-adapts")
+    digest = record(write_model(tmp_path / "adapter"), plugin=None)
+    copies("models", "add", "--generator", "adapts", "--name", "mine", tmp_path / "adapter")
+    assert copies("generate", "adapts", "oh", "--adapter", "mine").code == 0
+    (lineage,) = copies("audit", "lineage", "last", "--json").json("lineage")
+    assert [training["result"] for training in lineage["trainings"]] == [digest]
 
 
 def test_the_texts_of_a_training_can_be_erased(copies: Here, tmp_path: Path) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 
@@ -174,6 +176,21 @@ def test_the_provenance_of_a_generation_names_its_origin(workspace: Workspace) -
     assert "muniment" in provenance.versions
 
 
+def test_the_provenance_of_a_generation_has_no_path(workspace: Workspace) -> None:
+    workspace.plugin_folder.add(DOTS)
+    done = replace(
+        workspace.session.generate("a b", generator="dotter", seed=7),
+        model=muniment.Model("/home/alice/m", "tree1-sha256:12", "/home/alice/m"),
+        parameters={"adapter": "~/alice/a", "steps": 3},
+        models={"adapter": muniment.Model("/home/alice/a", "tree1-sha256:34", "")},
+    )
+    provenance = done.provenance
+    assert "alice" not in repr(provenance)
+    assert (provenance.model, provenance.model_digest) == ("m", "tree1-sha256:12")
+    assert provenance.parameters == {"steps": 3}
+    assert provenance.models == {"adapter": "tree1-sha256:34"}
+
+
 @pytest.mark.parametrize("kind", ["application/json", "application/geo+json; charset=utf-8"])
 def test_json_is_text(workspace: Workspace, kind: str) -> None:
     workspace.plugin_folder.generator(
@@ -227,3 +244,21 @@ def test_a_file_is_found_in_python(workspace: Workspace, tmp_path: Path) -> None
     assert (origin.id, origin.same_content, origin.stamp) == (done.id, True, done.id)
     with pytest.raises(muniment.UsageError, match="gone"):
         session.find_file(tmp_path / "gone")
+
+
+def test_a_file_without_a_fingerprint_of_its_own_cannot_be_compared(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    workspace.plugin_folder.add(
+        DOTS.replace('dots = json.loads(data)["dots"]', 'dots = json.loads(data)["none"]')
+    )
+    session = workspace.session
+    done = session.generate("a b", generator="dotter", seed=7)
+    file = tmp_path / "file.json"
+    file.write_bytes(session.media.export(done, done.outputs[0], ".json", {}))
+    with pytest.warns(muniment.PluginWarning, match="fingerprint"):
+        origin = session.find_file(file)
+    assert (origin.id, origin.same_content) == (done.id, None)
+    file.write_text(json.dumps({"dots": [], "id": done.id[-6:]}))
+    with pytest.raises(muniment.MunimentError, match="contains the id"):
+        session.find_file(file)

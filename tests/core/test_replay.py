@@ -10,6 +10,8 @@ import muniment
 from muniment import Difference, Generation, Replay
 from muniment.plugins.registry import Plugin, Plugins
 from muniment.session import Session
+from support.databases import change
+from support.media import DOTS
 from support.workspace import Workspace
 
 DICE = "for r in requests: yield r.reply(Text(f'{r.prompt} {r.random().random()}'))"
@@ -390,6 +392,14 @@ def test_what_has_no_output_cannot_be_replayed(workspace: Workspace) -> None:
     assert impossible(workspace, failed) == "it failed: there is no output to compare with"
     assert impossible(workspace, blocked) == "it was blocked before anything was generated"
     assert impossible(workspace, interrupted).startswith("it was interrupted")
+
+
+def test_an_erased_fingerprint_does_not_prevent_a_replay(workspace: Workspace) -> None:
+    workspace.plugin_folder.add(DOTS)
+    done = workspace.session.generate("x", generator="dotter")
+    assert done.outputs[0].fingerprint is not None
+    change(workspace.session.store.url, "DELETE FROM payload WHERE kind = 'fingerprint'")
+    assert replayed(workspace, done)[0].result == "exact"
 
 
 # ---- models -------------------------------------------------------------------------------------

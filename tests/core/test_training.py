@@ -91,6 +91,20 @@ class TestRecording:
         for text in (b"adam", b"12" * 32, "猫".encode(), b"0.9", b"torch"):
             assert text not in data
 
+    def test_counts_with_other_names_can_be_erased(
+        self, workspace: Workspace, trained: Make
+    ) -> None:
+        counts = {"epochs": 2, "steps": 3, "examples": 4, "classes": 5, "tokens": 6}
+        training = trained(counts=counts | {"jane_doe_born_1980": 1})
+        muniment.write_training_json(training)
+        event = workspace.session.record_training(training)
+        assert b"jane" not in schema.encode(event.entry)
+        assert event.entry.counts == counts
+        assert event.training.other_counts == {"jane_doe_born_1980": 1}
+        workspace.session.erase_event(event.number)
+        [erased] = workspace.session.store.trainings.of([str(event.entry.result)])
+        assert erased.training.other_counts is None
+
     def test_a_model_of_one_file_is_recorded(
         self, workspace: Workspace, trained: Make, tmp_path: Path
     ) -> None:
@@ -165,6 +179,7 @@ UNKNOWN = "tree1-sha256:" + "0" * 64
         ({"counts": {"epochs": -1}}, UsageError, "use whole numbers from 0"),
         ({"counts": {"epochs": 2**53}}, UsageError, "use whole numbers from 0"),
         ({"counts": {"many epochs": 1}}, UsageError, "'many epochs' of a count"),
+        ({"counts": {f"c{n}": 1 for n in range(101)}}, UsageError, "at most 100"),
         ({"counts": {"epochs": True}}, UsageError, "use whole numbers from 0"),
         ({"losses": ["low"]}, UsageError, "must be numbers"),
         ({"losses": None}, UsageError, "must be numbers"),
@@ -262,6 +277,13 @@ class TestTrainingJson:
         with pytest.raises(UsageError, match="fewer losses"):
             muniment.write_training_json(trained(losses=[0.123456789] * 1_500_000))
 
+    @pytest.mark.parametrize("content", ["", "[", '{"epoch": 3}', "[1]" + " " * (16 << 20)])
+    def test_a_file_of_another_program_is_no_claim(self, trained: Make, content: str) -> None:
+        training = trained()
+        path = Path(training.model or "") / "training.json"
+        path.write_text(content)
+        assert read_training_json(path.parent) is None
+
     @pytest.mark.parametrize(
         ("change", "reason"),
         [
@@ -270,17 +292,18 @@ class TestTrainingJson:
             ({"base": "a/path"}, "base"),
             ({"counts": {"epochs": 1.5}}, "counts"),
             ({"counts": {"a b": 1}}, "count"),
+            ({"counts": {f"c{n}": 1 for n in range(101)}}, "at most 100"),
             ({"parameters": {"rate": {}}}, "parameters"),
             ({"losses": ["low"]}, "losses"),
             ({"data_digest": 5}, "data_digest"),
             ({"classes": "cat"}, "classes"),
             ({"trained_at": "2026-01-01"}, "unknown field"),
             (None, "missing required field"),
-            ("[", "malformed"),
-            ("", "truncated|malformed"),
-            ('{"\ud800": 1}', "UTF-8|utf-8"),
+            ('{"format": "muniment-training/1"', "truncated|malformed"),
+            ('{"format": "muniment-training/1", "\ud800": 1}', "UTF-8|utf-8"),
+            ('{"format": "muniment-training/1"}' + " " * (16 << 20), "bytes"),
         ],
-        ids=str,
+        ids=lambda value: str(value)[:40],
     )
     def test_a_malformed_file_is_one_sentence(
         self, trained: Make, change: dict[str, Any] | str | None, reason: str

@@ -67,7 +67,9 @@ GENERATION = Generation(
 )
 REQUEST = Request("id", "最近\n𠮷", 2**64 - 1, '{"n": 1}', None, MODEL, True, NOW)
 STAMP = Stamp.of(
-    Provenance("id", "echo", "最近", 2**64 - 1, {"n": 10**19}, "m", "d", NOW, {"core": "1"})
+    Provenance(
+        "id", "echo", "最近", 2**64 - 1, {"n": 10**19}, "m", "d", NOW, {"core": "1"}, {"a": "d"}
+    )
 )
 CALLS: dict[str, tuple[object, ...]] = {
     "start": (Plugin("d", "1", "n", "m", "/x.py"), ["", "/site"], 2**40),

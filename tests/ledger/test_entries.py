@@ -561,7 +561,7 @@ OUTPUT = {"media_type": "text/plain", "bytes": 1, "finish_reason": None, "conten
         ("input", "content", None),
         ("input", "bytes", -1),
         ("training", "status", "started"),
-        ("training", "counts", {"my steps": 1}),
+        ("training", "counts", {"my_steps": 1}),
         ("training", "counts", {"steps": -1}),
         ("training", "result", "my model"),
         ("training", "detail", None),

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from hashlib import sha256
 
 import pytest
 
 from muniment.store import Query, Store
 from muniment.types import Generation, Output
+from support.databases import change
 
 pytestmark = pytest.mark.dialect
 
@@ -33,3 +35,19 @@ def test_generations_are_found_by_a_fingerprint_newest_first(
     store.rebuild()
     assert store.with_fingerprint(b"same") == [third]
     assert store.verify(projections=True, payloads=True).problems == []
+
+
+def test_an_altered_row_leads_to_no_generation(
+    store: Store, url: str, start: Make, finish: Make
+) -> None:
+    started = [start(), start()]
+    store.record_started(started, policy_document="rules: []")
+    outputs = [Output("image/png", b"\x89", fingerprint=text) for text in (b"one", b"two")]
+    pairs = zip(started, outputs, strict=True)
+    store.record_outcomes([finish(item, outputs=(output,)) for item, output in pairs])
+    digest = sha256(b"one").hexdigest()
+    assert change(url, "UPDATE fingerprint SET digest = :digest", {"digest": digest}) == 2
+    assert store.with_fingerprint(b"one") == [started[0].id]
+    assert store.with_fingerprint(b"two") == []
+    change(url, "UPDATE payload SET content = :new WHERE kind = 'fingerprint'", {"new": b"one"})
+    assert store.with_fingerprint(b"one") == [started[0].id]

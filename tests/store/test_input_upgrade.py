@@ -16,8 +16,9 @@ from muniment.ledger.entries import FeedbackEntry
 from muniment.store import Query, Store
 from muniment.store.database import catalog
 from muniment.store.database.migrations import configuration
+from muniment.store.search import index
 from muniment.types import Failure, Generation, Input, Output
-from support.databases import ask, by_hand
+from support.databases import ask, by_hand, change
 from support.version1 import without_new_fields, write_version_1
 
 pytestmark = pytest.mark.dialect
@@ -184,6 +185,33 @@ def test_a_proof_of_an_old_generation_is_valid(old: Old, tmp_path: Any) -> None:
     outsider.verify(proof.write(), str(key.public))
     bodies = [json.loads(item["entry"]) for item in json.loads(proof.write())["entries"]]
     assert [(b["kind"], b["version"]) for b in bodies[:2]] == [("started", 1), ("outcome", 1)]
+
+
+def test_an_upgrade_removes_the_terms_of_altered_texts(
+    store: Store, start: Make, finish: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outputs = (Output("application/json", b'["lighthouse"]'), Output("text/plain", b"harbour"))
+    with monkeypatch.context() as patched:
+        write_version_1(patched)
+        patched.setattr("muniment.types._JSON_TYPE", re.compile("none"))
+        started = start("x")
+        store.record_started([started], policy_document="rules: []")
+        store.record_outcomes([finish(started, outputs=outputs)])
+    change(
+        store.url,
+        "UPDATE payload SET content = :new WHERE kind = 'output' AND position = 1",
+        {"new": b"airport"},
+    )
+    migrate(store, command.downgrade, BEFORE)
+    store.close()
+    upgrade(store.url)
+    with Store.open(store.url, create=False) as upgraded:
+        [hit] = upgraded.search("lighthouse")
+        assert (hit.generation.id, hit.generation.altered) == (started.id, ("output",))
+        with upgraded._database.reading() as connection:
+            words = {word for _, words in index.contents(connection) for word in words}
+    assert "lighthouse" in words
+    assert "harbour" not in words
 
 
 def test_an_upgrade_adds_outputs_of_json_to_the_search_index(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import signal
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from muniment.models.training import Training, check_training
 from muniment.store import Rule, Store, plan_restore, restore
 from muniment.store.recording.events import RecordedEvent
 from muniment.store.recording.ledger import PreparedEntry
-from muniment.types import PluginRef
+from muniment.types import Model, PluginRef
 from support.databases import ask, change
 from support.programs import Programs, says
 
@@ -79,6 +80,15 @@ def test_a_training_is_found_by_the_digest_of_its_model(store: Store, tmp_path: 
     row = "SELECT actor, kind, generation, key FROM v_event WHERE kind = 'training'"
     assert [tuple(row) for row in ask(store.url, row)] == [("ada", "training", None, result)]
     verified(store)
+
+
+def test_a_model_that_a_parameter_named_is_known(store: Store, start: Callable[..., Any]) -> None:
+    adapter = Model("a", digest("d"), "/a")
+    started = start(models={"adapter": adapter}, parameters={"adapter": "a"})
+    store.record_started([started], policy_document="")
+    assert store.trainings.knows_model(digest("d"))
+    assert not store.trainings.knows_model(digest("d")[:-1])
+    assert not store.trainings.knows_model(digest("e"))
 
 
 def test_all_trainings_of_a_digest_are_returned(store: Store, tmp_path: Path) -> None:

@@ -282,7 +282,7 @@ def _add_events(made: Ledger, actor: int, generation: int, environment: int, plu
     made.add(ModelEntry(**by, act="added", digest=digest, detail=detail), payloads)
     detail = text(
         "training",
-        '{"parameters":{"optimizer":"adam","rate":0.5},"losses":[2.5,"inf",1.25],'
+        '{"other_counts":{"lines":12},"parameters":{"optimizer":"adam","rate":0.5},"losses":[2.5,"inf",1.25],'
         '"data_digest":"sha256:12","data_folder":"/图片","data_files":["猫.png"],"classes":["猫"],'
         '"environment":{"torch":"2.9"},"failure":null}',
     )

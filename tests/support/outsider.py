@@ -42,8 +42,7 @@ output: media_type=media bytes=count finish_reason=stop|length? content=#output 
 fingerprint: output=count bytes=count content=#fingerprint
 verdict: filter=name? version=label policy_rule=count? stage=system|prompt|output+|input|item
     decision=allow|flag|block action=allow|flag|block latency_us=count
-    categories={key:float} failed=flag +item=position +input=identifier
-    +parameter=identifier
+    categories={key:float} failed=flag +item=position +input=identifier +parameter=identifier
 score: evaluator=name version=label name=name value=float? unit=label higher_is_better=flag?
     latency_us=count failed=flag +models={identifier:digest}!
 usage: prompt_tokens=count output_tokens=count

@@ -104,6 +104,9 @@ def get(
     store = context.store
     generation = store.generation(store.find(reference))
     if name is not None:
+        flags = {"bare": bare, "combine": combine, "candidates": candidates}
+        for option in (*filter(flags.get, flags), *take_values(own, FILE)):
+            raise click.UsageError(f"--{option.replace('_', '-')} has no effect on an input.")
         _write_input(generation, name, output, overwrite)
         return
     selection = generation if candidates else selection_of(context, generation)

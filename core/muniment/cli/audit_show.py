@@ -349,7 +349,12 @@ def lineage(context: CliContext, reference: str, as_json: bool) -> None:
     store = context.store
     id = store.find(reference)
     family = store.lineage(id)
-    digests = {item.model.digest for item in family.generations if item.model} - {""}
+    digests = {
+        model.digest
+        for item in family.generations
+        for model in (item.model, *item.models.values())
+        if model is not None and model.digest
+    }
     trainings = store.trainings.of(digests)
     if as_json:
         write_json(

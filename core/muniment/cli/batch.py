@@ -142,6 +142,7 @@ def batch(
                         policy,
                         model and os.path.expanduser(model),
                         *(source for _, source in inputs),
+                        *_inputs_replaced(file, output),
                     ),
                     run=run if resume is not None else None,
                     recorded=lambda: _answered(session, run),
@@ -165,6 +166,24 @@ def batch(
             raise Interrupted(message) from None
     write_note(f"run {run}  {_summary(counts)}")
     return exit_codes.worst(map(exit_codes.of_status, counts))
+
+
+def _inputs_replaced(file: str, output: str) -> list[str]:
+    """Return the inputs in the lines of a file that the file of results would replace.
+
+    Lines from a pipe can be read only once, so that none are returned for them.
+    """
+    from muniment.generation.batch import read_specs
+
+    if not os.path.isfile(file) or not os.path.exists(output):
+        return []
+    with Path(file).open("rb") as lines:
+        return [
+            str(source)
+            for spec in read_specs(lines, folder=Path(file).parent)
+            for source in spec.inputs.values()
+            if isinstance(source, Path) and source.exists() and source.samefile(output)
+        ]
 
 
 def _fields(session: muniment.Session, generator: str) -> Mapping[str, Field]:
@@ -234,7 +253,7 @@ def _open_lines(file: str) -> Iterator[tuple[Iterable[bytes], int | None]]:
 
 
 Recorded = Callable[[], Iterable[Generation]]
-"""Returns the finished generations of a run in the order of its lines."""
+"""A function that returns the finished generations of a run in the order of its lines."""
 
 
 class Results:

@@ -303,7 +303,9 @@ def _run(
             options=file_values,
         )
     # Chunks of several texts would mix, and JSON and files need complete texts.
-    complete = samples > 1 or as_json or destination is not None
+    complete = (
+        samples > 1 or as_json or destination is not None or (file is not None and file.exports)
+    )
     stream = not complete and (on_terminal() if stream is None else stream)
     run = new_id()
     answers = session.run(
@@ -411,12 +413,12 @@ def _to_stdout(item: Generation, file: FileFormat | None, streamed: str, heading
     if heading:
         write_data(heading)
     for output in item.outputs:
-        if output.text is not None or file is None:
-            to_stdout(output, short_id(item.id))
-            if output.text is None:
-                show_media(context_of(click.get_current_context()).media, output)
-        else:
+        if file is not None and file.exports:
             write_bytes(file.content(item, output))
+            continue
+        to_stdout(output, short_id(item.id))
+        if file is None and output.text is None:
+            show_media(context_of(click.get_current_context()).media, output)
 
 
 def _input_option(spec: InputSpec) -> click.Option:

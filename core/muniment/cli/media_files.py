@@ -57,6 +57,11 @@ class FileFormat:
         if self._suffix is None:
             self._check_recorded(media_type, target)
 
+    @property
+    def exports(self) -> bool:
+        """Whether the media type writes the files, rather than the bytes as recorded."""
+        return self._suffix is not None
+
     def content(self, generation: Generation, output: Output) -> bytes:
         """Return the bytes of the file of an output. Raises PluginError if it cannot be made."""
         if self._suffix is None:

@@ -21,7 +21,8 @@ def training_text(event: RecordedEvent[TrainingEntry]) -> str:
     first = f"{result}  {entry.status} · {origin} · {event.actor} · {moment(event.at)}"
     base = "no base model" if entry.base is None else f"base {short_digest(entry.base)}"
     trainers = [f"plugin {p.distribution} {p.version}".rstrip() for p in event.plugins[1:]]
-    lines = [first, base, _pairs("counts", entry.counts), *_details(event), *trainers]
+    counts = dict([*entry.counts.items(), *(event.training.other_counts or {}).items()])
+    lines = [first, base, _pairs("counts", counts), *_details(event), *trainers]
     # A claim was written elsewhere, and its texts may be long and contain line breaks.
     return "\n".join(excerpt(line) for line in lines if line)
 

@@ -46,7 +46,7 @@ class _Line(msgspec.Struct, forbid_unknown_fields=True):
 
 
 ReadInputsOf: TypeAlias = Callable[[GenerationSpec, RegisteredObject], "ReadInputs"]
-"""Returns the inputs of a spec for a generator."""
+"""A function that returns the inputs of a spec for a generator."""
 
 
 def read_specs(

@@ -22,10 +22,13 @@ InputSource: TypeAlias = Path | str | bytes
 """A content, or the path of its file. A text is a path, or an id of a recorded generation."""
 
 Recorded: TypeAlias = Callable[[str], Generation]
-"""Returns the generation with an id, which can be abbreviated, or `last`, as its caller got it."""
+"""A function that returns a generation as its caller got it.
+
+The argument is its id, which can be abbreviated, or `last`.
+"""
 
 Matches: TypeAlias = Callable[[str, bytes], bool | None]
-"""Returns whether a plugin recognises bytes as a media type, or None if no plugin can tell."""
+"""A function that returns whether bytes are of a media type, or None if no plugin can tell."""
 
 # An id of a generation, whole or abbreviated, and perhaps the number of one of its outputs.
 _REFERENCE = re.compile(r"(last|…?[0-9A-HJKMNP-TV-Z]{4,26})(?::([1-9][0-9]{0,5}))?", re.IGNORECASE)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from muniment.errors import MunimentError, UnknownNameError, UsageError
 from muniment.store import Store
+from muniment.validation import check_id
 
 if TYPE_CHECKING:
     from muniment.plugins.media import MediaTypes
@@ -40,23 +41,28 @@ def find_origin(name: str | Path, store: Store, media: Callable[[], MediaTypes])
     if not candidates:
         raise MunimentError(_unrecognised(name, data))
     stamp: str | None = None
+    fingerprints: list[bytes] = []
     for registered in candidates:
         stamp = stamp or media().read_stamp(registered, data)
         fingerprint = media().fingerprint(registered, data)
-        ids = [] if fingerprint is None else store.with_fingerprint(fingerprint)
+        if fingerprint is None:
+            continue
+        fingerprints.append(fingerprint)
+        ids = store.with_fingerprint(fingerprint)
         if ids:
             id = stamp if stamp in ids else ids[0]
             return Origin(id, True, tuple(other for other in ids if other != id), stamp)
     if stamp is None:
         raise MunimentError(f"no generation in this store has the content of {name}")
     try:
+        check_id(stamp)
         recorded = store.generation(stamp)
-    except UnknownNameError:
+    except (UnknownNameError, UsageError):
         raise MunimentError(
-            f"{name} contains the id {stamp}, and no generation in this store has that id or the "
-            "content of the file"
+            f"{name} contains the id {stamp:.80}, and no generation in this store has that id or "
+            "the content of the file"
         ) from None
-    comparable = any(output.fingerprint for output in recorded.outputs)
+    comparable = fingerprints and any(output.fingerprint for output in recorded.outputs)
     return Origin(stamp, False if comparable else None, (), stamp)
 
 

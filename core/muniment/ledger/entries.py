@@ -73,6 +73,7 @@ Scalar: TypeAlias = Integer | bool | Annotated[str, _unchecked(_NUMBER, "number"
 Name: TypeAlias = Annotated[str, Meta(min_length=1, max_length=255, description="name")]
 Label: TypeAlias = Annotated[str, Meta(max_length=255, description="label")]
 Parameter: TypeAlias = Annotated[str, _unchecked(PARAMETER.pattern, "identifier")]
+TrainingCount: TypeAlias = Literal["epochs", "steps", "examples", "classes", "tokens"]
 Ulid: TypeAlias = Annotated[str, Meta(pattern=ULID.pattern, description="ULID")]
 LogId: TypeAlias = Annotated[str, Meta(pattern=r"\A[0-9a-f]{32}\Z", description="log identity")]
 Commitment: TypeAlias = Annotated[str, Meta(pattern=COMMITMENT.pattern, description="commitment")]
@@ -760,7 +761,8 @@ class TrainingEntry(Event, kind="training", version=1):
         claimed: Whether it took place elsewhere, and was read from the model's `training.json`.
         base: The digest of the model that the training began with. None if there was none.
         result: The digest of the trained model. None if no model was written.
-        counts: Numbers that describe the training, such as steps and examples.
+        counts: The numbers of epochs, steps, examples, classes and tokens, as far as given. Counts
+            with other names are in the payload, because a person may have written the names.
         plugins: The core and the plugin that trained the model. Empty if it is claimed.
         detail: Everything else, such as the data, the parameters and the losses.
     """
@@ -769,7 +771,7 @@ class TrainingEntry(Event, kind="training", version=1):
     claimed: bool
     base: ModelDigest | None
     result: ModelDigest | None
-    counts: dict[Parameter, Count]
+    counts: dict[TrainingCount, Count]
     plugins: PluginNumbers
     detail: Annotated[Commitment, PayloadOf("training")]
 
@@ -777,10 +779,6 @@ class TrainingEntry(Event, kind="training", version=1):
     def key(self) -> str | None:
         """The digest of the trained model."""
         return self.result
-
-    def invalid_field(self) -> str | None:
-        """Return `counts` if one of its names is no identifier."""
-        return None if all(map(is_parameter, self.counts)) else "counts"
 
 
 # ---- values of fields --------------------------------------------------------------------------

@@ -179,6 +179,7 @@ class TrainingText(Struct, frozen=True):
     """The texts of a training. A claimed one has neither data folder, files nor environment.
 
     Attributes:
+        other_counts: The counts whose names an entry does not contain.
         parameters: The parameters of the training.
         losses: The losses in their order. A number that is not finite is a text, as in `"nan"`.
         data_digest: The digest of the data, in a form that the plugin chose.
@@ -189,6 +190,7 @@ class TrainingText(Struct, frozen=True):
         failure: The reason why the training failed.
     """
 
+    other_counts: Mapping[str, int] | None = None
     parameters: Mapping[str, Any] | None = None
     losses: tuple[float | str, ...] | None = None
     data_digest: str | None = None

@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar, get_args
 
 import msgspec
 from msgspec import Struct
@@ -20,6 +20,7 @@ from muniment.ledger.entries import (
     MODEL_DIGEST,
     Count,
     ModelDigest,
+    TrainingCount,
     TrainingStatus,
     is_parameter,
 )
@@ -33,6 +34,9 @@ T = TypeVar("T", bound=Struct)
 FILE = "training.json"
 FORMAT: Literal["muniment-training/1"] = "muniment-training/1"
 
+_MARKER = b'"muniment-training/'  # which all versions of the format contain
+_ENTRY_COUNTS: tuple[TrainingCount, ...] = get_args(TrainingCount)
+_MAX_COUNTS = 100
 _MAX_BYTES = 16 << 20  # of the file, which is read into memory
 _HINTS = {
     "format": f"use {FORMAT}",
@@ -55,7 +59,8 @@ class Training:
         base: The folder or file of the model that it began with, or that model's digest. None if it
             began without a model.
         status: `completed`, `stopped` before its end, or `failed`.
-        counts: Whole numbers such as epochs, steps and examples. They can never be erased.
+        counts: Whole numbers, at most 100. Those named epochs, steps, examples, classes and tokens
+            can never be erased.
         parameters: The parameters, such as the learning rate and the seed, but no paths.
         losses: The losses in their order, such as one of each epoch.
         data_digest: A digest of the data, in a form of the plugin's choice.
@@ -103,9 +108,16 @@ class TrainingClaim(Struct, frozen=True, forbid_unknown_fields=True):
     data_digest: str | None
     classes: tuple[str, ...]
 
+    def entry_counts(self) -> dict[TrainingCount, int]:
+        """Return the counts that an entry contains."""
+        return {name: self.counts[name] for name in _ENTRY_COUNTS if name in self.counts}
+
     def texts(self) -> TrainingText:
         """Return the claim as the payload of an entry."""
         return TrainingText(
+            other_counts={
+                name: count for name, count in self.counts.items() if name not in _ENTRY_COUNTS
+            },
             parameters=self.parameters,
             losses=self.losses,
             data_digest=self.data_digest,
@@ -166,15 +178,20 @@ def write_training_json(training: Training) -> Path:
 def read_training_json(model: Path) -> TrainingClaim | None:
     """Return the claim in the folder of a model, or None if it has no `training.json`.
 
-    Raises ModelError for a file that cannot be read or does not have the structure of a claim.
+    A file of this name that does not mention the format is another program's, and no claim. Raises
+    ModelError for a file that cannot be read, or has the format but not the structure of a claim.
     """
     path = model / FILE
     try:
         if not path.is_file():
             return None
-        if (size := path.stat().st_size) > _MAX_BYTES:
-            raise ValueError(f"it has {size:,} bytes, but at most {_MAX_BYTES:,} are read")
-        claim = msgspec.json.decode(path.read_bytes(), type=TrainingClaim)
+        with path.open("rb") as file:
+            content = file.read(_MAX_BYTES + 1)
+        if _MARKER not in content:
+            return None
+        if len(content) > _MAX_BYTES:
+            raise ValueError(f"it has more than {_MAX_BYTES:,} bytes; at most these are read")
+        claim = msgspec.json.decode(content, type=TrainingClaim)
         _check(claim)
         return claim
     except (OSError, ValueError) as error:
@@ -257,6 +274,10 @@ def _explained(error: Exception) -> str:
 
 def _check(claim: TrainingClaim) -> None:
     """Raise ValueError for a value that the types of the fields allow but a claim does not."""
+    if len(claim.counts) > _MAX_COUNTS:
+        raise ValueError(
+            f"it has {len(claim.counts)} counts, but at most {_MAX_COUNTS} are recorded"
+        )
     if unfit := [name for name in claim.counts if not is_parameter(name)]:
         raise ValueError(f"the name {unfit[0]!r:.80} of a count is not an identifier")
     for name, value in claim.parameters.items():

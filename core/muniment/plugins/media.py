@@ -61,14 +61,6 @@ class MediaTypes:
         registered = self.registered(media_type)
         return None if registered is None else self._plugins.ref(registered.plugin)
 
-    def get(self, media_type: str) -> MediaType | None:
-        """Return the object that handles a media type, or None.
-
-        Raises AmbiguousNameError, or PluginError if it cannot be loaded.
-        """
-        registered = self.registered(media_type)
-        return None if registered is None else self._object(registered)
-
     def all(self) -> list[RegisteredObject]:
         """Return all registered media types, sorted by name."""
         return self._plugins.objects("media_type")

@@ -234,6 +234,7 @@ def _provenance(prompt: str) -> Provenance:
         model_digest="",
         created_at=datetime.now(UTC),
         versions={"muniment": "0.1.0"},
+        models={"adapter": f"tree1-sha256:{'0' * 64}"},
     )
 
 

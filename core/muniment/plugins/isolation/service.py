@@ -121,7 +121,12 @@ class Stamp(_Strict, frozen=True):
     @classmethod
     def of(cls, provenance: Provenance) -> Stamp:
         """Return the stamp of a provenance."""
-        facts = replace(provenance, parameters={}, versions=dict(provenance.versions))
+        facts = replace(
+            provenance,
+            parameters={},
+            versions=dict(provenance.versions),
+            models=dict(provenance.models),
+        )
         return cls(facts, protocol.values_json(provenance.parameters))
 
     def provenance(self) -> Provenance:

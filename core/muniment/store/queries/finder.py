@@ -141,9 +141,12 @@ class Finder:
             return _match(connection, generation, ref)
 
     def with_fingerprint(self, fingerprint: bytes) -> list[str]:
-        """Return the ids of the generations with an output of this fingerprint, newest first."""
+        """Return the ids of the generations with an output of this fingerprint, newest first.
+
+        The fingerprints are those of the payloads, because the rows could have been altered.
+        """
         statement = (
-            select(generation.c.id)
+            select(generation.c.seq)
             .where(
                 generation.c.seq.in_(
                     select(fingerprint_table.c.generation).where(
@@ -154,7 +157,12 @@ class Finder:
             .order_by(generation.c.seq.desc())
         )
         with self._database.reading() as connection:
-            return list(connection.scalars(statement))
+            return [
+                item.id
+                for part in chunks(connection.scalars(statement).all(), PAGE)
+                for _, item in load_numbers(connection, part)
+                if any(output.fingerprint == fingerprint for output in item.outputs)
+            ]
 
     def generations(self, query: Query | None = None) -> Iterator[Generation]:
         """Yield the generations that match a query, in its order, without their traces."""

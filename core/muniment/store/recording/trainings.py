@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from sqlalchemy import exists, select
+from sqlalchemy import Connection, LargeBinary, exists, func, literal, select
 
 from muniment.ledger.entries import ModelEntry, TrainingEntry
 from muniment.ledger.generations import TrainingText, encode_text
 from muniment.ledger.payloads import Payloads
 from muniment.store.database.engine import Database, chunks
-from muniment.store.database.tables import event, generation
+from muniment.store.database.tables import entry, event, generation
 from muniment.store.recording import references
 from muniment.store.recording.events import (
     Events,
@@ -81,14 +81,28 @@ class Trainings:
         return trainings
 
     def knows_model(self, digest: str) -> bool:
-        """Return whether a model of a digest was added, trained or used according to the record."""
+        """Return whether a model of a digest was added, trained or used according to the record.
+
+        For an unknown digest all entries are read, which takes seconds for a million.
+        """
         is_used = exists().where(generation.c.model_digest == digest)
         with self._database.reading() as connection:
             return (
                 has_key(connection, ModelEntry, digest)
                 or has_key(connection, TrainingEntry, digest)
                 or bool(connection.scalar(select(is_used)))
+                or _is_named_by_parameter(connection, digest)
             )
+
+
+def _is_named_by_parameter(connection: Connection, digest: str) -> bool:
+    """Return whether a parameter of a generation named a model of a digest, such as an adapter."""
+    body = entry.c.canonical_bytes
+    text = literal(f'"{digest}"'.encode(), LargeBinary)
+    is_sqlite = connection.dialect.name == "sqlite"
+    place = func.instr(body, text) if is_sqlite else func.position(text.op("IN")(body))
+    named = exists().where(entry.c.kind == "started", place > 0)
+    return bool(connection.scalar(select(named)))
 
 
 def _prepare(
@@ -102,14 +116,14 @@ def _prepare(
 ) -> PreparedEntry:
     """Return the entry of a training with its payload. `by` has the fields that events share."""
     payloads = Payloads()
-    entry = TrainingEntry(
+    training = TrainingEntry(
         **by,
         status=claim.status,
         claimed=claimed,
         base=claim.base,
         result=result,
-        counts=claim.counts,
+        counts=claim.entry_counts(),
         plugins=list(plugins),
         detail=payloads.add("training", encode_text(texts)),
     )
-    return prepare(entry, payloads)
+    return prepare(training, payloads)

@@ -313,11 +313,10 @@ def _erasable_payloads(
         ):
             number = generations[row.entry]
             kinds = erasable.get(number, set())
-            # The fingerprint of an output is erased with it.
-            erased_as = {row.kind, "output"} if row.kind == "fingerprint" else {row.kind}
-            if kinds is None or erased_as & kinds:
+            erased_as = "output" if row.kind == "fingerprint" else row.kind
+            if kinds is None or erased_as in kinds:
                 kinds_by_entry.setdefault(row.entry, set()).add(row.kind)
-            elif requested is None or row.kind in requested:
+            elif requested is None or erased_as in requested:
                 kept.add(number)
     return kinds_by_entry, kept
 

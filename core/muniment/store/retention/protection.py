@@ -39,9 +39,9 @@ from muniment.times import iso
 from muniment.validation import now
 
 HOLD_BATCH = 1000  # generations in one entry of a hold
-# The kinds of payload that belong to a generation.
+# The kinds of payload that belong to a generation. A fingerprint is kept and erased as its output.
 GENERATION_KINDS = tuple(
-    kind for kind in KINDS if kind not in ("actor", "policy", "model", "training")
+    kind for kind in KINDS if kind not in ("actor", "policy", "model", "training", "fingerprint")
 )
 
 

@@ -20,7 +20,10 @@ from muniment.store.search import tokenizer
 from muniment.types import Generation, Input, Output, Score, Verdict, is_text_type
 
 Contents: TypeAlias = Callable[[str, int], bytes | None]
-"""Returns the content of a generation's payload by kind and position, or None if it is gone."""
+"""A function that returns the content of a generation's payload, or None if it is gone.
+
+The arguments are the kind and the position of the payload.
+"""
 
 Row: TypeAlias = tuple[int, str]
 """The number of a generation, and its terms separated by spaces."""
