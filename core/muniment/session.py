@@ -678,6 +678,8 @@ class Session(AbstractContextManager["Session"]):
 
     def _named_evaluators(self, names: Sequence[str]) -> Evaluators:
         check_texts("evaluate", names)
+        for name in names:
+            refuse_empty(evaluator=name)
         return Evaluators(self.plugins, self.models, names)
 
     @cached_property

@@ -392,6 +392,10 @@ def test_find_tells_an_id_from_the_content(muniment: Here, generated: str, file:
     found = muniment("audit", "find", file, "--json")
     assert found.json("generation")[0]["id"] == generated
     assert "its content is not the recorded output" in found.err
+    assert found.code == 4
+    repeated = muniment("generate", "dotter", "--like", file)
+    assert (repeated.code, repeated.out) == (2, "")
+    assert generated in repeated.err
     muniment("generate", "dotter", "another", "--seed", "9", "--json")
     other = muniment("audit", "list").rows[0][0]
     file.write_bytes(b"DOTS\x07\x02\x32|" + other.encode())

@@ -294,7 +294,7 @@ def test_an_input_that_is_not_declared_names_the_declared_ones(reader: Workspace
 
 @pytest.mark.parametrize("inputs", [["a"], {"a": 5}, {5: b"x"}])
 def test_inputs_of_another_type_are_refused(inputs: Any) -> None:
-    with pytest.raises(UsageError, match="inputs must be"):
+    with pytest.raises(UsageError, match="use paths or bytes by name"):
         GenerationSpec("go", inputs=inputs)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -447,3 +448,16 @@ def test_the_default_model_of_one_generator_is_not_that_of_another(workspace: Wo
     done = workspace.session.generate("x", generator="image")
     assert done.outputs[0].data == brush.encode()
     assert workspace.session.generate("x").model.name == words  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("field", ["prompt", "system"])
+def test_a_text_of_another_type_is_a_usage_error(field: str) -> None:
+    values: dict[str, Any] = {"prompt": "x", field: 5}
+    with pytest.raises(UsageError, match=f"the {field} must be a text, not int"):
+        GenerationSpec(**values)
+
+
+def test_an_input_of_another_type_is_named() -> None:
+    inputs: dict[str, Any] = {"names": None}
+    with pytest.raises(UsageError, match="input 'names' cannot be a NoneType"):
+        GenerationSpec("x", inputs=inputs)

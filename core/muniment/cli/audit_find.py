@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from muniment.cli import exit_codes
 from muniment.cli.audit_show import show_generation
 from muniment.cli.context import CliContext
 from muniment.cli.options import isolate_option, json_option
@@ -22,12 +23,13 @@ def find(context: CliContext, file: str, as_json: bool) -> int:
     FILE is an image, a recording or another file whose media type a plugin registers. It is found
     by its content (such as its pixels), even if another program saved it again. It is also found
     by the id in it. Content counts more than an id, which anyone can change. A message on standard
-    error says when only one of them matches. The exit code is 1 if there is no such generation.
+    error says when only one of them matches. The exit code is 1 if there is no such generation, and
+    4 if only the id matches and the content is another.
     """
     origin = find_origin(file, context.store, lambda: context.media)
     code = show_generation(context, origin.id, as_json)
     write_remarks(origin)
-    return code
+    return exit_codes.UNVERIFIED if origin.same_content is False else code
 
 
 def write_remarks(origin: Origin) -> None:

@@ -88,7 +88,8 @@ def erase(
             f"this will erase the texts of entry {event}", yes=yes, otherwise="nothing was erased"
         ):
             return exit_codes.FAILED
-        return report_erasure(session.erase_event(event, reason), as_json)
+        result = session.erase_event(event, reason)
+        return report_erasure(result, as_json, f"the texts of entry {event}")
     query = selection(context, references, filters)
     action = f"this will erase the texts of {pluralize(session.store.count(query), 'generation')}"
     if sharing := session.store.erasures.sharing(query):
@@ -121,12 +122,15 @@ def selection(
     return replace(query, ids=list(dict.fromkeys(map(store.find, references))))
 
 
-def report_erasure(result: ErasureResult, as_json: bool) -> int:
-    """Print the result and return the exit code, which is 1 if generations were skipped."""
+def report_erasure(result: ErasureResult, as_json: bool, erased: str = "") -> int:
+    """Print the result and return the exit code, which is 1 if generations were skipped.
+
+    `erased` is printed in place of the number of generations.
+    """
     if as_json:
         write_json(result)
     else:
-        write_note(f"erased {pluralize(result.erased, 'generation')}")
+        write_note(f"erased {erased or pluralize(result.erased, 'generation')}")
         for number, cause in (
             (result.held, "on hold"),
             (result.kept, "under retention"),

@@ -63,7 +63,7 @@ from muniment.cli.parameter_options import (
 )
 from muniment.cli.plugins_list import gone_plugins
 from muniment.cli.progress import waiting
-from muniment.errors import MunimentError, PluginError, PromptError, UnknownNameError
+from muniment.errors import MunimentError, PluginError, PromptError, UnknownNameError, UsageError
 from muniment.ids import new_id
 from muniment.plugins.registry import RegisteredObject
 from muniment.plugins.state import distributions
@@ -330,6 +330,11 @@ def _recorded_id(context: CliContext, reference: str) -> str:
     from muniment.generation.origin import find_origin
 
     origin = find_origin(reference, context.store, lambda: context.media)
+    if origin.same_content is False:
+        raise UsageError(
+            f"{reference} contains the id {origin.id}, but its content is not the recorded output; "
+            "use the id to repeat that generation"
+        )
     write_remarks(origin)
     return origin.id
 

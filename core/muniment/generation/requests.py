@@ -60,7 +60,11 @@ class GenerationSpec:
     inputs: Mapping[str, Path | str | bytes] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Raise UsageError if tags, parents or inputs have another type."""
+        """Raise UsageError if a field has another type."""
+        for name in ("prompt", "system"):
+            text: object = getattr(self, name)
+            if text is not None and not isinstance(text, str):
+                raise UsageError(f"the {name} must be a text, not {type(text).__name__}")
         check_texts("tags", self.tags)
         check_texts("parents", self.parents)
         if self.inputs:
@@ -495,14 +499,12 @@ def _requested_value(value: object) -> Value:
 
 def _check_inputs(inputs: object) -> None:
     """Raise UsageError unless `inputs` is a mapping of names to paths or contents."""
-    if not isinstance(inputs, Mapping) or not all(
-        isinstance(name, str) and isinstance(source, Path | str | bytes)
-        for name, source in inputs.items()
-    ):
-        raise UsageError(
-            "inputs must be paths or bytes by name, such as {'context': 'report.txt'}, "
-            f"not {type(inputs).__name__}"
-        )
+    advice = "use paths or bytes by name, such as {'context': 'report.txt'}"
+    if not isinstance(inputs, Mapping):
+        raise UsageError(f"inputs cannot be a {type(inputs).__name__}; {advice}")
+    for name, source in inputs.items():
+        if not isinstance(name, str) or not isinstance(source, Path | str | bytes):
+            raise UsageError(f"input {name!r} cannot be a {type(source).__name__}; {advice}")
 
 
 def samples(spec: GenerationSpec, count: int) -> list[GenerationSpec]:

@@ -207,6 +207,8 @@ def check_training(training: Training, environment: Mapping[str, str | int]) -> 
     Raises UsageError for an invalid field, or if the model's `training.json` describes another
     training. Raises ModelError for a model that is not there or cannot be read.
     """
+    if not isinstance(training, Training):
+        raise UsageError(f"a training must be a Training, not {type(training).__name__}")
     claim = _claim(training)
     texts = _converted(
         TrainingText,
