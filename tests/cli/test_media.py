@@ -442,7 +442,7 @@ def test_find_of_an_erased_generation_needs_the_id(
 @pytest.mark.parametrize(
     ("content", "code", "words"),
     [
-        (b"DOTS\x08\x08", 1, "no generation in this store has the content of"),
+        (b"DOTS\x08\x08", 1, "no output in this store has the fingerprint of"),
         (b"DOTS\x08|01M8JAX4EZFQ9APBTYN78F8QCV", 1, "contains the id 01M8JAX4EZFQ9APBTYN78F8QCV"),
         (b"DOTS\x08|last", 1, "contains the id last"),
         ("最近".encode(), 1, "is text; `muniment audit search` finds"),

@@ -193,6 +193,7 @@ UNKNOWN = "tree1-sha256:" + "0" * 64
         ({"classes": "cat"}, UsageError, "classes"),
         ({"environment": {"torch": 1.5}}, UsageError, "cannot be recorded"),
         ({"failure": 3}, UsageError, "cannot be recorded"),
+        ({"status": "completed", "failure": "x"}, UsageError, "has no failure"),
     ],
     ids=lambda value: str(value)[:40] if isinstance(value, dict) else "",
 )

@@ -53,7 +53,10 @@ def find_origin(name: str | Path, store: Store, media: Callable[[], MediaTypes])
             id = stamp if stamp in ids else ids[0]
             return Origin(id, True, tuple(other for other in ids if other != id), stamp)
     if stamp is None:
-        raise MunimentError(f"no generation in this store has the content of {name}")
+        raise MunimentError(
+            f"no output in this store has the fingerprint of {name}; outputs have one only if they "
+            "were recorded while a plugin handled their media type"
+        )
     try:
         check_id(stamp)
         recorded = store.generation(stamp)

@@ -224,6 +224,8 @@ def check_training(training: Training, environment: Mapping[str, str | int]) -> 
         if training.status == "completed":
             raise UsageError("a completed training has no model; give the folder that it wrote")
         return CheckedTraining(claim, texts, None)
+    if training.status == "completed" and training.failure is not None:
+        raise UsageError("a completed training has no failure; use the status failed or stopped")
     result = model_digest(training.model)
     if read_training_json(Path(training.model)) not in (None, claim):
         raise UsageError(
