@@ -50,6 +50,8 @@ def with_returned_outputs(generation: Generation, outputs: tuple[Output, ...]) -
 
     The trace is omitted if an output differs, because its tokens are those of all candidates.
     """
+    if outputs == generation.outputs:  # copying a generation takes as long as judging it
+        return generation
     recorded = [output.data for output in generation.outputs]
     is_same = recorded == [output.data for output in outputs]
     trace = generation.trace if is_same else None
