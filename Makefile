@@ -9,8 +9,8 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --require-virtualenv
 PROJECTS := pyproject.toml $(wildcard plugins/*/pyproject.toml)
 # The core and every first-party plugin in one pip command, so that they resolve together.
-EDITABLE := -e . -e 'plugins/text[gemma]' \
-	$(foreach plugin,$(filter-out plugins/text,$(patsubst %/pyproject.toml,%,$(wildcard plugins/*/pyproject.toml))),-e $(plugin))
+EDITABLE := -e . -e 'plugins/text[gemma]' -e 'plugins/image[diffusers]' \
+	$(foreach plugin,$(filter-out plugins/text plugins/image,$(patsubst %/pyproject.toml,%,$(wildcard plugins/*/pyproject.toml))),-e $(plugin))
 # Extra arguments for pytest, as in: make test ARGS="tests/core -k seed"
 ARGS ?=
 # Processes that run tests: as many as there are cores, and at least two.
