@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import muniment
 
+from .media import Png
 from .parameters import INPUTS, ImageParameters
 
 
@@ -18,3 +19,9 @@ def muniment_generators(register: muniment.Register) -> None:
         inputs=INPUTS,
         prompt="optional",
     )
+
+
+@muniment.hookimpl
+def muniment_media_types(register: muniment.Register) -> None:
+    """Register the media type of PNG files."""
+    register(Png)
