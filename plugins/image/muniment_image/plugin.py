@@ -5,6 +5,20 @@ from __future__ import annotations
 import muniment
 
 from .media import Png
+from .parameters import INPUTS, ImageParameters
+
+
+@muniment.hookimpl
+def muniment_generators(register: muniment.Register) -> None:
+    """Register the generators. The module of each is imported when it is first used."""
+    register(
+        "muniment_image.generator:ImageGenerator",
+        name="image",
+        media_type="image/png",
+        parameters=ImageParameters,
+        inputs=INPUTS,
+        prompt="optional",
+    )
 
 
 @muniment.hookimpl
