@@ -12,6 +12,7 @@ from typing import Any
 import muniment
 
 from .folders import adapter_file, listed, read_header
+from .libraries import silence
 
 _NAME = "muniment"
 _ALPHA = (".alpha", "_alpha")
@@ -55,13 +56,16 @@ def _load(pipeline: Any, file: Path, modules: dict[str, Any]) -> None:
     if _is_for_unet(pipeline):
         source["unet_config"] = pipeline.unet.config
     try:
-        expected = pipeline.lora_state_dict(**source)
-        expected = expected[0] if isinstance(expected, tuple) else expected
-        source.pop("unet_config", None)
-        folder = source.pop("pretrained_model_name_or_path_or_dict")
-        pipeline.load_lora_weights(folder, adapter_name=_NAME, **source)
+        with silence():
+            expected = pipeline.lora_state_dict(**source)
+            expected = expected[0] if isinstance(expected, tuple) else expected
+            source.pop("unet_config", None)
+            folder = source.pop("pretrained_model_name_or_path_or_dict")
+            pipeline.load_lora_weights(folder, adapter_name=_NAME, **source)
     except Exception as error:  # each conversion raises errors of its own
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:100]
+        if "not found in the base model" in str(error):
+            reason = "it changes layers that the model lacks"
         raise _foreign(file, f"cannot be applied to this model ({reason})") from error
     _check_applied(file, expected, modules)
 

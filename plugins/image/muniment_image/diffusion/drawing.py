@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -35,8 +36,9 @@ def draw(
     `scheduler` is the model's own one, and `settings` are the values of `defaults.complete`.
     """
     values = request.parameters
-    check_length(pipeline, request.prompt, "prompt")
-    check_length(pipeline, values.negative_prompt, "negative_prompt")
+    with silence():
+        check_length(pipeline, request.prompt, "prompt")
+        check_length(pipeline, values.negative_prompt, "negative_prompt")
     task = _task_pipeline(pipeline, controlnet, pixels)
     try:
         task.scheduler = make_scheduler(scheduler, values.scheduler)
@@ -205,7 +207,8 @@ def _reproducible(seed: int) -> Iterator[Any]:
 
 def _multiple(pipeline: Any) -> int:
     """Return the number of which the sides of a canvas must be multiples."""
-    factor = int(getattr(pipeline, "vae_scale_factor", 8))
+    # Most pipelines check for a multiple of 8, whatever their factor is.
+    factor = math.lcm(8, int(getattr(pipeline, "vae_scale_factor", 8)))
     transformer = getattr(pipeline, "transformer", None)
     if transformer is None:
         return factor

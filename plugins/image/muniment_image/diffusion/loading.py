@@ -59,17 +59,18 @@ def load_pipeline(folder: Path) -> Any:
             raise
         except Exception as error:  # each component's code raises errors of its own
             raise _unusable(folder, "a diffusers pipeline", error) from error
-        pipeline.set_progress_bar_config(disable=True)
         try:
-            return diffusers.AutoPipelineForText2Image.from_pipe(pipeline)
+            pipeline = diffusers.AutoPipelineForText2Image.from_pipe(pipeline)
         except ValueError as error:
-            if "prompt" in pipeline_arguments(pipeline):  # a pipeline without sibling classes
-                return pipeline
-            raise muniment.ModelError(
-                str(folder),
-                f"{folder} is a {index.class_name}, which draws no pictures from texts; "
-                "use a text-to-image pipeline",
-            ) from error
+            # A pipeline without sibling classes draws pictures from texts alone.
+            if "prompt" not in pipeline_arguments(pipeline):
+                raise muniment.ModelError(
+                    str(folder),
+                    f"{folder} is a {index.class_name}, which draws no pictures from texts; "
+                    "use a text-to-image pipeline",
+                ) from error
+        pipeline.set_progress_bar_config(disable=True)
+        return pipeline
 
 
 def load_controlnet(path: Path) -> Any:
