@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from functools import cached_property
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,12 +14,18 @@ import muniment
 
 from .pictures import read_picture
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from .classifier import Classifier
+
 _MEDIA_TYPES = ("image/png",)
-_SSIM_SIDE = 11  # pixels of the window of SSIM
+_SSIM_WINDOW = 11  # pixels
+_NOVELTY_SIZE = 32  # pixels
 
 
 def _pictures(generation: muniment.Generation) -> list[NDArray[np.uint8]]:
-    """Return the pixels of the outputs that are pictures."""
+    """Return the pixels [H, W, 3] of the outputs that are pictures."""
     return [
         read_picture(output.data)
         for output in generation.outputs
@@ -28,12 +33,16 @@ def _pictures(generation: muniment.Generation) -> list[NDArray[np.uint8]]:
     ]
 
 
-def _mean(values: list[float]) -> float:
-    return math.fsum(values) / len(values)
+def _squares(pictures: Sequence[NDArray[np.uint8]], size: int, channels: int) -> Tensor:
+    """Return pictures as a tensor [N, channels, size, size] in [-1, 1]."""
+    from .datasets import square
+    from .tensors import image_tensor
+
+    return image_tensor(np.stack([square(pixels, size) for pixels in pictures]), channels)
 
 
 class ImageSanity(muniment.Evaluator):
-    """Finds pictures without content. `blank` is the share of outputs of one colour only."""
+    """Finds pictures without content."""
 
     name = "image-sanity"
     media_types = _MEDIA_TYPES
@@ -44,7 +53,10 @@ class ImageSanity(muniment.Evaluator):
     default = True
 
     def evaluate(self, generation: muniment.Generation) -> Mapping[str, float]:
-        """Return both measures. `contrast` is the standard deviation of the values, from 0 to ½."""
+        """Return the share of outputs of one colour, and the mean contrast.
+
+        The contrast is the standard deviation of the values in [0, 1].
+        """
         pictures = _pictures(generation)
         if not pictures:
             return {}
@@ -68,40 +80,42 @@ class LabelConsistency(muniment.Evaluator):
         """Parameters of the evaluator."""
 
         classifier: str = muniment.param(
-            model=True, help="folder of a classifier, from `muniment image classifier`"
+            "", model=True, help="folder of a classifier, made by `muniment image classifier`"
         )
+
+    def __init__(
+        self,
+        parameters: Parameters | None = None,
+        models: Mapping[str, muniment.Model] | None = None,
+    ) -> None:
+        super().__init__(parameters, models)
+        self._classifier: Classifier | None = None
 
     def evaluate(self, generation: muniment.Generation) -> Mapping[str, float]:
         """Return both measures, or none if the prompt is not a label of the classifier.
 
         `label-confidence` is the probability of the label. `label-match` is 1 if it is the most
-        probable one. Raises ModelError if the classifier cannot be loaded.
+        probable one. Raises UsageError without a classifier, and ModelError if it cannot be loaded.
         """
-        import torch
+        from .classifier import load_classifier
 
-        from .tensors import tensor_of
-
-        classifier = self._classifier
-        config = classifier.config
+        if "classifier" not in self.models:
+            raise muniment.UsageError(
+                "label-consistency needs a classifier; use label-consistency(classifier=FOLDER)"
+            )
+        if self._classifier is None:
+            self._classifier = load_classifier(Path(self.models["classifier"].path))
+        config = self._classifier.config
         labels = [label.casefold() for label in config.labels]
         label, pictures = generation.prompt.strip().casefold(), _pictures(generation)
         if label not in labels or not pictures:
             return {}
-        images = [
-            tensor_of(pixels, size=config.size, channels=config.channels) for pixels in pictures
-        ]
-        rows = classifier.probabilities(torch.stack(images))
         position = labels.index(label)
+        rows = self._classifier.probabilities(_squares(pictures, config.size, config.channels))
         return {
             "label-match": (rows.argmax(dim=1) == position).double().mean().item(),
             "label-confidence": rows[:, position].double().mean().item(),
         }
-
-    @cached_property
-    def _classifier(self):  # type: ignore[no-untyped-def]  # importing its class imports torch
-        from .classifier import load_classifier
-
-        return load_classifier(Path(self.models["classifier"].path))
 
 
 class ImageSimilarity(muniment.Evaluator):
@@ -119,38 +133,28 @@ class ImageSimilarity(muniment.Evaluator):
         """Parameters of the evaluator."""
 
         against: str = muniment.param(
-            "reference", help="name of the input to compare with: reference or init"
+            "reference", help="name of the input to compare with, such as reference or init"
         )
 
     def evaluate(self, generation: muniment.Generation) -> Mapping[str, float]:
-        """Return the measures, or none if there is no such input or its size is another one.
+        """Return the measures of values in [0, 1], or none without an input of the same size.
 
-        Values lie in [0, 1]. `psnr` is omitted for equal pictures, where it is infinite, and `ssim`
-        for pictures smaller than its window of 11 pixels.
+        `psnr` is omitted for equal pictures, where it is infinite. `ssim` is omitted for pictures
+        smaller than its window of 11 pixels.
         """
-        import torch
-        from torchmetrics.functional.image import structural_similarity_index_measure
-
-        given = [entry for entry in generation.inputs if entry.name == self.parameters.against]
+        name = self.parameters.against
+        given = [read_picture(input.data) for input in generation.inputs if input.name == name]
         pictures = _pictures(generation)
-        if not given or not given[0].data or not pictures:
+        if not given or any(pixels.shape != given[0].shape for pixels in pictures):
             return {}
         scores: dict[str, list[float]] = {"mse": [], "psnr": [], "ssim": []}
         for pixels in pictures:
-            expected = read_picture(given[0].data, grey=pixels.ndim == 2)
-            if expected.shape != pixels.shape:
-                return {}
-            one, other = (
-                torch.from_numpy(np.atleast_3d(values)).double().div(255).permute(2, 0, 1)[None]
-                for values in (pixels, expected)
-            )
-            error = (one - other).square().mean().item()
+            error = float(np.square((pixels.astype(float) - given[0]) / 255).mean())
             scores["mse"].append(error)
             if error > 0:
                 scores["psnr"].append(-10 * math.log10(error))
-            if min(pixels.shape[:2]) >= _SSIM_SIDE:
-                ssim = structural_similarity_index_measure(one, other, data_range=1.0)
-                scores["ssim"].append(float(ssim))
+            if min(pixels.shape[:2]) >= _SSIM_WINDOW:
+                scores["ssim"].append(_ssim(pixels, given[0]))
         return {name: _mean(values) for name, values in scores.items() if values}
 
 
@@ -164,38 +168,51 @@ class Novelty(muniment.Evaluator):
     class Parameters(muniment.Parameters):
         """Parameters of the evaluator."""
 
-        data: str = muniment.param(model=True, help="folder of pictures, recorded by its digest")
+        data: str = muniment.param(
+            "", model=True, help="folder of pictures, which is recorded by its digest"
+        )
 
-    _SIDE: ClassVar[int] = 32
+    def __init__(
+        self,
+        parameters: Parameters | None = None,
+        models: Mapping[str, muniment.Model] | None = None,
+    ) -> None:
+        super().__init__(parameters, models)
+        self._data: Tensor | None = None
 
     def evaluate(self, generation: muniment.Generation) -> Mapping[str, float]:
         """Return the root mean square difference to the nearest picture, in units of [0, 1].
 
-        Both pictures are resized to 32 x 32. A copy has 0.
+        Both pictures are resized to 32 x 32 pixels. A copy has 0. Raises UsageError without data.
         """
-        import torch
-
+        from .datasets import read_dataset
         from .measures import nearest_distances
+        from .tensors import image_tensor
 
+        if "data" not in self.models:
+            raise muniment.UsageError("novelty needs a data set; use novelty(data=FOLDER)")
+        if self._data is None:
+            data = read_dataset(self.models["data"].path, size=_NOVELTY_SIZE)
+            self._data = image_tensor(data.pixels, 3).flatten(1)
         pictures = _pictures(generation)
         if not pictures:
             return {}
-        rows = torch.stack([self._row(pixels) for pixels in pictures])
-        distances = nearest_distances(rows, self._data) / math.sqrt(rows.shape[1])
+        rows = _squares(pictures, _NOVELTY_SIZE, 3).flatten(1)
+        # A difference of 2 in [-1, 1] is one of 1 in [0, 1].
+        distances = nearest_distances(rows, self._data) / (2 * math.sqrt(rows.shape[1]))
         return {"novelty": distances.double().mean().item()}
 
-    def _row(self, pixels: NDArray[np.uint8]):  # type: ignore[no-untyped-def]
-        from .tensors import tensor_of
 
-        return tensor_of(pixels, size=self._SIDE, channels=3).flatten().add(1).div(2)
+def _ssim(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> float:
+    """Return the structural similarity of two pictures [H, W, 3]."""
+    import torch
+    from torchmetrics.functional.image import structural_similarity_index_measure
 
-    @cached_property
-    def _data(self):  # type: ignore[no-untyped-def]
-        import torch
+    rows = [
+        torch.from_numpy(pixels).permute(2, 0, 1)[None].double() / 255 for pixels in (one, other)
+    ]
+    return float(structural_similarity_index_measure(*rows, data_range=1.0))
 
-        from .datasets import picture_files
 
-        folder = Path(self.models["data"].path)
-        return torch.stack(
-            [self._row(read_picture(path.read_bytes())) for path in picture_files(folder)]
-        )
+def _mean(values: Sequence[float]) -> float:
+    return math.fsum(values) / len(values)

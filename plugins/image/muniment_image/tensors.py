@@ -1,26 +1,20 @@
-"""Convert between pixels of pictures and tensors of networks."""
+"""Tensors of pictures, as classifiers and measures read them."""
 
 from __future__ import annotations
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 from torch import Tensor
 
+_LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)  # of red, green and blue, ITU-R BT.601
 
-def tensor_of(pixels: NDArray[np.uint8], *, size: int, channels: int) -> Tensor:
-    """Return a picture as a tensor [channels, size, size] in [-1, 1].
 
-    `pixels` is [H, W] or [H, W, 3]. A picture of another size is resized with Lanczos filtering.
-    One that is not square is cut to its middle square before.
-    """
-    picture = Image.fromarray(pixels).convert("L" if channels == 1 else "RGB")
-    width, height = picture.size
-    if (width, height) != (size, size):
-        side = min(width, height)
-        left, top = (width - side) // 2, (height - side) // 2
-        box = (left, top, left + side, top + side)
-        picture = picture.resize((size, size), Image.Resampling.LANCZOS, box=box)
-    values = torch.from_numpy(np.array(picture)).float().div(127.5).sub(1)
-    return values[None] if channels == 1 else values.permute(2, 0, 1).contiguous()
+def image_tensor(pixels: NDArray[np.uint8], channels: int) -> Tensor:
+    """Return pictures uint8 [N, S, S, 1 or 3] as a tensor [N, channels, S, S] in [-1, 1]."""
+    values = pixels.astype(np.float32)
+    if channels == 1 and pixels.shape[-1] == 3:
+        values = (values @ _LUMINANCE)[..., None]
+    elif channels == 3 and pixels.shape[-1] == 1:
+        values = values.repeat(3, axis=-1)
+    return torch.from_numpy(values).permute(0, 3, 1, 2).contiguous().div_(127.5).sub_(1)
