@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 
 import muniment
 
-from .pictures import read_picture
+from .pictures import PictureError, read_picture
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -25,12 +26,13 @@ _NOVELTY_SIZE = 32  # pixels
 
 
 def _pictures(generation: muniment.Generation) -> list[NDArray[np.uint8]]:
-    """Return the pixels [H, W, 3] of the outputs that are pictures."""
-    return [
-        read_picture(output.data)
-        for output in generation.outputs
-        if output.media_type in _MEDIA_TYPES
-    ]
+    """Return the pixels [H, W, 3] of the outputs that are pictures and can be read."""
+    pictures = []
+    for output in generation.outputs:
+        if output.media_type in _MEDIA_TYPES:
+            with contextlib.suppress(PictureError):
+                pictures.append(read_picture(output.data))
+    return pictures
 
 
 def _squares(pictures: Sequence[NDArray[np.uint8]], size: int, channels: int) -> Tensor:
@@ -99,6 +101,9 @@ class LabelConsistency(muniment.Evaluator):
         """
         from .classifier import load_classifier
 
+        pictures = _pictures(generation)
+        if not pictures:
+            return {}
         if "classifier" not in self.models:
             raise muniment.UsageError(
                 "label-consistency needs a classifier; use label-consistency(classifier=FOLDER)"
@@ -107,8 +112,8 @@ class LabelConsistency(muniment.Evaluator):
             self._classifier = load_classifier(Path(self.models["classifier"].path))
         config = self._classifier.config
         labels = [label.casefold() for label in config.labels]
-        label, pictures = generation.prompt.strip().casefold(), _pictures(generation)
-        if label not in labels or not pictures:
+        label = generation.prompt.strip().casefold()
+        if label not in labels:
             return {}
         position = labels.index(label)
         rows = self._classifier.probabilities(_squares(pictures, config.size, config.channels))
@@ -143,18 +148,21 @@ class ImageSimilarity(muniment.Evaluator):
         smaller than its window of 11 pixels.
         """
         name = self.parameters.against
-        given = [read_picture(input.data) for input in generation.inputs if input.name == name]
+        inputs = [input for input in generation.inputs if input.name == name and input.data]
         pictures = _pictures(generation)
-        if not given or any(pixels.shape != given[0].shape for pixels in pictures):
+        if not inputs or not pictures:
+            return {}
+        expected = read_picture(inputs[0].data)
+        if any(pixels.shape != expected.shape for pixels in pictures):
             return {}
         scores: dict[str, list[float]] = {"mse": [], "psnr": [], "ssim": []}
         for pixels in pictures:
-            error = float(np.square((pixels.astype(float) - given[0]) / 255).mean())
+            error = float(np.square((pixels.astype(float) - expected) / 255).mean())
             scores["mse"].append(error)
             if error > 0:
                 scores["psnr"].append(-10 * math.log10(error))
             if min(pixels.shape[:2]) >= _SSIM_WINDOW:
-                scores["ssim"].append(_ssim(pixels, given[0]))
+                scores["ssim"].append(_ssim(pixels, expected))
         return {name: _mean(values) for name, values in scores.items() if values}
 
 
@@ -189,14 +197,14 @@ class Novelty(muniment.Evaluator):
         from .measures import nearest_distances
         from .tensors import image_tensor
 
+        pictures = _pictures(generation)
+        if not pictures:
+            return {}
         if "data" not in self.models:
             raise muniment.UsageError("novelty needs a data set; use novelty(data=FOLDER)")
         if self._data is None:
             data = read_dataset(self.models["data"].path, size=_NOVELTY_SIZE)
             self._data = image_tensor(data.pixels, 3).flatten(1)
-        pictures = _pictures(generation)
-        if not pictures:
-            return {}
         rows = _squares(pictures, _NOVELTY_SIZE, 3).flatten(1)
         # A difference of 2 in [-1, 1] is one of 1 in [0, 1].
         distances = nearest_distances(rows, self._data) / (2 * math.sqrt(rows.shape[1]))
