@@ -26,6 +26,9 @@ from torch.nn import functional
 
 import muniment
 
+from .datasets import Dataset
+from .tensors import image_tensor
+
 CONFIG, WEIGHTS = "classifier.json", "classifier.safetensors"
 FORMAT = "muniment-image-classifier/1"
 FEATURES = 128
@@ -87,6 +90,16 @@ class Classifier(nn.Module):
     def accuracy(self, images: Tensor, classes: Tensor) -> float:
         """Return the share of images [N, C, S, S] whose class [N] is the most probable one."""
         return (self.probabilities(images).argmax(dim=1) == classes).double().mean().item()
+
+
+def examples(dataset: Dataset, config: ClassifierConfig) -> tuple[Tensor, Tensor]:
+    """Return the pictures [N, C, S, S] of a data set with labels, and their classes [N].
+
+    Every label must be one of the configuration's.
+    """
+    positions = {label: position for position, label in enumerate(config.labels)}
+    classes = [positions[item.label] for item in dataset.items if item.label is not None]
+    return image_tensor(dataset.pixels, config.channels), torch.tensor(classes)
 
 
 def train_classifier(
