@@ -5,25 +5,31 @@ from __future__ import annotations
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 from torch import Tensor
+
+from .datasets import square
+
+# Shares of red, green and blue in 1/65536, by ITU-R BT.601. Whole numbers round alike everywhere.
+_LUMINANCE = np.array([19595, 38470, 7471], np.uint32)
+
+
+def image_tensor(pixels: NDArray[np.uint8], channels: int) -> Tensor:
+    """Return pictures uint8 [N, H, W, 1 or 3] as a tensor [N, channels, H, W] in [-1, 1]."""
+    if channels == 1 and pixels.shape[-1] == 3:
+        grey = (pixels.astype(np.uint32) * _LUMINANCE).sum(axis=-1, keepdims=True)
+        pixels = ((grey + 0x8000) >> 16).astype(np.uint8)
+    values = pixels.astype(np.float32)
+    if channels == 3 and pixels.shape[-1] == 1:
+        values = values.repeat(3, axis=-1)
+    return torch.from_numpy(values).permute(0, 3, 1, 2).contiguous().div_(127.5).sub_(1)
 
 
 def tensor_of(pixels: NDArray[np.uint8], *, size: int, channels: int) -> Tensor:
     """Return a picture as a tensor [channels, size, size] in [-1, 1].
 
-    `pixels` is [H, W] or [H, W, 3]. A picture of another size is resized with Lanczos filtering.
-    One that is not square is cut to its middle square before.
+    `pixels` is [H, W] or [H, W, 3]. The middle square of a picture of another shape is used.
     """
-    picture = Image.fromarray(pixels).convert("L" if channels == 1 else "RGB")
-    width, height = picture.size
-    if (width, height) != (size, size):
-        side = min(width, height)
-        left, top = (width - side) // 2, (height - side) // 2
-        box = (left, top, left + side, top + side)
-        picture = picture.resize((size, size), Image.Resampling.LANCZOS, box=box)
-    values = torch.from_numpy(np.array(picture)).float().div(127.5).sub(1)
-    return values[None] if channels == 1 else values.permute(2, 0, 1).contiguous()
+    return image_tensor(square(pixels, size).reshape(1, size, size, -1), channels)[0]
 
 
 def pixels_of(images: Tensor) -> list[NDArray[np.uint8]]:
