@@ -262,6 +262,7 @@ def test_a_prompt_that_the_model_cannot_use_is_refused(
         ({"condition": UNCONDITIONAL}, {"prompt": "", "guidance": 2}, "guidance"),
         ({}, {"inputs": {"mask": LIGHT}}, "mask"),
         ({}, {"inputs": {"init": LIGHT, "mask": encode(HALF[:4])}}, "mask"),
+        ({}, {"inputs": {"init": LIGHT, "mask": encode(HALF // 3)}}, "mask"),
         ({}, {"inputs": {"init": LIGHT[:40]}}, "init"),
         ({}, {"inputs": {"init": LIGHT, "mask": animated("GIF")}}, "mask"),
         ({}, {"inputs": {"reference": b"no picture"}}, "reference"),
