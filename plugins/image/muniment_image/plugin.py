@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import muniment
 
+from .diffusion import parameters as diffusion
 from .media import Png
 from .parameters import INPUTS, ImageParameters
 
 
 @muniment.hookimpl
 def muniment_generators(register: muniment.Register) -> None:
-    """Register the generators. The module of each is imported when it is first used."""
+    """Register the generators. Their modules are imported when they are first used."""
     register(
         "muniment_image.generator:ImageGenerator",
         name="image",
@@ -18,6 +19,13 @@ def muniment_generators(register: muniment.Register) -> None:
         parameters=ImageParameters,
         inputs=INPUTS,
         prompt="optional",
+    )
+    register(
+        "muniment_image.diffusion.generator:DiffusersGenerator",
+        name="diffusers",
+        media_type="image/png",
+        parameters=diffusion.DiffusersParameters,
+        inputs=diffusion.INPUTS,
     )
 
 
