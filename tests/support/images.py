@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import muniment
 from muniment_image.conditions import CaptionCondition, Condition, LabelCondition, NoCondition
 
 LABELS = LabelCondition(("T-shirt/top", "Trouser", "Ankle boot"))
@@ -46,3 +47,22 @@ def make_image_model(
                 parameter.copy_(torch.randn(parameter.shape, generator=generator) / 8)
     save_model(model, folder)
     return folder
+
+
+class ImageModels:
+    """Models in a folder, each made when it is first called for."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._models: dict[str, muniment.Model] = {}
+
+    def __call__(
+        self, family: str = "flow", condition: Condition = LABELS, **config: Any
+    ) -> muniment.Model:
+        """Return the model of a family and a condition, with other fields of its configuration."""
+        key = repr((family, condition, config))
+        if key not in self._models:
+            folder = self._folder / str(len(self._models)) / "tiny"
+            make_image_model(folder, family, condition, **config)
+            self._models[key] = muniment.Model("tiny", muniment.model_digest(folder), str(folder))
+        return self._models[key]
