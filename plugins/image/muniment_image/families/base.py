@@ -6,6 +6,7 @@ Pictures are float32 tensors in [-1, 1].
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal
@@ -191,3 +192,17 @@ def drop_conditions(ids: Tensor, probability: float, generator: torch.Generator)
     """Return ids [B, K] in which rows are zeros with a probability, for unconditional training."""
     keep = torch.rand(ids.shape[0], 1, generator=generator) >= probability
     return ids * keep.to(ids.device)
+
+
+def group_norm(channels: int) -> nn.GroupNorm:
+    """Return a normalisation of up to 8 groups, in which no row depends on another row."""
+    return nn.GroupNorm(math.gcd(8, channels), channels)
+
+
+def halvings(image_size: int) -> int:
+    """Return how often a picture's side is halved, until it is 8 pixels or fewer, or odd."""
+    count = 0
+    while image_size > 8 and image_size % 2 == 0:
+        image_size //= 2
+        count += 1
+    return count

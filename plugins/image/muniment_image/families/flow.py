@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 from muniment_image.model_config import ModelConfig
 
-from .base import ConditionEncoder, Family, Noise, SamplingError, drop_conditions
+from .base import ConditionEncoder, Family, Noise, SamplingError, drop_conditions, group_norm
 
 DROPPED = 0.1
 """Part of the training rows without their condition, for guidance."""
@@ -132,7 +132,7 @@ class UNet(nn.Module):
             for first in (True, *(False,) * (blocks - 1))
         )
         self.leave = nn.Sequential(
-            nn.GroupNorm(groups(width), width), nn.SiLU(), nn.Conv2d(width, channels, 3, padding=1)
+            group_norm(width), nn.SiLU(), nn.Conv2d(width, channels, 3, padding=1)
         )
         nn.init.zeros_(self.leave[-1].weight)
         nn.init.zeros_(self.leave[-1].bias)
@@ -162,10 +162,10 @@ class Block(nn.Module):
 
     def __init__(self, channels: int, out: int, embedding: int) -> None:
         super().__init__()
-        self.norm1 = nn.GroupNorm(groups(channels), channels)
+        self.norm1 = group_norm(channels)
         self.conv1 = nn.Conv2d(channels, out, 3, padding=1)
         self.modulate = nn.Linear(embedding, 2 * out)
-        self.norm2 = nn.GroupNorm(groups(out), out)
+        self.norm2 = group_norm(out)
         self.conv2 = nn.Conv2d(out, out, 3, padding=1)
         self.skip = nn.Identity() if channels == out else nn.Conv2d(channels, out, 1)
         nn.init.zeros_(self.conv2.weight)  # a new block is its skip connection
@@ -185,7 +185,7 @@ class Attention(nn.Module):
     def __init__(self, channels: int, heads: int = 4) -> None:
         super().__init__()
         self.heads = math.gcd(heads, channels)
-        self.norm = nn.GroupNorm(groups(channels), channels)
+        self.norm = group_norm(channels)
         self.qkv = nn.Linear(channels, 3 * channels)
         self.out = nn.Linear(channels, channels)
         nn.init.zeros_(self.out.weight)
@@ -212,8 +212,3 @@ def wave(t: Tensor) -> Tensor:
     )
     angles = t[:, None] * frequencies
     return torch.cat([angles.cos(), angles.sin()], 1)
-
-
-def groups(channels: int) -> int:
-    """Return a number of groups for normalisation that divides the channels."""
-    return math.gcd(8, channels)
