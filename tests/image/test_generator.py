@@ -19,7 +19,7 @@ from muniment_image.generator import ImageGenerator
 from muniment_image.parameters import ImageParameters
 from muniment_image.pictures import read_picture
 from muniment_image.png import encode
-from support.images import CAPTIONS, UNCONDITIONAL, ImageModels, make_image_model
+from support.images import CAPTIONS, LABELS, UNCONDITIONAL, ImageModels, make_image_model
 from support.pictures import animated, noise, saved
 
 LARGEST = 2**64 - 1
@@ -95,7 +95,7 @@ class TestContract(GeneratorContract):
 # ---- one image depends on its own request only ---------------------------------------------------
 
 
-@pytest.mark.parametrize("family", ["flow"])
+@pytest.mark.parametrize("family", ["flow", "vae", "dcgan"])
 def test_an_image_is_equal_alone_and_in_batches_of_any_size(
     maker: ImageModels, family: str
 ) -> None:
@@ -211,6 +211,8 @@ def test_the_defaults_are_those_of_the_model(maker: ImageModels) -> None:
     assert values == {"steps": 3, "guidance": 1.5, "strength": None}
     unconditional = Drawer(maker(condition=UNCONDITIONAL)).request("").parameters
     assert (unconditional.steps, unconditional.guidance) == (2, None)
+    vae = Drawer(maker("vae")).request().parameters
+    assert (vae.steps, vae.guidance) == (None, None)
 
 
 # ---- refusals ------------------------------------------------------------------------------------
@@ -248,6 +250,10 @@ def test_a_prompt_that_the_model_cannot_use_is_refused(
         ({}, {"guidance": "nan"}, "guidance"),
         ({}, {"inputs": {"init": LIGHT}, "strength": 0}, "strength"),
         ({}, {"inputs": {"init": LIGHT}, "strength": 1.5}, "strength"),
+        ({"family": "vae"}, {"steps": 5}, "steps"),
+        ({"family": "dcgan"}, {"guidance": 2}, "guidance"),
+        ({"family": "dcgan"}, {"inputs": {"init": LIGHT}}, "init"),
+        ({"family": "vae"}, {"inputs": {"init": LIGHT, "mask": LIGHT}}, "init"),
         ({"condition": UNCONDITIONAL}, {"prompt": "", "guidance": 2}, "guidance"),
         ({}, {"inputs": {"mask": LIGHT}}, "mask"),
         ({}, {"inputs": {"init": LIGHT, "mask": encode(HALF[:4])}}, "mask"),
@@ -409,6 +415,25 @@ def test_an_added_folder_is_unchanged_and_can_be_named(
     assert added.digest == muniment.model_digest(folder)
     made = session.generate("trouser", generator="image", model="mine")
     assert made.status == "completed"
+
+
+def test_packaged_models_need_no_addition(
+    session: muniment.Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_image_model(tmp_path / "models/emoji-32", condition=CAPTIONS)
+    make_image_model(tmp_path / "models/fashion-28", condition=LABELS)
+    monkeypatch.setattr("muniment_image.generator.PACKAGED_FOLDER", tmp_path / "models")
+    heart = session.generate("红心", generator="image", seed=7)
+    assert (heart.status, heart.model and heart.model.name) == ("completed", "emoji-32")
+    same = session.generate("red heart", generator="image", seed=7)
+    assert same.outputs == heart.outputs
+    shirt = session.generate("t-shirt/top", generator="image", model="fashion-28")
+    assert (shirt.status, shirt.model and shirt.model.name) == ("completed", "fashion-28")
+    assert session.generate("star", generator="image").model == heart.model
+    digest = muniment.model_digest(tmp_path / "models/emoji-32")
+    assert heart.model is not None
+    assert heart.model.digest == digest
+    assert [item.result for item in session.replay([heart, shirt])] == ["exact", "exact"]
 
 
 @pytest.mark.parametrize("source", ["missing/model", "./missing", "stabilityai/sd-turbo"])

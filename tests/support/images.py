@@ -12,7 +12,7 @@ LABELS = LabelCondition(("T-shirt/top", "Trouser", "Ankle boot"))
 CAPTIONS = CaptionCondition((("red", "红"), ("blue", "蓝"), ("heart", "心"), ("star", "星")), 3)
 UNCONDITIONAL = NoCondition()
 
-SMALL = {"flow": {"width": 8}}  # the sizes of layers
+SMALL = {"flow": {"width": 8}, "vae": {"width": 8}, "dcgan": {"width": 8}}  # the sizes of layers
 
 
 def make_image_model(

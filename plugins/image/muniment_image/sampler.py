@@ -15,6 +15,7 @@ import muniment
 
 from .drawings import Drawing
 from .families.base import Family, Noise, SamplingError
+from .memory import is_out_of_memory
 
 Result = NDArray[np.uint8] | SamplingError
 """The pixels of an image, [H, W] or [H, W, 3], or the reason why there are none."""
@@ -96,13 +97,6 @@ class Sampler:
         except SamplingError:  # each image fails then
             return True
         return bool((images == images[:1]).all())
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Return whether an exception of torch or numpy means that memory could not be allocated."""
-    return isinstance(error, MemoryError | torch.OutOfMemoryError) or (
-        isinstance(error, RuntimeError) and "allocate" in str(error) and "memory" in str(error)
-    )
 
 
 def _images(pictures: Sequence[NDArray[np.uint8] | None], device: torch.device) -> Tensor | None:
