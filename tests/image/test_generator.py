@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -19,7 +19,7 @@ from muniment_image.generator import ImageGenerator
 from muniment_image.parameters import ImageParameters
 from muniment_image.pictures import read_picture
 from muniment_image.png import encode
-from support.images import CAPTIONS, LABELS, UNCONDITIONAL, make_image_model
+from support.images import CAPTIONS, LABELS, UNCONDITIONAL, ImageModels, make_image_model
 from support.pictures import animated, noise, saved
 
 LARGEST = 2**64 - 1
@@ -27,23 +27,10 @@ LIGHT = encode(np.full((8, 8), 255, np.uint8))
 HALF = np.zeros((8, 8), np.uint8)
 HALF[:, 4:] = 255
 
-Maker = Callable[..., muniment.Model]
-
 
 @pytest.fixture(scope="session")
-def maker(tmp_path_factory: pytest.TempPathFactory) -> Maker:
-    """Return the model of a family and condition, made once."""
-    made: dict[str, muniment.Model] = {}
-
-    def make(family: str = "flow", condition: Any = LABELS, **config: Any) -> muniment.Model:
-        name = repr((family, condition, config))
-        if name not in made:
-            folder = tmp_path_factory.mktemp("model") / "tiny"
-            make_image_model(folder, family, condition, **config)
-            made[name] = muniment.Model("tiny", f"tree1-sha256:{len(made)}", str(folder))
-        return made[name]
-
-    return make
+def maker(tmp_path_factory: pytest.TempPathFactory) -> ImageModels:
+    return ImageModels(tmp_path_factory.mktemp("models"))
 
 
 class Drawer:
@@ -91,7 +78,7 @@ class Drawer:
 
 
 @pytest.fixture(scope="session")
-def drawer(maker: Maker) -> Drawer:
+def drawer(maker: ImageModels) -> Drawer:
     return Drawer(maker())
 
 
@@ -101,15 +88,17 @@ class TestContract(GeneratorContract):
     inputs: ClassVar = {"init": LIGHT, "mask": LIGHT, "reference": LIGHT}
 
     @pytest.fixture
-    def model(self, maker: Maker) -> muniment.Model:
+    def model(self, maker: ImageModels) -> muniment.Model:
         return maker()
 
 
 # ---- one image depends on its own request only ---------------------------------------------------
 
 
-@pytest.mark.parametrize("family", ["flow"])
-def test_an_image_is_equal_alone_and_in_batches_of_any_size(maker: Maker, family: str) -> None:
+@pytest.mark.parametrize("family", ["flow", "vae", "dcgan"])
+def test_an_image_is_equal_alone_and_in_batches_of_any_size(
+    maker: ImageModels, family: str
+) -> None:
     drawer = Drawer(maker(family))
     requests = [drawer.request(("trouser", "ankle boot")[seed % 2], seed) for seed in range(16)]
     alone = [drawer.draw([item])[0] for item in requests]
@@ -164,7 +153,7 @@ def test_rows_are_drawn_singly_where_rows_of_a_batch_differ(
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("strength", [0.01, 0.3, 1])
 def test_pixels_outside_the_mask_are_those_of_init(
-    maker: Maker, channels: int, strength: float
+    maker: ImageModels, channels: int, strength: float
 ) -> None:
     drawer = Drawer(maker(channels=channels, image_size=16))
     shades = np.arange(256, dtype=np.uint8).reshape(16, 16)
@@ -217,11 +206,13 @@ def test_the_default_strength_is_recorded(drawer: Drawer) -> None:
     assert strength(init=LIGHT, mask=LIGHT) == 1.0
 
 
-def test_the_defaults_are_those_of_the_model(maker: Maker) -> None:
+def test_the_defaults_are_those_of_the_model(maker: ImageModels) -> None:
     values = dict(Drawer(maker(steps=3, guidance=1.5)).request().parameters)
     assert values == {"steps": 3, "guidance": 1.5, "strength": None}
     unconditional = Drawer(maker(condition=UNCONDITIONAL)).request("").parameters
     assert (unconditional.steps, unconditional.guidance) == (2, None)
+    vae = Drawer(maker("vae")).request().parameters
+    assert (vae.steps, vae.guidance) == (None, None)
 
 
 # ---- refusals ------------------------------------------------------------------------------------
@@ -241,7 +232,7 @@ def test_the_defaults_are_those_of_the_model(maker: Maker) -> None:
     ],
 )
 def test_a_prompt_that_the_model_cannot_use_is_refused(
-    maker: Maker, model: dict[str, Any], prompt: str, part: str
+    maker: ImageModels, model: dict[str, Any], prompt: str, part: str
 ) -> None:
     with pytest.raises(ConditionError) as raised:
         Drawer(maker(**model)).request(prompt)
@@ -259,16 +250,21 @@ def test_a_prompt_that_the_model_cannot_use_is_refused(
         ({}, {"guidance": "nan"}, "guidance"),
         ({}, {"inputs": {"init": LIGHT}, "strength": 0}, "strength"),
         ({}, {"inputs": {"init": LIGHT}, "strength": 1.5}, "strength"),
+        ({"family": "vae"}, {"steps": 5}, "steps"),
+        ({"family": "dcgan"}, {"guidance": 2}, "guidance"),
+        ({"family": "dcgan"}, {"inputs": {"init": LIGHT}}, "init"),
+        ({"family": "vae"}, {"inputs": {"init": LIGHT, "mask": LIGHT}}, "init"),
         ({"condition": UNCONDITIONAL}, {"prompt": "", "guidance": 2}, "guidance"),
         ({}, {"inputs": {"mask": LIGHT}}, "mask"),
         ({}, {"inputs": {"init": LIGHT, "mask": encode(HALF[:4])}}, "mask"),
+        ({}, {"inputs": {"init": LIGHT, "mask": encode(HALF // 3)}}, "mask"),
         ({}, {"inputs": {"init": LIGHT[:40]}}, "init"),
         ({}, {"inputs": {"init": LIGHT, "mask": animated("GIF")}}, "mask"),
         ({}, {"inputs": {"reference": b"no picture"}}, "reference"),
     ],
 )
 def test_a_value_without_meaning_is_refused_before_anything_is_drawn(
-    maker: Maker, model: dict[str, Any], options: dict[str, Any], name: str
+    maker: ImageModels, model: dict[str, Any], options: dict[str, Any], name: str
 ) -> None:
     with pytest.raises((muniment.ParameterError, muniment.InputError)) as raised:
         Drawer(maker(**model)).request(**options)
@@ -342,7 +338,7 @@ assert list(generator.generate([drawn]))[0].failure is None
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="limits the address space")
-def test_missing_memory_is_an_error_that_names_the_batch(maker: Maker) -> None:
+def test_missing_memory_is_an_error_that_names_the_batch(maker: ImageModels) -> None:
     model = maker(image_size=64, batch=16)
     result = subprocess.run(
         [sys.executable, "-c", WITHOUT_MEMORY, model.path], capture_output=True, text=True
@@ -364,7 +360,7 @@ def session(tmp_path: Path) -> Iterator[muniment.Session]:
 
 
 def test_a_replay_is_exact_and_needs_no_file(
-    session: muniment.Session, maker: Maker, tmp_path: Path
+    session: muniment.Session, maker: ImageModels, tmp_path: Path
 ) -> None:
     init, mask = tmp_path / "init.jpg", tmp_path / "mask.png"
     init.write_bytes(saved(noise(40, 30), "JPEG"))
@@ -388,7 +384,9 @@ def test_a_replay_is_exact_and_needs_no_file(
     assert [replay.result for replay in session.replay([made])] == ["exact"]
 
 
-def test_a_worker_process_draws_the_same_pixels(session: muniment.Session, maker: Maker) -> None:
+def test_a_worker_process_draws_the_same_pixels(
+    session: muniment.Session, maker: ImageModels
+) -> None:
     specs = [
         muniment.GenerationSpec("ankle boot", generator="image", model=maker().path, seed=seed)
         for seed in range(7)
@@ -401,7 +399,7 @@ def test_a_worker_process_draws_the_same_pixels(session: muniment.Session, maker
 
 
 def test_nothing_is_recorded_of_a_request_that_the_model_refuses(
-    session: muniment.Session, maker: Maker
+    session: muniment.Session, maker: ImageModels
 ) -> None:
     model = maker().path
     with pytest.raises(ConditionError):
@@ -410,13 +408,32 @@ def test_nothing_is_recorded_of_a_request_that_the_model_refuses(
 
 
 def test_an_added_folder_is_unchanged_and_can_be_named(
-    session: muniment.Session, maker: Maker
+    session: muniment.Session, maker: ImageModels
 ) -> None:
     folder = Path(maker().path)
     added = session.models.add(str(folder), "image", ImageGenerator(), name="mine")
     assert added.digest == muniment.model_digest(folder)
     made = session.generate("trouser", generator="image", model="mine")
     assert made.status == "completed"
+
+
+def test_packaged_models_need_no_addition(
+    session: muniment.Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_image_model(tmp_path / "models/emoji-32", condition=CAPTIONS)
+    make_image_model(tmp_path / "models/fashion-28", condition=LABELS)
+    monkeypatch.setattr("muniment_image.generator.PACKAGED_FOLDER", tmp_path / "models")
+    heart = session.generate("红心", generator="image", seed=7)
+    assert (heart.status, heart.model and heart.model.name) == ("completed", "emoji-32")
+    same = session.generate("red heart", generator="image", seed=7)
+    assert same.outputs == heart.outputs
+    shirt = session.generate("t-shirt/top", generator="image", model="fashion-28")
+    assert (shirt.status, shirt.model and shirt.model.name) == ("completed", "fashion-28")
+    assert session.generate("star", generator="image").model == heart.model
+    digest = muniment.model_digest(tmp_path / "models/emoji-32")
+    assert heart.model is not None
+    assert heart.model.digest == digest
+    assert [item.result for item in session.replay([heart, shirt])] == ["exact", "exact"]
 
 
 @pytest.mark.parametrize("source", ["missing/model", "./missing", "stabilityai/sd-turbo"])

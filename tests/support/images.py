@@ -5,13 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import muniment
 from muniment_image.conditions import CaptionCondition, Condition, LabelCondition, NoCondition
 
 LABELS = LabelCondition(("T-shirt/top", "Trouser", "Ankle boot"))
 CAPTIONS = CaptionCondition((("red", "红"), ("blue", "蓝"), ("heart", "心"), ("star", "星")), 3)
 UNCONDITIONAL = NoCondition()
 
-SMALL = {"flow": {"width": 8}}  # the sizes of layers
+SMALL = {"flow": {"width": 8}, "vae": {"width": 8}, "dcgan": {"width": 8}}  # the sizes of layers
 
 
 def make_image_model(
@@ -46,3 +47,22 @@ def make_image_model(
                 parameter.copy_(torch.randn(parameter.shape, generator=generator) / 8)
     save_model(model, folder)
     return folder
+
+
+class ImageModels:
+    """Models in a folder, each made when it is first called for."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._models: dict[str, muniment.Model] = {}
+
+    def __call__(
+        self, family: str = "flow", condition: Condition = LABELS, **config: Any
+    ) -> muniment.Model:
+        """Return the model of a family and a condition, with other fields of its configuration."""
+        key = repr((family, condition, config))
+        if key not in self._models:
+            folder = self._folder / str(len(self._models)) / "tiny"
+            make_image_model(folder, family, condition, **config)
+            self._models[key] = muniment.Model("tiny", muniment.model_digest(folder), str(folder))
+        return self._models[key]

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 import muniment
 
+from .datasets import square
 from .families import family_class
 from .pictures import PictureError, read_picture
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from .parameters import ImageParameters
 
 _STRENGTH, _STRENGTH_WITH_MASK = 0.6, 1.0
+_LIGHT = 128  # shades from here on are light in a mask
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,8 +33,8 @@ class Drawing:
         steps: The number of steps, or None for a family without steps.
         guidance: The weight of the condition, or None for a model without guidance.
         strength: The amount of change of `init`, above 0 and at most 1.
-        init: The pixels to start from, of any size, or None.
-        mask: The grey pixels of a picture of the same size, or None. Light ones are drawn anew.
+        init: The pixels to start from, [size, size] or [size, size, 3], or None.
+        mask: Where pixels of `init` are drawn anew, [size, size], or None.
     """
 
     seed: int
@@ -41,7 +43,7 @@ class Drawing:
     guidance: float | None
     strength: float
     init: NDArray[np.uint8] | None
-    mask: NDArray[np.uint8] | None
+    mask: NDArray[np.bool_] | None
 
     @property
     def options(self) -> tuple[object, ...]:
@@ -104,44 +106,56 @@ def _check_parameters(values: ImageParameters, config: ModelConfig, *, has_init:
 
 def _pictures(
     request: muniment.Request, config: ModelConfig
-) -> tuple[NDArray[np.uint8] | None, NDArray[np.uint8] | None]:
-    """Return the pixels of the inputs `init` and `mask`. Check `reference`, too."""
-    pixels = {
-        name: _pixels(name, item.data, name == "mask" or config.channels == 1)
+) -> tuple[NDArray[np.uint8] | None, NDArray[np.bool_] | None]:
+    """Return the pixels of the input `init` and the part to draw anew. Check `reference`, too."""
+    grey = {"init": config.channels == 1, "mask": True, "reference": False}
+    pictures = {
+        name: _picture(name, item.data, config.image_size, grey[name])
         for name, item in request.inputs.items()
     }
-    init, mask = pixels.get("init"), pixels.get("mask")
-    if (init is not None or mask is not None) and not family_class(config.family).takes_init:
-        name = "mask" if init is None else "init"
+    init, mask = pictures.get("init"), pictures.get("mask")
+    if (init or mask) and not family_class(config.family).takes_init:
+        name = "init" if init else "mask"
         raise muniment.InputError(
             name, f"a model of the family {config.family} cannot use the input {name}; remove it"
         )
-    if mask is None:
-        return init, mask
-    if init is None:
+    if mask and not init:
         raise muniment.InputError(
             "mask", "the input mask has no effect without the input init; add --init FILE"
         )
-    if mask.shape != init.shape[:2]:
+    part = _redrawn(init, mask) if init and mask else None
+    return init.pixels if init else None, part
+
+
+def _redrawn(init: _Picture, mask: _Picture) -> NDArray[np.bool_]:
+    """Return where a mask is light. Raise InputError if it does not fit `init`."""
+    if mask.size != init.size:
         raise muniment.InputError(
             "mask",
-            f"the input mask has {_size(mask)} pixels, and init has {_size(init)}; use a mask of "
-            "the size of init",
+            f"the input mask has {mask.size} pixels, and init has {init.size}; use a mask of the "
+            "size of init",
         )
-    return init, mask
+    redrawn: NDArray[np.bool_] = mask.pixels >= _LIGHT
+    if not redrawn.any():
+        raise muniment.InputError(
+            "mask", "the input mask has no light part, so nothing would be drawn; use another one"
+        )
+    return redrawn
+
+
+class _Picture(NamedTuple):
+    """The pixels of an input in the size of the model, and the size of its file."""
+
+    pixels: NDArray[np.uint8]
+    size: str
 
 
 @functools.lru_cache(maxsize=4)  # the samples of a request share their inputs
-def _pixels(name: str, data: bytes, grey: bool) -> NDArray[np.uint8]:
-    """Return the pixels of an input. Raise InputError if it is not one still picture."""
+def _picture(name: str, data: bytes, size: int, grey: bool) -> _Picture:
+    """Return the picture of an input. Raise InputError if it is not one still picture."""
     try:
         pixels = read_picture(data, grey=grey)
     except PictureError as error:
         raise muniment.InputError(name, f"the input {name} cannot be used: {error}") from error
-    pixels.setflags(write=False)
-    return pixels
-
-
-def _size(pixels: NDArray[np.uint8]) -> str:
     height, width = pixels.shape[:2]
-    return f"{width} x {height}"
+    return _Picture(square(pixels, size), f"{width} x {height}")

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 PACKAGED = ("emoji-32", "fashion-28")
 """The models in the package, the default one first."""
+PACKAGED_FOLDER = Path(str(files(__package__))) / "models"
 
 _ROLES = {"weights": WEIGHTS, "configuration": CONFIG, "card": CARD}
 
@@ -98,7 +99,7 @@ class ImageGenerator(muniment.Generator):
         return [
             muniment.PackagedModel(name, name)
             for name in PACKAGED
-            if (_packaged_folder(name) / CONFIG).is_file()
+            if (PACKAGED_FOLDER / name / CONFIG).is_file()
         ]
 
     def add_model(
@@ -107,7 +108,7 @@ class ImageGenerator(muniment.Generator):
         """Copy a packaged model, or a folder of `muniment image train`, unchanged into `into`."""
         folder = Path(source).expanduser()
         if source in PACKAGED and not folder.exists():
-            folder = _packaged_folder(source)
+            folder = PACKAGED_FOLDER / source
         progress("checking", 0.0)
         load_model(folder)
         progress("copying", 0.5)
@@ -128,7 +129,3 @@ class ImageGenerator(muniment.Generator):
     def close(self) -> None:
         """Release the model."""
         self._sampler = None
-
-
-def _packaged_folder(name: str) -> Path:
-    return Path(str(files(__package__))) / "models" / name

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import groupby
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,7 +15,7 @@ import muniment
 
 from .drawings import Drawing
 from .families.base import Family, Noise, SamplingError
-from .tensors import pixels_of, tensor_of
+from .memory import is_out_of_memory
 
 Result = NDArray[np.uint8] | SamplingError
 """The pixels of an image, [H, W] or [H, W, 3], or the reason why there are none."""
@@ -64,7 +65,7 @@ class Sampler:
         copies = [drawings[-1]] * (self.rows - len(drawings))
         rows = [*drawings, *copies]
         first, family = rows[0], self.family
-        size, channels = family.config.image_size, family.config.channels
+        size = family.config.image_size
         try:
             # These settings are for CUDA: without them, kernels are chosen by measuring, or round
             # more coarsely.
@@ -75,8 +76,8 @@ class Sampler:
                     steps=first.steps,
                     guidance=first.guidance,
                     strength=first.strength,
-                    init=_stacked([row.init for row in rows], size, channels, family.device),
-                    mask=_stacked([row.mask for row in rows], size, 1, family.device, light=True),
+                    init=_images([row.init for row in rows], family.device),
+                    mask=_planes([row.mask for row in rows], family.device),
                 )
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
@@ -98,27 +99,23 @@ class Sampler:
         return bool((images == images[:1]).all())
 
 
-def is_out_of_memory(error: BaseException) -> bool:
-    """Return whether an exception of torch or numpy means that memory could not be allocated."""
-    return isinstance(error, MemoryError | torch.OutOfMemoryError) or (
-        isinstance(error, RuntimeError) and "allocate" in str(error) and "memory" in str(error)
-    )
+def _images(pictures: Sequence[NDArray[np.uint8] | None], device: torch.device) -> Tensor | None:
+    """Return pictures as a tensor [B, C, H, W] in [-1, 1], or None."""
+    planes = _planes(pictures, device)
+    return None if planes is None else planes.float().div_(127.5).sub_(1)
 
 
-def _stacked(
-    pictures: Sequence[NDArray[np.uint8] | None],
-    size: int,
-    channels: int,
-    device: torch.device,
-    *,
-    light: bool = False,
-) -> Tensor | None:
-    """Return pictures as one tensor [B, C, size, size], or None if there are none.
-
-    With `light`, the tensor has True where a picture is lighter than the middle grey.
-    """
+def _planes(pictures: Sequence[NDArray[Any] | None], device: torch.device) -> Tensor | None:
+    """Return pictures [H, W] or [H, W, C] as a tensor [B, C, H, W], or None if there are none."""
     present = [picture for picture in pictures if picture is not None]
     if not present:
         return None
-    tensors = torch.stack([tensor_of(item, size=size, channels=channels) for item in present])
-    return (tensors > 0 if light else tensors).to(device)
+    stacked = torch.from_numpy(np.stack(present)).to(device)
+    return stacked[:, None] if stacked.dim() == 3 else stacked.permute(0, 3, 1, 2).contiguous()
+
+
+def pixels_of(images: Tensor) -> list[NDArray[np.uint8]]:
+    """Return the pixels of images [B, C, H, W] in [-1, 1], each [H, W] or [H, W, 3]."""
+    values = images.add(1).mul(127.5).round().clamp(0, 255).to(torch.uint8)
+    arrays = values.permute(0, 2, 3, 1).cpu().numpy()
+    return [array[:, :, 0] if array.shape[2] == 1 else array for array in arrays]

@@ -1,4 +1,4 @@
-"""Convert between pixels of pictures and tensors of networks."""
+"""Tensors of sets of pictures, as classifiers and measures read them."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-
-from .datasets import square
 
 # Shares of red, green and blue in 1/65536, by ITU-R BT.601. Whole numbers round alike everywhere.
 _LUMINANCE = np.array([19595, 38470, 7471], np.uint32)
@@ -22,18 +20,3 @@ def image_tensor(pixels: NDArray[np.uint8], channels: int) -> Tensor:
     if channels == 3 and pixels.shape[-1] == 1:
         values = values.repeat(3, axis=-1)
     return torch.from_numpy(values).permute(0, 3, 1, 2).contiguous().div_(127.5).sub_(1)
-
-
-def tensor_of(pixels: NDArray[np.uint8], *, size: int, channels: int) -> Tensor:
-    """Return a picture as a tensor [channels, size, size] in [-1, 1].
-
-    `pixels` is [H, W] or [H, W, 3]. The middle square of a picture of another shape is used.
-    """
-    return image_tensor(square(pixels, size).reshape(1, size, size, -1), channels)[0]
-
-
-def pixels_of(images: Tensor) -> list[NDArray[np.uint8]]:
-    """Return the pixels of images [B, C, H, W] in [-1, 1], each [H, W] or [H, W, 3]."""
-    values = images.add(1).mul(127.5).round().clamp(0, 255).to(torch.uint8)
-    arrays = values.permute(0, 2, 3, 1).cpu().numpy()
-    return [array[:, :, 0] if array.shape[2] == 1 else array for array in arrays]
