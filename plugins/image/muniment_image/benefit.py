@@ -53,8 +53,8 @@ class Benefit:
 def check_training_data(model: Path, real: str, test: Dataset) -> None:
     """Raise UsageError unless a model was trained on `real` only, and on no picture of `test`.
 
-    The digest in the model's `training.json` must be that of all pictures of `real`, or of the
-    first ones of them, because only that shows which pictures were used.
+    The digest in `training.json` must be that of all pictures of `real`, or of the first ones of
+    them. Only an equal digest shows which pictures were used.
     """
     size = read_config(model).image_size
     try:
