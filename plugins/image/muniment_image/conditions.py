@@ -27,6 +27,7 @@ _CHINESE = re.compile(r"[\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]+")
 # A word is a run of letters and digits in one script. Every other character separates words.
 _RUN = re.compile(r"[\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]+|[^\W_\u3400-\u9fff]+")
 _MOST_SUGGESTIONS = 3
+_MOST_WORDS = 64  # of a caption that a model is trained on
 
 
 class ConditionError(muniment.UsageError):
@@ -261,3 +262,24 @@ def _strings(value: object) -> tuple[str, ...]:
 
 def _normalise(text: str) -> str:
     return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
+
+
+def condition_of_captions(captions: Sequence[str]) -> CaptionCondition:
+    """Return the condition whose vocabulary is that of captions, for pictures without a word list.
+
+    A Chinese character is a word of its own. Raises ValueError for captions without content words,
+    and for one with more than `_MOST_WORDS` of them.
+    """
+    words: set[str] = set()
+    longest = 0
+    for caption in captions:
+        found = {
+            word
+            for run in _RUN.findall(_normalise(caption))
+            for word in (run if _CHINESE.fullmatch(run) else (run,))
+        }
+        if len(found) > _MOST_WORDS:
+            raise ValueError(f"{caption!r:.80} has more than {_MOST_WORDS} words; shorten it")
+        words |= found - FUNCTION_WORDS
+        longest = max(longest, len(found))
+    return CaptionCondition(tuple((word,) for word in sorted(words)), longest)
