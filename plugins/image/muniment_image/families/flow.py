@@ -1,7 +1,7 @@
 """Conditional flow matching with a small U-Net and classifier-free guidance.
 
-Noise x0 at time 0 and a picture x1 at time 1 are joined by the path x_t = (1 - t) x0 + t x1. The
-network predicts its velocity v = x1 - x0 (Lipman et al., 2023). Sampling integrates v with Heun's
+A straight path x_t = (1 - t) x0 + t x1 joins noise x0 and a picture x1. The network predicts its
+velocity v = x1 - x0 (Lipman et al., 2023). Sampling integrates v from t = 0 to 1 with Heun's
 method. Pixels are folded into channels first, so that convolutions run on a quarter of the area.
 """
 
