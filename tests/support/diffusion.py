@@ -10,6 +10,8 @@ from muniment_image.diffusion.libraries import silence
 
 CHANNELS = (32, 64)  # of the two blocks of the UNet
 CONTEXT = 32  # the size of an embedded token
+# The layers that adapters usually change. diffusers reads kohya's names only beside out_proj.
+_ADAPTED = (".to_q.weight", ".to_v.weight", ".q_proj.weight", ".out_proj.weight")
 TOKENS = 16  # the longest prompt of the tiny text encoder, with its start and its end
 
 
@@ -64,10 +66,11 @@ def make_controlnet(folder: Path) -> Path:
     return folder
 
 
-def make_lora(file: Path, pipeline: Path, **names: str) -> Path:
+def make_lora(file: Path, pipeline: Path, *, kohya: bool = False, **names: str) -> Path:
     """Write a random LoRA for the UNet and the text encoder of a pipeline.
 
-    `names` replaces parts of the tensors' names, such as `unet="foreign"`.
+    With `kohya` the tensors have the names of kohya's trainer. `names` replaces parts of the
+    names, such as `unet="foreign"`.
     """
     import torch
     from safetensors.torch import save_file
@@ -78,10 +81,27 @@ def make_lora(file: Path, pipeline: Path, **names: str) -> Path:
         for name, shape in _linear_layers(pipeline / prefix).items():
             weights[f"{prefix}.{name}.lora_A.weight"] = torch.randn(2, shape[1]) / 2
             weights[f"{prefix}.{name}.lora_B.weight"] = torch.randn(shape[0], 2) / 2
+    if kohya:
+        weights = _kohya_weights(weights)
     for old, new in names.items():
         weights = {name.replace(old, new): tensor for name, tensor in weights.items()}
     save_file(weights, file)
     return file
+
+
+def _kohya_weights(weights: dict[str, Any]) -> dict[str, Any]:
+    """Return the tensors under the names of kohya's trainer, with its factors alpha."""
+    import torch
+
+    renamed = {}
+    for name, tensor in weights.items():
+        layer, _, kind = name.removesuffix(".weight").rpartition(".")
+        layer = layer.removeprefix("text_encoder.").replace("text_model.", "")
+        prefix = "lora_unet_" if layer.startswith("unet.") else "lora_te_text_model_"
+        layer = prefix + layer.removeprefix("unet.").replace(".", "_")
+        renamed[f"{layer}.{'lora_down' if kind == 'lora_A' else 'lora_up'}.weight"] = tensor
+        renamed[f"{layer}.alpha"] = torch.tensor(1.0)
+    return renamed
 
 
 def _linear_layers(folder: Path) -> dict[str, tuple[int, int]]:
@@ -92,7 +112,7 @@ def _linear_layers(folder: Path) -> dict[str, tuple[int, int]]:
     for file in folder.glob("*.safetensors"):
         with safe_open(file, framework="pt") as stream:
             for name in stream.keys():  # noqa: SIM118
-                if name.endswith((".to_q.weight", ".to_v.weight", ".q_proj.weight")):
+                if name.endswith(_ADAPTED):
                     layers[name.removesuffix(".weight")] = tuple(stream.get_slice(name).get_shape())
     return layers
 

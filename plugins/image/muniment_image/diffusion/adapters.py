@@ -41,9 +41,6 @@ def applied_lora(pipeline: Any, path: Path | None, scale: float) -> Iterator[Non
         yield
     finally:
         pipeline.unload_lora_weights()
-        for module in modules.values():
-            if getattr(module, "peft_config", None):
-                module.peft_config = {}
 
 
 def _load(pipeline: Any, file: Path, modules: dict[str, Any]) -> None:

@@ -11,6 +11,7 @@ import muniment
 
 from .canvas import Pixels, shape_of
 from .folders import CONFIG, read_index, read_json
+from .libraries import silence
 from .loading import find_pipeline_class, pipeline_arguments
 from .parameters import MAX_SIDE, DiffusersParameters
 
@@ -33,8 +34,9 @@ class ModelDefaults:
 def read_defaults(folder: Path) -> ModelDefaults:
     """Return the defaults of a pipeline's folder from its small files. Raise ModelError."""
     index = read_index(folder)
-    kind = find_pipeline_class(index.class_name)
-    arguments = {} if kind is None else pipeline_arguments(kind)
+    with silence():
+        kind = find_pipeline_class(index.class_name)
+        arguments = {} if kind is None else pipeline_arguments(kind)
     guidance = arguments.get("guidance_scale")
     width, height = _size(folder)
     return ModelDefaults(

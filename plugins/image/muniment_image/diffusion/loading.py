@@ -17,6 +17,7 @@ from .folders import (
     CONFIG,
     FETCH_AGAIN,
     Component,
+    PipelineIndex,
     check_weights,
     listed,
     read_header,
@@ -35,42 +36,10 @@ def load_pipeline(folder: Path) -> Any:
     """
     check_libraries(str(folder))
     index = read_index(folder)
-    kinds = {item.name: _component_class(folder, item) for item in index.components}
-    kind = _pipeline_class(folder, index.class_name)
-    import diffusers
-
-    dtype = _dtype(folder)
     with silence():
-        try:
-            parts = {
-                name: _load_model(folder / name, component_class, dtype)
-                for name, component_class in kinds.items()
-                if (folder / name).is_dir() and _has_weights(folder, folder / name)
-            }
-            pipeline = kind.from_pretrained(
-                folder,
-                **parts,
-                torch_dtype=dtype,
-                use_safetensors=True,
-                local_files_only=True,
-                trust_remote_code=False,
-            )
-        except muniment.ModelError:
-            raise
-        except Exception as error:  # each component's code raises errors of its own
-            raise _unusable(folder, "a diffusers pipeline", error) from error
-        try:
-            pipeline = diffusers.AutoPipelineForText2Image.from_pipe(pipeline)
-        except ValueError as error:
-            # A pipeline without sibling classes draws pictures from texts alone.
-            if "prompt" not in pipeline_arguments(pipeline):
-                raise muniment.ModelError(
-                    str(folder),
-                    f"{folder} is a {index.class_name}, which draws no pictures from texts; "
-                    "use a text-to-image pipeline",
-                ) from error
+        pipeline = _for_text_to_image(folder, _read_pipeline(folder, index))
         pipeline.set_progress_bar_config(disable=True)
-        return pipeline
+    return pipeline
 
 
 def load_controlnet(path: Path) -> Any:
@@ -82,19 +51,19 @@ def load_controlnet(path: Path) -> Any:
     import diffusers
 
     name = str(read_json(path / CONFIG).get("_class_name"))
-    kind = getattr(diffusers, name, None) if "ControlNet" in name else None
-    if not isinstance(kind, type) or not issubclass(kind, diffusers.ModelMixin):
-        raise muniment.ModelError(
-            str(path), f"{path} is a {name}, not a ControlNet; use the folder of a ControlNet"
-        )
     with silence():
+        kind = getattr(diffusers, name, None) if "ControlNet" in name else None
+        if not isinstance(kind, type) or not issubclass(kind, diffusers.ModelMixin):
+            raise muniment.ModelError(
+                str(path), f"{path} is a {name}, not a ControlNet; use the folder of a ControlNet"
+            )
         try:
             if not _has_weights(path, path):
                 raise ValueError("it has no weights")
             return _load_model(path, kind, _dtype(path))
         except muniment.ModelError:
             raise
-        except Exception as error:
+        except Exception as error:  # the class raises errors of its own
             raise _unusable(path, "a ControlNet", error) from error
 
 
@@ -120,6 +89,47 @@ def device() -> Any:
     import torch
 
     return torch.device("cuda", 0) if torch.cuda.is_available() else torch.device("cpu")
+
+
+def _read_pipeline(folder: Path, index: PipelineIndex) -> Any:
+    """Return the pipeline of a folder in its own class. Raise ModelError."""
+    kind = _pipeline_class(folder, index.class_name)
+    classes = {item.name: _component_class(folder, item) for item in index.components}
+    dtype = _dtype(folder)
+    try:
+        models = {
+            name: _load_model(folder / name, component_class, dtype)
+            for name, component_class in classes.items()
+            if (folder / name).is_dir() and _has_weights(folder, folder / name)
+        }
+        return kind.from_pretrained(
+            folder,
+            **models,
+            torch_dtype=dtype,
+            use_safetensors=True,
+            local_files_only=True,
+            trust_remote_code=False,
+        )
+    except muniment.ModelError:
+        raise
+    except Exception as error:  # each component's code raises errors of its own
+        raise _unusable(folder, "a diffusers pipeline", error) from error
+
+
+def _for_text_to_image(folder: Path, pipeline: Any) -> Any:
+    """Return a pipeline with the same components that draws from texts. Raise ModelError."""
+    import diffusers
+
+    try:
+        return diffusers.AutoPipelineForText2Image.from_pipe(pipeline)
+    except ValueError as error:
+        if "prompt" in pipeline_arguments(pipeline):  # a pipeline without sibling classes
+            return pipeline
+        raise muniment.ModelError(
+            str(folder),
+            f"{folder} is a {type(pipeline).__name__}, which draws no pictures from texts; "
+            "use a text-to-image pipeline",
+        ) from error
 
 
 def _pipeline_class(folder: Path, class_name: str) -> Any:
