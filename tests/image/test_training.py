@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from muniment_image.batches import Batches, condition_of
+from muniment_image.batches import condition_of
 from muniment_image.datasets import Dataset, Item
 from muniment_image.model_config import ModelConfig
 from muniment_image.training import Options, Outcome, new_family, train

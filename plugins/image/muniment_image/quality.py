@@ -41,22 +41,27 @@ class PictureSet:
 
 
 def picture_set(generations: Iterable[muniment.Generation], size: int) -> PictureSet:
-    """Return the pictures of generations, cut to their middle square and resized to `size`."""
-    pixels: list[NDArray[np.uint8]] = []
-    prompts: list[str] = []
+    """Return the pictures of generations, cut to their middle square and resized to `size`.
+
+    They are ordered by seed and prompt, so that a repeated run has the same measures.
+    """
+    pictures: list[tuple[int, str, NDArray[np.uint8]]] = []
     unreadable = 0
     for generation in generations:
         for output in generation.outputs:
             if not output.media_type.startswith("image/"):
                 continue
             try:
-                pixels.append(square(read_picture(output.data), size))
+                pixels = square(read_picture(output.data), size)
             except PictureError:
                 unreadable += 1
             else:
-                prompts.append(generation.prompt)
-    stacked = np.stack(pixels) if pixels else np.zeros((0, size, size, 3), np.uint8)
-    return PictureSet(stacked, tuple(prompts), unreadable)
+                pictures.append((generation.seed, generation.prompt, pixels))
+    pictures.sort(key=lambda item: item[:2])
+    stacked = np.zeros((len(pictures), size, size, 3), np.uint8)
+    for index, (_, _, pixels) in enumerate(pictures):
+        stacked[index] = pixels
+    return PictureSet(stacked, tuple(prompt for _, prompt, _ in pictures), unreadable)
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,27 @@ from muniment.command import emit_one, json_option, pass_session, progress
 @click.command
 @click.option("--data", required=True, help="Pictures with labels: a folder, or fashion-mnist.")
 @click.option("--test", help="Other pictures with labels, for the accuracy.")
-@click.option("--size", type=click.IntRange(8, 256), default=28, show_default=True)
-@click.option("--steps", type=click.IntRange(1, 1_000_000), default=3000, show_default=True)
-@click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True)
+@click.option(
+    "--size",
+    type=click.IntRange(8, 256),
+    default=28,
+    show_default=True,
+    help="Width and height of the pictures that it reads, in pixels.",
+)
+@click.option(
+    "--steps",
+    type=click.IntRange(1, 1_000_000),
+    default=3000,
+    show_default=True,
+    help="Number of training steps.",
+)
+@click.option(
+    "--seed",
+    type=click.IntRange(0, 2**32 - 1),
+    default=0,
+    show_default=True,
+    help="Seed of the first weights and of the order of the pictures.",
+)
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
