@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from .sheet import sheet
 from .train import train
 
 
@@ -12,4 +13,5 @@ def image() -> None:
     """Train image models, and measure and use them."""
 
 
+image.add_command(sheet)
 image.add_command(train)
