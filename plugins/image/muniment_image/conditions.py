@@ -1,0 +1,285 @@
+"""Conditions of a model: no condition, a class label, or a caption in English and Chinese.
+
+A condition turns the text of a request into a fixed number of ids, which a network embeds. Id 0
+stands for an absent word, so a row of zeros is the unconditional case of every model.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+import unicodedata
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, ClassVar
+
+import muniment
+
+# Words without content. A caption may contain them, and they have no ids.
+FUNCTION_WORDS = frozenset(
+    "a an the of and or with in on at to for by from is are this that its it "
+    "image picture icon emoji drawing photo draw show make please "
+    "的 了 和 与 及 或 是 在 有 着 一个 一只 一颗 一张 一幅 一朵 一 个 只 颗 张 幅 这 那 这个 那个 "
+    "图 图片 图像 图标 表情 表情符号 画 请 画一个 请画".split()
+)
+_CHINESE = re.compile(r"[\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]+")
+# A word is a run of letters and digits in one script. Every other character separates words.
+_RUN = re.compile(r"[\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]+|[^\W_\u3400-\u9fff]+")
+_MOST_SUGGESTIONS = 3
+_MOST_WORDS = 64  # of a caption that a model is trained on
+
+
+class ConditionError(muniment.UsageError):
+    """A label or a caption that the model cannot use, with similar known words."""
+
+    def __init__(self, text: str, message: str, suggestions: Sequence[str] = ()) -> None:
+        hint = f"; did you mean {', '.join(suggestions)}?" if suggestions else ""
+        super().__init__(f"{message}{hint}")
+        self.text, self.suggestions = text, tuple(suggestions)
+
+
+@dataclass(frozen=True)
+class NoCondition:
+    """The condition of a model that draws without being told a subject."""
+
+    kind: ClassVar[str] = "none"
+    size: ClassVar[int] = 1
+    """Number of ids, 0 included."""
+    length: ClassVar[int] = 0
+    """Number of ids that `encode` returns."""
+
+    def encode(self, text: str) -> tuple[int, ...]:
+        """Return no ids. Raise ConditionError unless the text is empty."""
+        if text.strip():
+            raise ConditionError(text, "the model takes no label or caption; remove the prompt")
+        return ()
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the fields that `condition_from_json` reads."""
+        return {"kind": self.kind}
+
+
+@dataclass(frozen=True)
+class LabelCondition:
+    """The class labels of a model. Case, width and repeated spaces of a label are ignored."""
+
+    labels: tuple[str, ...]
+    kind: ClassVar[str] = "label"
+    length: ClassVar[int] = 1
+
+    def __post_init__(self) -> None:
+        if not self.labels or len(self._ids) < len(self.labels):
+            raise ValueError("labels must be given and must differ by more than case and spaces")
+
+    @property
+    def size(self) -> int:
+        """Number of ids, 0 included."""
+        return len(self.labels) + 1
+
+    def encode(self, text: str) -> tuple[int, ...]:
+        """Return the id of a label. Raise ConditionError for an unknown one."""
+        name = _normalise(text)
+        if name in self._ids:
+            return (self._ids[name],)
+        if not name:
+            raise ConditionError(
+                text, f"the model needs a label; use one of {', '.join(self.labels)}"
+            )
+        similar = difflib.get_close_matches(name, self._ids, _MOST_SUGGESTIONS, 0.5)
+        similar += [known for known in self._ids if name in re.split(r"\W+", known)]
+        suggestions = [self.labels[self._ids[known] - 1] for known in dict.fromkeys(similar)]
+        message = f"the model has no label {text.strip()!r}"
+        if not suggestions:
+            message += f"; use one of {', '.join(self.labels)}"
+        raise ConditionError(text, message, suggestions[:_MOST_SUGGESTIONS])
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the fields that `condition_from_json` reads."""
+        return {"kind": self.kind, "labels": list(self.labels)}
+
+    @cached_property
+    def _ids(self) -> dict[str, int]:
+        return {_normalise(label): number for number, label in enumerate(self.labels, start=1)}
+
+
+@dataclass(frozen=True)
+class CaptionCondition:
+    """The vocabulary of a model with captions.
+
+    Row k of `words` lists the synonyms of id k + 1 in all languages, such as `red` and `红色`.
+    A caption is a set of words: their order and repetitions have no effect.
+    """
+
+    words: tuple[tuple[str, ...], ...]
+    length: int
+    function_words: frozenset[str] = field(default=FUNCTION_WORDS)
+    kind: ClassVar[str] = "caption"
+
+    def __post_init__(self) -> None:
+        if not self._ids or self.length < 1:
+            raise ValueError("a caption condition needs words and a positive length")
+
+    @property
+    def size(self) -> int:
+        """Number of ids, 0 included."""
+        return len(self.words) + 1
+
+    def encode(self, text: str) -> tuple[int, ...]:
+        """Return the ids of a caption's content words, in ascending order, padded with 0.
+
+        Raises ConditionError for an unknown content word, for a caption of function words alone,
+        and for more content words than `length`.
+        """
+        ids: set[int] = set()
+        for word in self.split(text):
+            number = self._number(word)
+            if number is not None:
+                ids.add(number)
+            elif word not in self.function_words:
+                raise ConditionError(
+                    text, f"the model does not know the word {word!r}", self._similar(word)
+                )
+        if not ids:
+            raise ConditionError(
+                text, "the caption has no content words; name a subject, for example 'red heart'"
+            )
+        if len(ids) > self.length:
+            raise ConditionError(
+                text,
+                f"the caption has {len(ids)} content words and the model takes {self.length}; "
+                "shorten the caption",
+            )
+        return tuple(sorted(ids)) + (0,) * (self.length - len(ids))
+
+    def split(self, text: str) -> Iterator[str]:
+        """Yield the normalised words of a caption, with unknown ones unchanged.
+
+        A run of Chinese characters is divided so that the fewest characters are in no word of the
+        vocabulary, and then into the fewest words.
+        """
+        for run in _RUN.findall(_normalise(text)):
+            if _CHINESE.fullmatch(run):
+                yield from self._segment(run)
+            else:
+                yield run
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the fields that `condition_from_json` reads."""
+        return {
+            "kind": self.kind,
+            "words": [list(words) for words in self.words],
+            "length": self.length,
+            "function_words": sorted(self.function_words),
+        }
+
+    @cached_property
+    def _ids(self) -> dict[str, int]:
+        return {
+            _normalise(word): number
+            for number, words in enumerate(self.words, start=1)
+            for word in words
+        }
+
+    @cached_property
+    def _longest(self) -> int:
+        return max(len(word) for word in self._ids.keys() | self.function_words)
+
+    def _number(self, word: str) -> int | None:
+        """Return the id of a word, or of the singular of an English plural, or None."""
+        for form in (word, word.removesuffix("s"), word.removesuffix("es")):
+            if form in self._ids and word not in self.function_words - self._ids.keys():
+                return self._ids[form]
+        return None
+
+    def _segment(self, run: str) -> Iterator[str]:
+        # best[k] = (unknown characters, words, start of the last word) of the first k characters
+        best: list[tuple[int, int, int]] = [(0, 0, 0)]
+        for end in range(1, len(run) + 1):
+            candidates = []
+            for start in range(max(0, end - self._longest), end):
+                is_known = run[start:end] in self._ids or run[start:end] in self.function_words
+                if is_known or start == end - 1:
+                    unknown, words, _ = best[start]
+                    candidates.append((unknown + (not is_known), words + 1, start))
+            best.append(min(candidates))
+        parts: list[str] = []
+        end = len(run)
+        while end:
+            parts.append(run[best[end][2] : end])
+            end = best[end][2]
+        # Adjacent unknown characters are reported as one word.
+        unknown_word = ""
+        for part in reversed(parts):
+            if part in self._ids or part in self.function_words:
+                if unknown_word:
+                    yield unknown_word
+                    unknown_word = ""
+                yield part
+            else:
+                unknown_word += part
+        if unknown_word:
+            yield unknown_word
+
+    def _similar(self, word: str) -> list[str]:
+        similar = difflib.get_close_matches(word, self._ids, _MOST_SUGGESTIONS, 0.6)
+        if not similar and _CHINESE.fullmatch(word):
+            shared = {known: len(set(known) & set(word)) for known in self._ids}
+            similar = sorted(
+                (known for known in shared if shared[known]),
+                key=lambda known: (-shared[known], len(known), known),
+            )[:_MOST_SUGGESTIONS]
+        return similar
+
+
+Condition = NoCondition | LabelCondition | CaptionCondition
+
+
+def condition_from_json(value: Mapping[str, Any]) -> Condition:
+    """Return the condition that `to_json` described. Raise ValueError if the fields are invalid."""
+    kind = value.get("kind")
+    try:
+        if kind == NoCondition.kind:
+            return NoCondition()
+        if kind == LabelCondition.kind:
+            return LabelCondition(_strings(value["labels"]))
+        if kind == CaptionCondition.kind:
+            return CaptionCondition(
+                words=tuple(_strings(words) for words in value["words"]),
+                length=int(value["length"]),
+                function_words=frozenset(_strings(value["function_words"])),
+            )
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"the condition {kind!r} lacks a field or has an invalid one") from error
+    raise ValueError(f"the condition is {kind!r}, not none, label or caption")
+
+
+def _strings(value: object) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(entry, str) and entry for entry in value):
+        raise TypeError("a list of names is expected")
+    return tuple(value)
+
+
+def _normalise(text: str) -> str:
+    return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
+
+
+def condition_of_captions(captions: Sequence[str]) -> CaptionCondition:
+    """Return the condition whose vocabulary is that of captions, for pictures without a word list.
+
+    A Chinese character is a word of its own. Raises ValueError for captions without content words,
+    and for one with more than `_MOST_WORDS` of them.
+    """
+    words: set[str] = set()
+    longest = 0
+    for caption in captions:
+        found = {
+            word
+            for run in _RUN.findall(_normalise(caption))
+            for word in (run if _CHINESE.fullmatch(run) else (run,))
+        }
+        if len(found) > _MOST_WORDS:
+            raise ValueError(f"{caption!r:.80} has more than {_MOST_WORDS} words; shorten it")
+        words |= found - FUNCTION_WORDS
+        longest = max(longest, len(found))
+    return CaptionCondition(tuple((word,) for word in sorted(words)), longest)

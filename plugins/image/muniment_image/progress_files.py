@@ -1,0 +1,119 @@
+"""The files from which a user follows a training: losses, their curve and grids of samples."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from .checkpoints import write_file
+from .curve import draw_curve
+from .datasets import Dataset
+from .families.base import Family, Noise
+from .model_config import ModelConfig
+
+CURVE = "curve.png"
+LOSSES = "losses.csv"
+SAMPLES = "samples"
+_MOST_ROWS = 1000  # of losses.csv
+_COLUMNS = 8
+_GAP = 2  # pixels between samples
+
+
+class ProgressFiles:
+    """The files of one training in a folder. `samples` is the number of pictures in a grid."""
+
+    def __init__(self, folder: Path, dataset: Dataset, config: ModelConfig, samples: int) -> None:
+        self._folder, self._config = folder, config
+        self._texts = _sample_texts(dataset, config, samples)
+
+    def write(
+        self, epoch: int, losses: Mapping[str, Sequence[float]], model: Family
+    ) -> NDArray[np.uint8] | None:
+        """Write all files and return the grid, or None without samples. Raises OSError."""
+        write_file(self._folder / LOSSES, losses_table(losses).encode())
+        steps = max(map(len, losses.values()), default=0)
+        curve = draw_curve(losses, title=f"Training of a {self._config.family} model", steps=steps)
+        write_file(self._folder / CURVE, _compressed(curve))
+        if not self._texts:
+            return None
+        grid = self._grid(model)
+        path = self._folder / SAMPLES / f"epoch-{epoch:04d}.png"
+        path.parent.mkdir(exist_ok=True)
+        write_file(path, _compressed(grid))
+        return grid
+
+    def _grid(self, model: Family) -> NDArray[np.uint8]:
+        """Return samples in rows. Sample k has seed k in every grid."""
+        rows = self._config.batch
+        pictures: list[NDArray[np.uint8]] = []
+        for start in range(0, len(self._texts), rows):
+            numbers = [min(start + row, len(self._texts) - 1) for row in range(rows)]
+            noise = Noise(numbers, model.device)
+            images = model.sample(self._ids(numbers, model), noise)
+            pixels = ((images.float() + 1) * 127.5).round().to(torch.uint8).cpu()
+            pictures += [picture.permute(1, 2, 0).numpy() for picture in pixels]
+        return tiled(pictures[: len(self._texts)], _columns(self._config, len(self._texts)))
+
+    def _ids(self, numbers: Sequence[int], model: Family) -> Tensor | None:
+        if self._config.condition.length == 0:
+            return None
+        ids = [self._config.condition.encode(self._texts[number]) for number in numbers]
+        return torch.tensor(ids, dtype=torch.int64, device=model.device)
+
+
+def losses_table(losses: Mapping[str, Sequence[float]]) -> str:
+    """Return the losses as CSV of at most 1,000 rows, which are means of equal numbers of steps."""
+    steps = max(map(len, losses.values()), default=0)
+    every = max(1, math.ceil(steps / _MOST_ROWS))
+    lines = [",".join(["step", *losses])]
+    for start in range(0, steps, every):
+        means = [float(np.mean(values[start : start + every])) for values in losses.values()]
+        lines.append(",".join([str(min(start + every, steps)), *(f"{mean:.6g}" for mean in means)]))
+    return "\n".join(lines) + "\n"
+
+
+def tiled(pictures: Sequence[NDArray[np.uint8]], columns: int) -> NDArray[np.uint8]:
+    """Return pictures [H, W, C] of one size in rows on white, as [H, W, 3]."""
+    height, width = pictures[0].shape[:2]
+    rows = math.ceil(len(pictures) / columns)
+    grid = np.full(
+        (rows * (height + _GAP) + _GAP, columns * (width + _GAP) + _GAP, 3), 255, np.uint8
+    )
+    for number, picture in enumerate(pictures):
+        row, column = divmod(number, columns)
+        top, left = row * (height + _GAP) + _GAP, column * (width + _GAP) + _GAP
+        grid[top : top + height, left : left + width] = picture
+    return grid
+
+
+def _compressed(pixels: NDArray[np.uint8]) -> bytes:
+    file = BytesIO()
+    Image.fromarray(pixels).save(file, "PNG", optimize=True)
+    return file.getvalue()
+
+
+def _columns(config: ModelConfig, samples: int) -> int:
+    """Return the number of columns: one for each class if they are few."""
+    labels: Any = getattr(config.condition, "labels", ())
+    return min(len(labels) if 1 < len(labels) <= 16 else _COLUMNS, samples)
+
+
+def _sample_texts(dataset: Dataset, config: ModelConfig, samples: int) -> list[str]:
+    """Return the labels or captions of the samples, or empty texts without a condition."""
+    match config.condition.kind:
+        case "label":
+            labels: Any = getattr(config.condition, "labels", ())
+            return [labels[number % len(labels)] for number in range(samples)]
+        case "caption":
+            captions = [item.captions[0] for item in dataset.items if item.captions]
+            return [captions[number * len(captions) // samples] for number in range(samples)]
+    return [""] * samples
