@@ -564,10 +564,17 @@ class TestOnATerminal:
                 assert control not in shown
         assert muniment("audit", "get", "last").out == "a\x1b[2Jb\x9bc\td"
 
-    def test_bytes_that_are_no_text_are_not_shown(self, processes: Processes) -> None:
-        result = processes.on_terminal("generate", "dots", "x")
-        assert "PNG" not in result.out
-        assert "image/png, 5 bytes; run `muniment audit get …" in result.out
+    def test_bytes_that_are_no_text_are_not_shown(
+        self, processes: Processes, plugin_folder: PluginFolder
+    ) -> None:
+        plugin_folder.generator(
+            "raw",
+            "for r in requests: yield r.reply(Output('image/x-raw', b'\\xffRAW\\x07'))",
+            media_type="image/x-raw",
+        )
+        result = processes.on_terminal("generate", "raw", "x")
+        assert "RAW" not in result.out
+        assert "image/x-raw, 5 bytes; run `muniment audit get …" in result.out
 
     def test_a_batch_has_a_bar_and_its_results_stay_whole(
         self, processes: Processes, tmp_path: Path

@@ -54,6 +54,12 @@ def test_another_format_is_refused(kind: str) -> None:
     assert "not a PNG, JPEG" in refusal(saved(noise(16, 16), kind))
 
 
+def test_colours_of_another_space_are_converted_or_refused() -> None:
+    for mode, kind in (("YCbCr", "TIFF"), ("YCbCr", "JPEG"), ("PA", "TIFF"), ("LA", "PNG")):
+        assert read_picture(saved(noise(), kind, mode)).shape == (28, 28, 3)
+    assert "save it as RGB with 8 bits" in refusal(saved(Image.new("LAB", (2, 2)), "TIFF"))
+
+
 def test_the_content_and_not_a_name_decides() -> None:
     assert np.array_equal(read_picture(saved(noise())), noise())
     assert "not a PNG, JPEG" in refusal(b"no picture\n")
@@ -124,6 +130,8 @@ def test_the_transparent_colour_is_white() -> None:
         pixels = read_picture(saved(image, transparency=transparency))
         assert pixels[0, 0].tolist() == [255, 255, 255]
         assert np.array_equal(pixels[0, 1], read_picture(saved(image))[0, 1])
+    still = saved(palette, "GIF", transparency=palette.getpixel((0, 0)))
+    assert read_picture(still).tolist() == [[[255, 255, 255], [0, 128, 255]]]
     sixteen = np.array([[4096, 8192]], np.uint16)
     assert read_picture(saved(sixteen, transparency=4096), grey=True).tolist() == [[255, 32]]
 
@@ -152,6 +160,14 @@ def test_the_orientation_of_a_photograph_is_applied_once(orientation: int) -> No
     data = pictures.turned(orientation, "JPEG", quality=100)
     difference = read_picture(data, grey=True).astype(int) - pictures.ARROW
     assert np.abs(difference).max() < 30
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF"])
+def test_grey_of_16_bits_is_turned_too(kind: str) -> None:
+    exif = Image.Exif()
+    exif[pictures.ORIENTATION] = 6
+    deep = np.ascontiguousarray(pictures.STORED[6]).astype(np.uint16) * 257
+    assert np.array_equal(read_picture(saved(deep, kind, exif=exif), grey=True), pictures.ARROW)
 
 
 @pytest.mark.parametrize("value", [0, 9, 255, 65535])
@@ -257,6 +273,12 @@ def test_a_picture_between_the_limits_of_pillow_is_refused_without_a_warning(
 ) -> None:
     assert f"{MAX_PIXELS:,} pixels" in refusal(pictures.raw_png(12_000, 10_000, b""))
     assert not recwarn.list
+
+
+def test_a_large_canvas_in_a_small_file_is_refused() -> None:
+    sides = (16_382).to_bytes(3, "little") * 2
+    body = b"WEBPVP8X" + struct.pack("<I", 10) + bytes(4) + sides
+    assert f"{MAX_PIXELS:,} pixels" in refusal(b"RIFF" + struct.pack("<I", len(body)) + body)
 
 
 def test_too_large_a_tile_is_refused() -> None:

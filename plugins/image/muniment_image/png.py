@@ -10,10 +10,11 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
@@ -37,6 +38,8 @@ def encode(pixels: NDArray[np.uint8]) -> bytes:
 
     Raises ValueError for another shape, another data type than uint8, or no pixel.
     """
+    import numpy as np  # a large library, which reading chunks does not need
+
     if pixels.dtype != np.uint8:
         raise ValueError(f"the pixels are {pixels.dtype}, not uint8")
     if pixels.size == 0 or not (pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] == 3)):
@@ -68,6 +71,15 @@ def chunks(file: bytes) -> Iterator[Chunk]:
         end = min(place + size + 12, len(file))
         yield Chunk(kind, file[place + 8 : place + 8 + size], place, end)
         place = end
+
+
+def size(file: bytes) -> tuple[int, int]:
+    """Return the width and the height in pixels. Raise ValueError if the header is damaged."""
+    header = next(chunks(file), None)
+    if header is None or header.kind != b"IHDR" or len(header.data) != 13:
+        raise ValueError("it is not a PNG file, or its header is damaged")
+    width, height = struct.unpack_from(">II", header.data)
+    return width, height
 
 
 def _stored(data: bytes) -> bytes:

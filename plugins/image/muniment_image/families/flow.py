@@ -1,7 +1,7 @@
 """Conditional flow matching with a small U-Net and classifier-free guidance.
 
-The network predicts the velocity v = x1 - x0 of the straight path x_t = (1 - t) x0 + t x1 from
-noise x0 at t = 0 to a picture x1 at t = 1 (Lipman et al., 2023). Sampling integrates v with Heun's
+A straight path x_t = (1 - t) x0 + t x1 joins noise x0 and a picture x1. The network predicts its
+velocity v = x1 - x0 (Lipman et al., 2023). Sampling integrates v from t = 0 to 1 with Heun's
 method. Pixels are folded into channels first, so that convolutions run on a quarter of the area.
 """
 
@@ -70,15 +70,12 @@ class Flow(Family):
         config = self.config
         if steps < 1:
             raise SamplingError(f"steps is {steps}; use at least 1")
-        # With strength, the first part of the path is skipped: it starts at init with noise.
-        count = steps if init is None else round(options["strength"] * steps)
-        if count < 1:
-            raise SamplingError(
-                f"strength {options['strength']:g} of {steps} steps rounds to no step; "
-                f"use a strength of at least {1 / steps:.2g}, or more steps"
-            )
+        # With init, the path begins at the time 1 - strength, at a mixture of noise and init. At
+        # least one step remains of it, however small the strength is.
+        strength = 1.0 if init is None else options["strength"]
+        count = max(1, round(strength * steps))
+        times = [1 - strength * (count - step) / count for step in range(count + 1)]
         start = noise.normal(config.channels, config.image_size, config.image_size)
-        times = [1 - (count - step) / steps for step in range(count + 1)]  # from 1 - count/steps
         x = start if init is None else torch.lerp(start, init, times[0])
         for t, after in itertools.pairwise(times):
             x = self._heun(x, t, after, ids, guidance)

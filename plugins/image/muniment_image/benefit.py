@@ -1,0 +1,146 @@
+"""The benefit of synthetic pictures for a classifier, measured on pictures of a test set."""
+
+from __future__ import annotations
+
+import json
+import math
+import statistics
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+import muniment
+
+from .classifier import ClassifierConfig, examples, train_classifier
+from .datasets import Dataset, read_dataset
+from .measures import Interval
+from .model_folder import read_config
+
+TRAINING = "training.json"
+SEEDS = range(2, 12)
+# Student's t for a two-sided interval of 95 %, by degrees of freedom from 1 to 10.
+_T_95 = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228)
+
+
+@dataclass(frozen=True)
+class Benefit:
+    """The accuracy on test pictures after training on one kind of data, over several seeds.
+
+    `gain` is the accuracy minus that of real pictures with the same seed. It is None for these.
+    """
+
+    data: str
+    pictures: int
+    accuracy: Interval
+    gain: Interval | None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the fields, with intervals as objects."""
+        return {
+            name: value._asdict() if isinstance(value, Interval) else value
+            for name, value in {
+                **asdict(self),
+                "accuracy": self.accuracy,
+                "gain": self.gain,
+            }.items()
+        }
+
+
+def check_training_data(model: Path, real: str, test: Dataset) -> None:
+    """Raise UsageError unless a model was trained on `real` only, and on no picture of `test`.
+
+    The digest in `training.json` must be that of all pictures of `real`, or of the first ones of
+    them. Only an equal digest shows which pictures were used.
+    """
+    size = read_config(model).image_size
+    try:
+        claim = json.loads((model / TRAINING).read_text(encoding="utf-8"))
+        count, digest = int(claim["counts"]["examples"]), claim["data_digest"]
+    except (OSError, ValueError, KeyError, TypeError):
+        raise muniment.UsageError(
+            f"the model has no {TRAINING} that tells its training data; "
+            "train it with `muniment image train`"
+        ) from None
+    data = read_dataset(real, size=size, condition="label")
+    used = data.subset(range(min(count, len(data))))
+    if digest not in (data.digest, used.digest):
+        raise muniment.UsageError(
+            f"the model was not trained on {real}, or on other pictures too, so a comparison would "
+            "credit the augmentation with them; use the data that it was trained on as --real"
+        )
+    check_disjoint(data, test)
+
+
+def check_disjoint(real: Dataset, test: Dataset) -> None:
+    """Raise UsageError if a picture of `test` is one of `real`, too."""
+    shared = np.isin(test.fingerprints, real.fingerprints)
+    if shared.any():
+        first = test.items[int(shared.argmax())].file
+        raise muniment.UsageError(
+            f"{int(shared.sum())} pictures of the test data, such as {first}, are also in the real "
+            "data; remove them from one of the two"
+        )
+
+
+def measure_benefit(
+    real: Dataset,
+    synthetic: Dataset,
+    test: Dataset,
+    *,
+    steps: int,
+    seeds: int,
+    advance: Callable[[int], None] = lambda count: None,
+) -> list[Benefit]:
+    """Return the accuracy of classifiers trained on real, mixed and synthetic pictures.
+
+    All have equal numbers of steps and are trained once with each of the seeds 0, 1, and so on. The
+    intervals are those of Student's t over the seeds, so they do not cover another choice of
+    pictures. `advance` is called after each training. Raises UsageError for a wrong number of
+    seeds, and for labels of `synthetic` or `test` that `real` does not have.
+    """
+    if seeds not in SEEDS:
+        raise muniment.UsageError(f"use {SEEDS.start} to {SEEDS.stop - 1} seeds, not {seeds}")
+    for name, data in (("synthetic", synthetic), ("test", test)):
+        unknown = sorted(set(data.classes) - set(real.classes))
+        if unknown:
+            raise muniment.UsageError(f"{unknown[0]!r} of the {name} data is no class of the real")
+    channels = max(real.pixels.shape[-1], synthetic.pixels.shape[-1])
+    config = ClassifierConfig(real.classes, real.pixels.shape[1], channels)
+    real_examples, synthetic_examples = examples(real, config), examples(synthetic, config)
+    both = tuple(map(torch.cat, zip(real_examples, synthetic_examples, strict=True)))
+    tested = examples(test, config)
+    kinds = {
+        "real": real_examples,
+        "real and synthetic": both,
+        "synthetic": synthetic_examples,
+    }
+    accuracies: dict[str, list[float]] = {}
+    for name, (images, classes) in kinds.items():
+        for seed in range(seeds):
+            trained = train_classifier(config, images, classes, steps=steps, seed=seed)
+            accuracies.setdefault(name, []).append(trained.accuracy(*tested))
+            advance(1)
+    return [
+        Benefit(
+            name,
+            len(images),
+            mean_interval(accuracies[name]),
+            None if name == "real" else _gain(accuracies[name], accuracies["real"]),
+        )
+        for name, (images, _) in kinds.items()
+    ]
+
+
+def _gain(values: Sequence[float], base: Sequence[float]) -> Interval:
+    return mean_interval([value - other for value, other in zip(values, base, strict=True)])
+
+
+def mean_interval(values: Sequence[float]) -> Interval:
+    """Return the mean of 2 to 11 values with the 95 % interval of Student's t."""
+    mean, count = statistics.fmean(values), len(values)
+    half_width = _T_95[count - 2] * statistics.stdev(values) / math.sqrt(count)
+    return Interval(mean, mean - half_width, mean + half_width, count)

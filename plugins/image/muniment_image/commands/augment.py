@@ -1,0 +1,170 @@
+"""The command `muniment image augment`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+import muniment
+from muniment.command import emit, emit_one, json_option, pass_session, progress, write_note
+
+if TYPE_CHECKING:
+    from muniment_image.measures import Interval
+
+_SCORES = ("blank", "contrast", "label-match", "label-confidence", "novelty")
+
+
+@click.command
+@click.option("-m", "--model", metavar="MODEL", required=True, help="Model that draws.")
+@click.option(
+    "--per-class",
+    type=click.IntRange(1, 1_000_000),
+    required=True,
+    help="Number of pictures of each label to keep.",
+)
+@click.option(
+    "--keep",
+    metavar="CONDITIONS",
+    default="blank<1",
+    show_default=True,
+    help="Conditions that a picture must meet, such as label-confidence>0.8,novelty>0.05.",
+)
+@click.option(
+    "--classifier",
+    "classifier_folder",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="Folder of the classifier whose labels are drawn, and which scores label-confidence.",
+)
+@click.option("--data", help="Pictures from which novelty is measured.")
+@click.option(
+    "--seed",
+    type=click.IntRange(0, 2**64 - 1),
+    default=0,
+    show_default=True,
+    help="Seed of the first picture; the next ones have the next seeds.",
+)
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="New folder.")
+@click.option("--evaluate", is_flag=True, help="Measure whether the pictures help a classifier.")
+@click.option("--real", help="Data of --evaluate that the model was trained on.")
+@click.option("--test", help="Data of --evaluate that no model was trained on.")
+@click.option(
+    "--steps",
+    type=click.IntRange(1, 1_000_000),
+    default=1500,
+    show_default=True,
+    help="Training steps of each classifier of --evaluate.",
+)
+@click.option(
+    "--seeds",
+    type=click.IntRange(2, 11),
+    default=3,
+    show_default=True,
+    help="Number of trainings of --evaluate on each kind of data.",
+)
+@json_option
+@pass_session
+def augment(
+    session: muniment.Session,
+    model: str,
+    per_class: int,
+    keep: str,
+    classifier_folder: Path,
+    data: str | None,
+    seed: int,
+    out: Path,
+    evaluate: bool,
+    real: str | None,
+    test: str | None,
+    steps: int,
+    seeds: int,
+    as_json: bool,
+) -> None:
+    """Draw labelled pictures for a training set, and keep those that meet conditions.
+
+    The folder can be used as data for training. `metadata.jsonl` marks every picture as synthetic
+    and names its record. `rejected.jsonl` has the other pictures and the reasons.
+
+    With --evaluate, classifiers are trained on the real, on both and on the synthetic pictures
+    alone. A gain whose interval includes 0 is no evidence of a benefit.
+    """
+    from muniment_image.augmentation import augment as draw, parse_conditions
+    from muniment_image.benefit import check_training_data, measure_benefit
+    from muniment_image.classifier import load_classifier
+    from muniment_image.datasets import read_dataset
+
+    conditions = parse_conditions(keep, _SCORES)
+    if any(condition.score == "novelty" for condition in conditions) and data is None:
+        raise muniment.UsageError("novelty needs --data, the pictures from which it is measured")
+    if evaluate != (real is not None) or evaluate != (test is not None):
+        raise muniment.UsageError("--evaluate needs --real and --test, which need --evaluate")
+    if out.exists():
+        raise muniment.UsageError(f"{out} exists; use the path of a new folder")
+    config = load_classifier(classifier_folder).config
+    evaluators = ["image-sanity", f"label-consistency(classifier={classifier_folder})"]
+    if data is not None:
+        evaluators.append(f"novelty(data={data})")
+    tested = None
+    if test is not None:
+        with progress("reading pictures"):
+            tested = read_dataset(test, size=config.size, condition="label")
+
+    def check(folder: Path) -> None:
+        if real is not None and tested is not None:
+            check_training_data(folder, real, tested)
+
+    with progress("drawing", per_class * len(config.labels)) as bar:
+        result = draw(
+            session,
+            model=model,
+            labels=config.labels,
+            per_class=per_class,
+            seed=seed,
+            evaluators=evaluators,
+            keep=conditions,
+            folder=out,
+            check_model=check,
+            advance=bar.advance,
+        )
+    lacking = [label for label in config.labels if result.kept[label] < per_class]
+    if lacking:
+        write_note(
+            f"fewer than {per_class} pictures of {', '.join(lacking)} meet the conditions; "
+            "use weaker ones"
+        )
+    if real is None or tested is None:
+        emit_one(
+            result,
+            [
+                ("folder", "folder"),
+                ("run", "run_id"),
+                ("kept", lambda _: result.kept.total()),
+                ("rejected", lambda _: result.rejected.total()),
+            ],
+            as_json,
+            to_json=lambda _: result.to_json(),
+        )
+        return
+    synthetic = read_dataset(out, size=config.size, condition="label")
+    known = read_dataset(real, size=config.size, condition="label")
+    with progress("training classifiers", 3 * seeds) as bar:
+        benefits = measure_benefit(
+            known, synthetic, tested, steps=steps, seeds=seeds, advance=bar.advance
+        )
+    emit(
+        benefits,
+        [
+            ("data", "data"),
+            ("pictures", "pictures"),
+            ("accuracy", lambda benefit: _shown(benefit.accuracy)),
+            ("gain", lambda benefit: "" if benefit.gain is None else _shown(benefit.gain)),
+        ],
+        as_json,
+        to_json=lambda benefit: benefit.to_json(),
+    )
+
+
+def _shown(interval: Interval) -> str:
+    return f"{interval.value:.4f} ({interval.low:.4f} to {interval.high:.4f})"

@@ -1,0 +1,180 @@
+"""The quality of a set of generated pictures, compared with real ones."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+import muniment
+
+from .classifier import Classifier
+from .datasets import Dataset, square
+from .measures import Interval, copied_share, frechet_distance, precision_and_recall
+from .pictures import PictureError, read_picture
+from .tensors import image_tensor
+
+_LEAST = 10  # pictures of each kind
+_MOST_NEIGHBOURS = 10_000  # pictures of each kind for precision and recall
+_NORMAL_95 = 1.959964
+
+
+@dataclass(frozen=True)
+class PictureSet:
+    """Generated pictures.
+
+    Attributes:
+        pixels: uint8 [N, S, S, 3].
+        prompts: The prompt of each picture.
+        unreadable: The number of outputs that are no readable pictures.
+    """
+
+    pixels: NDArray[np.uint8]
+    prompts: tuple[str, ...]
+    unreadable: int = 0
+
+
+def picture_set(generations: Iterable[muniment.Generation], size: int) -> PictureSet:
+    """Return the pictures of generations, cut to their middle square and resized to `size`.
+
+    They are ordered by seed and prompt, so that a repeated run has the same measures.
+    """
+    pictures: list[tuple[int, str, NDArray[np.uint8]]] = []
+    unreadable = 0
+    for generation in generations:
+        for output in generation.outputs:
+            if not output.media_type.startswith("image/"):
+                continue
+            try:
+                pixels = square(read_picture(output.data), size)
+            except PictureError:
+                unreadable += 1
+            else:
+                pictures.append((generation.seed, generation.prompt, pixels))
+    pictures.sort(key=lambda item: item[:2])
+    stacked = np.zeros((len(pictures), size, size, 3), np.uint8)
+    for index, (_, _, pixels) in enumerate(pictures):
+        stacked[index] = pixels
+    return PictureSet(stacked, tuple(prompt for _, prompt, _ in pictures), unreadable)
+
+
+@dataclass(frozen=True)
+class Quality:
+    """Measures of a set of generated pictures.
+
+    Attributes:
+        pictures: The number of generated pictures.
+        compared: The number of pictures of each kind that `fd` and `fd_floor` compare.
+        fd: The Fréchet distance of generated and real pictures.
+        fd_floor: The same distance of real pictures and other real ones, which `fd` approaches.
+        precision: The share of generated pictures that lie among the real ones.
+        recall: The share of real pictures that lie among the generated ones.
+        blank: The number of generated pictures of one colour.
+        unreadable: The number of outputs that are no readable pictures.
+        label_consistency: The share of pictures that the classifier recognises as their prompt.
+            None if no prompt is a label.
+        copied: The share of pictures nearer to training pictures than to as many unseen ones. About
+            one half without copies. None without training data.
+    """
+
+    pictures: int
+    compared: int
+    fd: float
+    fd_floor: float
+    precision: float
+    recall: float
+    blank: int
+    unreadable: int
+    label_consistency: Interval | None
+    copied: Interval | None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the fields, with intervals as objects."""
+        values: Mapping[str, Any] = asdict(self)
+        return {
+            name: value._asdict() if isinstance(value, Interval) else value
+            for name, value in values.items()
+        }
+
+
+def measure_quality(
+    generated: PictureSet, real: Dataset, classifier: Classifier, training: Dataset | None = None
+) -> Quality:
+    """Return the quality of generated pictures, over the features of a classifier.
+
+    `real` has pictures that no model was trained on. Its halves give the floor, and one of them is
+    compared with the generated pictures. The choice of pictures is fixed. `training` has the
+    pictures that the generator was trained on. Raises UsageError for too few pictures.
+    """
+    compared = min(len(generated.pixels), len(real) // 2)
+    if compared < _LEAST:
+        raise muniment.UsageError(
+            f"there are {len(generated.pixels)} generated and {len(real)} real pictures; "
+            f"use at least {_LEAST} generated and {2 * _LEAST} real ones"
+        )
+    channels = classifier.config.channels
+    images = image_tensor(generated.pixels, channels)
+    real_images = image_tensor(real.pixels, channels)[_order(len(real))]
+    features, real_features = classifier.features(images), classifier.features(real_images)
+    half, other_half = real_features[:compared], real_features[compared : 2 * compared]
+    few = slice(min(compared, _MOST_NEIGHBOURS))
+    chosen = features[_order(len(features))[:compared]]
+    precision, recall = precision_and_recall(half[few], chosen[few])
+    pixels = generated.pixels
+    return Quality(
+        pictures=len(pixels),
+        compared=compared,
+        fd=frechet_distance(chosen, half),
+        fd_floor=frechet_distance(other_half, half),
+        precision=precision,
+        recall=recall,
+        blank=int((pixels == pixels[:, :1, :1]).all(axis=(1, 2, 3)).sum()),
+        unreadable=generated.unreadable,
+        label_consistency=_label_consistency(classifier, images, generated.prompts),
+        copied=None if training is None else _copied(images, real_images, training, channels),
+    )
+
+
+def _order(count: int) -> Tensor:
+    """Return a fixed permutation of positions, so that sorted data are mixed."""
+    return torch.randperm(count, generator=torch.Generator().manual_seed(0))
+
+
+def _label_consistency(
+    classifier: Classifier, images: Tensor, prompts: Sequence[str]
+) -> Interval | None:
+    labels = {label.casefold(): index for index, label in enumerate(classifier.config.labels)}
+    wanted = [labels.get(prompt.strip().casefold(), -1) for prompt in prompts]
+    rows = torch.tensor([index for index, label in enumerate(wanted) if label >= 0])
+    if len(rows) == 0:
+        return None
+    classes = torch.tensor(wanted)[rows]
+    found = classifier.probabilities(images[rows]).argmax(dim=1)
+    return share((found == classes).double().mean().item(), len(rows))
+
+
+def _copied(images: Tensor, unseen: Tensor, training: Dataset, channels: int) -> Interval:
+    """Return the share of copies, measured by the differences of pixels."""
+    count = min(len(training), len(unseen))
+    known = image_tensor(training.pixels, channels)[_order(len(training))[:count]]
+    value = copied_share(images.flatten(1), known.flatten(1), unseen[:count].flatten(1))
+    return share(value, len(images))
+
+
+def share(value: float, n: int) -> Interval:
+    """Return a share of `n` independent samples with its 95 % interval.
+
+    The interval is that of Wilson 1927, "Probable Inference, the Law of Succession, and Statistical
+    Inference". It does not have a width of 0 at a share of 0 or 1.
+    """
+    square_of_z = _NORMAL_95**2
+    middle = (value + square_of_z / (2 * n)) / (1 + square_of_z / n)
+    spread = value * (1 - value) / n + square_of_z / (4 * n * n)
+    half_width = _NORMAL_95 * math.sqrt(spread) / (1 + square_of_z / n)
+    return Interval(value, max(0.0, middle - half_width), min(1.0, middle + half_width), n)

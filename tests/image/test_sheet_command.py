@@ -1,0 +1,186 @@
+"""`muniment image sheet`: grids of recorded images along two axes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import ClassVar
+
+import pytest
+
+import muniment
+from muniment.testing import CommandContract, run_command
+from muniment.testing.commands import CommandResult
+from muniment_image import png
+from muniment_image.commands.sheet import MAX_CELLS, Axis, sheet
+from muniment_image.pictures import read_picture
+from support.images import CAPTIONS, ImageModels
+
+
+@pytest.fixture(scope="session")
+def maker(tmp_path_factory: pytest.TempPathFactory) -> ImageModels:
+    return ImageModels(tmp_path_factory.mktemp("models"))
+
+
+@pytest.fixture
+def folder(home: Path) -> Path:
+    home.mkdir()
+    (home / "config.toml").write_text('policy = "none"\nactor = "tester"\n', encoding="utf-8")
+    return home
+
+
+def run(*arguments: str | Path) -> CommandResult:
+    return run_command(sheet, *map(str, arguments))
+
+
+def recorded() -> list[muniment.Generation]:
+    """Return the generations of the home, the oldest first."""
+    with muniment.open() as session:
+        return list(session.generations())[::-1]
+
+
+def provenances(file: Path) -> list[dict[str, str]]:
+    """Return the provenances in a sheet."""
+    (chunk,) = (item for item in png.chunks(file.read_bytes()) if item.kind == b"iTXt")
+    listed: list[dict[str, str]] = json.loads(chunk.data.partition(b"\0\0\0\0\0")[2])["generations"]
+    return listed
+
+
+class TestContract(CommandContract):
+    command = sheet
+    reads = False
+    arguments: ClassVar = ()
+
+
+def test_each_cell_is_a_recorded_generation_of_one_run(
+    folder: Path, maker: ImageModels, tmp_path: Path
+) -> None:
+    file = tmp_path / "sheet.png"
+    result = run(
+        *("red heart", "-m", maker(condition=CAPTIONS).path, "-o", file, "-p", "steps=1"),
+        *("--x", "guidance=1,2,4", "--y", "seed=1,2"),
+    )
+    assert result.code == 0, result.stderr
+    cells = recorded()
+    assert [(cell.parameters["guidance"], cell.seed) for cell in cells] == [
+        *((1.0, 1), (2.0, 1), (4.0, 1)),
+        *((1.0, 2), (2.0, 2), (4.0, 2)),
+    ]
+    assert {cell.parameters["steps"] for cell in cells} == {1}
+    assert len({cell.run_id for cell in cells}) == 1
+    assert {cell.status for cell in cells} == {"completed"}
+    assert [item["id"] for item in provenances(file)] == [cell.id for cell in cells]
+    height, width = read_picture(file.read_bytes()).shape[:2]
+    assert (height > 2 * 96, width > 3 * 96) == (True, True)
+
+
+def test_without_an_axis_of_seeds_all_cells_have_the_same_seed(
+    folder: Path, maker: ImageModels, tmp_path: Path
+) -> None:
+    result = run(
+        *("-m", maker().path, "-o", tmp_path / "a.png"),
+        *("--x", "prompt=trouser,ankle boot,t-shirt/top", "--json"),
+    )
+    assert result.code == 0, result.stderr
+    assert [item["prompt"] for item in result.json] == ["trouser", "ankle boot", "t-shirt/top"]
+    assert len({item["seed"] for item in result.json}) == 1
+
+
+def test_models_can_be_compared(folder: Path, maker: ImageModels, tmp_path: Path) -> None:
+    models = maker().path, maker(steps=3).path
+    result = run("trouser", "--x", f"model={','.join(models)}", "-o", tmp_path / "models.png")
+    assert result.code == 0, result.stderr
+    assert [cell.parameters["steps"] for cell in recorded()] == [2, 3]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "part"),
+    [
+        (("--x", "guidence=1,2"), "did you mean guidance?"),
+        (("--x", "sed=1,2"), "did you mean seed?"),
+        (("--x", "guidance"), "not an axis"),
+        (("--x", "=1,2"), "not an axis"),
+        (("--x", "guidance=1,,2"), "not an axis"),
+        (("--x", "guidance=1,2,1"), "twice"),
+        (("--x", "guidance=1,2", "--y", "guidance=3"), "both axes"),
+        (("--x", "seed=1,2", "--seed", "3"), "seed is an axis"),
+        (("--x", "prompt=trouser,ankle boot"), "prompt is an axis"),
+        (("--x", "steps=1,2", "-p", "steps=3"), "steps is an axis"),
+        (("--x", "seed=1,two"), "two"),
+        (("--x", "guidance=1,much"), "much"),
+        (("--x", "steps=2,0"), "steps"),
+        (("--x", "negative_prompt=red"), "not an axis of generator image"),
+        (("--x", f"seed={','.join(map(str, range(MAX_CELLS + 1)))}"), f"at most {MAX_CELLS}"),
+    ],
+)
+def test_an_invalid_axis_is_refused_before_anything_is_recorded(
+    folder: Path, maker: ImageModels, tmp_path: Path, arguments: tuple[str, ...], part: str
+) -> None:
+    file = tmp_path / "sheet.png"
+    result = run("trouser", "-m", maker().path, "-o", file, *arguments)
+    assert result.code == 2
+    assert part in result.stderr
+    assert result.stderr.count("\n") == 1
+    assert not file.exists()
+    assert not (folder / "muniment.db").exists()
+
+
+@pytest.mark.parametrize("target", [(), ("-o", "sheet.jpg"), ("-o", "-")])
+def test_a_sheet_needs_a_png_file(
+    folder: Path, maker: ImageModels, target: tuple[str, ...]
+) -> None:
+    result = run("trouser", "-m", maker().path, "--x", "seed=1,2", *target)
+    assert (result.code, result.stderr.count("\n")) == (2, 1)
+
+
+def test_an_existing_file_is_kept(folder: Path, maker: ImageModels, tmp_path: Path) -> None:
+    file = tmp_path / "sheet.png"
+    file.write_bytes(b"mine")
+    arguments = ("trouser", "-m", maker().path, "--x", "seed=1", "-o", file)
+    assert run(*arguments).code == 2
+    assert file.read_bytes() == b"mine"
+    assert run(*arguments, "--overwrite").code == 0
+    assert png.chunks(file.read_bytes())
+
+
+POLICY = """
+policy: no-boots
+version: "1"
+filters:
+  - {filter: blocklist, stages: [prompt], parameters: {terms: [boot]}}
+"""
+
+
+def test_a_blocked_cell_is_crossed_out(folder: Path, maker: ImageModels, tmp_path: Path) -> None:
+    policy, file = tmp_path / "policy.yaml", tmp_path / "sheet.png"
+    policy.write_text(POLICY, encoding="utf-8")
+    result = run(
+        *("--x", "prompt=trouser,ankle boot", "-m", maker().path, "-o", file),
+        *("--policy", policy, "--seed", "7"),
+    )
+    assert result.code == 3
+    assert "the cell prompt=ankle boot was blocked" in result.stderr
+    assert [item["prompt"] for item in provenances(file)] == ["trouser"]
+    assert {cell.status for cell in recorded()} == {"completed", "blocked"}
+
+
+def test_a_sheet_of_failed_cells_is_not_written(
+    folder: Path, maker: ImageModels, tmp_path: Path
+) -> None:
+    from muniment_image.model_folder import load_model, save_model
+
+    model, file = tmp_path / "odd", tmp_path / "sheet.png"
+    family = load_model(Path(maker().path))
+    family.network.condition.embedding.weight[1] = 3e38  # the first label
+    save_model(family, model, half=False)
+    result = run("--x", "prompt=t-shirt/top", "-m", model, "-o", file)
+    assert result.code == 1
+    assert "not finite" in result.stderr
+    assert not file.exists()
+    result = run("--x", "prompt=t-shirt/top,trouser", "-m", model, "-o", file)
+    assert result.code == 1
+    assert len(provenances(file)) == 1
+
+
+def test_titles_that_the_font_lacks_have_a_number() -> None:
+    assert Axis.parse("prompt=red heart, 红心").titles == ["prompt red heart", "prompt #2"]
