@@ -26,6 +26,7 @@ from .loading import find_pipeline_class, load_controlnet, load_pipeline
 
 Progress = Callable[[str, float], None]
 
+TRAINING = "training.json"  # describes the training of the model, for the record
 _COPIED = (".json", ".safetensors", ".txt", ".model")
 _NOTICES = ("LICENSE", "LICENCE", "NOTICE", "README")
 
@@ -54,6 +55,8 @@ def add(source: str, into: Path, progress: Progress) -> None:
         file = adapter_file(path)
         if _is_adapter(file):
             shutil.copyfile(file, into / file.name)
+            if path.is_dir() and (path / TRAINING).is_file():
+                shutil.copyfile(path / TRAINING, into / TRAINING)
         else:
             progress("converting", 0.0)
             _convert(file, into)

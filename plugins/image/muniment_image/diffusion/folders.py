@@ -89,6 +89,20 @@ def check_weights(folder: Path, model: Path) -> None:
         read_header(file)
 
 
+def check_complete(folder: Path) -> None:
+    """Raise ModelError if files of a component, a ControlNet or an adapter are missing.
+
+    A download that was interrupted leaves such a folder. Each file of a download is whole.
+    """
+    names = {file.name for file in folder.glob("*")}
+    expected: set[str] = set()
+    for index in folder.glob("*.safetensors.index.json"):
+        expected.update(map(str, dict(read_json(index).get("weight_map", {})).values()))
+    has_weights = any(name.endswith(".safetensors") for name in names)
+    if not names or expected - names or (CONFIG in names and not has_weights):
+        raise muniment.ModelError(str(folder), f"{folder} is incomplete; {FETCH_AGAIN}")
+
+
 def pickled(model: Path, folder: Path) -> muniment.ModelError:
     """Return the error for weights that are pickles, in a folder or a file of the model."""
     return muniment.ModelError(

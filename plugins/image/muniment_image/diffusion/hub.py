@@ -9,7 +9,7 @@ from pathlib import Path
 
 import muniment
 
-from .folders import INDEX
+from .folders import INDEX, check_complete, read_index
 from .libraries import silence
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")
@@ -31,40 +31,52 @@ def find(source: str) -> Path:
             source, f"there is no model at {source}; give the path of a model's folder"
         )
     with contextlib.suppress(Exception):  # a download that was interrupted is repeated
-        return _fetch(source, local=True)
+        return _cached(source)
     try:
-        return _fetch(source, local=False)
+        return _fetched(source)
+    except muniment.ModelError:
+        raise
     except Exception as error:  # network errors of several libraries
+        reason = f"({type(error).__name__}); check the name and the network"
+        if "safetensors" in str(error):
+            reason = "as safetensors, and pickles are never opened; use another model"
         raise muniment.ModelError(
             source,
             f"{source} is no folder here and could not be fetched from the Hugging Face hub "
-            f"({type(error).__name__}); check the name and the network, or give a local folder",
+            f"{reason}, or give a local folder",
         ) from error
 
 
-def _fetch(source: str, *, local: bool) -> Path:
-    """Return the snapshot of a hub id, of a pipeline only with the files that diffusers reads."""
-    import diffusers
+def _cached(source: str) -> Path:
+    """Return the folder of a hub id in the cache. Raise an exception unless it is complete."""
     from huggingface_hub import hf_hub_download, snapshot_download
-    from huggingface_hub.errors import EntryNotFoundError
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    try:
+        folder = Path(hf_hub_download(source, INDEX, local_files_only=True)).parent
+    except LocalEntryNotFoundError:  # it is not cached, or a model without such a file
+        folder = Path(snapshot_download(source, allow_patterns=_PATTERNS, local_files_only=True))
+        check_complete(folder)
+        return folder
+    for component in read_index(folder).components:
+        check_complete(folder / component.name)
+    return folder
+
+
+def _fetched(source: str) -> Path:
+    """Return the folder of a hub id after downloading the files that diffusers reads."""
+    from diffusers import DiffusionPipeline
+    from huggingface_hub import hf_hub_download, snapshot_download
+    from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 
     with silence():
         try:
-            index = Path(hf_hub_download(source, INDEX, local_files_only=local))
-        except EntryNotFoundError:
-            # `LocalEntryNotFoundError`, a subclass, is also raised for a ControlNet in the cache.
-            return Path(snapshot_download(source, allow_patterns=_PATTERNS, local_files_only=local))
-        if local:
-            return _complete(index.parent)
-        folder = diffusers.DiffusionPipeline.download(source, use_safetensors=True)
-        return Path(folder)
-
-
-def _complete(folder: Path) -> Path:
-    """Return the cached folder of a pipeline. Raise ModelError if weights are missing."""
-    from .folders import read_index
-
-    for component in read_index(folder).components:
-        if not any((folder / component.name).glob("*")):
-            raise muniment.ModelError(str(folder), f"{folder} lacks {component.name}")
-    return folder
+            index = hf_hub_download(source, INDEX)
+        except LocalEntryNotFoundError:  # without a network
+            raise
+        except EntryNotFoundError:  # a ControlNet or an adapter
+            folder = Path(snapshot_download(source, allow_patterns=_PATTERNS))
+            check_complete(folder)
+            return folder
+        read_index(Path(index).parent)  # refuses code of its own
+        return Path(DiffusionPipeline.download(source, use_safetensors=True))
