@@ -131,13 +131,13 @@ def _call(task: Any, arguments: dict[str, Any]) -> Any:
     """Return the result of a pipeline. Raise DrawingError if it fails."""
     import torch
 
+    from muniment_image.memory import is_out_of_memory
+
     try:
         with silence(), torch.inference_mode():
             return task(**arguments)
     except (RuntimeError, MemoryError) as error:
-        reason = str(error).lower()
-        is_memory = isinstance(error, MemoryError | torch.OutOfMemoryError)
-        if is_memory or "alloc" in reason or "out of memory" in reason:
+        if is_out_of_memory(error):
             raise DrawingError(
                 "the memory does not suffice for this picture; use a smaller width and height, or "
                 "offload=sequential on an accelerator"
