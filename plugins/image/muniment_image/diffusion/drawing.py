@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 
 import muniment
+from muniment_image.memory import is_out_of_memory
 
 from .canvas import Canvas, Pixels, paste
-from .libraries import silence
+from .libraries import first_line, silence
 from .loading import device, pipeline_arguments
 from .prompts import check_length
 from .schedulers import UnsuitableScheduler, make_scheduler
@@ -134,25 +135,15 @@ def _call(task: Any, arguments: dict[str, Any]) -> Any:
     try:
         with silence(), torch.inference_mode():
             return task(**arguments)
-    except (RuntimeError, MemoryError) as error:
-        reason = str(error).lower()
-        is_memory = isinstance(error, MemoryError | torch.OutOfMemoryError)
-        if is_memory or "alloc" in reason or "out of memory" in reason:
+    except Exception as error:  # each pipeline raises errors of its own
+        if is_out_of_memory(error):
             raise DrawingError(
                 "the memory does not suffice for this picture; use a smaller width and height, or "
                 "offload=sequential on an accelerator"
             ) from error
-        raise _failed(error) from error
-    except (ValueError, TypeError, IndexError, ZeroDivisionError) as error:
-        raise _failed(error) from error
-
-
-def _failed(error: Exception) -> DrawingError:
-    reason = (str(error).strip().splitlines() or [""])[0][:200]
-    return DrawingError(
-        f"diffusers cannot draw this picture ({type(error).__name__}: {reason}); "
-        "change the parameters"
-    )
+        raise DrawingError(
+            f"diffusers cannot draw this picture ({first_line(error)}); change the parameters"
+        ) from error
 
 
 def _result(result: Any) -> Pixels:
