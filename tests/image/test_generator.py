@@ -272,6 +272,13 @@ def test_a_value_without_meaning_is_refused_before_anything_is_drawn(
     assert "\n" not in str(raised.value)
 
 
+@pytest.mark.parametrize("condition", [LABELS, CAPTIONS])
+def test_the_message_about_a_long_prompt_is_short(maker: ImageModels, condition: Any) -> None:
+    with pytest.raises(ConditionError) as raised:
+        Drawer(maker(condition=condition)).request("x" * 100_000)
+    assert len(str(raised.value)) < 300
+
+
 def test_a_system_prompt_is_refused(drawer: Drawer) -> None:
     with pytest.raises(muniment.UsageError, match="system prompt"):
         drawer.request(system="Draw well.")

@@ -47,7 +47,11 @@ bare_option = click.option(
     "--bare", is_flag=True, help="Write the recorded bytes, without their provenance."
 )
 combine_option = click.option(
-    "--combine", is_flag=True, help="Write several outputs to one file, if their media type can."
+    "--combine",
+    "--sheet",  # the usual word for pictures
+    "combine",
+    is_flag=True,
+    help="Write several outputs to one file, if their media type can.",
 )
 overwrite_option = click.option("--overwrite", is_flag=True, help="Replace an existing file.")
 

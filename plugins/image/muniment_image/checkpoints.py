@@ -9,7 +9,8 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -102,6 +103,39 @@ def read_description(folder: Path) -> Mapping[str, Any]:
         raise _damaged(path, error) from None
     result: dict[str, Any] = description
     return result
+
+
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Lock a folder during the block. Raise UsageError if another process has locked it.
+
+    The lock is that of the open folder, so a killed process leaves nothing. Windows has none.
+    """
+    if sys.platform == "win32":
+        yield
+        return
+    import fcntl
+
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise muniment.UsageError(
+            f"another process trains into {folder}; wait for it or use another folder"
+        ) from None
+    try:
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def remove_abandoned(folder: Path) -> None:
+    """Remove the unfinished files of a killed training. The folder must be locked."""
+    for pattern in (".*.safetensors.*", ".*.png.*", ".*.csv.*", ".*.json.*", ".*.md.*"):
+        for path in folder.rglob(pattern):
+            if path.suffix[1:].isdigit():
+                path.unlink()
 
 
 def write_file(path: Path, data: bytes) -> None:

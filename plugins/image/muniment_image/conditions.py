@@ -27,6 +27,7 @@ _CHINESE = re.compile(r"[\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]+")
 # A word is a run of letters and digits in one script. Every other character separates words.
 _RUN = re.compile(r"[\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]+|[^\W_\u3400-\u9fff]+")
 _MOST_SUGGESTIONS = 3
+_LONGEST_QUOTE = 40  # characters of a prompt in a message
 _MOST_WORDS = 64  # of a caption that a model is trained on
 
 
@@ -89,7 +90,7 @@ class LabelCondition:
         similar = difflib.get_close_matches(name, self._ids, _MOST_SUGGESTIONS, 0.5)
         similar += [known for known in self._ids if name in re.split(r"\W+", known)]
         suggestions = [self.labels[self._ids[known] - 1] for known in dict.fromkeys(similar)]
-        message = f"the model has no label {text.strip()!r}"
+        message = f"the model has no label {_quoted(text.strip())}"
         if not suggestions:
             message += f"; use one of {', '.join(self.labels)}"
         raise ConditionError(text, message, suggestions[:_MOST_SUGGESTIONS])
@@ -138,7 +139,7 @@ class CaptionCondition:
                 ids.add(number)
             elif word not in self.function_words:
                 raise ConditionError(
-                    text, f"the model does not know the word {word!r}", self._similar(word)
+                    text, f"the model does not know the word {_quoted(word)}", self._similar(word)
                 )
         if not ids:
             raise ConditionError(
@@ -283,3 +284,8 @@ def condition_of_captions(captions: Sequence[str]) -> CaptionCondition:
         words |= found - FUNCTION_WORDS
         longest = max(longest, len(found))
     return CaptionCondition(tuple((word,) for word in sorted(words)), longest)
+
+
+def _quoted(text: str) -> str:
+    """Return the beginning of a text between quotes, with control characters escaped."""
+    return repr(text if len(text) <= _LONGEST_QUOTE else text[: _LONGEST_QUOTE - 1] + "…")

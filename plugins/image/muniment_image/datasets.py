@@ -130,7 +130,7 @@ def read_dataset(
     _check_condition(folder, items, condition)
     pixels, fingerprints, cropped = _decode(folder, items, size, advance)
     if cropped:
-        notes.append(f"{_named(cropped)} much longer than wide; only the middle is used")
+        notes.append(f"only the middle is used of long and narrow pictures: {_listed(cropped)}")
     classes = sorted({item.label for item in items if item.label is not None})
     if condition == "label":
         _check_classes(classes)
@@ -215,18 +215,18 @@ def _items(folder: Path, files: _Files) -> tuple[list[Item], list[str]]:
     """Return the pictures of a folder in a fixed order, and notes about what is ignored."""
     notes: list[str] = []
     if files.links:
-        notes.append(f"{_named(files.links)} not followed, because links can lead out of the data")
+        notes.append(f"ignored, because links can lead out of the data: {_listed(files.links)}")
     if (folder / METADATA).is_file():
         items = [Item(*line) for line in _read_metadata(folder)]
         unnamed = sorted(set(files.pictures) - {item.file for item in items})
         if unnamed:
-            notes.append(f"{_named(unnamed)} ignored, because {METADATA} does not name them")
+            notes.append(f"ignored, because {METADATA} does not name them: {_listed(unnamed)}")
     else:
         items = [Item(name, _class_of(name)) for name in files.pictures]
         if files.empty:
-            notes.append(f"{_named(files.empty)} without pictures and no class")
+            notes.append(f"no class, because there are no pictures in it: {_listed(files.empty)}")
     if files.other:
-        notes.append(f"{_named(files.other)} ignored, because the name is not that of a picture")
+        notes.append(f"ignored, because the name is not that of a picture: {_listed(files.other)}")
     if not items:
         reason = f"; {'; '.join(notes)}" if notes else ""
         raise DatasetError(
@@ -377,11 +377,6 @@ def _bad_pictures(folder: Path, bad: Sequence[tuple[str, str]], count: int) -> s
 def _listed(names: Sequence[str]) -> str:
     more = f" and {len(names) - _MOST_NAMES:,} more" if len(names) > _MOST_NAMES else ""
     return ", ".join(names[:_MOST_NAMES]) + more
-
-
-def _named(names: Sequence[str]) -> str:
-    """Return names as the subject of a sentence, with its verb."""
-    return f"{_listed(names)} {'is' if len(names) == 1 else 'are'}"
 
 
 # ---- IDX files -------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib.resources import files
@@ -16,6 +17,7 @@ from .parameters import INPUTS, ImageParameters
 from .png import encode
 
 if TYPE_CHECKING:
+    from .model_config import ModelConfig
     from .sampler import Sampler
 
 PACKAGED = ("emoji-32", "fashion-28")
@@ -59,7 +61,7 @@ class ImageGenerator(muniment.Generator):
         """Return the defaults of the model. Raise UsageError if it cannot draw the request."""
         if model is None:
             raise RuntimeError("the generator image was called without a model")
-        config = read_config(Path(model.path))
+        config = _read_config(model)
         drawing_of(request, config)
         return muniment.Resolution(resolved_parameters(request, config))
 
@@ -129,3 +131,8 @@ class ImageGenerator(muniment.Generator):
     def close(self) -> None:
         """Release the model."""
         self._sampler = None
+
+
+@functools.lru_cache(maxsize=4)  # a vocabulary takes longer to read than the rest of a request
+def _read_config(model: muniment.Model) -> ModelConfig:
+    return read_config(Path(model.path))

@@ -13,7 +13,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -28,7 +28,7 @@ from . import checkpoints
 from .batches import Batches, derived_seed
 from .checkpoints import Checkpoint, CheckpointError
 from .datasets import Dataset
-from .families.base import Family
+from .families.base import Family, SamplingError
 from .model_config import ModelConfig
 from .progress_files import ProgressFiles
 
@@ -112,6 +112,7 @@ class Outcome:
         losses: The losses of each step by name.
         batch: The number of pictures that were processed at a time.
         failure: The reason of a failure.
+        signal: The signal that stopped it.
     """
 
     status: Status
@@ -120,6 +121,7 @@ class Outcome:
     losses: Mapping[str, list[float]]
     batch: int
     failure: str | None = None
+    signal: int | None = None
 
 
 class _Silent:
@@ -160,19 +162,22 @@ def train(
     resume: bool = False,
     samples: int = 32,
     checkpoint_steps: int = 200,
+    source: str = "",
     watcher: Watcher | None = None,
     log: EventLog | None = None,
 ) -> Outcome:
     """Train a new family on its device and return the result.
 
-    Checkpoints, losses, the curve and grids of samples are written into the folder `out`. SIGINT
-    and SIGTERM stop the training after the step in progress. With `resume` it continues from the
-    checkpoint in `out`. Raises ResumeError, CheckpointError, DatasetError and TrainingError.
+    Checkpoints, losses, the curve and grids of samples are written into the folder `out`. Signals
+    such as SIGINT stop the training after the step in progress. With `resume` it continues from the
+    checkpoint in `out`. A checkpoint contains `source`, the path or name of the data. Raises
+    ResumeError, CheckpointError, DatasetError and TrainingError.
     """
     loop = _Loop(family, dataset, options, out, samples, watcher or _Silent(), log)
+    loop.source = source
+    loop.checkpoint_steps = checkpoint_steps
     if resume:
         loop.restore(checkpoints.load(out))
-    loop.checkpoint_steps = checkpoint_steps
     with _deterministic(family.device), _signals() as signalled:
         return loop.run(signalled)
 
@@ -192,7 +197,7 @@ class _Loop:
     ) -> None:
         self.family, self.options, self.out = family.train(), options, out
         self.watcher, self.log = watcher, log
-        self.checkpoint_steps = 200
+        self.checkpoint_steps, self.source = 200, ""
         self.step = 0
         self.chunk = options.batch  # pictures that are processed at a time
         self.losses: dict[str, list[float]] = {}
@@ -212,7 +217,7 @@ class _Loop:
 
     # ---- the loop ------------------------------------------------------------------------------
 
-    def run(self, signalled: Callable[[], bool]) -> Outcome:
+    def run(self, signalled: Callable[[], int | None]) -> Outcome:
         """Train until the last step, a signal, or a number that is not finite."""
         self.watcher.advance(self.step)
         saved = self.step
@@ -220,7 +225,7 @@ class _Loop:
             if signalled():
                 self._save_or_warn(saved)
                 self._report()
-                return self._outcome("stopped")
+                return replace(self._outcome("stopped"), signal=signalled())
             try:
                 self._record(self._update())
             except _Diverged as error:
@@ -353,8 +358,11 @@ class _Loop:
         epoch = math.ceil(self.step * self.options.batch / self._batches.count)
         try:
             pixels = self._files.write(epoch, self.losses, self._sampling_model())
-        except OSError as error:
-            self.watcher.note(f"no samples were written: {error.strerror}; the training goes on")
+        except (OSError, RuntimeError, MemoryError, SamplingError) as error:
+            if isinstance(error, RuntimeError) and not _is_out_of_memory(error):
+                raise
+            reason = error.strerror if isinstance(error, OSError) else str(error)
+            self.watcher.note(f"no samples were written: {reason}; the training goes on")
             return
         if self.log is not None and pixels is not None:
             self.log.samples(self.step, pixels)
@@ -380,16 +388,23 @@ class _Loop:
         return self.step
 
     def _save(self) -> None:
+        state = {"chunk": self.chunk, "source": self.source, **self._environment()}
         checkpoints.save(
             self.out,
-            Checkpoint(self.step, self._described(), {"chunk": self.chunk}, self._tensors()),
+            Checkpoint(self.step, self._described(), state, self._tensors()),
         )
 
     def _described(self) -> dict[str, Any]:
         """Return everything that must be the same when a training is resumed, as JSON."""
+        config = self.family.config
         return {
-            "model": self.family.config.to_json(),
+            "family": config.family,
+            "image_size": config.image_size,
+            "channels": config.channels,
+            "condition": config.condition.to_json(),
             "network": dict(self.family.network_sizes),
+            "sampler_steps": config.steps,
+            "guidance": config.guidance,
             "data": self._data_digest,
             **asdict(self.options),
             "augment": sorted(self.options.augment),
@@ -423,11 +438,34 @@ class _Loop:
                 groups = optimizer.state_dict()["param_groups"]
                 optimizer.load_state_dict({"state": state, "param_groups": groups})
             self.chunk = int(checkpoint.state["chunk"])
+            self._compare_environment(checkpoint.state)
         except (RuntimeError, ValueError, KeyError) as error:
             raise ResumeError(f"the checkpoint in {self.out} does not fit: {error}") from None
         losses = _with_prefix(tensors, "losses.")
         self.losses = {name: values.tolist() for name, values in losses.items()}
         self.step = checkpoint.step
+
+    def _environment(self) -> dict[str, Any]:
+        """Return facts on which the last bits of the weights depend."""
+        threads = torch.get_num_threads()
+        return {
+            "torch": str(torch.__version__),
+            "device": self.family.device.type,
+            "threads": threads,
+        }
+
+    def _compare_environment(self, before: Mapping[str, Any]) -> None:
+        """Print a note if the result can differ from that of an uninterrupted training."""
+        changes = [
+            f"{name} {before.get(name)} is now {value}"
+            for name, value in self._environment().items()
+            if before.get(name) != value
+        ]
+        if changes:
+            self.watcher.note(
+                f"{', '.join(changes)}: the result can differ in its last digits from that of an "
+                "uninterrupted training"
+            )
 
     # ---- the end -------------------------------------------------------------------------------
 
@@ -447,7 +485,6 @@ class _Loop:
 
 def _check_options(before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
     """Raise ResumeError, with the names of the options that differ."""
-    before, now = _flat(before), _flat(now)
     names = [name for name in now if before.get(name) != now[name]]
     if not names:
         return
@@ -462,12 +499,6 @@ def _check_options(before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
         "it was started with",
         tuple(names),
     )
-
-
-def _flat(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return options by name, with those of the model instead of `model`."""
-    others = {name: value for name, value in options.items() if name != "model"}
-    return {**options["model"], **others}
 
 
 def _with_prefix(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
@@ -505,16 +536,16 @@ def _deterministic(device: torch.device) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _signals() -> Iterator[Callable[[], bool]]:
-    """Yield a function that returns whether SIGINT or SIGTERM arrived in the block.
+def _signals() -> Iterator[Callable[[], int | None]]:
+    """Yield a function that returns the number of a signal which arrived in the block, or None.
 
     A second signal has its usual effect at once. In another thread than the main one, signals
     cannot be handled.
     """
     if threading.current_thread() is not threading.main_thread():
-        yield lambda: False
+        yield lambda: None
         return
-    arrived = False
+    arrived: int | None = None
     previous: dict[int, Any] = {}
 
     def restore() -> None:
@@ -523,11 +554,13 @@ def _signals() -> Iterator[Callable[[], bool]]:
 
     def handle(number: int, frame: object) -> None:
         nonlocal arrived
-        arrived = True
+        arrived = number
         restore()
 
-    for number in (signal.SIGINT, signal.SIGTERM):
-        previous[number] = signal.signal(number, handle)
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):  # Windows has no SIGHUP
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
+            previous[number] = signal.signal(number, handle)
     try:
         yield lambda: arrived
     finally:

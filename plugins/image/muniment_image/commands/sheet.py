@@ -6,6 +6,7 @@ import difflib
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -14,7 +15,6 @@ import muniment
 from muniment.command import (
     OutputFile,
     json_option,
-    output_option,
     overwrite_option,
     pass_session,
     progress,
@@ -66,9 +66,11 @@ class Axis:
         """The titles of the values. One with a character that the font lacks has a number."""
         from muniment_image.sheet import printable
 
+        # The path of a model can be long.
+        shown = [Path(value).name if self.name == "model" else value for value in self.values]
         return [
             printable(f"{self.name} {value}") or f"{self.name} #{number}"
-            for number, value in enumerate(self.values, 1)
+            for number, value in enumerate(shown, 1)
         ]
 
 
@@ -94,7 +96,7 @@ def _pairs(ctx: click.Context, option: click.Parameter, texts: tuple[str, ...]) 
 @click.option("--x", "across", metavar="NAME=VALUES", required=True, help="Axis of the columns.")
 @click.option("--y", "down", metavar="NAME=VALUES", help="Axis of the rows.")
 @click.option("-m", "--model", metavar="MODEL", help="Name of an added or packaged model, or path.")
-@click.option("--seed", metavar="N", help="Seed of all cells; random if omitted.")
+@click.option("--seed", metavar="N", help="Seed of all cells, random if omitted.")
 @click.option(
     "-p",
     "parameters",
@@ -119,7 +121,7 @@ def _pairs(ctx: click.Context, option: click.Parameter, texts: tuple[str, ...]) 
     help="Generator of the images.",
 )
 @click.option("--policy", metavar="FILE", help="Policy file, or name of an installed policy.")
-@output_option
+@click.option("-o", "--output", metavar="FILE.png", required=True, help="New PNG file to write.")
 @overwrite_option
 @json_option
 @pass_session
@@ -134,7 +136,7 @@ def sheet(
     inputs: dict[str, str],
     generator: str,
     policy: str | None,
-    output: str | None,
+    output: str,
     overwrite: bool,
     as_json: bool,
 ) -> int:
@@ -148,8 +150,8 @@ def sheet(
     x, y = Axis.parse(across), _ONCE if down is None else Axis.parse(down)
     _check_names((x.name, y.name), generator)
     _check_values(x, y, {"prompt": prompt, "model": model, "seed": seed, **parameters})
-    if output is None or not output.lower().endswith(".png"):
-        raise muniment.UsageError("a sheet is written to a PNG file; add -o FILE.png")
+    if not output.lower().endswith(".png"):
+        raise muniment.UsageError(f"cannot write {output}: a sheet is written to a .png file")
     files = [path for path in (model, policy, *inputs.values()) if path]
     target = OutputFile(output, overwrite=overwrite, inputs=files)
     common = {
@@ -163,13 +165,9 @@ def sheet(
         for column in x.values
     ]
     # One batch, so that an invalid value of the last cell is refused before the first is drawn.
-    running = session.run(specs, policy=policy, batch_size=len(specs))
-    cells: list[muniment.Generation] = []
-    with progress("drawing", len(specs)) as bar:
-        for cell in running:
-            assert isinstance(cell, muniment.Generation)  # chunks are for texts
-            cells.append(cell)
-            bar.advance(1)
+    with progress(f"drawing {len(specs)} images"):
+        running = session.run(specs, policy=policy, batch_size=len(specs))
+        cells = [cell for cell in running if isinstance(cell, muniment.Generation)]
     for cell, title in zip(cells, _titles(x, y), strict=True):
         _report(cell, title, as_json)
     if any(cell.status == "completed" for cell in cells):
@@ -260,10 +258,16 @@ def _file(cells: Sequence[muniment.Generation], x: Axis, y: Axis) -> bytes:
 
 
 def _caption(cell: muniment.Generation, x: Axis, y: Axis) -> list[str]:
-    """Return the lines under a cell: the prompt and the seed unless they are axes, and the id."""
-    shown = {"prompt": cell.prompt, "seed": f"seed {cell.seed}"}
-    lines = [line for name, line in shown.items() if name not in (x.name, y.name)]
-    return [*lines, cell.id[-8:] if cell.status == "completed" else cell.status]
+    """Return the lines under a cell: the prompt, the end of the id, and the seed.
+
+    The prompt and the seed are left out if they are axes.
+    """
+    lines = [cell.id[-8:] if cell.status == "completed" else cell.status]
+    if "prompt" not in (x.name, y.name):
+        lines.insert(0, cell.prompt)
+    if "seed" not in (x.name, y.name):
+        lines.append(f"seed {cell.seed}")
+    return lines
 
 
 def _crossed_out(height: int, width: int) -> NDArray[np.uint8]:

@@ -14,6 +14,6 @@ FAMILIES = tuple(_CLASSES)
 
 def family_class(name: str) -> type[Family]:
     """Return the class of a family. Raise KeyError unless the name is one of `FAMILIES`."""
-    module = importlib.import_module(f"{__name__}.{name}") if name in _CLASSES else None
-    family: type[Family] = getattr(module, _CLASSES[name])
+    attribute = _CLASSES[name]
+    family: type[Family] = getattr(importlib.import_module(f"{__name__}.{name}"), attribute)
     return family

@@ -1,7 +1,7 @@
 """Conditional flow matching with a small U-Net and classifier-free guidance.
 
-The network predicts the velocity v = x1 - x0 of the straight path x_t = (1 - t) x0 + t x1 from
-noise x0 at t = 0 to a picture x1 at t = 1 (Lipman et al., 2023). Sampling integrates v with Heun's
+A straight path x_t = (1 - t) x0 + t x1 joins noise x0 and a picture x1. The network predicts its
+velocity v = x1 - x0 (Lipman et al., 2023). Sampling integrates v from t = 0 to 1 with Heun's
 method. Pixels are folded into channels first, so that convolutions run on a quarter of the area.
 """
 

@@ -1,0 +1,17 @@
+"""The command group `muniment image`. Its commands import torch when they run."""
+
+from __future__ import annotations
+
+import click
+
+from .sheet import sheet
+from .train import train
+
+
+@click.group
+def image() -> None:
+    """Train image models, and measure and use them."""
+
+
+image.add_command(sheet)
+image.add_command(train)

@@ -1,0 +1,169 @@
+"""Labels and captions: ids, languages, function words, suggestions and limits."""
+
+from __future__ import annotations
+
+import pickle
+
+import pytest
+
+import muniment
+from muniment_image.conditions import (
+    CaptionCondition,
+    Condition,
+    ConditionError,
+    LabelCondition,
+    NoCondition,
+    condition_from_json,
+)
+
+LABELS = LabelCondition(("T-shirt/top", "Trouser", "Ankle boot"))
+CAPTIONS = CaptionCondition(
+    (("red", "红", "红色"), ("heart", "心"), ("smile", "微笑"), ("眼睛", "eye"), ("car", "汽车")), 3
+)
+RED_HEART = (1, 2, 0)
+
+
+# ---- labels ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("text", ["Ankle boot", "ankle BOOT", "  Ankle   boot ", "Ａnkle boot"])
+def test_label_ignores_case_width_and_spaces(text: str) -> None:
+    assert LABELS.encode(text) == (3,)
+
+
+@pytest.mark.parametrize(
+    ("text", "suggestion"),
+    [("trousers", "Trouser"), ("boot", "Ankle boot"), ("tshirt/top", "T-shirt/top")],
+)
+def test_label_that_is_unknown_raises_with_similar_ones(text: str, suggestion: str) -> None:
+    with pytest.raises(ConditionError) as raised:
+        LABELS.encode(text)
+    assert raised.value.text == text
+    assert suggestion in raised.value.suggestions
+    assert suggestion in str(raised.value)
+
+
+@pytest.mark.parametrize("text", ["", "  ", "zzz"])
+def test_label_without_a_similar_one_raises_with_all(text: str) -> None:
+    with pytest.raises(ConditionError) as raised:
+        LABELS.encode(text)
+    assert all(label in str(raised.value) for label in LABELS.labels)
+
+
+@pytest.mark.parametrize("labels", [(), ("Coat", "coat"), ("a  b", "a b")])
+def test_labels_that_are_equal_or_absent_raise(labels: tuple[str, ...]) -> None:
+    with pytest.raises(ValueError, match="labels"):
+        LabelCondition(labels)
+
+
+def test_no_condition_takes_no_text() -> None:
+    assert NoCondition().encode(" ") == ()
+    with pytest.raises(ConditionError):
+        NoCondition().encode("cat")
+
+
+# ---- captions -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("red heart", "Heart, RED!", "a red heart", "the heart of red", "red hearts"),
+        *("红心", "红色的心", "红 心", "一个红色的心", "心是红的", "red 心", "ｒｅｄ heart"),
+    ],
+)
+def test_caption_has_the_same_ids_in_both_languages(text: str) -> None:
+    assert CAPTIONS.encode(text) == RED_HEART
+
+
+@pytest.mark.parametrize(
+    ("text", "word"),
+    [
+        *(("red haert", "haert"), ("红星", "星"), ("红色的眼镜", "眼镜"), ("飞机汽车", "飞机")),
+        *(("red 3", "3"), ("café", "café"), ("красный", "красный")),
+    ],
+)
+def test_caption_with_an_unknown_word_raises(text: str, word: str) -> None:
+    with pytest.raises(ConditionError) as raised:
+        CAPTIONS.encode(text)
+    assert repr(word) in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("word", "suggestion"), [("haert", "heart"), ("眼镜", "眼睛"), ("轿车", "汽车")]
+)
+def test_caption_with_an_unknown_word_suggests_similar_ones(word: str, suggestion: str) -> None:
+    with pytest.raises(ConditionError) as raised:
+        CAPTIONS.encode(word)
+    assert suggestion in raised.value.suggestions
+
+
+@pytest.mark.parametrize("text", ["", " ", "the of a", "的", "一个", "!?", "❤"])
+def test_caption_without_content_words_raises(text: str) -> None:
+    with pytest.raises(ConditionError):
+        CAPTIONS.encode(text)
+
+
+def test_caption_with_too_many_words_raises_with_both_numbers() -> None:
+    with pytest.raises(ConditionError, match=r"4 .* 3"):
+        CAPTIONS.encode("red heart smile eye")
+
+
+def test_caption_of_many_repetitions_is_not_too_long() -> None:
+    assert CAPTIONS.encode("red heart " * 500 + "红心" * 500) == RED_HEART
+
+
+def test_caption_in_chinese_is_divided_into_the_longest_words() -> None:
+    condition = CaptionCondition((("狗",), ("热狗",), ("热",), ("大热",)), 4)
+    assert list(condition.split("热狗")) == ["热狗"]
+    # The longest word first would leave 大 unknown.
+    assert list(condition.split("大热狗")) == ["大热", "狗"]
+
+
+def test_function_word_that_is_in_the_vocabulary_has_an_id() -> None:
+    condition = CaptionCondition((("draw",), ("heart",)), 3)
+    assert condition.encode("draw heart") == (1, 2, 0)
+
+
+@pytest.mark.parametrize(("words", "length"), [((), 3), ((("red",),), 0)])
+def test_caption_condition_without_words_or_length_raises(
+    words: tuple[tuple[str, ...], ...], length: int
+) -> None:
+    with pytest.raises(ValueError, match="words"):
+        CaptionCondition(words, length)
+
+
+# ---- both -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("condition", [NoCondition(), LABELS, CAPTIONS], ids=lambda c: c.kind)
+def test_condition_is_read_as_written(condition: Condition) -> None:
+    assert condition_from_json(condition.to_json()) == condition
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {},
+        {"kind": "image"},
+        {"kind": "label"},
+        {"kind": "label", "labels": "cat"},
+        {"kind": "label", "labels": []},
+        {"kind": "label", "labels": [1]},
+        {"kind": "caption", "words": [["a"]], "length": "many", "function_words": []},
+        {"kind": "caption", "words": [["a"]], "length": None, "function_words": []},
+        {"kind": "caption", "words": ["a"], "length": 3, "function_words": []},
+    ],
+    ids=str,
+)
+def test_condition_with_invalid_fields_raises(value: dict[str, object]) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        condition_from_json(value)
+
+
+def test_condition_error_is_a_usage_error_that_can_be_sent_between_processes() -> None:
+    with pytest.raises(ConditionError) as raised:
+        LABELS.encode("boot")
+    copy = pickle.loads(pickle.dumps(raised.value))
+    assert isinstance(copy, muniment.UsageError)
+    assert (str(copy), copy.suggestions) == (str(raised.value), ("Ankle boot",))
