@@ -104,9 +104,15 @@ def _arguments(
         "num_inference_steps": settings["steps"],
         "output_type": "np",
     }
+    if "clean_caption" in accepted:  # by default it depends on other installed packages
+        arguments["clean_caption"] = False
     if settings["guidance"] is not None:
         arguments["guidance_scale"] = settings["guidance"]
     if values.negative_prompt:
+        if not _takes_negative_prompt(task, accepted):
+            raise muniment.ParameterError(
+                "negative_prompt", "negative_prompt has no effect on this model; remove it"
+            )
         arguments["negative_prompt"] = values.negative_prompt
     if "init" in pixels:
         arguments["image"] = canvas.place(pixels["init"])
@@ -126,6 +132,13 @@ def _arguments(
         )
     sides = {"width": width, "height": height}
     return arguments | {name: side for name, side in sides.items() if name in accepted}
+
+
+def _takes_negative_prompt(task: Any, accepted: Mapping[str, Any]) -> bool:
+    """Return whether a pipeline uses a negative prompt. Those with distilled guidance do not."""
+    unet = getattr(task, "unet", None)
+    is_distilled = unet is not None and unet.config.get("time_cond_proj_dim") is not None
+    return not is_distilled and (accepted.get("true_cfg_scale") or 2) > 1
 
 
 def _call(task: Any, arguments: dict[str, Any]) -> Any:
