@@ -21,7 +21,7 @@ from muniment_image.diffusion.parameters import DiffusersParameters
 from muniment_image.pictures import read_picture
 from support.diffusion import TOKENS, make_controlnet, make_lora, make_pipeline
 from support.diffusion_families import make_flux, make_sdxl
-from support.pictures import noise, saved
+from support.pictures import animated, noise, pixel_bomb, saved, turned
 
 INIT = noise(32, 32)
 MASK = np.zeros((32, 32), np.uint8)
@@ -281,7 +281,9 @@ def test_parameter_without_effect_is_refused(
         ({"init": saved(INIT), "mask": saved(np.zeros_like(MASK))}, "mask"),
         ({"control": saved(INIT)}, "control"),
         ({"init": saved(INIT)[:60]}, "init"),
-        ({"init": saved(noise(4, 4))}, "init"),
+        ({"init": saved(noise(2, 9000))}, "init"),
+        ({"init": animated("GIF")}, "init"),
+        ({"reference": pixel_bomb()}, "reference"),
     ],
 )
 def test_input_that_does_not_fit_is_refused(
@@ -350,6 +352,28 @@ def test_mask_changes_only_its_white_pixels(
     picture = draw(generator, folder, inputs=inputs)
     assert np.array_equal(picture[mask == 0], init[mask == 0])
     assert (picture[mask == 255] != init[mask == 255]).any(axis=-1).mean() > 0.9
+
+
+@pytest.mark.parametrize(
+    "init",
+    [
+        pytest.param(saved(noise(), mode="P"), id="palette"),
+        pytest.param(saved(noise(), mode="RGBA"), id="transparent"),
+        pytest.param(saved(noise(), "JPEG", mode="CMYK"), id="cmyk"),
+        pytest.param(saved(noise(9, 9)[:, :, 0].astype(np.uint16) * 257), id="16 bits"),
+        pytest.param(saved(noise(50, 3)), id="thin"),
+        pytest.param(turned(6, "JPEG"), id="turned"),
+    ],
+)
+def test_pixels_outside_the_mask_are_those_of_a_picture_of_any_kind(
+    generator: DiffusersGenerator, folder: Path, init: bytes
+) -> None:
+    pixels = read_picture(init)
+    mask = np.zeros(pixels.shape[:2], np.uint8)
+    mask[: len(mask) // 2] = 255
+    picture = draw(generator, folder, inputs={"init": init, "mask": saved(mask)})
+    assert np.array_equal(picture[mask == 0], pixels[mask == 0])
+    assert not np.array_equal(picture, pixels)
 
 
 def test_control_changes_the_picture_only_with_its_controlnet(

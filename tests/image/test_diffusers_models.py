@@ -165,6 +165,25 @@ def test_variant_of_half_precision_is_read(originals: Path, folder: Path) -> Non
     assert drawn(folder) == drawn(originals / "tiny")
 
 
+def test_older_names_of_tensors_are_read(originals: Path, folder: Path) -> None:
+    attention = {"to_q": "query", "to_k": "key", "to_v": "value", "to_out.0": "proj_attn"}
+
+    def rename_attention(weights: dict[str, Any]) -> None:
+        for name in [name for name in weights if "attentions" in name]:
+            older = name
+            for new, old in attention.items():
+                older = older.replace(f".{new}.", f".{old}.")
+            weights[older] = weights.pop(name)
+
+    def nest(weights: dict[str, Any]) -> None:
+        for name in list(weights):
+            weights[f"text_model.{name}"] = weights.pop(name)
+
+    rewrite(folder / "vae" / "diffusion_pytorch_model.safetensors", rename_attention)
+    rewrite(folder / "text_encoder" / "model.safetensors", nest)
+    assert drawn(folder) == drawn(originals / "tiny")
+
+
 # ---- additions -----------------------------------------------------------------------------------
 
 

@@ -123,11 +123,11 @@ def _sides(
         width, height = round(own[0] * values.height / own[1]), values.height
     else:
         width, height = own
-    if not all(8 <= side <= MAX_SIDE for side in (width, height)):
+    if not all(1 <= side <= MAX_SIDE for side in (width, height)):
         raise muniment.InputError(
             name or "",
-            f"the picture would have {width} x {height} pixels, from 8 to {MAX_SIDE} a side are "
-            "possible; use width and height",
+            f"the picture would have {width} x {height} pixels, and each side can have from 1 to "
+            f"{MAX_SIDE:,}; use width and height",
         )
     return width, height
 

@@ -47,8 +47,8 @@ def draw(
         raise muniment.ParameterError("scheduler", str(error)) from error
     canvas = Canvas(settings["width"], settings["height"], _multiple(pipeline))
     arguments = _arguments(task, request, settings, pixels, canvas)
-    with _placed(task, values.offload), _reproducible(request.seed) as generator:
-        drawn = _result(_call(task, {**arguments, "generator": generator}))
+    with _reproducible(request.seed) as generator:
+        drawn = _result(_call(task, {**arguments, "generator": generator}, values.offload))
     picture = canvas.cut(drawn)
     if "mask" in pixels:
         return paste(picture, canvas.fit(pixels["init"]), canvas.fit(pixels["mask"]))
@@ -141,12 +141,12 @@ def _takes_negative_prompt(task: Any, accepted: Mapping[str, Any]) -> bool:
     return not is_distilled and (accepted.get("true_cfg_scale") or 2) > 1
 
 
-def _call(task: Any, arguments: dict[str, Any]) -> Any:
+def _call(task: Any, arguments: dict[str, Any], offload: str) -> Any:
     """Return the result of a pipeline. Raise DrawingError if it fails."""
     import torch
 
     try:
-        with silence(), torch.inference_mode():
+        with silence(), torch.inference_mode(), _placed(task, offload):
             return task(**arguments)
     except Exception as error:  # each pipeline raises errors of its own
         if is_out_of_memory(error):

@@ -29,9 +29,9 @@ from .libraries import check_libraries, first_line, silence
 
 
 def load_pipeline(folder: Path) -> Any:
-    """Return the pipeline of a folder as one from text to images, on its device.
+    """Return the pipeline of a folder as one from text to images, in the memory of the processor.
 
-    Weights are float32 on a processor. On CUDA they are bfloat16 if they are stored so, and
+    Weights are float32 without CUDA. With it they are bfloat16 if they are stored so, and
     float16 otherwise. Raises ModelError.
     """
     check_libraries(str(folder))

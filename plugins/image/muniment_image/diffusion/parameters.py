@@ -44,8 +44,8 @@ class DiffusersParameters(muniment.Parameters):
     guidance: float | None = muniment.param(
         None, ge=0, le=100, help="strength of the prompt; 1 = no guidance"
     )
-    width: int | None = muniment.param(None, ge=8, le=MAX_SIDE, help="width in pixels")
-    height: int | None = muniment.param(None, ge=8, le=MAX_SIDE, help="height in pixels")
+    width: int | None = muniment.param(None, ge=1, le=MAX_SIDE, help="width in pixels")
+    height: int | None = muniment.param(None, ge=1, le=MAX_SIDE, help="height in pixels")
     strength: float | None = muniment.param(
         None, ge=0, le=1, help="part of the steps that change the input init; 1 = all of them"
     )
