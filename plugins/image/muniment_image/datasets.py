@@ -1,8 +1,8 @@
 """Data sets for training, as checked pixels in memory with their labels and captions.
 
-A data set is a folder with one folder for each class, a folder with `metadata.jsonl`, a folder of
-pictures, or the IDX files of MNIST and Fashion-MNIST. Every picture is decoded before anything is
-trained, so that a damaged one is reported at once.
+A data set is a folder of pictures, in which each class can have a folder, or `metadata.jsonl` can
+describe the pictures. The IDX files of MNIST and Fashion-MNIST are read, too. Every picture is
+decoded before anything is trained, so that a damaged one is reported at once.
 """
 
 from __future__ import annotations

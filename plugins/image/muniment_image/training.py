@@ -388,7 +388,12 @@ class _Loop:
         return self.step
 
     def _save(self) -> None:
-        state = {"chunk": self.chunk, "source": self.source, **self._environment()}
+        state = {
+            "chunk": self.chunk,
+            "source": self.source,
+            "losses": list(self.losses),
+            **self._environment(),
+        }
         checkpoints.save(
             self.out,
             Checkpoint(self.step, self._described(), state, self._tensors()),
@@ -437,12 +442,13 @@ class _Loop:
                     state.setdefault(int(index), {})[key] = value
                 groups = optimizer.state_dict()["param_groups"]
                 optimizer.load_state_dict({"state": state, "param_groups": groups})
+            self.losses = {
+                name: tensors[f"losses.{name}"].tolist() for name in checkpoint.state["losses"]
+            }
             self.chunk = int(checkpoint.state["chunk"])
             self._compare_environment(checkpoint.state)
         except (RuntimeError, ValueError, KeyError) as error:
             raise ResumeError(f"the checkpoint in {self.out} does not fit: {error}") from None
-        losses = _with_prefix(tensors, "losses.")
-        self.losses = {name: values.tolist() for name, values in losses.items()}
         self.step = checkpoint.step
 
     def _environment(self) -> dict[str, Any]:

@@ -62,7 +62,7 @@ def _positive(least: int = 1) -> click.IntRange:
     "--seed",
     type=click.IntRange(0, 2**64 - 1),
     metavar="N",
-    help="0 to 2^64-1; random if omitted.",
+    help="0 to 2^64-1, random if omitted.",
 )
 @click.option(
     "--batch",
@@ -159,8 +159,8 @@ def train(session: muniment.Session, as_json: bool, **values: Any) -> None:
     """Train an image model on your own pictures.
 
     The data is a folder with one folder of pictures for each class, or a folder with
-    `metadata.jsonl`, whose lines have `file_name` and `label` or `caption`. All pictures are
-    checked first, cut to a square and resized.
+    `metadata.jsonl`. The lines of that file have `file_name`, and `label` or `caption`. All
+    pictures are checked first, cut to a square and resized.
 
     Ctrl-C writes a checkpoint and ends the training. `--resume --out FOLDER` continues it with the
     options and the data that it was started with, and the result is that of an uninterrupted one.
