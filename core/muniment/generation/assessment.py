@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from muniment.errors import MunimentError, ParameterError, PolicyError
 from muniment.generation.policy import FilterRule, Policy
@@ -169,7 +170,7 @@ class PolicyRunner:
         """One sentence for each filter that cannot be used. Such a filter blocks all content."""
         return [rule.failure for rule in self._rules if rule.filter is None]
 
-    @property
+    @cached_property
     def plugins(self) -> list[PluginRef]:
         """The distributions that provide the filters in force."""
         return [
@@ -230,6 +231,11 @@ class _BoundFilter:
             raise
         except MunimentError as error:
             self.failure = escape_unencodable(f"filter {rule.filter} cannot be used: {error}")
+        self._version = ""
+        if self.registered is not None:
+            self._version = self.registered.plugin.version
+        if self.declared is not None and self.declared.version:
+            self._version = self.declared.version
 
     def applies(self, content: Content) -> bool:
         """Return whether the filter must check this content."""
@@ -269,10 +275,13 @@ class _BoundFilter:
 
     def _completed(self, verdict: Verdict, content: Content, seconds: float) -> Verdict:
         """Return a verdict with the action, version and latency filled in."""
-        return replace(
-            verdict,
+        return Verdict(
+            verdict.decision,
+            verdict.categories,
+            verdict.reasons,
+            failure=verdict.failure,
             filter=self.rule.filter,
-            version=self._version(),
+            version=self._version,
             stage=content.stage,
             input=content.input,
             parameter=content.parameter,
@@ -287,8 +296,3 @@ class _BoundFilter:
         return Verdict(
             "block", failure=escape_unencodable(f"filter {self.rule.filter} failed: {reason}")
         )
-
-    def _version(self) -> str:
-        if self.declared is not None and self.declared.version:
-            return self.declared.version
-        return self.registered.plugin.version if self.registered is not None else ""

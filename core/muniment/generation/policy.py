@@ -47,6 +47,8 @@ _POLICY_HINTS = {
     "version": 'add a version, e.g. `version: "1"`',
     "filters": "use a list of filters; `filters: []` runs none",
 }
+# Text that was moved into a file would escape a policy that judges only prompts.
+_WIDER_STAGES: Mapping[Stage, str] = {"system": "prompt", "input": "prompt", "item": "output"}
 _RULE_HINTS = {
     "filter": "add the name of a filter, e.g. `filter: blocklist`",
     "name": "use a text, and another one for each rule",
@@ -91,11 +93,7 @@ class FilterRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def applies(self, stage: Stage) -> bool:
         """Return whether the filter runs at `stage`."""
-        if stage in ("input", "item") and stage in self.stages:
-            return True
-        # Text that was moved into a file would escape a policy that judges only prompts.
-        wider = {"system": "prompt", "input": "prompt", "item": "output"}
-        return wider.get(stage, stage) in self.stages
+        return stage in self.stages or _WIDER_STAGES.get(stage) in self.stages
 
     def action(self, verdict: Verdict) -> Decision:
         """Return the action that the pipeline applies for a verdict."""
@@ -111,6 +109,8 @@ class FilterRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def _enforced_action(self, verdict: Verdict) -> Decision:
         """Return the most severe of the filter's decision and the thresholds' decisions."""
+        if not self.thresholds:
+            return verdict.decision
         by_filter: Decision = verdict.decision
         categories = {name for name, score in verdict.categories.items() if score > 0}
         categories |= {reason.category for reason in verdict.reasons}

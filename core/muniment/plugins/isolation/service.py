@@ -275,7 +275,8 @@ class PluginService:
         """Return an evaluator's values. The parameters of the generation are separate, as JSON."""
         registered, evaluator = self.objects[number]
         generation = replace(generation, parameters=protocol.values(parameters))
-        return validate_values(evaluator.evaluate(generation), registered.load_class().measures)
+        measures = {measure.name for measure in registered.load_class().measures}
+        return validate_values(evaluator.evaluate(generation), measures)
 
     def matches(self, number: int, data: bytes) -> bool:
         """Return whether a media type recognises bytes."""
