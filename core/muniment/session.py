@@ -14,7 +14,7 @@ import itertools
 import platform
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -198,7 +198,7 @@ class Session(AbstractContextManager["Session"]):
             moderator,
             self._evaluators if evaluate is None else self._named_evaluators(evaluate),
             core_environment(),
-            lambda: self.plugins.ref(core_plugin()),  # a mistake must not create the home
+            cache(lambda: self.plugins.ref(core_plugin())),  # a mistake must not create the home
             lambda: self.media,
         )
         sampled = (sample for spec in specs for sample in samples(spec, samples_each))
