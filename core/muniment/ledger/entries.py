@@ -499,13 +499,22 @@ class _Outcome(Entry):
         for output in self.outputs:
             if not (COMMITMENT.match(output.content) and _is_media_type(output.media_type)):
                 return "outputs"
+            if output.kept is not None and len(set(output.kept)) < len(output.kept):
+                return "outputs"
         for verdict in self.verdicts:
             for category in verdict.categories.values():
                 if not _is_encoded_float(category):
                     return "verdicts"
+            if verdict.input is not None and not is_parameter(verdict.input):
+                return "verdicts"
+            if verdict.parameter is not None and not is_parameter(verdict.parameter):
+                return "verdicts"
         for score in self.scores:
             if score.value is not None and not _is_encoded_float(score.value):
                 return "scores"
+            for parameter in score.models:
+                if not is_parameter(parameter):
+                    return "scores"
         return None
 
 
@@ -545,17 +554,6 @@ class OutcomeEntry(_Outcome, kind="outcome", version=2):
 
     def invalid_field(self) -> str | None:
         """Return a field with a text or float that does not have its only form."""
-        for output in self.outputs:
-            if output.kept is not None and len(set(output.kept)) < len(output.kept):
-                return "outputs"
-        for verdict in self.verdicts:
-            if verdict.input is not None and not is_parameter(verdict.input):
-                return "verdicts"
-            if verdict.parameter is not None and not is_parameter(verdict.parameter):
-                return "verdicts"
-        for score in self.scores:
-            if not all(map(is_parameter, score.models)):
-                return "scores"
         if self.fingerprints:
             positions = [fact.output for fact in self.fingerprints]
             if positions != sorted(set(positions)) or positions[-1] >= len(self.outputs):

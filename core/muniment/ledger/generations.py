@@ -409,11 +409,13 @@ def _divided(
 def _divided_score(score: Score) -> tuple[ScoreFact, ScoreText]:
     """Return the parts of a score for the entry and for the payload `detail`."""
     name = score.evaluator.partition("(")[0]
-    in_entry = {
-        parameter: digest
-        for parameter, digest in score.models.items()
-        if MODEL_DIGEST.fullmatch(digest)
-    }
+    in_entry: dict[str, str] = {}
+    others: dict[str, str] = {}
+    for parameter, digest in score.models.items():
+        if MODEL_DIGEST.fullmatch(digest):
+            in_entry[parameter] = digest
+        else:
+            others[parameter] = digest
     return ScoreFact(
         evaluator=name,
         version=score.version,
@@ -427,7 +429,7 @@ def _divided_score(score: Score) -> tuple[ScoreFact, ScoreText]:
     ), ScoreText(
         evaluator="" if score.evaluator == name else score.evaluator,
         parameters=score.parameters,
-        models={key: value for key, value in score.models.items() if key not in in_entry},
+        models=others,
         failure=score.failure,
     )
 

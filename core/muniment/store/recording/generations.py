@@ -267,7 +267,9 @@ def _check_texts(g: Generation) -> None:
     check_name("generator's name", g.generator)
     if g.policy:
         check_name("policy's name", g.policy)
-    for model in filter(None, (g.model, *g.models.values())):
+    if g.model is not None:
+        check_name("model's name", g.model.name)
+    for model in g.models.values():
         check_name("model's name", model.name)
     for tag in g.tags:
         check_name("tag", tag)

@@ -42,8 +42,8 @@ def texts_of(generation: Generation) -> Iterator[tuple[str, str]]:
         if item.text:
             yield "input", item.text
     for output in generation.outputs:
-        if output.text:
-            yield "output", output.text
+        if text := output.text:
+            yield "output", text
     for verdict in generation.verdicts:
         for reason in verdict.reasons:
             if reason.message:
