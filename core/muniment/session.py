@@ -262,10 +262,10 @@ class Session(AbstractContextManager["Session"]):
         return self.store.generation(self.store.find(reference))
 
     def find_file(self, file: str | Path) -> Origin:
-        """Return the generation that a file came from, by the id in it and by its content.
+        """Return the generation that a file came from, or that used it as an input.
 
-        Raises UsageError for a file that cannot be read, and MunimentError if no generation in the
-        store is its origin.
+        A file is found by its content and by the id in it. Raises UsageError for a file that cannot
+        be read, and MunimentError if it belongs to no generation in the store.
         """
         from muniment.generation.origin import find_origin
 
