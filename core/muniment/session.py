@@ -495,7 +495,8 @@ class Session(AbstractContextManager["Session"]):
 
         folder, claim = self.models.path(model.name), None
         if act == "added":
-            claim = read_training_json(folder)
+            # The copy in this home is deleted if the addition fails, so its path is no help.
+            claim = read_training_json(folder, model.name)
             if claim is None and self.warn and (folder / FILE).is_file():
                 self.warn(
                     f"the {FILE} of model {model.name} is not {FORMAT}, so it was not recorded"
