@@ -159,7 +159,7 @@ FAULTS = (
     ),
     Fault(
         "number-is-not-canonical",
-        "core/muniment/ledger/entries.py",
+        "core/muniment/ledger/fields.py",
         "return encode_number(decode_number(text)) == text",
         "return bool(text)",
         ("ledger/test_entries.py::test_a_number_is_read_only_in_its_one_form",),

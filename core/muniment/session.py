@@ -66,16 +66,8 @@ if TYPE_CHECKING:
 
     from muniment.generation.lists import Candidate, Lists
     from muniment.generation.origin import Origin
-    from muniment.ledger.entries import (
-        Action,
-        FeedbackEntry,
-        Judgement,
-        ModelAct,
-        PluginAct,
-        Rating,
-        ReviewEntry,
-        TrainingEntry,
-    )
+    from muniment.ledger.events import FeedbackEntry, ReviewEntry, TrainingEntry
+    from muniment.ledger.fields import Action, Judgement, ModelAct, PluginAct, Rating
     from muniment.ledger.proofs import Proof
     from muniment.models.training import Training
     from muniment.plugins.media import MediaTypes

@@ -29,13 +29,11 @@ from muniment.ledger.entries import (
     EnvironmentEntry,
     InputEntry,
     OutcomeEntry,
-    OutputFact,
     PluginEntry,
     PolicyEntry,
-    ScoreFact,
     StartedEntry,
-    VerdictFact,
 )
+from muniment.ledger.facts import OutputFact, ScoreFact, VerdictFact
 from muniment.ledger.generations import (
     PolicyText,
     SharedEntries,

@@ -23,24 +23,25 @@ from muniment.ledger.entries import (
     ActorEntry,
     Entry,
     EnvironmentEntry,
-    ErasedFact,
-    ErasureEntry,
-    FeedbackEntry,
     GenesisEntry,
-    HoldEntry,
     InputEntry,
-    InstallationEntry,
-    ModelEntry,
     PluginEntry,
     PolicyEntry,
+)
+from muniment.ledger.events import (
+    ErasureEntry,
+    FeedbackEntry,
+    HoldEntry,
+    InstallationEntry,
+    ModelEntry,
     ReleaseEntry,
     ReplayEntry,
     RetentionEntry,
-    RetentionFact,
     ReviewEntry,
     TrainingEntry,
-    milliseconds,
 )
+from muniment.ledger.facts import ErasedFact, RetentionFact
+from muniment.ledger.fields import milliseconds
 from muniment.ledger.generations import (
     PolicyText,
     encode_text,

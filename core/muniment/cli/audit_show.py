@@ -30,7 +30,7 @@ from muniment.cli.output_file import without_end
 from muniment.cli.training import training_text
 from muniment.diff import OutputDifference, differences
 from muniment.errors import PolicyError
-from muniment.ledger.entries import FeedbackEntry, ReplayEntry, ReviewEntry
+from muniment.ledger.events import FeedbackEntry, ReplayEntry, ReviewEntry
 from muniment.types import Generation, Input, Verdict
 
 if TYPE_CHECKING:

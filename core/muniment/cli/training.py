@@ -9,7 +9,7 @@ from muniment.cli.output import excerpt, moment, pluralize, short_digest
 from muniment.ledger.generations import TrainingText
 
 if TYPE_CHECKING:
-    from muniment.ledger.entries import TrainingEntry
+    from muniment.ledger.events import TrainingEntry
     from muniment.store.recording.events import RecordedEvent
 
 

@@ -17,22 +17,16 @@ import msgspec
 from msgspec import Struct
 
 from muniment.ledger.canonical import decode_number, encode_float, encode_number, is_key
-from muniment.ledger.entries import (
-    MODEL_DIGEST,
-    Entry,
+from muniment.ledger.entries import Entry, InputEntry, OutcomeEntry, StartedEntry
+from muniment.ledger.facts import (
     FingerprintFact,
-    InputEntry,
-    OutcomeEntry,
     OutputFact,
     PluginFact,
     ScoreFact,
-    StartedEntry,
     UsageFact,
     VerdictFact,
-    is_parameter,
-    milliseconds,
-    moment,
 )
+from muniment.ledger.fields import MODEL_DIGEST, is_parameter, milliseconds, moment
 from muniment.ledger.payloads import Payload, Payloads, commitment
 from muniment.ledger.schema import references
 from muniment.parameters import Value

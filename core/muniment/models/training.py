@@ -16,7 +16,7 @@ import msgspec
 from msgspec import Struct
 
 from muniment.errors import ModelError, UsageError, explain_invalid
-from muniment.ledger.entries import (
+from muniment.ledger.fields import (
     MODEL_DIGEST,
     Count,
     ModelDigest,

@@ -22,12 +22,12 @@ from muniment.ledger.entries import (
     ActorEntry,
     Entry,
     EnvironmentEntry,
-    Event,
     OutcomeEntry,
     PluginEntry,
     PolicyEntry,
     StartedEntry,
 )
+from muniment.ledger.events import Event
 from muniment.ledger.generations import ModelText, PolicyText, RequestText, decode_text
 from muniment.store.database import bulk
 from muniment.store.database.tables import SUFFIX, generation, metadata

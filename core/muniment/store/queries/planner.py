@@ -18,7 +18,7 @@ from typing import Any, TypeAlias
 
 from sqlalchemy import Connection, CursorResult, select
 
-from muniment.ledger.entries import milliseconds
+from muniment.ledger.fields import milliseconds
 from muniment.store.database import leases
 from muniment.store.database.engine import chunks
 from muniment.store.database.projections import seed_number

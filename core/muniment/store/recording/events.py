@@ -16,22 +16,24 @@ from typing import Any, Generic, TypeVar
 from msgspec import Struct, to_builtins
 from sqlalchemy import ColumnElement, Connection, exists, select
 
-from muniment.ledger.entries import (
-    MODEL_DIGEST,
-    Action,
+from muniment.ledger.events import (
     Event,
     FeedbackEntry,
     HoldEntry,
     InstallationEntry,
-    Judgement,
-    ModelAct,
     ModelEntry,
-    PluginAct,
-    Rating,
     ReleaseEntry,
     ReplayEntry,
     ReviewEntry,
     TrainingEntry,
+)
+from muniment.ledger.fields import (
+    MODEL_DIGEST,
+    Action,
+    Judgement,
+    ModelAct,
+    PluginAct,
+    Rating,
     milliseconds,
     moment,
 )
