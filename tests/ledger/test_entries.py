@@ -22,6 +22,7 @@ from hypothesis import given, strategies as st
 from msgspec.structs import replace
 
 from muniment.ledger import canonical
+from muniment.ledger.assembly import SharedEntries, Texts, assemble, plugin_ref
 from muniment.ledger.canonical import SAFE, encode_number, is_key
 from muniment.ledger.entries import (
     ActorEntry,
@@ -34,14 +35,6 @@ from muniment.ledger.entries import (
     StartedEntry,
 )
 from muniment.ledger.facts import OutputFact, ScoreFact, VerdictFact
-from muniment.ledger.generations import (
-    PolicyText,
-    SharedEntries,
-    Texts,
-    assemble,
-    decode_text,
-    plugin_ref,
-)
 from muniment.ledger.payloads import Payload, Payloads, commitment
 from muniment.ledger.schema import (
     ENTRIES,
@@ -54,6 +47,7 @@ from muniment.ledger.schema import (
     named,
     references,
 )
+from muniment.ledger.texts import PolicyText, decode_text
 from muniment.ledger.tree import Frontier, leaf_hash
 from muniment.types import Generation, Model
 from support.golden import BARE, FOLDER, NEWEST, RICH, RICH_V1, ledger

@@ -19,6 +19,7 @@ from msgspec.structs import replace
 
 from muniment.ledger import schema
 from muniment.ledger.canonical import encode_number
+from muniment.ledger.division import finish, plugin_fact, start
 from muniment.ledger.entries import (
     ActorEntry,
     Entry,
@@ -42,14 +43,8 @@ from muniment.ledger.events import (
 )
 from muniment.ledger.facts import ErasedFact, RetentionFact
 from muniment.ledger.fields import milliseconds
-from muniment.ledger.generations import (
-    PolicyText,
-    encode_text,
-    finish,
-    plugin_fact,
-    start,
-)
 from muniment.ledger.payloads import Kind, Payload, Payloads
+from muniment.ledger.texts import PolicyText, encode_text
 from muniment.ledger.tree import Frontier, leaf_hash
 from muniment.types import (
     Failure,

@@ -16,6 +16,8 @@ from typing import Any, Generic, TypeVar
 from msgspec import Struct, to_builtins
 from sqlalchemy import ColumnElement, Connection, exists, select
 
+from muniment.ledger.assembly import Texts
+from muniment.ledger.division import plugin_fact
 from muniment.ledger.events import (
     Event,
     FeedbackEntry,
@@ -37,15 +39,9 @@ from muniment.ledger.fields import (
     milliseconds,
     moment,
 )
-from muniment.ledger.generations import (
-    Texts,
-    TrainingText,
-    decode_text,
-    encode_text,
-    plugin_fact,
-)
 from muniment.ledger.payloads import Kind, Payload, Payloads
 from muniment.ledger.schema import kind_of, payload_fields, reference_fields
+from muniment.ledger.texts import TrainingText, decode_text, encode_text
 from muniment.store.database.engine import Database, chunks, database_of
 from muniment.store.database.tables import event, generation
 from muniment.store.errors import corruption_as_store_error
