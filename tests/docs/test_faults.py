@@ -1,4 +1,4 @@
-"""Every fault that `tests/faults.py` seeds can be applied, so that a changed line is noticed here."""
+"""Every fault that `tests/faults.py` seeds fits its file, which a change of the line can break."""
 
 from __future__ import annotations
 
