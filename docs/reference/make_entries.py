@@ -12,9 +12,15 @@ from typing import get_args
 
 from msgspec import Struct
 
+from muniment.ledger.payload_texts import (
+    DetailText,
+    PolicyText,
+    RequestText,
+    TraceText,
+    TrainingText,
+)
 from muniment.ledger.payloads import Kind
 from muniment.ledger.schema import ENTRIES, payload_fields
-from muniment.ledger.texts import DetailText, PolicyText, RequestText, TraceText, TrainingText
 from muniment.store.recording.events import ModelSourceText, ReplayText
 from muniment.types import Decision
 from schemas import Definitions, Schema, fill, table

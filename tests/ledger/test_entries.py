@@ -35,6 +35,7 @@ from muniment.ledger.entries import (
     StartedEntry,
 )
 from muniment.ledger.facts import OutputFact, ScoreFact, VerdictFact
+from muniment.ledger.payload_texts import PolicyText, decode_text
 from muniment.ledger.payloads import Payload, Payloads, commitment
 from muniment.ledger.schema import (
     ENTRIES,
@@ -47,7 +48,6 @@ from muniment.ledger.schema import (
     named,
     references,
 )
-from muniment.ledger.texts import PolicyText, decode_text
 from muniment.ledger.tree import Frontier, leaf_hash
 from muniment.types import Generation, Model
 from support.golden import BARE, FOLDER, NEWEST, RICH, RICH_V1, ledger

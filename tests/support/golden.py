@@ -43,8 +43,8 @@ from muniment.ledger.events import (
 )
 from muniment.ledger.facts import ErasedFact, RetentionFact
 from muniment.ledger.fields import milliseconds
+from muniment.ledger.payload_texts import PolicyText, encode_text
 from muniment.ledger.payloads import Kind, Payload, Payloads
-from muniment.ledger.texts import PolicyText, encode_text
 from muniment.ledger.tree import Frontier, leaf_hash
 from muniment.types import (
     Failure,

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from muniment.cli.output import excerpt, moment, pluralize, short_digest
-from muniment.ledger.texts import TrainingText
+from muniment.ledger.payload_texts import TrainingText
 
 if TYPE_CHECKING:
     from muniment.ledger.events import TrainingEntry

@@ -15,9 +15,7 @@ from muniment.ledger.facts import (
     VerdictFact,
 )
 from muniment.ledger.fields import moment
-from muniment.ledger.payloads import commitment
-from muniment.ledger.schema import references
-from muniment.ledger.texts import (
+from muniment.ledger.payload_texts import (
     NO_SCORE_TEXT,
     NO_VERDICT_TEXT,
     DetailText,
@@ -29,6 +27,8 @@ from muniment.ledger.texts import (
     decode_text,
     text_decoder,
 )
+from muniment.ledger.payloads import commitment
+from muniment.ledger.schema import references
 from muniment.parameters import Value
 from muniment.types import (
     Failure,

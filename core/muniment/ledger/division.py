@@ -18,8 +18,7 @@ from muniment.ledger.facts import (
     VerdictFact,
 )
 from muniment.ledger.fields import MODEL_DIGEST, is_parameter, milliseconds
-from muniment.ledger.payloads import Payload, Payloads
-from muniment.ledger.texts import (
+from muniment.ledger.payload_texts import (
     NO_DETAIL_TEXT,
     NO_REQUEST_TEXT,
     NO_SCORE_TEXT,
@@ -33,6 +32,7 @@ from muniment.ledger.texts import (
     encode_text,
     finite_or_text,
 )
+from muniment.ledger.payloads import Payload, Payloads
 from muniment.types import (
     Generation,
     Model,

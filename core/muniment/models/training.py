@@ -24,7 +24,7 @@ from muniment.ledger.fields import (
     TrainingStatus,
     is_parameter,
 )
-from muniment.ledger.texts import TrainingText, finite_or_text
+from muniment.ledger.payload_texts import TrainingText, finite_or_text
 from muniment.models.digests import FileHashes, digest, files
 from muniment.parameters import Value
 from muniment.validation import check_texts, escape_unencodable

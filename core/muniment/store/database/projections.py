@@ -28,7 +28,7 @@ from muniment.ledger.entries import (
     StartedEntry,
 )
 from muniment.ledger.events import Event
-from muniment.ledger.texts import ModelText, PolicyText, RequestText, decode_text
+from muniment.ledger.payload_texts import ModelText, PolicyText, RequestText, decode_text
 from muniment.store.database import bulk
 from muniment.store.database.tables import SUFFIX, generation, metadata
 from muniment.types import DECISIONS

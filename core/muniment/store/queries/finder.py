@@ -15,7 +15,7 @@ from muniment.errors import AmbiguousNameError, UnknownNameError
 from muniment.ledger.assembly import Texts
 from muniment.ledger.entries import StartedEntry
 from muniment.ledger.fields import moment
-from muniment.ledger.texts import PolicyText, decode_text
+from muniment.ledger.payload_texts import PolicyText, decode_text
 from muniment.store.database import leases
 from muniment.store.database.engine import Database, chunks, database_of
 from muniment.store.database.tables import (

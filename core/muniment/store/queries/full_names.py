@@ -9,7 +9,7 @@ from __future__ import annotations
 from sqlalchemy import Connection, and_, select
 
 from muniment.errors import UnknownNameError
-from muniment.ledger.texts import DetailText, decode_text
+from muniment.ledger.payload_texts import DetailText, decode_text
 from muniment.store.database.tables import generation, payload, score
 from muniment.store.queries.query import ScoreName
 

@@ -18,8 +18,8 @@ from muniment.ledger.entries import (
     PolicyEntry,
     StartedEntry,
 )
+from muniment.ledger.payload_texts import PolicyText, decode_text
 from muniment.ledger.schema import decode, named
-from muniment.ledger.texts import PolicyText, decode_text
 from muniment.ledger.tree import leaf_hash
 from muniment.store.database import leases
 from muniment.store.database.engine import Database, chunks, database_of

@@ -39,9 +39,9 @@ from muniment.ledger.fields import (
     milliseconds,
     moment,
 )
+from muniment.ledger.payload_texts import TrainingText, decode_text, encode_text
 from muniment.ledger.payloads import Kind, Payload, Payloads
 from muniment.ledger.schema import kind_of, payload_fields, reference_fields
-from muniment.ledger.texts import TrainingText, decode_text, encode_text
 from muniment.store.database.engine import Database, chunks, database_of
 from muniment.store.database.tables import event, generation
 from muniment.store.errors import corruption_as_store_error

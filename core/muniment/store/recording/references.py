@@ -14,8 +14,8 @@ from sqlalchemy import Connection
 from muniment.ledger.canonical import encode_number
 from muniment.ledger.division import plugin_fact
 from muniment.ledger.entries import ActorEntry, EnvironmentEntry, PluginEntry, PolicyEntry
+from muniment.ledger.payload_texts import PolicyText, encode_text
 from muniment.ledger.payloads import Payloads
-from muniment.ledger.texts import PolicyText, encode_text
 from muniment.store.database import bulk
 from muniment.store.database.engine import Database
 from muniment.store.database.projections import facts_digest
