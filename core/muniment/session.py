@@ -66,16 +66,8 @@ if TYPE_CHECKING:
 
     from muniment.generation.lists import Candidate, Lists
     from muniment.generation.origin import Origin
-    from muniment.ledger.entries import (
-        Action,
-        FeedbackEntry,
-        Judgement,
-        ModelAct,
-        PluginAct,
-        Rating,
-        ReviewEntry,
-        TrainingEntry,
-    )
+    from muniment.ledger.events import FeedbackEntry, ReviewEntry, TrainingEntry
+    from muniment.ledger.fields import Action, Judgement, ModelAct, PluginAct, Rating
     from muniment.ledger.proofs import Proof
     from muniment.models.training import Training
     from muniment.plugins.media import MediaTypes
@@ -262,10 +254,10 @@ class Session(AbstractContextManager["Session"]):
         return self.store.generation(self.store.find(reference))
 
     def find_file(self, file: str | Path) -> Origin:
-        """Return the generation that a file came from, by the id in it and by its content.
+        """Return the generation that a file came from, or that used it as an input.
 
-        Raises UsageError for a file that cannot be read, and MunimentError if no generation in the
-        store is its origin.
+        A file is found by its content and by the id in it. Raises UsageError for a file that cannot
+        be read, and MunimentError if it belongs to no generation in the store.
         """
         from muniment.generation.origin import find_origin
 
@@ -495,7 +487,8 @@ class Session(AbstractContextManager["Session"]):
 
         folder, claim = self.models.path(model.name), None
         if act == "added":
-            claim = read_training_json(folder)
+            # The copy in this home is deleted if the addition fails, so its path is no help.
+            claim = read_training_json(folder, model.name)
             if claim is None and self.warn and (folder / FILE).is_file():
                 self.warn(
                     f"the {FILE} of model {model.name} is not {FORMAT}, so it was not recorded"

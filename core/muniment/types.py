@@ -26,6 +26,7 @@ FinishReason: TypeAlias = Literal["stop", "length"]
 FINISH_REASONS = (None, "stop", "length")
 DECISIONS: tuple[Decision, ...] = ("allow", "flag", "block")  # from mild to severe
 
+_BYTE_ORDER_MARK = "\ufeff"
 _TEXT_TYPE = re.compile(r"text/.*|.*[/+](x-)?(json|jsonl|ndjson|xml|yaml|toml|javascript) *(;.*)?")
 
 
@@ -107,8 +108,12 @@ class Input:
 
     @property
     def text(self) -> str | None:
-        """The input as text, or None unless it is `text/*` or JSON."""
-        return _text(self.media_type, self.data)
+        """The input as text, or None unless it is `text/*` or JSON.
+
+        A byte order mark at its start is no part of the text.
+        """
+        text = _text(self.media_type, self.data)
+        return text and text.removeprefix(_BYTE_ORDER_MARK)
 
     @property
     def sha256(self) -> str:
@@ -402,7 +407,9 @@ class Content:
 
         Only a filter that declares a text media type may use it.
         """
-        return self.data.decode()
+        text = self.data.decode()
+        # Filters of inputs read the text that the generator gets.
+        return text.removeprefix(_BYTE_ORDER_MARK) if self.stage == "input" else text
 
     @property
     def is_text(self) -> bool:

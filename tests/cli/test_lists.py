@@ -175,3 +175,13 @@ def test_fewer_items_than_wanted_are_noted_with_the_line_of_a_batch(
     file = tmp_path / "lines.jsonl"
     file.write_text(json.dumps({"prompt": '["red", "blue"]', "generator": "rank"}) + "\n")
     assert "line 1: 1 of 3 wanted items" in ranked("batch", file, "--policy", policy).err
+
+
+@pytest.mark.parametrize("mode", ["enforce", "observe"])
+def test_the_message_names_why_items_could_not_be_read(
+    muniment: Here, plugin_folder: PluginFolder, policy: Path, mode: str
+) -> None:
+    add_lists(plugin_folder, extra="def items(self, data): raise RuntimeError('broken')")
+    policy.write_text(RULES.replace("stages: [item]", f"stages: [item], mode: {mode}"))
+    result = muniment("generate", "rank", json.dumps(TITLES), "--policy", policy)
+    assert "items() of media type 'ranking' of ranking-type failed: RuntimeError (" in result.err

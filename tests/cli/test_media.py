@@ -355,6 +355,38 @@ def test_a_comparison_that_fails_leaves_the_bytes(
     assert "bad-png" in result.err
 
 
+READER = """
+import muniment
+
+class Reader(muniment.Generator):
+    name, media_type, determinism = "reader", "text/plain", "exact"
+    inputs = (muniment.InputSpec("note", ("text/plain",)),)
+
+    def generate(self, requests):
+        for request in requests:
+            yield request.reply(muniment.Text("read"))
+
+@muniment.hookimpl
+def muniment_generators(register):
+    register(Reader)
+"""
+
+UNHANDLED = """
+import muniment
+
+class Blob(muniment.Generator):
+    name, media_type, determinism = "blob", "application/x-blob", "exact"
+
+    def generate(self, requests):
+        for request in requests:
+            yield request.reply(muniment.Output("application/x-blob", b"\\xff\\x00blob"))
+
+@muniment.hookimpl
+def muniment_generators(register):
+    register(Blob)
+"""
+
+
 # ---- finding -----------------------------------------------------------------------------------
 
 
@@ -370,10 +402,14 @@ def test_find_shows_the_generation_of_a_file(muniment: Here, generated: str, fil
     muniment("generate", "dotter", "another", "--seed", "9", "--json")
     found = muniment("audit", "find", file)
     shown = muniment("audit", "show", generated)
-    assert (found.code, found.out, found.err) == (0, shown.out, shown.err)
+    assert (found.code, found.err) == (0, shown.err)
+    role = "file         an output of the generation\n"
+    assert (found.out.replace(role, ""), found.out.count(role)) == (shown.out, 1)
     assert found.out.startswith(f"id           {generated}\n")
     [value] = muniment("audit", "find", file, "--json").json("generation")
     assert value["id"] == generated
+    expected = {"input": None, "same_content": True, "stamp": generated, "others": []}
+    assert value["file"] == expected
 
 
 @pytest.mark.parametrize("content", [b"DOTS\x07\x02\x32", b"DOTS\x07\x02\x32|", b"json"])
@@ -391,6 +427,8 @@ def test_find_tells_an_id_from_the_content(muniment: Here, generated: str, file:
     file.write_bytes(b"DOTS\x07\x02\x33|" + generated.encode())
     found = muniment("audit", "find", file, "--json")
     assert found.json("generation")[0]["id"] == generated
+    assert found.json("generation")[0]["file"]["same_content"] is False
+    assert "but another content" in muniment("audit", "find", file).out
     assert "its content is not the recorded output" in found.err
     assert found.code == 4
     repeated = muniment("generate", "dotter", "--like", file)
@@ -427,12 +465,45 @@ def test_find_names_other_generations_with_the_same_content(
     assert muniment("audit", "find", file, "--json").json("generation")[0]["id"] == newest
 
 
+def test_find_says_that_a_file_was_an_input(
+    muniment: Here, plugin_folder: PluginFolder, tmp_path: Path
+) -> None:
+    plugin_folder.add(READER)
+    file = tmp_path / "note.txt"
+    file.write_text("notes of a meeting")
+    ids = []
+    for _ in range(2):
+        done = muniment("generate", "reader", "a", "--input", f"note={file}", "--json")
+        ids.append(done.json("generation")[0]["id"])
+    found = muniment("audit", "find", file, "--json")
+    [value] = found.json("generation")
+    assert (found.code, value["id"]) == (0, ids[1])
+    expected = {"input": "note", "same_content": True, "stamp": None, "others": [ids[0]]}
+    assert value["file"] == expected
+    assert "file         an input of the generation, note\n" in muniment("audit", "find", file).out
+    refused(muniment("generate", "--like", file), "the input note", ids[1])
+    assert muniment("audit", "erase", ids[0], ids[1], "--yes").code == 0
+    assert muniment("audit", "find", file).code == 1
+
+
+def test_find_knows_an_output_whose_media_type_no_plugin_handled(
+    muniment: Here, plugin_folder: PluginFolder, tmp_path: Path
+) -> None:
+    plugin_folder.add(UNHANDLED)
+    done = muniment("generate", "blob", "a", "--json").json("generation")[0]
+    file = tmp_path / "file"
+    assert muniment("audit", "get", "last", "--bare", "-o", file).code == 0
+    [value] = muniment("audit", "find", file, "--json").json("generation")
+    assert (value["id"], value["file"]["input"]) == (done["id"], None)
+
+
 def test_find_of_an_erased_generation_needs_the_id(
     muniment: Here, generated: str, file: Path
 ) -> None:
     assert muniment("audit", "erase", generated, "--yes").code == 0
     found = muniment("audit", "find", file)
     assert "cannot be compared" in found.err
+    assert "a content that cannot be compared" in found.out
     assert found.code == 0
     file.write_bytes(b"DOTS\x07\x02\x32")
     assert muniment("audit", "find", file).code == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -94,9 +95,10 @@ def test_a_rule_for_items_blocks_an_output_that_no_plugin_reads(
     workspace: Workspace, media_type: str
 ) -> None:
     add_lists(workspace.plugin_folder)
+    data = b"[]" if "json" in media_type else b"\x89[]"
     workspace.plugin_folder.generator(
         "odd",
-        f"for r in requests: yield r.reply(Output({media_type!r}, b'\\x89[]'))",
+        f"for r in requests: yield r.reply(Output({media_type!r}, {data!r}))",
         media_type=media_type,
     )
     [done] = workspace.run("x", generator="odd", policy=workspace.policy(_ITEM_RULE))
@@ -284,9 +286,25 @@ def test_a_list_that_cannot_be_read_is_blocked_if_a_filter_must_read_it(
     [verdict] = [verdict for verdict in done.verdicts if verdict.stage == "item"]
     assert (verdict.action, verdict.item) == ("block", None)
     assert "secret" not in str(verdict.failure)
+    assert re.search(r"failed: [A-Z][A-Za-z]+( \(|$)", str(verdict.failure))
     assert titles(workspace.recorded()[0].outputs[0]) == TITLES
     # Without such a filter the list is not read.
     assert run(workspace, "{filter: colour, stages: [prompt]}", prompt=["x"]).status == "completed"
+
+
+def test_json_that_is_not_utf8_is_a_fault_of_the_generator(workspace: Workspace) -> None:
+    add_lists(workspace.plugin_folder)
+    workspace.plugin_folder.generator(
+        "latin",
+        f"for r in requests: yield r.reply(Output({LIST!r}, b'[\"caf\\xe9\"]'))",
+        media_type=LIST,
+    )
+    policy = workspace.policy("{filter: colour}")
+    [done] = workspace.run("x", policy=policy, generator="latin")
+    assert (done.status, done.outputs) == ("failed", ())
+    assert "generator latin broke the contract" in done.failure.message
+    assert "not UTF-8" in done.failure.message
+    assert [verdict.stage for verdict in done.verdicts] == ["prompt"]
 
 
 def test_a_wanted_number_of_a_list_that_cannot_be_read_fails(workspace: Workspace) -> None:

@@ -22,6 +22,7 @@ from hypothesis import given, strategies as st
 from msgspec.structs import replace
 
 from muniment.ledger import canonical
+from muniment.ledger.assembly import SharedEntries, Texts, assemble, plugin_ref
 from muniment.ledger.canonical import SAFE, encode_number, is_key
 from muniment.ledger.entries import (
     ActorEntry,
@@ -29,21 +30,12 @@ from muniment.ledger.entries import (
     EnvironmentEntry,
     InputEntry,
     OutcomeEntry,
-    OutputFact,
     PluginEntry,
     PolicyEntry,
-    ScoreFact,
     StartedEntry,
-    VerdictFact,
 )
-from muniment.ledger.generations import (
-    PolicyText,
-    SharedEntries,
-    Texts,
-    assemble,
-    decode_text,
-    plugin_ref,
-)
+from muniment.ledger.facts import OutputFact, ScoreFact, VerdictFact
+from muniment.ledger.payload_texts import PolicyText, decode_text
 from muniment.ledger.payloads import Payload, Payloads, commitment
 from muniment.ledger.schema import (
     ENTRIES,

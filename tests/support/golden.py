@@ -19,35 +19,31 @@ from msgspec.structs import replace
 
 from muniment.ledger import schema
 from muniment.ledger.canonical import encode_number
+from muniment.ledger.division import finish, plugin_fact, start
 from muniment.ledger.entries import (
     ActorEntry,
     Entry,
     EnvironmentEntry,
-    ErasedFact,
-    ErasureEntry,
-    FeedbackEntry,
     GenesisEntry,
-    HoldEntry,
     InputEntry,
-    InstallationEntry,
-    ModelEntry,
     PluginEntry,
     PolicyEntry,
+)
+from muniment.ledger.events import (
+    ErasureEntry,
+    FeedbackEntry,
+    HoldEntry,
+    InstallationEntry,
+    ModelEntry,
     ReleaseEntry,
     ReplayEntry,
     RetentionEntry,
-    RetentionFact,
     ReviewEntry,
     TrainingEntry,
-    milliseconds,
 )
-from muniment.ledger.generations import (
-    PolicyText,
-    encode_text,
-    finish,
-    plugin_fact,
-    start,
-)
+from muniment.ledger.facts import ErasedFact, RetentionFact
+from muniment.ledger.fields import milliseconds
+from muniment.ledger.payload_texts import PolicyText, encode_text
 from muniment.ledger.payloads import Kind, Payload, Payloads
 from muniment.ledger.tree import Frontier, leaf_hash
 from muniment.types import (

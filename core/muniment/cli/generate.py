@@ -330,6 +330,11 @@ def _recorded_id(context: CliContext, reference: str) -> str:
     from muniment.generation.origin import find_origin
 
     origin = find_origin(reference, context.store, lambda: context.media)
+    if origin.input is not None:
+        raise UsageError(
+            f"{reference} is the input {origin.input} of generation {origin.id}, and no generation "
+            "wrote it; use the id to repeat that generation"
+        )
     if origin.same_content is False:
         raise UsageError(
             f"{reference} contains the id {origin.id}, but its content is not the recorded output; "

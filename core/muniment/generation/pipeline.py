@@ -11,6 +11,7 @@ the generation fails. A reply that does not begin with them fails.
 from __future__ import annotations
 
 import contextlib
+import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
@@ -380,5 +381,10 @@ def _without_quotations(verdict: Verdict) -> Verdict:
 
 
 def _without_message(failure: str) -> str:
-    """Return a sentence of the form `SUBJECT failed: TYPE: message` without the message."""
-    return ": ".join(failure.split(": ")[:2])
+    """Return a sentence of the form `SUBJECT failed: TYPE: message` without the message.
+
+    The failure of a subject can be that of another, as in `FILTER failed: METHOD failed: TYPE: …`.
+    """
+    parts = failure.split(": ")
+    subjects = list(itertools.takewhile(lambda part: part.endswith(" failed"), parts))
+    return ": ".join(parts[: len(subjects) + 1])

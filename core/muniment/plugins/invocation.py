@@ -34,6 +34,7 @@ from muniment.types import (
     Trace,
     Usage,
     Verdict,
+    is_text_type,
 )
 from muniment.validation import escape_unencodable
 
@@ -172,11 +173,11 @@ def _check_output(output: object, media_type: str) -> None:
         raise ValueError(f"it answered with {output.media_type}, not {media_type}")
     if output.finish_reason not in FINISH_REASONS:
         raise ValueError(f"{output.finish_reason!r} is not a finish reason")
-    if media_type.startswith("text/"):
+    if is_text_type(media_type):
         try:
             output.data.decode()
         except UnicodeDecodeError:
-            raise ValueError("its text is not UTF-8") from None
+            raise ValueError("its text is not UTF-8; encode it as UTF-8") from None
 
 
 def _usage(usage: Usage) -> Usage:

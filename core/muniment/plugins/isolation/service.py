@@ -6,8 +6,9 @@ The annotations of the public methods are the types of the protocol. Both sides 
 from __future__ import annotations
 
 import json
+import os
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -327,22 +328,30 @@ class PluginService:
         """Return a list with some of its items."""
         return bytes(self._media(number, "select", data, positions))
 
-    def packaged_models(self, number: int) -> list[PackagedModel]:
-        """Return the models that installed packages contain."""
-        return list(self._object(number).packaged_models())
+    def packaged_models(self, number: int) -> list[PackagedModel] | None:
+        """Return the models that installed packages contain, or None for an invalid result."""
+        packaged = self._object(number).packaged_models()
+        is_valid = isinstance(packaged, Sequence) and all(
+            isinstance(model, PackagedModel) for model in packaged
+        )
+        return list(packaged) if is_valid else None
 
-    def find_model(self, number: int, source: str) -> str:
-        """Return the folder of a model."""
-        return str(Path(self._object(number).find_model(source)))
+    def find_model(self, number: int, source: str) -> str | None:
+        """Return the folder of a model, or None for an invalid result."""
+        folder = self._object(number).find_model(source)
+        return os.fspath(folder) if isinstance(folder, str | os.PathLike) else None
 
     def add_model(self, number: int, source: str, into: str) -> str:
-        """Put a model into an empty folder, and return the facts to record as a JSON object."""
+        """Put a model into an empty folder, and return the facts to record as JSON.
+
+        The core checks the facts.
+        """
 
         def progress(task: str, fraction: float) -> None:
             self._send_progress(str(task), float(fraction))
 
         facts = self._object(number).add_model(source, Path(into), progress)
-        return json.dumps(dict(facts), default=str)
+        return json.dumps(facts, default=_plain)
 
     def close(self, number: int) -> None:
         """Close an object or a call to a generator."""
@@ -376,3 +385,8 @@ def _attributes(target: object, names: Iterable[str]) -> Attributes:
 METHODS: dict[str, Callable[..., Any]] = {
     name: method for name, method in vars(PluginService).items() if not name.startswith("_")
 }
+
+
+def _plain(value: object) -> object:
+    """Return a mapping as a dict, and another object that JSON cannot contain as None."""
+    return dict(value) if isinstance(value, Mapping) else None

@@ -19,8 +19,8 @@ from sqlalchemy import Connection, select
 from sqlalchemy.exc import IntegrityError
 
 from muniment.errors import PromptError, StoreError, UnknownNameError
+from muniment.ledger.division import finish, start
 from muniment.ledger.entries import Entry, OutcomeEntry, StartedEntry
-from muniment.ledger.generations import finish, start
 from muniment.ledger.payloads import Payload
 from muniment.store.database import bulk, leases, projections
 from muniment.store.database.engine import Database, chunks

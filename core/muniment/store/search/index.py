@@ -14,7 +14,7 @@ from typing import TypeAlias
 from sqlalchemy import Connection
 
 from muniment.ledger.entries import OutcomeEntry
-from muniment.ledger.generations import DetailText, RequestText, decode_text
+from muniment.ledger.payload_texts import DetailText, RequestText, decode_text
 from muniment.store.database import bulk
 from muniment.store.search import tokenizer
 from muniment.types import Generation, Input, Output, Score, Verdict, is_text_type
