@@ -312,7 +312,11 @@ class MediaType:
         raise NotImplementedError
 
     def select(self, data: bytes, positions: Sequence[int]) -> bytes:
-        """Return a list with only the items at these positions, from 0, in this order."""
+        """Return a list with only the items at these positions, from 0, in this order.
+
+        The same data and positions give the same bytes, because the record commits to them. A
+        later version that returns other bytes is an error wherever the selection is read again.
+        """
         raise NotImplementedError
 
 

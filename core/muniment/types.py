@@ -48,6 +48,17 @@ def _text(media_type: str, data: bytes) -> str | None:
 
 
 @dataclass(frozen=True, slots=True)
+class SelectionCommitment:
+    """The commitment to the selection of a list, under the salt of the output's payload.
+
+    `digest` is in hexadecimal. It reveals nothing after the payload was erased with its salt.
+    """
+
+    salt: bytes = field(repr=False)
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
 class Output:
     """One output of a generation, as bytes of any media type.
 
@@ -58,7 +69,8 @@ class Output:
     A list has items, the candidates. `kept` has the positions, from 0, of the items that the
     pipeline selected, and is None if it selected none. `wanted` is the number of items that the
     generator wanted. In a recorded output `data` has all candidates. In the output that
-    `Session.generate` returns it has the selected items. The pipeline sets these three fields.
+    `Session.generate` returns it has the selected items, and `selection` commits to their bytes.
+    The pipeline sets these four fields.
     """
 
     media_type: str
@@ -67,6 +79,7 @@ class Output:
     kept: tuple[int, ...] | None = None
     fingerprint: bytes | None = None
     wanted: int | None = None
+    selection: SelectionCommitment | None = None
 
     @property
     def text(self) -> str | None:

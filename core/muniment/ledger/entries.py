@@ -183,6 +183,9 @@ class OutputFact(_Record):
             if none were selected from the candidates. Only in version 2.
         wanted: The number of items that the generator wanted. Absent if it wanted all that pass.
             Only in version 2.
+        selection: The commitment to the selection that the caller got. It is the HMAC-SHA-256, under
+            the salt of the payload `output`, of `selection`, a zero byte and the selected bytes.
+            Absent if no selection was made. Only in version 2.
     """
 
     media_type: MediaType
@@ -191,6 +194,7 @@ class OutputFact(_Record):
     content: UncheckedCommitment
     kept: list[Count] | None = None
     wanted: Annotated[int, Meta(ge=1, le=SAFE, description="number from 1")] | None = None
+    selection: Commitment | None = None
 
 
 class FingerprintFact(_Record):
@@ -514,8 +518,9 @@ class OutcomeEntryV1(_Outcome, kind="outcome", version=1):
 
     def invalid_field(self) -> str | None:
         """Return a field with an invalid value, or with a field of version 2."""
-        if any(output.kept is not None or output.wanted for output in self.outputs):
-            return "outputs"
+        for output in self.outputs:
+            if output.kept is not None or output.wanted or output.selection:
+                return "outputs"
         for verdict in self.verdicts:
             if (
                 verdict.item is not None
@@ -547,6 +552,8 @@ class OutcomeEntry(_Outcome, kind="outcome", version=2):
         """Return a field with a text or float that does not have its only form."""
         for output in self.outputs:
             if output.kept is not None and len(set(output.kept)) < len(output.kept):
+                return "outputs"
+            if output.kept is None and output.selection is not None:
                 return "outputs"
         for verdict in self.verdicts:
             if verdict.input is not None and not is_parameter(verdict.input):

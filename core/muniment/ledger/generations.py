@@ -46,6 +46,7 @@ from muniment.types import (
     PluginRef,
     Reason,
     Score,
+    SelectionCommitment,
     Status,
     Trace,
     Usage,
@@ -288,14 +289,7 @@ def finish(
         at=milliseconds(generation.finished_at),
         status=generation.status,  # type: ignore[arg-type]  # encoding checks it
         outputs=[
-            OutputFact(
-                media_type=output.media_type,
-                bytes=len(output.data),
-                finish_reason=output.finish_reason,
-                content=payloads.add("output", output.data, position),
-                kept=None if output.kept is None else list(output.kept),
-                wanted=output.wanted,
-            )
+            _divided_output(output, position, payloads)
             for position, output in enumerate(generation.outputs)
         ],
         verdicts=[fact for fact, _ in verdicts],
@@ -311,6 +305,21 @@ def finish(
         fingerprints=_fingerprints(generation, payloads),
     )
     return entry, payloads
+
+
+def _divided_output(output: Output, position: int, payloads: Payloads) -> OutputFact:
+    """Add the payload of an output, and return its fact."""
+    selection = output.selection
+    salt = None if selection is None else selection.salt
+    return OutputFact(
+        media_type=output.media_type,
+        bytes=len(output.data),
+        finish_reason=output.finish_reason,
+        content=payloads.add("output", output.data, position, salt),
+        kept=None if output.kept is None else list(output.kept),
+        wanted=output.wanted,
+        selection=None if selection is None else selection.digest,
+    )
 
 
 def _fingerprints(generation: Generation, payloads: Payloads) -> list[FingerprintFact]:
@@ -484,7 +493,7 @@ class Texts:
     """
 
     def __init__(self) -> None:
-        self._contents: dict[tuple[str, int], bytes] = {}
+        self._payloads: dict[tuple[str, int], tuple[bytes, bytes]] = {}
         self.erased: set[str] = set()
         self.altered: set[str] = set()
 
@@ -505,7 +514,7 @@ class Texts:
             if (payload := stored.get((kind, position))) is None:
                 self.erased.add(kind)
             elif _matches(kind, payload, expected):
-                self._contents[kind, position] = payload[1]
+                self._payloads[kind, position] = payload
             else:
                 self.altered.add(kind)
 
@@ -516,7 +525,15 @@ class Texts:
 
     def get(self, kind: str, position: int = 0) -> bytes | None:
         """Return the content of a payload, or None for one that is gone or altered."""
-        return self._contents.get((kind, position))
+        payload = self._payloads.get((kind, position))
+        return None if payload is None else payload[1]
+
+    def selection(self, position: int, digest: str | None) -> SelectionCommitment | None:
+        """Return the commitment to a selection of an output, or None if the output is gone."""
+        payload = self._payloads.get(("output", position))
+        if payload is None or digest is None:
+            return None
+        return SelectionCommitment(payload[0], digest)
 
     def text(self, kind: str) -> str | None:
         """Return a payload as text, or None for one that is gone or altered."""
@@ -641,6 +658,7 @@ def _outputs(outcome: OutcomeEntry, texts: Texts) -> tuple[Output, ...]:
                 None if fact.kept is None else tuple(fact.kept),
                 fingerprints.get(position),
                 fact.wanted,
+                texts.selection(position, fact.selection),
             )
             for position, fact in enumerate(outcome.outputs)
         ]
