@@ -199,6 +199,56 @@ def test_an_export_that_fails_writes_no_file_and_loses_nothing(
     assert muniment("audit", "get", "last", "-o", tmp_path / "a.png", "--bare").code == 0
 
 
+@pytest.mark.parametrize(
+    ("method", "body", "words"),
+    [
+        ("export", "b''", "empty"),
+        ("export", "data", "recorded bytes"),
+        ("export", "data + b'|other'", "read_stamp()"),
+        ("export", "b'DOTSother|' + provenance.id.encode()", ".dots file with another fingerprint"),
+        ("combine", "b''", "empty"),
+        ("combine", "data[0]", "recorded bytes"),
+    ],
+)
+def test_a_file_without_the_stamp_or_with_other_content_is_not_written(
+    muniment: Here,
+    plugin_folder: PluginFolder,
+    tmp_path: Path,
+    method: str,
+    body: str,
+    words: str,
+) -> None:
+    plugin_folder.all.clear()
+    # The class gets the broken method in place of its own.
+    broken = f"DotsType.{method} = lambda self, data, provenance, suffix, options: {body}\n"
+    plugin_folder.add(
+        DOTS.replace("class Dotter(", f"{broken}\n\nclass Dotter("), distribution="bad-dots"
+    )
+    combine = ("--combine",) if method == "combine" else ()
+    target = tmp_path / "a.dots"
+    result = muniment("generate", "dotter", "twice" if combine else "x", *combine, "-o", target)
+    assert result.code == 1
+    assert f"{method}() of media type 'dots' of bad-dots" in result.err
+    assert words in result.err
+    assert list(tmp_path.glob("*.dots")) == []
+
+
+def test_a_file_of_a_lossy_format_may_have_another_fingerprint(
+    muniment: Here, plugin_folder: PluginFolder, tmp_path: Path
+) -> None:
+    plugin_folder.all.clear()
+    source = DOTS.replace("dots = list(data[4:])\n        return", "dots = [1]\n        return")
+    plugin_folder.add(source)
+    target = tmp_path / "a.json"
+    assert muniment("generate", "dotter", "x", "-o", target).code == 1
+    assert not target.exists()
+    plugin_folder.all.clear()
+    lossy = "    lossy_suffixes = ('.json',)\n\n    class Export("
+    plugin_folder.add(source.replace("    class Export(", lossy))
+    assert muniment("audit", "get", "last", "-o", target).code == 0
+    assert json.loads(target.read_bytes())["dots"] == [1]
+
+
 def test_a_media_type_without_export_has_no_file_without_bare(
     muniment: Here, plugin_folder: PluginFolder, tmp_path: Path
 ) -> None:

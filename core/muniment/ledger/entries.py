@@ -183,8 +183,8 @@ class OutputFact(_Record):
             if none were selected from the candidates. Only in version 2.
         wanted: The number of items that the generator wanted. Absent if it wanted all that pass.
             Only in version 2.
-        selection: The commitment to the selection that the caller got. It is the HMAC-SHA-256, under
-            the salt of the payload `output`, of `selection`, a zero byte and the selected bytes.
+        selection: The commitment to the selection that the caller got. It is the HMAC-SHA-256,
+            under the salt of the payload `output`, of `selection`, a zero byte and the bytes.
             Absent if no selection was made. Only in version 2.
     """
 
