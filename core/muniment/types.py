@@ -589,6 +589,25 @@ class Generation:
         )
 
     @property
+    def unread(self) -> tuple[str, ...]:
+        """The outputs and inputs that are not text and have no verdict, as `output: image/png`.
+
+        Empty without a policy.
+        """
+        if self.policy in ("", "none", "none@1") or not (self.outputs or self.inputs):
+            return ()
+        stages = {verdict.stage for verdict in self.verdicts}
+        judged = {verdict.input for verdict in self.verdicts}
+        inputs = [
+            f"input {item.name}: {item.media_type}"
+            for item in self.inputs
+            if item.name not in judged and not is_text_type(item.media_type)
+        ]
+        types = [] if stages & {"output", "item"} else [item.media_type for item in self.outputs]
+        outputs = [f"output: {name}" for name in dict.fromkeys(types) if not is_text_type(name)]
+        return (*inputs, *outputs)
+
+    @property
     def decision(self) -> Decision:
         """The most severe action of all verdicts, or `allow` if there are no verdicts."""
         return max((v.action for v in self.verdicts), key=DECISIONS.index, default="allow")

@@ -563,3 +563,28 @@ def test_the_commands_that_read_can_isolate_media_types(
         )
         assert done.returncode == 0, done.stderr
     assert json.loads(target.read_text())["scale"] == 2
+
+
+def test_an_output_that_no_filter_read_is_noted_and_shown(
+    muniment: Here, plugin_folder: PluginFolder, tmp_path: Path
+) -> None:
+    plugin_folder.filter("polite", "return content.allow()")
+    policy = tmp_path / "team.yaml"
+    policy.write_text('policy: team\nversion: "1"\nfilters: [{filter: polite}]\n')
+    sentence = "no filter read the output: application/x-dots"
+    plugin_folder.generator(
+        "binary",
+        "for r in requests: yield r.reply(Output('application/x-dots', b'DOTS\\xff'))",
+        media_type="application/x-dots",
+    )
+    made = muniment("generate", "binary", "x", "--policy", policy, "-o", tmp_path / "a.dots")
+    assert made.err.count(sentence) == 1
+    assert sentence in muniment("audit", "show", "last").out
+    (record,) = muniment("audit", "show", "last", "--json").json("generation")
+    assert record["unread"] == ["output: application/x-dots"]
+    assert "no filter" not in muniment("generate", "binary", "x", "-o", tmp_path / "b.dots").err
+    policy.write_text(policy.read_text() + "unread: block\n")
+    refused = muniment("generate", "binary", "x", "--policy", policy, "-o", tmp_path / "c.dots")
+    assert refused.code == 3
+    assert "reads application/x-dots" in refused.err
+    assert not (tmp_path / "c.dots").exists()
