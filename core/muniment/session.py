@@ -327,14 +327,16 @@ class Session(AbstractContextManager["Session"]):
         """Return a recorded generation with the outputs that its caller got.
 
         A recorded list contains all candidates, and the selection only the items that passed the
-        policy. Raises MunimentError if no installed plugin can read the list.
+        policy. Raises MunimentError if no installed plugin can read the list, and SelectionError
+        if the plugin returns a selection that differs from the recorded one.
         """
         return self._lists.selection(generation)
 
     def candidates(self, generation: Generation) -> list[Candidate]:
         """Return the items of the lists of a recorded generation, selected or not.
 
-        Raises MunimentError if no installed plugin can read them.
+        Raises MunimentError if no installed plugin can read them, and SelectionError if it returns
+        a selection that differs from the recorded one.
         """
         return self._lists.candidates(generation)
 
@@ -449,7 +451,14 @@ class Session(AbstractContextManager["Session"]):
         while batch := list(itertools.islice(remaining, BATCH_SIZE)):
             complete = [self.store.generation(generation.id) for generation in batch]
             core = core_plugin().ref()
-            results = replay(complete, self._resolver, core_environment(), core, self._compare)
+            results = replay(
+                complete,
+                self._resolver,
+                core_environment(),
+                core,
+                self._compare,
+                self.selection,
+            )
             for result in results:
                 if record:
                     self.store.events.add_replay(result, self.actor)

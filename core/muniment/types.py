@@ -49,6 +49,17 @@ def _text(media_type: str, data: bytes) -> str | None:
 
 
 @dataclass(frozen=True, slots=True)
+class SelectionCommitment:
+    """The commitment to the selection of a list, under the salt of the output's payload.
+
+    `digest` is in hexadecimal. It reveals nothing after the payload was erased with its salt.
+    """
+
+    salt: bytes = field(repr=False)
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
 class Output:
     """One output of a generation, as bytes of any media type.
 
@@ -59,7 +70,8 @@ class Output:
     A list has items, the candidates. `kept` has the positions, from 0, of the items that the
     pipeline selected, and is None if it selected none. `wanted` is the number of items that the
     generator wanted. In a recorded output `data` has all candidates. In the output that
-    `Session.generate` returns it has the selected items. The pipeline sets these three fields.
+    `Session.generate` returns it has the selected items, and `selection` commits to their bytes.
+    The pipeline sets these four fields.
     """
 
     media_type: str
@@ -68,6 +80,7 @@ class Output:
     kept: tuple[int, ...] | None = None
     fingerprint: bytes | None = None
     wanted: int | None = None
+    selection: SelectionCommitment | None = None
 
     @property
     def text(self) -> str | None:
@@ -581,6 +594,25 @@ class Generation:
             versions={plugin.distribution: plugin.version for plugin in self.plugins},
             models={name: model.digest for name, model in self.models.items()},
         )
+
+    @property
+    def unread(self) -> tuple[str, ...]:
+        """The outputs and inputs that are not text and have no verdict, as `output: image/png`.
+
+        Empty without a policy.
+        """
+        if self.policy in ("", "none", "none@1") or not (self.outputs or self.inputs):
+            return ()
+        stages = {verdict.stage for verdict in self.verdicts}
+        judged = {verdict.input for verdict in self.verdicts}
+        inputs = [
+            f"input {item.name}: {item.media_type}"
+            for item in self.inputs
+            if item.name not in judged and not is_text_type(item.media_type)
+        ]
+        types = [] if stages & {"output", "item"} else [item.media_type for item in self.outputs]
+        outputs = [f"output: {name}" for name in dict.fromkeys(types) if not is_text_type(name)]
+        return (*inputs, *outputs)
 
     @property
     def decision(self) -> Decision:

@@ -199,6 +199,56 @@ def test_an_export_that_fails_writes_no_file_and_loses_nothing(
     assert muniment("audit", "get", "last", "-o", tmp_path / "a.png", "--bare").code == 0
 
 
+@pytest.mark.parametrize(
+    ("method", "body", "words"),
+    [
+        ("export", "b''", "empty"),
+        ("export", "data", "recorded bytes"),
+        ("export", "data + b'|other'", "read_stamp()"),
+        ("export", "b'DOTSother|' + provenance.id.encode()", ".dots file with another fingerprint"),
+        ("combine", "b''", "empty"),
+        ("combine", "data[0]", "recorded bytes"),
+    ],
+)
+def test_a_file_without_the_stamp_or_with_other_content_is_not_written(
+    muniment: Here,
+    plugin_folder: PluginFolder,
+    tmp_path: Path,
+    method: str,
+    body: str,
+    words: str,
+) -> None:
+    plugin_folder.all.clear()
+    # The class gets the broken method in place of its own.
+    broken = f"DotsType.{method} = lambda self, data, provenance, suffix, options: {body}\n"
+    plugin_folder.add(
+        DOTS.replace("class Dotter(", f"{broken}\n\nclass Dotter("), distribution="bad-dots"
+    )
+    combine = ("--combine",) if method == "combine" else ()
+    target = tmp_path / "a.dots"
+    result = muniment("generate", "dotter", "twice" if combine else "x", *combine, "-o", target)
+    assert result.code == 1
+    assert f"{method}() of media type 'dots' of bad-dots" in result.err
+    assert words in result.err
+    assert list(tmp_path.glob("*.dots")) == []
+
+
+def test_a_file_of_a_lossy_format_may_have_another_fingerprint(
+    muniment: Here, plugin_folder: PluginFolder, tmp_path: Path
+) -> None:
+    plugin_folder.all.clear()
+    source = DOTS.replace("dots = list(data[4:])\n        return", "dots = [1]\n        return")
+    plugin_folder.add(source)
+    target = tmp_path / "a.json"
+    assert muniment("generate", "dotter", "x", "-o", target).code == 1
+    assert not target.exists()
+    plugin_folder.all.clear()
+    lossy = "    lossy_suffixes = ('.json',)\n\n    class Export("
+    plugin_folder.add(source.replace("    class Export(", lossy))
+    assert muniment("audit", "get", "last", "-o", target).code == 0
+    assert json.loads(target.read_bytes())["dots"] == [1]
+
+
 def test_a_media_type_without_export_has_no_file_without_bare(
     muniment: Here, plugin_folder: PluginFolder, tmp_path: Path
 ) -> None:
@@ -584,3 +634,28 @@ def test_the_commands_that_read_can_isolate_media_types(
         )
         assert done.returncode == 0, done.stderr
     assert json.loads(target.read_text())["scale"] == 2
+
+
+def test_an_output_that_no_filter_read_is_noted_and_shown(
+    muniment: Here, plugin_folder: PluginFolder, tmp_path: Path
+) -> None:
+    plugin_folder.filter("polite", "return content.allow()")
+    policy = tmp_path / "team.yaml"
+    policy.write_text('policy: team\nversion: "1"\nfilters: [{filter: polite}]\n')
+    sentence = "no filter read the output: application/x-dots"
+    plugin_folder.generator(
+        "binary",
+        "for r in requests: yield r.reply(Output('application/x-dots', b'DOTS\\xff'))",
+        media_type="application/x-dots",
+    )
+    made = muniment("generate", "binary", "x", "--policy", policy, "-o", tmp_path / "a.dots")
+    assert made.err.count(sentence) == 1
+    assert sentence in muniment("audit", "show", "last").out
+    (record,) = muniment("audit", "show", "last", "--json").json("generation")
+    assert record["unread"] == ["output: application/x-dots"]
+    assert "no filter" not in muniment("generate", "binary", "x", "-o", tmp_path / "b.dots").err
+    policy.write_text(policy.read_text() + "unread: block\n")
+    refused = muniment("generate", "binary", "x", "--policy", policy, "-o", tmp_path / "c.dots")
+    assert refused.code == 3
+    assert "reads application/x-dots" in refused.err
+    assert not (tmp_path / "c.dots").exists()

@@ -44,7 +44,7 @@ from muniment.ledger.events import (
 from muniment.ledger.facts import ErasedFact, RetentionFact
 from muniment.ledger.fields import milliseconds
 from muniment.ledger.payload_texts import PolicyText, encode_text
-from muniment.ledger.payloads import Kind, Payload, Payloads
+from muniment.ledger.payloads import Kind, Payload, Payloads, selection_commitment
 from muniment.ledger.tree import Frontier, leaf_hash
 from muniment.types import (
     Failure,
@@ -55,6 +55,7 @@ from muniment.types import (
     PluginRef,
     Reason,
     Score,
+    SelectionCommitment,
     Text,
     Trace,
     Usage,
@@ -122,6 +123,7 @@ RICH_V1 = Generation(  # as version 1 recorded it
     plugins=(WORDS, STRICT),
     environment=ENVIRONMENT,
 )
+_SALT = sha256(b"10 output 2").digest()  # which `Ledger.add` gives to the list
 ADAPTER = "tree1-sha256:" + "cd" * 32
 RICH = dataclasses.replace(
     RICH_V1,
@@ -136,7 +138,15 @@ RICH = dataclasses.replace(
     outputs=(
         *RICH_V1.outputs[:1],
         dataclasses.replace(RICH_V1.outputs[1], fingerprint=b"\x00pixels"),
-        Output("application/json", b'["a","b","c"]', None, (2, 0), b"three items", wanted=2),
+        Output(
+            "application/json",
+            b'["a","b","c"]',
+            None,
+            (2, 0),
+            b"three items",
+            wanted=2,
+            selection=SelectionCommitment(_SALT, selection_commitment(_SALT, b'["c","a"]')),
+        ),
     ),
     verdicts=(
         *RICH_V1.verdicts,

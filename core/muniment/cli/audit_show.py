@@ -167,6 +167,7 @@ def _fields(generation: Generation, rules: Sequence[str]) -> list[tuple[str, obj
         ("prompt", generation.prompt),
         *(("input", _input(item, generation)) for item in generation.inputs),
         *(("verdict", _verdict(verdict, rules)) for verdict in generation.verdicts),
+        *(("unread", f"no filter read the {content}") for content in generation.unread),
         *(
             (
                 "score",

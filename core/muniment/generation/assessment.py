@@ -29,6 +29,7 @@ from muniment.types import (
     Output,
     PluginRef,
     Request,
+    Stage,
     Verdict,
     accepts_media_type,
 )
@@ -103,8 +104,12 @@ class PolicyRunner:
                 raise PolicyError(policy.source, f"{where}: {error}") from None
 
     def check(self, content: Content) -> list[Verdict]:
-        """Return the verdicts of all filters that apply to the content, in the policy's order."""
-        return [rule.check(content) for rule in self._rules if rule.applies(content)]
+        """Return the verdicts of all filters that apply to the content, in the policy's order.
+
+        If none applies and the policy blocks unread content, the only verdict is a block.
+        """
+        verdicts = [rule.check(content) for rule in self._rules if rule.applies(content)]
+        return verdicts or self._unread(content)
 
     def judge(self, output: Output, *, is_list: bool = False) -> JudgedOutput:
         """Return an output after the filters.
@@ -117,8 +122,32 @@ class PolicyRunner:
             for rule in self._rules
             if rule.applies(content) and not (is_list and rule.applies(_ANY_ITEM))
         ]
+        if not is_list:  # the items of a list are judged one by one
+            verdicts = verdicts or self._unread(content)
         blocked = any(verdict.action == "block" for verdict in verdicts)
         return JudgedOutput(output, output, verdicts, blocked)
+
+    def _unread(self, content: Content) -> list[Verdict]:
+        """Return a block of content that no filter of its stage reads, if the policy demands it."""
+        if not self._blocks_unread(content.stage):
+            return []
+        reason = f"no filter of this stage reads {content.media_type}"
+        return [
+            Verdict(
+                "block",
+                failure=escape_unencodable(reason),
+                filter="unread",
+                stage=content.stage,
+                input=content.input,
+                parameter=content.parameter,
+                action="block",
+                policy_version=self.policy.label,
+            )
+        ]
+
+    def _blocks_unread(self, stage: Stage) -> bool:
+        rules = self.policy.filters
+        return self.policy.unread == "block" and any(rule.applies(stage) for rule in rules)
 
     def judge_selection(self, output: Output) -> list[Verdict]:
         """Return the verdicts on the selection of a list of the filters that read its items.
@@ -161,9 +190,9 @@ class PolicyRunner:
             )
 
     def judges_output(self, media_type: str) -> bool:
-        """Return whether any filter checks outputs of that media type."""
+        """Return whether a filter checks outputs of that media type, or unread ones are blocked."""
         empty = Content("output", media_type, b"")
-        return any(rule.applies(empty) for rule in self._rules)
+        return any(rule.applies(empty) for rule in self._rules) or self._blocks_unread("output")
 
     @property
     def failures(self) -> list[str]:

@@ -38,6 +38,7 @@ from muniment.types import (
     Output,
     PluginRef,
     Score,
+    SelectionCommitment,
     Status,
     Trace,
     Usage,
@@ -53,7 +54,7 @@ class Texts:
     """
 
     def __init__(self) -> None:
-        self._contents: dict[tuple[str, int], bytes] = {}
+        self._payloads: dict[tuple[str, int], tuple[bytes, bytes]] = {}
         self.erased: set[str] = set()
         self.altered: set[str] = set()
 
@@ -74,7 +75,7 @@ class Texts:
             if (payload := stored.get((kind, position))) is None:
                 self.erased.add(kind)
             elif _matches(kind, payload, expected):
-                self._contents[kind, position] = payload[1]
+                self._payloads[kind, position] = payload
             else:
                 self.altered.add(kind)
 
@@ -85,7 +86,15 @@ class Texts:
 
     def get(self, kind: str, position: int = 0) -> bytes | None:
         """Return the content of a payload, or None for one that is gone or altered."""
-        return self._contents.get((kind, position))
+        payload = self._payloads.get((kind, position))
+        return None if payload is None else payload[1]
+
+    def selection(self, position: int, digest: str | None) -> SelectionCommitment | None:
+        """Return the commitment to a selection of an output, or None if the output is gone."""
+        payload = self._payloads.get(("output", position))
+        if payload is None or digest is None:
+            return None
+        return SelectionCommitment(payload[0], digest)
 
     def text(self, kind: str) -> str | None:
         """Return a payload as text, or None for one that is gone or altered."""
@@ -210,6 +219,7 @@ def _outputs(outcome: OutcomeEntry, texts: Texts) -> tuple[Output, ...]:
                 None if fact.kept is None else tuple(fact.kept),
                 fingerprints.get(position),
                 fact.wanted,
+                texts.selection(position, fact.selection),
             )
             for position, fact in enumerate(outcome.outputs)
         ]

@@ -36,6 +36,7 @@ from muniment.ledger.payloads import Payload, Payloads
 from muniment.types import (
     Generation,
     Model,
+    Output,
     PluginRef,
     Score,
     Verdict,
@@ -110,14 +111,7 @@ def finish(
         at=milliseconds(generation.finished_at),
         status=generation.status,  # type: ignore[arg-type]  # encoding checks it
         outputs=[
-            OutputFact(
-                media_type=output.media_type,
-                bytes=len(output.data),
-                finish_reason=output.finish_reason,
-                content=payloads.add("output", output.data, position),
-                kept=None if output.kept is None else list(output.kept),
-                wanted=output.wanted,
-            )
+            _divided_output(output, position, payloads)
             for position, output in enumerate(generation.outputs)
         ],
         verdicts=[fact for fact, _ in verdicts],
@@ -133,6 +127,21 @@ def finish(
         fingerprints=_fingerprints(generation, payloads),
     )
     return entry, payloads
+
+
+def _divided_output(output: Output, position: int, payloads: Payloads) -> OutputFact:
+    """Add the payload of an output, and return its fact."""
+    selection = output.selection
+    salt = None if selection is None else selection.salt
+    return OutputFact(
+        media_type=output.media_type,
+        bytes=len(output.data),
+        finish_reason=output.finish_reason,
+        content=payloads.add("output", output.data, position, salt),
+        kept=None if output.kept is None else list(output.kept),
+        wanted=output.wanted,
+        selection=None if selection is None else selection.digest,
+    )
 
 
 def _fingerprints(generation: Generation, payloads: Payloads) -> list[FingerprintFact]:

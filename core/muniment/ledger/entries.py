@@ -261,6 +261,8 @@ class OutcomeFields(Entry):
                 return "outputs"
             if output.kept is not None and len(set(output.kept)) < len(output.kept):
                 return "outputs"
+            if output.kept is None and output.selection is not None:
+                return "outputs"
         for verdict in self.verdicts:
             for category in verdict.categories.values():
                 if not is_encoded_float(category):

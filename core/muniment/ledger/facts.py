@@ -81,6 +81,9 @@ class OutputFact(Record):
             if none were selected from the candidates. Only in version 2.
         wanted: The number of items that the generator wanted. Absent if it wanted all that pass.
             Only in version 2.
+        selection: The commitment to the selection that the caller got. It is the HMAC-SHA-256,
+            under the salt of the payload `output`, of `selection`, a zero byte and the bytes.
+            Absent if no selection was made. Only in version 2.
     """
 
     media_type: MediaType
@@ -89,6 +92,7 @@ class OutputFact(Record):
     content: UncheckedCommitment
     kept: list[Count] | None = None
     wanted: Annotated[int, Meta(ge=1, le=SAFE, description="number from 1")] | None = None
+    selection: Commitment | None = None
 
 
 class FingerprintFact(Record):

@@ -23,8 +23,9 @@ class OutcomeEntryV1(OutcomeFields, kind="outcome", version=1):
 
     def invalid_field(self) -> str | None:
         """Return a field with an invalid value, or with a field of version 2."""
-        if any(output.kept is not None or output.wanted for output in self.outputs):
-            return "outputs"
+        for output in self.outputs:
+            if output.kept is not None or output.wanted or output.selection:
+                return "outputs"
         for verdict in self.verdicts:
             if (
                 verdict.item is not None

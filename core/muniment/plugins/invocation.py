@@ -284,6 +284,8 @@ def validate_media(method: str, value: object) -> Any:
     expected = _MEDIA_RESULTS[method]
     if not isinstance(value, expected):
         raise TypeError(f"it returned {type(value).__name__}, not {expected.__name__}")
+    if not value and method in ("export", "combine"):
+        raise ValueError("it returned an empty file")
     return escape_unencodable(value) if isinstance(value, str) else value
 
 

@@ -55,7 +55,7 @@ _OF_CLASSES: dict[Kind, tuple[str, ...]] = {
     "generator": ("determinism", "uses_model", "prompt"),
     "filter": ("version", "media_types", "categories"),
     "evaluator": ("version", "media_types", "measures", "default"),
-    "media_type": ("version", "media_types", "suffixes"),
+    "media_type": ("version", "media_types", "suffixes", "lossy_suffixes"),
 }
 _OF_OBJECTS: dict[Kind, tuple[str, ...]] = {
     "generator": ("determinism", "uses_model"),
@@ -81,6 +81,7 @@ class Attributes(_Strict, frozen=True):
     measures: tuple[Measure, ...] | None = None
     default: bool | None = None
     suffixes: tuple[str, ...] | None = None
+    lossy_suffixes: tuple[str, ...] | None = None
     implemented: frozenset[str] | None = None
 
     def to_dict(self) -> dict[str, Any]:
