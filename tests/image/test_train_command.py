@@ -322,7 +322,7 @@ def test_out_of_memory_is_a_failed_training(
     trainer: Trainer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*_: object) -> None:
-        raise RuntimeError("DefaultCPUAllocator: not enough memory: you tried to allocate")
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to")
 
     monkeypatch.setattr(Flow, "losses", full)
     result = trainer.small()
@@ -338,11 +338,11 @@ def test_a_disk_without_space_for_the_model_keeps_the_checkpoint(trainer: Traine
     script = (
         "import resource, sys\n"
         "from muniment_image import model_folder\n"
-        "replace = model_folder._replace\n"
+        "replace = model_folder.write_file\n"
         "def limited(*arguments):\n"
         "    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
         "    replace(*arguments)\n"
-        "model_folder._replace = limited\n"
+        "model_folder.write_file = limited\n"
         "from muniment.cli import main\n"
         "sys.exit(main())\n"
     )
