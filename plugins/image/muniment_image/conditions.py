@@ -190,10 +190,10 @@ class CaptionCondition:
 
     def _number(self, word: str) -> int | None:
         """Return the id of a word, or of the singular of an English plural, or None."""
-        for form in (word, word.removesuffix("s"), word.removesuffix("es")):
-            if form in self._ids and word not in self.function_words - self._ids.keys():
-                return self._ids[form]
-        return None
+        forms = (word, word.removesuffix("s"), word.removesuffix("es"))
+        if word in self.function_words:
+            forms = forms[:1]
+        return next((self._ids[form] for form in forms if form in self._ids), None)
 
     def _segment(self, run: str) -> Iterator[str]:
         # best[k] = (unknown characters, words, start of the last word) of the first k characters
