@@ -15,7 +15,7 @@ from emoji_data import HELD_OUT, build_vocabulary, captions, read_emoji, render
 from PIL import Image
 
 SIZE = 32
-STEPS = 16_000
+STEPS = 12_000
 VARIANTS = 12
 """Pictures of an emoji. Those of a colour and a shape have four times as many."""
 NETWORK = ("width=96", "blocks=1", "embedding=256")
