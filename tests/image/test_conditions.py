@@ -14,6 +14,7 @@ from muniment_image.conditions import (
     LabelCondition,
     NoCondition,
     condition_from_json,
+    condition_of_words,
 )
 
 LABELS = LabelCondition(("T-shirt/top", "Trouser", "Ankle boot"))
@@ -131,6 +132,22 @@ def test_caption_condition_without_words_or_length_raises(
 ) -> None:
     with pytest.raises(ValueError, match="words"):
         CaptionCondition(words, length)
+
+
+def test_words_of_one_line_are_synonyms() -> None:
+    condition = condition_of_words("red 红 红色\n\nheart  心\n", ["red heart", "红心"])
+    assert condition.words == (("red", "红", "红色"), ("heart", "心"))
+    assert condition.encode("红色的心") == condition.encode("a red heart")
+
+
+def test_words_with_a_repetition_raise() -> None:
+    with pytest.raises(ValueError, match="twice"):
+        condition_of_words("red 红\nheart Red\n", ["red"])
+
+
+def test_words_without_a_word_of_a_caption_raise() -> None:
+    with pytest.raises(ConditionError, match="heart"):
+        condition_of_words("red 红\n", ["red heart"])
 
 
 # ---- both -----------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from muniment_image import datasets
+from muniment_image.batches import condition_of
 from muniment_image.datasets import DatasetError, read_dataset
 from support import picture_folders as pictures
 
@@ -227,6 +228,26 @@ def test_metadata_gives_labels_and_captions_in_several_languages(tmp_path: Path)
         ("sub/b.png", None, ("red heart", "红心")),
     ]
     assert [note for note in data.notes if "unnamed.png" in note]
+
+
+def test_words_txt_is_the_vocabulary_of_captions(tmp_path: Path) -> None:
+    pictures.save(tmp_path / "a.png")
+    write_metadata(tmp_path, {"file_name": "a.png", "caption": ["red heart", "红心"]})
+    (tmp_path / "words.txt").write_text("red 红\nheart 心\nblue 蓝\n", encoding="utf-8")
+    data = read_dataset(tmp_path, size=8, condition="caption")
+    assert not data.notes
+    condition = condition_of(data, "caption")
+    assert condition.encode("blue heart") == condition.encode("蓝心")
+
+
+@pytest.mark.parametrize("content", [b"", b"red\n", b"red heart red\n", b"\xff\xfe\xfa"])
+def test_words_txt_that_does_not_fit_is_an_error(tmp_path: Path, content: bytes) -> None:
+    pictures.save(tmp_path / "a.png")
+    write_metadata(tmp_path, {"file_name": "a.png", "caption": "red heart"})
+    (tmp_path / "words.txt").write_bytes(content)
+    data = read_dataset(tmp_path, size=8, condition="caption")
+    with pytest.raises(DatasetError, match="captions"):
+        condition_of(data, "caption")
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from .conditions import Condition, ConditionError, LabelCondition
-from .datasets import Dataset, DatasetError
+from .datasets import WORDS, Dataset, DatasetError
 from .tensors import image_tensor
 
 AUGMENTATIONS = ("flip", "shift")
@@ -101,17 +101,25 @@ class Batches:
 
 
 def condition_of(dataset: Dataset, kind: str) -> Condition:
-    """Return the condition that a model of a data set learns. Raise DatasetError."""
-    from .conditions import NoCondition, condition_of_captions
+    """Return the condition that a model of a data set learns. Raise DatasetError.
+
+    The vocabulary of captions is that of the file `words.txt`, if the data has one.
+    """
+    from .conditions import NoCondition, condition_of_captions, condition_of_words
 
     if kind == "label":
         return LabelCondition(dataset.classes)
     if kind == "caption":
         captions = [caption for item in dataset.items for caption in item.captions]
+        words = dataset.folder / WORDS
         try:
+            if words.is_file():
+                return condition_of_words(words.read_text(encoding="utf-8-sig"), captions)
             return condition_of_captions(captions)
-        except ValueError as error:
+        except (ValueError, OSError) as error:
             raise DatasetError(f"the captions cannot be used: {error}") from None
+        except ConditionError as error:
+            raise DatasetError(f"the captions do not fit {words}: {error}") from None
     return NoCondition()
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -28,6 +29,7 @@ _CHINESE = re.compile(r"[\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]+")
 _RUN = re.compile(r"[\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]+|[^\W_\u3400-\u9fff]+")
 _MOST_SUGGESTIONS = 3
 _LONGEST_QUOTE = 40  # characters of a prompt in a message
+_USUAL_LENGTH = 12  # of captions in words
 _MOST_WORDS = 64  # of a caption that a model is trained on
 
 
@@ -188,10 +190,10 @@ class CaptionCondition:
 
     def _number(self, word: str) -> int | None:
         """Return the id of a word, or of the singular of an English plural, or None."""
-        for form in (word, word.removesuffix("s"), word.removesuffix("es")):
-            if form in self._ids and word not in self.function_words - self._ids.keys():
-                return self._ids[form]
-        return None
+        forms = (word, word.removesuffix("s"), word.removesuffix("es"))
+        if word in self.function_words:
+            forms = forms[:1]
+        return next((self._ids[form] for form in forms if form in self._ids), None)
 
     def _segment(self, run: str) -> Iterator[str]:
         # best[k] = (unknown characters, words, start of the last word) of the first k characters
@@ -231,6 +233,21 @@ class CaptionCondition:
                 key=lambda known: (-shared[known], len(known), known),
             )[:_MOST_SUGGESTIONS]
         return similar
+
+
+def condition_of_words(text: str, captions: Sequence[str]) -> CaptionCondition:
+    """Return the condition whose vocabulary is a text: words with one meaning in each line.
+
+    Raises ValueError for a word that is listed twice, and ConditionError for a caption with other
+    words or with more than `_MOST_WORDS`.
+    """
+    rows = tuple(tuple(line.split()) for line in text.splitlines() if line.strip())
+    counts = Counter(_normalise(word) for words in rows for word in words)
+    if repeated := [word for word, count in counts.items() if count > 1]:
+        raise ValueError(f"{repeated[0]!r} is in the list of words twice; remove one of them")
+    condition = CaptionCondition(rows, _MOST_WORDS)
+    lengths = [sum(map(bool, condition.encode(caption))) for caption in set(captions)]
+    return CaptionCondition(rows, max(_USUAL_LENGTH, *lengths))
 
 
 Condition = NoCondition | LabelCondition | CaptionCondition

@@ -28,6 +28,8 @@ from .pictures import PictureError, read_picture
 
 ConditionKind = Literal["none", "label", "caption"]
 METADATA = "metadata.jsonl"
+WORDS = "words.txt"
+"""The vocabulary of captions: words with one meaning in each line, such as `red 红 红色`."""
 FASHION_MNIST = "fashion-mnist"
 SUFFIXES = frozenset(
     (
@@ -187,7 +189,7 @@ def _scan(folder: Path) -> _Files:
                 files.links.append(relative)
             elif os.path.splitext(name)[1].lower() in SUFFIXES:
                 files.pictures.append(relative)
-            elif relative != METADATA:
+            elif relative not in (METADATA, WORDS):
                 files.other.append(relative)
     if failures:
         error = failures[0]

@@ -166,33 +166,37 @@ def build_vocabulary(emoji: Sequence[Emoji]) -> CaptionCondition:
     return _condition(groups)
 
 
-def captions(one: Emoji, condition: CaptionCondition) -> list[tuple[int, ...]]:
-    """Return the ids of an emoji's English and Chinese name."""
-    return [condition.encode(name) for name in one.names]
+def captions(one: Emoji, condition: CaptionCondition, rng: np.random.Generator) -> list[str]:
+    """Return captions of a picture: its names, and one that is shorter or of other words.
+
+    The last one makes the model draw something plausible from a part of a name, or from tags.
+    """
+    names = [name.casefold() for name in one.names]
+    words = [word for word in condition.split(names[rng.integers(2)]) if word not in FUNCTION_WORDS]
+    tags = _tags(one, condition)
+    if len(words) > 1 and rng.random() < 0.5:
+        chosen = list(rng.permutation(words)[: rng.integers(1, len(words))])
+    elif tags:
+        chosen = list(rng.permutation(tags)[: rng.integers(1, 3)])
+    else:
+        chosen = words
+    return [*names, *names, " ".join(chosen)]
 
 
-def tag_ids(one: Emoji, condition: CaptionCondition) -> list[int]:
-    """Return the ids of an emoji's tags that are words of the vocabulary."""
-    result = []
-    for tag in (*one.tags[0], *one.tags[1]):
-        words = list(condition.split(tag))
-        if len(words) == 1 and words[0] not in FUNCTION_WORDS:
-            try:
-                result.append(condition.encode(tag)[0])
-            except ValueError:
-                continue
-            except Exception as error:
-                if type(error).__name__ != "ConditionError":
-                    raise
-    return sorted(set(result))
+def _tags(one: Emoji, condition: CaptionCondition) -> list[str]:
+    """Return an emoji's tags that are words of the vocabulary."""
+    known = {word for words in condition.words for word in words}
+    tags = {_clean(tag) for tag in (*one.tags[0], *one.tags[1])}
+    return sorted(tag for tag in tags & known if list(condition.split(tag)) == [tag])
 
 
-def render(font: Path, text: str, size: int, variants: int, seed: int) -> NDArray[np.uint8]:
+def render(
+    font: Path, text: str, size: int, variants: int, rng: np.random.Generator
+) -> NDArray[np.uint8]:
     """Return pictures [variants, size, size, 3] of an emoji on white, slightly moved and scaled."""
     strike = ImageFont.truetype(str(font), 109)  # the size of the font's bitmaps
     canvas = Image.new("RGB", (136, 136), "white")
     ImageDraw.Draw(canvas).text((0, 4), text, font=strike, embedded_color=True)
-    rng = np.random.default_rng(seed)
     pictures = []
     for number in range(variants):
         # The first variant fills the picture. The others have more white around the emoji.

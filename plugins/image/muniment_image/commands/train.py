@@ -160,7 +160,8 @@ def train(session: muniment.Session, as_json: bool, **values: Any) -> None:
 
     The data is a folder with one folder of pictures for each class, or a folder with
     `metadata.jsonl`. The lines of that file have `file_name`, and `label` or `caption`. All
-    pictures are checked first, cut to a square and resized.
+    pictures are checked first, cut to a square and resized. A file `words.txt` in the folder makes
+    the words in each of its lines synonyms, and captions have no other words.
 
     Ctrl-C writes a checkpoint and ends the training. `--resume --out FOLDER` continues it with the
     options and the data that it was started with, and the result is that of an uninterrupted one.

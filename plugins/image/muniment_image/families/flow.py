@@ -29,7 +29,7 @@ class Flow(Family):
     name = "flow"
     takes_init = True
     takes_guidance = True
-    sizes: ClassVar = {"width": 64, "blocks": 2, "embedding": 192, "fold": 2}
+    sizes: ClassVar = {"width": 64, "blocks": 1, "embedding": 192, "fold": 2}
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__(config)
