@@ -13,11 +13,15 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors import SafetensorError
 
+from muniment import Training
+from muniment.testing import TrainingContract
 from muniment_image import checkpoints, curve, files, training
 from muniment_image.batches import Batches, condition_of
 from muniment_image.checkpoints import CheckpointError
 from muniment_image.datasets import Dataset, DatasetError, Item
+from muniment_image.generator import ImageGenerator
 from muniment_image.model_config import ModelConfig
 from muniment_image.progress_files import losses_table
 from muniment_image.training import (
@@ -28,6 +32,7 @@ from muniment_image.training import (
     new_family,
     train,
 )
+from muniment_image.training_records import finish
 
 NETWORKS = {
     "flow": {"width": 8, "blocks": 1, "embedding": 8},
@@ -46,7 +51,7 @@ def make_data(count: int = 12, *, channels: int = 3, classes: int = 2) -> Datase
             for number in range(count)
         ),
         classes=names,
-        folder=Path("data"),
+        folder=Path("/pictures/of/mine"),
         files=(),
         fingerprints=np.arange(count, dtype=np.uint64),
     )
@@ -395,7 +400,7 @@ def test_a_full_disk_keeps_the_previous_checkpoint_and_the_training_goes_on(
 
     def full(tensors: Any, path: Path, **options: Any) -> None:
         saves["save"] += 1
-        if saves["save"] == 2:
+        if saves["save"] == 3:
             path.write_bytes(b"half a checkpoint")
             raise OSError(errno.ENOSPC, "No space left on device")
         original(tensors, path, **options)
@@ -414,6 +419,26 @@ def test_a_full_disk_keeps_the_previous_checkpoint_and_the_training_goes_on(
     assert [note for note in watcher.notes if "No space left" in note]
     assert checkpoints.load(tmp_path).step == 5
     assert not list(tmp_path.glob(".*"))
+
+
+def test_a_full_disk_is_an_error_before_the_first_step(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any, **__: Any) -> None:
+        raise SafetensorError("Error while serializing: I/O error: No space left (os error 28)")
+
+    monkeypatch.setattr(checkpoints, "save_file", full)
+    watcher = Watcher()
+    with pytest.raises(CheckpointError, match="written: No space left; "):
+        run(tmp_path, watcher=watcher)
+    assert watcher.steps == 0
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("family", ["flow", "vae", "dcgan"])
+def test_one_picture_is_enough_for_a_training(tmp_path: Path, family: str) -> None:
+    outcome = run(tmp_path, family=family, data=make_data(1), batch=2, steps=3)
+    assert outcome.status == "completed"
 
 
 def test_a_full_disk_for_samples_does_not_end_the_training(
@@ -578,3 +603,18 @@ def test_a_checkpoint_has_no_pickle_and_its_options_are_json(tmp_path: Path) -> 
     description = json.loads(header["__metadata__"]["muniment"])
     assert description["step"] == 6
     assert description["options"]["seed"] == 7
+
+
+# ---- the contract of trainings -----------------------------------------------------------------
+
+
+class TestContract(TrainingContract):
+    generator = ImageGenerator
+
+    def train(self, folder: Path) -> Training:
+        folder.mkdir()
+        outcome = run(folder, steps=2)
+        assert outcome.model is not None
+        return finish(
+            outcome, outcome.model, make_data(), Options(steps=2, seed=7, batch=5), folder
+        )
