@@ -15,7 +15,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .conditions import Condition, ConditionError, LabelCondition
+from .conditions import (
+    Condition,
+    ConditionError,
+    LabelCondition,
+    NoCondition,
+    condition_of_captions,
+)
 from .datasets import Dataset, DatasetError
 from .tensors import image_tensor
 
@@ -102,14 +108,15 @@ class Batches:
 
 def condition_of(dataset: Dataset, kind: str) -> Condition:
     """Return the condition that a model of a data set learns. Raise DatasetError."""
-    from .conditions import NoCondition, condition_of_captions
-
     if kind == "label":
         return LabelCondition(dataset.classes)
     if kind == "caption":
-        captions = [caption for item in dataset.items for caption in item.captions]
+        captions = {caption: item.file for item in dataset.items for caption in item.captions}
         try:
-            return condition_of_captions(captions)
+            return condition_of_captions(list(captions))
+        except ConditionError as error:
+            file = captions[error.text]
+            raise DatasetError(f"the picture {file} cannot be used: {error}") from None
         except ValueError as error:
             raise DatasetError(f"the captions cannot be used: {error}") from None
     return NoCondition()

@@ -30,10 +30,11 @@ from .interruption import postponed_signals
 from .memory import is_out_of_memory
 from .model_config import ModelConfig
 from .progress_files import ProgressFiles
+from .training_options import Options
 
-Precision = Literal["float32", "bfloat16"]
 Status = Literal["completed", "stopped", "failed"]
-_WARM_UP = 200  # steps in which the learning rate rises, at most a twentieth of all
+_WARM_UP = 500  # steps in which the learning rate rises, at most a twentieth of all
+_LOWEST = 0.02  # part of the learning rate that remains at the end of the cosine
 _MOST_GRIDS = 50
 
 
@@ -51,31 +52,6 @@ class ResumeError(muniment.UsageError):
 
 class _Diverged(Exception):
     """A loss or a gradient that is not a finite number."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Options:
-    """The parameters of a training that its result depends on.
-
-    Attributes:
-        steps: Number of updates of the weights.
-        seed: An unsigned 64-bit integer.
-        batch: Number of pictures in a step.
-        learning_rate: The highest learning rate, or None for that of the family.
-        ema: The highest decay of the moving average of the weights, from 0 to less than 1.
-        clip: The maximum norm of the gradients of a part, or 0 for no maximum.
-        augment: Names from `batches.AUGMENTATIONS`.
-        precision: The type of the numbers in the layers. Weights are float32.
-    """
-
-    steps: int
-    seed: int
-    batch: int = 64
-    learning_rate: float | None = None
-    ema: float = 0.999
-    clip: float = 1.0
-    augment: tuple[str, ...] = ()
-    precision: Precision = "float32"
 
 
 class Watcher(Protocol):
@@ -138,18 +114,6 @@ def new_family(config: ModelConfig, seed: int) -> Family:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derived_seed(seed, "weights"))
         return family_class(config.family)(config)
-
-
-def native_precision(device: torch.device) -> Precision:
-    """Return bfloat16 for a device that has instructions for it, else float32.
-
-    Where a processor emulates it, it is many times slower than float32.
-    """
-    if device.type == "cuda":
-        is_native = torch.cuda.is_bf16_supported(including_emulation=False)
-    else:
-        is_native = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-    return "bfloat16" if is_native else "float32"
 
 
 def train(
@@ -321,7 +285,8 @@ class _Loop:
         warm_up = max(1, min(_WARM_UP, options.steps // 20))
         rate = highest * min(1.0, (self.step + 1) / warm_up)
         if self.family.schedule == "cosine":
-            rate *= (1 + math.cos(math.pi * self.step / options.steps)) / 2
+            cosine = (1 + math.cos(math.pi * self.step / options.steps)) / 2
+            rate *= _LOWEST + (1 - _LOWEST) * cosine
         return rate
 
     @torch.no_grad()

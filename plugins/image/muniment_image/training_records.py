@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 import muniment
 
@@ -21,7 +22,8 @@ from .files import sync_folder
 from .model_config import ModelConfig
 from .model_folder import save_model
 from .progress_files import CURVE, SAMPLES
-from .training import Options, Outcome, TrainingError
+from .training import Outcome, TrainingError
+from .training_options import Options
 
 DISTRIBUTION = "muniment-image"
 TRAINING = "training.json"
@@ -59,7 +61,8 @@ def finish(
     if model is None:
         return training
     try:
-        save_model(model, out, card=card(model.config, training, out))
+        text = card(model.config, training, out)
+        save_model(model, out, card=text, half=_fits_float16(model))
         muniment.write_training_json(training)
         sync_folder(out)
     except OSError as error:
@@ -106,7 +109,7 @@ def card(config: ModelConfig, training: muniment.Training, folder: Path) -> str:
         f"muniment generate image {_prompt(config)}-m FOLDER -o picture.png",
         "```",
         "",
-        "The weights are float16 in `model.safetensors`. `training.json` describes the training.",
+        "The weights are in `model.safetensors`, and `training.json` describes the training.",
         "The pictures resemble those of the training data, and the model can repeat one of them.",
         "Whether they may be published depends on the licence of the data.",
         "",
@@ -121,6 +124,12 @@ def card(config: ModelConfig, training: muniment.Training, folder: Path) -> str:
     if (folder / CURVE).is_file():
         lines += [f"![losses of the training]({CURVE})", ""]
     return "\n".join(lines)
+
+
+def _fits_float16(model: Family) -> bool:
+    """Return whether all weights are within the range of float16."""
+    largest = torch.finfo(torch.float16).max
+    return all(tensor.abs().max() <= largest for tensor in model.state_dict().values())
 
 
 def _subject(config: ModelConfig) -> str:

@@ -26,14 +26,8 @@ from muniment_image.event_log import open_event_log
 from muniment_image.families.base import Family
 from muniment_image.files import locked, remove_abandoned
 from muniment_image.model_config import ModelConfig
-from muniment_image.training import (
-    Options,
-    Outcome,
-    TrainingError,
-    native_precision,
-    new_family,
-    train,
-)
+from muniment_image.training import Outcome, TrainingError, new_family, train
+from muniment_image.training_options import Options, native_precision
 
 _STEPS = 10_000
 _GUIDANCE = 1.5  # of a model with labels or captions
