@@ -28,7 +28,7 @@ from _pytest.mark import ParameterSet
 from muniment.generation import policy
 from muniment_installer.environment import Environment
 from muniment_installer.wheels import repack
-from support import stub_text
+from support import diffusion, stub_text
 from support.commands import Here
 from support.sharing import once
 
@@ -114,6 +114,15 @@ def stub(page_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
+def downloads(request: pytest.FixtureRequest, page_folder: Path) -> None:
+    """Put the files into the folder that a page takes for downloaded ones."""
+    if request.getfixturevalue("page").name == "use-stable-diffusion.md":
+        pipeline = diffusion.make_pipeline(page_folder / "stable-diffusion", flagged=False)
+        diffusion.make_lora(page_folder / "style.safetensors", pipeline)
+        diffusion.make_controlnet(page_folder / "edges")
+
+
+@pytest.fixture
 def muniment(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Here:
     """The command line in this process."""
     return Here(capfd, monkeypatch)
@@ -127,6 +136,7 @@ def pages_as_cases() -> Iterator[ParameterSet]:
         yield pytest.param(page, id=str(page.relative_to(ROOT)), marks=marks)
 
 
+@pytest.mark.usefixtures("downloads")
 @pytest.mark.parametrize("page", pages_as_cases())
 def test_every_code_block_of_the_page_runs(page: Path, stub: Path, muniment: Here) -> None:
     run_blocks(page, stub, muniment)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -20,7 +20,8 @@ from muniment_image.diffusion.generator import DiffusersGenerator
 from muniment_image.diffusion.parameters import DiffusersParameters
 from muniment_image.pictures import read_picture
 from support.diffusion import TOKENS, make_controlnet, make_lora, make_pipeline
-from support.pictures import noise, saved
+from support.diffusion_families import make_flux, make_sdxl
+from support.pictures import animated, noise, pixel_bomb, saved, turned
 
 INIT = noise(32, 32)
 MASK = np.zeros((32, 32), np.uint8)
@@ -280,7 +281,9 @@ def test_parameter_without_effect_is_refused(
         ({"init": saved(INIT), "mask": saved(np.zeros_like(MASK))}, "mask"),
         ({"control": saved(INIT)}, "control"),
         ({"init": saved(INIT)[:60]}, "init"),
-        ({"init": saved(noise(4, 4))}, "init"),
+        ({"init": saved(noise(2, 9000))}, "init"),
+        ({"init": animated("GIF")}, "init"),
+        ({"reference": pixel_bomb()}, "reference"),
     ],
 )
 def test_input_that_does_not_fit_is_refused(
@@ -349,6 +352,28 @@ def test_mask_changes_only_its_white_pixels(
     picture = draw(generator, folder, inputs=inputs)
     assert np.array_equal(picture[mask == 0], init[mask == 0])
     assert (picture[mask == 255] != init[mask == 255]).any(axis=-1).mean() > 0.9
+
+
+@pytest.mark.parametrize(
+    "init",
+    [
+        pytest.param(saved(noise(), mode="P"), id="palette"),
+        pytest.param(saved(noise(), mode="RGBA"), id="transparent"),
+        pytest.param(saved(noise(), "JPEG", mode="CMYK"), id="cmyk"),
+        pytest.param(saved(noise(9, 9)[:, :, 0].astype(np.uint16) * 257), id="16 bits"),
+        pytest.param(saved(noise(50, 3)), id="thin"),
+        pytest.param(turned(6, "JPEG"), id="turned"),
+    ],
+)
+def test_pixels_outside_the_mask_are_those_of_a_picture_of_any_kind(
+    generator: DiffusersGenerator, folder: Path, init: bytes
+) -> None:
+    pixels = read_picture(init)
+    mask = np.zeros(pixels.shape[:2], np.uint8)
+    mask[: len(mask) // 2] = 255
+    picture = draw(generator, folder, inputs={"init": init, "mask": saved(mask)})
+    assert np.array_equal(picture[mask == 0], pixels[mask == 0])
+    assert not np.array_equal(picture, pixels)
 
 
 def test_control_changes_the_picture_only_with_its_controlnet(
@@ -439,8 +464,23 @@ def test_adapter_of_another_size_is_refused(
     name = next(name for name in weights if name.startswith("unet") and "lora_A" in name)
     weights[name] = weights[name].repeat(1, 2)
     save_file(weights, file)
+    plain = draw(generator, folder)
     assert file.name in failure(generator, folder, models={"lora": file})
-    draw(generator, folder)
+    assert np.array_equal(draw(generator, folder), plain)
+
+
+def test_adapter_of_one_part_is_applied(
+    generator: DiffusersGenerator, folder: Path, lora: Path, tmp_path: Path
+) -> None:
+    from safetensors.torch import load_file, save_file
+
+    pictures = {draw(generator, folder).tobytes()}
+    for part in ("unet", "text_encoder"):
+        weights = {name: item for name, item in load_file(lora).items() if name.startswith(part)}
+        save_file(weights, tmp_path / f"{part}.safetensors")
+        models = {"lora": tmp_path / f"{part}.safetensors"}
+        pictures.add(draw(generator, folder, models=models, lora_scale=0.7).tobytes())
+    assert len(pictures) == 3
 
 
 def test_pickled_or_damaged_adapter_is_refused(
@@ -471,7 +511,9 @@ def test_values_that_are_not_numbers_fail(
 
 def test_flagged_picture_fails(tmp_path: Path) -> None:
     folder = make_pipeline(tmp_path / "flagging", flagged=True)
-    assert "safety checker" in failure(loaded(folder), folder)
+    flagging = loaded(folder)
+    assert "safety checker" in failure(flagging, folder)
+    assert "safety checker" in failure(flagging, folder, inputs={"init": saved(INIT)})
 
 
 def test_unflagged_picture_is_the_one_without_a_safety_checker(
@@ -481,13 +523,33 @@ def test_unflagged_picture_is_the_one_without_a_safety_checker(
     assert np.array_equal(draw(loaded(checked), checked), draw(generator, folder))
 
 
+def test_missing_memory_fails_with_a_remedy(
+    generator: DiffusersGenerator, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def decode(*arguments: object, **options: object) -> None:
+        raise MemoryError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(generator._pipeline.vae, "decode", decode)
+        assert "offload" in failure(generator, folder)
+    draw(generator, folder)
+
+
+@pytest.mark.parametrize("offload", ["model", "sequential"])
+def test_offload_does_not_change_the_picture(
+    generator: DiffusersGenerator, folder: Path, offload: str
+) -> None:
+    assert np.array_equal(draw(generator, folder, offload=offload), draw(generator, folder))
+
+
 def test_failure_of_a_request_leaves_the_others(
     generator: DiffusersGenerator, folder: Path
 ) -> None:
+    with_system = replace(request(folder), system="Draw well.")
     results = replies(
-        generator, request(folder), request(folder, "a" * 99), request(folder, seed=8)
+        generator, request(folder), request(folder, "a" * 99), with_system, request(folder, seed=8)
     )
-    assert [reply.failure is None for reply in results] == [True, False, True]
+    assert [reply.failure is None for reply in results] == [True, False, False, True]
 
 
 def test_generation_prints_nothing(
@@ -498,3 +560,39 @@ def test_generation_prints_nothing(
     draw(generator, folder, inputs={"init": saved(INIT), "mask": saved(MASK)})
     failure(generator, folder, "a" * 99)
     assert capfd.readouterr() == ("", "")
+
+
+# ---- pipelines of other families -----------------------------------------------------------------
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("make", [make_sdxl, make_flux])
+def test_pipeline_of_another_family_draws_from_texts_and_pictures(
+    make: Callable[[Path], Path], tmp_path: Path
+) -> None:
+    folder = make(tmp_path / "other")
+    generator, size = loaded(folder), {"width": 32, "height": 32}
+    inputs = {"init": saved(INIT), "mask": saved(MASK)}
+    plain = draw(generator, folder, **size)
+    started = draw(generator, folder, inputs={"init": saved(INIT)})
+    masked = draw(generator, folder, inputs=inputs)
+    assert len({plain.tobytes(), started.tobytes(), masked.tobytes()}) == 3
+    assert np.array_equal(masked[MASK == 0], INIT[MASK == 0])
+    assert draw(generator, folder, width=40, height=21).shape == (21, 40, 3)
+    assert np.array_equal(draw(generator, folder, **size), plain)
+    assert np.array_equal(draw(loaded(folder), folder, **size), plain)
+
+
+@pytest.mark.integration
+def test_flow_matching_has_its_own_schedulers_and_no_guidance(tmp_path: Path) -> None:
+    folder = make_flux(tmp_path / "flux")
+    generator = loaded(folder)
+    assert "flow-euler" in failure(generator, folder, scheduler="ddim")
+    assert "guidance" in failure(generator, folder, guidance=4.0)
+    assert "negative_prompt" in failure(generator, folder, negative_prompt="dog")
+    small = {"width": 32, "height": 32}
+    picture = draw(generator, folder, **small)
+    assert np.array_equal(draw(generator, folder, scheduler="flow-euler", **small), picture)
+    # T5 takes 512 tokens. CLIP, which takes 77, only gives a summary of the prompt.
+    draw(generator, folder, "a" * 200, **small)
+    assert "512" in failure(generator, folder, "a" * 600, **small)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ CHANNELS = (32, 64)  # of the two blocks of the UNet
 CONTEXT = 32  # the size of an embedded token
 # The layers that adapters usually change. diffusers reads kohya's names only beside out_proj.
 _ADAPTED = (".to_q.weight", ".to_v.weight", ".q_proj.weight", ".out_proj.weight")
-TOKENS = 16  # the longest prompt of the tiny text encoder, with its start and its end
+TOKENS = 77  # the longest prompt of the tiny text encoder, with its start and its end
 
 
 def make_pipeline(folder: Path, *, flagged: bool | None = None, **changes: Any) -> Path:
@@ -27,7 +26,7 @@ def make_pipeline(folder: Path, *, flagged: bool | None = None, **changes: Any) 
         "unet": make_unet(),
         "vae": make_vae(),
         "text_encoder": make_text_encoder(),
-        "tokenizer": make_tokenizer(folder.with_name(f"{folder.name}-tokenizer")),
+        "tokenizer": make_tokenizer(),
         "scheduler": make_scheduler(),
         "safety_checker": None,
         "feature_extractor": None,
@@ -173,20 +172,15 @@ def make_text_encoder() -> Any:
     return CLIPTextModel(config)
 
 
-def make_tokenizer(folder: Path) -> Any:
+def make_tokenizer() -> Any:
     """Return a CLIP tokenizer whose tokens are single bytes."""
     from tokenizers.pre_tokenizers import ByteLevel
     from transformers import CLIPTokenizer
 
     letters = sorted(ByteLevel.alphabet())
     tokens = ["<|startoftext|>", "<|endoftext|>", *letters, *(f"{item}</w>" for item in letters)]
-    folder.mkdir(parents=True, exist_ok=True)
     vocabulary = {token: index for index, token in enumerate(tokens)}
-    (folder / "vocab.json").write_text(json.dumps(vocabulary), encoding="utf-8")
-    (folder / "merges.txt").write_text("#version: 0.2\n", encoding="utf-8")
-    return CLIPTokenizer(
-        str(folder / "vocab.json"), str(folder / "merges.txt"), model_max_length=TOKENS
-    )
+    return CLIPTokenizer(vocab=vocabulary, merges=[], model_max_length=TOKENS)
 
 
 def make_safety_checker(*, flagged: bool) -> dict[str, Any]:

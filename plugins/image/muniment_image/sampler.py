@@ -69,7 +69,9 @@ class Sampler:
         try:
             # These settings are for CUDA: without them, kernels are chosen by measuring, or round
             # more coarsely.
-            with torch.backends.cudnn.flags(benchmark=False, deterministic=True, allow_tf32=False):
+            with torch.backends.cudnn.flags(
+                enabled=True, benchmark=False, deterministic=True, allow_tf32=False
+            ):
                 return family.sample(
                     torch.tensor([row.ids for row in rows]) if first.ids else None,
                     Noise([row.seed for row in rows], family.device),

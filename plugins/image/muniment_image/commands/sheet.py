@@ -165,13 +165,9 @@ def sheet(
         for column in x.values
     ]
     # One batch, so that an invalid value of the last cell is refused before the first is drawn.
-    running = session.run(specs, policy=policy, batch_size=len(specs))
-    cells: list[muniment.Generation] = []
-    with progress("drawing", len(specs)) as bar:
-        for cell in running:
-            assert isinstance(cell, muniment.Generation)  # chunks are for texts
-            cells.append(cell)
-            bar.advance(1)
+    with progress(f"drawing {len(specs)} images"):
+        running = session.run(specs, policy=policy, batch_size=len(specs))
+        cells = [cell for cell in running if isinstance(cell, muniment.Generation)]
     for cell, title in zip(cells, _titles(x, y), strict=True):
         _report(cell, title, as_json)
     if any(cell.status == "completed" for cell in cells):

@@ -12,7 +12,7 @@ from typing import Any
 import muniment
 
 from .folders import adapter_file, listed, read_header
-from .libraries import silence
+from .libraries import first_line, silence
 
 _NAME = "muniment"
 _ALPHA = (".alpha", "_alpha")
@@ -22,8 +22,8 @@ _ALPHA = (".alpha", "_alpha")
 def applied_lora(pipeline: Any, path: Path | None, scale: float) -> Iterator[None]:
     """Apply an adapter in the context, and remove all of it afterwards.
 
-    Without a path nothing is done. Raises ModelError for a file that is no LoRA, and for one of
-    which any tensor does not fit the pipeline. diffusers omits such tensors without an error.
+    Without a path nothing is done. Raises ModelError unless the file is a LoRA and each of its
+    tensors fits the pipeline, because diffusers omits other tensors without an error.
     """
     if path is None:
         yield
@@ -60,7 +60,7 @@ def _load(pipeline: Any, file: Path, modules: dict[str, Any]) -> None:
             folder = source.pop("pretrained_model_name_or_path_or_dict")
             pipeline.load_lora_weights(folder, adapter_name=_NAME, **source)
     except Exception as error:  # each conversion raises errors of its own
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:100]
+        reason = first_line(error)
         if "not found in the base model" in str(error):
             reason = "it changes layers that the model lacks"
         raise _foreign(file, f"cannot be applied to this model ({reason})") from error

@@ -13,6 +13,7 @@ from .folders import (
     CONFIG,
     INDEX,
     adapter_file,
+    check_weights,
     is_pickle,
     listed,
     pickled,
@@ -21,13 +22,13 @@ from .folders import (
     read_json,
 )
 from .hub import find
-from .libraries import check_libraries, silence
+from .libraries import check_libraries, first_line, silence
 from .loading import find_pipeline_class, load_controlnet, load_pipeline
 
 Progress = Callable[[str, float], None]
 
 TRAINING = "training.json"  # describes the training of the model, for the record
-_COPIED = (".json", ".safetensors", ".txt", ".model")
+_SETTINGS = (".json", ".txt", ".model")
 _NOTICES = ("LICENSE", "LICENCE", "NOTICE", "README")
 
 
@@ -66,15 +67,21 @@ def add(source: str, into: Path, progress: Progress) -> None:
 
 
 def _copy(folder: Path, into: Path, parts: list[str]) -> None:
-    """Copy the files of a folder and of the parts that its index names."""
+    """Copy the files of a folder and of the parts that its index names. Raise ModelError.
+
+    Weights beside a pipeline's index are the same pipeline as a single file, and are not copied.
+    """
+    has_index = (folder / INDEX).is_file()
     for part in parts:
         if not (folder / part).is_dir():
             continue  # loading names it
+        suffixes = _SETTINGS if has_index and not part else (*_SETTINGS, ".safetensors")
+        if part or not has_index:
+            check_weights(folder / part, folder)
         (into / part).mkdir(exist_ok=True)
         for file in sorted((folder / part).iterdir()):
             is_notice = not part and file.name.upper().startswith(_NOTICES)
-            is_whole = not part and file.suffix == ".safetensors" and (folder / INDEX).is_file()
-            if file.is_file() and not is_whole and (file.suffix in _COPIED or is_notice):
+            if file.is_file() and (file.suffix in suffixes or is_notice):
                 shutil.copyfile(file, into / part / file.name)
 
 
@@ -88,36 +95,45 @@ def _convert(file: Path, into: Path) -> None:
     Its configuration is that of the folder in which it lies, if it is the folder of a pipeline.
     Otherwise it is the one that diffusers knows for such a file, from the hub.
     """
-    from safetensors.torch import load_file
-
     try:
-        folder = _configuration(file, load_file(file))
-        kind = find_pipeline_class(read_index(folder).class_name)
-        if kind is None or not hasattr(kind, "from_single_file"):
-            raise ValueError(f"no class of diffusers reads it with the configuration of {folder}")
+        folder = _configuration(file)
         with silence():
-            pipeline = kind.from_single_file(str(file), config=str(folder), local_files_only=True)
+            kind = find_pipeline_class(read_index(folder).class_name)
+            if kind is None or not hasattr(kind, "from_single_file"):
+                raise ValueError(f"no class of diffusers reads it as configured in {folder}")
+            pipeline = kind.from_single_file(
+                str(file), config=str(folder), local_files_only=True, torch_dtype=_dtype(file)
+            )
             _check_filled(pipeline)
             pipeline.save_pretrained(into, safe_serialization=True)
     except muniment.ModelError:
         raise
     except Exception as error:  # each conversion raises errors of its own
-        reason = (str(error).strip().splitlines() or [""])[0][:200]
         raise muniment.ModelError(
             str(file),
-            f"{file} cannot be converted to a pipeline ({type(error).__name__}: {reason}); "
+            f"{file} cannot be converted to a pipeline ({first_line(error)}); "
             "use a safetensors file of Stable Diffusion, or the folder of a pipeline",
         ) from error
 
 
-def _configuration(file: Path, weights: Any) -> Path:
+def _dtype(file: Path) -> Any:
+    """Return the number format of the floats in a file, or float32 if there are several."""
+    import torch
+
+    formats = {"F16": torch.float16, "BF16": torch.bfloat16}
+    stored = {entry["dtype"] for entry in read_header(file).values() if "F" in entry["dtype"]}
+    return formats.get(stored.pop(), torch.float32) if len(stored) == 1 else torch.float32
+
+
+def _configuration(file: Path) -> Path:
     """Return a folder with the configuration of a single file's pipeline. Raise ModelError."""
     if (file.parent / INDEX).is_file():
         return file.parent
     from diffusers.loaders.single_file_utils import fetch_diffusers_config
+    from safetensors.torch import load_file
 
     with silence():
-        source = str(fetch_diffusers_config(weights)["pretrained_model_name_or_path"])
+        source = str(fetch_diffusers_config(load_file(file))["pretrained_model_name_or_path"])
     try:
         return _configuration_from_hub(source)
     except Exception as error:  # network errors of several libraries

@@ -55,19 +55,17 @@ class Canvas:
 
 
 def read_inputs(inputs: Mapping[str, muniment.Input]) -> dict[str, Pixels]:
-    """Return the pixels of the inputs init, mask and control, by name. Raise InputError.
+    """Return the pixels of all inputs by name. Raise InputError for one that does not fit.
 
     A mask is [H, W] of 0 and 255, and has the size of init. The others are [H, W, 3].
     """
     pixels: dict[str, Pixels] = {}
-    for name in ("init", "mask", "control"):
-        if name in inputs:
-            try:
-                pixels[name] = read_picture(inputs[name].data, grey=name == "mask")
-            except PictureError as error:
-                raise muniment.InputError(
-                    name, f"the input {name} cannot be used: {error}"
-                ) from None
+    for name, item in inputs.items():
+        try:
+            pixels[name] = read_picture(item.data, grey=name == "mask")
+        except PictureError as error:
+            message = f"the input {name} cannot be used: {error}"
+            raise muniment.InputError(name, message) from None
     if "mask" in pixels:
         _check_mask(pixels)
     return pixels

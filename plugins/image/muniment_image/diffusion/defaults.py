@@ -37,7 +37,7 @@ def read_defaults(folder: Path) -> ModelDefaults:
     with silence():
         kind = find_pipeline_class(index.class_name)
         arguments = {} if kind is None else pipeline_arguments(kind)
-    guidance = arguments.get("guidance_scale")
+    guidance = arguments.get("guidance_scale") if _takes_guidance(folder) else None
     width, height = _size(folder)
     return ModelDefaults(
         steps=int(arguments.get("num_inference_steps") or _STEPS),
@@ -57,6 +57,8 @@ def complete(
     do not fit each other, because each would be ignored silently otherwise.
     """
     _check_pairs(values, pixels)
+    if values.guidance is not None and defaults.guidance is None:
+        raise muniment.ParameterError("guidance", "guidance has no effect on this model; remove it")
     steps = defaults.steps if values.steps is None else values.steps
     guidance = defaults.guidance if values.guidance is None else values.guidance
     width, height = _sides(values, pixels, defaults)
@@ -121,11 +123,11 @@ def _sides(
         width, height = round(own[0] * values.height / own[1]), values.height
     else:
         width, height = own
-    if not all(8 <= side <= MAX_SIDE for side in (width, height)):
+    if not all(1 <= side <= MAX_SIDE for side in (width, height)):
         raise muniment.InputError(
             name or "",
-            f"the picture would have {width} x {height} pixels, from 8 to {MAX_SIDE} a side are "
-            "possible; use width and height",
+            f"the picture would have {width} x {height} pixels, and each side can have from 1 to "
+            f"{MAX_SIDE:,}; use width and height",
         )
     return width, height
 
@@ -140,6 +142,15 @@ def _size(folder: Path) -> tuple[int, int]:
             factor = _factor(folder)
             return int(width) * factor, int(height) * factor
     return 512, 512
+
+
+def _takes_guidance(folder: Path) -> bool:
+    """Return False for a transformer without an input for guidance, such as that of Flux schnell.
+
+    Only the configurations of such transformers have this option.
+    """
+    path = folder / "transformer" / CONFIG
+    return not path.is_file() or read_json(path).get("guidance_embeds") is not False
 
 
 def _factor(folder: Path) -> int:

@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 
 import muniment
+from muniment_image.memory import is_out_of_memory
 
 from .canvas import Canvas, Pixels, paste
-from .libraries import silence
+from .libraries import first_line, silence
 from .loading import device, pipeline_arguments
 from .prompts import check_length
 from .schedulers import UnsuitableScheduler, make_scheduler
@@ -46,8 +47,8 @@ def draw(
         raise muniment.ParameterError("scheduler", str(error)) from error
     canvas = Canvas(settings["width"], settings["height"], _multiple(pipeline))
     arguments = _arguments(task, request, settings, pixels, canvas)
-    with _placed(task, values.offload), _reproducible(request.seed) as generator:
-        drawn = _result(_call(task, {**arguments, "generator": generator}))
+    with _reproducible(request.seed) as generator:
+        drawn = _result(_call(task, {**arguments, "generator": generator}, values.offload))
     picture = canvas.cut(drawn)
     if "mask" in pixels:
         return paste(picture, canvas.fit(pixels["init"]), canvas.fit(pixels["mask"]))
@@ -103,9 +104,15 @@ def _arguments(
         "num_inference_steps": settings["steps"],
         "output_type": "np",
     }
+    if "clean_caption" in accepted:  # by default it depends on other installed packages
+        arguments["clean_caption"] = False
     if settings["guidance"] is not None:
         arguments["guidance_scale"] = settings["guidance"]
     if values.negative_prompt:
+        if not _takes_negative_prompt(task, accepted):
+            raise muniment.ParameterError(
+                "negative_prompt", "negative_prompt has no effect on this model; remove it"
+            )
         arguments["negative_prompt"] = values.negative_prompt
     if "init" in pixels:
         arguments["image"] = canvas.place(pixels["init"])
@@ -127,32 +134,29 @@ def _arguments(
     return arguments | {name: side for name, side in sides.items() if name in accepted}
 
 
-def _call(task: Any, arguments: dict[str, Any]) -> Any:
+def _takes_negative_prompt(task: Any, accepted: Mapping[str, Any]) -> bool:
+    """Return whether a pipeline uses a negative prompt. Those with distilled guidance do not."""
+    unet = getattr(task, "unet", None)
+    is_distilled = unet is not None and unet.config.get("time_cond_proj_dim") is not None
+    return not is_distilled and (accepted.get("true_cfg_scale") or 2) > 1
+
+
+def _call(task: Any, arguments: dict[str, Any], offload: str) -> Any:
     """Return the result of a pipeline. Raise DrawingError if it fails."""
     import torch
 
     try:
-        with silence(), torch.inference_mode():
+        with silence(), torch.inference_mode(), _placed(task, offload):
             return task(**arguments)
-    except (RuntimeError, MemoryError) as error:
-        reason = str(error).lower()
-        is_memory = isinstance(error, MemoryError | torch.OutOfMemoryError)
-        if is_memory or "alloc" in reason or "out of memory" in reason:
+    except Exception as error:  # each pipeline raises errors of its own
+        if is_out_of_memory(error):
             raise DrawingError(
                 "the memory does not suffice for this picture; use a smaller width and height, or "
                 "offload=sequential on an accelerator"
             ) from error
-        raise _failed(error) from error
-    except (ValueError, TypeError, IndexError, ZeroDivisionError) as error:
-        raise _failed(error) from error
-
-
-def _failed(error: Exception) -> DrawingError:
-    reason = (str(error).strip().splitlines() or [""])[0][:200]
-    return DrawingError(
-        f"diffusers cannot draw this picture ({type(error).__name__}: {reason}); "
-        "change the parameters"
-    )
+        raise DrawingError(
+            f"diffusers cannot draw this picture ({first_line(error)}); change the parameters"
+        ) from error
 
 
 def _result(result: Any) -> Pixels:

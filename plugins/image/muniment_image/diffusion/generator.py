@@ -48,6 +48,7 @@ class DiffusersGenerator(muniment.Generator):
         """Return steps, guidance, size and strength by the model and the inputs."""
         folder = _folder(model)
         check_libraries(str(folder))
+        _check_system(request)
         settings = complete(request.parameters, read_inputs(request.inputs), read_defaults(folder))
         added = {
             name: value
@@ -98,6 +99,7 @@ class DiffusersGenerator(muniment.Generator):
         """Return the picture of a request as PNG. Raise DrawingError or MunimentError."""
         if self._pipeline is None:
             raise RuntimeError("the generator diffusers was asked before its model was loaded")
+        _check_system(request)
         pixels = read_inputs(request.inputs)
         settings = complete(request.parameters, pixels, read_defaults(_folder(request.model)))
         lora = request.models.get("lora")
@@ -115,6 +117,11 @@ class DiffusersGenerator(muniment.Generator):
         if self._controlnet[0] != model.digest:
             self._controlnet = (model.digest, load_controlnet(Path(model.path)))
         return self._controlnet[1]
+
+
+def _check_system(request: muniment.Request) -> None:
+    if request.system:
+        raise muniment.UsageError("the generator diffusers takes no system prompt; remove it")
 
 
 def _folder(model: muniment.Model | None) -> Path:

@@ -25,13 +25,13 @@ from .folders import (
     read_json,
     variant_of,
 )
-from .libraries import check_libraries, silence
+from .libraries import check_libraries, first_line, silence
 
 
 def load_pipeline(folder: Path) -> Any:
-    """Return the pipeline of a folder as one from text to images, on its device.
+    """Return the pipeline of a folder as one from text to images, in the memory of the processor.
 
-    Weights are float32 on a processor. On CUDA they are bfloat16 if they are stored so, and
+    Weights are float32 without CUDA. With it they are bfloat16 if they are stored so, and
     float16 otherwise. Raises ModelError.
     """
     check_libraries(str(folder))
@@ -57,14 +57,11 @@ def load_controlnet(path: Path) -> Any:
             raise muniment.ModelError(
                 str(path), f"{path} is a {name}, not a ControlNet; use the folder of a ControlNet"
             )
-        try:
-            if not _has_weights(path, path):
-                raise ValueError("it has no weights")
-            return _load_model(path, kind, _dtype(path))
-        except muniment.ModelError:
-            raise
-        except Exception as error:  # the class raises errors of its own
-            raise _unusable(path, "a ControlNet", error) from error
+        if not _has_weights(path, path):
+            raise muniment.ModelError(
+                str(path), f"{path} has no weights (*.safetensors); {FETCH_AGAIN}"
+            )
+        return _load_model(path, kind, _dtype(path))
 
 
 def pipeline_arguments(pipeline: Any) -> dict[str, Any]:
@@ -112,7 +109,7 @@ def _read_pipeline(folder: Path, index: PipelineIndex) -> Any:
         )
     except muniment.ModelError:
         raise
-    except Exception as error:  # each component's code raises errors of its own
+    except Exception as error:  # each class raises errors of its own
         raise _unusable(folder, "a diffusers pipeline", error) from error
 
 
@@ -169,14 +166,17 @@ def _has_weights(model: Path, folder: Path) -> bool:
 def _load_model(folder: Path, kind: Any, dtype: Any) -> Any:
     """Return a component with its weights. Raise ModelError for tensors that do not fit it."""
     options = {"dtype": dtype} if _is_transformers(kind) else {"torch_dtype": dtype}
-    model, report = kind.from_pretrained(
-        folder,
-        variant=variant_of(folder),
-        use_safetensors=True,
-        local_files_only=True,
-        output_loading_info=True,
-        **options,
-    )
+    try:
+        model, report = kind.from_pretrained(
+            folder,
+            variant=variant_of(folder),
+            use_safetensors=True,
+            local_files_only=True,
+            output_loading_info=True,
+            **options,
+        )
+    except Exception as error:  # each class raises errors of its own
+        raise _unusable(folder, f"a {kind.__name__}", error) from error
     for fault, names in {
         "lacks tensors that its config.json requires": report["missing_keys"],
         "has tensors of other shapes than its config.json requires": report["mismatched_keys"],
@@ -223,9 +223,8 @@ def _dtype(folder: Path) -> Any:
 
 
 def _unusable(path: Path, kind: str, error: Exception) -> muniment.ModelError:
-    reason = str(error).strip().splitlines() or [""]
     return muniment.ModelError(
         str(path),
-        f"{path} cannot be used as {kind} ({type(error).__name__}: {reason[0][:200]}); "
+        f"{path} cannot be used as {kind} ({first_line(error)}); "
         f"use another model, or {FETCH_AGAIN}",
     )

@@ -8,9 +8,9 @@ from __future__ import annotations
 from typing import Literal
 
 import muniment
+from muniment_image.parameters import INPUTS as PICTURE_INPUTS, PICTURES
 
 MAX_SIDE = 8192  # pixels
-PICTURES = ("image/png", "image/jpeg", "image/webp")
 
 
 class DiffusersParameters(muniment.Parameters):
@@ -44,8 +44,8 @@ class DiffusersParameters(muniment.Parameters):
     guidance: float | None = muniment.param(
         None, ge=0, le=100, help="strength of the prompt; 1 = no guidance"
     )
-    width: int | None = muniment.param(None, ge=8, le=MAX_SIDE, help="width in pixels")
-    height: int | None = muniment.param(None, ge=8, le=MAX_SIDE, help="height in pixels")
+    width: int | None = muniment.param(None, ge=1, le=MAX_SIDE, help="width in pixels")
+    height: int | None = muniment.param(None, ge=1, le=MAX_SIDE, help="height in pixels")
     strength: float | None = muniment.param(
         None, ge=0, le=1, help="part of the steps that change the input init; 1 = all of them"
     )
@@ -61,12 +61,8 @@ class DiffusersParameters(muniment.Parameters):
 
 
 INPUTS = (
-    muniment.InputSpec("init", PICTURES, help="picture to begin with", option="--init FILE"),
-    muniment.InputSpec(
-        "mask", PICTURES, help="mask of init; its white part is drawn", option="--mask FILE"
-    ),
+    *PICTURE_INPUTS,
     muniment.InputSpec(
         "control", PICTURES, help="picture that a ControlNet reads", option="--control FILE"
     ),
-    muniment.InputSpec("reference", PICTURES, help="picture that measures compare with"),
 )
