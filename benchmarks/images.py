@@ -20,9 +20,10 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import torch
 
@@ -61,7 +62,10 @@ def main() -> None:
                 turns = measures[number % 3 :] + measures[: number % 3]
                 rounds.append({name: seconds(turn) for name, turn in turns})
                 print(f"round {number + 1}: {rounds[-1]}", file=sys.stderr)
-    ratios = [round_["session"] / round_["network"] for round_ in rounds]
+    ratios = {
+        kind: [getattr(item["session"], kind) / getattr(item["network"], kind) for item in rounds]
+        for kind in ("wall", "processor")
+    }
     figures = {
         "benchmark": "images",
         "date": datetime.now(UTC).date().isoformat(),
@@ -69,13 +73,12 @@ def main() -> None:
         "rows": network.rows,
         "steps": network.config.steps,
         "parameters": sum(item.numel() for item in network.family.parameters()),
-        "session ÷ network": {
-            "median": round(statistics.median(ratios), 3),
-            "rounds": [round(ratio, 3) for ratio in ratios],
-        },
-        "one image, seconds": round(statistics.median(item["one image"] for item in rounds), 3),
+        "session ÷ network": compared(ratios["wall"]),
+        "session ÷ network, processor time": compared(ratios["processor"]),
+        "one image, seconds": median(item["one image"].wall for item in rounds),
+        "one image, processor seconds": median(item["one image"].processor for item in rounds),
         "images_per_second": round(
-            options.images / statistics.median(item["session"] for item in rounds), 2
+            options.images / median(item["session"].wall for item in rounds), 2
         ),
         "limits": LIMITS,
         "threads": torch.get_num_threads(),
@@ -134,11 +137,28 @@ def random_model(folder: Path) -> Path:
     return folder
 
 
-def seconds(turn: Callable[[], None]) -> float:
+class Seconds(NamedTuple):
+    """The wall time of a turn, and the processor time of all its threads."""
+
+    wall: float
+    processor: float
+
+
+def seconds(turn: Callable[[], None]) -> Seconds:
     """Return the seconds that a call takes."""
-    begin = time.perf_counter()
+    begin, processor = time.perf_counter(), time.process_time()
     turn()
-    return round(time.perf_counter() - begin, 3)
+    return Seconds(round(time.perf_counter() - begin, 3), round(time.process_time() - processor, 3))
+
+
+def median(values: Iterable[float]) -> float:
+    """Return the median, to a millisecond."""
+    return round(statistics.median(values), 3)
+
+
+def compared(ratios: Sequence[float]) -> dict[str, Any]:
+    """Return the ratios of the rounds and their median."""
+    return {"median": median(ratios), "rounds": [round(ratio, 3) for ratio in ratios]}
 
 
 if __name__ == "__main__":

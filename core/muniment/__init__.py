@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         PolicyError as PolicyError,
         PromptError as PromptError,
         SeedError as SeedError,
+        SelectionError as SelectionError,
         StoreError as StoreError,
         UnknownNameError as UnknownNameError,
         UsageError as UsageError,
@@ -69,6 +70,7 @@ if TYPE_CHECKING:
         Request as Request,
         Resolution as Resolution,
         Score as Score,
+        SelectionCommitment as SelectionCommitment,
         Text as Text,
         Trace as Trace,
         Usage as Usage,
@@ -78,8 +80,7 @@ if TYPE_CHECKING:
 _MODULES = {
     "errors": "AmbiguousNameError ConfigError InputError ModelError ModelTermsWarning "
     "MunimentError ParameterError PluginError PluginWarning PolicyError PromptError SeedError "
-    "StoreError "
-    "UnknownNameError UsageError",
+    "SelectionError StoreError UnknownNameError UsageError",
     "generation.requests": "GenerationSpec",
     "hookspecs": "Evaluator Filter Generator MediaType Register ModelProvider hookimpl",
     "models.training": "Training model_digest write_training_json",
@@ -88,7 +89,7 @@ _MODULES = {
     "store": "Query",
     "types": "Chunk Comparison Content Difference Failure Generation Input InputSpec Item Measure "
     "Model Output PackagedModel PluginRef Provenance Reason Replay Reply Request Resolution Score "
-    "Text Trace Usage Verdict",
+    "SelectionCommitment Text Trace Usage Verdict",
 }
 
 __all__ = sorted(" ".join(_MODULES.values()).split())

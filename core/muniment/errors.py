@@ -85,6 +85,10 @@ class PluginError(MunimentError):
         self.distribution = distribution
 
 
+class SelectionError(PluginError):
+    """A selection of a list that differs from the recorded one."""
+
+
 class PluginWarning(UserWarning):
     """A failure of a plugin that changes no result, such as a preview that cannot be made."""
 

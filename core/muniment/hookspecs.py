@@ -250,15 +250,17 @@ class MediaType:
 
     `media_types` are the types that it handles, which are other than `text/*`. Two plugins may
     not register one type. `suffixes` are the endings of the files that `export` can write. The
-    first one is the default. Every method is optional: where one is missing or raises, bytes are
-    compared, nothing is previewed, and only `--bare` writes a file. Recorded outputs contain no
-    provenance, and exported files do.
+    first one is the default. `lossy_suffixes` are those of formats that change the content, such as
+    `.jpg` the pixels, so that their files do not have the fingerprint. Every method is optional:
+    where one is missing or raises, bytes are compared, nothing is previewed, and only `--bare`
+    writes a file. Recorded outputs contain no provenance, and exported files do.
     """
 
     name: ClassVar[str]
     version: ClassVar[str] = ""  # the distribution's version where empty
     media_types: ClassVar[tuple[str, ...]]
     suffixes: ClassVar[tuple[str, ...]] = ()
+    lossy_suffixes: ClassVar[tuple[str, ...]] = ()
     Export: ClassVar[type[_NoParameters]] = _NoParameters
     """The options of files, which become options of commands and are not recorded."""
 
@@ -281,7 +283,9 @@ class MediaType:
     def export(self, data: bytes, provenance: Provenance, suffix: str, options: Any) -> bytes:
         """Return a file of the format that `suffix` names, which contains the provenance.
 
-        `suffix` is one of `suffixes`, and `options` is an instance of `Export`.
+        `suffix` is one of `suffixes`, and `options` is an instance of `Export`. No file is written
+        if the bytes are empty or those of the output. The same applies if `read_stamp` returns
+        another id, or `fingerprint` another content and `suffix` is not in `lossy_suffixes`.
         """
         raise NotImplementedError
 
@@ -292,7 +296,10 @@ class MediaType:
         suffix: str,
         options: Any,
     ) -> bytes:
-        """Return one file that shows several outputs and contains their provenances."""
+        """Return one file that shows several outputs and contains their provenances.
+
+        No file is written if the bytes are empty or those of one of the outputs.
+        """
         raise NotImplementedError
 
     def read_stamp(self, data: bytes) -> str | None:
@@ -302,8 +309,9 @@ class MediaType:
     def fingerprint(self, data: bytes) -> bytes:
         """Return what remains of the content when a program saves it again, such as its pixels.
 
-        An exported file has the fingerprint of the recorded output. Its SHA-256 is recorded. If a
-        later version returns something else, `audit find` does not find earlier outputs by it.
+        An exported file has the fingerprint of the recorded output, whatever its options, unless
+        its suffix is in `lossy_suffixes`. The SHA-256 is recorded. If a later version returns
+        something else, `audit find` does not find earlier outputs by it.
         """
         raise NotImplementedError
 
@@ -312,7 +320,11 @@ class MediaType:
         raise NotImplementedError
 
     def select(self, data: bytes, positions: Sequence[int]) -> bytes:
-        """Return a list with only the items at these positions, from 0, in this order."""
+        """Return a list with only the items at these positions, from 0, in this order.
+
+        The same data and positions give the same bytes, because the record commits to them. A
+        later version that returns other bytes is an error wherever the selection is read again.
+        """
         raise NotImplementedError
 
 

@@ -157,6 +157,8 @@ class Parameters:
     """
 
     _fields: typing.ClassVar[dict[str, Field]] = {}
+    _model_names: typing.ClassVar[tuple[str, ...]] = ()
+    _judged_names: typing.ClassVar[tuple[str, ...]] = ()
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
@@ -169,6 +171,8 @@ class Parameters:
             declared[name] = _complete(field, name, hints.get(name), f"{cls.__qualname__}.{name}")
             delattr(cls, name)
         cls._fields = cls._fields | declared
+        cls._model_names = tuple(name for name, field in cls._fields.items() if field.model)
+        cls._judged_names = tuple(name for name, field in cls._fields.items() if field.judged)
 
     def __init__(self, /, **values: object) -> None:
         """Set the given values, and the defaults of the other parameters.
@@ -209,18 +213,12 @@ class Parameters:
 
     def models(self) -> dict[str, str]:
         """Return the references to models, by the name of the parameter. Empty texts are none."""
-        return {
-            name: str(getattr(self, name))
-            for name, field in self._fields.items()
-            if field.model and getattr(self, name)
-        }
+        return {name: str(getattr(self, name)) for name in self._model_names if getattr(self, name)}
 
     def judged(self) -> dict[str, str]:
         """Return the texts that prompt rules check, by the name of the parameter."""
         return {
-            name: str(getattr(self, name))
-            for name, field in self._fields.items()
-            if field.judged and getattr(self, name)
+            name: str(getattr(self, name)) for name in self._judged_names if getattr(self, name)
         }
 
     @classmethod

@@ -138,6 +138,8 @@ class GenerationRecord(Struct, frozen=True, gc=False):
         policy: The name and version of the policy in force, as in `default@1`.
         inputs: The files that were given with the prompt, sorted by name.
         outputs: If the status is `failed` or `interrupted`, the texts that were streamed.
+        unread: The outputs and inputs that are not text and that no filter read, as in `output:
+            image/png`. Empty without a policy.
         plugins: The core and every plugin that took part, the core first.
         environment: Other facts on which the output can depend: versions, processor, number format.
         tags: The tags.
@@ -164,6 +166,7 @@ class GenerationRecord(Struct, frozen=True, gc=False):
     inputs: Sequence[RecordedInput]
     outputs: Sequence[RecordedOutput]
     verdicts: Sequence[RecordedVerdict]
+    unread: Sequence[str]
     scores: Sequence[Score]
     usage: Usage | None
     plugins: Sequence[PluginRef]
@@ -220,6 +223,7 @@ def record(generation: Generation) -> GenerationRecord:
             )
             for verdict in generation.verdicts
         ],
+        unread=generation.unread,
         scores=generation.scores,
         usage=generation.usage,
         plugins=generation.plugins,

@@ -14,7 +14,7 @@ import itertools
 import platform
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -66,16 +66,8 @@ if TYPE_CHECKING:
 
     from muniment.generation.lists import Candidate, Lists
     from muniment.generation.origin import Origin
-    from muniment.ledger.entries import (
-        Action,
-        FeedbackEntry,
-        Judgement,
-        ModelAct,
-        PluginAct,
-        Rating,
-        ReviewEntry,
-        TrainingEntry,
-    )
+    from muniment.ledger.events import FeedbackEntry, ReviewEntry, TrainingEntry
+    from muniment.ledger.fields import Action, Judgement, ModelAct, PluginAct, Rating
     from muniment.ledger.proofs import Proof
     from muniment.models.training import Training
     from muniment.plugins.media import MediaTypes
@@ -198,7 +190,7 @@ class Session(AbstractContextManager["Session"]):
             moderator,
             self._evaluators if evaluate is None else self._named_evaluators(evaluate),
             core_environment(),
-            lambda: self.plugins.ref(core_plugin()),  # a mistake must not create the home
+            cache(lambda: self.plugins.ref(core_plugin())),  # a mistake must not create the home
             lambda: self.media,
         )
         sampled = (sample for spec in specs for sample in samples(spec, samples_each))
@@ -262,10 +254,10 @@ class Session(AbstractContextManager["Session"]):
         return self.store.generation(self.store.find(reference))
 
     def find_file(self, file: str | Path) -> Origin:
-        """Return the generation that a file came from, by the id in it and by its content.
+        """Return the generation that a file came from, or that used it as an input.
 
-        Raises UsageError for a file that cannot be read, and MunimentError if no generation in the
-        store is its origin.
+        A file is found by its content and by the id in it. Raises UsageError for a file that cannot
+        be read, and MunimentError if it belongs to no generation in the store.
         """
         from muniment.generation.origin import find_origin
 
@@ -335,14 +327,16 @@ class Session(AbstractContextManager["Session"]):
         """Return a recorded generation with the outputs that its caller got.
 
         A recorded list contains all candidates, and the selection only the items that passed the
-        policy. Raises MunimentError if no installed plugin can read the list.
+        policy. Raises MunimentError if no installed plugin can read the list, and SelectionError
+        if the plugin returns a selection that differs from the recorded one.
         """
         return self._lists.selection(generation)
 
     def candidates(self, generation: Generation) -> list[Candidate]:
         """Return the items of the lists of a recorded generation, selected or not.
 
-        Raises MunimentError if no installed plugin can read them.
+        Raises MunimentError if no installed plugin can read them, and SelectionError if it returns
+        a selection that differs from the recorded one.
         """
         return self._lists.candidates(generation)
 
@@ -457,7 +451,14 @@ class Session(AbstractContextManager["Session"]):
         while batch := list(itertools.islice(remaining, BATCH_SIZE)):
             complete = [self.store.generation(generation.id) for generation in batch]
             core = core_plugin().ref()
-            results = replay(complete, self._resolver, core_environment(), core, self._compare)
+            results = replay(
+                complete,
+                self._resolver,
+                core_environment(),
+                core,
+                self._compare,
+                self.selection,
+            )
             for result in results:
                 if record:
                     self.store.events.add_replay(result, self.actor)
@@ -495,7 +496,8 @@ class Session(AbstractContextManager["Session"]):
 
         folder, claim = self.models.path(model.name), None
         if act == "added":
-            claim = read_training_json(folder)
+            # The copy in this home is deleted if the addition fails, so its path is no help.
+            claim = read_training_json(folder, model.name)
             if claim is None and self.warn and (folder / FILE).is_file():
                 self.warn(
                     f"the {FILE} of model {model.name} is not {FORMAT}, so it was not recorded"

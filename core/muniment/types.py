@@ -26,6 +26,7 @@ FinishReason: TypeAlias = Literal["stop", "length"]
 FINISH_REASONS = (None, "stop", "length")
 DECISIONS: tuple[Decision, ...] = ("allow", "flag", "block")  # from mild to severe
 
+_BYTE_ORDER_MARK = "\ufeff"
 _TEXT_TYPE = re.compile(r"text/.*|.*[/+](x-)?(json|jsonl|ndjson|xml|yaml|toml|javascript) *(;.*)?")
 
 
@@ -48,6 +49,17 @@ def _text(media_type: str, data: bytes) -> str | None:
 
 
 @dataclass(frozen=True, slots=True)
+class SelectionCommitment:
+    """The commitment to the selection of a list, under the salt of the output's payload.
+
+    `digest` is in hexadecimal. It reveals nothing after the payload was erased with its salt.
+    """
+
+    salt: bytes = field(repr=False)
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
 class Output:
     """One output of a generation, as bytes of any media type.
 
@@ -58,7 +70,8 @@ class Output:
     A list has items, the candidates. `kept` has the positions, from 0, of the items that the
     pipeline selected, and is None if it selected none. `wanted` is the number of items that the
     generator wanted. In a recorded output `data` has all candidates. In the output that
-    `Session.generate` returns it has the selected items. The pipeline sets these three fields.
+    `Session.generate` returns it has the selected items, and `selection` commits to their bytes.
+    The pipeline sets these four fields.
     """
 
     media_type: str
@@ -67,6 +80,7 @@ class Output:
     kept: tuple[int, ...] | None = None
     fingerprint: bytes | None = None
     wanted: int | None = None
+    selection: SelectionCommitment | None = None
 
     @property
     def text(self) -> str | None:
@@ -107,8 +121,12 @@ class Input:
 
     @property
     def text(self) -> str | None:
-        """The input as text, or None unless it is `text/*` or JSON."""
-        return _text(self.media_type, self.data)
+        """The input as text, or None unless it is `text/*` or JSON.
+
+        A byte order mark at its start is no part of the text.
+        """
+        text = _text(self.media_type, self.data)
+        return text and text.removeprefix(_BYTE_ORDER_MARK)
 
     @property
     def sha256(self) -> str:
@@ -402,7 +420,9 @@ class Content:
 
         Only a filter that declares a text media type may use it.
         """
-        return self.data.decode()
+        text = self.data.decode()
+        # Filters of inputs read the text that the generator gets.
+        return text.removeprefix(_BYTE_ORDER_MARK) if self.stage == "input" else text
 
     @property
     def is_text(self) -> bool:
@@ -574,6 +594,25 @@ class Generation:
             versions={plugin.distribution: plugin.version for plugin in self.plugins},
             models={name: model.digest for name, model in self.models.items()},
         )
+
+    @property
+    def unread(self) -> tuple[str, ...]:
+        """The outputs and inputs that are not text and have no verdict, as `output: image/png`.
+
+        Empty without a policy.
+        """
+        if self.policy in ("", "none", "none@1") or not (self.outputs or self.inputs):
+            return ()
+        stages = {verdict.stage for verdict in self.verdicts}
+        judged = {verdict.input for verdict in self.verdicts}
+        inputs = [
+            f"input {item.name}: {item.media_type}"
+            for item in self.inputs
+            if item.name not in judged and not is_text_type(item.media_type)
+        ]
+        types = [] if stages & {"output", "item"} else [item.media_type for item in self.outputs]
+        outputs = [f"output: {name}" for name in dict.fromkeys(types) if not is_text_type(name)]
+        return (*inputs, *outputs)
 
     @property
     def decision(self) -> Decision:

@@ -20,7 +20,8 @@ from muniment._version import __version__
 from muniment.errors import UsageError
 from muniment.ledger import checkpoints, proofs
 from muniment.ledger.checkpoints import Checkpoint, CheckpointFormatError, Note
-from muniment.ledger.entries import Entry, moment
+from muniment.ledger.entries import Entry
+from muniment.ledger.fields import moment
 from muniment.ledger.keys import PublicKey
 from muniment.ledger.proofs import DisclosedPayload, Proof, ProofError, ProofFormatError
 from muniment.times import iso

@@ -12,7 +12,7 @@ from typing import get_args
 
 from msgspec import Struct
 
-from muniment.ledger.generations import (
+from muniment.ledger.payload_texts import (
     DetailText,
     PolicyText,
     RequestText,

@@ -13,17 +13,8 @@ from typing import Any
 
 import make_entries
 from muniment.generation.lists import Candidate
-from muniment.ledger.entries import (
-    Event,
-    FeedbackEntry,
-    PluginAct,
-    ReplayEntry,
-    ReviewEntry,
-    Seed,
-    TrainingEntry,
-    Ulid,
-    UncheckedUlid,
-)
+from muniment.ledger.events import Event, FeedbackEntry, ReplayEntry, ReviewEntry, TrainingEntry
+from muniment.ledger.fields import PluginAct, Seed, Ulid, UncheckedUlid
 from muniment.ledger.schema import payload_fields, reference_fields
 from muniment.models.registry import ModelRecord
 from muniment.models.training import TrainingClaim

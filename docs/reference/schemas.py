@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 import msgspec
 from msgspec import NODEFAULT, Meta, Struct
 
-from muniment.ledger.entries import EntryOf, PayloadOf
+from muniment.ledger.fields import EntryOf, PayloadOf
 
 Schema = dict[str, Any]
 

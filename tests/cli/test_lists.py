@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
 from support.commands import Here
+from support.databases import by_hand
 from support.lists import LIST, TITLES, add_lists
 from support.plugins import PluginFolder
 
@@ -128,6 +130,52 @@ def test_show_and_get_without_the_plugin_name_the_media_type(
     assert json.loads(ranked("audit", "get", "last", "--candidates", "--bare").out) == TITLES
 
 
+_SPACED = """
+    def select(self, data, positions):
+        titles = json.loads(data)
+        return json.dumps([titles[position] for position in positions], indent=1).encode()
+"""
+
+
+def test_show_and_get_report_a_selection_that_differs_from_the_recorded_one(
+    ranked: Here, plugin_folder: PluginFolder
+) -> None:
+    plugin_folder.all.clear()
+    add_lists(plugin_folder, wanted="3", extra=_SPACED)
+    shown = ranked("audit", "show", "last")
+    assert "selection differs" in shown.err
+    assert "kept" not in shown.out
+    (whole,) = ranked("audit", "show", "last", "--json").json("generation")
+    assert "items" not in whole
+    refused = ranked("audit", "get", "last")
+    assert (refused.code, refused.out) == (1, "")
+    assert "selection differs" in refused.err
+    assert json.loads(ranked("audit", "get", "last", "--candidates").out) == TITLES
+    assert ranked("audit", "replay", "last").code != 0
+    assert ranked("audit", "verify", "--payloads", "--all").code == 0
+
+
+@pytest.mark.parametrize("forged", [None, "00" * 32])
+def test_an_altered_commitment_to_a_selection_is_found(
+    ranked: Here, home: Path, forged: str | None
+) -> None:
+    url = f"sqlite:///{home / 'muniment.db'}"
+    with by_hand(url) as connection:
+        rows = connection.execute(text("SELECT seq, canonical_bytes FROM entry")).all()
+        [(seq, body)] = [
+            (seq, json.loads(data)) for seq, data in rows if json.loads(data)["kind"] == "outcome"
+        ]
+        assert len(body["outputs"][0].pop("selection")) == 64
+        if forged is not None:
+            body["outputs"][0]["selection"] = forged
+        data = json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        statement = text("UPDATE entry SET canonical_bytes = :data WHERE seq = :seq")
+        connection.execute(statement, {"data": data.encode(), "seq": seq})
+    assert ranked("audit", "verify", "--all").code == 4
+    result = ranked("audit", "get", "last")
+    assert (result.code, result.out) == (4, "")
+
+
 def test_a_resumed_batch_writes_selections(ranked: Here, policy: Path, tmp_path: Path) -> None:
     lines = [{"prompt": json.dumps(TITLES), "generator": "rank", "seed": seed} for seed in (1, 2)]
     file, out = tmp_path / "lines.jsonl", tmp_path / "out.jsonl"
@@ -175,3 +223,13 @@ def test_fewer_items_than_wanted_are_noted_with_the_line_of_a_batch(
     file = tmp_path / "lines.jsonl"
     file.write_text(json.dumps({"prompt": '["red", "blue"]', "generator": "rank"}) + "\n")
     assert "line 1: 1 of 3 wanted items" in ranked("batch", file, "--policy", policy).err
+
+
+@pytest.mark.parametrize("mode", ["enforce", "observe"])
+def test_the_message_names_why_items_could_not_be_read(
+    muniment: Here, plugin_folder: PluginFolder, policy: Path, mode: str
+) -> None:
+    add_lists(plugin_folder, extra="def items(self, data): raise RuntimeError('broken')")
+    policy.write_text(RULES.replace("stages: [item]", f"stages: [item], mode: {mode}"))
+    result = muniment("generate", "rank", json.dumps(TITLES), "--policy", policy)
+    assert "items() of media type 'ranking' of ranking-type failed: RuntimeError (" in result.err

@@ -199,6 +199,56 @@ def test_an_export_that_fails_writes_no_file_and_loses_nothing(
     assert muniment("audit", "get", "last", "-o", tmp_path / "a.png", "--bare").code == 0
 
 
+@pytest.mark.parametrize(
+    ("method", "body", "words"),
+    [
+        ("export", "b''", "empty"),
+        ("export", "data", "recorded bytes"),
+        ("export", "data + b'|other'", "read_stamp()"),
+        ("export", "b'DOTSother|' + provenance.id.encode()", ".dots file with another fingerprint"),
+        ("combine", "b''", "empty"),
+        ("combine", "data[0]", "recorded bytes"),
+    ],
+)
+def test_a_file_without_the_stamp_or_with_other_content_is_not_written(
+    muniment: Here,
+    plugin_folder: PluginFolder,
+    tmp_path: Path,
+    method: str,
+    body: str,
+    words: str,
+) -> None:
+    plugin_folder.all.clear()
+    # The class gets the broken method in place of its own.
+    broken = f"DotsType.{method} = lambda self, data, provenance, suffix, options: {body}\n"
+    plugin_folder.add(
+        DOTS.replace("class Dotter(", f"{broken}\n\nclass Dotter("), distribution="bad-dots"
+    )
+    combine = ("--combine",) if method == "combine" else ()
+    target = tmp_path / "a.dots"
+    result = muniment("generate", "dotter", "twice" if combine else "x", *combine, "-o", target)
+    assert result.code == 1
+    assert f"{method}() of media type 'dots' of bad-dots" in result.err
+    assert words in result.err
+    assert list(tmp_path.glob("*.dots")) == []
+
+
+def test_a_file_of_a_lossy_format_may_have_another_fingerprint(
+    muniment: Here, plugin_folder: PluginFolder, tmp_path: Path
+) -> None:
+    plugin_folder.all.clear()
+    source = DOTS.replace("dots = list(data[4:])\n        return", "dots = [1]\n        return")
+    plugin_folder.add(source)
+    target = tmp_path / "a.json"
+    assert muniment("generate", "dotter", "x", "-o", target).code == 1
+    assert not target.exists()
+    plugin_folder.all.clear()
+    lossy = "    lossy_suffixes = ('.json',)\n\n    class Export("
+    plugin_folder.add(source.replace("    class Export(", lossy))
+    assert muniment("audit", "get", "last", "-o", target).code == 0
+    assert json.loads(target.read_bytes())["dots"] == [1]
+
+
 def test_a_media_type_without_export_has_no_file_without_bare(
     muniment: Here, plugin_folder: PluginFolder, tmp_path: Path
 ) -> None:
@@ -355,6 +405,38 @@ def test_a_comparison_that_fails_leaves_the_bytes(
     assert "bad-png" in result.err
 
 
+READER = """
+import muniment
+
+class Reader(muniment.Generator):
+    name, media_type, determinism = "reader", "text/plain", "exact"
+    inputs = (muniment.InputSpec("note", ("text/plain",)),)
+
+    def generate(self, requests):
+        for request in requests:
+            yield request.reply(muniment.Text("read"))
+
+@muniment.hookimpl
+def muniment_generators(register):
+    register(Reader)
+"""
+
+UNHANDLED = """
+import muniment
+
+class Blob(muniment.Generator):
+    name, media_type, determinism = "blob", "application/x-blob", "exact"
+
+    def generate(self, requests):
+        for request in requests:
+            yield request.reply(muniment.Output("application/x-blob", b"\\xff\\x00blob"))
+
+@muniment.hookimpl
+def muniment_generators(register):
+    register(Blob)
+"""
+
+
 # ---- finding -----------------------------------------------------------------------------------
 
 
@@ -370,10 +452,14 @@ def test_find_shows_the_generation_of_a_file(muniment: Here, generated: str, fil
     muniment("generate", "dotter", "another", "--seed", "9", "--json")
     found = muniment("audit", "find", file)
     shown = muniment("audit", "show", generated)
-    assert (found.code, found.out, found.err) == (0, shown.out, shown.err)
+    assert (found.code, found.err) == (0, shown.err)
+    role = "file         an output of the generation\n"
+    assert (found.out.replace(role, ""), found.out.count(role)) == (shown.out, 1)
     assert found.out.startswith(f"id           {generated}\n")
     [value] = muniment("audit", "find", file, "--json").json("generation")
     assert value["id"] == generated
+    expected = {"input": None, "same_content": True, "stamp": generated, "others": []}
+    assert value["file"] == expected
 
 
 @pytest.mark.parametrize("content", [b"DOTS\x07\x02\x32", b"DOTS\x07\x02\x32|", b"json"])
@@ -391,6 +477,8 @@ def test_find_tells_an_id_from_the_content(muniment: Here, generated: str, file:
     file.write_bytes(b"DOTS\x07\x02\x33|" + generated.encode())
     found = muniment("audit", "find", file, "--json")
     assert found.json("generation")[0]["id"] == generated
+    assert found.json("generation")[0]["file"]["same_content"] is False
+    assert "but another content" in muniment("audit", "find", file).out
     assert "its content is not the recorded output" in found.err
     assert found.code == 4
     repeated = muniment("generate", "dotter", "--like", file)
@@ -427,12 +515,45 @@ def test_find_names_other_generations_with_the_same_content(
     assert muniment("audit", "find", file, "--json").json("generation")[0]["id"] == newest
 
 
+def test_find_says_that_a_file_was_an_input(
+    muniment: Here, plugin_folder: PluginFolder, tmp_path: Path
+) -> None:
+    plugin_folder.add(READER)
+    file = tmp_path / "note.txt"
+    file.write_text("notes of a meeting")
+    ids = []
+    for _ in range(2):
+        done = muniment("generate", "reader", "a", "--input", f"note={file}", "--json")
+        ids.append(done.json("generation")[0]["id"])
+    found = muniment("audit", "find", file, "--json")
+    [value] = found.json("generation")
+    assert (found.code, value["id"]) == (0, ids[1])
+    expected = {"input": "note", "same_content": True, "stamp": None, "others": [ids[0]]}
+    assert value["file"] == expected
+    assert "file         an input of the generation, note\n" in muniment("audit", "find", file).out
+    refused(muniment("generate", "--like", file), "the input note", ids[1])
+    assert muniment("audit", "erase", ids[0], ids[1], "--yes").code == 0
+    assert muniment("audit", "find", file).code == 1
+
+
+def test_find_knows_an_output_whose_media_type_no_plugin_handled(
+    muniment: Here, plugin_folder: PluginFolder, tmp_path: Path
+) -> None:
+    plugin_folder.add(UNHANDLED)
+    done = muniment("generate", "blob", "a", "--json").json("generation")[0]
+    file = tmp_path / "file"
+    assert muniment("audit", "get", "last", "--bare", "-o", file).code == 0
+    [value] = muniment("audit", "find", file, "--json").json("generation")
+    assert (value["id"], value["file"]["input"]) == (done["id"], None)
+
+
 def test_find_of_an_erased_generation_needs_the_id(
     muniment: Here, generated: str, file: Path
 ) -> None:
     assert muniment("audit", "erase", generated, "--yes").code == 0
     found = muniment("audit", "find", file)
     assert "cannot be compared" in found.err
+    assert "a content that cannot be compared" in found.out
     assert found.code == 0
     file.write_bytes(b"DOTS\x07\x02\x32")
     assert muniment("audit", "find", file).code == 1
@@ -513,3 +634,28 @@ def test_the_commands_that_read_can_isolate_media_types(
         )
         assert done.returncode == 0, done.stderr
     assert json.loads(target.read_text())["scale"] == 2
+
+
+def test_an_output_that_no_filter_read_is_noted_and_shown(
+    muniment: Here, plugin_folder: PluginFolder, tmp_path: Path
+) -> None:
+    plugin_folder.filter("polite", "return content.allow()")
+    policy = tmp_path / "team.yaml"
+    policy.write_text('policy: team\nversion: "1"\nfilters: [{filter: polite}]\n')
+    sentence = "no filter read the output: application/x-dots"
+    plugin_folder.generator(
+        "binary",
+        "for r in requests: yield r.reply(Output('application/x-dots', b'DOTS\\xff'))",
+        media_type="application/x-dots",
+    )
+    made = muniment("generate", "binary", "x", "--policy", policy, "-o", tmp_path / "a.dots")
+    assert made.err.count(sentence) == 1
+    assert sentence in muniment("audit", "show", "last").out
+    (record,) = muniment("audit", "show", "last", "--json").json("generation")
+    assert record["unread"] == ["output: application/x-dots"]
+    assert "no filter" not in muniment("generate", "binary", "x", "-o", tmp_path / "b.dots").err
+    policy.write_text(policy.read_text() + "unread: block\n")
+    refused = muniment("generate", "binary", "x", "--policy", policy, "-o", tmp_path / "c.dots")
+    assert refused.code == 3
+    assert "reads application/x-dots" in refused.err
+    assert not (tmp_path / "c.dots").exists()

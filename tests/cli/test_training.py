@@ -129,7 +129,8 @@ def test_a_malformed_file_adds_and_records_nothing(copies: Here, tmp_path: Path)
     (tmp_path / "m" / "training.json").write_text('{"format": "muniment-training/9"}')
     result = copies(*ADD, tmp_path / "m")
     assert (result.code, result.err.count("\n")) == (1, 1)
-    assert "training.json" in result.err
+    assert "the training.json of model mine does not describe" in result.err
+    assert "/models/" not in result.err
     assert copies("models", "list").out == ""
     kinds = "SELECT kind FROM v_event WHERE kind IN ('model', 'training')"
     assert copies("db", "sql", kinds).out == ""

@@ -67,6 +67,21 @@ def test_lines_are_counted_with_the_blank_ones_from_one() -> None:
     ]
 
 
+def test_an_invalid_line_keeps_the_generator_that_it_names() -> None:
+    specs = read(
+        b'{"prompt": "a", "generator": "echo", "seed": true}',
+        b'{"prompt": 3, "generator": "echo"}',
+        b'{"prompt": 3, "generator": 3}',
+        b'["echo"]',
+        b"{",
+        b'{"prompt": 3, "generator": ""}',
+    )
+    assert all(spec.invalid for spec in specs)
+    default = GenerationSpec().generator
+    expected = ["echo", "echo", default, default, default, default]
+    assert [spec.generator for spec in specs] == expected
+
+
 def test_an_empty_file_has_no_lines() -> None:
     assert read() == read(b"") == read(b"\xef\xbb\xbf\n") == []
 

@@ -81,6 +81,18 @@ def test_inputs_given_as_paths_or_bytes_are_passed_and_recorded(
     assert str(tmp_path) not in json.dumps(recorded.to_json())
 
 
+def test_a_byte_order_mark_is_no_part_of_the_text(reader: Workspace) -> None:
+    content = b"\xef\xbb\xbfsome text"
+    done = made(reader, context=content)
+    assert done.text == "context=some text go"
+    assert reader.session.generation(done.id).inputs[0].data == content
+
+
+def test_a_filter_reads_the_text_of_an_input_that_the_generator_gets() -> None:
+    content = muniment.Content("input", "text/plain", b"\xef\xbb\xbfbomb", input="context")
+    assert content.text == "bomb"
+
+
 def test_a_request_without_inputs_gets_an_empty_mapping(reader: Workspace) -> None:
     assert made(reader).text == "go"
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
 
-from muniment import Output, Query, UsageError
+from muniment import Output, Query, SelectionError, UsageError
 from support.lists import LIST, TITLES, add_lists
 from support.workspace import Workspace
 
@@ -94,9 +95,10 @@ def test_a_rule_for_items_blocks_an_output_that_no_plugin_reads(
     workspace: Workspace, media_type: str
 ) -> None:
     add_lists(workspace.plugin_folder)
+    data = b"[]" if "json" in media_type else b"\x89[]"
     workspace.plugin_folder.generator(
         "odd",
-        f"for r in requests: yield r.reply(Output({media_type!r}, b'\\x89[]'))",
+        f"for r in requests: yield r.reply(Output({media_type!r}, {data!r}))",
         media_type=media_type,
     )
     [done] = workspace.run("x", generator="odd", policy=workspace.policy(_ITEM_RULE))
@@ -284,9 +286,25 @@ def test_a_list_that_cannot_be_read_is_blocked_if_a_filter_must_read_it(
     [verdict] = [verdict for verdict in done.verdicts if verdict.stage == "item"]
     assert (verdict.action, verdict.item) == ("block", None)
     assert "secret" not in str(verdict.failure)
+    assert re.search(r"failed: [A-Z][A-Za-z]+( \(|$)", str(verdict.failure))
     assert titles(workspace.recorded()[0].outputs[0]) == TITLES
     # Without such a filter the list is not read.
     assert run(workspace, "{filter: colour, stages: [prompt]}", prompt=["x"]).status == "completed"
+
+
+def test_json_that_is_not_utf8_is_a_fault_of_the_generator(workspace: Workspace) -> None:
+    add_lists(workspace.plugin_folder)
+    workspace.plugin_folder.generator(
+        "latin",
+        f"for r in requests: yield r.reply(Output({LIST!r}, b'[\"caf\\xe9\"]'))",
+        media_type=LIST,
+    )
+    policy = workspace.policy("{filter: colour}")
+    [done] = workspace.run("x", policy=policy, generator="latin")
+    assert (done.status, done.outputs) == ("failed", ())
+    assert "generator latin broke the contract" in done.failure.message
+    assert "not UTF-8" in done.failure.message
+    assert [verdict.stage for verdict in done.verdicts] == ["prompt"]
 
 
 def test_a_wanted_number_of_a_list_that_cannot_be_read_fails(workspace: Workspace) -> None:
@@ -543,3 +561,80 @@ def test_feedback_on_an_item_of_an_erased_output_is_refused(workspace: Workspace
     workspace.session.erase(Query(ids=[done.id]))
     with pytest.raises(UsageError, match="erased"):
         workspace.session.feedback(done.id, action="like", item="id-white")
+
+
+_SPACED = """
+    def select(self, data, positions):
+        titles = json.loads(data)
+        return json.dumps([titles[position] for position in positions], indent=1).encode()
+"""
+
+
+def _with_another_version(workspace: Workspace, extra: str = _SPACED) -> None:
+    """Install a version of the media type whose selections have other bytes."""
+    workspace.close()
+    workspace.plugin_folder.all.clear()
+    add_lists(workspace.plugin_folder, wanted="3", extra=extra)
+
+
+def test_a_selection_with_other_bytes_than_the_recorded_one_is_never_returned(
+    workspace: Workspace,
+) -> None:
+    add_lists(workspace.plugin_folder, wanted="3")
+    done = run(workspace, "{filter: colour, stages: [item]}")
+    _with_another_version(workspace)
+    recorded = workspace.session.generation(done.id)
+    for read in (workspace.session.selection, workspace.session.candidates):
+        with pytest.raises(SelectionError, match="differs from the recorded one") as raised:
+            read(recorded)
+        assert raised.value.distribution == "ranking-type"
+    with pytest.raises(SelectionError):
+        workspace.session.feedback(done.id, item="id-green", action="click")
+    [replayed] = workspace.session.replay([recorded])
+    assert replayed.result == "diverged"
+    assert "selection differs" in replayed.detail
+    workspace.check()  # verification needs no plugin
+
+
+def test_a_whole_list_is_not_returned_if_the_plugin_reads_more_items_in_it(
+    workspace: Workspace,
+) -> None:
+    add_lists(workspace.plugin_folder, wanted="3")
+    done = run(workspace, _ITEM_RULE, prompt=TITLES[:3])
+    recorded = workspace.session.generation(done.id)
+    assert workspace.session.selection(recorded).outputs == recorded.outputs
+    extra = (
+        _SPACED
+        + """
+    def items(self, data):
+        items = tuple(Item("id-" + title, title) for title in json.loads(data))
+        return items if b"\\n" in data else (*items, Item("id-more", "more"))
+    """
+    )
+    _with_another_version(workspace, extra)
+    with pytest.raises(SelectionError):
+        workspace.session.selection(workspace.session.generation(done.id))
+
+
+def test_the_commitment_to_a_selection_is_erased_with_the_salt_of_the_output(
+    workspace: Workspace,
+) -> None:
+    add_lists(workspace.plugin_folder, wanted="3")
+    done = run(workspace, "{filter: colour, stages: [item]}")
+    [recorded] = workspace.recorded()
+    assert recorded.outputs[0].selection == done.outputs[0].selection is not None
+    workspace.session.store.erasures.erase(Query(), "tester")
+    [erased] = workspace.recorded()
+    assert erased.outputs[0].selection is None
+    assert workspace.session.selection(erased) == erased
+    workspace.check()
+
+
+@pytest.mark.parametrize("prompt", [["red"], "not a list"])
+def test_a_list_that_is_not_returned_has_no_commitment_to_a_selection(
+    workspace: Workspace, prompt: Any
+) -> None:
+    add_lists(workspace.plugin_folder, wanted="3")
+    assert run(workspace, "{filter: colour, stages: [item]}", prompt=prompt).outputs == ()
+    [recorded] = workspace.recorded()
+    assert recorded.outputs[0].selection is None

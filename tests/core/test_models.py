@@ -55,6 +55,8 @@ class Keeper(Generator):
         return self.facts  # type: ignore[no-any-return]
 
     def find_model(self, source: str) -> Path:
+        if source == "hub/none":
+            return None  # type: ignore[return-value]
         if source == "hub/raises":
             raise KeyError("offline")
         raise ModelError(source, f"{source} is not in the cache")
@@ -152,13 +154,36 @@ def test_an_interruption_while_adding_leaves_nothing(home: Path) -> None:
     assert left(home) == []
 
 
-@pytest.mark.parametrize("facts", [5, {"name": "tiny", "roles": 5}, {"roles": {"a": object()}}])
+class Nothing(Keeper):
+    """Returns None as its facts and as its packaged models."""
+
+    def packaged_models(self) -> list[PackagedModel]:
+        return None  # type: ignore[return-value]
+
+    def add_model(
+        self, source: str, into: Path, progress: Callable[[str, float], None]
+    ) -> Mapping[str, Any]:
+        return None  # type: ignore[return-value]
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [5, "tiny", {"name": 5}, {"name": "tiny", "roles": 5}, {"roles": {"a": object()}}, None],
+)
 def test_facts_that_are_none_are_one_error_and_leave_nothing_that_looks_whole(
     home: Path, facts: Any
 ) -> None:
-    with pytest.raises(ModelError, match="cannot be added"):
-        models(home).add("tiny", "keeper", Keeper(facts))
+    keeper = Nothing() if facts is None else Keeper(facts)
+    with pytest.raises(ModelError, match=r"add_model\(\) of generator 'keeper' must return"):
+        models(home).add("tiny", "keeper", keeper)
     assert models(home).added() == []
+
+
+def test_no_folder_and_no_list_of_packaged_models_are_one_error(home: Path) -> None:
+    with pytest.raises(ModelError, match=r"find_model\(\) of generator 'keeper' must return"):
+        models(home).resolve("hub/none", Keeper())
+    with pytest.raises(ModelError, match=r"packaged_models\(\) of generator 'keeper' must return"):
+        models(home).choose("tiny", "keeper", Nothing())
 
 
 def test_a_home_that_cannot_be_written_is_one_error(tmp_path: Path) -> None:

@@ -321,3 +321,59 @@ def test_what_a_filter_or_evaluator_says_of_itself_when_made_reaches_no_entry(
         held = b"".join(row[0] for row in database.execute("SELECT canonical_bytes FROM entry"))
     assert b'"fine":"0.5"' in held
     assert b"SECRET" not in held
+
+
+PNG = "for r in requests: yield r.reply(Output('image/png', b'\\x89PNG\\xff'))"
+
+
+def picture(workspace: Workspace, stages: str, unread: str) -> Generation:
+    """Generate an image under a policy whose filter reads only text."""
+    workspace.plugin_folder.generator("pictures", PNG, media_type="image/png")
+    workspace.plugin_folder.filter("polite", "return content.allow()")
+    policy = workspace.policy(f"{{filter: polite, stages: [{stages}]}}")
+    policy.write_text(policy.read_text() + unread)
+    (done,) = workspace.run("a cat", generator="pictures", policy=policy)
+    return done
+
+
+@pytest.mark.parametrize("unread", ["", "unread: allow\n"])
+def test_an_output_that_no_filter_reads_is_named_in_the_record(
+    workspace: Workspace, unread: str
+) -> None:
+    done = picture(workspace, "prompt, output", unread)
+    assert (done.status, done.unread) == ("completed", ("output: image/png",))
+    assert workspace.recorded()[0].to_json()["unread"] == ("output: image/png",)
+
+
+def test_an_output_that_no_filter_reads_is_blocked_if_the_policy_demands_it(
+    workspace: Workspace,
+) -> None:
+    done = picture(workspace, "output", "unread: block\n")
+    assert (done.status, done.outputs) == ("blocked", ())
+    [recorded] = workspace.recorded()
+    [verdict] = recorded.verdicts
+    assert (verdict.filter, verdict.stage, verdict.action) == ("unread", "output", "block")
+    assert "image/png" in str(verdict.failure)
+    assert recorded.unread == ()
+
+
+def test_content_of_a_stage_without_filters_is_not_blocked_as_unread(workspace: Workspace) -> None:
+    assert picture(workspace, "prompt", "unread: block\n").status == "completed"
+
+
+def test_an_input_that_no_filter_reads_is_named_or_blocked(workspace: Workspace) -> None:
+    workspace.plugin_folder.generator(
+        "echo", ECHO, attributes="inputs = (muniment.InputSpec('init', ('image/png',)),)"
+    )
+    workspace.plugin_folder.filter("polite", "return content.allow()")
+    image = b"\x89PNG\r\n\x1a\n\xff"
+    for unread, status in (("allow", "completed"), ("block", "blocked")):
+        policy = workspace.policy("{filter: polite, stages: [prompt]}")
+        policy.write_text(policy.read_text() + f"unread: {unread}\n")
+        spec = muniment.GenerationSpec("x", generator="echo", inputs={"init": image})
+        (done,) = workspace.session.run([spec], policy=policy)
+        assert isinstance(done, Generation)
+        assert done.status == status
+        assert done.unread == (("input init: image/png",) if unread == "allow" else ())
+        blocked = [verdict.input for verdict in done.verdicts if verdict.action == "block"]
+        assert blocked == (["init"] if unread == "block" else [])

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import math
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -187,7 +188,8 @@ UNKNOWN = "tree1-sha256:" + "0" * 64
         ({"parameters": ["rate"]}, UsageError, "use numbers"),
         ({"model": "a\0b"}, ModelError, "cannot be read"),
         ({"parameters": {"rate": object()}}, UsageError, "cannot be recorded"),
-        ({"parameters": {"name": "\ud800"}}, UsageError, "cannot be recorded"),
+        ({"parameters": {"name": "\ud800"}}, UsageError, r"text '\ud800' in parameters"),
+        ({"data_digest": "\ud800"}, UsageError, r"text '\ud800' in data_digest"),
         ({"data_files": [3]}, UsageError, "data_files"),
         ({"data_files": "1.png"}, UsageError, "data_files"),
         ({"classes": "cat"}, UsageError, "classes"),
@@ -203,7 +205,7 @@ def test_an_invalid_training_is_refused_and_not_recorded(
     session = workspace.session
     session.ensure_store()
     size = session.store.status().entries
-    with pytest.raises(error, match=reason.replace("(", r"\(")) as raised:
+    with pytest.raises(error, match=re.escape(reason)) as raised:
         session.record_training(trained(**changes))
     assert "\n" not in str(raised.value)
     assert session.store.status().entries == size

@@ -109,6 +109,21 @@ def test_an_image_is_equal_alone_and_in_batches_of_any_size(
             assert drawer.draw(requests[part]) == alone[part]
 
 
+@pytest.mark.integration
+@pytest.mark.parametrize(("image_size", "channels"), [(32, 3), (28, 1)])
+def test_an_image_of_a_network_of_full_size_is_equal_in_batches_of_any_size(
+    maker: ImageModels, image_size: int, channels: int
+) -> None:
+    drawer = Drawer(maker(image_size=image_size, channels=channels, network={}, batch=8))
+    requests = [drawer.request(seed=seed) for seed in range(16)]
+    alone = [drawer.draw([item])[0] for item in requests]
+    for size in (2, 7, 16):
+        batches = [requests[start : start + size] for start in range(0, 16, size)]
+        assert [image for batch in batches for image in drawer.draw(batch)] == alone
+    assert drawer.generator.sampler.rows == 8
+    assert len(set(alone)) == 16
+
+
 def test_an_image_is_equal_beside_requests_with_other_options(drawer: Drawer) -> None:
     requests = [
         drawer.request(),

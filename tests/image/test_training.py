@@ -14,12 +14,12 @@ import pytest
 import torch
 from PIL import Image
 
-from muniment_image import checkpoints, curve, training
+from muniment_image import checkpoints, curve, files, training
 from muniment_image.batches import Batches, condition_of
 from muniment_image.checkpoints import CheckpointError
 from muniment_image.datasets import Dataset, DatasetError, Item
 from muniment_image.model_config import ModelConfig
-from muniment_image.progress_files import losses_table, tiled
+from muniment_image.progress_files import losses_table
 from muniment_image.training import (
     Options,
     Outcome,
@@ -216,8 +216,8 @@ def test_a_resumed_training_equals_an_uninterrupted_one(
     assert resumed.losses == whole.losses
     assert weights(resumed) == weights(whole)
     # Weights, averages, optimizers and losses.
-    files = [(tmp_path / name / checkpoints.FILE).read_bytes() for name in ("whole", "parts")]
-    assert files[0] == files[1]
+    contents = [(tmp_path / name / checkpoints.FILE).read_bytes() for name in ("whole", "parts")]
+    assert contents[0] == contents[1]
     tables = [(tmp_path / name / "losses.csv").read_bytes() for name in ("whole", "parts")]
     assert tables[0] == tables[1]
 
@@ -365,7 +365,7 @@ def limit_memory(monkeypatch: pytest.MonkeyPatch, family: str, most: int) -> Non
 
     def limited(self: Any, part: str, images: torch.Tensor, *rest: Any) -> Any:
         if len(images) > most:
-            raise RuntimeError("[enforce fail at alloc_cpu.cpp:117] not enough memory: you tried")
+            raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to")
         return losses(self, part, images, *rest)
 
     monkeypatch.setattr(cls, "losses", limited)
@@ -430,12 +430,12 @@ def test_a_full_disk_for_samples_does_not_end_the_training(
 
 def test_a_folder_is_locked_for_one_training(tmp_path: Path) -> None:
     with (
-        checkpoints.locked(tmp_path),
+        files.locked(tmp_path),
         pytest.raises(Exception, match="another process"),
-        checkpoints.locked(tmp_path),
+        files.locked(tmp_path),
     ):
         pass
-    with checkpoints.locked(tmp_path):
+    with files.locked(tmp_path):
         pass
 
 
@@ -443,7 +443,7 @@ def test_unfinished_files_of_a_killed_training_are_removed(tmp_path: Path) -> No
     (tmp_path / "samples").mkdir()
     for name in (".checkpoint.safetensors.123", "samples/.epoch-0001.png.77", ".hidden"):
         (tmp_path / name).write_bytes(b"")
-    checkpoints.remove_abandoned(tmp_path)
+    files.remove_abandoned(tmp_path)
     assert [path.name for path in tmp_path.rglob(".*")] == [".hidden"]
 
 
@@ -481,7 +481,8 @@ def test_a_grid_of_samples_is_written_at_the_end_of_each_epoch(tmp_path: Path) -
     names = sorted(path.name for path in (tmp_path / "samples").iterdir())
     assert names == ["epoch-0001.png", "epoch-0002.png", "epoch-0003.png"]
     with Image.open(tmp_path / "samples" / names[0]) as grid:
-        assert grid.size == (2 * 10 + 2, 2 * 10 + 2)  # a column for each of two classes
+        assert 2 * 96 < grid.width < 3 * 96  # a column for each of two classes
+        assert 2 * 96 < grid.height < 3 * 96
 
 
 @pytest.mark.parametrize(("steps", "batch"), [(5, 6), (130, 2), (10_000, 5), (3, 40), (1, 2)])
@@ -550,12 +551,6 @@ def test_a_long_table_of_losses_has_means(tmp_path: Path) -> None:
     assert len(lines) == 1001
     assert lines[1] == "4,0.5"
     assert lines[-1] == "4000,0.5"
-
-
-def test_tiles_are_in_rows_on_white() -> None:
-    tiles = tiled([np.full((4, 4, 1), shade, np.uint8) for shade in (10, 20, 30)], columns=2)
-    assert tiles.shape == (14, 14, 3)
-    assert (tiles[2, 2, 0], tiles[2, 8, 0], tiles[8, 2, 0], tiles[8, 8, 0]) == (10, 20, 30, 255)
 
 
 def test_losses_and_samples_are_logged(tmp_path: Path) -> None:

@@ -77,6 +77,18 @@ def test_an_export_that_hangs_is_an_error(
         workspace.session.media.export(done, done.outputs[0], ".dots", {})
 
 
+def test_items_that_hang_block_the_list_with_the_reason(
+    workspace: IsolatedWorkspace, plugin_folder: PluginFolder
+) -> None:
+    add_lists(plugin_folder, extra="def items(self, data): import time; time.sleep(60)")
+    workspace.set("ranking-type", timeout="2")
+    policy = workspace.policy("{filter: colour, stages: [item]}")
+    done = workspace.session.generate("[]", generator="rank", policy=policy)
+    assert (done.status, done.outputs) == ("blocked", ())
+    assert "within its limit of 2 s" in str(done.verdicts[-1].failure)
+    workspace.check()
+
+
 def test_lists_are_judged_in_the_worker(
     workspace: IsolatedWorkspace, plugin_folder: PluginFolder
 ) -> None:

@@ -154,7 +154,8 @@ RESULTS: list[tuple[str, object]] = [
 OTHER_REPLIES = [Progress("converting", 0.5), ErrorResult("ModelError", "no", "gemma", "Trace")]
 # Results of the same shape, which cannot be told apart.
 ALIKE = [
-    {"load", "retest", "generate", "close", "preview", "read_stamp"},
+    {"load", "retest", "generate", "close", "preview", "read_stamp"}
+    | {"packaged_models", "find_model"},
     {"find_model", "add_model", "describe_output", "preview", "read_stamp"},
     {"export", "combine", "fingerprint", "select"},
 ]
@@ -239,7 +240,7 @@ def test_the_result_of_another_method_is_refused(name: str) -> None:
         ("next", {"end": True}),
         ("start", [{"kind": "store", "name": "a", "media_type": "", "parameters": "[]"}]),
         ("packaged_models", [{"name": "gemma"}]),
-        ("find_model", None),
+        ("find_model", 5),
         ("load", 1),
     ],
 )

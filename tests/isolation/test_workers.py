@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from muniment import Chunk, Generation, GenerationSpec, PluginError, Session, UsageError
+from muniment import Chunk, Generation, GenerationSpec, ModelError, PluginError, Session, UsageError
 from support.commands import Processes
 from support.models import ListedNotices
 from support.plugins import PluginFolder
@@ -528,3 +528,29 @@ def test_workers_get_inputs_with_requests_contents_and_generations(
     assert done.text.startswith("卫星Input(name='raw'")
     assert [v.reasons[0].category for v in done.verdicts] == ["prompt", "context"]
     assert [score.value for score in done.scores] == [2]
+
+
+RETURNS_NOTHING = """
+uses_model = True
+def packaged_models(self):
+    return []
+def add_model(self, source, into, progress):
+    return None
+def find_model(self, source):
+    return None
+"""
+
+
+@pytest.mark.parametrize("method", ["add_model", "find_model"])
+def test_a_method_about_models_that_returns_nothing_is_named(
+    workspace: IsolatedWorkspace, plugin_folder: PluginFolder, method: str
+) -> None:
+    plugin_folder.generator("modelled", "yield from ()", attributes=RETURNS_NOTHING)
+    from muniment.plugins.registry import instantiate
+
+    made = instantiate(workspace.session.plugins.find("generator", "modelled"))
+    models = workspace.session.models
+    arguments = {"add_model": ("tiny", "modelled", made), "find_model": ("some/where", made)}
+    call = {"add_model": models.add, "find_model": models.resolve}[method]
+    with pytest.raises(ModelError, match=rf"{method}\(\) of generator 'modelled' must return"):
+        call(*arguments[method])

@@ -22,6 +22,7 @@ from hypothesis import given, strategies as st
 from msgspec.structs import replace
 
 from muniment.ledger import canonical
+from muniment.ledger.assembly import SharedEntries, Texts, assemble, plugin_ref
 from muniment.ledger.canonical import SAFE, encode_number, is_key
 from muniment.ledger.entries import (
     ActorEntry,
@@ -29,21 +30,12 @@ from muniment.ledger.entries import (
     EnvironmentEntry,
     InputEntry,
     OutcomeEntry,
-    OutputFact,
     PluginEntry,
     PolicyEntry,
-    ScoreFact,
     StartedEntry,
-    VerdictFact,
 )
-from muniment.ledger.generations import (
-    PolicyText,
-    SharedEntries,
-    Texts,
-    assemble,
-    decode_text,
-    plugin_ref,
-)
+from muniment.ledger.facts import OutputFact, ScoreFact, VerdictFact
+from muniment.ledger.payload_texts import PolicyText, decode_text
 from muniment.ledger.payloads import Payload, Payloads, commitment
 from muniment.ledger.schema import (
     ENTRIES,
@@ -334,7 +326,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "feedback": {"action": None, "item": None},
 }
 PARTS: dict[str, dict[str, Any]] = {
-    "outputs": {"kept": [1, 0], "wanted": 2},
+    "outputs": {"kept": [1, 0], "wanted": 2, "selection": "ab" * 32},
     "verdicts": {"item": 1, "input": "context", "parameter": "joiner"},
     "scores": {"models": {"scorer": "tree1-sha256:" + "cd" * 32}},
 }
@@ -361,6 +353,8 @@ def test_an_outcome_of_version_1_with_a_part_of_version_2_is_refused(
     body[field][0][name] = value
     with pytest.raises(EntryError, match=f"its field {field} "):
         read(body)
+    if name == "selection":
+        body[field][0]["kept"] = [0]
     assert read(body | {"version": 2})
 
 
@@ -388,6 +382,7 @@ def test_an_entry_that_contains_a_default_value_is_not_canonical(
     [
         ("outputs", "kept", None),
         ("outputs", "wanted", None),
+        ("outputs", "selection", None),
         ("verdicts", "item", None),
         ("verdicts", "input", None),
         ("scores", "models", {}),
@@ -428,7 +423,9 @@ def paths(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
 
 
 OBJECTS = ("facts", "parameters", "categories", "inputs", "counts")  # with names of their own
-OPTIONAL = set("inputs models kept wanted fingerprints item input parameter action".split())
+OPTIONAL = set(
+    "inputs models kept wanted selection fingerprints item input parameter action".split()
+)
 PLACES = [(number, path) for number, body in enumerate(BODIES) for path in paths(body) if path]
 
 
@@ -538,6 +535,8 @@ OUTPUT = {"media_type": "text/plain", "bytes": 1, "finish_reason": None, "conten
         ("outcome", "outputs", [OUTPUT | {"kept": [0, 0]}]),
         ("outcome", "outputs", [OUTPUT | {"kept": [-1]}]),
         ("outcome", "outputs", [OUTPUT | {"kept": ["a"]}]),
+        ("outcome", "outputs", [OUTPUT | {"selection": "ab" * 32}]),
+        ("outcome", "outputs", [OUTPUT | {"kept": [0], "selection": "AB" * 32}]),
         ("outcome", "outputs", [OUTPUT | {"wanted": 0}]),
         ("outcome", "outputs", [OUTPUT | {"wanted": "2"}]),
         ("outcome", "verdicts", [VERDICT | {"item": 0}]),

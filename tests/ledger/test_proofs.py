@@ -18,8 +18,8 @@ from msgspec.structs import replace
 from muniment import verifier
 from muniment.ledger import proofs, schema
 from muniment.ledger.checkpoints import Checkpoint, origin, sign_checkpoint
+from muniment.ledger.division import finish, plugin_fact, start
 from muniment.ledger.entries import ActorEntry, Entry, GenesisEntry, PluginEntry
-from muniment.ledger.generations import finish, plugin_fact, start
 from muniment.ledger.keys import PrivateKey
 from muniment.ledger.payloads import Payload
 from muniment.ledger.proofs import (

@@ -101,6 +101,7 @@ OPTIONAL = {
     "models": {},
     "kept": None,
     "wanted": None,
+    "selection": None,
     "item": None,
     "input": None,
     "action": None,

@@ -13,7 +13,7 @@ import pytest
 
 from muniment.errors import VerificationError
 from muniment.ledger.checkpoints import Checkpoint, origin, sign_checkpoint
-from muniment.ledger.entries import ModelEntry
+from muniment.ledger.events import ModelEntry
 from muniment.ledger.keys import PrivateKey
 from muniment.store import Query, Store
 from muniment.types import Failure, Generation, Model, Text

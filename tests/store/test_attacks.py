@@ -19,13 +19,8 @@ from sqlalchemy import Column, Connection, LargeBinary, Row, Table, Text, and_, 
 
 from muniment.ids import new_id
 from muniment.ledger.checkpoints import Checkpoint, Note, origin, sign_checkpoint
-from muniment.ledger.entries import (
-    ErasureEntry,
-    Event,
-    GenesisEntry,
-    OutcomeEntry,
-    StartedEntry,
-)
+from muniment.ledger.entries import GenesisEntry, OutcomeEntry, StartedEntry
+from muniment.ledger.events import ErasureEntry, Event
 from muniment.ledger.keys import PrivateKey
 from muniment.ledger.payloads import KINDS
 from muniment.ledger.schema import ENTRIES

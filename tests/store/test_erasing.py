@@ -16,7 +16,7 @@ from sqlalchemy import text
 from muniment.errors import DamagedStoreError, UnknownNameError, UsageError
 from muniment.ids import new_id
 from muniment.ledger.canonical import canonical
-from muniment.ledger.entries import FeedbackEntry, ReviewEntry
+from muniment.ledger.events import FeedbackEntry, ReviewEntry
 from muniment.store import Query, Store, plan_restore, restore
 from muniment.store.retention.erasure import ErasureResult
 from muniment.store.retention.protection import Rule

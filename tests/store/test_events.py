@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from muniment.errors import PromptError
-from muniment.ledger.entries import FeedbackEntry, InstallationEntry, ModelEntry, ReviewEntry
+from muniment.ledger.events import FeedbackEntry, InstallationEntry, ModelEntry, ReviewEntry
 from muniment.store import Query, Store
 from muniment.types import PluginRef
 from support.databases import change

@@ -1,4 +1,4 @@
-"""Generations are found by the fingerprints of their outputs."""
+"""Generations are found by the fingerprints and bytes of their outputs, and by their inputs."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from hashlib import sha256
 import pytest
 
 from muniment.store import Query, Store
-from muniment.types import Generation, Output
+from muniment.types import Generation, Input, Output
 from support.databases import change
 
 pytestmark = pytest.mark.dialect
@@ -51,3 +51,26 @@ def test_an_altered_row_leads_to_no_generation(
     assert store.with_fingerprint(b"two") == []
     change(url, "UPDATE payload SET content = :new WHERE kind = 'fingerprint'", {"new": b"one"})
     assert store.with_fingerprint(b"one") == [started[0].id]
+
+
+def test_generations_are_found_by_the_bytes_of_an_output_or_input(
+    store: Store, url: str, start: Make, finish: Make
+) -> None:
+    given = (Input("a", "text/plain", b"one"), Input("b", "text/plain", b"two"))
+    started = [start(inputs=given), start(inputs=given[:1]), start()]
+    store.record_started(started, policy_document="rules: []")
+    outputs = [(Output("image/png", b"\x89"), Output("image/png", b"two")), (), ()]
+    pairs = zip(started, outputs, strict=True)
+    store.record_outcomes([finish(item, outputs=output) for item, output in pairs])
+    first, second, _ = (item.id for item in started)
+    assert store.with_output(b"two") == [first]
+    assert store.with_output(b"one") == []
+    assert store.with_input(b"one") == [second, first]
+    assert store.with_input(b"two") == [first]
+    assert store.with_input(b"tw") == []
+    change(
+        url, "UPDATE payload SET content = :new WHERE content = :old", {"new": b"x", "old": b"two"}
+    )
+    assert (store.with_output(b"x"), store.with_input(b"x")) == ([], [])
+    store.erasures.erase(Query(ids=[second]), "auditor")
+    assert store.with_input(b"one") == [first]  # of another run

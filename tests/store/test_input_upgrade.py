@@ -12,7 +12,7 @@ from alembic import command
 from sqlalchemy import inspect
 
 from muniment.errors import StoreVersionError
-from muniment.ledger.entries import FeedbackEntry
+from muniment.ledger.events import FeedbackEntry
 from muniment.store import Query, Store
 from muniment.store.database import catalog
 from muniment.store.database.migrations import configuration

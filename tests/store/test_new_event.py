@@ -7,7 +7,8 @@ from typing import Annotated
 import pytest
 
 from muniment.ledger import schema
-from muniment.ledger.entries import Commitment, GenerationEvent, PayloadOf
+from muniment.ledger.events import GenerationEvent
+from muniment.ledger.fields import Commitment, PayloadOf
 from muniment.ledger.payloads import Payloads
 from muniment.store import Query, Store
 from muniment.store.recording.events import add_text

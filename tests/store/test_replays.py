@@ -9,7 +9,7 @@ from sqlalchemy import select
 
 from muniment.errors import StoreError, UnknownNameError
 from muniment.ledger import schema
-from muniment.ledger.entries import FeedbackEntry, ReplayEntry, ReviewEntry
+from muniment.ledger.events import FeedbackEntry, ReplayEntry, ReviewEntry
 from muniment.store import Store
 from muniment.store.database.tables import entry, payload
 from muniment.store.recording.events import ReplayText

@@ -228,3 +228,32 @@ def test_order_by_score_lists_a_generation_once(store: Store, record: Record) ->
     assert ids(store, scores=["similarity.value<0.2"]) == [first]
     query = Query(scores=["similarity.value<0.5"])
     assert store.count(query) == len(ids(store, scores=["similarity.value<0.5"])) == 3
+
+
+def test_conditions_and_orders_know_evaluators_with_parameters(
+    store: Store, record: Record
+) -> None:
+    words, both = "quality(unit=words)", 'quality(unit=words, note="a) b=1")'
+    made = record(
+        [perplexity(1.0), perplexity(9.0, words)],
+        [perplexity(8.0), perplexity(2.0, words)],
+        [perplexity(9.0), perplexity(5.0, both)],
+        [],
+    )
+    first, second, third, last = (item.id for item in made)
+    assert ids(store, scores=[f"{words}.perplexity>5"]) == [first]
+    assert ids(store, scores=[f"{words}.perplexity <= 5"]) == [second]
+    assert ids(store, scores=[f"{both}.perplexity=5"]) == [third]
+    assert ids(store, scores=[f"{words}.perplexity>0", "quality.perplexity<2"]) == [first]
+    assert store.count(Query(scores=[f"{words}.perplexity>0"])) == 2
+    order = ids(store, sort=f"score:{words}.perplexity")
+    assert order == [second, first, last, third]
+    assert ids(store, sort=f"-score:{words}.perplexity") == [first, second, last, third]
+    with pytest.raises(UnknownNameError, match="unit=words"):
+        ids(store, scores=["quality(unit=bytes).perplexity>0"])
+    with pytest.raises(UnknownNameError):
+        ids(store, scores=["other(unit=bytes).perplexity>0"])
+    with pytest.raises(UsageError):
+        Query(scores=["quality(unit=words)"])
+    store.erasures.erase(Query(ids=[first]), "auditor")
+    assert ids(store, scores=[f"{words}.perplexity>0"]) == [second]

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 
 from muniment.errors import UsageError
-from muniment.ledger.generations import finish as finish_entry, start as start_entry
+from muniment.ledger.division import finish as finish_entry, start as start_entry
 from muniment.store import Query, Store
 from muniment.store.queries.loader import PAGE
 from muniment.store.search.index import recorded_texts, texts_of

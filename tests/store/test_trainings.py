@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from muniment.errors import StoreError
-from muniment.ledger.entries import ModelEntry, TrainingEntry
+from muniment.ledger.events import ModelEntry, TrainingEntry
 from muniment.models.training import Training, check_training
 from muniment.store import Rule, Store, plan_restore, restore
 from muniment.store.recording.events import RecordedEvent

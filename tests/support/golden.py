@@ -19,36 +19,32 @@ from msgspec.structs import replace
 
 from muniment.ledger import schema
 from muniment.ledger.canonical import encode_number
+from muniment.ledger.division import finish, plugin_fact, start
 from muniment.ledger.entries import (
     ActorEntry,
     Entry,
     EnvironmentEntry,
-    ErasedFact,
-    ErasureEntry,
-    FeedbackEntry,
     GenesisEntry,
-    HoldEntry,
     InputEntry,
-    InstallationEntry,
-    ModelEntry,
     PluginEntry,
     PolicyEntry,
+)
+from muniment.ledger.events import (
+    ErasureEntry,
+    FeedbackEntry,
+    HoldEntry,
+    InstallationEntry,
+    ModelEntry,
     ReleaseEntry,
     ReplayEntry,
     RetentionEntry,
-    RetentionFact,
     ReviewEntry,
     TrainingEntry,
-    milliseconds,
 )
-from muniment.ledger.generations import (
-    PolicyText,
-    encode_text,
-    finish,
-    plugin_fact,
-    start,
-)
-from muniment.ledger.payloads import Kind, Payload, Payloads
+from muniment.ledger.facts import ErasedFact, RetentionFact
+from muniment.ledger.fields import milliseconds
+from muniment.ledger.payload_texts import PolicyText, encode_text
+from muniment.ledger.payloads import Kind, Payload, Payloads, selection_commitment
 from muniment.ledger.tree import Frontier, leaf_hash
 from muniment.types import (
     Failure,
@@ -59,6 +55,7 @@ from muniment.types import (
     PluginRef,
     Reason,
     Score,
+    SelectionCommitment,
     Text,
     Trace,
     Usage,
@@ -126,6 +123,7 @@ RICH_V1 = Generation(  # as version 1 recorded it
     plugins=(WORDS, STRICT),
     environment=ENVIRONMENT,
 )
+_SALT = sha256(b"10 output 2").digest()  # which `Ledger.add` gives to the list
 ADAPTER = "tree1-sha256:" + "cd" * 32
 RICH = dataclasses.replace(
     RICH_V1,
@@ -140,7 +138,15 @@ RICH = dataclasses.replace(
     outputs=(
         *RICH_V1.outputs[:1],
         dataclasses.replace(RICH_V1.outputs[1], fingerprint=b"\x00pixels"),
-        Output("application/json", b'["a","b","c"]', None, (2, 0), b"three items", wanted=2),
+        Output(
+            "application/json",
+            b'["a","b","c"]',
+            None,
+            (2, 0),
+            b"three items",
+            wanted=2,
+            selection=SelectionCommitment(_SALT, selection_commitment(_SALT, b'["c","a"]')),
+        ),
     ),
     verdicts=(
         *RICH_V1.verdicts,

@@ -22,7 +22,7 @@ class Ranking(MediaType):
         return json.dumps([titles[position] for position in positions]).encode()
 
     def export(self, data, provenance, suffix, options):
-        return data
+        return data + b" "
 
     EXTRA
 

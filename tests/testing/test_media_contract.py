@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 import re
 from collections.abc import Sequence
 from typing import Any, ClassVar
@@ -43,7 +44,7 @@ class Good(muniment.MediaType):
         suffix: str,
         options: Any,
     ) -> bytes:
-        return b"".join(outputs)
+        return b"+".join([*outputs, provenances[0].id.encode()])
 
     def read_stamp(self, data: bytes) -> str | None:
         return data.partition(b"|")[2].decode() or None
@@ -109,6 +110,13 @@ BREAKAGES = [
         lambda self, a, b: Comparison(float(a != b), ""),
         "no unit",
     ),
+    (
+        "test_an_exported_file_is_not_the_recorded_output",
+        "export",
+        lambda self, data, *rest: data,
+        "recorded bytes",
+    ),
+    ("test_an_exported_file_is_not_the_recorded_output", "export", returns(b""), "empty file"),
     ("test_an_exported_file_contains_the_id", "read_stamp", returns(None), "None"),
     ("test_an_exported_file_contains_the_id", "export", lambda self, data, *rest: data, "None"),
     ("test_an_exported_file_contains_the_id", "suffixes", (), "suffixes"),
@@ -125,6 +133,8 @@ BREAKAGES = [
         "does not recognise",
     ),
     ("test_outputs_can_be_combined", "combine", returns(None), "NoneType, not bytes"),
+    ("test_outputs_can_be_combined", "combine", returns(b""), "empty file"),
+    ("test_outputs_can_be_combined", "combine", lambda self, data, *rest: data[0], "recorded"),
     (
         "test_different_outputs_have_different_fingerprints",
         "fingerprint",
@@ -136,6 +146,12 @@ BREAKAGES = [
         "fingerprint",
         lambda self, data: repr(self).encode(),
         "differ",
+    ),
+    (
+        "test_a_selection_has_the_selected_items",
+        "select",
+        lambda self, data, places: data + os.urandom(9),
+        "different bytes",
     ),
     ("test_a_selection_has_the_selected_items", "select", returns(b"DOTSz"), "other items"),
     (
@@ -165,9 +181,12 @@ def test_a_broken_media_type_fails_its_check_with_a_sentence(
 
 def test_a_lossy_format_need_not_keep_the_fingerprint() -> None:
     class Suite(MediaTypeContract):
-        media_type = type("Lossy", (Good,), {"fingerprint": lambda self, data: data})
+        media_type = type(
+            "Lossy",
+            (Good,),
+            {"fingerprint": lambda self, data: data, "lossy_suffixes": (".dots",)},
+        )
         samples = (b"DOTSabc", b"DOTSa")
-        lossy = (".dots",)
 
     Suite().test_an_exported_file_has_the_fingerprint_of_the_output()
     assert inspect.getdoc(Suite.test_an_exported_file_has_the_fingerprint_of_the_output)

@@ -18,16 +18,16 @@ from muniment.generation.origin import Origin, find_origin
 @json_option
 @click.pass_obj
 def find(context: CliContext, file: str, as_json: bool) -> int:
-    """Find the generation that a file came from, and show it.
+    """Find the generation that a file came from or that used it, and show it.
 
-    FILE is an image, a recording or another file whose media type a plugin registers. It is found
-    by its content (such as its pixels), even if another program saved it again. It is also found
-    by the id in it. Content counts more than an id, which anyone can change. A message on standard
-    error says when only one of them matches. The exit code is 1 if there is no such generation, and
-    4 if only the id matches and the content is another.
+    A recorded output or input is found by its bytes. A file whose media type a plugin registers,
+    such as an image, is found by its content, such as the pixels. Another program can have saved it
+    again. It is also found by the id in it. Content counts more than an id, which anyone can
+    change. A message on standard error says when only one of them matches. The exit code is 1 if
+    there is no such generation, and 4 if only the id matches and the content is another.
     """
     origin = find_origin(file, context.store, lambda: context.media)
-    code = show_generation(context, origin.id, as_json)
+    code = show_generation(context, origin.id, as_json, origin)
     write_remarks(origin)
     return exit_codes.UNVERIFIED if origin.same_content is False else code
 

@@ -30,10 +30,11 @@ from muniment.cli.output_file import without_end
 from muniment.cli.training import training_text
 from muniment.diff import OutputDifference, differences
 from muniment.errors import PolicyError
-from muniment.ledger.entries import FeedbackEntry, ReplayEntry, ReviewEntry
+from muniment.ledger.events import FeedbackEntry, ReplayEntry, ReviewEntry
 from muniment.types import Generation, Input, Verdict
 
 if TYPE_CHECKING:
+    from muniment.generation.origin import Origin
     from muniment.store.queries.finder import Lineage
     from muniment.store.recording.events import RecordedEvent
 
@@ -55,10 +56,12 @@ def show(context: CliContext, reference: str, as_json: bool) -> int:
     return show_generation(context, context.store.find(reference), as_json)
 
 
-def show_generation(context: CliContext, id: str, as_json: bool) -> int:
+def show_generation(
+    context: CliContext, id: str, as_json: bool, origin: Origin | None = None
+) -> int:
     """Print everything recorded about the generation with a complete id.
 
-    Return the exit code.
+    `origin` has the file that led to it, if any. Return the exit code.
     """
     store = context.store
     generation = store.generation(id)
@@ -72,11 +75,15 @@ def show_generation(context: CliContext, id: str, as_json: bool) -> int:
     if as_json:
         events = {"feedback": feedback, "reviews": reviews, "replays": replays}
         items = {"items": candidates} if candidates else {}
-        write_json({**generation.to_json(), **items, **events})
+        file = {} if origin is None else {"file": _file_properties(origin)}
+        write_json({**generation.to_json(), **items, **events, **file})
         return code
     rules = _rule_names(store.policy_document(generation.id)) if generation.verdicts else ()
     ids = {candidate.position: candidate.id for candidate in candidates}
-    print_fields([*_fields(generation, rules), *_events(feedback, reviews, replays, ids)])
+    fields = [*_fields(generation, rules), *_events(feedback, reviews, replays, ids)]
+    if origin is not None:
+        fields.append(("file", _file_sentence(origin)))
+    print_fields(fields)
     if "output" in generation.erased:
         write_data("\nthe output was erased")
         return code
@@ -95,6 +102,26 @@ def show_generation(context: CliContext, id: str, as_json: bool) -> int:
     if candidates:
         print_candidates(candidates, generation, rules)
     return code
+
+
+def _file_properties(origin: Origin) -> dict[str, object]:
+    """Return the file that led to a generation as the shape `file`."""
+    return {
+        "input": origin.input,
+        "same_content": origin.same_content,
+        "stamp": origin.stamp,
+        "others": origin.others,
+    }
+
+
+def _file_sentence(origin: Origin) -> str:
+    if origin.input is not None:
+        return f"an input of the generation, {origin.input}"
+    if origin.same_content is None:
+        return "has the id of the generation, and a content that cannot be compared"
+    if not origin.same_content:
+        return "has the id of the generation, but another content"
+    return "an output of the generation"
 
 
 def _rule_names(document: str) -> Sequence[str]:
@@ -140,6 +167,7 @@ def _fields(generation: Generation, rules: Sequence[str]) -> list[tuple[str, obj
         ("prompt", generation.prompt),
         *(("input", _input(item, generation)) for item in generation.inputs),
         *(("verdict", _verdict(verdict, rules)) for verdict in generation.verdicts),
+        *(("unread", f"no filter read the {content}") for content in generation.unread),
         *(
             (
                 "score",

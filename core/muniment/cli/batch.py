@@ -23,7 +23,7 @@ import muniment.store
 from muniment.cli import exit_codes
 from muniment.cli.context import CliContext, Interrupted
 from muniment.cli.interruption import interrupted_in
-from muniment.cli.items import write_shortage
+from muniment.cli.items import write_notes
 from muniment.cli.options import (
     evaluate_option,
     generator_option,
@@ -223,7 +223,7 @@ def _print_result(item: Generation, as_json: bool, results: Results | None) -> N
         write_data(f"--- line {item.line} · {item.status} ---")
         for output in item.outputs:
             write_data(described(output) if output.text is None else without_end(output.text))
-    write_shortage(item)
+    write_notes(item)
     if item.status != "completed":
         write_note(_sentence(item))
 

@@ -17,7 +17,7 @@ from muniment.cli import importing
 from muniment.errors import ConfigError, StoreError
 
 if TYPE_CHECKING:
-    from muniment.ledger.entries import TrainingEntry
+    from muniment.ledger.events import TrainingEntry
     from muniment.models.registry import Models
     from muniment.plugins.media import MediaTypes
     from muniment.store.recording.events import RecordedEvent

@@ -17,7 +17,7 @@ import muniment
 from muniment.cli import exit_codes
 from muniment.cli.context import CliContext, Interrupted, context_of
 from muniment.cli.interruption import full_disk_as_error, interrupted_in
-from muniment.cli.items import write_shortage
+from muniment.cli.items import write_notes
 from muniment.cli.lazy import no_such, with_checked_parser
 from muniment.cli.media_files import FileFormat, show_media, write, write_combined
 from muniment.cli.options import (
@@ -330,6 +330,11 @@ def _recorded_id(context: CliContext, reference: str) -> str:
     from muniment.generation.origin import find_origin
 
     origin = find_origin(reference, context.store, lambda: context.media)
+    if origin.input is not None:
+        raise UsageError(
+            f"{reference} is the input {origin.input} of generation {origin.id}, and no generation "
+            "wrote it; use the id to repeat that generation"
+        )
     if origin.same_content is False:
         raise UsageError(
             f"{reference} contains the id {origin.id}, but its content is not the recorded output; "
@@ -400,7 +405,7 @@ def _present(
             except PluginError as error:
                 code = exit_codes.worst((code, exit_codes.FAILED))
                 write_note(f"Error: {one_line(str(error))}")
-            write_shortage(item)
+            write_notes(item)
             if item.status != "completed":
                 write_note(outcome_sentence(item))
             if not as_json:

@@ -73,9 +73,11 @@ def _blocking_rules(generation: Generation, rules: Sequence[str]) -> Mapping[int
     return names
 
 
-def write_shortage(generation: Generation) -> None:
-    """Print a note for each list that has fewer items than the generator wanted."""
+def write_notes(generation: Generation) -> None:
+    """Print a note for each list with fewer items than wanted, and for content that is unread."""
+    place = f"line {generation.line}: " if generation.line else ""
+    for content in generation.unread:
+        write_note(f"Note: {place}no filter read the {content}")
     for output in generation.outputs:
         if output.kept is not None and output.wanted and len(output.kept) < output.wanted:
-            place = f"line {generation.line}: " if generation.line else ""
             write_note(f"Note: {place}{len(output.kept)} of {output.wanted} wanted items")

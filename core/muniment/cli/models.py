@@ -30,7 +30,7 @@ from muniment.cli.progress import fraction
 from muniment.cli.training import training_text
 from muniment.errors import ModelError, MunimentError, UsageError
 from muniment.hookspecs import ModelProvider
-from muniment.ledger.entries import ModelEntry
+from muniment.ledger.events import ModelEntry
 from muniment.models.registry import AdditionNotices, ModelRecord
 from muniment.plugins.registry import instantiate, quiet_stdout
 from muniment.types import PackagedModel

@@ -257,9 +257,11 @@ def outcome_sentence(generation: Generation) -> str:
         return f"Error: {one_line(reason)}"
     if generation.status != "blocked":
         return f"{generation.status.capitalize()}: no output"
-    findings = dict.fromkeys(
-        _finding(verdict) for verdict in generation.verdicts if verdict.action == "block"
-    )
+    # A list that cannot be read is blocked by rules that only observe, too.
+    blocking = [verdict for verdict in generation.verdicts if verdict.action == "block"] or [
+        verdict for verdict in generation.verdicts if verdict.failure is not None
+    ]
+    findings = dict.fromkeys(map(_finding, blocking))
     return f"Blocked: {'; '.join(findings)} (policy {generation.policy})"
 
 

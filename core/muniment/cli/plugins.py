@@ -33,7 +33,8 @@ from muniment.cli.output import (
 from muniment.cli.progress import counting
 from muniment.config import normalised
 from muniment.errors import PluginError, UnknownNameError, UsageError
-from muniment.ledger.entries import InstallationEntry, PluginAct
+from muniment.ledger.events import InstallationEntry
+from muniment.ledger.fields import PluginAct
 from muniment.plugins import discovery
 from muniment.plugins.registry import describe_with_place
 from muniment.plugins.smoke_test import SmokeTestResult, smoke_test
@@ -93,7 +94,7 @@ def signer_text(signer: str | None) -> str:
 
 def record_event(session: muniment.Session, event: InstallEvent) -> None:
     """Record a change to a plugin in the ledger. Recording it again changes nothing."""
-    from muniment.ledger.entries import moment
+    from muniment.ledger.fields import moment
     from muniment.types import PluginRef
 
     plugin = PluginRef(event.distribution, event.version, event.digest)

@@ -6,10 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from muniment.cli.output import excerpt, moment, pluralize, short_digest
-from muniment.ledger.generations import TrainingText
+from muniment.ledger.payload_texts import TrainingText
 
 if TYPE_CHECKING:
-    from muniment.ledger.entries import TrainingEntry
+    from muniment.ledger.events import TrainingEntry
     from muniment.store.recording.events import RecordedEvent
 
 

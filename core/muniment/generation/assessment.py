@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from muniment.errors import MunimentError, ParameterError, PolicyError
 from muniment.generation.policy import FilterRule, Policy
@@ -28,6 +29,7 @@ from muniment.types import (
     Output,
     PluginRef,
     Request,
+    Stage,
     Verdict,
     accepts_media_type,
 )
@@ -102,8 +104,12 @@ class PolicyRunner:
                 raise PolicyError(policy.source, f"{where}: {error}") from None
 
     def check(self, content: Content) -> list[Verdict]:
-        """Return the verdicts of all filters that apply to the content, in the policy's order."""
-        return [rule.check(content) for rule in self._rules if rule.applies(content)]
+        """Return the verdicts of all filters that apply to the content, in the policy's order.
+
+        If none applies and the policy blocks unread content, the only verdict is a block.
+        """
+        verdicts = [rule.check(content) for rule in self._rules if rule.applies(content)]
+        return verdicts or self._unread(content)
 
     def judge(self, output: Output, *, is_list: bool = False) -> JudgedOutput:
         """Return an output after the filters.
@@ -116,8 +122,32 @@ class PolicyRunner:
             for rule in self._rules
             if rule.applies(content) and not (is_list and rule.applies(_ANY_ITEM))
         ]
+        if not is_list:  # the items of a list are judged one by one
+            verdicts = verdicts or self._unread(content)
         blocked = any(verdict.action == "block" for verdict in verdicts)
         return JudgedOutput(output, output, verdicts, blocked)
+
+    def _unread(self, content: Content) -> list[Verdict]:
+        """Return a block of content that no filter of its stage reads, if the policy demands it."""
+        if not self._blocks_unread(content.stage):
+            return []
+        reason = f"no filter of this stage reads {content.media_type}"
+        return [
+            Verdict(
+                "block",
+                failure=escape_unencodable(reason),
+                filter="unread",
+                stage=content.stage,
+                input=content.input,
+                parameter=content.parameter,
+                action="block",
+                policy_version=self.policy.label,
+            )
+        ]
+
+    def _blocks_unread(self, stage: Stage) -> bool:
+        rules = self.policy.filters
+        return self.policy.unread == "block" and any(rule.applies(stage) for rule in rules)
 
     def judge_selection(self, output: Output) -> list[Verdict]:
         """Return the verdicts on the selection of a list of the filters that read its items.
@@ -160,16 +190,16 @@ class PolicyRunner:
             )
 
     def judges_output(self, media_type: str) -> bool:
-        """Return whether any filter checks outputs of that media type."""
+        """Return whether a filter checks outputs of that media type, or unread ones are blocked."""
         empty = Content("output", media_type, b"")
-        return any(rule.applies(empty) for rule in self._rules)
+        return any(rule.applies(empty) for rule in self._rules) or self._blocks_unread("output")
 
     @property
     def failures(self) -> list[str]:
         """One sentence for each filter that cannot be used. Such a filter blocks all content."""
         return [rule.failure for rule in self._rules if rule.filter is None]
 
-    @property
+    @cached_property
     def plugins(self) -> list[PluginRef]:
         """The distributions that provide the filters in force."""
         return [
@@ -230,6 +260,11 @@ class _BoundFilter:
             raise
         except MunimentError as error:
             self.failure = escape_unencodable(f"filter {rule.filter} cannot be used: {error}")
+        self._version = ""
+        if self.registered is not None:
+            self._version = self.registered.plugin.version
+        if self.declared is not None and self.declared.version:
+            self._version = self.declared.version
 
     def applies(self, content: Content) -> bool:
         """Return whether the filter must check this content."""
@@ -269,10 +304,13 @@ class _BoundFilter:
 
     def _completed(self, verdict: Verdict, content: Content, seconds: float) -> Verdict:
         """Return a verdict with the action, version and latency filled in."""
-        return replace(
-            verdict,
+        return Verdict(
+            verdict.decision,
+            verdict.categories,
+            verdict.reasons,
+            failure=verdict.failure,
             filter=self.rule.filter,
-            version=self._version(),
+            version=self._version,
             stage=content.stage,
             input=content.input,
             parameter=content.parameter,
@@ -287,8 +325,3 @@ class _BoundFilter:
         return Verdict(
             "block", failure=escape_unencodable(f"filter {self.rule.filter} failed: {reason}")
         )
-
-    def _version(self) -> str:
-        if self.declared is not None and self.declared.version:
-            return self.declared.version
-        return self.registered.plugin.version if self.registered is not None else ""

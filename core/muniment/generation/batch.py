@@ -86,8 +86,9 @@ def _spec(number: int, line: bytes, base: GenerationSpec, folder: Path) -> Gener
         fields = _fields(line)
     except ValueError as error:
         text = line.decode(errors="backslashreplace").rstrip("\r\n")
+        generator = _named_generator(line) or base.generator
         return GenerationSpec(
-            text, generator=base.generator, line=number, invalid=f"line {number}: {error}"
+            text, generator=generator, line=number, invalid=f"line {number}: {error}"
         )
     return GenerationSpec(
         prompt=None if fields.prompt is msgspec.UNSET else fields.prompt,
@@ -100,6 +101,16 @@ def _spec(number: int, line: bytes, base: GenerationSpec, folder: Path) -> Gener
         line=number,
         inputs={**base.inputs, **_sources(fields, folder)} if fields.inputs else base.inputs,
     )
+
+
+def _named_generator(line: bytes) -> str | None:
+    """Return the generator that an invalid line names, or None if it names none."""
+    try:
+        fields = json.loads(line.decode())
+    except (ValueError, RecursionError):
+        return None
+    name = fields.get("generator") if isinstance(fields, dict) else None
+    return name if isinstance(name, str) else None
 
 
 def _sources(fields: _Line, folder: Path) -> dict[str, Path | str | bytes]:

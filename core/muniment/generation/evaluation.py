@@ -11,6 +11,7 @@ import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from muniment.errors import MunimentError, ParameterError, UsageError
 from muniment.hookspecs import Evaluator
@@ -24,7 +25,7 @@ from muniment.plugins.registry import (
     instantiate,
     quiet_stdout,
 )
-from muniment.types import Generation, Model, PluginRef, Score, accepts_media_type
+from muniment.types import Generation, Measure, Model, PluginRef, Score, accepts_media_type
 from muniment.validation import escape_unencodable
 
 _WORD = re.compile(r"[A-Za-z0-9_./:@+-]+")  # a text that needs no quotes
@@ -125,40 +126,40 @@ class BoundEvaluator:
     `name` has the parameters that differ from the defaults. `models` has digests by parameter.
     """
 
+    # Versions and measures come from the class: an object could change them for itself, but
+    # entries may contain only names that the class declares.
+
     registered: RegisteredObject
     evaluator: Evaluator
     name: str
     parameters: Mapping[str, Value]
     models: Mapping[str, str]
+    version: str
+    measures: Mapping[str, Measure]
 
     def scores(self, generation: Generation) -> list[Score]:
         """Return the scores, or a failed score for each measure."""
-        # Versions and measures come from the class: an object could change them for itself, but
-        # entries may contain only names that the class declares.
-        declared = self.registered.load_class()
-        version = declared.version or self.registered.plugin.version
-        measures = {measure.name: measure for measure in declared.measures}
         values: Mapping[str, float | None]
         failure = None
         start = time.perf_counter()
         try:
             with quiet_stdout():
-                values = validate_values(self.evaluator.evaluate(generation), declared.measures)
+                values = validate_values(self.evaluator.evaluate(generation), self.measures)
         except KeyboardInterrupt:
             raise
         except BaseException as error:
-            values = dict.fromkeys(measures)
+            values = dict.fromkeys(self.measures)
             reason = f"evaluator {self.registered.name} failed: {describe(error)}"
             failure = escape_unencodable(reason)
         latency_ms = round((time.perf_counter() - start) * 1000, 3)
         return [
             Score(
                 evaluator=self.name,
-                version=version,
+                version=self.version,
                 name=name,
                 value=value,
-                unit=measures[name].unit,
-                higher_is_better=measures[name].higher_is_better,
+                unit=self.measures[name].unit,
+                higher_is_better=self.measures[name].higher_is_better,
                 failure=failure,
                 parameters=self.parameters,
                 models=self.models,
@@ -174,8 +175,16 @@ def bind_evaluator(
     """Return a new evaluator. Raise ParameterError or PluginError as `instantiate` does."""
     evaluator = instantiate(registered, parameters, models)
     name = full_name(registered.name, parameters)
-    digests = {name: model.digest for name, model in models.items()}
-    return BoundEvaluator(registered, evaluator, name, dict(parameters), digests)
+    declared = registered.load_class()
+    return BoundEvaluator(
+        registered,
+        evaluator,
+        name,
+        parameters=dict(parameters),
+        models={name: model.digest for name, model in models.items()},
+        version=declared.version or registered.plugin.version,
+        measures={measure.name: measure for measure in declared.measures},
+    )
 
 
 class Evaluators:
@@ -217,7 +226,7 @@ class Evaluators:
         }
         return bind_evaluator(registered, parameters, models)
 
-    @property
+    @cached_property
     def plugins(self) -> list[PluginRef]:
         """The distributions that provide the evaluators."""
         return [self._plugins.ref(item.registered.plugin) for item in self._evaluators]

@@ -6,13 +6,30 @@ positions of the selected ones. Callers, files and evaluators get the selection.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from hmac import compare_digest
 
-from muniment.errors import AmbiguousNameError, MunimentError, PluginError, UsageError
+from muniment.errors import (
+    AmbiguousNameError,
+    MunimentError,
+    PluginError,
+    SelectionError,
+    UsageError,
+)
 from muniment.generation.assessment import JudgedOutput, PolicyRunner, with_returned_outputs
+from muniment.ledger.payloads import SALT_BYTES, selection_commitment
 from muniment.plugins.media import MediaTypes
-from muniment.types import Content, Generation, Item, Output, Reply, Verdict
+from muniment.types import (
+    Content,
+    Generation,
+    Item,
+    Output,
+    Reply,
+    SelectionCommitment,
+    Verdict,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,12 +80,15 @@ class Lists:
         """Return a recorded generation with the outputs that its caller got.
 
         A generation that is not completed, or has no list, is returned unchanged. A selection of
-        some of the candidates has no trace. Raises MunimentError if it cannot be made.
+        some of the candidates has no trace. Raises MunimentError if it cannot be made, and
+        SelectionError if its bytes differ from the recorded ones.
         """
         if generation.status != "completed" or _is_gone(generation):
             return generation
         outputs = tuple(
-            output if output.kept is None else self._select(output, self._media_types.items(output))
+            output
+            if output.kept is None
+            else self._recorded_selection(output, self._media_types.items(output))
             for output in generation.outputs
         )
         return with_returned_outputs(generation, outputs)
@@ -76,7 +96,8 @@ class Lists:
     def candidates(self, generation: Generation) -> list[Candidate]:
         """Return the items of all lists among the outputs of a recorded generation.
 
-        Raises MunimentError if they cannot be read.
+        Raises MunimentError if they cannot be read, and SelectionError if the installed plugin
+        would select other bytes than the recorded ones.
         """
         candidates: list[Candidate] = []
         if _is_gone(generation):
@@ -85,6 +106,8 @@ class Lists:
             if output.kept is None and not self._media_types.is_list(output.media_type):
                 continue
             items = self._media_types.items(output)
+            if output.selection is not None:
+                self._recorded_selection(output, items)
             kept = set(range(len(items)) if output.kept is None else output.kept)
             first = len(candidates) + 1
             candidates += [
@@ -180,6 +203,10 @@ class Lists:
                 blocked = any(verdict.action == "block" for verdict in selection_verdicts)
         if blocked:
             returned = recorded
+        elif failure is None:
+            selection = _commitment(returned)
+            recorded = replace(recorded, selection=selection)
+            returned = replace(returned, selection=selection)
         reader = self._media_types.plugin(output.media_type)
         return JudgedOutput(recorded, returned, verdicts, blocked, failure, reader)
 
@@ -194,6 +221,33 @@ class Lists:
             )
         expected = tuple(items[position] for position in output.kept)
         return self._media_types.select(output, output.kept, expected)
+
+    def _recorded_selection(self, output: Output, items: tuple[Item, ...]) -> Output:
+        """Return the selection of a recorded list, compared with its commitment.
+
+        Raises MunimentError if it cannot be made, and SelectionError if its bytes differ.
+        """
+        returned = self._select(output, items)
+        recorded = output.selection
+        if recorded is None:  # made before selections had commitments, or not completed
+            return returned
+        digest = selection_commitment(recorded.salt, returned.data)
+        if not compare_digest(digest, recorded.digest):
+            plugin = self._media_types.plugin(output.media_type)
+            name = "" if plugin is None else plugin.distribution
+            raise SelectionError(
+                name,
+                f"the selection differs from the recorded one: select() of {name} returned other "
+                f"bytes for {output.media_type}; install the version that made it, or read all "
+                "candidates",
+            )
+        return returned
+
+
+def _commitment(output: Output) -> SelectionCommitment:
+    """Return the commitment to a selection, with a new salt for the payload of its output."""
+    salt = os.urandom(SALT_BYTES)
+    return SelectionCommitment(salt, selection_commitment(salt, output.data))
 
 
 def _judge_items(

@@ -11,6 +11,7 @@ the generation fails. A reply that does not begin with them fails.
 from __future__ import annotations
 
 import contextlib
+import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
@@ -180,7 +181,8 @@ class Pipeline:
         try:
             for output in self._judged(reply):
                 item.verdicts += output.verdicts
-                item.plugins += [output.reader] if output.reader else []
+                if output.reader is not None:
+                    item.plugins.append(output.reader)
                 judged.append(self._with_fingerprint(output))
         except MunimentError as error:
             failure, outputs = Failure("generator", str(error)), item.streamed_outputs()
@@ -254,7 +256,9 @@ class Pipeline:
         environment = environment_of(generator)
         for item in items:
             item.environment = environment
-        requests = [replace(item.resolved.request, stream=stream) for item in items]
+        requests = [item.resolved.request for item in items]
+        if stream:
+            requests = [replace(request, stream=True) for request in requests]
         yield from run_generator(generator, first.registered, requests)
 
 
@@ -300,7 +304,7 @@ class _InFlight:
 
 def _check_chunks(item: _InFlight, reply: Reply | MissingReply) -> Reply | MissingReply:
     """Return the reply if it begins with the item's chunks, or else a MissingReply."""
-    if isinstance(reply, MissingReply) or reply.failure is not None:
+    if not item.chunks or isinstance(reply, MissingReply) or reply.failure is not None:
         return reply
     text = "\n\n".join(output.text or "" for output in reply.outputs)
     # The record must contain the text that the caller received. The two can differ if a generator
@@ -377,5 +381,10 @@ def _without_quotations(verdict: Verdict) -> Verdict:
 
 
 def _without_message(failure: str) -> str:
-    """Return a sentence of the form `SUBJECT failed: TYPE: message` without the message."""
-    return ": ".join(failure.split(": ")[:2])
+    """Return a sentence of the form `SUBJECT failed: TYPE: message` without the message.
+
+    The failure of a subject can be that of another, as in `FILTER failed: METHOD failed: TYPE: …`.
+    """
+    parts = failure.split(": ")
+    subjects = list(itertools.takewhile(lambda part: part.endswith(" failed"), parts))
+    return ": ".join(parts[: len(subjects) + 1])

@@ -18,6 +18,10 @@ observe` records a filter's verdict without applying it. `time_limit` is in seco
 verdict blocks. A category under `thresholds` is decided by its score alone, regardless of the
 filter's decision. The filter's decision applies if it found a category without thresholds or
 without a score.
+
+The key `unread: block` beside `filters` blocks content that no filter of its stage can read. An
+example is an image if the filters for outputs read only text. The default is `allow`. Content of a
+stage without filters is always allowed.
 """
 
 from __future__ import annotations
@@ -46,7 +50,10 @@ _POLICY_HINTS = {
     "policy": "add a name, e.g. `policy: support`",
     "version": 'add a version, e.g. `version: "1"`',
     "filters": "use a list of filters; `filters: []` runs none",
+    "unread": "use allow or block",
 }
+# Text that was moved into a file would escape a policy that judges only prompts.
+_WIDER_STAGES: Mapping[Stage, str] = {"system": "prompt", "input": "prompt", "item": "output"}
 _RULE_HINTS = {
     "filter": "add the name of a filter, e.g. `filter: blocklist`",
     "name": "use a text, and another one for each rule",
@@ -91,11 +98,7 @@ class FilterRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def applies(self, stage: Stage) -> bool:
         """Return whether the filter runs at `stage`."""
-        if stage in ("input", "item") and stage in self.stages:
-            return True
-        # Text that was moved into a file would escape a policy that judges only prompts.
-        wider = {"system": "prompt", "input": "prompt", "item": "output"}
-        return wider.get(stage, stage) in self.stages
+        return stage in self.stages or _WIDER_STAGES.get(stage) in self.stages
 
     def action(self, verdict: Verdict) -> Decision:
         """Return the action that the pipeline applies for a verdict."""
@@ -111,6 +114,8 @@ class FilterRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def _enforced_action(self, verdict: Verdict) -> Decision:
         """Return the most severe of the filter's decision and the thresholds' decisions."""
+        if not self.thresholds:
+            return verdict.decision
         by_filter: Decision = verdict.decision
         categories = {name for name, score in verdict.categories.items() if score > 0}
         categories |= {reason.category for reason in verdict.reasons}
@@ -128,13 +133,17 @@ class FilterRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """A parsed policy. `document` is the file's text, which is recorded as evidence."""
+    """A parsed policy. `document` is the file's text, which is recorded as evidence.
+
+    `unread` is the action for content that no filter of its stage can read.
+    """
 
     name: str
     version: str
     filters: tuple[FilterRule, ...]
     document: str
     source: str
+    unread: Literal["allow", "block"] = "allow"
 
     @property
     def rule_names(self) -> tuple[str, ...]:
@@ -174,7 +183,8 @@ def parse_policy(document: str, source: str) -> Policy:
     except msgspec.ValidationError as error:
         hints = _RULE_HINTS if "$.filters[" in str(error) else _POLICY_HINTS
         raise PolicyError(source, explain_invalid(error, hints)) from None
-    policy = Policy(fields.policy, str(fields.version), fields.filters, document, source)
+    version = str(fields.version)
+    policy = Policy(fields.policy, version, fields.filters, document, source, fields.unread)
     names = [rule.name for rule in fields.filters if rule.name is not None]
     _check_names(source, policy, names)
     for position, rule in enumerate(fields.filters):
@@ -279,6 +289,7 @@ class _PolicyFile(msgspec.Struct, forbid_unknown_fields=True):
     policy: Annotated[str, Meta(min_length=1, max_length=200)]
     version: Annotated[str, Meta(min_length=1, max_length=50)] | int
     filters: tuple[FilterRule, ...]
+    unread: Literal["allow", "block"] = "allow"
 
 
 def _read_yaml(document: str, source: str) -> object:

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TypeAlias
 
-from muniment.errors import MunimentError, UsageError
+from muniment.errors import MunimentError, SelectionError, UsageError
 from muniment.generation.requests import BoundRequest, Resolver
 from muniment.plugins.invocation import MissingReply, environment_of, error_message, run_generator
 from muniment.types import (
@@ -33,6 +33,7 @@ from muniment.types import (
 )
 
 Compare: TypeAlias = Callable[[Output, Output], Comparison | None]
+Select: TypeAlias = Callable[[Generation], Generation]
 
 
 def replay(
@@ -41,12 +42,14 @@ def replay(
     environment: Mapping[str, str | int],
     core: PluginRef,
     compare: Compare,
+    select: Select,
 ) -> Iterator[Replay]:
     """Replay generations in groups of one generator and model, and yield each result.
 
     A repeated generation is replayed once. `environment` describes the machine, and `core` is
-    the version of the core. `compare` describes the difference of two outputs. Results come in
-    the order of the groups.
+    the version of the core. `compare` describes the difference of two outputs. `select` returns a
+    generation with its selections, and raises SelectionError for one that is not as recorded.
+    Results come in the order of the groups.
     """
     groups: dict[tuple[str, str], list[BoundRequest]] = {}
     for generation in {generation.id: generation for generation in generations}.values():
@@ -58,7 +61,20 @@ def replay(
         model = generation.model.digest if generation.model else ""
         groups.setdefault((bound.registered.name, model), []).append(bound)
     for group in groups.values():
-        yield from _replay_group(group, resolver, environment, core, compare)
+        yield from _replay_group(group, resolver, environment, core, compare, select)
+
+
+def _with_selection(result: Replay, generation: Generation, select: Select) -> Replay:
+    """Return a result as diverged if the candidates are the same and the selection is not."""
+    has_selection = any(output.selection is not None for output in generation.outputs)
+    if has_selection and result.result != "diverged":
+        try:
+            select(generation)
+        except SelectionError as error:
+            return replace(result, result="diverged", detail=str(error))
+        except MunimentError:
+            pass  # the candidates can be compared without the plugin that reads them
+    return result
 
 
 def _impossible(
@@ -101,6 +117,7 @@ def _replay_group(
     environment: Mapping[str, str | int],
     core: PluginRef,
     compare: Compare,
+    select: Select,
 ) -> Iterator[Replay]:
     recorded = {item.request.id: item for item in group}
     registered = group[0].registered
@@ -117,7 +134,9 @@ def _replay_group(
         if isinstance(answer, MissingReply):
             yield _impossible(answer.request_id, answer.reason, environment, core)
         elif isinstance(answer, Reply):
-            result = _compare(recorded[answer.request_id], answer, current, core, compare)
+            item = recorded[answer.request_id]
+            result = _compare(item, answer, current, core, compare)
+            result = _with_selection(result, item.generation, select)
             yield replace(result, environment=current, plugins=(core, registered.plugin.ref()))
 
 

@@ -6,7 +6,7 @@ import contextlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import cache, partial
+from functools import partial
 from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -90,6 +90,19 @@ class BoundRequest:
     generation: Generation
     registered: RegisteredObject
     generator: Generator
+
+
+class _Blocked:
+    """Whether the policy blocks a request, which is judged once, and only if it matters."""
+
+    def __init__(self, request: Callable[[], Request], blocks: Callable[[Request], bool]) -> None:
+        self._request, self._blocks = request, blocks
+        self._answer: bool | None = None
+
+    def __call__(self) -> bool:
+        if self._answer is None:
+            self._answer = self._blocks(self._request())
+        return self._answer
 
 
 class Resolver:
@@ -189,10 +202,7 @@ class Resolver:
             inputs={item.name: item for item in checked.inputs},
         )
 
-        @cache
-        def blocked() -> bool:
-            return blocks(without_models())
-
+        blocked = _Blocked(without_models, blocks)
         model, generator = self._with_model(registered, spec, blocked)
         models = self._models_of(checked.parameters, registered, generator, blocked)
         request = without_models(model=model, models=models)

@@ -37,6 +37,15 @@ def commitment(kind: str, salt: bytes, content: bytes) -> bytes:
     return hmac.digest(salt, kind.encode() + b"\x00" + content, "sha256")
 
 
+def selection_commitment(salt: bytes, data: bytes) -> str:
+    """Return the commitment to the selection of a list, in hexadecimal.
+
+    `salt` is that of the output's payload. `selection` is no kind of payload, so that no payload
+    has this commitment.
+    """
+    return commitment("selection", salt, data).hex()
+
+
 class Payload(NamedTuple):
     """One erasable text or byte string, with the salt of its commitment.
 
@@ -57,9 +66,10 @@ class Payload(NamedTuple):
 class Payloads(list[Payload]):
     """The payloads of an entry that is being made."""
 
-    def add(self, kind: Kind, content: bytes, position: int = 0) -> str:
-        """Add a payload with a new salt, and return its commitment for the entry."""
-        self.append(payload := Payload(kind, position, os.urandom(SALT_BYTES), content))
+    def add(self, kind: Kind, content: bytes, position: int = 0, salt: bytes | None = None) -> str:
+        """Add a payload with a new salt, or this one, and return its commitment for the entry."""
+        salt = os.urandom(SALT_BYTES) if salt is None else salt
+        self.append(payload := Payload(kind, position, salt, content))
         return payload.commitment
 
     def add_optional(self, kind: Kind, content: bytes | None) -> str | None:

@@ -15,8 +15,9 @@ import msgspec
 from msgspec.structs import fields
 
 from muniment.errors import MunimentError
-from muniment.ledger import canonical
-from muniment.ledger.entries import Entry, EntryOf, EnvironmentEntry, PayloadOf
+from muniment.ledger import canonical, old_versions  # noqa: F401  # declares classes
+from muniment.ledger.entries import Entry, EnvironmentEntry
+from muniment.ledger.fields import EntryOf, PayloadOf
 
 # Invisible characters, and those that change how others are displayed. No name has them. They are
 # listed, because all versions of Python must reject the same characters.

@@ -14,7 +14,7 @@ import shutil
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -219,8 +219,8 @@ class Models:
         shutil.rmtree(working.parent, ignore_errors=True)
         try:
             make_folder(working)
-            facts = dict(generator.add_model(source, working, notices.progress))
-            final = name or str(facts.get("name") or Path(source).name)
+            facts = _model_facts(generator, source, working, notices)
+            final = name or facts.name or Path(source).name
             self._check_free(final)
             hashes = FileHashes(self.hash_cache)
             added = ModelRecord(
@@ -229,8 +229,8 @@ class Models:
                 generator=generator_name,
                 source=source,
                 added_at=iso(datetime.now(UTC)),
-                roles=dict(facts.get("roles", {})),
-                terms=str(facts.get("terms", "")),
+                roles=facts.roles,
+                terms=facts.terms,
             )
             shutil.rmtree(self.path(final), ignore_errors=True)  # a half-written predecessor
             working.rename(self.path(final))
@@ -346,7 +346,7 @@ class Models:
             return reference, path.absolute(), None
         if isinstance(generator, ModelProvider) and _is_hub_id(reference, generator):
             with _model_errors(reference, f"model {reference} cannot be found"):
-                return reference, Path(generator.find_model(reference)), None
+                return reference, _found_folder(generator, reference), None
         names = [model.name for model in self._readable()]
         names = sorted({*names, *_names(packaged_models(generator))})
         hint = "or use the path of a model's folder"
@@ -468,10 +468,47 @@ def packaged_models(generator: object) -> list[PackagedModel]:
     if not isinstance(generator, ModelProvider):
         return []
     with _model_errors("", "packaged models cannot be listed"):
-        packaged = list(generator.packaged_models())
-        for model in packaged:
-            _ = (model.name, model.source, model.terms)
-        return packaged
+        packaged: object = generator.packaged_models()
+        if not isinstance(packaged, Sequence) or not all(
+            isinstance(model, PackagedModel) for model in packaged
+        ):
+            raise _broken(generator, "packaged_models", "a list of muniment.PackagedModel")
+        return list(packaged)
+
+
+class _Facts(msgspec.Struct):
+    """The facts that `add_model` of a generator returns."""
+
+    name: str | None = None
+    roles: dict[str, str] = {}
+    terms: str = ""
+
+
+def _model_facts(
+    generator: ModelProvider, source: str, into: Path, notices: AdditionNotices
+) -> _Facts:
+    """Return the facts of a model that the generator put into a folder."""
+    facts: object = generator.add_model(source, into, notices.progress)
+    try:
+        return msgspec.convert(facts, _Facts, from_attributes=False)
+    except msgspec.ValidationError:
+        raise _broken(
+            generator, "add_model", "a mapping with name and terms as texts, and roles by name"
+        ) from None
+
+
+def _found_folder(generator: ModelProvider, reference: str) -> Path:
+    """Return the folder of a model that was never added."""
+    found: object = generator.find_model(reference)
+    if not isinstance(found, str | os.PathLike):
+        raise _broken(generator, "find_model", "the pathlib.Path of a folder")
+    return Path(found)
+
+
+def _broken(generator: ModelProvider, method: str, expected: str) -> ModelError:
+    """Return the error of a method that did not return what the contract of plugins demands."""
+    name = getattr(generator, "name", type(generator).__name__)
+    return ModelError("", f"{method}() of generator {name!r} must return {expected}")
 
 
 @contextlib.contextmanager

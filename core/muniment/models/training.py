@@ -16,7 +16,7 @@ import msgspec
 from msgspec import Struct
 
 from muniment.errors import ModelError, UsageError, explain_invalid
-from muniment.ledger.entries import (
+from muniment.ledger.fields import (
     MODEL_DIGEST,
     Count,
     ModelDigest,
@@ -24,7 +24,7 @@ from muniment.ledger.entries import (
     TrainingStatus,
     is_parameter,
 )
-from muniment.ledger.generations import TrainingText, finite_or_text
+from muniment.ledger.payload_texts import TrainingText, finite_or_text
 from muniment.models.digests import FileHashes, digest, files
 from muniment.parameters import Value
 from muniment.validation import check_texts, escape_unencodable
@@ -175,13 +175,15 @@ def write_training_json(training: Training) -> Path:
     return path
 
 
-def read_training_json(model: Path) -> TrainingClaim | None:
+def read_training_json(model: Path, name: str | None = None) -> TrainingClaim | None:
     """Return the claim in the folder of a model, or None if it has no `training.json`.
 
     A file of this name that does not mention the format is another program's, and no claim. Raises
     ModelError for a file that cannot be read, or has the format but not the structure of a claim.
+    The error has the `name` of the model instead of the path, if it is set.
     """
     path = model / FILE
+    subject = str(path) if name is None else f"the {FILE} of model {name}"
     try:
         if not path.is_file():
             return None
@@ -197,7 +199,7 @@ def read_training_json(model: Path) -> TrainingClaim | None:
     except (OSError, ValueError) as error:
         raise ModelError(
             str(model),
-            f"{path} does not describe a training: {_explained(error)}; correct or remove the file",
+            f"{subject} does not describe a training: {_reason(error)}; correct or remove the file",
         ) from error
 
 
@@ -265,10 +267,27 @@ def _converted(text_class: type[T], values: Mapping[str, Any]) -> T:
         made = msgspec.convert(values, text_class)
         if isinstance(made, TrainingClaim):
             _check(made)
-        msgspec.json.encode(made)
+        for name, value in msgspec.structs.asdict(made).items():
+            _check_encodable(name, value)
     except (ValueError, TypeError, OverflowError) as error:
         raise UsageError(f"the training cannot be recorded: {_explained(error)}") from None
     return made
+
+
+def _check_encodable(name: str, value: object) -> None:
+    """Raise ValueError for a field that JSON cannot contain."""
+    try:
+        msgspec.json.encode(value)
+    except UnicodeEncodeError as error:
+        text = escape_unencodable(error.object)
+        raise ValueError(
+            f"UTF-8 cannot encode the text '{text:.80}' in {name}; change that text"
+        ) from None
+
+
+def _reason(error: Exception) -> str:
+    """Return why a file has no claim. The text of an OSError would repeat the path."""
+    return f"{error.strerror}" if isinstance(error, OSError) else _explained(error)
 
 
 def _explained(error: Exception) -> str:

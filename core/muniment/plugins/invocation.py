@@ -5,7 +5,14 @@ from __future__ import annotations
 import contextlib
 import math
 import operator
-from collections.abc import Callable, Generator as Coroutine, Iterator, Mapping, Sequence
+from collections.abc import (
+    Callable,
+    Collection,
+    Generator as Coroutine,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
@@ -20,7 +27,6 @@ from muniment.types import (
     Comparison,
     Content,
     Item,
-    Measure,
     Output,
     Reason,
     Reply,
@@ -28,6 +34,7 @@ from muniment.types import (
     Trace,
     Usage,
     Verdict,
+    is_text_type,
 )
 from muniment.validation import escape_unencodable
 
@@ -146,14 +153,13 @@ def _checked(reply: Reply, registered: RegisteredObject) -> Reply | MissingReply
             _check_output(output, registered.media_type)
         if reply.wanted is not None and (type(reply.wanted) is not int or reply.wanted < 1):
             raise ValueError(f"the number of wanted items is {reply.wanted!r}, not 1 or more")
-        return replace(
-            reply,
+        return Reply(
+            reply.request_id,
             # The pipeline sets the other fields of an output.
-            outputs=tuple(
-                Output(item.media_type, item.data, item.finish_reason) for item in outputs
-            ),
+            tuple(Output(item.media_type, item.data, item.finish_reason) for item in outputs),
             usage=None if reply.usage is None else _usage(reply.usage),
             trace=None if reply.trace is None else _trace(reply.trace),
+            wanted=reply.wanted,
         )
     except Exception as error:
         reason = f"generator {registered.name} broke the contract: {error}"
@@ -167,11 +173,11 @@ def _check_output(output: object, media_type: str) -> None:
         raise ValueError(f"it answered with {output.media_type}, not {media_type}")
     if output.finish_reason not in FINISH_REASONS:
         raise ValueError(f"{output.finish_reason!r} is not a finish reason")
-    if media_type.startswith("text/"):
+    if is_text_type(media_type):
         try:
             output.data.decode()
         except UnicodeDecodeError:
-            raise ValueError("its text is not UTF-8") from None
+            raise ValueError("its text is not UTF-8; encode it as UTF-8") from None
 
 
 def _usage(usage: Usage) -> Usage:
@@ -278,6 +284,8 @@ def validate_media(method: str, value: object) -> Any:
     expected = _MEDIA_RESULTS[method]
     if not isinstance(value, expected):
         raise TypeError(f"it returned {type(value).__name__}, not {expected.__name__}")
+    if not value and method in ("export", "combine"):
+        raise ValueError("it returned an empty file")
     return escape_unencodable(value) if isinstance(value, str) else value
 
 
@@ -308,14 +316,14 @@ def _is_text(value: object) -> bool:
     return isinstance(value, str) and value == value.encode(errors="replace").decode()
 
 
-def validate_values(
-    evaluated: Mapping[str, float], measures: Sequence[Measure]
-) -> dict[str, float]:
-    """Return an evaluator's values as floats. Raise TypeError or ValueError if one is invalid."""
+def validate_values(evaluated: Mapping[str, float], measures: Collection[str]) -> dict[str, float]:
+    """Return an evaluator's values as floats, by the name of a measure.
+
+    Raise TypeError or ValueError if one is invalid.
+    """
     values = dict(evaluated)
-    declared = {measure.name for measure in measures}
     for name, value in values.items():
-        if name not in declared:
+        if name not in measures:
             raise ValueError(f"{name!r} is not among its measures")
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise TypeError(f"{name} is {type(value).__name__}, not a number")

@@ -130,11 +130,14 @@ class MediaTypes:
     ) -> bytes:
         """Return the file of an output, of the format that `suffix` names, with its provenance.
 
-        Raises PluginError if the media type fails, and ParameterError for an invalid option.
+        Raises PluginError if the media type fails, or if the file has no stamp or other content.
+        Raises ParameterError for an invalid option.
         """
         registered, values = self._file_options(output.media_type, options)
         provenance = generation.provenance
         file: bytes = self._call(registered, "export", output.data, provenance, suffix, values)
+        if problem := self._file_problem(registered, output, generation.id, suffix, file):
+            raise _invalid_file(registered, "export", problem)
         return file
 
     def combine(
@@ -148,7 +151,30 @@ class MediaTypes:
         data = [output.data for _, output in outputs]
         provenances = [generation.provenance for generation, _ in outputs]
         file: bytes = self._call(registered, "combine", data, provenances, suffix, values)
+        if file in data:
+            raise _invalid_file(registered, "combine", "the recorded bytes, without provenance")
         return file
+
+    def _file_problem(
+        self, registered: RegisteredObject, output: Output, id: str, suffix: str, file: bytes
+    ) -> str | None:
+        """Return what `export` returned instead of the stamped output, or None for a valid file.
+
+        Raises PluginError if a method that reads the file fails.
+        """
+        declared = registered.load_class()
+        methods = implemented_methods(declared)
+        if file == output.data:
+            return "the recorded bytes, without provenance"
+        if "read_stamp" in methods and self._call(registered, "read_stamp", file) != id:
+            return "a file in which read_stamp() does not find the id of the generation"
+        if "fingerprint" in methods and suffix not in declared.lossy_suffixes:
+            recorded, exported = (
+                self._call(registered, "fingerprint", data) for data in (output.data, file)
+            )
+            if recorded != exported:
+                return f"a {suffix} file with another fingerprint than the recorded output"
+        return None
 
     def _file_options(
         self, media_type: str, options: Mapping[str, object]
@@ -252,3 +278,10 @@ class MediaTypes:
         if key not in self._reported:
             self._reported.add(key)
             self.report(sentence)
+
+
+def _invalid_file(registered: RegisteredObject, method: str, problem: str) -> PluginError:
+    name = registered.plugin.distribution
+    return PluginError(
+        name, f"{method}() of media type {registered.name!r} of {name} returned {problem}"
+    )

@@ -466,7 +466,7 @@ def check_class(kind: Kind, cls: type) -> None:
     if not (isinstance(declared, type) and issubclass(declared, Parameters)):
         raise TypeError(f"{where}.{options} must subclass muniment.Parameters")
     _check_parameters(declared, kind)
-    for name in ("media_types", "categories", "suffixes"):
+    for name in ("media_types", "categories", "suffixes", "lossy_suffixes"):
         if not _is_texts(getattr(cls, name, ())):
             raise TypeError(f"{where}.{name} must be a tuple of texts")
     if kind == "generator":
@@ -479,6 +479,8 @@ def check_class(kind: Kind, cls: type) -> None:
         raise TypeError(f"{where}.version must be a short text")
     if not all(map(_SUFFIX.fullmatch, getattr(cls, "suffixes", ()))):
         raise TypeError(f"{where}.suffixes must be endings of files, such as ('.png',)")
+    if not set(getattr(cls, "lossy_suffixes", ())) <= set(getattr(cls, "suffixes", ())):
+        raise TypeError(f"{where}.lossy_suffixes must be among its suffixes")
     if kind == "evaluator":
         measures = getattr(cls, "measures", None)
         if not isinstance(measures, tuple) or not all(map(_is_measure, measures)):

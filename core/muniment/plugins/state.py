@@ -23,7 +23,7 @@ import msgspec
 from muniment.config import normalised
 from muniment.errors import MunimentError, UnknownNameError
 from muniment.files import make_folder, open_private, try_lock
-from muniment.ledger.entries import PluginAct
+from muniment.ledger.fields import PluginAct
 from muniment.plugins.discovery import (
     COMMAND_GROUP,
     Plugin,

@@ -38,13 +38,12 @@ class MediaTypeContract(Contract):
     """Base class of a media type's test suite. Set `media_type` to the class, and `samples`.
 
     `samples` are at least two recorded outputs, which differ. `parameters` are the options of the
-    exported files. `lossy` are the suffixes whose format cannot keep the fingerprint.
+    exported files.
     """
 
     kind = "media_type"
     media_type: ClassVar[type[MediaType]]
     samples: ClassVar[Sequence[bytes]]
-    lossy: ClassVar[Sequence[str]] = ()
 
     @without_traceback
     def test_its_samples_differ(self) -> None:
@@ -103,6 +102,16 @@ class MediaTypeContract(Contract):
                 )
                 assert comparison.unit, "compare() returned no unit; name what the distance counts"
 
+    @_needs("export")
+    def test_an_exported_file_is_not_the_recorded_output(self) -> None:
+        """Check that a file is neither empty nor without the provenance, in every format."""
+        subject = self.made()
+        for sample, suffix, _, file in self._files(subject):
+            assert file != sample, (
+                f"export() of {_shown(sample)} as {suffix} returned the recorded bytes; write the "
+                "provenance into the file"
+            )
+
     @_needs("export", "read_stamp")
     def test_an_exported_file_contains_the_id(self) -> None:
         """Check the stamp of every format, with texts that are hard to write into a file."""
@@ -123,12 +132,12 @@ class MediaTypeContract(Contract):
         """Check that the stamp does not change the content, in formats that are not lossy."""
         subject = self.made()
         for sample, suffix, _, file in self._files(subject):
-            if suffix in self.lossy:
+            if suffix in self.subject.lossy_suffixes:
                 continue
             before, after = (self._result(subject, "fingerprint", data) for data in (sample, file))
             assert before == after, (
                 f"the fingerprint of {_shown(sample)} changes when it is exported as {suffix}; "
-                "compute it only of the content, or add the suffix to `lossy`"
+                "compute it only of the content, or add the suffix to `lossy_suffixes`"
             )
 
     @_needs("export", "matches")
@@ -147,7 +156,12 @@ class MediaTypeContract(Contract):
         for suffix in self._suffixes():
             for outputs in (self.samples[:1], self.samples):
                 provenances = [_provenance("to be") for _ in outputs]
-                self._result(subject, "combine", list(outputs), provenances, suffix, options)
+                arguments = list(outputs), provenances, suffix, options
+                file = self._result(subject, "combine", *arguments)
+                assert file not in outputs, (
+                    f"combine() of {len(outputs)} outputs as {suffix} returned recorded bytes; "
+                    "write their provenances into the file"
+                )
 
     @_needs("fingerprint")
     def test_different_outputs_have_different_fingerprints(self) -> None:
@@ -168,11 +182,15 @@ class MediaTypeContract(Contract):
     @_needs("items", "select")
     def test_a_selection_has_the_selected_items(self) -> None:
         """Check that a selection contains the items at the positions, in the order of these."""
-        subject = self.made()
+        subject, second = self.made(), self.made()
         for sample in self.samples:
             items = self._result(subject, "items", sample)
             for positions in ([], [*range(len(items))], [*range(len(items))][::2]):
                 selection = self._result(subject, "select", sample, positions)
+                assert selection == self._result(second, "select", sample, positions), (
+                    f"two calls of select() of {_shown(sample)} at {positions} returned different "
+                    "bytes; compute them only from the data and the positions"
+                )
                 selected = self._result(subject, "items", selection)
                 assert selected == tuple(items[position] for position in positions), (
                     f"select() of {_shown(sample)} at {positions} has other items"

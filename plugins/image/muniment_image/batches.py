@@ -17,6 +17,7 @@ from torch import Tensor
 
 from .conditions import Condition, ConditionError, LabelCondition
 from .datasets import Dataset, DatasetError
+from .tensors import image_tensor
 
 AUGMENTATIONS = ("flip", "shift")
 """Mirror images, and shifts by up to an eighth of the size."""
@@ -67,8 +68,7 @@ class Batches:
         rng = _generator(self._seed, "pictures", step)
         indices = self.indices(step)
         pixels = self._augmented(self._pixels[indices], rng)
-        images = torch.from_numpy(np.ascontiguousarray(pixels.transpose(0, 3, 1, 2)))
-        return images.float().div_(127.5).sub_(1), self._conditions(indices, rng)
+        return image_tensor(pixels, pixels.shape[3]), self._conditions(indices, rng)
 
     def _order_of(self, epoch: int) -> NDArray[np.int64]:
         return _generator(self._seed, "order", epoch).permutation(self.count)

@@ -9,8 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,6 +18,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 import muniment
+
+from .files import sync_folder, unfinished
 
 FILE = "checkpoint.safetensors"
 FORMAT = "muniment-image-checkpoint/1"
@@ -44,7 +45,7 @@ def save(folder: Path, checkpoint: Checkpoint) -> None:
     The new file is written to disk under another name before it is renamed.
     """
     path = folder / FILE
-    temporary = folder / f".{FILE}.{os.getpid()}"
+    temporary = unfinished(path)
     description = {
         "format": FORMAT,
         "step": checkpoint.step,
@@ -103,63 +104,6 @@ def read_description(folder: Path) -> Mapping[str, Any]:
         raise _damaged(path, error) from None
     result: dict[str, Any] = description
     return result
-
-
-@contextlib.contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Lock a folder during the block. Raise UsageError if another process has locked it.
-
-    The lock is that of the open folder, so a killed process leaves nothing. Windows has none.
-    """
-    if sys.platform == "win32":
-        yield
-        return
-    import fcntl
-
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(descriptor)
-        raise muniment.UsageError(
-            f"another process trains into {folder}; wait for it or use another folder"
-        ) from None
-    try:
-        yield
-    finally:
-        os.close(descriptor)
-
-
-def remove_abandoned(folder: Path) -> None:
-    """Remove the unfinished files of a killed training. The folder must be locked."""
-    for pattern in (".*.safetensors.*", ".*.png.*", ".*.csv.*", ".*.json.*", ".*.md.*"):
-        for path in folder.rglob(pattern):
-            if path.suffix[1:].isdigit():
-                path.unlink()
-
-
-def write_file(path: Path, data: bytes) -> None:
-    """Replace a file: write it to disk under another name and rename it. Raises OSError."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with temporary.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-        sync_folder(path.parent)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def sync_folder(folder: Path) -> None:
-    """Write a folder to disk, so that a crash does not undo a rename in it."""
-    with contextlib.suppress(OSError):  # not every system can open a folder
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
 
 
 def _damaged(path: Path, error: Exception) -> CheckpointError:

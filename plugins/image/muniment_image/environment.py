@@ -19,7 +19,7 @@ def facts(device: torch.device) -> dict[str, str | int]:
     return {
         "device": torch.cuda.get_device_name(device) if on_gpu else "cpu",
         "threads": torch.get_num_threads(),
-        "torch": torch.__version__,
+        "torch": str(torch.__version__),
         "numpy": numpy.__version__,
         "cpu": _processor(),
         "cpu_capability": torch.backends.cpu.get_cpu_capability(),

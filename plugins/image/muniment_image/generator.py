@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -94,7 +95,11 @@ class ImageGenerator(muniment.Generator):
             return {}
         from .environment import facts
 
-        return {**facts(self._sampler.family.device), "rows": self._sampler.rows}
+        return {
+            **facts(self._sampler.family.device),
+            "pillow": version("Pillow"),  # reads and scales the pictures of inputs
+            "rows": self._sampler.rows,
+        }
 
     def packaged_models(self) -> Sequence[muniment.PackagedModel]:
         """Return the models in the package."""

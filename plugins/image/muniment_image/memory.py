@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import torch
 
+_SENTENCES = ("can't allocate memory", "not enough memory", "out of memory", "bad_alloc")
+
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Return whether an exception of torch or numpy means that memory could not be allocated."""
-    return isinstance(error, MemoryError | torch.OutOfMemoryError) or (
-        isinstance(error, RuntimeError) and "allocate" in str(error) and "memory" in str(error)
-    )
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    # On a processor, the allocators of torch and its libraries raise a plain RuntimeError.
+    text = str(error).lower()
+    return isinstance(error, RuntimeError) and any(sentence in text for sentence in _SENTENCES)

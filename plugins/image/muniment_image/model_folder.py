@@ -6,12 +6,12 @@ Weights are read as safetensors only, because a pickle can run code when it is o
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import muniment
 
+from .files import write_file
 from .model_config import ModelConfig
 
 if TYPE_CHECKING:
@@ -89,11 +89,11 @@ def save_model(model: Family, folder: Path, *, card: str = "", half: bool = True
         if not torch.isfinite(tensor).all():
             raise _error(folder, f"was not written, because {name} has weights that are not finite")
     folder.mkdir(parents=True, exist_ok=True)
-    _replace(folder / WEIGHTS, save(tensors, metadata={"family": model.name}))
+    write_file(folder / WEIGHTS, save(tensors, metadata={"family": model.name}))
     if card:
-        _replace(folder / CARD, card.encode())
+        write_file(folder / CARD, card.encode())
     text = json.dumps(model.config.to_json(), ensure_ascii=False, indent=1)
-    _replace(folder / CONFIG, f"{text}\n".encode())
+    write_file(folder / CONFIG, f"{text}\n".encode())
 
 
 def _read_tensors(folder: Path) -> dict[str, torch.Tensor]:
@@ -141,19 +141,6 @@ def _check_tensors(
             )
         if not torch.isfinite(tensor).all():
             raise _error(path, f"has weights that are not finite in {name}; use another checkpoint")
-
-
-def _replace(path: Path, data: bytes) -> None:
-    """Write a file under a temporary name, flush it to the disk and rename it."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with temporary.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _has_pickles(folder: Path) -> bool:

@@ -14,18 +14,19 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from .checkpoints import write_file
 from .curve import draw_curve
 from .datasets import Dataset
 from .families.base import Family, Noise
+from .files import write_file
 from .model_config import ModelConfig
+from .sampler import pixels_of
+from .sheet import contact_sheet
 
 CURVE = "curve.png"
 LOSSES = "losses.csv"
 SAMPLES = "samples"
 _MOST_ROWS = 1000  # of losses.csv
 _COLUMNS = 8
-_GAP = 2  # pixels between samples
 
 
 class ProgressFiles:
@@ -59,9 +60,12 @@ class ProgressFiles:
             numbers = [min(start + row, len(self._texts) - 1) for row in range(rows)]
             noise = Noise(numbers, model.device)
             images = model.sample(self._ids(numbers, model), noise)
-            pixels = ((images.float() + 1) * 127.5).round().to(torch.uint8).cpu()
-            pictures += [picture.permute(1, 2, 0).numpy() for picture in pixels]
-        return tiled(pictures[: len(self._texts)], _columns(self._config, len(self._texts)))
+            pictures += pixels_of(images)
+        return contact_sheet(
+            pictures[: len(self._texts)],
+            [[text] for text in self._texts],
+            columns=_columns(self._config, len(self._texts)),
+        )
 
     def _ids(self, numbers: Sequence[int], model: Family) -> Tensor | None:
         if self._config.condition.length == 0:
@@ -79,20 +83,6 @@ def losses_table(losses: Mapping[str, Sequence[float]]) -> str:
         means = [float(np.mean(values[start : start + every])) for values in losses.values()]
         lines.append(",".join([str(min(start + every, steps)), *(f"{mean:.6g}" for mean in means)]))
     return "\n".join(lines) + "\n"
-
-
-def tiled(pictures: Sequence[NDArray[np.uint8]], columns: int) -> NDArray[np.uint8]:
-    """Return pictures [H, W, C] of one size in rows on white, as [H, W, 3]."""
-    height, width = pictures[0].shape[:2]
-    rows = math.ceil(len(pictures) / columns)
-    grid = np.full(
-        (rows * (height + _GAP) + _GAP, columns * (width + _GAP) + _GAP, 3), 255, np.uint8
-    )
-    for number, picture in enumerate(pictures):
-        row, column = divmod(number, columns)
-        top, left = row * (height + _GAP) + _GAP, column * (width + _GAP) + _GAP
-        grid[top : top + height, left : left + width] = picture
-    return grid
 
 
 def _compressed(pixels: NDArray[np.uint8]) -> bytes:

@@ -28,7 +28,9 @@ from . import checkpoints
 from .batches import Batches, derived_seed
 from .checkpoints import Checkpoint, CheckpointError
 from .datasets import Dataset
+from .environment import facts
 from .families.base import Family, SamplingError
+from .memory import is_out_of_memory
 from .model_config import ModelConfig
 from .progress_files import ProgressFiles
 
@@ -296,7 +298,7 @@ class _Loop:
 
     def _reduce_chunk(self, error: Exception) -> None:
         """Halve the number of pictures at a time, or raise TrainingError if memory is too small."""
-        if not _is_out_of_memory(error):
+        if not is_out_of_memory(error):
             raise error
         if self.chunk <= 2:
             raise TrainingError(
@@ -359,7 +361,7 @@ class _Loop:
         try:
             pixels = self._files.write(epoch, self.losses, self._sampling_model())
         except (OSError, RuntimeError, MemoryError, SamplingError) as error:
-            if isinstance(error, RuntimeError) and not _is_out_of_memory(error):
+            if isinstance(error, RuntimeError) and not is_out_of_memory(error):
                 raise
             reason = error.strerror if isinstance(error, OSError) else str(error)
             self.watcher.note(f"no samples were written: {reason}; the training goes on")
@@ -392,7 +394,7 @@ class _Loop:
             "chunk": self.chunk,
             "source": self.source,
             "losses": list(self.losses),
-            **self._environment(),
+            "environment": facts(self.family.device),
         }
         checkpoints.save(
             self.out,
@@ -446,25 +448,16 @@ class _Loop:
                 name: tensors[f"losses.{name}"].tolist() for name in checkpoint.state["losses"]
             }
             self.chunk = int(checkpoint.state["chunk"])
-            self._compare_environment(checkpoint.state)
+            self._compare_environment(checkpoint.state.get("environment", {}))
         except (RuntimeError, ValueError, KeyError) as error:
             raise ResumeError(f"the checkpoint in {self.out} does not fit: {error}") from None
         self.step = checkpoint.step
-
-    def _environment(self) -> dict[str, Any]:
-        """Return facts on which the last bits of the weights depend."""
-        threads = torch.get_num_threads()
-        return {
-            "torch": str(torch.__version__),
-            "device": self.family.device.type,
-            "threads": threads,
-        }
 
     def _compare_environment(self, before: Mapping[str, Any]) -> None:
         """Print a note if the result can differ from that of an uninterrupted training."""
         changes = [
             f"{name} {before.get(name)} is now {value}"
-            for name, value in self._environment().items()
+            for name, value in facts(self.family.device).items()
             if before.get(name) != value
         ]
         if changes:
@@ -513,13 +506,6 @@ def _with_prefix(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor
         for name, value in tensors.items()
         if name.startswith(prefix)
     }
-
-
-def _is_out_of_memory(error: Exception) -> bool:
-    # On a processor, torch raises RuntimeError with this text of its allocator.
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or (
-        "not enough memory" in str(error) or "can't allocate memory" in str(error)
-    )
 
 
 @contextlib.contextmanager

@@ -16,6 +16,8 @@ import muniment
 
 from . import checkpoints
 from .datasets import Dataset
+from .environment import facts
+from .files import sync_folder
 from .model_config import ModelConfig
 from .model_folder import save_model
 from .progress_files import CURVE, SAMPLES
@@ -56,7 +58,7 @@ def finish(outcome: Outcome, dataset: Dataset, options: Options, out: Path) -> m
     try:
         save_model(model, out, card=card(model.config, training, out))
         muniment.write_training_json(training)
-        checkpoints.sync_folder(out)
+        sync_folder(out)
     except OSError as error:
         raise TrainingError(
             f"the model cannot be written into {out}: {error.strerror}; make space and run the "
@@ -155,14 +157,8 @@ def _parameters(outcome: Outcome, options: Options) -> dict[str, Any]:
 
 
 def _environment(outcome: Outcome) -> dict[str, str | int]:
-    device = "cpu" if outcome.model is None else outcome.model.device.type
-    name = torch.cuda.get_device_name() if device == "cuda" else ""
-    return {
-        "torch": str(torch.__version__),
-        "device": name or device,
-        "threads": torch.get_num_threads(),
-        "pictures_at_a_time": outcome.batch,
-    }
+    device = torch.device("cpu") if outcome.model is None else outcome.model.device
+    return {**facts(device), "pictures_at_a_time": outcome.batch}
 
 
 def _epoch_losses(outcome: Outcome, batch: int, count: int) -> list[float]:

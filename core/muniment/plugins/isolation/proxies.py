@@ -32,7 +32,6 @@ from muniment.types import (
     Generation,
     Item,
     Model,
-    PackagedModel,
     Provenance,
     Reply,
     Request,
@@ -225,24 +224,22 @@ class IsolatedGenerator(_Proxy, Generator):
 class IsolatedModelProvider(IsolatedGenerator):
     """A generator in a worker process to which models can be added."""
 
-    def packaged_models(self) -> Sequence[PackagedModel]:
-        """Return the models that come with installed packages."""
+    def packaged_models(self) -> Any:
+        """Return the models that come with installed packages. The caller checks them."""
         return self._call(PluginService.packaged_models, seconds=LOADING)
 
-    def find_model(self, source: str) -> Path:
-        """Return the local folder of a model that was never added."""
-        return Path(self._call(PluginService.find_model, source, seconds=LOADING))
+    def find_model(self, source: str) -> Any:
+        """Return the local folder of a model that was never added. The caller checks it."""
+        return self._call(PluginService.find_model, source, seconds=LOADING)
 
-    def add_model(
-        self, source: str, into: Path, progress: Callable[[str, float], None]
-    ) -> Mapping[str, Any]:
-        """Put a model into a folder, without a time limit."""
+    def add_model(self, source: str, into: Path, progress: Callable[[str, float], None]) -> Any:
+        """Put a model into a folder, without a time limit. The caller checks the facts."""
         self.ready()
         arguments = self._number, source, str(into)
         facts = self.worker.call(
             PluginService.add_model, *arguments, seconds=None, progress=progress
         )
-        return dict(json.loads(facts))
+        return json.loads(facts)
 
 
 class IsolatedFilter(_Proxy, InterruptibleFilter):

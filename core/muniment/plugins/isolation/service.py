@@ -6,8 +6,9 @@ The annotations of the public methods are the types of the protocol. Both sides 
 from __future__ import annotations
 
 import json
+import os
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -54,7 +55,7 @@ _OF_CLASSES: dict[Kind, tuple[str, ...]] = {
     "generator": ("determinism", "uses_model", "prompt"),
     "filter": ("version", "media_types", "categories"),
     "evaluator": ("version", "media_types", "measures", "default"),
-    "media_type": ("version", "media_types", "suffixes"),
+    "media_type": ("version", "media_types", "suffixes", "lossy_suffixes"),
 }
 _OF_OBJECTS: dict[Kind, tuple[str, ...]] = {
     "generator": ("determinism", "uses_model"),
@@ -80,6 +81,7 @@ class Attributes(_Strict, frozen=True):
     measures: tuple[Measure, ...] | None = None
     default: bool | None = None
     suffixes: tuple[str, ...] | None = None
+    lossy_suffixes: tuple[str, ...] | None = None
     implemented: frozenset[str] | None = None
 
     def to_dict(self) -> dict[str, Any]:
@@ -275,7 +277,8 @@ class PluginService:
         """Return an evaluator's values. The parameters of the generation are separate, as JSON."""
         registered, evaluator = self.objects[number]
         generation = replace(generation, parameters=protocol.values(parameters))
-        return validate_values(evaluator.evaluate(generation), registered.load_class().measures)
+        measures = {measure.name for measure in registered.load_class().measures}
+        return validate_values(evaluator.evaluate(generation), measures)
 
     def matches(self, number: int, data: bytes) -> bool:
         """Return whether a media type recognises bytes."""
@@ -326,22 +329,30 @@ class PluginService:
         """Return a list with some of its items."""
         return bytes(self._media(number, "select", data, positions))
 
-    def packaged_models(self, number: int) -> list[PackagedModel]:
-        """Return the models that installed packages contain."""
-        return list(self._object(number).packaged_models())
+    def packaged_models(self, number: int) -> list[PackagedModel] | None:
+        """Return the models that installed packages contain, or None for an invalid result."""
+        packaged = self._object(number).packaged_models()
+        is_valid = isinstance(packaged, Sequence) and all(
+            isinstance(model, PackagedModel) for model in packaged
+        )
+        return list(packaged) if is_valid else None
 
-    def find_model(self, number: int, source: str) -> str:
-        """Return the folder of a model."""
-        return str(Path(self._object(number).find_model(source)))
+    def find_model(self, number: int, source: str) -> str | None:
+        """Return the folder of a model, or None for an invalid result."""
+        folder = self._object(number).find_model(source)
+        return os.fspath(folder) if isinstance(folder, str | os.PathLike) else None
 
     def add_model(self, number: int, source: str, into: str) -> str:
-        """Put a model into an empty folder, and return the facts to record as a JSON object."""
+        """Put a model into an empty folder, and return the facts to record as JSON.
+
+        The core checks the facts.
+        """
 
         def progress(task: str, fraction: float) -> None:
             self._send_progress(str(task), float(fraction))
 
         facts = self._object(number).add_model(source, Path(into), progress)
-        return json.dumps(dict(facts), default=str)
+        return json.dumps(facts, default=_plain)
 
     def close(self, number: int) -> None:
         """Close an object or a call to a generator."""
@@ -375,3 +386,8 @@ def _attributes(target: object, names: Iterable[str]) -> Attributes:
 METHODS: dict[str, Callable[..., Any]] = {
     name: method for name, method in vars(PluginService).items() if not name.startswith("_")
 }
+
+
+def _plain(value: object) -> object:
+    """Return a mapping as a dict, and another object that JSON cannot contain as None."""
+    return dict(value) if isinstance(value, Mapping) else None

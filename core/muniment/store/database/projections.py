@@ -22,13 +22,13 @@ from muniment.ledger.entries import (
     ActorEntry,
     Entry,
     EnvironmentEntry,
-    Event,
     OutcomeEntry,
     PluginEntry,
     PolicyEntry,
     StartedEntry,
 )
-from muniment.ledger.generations import ModelText, PolicyText, RequestText, decode_text
+from muniment.ledger.events import Event
+from muniment.ledger.payload_texts import ModelText, PolicyText, RequestText, decode_text
 from muniment.store.database import bulk
 from muniment.store.database.tables import SUFFIX, generation, metadata
 from muniment.types import DECISIONS

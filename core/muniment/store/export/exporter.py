@@ -21,7 +21,7 @@ from sqlalchemy import select
 
 from muniment.errors import MunimentError
 from muniment.files import atomic_write, check_target, open_private, sync_folder
-from muniment.ledger.entries import ErasureEntry
+from muniment.ledger.events import ErasureEntry
 from muniment.ledger.schema import kind_of
 from muniment.store.database.engine import Database
 from muniment.store.database.tables import event, ledger_head

@@ -12,22 +12,23 @@ from datetime import datetime
 from sqlalchemy import Connection, Table, distinct, func, select
 
 from muniment.errors import AmbiguousNameError, UnknownNameError
-from muniment.ledger.entries import StartedEntry, moment
-from muniment.ledger.generations import PolicyText, Texts, decode_text
+from muniment.ledger.assembly import Texts
+from muniment.ledger.entries import StartedEntry
+from muniment.ledger.fields import moment
+from muniment.ledger.payload_texts import PolicyText, decode_text
 from muniment.store.database import leases
 from muniment.store.database.engine import Database, chunks, database_of
-from muniment.store.database.projections import fingerprint_digest
 from muniment.store.database.tables import (
     SUFFIX,
     actor,
     entry,
-    fingerprint as fingerprint_table,
     generation,
     generation_parent,
     ledger_head,
     run,
 )
 from muniment.store.errors import corruption_as_store_error
+from muniment.store.queries import contents
 from muniment.store.queries.loader import (
     PAGE,
     entries_of,
@@ -141,28 +142,25 @@ class Finder:
             return _match(connection, generation, ref)
 
     def with_fingerprint(self, fingerprint: bytes) -> list[str]:
-        """Return the ids of the generations with an output of this fingerprint, newest first.
-
-        The fingerprints are those of the payloads, because the rows could have been altered.
-        """
-        statement = (
-            select(generation.c.seq)
-            .where(
-                generation.c.seq.in_(
-                    select(fingerprint_table.c.generation).where(
-                        fingerprint_table.c.digest == fingerprint_digest(fingerprint)
-                    )
-                )
-            )
-            .order_by(generation.c.seq.desc())
-        )
+        """Return the ids of the generations with an output of this fingerprint, newest first."""
         with self._database.reading() as connection:
-            return [
-                item.id
-                for part in chunks(connection.scalars(statement).all(), PAGE)
-                for _, item in load_numbers(connection, part)
-                if any(output.fingerprint == fingerprint for output in item.outputs)
-            ]
+            return contents.with_fingerprint(connection, fingerprint)
+
+    def with_output(self, data: bytes) -> list[str]:
+        """Return the ids of the generations with an output of these bytes, newest first.
+
+        All recorded outputs are read, because entries contain no plain digest of their contents.
+        """
+        with self._database.reading() as connection:
+            return contents.with_output(connection, data)
+
+    def with_input(self, data: bytes) -> list[str]:
+        """Return the ids of the generations with an input of these bytes, newest first.
+
+        All recorded inputs are read, as `with_output` reads outputs.
+        """
+        with self._database.reading() as connection:
+            return contents.with_input(connection, data)
 
     def generations(self, query: Query | None = None) -> Iterator[Generation]:
         """Yield the generations that match a query, in its order, without their traces."""

@@ -8,6 +8,7 @@ from typing import Any, TypeAlias, TypeVar
 from sqlalchemy import Connection, Table, select
 
 from muniment.errors import DamagedStoreError, UnknownNameError
+from muniment.ledger.assembly import SharedEntries, Texts, assemble, plugin_ref
 from muniment.ledger.entries import (
     ActorEntry,
     Entry,
@@ -17,14 +18,7 @@ from muniment.ledger.entries import (
     PolicyEntry,
     StartedEntry,
 )
-from muniment.ledger.generations import (
-    PolicyText,
-    SharedEntries,
-    Texts,
-    assemble,
-    decode_text,
-    plugin_ref,
-)
+from muniment.ledger.payload_texts import PolicyText, decode_text
 from muniment.ledger.schema import decode, named
 from muniment.ledger.tree import leaf_hash
 from muniment.store.database import leases

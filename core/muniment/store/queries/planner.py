@@ -10,6 +10,7 @@ and model, of which there are only a few combinations, so each combination is lo
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -17,16 +18,18 @@ from typing import Any, TypeAlias
 
 from sqlalchemy import Connection, CursorResult, select
 
-from muniment.ledger.entries import milliseconds
+from muniment.ledger.fields import milliseconds
 from muniment.store.database import leases
 from muniment.store.database.engine import chunks
 from muniment.store.database.projections import seed_number
 from muniment.store.database.tables import generation
 from muniment.store.queries import time_index
+from muniment.store.queries.full_names import scores_with_full_name
 from muniment.store.queries.query import (
     COLUMNS,
     GenerationRow,
     Query,
+    ScoreName,
     digest_prefixes,
     distinct_origins,
     find_score,
@@ -90,6 +93,7 @@ class QueryPlanner:
         self._connection, self._query = connection, query
         self._parameters: dict[str, Any] = {}
         self._checks: dict[str, str] = {}  # an SQL condition on `g` for each filter
+        self._full_names: dict[ScoreName, list[tuple[int, int]]] = {}  # rows of scores by name
         self._paths: list[AccessPath] = []
         self._search_path: AccessPath | None = None
         self._ranges = time_index.ranges(connection, *query.period)
@@ -167,7 +171,7 @@ class QueryPlanner:
     # ---- reading a path -----------------------------------------------------------------------
 
     def _fetch_scored(
-        self, score: tuple[str, str], descending: bool, after: Position | None, size: int
+        self, score: ScoreName, descending: bool, after: Position | None, size: int
     ) -> list[Position]:
         """Return matches that have a score, in the order of the index of scores."""
         checks = dict(self._checks)
@@ -179,7 +183,8 @@ class QueryPlanner:
         if after is not None:
             position = f"({self._bind(after[0])}, {after[1]})"
             conditions.append(f"(s.value, s.generation) {'<' if descending else '>'} {position}")
-        conditions.append(self._is_first_score(descending))
+        if not score.full_name:  # of which a generation has one score
+            conditions.append(self._is_first_score(descending))
         direction = "DESC" if descending else "ASC"
         result = self._execute(
             "SELECT s.value, s.generation FROM score s CROSS JOIN generation g "
@@ -368,14 +373,33 @@ class QueryPlanner:
         if self._count(path, _MAX_NARROWING) < _MAX_NARROWING:
             self._paths.append(path)
 
-    def _score_condition(self, score: tuple[str, str]) -> str:
+    def _score_condition(self, score: ScoreName) -> str:
         """Return a condition on `s` for the values of a measure, for use with their index."""
-        evaluator, name = map(self._bind, score)
-        return f"s.name = {name} AND s.evaluator = {evaluator}"
+        evaluator, name = self._bind(score.evaluator), self._bind(score.measure)
+        condition = f"s.name = {name} AND s.evaluator = {evaluator}"
+        return f"{condition} AND {self._with_full_name(score)}" if score.full_name else condition
 
-    def _has_score(self, score: tuple[str, str], compared: str = "s.value IS NOT NULL") -> str:
+    def _with_full_name(self, score: ScoreName) -> str:
+        """Return a condition on `s` for the scores of an evaluator with certain parameters.
+
+        The query tables do not contain parameters, so the payloads of all scores of the evaluator
+        are read. Raises UnknownNameError if no score has the full name.
+        """
+        if score not in self._full_names:
+            self._full_names[score] = scores_with_full_name(self._connection, score)
+        numbers, positions = zip(*self._full_names[score], strict=True)
+        if self._connection.dialect.name == "sqlite":
+            rows = self._bind(json.dumps(self._full_names[score]))
+            columns = "json_extract(value, '$[0]'), json_extract(value, '$[1]')"
+            return f"(s.generation, s.position) IN (SELECT {columns} FROM json_each({rows}))"
+        arrays = f"{self._bind(list(numbers))}::bigint[], {self._bind(list(positions))}::int[]"
+        return f"(s.generation, s.position) IN (SELECT * FROM unnest({arrays}))"
+
+    def _has_score(self, score: ScoreName, compared: str = "s.value IS NOT NULL") -> str:
         """Return a condition on `g` for a score that is looked up by its generation."""
-        evaluator, name = map(self._bind, score)
+        if score.full_name:
+            compared += f" AND {self._with_full_name(score)}"
+        evaluator, name = self._bind(score.evaluator), self._bind(score.measure)
         unindexed = self._without_index
         return (
             "EXISTS (SELECT 1 FROM score s WHERE s.generation = g.seq "

@@ -16,7 +16,10 @@ from muniment.store.database.tables import generation
 from muniment.types import Decision, Status
 from muniment.validation import check_texts, parse_moment, refuse_empty
 
-_CONDITION = re.compile(r"\s*([^<>=!]+?)\s*(<=|>=|!=|=|<|>)\s*(\S+)\s*")
+_WITH_PARAMETERS = re.compile(r"([^<>=!(]+)\(.*\)\.([^<>=!()]+?)")
+_CONDITION = re.compile(
+    rf"\s*({_WITH_PARAMETERS.pattern}|[^<>=!(]+?)\s*(<=|>=|!=|=|<|>)\s*(\S+)\s*"
+)
 _ORDER = re.compile(r"(-?)score:(.+)")
 _DIGEST = re.compile(r"(?:[a-z0-9-]+:)?[0-9a-f]{4,}")
 _TEXTS = ("status", "generator", "model", "decision", "filter", "actor", "tag", "run")
@@ -52,7 +55,8 @@ class Query:
         ids: The whole ids of generations.
         scores: Conditions on scores, such as `perplexity<20`. A score that failed or is missing
             meets none. `statistics.length>5` also names the evaluator, which is needed if several
-            evaluators use the name.
+            evaluators use the name. `statistics(words=true).length>5` means only the scores of an
+            evaluator with these parameters, named as `audit show` does.
         sort: The order of a list: `score:perplexity` for the lowest score first, or
             `-score:perplexity` for the highest. Generations without the score come last. By
             default the newest come first, as they always do outside of lists.
@@ -130,7 +134,7 @@ def parse_condition(text: str) -> tuple[str, str, float]:
     """
     match = _CONDITION.fullmatch(text)
     try:
-        value = float(match[3]) if match else math.nan
+        value = float(match[5]) if match else math.nan
     except ValueError:
         value = math.nan
     if match is None or not math.isfinite(value):
@@ -138,7 +142,7 @@ def parse_condition(text: str) -> tuple[str, str, float]:
             f"{text!r} is not a condition on a score; use a name, one of < <= > >= = != and a "
             "number, as in 'perplexity<20'"
         )
-    return match[1], match[2], value
+    return match[1], match[4], value
 
 
 def parse_order(text: str) -> tuple[str, bool]:
@@ -205,12 +209,29 @@ def distinct(
         parameters = parameters | {"after": value}
 
 
-def find_score(connection: Connection, reference: str) -> tuple[str, str]:
+class ScoreName(NamedTuple):
+    """The name of recorded scores.
+
+    Attributes:
+        evaluator: The name of the evaluator without parameters.
+        measure: The name of the measure.
+        full_name: The name of the evaluator with parameters, or empty for all parameters.
+    """
+
+    evaluator: str
+    measure: str
+    full_name: str = ""
+
+
+def find_score(connection: Connection, reference: str) -> ScoreName:
     """Return the evaluator and the measure of a recorded score.
 
     Raise UnknownNameError if no recorded score has this name, and AmbiguousNameError if several
     evaluators use it.
     """
+    if (match := _WITH_PARAMETERS.fullmatch(reference)) is not None:
+        found = find_score(connection, f"{match[1]}.{match[2]}")
+        return found._replace(full_name=reference.removesuffix(f".{match[2]}"))
     pairs = [
         (evaluator, name)
         for name in distinct(connection, "score", "name")
@@ -221,4 +242,4 @@ def find_score(connection: Connection, reference: str) -> tuple[str, str]:
         raise UnknownNameError("score", reference, sorted({name for _, name in pairs}))
     if len(matches) > 1:
         raise AmbiguousNameError("score", reference, sorted(map(".".join, matches)))
-    return matches[0]
+    return ScoreName(*matches[0])

@@ -11,7 +11,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, select, text
 
-from muniment.ledger.entries import milliseconds
+from muniment.ledger.fields import milliseconds
 from muniment.store.database import bulk
 from muniment.store.database.tables import period
 

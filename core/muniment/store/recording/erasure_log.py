@@ -10,14 +10,9 @@ from pathlib import Path
 from sqlalchemy import Connection, delete, select
 
 from muniment.files import remove_abandoned
-from muniment.ledger.entries import (
-    ErasureEntry,
-    GenerationEvent,
-    InputEntry,
-    OutcomeEntry,
-    milliseconds,
-    moment,
-)
+from muniment.ledger.entries import InputEntry, OutcomeEntry
+from muniment.ledger.events import ErasureEntry, GenerationEvent
+from muniment.ledger.fields import milliseconds, moment
 from muniment.ledger.payloads import KINDS
 from muniment.ledger.schema import decode, kind_of
 from muniment.store.database.engine import Database, chunks

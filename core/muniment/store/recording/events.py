@@ -16,32 +16,30 @@ from typing import Any, Generic, TypeVar
 from msgspec import Struct, to_builtins
 from sqlalchemy import ColumnElement, Connection, exists, select
 
-from muniment.ledger.entries import (
-    MODEL_DIGEST,
-    Action,
+from muniment.ledger.assembly import Texts
+from muniment.ledger.division import plugin_fact
+from muniment.ledger.events import (
     Event,
     FeedbackEntry,
     HoldEntry,
     InstallationEntry,
-    Judgement,
-    ModelAct,
     ModelEntry,
-    PluginAct,
-    Rating,
     ReleaseEntry,
     ReplayEntry,
     ReviewEntry,
     TrainingEntry,
+)
+from muniment.ledger.fields import (
+    MODEL_DIGEST,
+    Action,
+    Judgement,
+    ModelAct,
+    PluginAct,
+    Rating,
     milliseconds,
     moment,
 )
-from muniment.ledger.generations import (
-    Texts,
-    TrainingText,
-    decode_text,
-    encode_text,
-    plugin_fact,
-)
+from muniment.ledger.payload_texts import TrainingText, decode_text, encode_text
 from muniment.ledger.payloads import Kind, Payload, Payloads
 from muniment.ledger.schema import kind_of, payload_fields, reference_fields
 from muniment.store.database.engine import Database, chunks, database_of

@@ -19,8 +19,8 @@ from sqlalchemy import Connection, select
 from sqlalchemy.exc import IntegrityError
 
 from muniment.errors import PromptError, StoreError, UnknownNameError
+from muniment.ledger.division import finish, start
 from muniment.ledger.entries import Entry, OutcomeEntry, StartedEntry
-from muniment.ledger.generations import finish, start
 from muniment.ledger.payloads import Payload
 from muniment.store.database import bulk, leases, projections
 from muniment.store.database.engine import Database, chunks
@@ -267,7 +267,9 @@ def _check_texts(g: Generation) -> None:
     check_name("generator's name", g.generator)
     if g.policy:
         check_name("policy's name", g.policy)
-    for model in filter(None, (g.model, *g.models.values())):
+    if g.model is not None:
+        check_name("model's name", g.model.name)
+    for model in g.models.values():
         check_name("model's name", model.name)
     for tag in g.tags:
         check_name("tag", tag)

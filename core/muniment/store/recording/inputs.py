@@ -70,6 +70,8 @@ class InputNumbers:
 
     def prepare(self, generations: Sequence[Generation]) -> PreparedInputs | None:
         """Return the inputs of generations, or None if no generation has one."""
+        if not any(g.inputs for g in generations):
+            return None
         inputs: dict[_Content, Input] = {}
         contents: list[dict[str, _Content]] = []
         digests: dict[int, bytes] = {}  # by the identity of the data, which generations can share
@@ -81,8 +83,6 @@ class InputNumbers:
                 content = _Content(g.run_id, item.media_type, digests[id(item.data)])
                 contents[-1][item.name] = content
                 inputs[content] = item
-        if not inputs:
-            return None
         known: dict[_Content, int] = {}
         for run_id in {content.run for content in inputs}:
             if run_id not in self._runs:

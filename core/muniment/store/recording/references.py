@@ -12,8 +12,9 @@ from typing import Any, TypeAlias
 from sqlalchemy import Connection
 
 from muniment.ledger.canonical import encode_number
+from muniment.ledger.division import plugin_fact
 from muniment.ledger.entries import ActorEntry, EnvironmentEntry, PluginEntry, PolicyEntry
-from muniment.ledger.generations import PolicyText, encode_text, plugin_fact
+from muniment.ledger.payload_texts import PolicyText, encode_text
 from muniment.ledger.payloads import Payloads
 from muniment.store.database import bulk
 from muniment.store.database.engine import Database

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, LargeBinary, exists, func, literal, select
 
-from muniment.ledger.entries import ModelEntry, TrainingEntry
-from muniment.ledger.generations import TrainingText, encode_text
+from muniment.ledger.events import ModelEntry, TrainingEntry
+from muniment.ledger.payload_texts import TrainingText, encode_text
 from muniment.ledger.payloads import Payloads
 from muniment.store.database.engine import Database, chunks
 from muniment.store.database.tables import entry, event, generation

@@ -18,17 +18,10 @@ from datetime import datetime, timedelta
 from sqlalchemy import Connection, delete, select, update
 
 from muniment.errors import UsageError
-from muniment.ledger.entries import (
-    Cause,
-    ErasedFact,
-    ErasureEntry,
-    Event,
-    GenerationEvent,
-    RetentionEntry,
-    RetentionFact,
-    StartedEntry,
-    milliseconds,
-)
+from muniment.ledger.entries import StartedEntry
+from muniment.ledger.events import ErasureEntry, Event, GenerationEvent, RetentionEntry
+from muniment.ledger.facts import ErasedFact, RetentionFact
+from muniment.ledger.fields import Cause, milliseconds
 from muniment.ledger.payloads import Kind, Payloads
 from muniment.ledger.schema import kinds_of
 from muniment.store.database.engine import Database, chunks

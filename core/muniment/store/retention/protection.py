@@ -17,13 +17,8 @@ from sqlalchemy import Connection, func, select
 
 from muniment.errors import UnknownNameError, UsageError
 from muniment.ids import new_id
-from muniment.ledger.entries import (
-    HoldEntry,
-    ReleaseEntry,
-    RetentionEntry,
-    milliseconds,
-    moment,
-)
+from muniment.ledger.events import HoldEntry, ReleaseEntry, RetentionEntry
+from muniment.ledger.fields import milliseconds, moment
 from muniment.ledger.payloads import KINDS, Kind, Payloads
 from muniment.ledger.schema import kind_of
 from muniment.store.database.engine import Database, database_of

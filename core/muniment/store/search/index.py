@@ -14,7 +14,7 @@ from typing import TypeAlias
 from sqlalchemy import Connection
 
 from muniment.ledger.entries import OutcomeEntry
-from muniment.ledger.generations import DetailText, RequestText, decode_text
+from muniment.ledger.payload_texts import DetailText, RequestText, decode_text
 from muniment.store.database import bulk
 from muniment.store.search import tokenizer
 from muniment.types import Generation, Input, Output, Score, Verdict, is_text_type
@@ -42,8 +42,8 @@ def texts_of(generation: Generation) -> Iterator[tuple[str, str]]:
         if item.text:
             yield "input", item.text
     for output in generation.outputs:
-        if output.text:
-            yield "output", output.text
+        if text := output.text:
+            yield "output", text
     for verdict in generation.verdicts:
         for reason in verdict.reasons:
             if reason.message:

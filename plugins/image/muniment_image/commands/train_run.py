@@ -23,6 +23,7 @@ from muniment_image.conditions import NoCondition
 from muniment_image.datasets import Dataset, read_dataset
 from muniment_image.event_log import open_event_log
 from muniment_image.families.base import Family
+from muniment_image.files import locked, remove_abandoned
 from muniment_image.model_config import ModelConfig
 from muniment_image.training import (
     Options,
@@ -43,8 +44,8 @@ def run(
     """Train a model and record the training. `values` are the options of the command."""
     out: Path = values["out"]
     _check_folder(out, values)
-    with checkpoints.locked(out), _without_empty_folder(out):
-        checkpoints.remove_abandoned(out)
+    with locked(out), _without_empty_folder(out):
+        remove_abandoned(out)
         if values["resume"]:
             _use_values_of_checkpoint(ctx, values)
         if values["data"] is None:

@@ -1,0 +1,360 @@
+"""`muniment image train`: from folders of pictures to recorded models."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import sqlalchemy
+
+import muniment
+import muniment.testing
+from muniment.ledger.entries import TrainingEntry
+from muniment.store.recording.events import select_events
+from muniment_image import checkpoints
+from muniment_image.commands import image
+from muniment_image.commands.train import train as train_command
+from muniment_image.families.flow import Flow
+from muniment_image.model_folder import load_model, read_config
+from support import picture_folders
+from support.commands import Here, Processes, Result
+
+TINY = [
+    *("--image-size", "8", "--batch", "4", "--seed", "1", "--samples", "2", "--sampler-steps", "1"),
+    *("--network", "width=8", "--network", "blocks=1", "--network", "embedding=8"),
+]
+
+
+class TestTrain(muniment.testing.CommandContract):
+    command = train_command
+    reads = False
+
+
+class TestImage(muniment.testing.CommandContract):
+    command = image
+    plugin = "muniment_image.commands"
+
+
+class Trainer:
+    """`muniment image train` into the folder `model`, in this process or another."""
+
+    def __init__(self, here: Here, processes: Processes, folder: Path) -> None:
+        self.here, self.processes = here, processes
+        self.out, self.data = folder / "model", folder / "data"
+
+    def __call__(self, *arguments: str | Path) -> Result:
+        return self.here("image", "train", "--out", self.out, *arguments)
+
+    def small(self, *arguments: str | Path, steps: int = 4, data: Path | None = None) -> Result:
+        """Train a tiny model on the data."""
+        return self("--data", data or self.data, "--steps", str(steps), *TINY, *arguments)
+
+    def started(self, *arguments: str) -> subprocess.Popen[str]:
+        """Start a long training of a tiny model, and return its process with ten steps done."""
+        process = subprocess.Popen(
+            [
+                *(self.processes.program, "image", "train", "--data", self.data, "--out", self.out),
+                *("--steps", "100000", "--checkpoint-steps", "10", *TINY, *arguments),
+            ],
+            stderr=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=self.processes.environment,
+            encoding="utf-8",
+        )
+        deadline = time.monotonic() + 60
+        while not (self.out / checkpoints.FILE).exists():
+            assert process.poll() is None, process.communicate()
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        return process
+
+    def trainings(self) -> list[tuple[str, int]]:
+        """Return the status and the steps of the recorded trainings."""
+        with muniment.open() as session, session.store._database.reading() as connection:
+            events = select_events(connection, TrainingEntry, sqlalchemy.true())
+            return [(event.entry.status, event.entry.counts["steps"]) for event in events]
+
+
+@pytest.fixture
+def trainer(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, home: Path, tmp_path: Path
+) -> Trainer:
+    monkeypatch.setenv("MUNIMENT_HOME", str(home))
+    picture_folders.write_classes(tmp_path / "data")
+    return Trainer(Here(capfd, monkeypatch), Processes(tmp_path / "none", home), tmp_path)
+
+
+# ---- a whole training --------------------------------------------------------------------------
+
+
+def test_a_training_writes_a_model_and_is_recorded(trainer: Trainer, tmp_path: Path) -> None:
+    result = trainer.small("--json")
+    assert result.code == 0, result.err
+    record = json.loads(result.out)
+    assert (record["status"], record["steps"]) == ("completed", 4)
+    assert record["model"] == muniment.model_digest(trainer.out)
+    assert sorted(path.name for path in trainer.out.iterdir()) == [
+        *("README.md", "curve.png", "losses.csv", "model.json", "model.safetensors"),
+        *("samples", "training.json"),
+    ]
+    claim = json.loads((trainer.out / "training.json").read_text())
+    assert claim["classes"] == ["cat", "狗"]
+    assert claim["counts"] == {"classes": 2, "epochs": 2, "examples": 8, "steps": 4}
+    assert claim["parameters"]["seed"] == 1
+    assert len(claim["losses"]) == 2
+    with muniment.open() as session:
+        (event,) = session.store.trainings.of([record["model"]])
+        assert event.entry.status == "completed"
+        assert [plugin.distribution for plugin in event.plugins] == ["muniment", "muniment-image"]
+        assert len(event.training.data_files or ()) == 8
+    assert "muniment generate image cat" in result.err
+    assert read_config(trainer.out).condition.kind == "label"
+    load_model(trainer.out)
+
+
+def test_no_path_is_written_into_the_model(trainer: Trainer, tmp_path: Path) -> None:
+    assert trainer.small().code == 0
+    for path in trainer.out.rglob("*.*"):
+        assert str(tmp_path).encode() not in path.read_bytes()
+
+
+def test_the_same_training_writes_the_same_files(trainer: Trainer, tmp_path: Path) -> None:
+    digests = []
+    for name in ("one", "two"):
+        trainer.out = tmp_path / name
+        assert trainer.small().code == 0
+        digests.append(muniment.model_digest(trainer.out))
+    assert digests[0] == digests[1]
+
+
+def test_epochs_are_passes_over_the_data(trainer: Trainer) -> None:
+    result = trainer("--data", trainer.data, *TINY, "--epochs", "3", "--json")
+    assert json.loads(result.out)["steps"] == 6
+
+
+def test_captions_in_two_languages_train_a_captioned_model(trainer: Trainer) -> None:
+    lines = [
+        {"file_name": f"cat/{number}.png", "caption": f"red {number}", "caption_zh": "红色"}
+        for number in range(4)
+    ]
+    text = "\n".join(map(json.dumps, lines))
+    (trainer.data / "metadata.jsonl").write_text(text)
+    assert trainer.small().code == 0
+    condition = read_config(trainer.out).condition
+    assert condition.kind == "caption"
+    assert condition.encode("red 红") != condition.encode("red")
+
+
+def test_one_class_trains_and_is_noted(trainer: Trainer, tmp_path: Path) -> None:
+    picture_folders.save(tmp_path / "one" / "cat" / "0.png")
+    result = trainer.small(data=tmp_path / "one")
+    assert result.code == 0
+    assert "cat alone" in result.err
+
+
+def test_tensorboard_logs_are_written(trainer: Trainer, tmp_path: Path) -> None:
+    pytest.importorskip("tensorboard")
+    assert trainer.small("--tensorboard", tmp_path / "logs").code == 0
+    assert list((tmp_path / "logs").glob("events.*"))
+
+
+# ---- awkward folders ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("folder", "condition", "code", "names"),
+    [
+        ("classes", "label", 0, ["empty"]),
+        ("modes", "none", 0, ["thin.png"]),
+        ("turned", "none", 0, []),
+        ("damaged", "none", 2, ["truncated.jpg", "zero.png", "animated.gif"]),
+        ("bombs", "none", 2, ["pixels.png"]),
+        ("talking", "none", 0, []),
+        ("names", "none", 0, ["outside", "secret.png"]),
+        ("names", "label", 2, ["cat.jpg", "Cat.JPG"]),
+        ("modes", "label", 2, ["label"]),
+        ("modes", "caption", 2, ["caption"]),
+    ],
+)
+def test_awkward_folders(
+    trainer: Trainer, tmp_path: Path, folder: str, condition: str, code: int, names: list[str]
+) -> None:
+    data = picture_folders.FOLDERS[folder](tmp_path / folder)
+    result = trainer.small("--condition", condition, data=data, steps=2)
+    assert result.code == code, result.err
+    assert all(name in result.err for name in names)
+    assert "\x1b" not in result.err
+    assert trainer.out.exists() == (code == 0)
+    assert trainer.trainings() == ([("completed", 2)] if code == 0 else [])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "name"),
+    [
+        (["--image-size", "30"], "30"),
+        (["--image-size", "1000000"], "1000000"),
+        (["--network", "width"], "NAME=N"),
+        (["--network", "depth=3"], "depth"),
+        (["--network", "width=0"], "network"),
+        (["--steps", "3", "--epochs", "3"], "--epochs"),
+        (["--batch", "1"], "--batch"),
+        (["--family", "gan"], "gan"),
+        (["--data", "nowhere"], "nowhere"),
+        (["--data", "fashion-mnist"], "dataset-fashion-mnist"),
+        (["--device", "cuda"], "CUDA"),
+    ],
+)
+def test_invalid_options_are_refused_before_anything_is_written(
+    trainer: Trainer, monkeypatch: pytest.MonkeyPatch, arguments: list[str], name: str
+) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    monkeypatch.setenv("XDG_DATA_DIRS", "/nowhere")
+    defaults = [] if "--data" in arguments else ["--data", trainer.data]
+    result = trainer(*defaults, *arguments)
+    assert (result.code, result.out) == (2, "")
+    assert name in result.err.splitlines()[-1]
+    assert not trainer.out.exists()
+
+
+def test_a_folder_that_is_not_empty_is_refused(trainer: Trainer) -> None:
+    trainer.out.mkdir()
+    (trainer.out / "thesis.txt").write_text("valuable")
+    result = trainer.small()
+    assert result.code == 2
+    assert [path.name for path in trainer.out.iterdir()] == ["thesis.txt"]
+
+
+def test_a_folder_within_the_data_is_refused(trainer: Trainer) -> None:
+    trainer.out = trainer.data / "model"
+    assert trainer.small().code == 2
+    assert not trainer.out.exists()
+
+
+def test_no_data_is_refused(trainer: Trainer) -> None:
+    result = trainer(*TINY)
+    assert result.code == 2
+    assert "--data" in result.err
+
+
+# ---- ends before the last step -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [
+        (signal.SIGINT, 130),
+        pytest.param(signal.SIGTERM, 143, marks=pytest.mark.integration),
+    ],
+)
+def test_a_signal_writes_a_checkpoint_and_records_a_stopped_training(
+    trainer: Trainer, number: int, code: int
+) -> None:
+    process = trainer.started()
+    process.send_signal(number)
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == code, stderr
+    step = checkpoints.read_description(trainer.out)["step"]
+    assert trainer.trainings() == [("stopped", step)]
+    assert "--resume" in stderr
+    load_model(trainer.out)
+
+
+def test_a_killed_training_is_resumed_with_the_options_of_its_start(trainer: Trainer) -> None:
+    process = trainer.started()
+    try:
+        in_progress = trainer("--resume")
+    finally:
+        process.kill()
+        process.communicate()
+    assert in_progress.code == 2
+    assert "another process" in in_progress.err
+    before = (trainer.out / checkpoints.FILE).read_bytes()
+    overwriting = trainer.small()
+    assert overwriting.code == 2
+    assert "--resume" in overwriting.err
+    assert (trainer.out / checkpoints.FILE).read_bytes() == before
+    assert checkpoints.read_description(trainer.out)["step"] % 10 == 0
+    assert trainer.small("--resume", steps=7).code == 2  # another number of steps
+    # Let it have few steps to do, without another option.
+    checkpoint = checkpoints.load(trainer.out)
+    options = {**checkpoint.options, "steps": checkpoint.step + 3}
+    checkpoints.save(trainer.out, checkpoint._replace(options=options))
+    result = trainer("--resume", "--json")
+    assert result.code == 0, result.err
+    assert json.loads(result.out)["steps"] == checkpoint.step + 3
+    assert trainer.trainings() == [("completed", checkpoint.step + 3)]
+    assert not list(trainer.out.rglob(".*"))
+    assert not (trainer.out / checkpoints.FILE).exists()
+
+
+def test_nothing_is_resumed_without_a_checkpoint(trainer: Trainer) -> None:
+    assert trainer.small("--resume").code == 1
+    assert trainer.small().code == 0
+    digest = muniment.model_digest(trainer.out)
+    assert trainer("--resume").code == 1
+    assert muniment.model_digest(trainer.out) == digest
+
+
+def test_a_loss_that_is_not_finite_is_a_failed_training(
+    trainer: Trainer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    losses, calls = Flow.losses, []
+
+    def broken(self: Flow, *arguments: object) -> dict[str, object]:
+        calls.append(None)
+        result = losses(self, *arguments)  # type: ignore[arg-type]
+        return {"loss": result["loss"] * (float("nan") if len(calls) > 4 else 1)}
+
+    monkeypatch.setattr(Flow, "losses", broken)
+    result = trainer.small("--checkpoint-steps", "2", steps=9)
+    assert result.code == 1
+    assert "step 5" in result.err
+    assert trainer.trainings() == [("failed", 4)]
+    load_model(trainer.out)
+
+
+def test_out_of_memory_is_a_failed_training(
+    trainer: Trainer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to")
+
+    monkeypatch.setattr(Flow, "losses", full)
+    result = trainer.small()
+    assert result.code == 1
+    assert "memory" in result.err.splitlines()[-1]
+    assert trainer.trainings() == [("failed", 0)]
+
+
+@pytest.mark.integration
+def test_a_disk_without_space_for_the_model_keeps_the_checkpoint(trainer: Trainer) -> None:
+    with muniment.open() as session:
+        session.ensure_store()
+    script = (
+        "import resource, sys\n"
+        "from muniment_image import model_folder\n"
+        "replace = model_folder.write_file\n"
+        "def limited(*arguments):\n"
+        "    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
+        "    replace(*arguments)\n"
+        "model_folder.write_file = limited\n"
+        "from muniment.cli import main\n"
+        "sys.exit(main())\n"
+    )
+    command = ["image", "train", "--data", trainer.data, "--out", trainer.out, "--steps", "2"]
+    done = subprocess.run(
+        [sys.executable, "-c", script, *command, *TINY],
+        capture_output=True,
+        env=trainer.processes.environment,
+        encoding="utf-8",
+    )
+    assert done.returncode == 1
+    assert "--resume" in done.stderr.splitlines()[-1]
+    assert checkpoints.read_description(trainer.out)["step"] == 2
+    assert trainer("--resume").code == 0
+    assert trainer.trainings() == [("completed", 2)]
