@@ -14,6 +14,7 @@ from muniment_image.conditions import (
     LabelCondition,
     NoCondition,
     condition_from_json,
+    condition_of_captions,
     condition_of_words,
 )
 
@@ -184,3 +185,22 @@ def test_condition_error_is_a_usage_error_that_can_be_sent_between_processes() -
     copy = pickle.loads(pickle.dumps(raised.value))
     assert isinstance(copy, muniment.UsageError)
     assert (str(copy), copy.suggestions) == (str(raised.value), ("Ankle boot",))
+
+
+class TestVocabularyOfCaptions:
+    def test_words_and_chinese_characters_are_the_vocabulary(self) -> None:
+        condition = condition_of_captions(["A red heart", "红心", "two Hearts"])
+        words = {word for synonyms in condition.words for word in synonyms}
+        assert words == {"red", "heart", "hearts", "two", "红", "心"}
+        assert condition.encode("heart, red") == condition.encode("a RED heart")
+        assert condition.encode("心红") == condition.encode("红心")
+        with pytest.raises(ConditionError):
+            condition.encode("blue heart")
+
+    def test_captions_without_content_words_are_refused(self) -> None:
+        with pytest.raises(ValueError, match="words"):
+            condition_of_captions(["the", "一个"])
+
+    def test_a_caption_with_too_many_words_is_refused(self) -> None:
+        with pytest.raises(ConditionError):
+            condition_of_captions(["red", " ".join(f"word{number}" for number in range(65))])

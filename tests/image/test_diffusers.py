@@ -27,8 +27,11 @@ INIT = noise(32, 32)
 MASK = np.zeros((32, 32), np.uint8)
 MASK[8:20, 10:24] = 255
 FLOW = ("flow-euler", "flow-heun")
+QUICK = ("auto", "dpm-sde", "euler-ancestral")
 SCHEDULERS = [
-    name for name in DiffusersParameters.fields()["scheduler"].choices if name not in FLOW
+    pytest.param(name, marks=() if name in QUICK else pytest.mark.integration)
+    for name in DiffusersParameters.fields()["scheduler"].choices
+    if name not in FLOW
 ]
 
 

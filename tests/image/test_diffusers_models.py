@@ -225,8 +225,12 @@ def test_added_models_are_used_by_their_names(originals: Path, home: Path, tmp_p
     (home / "config.toml").write_text('policy = "none"\nactor = "tester"\n')
     with muniment.Session(home) as session:
         generator = DiffusersGenerator()
-        for source in (originals / "tiny", lora):
+        for source in (originals / "tiny", lora, originals / "edges"):
             session.models.add(str(source), "diffusers", generator)
+        assert "diffusers" in session.verify_model("tiny")
+        assert session.verify_model("style") == session.verify_model("edges") == {}
+        with pytest.raises(ModelError, match=INDEX):
+            session.generate("a cat", generator="diffusers", model="style")
         done = session.generate(
             "a cat", generator="diffusers", parameters={"steps": 1, "lora": "style"}, seed=7
         )
@@ -288,7 +292,7 @@ def test_unknown_path_or_hub_id_is_refused(tmp_path: Path, monkeypatch: pytest.M
 
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
-    for source in (str(tmp_path / "nowhere"), "some-one/nothing"):
+    for source in (str(tmp_path / "nowhere"), "nowhere.safetensors", "some-one/nothing"):
         with pytest.raises(ModelError, match=source):
             hub.find(source)
 

@@ -109,6 +109,7 @@ def test_negative_prompt_is_judged_as_the_prompt_is(
     ]
 
 
+@pytest.mark.integration
 def test_isolated_generation_equals_the_one_in_process(
     session: muniment.Session, models: Path, home: Path
 ) -> None:

@@ -67,11 +67,17 @@ class Trainer:
             encoding="utf-8",
         )
         deadline = time.monotonic() + 60
-        while not (self.out / checkpoints.FILE).exists():
+        while not self.step():
             assert process.poll() is None, process.communicate()
             assert time.monotonic() < deadline
             time.sleep(0.02)
         return process
+
+    def step(self) -> int:
+        """Return the step of the checkpoint, 0 without one."""
+        if not (self.out / checkpoints.FILE).exists():
+            return 0
+        return int(checkpoints.read_description(self.out)["step"])
 
     def trainings(self) -> list[tuple[str, int]]:
         """Return the status and the steps of the recorded trainings."""
@@ -296,7 +302,9 @@ def test_nothing_is_resumed_without_a_checkpoint(trainer: Trainer) -> None:
     assert trainer.small("--resume").code == 1
     assert trainer.small().code == 0
     digest = muniment.model_digest(trainer.out)
-    assert trainer("--resume").code == 1
+    again = trainer("--resume")
+    assert again.code == 2
+    assert "complete" in again.err
     assert muniment.model_digest(trainer.out) == digest
 
 

@@ -13,21 +13,21 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors import SafetensorError
 
-from muniment_image import checkpoints, curve, files, training
+from muniment import Training
+from muniment.testing import TrainingContract
+from muniment_image import checkpoints, curve, files, progress_files, training
 from muniment_image.batches import Batches, condition_of
 from muniment_image.checkpoints import CheckpointError
 from muniment_image.datasets import Dataset, DatasetError, Item
+from muniment_image.generator import ImageGenerator
 from muniment_image.model_config import ModelConfig
+from muniment_image.model_folder import load_model
 from muniment_image.progress_files import losses_table
-from muniment_image.training import (
-    Options,
-    Outcome,
-    ResumeError,
-    TrainingError,
-    new_family,
-    train,
-)
+from muniment_image.training import Outcome, ResumeError, TrainingError, new_family, train
+from muniment_image.training_options import Options, native_precision
+from muniment_image.training_records import finish
 
 NETWORKS = {
     "flow": {"width": 8, "blocks": 1, "embedding": 8},
@@ -46,9 +46,21 @@ def make_data(count: int = 12, *, channels: int = 3, classes: int = 2) -> Datase
             for number in range(count)
         ),
         classes=names,
-        folder=Path("data"),
+        folder=Path("/pictures/of/mine"),
         files=(),
         fingerprints=np.arange(count, dtype=np.uint64),
+    )
+
+
+def config_of(data: Dataset, family: str = "flow", condition: str = "label") -> ModelConfig:
+    return ModelConfig(
+        family,
+        8,
+        data.pixels.shape[3],
+        condition_of(data, condition),
+        network=NETWORKS[family],
+        steps=1,
+        batch=4,
     )
 
 
@@ -82,17 +94,8 @@ def run(
     """Train a tiny model for six steps."""
     out.mkdir(exist_ok=True)
     data = data or make_data()
-    config = ModelConfig(
-        family,
-        8,
-        data.pixels.shape[3],
-        condition_of(data, condition),
-        network=NETWORKS[family],
-        steps=1,
-        batch=4,
-    )
     return train(
-        new_family(config, 7),
+        new_family(config_of(data, family, condition), 7),
         data,
         Options(**{"steps": 6, "seed": 7, "batch": 5, **options}),
         out,
@@ -189,6 +192,15 @@ def test_a_caption_without_content_words_is_named() -> None:
     bad = Dataset(data.pixels, items, (), data.folder, (), data.fingerprints)
     with pytest.raises(DatasetError, match=r"empty\.png"):
         Batches(bad, condition_of(bad, "caption"), batch=2, seed=1)
+
+
+def test_a_caption_that_is_too_long_is_named() -> None:
+    data = make_data(2)
+    long = " ".join(f"word{number}" for number in range(65))
+    items = (data.items[0], Item("long.png", None, (long,)))
+    bad = Dataset(data.pixels, items, (), data.folder, (), data.fingerprints)
+    with pytest.raises(DatasetError, match=r"long\.png"):
+        condition_of(bad, "caption")
 
 
 # ---- resuming ----------------------------------------------------------------------------------
@@ -373,7 +385,7 @@ def limit_memory(monkeypatch: pytest.MonkeyPatch, family: str, most: int) -> Non
 
 def test_gradients_of_chunks_are_those_of_the_batch(tmp_path: Path) -> None:
     data = make_data()
-    config = ModelConfig("vae", 8, 3, condition_of(data, "none"), network=NETWORKS["vae"], batch=4)
+    config = config_of(data, "vae", "none")
     loops = []
     for chunk in (6, 2):
         family = new_family(config, 1)
@@ -395,7 +407,7 @@ def test_a_full_disk_keeps_the_previous_checkpoint_and_the_training_goes_on(
 
     def full(tensors: Any, path: Path, **options: Any) -> None:
         saves["save"] += 1
-        if saves["save"] == 2:
+        if saves["save"] == 3:
             path.write_bytes(b"half a checkpoint")
             raise OSError(errno.ENOSPC, "No space left on device")
         original(tensors, path, **options)
@@ -414,6 +426,26 @@ def test_a_full_disk_keeps_the_previous_checkpoint_and_the_training_goes_on(
     assert [note for note in watcher.notes if "No space left" in note]
     assert checkpoints.load(tmp_path).step == 5
     assert not list(tmp_path.glob(".*"))
+
+
+def test_a_full_disk_is_an_error_before_the_first_step(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any, **__: Any) -> None:
+        raise SafetensorError("Error while serializing: I/O error: No space left (os error 28)")
+
+    monkeypatch.setattr(checkpoints, "save_file", full)
+    watcher = Watcher()
+    with pytest.raises(CheckpointError, match="written: No space left; "):
+        run(tmp_path, watcher=watcher)
+    assert watcher.steps == 0
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("family", ["flow", "vae", "dcgan"])
+def test_one_picture_is_enough_for_a_training(tmp_path: Path, family: str) -> None:
+    outcome = run(tmp_path, family=family, data=make_data(1), batch=2, steps=3)
+    assert outcome.status == "completed"
 
 
 def test_a_full_disk_for_samples_does_not_end_the_training(
@@ -459,7 +491,7 @@ def test_a_processor_uses_bfloat16_only_with_instructions_for_it(
 ) -> None:
     monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx)
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: avx)
-    assert training.native_precision(torch.device("cpu")) == expected
+    assert native_precision(torch.device("cpu")) == expected
 
 
 @pytest.mark.parametrize("family", ["flow", "vae", "dcgan"])
@@ -481,14 +513,14 @@ def test_a_grid_of_samples_is_written_at_the_end_of_each_epoch(tmp_path: Path) -
     names = sorted(path.name for path in (tmp_path / "samples").iterdir())
     assert names == ["epoch-0001.png", "epoch-0002.png", "epoch-0003.png"]
     with Image.open(tmp_path / "samples" / names[0]) as grid:
-        assert 2 * 96 < grid.width < 3 * 96  # a column for each of two classes
-        assert 2 * 96 < grid.height < 3 * 96
+        assert 3 * 96 < grid.width < 4 * 96
+        assert 96 < grid.height < 2 * 96
 
 
 @pytest.mark.parametrize(("steps", "batch"), [(5, 6), (130, 2), (10_000, 5), (3, 40), (1, 2)])
 def test_grids_are_spread_over_the_training_and_at_most_fifty(steps: int, batch: int) -> None:
     data = make_data(2 if steps > 5 else 12)
-    config = ModelConfig("vae", 8, 3, condition_of(data, "none"), network=NETWORKS["vae"])
+    config = config_of(data, "vae", "none")
     options = Options(steps=steps, seed=1, batch=batch)
     loop = training._Loop(new_family(config, 1), data, options, Path(), 0, Watcher(), None)
     due = []
@@ -499,11 +531,18 @@ def test_grids_are_spread_over_the_training_and_at_most_fifty(steps: int, batch:
     assert min(steps, 3) <= len(due) <= 51
 
 
+@pytest.mark.parametrize(
+    ("classes", "columns"), [(1, 8), (2, 8), (3, 6), (8, 8), (10, 10), (16, 16), (17, 8)]
+)
+def test_a_column_of_samples_has_one_class_if_there_are_few(classes: int, columns: int) -> None:
+    data = make_data(classes, classes=classes)
+    assert progress_files._columns(config_of(data), 32) == columns
+    assert progress_files._columns(config_of(data), 3) == 3
+
+
 def test_samples_change_nothing_in_the_training(tmp_path: Path) -> None:
     data = make_data()
-    config = ModelConfig(
-        "dcgan", 8, 3, condition_of(data, "label"), network=NETWORKS["dcgan"], batch=4
-    )
+    config = config_of(data, "dcgan")
     states = []
     for samples in (0, 5):
         out = tmp_path / str(samples)
@@ -578,3 +617,27 @@ def test_a_checkpoint_has_no_pickle_and_its_options_are_json(tmp_path: Path) -> 
     description = json.loads(header["__metadata__"]["muniment"])
     assert description["step"] == 6
     assert description["options"]["seed"] == 7
+
+
+def test_weights_beyond_float16_are_written_as_float32(tmp_path: Path) -> None:
+    outcome = run(tmp_path, steps=1)
+    assert outcome.model is not None
+    with torch.no_grad():
+        outcome.model.network.enter.weight[0, 0, 0, 0] = 1e5
+    finish(outcome, outcome.model, make_data(), Options(steps=1, seed=7, batch=5), tmp_path)
+    assert load_model(tmp_path).network.enter.weight[0, 0, 0, 0] == 1e5
+
+
+# ---- the contract of trainings -----------------------------------------------------------------
+
+
+class TestContract(TrainingContract):
+    generator = ImageGenerator
+
+    def train(self, folder: Path) -> Training:
+        folder.mkdir()
+        outcome = run(folder, steps=2)
+        assert outcome.model is not None
+        return finish(
+            outcome, outcome.model, make_data(), Options(steps=2, seed=7, batch=5), folder
+        )

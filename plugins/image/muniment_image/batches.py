@@ -15,7 +15,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .conditions import Condition, ConditionError, LabelCondition
+from .conditions import (
+    Condition,
+    ConditionError,
+    LabelCondition,
+    NoCondition,
+    condition_of_captions,
+    condition_of_words,
+)
 from .datasets import WORDS, Dataset, DatasetError
 from .tensors import image_tensor
 
@@ -105,21 +112,20 @@ def condition_of(dataset: Dataset, kind: str) -> Condition:
 
     The vocabulary of captions is that of the file `words.txt`, if the data has one.
     """
-    from .conditions import NoCondition, condition_of_captions, condition_of_words
-
     if kind == "label":
         return LabelCondition(dataset.classes)
     if kind == "caption":
-        captions = [caption for item in dataset.items for caption in item.captions]
+        captions = {caption: item.file for item in dataset.items for caption in item.captions}
         words = dataset.folder / WORDS
         try:
             if words.is_file():
-                return condition_of_words(words.read_text(encoding="utf-8-sig"), captions)
-            return condition_of_captions(captions)
+                return condition_of_words(words.read_text(encoding="utf-8-sig"), list(captions))
+            return condition_of_captions(list(captions))
+        except ConditionError as error:
+            file = captions.get(error.text, WORDS)
+            raise DatasetError(f"the picture {file} cannot be used: {error}") from None
         except (ValueError, OSError) as error:
             raise DatasetError(f"the captions cannot be used: {error}") from None
-        except ConditionError as error:
-            raise DatasetError(f"the captions do not fit {words}: {error}") from None
     return NoCondition()
 
 

@@ -62,10 +62,10 @@ def save(folder: Path, checkpoint: Checkpoint) -> None:
         temporary.replace(path)
         sync_folder(folder)
     except (OSError, SafetensorError) as error:
-        reason = error.strerror if isinstance(error, OSError) else str(error)
-        kept = "the previous one is unchanged" if path.exists() else "there is none yet"
+        reason = error.strerror if isinstance(error, OSError) else _system_error(error)
+        advice = "the previous one is unchanged" if path.exists() else "make space"
         raise CheckpointError(
-            f"the checkpoint {path} cannot be written: {reason}; {kept}"
+            f"the checkpoint {path} cannot be written: {reason}; {advice}"
         ) from None
     finally:
         with contextlib.suppress(OSError):
@@ -104,6 +104,11 @@ def read_description(folder: Path) -> Mapping[str, Any]:
         raise _damaged(path, error) from None
     result: dict[str, Any] = description
     return result
+
+
+def _system_error(error: SafetensorError) -> str:
+    """Return the system's text in an error such as `I/O error: No space left (os error 28)`."""
+    return str(error).rpartition("I/O error: ")[2].partition(" (os error")[0]
 
 
 def _damaged(path: Path, error: Exception) -> CheckpointError:

@@ -286,7 +286,7 @@ def condition_of_captions(captions: Sequence[str]) -> CaptionCondition:
     """Return the condition whose vocabulary is that of captions, for pictures without a word list.
 
     A Chinese character is a word of its own. Raises ValueError for captions without content words,
-    and for one with more than `_MOST_WORDS` of them.
+    and ConditionError for one with more than `_MOST_WORDS` words.
     """
     words: set[str] = set()
     longest = 0
@@ -297,7 +297,10 @@ def condition_of_captions(captions: Sequence[str]) -> CaptionCondition:
             for word in (run if _CHINESE.fullmatch(run) else (run,))
         }
         if len(found) > _MOST_WORDS:
-            raise ValueError(f"{caption!r:.80} has more than {_MOST_WORDS} words; shorten it")
+            raise ConditionError(
+                caption,
+                f"the caption {caption!r:.80} has more than {_MOST_WORDS} words; shorten it",
+            )
         words |= found - FUNCTION_WORDS
         longest = max(longest, len(found))
     return CaptionCondition(tuple((word,) for word in sorted(words)), longest)

@@ -11,7 +11,7 @@ import hashlib
 import os
 import stat
 import unicodedata
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -115,22 +115,21 @@ def read_dataset(
     *,
     size: int,
     condition: ConditionKind = "none",
-    advance: Callable[[int], None] = lambda count: None,
 ) -> Dataset:
     """Return a data set with pictures of `size` by `size` pixels.
 
     `source` is a folder, an IDX file of pictures, or the word `fashion-mnist` or
-    `fashion-mnist-test`. Pictures are cut to a square around their middle and resized. `advance`
-    is called with the number of pictures read since the last call. Raises DatasetError for an empty
-    data set, for pictures that cannot be used, and for missing labels or captions.
+    `fashion-mnist-test`. Pictures are cut to a square around their middle and resized. Raises
+    DatasetError for an empty data set, for pictures that cannot be used, and for missing labels or
+    captions.
     """
     if images := _idx_images(source):
-        return _read_idx(images, size, condition, advance)
+        return _read_idx(images, size, condition)
     folder = _folder(source)
     files = _scan(folder)
     items, notes = _items(folder, files)
     _check_condition(folder, items, condition)
-    pixels, fingerprints, cropped = _decode(folder, items, size, advance)
+    pixels, fingerprints, cropped = _decode(folder, items, size)
     if cropped:
         notes.append(f"only the middle is used of long and narrow pictures: {_listed(cropped)}")
     classes = sorted({item.label for item in items if item.label is not None})
@@ -289,7 +288,7 @@ def _check_classes(classes: Sequence[str]) -> None:
 
 
 def _decode(
-    folder: Path, items: Sequence[Item], size: int, advance: Callable[[int], None]
+    folder: Path, items: Sequence[Item], size: int
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint64], list[str]]:
     """Return resized pixels, fingerprints, and the names of elongated pictures."""
     pixels = _allocate(len(items), size)
@@ -308,7 +307,6 @@ def _decode(
             pixels[index] = square(picture, size)
             if max(picture.shape[:2]) > _ELONGATED * min(picture.shape[:2]):
                 elongated.append(item.file)
-        advance(1)
     if bad:
         raise DatasetError(_bad_pictures(folder, bad, len(items)), bad)
     return (pixels[..., :1].copy() if is_grey else pixels), fingerprints, elongated
@@ -401,9 +399,7 @@ def _idx_images(source: str | Path) -> Path | None:
     return path if path.is_file() and idx.is_images(path) else None
 
 
-def _read_idx(
-    images: Path, size: int, condition: ConditionKind, advance: Callable[[int], None]
-) -> Dataset:
+def _read_idx(images: Path, size: int, condition: ConditionKind) -> Dataset:
     if condition == "caption":
         raise DatasetError(f"the data {images} has no captions; use --condition label or none")
     try:
@@ -413,7 +409,6 @@ def _read_idx(
     pixels = np.zeros((len(pictures), size, size, 1), np.uint8)
     for index, picture in enumerate(pictures):
         pixels[index, ..., 0] = square(picture, size)
-        advance(1)
     items = tuple(Item(f"{index:05d}", names[label]) for index, label in enumerate(labels))
     fingerprints = np.array([fingerprint(picture) for picture in pictures], np.uint64)
     folder = images.parent.resolve()

@@ -27,6 +27,7 @@ LOSSES = "losses.csv"
 SAMPLES = "samples"
 _MOST_ROWS = 1000  # of losses.csv
 _COLUMNS = 8
+_MOST_CLASSES = 16  # that have columns of their own
 
 
 class ProgressFiles:
@@ -92,9 +93,10 @@ def _compressed(pixels: NDArray[np.uint8]) -> bytes:
 
 
 def _columns(config: ModelConfig, samples: int) -> int:
-    """Return the number of columns: one for each class if they are few."""
-    labels: Any = getattr(config.condition, "labels", ())
-    return min(len(labels) if 1 < len(labels) <= 16 else _COLUMNS, samples)
+    """Return the number of columns, which have one class each if the classes are few."""
+    classes = len(getattr(config.condition, "labels", ())) or 1
+    columns = classes * max(1, _COLUMNS // classes) if classes <= _MOST_CLASSES else _COLUMNS
+    return min(columns, samples)
 
 
 def _sample_texts(dataset: Dataset, config: ModelConfig, samples: int) -> list[str]:

@@ -6,13 +6,9 @@ therefore its weights, their moving average, the optimizers and the number of st
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import math
-import os
-import signal
-import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -20,7 +16,6 @@ from typing import Any, Literal, Protocol
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.utils import deterministic
 
 import muniment
 
@@ -28,15 +23,18 @@ from . import checkpoints
 from .batches import Batches, derived_seed
 from .checkpoints import Checkpoint, CheckpointError
 from .datasets import Dataset
+from .determinism import deterministic
 from .environment import facts
 from .families.base import Family, SamplingError
+from .interruption import postponed_signals
 from .memory import is_out_of_memory
 from .model_config import ModelConfig
 from .progress_files import ProgressFiles
+from .training_options import Options
 
-Precision = Literal["float32", "bfloat16"]
 Status = Literal["completed", "stopped", "failed"]
-_WARM_UP = 200  # steps in which the learning rate rises, at most a twentieth of all
+_WARM_UP = 500  # steps in which the learning rate rises, at most a twentieth of all
+_LOWEST = 0.02  # part of the learning rate that remains at the end of the cosine
 _MOST_GRIDS = 50
 
 
@@ -54,31 +52,6 @@ class ResumeError(muniment.UsageError):
 
 class _Diverged(Exception):
     """A loss or a gradient that is not a finite number."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Options:
-    """The parameters of a training that its result depends on.
-
-    Attributes:
-        steps: Number of updates of the weights.
-        seed: An unsigned 64-bit integer.
-        batch: Number of pictures in a step.
-        learning_rate: The highest learning rate, or None for that of the family.
-        ema: The highest decay of the moving average of the weights, from 0 to less than 1.
-        clip: The maximum norm of the gradients of a part, or 0 for no maximum.
-        augment: Names from `batches.AUGMENTATIONS`.
-        precision: The type of the numbers in the layers. Weights are float32.
-    """
-
-    steps: int
-    seed: int
-    batch: int = 64
-    learning_rate: float | None = None
-    ema: float = 0.999
-    clip: float = 1.0
-    augment: tuple[str, ...] = ()
-    precision: Precision = "float32"
 
 
 class Watcher(Protocol):
@@ -109,7 +82,7 @@ class Outcome:
         status: `completed`, `stopped` by a signal, or `failed` because of numbers that are not
             finite.
         model: The model with averaged weights: those of the last checkpoint if the training failed.
-            None if it failed before the first checkpoint.
+            None after no step, or if it failed before the first checkpoint.
         step: The number of steps that the model was trained.
         losses: The losses of each step by name.
         batch: The number of pictures that were processed at a time.
@@ -143,18 +116,6 @@ def new_family(config: ModelConfig, seed: int) -> Family:
         return family_class(config.family)(config)
 
 
-def native_precision(device: torch.device) -> Precision:
-    """Return bfloat16 for a device that has instructions for it, else float32.
-
-    Where a processor emulates it, it is many times slower than float32.
-    """
-    if device.type == "cuda":
-        is_native = torch.cuda.is_bf16_supported(including_emulation=False)
-    else:
-        is_native = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-    return "bfloat16" if is_native else "float32"
-
-
 def train(
     family: Family,
     dataset: Dataset,
@@ -180,7 +141,7 @@ def train(
     loop.checkpoint_steps = checkpoint_steps
     if resume:
         loop.restore(checkpoints.load(out))
-    with _deterministic(family.device), _signals() as signalled:
+    with deterministic(family.device), postponed_signals() as signalled:
         return loop.run(signalled)
 
 
@@ -222,11 +183,14 @@ class _Loop:
     def run(self, signalled: Callable[[], int | None]) -> Outcome:
         """Train until the last step, a signal, or a number that is not finite."""
         self.watcher.advance(self.step)
-        saved = self.step
+        if self.step == 0:  # a disk that is too small is noticed now, not after hours
+            self._save()
+        saved = attempted = self.step
         while self.step < self.options.steps:
             if signalled():
                 self._save_or_warn(saved)
-                self._report()
+                if self.step:
+                    self._report()
                 return replace(self._outcome("stopped"), signal=signalled())
             try:
                 self._record(self._update())
@@ -236,8 +200,8 @@ class _Loop:
             if self._is_grid_due():
                 self._report()
             if self.step % self.checkpoint_steps == 0:
-                saved = self._save_or_warn(saved)
-        if saved < self.step:
+                saved, attempted = self._save_or_warn(saved), self.step
+        if attempted < self.step:
             self._save_or_warn(saved)
         return self._outcome("completed")
 
@@ -321,7 +285,8 @@ class _Loop:
         warm_up = max(1, min(_WARM_UP, options.steps // 20))
         rate = highest * min(1.0, (self.step + 1) / warm_up)
         if self.family.schedule == "cosine":
-            rate *= (1 + math.cos(math.pi * self.step / options.steps)) / 2
+            cosine = (1 + math.cos(math.pi * self.step / options.steps)) / 2
+            rate *= _LOWEST + (1 - _LOWEST) * cosine
         return rate
 
     @torch.no_grad()
@@ -385,7 +350,7 @@ class _Loop:
         try:
             self._save()
         except CheckpointError as error:
-            self.watcher.note(f"{error}; the training goes on, and a kill would lose more of it")
+            self.watcher.note(f"{error}; the training goes on")
             return saved
         return self.step
 
@@ -469,16 +434,13 @@ class _Loop:
     # ---- the end -------------------------------------------------------------------------------
 
     def _outcome(self, status: Status, failure: str | None = None) -> Outcome:
-        model = self._sampling_model()
+        model = self._sampling_model() if self.step else None
         return Outcome(status, model, self.step, self.losses, self.chunk, failure)
 
     def _failed(self, reason: str) -> Outcome:
         """Return the model of the last checkpoint after a failure."""
         failure = f"{reason}; use a smaller learning rate"
-        try:
-            self.restore(checkpoints.load(self.out))
-        except (CheckpointError, ResumeError):
-            return Outcome("failed", None, self.step, self.losses, self.chunk, failure)
+        self.restore(checkpoints.load(self.out))
         return self._outcome("failed", failure)
 
 
@@ -506,54 +468,3 @@ def _with_prefix(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor
         for name, value in tensors.items()
         if name.startswith(prefix)
     }
-
-
-@contextlib.contextmanager
-def _deterministic(device: torch.device) -> Iterator[None]:
-    """Let operations have equal results in every run, and restore the random state at the end."""
-    is_cuda = device.type == "cuda"
-    if is_cuda:  # cuBLAS reads this when it is first used
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    was_deterministic = torch.are_deterministic_algorithms_enabled()
-    warned_only = torch.is_deterministic_algorithms_warn_only_enabled()
-    filled = deterministic.fill_uninitialized_memory
-    with torch.random.fork_rng(devices=[device] if is_cuda else []):
-        torch.use_deterministic_algorithms(True, warn_only=True)
-        deterministic.fill_uninitialized_memory = False  # costs time, changes nothing
-        try:
-            yield
-        finally:
-            torch.use_deterministic_algorithms(was_deterministic, warn_only=warned_only)
-            deterministic.fill_uninitialized_memory = filled
-
-
-@contextlib.contextmanager
-def _signals() -> Iterator[Callable[[], int | None]]:
-    """Yield a function that returns the number of a signal which arrived in the block, or None.
-
-    A second signal has its usual effect at once. In another thread than the main one, signals
-    cannot be handled.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield lambda: None
-        return
-    arrived: int | None = None
-    previous: dict[int, Any] = {}
-
-    def restore() -> None:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
-
-    def handle(number: int, frame: object) -> None:
-        nonlocal arrived
-        arrived = number
-        restore()
-
-    for name in ("SIGINT", "SIGTERM", "SIGHUP"):  # Windows has no SIGHUP
-        number = getattr(signal, name, None)
-        if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
-            previous[number] = signal.signal(number, handle)
-    try:
-        yield lambda: arrived
-    finally:
-        restore()

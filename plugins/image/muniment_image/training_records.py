@@ -17,24 +17,29 @@ import muniment
 from . import checkpoints
 from .datasets import Dataset
 from .environment import facts
+from .families.base import Family
 from .files import sync_folder
 from .model_config import ModelConfig
 from .model_folder import save_model
 from .progress_files import CURVE, SAMPLES
-from .training import Options, Outcome, TrainingError
+from .training import Outcome, TrainingError
+from .training_options import Options
 
 DISTRIBUTION = "muniment-image"
+TRAINING = "training.json"
 _MOST_LOSSES = 1000
 
 
-def finish(outcome: Outcome, dataset: Dataset, options: Options, out: Path) -> muniment.Training:
+def finish(
+    outcome: Outcome, family: Family, dataset: Dataset, options: Options, out: Path
+) -> muniment.Training:
     """Write the model of a training into its folder, and return the training to record.
 
-    The folder then has `training.json` and a card. The checkpoint of a completed training is
-    removed. Raises TrainingError if the disk is full, and keeps the checkpoint.
+    `family` is the model that was trained. The folder then has `training.json` and a card. The
+    checkpoint of a completed training is removed. Raises TrainingError if the disk is full, and
+    keeps the checkpoint.
     """
     model = outcome.model
-    parameters = _parameters(outcome, options) if model is not None else {}
     training = muniment.Training(
         model=None if model is None else out,
         status=outcome.status,
@@ -44,25 +49,28 @@ def finish(outcome: Outcome, dataset: Dataset, options: Options, out: Path) -> m
             "examples": len(dataset),
             "classes": len(dataset.classes),
         },
-        parameters=parameters,
+        parameters=_parameters(family, options),
         losses=_epoch_losses(outcome, options.batch, len(dataset)),
         data_digest=dataset.digest,
         data_folder=dataset.folder,
         data_files=dataset.files,
         classes=dataset.classes,
-        environment=_environment(outcome),
+        environment={**facts(family.device), "pictures_at_a_time": outcome.batch},
         failure=outcome.failure,
     )
     if model is None:
         return training
     try:
-        save_model(model, out, card=card(model.config, training, out))
+        text = card(model.config, training, out)
+        save_model(model, out, card=text, half=_fits_float16(model))
         muniment.write_training_json(training)
         sync_folder(out)
     except OSError as error:
+        advice = "make space"
+        if (out / checkpoints.FILE).exists():
+            advice += ", and continue from the checkpoint with --resume"
         raise TrainingError(
-            f"the model cannot be written into {out}: {error.strerror}; make space and run the "
-            "command again with --resume"
+            f"the model cannot be written into {out}: {error.strerror}; {advice}"
         ) from None
     if outcome.status == "completed":
         with contextlib.suppress(FileNotFoundError):
@@ -101,7 +109,7 @@ def card(config: ModelConfig, training: muniment.Training, folder: Path) -> str:
         f"muniment generate image {_prompt(config)}-m FOLDER -o picture.png",
         "```",
         "",
-        "The weights are float16 in `model.safetensors`. `training.json` describes the training.",
+        "The weights are in `model.safetensors`, and `training.json` describes the training.",
         "The pictures resemble those of the training data, and the model can repeat one of them.",
         "Whether they may be published depends on the licence of the data.",
         "",
@@ -116,6 +124,12 @@ def card(config: ModelConfig, training: muniment.Training, folder: Path) -> str:
     if (folder / CURVE).is_file():
         lines += [f"![losses of the training]({CURVE})", ""]
     return "\n".join(lines)
+
+
+def _fits_float16(model: Family) -> bool:
+    """Return whether all weights are within the range of float16."""
+    largest = torch.finfo(torch.float16).max
+    return all(tensor.abs().max() <= largest for tensor in model.state_dict().values())
 
 
 def _subject(config: ModelConfig) -> str:
@@ -138,9 +152,8 @@ def _cell(value: object) -> str:
     return text or "none"
 
 
-def _parameters(outcome: Outcome, options: Options) -> dict[str, Any]:
-    assert outcome.model is not None
-    config, family = outcome.model.config, type(outcome.model)
+def _parameters(family: Family, options: Options) -> dict[str, Any]:
+    config = family.config
     return {
         **asdict(options),
         "augment": list(options.augment),
@@ -152,13 +165,8 @@ def _parameters(outcome: Outcome, options: Options) -> dict[str, Any]:
         "channels": config.channels,
         "sampler_steps": config.steps,
         "guidance": config.guidance,
-        **{f"network_{name}": size for name, size in outcome.model.network_sizes.items()},
+        **{f"network_{name}": size for name, size in family.network_sizes.items()},
     }
-
-
-def _environment(outcome: Outcome) -> dict[str, str | int]:
-    device = torch.device("cpu") if outcome.model is None else outcome.model.device
-    return {**facts(device), "pictures_at_a_time": outcome.batch}
 
 
 def _epoch_losses(outcome: Outcome, batch: int, count: int) -> list[float]:

@@ -44,7 +44,7 @@ _SCORES = ("blank", "contrast", "label-match", "label-confidence", "novelty")
     type=click.IntRange(0, 2**64 - 1),
     default=0,
     show_default=True,
-    help="Seed of the first picture; the next ones have the next seeds.",
+    help="Seed of the first picture. The next ones have the next seeds.",
 )
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="New folder.")
 @click.option("--evaluate", is_flag=True, help="Measure whether the pictures help a classifier.")

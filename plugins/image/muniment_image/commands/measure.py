@@ -43,13 +43,13 @@ _FIELDS = (
     type=click.IntRange(0, 2**64 - 1),
     default=0,
     show_default=True,
-    help="Seed of the first picture that --model draws; the next ones have the next seeds.",
+    help="Seed of the first picture of --model. The next ones have the next seeds.",
 )
 @click.option(
     "--prompt",
     "prompts",
     multiple=True,
-    help="Prompt of --model, repeatable and used by turns; the classifier's labels by default.",
+    help="Prompt of --model (may be repeated), by turns. The classifier's labels by default.",
 )
 @click.option("--no-prompt", is_flag=True, help="Draw without a prompt.")
 @click.option(

@@ -6,6 +6,7 @@ import contextlib
 import math
 import os
 import secrets
+import shlex
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,14 +26,8 @@ from muniment_image.event_log import open_event_log
 from muniment_image.families.base import Family
 from muniment_image.files import locked, remove_abandoned
 from muniment_image.model_config import ModelConfig
-from muniment_image.training import (
-    Options,
-    Outcome,
-    TrainingError,
-    native_precision,
-    new_family,
-    train,
-)
+from muniment_image.training import Outcome, TrainingError, new_family, train
+from muniment_image.training_options import Options, native_precision
 
 _STEPS = 10_000
 _GUIDANCE = 1.5  # of a model with labels or captions
@@ -62,9 +57,9 @@ def run(
             outcome = _train(family, dataset, options, values)
         except TrainingError as error:
             failed = Outcome("failed", None, 0, {}, options.batch, str(error))
-            _record(session, failed, dataset, options, out)
+            _record(session, failed, family, dataset, options, out)
             raise
-        _record_and_print(session, outcome, dataset, options, out, as_json=as_json)
+        _record_and_print(session, outcome, family, dataset, options, out, as_json=as_json)
 
 
 # ---- options -----------------------------------------------------------------------------------
@@ -75,6 +70,8 @@ def _check_folder(out: Path, values: dict[str, Any]) -> None:
     if values["steps"] is not None and values["epochs"] is not None:
         raise muniment.UsageError("--steps and --epochs exclude each other; use one of them")
     if values["resume"]:
+        if not (out / checkpoints.FILE).exists() and (out / training_records.TRAINING).exists():
+            raise muniment.UsageError(f"the training in {out} is complete; remove --resume")
         checkpoints.read_description(out)
         return
     if (out / checkpoints.FILE).exists():
@@ -239,10 +236,15 @@ def _train(family: Family, dataset: Dataset, options: Options, values: dict[str,
 
 
 def _record(
-    session: muniment.Session, outcome: Outcome, dataset: Dataset, options: Options, out: Path
+    session: muniment.Session,
+    outcome: Outcome,
+    family: Family,
+    dataset: Dataset,
+    options: Options,
+    out: Path,
 ) -> str | None:
     """Write the model, record the training, and return the digest of the model."""
-    training = training_records.finish(outcome, dataset, options, out)
+    training = training_records.finish(outcome, family, dataset, options, out)
     event = session.record_training(training, plugin=training_records.DISTRIBUTION)
     return event.entry.result
 
@@ -250,13 +252,14 @@ def _record(
 def _record_and_print(
     session: muniment.Session,
     outcome: Outcome,
+    family: Family,
     dataset: Dataset,
     options: Options,
     out: Path,
     *,
     as_json: bool,
 ) -> None:
-    digest = _record(session, outcome, dataset, options, out)
+    digest = _record(session, outcome, family, dataset, options, out)
     last = {name: values[-1] for name, values in outcome.losses.items() if values}
     record: dict[str, Any] = {
         "status": outcome.status,
@@ -282,7 +285,7 @@ def _record_and_print(
             state = f"{out} has the model of step {outcome.step:,}"
         raise TrainingError(f"the training failed: {outcome.failure}; {state}")
     if outcome.signal is not None:
-        write_note(
-            f"the training was stopped; `muniment image train --resume --out {out}` continues it"
-        )
+        if (out / checkpoints.FILE).exists():
+            resume = shlex.join(["muniment", "image", "train", "--resume", "--out", str(out)])
+            write_note(f"the training was stopped; continue it with: {resume}")
         signal.raise_signal(outcome.signal)

@@ -145,8 +145,6 @@ def _call(task: Any, arguments: dict[str, Any], offload: str) -> Any:
     """Return the result of a pipeline. Raise DrawingError if it fails."""
     import torch
 
-    from muniment_image.memory import is_out_of_memory
-
     try:
         with silence(), torch.inference_mode(), _placed(task, offload):
             return task(**arguments)

@@ -76,6 +76,11 @@ def read_index(folder: Path) -> PipelineIndex:
     return PipelineIndex(class_name, tuple(components))
 
 
+def is_part(path: Path) -> bool:
+    """Return whether a path is the folder of a ControlNet or an adapter, not of a pipeline."""
+    return not (path / INDEX).is_file() and any(path.glob("*.safetensors"))
+
+
 def check_weights(folder: Path, model: Path) -> None:
     """Raise ModelError unless the weights in a folder are whole safetensors files.
 

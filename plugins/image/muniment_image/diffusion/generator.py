@@ -15,9 +15,10 @@ from .canvas import read_inputs
 from .defaults import complete, read_defaults
 from .drawing import DrawingError, draw
 from .environment import pipeline_facts
+from .folders import is_part
 from .hub import find
 from .libraries import check_libraries
-from .loading import load_controlnet, load_pipeline
+from .loading import check_part, load_controlnet, load_pipeline
 from .parameters import INPUTS, DiffusersParameters
 
 
@@ -58,8 +59,15 @@ class DiffusersGenerator(muniment.Generator):
         return muniment.Resolution(added)
 
     def load(self, model: muniment.Model) -> None:
-        """Load a pipeline's folder. Raise ModelError if it cannot be used."""
-        self._pipeline = load_pipeline(Path(model.path))
+        """Load a pipeline's folder. Raise ModelError if it cannot be used.
+
+        An added ControlNet or adapter is only checked, because `resolve` refuses it as a model.
+        """
+        path = Path(model.path)
+        if is_part(path):
+            check_part(path)
+            return
+        self._pipeline = load_pipeline(path)
         self._scheduler = self._pipeline.scheduler
 
     def generate(self, requests: Sequence[muniment.Request]) -> Iterable[muniment.Reply]:
@@ -97,11 +105,11 @@ class DiffusersGenerator(muniment.Generator):
 
     def _draw(self, request: muniment.Request) -> bytes:
         """Return the picture of a request as PNG. Raise DrawingError or MunimentError."""
-        if self._pipeline is None:
-            raise RuntimeError("the generator diffusers was asked before its model was loaded")
         _check_system(request)
         pixels = read_inputs(request.inputs)
         settings = complete(request.parameters, pixels, read_defaults(_folder(request.model)))
+        if self._pipeline is None:
+            raise RuntimeError("the generator diffusers was asked before its model was loaded")
         lora = request.models.get("lora")
         path = None if lora is None else Path(lora.path)
         with applied_lora(self._pipeline, path, request.parameters.lora_scale):

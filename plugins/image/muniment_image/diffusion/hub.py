@@ -12,7 +12,7 @@ import muniment
 from .folders import INDEX, check_complete, read_index
 from .libraries import silence
 
-_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 # Of a ControlNet or an adapter. Code and pickles are never fetched.
 _PATTERNS = ["*.json", "*.safetensors", "*.txt", "*.model", "LICENSE*", "NOTICE*"]
 

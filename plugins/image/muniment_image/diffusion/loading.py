@@ -18,6 +18,7 @@ from .folders import (
     FETCH_AGAIN,
     Component,
     PipelineIndex,
+    adapter_file,
     check_weights,
     listed,
     read_header,
@@ -62,6 +63,15 @@ def load_controlnet(path: Path) -> Any:
                 str(path), f"{path} has no weights (*.safetensors); {FETCH_AGAIN}"
             )
         return _load_model(path, kind, _dtype(path))
+
+
+def check_part(path: Path) -> None:
+    """Raise ModelError unless a ControlNet or an adapter in a folder can be read."""
+    check_libraries(str(path))
+    if (path / CONFIG).is_file():
+        load_controlnet(path)
+    else:
+        read_header(adapter_file(path))
 
 
 def pipeline_arguments(pipeline: Any) -> dict[str, Any]:
