@@ -88,7 +88,7 @@ def losses_table(losses: Mapping[str, Sequence[float]]) -> str:
 
 def _compressed(pixels: NDArray[np.uint8]) -> bytes:
     file = BytesIO()
-    Image.fromarray(pixels).save(file, "PNG", optimize=True)
+    Image.fromarray(pixels).save(file, "PNG")
     return file.getvalue()
 
 
