@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The main job, end to end, on a real model: generate, block, batch, list, show, replay, verify.
+# The main job, end to end, on real models: generate, block, batch, list, show, replay, verify.
 # Every command is printed before it runs. What it records lies in .demo/, not in your own home.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -42,6 +42,16 @@ run 0 muniment audit show last
 
 say "Made again from the record: the same bytes."
 run 0 muniment audit replay --run last
+
+say "Images: a sheet of one label with its seeds, and one caption in two languages."
+say "Both models are part of the package. Each picture in the files below names its record."
+run 0 muniment generate image "ankle boot" -m fashion-28 -n 8 --seed 7 --sheet -o .demo/boots.png
+run 0 muniment audit replay --run last
+run 0 muniment generate image 红心 --seed 7 -o .demo/heart.png
+run 0 muniment audit replay last
+run 0 muniment generate image "red heart" --seed 8 -o .demo/heart-2.png
+run 0 muniment audit replay last
+run 0 muniment audit find .demo/heart.png
 
 say "The ledger, the tables that search it, and every prompt and output agree."
 run 0 muniment audit verify --all

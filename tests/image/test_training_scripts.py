@@ -155,23 +155,20 @@ def test_part_of_fashion_mnist_is_read_as_written(tmp_path: Path) -> None:
 
 # ---- the models in the package ---------------------------------------------------------------
 
-needs_models = pytest.mark.skipif(not PACKAGED.is_dir(), reason="the models are not packaged")
 
-
-@needs_models
 @pytest.mark.parametrize("name", ["fashion-28", "emoji-32"])
 def test_packaged_model_draws_and_is_small(name: str) -> None:
     folder = PACKAGED / name
     assert sum(file.stat().st_size for file in folder.iterdir()) < 8_000_000
     assert (folder / "README.md").is_file()
-    assert json.loads((folder / "training.json").read_text())["status"] == "completed"
+    training = json.loads((folder / "training.json").read_text())
+    assert training["status"] in ("completed", "stopped")  # the card says which
     model = load_model(folder)
     images = model.sample(None, Noise([1, 2]), steps=1)
     assert torch.isfinite(images).all()
     assert images.std() > 0.1
 
 
-@needs_models
 def test_packaged_fashion_has_the_names_of_the_data_set() -> None:
     condition = read_config(PACKAGED / "fashion-28").condition
     assert condition.encode("ANKLE boot") == (10,)
@@ -180,7 +177,6 @@ def test_packaged_fashion_has_the_names_of_the_data_set() -> None:
     assert "Ankle boot" in raised.value.suggestions
 
 
-@needs_models
 def test_packaged_emoji_understands_both_languages() -> None:
     condition = read_config(PACKAGED / "emoji-32").condition
     for english, chinese in EXAMPLES:
