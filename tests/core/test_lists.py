@@ -111,6 +111,28 @@ def test_a_rule_for_items_blocks_an_output_that_no_plugin_reads(
         assert "item" not in {verdict.stage for verdict in done.verdicts}
 
 
+@pytest.mark.parametrize(
+    ("media_type", "wanted", "status"),
+    [
+        (LIST, "3", "completed"),
+        (LIST, "None", "completed"),
+        ("image/png", "3", "blocked"),
+        ("image/png", "None", "blocked"),
+    ],
+)
+def test_the_items_of_a_list_are_read_with_the_list(
+    workspace: Workspace, media_type: str, wanted: str, status: str
+) -> None:
+    add_lists(workspace.plugin_folder, wanted=wanted)
+    workspace.plugin_folder.filter(
+        "whole", "return content.allow()", attributes=f"media_types = ({media_type!r},)"
+    )
+    policy = workspace.policy("{filter: whole, stages: [output]}")
+    policy.write_text(policy.read_text() + "unread: block\n")
+    [done] = workspace.run(json.dumps(TITLES), generator="rank", policy=policy)
+    assert done.status == status
+
+
 def test_a_rule_for_items_passes_a_registered_media_type_without_items(
     workspace: Workspace,
 ) -> None:
