@@ -618,6 +618,15 @@ def test_a_selection_with_other_bytes_than_the_recorded_one_is_never_returned(
     workspace.check()  # verification needs no plugin
 
 
+def test_a_replay_names_a_selection_that_cannot_be_compared(workspace: Workspace) -> None:
+    add_lists(workspace.plugin_folder, wanted="3")
+    done = run(workspace, "{filter: colour, stages: [item]}")
+    _with_another_version(workspace, "del items, select")
+    [replayed] = workspace.session.replay([workspace.session.generation(done.id)])
+    assert replayed.result != "diverged"
+    assert "the selection is unknown: no installed plugin reads the items" in replayed.detail
+
+
 def test_a_whole_list_is_not_returned_if_the_plugin_reads_more_items_in_it(
     workspace: Workspace,
 ) -> None:
