@@ -171,7 +171,7 @@ class PolicyRunner:
         """Return the verdicts of the filters that check items on a list that cannot be read."""
         return [rule.unreadable(reason) for rule in self._rules if rule.applies(_ANY_ITEM)]
 
-    def unread(self, media_type: str) -> list[Verdict]:
+    def unhandled(self, media_type: str) -> list[Verdict]:
         """Return the verdicts of rules for items on an output that no plugin reads.
 
         It can be a list. A rule that is also for outputs judges it as an output.

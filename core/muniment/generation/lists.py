@@ -158,7 +158,7 @@ class Lists:
         media_type = output.media_type
         if media_type.startswith("text/") or self._media_types.registered(media_type) is not None:
             return judged
-        verdicts = runner.unread(media_type)
+        verdicts = runner.unhandled(media_type)
         return replace(
             judged, verdicts=judged.verdicts + verdicts, blocked=judged.blocked or bool(verdicts)
         )
