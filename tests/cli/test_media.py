@@ -531,7 +531,7 @@ def test_find_says_that_a_file_was_an_input(
     expected = {"input": "note", "same_content": True, "stamp": None, "others": [ids[0]]}
     assert value["file"] == expected
     assert "file         an input of the generation, note\n" in muniment("audit", "find", file).out
-    refused(muniment("generate", "--like", file), "the input note", ids[1])
+    refused(muniment("generate", "--like", file), "as the input note", ids[1])
     assert muniment("audit", "erase", ids[0], ids[1], "--yes").code == 0
     assert muniment("audit", "find", file).code == 1
 

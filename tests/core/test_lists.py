@@ -111,6 +111,28 @@ def test_a_rule_for_items_blocks_an_output_that_no_plugin_reads(
         assert "item" not in {verdict.stage for verdict in done.verdicts}
 
 
+@pytest.mark.parametrize(
+    ("media_type", "wanted", "status"),
+    [
+        (LIST, "3", "completed"),
+        (LIST, "None", "completed"),
+        ("image/png", "3", "blocked"),
+        ("image/png", "None", "blocked"),
+    ],
+)
+def test_the_items_of_a_list_are_read_with_the_list(
+    workspace: Workspace, media_type: str, wanted: str, status: str
+) -> None:
+    add_lists(workspace.plugin_folder, wanted=wanted)
+    workspace.plugin_folder.filter(
+        "whole", "return content.allow()", attributes=f"media_types = ({media_type!r},)"
+    )
+    policy = workspace.policy("{filter: whole, stages: [output]}")
+    policy.write_text(policy.read_text() + "unread: block\n")
+    [done] = workspace.run(json.dumps(TITLES), generator="rank", policy=policy)
+    assert done.status == status
+
+
 def test_a_rule_for_items_passes_a_registered_media_type_without_items(
     workspace: Workspace,
 ) -> None:
@@ -594,6 +616,15 @@ def test_a_selection_with_other_bytes_than_the_recorded_one_is_never_returned(
     assert replayed.result == "diverged"
     assert "selection differs" in replayed.detail
     workspace.check()  # verification needs no plugin
+
+
+def test_a_replay_names_a_selection_that_cannot_be_compared(workspace: Workspace) -> None:
+    add_lists(workspace.plugin_folder, wanted="3")
+    done = run(workspace, "{filter: colour, stages: [item]}")
+    _with_another_version(workspace, "del items, select")
+    [replayed] = workspace.session.replay([workspace.session.generation(done.id)])
+    assert replayed.result != "diverged"
+    assert "the selection is unknown: no installed plugin reads the items" in replayed.detail
 
 
 def test_a_whole_list_is_not_returned_if_the_plugin_reads_more_items_in_it(

@@ -275,33 +275,45 @@ def test_a_filter_of_texts_is_not_gone_around_by_another_kind_of_text(
 
 
 @pytest.mark.parametrize(
-    ("media_type", "text", "encoding"),
+    ("media_type", "text"),
     [
-        ("application/json", '{"最近": "a bomb"}', "utf-8"),
-        ("application/ld+json; charset=utf-8", '"a bomb"', "utf-8"),
-        ("image/svg+xml", "<text>a bomb</text>", "utf-8"),
-        ("application/x-anything", "a bomb", "utf-8"),
-        ("application/octet-stream", "最近 a bomb", "utf-8"),
-        ("application/json", '{"最近": "a bomb"}', "gb18030"),
+        ("application/json", '{"最近": "a bomb"}'),
+        ("application/ld+json; charset=utf-8", '"a bomb"'),
+        ("image/svg+xml", "<text>a bomb</text>"),
+        ("application/x-anything", "a bomb"),
+        ("application/octet-stream", "最近 a bomb"),
     ],
 )
 def test_a_filter_of_texts_is_not_gone_around_by_calling_a_text_something_else(
-    workspace: Workspace, media_type: str, text: str, encoding: str
+    workspace: Workspace, media_type: str, text: str
 ) -> None:
     workspace.plugin_folder.generator(
         "sly",
-        f"for r in requests: yield r.reply(Output({media_type!r}, {text.encode(encoding)!r}))",
+        f"for r in requests: yield r.reply(Output({media_type!r}, {text.encode()!r}))",
         media_type=media_type,
     )
     workspace.plugin_folder.filter("peace", BOMB)
     (done,) = workspace.run("x", policy=workspace.policy("{filter: peace}"), generator="sly")
     assert (done.status, done.verdicts[-1].stage) == ("blocked", "output")
-    if encoding == "utf-8":
-        start = text.index("bomb")
-        (reason,) = done.verdicts[-1].reasons
-        assert (reason.start, reason.end) == (start, start + 4)
-    else:
-        assert done.verdicts[-1].failure == "filter peace failed: UnicodeDecodeError"
+    start = text.index("bomb")
+    (reason,) = done.verdicts[-1].reasons
+    assert (reason.start, reason.end) == (start, start + 4)
+
+
+def test_a_filter_of_texts_is_not_gone_around_by_json_in_another_encoding(
+    workspace: Workspace,
+) -> None:
+    data = '{"最近": "a bomb"}'.encode("gb18030")
+    workspace.plugin_folder.generator(
+        "sly",
+        f"for r in requests: yield r.reply(Output('application/json', {data!r}))",
+        media_type="application/json",
+    )
+    workspace.plugin_folder.filter("peace", BOMB)
+    (done,) = workspace.run("x", policy=workspace.policy("{filter: peace}"), generator="sly")
+    assert (done.status, done.outputs) == ("failed", ())
+    assert done.failure is not None
+    assert "UTF-8" in done.failure.message
 
 
 def test_what_a_filter_says_of_a_blocked_output_does_not_quote_it_to_the_caller(

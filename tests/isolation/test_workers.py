@@ -541,11 +541,15 @@ def find_model(self, source):
 """
 
 
-@pytest.mark.parametrize("method", ["add_model", "find_model"])
-def test_a_method_about_models_that_returns_nothing_is_named(
-    workspace: IsolatedWorkspace, plugin_folder: PluginFolder, method: str
+@pytest.mark.parametrize(
+    ("method", "facts"),
+    [("add_model", "None"), ("add_model", "{'name': into}"), ("find_model", "None")],
+)
+def test_a_method_about_models_that_returns_something_else_is_named(
+    workspace: IsolatedWorkspace, plugin_folder: PluginFolder, method: str, facts: str
 ) -> None:
-    plugin_folder.generator("modelled", "yield from ()", attributes=RETURNS_NOTHING)
+    attributes = RETURNS_NOTHING.replace("None", facts)
+    plugin_folder.generator("modelled", "yield from ()", attributes=attributes)
     from muniment.plugins.registry import instantiate
 
     made = instantiate(workspace.session.plugins.find("generator", "modelled"))

@@ -50,6 +50,7 @@ TEXTS = (
 NUMBERS = (0.1, 1.0, -0.0, 1e-7, 1e16, 1e22, 1e-5, 123456.789, 5e-324, 1.7976931348623157e308, -0.5)
 INTEGERS = (0, -1, 2**53 - 1, 2**53, -(2**53), 10**30, True, False, None)
 INPUTS = (Input("context", "text/plain", "一\0".encode()), Input("init", "image/png", b"\x89\xff"))
+PLAIN_OUTPUT = ("media_type", "bytes", "finish_reason", "content")
 KINDS = ("prompt", "output", "request", "trace", "detail", "actor", "policy")
 
 
@@ -420,9 +421,13 @@ def test_both_verifiers_agree_on_a_golden_generation(proven: Proven, version: in
     for value in ("context", "a b", "", None):
         place = ("verdicts", 0, "input")
         accepted += check(outcome, changed(bodies[outcome], place, value))
+    plain = {name: bodies[outcome]["outputs"][0][name] for name in PLAIN_OUTPUT}
+    for kept, selection in ({"kept": [0]}, "0" * 64), ({"kept": [0]}, "0" * 63), ({}, "0" * 64):
+        output = plain | kept | {"selection": selection}
+        accepted += check(outcome, changed(bodies[outcome], ("outputs", 0), output))
     for stage in ("system", "prompt", "input", "output", "item", "image"):
         accepted += check(outcome, changed(bodies[outcome], ("verdicts", 0, "stage"), stage))
-    assert accepted == (3 if version == 1 else 3 + 1 + 1 + 1 + 5)
+    assert accepted == (3 if version == 1 else 3 + 1 + 1 + 1 + 1 + 5)
 
 
 def test_a_fingerprint_is_of_an_output_in_order(proven: Proven) -> None:

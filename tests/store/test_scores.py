@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from muniment.errors import AmbiguousNameError, UnknownNameError, UsageError
+from muniment.errors import AmbiguousNameError, StoreError, UnknownNameError, UsageError
 from muniment.store import Query, Store
 from muniment.store.queries import loader, planner
 from muniment.types import Generation, Score
@@ -257,3 +257,13 @@ def test_conditions_and_orders_know_evaluators_with_parameters(
         Query(scores=["quality(unit=words)"])
     store.erasures.erase(Query(ids=[first]), "auditor")
     assert ids(store, scores=[f"{words}.perplexity>0"]) == [second]
+
+
+def test_a_condition_on_parameters_in_an_unreadable_payload_is_an_error_of_the_store(
+    store: Store, record: Record
+) -> None:
+    words = "quality(unit=words)"
+    record([perplexity(1.0, words)])
+    change(store.url, "UPDATE payload SET content = :it WHERE kind = 'detail'", {"it": b"\xff{"})
+    with pytest.raises(StoreError):
+        ids(store, scores=[f"{words}.perplexity>0"])

@@ -38,7 +38,7 @@ outcome: generation=@started at=integer status=completed|blocked|failed|interrup
     +fingerprints=[fingerprint]!
 distribution: distribution=name version=label digest=label
 output: media_type=media bytes=count finish_reason=stop|length? content=#output +kept=[count]
-    +wanted=position
+    +wanted=position +selection=hash
 fingerprint: output=count bytes=count content=#fingerprint
 verdict: filter=name? version=label policy_rule=count? stage=system|prompt|output+|input|item
     decision=allow|flag|block action=allow|flag|block latency_us=count
@@ -140,6 +140,7 @@ def ordered(entry):
     outputs = entry.get("outputs", ())
     prints = [item["output"] for item in entry.get("fingerprints", ())]
     kept = [output.get("kept", ()) for output in outputs]
+    assert all("kept" in output or "selection" not in output for output in outputs)
     fits = prints == sorted(set(prints)) and all(output < len(outputs) for output in prints)
     return fits and all(len(set(positions)) == len(positions) for positions in kept)
 

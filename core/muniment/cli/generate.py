@@ -332,8 +332,8 @@ def _recorded_id(context: CliContext, reference: str) -> str:
     origin = find_origin(reference, context.store, lambda: context.media)
     if origin.input is not None:
         raise UsageError(
-            f"{reference} is the input {origin.input} of generation {origin.id}, and no generation "
-            "wrote it; use the id to repeat that generation"
+            f"{reference} is recorded as the input {origin.input} of generation {origin.id}, not "
+            "as an output; use the id of the generation to repeat"
         )
     if origin.same_content is False:
         raise UsageError(

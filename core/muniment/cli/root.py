@@ -169,7 +169,7 @@ _AUDIT = {
     "show": ("muniment.cli.audit_show:show", "Show everything recorded about a generation."),
     "find": (
         "muniment.cli.audit_find:find",
-        "Find the generation that a file came from, and show it.",
+        "Find the generation that a file came from or that used it, and show it.",
     ),
     "get": ("muniment.cli.audit_get:get", "Get the output of a generation, with its provenance."),
     "runs": ("muniment.cli.audit_list:runs", "List runs, newest first."),

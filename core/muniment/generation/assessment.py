@@ -103,13 +103,14 @@ class PolicyRunner:
                 where = f"filters[{position}] ({rule.filter})"
                 raise PolicyError(policy.source, f"{where}: {error}") from None
 
-    def check(self, content: Content) -> list[Verdict]:
+    def check(self, content: Content, *, is_read: bool = False) -> list[Verdict]:
         """Return the verdicts of all filters that apply to the content, in the policy's order.
 
-        If none applies and the policy blocks unread content, the only verdict is a block.
+        If none applies and the policy blocks unread content, the only verdict is a block. This does
+        not apply with `is_read`, for an item of a list that a filter read as a whole.
         """
         verdicts = [rule.check(content) for rule in self._rules if rule.applies(content)]
-        return verdicts or self._unread(content)
+        return verdicts if verdicts or is_read else self._unread(content)
 
     def judge(self, output: Output, *, is_list: bool = False) -> JudgedOutput:
         """Return an output after the filters.
@@ -170,7 +171,7 @@ class PolicyRunner:
         """Return the verdicts of the filters that check items on a list that cannot be read."""
         return [rule.unreadable(reason) for rule in self._rules if rule.applies(_ANY_ITEM)]
 
-    def unread(self, media_type: str) -> list[Verdict]:
+    def unhandled(self, media_type: str) -> list[Verdict]:
         """Return the verdicts of rules for items on an output that no plugin reads.
 
         It can be a list. A rule that is also for outputs judges it as an output.

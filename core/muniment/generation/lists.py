@@ -158,7 +158,7 @@ class Lists:
         media_type = output.media_type
         if media_type.startswith("text/") or self._media_types.registered(media_type) is not None:
             return judged
-        verdicts = runner.unread(media_type)
+        verdicts = runner.unhandled(media_type)
         return replace(
             judged, verdicts=judged.verdicts + verdicts, blocked=judged.blocked or bool(verdicts)
         )
@@ -184,7 +184,8 @@ class Lists:
     ) -> JudgedOutput:
         """Return a list after the filters. `first` is the position of its first candidate."""
         whole = runner.judge(output, is_list=True)
-        kept, verdicts = _judge_items(items, wanted, runner, first)
+        is_read = bool(whole.verdicts)
+        kept, verdicts = _judge_items(items, wanted, runner, first, is_read=is_read)
         recorded = replace(output, kept=kept, wanted=wanted)
         verdicts = whole.verdicts + verdicts
         blocked = whole.blocked or bool(items and not kept)
@@ -251,11 +252,17 @@ def _commitment(output: Output) -> SelectionCommitment:
 
 
 def _judge_items(
-    items: tuple[Item, ...], wanted: int | None, runner: PolicyRunner, first: int
+    items: tuple[Item, ...],
+    wanted: int | None,
+    runner: PolicyRunner,
+    first: int,
+    *,
+    is_read: bool,
 ) -> tuple[tuple[int, ...], list[Verdict]]:
     """Return the positions of the items that pass, up to the wanted number, and the verdicts.
 
-    `first` is the position of the first item in verdicts.
+    `first` is the position of the first item in verdicts. `is_read` is whether a filter read the
+    list as a whole.
     """
     kept: list[int] = []
     verdicts: list[Verdict] = []
@@ -264,7 +271,7 @@ def _judge_items(
             break
         # The id is returned too, and a text could be moved into it.
         text = item.text if item.id in item.text else f"{item.text}\n{item.id}"
-        item_verdicts = runner.check(Content("item", "text/plain", text.encode()))
+        item_verdicts = runner.check(Content("item", "text/plain", text.encode()), is_read=is_read)
         verdicts += [replace(verdict, item=first + position) for verdict in item_verdicts]
         if not any(verdict.action == "block" for verdict in item_verdicts):
             kept.append(position)

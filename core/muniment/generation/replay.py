@@ -72,8 +72,8 @@ def _with_selection(result: Replay, generation: Generation, select: Select) -> R
             select(generation)
         except SelectionError as error:
             return replace(result, result="diverged", detail=str(error))
-        except MunimentError:
-            pass  # the candidates can be compared without the plugin that reads them
+        except MunimentError as error:  # the candidates were compared without their media type
+            return replace(result, detail=f"{result.detail}; the selection is unknown: {error}")
     return result
 
 

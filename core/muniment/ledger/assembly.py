@@ -9,11 +9,7 @@ from typing import Any
 
 from muniment.ledger.canonical import decode_number
 from muniment.ledger.entries import Entry, InputEntry, OutcomeEntry, StartedEntry
-from muniment.ledger.facts import (
-    PluginFact,
-    ScoreFact,
-    VerdictFact,
-)
+from muniment.ledger.facts import PluginFact, ScoreFact, VerdictFact
 from muniment.ledger.fields import moment
 from muniment.ledger.payload_texts import (
     NO_SCORE_TEXT,

@@ -33,14 +33,7 @@ from muniment.ledger.payload_texts import (
     finite_or_text,
 )
 from muniment.ledger.payloads import Payload, Payloads
-from muniment.types import (
-    Generation,
-    Model,
-    Output,
-    PluginRef,
-    Score,
-    Verdict,
-)
+from muniment.types import Generation, Model, Output, PluginRef, Score, Verdict
 
 _NOTHING: frozenset[str] = frozenset()
 _TEXTS, _FLAGS = (str, tuple, list), (bool, type(None))  # types of parameters

@@ -9,11 +9,7 @@ from msgspec import Meta
 
 from muniment.ledger.canonical import SAFE
 from muniment.ledger.entries import Entry
-from muniment.ledger.facts import (
-    ErasedFact,
-    PluginFact,
-    RetentionFact,
-)
+from muniment.ledger.facts import ErasedFact, PluginFact, RetentionFact
 from muniment.ledger.fields import (
     Action,
     ActorNumber,

@@ -83,7 +83,7 @@ class OutputFact(Record):
             Only in version 2.
         selection: The commitment to the selection that the caller got. It is the HMAC-SHA-256,
             under the salt of the payload `output`, of `selection`, a zero byte and the bytes.
-            Absent if no selection was made. Only in version 2.
+            Absent if no selection was made, or without `kept`. Only in version 2.
     """
 
     media_type: MediaType

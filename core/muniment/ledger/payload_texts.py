@@ -13,10 +13,7 @@ from typing import Any, TypeVar
 import msgspec
 from msgspec import Struct
 
-from muniment.types import (
-    Decision,
-    Reason,
-)
+from muniment.types import Decision, Reason
 
 T = TypeVar("T", bound=Struct)
 

@@ -493,7 +493,7 @@ def _model_facts(
         return msgspec.convert(facts, _Facts, from_attributes=False)
     except msgspec.ValidationError:
         raise _broken(
-            generator, "add_model", "a mapping with name and terms as texts, and roles by name"
+            generator, "add_model", "a mapping with name and terms as texts, and roles with files"
         ) from None
 
 

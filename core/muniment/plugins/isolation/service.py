@@ -389,5 +389,5 @@ METHODS: dict[str, Callable[..., Any]] = {
 
 
 def _plain(value: object) -> object:
-    """Return a mapping as a dict, and another object that JSON cannot contain as None."""
-    return dict(value) if isinstance(value, Mapping) else None
+    """Return a mapping as a dict, and another object as False, which no fact about a model is."""
+    return dict(value) if isinstance(value, Mapping) else False

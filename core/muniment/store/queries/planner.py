@@ -10,7 +10,6 @@ and model, of which there are only a few combinations, so each combination is lo
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -24,7 +23,7 @@ from muniment.store.database.engine import chunks
 from muniment.store.database.projections import seed_number
 from muniment.store.database.tables import generation
 from muniment.store.queries import time_index
-from muniment.store.queries.full_names import scores_with_full_name
+from muniment.store.queries.full_names import full_name_sql, require_full_name
 from muniment.store.queries.query import (
     COLUMNS,
     GenerationRow,
@@ -93,7 +92,6 @@ class QueryPlanner:
         self._connection, self._query = connection, query
         self._parameters: dict[str, Any] = {}
         self._checks: dict[str, str] = {}  # an SQL condition on `g` for each filter
-        self._full_names: dict[ScoreName, list[tuple[int, int]]] = {}  # rows of scores by name
         self._paths: list[AccessPath] = []
         self._search_path: AccessPath | None = None
         self._ranges = time_index.ranges(connection, *query.period)
@@ -117,7 +115,7 @@ class QueryPlanner:
         positions: list[Position] = []
         if self._query.sort is not None:
             name, descending = parse_order(self._query.sort)
-            score = find_score(self._connection, name)
+            score = self._find_score(name)
             if after is None or after[0] is not None:
                 positions = self._fetch_scored(score, descending, after, size)
                 after = None
@@ -183,7 +181,9 @@ class QueryPlanner:
         if after is not None:
             position = f"({self._bind(after[0])}, {after[1]})"
             conditions.append(f"(s.value, s.generation) {'<' if descending else '>'} {position}")
-        if not score.full_name:  # of which a generation has one score
+        if score.full_name:  # of which a generation has one score
+            conditions.append(self._with_full_name(score))
+        else:
             conditions.append(self._is_first_score(descending))
         direction = "DESC" if descending else "ASC"
         result = self._execute(
@@ -360,12 +360,12 @@ class QueryPlanner:
 
     def _add_score(self, text: str) -> None:
         name, operator, value = parse_condition(text)
-        score = find_score(self._connection, name)
+        score = self._find_score(name)
         compared = f"s.value {operator} {self._bind(value)}"
         self._checks[text] = self._has_score(score, compared)
         # The index is in the order of the values, so that each page sorts all numbers of this path.
         path = AccessPath(
-            frozenset({text}),
+            frozenset() if score.full_name else frozenset({text}),
             [("score s", f"{self._score_condition(score)} AND {compared}")],
             self._without_index("s.generation"),
             distinct=True,
@@ -373,27 +373,21 @@ class QueryPlanner:
         if self._count(path, _MAX_NARROWING) < _MAX_NARROWING:
             self._paths.append(path)
 
+    def _find_score(self, reference: str) -> ScoreName:
+        """Return the name of recorded scores. Raises as `find_score` does."""
+        score = find_score(self._connection, reference)
+        if score.full_name:
+            require_full_name(self._connection, score)
+        return score
+
     def _score_condition(self, score: ScoreName) -> str:
         """Return a condition on `s` for the values of a measure, for use with their index."""
         evaluator, name = self._bind(score.evaluator), self._bind(score.measure)
-        condition = f"s.name = {name} AND s.evaluator = {evaluator}"
-        return f"{condition} AND {self._with_full_name(score)}" if score.full_name else condition
+        return f"s.name = {name} AND s.evaluator = {evaluator}"
 
     def _with_full_name(self, score: ScoreName) -> str:
-        """Return a condition on `s` for the scores of an evaluator with certain parameters.
-
-        The query tables do not contain parameters, so the payloads of all scores of the evaluator
-        are read. Raises UnknownNameError if no score has the full name.
-        """
-        if score not in self._full_names:
-            self._full_names[score] = scores_with_full_name(self._connection, score)
-        numbers, positions = zip(*self._full_names[score], strict=True)
-        if self._connection.dialect.name == "sqlite":
-            rows = self._bind(json.dumps(self._full_names[score]))
-            columns = "json_extract(value, '$[0]'), json_extract(value, '$[1]')"
-            return f"(s.generation, s.position) IN (SELECT {columns} FROM json_each({rows}))"
-        arrays = f"{self._bind(list(numbers))}::bigint[], {self._bind(list(positions))}::int[]"
-        return f"(s.generation, s.position) IN (SELECT * FROM unnest({arrays}))"
+        """Return a condition on `s` for the scores of an evaluator with certain parameters."""
+        return f"{full_name_sql(self._connection)} = {self._bind(score.full_name)}"
 
     def _has_score(self, score: ScoreName, compared: str = "s.value IS NOT NULL") -> str:
         """Return a condition on `g` for a score that is looked up by its generation."""
