@@ -8,13 +8,14 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from random import Random
 
 import pytest
 import sqlalchemy
 
 import muniment
 import muniment.testing
-from muniment.ledger.entries import TrainingEntry
+from muniment.ledger.events import TrainingEntry
 from muniment.store.recording.events import select_events
 from muniment_image import checkpoints
 from muniment_image.commands import image
@@ -296,6 +297,40 @@ def test_a_killed_training_is_resumed_with_the_options_of_its_start(trainer: Tra
     assert trainer.trainings() == [("completed", checkpoint.step + 3)]
     assert not list(trainer.out.rglob(".*"))
     assert not (trainer.out / checkpoints.FILE).exists()
+
+
+@pytest.mark.integration
+def test_a_training_killed_at_random_moments_ends_with_the_model_of_an_uninterrupted_one(
+    trainer: Trainer, tmp_path: Path
+) -> None:
+    program = [trainer.processes.program, "image", "train"]
+    start = ["--data", trainer.data, "--steps", "400", "--checkpoint-steps", "3", *TINY]
+    random = Random(5)
+    arguments, kills = start, 0
+    while True:
+        process = subprocess.Popen(
+            [*program, "--out", trainer.out, *arguments],
+            stderr=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=trainer.processes.environment,
+            encoding="utf-8",
+        )
+        before, deadline = trainer.step(), time.monotonic() + 60
+        while process.poll() is None and kills < 4 and trainer.step() == before:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        if kills < 4 and process.poll() is None:
+            time.sleep(random.random() / 2)
+            process.kill()
+            kills += 1
+        _, stderr = process.communicate(timeout=300)
+        if process.returncode != -signal.SIGKILL:
+            break
+        arguments = ["--resume", "--checkpoint-steps", "3"]
+    assert (process.returncode, kills) == (0, 4), stderr
+    done = trainer.processes("image", "train", "--out", tmp_path / "whole", *start)
+    assert done.code == 0, done.err
+    assert muniment.model_digest(trainer.out) == muniment.model_digest(tmp_path / "whole")
 
 
 def test_nothing_is_resumed_without_a_checkpoint(trainer: Trainer) -> None:

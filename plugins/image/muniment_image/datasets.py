@@ -313,14 +313,26 @@ def _decode(
 
 
 def _allocate(count: int, size: int) -> NDArray[np.uint8]:
+    """Return memory for pictures. Raise DatasetError if the machine has not enough of it."""
+    needed = count * size * size * 3
     try:
+        # Linux gives more memory than there is, and ends the process when it is used.
+        if needed > _physical_memory():
+            raise MemoryError
         return np.zeros((count, size, size, 3), np.uint8)
     except MemoryError:
-        gigabytes = count * size * size * 3 / 1e9
         raise DatasetError(
-            f"{count:,} pictures of {size} x {size} pixels need {gigabytes:.0f} GB of memory; "
+            f"{count:,} pictures of {size} x {size} pixels need {needed / 1e9:.1f} GB of memory; "
             "use a smaller --image-size or fewer pictures"
         ) from None
+
+
+def _physical_memory() -> float:
+    """Return the size of the machine's memory in bytes, or infinity if it is not known."""
+    try:
+        return float(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    except (AttributeError, OSError, ValueError):  # Windows has no sysconf
+        return float("inf")
 
 
 def _read_file(folder: Path, name: str) -> bytes:

@@ -160,7 +160,7 @@ class _Loop:
     ) -> None:
         self.family, self.options, self.out = family.train(), options, out
         self.watcher, self.log = watcher, log
-        self.checkpoint_steps, self.source = 200, ""
+        self.checkpoint_steps, self.source, self._samples = 200, "", samples
         self.step = 0
         self.chunk = options.batch  # pictures that are processed at a time
         self.losses: dict[str, list[float]] = {}
@@ -358,6 +358,7 @@ class _Loop:
         state = {
             "chunk": self.chunk,
             "source": self.source,
+            "samples": self._samples,
             "losses": list(self.losses),
             "environment": facts(self.family.device),
         }
@@ -374,7 +375,7 @@ class _Loop:
             "image_size": config.image_size,
             "channels": config.channels,
             "condition": config.condition.to_json(),
-            "network": dict(self.family.network_sizes),
+            "network": dict(config.network),
             "sampler_steps": config.steps,
             "guidance": config.guidance,
             "data": self._data_digest,

@@ -113,6 +113,7 @@ def _use_values_of_checkpoint(ctx: click.Context, values: dict[str, Any]) -> Non
     before["condition"] = before["condition"]["kind"]
     before["network"] = [f"{name}={size}" for name, size in before["network"].items()]
     before["data"] = description["state"].get("source")
+    before["samples"] = description["state"].get("samples", values["samples"])
     if values["epochs"] is not None:
         del before["steps"]
     for name in values.keys() & before.keys():
