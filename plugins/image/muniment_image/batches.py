@@ -122,8 +122,10 @@ def condition_of(dataset: Dataset, kind: str) -> Condition:
                 return condition_of_words(words.read_text(encoding="utf-8-sig"), list(captions))
             return condition_of_captions(list(captions))
         except ConditionError as error:
-            file = captions.get(error.text, WORDS)
-            raise DatasetError(f"the picture {file} cannot be used: {error}") from None
+            file = captions.get(error.text, "")
+            raise DatasetError(
+                f"the captions cannot be used, such as that of {file}: {error}"
+            ) from None
         except (ValueError, OSError) as error:
             raise DatasetError(f"the captions cannot be used: {error}") from None
     return NoCondition()

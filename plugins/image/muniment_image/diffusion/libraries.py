@@ -26,7 +26,7 @@ def check_libraries(model: str) -> None:
 def first_line(error: Exception) -> str:
     """Return the class of a library's exception and the first line of its message, shortened."""
     line = (str(error).strip().splitlines() or [""])[0]
-    return f"{type(error).__name__}: {line[:150]}"
+    return f"{type(error).__name__}: {line[:400]}"
 
 
 @contextlib.contextmanager
