@@ -653,12 +653,22 @@ def test_the_commitment_to_a_selection_is_erased_with_the_salt_of_the_output(
     add_lists(workspace.plugin_folder, wanted="3")
     done = run(workspace, "{filter: colour, stages: [item]}")
     [recorded] = workspace.recorded()
-    assert recorded.outputs[0].selection == done.outputs[0].selection is not None
+    assert recorded.outputs[0].selection is not None
+    assert done.outputs[0].selection is None
     workspace.session.store.erasures.erase(Query(), "tester")
     [erased] = workspace.recorded()
     assert erased.outputs[0].selection is None
     assert workspace.session.selection(erased) == erased
     workspace.check()
+
+
+def test_evaluators_do_not_get_the_salt_of_a_selection(workspace: Workspace) -> None:
+    add_lists(workspace.plugin_folder, wanted="3")
+    workspace.plugin_folder.evaluator(
+        "salted", "return {'value': sum(o.selection is not None for o in generation.outputs)}"
+    )
+    done = run(workspace, "{filter: colour, stages: [item]}")
+    assert [score.value for score in done.scores if score.evaluator == "salted"] == [0.0]
 
 
 @pytest.mark.parametrize("prompt", [["red"], "not a list"])
