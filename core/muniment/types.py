@@ -69,9 +69,9 @@ class Output:
 
     A list has items, the candidates. `kept` has the positions, from 0, of the items that the
     pipeline selected, and is None if it selected none. `wanted` is the number of items that the
-    generator wanted. In a recorded output `data` has all candidates. In the output that
-    `Session.generate` returns it has the selected items, and `selection` commits to their bytes.
-    The pipeline sets these four fields.
+    generator wanted. In a recorded output `data` has all candidates, and `selection` commits to
+    the bytes of the selected ones. In the output that `Session.generate` returns `data` has the
+    selected items. The pipeline sets these four fields.
     """
 
     media_type: str

@@ -633,7 +633,7 @@ def test_a_whole_list_is_not_returned_if_the_plugin_reads_more_items_in_it(
     add_lists(workspace.plugin_folder, wanted="3")
     done = run(workspace, _ITEM_RULE, prompt=TITLES[:3])
     recorded = workspace.session.generation(done.id)
-    assert workspace.session.selection(recorded).outputs == recorded.outputs
+    assert workspace.session.selection(recorded).outputs[0].data == recorded.outputs[0].data
     extra = (
         _SPACED
         + """
@@ -653,12 +653,24 @@ def test_the_commitment_to_a_selection_is_erased_with_the_salt_of_the_output(
     add_lists(workspace.plugin_folder, wanted="3")
     done = run(workspace, "{filter: colour, stages: [item]}")
     [recorded] = workspace.recorded()
-    assert recorded.outputs[0].selection == done.outputs[0].selection is not None
+    assert recorded.outputs[0].selection is not None
+    assert done.outputs[0].selection is None
     workspace.session.store.erasures.erase(Query(), "tester")
     [erased] = workspace.recorded()
     assert erased.outputs[0].selection is None
     assert workspace.session.selection(erased) == erased
     workspace.check()
+
+
+def test_evaluators_do_not_get_the_salt_of_a_selection(workspace: Workspace) -> None:
+    add_lists(workspace.plugin_folder, wanted="3")
+    workspace.plugin_folder.evaluator(
+        "salted",
+        "return {'value': sum(o.selection is not None for o in generation.outputs)}",
+        attributes="default = True; media_types = ('application/x-ranking+json',)",
+    )
+    done = run(workspace, _ITEM_RULE)
+    assert [score.value for score in done.scores if score.evaluator == "salted"] == [0.0]
 
 
 @pytest.mark.parametrize("prompt", [["red"], "not a list"])

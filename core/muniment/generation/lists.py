@@ -205,9 +205,8 @@ class Lists:
         if blocked:
             returned = recorded
         elif failure is None:
-            selection = _commitment(returned)
-            recorded = replace(recorded, selection=selection)
-            returned = replace(returned, selection=selection)
+            # Only in the record: with the salt, a plugin could test guesses after an erasure.
+            recorded = replace(recorded, selection=_commitment(returned))
         reader = self._media_types.plugin(output.media_type)
         return JudgedOutput(recorded, returned, verdicts, blocked, failure, reader)
 
@@ -242,7 +241,7 @@ class Lists:
                 f"bytes for {output.media_type}; install the version that made it, or read all "
                 "candidates",
             )
-        return returned
+        return replace(returned, selection=None)
 
 
 def _commitment(output: Output) -> SelectionCommitment:

@@ -346,7 +346,7 @@ class Models:
             return reference, path.absolute(), None
         if isinstance(generator, ModelProvider) and _is_hub_id(reference, generator):
             with _model_errors(reference, f"model {reference} cannot be found"):
-                return reference, _found_folder(generator, reference), None
+                return reference, _model_folder(generator, reference), None
         names = [model.name for model in self._readable()]
         names = sorted({*names, *_names(packaged_models(generator))})
         hint = "or use the path of a model's folder"
@@ -497,12 +497,12 @@ def _model_facts(
         ) from None
 
 
-def _found_folder(generator: ModelProvider, reference: str) -> Path:
+def _model_folder(generator: ModelProvider, reference: str) -> Path:
     """Return the folder of a model that was never added."""
-    found: object = generator.find_model(reference)
-    if not isinstance(found, str | os.PathLike):
+    folder: object = generator.find_model(reference)
+    if not isinstance(folder, str | os.PathLike):
         raise _broken(generator, "find_model", "the pathlib.Path of a folder")
-    return Path(found)
+    return Path(folder)
 
 
 def _broken(generator: ModelProvider, method: str, expected: str) -> ModelError:

@@ -230,8 +230,8 @@ def find_score(connection: Connection, reference: str) -> ScoreName:
     evaluators use it.
     """
     if (match := _WITH_PARAMETERS.fullmatch(reference)) is not None:
-        found = find_score(connection, f"{match[1]}.{match[2]}")
-        return found._replace(full_name=reference.removesuffix(f".{match[2]}"))
+        name = find_score(connection, f"{match[1]}.{match[2]}")
+        return name._replace(full_name=reference.removesuffix(f".{match[2]}"))
     pairs = [
         (evaluator, name)
         for name in distinct(connection, "score", "name")
