@@ -355,6 +355,11 @@ def test_an_output_that_no_filter_reads_is_blocked_if_the_policy_demands_it(
     assert (verdict.filter, verdict.stage, verdict.action) == ("unread", "output", "block")
     assert "image/png" in str(verdict.failure)
     assert recorded.unread == ()
+    by_filter = muniment.Query(filter="unread")
+    assert [item.id for item in workspace.session.generations(by_filter)] == [done.id]
+    workspace.session.erase(muniment.Query(ids=[done.id]))
+    [erased] = workspace.session.generations(by_filter)
+    assert [verdict.filter for verdict in erased.verdicts] == ["unread"]
 
 
 def test_content_of_a_stage_without_filters_is_not_blocked_as_unread(workspace: Workspace) -> None:

@@ -24,6 +24,7 @@ from muniment.plugins.registry import (
     quiet_stdout,
 )
 from muniment.types import (
+    UNREAD_FILTER,
     Content,
     Generation,
     Output,
@@ -137,7 +138,7 @@ class PolicyRunner:
             Verdict(
                 "block",
                 failure=escape_unencodable(reason),
-                filter="unread",
+                filter=UNREAD_FILTER,
                 stage=content.stage,
                 input=content.input,
                 parameter=content.parameter,

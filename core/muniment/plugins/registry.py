@@ -30,7 +30,7 @@ from muniment.hookspecs import Evaluator, Filter, Generator, MediaType
 from muniment.parameters import RESERVED, Field, Parameters
 from muniment.plugins import discovery
 from muniment.plugins.discovery import NAME, Plugin as Plugin
-from muniment.types import InputSpec, Measure, PluginRef
+from muniment.types import UNREAD_FILTER, InputSpec, Measure, PluginRef
 
 Kind: TypeAlias = Literal["generator", "filter", "evaluator", "media_type"]
 
@@ -426,6 +426,8 @@ def registered_object(
         raise TypeError(f"register a class or 'module:Class', not {target!r}")
     if not (isinstance(name, str) and NAME.fullmatch(name)):
         raise TypeError(f"{target!r} needs a name of a-z, 0-9, '.', '_' and '-', not {name!r}")
+    if kind == "filter" and name == UNREAD_FILTER:
+        raise TypeError(f"the filter name {name!r} is reserved for the core's own verdict")
     if kind == "generator" and not (
         isinstance(media_type, str) and _MEDIA_TYPE.fullmatch(media_type)
     ):
