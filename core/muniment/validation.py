@@ -125,3 +125,14 @@ def parse_moment(text: str, *, end: bool = False) -> datetime:
         raise UsageError(
             f"{text!r} is not within the years 1 to 9999 in UTC; use a nearer date"
         ) from None
+
+
+def is_text(data: bytes) -> bool:
+    """Return whether a content is text, which is UTF-8 without NUL characters."""
+    if b"\0" in data:
+        return False
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True

@@ -53,6 +53,20 @@ def test_stdout_and_files_have_the_selection(ranked: Here, policy: Path, tmp_pat
     assert [(v["item"], v["action"]) for v in made["verdicts"]][:2] == [(1, "block"), (2, "allow")]
 
 
+def test_find_knows_the_file_of_a_selection(ranked: Here, tmp_path: Path) -> None:
+    (made,) = ranked("audit", "show", "last", "--json").json("generation")
+    file = tmp_path / "selected.json"
+    file.write_text(json.dumps(SELECTED))
+    found = ranked("audit", "find", file)
+    assert (found.code, found.out.partition("\n")[0].split()) == (0, ["id", made["id"]])
+    assert "with only the selected items" in found.out
+    file.write_text(json.dumps(SELECTED[:2]))
+    assert ranked("audit", "find", file).code == 1
+    file.write_text(json.dumps(SELECTED))
+    ranked("audit", "erase", "last", "--yes")
+    assert ranked("audit", "find", file).code == 1
+
+
 def test_get_writes_the_selection_or_all_candidates(ranked: Here, tmp_path: Path) -> None:
     assert json.loads(ranked("audit", "get", "last").out) == SELECTED
     assert json.loads(ranked("audit", "get", "last", "--candidates").out) == TITLES

@@ -453,7 +453,7 @@ def test_find_shows_the_generation_of_a_file(muniment: Here, generated: str, fil
     found = muniment("audit", "find", file)
     shown = muniment("audit", "show", generated)
     assert (found.code, found.err) == (0, shown.err)
-    role = "file         an output of the generation\n"
+    role = "file         an output of the generation, with the same content by its fingerprint\n"
     assert (found.out.replace(role, ""), found.out.count(role)) == (shown.out, 1)
     assert found.out.startswith(f"id           {generated}\n")
     [value] = muniment("audit", "find", file, "--json").json("generation")
@@ -471,6 +471,8 @@ def test_find_recognises_the_content_without_the_id(
     found = muniment("audit", "find", file, "--json")
     assert [value["id"] for value in found.json("generation")] == [generated]
     assert found.err == ""
+    identical = content == b"DOTS\x07\x02\x32"
+    assert ("with identical bytes" in muniment("audit", "find", file).out) == identical
 
 
 def test_find_tells_an_id_from_the_content(muniment: Here, generated: str, file: Path) -> None:
@@ -566,8 +568,10 @@ def test_find_of_an_erased_generation_needs_the_id(
         (b"DOTS\x08\x08", 1, "no output in this store has the fingerprint of"),
         (b"DOTS\x08|01M8JAX4EZFQ9APBTYN78F8QCV", 1, "contains the id 01M8JAX4EZFQ9APBTYN78F8QCV"),
         (b"DOTS\x08|last", 1, "contains the id last"),
+        ("最近".encode(), 1, "no output or input in this store has the bytes of"),
         ("最近".encode(), 1, "is text; `muniment audit search` finds"),
         (b"\xff\xfe", 1, "no installed plugin recognises the content of"),
+        (b"a\0b", 1, "no installed plugin recognises the content of"),
         (b"", 2, "is empty"),
         (None, 2, "cannot read"),
     ],
@@ -582,6 +586,18 @@ def test_find_of_an_unknown_file_is_one_sentence(
         found = muniment("audit", "find", target)
         assert (found.code, found.out, found.err.count("\n")) == (code, "", 1)
         assert words in found.err
+
+
+def test_find_does_not_read_a_file_that_is_larger_than_any_content(
+    muniment: Here, generated: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "large"
+    with file.open("wb") as sparse:
+        sparse.truncate(2**40)
+    for command in (("audit", "find"), ("generate", "--like")):
+        result = muniment(*command, file)
+        assert (result.code, result.out) == (1, "")
+        assert "no output or input in this store has the bytes of" in result.err
 
 
 def test_find_needs_no_plugin_to_verify_and_rebuild(

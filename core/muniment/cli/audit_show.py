@@ -121,7 +121,14 @@ def _file_sentence(origin: Origin) -> str:
         return "has the id of the generation, and a content that cannot be compared"
     if not origin.same_content:
         return "has the id of the generation, but another content"
-    return "an output of the generation"
+    return _SENTENCES[origin.match]
+
+
+_SENTENCES = {
+    "bytes": "an output of the generation, with identical bytes",
+    "fingerprint": "an output of the generation, with the same content by its fingerprint",
+    "selection": "an output of the generation, with only the selected items",
+}
 
 
 def _rule_names(document: str) -> Sequence[str]:

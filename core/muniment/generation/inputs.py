@@ -17,6 +17,7 @@ from muniment.errors import InputError, MunimentError, UnknownNameError
 from muniment.plugins.registry import RegisteredObject
 from muniment.store import NoStoreError
 from muniment.types import Generation, Input, InputSpec, accepts_media_type
+from muniment.validation import is_text
 
 InputSource: TypeAlias = Path | str | bytes
 """A content, or the path of its file. A text is a path, or an id of a recorded generation."""
@@ -99,7 +100,7 @@ def media_type_of(data: bytes, declared: Sequence[str], matches: Matches = unkno
     answers = {item: matches(item, data) for item in declared if not item.startswith("text/")}
     if recognised := [item for item, answer in answers.items() if answer]:
         return recognised[0]
-    if not _is_text(data):
+    if not is_text(data):
         return _OTHER
     for item, answer in answers.items():
         if answer is None and re.fullmatch(r".+[/+]json", item) and _is_json(data):
@@ -123,13 +124,6 @@ _SIGNATURES = (
     (b"PK\x03\x04", b"", "application/zip"),
     (b"PAR1", b"", "application/vnd.apache.parquet"),
 )
-
-
-def _is_text(data: bytes) -> bool:
-    try:
-        return "\0" not in data.decode()
-    except UnicodeDecodeError:
-        return False
 
 
 def _is_json(data: bytes) -> bool:

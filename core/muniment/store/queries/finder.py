@@ -154,6 +154,14 @@ class Finder:
         with self._database.reading() as connection:
             return contents.with_output(connection, data)
 
+    def with_selection(self, data: bytes) -> list[str]:
+        """Return the ids of the generations whose selection of a list has these bytes.
+
+        The newest are first. Only the newest `contents.MAX_SELECTIONS` are compared.
+        """
+        with self._database.reading() as connection:
+            return contents.with_selection(connection, data)
+
     def with_input(self, data: bytes) -> list[str]:
         """Return the ids of the generations with an input of these bytes, newest first.
 
