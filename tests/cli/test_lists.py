@@ -67,6 +67,23 @@ def test_find_knows_the_file_of_a_selection(ranked: Here, tmp_path: Path) -> Non
     assert ranked("audit", "find", file).code == 1
 
 
+def test_erasing_lists_a_generation_that_keeps_a_selection_as_an_input(
+    ranked: Here, plugin_folder: PluginFolder
+) -> None:
+    plugin_folder.generator(
+        "reader",
+        "for request in requests: yield request.reply(Text('read'))",
+        attributes="inputs = (muniment.InputSpec('note', ('text/plain',)),)",
+        distribution="test-reader",
+    )
+    (source,) = ranked("audit", "show", "last", "--json").json("generation")
+    reading = ("generate", "reader", "a", "--input", f"note={source['id']}", "--json")
+    (user,) = ranked(*reading).json("generation")
+    done = ranked("audit", "erase", source["id"], "--yes")
+    assert (done.code, user["id"] in done.err) == (0, True)
+    assert json.loads(ranked("audit", "get", user["id"], "--input", "note").out) == SELECTED
+
+
 def test_get_writes_the_selection_or_all_candidates(ranked: Here, tmp_path: Path) -> None:
     assert json.loads(ranked("audit", "get", "last").out) == SELECTED
     assert json.loads(ranked("audit", "get", "last", "--candidates").out) == TITLES

@@ -51,7 +51,11 @@ from muniment.store.recording.generations import record_interruptions
 from muniment.store.recording.ledger import append_with_rows, prepare
 from muniment.store.recording.references import actor_number
 from muniment.store.retention import purge
-from muniment.store.retention.inputs import generations_sharing, inputs_to_erase
+from muniment.store.retention.inputs import (
+    generations_sharing,
+    generations_with_outputs,
+    inputs_to_erase,
+)
 from muniment.store.retention.protection import (
     GENERATION_KINDS,
     HeldGenerations,
@@ -194,6 +198,14 @@ class Erasures:
         """
         with self._database.reading() as connection:
             return generations_sharing(connection, query)
+
+    def with_outputs(self, query: Query) -> list[str]:
+        """Return the ids of other generations that have an output of the matching ones as an input.
+
+        Erasing the matching ones does not erase these inputs.
+        """
+        with self._database.reading() as connection:
+            return generations_with_outputs(connection, query)
 
     def finish(self) -> bool:
         """Remove the bytes of pending erasures from the files. Return whether none is pending.
