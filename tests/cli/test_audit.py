@@ -288,6 +288,15 @@ def test_replay_that_diverges_exits_with_4_and_names_the_place(muniment: Here) -
     assert value["detail"]
 
 
+def test_replay_of_an_altered_record_is_impossible_and_exits_with_4(
+    muniment: Here, altered: str
+) -> None:
+    result = muniment("audit", "replay", altered, "--json")
+    (value,) = result.json("replay")
+    assert (result.code, value["result"]) == (4, "impossible")
+    assert "changed after it was recorded" in value["detail"]
+
+
 def test_replay_lists_what_is_different_now(muniment: Here, plugin_folder: PluginFolder) -> None:
     changed = plugin_folder.generator(
         "changing",

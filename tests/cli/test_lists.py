@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -263,4 +264,7 @@ def test_the_message_names_why_items_could_not_be_read(
     add_lists(plugin_folder, extra="def items(self, data): raise RuntimeError('broken')")
     policy.write_text(RULES.replace("stages: [item]", f"stages: [item], mode: {mode}"))
     result = muniment("generate", "rank", json.dumps(TITLES), "--policy", policy)
-    assert "items() of media type 'ranking' of ranking-type failed: RuntimeError (" in result.err
+    failure = r"filter colour cannot check the list: items\(\) of media type 'ranking' of "
+    failure += r"ranking-type failed: RuntimeError \(/.*\.py:\d+\) \(policy"
+    assert re.search(failure, result.err)
+    assert "broken" not in result.err

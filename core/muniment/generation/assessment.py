@@ -302,7 +302,8 @@ class _BoundFilter:
 
     def unreadable(self, reason: str) -> Verdict:
         """Return the verdict on a list whose items cannot be read."""
-        return self._completed(self._failed(reason), _ANY_ITEM, 0.0)
+        failure = escape_unencodable(f"filter {self.rule.filter} cannot check the list: {reason}")
+        return self._completed(Verdict("block", failure=failure), _ANY_ITEM, 0.0)
 
     def _completed(self, verdict: Verdict, content: Content, seconds: float) -> Verdict:
         """Return a verdict with the action, version and latency filled in."""

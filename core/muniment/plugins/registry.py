@@ -281,7 +281,14 @@ class InterruptibleFilter(Filter):
 
 
 class WorkerError(Exception):
-    """An exception in a worker process, or its unexpected end. `str()` describes it in full."""
+    """An exception in a worker process, or its unexpected end. `str()` describes it in full.
+
+    `place` is the file and line of the exception, or an empty text.
+    """
+
+    def __init__(self, message: str, place: str = "") -> None:
+        super().__init__(message)
+        self.place = place
 
 
 def describe(error: BaseException) -> str:
@@ -296,19 +303,23 @@ def describe(error: BaseException) -> str:
 
 
 def describe_with_place(error: BaseException) -> str:
-    """Return an exception in one line, with the file and line where it was raised."""
-    place = _place(error)
-    return f"{describe(error)} ({place})" if place else describe(error)
+    """Return an exception in one line, with the file and line where it was raised.
+
+    They come before the message, because callers omit a message that can quote content.
+    """
+    place = place_of(error)
+    name, colon, message = describe(error).partition(": ")
+    return f"{name} ({place}){colon}{message}" if place else describe(error)
 
 
-def _place(error: BaseException) -> str:
+def place_of(error: BaseException) -> str:
+    """Return the file and line where an exception was raised, or an empty text."""
+    if isinstance(error, WorkerError):
+        return error.place
     if isinstance(error, SyntaxError) and error.filename:
         return f"{error.filename}:{error.lineno}"
-    if isinstance(error, WorkerError):  # its note is the traceback of the worker process
-        lines = re.findall(r'File "(.+)", line (\d+)', "".join(getattr(error, "__notes__", ())))
-    else:
-        frames = traceback.walk_tb(error.__traceback__)
-        lines = [(frame.f_code.co_filename, line) for frame, line in frames]
+    frames = traceback.walk_tb(error.__traceback__)
+    lines = [(frame.f_code.co_filename, line) for frame, line in frames]
     ignored = ("<frozen", os.path.dirname(__file__), str(importlib.__file__))
     places = [f"{file}:{line}" for file, line in lines if not file.startswith(ignored)]
     return places[-1] if places else ""
