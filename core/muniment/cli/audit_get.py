@@ -119,6 +119,8 @@ def get(
             "run `muniment audit show` for details"
         )
     _raise_if_gone(generation, "output", "output")
+    if candidates and not any(_is_list(context, output) for output in outputs):
+        raise click.UsageError("--candidates has no effect on an output that is not a list.")
     if len(outputs) > 1 and output in (None, "-") and not combine:
         raise click.UsageError(
             f"the generation has {len(outputs)} outputs; use -o FILE to write each to a file."
@@ -146,6 +148,10 @@ def get(
     if note := _NOTES.get(generation.status):
         identifier = short_id(generation.id, "stderr")
         write_note(f"{note}; run `muniment audit show {identifier}` for details")
+
+
+def _is_list(context: CliContext, output: Output) -> bool:
+    return output.kept is not None or context.media.is_list(output.media_type)
 
 
 def _write_input(generation: Generation, name: str, output: str | None, overwrite: bool) -> None:
