@@ -654,6 +654,12 @@ def test_an_output_that_no_filter_read_is_noted_and_shown(
     (record,) = muniment("audit", "show", "last", "--json").json("generation")
     assert record["unread"] == ["output: application/x-dots"]
     assert "no filter" not in muniment("generate", "binary", "x", "-o", tmp_path / "b.dots").err
+    prompts = tmp_path / "prompts.yaml"
+    rules = "[{filter: polite, stages: [prompt]}]"
+    prompts.write_text(f'policy: prompts\nversion: "1"\nfilters: {rules}\n')
+    made = muniment("generate", "binary", "x", "--policy", prompts, "-o", tmp_path / "d.dots")
+    assert (made.code, "no filter" in made.err) == (0, False)
+    assert "no filter" not in muniment("audit", "show", "last").out
     policy.write_text(policy.read_text() + "unread: block\n")
     refused = muniment("generate", "binary", "x", "--policy", policy, "-o", tmp_path / "c.dots")
     assert refused.code == 3
