@@ -473,6 +473,29 @@ def test_find_recognises_the_content_without_the_id(
     assert found.err == ""
 
 
+def test_a_long_description_and_a_long_id_are_cut(
+    muniment: Here, plugin_folder: PluginFolder, tmp_path: Path
+) -> None:
+    plugin_folder.generator(
+        "pictures",
+        "for r in requests: yield r.reply(Output('image/png', b'\\x89PNG\\xff'))",
+        media_type="image/png",
+    )
+    methods = """
+def matches(self, data): return data.startswith(b'\\x89PNG')
+def describe(self, data): return 'd' * 100_000
+def read_stamp(self, data): return 's' * 100_000
+"""
+    plugin_folder.add(media_type(methods, "('image/png',)", "png"), distribution="long-media")
+    file = tmp_path / "a.png"
+    assert muniment("generate", "pictures", "x", "--bare", "-o", file).code == 0
+    assert len(muniment("audit", "show", "last").out) < 10_000
+    found = muniment("audit", "find", file)
+    assert found.code == 0
+    assert "contains the id sss" in found.err
+    assert len(found.out + found.err) < 10_000
+
+
 def test_find_tells_an_id_from_the_content(muniment: Here, generated: str, file: Path) -> None:
     file.write_bytes(b"DOTS\x07\x02\x33|" + generated.encode())
     found = muniment("audit", "find", file, "--json")
