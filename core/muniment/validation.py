@@ -64,6 +64,14 @@ def check_texts(name: str, texts: object) -> None:
         raise UsageError(f"{name} must be a list of texts, such as ['a', 'b'], not {texts!r}")
 
 
+def check_reference(kind: str, reference: object) -> None:
+    """Raise UsageError unless the reference to something recorded is a text."""
+    if not isinstance(reference, str):
+        raise UsageError(
+            f"a {kind} is named by its id as a text, such as 'last', not by {reference!r:.80}"
+        )
+
+
 def check_id(reference: str) -> None:
     """Raise UsageError unless `reference` has the shape of a generation's id."""
     if len(reference) != LENGTH or not set(reference) <= set(ALPHABET) or reference[0] > "7":

@@ -92,6 +92,18 @@ def test_get_writes_the_selection_or_all_candidates(ranked: Here, tmp_path: Path
     assert json.loads((tmp_path / "all.json").read_bytes()) == TITLES
 
 
+def test_get_refuses_candidates_of_an_output_that_is_no_list(
+    ranked: Here, plugin_folder: PluginFolder, policy: Path
+) -> None:
+    assert ranked("generate", "rank", '["red"]', "--policy", policy).code == 3
+    assert json.loads(ranked("audit", "get", "last", "--candidates").out) == ["red"]
+    plugin_folder.generator("plain", "for r in requests: yield r.reply(Text(r.prompt))")
+    assert ranked("generate", "plain", "x", "--policy", policy).code == 0
+    refused = ranked("audit", "get", "last", "--candidates")
+    assert (refused.code, refused.out) == (2, "")
+    assert "--candidates" in refused.err
+
+
 def test_get_of_a_blocked_list_writes_what_was_blocked(
     ranked: Here, policy: Path, tmp_path: Path
 ) -> None:

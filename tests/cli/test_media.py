@@ -475,6 +475,29 @@ def test_find_recognises_the_content_without_the_id(
     assert ("with identical bytes" in muniment("audit", "find", file).out) == identical
 
 
+def test_a_long_description_and_a_long_id_are_cut(
+    muniment: Here, plugin_folder: PluginFolder, tmp_path: Path
+) -> None:
+    plugin_folder.generator(
+        "pictures",
+        "for r in requests: yield r.reply(Output('image/png', b'\\x89PNG\\xff'))",
+        media_type="image/png",
+    )
+    methods = """
+def matches(self, data): return data.startswith(b'\\x89PNG')
+def describe(self, data): return 'd' * 100_000
+def read_stamp(self, data): return 's' * 100_000
+"""
+    plugin_folder.add(media_type(methods, "('image/png',)", "png"), distribution="long-media")
+    file = tmp_path / "a.png"
+    assert muniment("generate", "pictures", "x", "--bare", "-o", file).code == 0
+    assert len(muniment("audit", "show", "last").out) < 10_000
+    found = muniment("audit", "find", file)
+    assert found.code == 0
+    assert "contains the id sss" in found.err
+    assert len(found.out + found.err) < 10_000
+
+
 def test_find_tells_an_id_from_the_content(muniment: Here, generated: str, file: Path) -> None:
     file.write_bytes(b"DOTS\x07\x02\x33|" + generated.encode())
     found = muniment("audit", "find", file, "--json")
@@ -670,6 +693,12 @@ def test_an_output_that_no_filter_read_is_noted_and_shown(
     (record,) = muniment("audit", "show", "last", "--json").json("generation")
     assert record["unread"] == ["output: application/x-dots"]
     assert "no filter" not in muniment("generate", "binary", "x", "-o", tmp_path / "b.dots").err
+    prompts = tmp_path / "prompts.yaml"
+    rules = "[{filter: polite, stages: [prompt]}]"
+    prompts.write_text(f'policy: prompts\nversion: "1"\nfilters: {rules}\n')
+    made = muniment("generate", "binary", "x", "--policy", prompts, "-o", tmp_path / "d.dots")
+    assert (made.code, "no filter" in made.err) == (0, False)
+    assert "no filter" not in muniment("audit", "show", "last").out
     policy.write_text(policy.read_text() + "unread: block\n")
     refused = muniment("generate", "binary", "x", "--policy", policy, "-o", tmp_path / "c.dots")
     assert refused.code == 3

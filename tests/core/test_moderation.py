@@ -366,6 +366,17 @@ def test_content_of_a_stage_without_filters_is_not_blocked_as_unread(workspace: 
     assert picture(workspace, "prompt", "unread: block\n").status == "completed"
 
 
+def test_rules_that_observe_do_not_block_content_that_no_filter_reads(
+    workspace: Workspace,
+) -> None:
+    workspace.plugin_folder.generator("pictures", PNG, media_type="image/png")
+    workspace.plugin_folder.filter("polite", "return content.allow()")
+    policy = workspace.policy("{filter: polite, mode: observe}")
+    policy.write_text(policy.read_text() + "unread: block\n")
+    (done,) = workspace.run("a cat", generator="pictures", policy=policy)
+    assert (done.status, done.unread) == ("completed", ("output: image/png",))
+
+
 def test_an_input_that_no_filter_reads_is_named_or_blocked(workspace: Workspace) -> None:
     workspace.plugin_folder.generator(
         "echo", ECHO, attributes="inputs = (muniment.InputSpec('init', ('image/png',)),)"

@@ -130,7 +130,10 @@ class PolicyRunner:
         return JudgedOutput(output, output, verdicts, blocked)
 
     def _unread(self, content: Content) -> list[Verdict]:
-        """Return a block of content that no filter of its stage reads, if the policy demands it."""
+        """Return a block of content that no filter of its stage reads, if the policy demands it.
+
+        Rules that only observe demand none.
+        """
         if not self._blocks_unread(content.stage):
             return []
         reason = f"no filter of this stage reads {content.media_type}"
@@ -148,8 +151,9 @@ class PolicyRunner:
         ]
 
     def _blocks_unread(self, stage: Stage) -> bool:
-        rules = self.policy.filters
-        return self.policy.unread == "block" and any(rule.applies(stage) for rule in rules)
+        return self.policy.unread == "block" and any(
+            rule.mode == "enforce" and rule.applies(stage) for rule in self.policy.filters
+        )
 
     def judge_selection(self, output: Output) -> list[Verdict]:
         """Return the verdicts on the selection of a list of the filters that read its items.

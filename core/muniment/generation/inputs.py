@@ -69,6 +69,8 @@ def read_inputs(
     parents: list[str] = []
     for name, source in sorted(sources.items()):
         spec, parent, media_type = declared[name], None, None
+        if source == "":
+            raise InputError(name, f"the path of the input {name} is empty; use that of a file")
         if isinstance(source, bytes):
             data = source
         elif isinstance(source, str) and (match := _reference(source)) is not None:
@@ -83,6 +85,8 @@ def read_inputs(
 
 def relative_to(folder: Path, source: str) -> InputSource:
     """Return the source that a text in a file of this folder means."""
+    if not source:  # it would mean the folder
+        return source
     path = folder / source
     is_reference = _REFERENCE.fullmatch(source) is not None and not _exists(path)
     return source if is_reference else path
@@ -226,19 +230,27 @@ def _recorded_output(name: str, match: re.Match[str], recorded: Recorded) -> tup
     return generation.id, output.media_type, output.data
 
 
+_STATES = {
+    "blocked": "it was blocked",
+    "failed": "it failed",
+    "interrupted": "it was interrupted",
+    "started": "it is still running",
+}
+
+
 def _unusable(generation: Generation, number: int, *, named: bool) -> str | None:
     """Return the reason why an output cannot be an input, or None. `number` counts from 1."""
     if generation.status != "completed":
-        states = {"blocked": "it was blocked", "started": "it is still running"}
-        state = states.get(generation.status, f"it is {generation.status}")
-        return f"{state}; use a completed one"
+        return f"{_STATES[generation.status]}; use a completed one"
     if "output" in generation.erased:
         return "its output was erased; use another one"
     if "output" in generation.altered:
         return "its output was changed after it was recorded; run `muniment audit verify --all`"
     count = len(generation.outputs)
     if number > count:
-        return f"it has {count} of them; use a number up to {count}"
+        if count == 1:
+            return "it has only 1 output; remove the number"
+        return f"it has {count} outputs; use a number up to {count}"
     if count > 1 and not named:
         return f"it has {count} outputs; add the number of one, as in {generation.id}:2"
     return None

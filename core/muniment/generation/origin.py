@@ -48,7 +48,7 @@ def find_origin(name: str | Path, store: Store, media: Callable[[], MediaTypes])
     Content counts more than a stamp, which anyone can change. Raises UsageError if the file cannot
     be read, and MunimentError if it belongs to no generation of the store.
     """
-    data = _content(Path(name))
+    data = _content(name)
     candidates = media().recognised(data)
     stamp: str | None = None
     fingerprints: list[bytes] = []
@@ -98,7 +98,10 @@ def _same_content(ids: Sequence[str], stamp: str | None, match: Match) -> Origin
     return Origin(id, True, others, stamp, match=match)
 
 
-def _content(file: Path) -> bytes:
+def _content(name: object) -> bytes:
+    if not isinstance(name, str | Path):
+        raise UsageError(f"a file is named by its path, such as 'a.png', not by {name!r:.80}")
+    file = Path(name)
     if file.exists() and not file.is_file():
         raise UsageError(f"cannot read {file}: it is not a file")
     try:

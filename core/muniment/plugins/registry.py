@@ -320,7 +320,8 @@ def place_of(error: BaseException) -> str:
         return f"{error.filename}:{error.lineno}"
     frames = traceback.walk_tb(error.__traceback__)
     lines = [(frame.f_code.co_filename, line) for frame, line in frames]
-    ignored = ("<frozen", os.path.dirname(__file__), str(importlib.__file__))
+    core = os.path.join(os.path.dirname(os.path.dirname(__file__)), "")
+    ignored = ("<frozen", core, str(importlib.__file__))
     places = [f"{file}:{line}" for file, line in lines if not file.startswith(ignored)]
     return places[-1] if places else ""
 
