@@ -30,7 +30,7 @@ def test_an_isolated_media_type_gives_the_same_results(
         assert each.describe(ONE) == "3 dots"
         assert each.compare(ONE, OTHER) == local.compare(ONE, OTHER)
         assert each.preview(ONE, 2) == local.preview(ONE, 2)
-        assert each.fingerprint(registered, b"DOTS|") == local.fingerprint(here, b"DOTS|")
+        assert each.fingerprint(registered, b"DOTS\x07|") == local.fingerprint(here, b"DOTS\x07|")
         file = each.export(done, done.outputs[0], ".json", {"scale": 3})
         assert file == local.export(done, done.outputs[0], ".json", {"scale": 3})
         assert each.read_stamp(registered, file) == done.id
