@@ -44,7 +44,7 @@ def test_an_isolated_media_type_gives_the_same_results(
     ("body", "reason"),
     [
         ("def describe(self, data): time.sleep(60)", "within its limit of 2 s"),
-        ("def describe(self, data): raise ValueError('no')", "ValueError: no ("),
+        ("def describe(self, data): raise ValueError('no')", "): no"),
         ("def describe(self, data): return 5", "it returned int, not str"),
         ("def describe(self, data): import os; os._exit(3)", "ended with exit code 3"),
     ],
