@@ -687,7 +687,9 @@ def test_an_output_that_no_filter_read_is_noted_and_shown(
         "for r in requests: yield r.reply(Output('application/x-dots', b'DOTS\\xff'))",
         media_type="application/x-dots",
     )
-    made = muniment("generate", "binary", "x", "--policy", policy, "-o", tmp_path / "a.dots")
+    made = muniment(
+        *"generate binary x -n 3".split(), "--policy", policy, "-o", tmp_path / "a.dots"
+    )
     assert made.err.count(sentence) == 1
     assert sentence in muniment("audit", "show", "last").out
     (record,) = muniment("audit", "show", "last", "--json").json("generation")

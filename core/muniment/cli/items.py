@@ -98,11 +98,17 @@ def _stage(content: str) -> str:
 
 
 def write_notes(generation: Generation) -> None:
-    """Print a note for each list with fewer items than wanted, and for content that is unread."""
+    """Print a note for each list with fewer items than wanted, and for content that is unread.
+
+    The same unread content is noted once a command, as all images of a run are alike in this.
+    """
+    ctx = click.get_current_context()
+    noted: set[str] = ctx.meta.setdefault(__name__, set())
+    if not noted.issuperset(generation.unread):
+        for content in unread_of(context_of(ctx).session.store, generation):
+            write_note(f"Note: no filter read the {content}")
+        noted.update(generation.unread)
     place = f"line {generation.line}: " if generation.line else ""
-    store = context_of(click.get_current_context()).session.store
-    for content in unread_of(store, generation):
-        write_note(f"Note: {place}no filter read the {content}")
     for output in generation.outputs:
         if output.kept is not None and output.wanted and len(output.kept) < output.wanted:
             write_note(f"Note: {place}{len(output.kept)} of {output.wanted} wanted items")
