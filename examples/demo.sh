@@ -45,11 +45,11 @@ run 0 muniment audit replay --run last
 
 say "Images: a sheet of one label with its seeds, and one caption in two languages."
 say "Both models are part of the package. Each picture in the files below names its record."
-run 0 muniment generate image "ankle boot" -m fashion-28 -n 8 --seed 7 --sheet -o .demo/boots.png
+run 0 muniment generate image "ankle boot" -m fashion-28 -n 8 --seed 7 --sheet -o .demo/boots.png --overwrite
 run 0 muniment audit replay --run last
-run 0 muniment generate image 红心 --seed 7 -o .demo/heart.png
+run 0 muniment generate image 红心 --seed 7 -o .demo/heart.png --overwrite
 run 0 muniment audit replay last
-run 0 muniment generate image "red heart" --seed 8 -o .demo/heart-2.png
+run 0 muniment generate image "red heart" --seed 8 -o .demo/heart-2.png --overwrite
 run 0 muniment audit replay last
 run 0 muniment audit find .demo/heart.png
 

@@ -86,7 +86,7 @@ class PluginError(MunimentError):
 
 
 class SelectionError(PluginError):
-    """A selection of a list that differs from the recorded one."""
+    """A selection of a list that differs from the recorded one, or has other items."""
 
 
 class PluginWarning(UserWarning):

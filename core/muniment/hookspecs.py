@@ -310,8 +310,8 @@ class MediaType:
         """Return what remains of the content when a program saves it again, such as its pixels.
 
         An exported file has the fingerprint of the recorded output, whatever its options, unless
-        its suffix is in `lossy_suffixes`. The SHA-256 is recorded. If a later version returns
-        something else, `audit find` does not find earlier outputs by it.
+        its suffix is in `lossy_suffixes`. It is not empty. Its SHA-256 is recorded. If a later
+        version returns something else, `audit find` does not find earlier outputs by it.
         """
         raise NotImplementedError
 

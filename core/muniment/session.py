@@ -682,12 +682,13 @@ class Session(AbstractContextManager["Session"]):
         check_texts("evaluate", names)
         for name in names:
             refuse_empty(evaluator=name)
-        return Evaluators(self.plugins, self.models, names)
+        return Evaluators(self.plugins, self.models, names, self.warn, report_unread=True)
 
     @cached_property
     def _evaluators(self) -> Evaluators:
         named = self.config.get("evaluators")
-        return Evaluators(self.plugins, self.models, None if named is None else [named])
+        names = None if named is None else [named]
+        return Evaluators(self.plugins, self.models, names, self.warn)
 
 
 def open(

@@ -25,6 +25,7 @@ FinishReason: TypeAlias = Literal["stop", "length"]
 
 FINISH_REASONS = (None, "stop", "length")
 DECISIONS: tuple[Decision, ...] = ("allow", "flag", "block")  # from mild to severe
+UNREAD_FILTER = "unread"  # of the verdict that blocks content which no filter reads
 
 _BYTE_ORDER_MARK = "\ufeff"
 _TEXT_TYPE = re.compile(r"text/.*|.*[/+](x-)?(json|jsonl|ndjson|xml|yaml|toml|javascript) *(;.*)?")

@@ -64,6 +64,14 @@ def check_texts(name: str, texts: object) -> None:
         raise UsageError(f"{name} must be a list of texts, such as ['a', 'b'], not {texts!r}")
 
 
+def check_reference(kind: str, reference: object) -> None:
+    """Raise UsageError unless the reference to something recorded is a text."""
+    if not isinstance(reference, str):
+        raise UsageError(
+            f"a {kind} is named by its id as a text, such as 'last', not by {reference!r:.80}"
+        )
+
+
 def check_id(reference: str) -> None:
     """Raise UsageError unless `reference` has the shape of a generation's id."""
     if len(reference) != LENGTH or not set(reference) <= set(ALPHABET) or reference[0] > "7":
@@ -125,3 +133,14 @@ def parse_moment(text: str, *, end: bool = False) -> datetime:
         raise UsageError(
             f"{text!r} is not within the years 1 to 9999 in UTC; use a nearer date"
         ) from None
+
+
+def is_text(data: bytes) -> bool:
+    """Return whether a content is text, which is UTF-8 without NUL characters."""
+    if b"\0" in data:
+        return False
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True

@@ -96,7 +96,7 @@ def muniment(
     everything = discovery.installed_commands
     monkeypatch.setattr(
         "muniment.plugins.discovery.installed_commands",
-        lambda: [item for item in everything() if item.distribution != "muniment-installer"],
+        lambda: [item for item in everything() if not item.distribution.startswith("muniment-")],
     )
     return Here(capfd, monkeypatch)
 

@@ -226,11 +226,16 @@ def test_an_output_that_was_erased_is_not_given_as_an_empty_one(muniment: Here, 
     database.close()
     result = muniment("audit", "get", "last")
     assert (result.code, result.out) == (1, "")
-    assert "was erased or lost" in result.err
+    assert "no entry records its erasure" in result.err
     assert "the output was erased" in muniment("audit", "show", "last").out
     (value,) = muniment("audit", "replay", "last", "--json").json("replay")
     assert value["result"] == "impossible"
     assert value["detail"] == "its output was erased"
+    muniment("generate", "echo", "hi")
+    muniment("audit", "erase", "last", "--yes")
+    result = muniment("audit", "get", "last")
+    assert result.code == 1
+    assert "was erased; " in result.err
 
 
 def test_runs_count_what_became_of_their_generations(
@@ -286,6 +291,15 @@ def test_replay_that_diverges_exits_with_4_and_names_the_place(muniment: Here) -
     (value,) = result.json("replay")
     assert value["result"] == "diverged"
     assert value["detail"]
+
+
+def test_replay_of_an_altered_record_is_impossible_and_exits_with_4(
+    muniment: Here, altered: str
+) -> None:
+    result = muniment("audit", "replay", altered, "--json")
+    (value,) = result.json("replay")
+    assert (result.code, value["result"]) == (4, "impossible")
+    assert "changed after it was recorded" in value["detail"]
 
 
 def test_replay_lists_what_is_different_now(muniment: Here, plugin_folder: PluginFolder) -> None:

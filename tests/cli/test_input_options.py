@@ -186,6 +186,21 @@ def test_an_input_is_got_without_the_options_of_outputs(muniment: Here, option: 
     assert option in done.err
 
 
+def test_erasing_lists_the_generations_that_keep_an_output_as_an_input(muniment: Here) -> None:
+    (source,) = muniment("generate", "join", "canary", "--json").json("generation")
+    one = ("generate", "join", "go", "--input", f"user={source['id']}")
+    done = muniment(*one, "-n", "12", "--json")
+    users = sorted(value["id"] for value in done.json("generation"))
+    (other,) = muniment("generate", "join", "go", "--user", "first", "--json").json("generation")
+    done = muniment("audit", "erase", source["id"], "--yes")
+    assert done.code == 0
+    assert [id for id in users if id in done.err] == users[:10]
+    assert other["id"] not in done.err
+    assert "and 2 more" in done.err
+    assert "outputs that 12 other generations will keep as inputs" in done.err
+    assert muniment("audit", "get", users[0], "--input", "user").out == "canary"
+
+
 def test_erasing_lists_the_generations_that_share_an_input(muniment: Here) -> None:
     done = muniment("generate", "join", "go", "--user", "canary", "-n", "3", "--json")
     first, *others = [value["id"] for value in done.json("generation")]

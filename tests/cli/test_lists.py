@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -53,11 +54,54 @@ def test_stdout_and_files_have_the_selection(ranked: Here, policy: Path, tmp_pat
     assert [(v["item"], v["action"]) for v in made["verdicts"]][:2] == [(1, "block"), (2, "allow")]
 
 
+def test_find_knows_the_file_of_a_selection(ranked: Here, tmp_path: Path) -> None:
+    (made,) = ranked("audit", "show", "last", "--json").json("generation")
+    file = tmp_path / "selected.json"
+    file.write_text(json.dumps(SELECTED))
+    found = ranked("audit", "find", file)
+    assert (found.code, found.out.partition("\n")[0].split()) == (0, ["id", made["id"]])
+    assert "with only the selected items" in found.out
+    file.write_text(json.dumps(SELECTED[:2]))
+    assert ranked("audit", "find", file).code == 1
+    file.write_text(json.dumps(SELECTED))
+    ranked("audit", "erase", "last", "--yes")
+    assert ranked("audit", "find", file).code == 1
+
+
+def test_erasing_lists_a_generation_that_keeps_a_selection_as_an_input(
+    ranked: Here, plugin_folder: PluginFolder
+) -> None:
+    plugin_folder.generator(
+        "reader",
+        "for request in requests: yield request.reply(Text('read'))",
+        attributes="inputs = (muniment.InputSpec('note', ('text/plain',)),)",
+        distribution="test-reader",
+    )
+    (source,) = ranked("audit", "show", "last", "--json").json("generation")
+    reading = ("generate", "reader", "a", "--input", f"note={source['id']}", "--json")
+    (user,) = ranked(*reading).json("generation")
+    done = ranked("audit", "erase", source["id"], "--yes")
+    assert (done.code, user["id"] in done.err) == (0, True)
+    assert json.loads(ranked("audit", "get", user["id"], "--input", "note").out) == SELECTED
+
+
 def test_get_writes_the_selection_or_all_candidates(ranked: Here, tmp_path: Path) -> None:
     assert json.loads(ranked("audit", "get", "last").out) == SELECTED
     assert json.loads(ranked("audit", "get", "last", "--candidates").out) == TITLES
     ranked("audit", "get", "last", "--candidates", "-o", tmp_path / "all.json")
     assert json.loads((tmp_path / "all.json").read_bytes()) == TITLES
+
+
+def test_get_refuses_candidates_of_an_output_that_is_no_list(
+    ranked: Here, plugin_folder: PluginFolder, policy: Path
+) -> None:
+    assert ranked("generate", "rank", '["red"]', "--policy", policy).code == 3
+    assert json.loads(ranked("audit", "get", "last", "--candidates").out) == ["red"]
+    plugin_folder.generator("plain", "for r in requests: yield r.reply(Text(r.prompt))")
+    assert ranked("generate", "plain", "x", "--policy", policy).code == 0
+    refused = ranked("audit", "get", "last", "--candidates")
+    assert (refused.code, refused.out) == (2, "")
+    assert "--candidates" in refused.err
 
 
 def test_get_of_a_blocked_list_writes_what_was_blocked(
@@ -232,4 +276,7 @@ def test_the_message_names_why_items_could_not_be_read(
     add_lists(plugin_folder, extra="def items(self, data): raise RuntimeError('broken')")
     policy.write_text(RULES.replace("stages: [item]", f"stages: [item], mode: {mode}"))
     result = muniment("generate", "rank", json.dumps(TITLES), "--policy", policy)
-    assert "items() of media type 'ranking' of ranking-type failed: RuntimeError (" in result.err
+    failure = r"filter colour cannot check the list: items\(\) of media type 'ranking' of "
+    failure += r"ranking-type failed: RuntimeError \(/.*\.py:\d+\) \(policy"
+    assert re.search(failure, result.err)
+    assert "broken" not in result.err

@@ -453,7 +453,7 @@ def test_find_shows_the_generation_of_a_file(muniment: Here, generated: str, fil
     found = muniment("audit", "find", file)
     shown = muniment("audit", "show", generated)
     assert (found.code, found.err) == (0, shown.err)
-    role = "file         an output of the generation\n"
+    role = "file         an output of the generation, with the same content by its fingerprint\n"
     assert (found.out.replace(role, ""), found.out.count(role)) == (shown.out, 1)
     assert found.out.startswith(f"id           {generated}\n")
     [value] = muniment("audit", "find", file, "--json").json("generation")
@@ -471,6 +471,31 @@ def test_find_recognises_the_content_without_the_id(
     found = muniment("audit", "find", file, "--json")
     assert [value["id"] for value in found.json("generation")] == [generated]
     assert found.err == ""
+    identical = content == b"DOTS\x07\x02\x32"
+    assert ("with identical bytes" in muniment("audit", "find", file).out) == identical
+
+
+def test_a_long_description_and_a_long_id_are_cut(
+    muniment: Here, plugin_folder: PluginFolder, tmp_path: Path
+) -> None:
+    plugin_folder.generator(
+        "pictures",
+        "for r in requests: yield r.reply(Output('image/png', b'\\x89PNG\\xff'))",
+        media_type="image/png",
+    )
+    methods = """
+def matches(self, data): return data.startswith(b'\\x89PNG')
+def describe(self, data): return 'd' * 100_000
+def read_stamp(self, data): return 's' * 100_000
+"""
+    plugin_folder.add(media_type(methods, "('image/png',)", "png"), distribution="long-media")
+    file = tmp_path / "a.png"
+    assert muniment("generate", "pictures", "x", "--bare", "-o", file).code == 0
+    assert len(muniment("audit", "show", "last").out) < 10_000
+    found = muniment("audit", "find", file)
+    assert found.code == 0
+    assert "contains the id sss" in found.err
+    assert len(found.out + found.err) < 10_000
 
 
 def test_find_tells_an_id_from_the_content(muniment: Here, generated: str, file: Path) -> None:
@@ -566,8 +591,10 @@ def test_find_of_an_erased_generation_needs_the_id(
         (b"DOTS\x08\x08", 1, "no output in this store has the fingerprint of"),
         (b"DOTS\x08|01M8JAX4EZFQ9APBTYN78F8QCV", 1, "contains the id 01M8JAX4EZFQ9APBTYN78F8QCV"),
         (b"DOTS\x08|last", 1, "contains the id last"),
+        ("最近".encode(), 1, "no output or input in this store has the bytes of"),
         ("最近".encode(), 1, "is text; `muniment audit search` finds"),
         (b"\xff\xfe", 1, "no installed plugin recognises the content of"),
+        (b"a\0b", 1, "no installed plugin recognises the content of"),
         (b"", 2, "is empty"),
         (None, 2, "cannot read"),
     ],
@@ -582,6 +609,18 @@ def test_find_of_an_unknown_file_is_one_sentence(
         found = muniment("audit", "find", target)
         assert (found.code, found.out, found.err.count("\n")) == (code, "", 1)
         assert words in found.err
+
+
+def test_find_does_not_read_a_file_that_is_larger_than_any_content(
+    muniment: Here, generated: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "large"
+    with file.open("wb") as sparse:
+        sparse.truncate(2**40)
+    for command in (("audit", "find"), ("generate", "--like")):
+        result = muniment(*command, file)
+        assert (result.code, result.out) == (1, "")
+        assert "no output or input in this store has the bytes of" in result.err
 
 
 def test_find_needs_no_plugin_to_verify_and_rebuild(
@@ -648,12 +687,20 @@ def test_an_output_that_no_filter_read_is_noted_and_shown(
         "for r in requests: yield r.reply(Output('application/x-dots', b'DOTS\\xff'))",
         media_type="application/x-dots",
     )
-    made = muniment("generate", "binary", "x", "--policy", policy, "-o", tmp_path / "a.dots")
+    made = muniment(
+        *"generate binary x -n 3".split(), "--policy", policy, "-o", tmp_path / "a.dots"
+    )
     assert made.err.count(sentence) == 1
     assert sentence in muniment("audit", "show", "last").out
     (record,) = muniment("audit", "show", "last", "--json").json("generation")
     assert record["unread"] == ["output: application/x-dots"]
     assert "no filter" not in muniment("generate", "binary", "x", "-o", tmp_path / "b.dots").err
+    prompts = tmp_path / "prompts.yaml"
+    rules = "[{filter: polite, stages: [prompt]}]"
+    prompts.write_text(f'policy: prompts\nversion: "1"\nfilters: {rules}\n')
+    made = muniment("generate", "binary", "x", "--policy", prompts, "-o", tmp_path / "d.dots")
+    assert (made.code, "no filter" in made.err) == (0, False)
+    assert "no filter" not in muniment("audit", "show", "last").out
     policy.write_text(policy.read_text() + "unread: block\n")
     refused = muniment("generate", "binary", "x", "--policy", policy, "-o", tmp_path / "c.dots")
     assert refused.code == 3

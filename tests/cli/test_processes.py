@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from support.commands import Here, Processes
+from support.media import DOTS
 from support.plugins import PluginFolder
 
 HEAVY = ("torch", "numpy", "alembic", "transformers", "rich", "yaml", "pluggy", "test_")
@@ -50,6 +51,8 @@ def test_help_imports_click_and_next_to_nothing(
     light = {"muniment", "muniment._lazy", "muniment._version", "muniment.config"}
     light |= {"muniment.errors", "muniment.plugins", "muniment.plugins.discovery"}
     light |= {"muniment.store"}  # its names are imported on first use
+    # A plugin adds the group `image`, so the settings are read for disabled plugins.
+    light |= {"muniment.ids", "muniment.validation"}
     assert ours == light | {f"muniment.cli{part}" for part in parts}
     assert not tops(modules) & {*HEAVY, "sqlalchemy", "asyncio", "importlib_metadata"}
     assert not tops(modules) & {plugin.module for plugin in plugin_folder.all}
@@ -246,6 +249,27 @@ def test_text_that_was_shown_before_a_signal_is_recorded(
     (output,) = value["outputs"]
     assert shown == "0 1 "
     assert output["text"].startswith((shown + rest).rstrip("\n"))
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_ctrl_c_while_a_file_is_written_names_the_recorded_generation(
+    processes: Processes, muniment: Here, plugin_folder: PluginFolder, tmp_path: Path, count: int
+) -> None:
+    flag = tmp_path / "flag"
+    export = "def export(self, data, provenance, suffix, options):\n"
+    stall = f"        open({str(flag)!r}, 'w').close()\n        time.sleep(60)\n"
+    plugin_folder.add(DOTS.replace(export, export + stall))
+    arguments = ("generate", "dotter", "a", "-n", str(count), "-o", str(tmp_path / "a.dots"))
+    with processes.started(*arguments) as process:
+        wait_for(flag)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=30)
+    assert process.returncode == 130
+    recorded = listed(muniment)
+    assert [value["status"] for value in recorded] == ["completed"] * count
+    command = f"audit get {recorded[0]['id']}" if count == 1 else "audit list --run "
+    assert err.startswith("Interrupted: ")
+    assert f"`muniment {command}" in err
 
 
 def test_ctrl_c_in_a_batch_says_how_to_go_on_and_going_on_works(

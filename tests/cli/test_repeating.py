@@ -142,3 +142,39 @@ def test_the_model_of_a_parameter_is_printed_and_never_replaced(
     (tmp_path / "style" / "w").write_text("4")
     result = muniment("audit", "replay", value["id"], "--json")
     assert "impossible" in result.out
+
+
+def test_a_named_evaluator_that_does_not_read_the_output_is_noted_once(
+    muniment: Here, plugin_folder: PluginFolder
+) -> None:
+    plugin_folder.generator(
+        "binary",
+        "for r in requests: yield r.reply(Output('application/x-dots', b'DOTS\\xff'))",
+        media_type="application/x-dots",
+    )
+    plugin_folder.evaluator("words", "return {'value': 1}")
+    made = muniment("generate", "binary", "x", "-n", "2", "--evaluate", "words", "--json")
+    assert [item["scores"] for item in made.json("generation")] == [[], []]
+    (note,) = [line for line in made.err.splitlines() if "evaluator words" in line]
+    assert "application/x-dots" in note
+    assert "text/plain" in note
+    assert "evaluator" not in muniment("generate", "binary", "x", "--json").err
+
+
+def test_an_evaluator_that_fails_is_printed_and_counted(
+    muniment: Here, plugin_folder: PluginFolder
+) -> None:
+    plugin_folder.generator("free", "for r in requests: yield r.reply(Text(r.prompt))")
+    plugin_folder.evaluator("broken", "1 / 0", measures="Measure('a'), Measure('b')")
+    made = muniment("generate", "free", "x", "--evaluate", "broken")
+    assert made.code == 0
+    (note,) = [line for line in made.err.splitlines() if "evaluator broken" in line]
+    assert "ZeroDivisionError" in note
+    assert ".py:" in note
+    assert ".py:" not in muniment("audit", "show", "last").out
+    lines = b'{"prompt": "a"}\n{"prompt": "b"}'
+    arguments = ("batch", "-", "--generator", "free", "--evaluate", "broken")
+    done = muniment(*arguments, stdin=lines)
+    assert done.code == 0
+    assert done.err.count("evaluator broken") == 1
+    assert "2 evaluations failed" in done.err.splitlines()[-1]

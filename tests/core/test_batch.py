@@ -82,6 +82,17 @@ def test_an_invalid_line_keeps_the_generator_that_it_names() -> None:
     assert [spec.generator for spec in specs] == expected
 
 
+def test_an_empty_generator_in_a_line_is_not_the_default(workspace: Workspace) -> None:
+    workspace.plugin_folder.generator("echo", ECHO)
+    line = b'{"prompt": "a", "generator": ""}'
+    defaults = GenerationSpec(generator="echo")
+    (item,) = workspace.session.batch([line], defaults=defaults)
+    assert item.status == "failed"
+    assert item.failure is not None
+    assert "generator" in item.failure.message
+    assert list(workspace.session.batch([line], defaults=defaults, resume="last")) == []
+
+
 def test_an_empty_file_has_no_lines() -> None:
     assert read() == read(b"") == read(b"\xef\xbb\xbf\n") == []
 

@@ -286,3 +286,14 @@ def test_an_evaluator_that_is_named_wrongly_is_a_usage_error(
         scaled.session.generate("x", evaluate=[name])
     assert complaint in str(caught.value)
     assert not (scaled.home / "muniment.db").exists()
+
+
+def test_an_evaluator_of_text_reads_json(workspace: Workspace) -> None:
+    workspace.plugin_folder.generator(
+        "rows",
+        "for r in requests: yield r.reply(Output('application/vnd.rows+json', b'[1, 2]'))",
+        media_type="application/vnd.rows+json",
+    )
+    workspace.plugin_folder.evaluator("size", "return {'value': len(generation.text)}")
+    (done,) = workspace.run("x", generator="application")
+    assert [score.value for score in done.scores] == [6.0]

@@ -170,6 +170,9 @@ def test_one_of_several_recorded_outputs_is_chosen_by_its_number(reader: Workspa
     with pytest.raises(InputError, match="up to 2"):
         made(reader, init=f"{first.id}:3")
     assert made(reader, init=f"{first.id}:2").inputs[0].data == PNG + b"2"
+    only = reader.session.generate("x", generator="dots")
+    with pytest.raises(InputError, match="only 1 output; remove the number"):
+        made(reader, init=f"{only.id}:2")
 
 
 def test_an_output_that_cannot_be_used_is_refused_before_anything_is_recorded(
@@ -260,7 +263,7 @@ BAD: dict[str, tuple[Callable[[Path], object], str]] = {
     "unknown home": (lambda path: "~no-such-user/x", "does not exist"),
     "unknown id": (lambda path: "01MABCDEFGHJK", "neither a file nor a recorded generation"),
     "folder": (folder, "is a folder"),
-    "nothing": (lambda path: "", "is a folder"),
+    "nothing": (lambda path: "", "is empty"),
     "fifo": (fifo, "not a regular file"),
     "device": (lambda path: "/dev/zero", "not a regular file"),
     "unreadable": (unreadable, "cannot be read"),

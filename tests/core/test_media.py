@@ -72,6 +72,7 @@ def test_a_type_without_a_plugin_or_a_method_has_nothing(
         ("compare", "def compare(self, recorded, again): return Comparison(1, 2)"),
         ("fingerprint", "def fingerprint(self, data): return 'text'"),
         ("fingerprint", "def fingerprint(self, data): return 1 / 0"),
+        ("fingerprint", "def fingerprint(self, data): return b''"),
         ("matches", "def matches(self, data): return 'yes'"),
     ],
 )

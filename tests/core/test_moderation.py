@@ -355,10 +355,26 @@ def test_an_output_that_no_filter_reads_is_blocked_if_the_policy_demands_it(
     assert (verdict.filter, verdict.stage, verdict.action) == ("unread", "output", "block")
     assert "image/png" in str(verdict.failure)
     assert recorded.unread == ()
+    by_filter = muniment.Query(filter="unread")
+    assert [item.id for item in workspace.session.generations(by_filter)] == [done.id]
+    workspace.session.erase(muniment.Query(ids=[done.id]))
+    [erased] = workspace.session.generations(by_filter)
+    assert [verdict.filter for verdict in erased.verdicts] == ["unread"]
 
 
 def test_content_of_a_stage_without_filters_is_not_blocked_as_unread(workspace: Workspace) -> None:
     assert picture(workspace, "prompt", "unread: block\n").status == "completed"
+
+
+def test_rules_that_observe_do_not_block_content_that_no_filter_reads(
+    workspace: Workspace,
+) -> None:
+    workspace.plugin_folder.generator("pictures", PNG, media_type="image/png")
+    workspace.plugin_folder.filter("polite", "return content.allow()")
+    policy = workspace.policy("{filter: polite, mode: observe}")
+    policy.write_text(policy.read_text() + "unread: block\n")
+    (done,) = workspace.run("a cat", generator="pictures", policy=policy)
+    assert (done.status, done.unread) == ("completed", ("output: image/png",))
 
 
 def test_an_input_that_no_filter_reads_is_named_or_blocked(workspace: Workspace) -> None:

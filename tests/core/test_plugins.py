@@ -106,6 +106,10 @@ def test_what_a_plugin_registers_is_listed_by_kind_and_name(plugin_folder: Plugi
             REGISTER.format("register('m:C', name='m', media_type='a/b', parameters=dict)"),
             "the Parameters of 'm' must subclass muniment.Parameters",
         ),
+        (
+            REGISTER.replace("generators", "filters").format("register('m:C', name='unread')"),
+            "the filter name 'unread' is reserved",
+        ),
         (REGISTER.format("pass").replace("generators", "generator"), "unknown hook"),
         (REGISTER.format("pass").replace("register)", "registry)"), "{'registry'}"),
         (

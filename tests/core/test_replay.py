@@ -11,6 +11,7 @@ from muniment import Difference, Generation, Replay
 from muniment.plugins.registry import Plugin, Plugins
 from muniment.session import Session
 from support.databases import change
+from support.lists import add_lists
 from support.media import DOTS
 from support.workspace import Workspace
 
@@ -400,6 +401,35 @@ def test_an_erased_fingerprint_does_not_prevent_a_replay(workspace: Workspace) -
     assert done.outputs[0].fingerprint is not None
     change(workspace.session.store.url, "DELETE FROM payload WHERE kind = 'fingerprint'")
     assert replayed(workspace, done)[0].result == "exact"
+
+
+def _change_first_byte(workspace: Workspace, kind: str) -> None:
+    with workspace.session.store._database.writing() as connection:
+        connection.exec_driver_sql(
+            f"UPDATE payload SET content = x'41' || substr(content, 2) WHERE kind = '{kind}'"
+        )
+
+
+@pytest.mark.parametrize("kind", ["output", "prompt"])
+@pytest.mark.parametrize("generator", ["dice", "dotter", "rank"])
+def test_a_replay_of_an_altered_record_is_impossible_and_calls_no_plugin(
+    workspace: Workspace, tmp_path: Path, kind: str, generator: str
+) -> None:
+    flag = tmp_path / "compared"
+    workspace.plugin_folder.generator("dice", DICE)
+    add_lists(workspace.plugin_folder, wanted="1")
+    compare = "def compare(self, recorded, again):\n"
+    workspace.plugin_folder.add(
+        DOTS.replace(compare, f"{compare}        open({str(flag)!r}, 'w').close()\n")
+    )
+    (done,) = generate(workspace, '["a", "b"]', generator=generator)
+    _change_first_byte(workspace, kind)
+    (result,) = replayed(workspace, done)
+    assert (result.result, result.detail) == (
+        "impossible",
+        f"its {kind} was changed after it was recorded",
+    )
+    assert not flag.exists()
 
 
 # ---- models -------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -455,6 +456,22 @@ def test_a_text_of_another_type_is_a_usage_error(field: str) -> None:
     values: dict[str, Any] = {"prompt": "x", field: 5}
     with pytest.raises(UsageError, match=f"the {field} must be a text, not int"):
         GenerationSpec(**values)
+
+
+def test_a_name_of_an_input_of_another_type_is_a_usage_error() -> None:
+    inputs: dict[Any, Any] = {3: b"x"}
+    with pytest.raises(UsageError, match="the name of an input cannot be 3"):
+        GenerationSpec("x", inputs=inputs)
+
+
+@pytest.mark.parametrize("value", [5, b"xx", None, ["a"]])
+def test_a_reference_of_another_type_is_a_usage_error(workspace: Workspace, value: Any) -> None:
+    workspace.plugin_folder.generator("echo", ECHO)
+    workspace.run("x")
+    session = workspace.session
+    for method in session.find_file, session.like, session.generation:
+        with pytest.raises(UsageError, match=re.escape(repr(value))):
+            method(value)
 
 
 def test_an_input_of_another_type_is_named() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -153,3 +155,12 @@ def test_novelty_is_zero_for_a_copy_and_known_for_another_picture(tmp_path: Path
 def test_novelty_without_data_is_refused():
     with pytest.raises(muniment.UsageError, match="data=FOLDER"):
         Novelty().evaluate(generation(_output(WHITE)))
+
+
+def test_the_plugin_and_its_evaluators_are_imported_without_numpy():
+    code = (
+        "import sys, muniment_image.plugin, muniment_image.evaluators\n"
+        "print(sorted({'numpy', 'PIL', 'torch'} & sys.modules.keys()))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"

@@ -165,7 +165,6 @@ def test_one_class_trains_and_is_noted(trainer: Trainer, tmp_path: Path) -> None
 
 
 def test_tensorboard_logs_are_written(trainer: Trainer, tmp_path: Path) -> None:
-    pytest.importorskip("tensorboard")
     assert trainer.small("--tensorboard", tmp_path / "logs").code == 0
     assert list((tmp_path / "logs").glob("events.*"))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
@@ -53,6 +54,16 @@ def test_an_isolated_list_that_cannot_be_read_is_blocked(
     done = rank(workspace)
     assert (done.status, done.outputs) == ("blocked", ())
     assert [(verdict.stage, verdict.item) for verdict in done.verdicts] == [("item", None)]
+
+
+def test_the_failure_of_isolated_items_has_its_place_and_no_text_of_the_list(
+    workspace: IsolatedWorkspace, plugin_folder: PluginFolder
+) -> None:
+    forged = 'x\n  File "secret", line 1, in items'
+    add_lists(plugin_folder, extra=f"def items(self, data): raise ValueError({forged!r})")
+    failure = str(rank(workspace).verdicts[-1].failure)
+    assert re.search(r"items\(\) of .* failed: ValueError \(/.*\.py:\d+\)$", failure)
+    assert "secret" not in failure
 
 
 def test_items_that_take_too_long_block_the_list(

@@ -151,7 +151,10 @@ RESULTS: list[tuple[str, object]] = [
     ("add_model", '{"name": "x"}'),
     ("close", None),
 ]
-OTHER_REPLIES = [Progress("converting", 0.5), ErrorResult("ModelError", "no", "gemma", "Trace")]
+OTHER_REPLIES = [
+    Progress("converting", 0.5),
+    ErrorResult("ModelError", "no", "gemma", "a.py:3", "Trace"),
+]
 # Results of the same shape, which cannot be told apart.
 ALIKE = [
     {"load", "retest", "generate", "close", "preview", "read_stamp"}

@@ -51,7 +51,9 @@ def test_kills_at_random_moments_lose_and_double_nothing(store: Store, run: Prog
         for _ in range(chance.randrange(3000)):  # some moment later, within what comes next
             pass
         writer.send_signal(signal.SIGKILL)
-        heard += writer.communicate()[0].splitlines()
+        # `communicate` loses lines that `readline` has put into its buffer.
+        heard += writer.stdout.read().splitlines()
+        writer.wait()
         for line in heard:
             word, *ids = line.split()
             if len(ids) == 3 and all(len(id) == 26 for id in ids):

@@ -81,6 +81,27 @@ def test_erasing_a_generation_erases_inputs_that_others_share(store: Store, reco
     assert store.erasures.erase(Query(ids=[a.id]), "keeper").erased == 0
 
 
+@pytest.mark.dialect
+def test_other_generations_with_an_erased_output_as_an_input_are_known(
+    store: Store, record: Record
+) -> None:
+    source = record(prompt="a")
+    data = store.generation(source.id).outputs[0].data
+    output = Input("note", "text/plain", data)
+    child = record(output, parents=(source.id,))
+    again = record(output, parents=(child.id,))
+    record(OWN, parents=(source.id,))  # with another input
+    record(parents=(source.id,))
+    query = Query(ids=[source.id])
+    assert store.erasures.with_outputs(query) == sorted([child.id, again.id])
+    assert store.erasures.with_outputs(Query(ids=[source.id, child.id])) == [again.id]
+    assert store.erasures.with_outputs(Query(ids=[again.id])) == []
+    assert store.erasures.sharing(query) == []
+    store.erasures.erase(query, "keeper")
+    assert [item.data for item in store.generation(child.id).inputs] == [data]
+    assert store.erasures.with_outputs(query) == []
+
+
 @only_sqlite
 def test_no_byte_of_an_erased_input_remains(store: Store, record: Record) -> None:
     a = record(SHARED, OWN)

@@ -68,6 +68,7 @@ def test_generations_are_found_by_the_bytes_of_an_output_or_input(
     assert store.with_input(b"one") == [second, first]
     assert store.with_input(b"two") == [first]
     assert store.with_input(b"tw") == []
+    assert store.with_output(bytes(2**30 + 1)) == []  # no database takes this value
     change(
         url, "UPDATE payload SET content = :new WHERE content = :old", {"new": b"x", "old": b"two"}
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any
@@ -257,6 +258,45 @@ def test_conditions_and_orders_know_evaluators_with_parameters(
         Query(scores=["quality(unit=words)"])
     store.erasures.erase(Query(ids=[first]), "auditor")
     assert ids(store, scores=[f"{words}.perplexity>0"]) == [second]
+
+
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [
+        ('rated(k=5, word="a b")', [0]),
+        ('rated(k=5,word="a b")', [0]),
+        ('rated( word = "a b", k = 5 )', [0]),
+        ('rated(k=5.0, word="a b", scale=1.0)', [0]),
+        ("rated(scale=1,k=5)", [1]),
+        ("rated()", [2]),
+        ("rated(k=1)", [2]),
+        ("rated(word=x)", [2]),
+    ],
+)
+def test_a_condition_reads_parameters_as_an_evaluator_does(
+    store: Store, record: Record, name: str, found: list[int]
+) -> None:
+    def rated(full_name: str, **changed: Any) -> Score:
+        parameters = {"k": 1, "word": "x", "scale": 1.0, **changed}
+        return Score(full_name, "1", "size", 2.0, parameters=parameters)
+
+    made = record(
+        [rated('rated(k=5, word="a b")', k=5, word="a b"), perplexity(1.0)],
+        [rated("rated(k=5)", k=5)],
+        [rated("rated")],
+        [rated("rated")],
+    )
+    store.erasures.erase(Query(ids=[made[3].id]), "anna")
+    assert ids(store, scores=[f"{name}.size=2"]) == [made[number].id for number in found]
+    assert ids(store, sort=f"score:{name}.size")[0] == made[found[0]].id
+    for wrong in ("rated(k=6).size>0", "rated(other=1).size>0", "rated(k=5),rated().size>0"):
+        with pytest.raises(UsageError, match=re.escape(wrong.split(">")[0].removesuffix(".size"))):
+            ids(store, scores=[wrong])
+    with pytest.raises(UnknownNameError) as error:
+        ids(store, scores=[f"{name}.length>0"])
+    assert f"{name}.length" in str(error.value)
+    assert "size" in str(error.value)
+    assert "perplexity" not in str(error.value)
 
 
 def test_a_condition_on_parameters_in_an_unreadable_payload_is_an_error_of_the_store(

@@ -227,7 +227,9 @@ def test_kills_lose_no_returned_training_and_separate_no_claim(
         assert writer.stdout is not None
         lines = [writer.stdout.readline() for _ in range(1 + chance.randrange(6))]
         writer.send_signal(signal.SIGKILL)
-        lines += writer.communicate()[0].splitlines(keepends=True)
+        # `communicate` loses lines that `readline` has put into its buffer.
+        lines += writer.stdout.read().splitlines(keepends=True)
+        writer.wait()
         returned += [line.strip() for line in lines if line.endswith("\n")]
     assert len(returned) >= 3
     assert {event.entry.result for event in store.trainings.of(returned)} == set(returned)

@@ -45,7 +45,7 @@ def _remarks(origin: Origin) -> list[str]:
     if origin.same_content is None:
         remarks.append("the file contains this id, and its content cannot be compared")
     if origin.stamp not in (None, origin.id):
-        remarks.append(f"the file has this content, but contains the id {origin.stamp}")
+        remarks.append(f"the file has this content, but contains the id {origin.stamp:.80}")
     if origin.others:
         newest = short_id(origin.others[0], "stderr")
         remarks.append(

@@ -25,6 +25,7 @@ from muniment.types import Generation, Output
 
 if TYPE_CHECKING:
     from muniment.plugins.media import MediaTypes
+    from muniment.store import Store
 
 _NOTES = {
     "blocked": "this output was blocked",
@@ -107,18 +108,20 @@ def get(
         flags = {"bare": bare, "combine": combine, "candidates": candidates}
         for option in (*filter(flags.get, flags), *take_values(own, FILE)):
             raise click.UsageError(f"--{option.replace('_', '-')} has no effect on an input.")
-        _write_input(generation, name, output, overwrite)
+        _write_input(store, generation, name, output, overwrite)
         return
     selection = generation if candidates else selection_of(context, generation)
     outputs = selection.outputs
     if "entry" in generation.altered:
-        _raise_if_gone(generation, "entry", "output")
+        _raise_if_gone(store, generation, "entry", "output")
     if not outputs:
         raise MunimentError(
             f"generation {generation.id} has no output because its status is {generation.status}; "
             "run `muniment audit show` for details"
         )
-    _raise_if_gone(generation, "output", "output")
+    _raise_if_gone(store, generation, "output", "output")
+    if candidates and not any(_is_list(context, output) for output in outputs):
+        raise click.UsageError("--candidates has no effect on an output that is not a list.")
     if len(outputs) > 1 and output in (None, "-") and not combine:
         raise click.UsageError(
             f"the generation has {len(outputs)} outputs; use -o FILE to write each to a file."
@@ -148,14 +151,20 @@ def get(
         write_note(f"{note}; run `muniment audit show {identifier}` for details")
 
 
-def _write_input(generation: Generation, name: str, output: str | None, overwrite: bool) -> None:
+def _is_list(context: CliContext, output: Output) -> bool:
+    return output.kept is not None or context.media.is_list(output.media_type)
+
+
+def _write_input(
+    store: Store, generation: Generation, name: str, output: str | None, overwrite: bool
+) -> None:
     """Write the recorded bytes of an input to the file of `-o`, or to stdout."""
     item = next((item for item in generation.inputs if item.name == name), None)
     if item is None:
         known = [item.name for item in generation.inputs]
         raise UnknownNameError("input", name, known, f"generation {generation.id} does not have it")
     if not item.data:  # another input may be erased or altered
-        _raise_if_gone(generation, "input", f"input {name}")
+        _raise_if_gone(store, generation, "input", f"input {name}")
     content = Output(item.media_type, item.data)
     if output is None and on_terminal():
         to_stdout(content, f"{short_id(generation.id)} --input {name}")
@@ -164,15 +173,20 @@ def _write_input(generation: Generation, name: str, output: str | None, overwrit
         OutputFile(path, overwrite=overwrite).write(item.data, (), item.media_type)
 
 
-def _raise_if_gone(generation: Generation, kind: str, what: str) -> None:
-    """Raise MunimentError if the payloads of a kind were erased, or VerificationError if changed.
+def _raise_if_gone(store: Store, generation: Generation, kind: str, what: str) -> None:
+    """Raise MunimentError if the payloads of a kind are missing, or VerificationError if changed.
 
     `what` names the content in the message.
     """
     if kind in generation.erased:
+        if store.erasures.has(generation.id, kind):
+            raise MunimentError(
+                f"the {what} of generation {generation.id} was erased; run `muniment audit show "
+                f"{generation.id}` for what remains"
+            )
         raise MunimentError(
-            f"the {what} of generation {generation.id} was erased or lost; run "
-            "`muniment audit verify --payloads` to find out which"
+            f"the {what} of generation {generation.id} is missing, and no entry records its "
+            "erasure; run `muniment audit verify --payloads` to find all missing texts"
         )
     if kind in generation.altered:
         raise VerificationError(

@@ -58,11 +58,12 @@ def replay(
     `exact` means the same bytes in the same environment. `certified` means the same bytes in a
     different environment, and every token's margin is larger than the difference of the logits.
     `uncertified` means the same bytes, but a margin is missing or too small. `diverged` means
-    different bytes. `impossible` means that the generation cannot be repeated.
+    different bytes. `impossible` means that the generation cannot be repeated, or its selection
+    cannot be made.
 
-    The exit code is 4 if a replay diverged, else 1 if one is impossible. With --strict it is 4
-    unless every replay is exact or certified. Piped output has tab-separated columns: result, id,
-    detail, differences of environment.
+    The exit code is 4 if a replay diverged, or is impossible and the record was altered, else 1 if
+    one is impossible. With --strict it is 4 unless every replay is exact or certified. Piped output
+    has tab-separated columns: result, id, detail, differences of environment.
     """
     if [bool(references), run is not None, sample is not None].count(True) != 1:
         raise click.UsageError(
@@ -80,13 +81,17 @@ def replay(
         generations = [store.generation(identifier) for identifier in ids]
     session = context.session
     table = _STRICT_CODES if strict else _CODES
+    altered = {generation.id for generation in generations if generation.altered}
     codes = []
     with (
         contextlib.closing(session.replay(generations, record=not no_record)) as results,
         counting("replaying", len(generations)) as bar,
     ):
         for result in results:
-            codes.append(table.get(result.result, exit_codes.DONE))
+            code = table.get(result.result, exit_codes.DONE)
+            if result.result == "impossible" and result.id in altered:
+                code = exit_codes.UNVERIFIED
+            codes.append(code)
             emit(
                 [result],
                 [

@@ -9,7 +9,7 @@ import click
 
 from muniment.cli import exit_codes
 from muniment.cli.context import CliContext
-from muniment.cli.items import candidates_of, print_candidates
+from muniment.cli.items import candidates_of, print_candidates, unread_of
 from muniment.cli.media_files import show_media
 from muniment.cli.options import isolate_option, json_option
 from muniment.cli.output import (
@@ -80,7 +80,8 @@ def show_generation(
         return code
     rules = _rule_names(store.policy_document(generation.id)) if generation.verdicts else ()
     ids = {candidate.position: candidate.id for candidate in candidates}
-    fields = [*_fields(generation, rules), *_events(feedback, reviews, replays, ids)]
+    unread = unread_of(store, generation)
+    fields = [*_fields(generation, rules, unread), *_events(feedback, reviews, replays, ids)]
     if origin is not None:
         fields.append(("file", _file_sentence(origin)))
     print_fields(fields)
@@ -121,7 +122,14 @@ def _file_sentence(origin: Origin) -> str:
         return "has the id of the generation, and a content that cannot be compared"
     if not origin.same_content:
         return "has the id of the generation, but another content"
-    return "an output of the generation"
+    return _SENTENCES[origin.match]
+
+
+_SENTENCES = {
+    "bytes": "an output of the generation, with identical bytes",
+    "fingerprint": "an output of the generation, with the same content by its fingerprint",
+    "selection": "an output of the generation, with only the selected items",
+}
 
 
 def _rule_names(document: str) -> Sequence[str]:
@@ -134,7 +142,9 @@ def _rule_names(document: str) -> Sequence[str]:
         return ()
 
 
-def _fields(generation: Generation, rules: Sequence[str]) -> list[tuple[str, object]]:
+def _fields(
+    generation: Generation, rules: Sequence[str], unread: Sequence[str]
+) -> list[tuple[str, object]]:
     model, usage, failure = generation.model, generation.usage, generation.failure
     return [
         ("id", generation.id),
@@ -167,7 +177,7 @@ def _fields(generation: Generation, rules: Sequence[str]) -> list[tuple[str, obj
         ("prompt", generation.prompt),
         *(("input", _input(item, generation)) for item in generation.inputs),
         *(("verdict", _verdict(verdict, rules)) for verdict in generation.verdicts),
-        *(("unread", f"no filter read the {content}") for content in generation.unread),
+        *(("unread", f"no filter read the {content}") for content in unread),
         *(
             (
                 "score",

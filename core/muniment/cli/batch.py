@@ -42,6 +42,7 @@ from muniment.cli.options import (
 from muniment.cli.output import (
     json_text,
     outcome_sentence,
+    pluralize,
     warn_broken,
     write_data,
     write_json,
@@ -153,18 +154,20 @@ def batch(
             total -= sum(number for status, number in recorded.items() if status in _ANSWERED)
         write_note(f"run {run}  if interrupted, add --resume {run} to the same command")
         counts: Counter[str] = Counter()
+        evaluations = 0  # that failed
         try:
             with contextlib.closing(generations) as items, counting("generating", total) as bar:
                 for item in items:
                     counts[item.status] += 1
+                    evaluations += len({score.evaluator for score in item.scores if score.failure})
                     _print_result(item, as_json, results)
                     bar.advance(1)
         except KeyboardInterrupt:
-            message = f"{_summary(counts)} so far; add --resume {run} to continue"
+            message = f"{_summary(counts, evaluations)} so far; add --resume {run} to continue"
             if interrupted := interrupted_in(session, run):
                 message += f"; {interrupted}"
             raise Interrupted(message) from None
-    write_note(f"run {run}  {_summary(counts)}")
+    write_note(f"run {run}  {_summary(counts, evaluations)}")
     return exit_codes.worst(map(exit_codes.of_status, counts))
 
 
@@ -206,10 +209,12 @@ def _answered(session: muniment.Session, run: str) -> Iterator[Generation]:
             yield without_blocked_content(session.selection(line.generation))
 
 
-def _summary(counts: Counter[str]) -> str:
-    """Return the number of results by status."""
+def _summary(counts: Counter[str], evaluations: int) -> str:
+    """Return the number of results by status, and of evaluations that failed."""
     order = ("completed", "blocked", "failed", "interrupted")
     parts = [f"{counts[status]:,} {status}" for status in order if counts[status]]
+    if evaluations:
+        parts.append(f"{pluralize(evaluations, 'evaluation')} failed")
     return " · ".join(parts) or "nothing to generate"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -67,7 +68,8 @@ def erase(
     A generation must match all given options. Ledger entries are not erased, so proofs stay valid.
     With --actor the actor's name is erased too. Skips generations on hold, under retention or
     still running, and inputs that such generations use. Other generations that use an input of
-    these are listed first, and lose it too.
+    these are listed first, and lose it too. Those that have an output of these as an input are
+    listed, and keep it unless they are erased too.
     `pending` means that erased bytes may still be in the database files, for example while
     another process reads them. The next write, or --status, tries again. --status also lists the
     backups that still contain erased texts.
@@ -93,9 +95,12 @@ def erase(
     query = selection(context, references, filters)
     action = f"this will erase the texts of {pluralize(session.store.count(query), 'generation')}"
     if sharing := session.store.erasures.sharing(query):
-        for identifier in sharing[:_MOST_LISTED]:
-            write_note(f"generation {identifier} uses an input of these generations, too")
+        _list_others(sharing, "uses an input of these generations, too")
         action += f", and inputs that {pluralize(len(sharing), 'other generation')} will lose"
+    if keeping := session.store.erasures.with_outputs(query):
+        _list_others(keeping, "has an output of these generations as an input")
+        action += f", but not outputs that {pluralize(len(keeping), 'other generation')} will keep"
+        action += " as inputs"
     if not confirm(action, yes=yes, otherwise="nothing was erased"):
         return exit_codes.FAILED
     with counting("erasing", None) as bar:
@@ -103,7 +108,15 @@ def erase(
     return report_erasure(result, as_json)
 
 
-_MOST_LISTED = 50  # generations that share inputs
+_MOST_LISTED = 10
+
+
+def _list_others(ids: Sequence[str], use: str) -> None:
+    """Print the first of the generations that share a content with those to erase."""
+    for identifier in ids[:_MOST_LISTED]:
+        write_note(f"generation {identifier} {use}")
+    if len(ids) > _MOST_LISTED:
+        write_note(f"and {len(ids) - _MOST_LISTED:,} more")
 
 
 def selection(

@@ -16,7 +16,7 @@ import click
 import muniment
 from muniment.cli import exit_codes
 from muniment.cli.context import CliContext, Interrupted, context_of
-from muniment.cli.interruption import full_disk_as_error, interrupted_in
+from muniment.cli.interruption import full_disk_as_error, recorded_in
 from muniment.cli.items import write_notes
 from muniment.cli.lazy import no_such, with_checked_parser
 from muniment.cli.media_files import FileFormat, show_media, write, write_combined
@@ -319,7 +319,7 @@ def _run(
     try:
         return _present(answers, samples, destination, file, as_json)
     except KeyboardInterrupt:
-        raise Interrupted(interrupted_in(session, run)) from None
+        raise Interrupted(recorded_in(session, run)) from None
 
 
 def _recorded_id(context: CliContext, reference: str) -> str:

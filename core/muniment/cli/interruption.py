@@ -11,6 +11,24 @@ from muniment.cli.output import short_id
 from muniment.errors import MunimentError, StoreError
 
 
+def recorded_in(session: muniment.Session, run: str) -> str:
+    """Return the command that shows what was recorded of a run that ended early.
+
+    An interruption while a file was written leaves no interrupted generation.
+    """
+    if interrupted := interrupted_in(session, run):
+        return interrupted
+    recorded: list[muniment.Generation] = []
+    with contextlib.suppress(StoreError):  # the signal came before anything was recorded
+        recorded = list(session.store.generations(muniment.Query(run=run, limit=2)))
+    if not recorded:
+        return ""
+    if len(recorded) > 1:
+        return f"the generations are recorded, run `muniment audit list --run {run}` for them"
+    identifier = short_id(recorded[0].id, "stderr")
+    return f"the generation is recorded, run `muniment audit get {identifier}` to get its output"
+
+
 def interrupted_in(session: muniment.Session, run: str) -> str:
     """Return the command that shows the interrupted generations of a run, or an empty text."""
     query = muniment.Query(run=run, status="interrupted", limit=2)

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from muniment.cli.context import CliContext
+import click
+
+from muniment.cli.context import CliContext, context_of
 from muniment.cli.output import emit, excerpt, write_data, write_note
-from muniment.errors import MunimentError
+from muniment.errors import MunimentError, PolicyError
 from muniment.types import Generation
 
 if TYPE_CHECKING:
     from muniment.generation.lists import Candidate
+    from muniment.store import Store
 
 
 def candidates_of(context: CliContext, generation: Generation) -> list[Candidate]:
@@ -73,11 +76,39 @@ def _blocking_rules(generation: Generation, rules: Sequence[str]) -> Mapping[int
     return names
 
 
+def unread_of(store: Store, generation: Generation) -> Sequence[str]:
+    """Return the unread content of a recorded generation for whose stage its policy has rules."""
+    if not generation.unread:
+        return ()
+    from muniment.generation.policy import parse_policy
+
+    try:
+        rules = parse_policy(store.policy_document(generation.id), "").filters
+    except PolicyError:  # erased, or of another version of Muniment
+        return generation.unread
+    judged = {
+        "input": any(rule.applies("input") for rule in rules),
+        "output": any(rule.applies("item") for rule in rules),  # rules for outputs read items too
+    }
+    return [content for content in generation.unread if judged[_stage(content)]]
+
+
+def _stage(content: str) -> str:
+    return "input" if content.startswith("input ") else "output"
+
+
 def write_notes(generation: Generation) -> None:
-    """Print a note for each list with fewer items than wanted, and for content that is unread."""
+    """Print a note for each list with fewer items than wanted, and for content that is unread.
+
+    The same unread content is noted once a command, as all images of a run are alike in this.
+    """
+    ctx = click.get_current_context()
+    noted: set[str] = ctx.meta.setdefault(__name__, set())
+    if not noted.issuperset(generation.unread):
+        for content in unread_of(context_of(ctx).session.store, generation):
+            write_note(f"Note: no filter read the {content}")
+        noted.update(generation.unread)
     place = f"line {generation.line}: " if generation.line else ""
-    for content in generation.unread:
-        write_note(f"Note: {place}no filter read the {content}")
     for output in generation.outputs:
         if output.kept is not None and output.wanted and len(output.kept) < output.wanted:
             write_note(f"Note: {place}{len(output.kept)} of {output.wanted} wanted items")

@@ -8,8 +8,8 @@ from shutil import get_terminal_size
 from typing import TYPE_CHECKING
 
 from muniment.cli.output import (
+    excerpt,
     on_terminal,
-    one_line,
     printable_colours,
     write_data,
     write_styled,
@@ -150,7 +150,7 @@ def write_combined(
 def show_media(media: MediaTypes, output: Output) -> None:
     """Print the description of an output that is not text, and its preview on a terminal."""
     if description := media.describe(output):
-        write_data(one_line(description))
+        write_data(excerpt(description))
     if on_terminal() and (preview := media.preview(output, get_terminal_size().columns)):
         write_styled(printable_colours(preview))
 

@@ -24,6 +24,7 @@ from muniment.plugins.registry import (
     quiet_stdout,
 )
 from muniment.types import (
+    UNREAD_FILTER,
     Content,
     Generation,
     Output,
@@ -129,7 +130,10 @@ class PolicyRunner:
         return JudgedOutput(output, output, verdicts, blocked)
 
     def _unread(self, content: Content) -> list[Verdict]:
-        """Return a block of content that no filter of its stage reads, if the policy demands it."""
+        """Return a block of content that no filter of its stage reads, if the policy demands it.
+
+        Rules that only observe demand none.
+        """
         if not self._blocks_unread(content.stage):
             return []
         reason = f"no filter of this stage reads {content.media_type}"
@@ -137,7 +141,7 @@ class PolicyRunner:
             Verdict(
                 "block",
                 failure=escape_unencodable(reason),
-                filter="unread",
+                filter=UNREAD_FILTER,
                 stage=content.stage,
                 input=content.input,
                 parameter=content.parameter,
@@ -147,8 +151,9 @@ class PolicyRunner:
         ]
 
     def _blocks_unread(self, stage: Stage) -> bool:
-        rules = self.policy.filters
-        return self.policy.unread == "block" and any(rule.applies(stage) for rule in rules)
+        return self.policy.unread == "block" and any(
+            rule.mode == "enforce" and rule.applies(stage) for rule in self.policy.filters
+        )
 
     def judge_selection(self, output: Output) -> list[Verdict]:
         """Return the verdicts on the selection of a list of the filters that read its items.
@@ -301,7 +306,8 @@ class _BoundFilter:
 
     def unreadable(self, reason: str) -> Verdict:
         """Return the verdict on a list whose items cannot be read."""
-        return self._completed(self._failed(reason), _ANY_ITEM, 0.0)
+        failure = escape_unencodable(f"filter {self.rule.filter} cannot check the list: {reason}")
+        return self._completed(Verdict("block", failure=failure), _ANY_ITEM, 0.0)
 
     def _completed(self, verdict: Verdict, content: Content, seconds: float) -> Verdict:
         """Return a verdict with the action, version and latency filled in."""

@@ -92,7 +92,7 @@ def _spec(number: int, line: bytes, base: GenerationSpec, folder: Path) -> Gener
         )
     return GenerationSpec(
         prompt=None if fields.prompt is msgspec.UNSET else fields.prompt,
-        generator=fields.generator or base.generator,
+        generator=base.generator if fields.generator is None else fields.generator,
         model=fields.model or base.model,
         system=fields.system,
         seed=fields.seed,

@@ -1,7 +1,6 @@
 """Run evaluators on completed generations. An evaluator that fails loses only its own scores.
 
-An evaluator is named `NAME` or `NAME(key=value, other="text")`. A value is a word, or a text or a
-list of texts as in JSON. Several evaluators of one class run together if their parameters differ.
+Several evaluators of one class run together if their parameters differ.
 """
 
 from __future__ import annotations
@@ -9,11 +8,12 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 
-from muniment.errors import MunimentError, ParameterError, UsageError
+from muniment.errors import MunimentError, ParameterError
+from muniment.evaluator_names import parse_evaluators
 from muniment.hookspecs import Evaluator
 from muniment.models.registry import Models
 from muniment.parameters import Parameters, Value
@@ -22,88 +22,22 @@ from muniment.plugins.registry import (
     Plugins,
     RegisteredObject,
     describe,
+    describe_with_place,
     instantiate,
     quiet_stdout,
 )
-from muniment.types import Generation, Measure, Model, PluginRef, Score, accepts_media_type
+from muniment.types import (
+    Generation,
+    Measure,
+    Model,
+    Output,
+    PluginRef,
+    Score,
+    accepts_media_type,
+)
 from muniment.validation import escape_unencodable
 
 _WORD = re.compile(r"[A-Za-z0-9_./:@+-]+")  # a text that needs no quotes
-_NAME = r"[^\s,()=\"]+"
-_VALUE = r"[^\s,()=\"\[\]]+"
-
-
-@dataclass(frozen=True, slots=True)
-class EvaluatorSpec:
-    """An evaluator as a caller names it."""
-
-    name: str
-    parameters: Mapping[str, object]
-
-
-def parse_evaluators(text: str) -> list[EvaluatorSpec]:
-    """Return the evaluators in a text, which are separated by commas. Raise UsageError."""
-    reader = _Reader(text)
-    specs: list[EvaluatorSpec] = []
-    while reader.remaining:
-        if reader.accept(",") is not None:
-            continue
-        name = reader.expect(_NAME)
-        parameters = reader.read_parameters() if reader.accept(r"\(") is not None else {}
-        specs.append(EvaluatorSpec(name, parameters))
-        if reader.remaining:
-            reader.expect(",")
-    return specs
-
-
-class _Reader:
-    """Reads a text from left to right, and skips spaces."""
-
-    def __init__(self, text: str) -> None:
-        self._text = text
-        self.remaining = text.strip()
-
-    def accept(self, pattern: str) -> str | None:
-        """Return the text that matches a pattern here and move past it, or return None."""
-        match = re.match(pattern, self.remaining)
-        if match is None:
-            return None
-        self.remaining = self.remaining[match.end() :].lstrip()
-        return match[0]
-
-    def expect(self, pattern: str) -> str:
-        """Return the text that matches a pattern here. Raise UsageError if none does."""
-        accepted = self.accept(pattern)
-        if accepted is None:
-            raise UsageError(
-                f"{self._text!r} does not name evaluators; write NAME or "
-                'NAME(key=value, other="text")'
-            )
-        return accepted
-
-    def read_parameters(self) -> dict[str, object]:
-        """Return the parameters up to the closing parenthesis."""
-        parameters: dict[str, object] = {}
-        while self.accept(r"\)") is None:
-            if parameters:
-                self.expect(",")
-            name = self.expect(_NAME).replace("-", "_")
-            self.expect("=")
-            if name in parameters:
-                raise UsageError(f"{self._text!r} sets {name} twice; remove one")
-            parameters[name] = self._read_value()
-        return parameters
-
-    def _read_value(self) -> object:
-        if not self.remaining.startswith(('"', "[")):
-            word = self.expect(_VALUE)
-            return None if word == "null" else word
-        try:
-            value, end = json.JSONDecoder().raw_decode(self.remaining)
-        except (ValueError, RecursionError):
-            self.expect(r"(?!)")
-        self.remaining = self.remaining[end:].lstrip()
-        return value
 
 
 def full_name(name: str, parameters: Parameters) -> str:
@@ -137,8 +71,20 @@ class BoundEvaluator:
     version: str
     measures: Mapping[str, Measure]
 
-    def scores(self, generation: Generation) -> list[Score]:
-        """Return the scores, or a failed score for each measure."""
+    def reads(self, output: Output) -> bool:
+        """Return whether the evaluator accepts an output. `text/plain` includes JSON."""
+        media_types = self.evaluator.media_types
+        return accepts_media_type(media_types, output.media_type) or (
+            "text/plain" in media_types and output.text is not None
+        )
+
+    def scores(
+        self, generation: Generation, report: Callable[[str], None] = lambda sentence: None
+    ) -> list[Score]:
+        """Return the scores, or a failed score for each measure.
+
+        `report` receives a sentence about a failure, with the file and line if they are known.
+        """
         values: Mapping[str, float | None]
         failure = None
         start = time.perf_counter()
@@ -149,8 +95,10 @@ class BoundEvaluator:
             raise
         except BaseException as error:
             values = dict.fromkeys(self.measures)
-            reason = f"evaluator {self.registered.name} failed: {describe(error)}"
-            failure = escape_unencodable(reason)
+            failed = f"evaluator {self.registered.name} failed: "
+            failure = escape_unencodable(failed + describe(error))
+            # The record omits the place, which is a path of this machine.
+            report(escape_unencodable(failed + describe_with_place(error)))
         latency_ms = round((time.perf_counter() - start) * 1000, 3)
         return [
             Score(
@@ -190,8 +138,19 @@ def bind_evaluator(
 class Evaluators:
     """The evaluators of a run. Each is created once and scores every completed generation."""
 
-    def __init__(self, plugins: Plugins, models: Models, names: Sequence[str] | None) -> None:
+    def __init__(
+        self,
+        plugins: Plugins,
+        models: Models,
+        names: Sequence[str] | None,
+        report: Callable[[str], None] | None = None,
+        *,
+        report_unread: bool = False,
+    ) -> None:
         """Create the evaluators in `names`, or all those that set `default` if it is None.
+
+        `report` receives a sentence for each evaluator that failed, and with `report_unread` for
+        each that does not read the outputs. Each is reported once.
 
         Raises UsageError, ModelError or PluginError if a named evaluator is missing or cannot be
         created with its parameters. A default evaluator that cannot be created is skipped, and its
@@ -199,6 +158,9 @@ class Evaluators:
         """
         self._plugins = plugins
         self._models = models
+        self._report = report or (lambda sentence: None)
+        self._report_unread = report_unread
+        self._reported: set[tuple[str, ...]] = set()
         bound = self._defaults() if names is None else self._named(names)
         self._evaluators = list({item.name: item for item in bound}.values())
 
@@ -232,14 +194,21 @@ class Evaluators:
         return [self._plugins.ref(item.registered.plugin) for item in self._evaluators]
 
     def scores(self, generation: Generation) -> tuple[Score, ...]:
-        """Return the scores of all evaluators that accept a media type of the outputs."""
-        media_types = {output.media_type for output in generation.outputs}
-        return tuple(
-            score
-            for item in self._evaluators
-            if any(
-                accepts_media_type(item.evaluator.media_types, media_type)
-                for media_type in media_types
-            )
-            for score in item.scores(generation)
-        )
+        """Return the scores of all evaluators that accept one of the outputs."""
+        scores: list[Score] = []
+        for item in self._evaluators:
+            if any(map(item.reads, generation.outputs)):
+                scores += item.scores(generation, partial(self._report_once, (item.name,)))
+            elif self._report_unread:
+                kinds = tuple(dict.fromkeys(output.media_type for output in generation.outputs))
+                self._report_once(
+                    (item.name, *kinds),
+                    f"evaluator {item.registered.name} scored nothing, because it does not read "
+                    f"{' or '.join(kinds)}; it reads {' or '.join(item.evaluator.media_types)}",
+                )
+        return tuple(scores)
+
+    def _report_once(self, key: tuple[str, ...], sentence: str) -> None:
+        if key not in self._reported:
+            self._reported.add(key)
+            self._report(sentence)

@@ -17,6 +17,7 @@ from muniment.errors import InputError, MunimentError, UnknownNameError
 from muniment.plugins.registry import RegisteredObject
 from muniment.store import NoStoreError
 from muniment.types import Generation, Input, InputSpec, accepts_media_type
+from muniment.validation import is_text
 
 InputSource: TypeAlias = Path | str | bytes
 """A content, or the path of its file. A text is a path, or an id of a recorded generation."""
@@ -68,6 +69,8 @@ def read_inputs(
     parents: list[str] = []
     for name, source in sorted(sources.items()):
         spec, parent, media_type = declared[name], None, None
+        if source == "":
+            raise InputError(name, f"the path of the input {name} is empty; use that of a file")
         if isinstance(source, bytes):
             data = source
         elif isinstance(source, str) and (match := _reference(source)) is not None:
@@ -82,6 +85,8 @@ def read_inputs(
 
 def relative_to(folder: Path, source: str) -> InputSource:
     """Return the source that a text in a file of this folder means."""
+    if not source:  # it would mean the folder
+        return source
     path = folder / source
     is_reference = _REFERENCE.fullmatch(source) is not None and not _exists(path)
     return source if is_reference else path
@@ -99,7 +104,7 @@ def media_type_of(data: bytes, declared: Sequence[str], matches: Matches = unkno
     answers = {item: matches(item, data) for item in declared if not item.startswith("text/")}
     if recognised := [item for item, answer in answers.items() if answer]:
         return recognised[0]
-    if not _is_text(data):
+    if not is_text(data):
         return _OTHER
     for item, answer in answers.items():
         if answer is None and re.fullmatch(r".+[/+]json", item) and _is_json(data):
@@ -123,13 +128,6 @@ _SIGNATURES = (
     (b"PK\x03\x04", b"", "application/zip"),
     (b"PAR1", b"", "application/vnd.apache.parquet"),
 )
-
-
-def _is_text(data: bytes) -> bool:
-    try:
-        return "\0" not in data.decode()
-    except UnicodeDecodeError:
-        return False
 
 
 def _is_json(data: bytes) -> bool:
@@ -232,19 +230,27 @@ def _recorded_output(name: str, match: re.Match[str], recorded: Recorded) -> tup
     return generation.id, output.media_type, output.data
 
 
+_STATES = {
+    "blocked": "it was blocked",
+    "failed": "it failed",
+    "interrupted": "it was interrupted",
+    "started": "it is still running",
+}
+
+
 def _unusable(generation: Generation, number: int, *, named: bool) -> str | None:
     """Return the reason why an output cannot be an input, or None. `number` counts from 1."""
     if generation.status != "completed":
-        states = {"blocked": "it was blocked", "started": "it is still running"}
-        state = states.get(generation.status, f"it is {generation.status}")
-        return f"{state}; use a completed one"
+        return f"{_STATES[generation.status]}; use a completed one"
     if "output" in generation.erased:
         return "its output was erased; use another one"
     if "output" in generation.altered:
         return "its output was changed after it was recorded; run `muniment audit verify --all`"
     count = len(generation.outputs)
     if number > count:
-        return f"it has {count} of them; use a number up to {count}"
+        if count == 1:
+            return "it has only 1 output; remove the number"
+        return f"it has {count} outputs; use a number up to {count}"
     if count > 1 and not named:
         return f"it has {count} outputs; add the number of one, as in {generation.id}:2"
     return None

@@ -1,21 +1,26 @@
 """Find the generation that a file came from, or that used it as an input.
 
-A file is compared by the fingerprint of its content, by its bytes and by its stamp.
+A file is compared by the fingerprint of its content, by its bytes, by the commitments to selections
+and by its stamp.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from muniment.errors import MunimentError, UnknownNameError, UsageError
 from muniment.store import Store
-from muniment.validation import check_id
+from muniment.validation import check_id, is_text
 
 if TYPE_CHECKING:
     from muniment.plugins.media import MediaTypes
+
+Match: TypeAlias = Literal["bytes", "fingerprint", "selection", "id"]
+
+MAX_BYTES = 2**30  # of a file; the databases store no larger content
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +30,8 @@ class Origin:
     `same_content` is whether the file has the content of the recorded output or input, and None if
     that cannot be compared. `others` are the ids of other generations with the same content, the
     newest first. `stamp` is the id that the file contains, or None. `input` is the name of the
-    input that the file was, or None for an output.
+    input that the file was, or None for an output. `match` is the property of the file by which
+    the generation was found.
     """
 
     id: str
@@ -33,6 +39,7 @@ class Origin:
     others: tuple[str, ...] = ()
     stamp: str | None = None
     input: str | None = None
+    match: Match = "bytes"
 
 
 def find_origin(name: str | Path, store: Store, media: Callable[[], MediaTypes]) -> Origin:
@@ -41,7 +48,7 @@ def find_origin(name: str | Path, store: Store, media: Callable[[], MediaTypes])
     Content counts more than a stamp, which anyone can change. Raises UsageError if the file cannot
     be read, and MunimentError if it belongs to no generation of the store.
     """
-    data = _content(Path(name))
+    data = _content(name)
     candidates = media().recognised(data)
     stamp: str | None = None
     fingerprints: list[bytes] = []
@@ -52,9 +59,14 @@ def find_origin(name: str | Path, store: Store, media: Callable[[], MediaTypes])
             continue
         fingerprints.append(fingerprint)
         if ids := store.with_fingerprint(fingerprint):
-            return _same_content(ids, stamp)
+            origin = _same_content(ids, stamp, "fingerprint")
+            outputs = store.generation(origin.id).outputs
+            identical = any(output.data == data for output in outputs)
+            return replace(origin, match="bytes") if identical else origin
     if ids := store.with_output(data):
-        return _same_content(ids, stamp)
+        return _same_content(ids, stamp, "bytes")
+    if ids := store.with_selection(data):
+        return _same_content(ids, stamp, "selection")
     if ids := store.with_input(data):
         inputs = store.generation(ids[0]).inputs
         used_as = next(item.name for item in inputs if item.data == data)
@@ -76,19 +88,28 @@ def find_origin(name: str | Path, store: Store, media: Callable[[], MediaTypes])
             "the content of the file"
         ) from None
     comparable = fingerprints and any(output.fingerprint for output in recorded.outputs)
-    return Origin(stamp, False if comparable else None, (), stamp)
+    return Origin(stamp, False if comparable else None, (), stamp, match="id")
 
 
-def _same_content(ids: Sequence[str], stamp: str | None) -> Origin:
+def _same_content(ids: Sequence[str], stamp: str | None, match: Match) -> Origin:
     """Return the generation with the stamp, or else the first, of those with this output."""
     id = stamp if stamp is not None and stamp in ids else ids[0]
-    return Origin(id, True, tuple(other for other in ids if other != id), stamp)
+    others = tuple(other for other in ids if other != id)
+    return Origin(id, True, others, stamp, match=match)
 
 
-def _content(file: Path) -> bytes:
+def _content(name: object) -> bytes:
+    if not isinstance(name, str | Path):
+        raise UsageError(f"a file is named by its path, such as 'a.png', not by {name!r:.80}")
+    file = Path(name)
     if file.exists() and not file.is_file():
         raise UsageError(f"cannot read {file}: it is not a file")
     try:
+        if (size := file.stat().st_size) > MAX_BYTES:
+            raise MunimentError(
+                f"no output or input in this store has the bytes of {file}, because it has "
+                f"{size:,} bytes; a recorded content has at most {MAX_BYTES:,}"
+            )
         content = file.read_bytes()
     except OSError as error:
         raise UsageError(f"cannot read {file}: {error.strerror}") from None
@@ -98,8 +119,12 @@ def _content(file: Path) -> bytes:
 
 
 def _unrecognised(name: str | Path, data: bytes) -> str:
-    try:
-        data.decode()
-    except UnicodeDecodeError:
-        return f"no installed plugin recognises the content of {name}"
-    return f"{name} is text; `muniment audit search` finds generations by their texts"
+    if is_text(data):
+        return (
+            f"no output or input in this store has the bytes of {name}, which is text; `muniment "
+            "audit search` finds generations by their texts"
+        )
+    return (
+        f"no installed plugin recognises the content of {name}, and no output or input in this "
+        "store has its bytes"
+    )

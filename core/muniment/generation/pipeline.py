@@ -380,11 +380,15 @@ def _without_quotations(verdict: Verdict) -> Verdict:
     return replace(verdict, reasons=reasons, failure=failure)
 
 
+_SUBJECT_ENDS = (" failed", " cannot check the list")
+
+
 def _without_message(failure: str) -> str:
     """Return a sentence of the form `SUBJECT failed: TYPE: message` without the message.
 
-    The failure of a subject can be that of another, as in `FILTER failed: METHOD failed: TYPE: …`.
+    The failure of a subject can be that of another, as in `FILTER cannot check the list: METHOD
+    failed: TYPE (FILE:LINE): …`.
     """
     parts = failure.split(": ")
-    subjects = list(itertools.takewhile(lambda part: part.endswith(" failed"), parts))
+    subjects = list(itertools.takewhile(lambda part: part.endswith(_SUBJECT_ENDS), parts))
     return ": ".join(parts[: len(subjects) + 1])

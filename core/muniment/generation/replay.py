@@ -32,6 +32,9 @@ from muniment.types import (
     compared_facts,
 )
 
+# The kinds of texts that a replay reads. `entry` is an entry whose bytes were changed.
+_READ = ("entry", "request", "prompt", "input", "output", "trace")
+
 Compare: TypeAlias = Callable[[Output, Output], Comparison | None]
 Select: TypeAlias = Callable[[Generation], Generation]
 
@@ -48,8 +51,8 @@ def replay(
 
     A repeated generation is replayed once. `environment` describes the machine, and `core` is
     the version of the core. `compare` describes the difference of two outputs. `select` returns a
-    generation with its selections, and raises SelectionError for one that is not as recorded.
-    Results come in the order of the groups.
+    generation with its selections. It raises SelectionError for one that is not as recorded, and
+    MunimentError if none can be made. Results come in the order of the groups.
     """
     groups: dict[tuple[str, str], list[BoundRequest]] = {}
     for generation in {generation.id: generation for generation in generations}.values():
@@ -65,7 +68,10 @@ def replay(
 
 
 def _with_selection(result: Replay, generation: Generation, select: Select) -> Replay:
-    """Return a result as diverged if the candidates are the same and the selection is not."""
+    """Return the result of equal candidates after a comparison of the recorded selection.
+
+    It is diverged if the selection differs, and impossible if none can be made.
+    """
     has_selection = any(output.selection is not None for output in generation.outputs)
     if has_selection and result.result != "diverged":
         try:
@@ -73,7 +79,8 @@ def _with_selection(result: Replay, generation: Generation, select: Select) -> R
         except SelectionError as error:
             return replace(result, result="diverged", detail=str(error))
         except MunimentError as error:  # the candidates were compared without their media type
-            return replace(result, detail=f"{result.detail}; the selection is unknown: {error}")
+            detail = f"the candidates are the same, but the selection is unknown: {error}"
+            return replace(result, result="impossible", detail=detail)
     return result
 
 
@@ -95,6 +102,8 @@ def _bind(generation: Generation, resolver: Resolver) -> BoundRequest:
 
 def _check_replayable(generation: Generation) -> None:
     """Raise UsageError with the reason if a generation cannot be replayed."""
+    if changed := [kind for kind in _READ if kind in generation.altered]:
+        raise UsageError(f"its {changed[0]} was changed after it was recorded")
     if generation.status not in ("completed", "blocked"):
         states = {"failed": "it failed", "interrupted": "it was interrupted"}
         state = states.get(generation.status, "it is still running")
@@ -107,8 +116,6 @@ def _check_replayable(generation: Generation) -> None:
     if kinds := [kind for kind in generation.erased if kind != "fingerprint"]:
         verb = "was" if len(kinds) == 1 else "were"
         raise UsageError(f"its {' and '.join(kinds)} {verb} erased")
-    if "input" in generation.altered:
-        raise UsageError("its input was changed after it was recorded")
 
 
 def _replay_group(

@@ -513,7 +513,9 @@ def _check_inputs(inputs: object) -> None:
     if not isinstance(inputs, Mapping):
         raise UsageError(f"inputs cannot be a {type(inputs).__name__}; {advice}")
     for name, source in inputs.items():
-        if not isinstance(name, str) or not isinstance(source, Path | str | bytes):
+        if not isinstance(name, str):
+            raise UsageError(f"the name of an input cannot be {name!r:.80}; {advice}")
+        if not isinstance(source, Path | str | bytes):
             raise UsageError(f"input {name!r} cannot be a {type(source).__name__}; {advice}")
 
 

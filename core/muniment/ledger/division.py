@@ -33,7 +33,7 @@ from muniment.ledger.payload_texts import (
     finite_or_text,
 )
 from muniment.ledger.payloads import Payload, Payloads
-from muniment.types import Generation, Model, Output, PluginRef, Score, Verdict
+from muniment.types import UNREAD_FILTER, Generation, Model, Output, PluginRef, Score, Verdict
 
 _NOTHING: frozenset[str] = frozenset()
 _TEXTS, _FLAGS = (str, tuple, list), (bool, type(None))  # types of parameters
@@ -195,9 +195,10 @@ def _divided(
     """Return the parts of a verdict for the entry and for the payload `detail`.
 
     Only the policy names a filter that is not installed. Such a filter is not in `declared`, and
-    its name is not in the entry.
+    its name is not in the entry. The entry has the name of the core's own verdict.
     """
-    named = verdict.failure is None or verdict.filter in declared
+    known = verdict.filter in declared or verdict.filter == UNREAD_FILTER
+    named = verdict.failure is None or known
     names = declared.get(verdict.filter, _NOTHING)
     in_entry: dict[str, str] = {}
     others: dict[str, float] = {}

@@ -113,7 +113,8 @@ class VerdictFact(Record):
     """One filter's finding, and the action of the pipeline.
 
     Attributes:
-        filter: None if no plugin declares the filter. The payload `detail` then contains its name.
+        filter: None if neither a plugin nor the core declares the filter. The payload `detail`
+            then contains its name.
         version: The version of the filter.
         policy_rule: The position of the filter's rule in the policy, from 0.
         decision: The finding of the filter.

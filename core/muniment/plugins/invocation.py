@@ -286,6 +286,8 @@ def validate_media(method: str, value: object) -> Any:
         raise TypeError(f"it returned {type(value).__name__}, not {expected.__name__}")
     if not value and method in ("export", "combine"):
         raise ValueError("it returned an empty file")
+    if not value and method == "fingerprint":  # it would be that of every file of the type
+        raise ValueError("it returned an empty fingerprint")
     return escape_unencodable(value) if isinstance(value, str) else value
 
 

@@ -12,7 +12,13 @@ from dataclasses import replace
 from hashlib import sha256
 from typing import Any
 
-from muniment.errors import AmbiguousNameError, MunimentError, PluginError, PluginWarning
+from muniment.errors import (
+    AmbiguousNameError,
+    MunimentError,
+    PluginError,
+    PluginWarning,
+    SelectionError,
+)
 from muniment.hookspecs import MediaType, implemented_methods
 from muniment.plugins.invocation import validate_media
 from muniment.plugins.registry import (
@@ -207,14 +213,14 @@ class MediaTypes:
     ) -> Output:
         """Return a list with only the items at these positions, which are the `expected` ones.
 
-        Raises as `items` does, and for a selection that has other items.
+        Raises as `items` does, and SelectionError for a selection that has other items.
         """
         registered = self._list_type(output)
         data = self._call(registered, "select", output.data, positions)
         selection = replace(output, data=data)
         if self.items(selection) != expected:  # one could be an item that a filter blocked
             name = registered.plugin.distribution
-            raise PluginError(
+            raise SelectionError(
                 name,
                 f"select() of media type {registered.name!r} of {name} returned other items",
             )
@@ -255,7 +261,14 @@ class MediaTypes:
             return None
 
     def _call(self, registered: RegisteredObject, method: str, *arguments: object) -> Any:
-        """Call a method and check its result. Raise PluginError if that fails."""
+        """Call a method and check its result. Raise PluginError if it is missing or fails."""
+        name = registered.plugin.distribution
+        if method not in implemented_methods(registered.load_class()):
+            raise PluginError(
+                name,
+                f"media type {registered.name!r} of {name} has no {method}(); "
+                "install a version that has it",
+            )
         subject = self._object(registered)
         try:
             with quiet_stdout():
@@ -263,7 +276,6 @@ class MediaTypes:
         except KeyboardInterrupt:
             raise
         except BaseException as error:
-            name = registered.plugin.distribution
             raise PluginError(
                 name,
                 escape_unencodable(

@@ -30,7 +30,7 @@ from muniment.hookspecs import Evaluator, Filter, Generator, MediaType
 from muniment.parameters import RESERVED, Field, Parameters
 from muniment.plugins import discovery
 from muniment.plugins.discovery import NAME, Plugin as Plugin
-from muniment.types import InputSpec, Measure, PluginRef
+from muniment.types import UNREAD_FILTER, InputSpec, Measure, PluginRef
 
 Kind: TypeAlias = Literal["generator", "filter", "evaluator", "media_type"]
 
@@ -281,7 +281,14 @@ class InterruptibleFilter(Filter):
 
 
 class WorkerError(Exception):
-    """An exception in a worker process, or its unexpected end. `str()` describes it in full."""
+    """An exception in a worker process, or its unexpected end. `str()` describes it in full.
+
+    `place` is the file and line of the exception, or an empty text.
+    """
+
+    def __init__(self, message: str, place: str = "") -> None:
+        super().__init__(message)
+        self.place = place
 
 
 def describe(error: BaseException) -> str:
@@ -296,20 +303,25 @@ def describe(error: BaseException) -> str:
 
 
 def describe_with_place(error: BaseException) -> str:
-    """Return an exception in one line, with the file and line where it was raised."""
-    place = _place(error)
-    return f"{describe(error)} ({place})" if place else describe(error)
+    """Return an exception in one line, with the file and line where it was raised.
+
+    They come before the message, because callers omit a message that can quote content.
+    """
+    place = place_of(error)
+    name, colon, message = describe(error).partition(": ")
+    return f"{name} ({place}){colon}{message}" if place else describe(error)
 
 
-def _place(error: BaseException) -> str:
+def place_of(error: BaseException) -> str:
+    """Return the file and line where an exception was raised, or an empty text."""
+    if isinstance(error, WorkerError):
+        return error.place
     if isinstance(error, SyntaxError) and error.filename:
         return f"{error.filename}:{error.lineno}"
-    if isinstance(error, WorkerError):  # its note is the traceback of the worker process
-        lines = re.findall(r'File "(.+)", line (\d+)', "".join(getattr(error, "__notes__", ())))
-    else:
-        frames = traceback.walk_tb(error.__traceback__)
-        lines = [(frame.f_code.co_filename, line) for frame, line in frames]
-    ignored = ("<frozen", os.path.dirname(__file__), str(importlib.__file__))
+    frames = traceback.walk_tb(error.__traceback__)
+    lines = [(frame.f_code.co_filename, line) for frame, line in frames]
+    core = os.path.join(os.path.dirname(os.path.dirname(__file__)), "")
+    ignored = ("<frozen", core, str(importlib.__file__))
     places = [f"{file}:{line}" for file, line in lines if not file.startswith(ignored)]
     return places[-1] if places else ""
 
@@ -426,6 +438,8 @@ def registered_object(
         raise TypeError(f"register a class or 'module:Class', not {target!r}")
     if not (isinstance(name, str) and NAME.fullmatch(name)):
         raise TypeError(f"{target!r} needs a name of a-z, 0-9, '.', '_' and '-', not {name!r}")
+    if kind == "filter" and name == UNREAD_FILTER:
+        raise TypeError(f"the filter name {name!r} is reserved for the core's own verdict")
     if kind == "generator" and not (
         isinstance(media_type, str) and _MEDIA_TYPE.fullmatch(media_type)
     ):

@@ -1,4 +1,8 @@
-"""Evaluators of pictures. They read the recorded pixels."""
+"""Evaluators of pictures. They read the recorded pixels.
+
+One of them runs by default, so this module is imported for texts too. It imports numpy only when a
+picture is evaluated.
+"""
 
 from __future__ import annotations
 
@@ -8,14 +12,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
-
 import muniment
 
-from .pictures import PictureError, read_picture
-
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
     from torch import Tensor
 
     from .classifier import Classifier
@@ -27,6 +28,8 @@ _NOVELTY_SIZE = 32  # pixels
 
 def _pictures(generation: muniment.Generation) -> list[NDArray[np.uint8]]:
     """Return the pixels [H, W, 3] of the outputs that are pictures and can be read."""
+    from .pictures import PictureError, read_picture
+
     pictures = []
     for output in generation.outputs:
         if output.media_type in _MEDIA_TYPES:
@@ -37,6 +40,8 @@ def _pictures(generation: muniment.Generation) -> list[NDArray[np.uint8]]:
 
 def _squares(pictures: Sequence[NDArray[np.uint8]], size: int, channels: int) -> Tensor:
     """Return pictures as a tensor [N, channels, size, size] in [-1, 1]."""
+    import numpy as np
+
     from .datasets import square
     from .tensors import image_tensor
 
@@ -147,6 +152,10 @@ class ImageSimilarity(muniment.Evaluator):
         `psnr` is omitted for equal pictures, where it is infinite. `ssim` is omitted for pictures
         smaller than its window of 11 pixels.
         """
+        import numpy as np
+
+        from .pictures import read_picture
+
         name = self.parameters.against
         inputs = [input for input in generation.inputs if input.name == name and input.data]
         pictures = _pictures(generation)

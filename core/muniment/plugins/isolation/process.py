@@ -175,7 +175,7 @@ class Worker:
             "PluginError": PluginError(self.plugin.distribution, result.message),
             "UsageError": UsageError(result.message),
             "MunimentError": MunimentError(result.message),
-            "": WorkerError(self.with_memory_limit(result.message)),
+            "": WorkerError(self.with_memory_limit(result.message), result.place),
         }
         error = errors[result.kind if result.kind in errors else ""]
         error.add_note(result.traceback)

@@ -41,12 +41,13 @@ class ErrorResult(msgspec.Struct, frozen=True, tag=True, forbid_unknown_fields=T
 
     `kind` is the class of a MunimentError, and empty for any other exception. `message` is the
     error's sentence or the description of the exception. `about` is the parameter or model that
-    the error concerns.
+    the error concerns. `place` is the file and line of the exception, or an empty text.
     """
 
     kind: str
     message: str
     about: str
+    place: str
     traceback: str
 
 

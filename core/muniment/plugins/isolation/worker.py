@@ -21,7 +21,7 @@ from muniment.errors import ModelError, MunimentError, ParameterError, PluginErr
 from muniment.plugins.isolation import protocol
 from muniment.plugins.isolation.protocol import ErrorResult, Progress, Result
 from muniment.plugins.isolation.service import METHODS, PluginService
-from muniment.plugins.registry import describe, quiet_stdout
+from muniment.plugins.registry import describe, place_of, quiet_stdout
 from muniment.validation import escape_unencodable
 
 _ERRORS = (ParameterError, UsageError, ModelError, PluginError, MunimentError)  # subclasses first
@@ -96,6 +96,7 @@ def _error_result(error: BaseException) -> ErrorResult:
         kind,
         escape_unencodable(message),
         escape_unencodable(str(about)),
+        escape_unencodable(place_of(error)),
         escape_unencodable(traceback.format_exc()),
     )
 

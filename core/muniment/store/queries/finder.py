@@ -41,6 +41,7 @@ from muniment.store.queries.loader import (
 from muniment.store.queries.planner import Position, QueryPlanner
 from muniment.store.queries.query import COLUMNS, GenerationRow, Query
 from muniment.types import Generation, Status
+from muniment.validation import check_reference
 
 MAX_GENERATIONS = 1000  # generations of one lineage that are returned
 POLL_SECONDS = 1.0  # between two reads of the size of the ledger, to follow it
@@ -153,6 +154,14 @@ class Finder:
         """
         with self._database.reading() as connection:
             return contents.with_output(connection, data)
+
+    def with_selection(self, data: bytes) -> list[str]:
+        """Return the ids of the generations whose selection of a list has these bytes.
+
+        The newest are first. Only the newest `contents.MAX_SELECTIONS` are compared.
+        """
+        with self._database.reading() as connection:
+            return contents.with_selection(connection, data)
 
     def with_input(self, data: bytes) -> list[str]:
         """Return the ids of the generations with an input of these bytes, newest first.
@@ -286,9 +295,11 @@ def _match(connection: Connection, table: Table, ref: str) -> str:
     last `SUFFIX` characters of the ids. Errors contain its name. `ref` has at least `SUFFIX`
     characters in upper or lower case.
 
-    Raise UnknownNameError or AmbiguousNameError if not exactly one id matches.
+    Raise UnknownNameError or AmbiguousNameError if not exactly one id matches, and UsageError if
+    `ref` is not a text.
     """
     kind, column = table.name, table.c.id
+    check_reference(kind, ref)
     if ref.lower() == "last":
         newest: str | None = connection.scalar(select(column).order_by(table.c.seq.desc()).limit(1))
         if newest is None:

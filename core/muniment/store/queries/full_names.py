@@ -6,18 +6,22 @@ payload `detail` of the outcome, and an erased one has none.
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
+
 from sqlalchemy import Connection, text
 
-from muniment.errors import UnknownNameError
+from muniment.errors import UnknownNameError, UsageError
+from muniment.evaluator_names import parse_evaluators
 from muniment.store.queries.query import ScoreName
 
-_IN_DETAIL = {  # where `ledger.payload_texts.DetailText` has the name
+_IN_DETAIL = {  # where `ledger.payload_texts.DetailText` has a text of a score
     "sqlite": (
-        "json_extract(CAST(p.content AS TEXT), '$.scores.\"' || s.position || '\".evaluator')"
+        "json_extract(CAST(p.content AS TEXT), '$.scores.\"' || s.position || '\".{field}')"
     ),
     "postgresql": (
         "CAST(convert_from(p.content, 'UTF8') AS json) "
-        "#>> ARRAY['scores', CAST(s.position AS text), 'evaluator']"
+        "#>> ARRAY['scores', CAST(s.position AS text), '{field}']"
     ),
 }
 
@@ -25,21 +29,72 @@ _IN_DETAIL = {  # where `ledger.payload_texts.DetailText` has the name
 def full_name_sql(connection: Connection) -> str:
     """Return an SQL expression for the full name of the evaluator of the score `s`.
 
-    It is NULL if the evaluator has no parameters but defaults, or if the payload was erased.
+    It is the plain name if all parameters are defaults, and NULL if the payload was erased.
     """
-    return (
-        f"(SELECT {_IN_DETAIL[connection.dialect.name]} "
-        "FROM generation d JOIN payload p ON p.entry = d.outcome "
-        "WHERE d.seq = s.generation AND p.kind = 'detail' AND p.position = 0)"
-    )
+    return _detail_sql(connection, f"COALESCE({_in_detail(connection, 'evaluator')}, s.evaluator)")
 
 
-def require_full_name(connection: Connection, name: ScoreName) -> None:
-    """Raise UnknownNameError if no score has the full name of the evaluator and the measure."""
+def recorded_full_name(connection: Connection, name: ScoreName) -> str:
+    """Return the full name, as it is recorded, of the evaluator that a score names.
+
+    The order of parameters does not matter, and parameters equal to the defaults can be omitted.
+    Raise UsageError if the name is malformed, and UnknownNameError if no score has it.
+    """
     full_name = full_name_sql(connection)
     scores = "FROM score s WHERE s.evaluator = :evaluator AND s.name = :measure"
     first = text(f"SELECT 1 {scores} AND {full_name} = :full_name LIMIT 1")
-    if connection.execute(first, name._asdict()).first() is None:
-        others = connection.scalars(text(f"SELECT DISTINCT {full_name} {scores}"), name._asdict())
-        known = sorted(f"{other}.{name.measure}" for other in others if other is not None)
-        raise UnknownNameError("score", f"{name.full_name}.{name.measure}", known)
+    if connection.execute(first, name._asdict()).first() is not None:
+        return name.full_name
+    parameters = _detail_sql(connection, _in_detail(connection, "parameters"))
+    known = connection.execute(
+        text(f"SELECT DISTINCT {full_name}, {parameters} {scores}"), name._asdict()
+    )
+    recorded = {other: json.loads(values or "{}") for other, values in known if other is not None}
+    requested = _parameters(name.full_name)
+    for other, values in recorded.items():
+        if _match(requested, _parameters(other), values):
+            return str(other)
+    choices = [f"{other}.{name.measure}" for other in recorded]
+    raise UnknownNameError("score", f"{name.full_name}.{name.measure}", choices)
+
+
+def _in_detail(connection: Connection, field: str) -> str:
+    return _IN_DETAIL[connection.dialect.name].format(field=field)
+
+
+def _detail_sql(connection: Connection, expression: str) -> str:
+    """Return an SQL expression over the payload `p` of the outcome of the score `s`."""
+    return (
+        f"(SELECT {expression} FROM generation d JOIN payload p ON p.entry = d.outcome "
+        "WHERE d.seq = s.generation AND p.kind = 'detail' AND p.position = 0 "
+        "AND p.content IS NOT NULL)"
+    )
+
+
+def _parameters(full_name: str) -> Mapping[str, object]:
+    specs = parse_evaluators(full_name)
+    if len(specs) > 1:
+        raise UsageError(f"{full_name!r} names {len(specs)} evaluators; use a condition for each")
+    return specs[0].parameters
+
+
+def _match(requested: Mapping[str, object], changed: Mapping[str, object], values: object) -> bool:
+    """Return whether requested parameters are the recorded `values`.
+
+    `changed` are those that differ from the defaults, which a request must contain.
+    """
+    if not isinstance(values, dict):  # an altered payload
+        return False
+    return changed.keys() <= requested.keys() <= values.keys() and all(
+        _is_value(value, values[name]) for name, value in requested.items()
+    )
+
+
+def _is_value(requested: object, recorded: object) -> bool:
+    """Return whether a parsed value is a recorded one. A number is parsed as a word."""
+    if isinstance(requested, str) and not isinstance(recorded, str):
+        try:
+            requested = json.loads(requested)
+        except (ValueError, RecursionError):
+            return False
+    return requested == recorded

@@ -23,7 +23,7 @@ from muniment.store.database.engine import chunks
 from muniment.store.database.projections import seed_number
 from muniment.store.database.tables import generation
 from muniment.store.queries import time_index
-from muniment.store.queries.full_names import full_name_sql, require_full_name
+from muniment.store.queries.full_names import full_name_sql, recorded_full_name
 from muniment.store.queries.query import (
     COLUMNS,
     GenerationRow,
@@ -376,9 +376,9 @@ class QueryPlanner:
     def _find_score(self, reference: str) -> ScoreName:
         """Return the name of recorded scores. Raises as `find_score` does."""
         score = find_score(self._connection, reference)
-        if score.full_name:
-            require_full_name(self._connection, score)
-        return score
+        if not score.full_name:
+            return score
+        return score._replace(full_name=recorded_full_name(self._connection, score))
 
     def _score_condition(self, score: ScoreName) -> str:
         """Return a condition on `s` for the values of a measure, for use with their index."""

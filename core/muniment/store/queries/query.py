@@ -56,7 +56,8 @@ class Query:
         scores: Conditions on scores, such as `perplexity<20`. A score that failed or is missing
             meets none. `statistics.length>5` also names the evaluator, which is needed if several
             evaluators use the name. `statistics(words=true).length>5` means only the scores of an
-            evaluator with these parameters, named as `audit show` does.
+            evaluator with these parameters, as `evaluate` takes them, and `statistics().length`
+            those with default parameters.
         sort: The order of a list: `score:perplexity` for the lowest score first, or
             `-score:perplexity` for the highest. Generations without the score come last. By
             default the newest come first, as they always do outside of lists.
@@ -215,7 +216,8 @@ class ScoreName(NamedTuple):
     Attributes:
         evaluator: The name of the evaluator without parameters.
         measure: The name of the measure.
-        full_name: The name of the evaluator with parameters, or empty for all parameters.
+        full_name: The name of the evaluator with parameters, or empty for all parameters. The name
+            without parameters means those that are all defaults.
     """
 
     evaluator: str
@@ -230,8 +232,17 @@ def find_score(connection: Connection, reference: str) -> ScoreName:
     evaluators use it.
     """
     if (match := _WITH_PARAMETERS.fullmatch(reference)) is not None:
-        name = find_score(connection, f"{match[1]}.{match[2]}")
-        return name._replace(full_name=reference.removesuffix(f".{match[2]}"))
+        evaluator, measure = match[1], match[2]
+        names = distinct(connection, "score", "name")
+        known = [
+            name
+            for name in names
+            if evaluator in distinct(connection, "score", "evaluator", ("name", name))
+        ]
+        if measure not in known:
+            hint = f"measures of {evaluator}: {', '.join(known)}" if known else ""
+            raise UnknownNameError("score", reference, hint=hint)
+        return ScoreName(evaluator, measure, reference.removesuffix(f".{measure}"))
     pairs = [
         (evaluator, name)
         for name in distinct(connection, "score", "name")

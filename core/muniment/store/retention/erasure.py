@@ -32,6 +32,7 @@ from muniment.store.database.tables import (
     event,
     fingerprint,
     generation,
+    generation_input,
     generation_tag,
     payload,
 )
@@ -42,6 +43,7 @@ from muniment.store.queries.query import GenerationRow, Query
 from muniment.store.recording.erasure_log import (
     Backup,
     erased_generations,
+    erased_payloads,
     erasures,
     registered,
     remove_unfinished,
@@ -51,7 +53,11 @@ from muniment.store.recording.generations import record_interruptions
 from muniment.store.recording.ledger import append_with_rows, prepare
 from muniment.store.recording.references import actor_number
 from muniment.store.retention import purge
-from muniment.store.retention.inputs import generations_sharing, inputs_to_erase
+from muniment.store.retention.inputs import (
+    generations_sharing,
+    generations_with_outputs,
+    inputs_to_erase,
+)
 from muniment.store.retention.protection import (
     GENERATION_KINDS,
     HeldGenerations,
@@ -117,6 +123,19 @@ class Erasures:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._holds = HeldGenerations()
+
+    def has(self, id: str, kind: str) -> bool:
+        """Return whether an erasure of payloads of a kind is recorded for a generation.
+
+        `id` is the complete id. All erasures are read.
+        """
+        with self._database.reading() as connection:
+            own = select(generation.c.seq, generation.c.outcome).where(generation.c.id == id)
+            seq, outcome = connection.execute(own).one()
+            inputs = select(generation_input.c.input).where(generation_input.c.generation == seq)
+            erased = erased_payloads(connection)
+            numbers = [seq, outcome or seq, *connection.scalars(inputs)]
+            return any((number, kind) in erased for number in numbers)
 
     def erase(
         self,
@@ -194,6 +213,14 @@ class Erasures:
         """
         with self._database.reading() as connection:
             return generations_sharing(connection, query)
+
+    def with_outputs(self, query: Query) -> list[str]:
+        """Return the ids of other generations that have an output of the matching ones as an input.
+
+        Erasing the matching ones does not erase these inputs.
+        """
+        with self._database.reading() as connection:
+            return generations_with_outputs(connection, query)
 
     def finish(self) -> bool:
         """Remove the bytes of pending erasures from the files. Return whether none is pending.

@@ -1,20 +1,26 @@
-"""Find the inputs to erase with generations, and the other generations that use them."""
+"""Find the inputs to erase with generations, and other generations with their inputs or outputs."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from sqlalchemy import Connection, select
 
 from muniment.ledger.entries import StartedEntry
-from muniment.ledger.payloads import Kind
+from muniment.ledger.payloads import Kind, selection_commitment
 from muniment.store.database.engine import chunks
-from muniment.store.database.tables import generation, generation_input, payload
-from muniment.store.queries.loader import entries_of
+from muniment.store.database.tables import (
+    generation,
+    generation_input,
+    generation_parent,
+    payload,
+)
+from muniment.store.queries.loader import PAGE, entries_of, load_numbers
 from muniment.store.queries.planner import QueryPlanner
 from muniment.store.queries.query import Query
 from muniment.store.retention.protection import HeldGenerations, erasable_kinds
+from muniment.types import Generation
 
 
 class InputsToErase(NamedTuple):
@@ -71,7 +77,7 @@ def inputs_to_erase(
 
 def generations_sharing(connection: Connection, query: Query) -> list[str]:
     """Return the ids of other generations that use an input of the matching ones, sorted."""
-    if connection.scalar(select(generation_input.c.input).limit(1)) is None:
+    if not _has_inputs(connection):
         return []
     selected: set[int] = set()
     inputs: set[int] = set()
@@ -80,10 +86,77 @@ def generations_sharing(connection: Connection, query: Query) -> list[str]:
         selected |= of_page.keys()
         inputs.update(*of_page.values())
     users = {number for item in _users(connection, inputs).values() for number in item}
+    return _ids(connection, users - selected)
+
+
+def generations_with_outputs(connection: Connection, query: Query) -> list[str]:
+    """Return the ids of others that have an output of the matching ones as an input, sorted.
+
+    These are children of the matching ones, and children of such children that repeat the input.
+    """
+    if not _has_inputs(connection):
+        return []
+    selected: set[int] = set()
+    uses: set[tuple[int, int]] = set()  # the number of an output's generation, and of its user
+    for numbers in QueryPlanner(connection, query).pages(1000):
+        selected.update(numbers)
+        latest = {(number, number) for number in numbers}
+        while latest:
+            latest = set(_uses_by_children(connection, latest)) - uses
+            uses |= latest
+    return _ids(connection, {user for _, user in uses} - selected)
+
+
+def _uses_by_children(
+    connection: Connection, uses: Collection[tuple[int, int]]
+) -> Iterator[tuple[int, int]]:
+    """Yield the uses of the same outputs by children of the users."""
+    children = _children_with_inputs(connection, {user for _, user in uses})
+    pairs = [(source, child) for source, user in uses for child in children.get(user, ())]
+    for part in chunks(pairs, PAGE):
+        numbers = sorted({number for pair in part for number in pair})
+        loaded = dict(load_numbers(connection, numbers))
+        for source, child in part:
+            if _has_output(loaded[child], loaded[source]):
+                yield source, child
+
+
+def _children_with_inputs(connection: Connection, numbers: Collection[int]) -> dict[int, set[int]]:
+    """Return the children that have inputs, by the number of their parent."""
+    children: dict[int, set[int]] = {}
+    statement = (
+        select(generation.c.seq, generation_parent.c.generation)
+        .join(generation_parent, generation_parent.c.parent == generation.c.id)
+        .join(generation_input, generation_input.c.generation == generation_parent.c.generation)
+    )
+    for part in chunks(list(numbers)):
+        for parent, child in connection.execute(statement.where(generation.c.seq.in_(part))):
+            children.setdefault(parent, set()).add(child)
+    return children
+
+
+def _has_output(user: Generation, source: Generation) -> bool:
+    """Return whether an input that is not erased is an output of a generation, or its selection."""
+    contents = {output.data for output in source.outputs}
+    selections = [output.selection for output in source.outputs if output.selection is not None]
+    return any(
+        item.data in contents
+        or any(selection_commitment(one.salt, item.data) == one.digest for one in selections)
+        for item in user.inputs
+        if item.data
+    )
+
+
+def _has_inputs(connection: Connection) -> bool:
+    return connection.scalar(select(generation_input.c.input).limit(1)) is not None
+
+
+def _ids(connection: Connection, numbers: Collection[int]) -> list[str]:
+    """Return the ids of generations, sorted."""
     statement = select(generation.c.id)
     return sorted(
         id
-        for part in chunks(list(users - selected))
+        for part in chunks(list(numbers))
         for id in connection.scalars(statement.where(generation.c.seq.in_(part)))
     )
 
