@@ -75,7 +75,7 @@ fmt: install $(VENV)/.installed-lint ## format the code and apply ruff's automat
 
 .PHONY: bench
 bench: install $(VENV)/.installed-lint ## run every benchmark; each prints one JSON line
-	@set -e; for program in $(filter-out benchmarks/checkouts.py,$(wildcard benchmarks/*.py)); do \
+	@set -e; for program in $(filter-out benchmarks/checkouts.py benchmarks/image_quality.py,$(wildcard benchmarks/*.py)); do \
 		echo "# $$program" >&2; PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python $$program; done
 
 # ---- now and then -----------------------------------------------------------------------------

@@ -8,7 +8,7 @@ the distance between two models resamples their pictures, at the same positions 
 Prints one JSON line for each model, the first of which is compared with the others.
 
     python benchmarks/image_quality.py MODEL [MODEL ...] --classifier FOLDER --data TEST
-        --training DATA [--number N] [--resamples N] [--sheet FILE]
+        --training DATA [--number N] [--resamples N]
 """
 
 from __future__ import annotations
