@@ -90,13 +90,7 @@ class LabelConsistency(muniment.Evaluator):
             "", model=True, help="folder of a classifier, made by `muniment image classifier`"
         )
 
-    def __init__(
-        self,
-        parameters: Parameters | None = None,
-        models: Mapping[str, muniment.Model] | None = None,
-    ) -> None:
-        super().__init__(parameters, models)
-        self._classifier: Classifier | None = None
+    _classifier: Classifier | None = None  # loaded for the first picture
 
     def evaluate(self, generation: muniment.Generation) -> Mapping[str, float]:
         """Return both measures, or none if the prompt is not a label of the classifier.
@@ -189,13 +183,7 @@ class Novelty(muniment.Evaluator):
             "", model=True, help="folder of pictures, which is recorded by its digest"
         )
 
-    def __init__(
-        self,
-        parameters: Parameters | None = None,
-        models: Mapping[str, muniment.Model] | None = None,
-    ) -> None:
-        super().__init__(parameters, models)
-        self._data: Tensor | None = None
+    _data: Tensor | None = None  # loaded for the first picture
 
     def evaluate(self, generation: muniment.Generation) -> Mapping[str, float]:
         """Return the root mean square difference to the nearest picture, in units of [0, 1].
