@@ -112,6 +112,21 @@ def test_nearest_distance_is_zero_for_a_member_and_known_for_another():
     assert nearest_distances(rows, members).tolist() == pytest.approx([0, 1], abs=1e-3)
 
 
+def test_distances_to_many_members_are_exact_for_copies_and_ties():
+    members = _normal(1000, 3072, 1)
+    copies = members[:40]
+
+    assert nearest_distances(copies, members).tolist() == [0.0] * 40
+    others = torch.cat([copies.flip(0), _normal(500, 3072, 2)])
+    assert copied_share(copies, members, others) == 0.5
+
+
+def test_precision_and_recall_of_equal_pictures_are_one():
+    pictures = _normal(1, 128, 1).repeat(40, 1)
+
+    assert precision_and_recall(pictures, pictures[:30]) == (1, 1)
+
+
 def test_bootstrap_interval_of_a_mean_covers_it_and_repeats():
     values = _normal(500, 1, 1)[:, 0]
 
