@@ -52,9 +52,9 @@ def test_label_without_a_similar_one_raises_with_all(text: str) -> None:
     assert all(label in str(raised.value) for label in LABELS.labels)
 
 
-@pytest.mark.parametrize("labels", [(), ("Coat", "coat"), ("a  b", "a b")])
+@pytest.mark.parametrize("labels", [(), ("Coat", "coat"), ("a  b", "a b"), ("a", "\u3000")])
 def test_labels_that_are_equal_or_absent_raise(labels: tuple[str, ...]) -> None:
-    with pytest.raises(ValueError, match="labels"):
+    with pytest.raises(ValueError, match="label"):
         LabelCondition(labels)
 
 
@@ -120,6 +120,10 @@ def test_caption_in_chinese_is_divided_into_the_longest_words() -> None:
     assert list(condition.split("热狗")) == ["热狗"]
     # The longest word first would leave 大 unknown.
     assert list(condition.split("大热狗")) == ["大热", "狗"]
+
+
+def test_words_of_two_scripts_are_divided() -> None:
+    assert list(CAPTIONS.split("red\U00020000心car")) == ["red", "\U00020000", "心", "car"]
 
 
 def test_function_word_that_is_in_the_vocabulary_has_an_id() -> None:

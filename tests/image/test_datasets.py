@@ -136,7 +136,16 @@ def test_classes_that_differ_only_in_case_are_refused(tmp_path: Path) -> None:
         pictures.save(tmp_path / name / "0.png")
     with pytest.raises(DatasetError, match="case"):
         read_dataset(tmp_path, size=8, condition="label")
-    assert len(read_dataset(tmp_path, size=8)) == 2
+    data = read_dataset(tmp_path, size=8)
+    assert len(data) == 2
+    with pytest.raises(DatasetError, match="case"):  # the condition was chosen after reading
+        condition_of(data, "label")
+
+
+def test_a_class_without_a_visible_name_is_refused(tmp_path: Path) -> None:
+    pictures.save(tmp_path / "\u3000" / "0.png")
+    with pytest.raises(DatasetError, match="u3000"):
+        read_dataset(tmp_path, size=8, condition="label")
 
 
 def test_one_class_is_a_data_set(tmp_path: Path) -> None:
@@ -323,6 +332,9 @@ def test_the_names_of_idx_classes_can_be_given(tmp_path: Path) -> None:
     (tmp_path / "classes.txt").write_text("zero\none\n")
     with pytest.raises(DatasetError, match=r"classes\.txt"):
         read_dataset(tmp_path, size=8, condition="label")
+    (tmp_path / "classes.txt").write_text("zero\none\nONE\n")
+    with pytest.raises(DatasetError, match="case"):
+        read_dataset(tmp_path, size=8, condition="label")
 
 
 def test_the_word_fashion_mnist_finds_the_installed_files(
@@ -361,6 +373,11 @@ def test_damaged_idx_files_are_refused(tmp_path: Path, fault: str) -> None:
         read_dataset(tmp_path, size=8)
 
 
+def test_idx_pictures_without_pixels_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match="idx"):
+        read_dataset(write_idx(tmp_path, size=0), size=8)
+
+
 def test_idx_files_have_no_captions(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="caption"):
         read_dataset(write_idx(tmp_path), size=8, condition="caption")
@@ -373,3 +390,5 @@ def test_pictures_that_need_too_much_memory_are_refused(
     monkeypatch.setattr(datasets, "_physical_memory", lambda: 191.0)
     with pytest.raises(DatasetError, match="memory"):
         read_dataset(tmp_path, size=8)
+    with pytest.raises(DatasetError, match="memory"):
+        read_dataset(write_idx(tmp_path / "idx"), size=8)

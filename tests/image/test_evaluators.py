@@ -114,7 +114,7 @@ def classifier(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_label_consistency_compares_the_prompt_with_the_picture(classifier: Path):
     evaluator = LabelConsistency(models={"classifier": _model(classifier)})
 
-    light = evaluator.evaluate(generation(_output(WHITE), prompt="light "))
+    light = evaluator.evaluate(generation(_output(WHITE), prompt=" ＬIGHT "))
     wrong = evaluator.evaluate(generation(_output(WHITE), prompt="Dark"))
 
     assert light["label-match"] == 1

@@ -23,7 +23,7 @@ from .conditions import (
     condition_of_captions,
     condition_of_words,
 )
-from .datasets import WORDS, Dataset, DatasetError
+from .datasets import WORDS, Dataset, DatasetError, label_condition
 from .tensors import image_tensor
 
 AUGMENTATIONS = ("flip", "shift")
@@ -113,7 +113,7 @@ def condition_of(dataset: Dataset, kind: str) -> Condition:
     The vocabulary of captions is that of the file `words.txt`, if the data has one.
     """
     if kind == "label":
-        return LabelCondition(dataset.classes)
+        return label_condition(dataset.classes)
     if kind == "caption":
         captions = {caption: item.file for item in dataset.items for caption in item.captions}
         words = dataset.folder / WORDS

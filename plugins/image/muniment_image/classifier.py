@@ -16,6 +16,7 @@ import json
 import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -26,6 +27,7 @@ from torch.nn import functional
 
 import muniment
 
+from .conditions import normalise
 from .datasets import Dataset
 from .tensors import image_tensor
 
@@ -52,6 +54,17 @@ class ClassifierConfig:
     size: int
     channels: int
     width: int = 32
+
+    def position(self, text: str) -> int | None:
+        """Return the position of the label that a text names, or None.
+
+        Case, width and repeated spaces are ignored, as by a model with labels.
+        """
+        return self._positions.get(normalise(text))
+
+    @cached_property
+    def _positions(self) -> dict[str, int]:
+        return {normalise(label): position for position, label in enumerate(self.labels)}
 
 
 class Classifier(nn.Module):

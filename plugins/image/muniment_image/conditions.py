@@ -24,13 +24,19 @@ FUNCTION_WORDS = frozenset(
     "的 了 和 与 及 或 是 在 有 着 一个 一只 一颗 一张 一幅 一朵 一 个 只 颗 张 幅 这 那 这个 那个 "
     "图 图片 图像 图标 表情 表情符号 画 请 画一个 请画".split()
 )
-_CHINESE = re.compile(r"[\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]+")
+_HAN = r"\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
+_CHINESE = re.compile(f"[{_HAN}]+")
 # A word is a run of letters and digits in one script. Every other character separates words.
-_RUN = re.compile(r"[\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]+|[^\W_\u3400-\u9fff]+")
+_RUN = re.compile(rf"[{_HAN}]+|[^\W_{_HAN}]+")
 _MOST_SUGGESTIONS = 3
 _LONGEST_QUOTE = 40  # characters of a prompt in a message
 _USUAL_LENGTH = 12  # of captions in words
 _MOST_WORDS = 64  # of a caption that a model is trained on
+
+
+def normalise(text: str) -> str:
+    """Return a text as labels and words are compared: without case, width and repeated spaces."""
+    return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
 
 
 class ConditionError(muniment.UsageError):
@@ -72,8 +78,18 @@ class LabelCondition:
     length: ClassVar[int] = 1
 
     def __post_init__(self) -> None:
-        if not self.labels or len(self._ids) < len(self.labels):
-            raise ValueError("labels must be given and must differ by more than case and spaces")
+        if not self.labels:
+            raise ValueError("there are no labels")
+        first: dict[str, str] = {}
+        for label in self.labels:
+            name = normalise(label)
+            if not name:
+                raise ValueError(f"the label {label!r} has no characters but spaces")
+            if name in first:
+                raise ValueError(
+                    f"the labels {first[name]!r} and {label!r} differ only in case or spaces"
+                )
+            first[name] = label
 
     @property
     def size(self) -> int:
@@ -82,7 +98,7 @@ class LabelCondition:
 
     def encode(self, text: str) -> tuple[int, ...]:
         """Return the id of a label. Raise ConditionError for an unknown one."""
-        name = _normalise(text)
+        name = normalise(text)
         if name in self._ids:
             return (self._ids[name],)
         if not name:
@@ -103,7 +119,7 @@ class LabelCondition:
 
     @cached_property
     def _ids(self) -> dict[str, int]:
-        return {_normalise(label): number for number, label in enumerate(self.labels, start=1)}
+        return {normalise(label): number for number, label in enumerate(self.labels, start=1)}
 
 
 @dataclass(frozen=True)
@@ -161,7 +177,7 @@ class CaptionCondition:
         A run of Chinese characters is divided so that the fewest characters are in no word of the
         vocabulary, and then into the fewest words.
         """
-        for run in _RUN.findall(_normalise(text)):
+        for run in _RUN.findall(normalise(text)):
             if _CHINESE.fullmatch(run):
                 yield from self._segment(run)
             else:
@@ -179,7 +195,7 @@ class CaptionCondition:
     @cached_property
     def _ids(self) -> dict[str, int]:
         return {
-            _normalise(word): number
+            normalise(word): number
             for number, words in enumerate(self.words, start=1)
             for word in words
         }
@@ -242,7 +258,7 @@ def condition_of_words(text: str, captions: Sequence[str]) -> CaptionCondition:
     words or with more than `_MOST_WORDS`.
     """
     rows = tuple(tuple(line.split()) for line in text.splitlines() if line.strip())
-    counts = Counter(_normalise(word) for words in rows for word in words)
+    counts = Counter(normalise(word) for words in rows for word in words)
     if repeated := [word for word, count in counts.items() if count > 1]:
         raise ValueError(f"{repeated[0]!r} is in the list of words twice; remove one of them")
     condition = CaptionCondition(rows, _MOST_WORDS)
@@ -278,10 +294,6 @@ def _strings(value: object) -> tuple[str, ...]:
     return tuple(value)
 
 
-def _normalise(text: str) -> str:
-    return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
-
-
 def condition_of_captions(captions: Sequence[str]) -> CaptionCondition:
     """Return the condition whose vocabulary is that of captions, for pictures without a word list.
 
@@ -293,7 +305,7 @@ def condition_of_captions(captions: Sequence[str]) -> CaptionCondition:
     for caption in captions:
         found = {
             word
-            for run in _RUN.findall(_normalise(caption))
+            for run in _RUN.findall(normalise(caption))
             for word in (run if _CHINESE.fullmatch(run) else (run,))
         }
         if len(found) > _MOST_WORDS:

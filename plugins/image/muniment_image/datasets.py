@@ -8,6 +8,7 @@ decoded before anything is trained, so that a damaged one is reported at once.
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import stat
 import unicodedata
@@ -24,6 +25,7 @@ from PIL import Image
 import muniment
 
 from . import idx, metadata
+from .conditions import LabelCondition
 from .pictures import PictureError, read_picture
 
 ConditionKind = Literal["none", "label", "caption"]
@@ -134,7 +136,7 @@ def read_dataset(
         notes.append(f"only the middle is used of long and narrow pictures: {_listed(cropped)}")
     classes = sorted({item.label for item in items if item.label is not None})
     if condition == "label":
-        _check_classes(classes)
+        label_condition(classes)
     return Dataset(
         pixels=pixels,
         items=tuple(items),
@@ -271,17 +273,14 @@ def _check_condition(folder: Path, items: Sequence[Item], condition: ConditionKi
         )
 
 
-def _check_classes(classes: Sequence[str]) -> None:
-    """Raise DatasetError for classes that one label would name, as a label's case is ignored."""
-    seen: dict[str, str] = {}
-    for name in classes:
-        key = " ".join(unicodedata.normalize("NFKC", name).casefold().split())
-        if key in seen:
-            raise DatasetError(
-                f"the classes {seen[key]!r} and {name!r} differ only in case or spaces; "
-                "rename one of them or merge them"
-            )
-        seen[key] = name
+def label_condition(classes: Sequence[str]) -> LabelCondition:
+    """Return the condition of classes. Raise DatasetError for classes that one label would name."""
+    try:
+        return LabelCondition(tuple(classes))
+    except ValueError as error:
+        raise DatasetError(
+            f"the classes cannot be used: {error}; rename one of them, or merge them"
+        ) from None
 
 
 # ---- pictures --------------------------------------------------------------------------------
@@ -291,7 +290,7 @@ def _decode(
     folder: Path, items: Sequence[Item], size: int
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint64], list[str]]:
     """Return resized pixels, fingerprints, and the names of elongated pictures."""
-    pixels = _allocate(len(items), size)
+    pixels = _allocate(len(items), size, channels=3)
     fingerprints = np.zeros(len(items), np.uint64)
     bad: list[tuple[str, str]] = []
     elongated: list[str] = []
@@ -312,14 +311,15 @@ def _decode(
     return (pixels[..., :1].copy() if is_grey else pixels), fingerprints, elongated
 
 
-def _allocate(count: int, size: int) -> NDArray[np.uint8]:
+def _allocate(count: int, size: int, channels: int) -> NDArray[np.uint8]:
     """Return memory for pictures. Raise DatasetError if the machine has not enough of it."""
-    needed = count * size * size * 3
+    shape = (count, size, size, channels)
+    needed = math.prod(shape)
     try:
         # Linux gives more memory than there is, and ends the process when it is used.
         if needed > _physical_memory():
             raise MemoryError
-        return np.zeros((count, size, size, 3), np.uint8)
+        return np.zeros(shape, np.uint8)
     except MemoryError:
         raise DatasetError(
             f"{count:,} pictures of {size} x {size} pixels need {needed / 1e9:.1f} GB of memory; "
@@ -418,7 +418,9 @@ def _read_idx(images: Path, size: int, condition: ConditionKind) -> Dataset:
         pictures, labels, names = idx.read(images)
     except idx.IdxError as error:
         raise DatasetError(str(error)) from None
-    pixels = np.zeros((len(pictures), size, size, 1), np.uint8)
+    if condition == "label":
+        label_condition(names)
+    pixels = _allocate(len(pictures), size, channels=1)
     for index, picture in enumerate(pictures):
         pixels[index, ..., 0] = square(picture, size)
     items = tuple(Item(f"{index:05d}", names[label]) for index, label in enumerate(labels))

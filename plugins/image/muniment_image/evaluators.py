@@ -110,11 +110,9 @@ class LabelConsistency(muniment.Evaluator):
         if self._classifier is None:
             self._classifier = load_classifier(Path(self.models["classifier"].path))
         config = self._classifier.config
-        labels = [label.casefold() for label in config.labels]
-        label = generation.prompt.strip().casefold()
-        if label not in labels:
+        position = config.position(generation.prompt)
+        if position is None:
             return {}
-        position = labels.index(label)
         rows = self._classifier.probabilities(_squares(pictures, config.size, config.channels))
         return {
             "label-match": (rows.argmax(dim=1) == position).double().mean().item(),

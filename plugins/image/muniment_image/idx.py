@@ -69,6 +69,8 @@ def read(images: Path) -> tuple[NDArray[np.uint8], NDArray[np.uint8], tuple[str,
             f"{images} has {len(pictures):,} pictures and {other.name} has {len(labels):,} labels; "
             "use two files of the same data"
         )
+    if not pictures.size:
+        raise IdxError(f"{images} has pictures without pixels; use other data")
     names = _class_names(images.parent, labels)
     if int(labels.max()) >= len(names):
         raise IdxError(

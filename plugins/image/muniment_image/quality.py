@@ -149,14 +149,15 @@ def _order(count: int) -> Tensor:
 def _label_consistency(
     classifier: Classifier, images: Tensor, prompts: Sequence[str]
 ) -> Interval | None:
-    labels = {label.casefold(): index for index, label in enumerate(classifier.config.labels)}
-    wanted = [labels.get(prompt.strip().casefold(), -1) for prompt in prompts]
-    rows = torch.tensor([index for index, label in enumerate(wanted) if label >= 0])
-    if len(rows) == 0:
+    wanted = {
+        row: position
+        for row, prompt in enumerate(prompts)
+        if (position := classifier.config.position(prompt)) is not None
+    }
+    if not wanted:
         return None
-    classes = torch.tensor(wanted)[rows]
-    found = classifier.probabilities(images[rows]).argmax(dim=1)
-    return share((found == classes).double().mean().item(), len(rows))
+    rows, classes = list(wanted), torch.tensor(list(wanted.values()))
+    return share(classifier.accuracy(images[rows], classes), len(rows))
 
 
 def _copied(images: Tensor, unseen: Tensor, training: Dataset, channels: int) -> Interval:
