@@ -24,10 +24,11 @@ from muniment_image.datasets import Dataset, DatasetError, Item
 from muniment_image.generator import ImageGenerator
 from muniment_image.model_config import ModelConfig
 from muniment_image.model_folder import load_model
-from muniment_image.progress_files import losses_table
-from muniment_image.training import Outcome, ResumeError, TrainingError, new_family, train
-from muniment_image.training_options import Options, native_precision
+from muniment_image.progress_files import is_grid_due, losses_table
+from muniment_image.training import Outcome, new_family, train
+from muniment_image.training_options import Options, ResumeError, native_precision
 from muniment_image.training_records import finish
+from muniment_image.training_state import TrainingState
 
 NETWORKS = {
     "flow": {"width": 8, "blocks": 1, "embedding": 8},
@@ -246,6 +247,21 @@ def test_the_training_changes_weights_and_their_average(tmp_path: Path) -> None:
     assert torch.equal(average, outcome.model.state_dict()[name])
 
 
+@pytest.mark.parametrize("highest", [0.999, 0.15, 0.0])
+def test_the_average_follows_the_weights_with_a_decay_that_rises(highest: float) -> None:
+    state = TrainingState(new_family(config_of(make_data()), 1), None)
+    weight = state.family.network.enter.weight.detach()
+    expected = weight.clone()
+    for step in range(4):
+        weight += 1
+        decay = min(highest, (1 + step) / (10 + step))
+        expected = decay * expected + (1 - decay) * weight
+        state.average(highest)
+        state.record({"loss": 1.0})
+    average = state.sampling_model().state_dict()["network.enter.weight"]
+    assert torch.allclose(average, expected, rtol=1e-6)
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_other_signals_stop_a_training_too(tmp_path: Path, number: int) -> None:
     assert run(tmp_path, watcher=Watcher(2, number)).signal == number
@@ -360,12 +376,30 @@ def test_out_of_memory_halves_the_pictures_at_a_time(
     assert checkpoints.load(tmp_path).state["chunk"] == 2
 
 
-def test_out_of_memory_with_two_pictures_is_an_error(
+def test_out_of_memory_with_two_pictures_at_once_gives_no_model(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     limit_memory(monkeypatch, "flow", 1)
-    with pytest.raises(TrainingError, match="memory"):
-        run(tmp_path)
+    outcome = run(tmp_path)
+    assert (outcome.status, outcome.model) == ("failed", None)
+    assert "memory" in str(outcome.failure)
+
+
+def test_out_of_memory_with_two_pictures_ends_with_the_last_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watcher = Watcher()
+    count = watcher.advance
+
+    def advance(steps: int) -> None:
+        count(steps)
+        if watcher.steps == 5:  # as when another program takes the memory
+            limit_memory(monkeypatch, "flow", 1)
+
+    watcher.advance = advance  # type: ignore[method-assign]
+    outcome = run(tmp_path, watcher=watcher)
+    assert (outcome.status, outcome.step) == ("failed", 4)
+    assert outcome.model is not None
 
 
 def limit_memory(monkeypatch: pytest.MonkeyPatch, family: str, most: int) -> None:
@@ -392,7 +426,17 @@ def test_gradients_of_chunks_are_those_of_the_batch(tmp_path: Path) -> None:
         # The noise differs between chunks, so that the decoder must not depend on it.
         torch.nn.init.zeros_(family.network.start[0].weight)
         options = Options(steps=3, seed=1, batch=6)
-        loop = training._Loop(family, data, options, tmp_path, 0, Watcher(), None)
+        loop = training._Loop(
+            family,
+            data,
+            options,
+            tmp_path,
+            samples=0,
+            checkpoint_steps=1,
+            source="",
+            watcher=Watcher(),
+            log=None,
+        )
         loop.chunk = chunk
         loop._gradients("network", *loop._batches.read(0))
         loops.append(family.network.up[-1].weight.grad)
@@ -519,14 +563,9 @@ def test_a_grid_of_samples_is_written_at_the_end_of_each_epoch(tmp_path: Path) -
 
 @pytest.mark.parametrize(("steps", "batch"), [(5, 6), (130, 2), (10_000, 5), (3, 40), (1, 2)])
 def test_grids_are_spread_over_the_training_and_at_most_fifty(steps: int, batch: int) -> None:
-    data = make_data(2 if steps > 5 else 12)
-    config = config_of(data, "vae", "none")
+    pictures = 2 if steps > 5 else 12
     options = Options(steps=steps, seed=1, batch=batch)
-    loop = training._Loop(new_family(config, 1), data, options, Path(), 0, Watcher(), None)
-    due = []
-    for loop.step in range(1, steps + 1):
-        if loop._is_grid_due():
-            due.append(loop.step)
+    due = [step for step in range(1, steps + 1) if is_grid_due(step, options, pictures)]
     assert due[-1] == steps
     assert min(steps, 3) <= len(due) <= 51
 

@@ -21,10 +21,12 @@ from .files import write_file
 from .model_config import ModelConfig
 from .sampler import pixels_of
 from .sheet import contact_sheet
+from .training_options import Options
 
 CURVE = "curve.png"
 LOSSES = "losses.csv"
 SAMPLES = "samples"
+_MOST_GRIDS = 50
 _MOST_ROWS = 1000  # of losses.csv
 _COLUMNS = 8
 _MOST_CLASSES = 16  # that have columns of their own
@@ -73,6 +75,19 @@ class ProgressFiles:
             return None
         ids = [self._config.condition.encode(self._texts[number]) for number in numbers]
         return torch.tensor(ids, dtype=torch.int64, device=model.device)
+
+
+def is_grid_due(step: int, options: Options, count: int) -> bool:
+    """Return whether a grid is written after a step of a training on `count` pictures.
+
+    An epoch ends there, or one of 50 parts of a training of more epochs.
+    """
+
+    def epochs(step: int) -> int:
+        return step * options.batch // count
+
+    every = max(1, math.ceil(epochs(options.steps) / _MOST_GRIDS))
+    return epochs(step) // every > epochs(step - 1) // every or step == options.steps
 
 
 def losses_table(losses: Mapping[str, Sequence[float]]) -> str:

@@ -1,11 +1,17 @@
-"""The parameters of a training that its result depends on."""
+"""The parameters of a training that its result depends on, and their comparison on resuming."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Literal
 
-import torch
+import muniment
+
+from .model_config import ModelConfig
+
+if TYPE_CHECKING:
+    import torch
 
 Precision = Literal["float32", "bfloat16"]
 
@@ -40,8 +46,52 @@ def native_precision(device: torch.device) -> Precision:
 
     Where a processor emulates it, it is many times slower than float32.
     """
+    import torch
+
     if device.type == "cuda":
         is_native = torch.cuda.is_bf16_supported(including_emulation=False)
     else:
         is_native = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
     return "bfloat16" if is_native else "float32"
+
+
+class ResumeError(muniment.UsageError):
+    """A training that cannot be resumed, because options or data are not those of its start."""
+
+    def __init__(self, message: str, names: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.names = names
+
+
+def describe(options: Options, config: ModelConfig, data_digest: str) -> dict[str, Any]:
+    """Return everything that must be the same when a training is resumed, as JSON."""
+    return {
+        "family": config.family,
+        "image_size": config.image_size,
+        "channels": config.channels,
+        "condition": config.condition.to_json(),
+        "network": dict(config.network),
+        "sampler_steps": config.steps,
+        "guidance": config.guidance,
+        "data": data_digest,
+        **asdict(options),
+        "augment": sorted(options.augment),
+    }
+
+
+def check_unchanged(before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    """Raise ResumeError, with the names of the options that differ."""
+    names = [name for name in now if before.get(name) != now[name]]
+    if not names:
+        return
+    changes = [
+        "the data is not the same"
+        if name == "data"
+        else f"{name} was {before.get(name)!r:.60} and is {now[name]!r:.60}"
+        for name in names
+    ]
+    raise ResumeError(
+        f"the training cannot be resumed: {', '.join(changes)}; use the options and the data that "
+        "it was started with",
+        tuple(names),
+    )

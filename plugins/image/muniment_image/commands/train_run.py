@@ -53,13 +53,10 @@ def run(
         config = _config(values, condition, channels=dataset.pixels.shape[3])
         options = _options(values, dataset, device)
         family = _new_family(config, options.seed).to(device)
-        try:
-            outcome = _train(family, dataset, options, values)
-        except TrainingError as error:
-            failed = Outcome("failed", None, 0, {}, options.batch, str(error))
-            _record(session, failed, family, dataset, options, out)
-            raise
-        _record_and_print(session, outcome, family, dataset, options, out, as_json=as_json)
+        outcome = _train(family, dataset, options, values)
+        training = training_records.finish(outcome, family, dataset, options, out)
+        event = session.record_training(training, plugin=training_records.DISTRIBUTION)
+        _print(outcome, dataset, out, event.entry.result, as_json=as_json)
 
 
 # ---- options -----------------------------------------------------------------------------------
@@ -236,31 +233,10 @@ def _train(family: Family, dataset: Dataset, options: Options, values: dict[str,
 # ---- the result --------------------------------------------------------------------------------
 
 
-def _record(
-    session: muniment.Session,
-    outcome: Outcome,
-    family: Family,
-    dataset: Dataset,
-    options: Options,
-    out: Path,
-) -> str | None:
-    """Write the model, record the training, and return the digest of the model."""
-    training = training_records.finish(outcome, family, dataset, options, out)
-    event = session.record_training(training, plugin=training_records.DISTRIBUTION)
-    return event.entry.result
-
-
-def _record_and_print(
-    session: muniment.Session,
-    outcome: Outcome,
-    family: Family,
-    dataset: Dataset,
-    options: Options,
-    out: Path,
-    *,
-    as_json: bool,
+def _print(
+    outcome: Outcome, dataset: Dataset, out: Path, digest: str | None, *, as_json: bool
 ) -> None:
-    digest = _record(session, outcome, family, dataset, options, out)
+    """Print the result. Raise TrainingError after a failure, and the signal after a signal."""
     last = {name: values[-1] for name, values in outcome.losses.items() if values}
     record: dict[str, Any] = {
         "status": outcome.status,

@@ -1,0 +1,101 @@
+"""The state of a training: the weights, their moving average, the optimizers and the losses."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from .checkpoints import Checkpoint
+from .families.base import Family
+
+
+class TrainingState:
+    """The part of a training that its next steps depend on, besides the options and the data.
+
+    Attributes:
+        family: The model that is trained.
+        optimizers: The optimizer of each part, in the order of the parts.
+        step: The number of steps done.
+        losses: The losses of each step by name.
+    """
+
+    def __init__(self, family: Family, learning_rate: float | None) -> None:
+        self.family = family.train()
+        self.optimizers = {part: family.optimizer(part, learning_rate) for part in family.parts}
+        self.step = 0
+        self.losses: dict[str, list[float]] = {}
+        self._averaged = copy.deepcopy(family).eval().requires_grad_(False)
+
+    @torch.no_grad()
+    def average(self, highest_decay: float) -> None:
+        """Move the averaged weights of the sampled part towards its weights. Buffers are copied.
+
+        The decay rises with the steps, so that the random weights of the start soon have no part.
+        """
+        decay = min(highest_decay, (1 + self.step) / (10 + self.step))
+        part = self.family.sampled_part
+        source, target = getattr(self.family, part), getattr(self._averaged, part)
+        for average, weight in zip(target.parameters(), source.parameters(), strict=True):
+            average.lerp_(weight, 1 - decay)
+        for average, buffer in zip(target.buffers(), source.buffers(), strict=True):
+            average.copy_(buffer)
+
+    def record(self, losses: Mapping[str, float]) -> None:
+        """Count a step and add its losses."""
+        for name, value in losses.items():
+            self.losses.setdefault(name, []).append(value)
+        self.step += 1
+
+    def sampling_model(self) -> Family:
+        """Return the model with averaged weights of the sampled part, and the other parts."""
+        averaged = getattr(self._averaged, self.family.sampled_part).state_dict()
+        state = self.family.state_dict()
+        prefix = f"{self.family.sampled_part}."
+        state |= {prefix + name: tensor for name, tensor in averaged.items()}
+        self._averaged.load_state_dict(state)
+        return self._averaged
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return the tensors of a checkpoint by name."""
+        averaged = getattr(self._averaged, self.family.sampled_part)
+        tensors = {f"model.{name}": value for name, value in self.family.state_dict().items()}
+        tensors |= {f"averaged.{name}": value for name, value in averaged.state_dict().items()}
+        for part, optimizer in self.optimizers.items():
+            for index, state in optimizer.state_dict()["state"].items():
+                for name, value in state.items():
+                    tensors[f"optimizer.{part}.{index}.{name}"] = torch.as_tensor(value)
+        for name, values in self.losses.items():
+            tensors[f"losses.{name}"] = torch.tensor(values, dtype=torch.float64)
+        return tensors
+
+    def restore(self, checkpoint: Checkpoint) -> None:
+        """Return to the state of a checkpoint.
+
+        Raises RuntimeError, ValueError or KeyError for tensors of another training.
+        """
+        tensors = checkpoint.tensors
+        self.family.load_state_dict(_with_prefix(tensors, "model."))
+        averaged = getattr(self._averaged, self.family.sampled_part)
+        averaged.load_state_dict(_with_prefix(tensors, "averaged."))
+        for part, optimizer in self.optimizers.items():
+            state: dict[int, dict[str, Tensor]] = {}
+            for name, value in _with_prefix(tensors, f"optimizer.{part}.").items():
+                index, _, key = name.partition(".")
+                state.setdefault(int(index), {})[key] = value
+            groups = optimizer.state_dict()["param_groups"]
+            optimizer.load_state_dict({"state": state, "param_groups": groups})
+        self.losses = {
+            name: tensors[f"losses.{name}"].tolist() for name in checkpoint.state["losses"]
+        }
+        self.step = checkpoint.step
+
+
+def _with_prefix(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {
+        name.removeprefix(prefix): value
+        for name, value in tensors.items()
+        if name.startswith(prefix)
+    }
