@@ -250,6 +250,14 @@ def test_init_of_another_size_raises() -> None:
         make().sample(ids(), Noise(range(ROWS)), init=pictures(size=12))
 
 
+def test_init_or_mask_with_other_channels_raises() -> None:
+    with pytest.raises(ValueError, match="init"):  # one channel would be broadcast to three
+        make(channels=3).sample(ids(), Noise(range(ROWS)), init=pictures())
+    mask = torch.ones(ROWS, 3, 8, 8, dtype=torch.bool)
+    with pytest.raises(ValueError, match="mask"):
+        make().sample(ids(), Noise(range(ROWS)), init=pictures(), mask=mask)
+
+
 # ---- noise and conditions of training --------------------------------------------------------
 
 

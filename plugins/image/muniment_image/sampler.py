@@ -92,13 +92,19 @@ class Sampler:
 
     def _rows_agree(self) -> bool:
         """Return whether equal rows of a batch become equal images."""
-        condition = self.family.config.condition
-        row = Drawing(0, (1,) * condition.length, 1, None, 1.0, None, None)
-        try:
-            images = self._sample([row] * self.rows)
-        except SamplingError:  # each image fails then
-            return True
-        return bool((images == images[:1]).all())
+        config = self.family.config
+        ids = (1,) * config.condition.length
+        # Guidance doubles the rows that the network sees, and other kernels may compute them.
+        has_guidance = ids and self.family.takes_guidance
+        for guidance in (1.0, 2.0) if has_guidance else (None,):
+            row = Drawing(0, ids, 1, guidance, 1.0, None, None)
+            try:
+                images = self._sample([row] * self.rows)
+            except SamplingError:  # each image fails then
+                continue
+            if not (images == images[:1]).all():
+                return False
+        return True
 
 
 def _images(pictures: Sequence[NDArray[np.uint8] | None], device: torch.device) -> Tensor | None:

@@ -122,14 +122,10 @@ class Family(nn.Module, ABC):
             raise SamplingError("a mask needs the picture that it is applied to; add init")
         if not 0 < strength <= 1:
             raise SamplingError(f"strength is {strength:g}; use a number above 0 and at most 1")
-        shape = (len(noise), config.channels, config.image_size, config.image_size)
-        for name, tensor in (("init", init), ("mask", mask)):
-            if tensor is not None and (*tensor.shape[:1], *tensor.shape[2:]) != (
-                shape[0],
-                *shape[2:],
-            ):
-                raise ValueError(f"{name} has the shape {tuple(tensor.shape)}, not {shape}")
-        ids = self._ids(conditions, shape[0])
+        rows, size = len(noise), config.image_size
+        _check_shape("init", init, (rows, config.channels, size, size))
+        _check_shape("mask", mask, (rows, 1, size, size))
+        ids = self._ids(conditions, rows)
         was_training = self.training
         self.eval()
         try:
@@ -162,11 +158,14 @@ class Family(nn.Module, ABC):
         length = self.config.condition.length
         if conditions is None:
             return torch.zeros(rows, length, dtype=torch.int64, device=self.device)
-        if conditions.shape != (rows, length):
-            raise ValueError(
-                f"conditions have the shape {tuple(conditions.shape)}, not {(rows, length)}"
-            )
+        _check_shape("conditions", conditions, (rows, length))
         return conditions.to(self.device)
+
+
+def _check_shape(name: str, tensor: Tensor | None, shape: tuple[int, ...]) -> None:
+    """Raise ValueError for a tensor of another shape, which could be broadcast unnoticed."""
+    if tensor is not None and tensor.shape != shape:
+        raise ValueError(f"{name} has the shape {tuple(tensor.shape)}, not {shape}")
 
 
 class ConditionEncoder(nn.Module):
