@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -65,6 +67,22 @@ def test_a_saved_classifier_is_loaded_again(tmp_path: Path):
     assert torch.equal(loaded.features(images), classifier.features(images))
     assert loaded.features(images).shape == (64, 128)
     assert loaded.probabilities(images).sum(dim=1).allclose(torch.ones(64))
+
+
+def test_a_full_disk_keeps_the_classifier_of_the_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    save_classifier(_trained(5), tmp_path)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space"):
+        save_classifier(_trained(6), tmp_path)
+
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
 def test_one_class_only_is_refused():

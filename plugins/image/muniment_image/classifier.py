@@ -21,7 +21,7 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -29,6 +29,7 @@ import muniment
 
 from .conditions import normalise
 from .datasets import Dataset
+from .files import write_file
 from .tensors import image_tensor
 
 CONFIG, WEIGHTS = "classifier.json", "classifier.safetensors"
@@ -157,14 +158,13 @@ def train_classifier(
 
 
 def save_classifier(classifier: Classifier, folder: Path) -> None:
-    """Write a classifier to a folder, which is created if it is missing."""
+    """Write a classifier to a folder, which is created if it is missing. Raises OSError."""
     folder.mkdir(parents=True, exist_ok=True)
     weights = {name: value.contiguous() for name, value in classifier.state_dict().items()}
-    save_file(weights, folder / WEIGHTS)
+    write_file(folder / WEIGHTS, save(weights))
     config = {"format": FORMAT, **asdict(classifier.config)}
-    (folder / CONFIG).write_text(
-        json.dumps(config, ensure_ascii=False, indent=2) + "\n", encoding="utf-8"
-    )
+    text = json.dumps(config, ensure_ascii=False, indent=2)
+    write_file(folder / CONFIG, f"{text}\n".encode())
 
 
 def load_classifier(folder: Path) -> Classifier:
