@@ -31,7 +31,8 @@ import muniment
 from muniment_image.classifier import Classifier, load_classifier
 from muniment_image.conditions import LabelCondition
 from muniment_image.datasets import read_dataset
-from muniment_image.measures import bootstrap, frechet_distance
+from muniment_image.intervals import bootstrap
+from muniment_image.measures import frechet_distance
 from muniment_image.model_folder import read_config
 from muniment_image.quality import PictureSet, measure_quality, picture_set
 from muniment_image.tensors import image_tensor

@@ -9,16 +9,17 @@ import numpy as np
 import pytest
 
 import muniment
+from muniment.testing import generation
 from muniment_image import png
-from muniment_image.augmentation import Condition, parse_conditions
+from muniment_image.augmentation import ScoreCondition, parse_conditions
 from muniment_image.benefit import (
     check_disjoint,
     check_training_data,
-    mean_interval,
     measure_benefit,
 )
 from muniment_image.datasets import Dataset, read_dataset
-from muniment_image.quality import PictureSet, measure_quality, share
+from muniment_image.intervals import mean_interval, share_interval
+from muniment_image.quality import PictureSet, measure_quality, picture_set
 
 # ---- conditions ------------------------------------------------------------------------------
 
@@ -27,8 +28,8 @@ def test_conditions_are_read_with_either_spelling_of_a_score():
     scores = ("label-confidence", "novelty")
 
     assert parse_conditions("label_confidence>0.8, novelty>=5e-2", scores) == (
-        Condition("label-confidence", ">", 0.8),
-        Condition("novelty", ">=", 0.05),
+        ScoreCondition("label-confidence", ">", 0.8),
+        ScoreCondition("novelty", ">=", 0.05),
     )
 
 
@@ -186,6 +187,22 @@ def test_quality_of_real_pictures_is_near_the_floor_and_that_of_others_is_not(tm
     assert good.to_json()["label_consistency"]["n"] == 40
 
 
+def test_generations_without_a_picture_are_counted():
+    picture = muniment.Output("image/png", png.encode(np.zeros((8, 8), np.uint8)))
+    damaged = muniment.Output("image/png", b"")
+    generations = [
+        generation(picture, prompt="dark"),
+        generation(damaged, prompt="dark"),
+        generation("a text", prompt="dark"),
+    ]
+
+    pictures = picture_set(generations, 8)
+
+    assert pictures.pixels.shape == (1, 8, 8, 3)
+    assert pictures.prompts == ("dark",)
+    assert (pictures.unreadable, pictures.missing) == (1, 1)
+
+
 def test_quality_of_too_few_pictures_is_refused(tmp_path: Path):
     from muniment_image.classifier import ClassifierConfig, examples, train_classifier
 
@@ -198,6 +215,6 @@ def test_quality_of_too_few_pictures_is_refused(tmp_path: Path):
 
 
 def test_share_has_an_interval_that_is_never_empty():
-    assert share(0.0, 20).high == pytest.approx(0.161, abs=0.001)
-    assert share(0.5, 100).low == pytest.approx(0.404, abs=0.001)
-    assert share(1.0, 20) == (1.0, pytest.approx(0.839, abs=0.001), 1.0, 20)
+    assert share_interval(0.0, 20).high == pytest.approx(0.161, abs=0.001)
+    assert share_interval(0.5, 100).low == pytest.approx(0.404, abs=0.001)
+    assert share_interval(1.0, 20) == (1.0, pytest.approx(0.839, abs=0.001), 1.0, 20)

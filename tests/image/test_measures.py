@@ -7,8 +7,8 @@ import math
 import pytest
 import torch
 
+from muniment_image.intervals import bootstrap
 from muniment_image.measures import (
-    bootstrap,
     copied_share,
     frechet_distance,
     nearest_distances,

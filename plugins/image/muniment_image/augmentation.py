@@ -28,7 +28,7 @@ _ATTEMPTS = 5  # pictures drawn for one that is wanted, at most
 
 
 @dataclass(frozen=True)
-class Condition:
+class ScoreCondition:
     """A bound of a score, such as `label-confidence>0.8`."""
 
     score: str
@@ -39,7 +39,7 @@ class Condition:
         return f"{self.score}{self.comparison}{self.bound:g}"
 
 
-def parse_conditions(text: str, scores: Sequence[str]) -> tuple[Condition, ...]:
+def parse_conditions(text: str, scores: Sequence[str]) -> tuple[ScoreCondition, ...]:
     """Return the conditions of a text, separated by commas. `_` in a name is read as `-`.
 
     Raises UsageError for a malformed condition and for a name that is none of `scores`.
@@ -60,7 +60,7 @@ def parse_conditions(text: str, scores: Sequence[str]) -> tuple[Condition, ...]:
             raise muniment.UsageError(
                 f"there is no score {name!r}; use {', '.join(sorted(scores))}"
             )
-        conditions.append(Condition(name, match[2], bound))
+        conditions.append(ScoreCondition(name, match[2], bound))
     return tuple(conditions)
 
 
@@ -91,7 +91,7 @@ def augment(
     per_class: int,
     seed: int,
     evaluators: Sequence[str],
-    keep: Sequence[Condition],
+    keep: Sequence[ScoreCondition],
     folder: Path,
     check_model: Callable[[Path], None] = lambda model: None,
     advance: Callable[[int], None] = lambda count: None,
@@ -156,7 +156,7 @@ def _specs(
             yield muniment.GenerationSpec(label, "image", model, seed=(seed + number) % 2**64)
 
 
-def _reasons(generation: muniment.Generation, keep: Sequence[Condition]) -> list[str]:
+def _reasons(generation: muniment.Generation, keep: Sequence[ScoreCondition]) -> list[str]:
     """Return the reasons against a picture, or none."""
     if generation.status != "completed":
         failure = f": {generation.failure.message}" if generation.failure else ""
@@ -188,9 +188,7 @@ def _facts(generation: muniment.Generation) -> dict[str, Any]:
 
 def _folder_names(labels: Sequence[str]) -> dict[str, str]:
     """Return a name of a folder for each label. `T-shirt/top` becomes `T-shirt_top`."""
-    names = {
-        label: re.sub(r'[\\/:*?"<>|\x00-\x1f]', "_", label).strip(" .") or "_" for label in labels
-    }
+    names = {label: _FORBIDDEN.sub("_", label).strip(" .") or "_" for label in labels}
     if len({name.casefold() for name in names.values()}) < len(names):
         return {label: f"{index:03d}" for index, label in enumerate(labels)}
     return names

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import math
-import statistics
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +15,10 @@ import muniment
 
 from .classifier import ClassifierConfig, examples, train_classifier
 from .datasets import Dataset, read_dataset
-from .measures import Interval
-from .model_folder import read_config
+from .intervals import Interval, mean_interval, to_json
+from .model_folder import TRAINING, read_config
 
-TRAINING = "training.json"
 SEEDS = range(2, 12)
-# Student's t for a two-sided interval of 95 %, by degrees of freedom from 1 to 10.
-_T_95 = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228)
 
 
 @dataclass(frozen=True)
@@ -40,14 +35,7 @@ class Benefit:
 
     def to_json(self) -> dict[str, Any]:
         """Return the fields, with intervals as objects."""
-        return {
-            name: value._asdict() if isinstance(value, Interval) else value
-            for name, value in {
-                **asdict(self),
-                "accuracy": self.accuracy,
-                "gain": self.gain,
-            }.items()
-        }
+        return to_json(self)
 
 
 def check_training_data(model: Path, real: str, test: Dataset) -> None:
@@ -137,10 +125,3 @@ def measure_benefit(
 
 def _gain(values: Sequence[float], base: Sequence[float]) -> Interval:
     return mean_interval([value - other for value, other in zip(values, base, strict=True)])
-
-
-def mean_interval(values: Sequence[float]) -> Interval:
-    """Return the mean of 2 to 11 values with the 95 % interval of Student's t."""
-    mean, count = statistics.fmean(values), len(values)
-    half_width = _T_95[count - 2] * statistics.stdev(values) / math.sqrt(count)
-    return Interval(mean, mean - half_width, mean + half_width, count)

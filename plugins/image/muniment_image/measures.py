@@ -12,23 +12,11 @@ manifold of the real ones. Recall is the share of real pictures in that of the g
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import NamedTuple
-
 import torch
 from torch import Tensor
 
 _NEIGHBOUR = 3
 _ROWS = 512  # rows of a matrix of distances that are computed at once
-
-
-class Interval(NamedTuple):
-    """A value with the bounds of its 95 % interval, and the number of samples."""
-
-    value: float
-    low: float
-    high: float
-    n: int
 
 
 def frechet_distance(one: Tensor, other: Tensor) -> float:
@@ -115,20 +103,3 @@ def copied_share(generated: Tensor, training: Tensor, unseen: Tensor) -> float:
     to_unseen = nearest_distances(generated, unseen)
     nearer = (to_training < to_unseen).double() + 0.5 * (to_training == to_unseen).double()
     return nearer.mean().item()
-
-
-def bootstrap(
-    measure: Callable[[Tensor], float], size: int, *, resamples: int = 200, seed: int = 0
-) -> tuple[float, float]:
-    """Return the 95 % interval of a measure over resampled positions.
-
-    `measure` receives positions [size], drawn with repetition. The interval has the percentiles
-    2.5 and 97.5. A Fréchet distance grows when pictures are repeated, so use it for differences.
-    """
-    generator = torch.Generator().manual_seed(seed)
-    values = torch.tensor(
-        [measure(torch.randint(size, (size,), generator=generator)) for _ in range(resamples)],
-        dtype=torch.float64,
-    )
-    low, high = torch.quantile(values, torch.tensor([0.025, 0.975], dtype=torch.float64)).tolist()
-    return low, high

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 CONFIG = "model.json"
 WEIGHTS = "model.safetensors"
 CARD = "README.md"
+TRAINING = "training.json"
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl", "*.pickle")
 
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,13 +15,13 @@ import muniment
 
 from .classifier import Classifier
 from .datasets import Dataset, square
-from .measures import Interval, copied_share, frechet_distance, precision_and_recall
+from .intervals import Interval, share_interval, to_json
+from .measures import copied_share, frechet_distance, precision_and_recall
 from .pictures import PictureError, read_picture
 from .tensors import image_tensor
 
 _LEAST = 10  # pictures of each kind
 _MOST_NEIGHBOURS = 10_000  # pictures of each kind for precision and recall
-_NORMAL_95 = 1.959964
 
 
 @dataclass(frozen=True)
@@ -33,11 +32,13 @@ class PictureSet:
         pixels: uint8 [N, S, S, 3].
         prompts: The prompt of each picture.
         unreadable: The number of outputs that are no readable pictures.
+        missing: The number of generations without a picture, such as failed and blocked ones.
     """
 
     pixels: NDArray[np.uint8]
     prompts: tuple[str, ...]
     unreadable: int = 0
+    missing: int = 0
 
 
 def picture_set(generations: Iterable[muniment.Generation], size: int) -> PictureSet:
@@ -46,11 +47,11 @@ def picture_set(generations: Iterable[muniment.Generation], size: int) -> Pictur
     They are ordered by seed and prompt, so that a repeated run has the same measures.
     """
     pictures: list[tuple[int, str, NDArray[np.uint8]]] = []
-    unreadable = 0
+    unreadable = missing = 0
     for generation in generations:
-        for output in generation.outputs:
-            if not output.media_type.startswith("image/"):
-                continue
+        outputs = [output for output in generation.outputs if _is_picture(output)]
+        missing += not outputs
+        for output in outputs:
             try:
                 pixels = square(read_picture(output.data), size)
             except PictureError:
@@ -61,7 +62,12 @@ def picture_set(generations: Iterable[muniment.Generation], size: int) -> Pictur
     stacked = np.zeros((len(pictures), size, size, 3), np.uint8)
     for index, (_, _, pixels) in enumerate(pictures):
         stacked[index] = pixels
-    return PictureSet(stacked, tuple(prompt for _, prompt, _ in pictures), unreadable)
+    prompts = tuple(prompt for _, prompt, _ in pictures)
+    return PictureSet(stacked, prompts, unreadable, missing)
+
+
+def _is_picture(output: muniment.Output) -> bool:
+    return output.media_type.startswith("image/")
 
 
 @dataclass(frozen=True)
@@ -77,6 +83,7 @@ class Quality:
         recall: The share of real pictures that lie among the generated ones.
         blank: The number of generated pictures of one colour.
         unreadable: The number of outputs that are no readable pictures.
+        missing: The number of generations without a picture. No other measure counts them.
         label_consistency: The share of pictures that the classifier recognises as their prompt.
             None if no prompt is a label.
         copied: The share of pictures nearer to training pictures than to as many unseen ones. About
@@ -91,16 +98,13 @@ class Quality:
     recall: float
     blank: int
     unreadable: int
+    missing: int
     label_consistency: Interval | None
     copied: Interval | None
 
     def to_json(self) -> dict[str, Any]:
         """Return the fields, with intervals as objects."""
-        values: Mapping[str, Any] = asdict(self)
-        return {
-            name: value._asdict() if isinstance(value, Interval) else value
-            for name, value in values.items()
-        }
+        return to_json(self)
 
 
 def measure_quality(
@@ -136,6 +140,7 @@ def measure_quality(
         recall=recall,
         blank=int((pixels == pixels[:, :1, :1]).all(axis=(1, 2, 3)).sum()),
         unreadable=generated.unreadable,
+        missing=generated.missing,
         label_consistency=_label_consistency(classifier, images, generated.prompts),
         copied=None if training is None else _copied(images, real_images, training, channels),
     )
@@ -157,7 +162,7 @@ def _label_consistency(
     if not wanted:
         return None
     rows, classes = list(wanted), torch.tensor(list(wanted.values()))
-    return share(classifier.accuracy(images[rows], classes), len(rows))
+    return share_interval(classifier.accuracy(images[rows], classes), len(rows))
 
 
 def _copied(images: Tensor, unseen: Tensor, training: Dataset, channels: int) -> Interval:
@@ -165,17 +170,4 @@ def _copied(images: Tensor, unseen: Tensor, training: Dataset, channels: int) ->
     count = min(len(training), len(unseen))
     known = image_tensor(training.pixels, channels)[_order(len(training))[:count]]
     value = copied_share(images.flatten(1), known.flatten(1), unseen[:count].flatten(1))
-    return share(value, len(images))
-
-
-def share(value: float, n: int) -> Interval:
-    """Return a share of `n` independent samples with its 95 % interval.
-
-    The interval is that of Wilson 1927, "Probable Inference, the Law of Succession, and Statistical
-    Inference". It does not have a width of 0 at a share of 0 or 1.
-    """
-    square_of_z = _NORMAL_95**2
-    middle = (value + square_of_z / (2 * n)) / (1 + square_of_z / n)
-    spread = value * (1 - value) / n + square_of_z / (4 * n * n)
-    half_width = _NORMAL_95 * math.sqrt(spread) / (1 + square_of_z / n)
-    return Interval(value, max(0.0, middle - half_width), min(1.0, middle + half_width), n)
+    return share_interval(value, len(images))

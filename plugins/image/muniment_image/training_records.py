@@ -26,7 +26,6 @@ from .training import Outcome, TrainingError
 from .training_options import Options
 
 DISTRIBUTION = "muniment-image"
-TRAINING = "training.json"
 _MOST_LOSSES = 1000
 
 

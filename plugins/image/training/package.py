@@ -12,11 +12,10 @@ from pathlib import Path
 
 import click
 
-from muniment_image.model_folder import CARD, CONFIG, WEIGHTS, load_model
+from muniment_image.model_folder import CARD, CONFIG, TRAINING, WEIGHTS, load_model
 
 HERE = Path(__file__).parent
 PACKAGED = HERE.parent / "muniment_image" / "models"
-TRAINING = "training.json"
 
 
 @click.command

@@ -11,7 +11,7 @@ import muniment
 from muniment.command import emit, emit_one, json_option, pass_session, progress, write_note
 
 if TYPE_CHECKING:
-    from muniment_image.measures import Interval
+    from muniment_image.intervals import Interval
 
 _SCORES = ("blank", "contrast", "label-match", "label-confidence", "novelty")
 

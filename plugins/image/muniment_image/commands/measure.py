@@ -24,6 +24,7 @@ _FIELDS = (
     ("copied", "copied"),
     ("blank", "blank"),
     ("unreadable", "unreadable"),
+    ("missing", "missing"),
 )
 
 
@@ -83,7 +84,7 @@ def measure(
     """Measure the pictures of a run or of a model against real ones.
 
     The Fréchet distance FD compares the features of a classifier. Its floor is that of real against
-    real pictures, so a model cannot do better. Values of different classifiers or numbers of
+    real pictures, which a perfect model would have. Values of different classifiers or numbers of
     pictures cannot be compared.
     """
     from muniment_image.classifier import load_classifier

@@ -26,6 +26,7 @@ from muniment_image.event_log import open_event_log
 from muniment_image.families.base import Family
 from muniment_image.files import locked, remove_abandoned
 from muniment_image.model_config import ModelConfig
+from muniment_image.model_folder import TRAINING
 from muniment_image.training import Outcome, TrainingError, new_family, train
 from muniment_image.training_options import Options, native_precision
 
@@ -67,7 +68,7 @@ def _check_folder(out: Path, values: dict[str, Any]) -> None:
     if values["steps"] is not None and values["epochs"] is not None:
         raise muniment.UsageError("--steps and --epochs exclude each other; use one of them")
     if values["resume"]:
-        if not (out / checkpoints.FILE).exists() and (out / training_records.TRAINING).exists():
+        if not (out / checkpoints.FILE).exists() and (out / TRAINING).exists():
             raise muniment.UsageError(f"the training in {out} is complete; remove --resume")
         checkpoints.read_description(out)
         return
